@@ -1,0 +1,261 @@
+// Package plan holds the Plan: what the compiler hands to an executor, as pure
+// data, and turns it into a bundle on disk and back.
+//
+// A plan names kernels (MSL text with a declared signature), buffers, and for
+// each entry (prefill, decode) the steps that run: dispatches and barriers,
+// split into command buffers. It holds no path and no weight bytes.
+//
+// Read next: foundry/runtime, which executes a Plan on a Device.
+package plan
+
+import (
+	"foundry/ir/dtype"
+	"foundry/ir/sym"
+)
+
+// Schema is the version of the data below; a bundle of another is refused.
+const Schema = 1
+
+// Plan is a compiled model: kernels, buffers and entries.
+type Plan struct {
+	Schema   int    `json:"schema"`
+	Hash     string `json:"hash"`             // SHA-256 (hex) of the canonical plan.json with this field empty
+	Edited   bool   `json:"edited,omitempty"` // a kernel was changed by hand and sealed again
+	Compiler string `json:"compiler"`
+
+	Model   Model   `json:"model"`
+	Options Options `json:"options"`
+	MSL     string  `json:"msl"` // lowest Metal language version the kernels need, such as "3.0"
+
+	Kernels []Kernel `json:"kernels"`
+	Buffers []Buffer `json:"buffers"`
+	// ArenaBytes is the size of the one allocation that holds all transients;
+	// the entries never run at the same time and share it.
+	ArenaBytes int64      `json:"arena_bytes"`
+	Entries    []Entry    `json:"entries"`
+	Decisions  []Decision `json:"decisions,omitempty"`
+}
+
+// Model is what an executor and its user must know of the compiled model.
+type Model struct {
+	Name    string `json:"name"`
+	Layers  int    `json:"layers"`
+	Hidden  int    `json:"hidden"`
+	Vocab   int    `json:"vocab"`
+	Context int    `json:"context"` // tokens a cache holds
+	Chunk   int    `json:"chunk"`   // most tokens of one prefill run
+}
+
+// Options records what the compiler was asked for, and who chose it.
+type Options struct {
+	Target          string     `json:"target"`
+	Variant         string     `json:"variant,omitempty"`
+	Passes          string     `json:"passes"`  // the pipeline that ran, as a string
+	Weights         dtype.Type `json:"weights"` // of matrices; vectors stay f32
+	Cache           dtype.Type `json:"cache"`
+	Attention       string     `json:"attention"`
+	AttentionChosen string     `json:"attention_chosen"` // flag | environment | default | model
+	AllLogits       bool       `json:"all_logits,omitempty"`
+	ShadersFrom     string     `json:"shaders_from,omitempty"` // "outside" when stage files were replaced
+	CommandBuffers  int        `json:"command_buffers"`
+}
+
+// Kernel is one MSL function with the signature that every executor relies on:
+// its buffer slots in order, its threadgroup arguments, then the built-ins.
+type Kernel struct {
+	Name   string `json:"name"` // the function's name; unique in the plan
+	File   string `json:"file"` // "kernels/NAME.metal", relative to the bundle
+	SHA256 string `json:"sha256"`
+	Source string `json:"-"` // the whole MSL text, in File on disk
+
+	Slots       []Slot           `json:"slots"`
+	Threadgroup []ThreadgroupArg `json:"threadgroup,omitempty"`
+	Builtins    []Builtin        `json:"builtins"`
+	Threads     [3]int           `json:"threads"` // threads a threadgroup, constant
+	Params      []Param          `json:"params,omitempty"`
+}
+
+// Slot is one buffer argument: [[buffer(i)]] for the i-th slot.
+type Slot struct {
+	Name   string `json:"name"`
+	Type   string `json:"type"`  // MSL pointee type: float, half, ushort, uchar, int, uint, Step, float4 ...
+	Space  string `json:"space"` // device | constant
+	Access Access `json:"access"`
+}
+
+// ThreadgroupArg is one [[threadgroup(i)]] argument for the i-th of the list.
+// Bytes is a multiple of 16.
+type ThreadgroupArg struct {
+	Name  string `json:"name"`
+	Type  string `json:"type"`
+	Bytes int    `json:"bytes"`
+}
+
+// Builtin is an attribute of Metal whose value a kernel takes as an argument.
+type Builtin string
+
+// The built-ins a kernel may take; the argument's type is fixed by each.
+const (
+	ThreadgroupPosition Builtin = "threadgroup_position_in_grid"   // uint3
+	ThreadgroupsPerGrid Builtin = "threadgroups_per_grid"          // uint3
+	ThreadPosition      Builtin = "thread_position_in_grid"        // uint3
+	ThreadIndex         Builtin = "thread_index_in_threadgroup"    // uint
+	SimdgroupIndex      Builtin = "simdgroup_index_in_threadgroup" // uint
+	LaneIndex           Builtin = "thread_index_in_simdgroup"      // uint
+)
+
+// Param is a compile-time constant of a kernel, for people and statistics.
+type Param struct {
+	Name  string `json:"name"`
+	Value int64  `json:"value"`
+}
+
+// Access says what a dispatch does to a byte range.
+type Access string
+
+// The accesses.
+const (
+	Read      Access = "read"
+	Write     Access = "write"
+	ReadWrite Access = "readwrite"
+)
+
+// Reads reports whether a reads.
+func (a Access) Reads() bool { return a == Read || a == ReadWrite }
+
+// Writes reports whether a writes.
+func (a Access) Writes() bool { return a == Write || a == ReadWrite }
+
+// Class says who owns a buffer's content.
+type Class string
+
+// The classes of buffers.
+const (
+	Weight    Class = "weight"    // filled once by a recipe
+	Constant  Class = "constant"  // filled once from Values
+	Input     Class = "input"     // written by the host before a run
+	Output    Class = "output"    // read by the host after a run
+	State     Class = "state"     // survives runs: caches, the step, the next ids
+	Transient Class = "transient" // lives within one run, at Offset of the arena
+)
+
+// Buffer is a named range of memory. Weights, state and step are shared by all
+// entries.
+type Buffer struct {
+	Name    string        `json:"name"`
+	Class   Class         `json:"class"`
+	Bytes   int64         `json:"bytes"`
+	Offset  int64         `json:"offset,omitempty"` // transients: place in the arena, multiple of 256
+	DType   dtype.Type    `json:"dtype"`
+	Shape   []sym.Dim     `json:"shape"`
+	Weight  *WeightRecipe `json:"weight,omitempty"`
+	Values  []float32     `json:"values,omitempty"`  // constants
+	Special string        `json:"special,omitempty"` // "step" | "ids" | "logits" | "token" for those the session touches
+}
+
+// WeightRecipe says how the bytes of a weight buffer come about: the tensor
+// Tensor of the checkpoint, converted to the buffer's dtype.
+type WeightRecipe struct {
+	Tensor string `json:"tensor"` // Hugging Face name
+	Kind   string `json:"kind"`   // as_stored | convert | quantise | planes | blocked
+}
+
+// Entry is one way into the plan.
+type Entry struct {
+	Name           string          `json:"name"` // prefill | decode, or the graph's name
+	TMin           int64           `json:"t_min"`
+	TMax           int64           `json:"t_max"`
+	Steps          []Step          `json:"steps"`
+	CommandBuffers []CommandBuffer `json:"command_buffers"`
+	Results        []Result        `json:"results"`
+	// Weights of the entry and where they are: every Buffer is shared, so an
+	// entry lists nothing; the dispatches' bindings say what it touches.
+}
+
+// Result names the buffer that holds a result of the entry's graph.
+type Result struct {
+	Name   string `json:"name"`
+	Buffer int    `json:"buffer"`
+}
+
+// Step is a dispatch or, with Dispatch nil, a barrier: everything before it is
+// finished and visible to everything after it.
+type Step struct {
+	Dispatch *Dispatch `json:"dispatch,omitempty"`
+	Barrier  bool      `json:"barrier,omitempty"`
+}
+
+// CommandBuffer is a run of steps [First, Last) that are committed together.
+type CommandBuffer struct {
+	First int `json:"first"`
+	Last  int `json:"last"`
+}
+
+// Dispatch runs one kernel over a grid of threadgroups.
+type Dispatch struct {
+	Kernel int        `json:"kernel"`
+	Label  string     `json:"label"` // layers.3.qkv ; shown by captures
+	Nodes  []string   `json:"nodes"` // the ops of the region, op or "label op"
+	Layer  int        `json:"layer"` // -1 outside the layers
+	Wave   int        `json:"wave"`
+	Grid   [3]GridDim `json:"grid"`  // threadgroups
+	Bind   []Binding  `json:"bind"`  // one a slot, in slot order
+	Moved  sym.Poly   `json:"moved"` // bytes read and written, each operand once
+	Flops  sym.Poly   `json:"flops"`
+}
+
+// GridDim is ceil(N / Div) threadgroups.
+type GridDim struct {
+	N   sym.Dim `json:"n"`
+	Div int64   `json:"div"`
+}
+
+// Eval returns the count for e.
+func (g GridDim) Eval(e sym.Env) int64 { return (g.N.Eval(e) + g.Div - 1) / g.Div }
+
+// Binding binds bytes [Offset, Offset+Bytes) of a buffer to a slot. The range
+// holds every byte that the dispatch touches through the slot, for any T and P.
+type Binding struct {
+	Buffer int    `json:"buffer"`
+	Offset int64  `json:"offset,omitempty"`
+	Bytes  int64  `json:"bytes"`
+	Access Access `json:"access"`
+}
+
+// Decision is one record of the fusion log: what a pattern did at one site.
+type Decision struct {
+	Pass    string `json:"pass"`
+	Pattern string `json:"pattern"`
+	Node    string `json:"node"`
+	Layer   int    `json:"layer"`
+	Outcome string `json:"outcome"` // matched | refused | unprofitable
+	Reason  string `json:"reason"`
+	Bytes   int64  `json:"bytes_saved"`
+	Waves   int    `json:"waves_saved"`
+}
+
+// The step buffer: 32 words of 4 bytes that the host and the kernels share, the
+// MSL struct Step of shaders/common/step.metal. Offsets are in words.
+const (
+	StepBytes       = 128
+	StepT           = 0  // uint: tokens of this run
+	StepP           = 1  // uint: tokens cached before it
+	StepS           = 2  // uint: P + T
+	StepToken       = 3  // int: the token that the last run chose
+	StepError       = 4  // uint: 0, or the code of what a kernel refused
+	StepErrorArg    = 5  // uint: what the code is about, such as the token id
+	StepTemperature = 6  // float
+	StepTopK        = 7  // uint, 0 = off
+	StepTopP        = 8  // float, 1 = off
+	StepMinP        = 9  // float, 0 = off
+	StepRepetition  = 10 // float, 1 = off
+	StepSeedLo      = 11 // uint
+	StepSeedHi      = 12 // uint
+	StepCounter     = 13 // uint: random numbers drawn so far
+)
+
+// Error codes in StepError.
+const (
+	ErrNone  = 0
+	ErrToken = 1 // a token id outside the vocabulary; StepErrorArg holds it
+)

@@ -1,0 +1,101 @@
+// Package runtime turns a plan and weight bytes into an Executable on a Device,
+// and an Executable into Sessions that prefill and decode.
+//
+// One executor walks the plan for every device, so devices cannot disagree on
+// order, bindings or barriers; a Device only compiles kernels, owns memory and
+// runs single dispatches.
+//
+// Read next: foundry/runtime/cpu, the conformance device.
+package runtime
+
+import (
+	"context"
+
+	"foundry/lower/plan"
+)
+
+// Device is a place where kernels run.
+type Device interface {
+	Info() Info
+	// Alloc returns zeroed memory of at least bytes bytes.
+	Alloc(bytes int64) (Memory, error)
+	// Load compiles the plan's kernels. progress may be nil.
+	Load(ctx context.Context, p *plan.Plan, progress Progress) (Program, error)
+	Close() error
+}
+
+// Progress is told how much of a long piece of work is done.
+type Progress func(what string, done, total int64)
+
+// Info describes a device to people and to the plan's checks.
+type Info struct {
+	Kind        string // cpu | cuda | metal
+	Name        string // "Apple M3 Pro", "NVIDIA H100 80GB HBM3", "x86-64, 2 threads"
+	Target      string // ir/target name whose constants fit, or ""
+	MemoryBytes int64
+	Emulation   bool   // times measured here say nothing of a GPU
+	Note        string // what was found and how, for `foundry devices`
+}
+
+// Memory is one allocation on a device.
+type Memory interface {
+	Bytes() int64
+	Write(offset int64, b []byte) error
+	Read(offset int64, b []byte) error
+	Free() error
+}
+
+// Program is a plan's kernels, compiled for one device.
+type Program interface {
+	// Begin opens a command buffer.
+	Begin() (Encoder, error)
+	Close() error
+}
+
+// Encoder fills one command buffer.
+type Encoder interface {
+	Dispatch(l *Launch) error
+	// Barrier orders everything encoded before it against everything after it.
+	Barrier() error
+	// Commit submits; command buffers of one program run in commit order. The
+	// encoder must not be used afterwards except to Wait.
+	Commit() error
+	// Wait returns when the commands have run; its error names the kernel and
+	// the thread where the device knows them.
+	Wait() error
+}
+
+// Launch is one dispatch with its symbols evaluated.
+type Launch struct {
+	Kernel int // index into the plan's kernels
+	Label  string
+	Grid   [3]int64  // threadgroups
+	Bind   []Operand // one a slot, in slot order
+}
+
+// Operand is bytes [Offset, Offset+Bytes) of a memory. Bytes is what the device
+// may check accesses against.
+type Operand struct {
+	Memory        Memory
+	Offset, Bytes int64
+	Access        plan.Access
+}
+
+// Recorder is implemented by programs that can encode once and run many times.
+// The recorded commands may depend on nothing but the content of memory.
+type Recorder interface {
+	Record(encode func(Encoder) error) (Recording, error)
+}
+
+// Recording is an encoded command buffer that can be run again.
+type Recording interface {
+	Run() error  // submits
+	Wait() error // until every submitted run has finished
+	Close() error
+}
+
+// WeightSource yields the bytes of a weight buffer of the plan: the named
+// checkpoint tensor in the buffer's dtype, shape checked, row-major.
+type WeightSource interface {
+	Weight(b *plan.Buffer) ([]byte, error)
+}
