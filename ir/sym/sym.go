@@ -35,12 +35,29 @@ type Env struct{ T, P int64 }
 // S returns the number of cached tokens after the run.
 func (e Env) S() int64 { return e.T + e.P }
 
-// Bounds are the inclusive ranges of the symbols, declared in a graph's header.
-type Bounds struct{ TMin, TMax, PMin, PMax int64 }
+// Bounds are the inclusive ranges of the symbols, declared in a graph's header;
+// SMax bounds T + P.
+type Bounds struct{ TMin, TMax, PMin, PMax, SMax int64 }
 
 // Contains reports whether e lies within the bounds.
 func (b Bounds) Contains(e Env) bool {
-	return e.T >= b.TMin && e.T <= b.TMax && e.P >= b.PMin && e.P <= b.PMax
+	return e.T >= b.TMin && e.T <= b.TMax && e.P >= b.PMin && e.P <= b.PMax && e.S() <= b.SMax
+}
+
+// Valid reports whether the ranges are non-empty and their least corner is
+// allowed by SMax.
+func (b Bounds) Valid() bool {
+	return b.TMin >= 1 && b.TMin <= b.TMax && b.PMin >= 0 && b.PMin <= b.PMax && b.TMin+b.PMin <= b.SMax
+}
+
+// corners returns the vertices of the polygon that the bounds describe: an
+// affine dim takes its extremes on them.
+func (b Bounds) corners() [5]Env {
+	tTop, pTop := min(b.TMax, b.SMax-b.PMin), min(b.PMax, b.SMax-b.TMin)
+	return [5]Env{
+		{b.TMin, b.PMin}, {tTop, b.PMin}, {b.TMin, pTop},
+		{tTop, min(b.PMax, b.SMax-tTop)}, {min(b.TMax, b.SMax-pTop), pTop},
+	}
 }
 
 // IsConst reports whether d has no symbol.
@@ -53,17 +70,17 @@ func (d Dim) Const() (n int64, ok bool) { return d.C, d.IsConst() }
 func (d Dim) Eval(e Env) int64 { return d.C + int64(d.T)*e.T + int64(d.P)*e.P }
 
 // Max returns the largest value of d within b.
-func (d Dim) Max(b Bounds) int64 { return d.C + pick(d.T, b.TMin, b.TMax) + pick(d.P, b.PMin, b.PMax) }
+func (d Dim) Max(b Bounds) int64 {
+	c := b.corners()
+	m := d.Eval(c[0])
+	for _, e := range c[1:] {
+		m = max(m, d.Eval(e))
+	}
+	return m
+}
 
 // Min returns the smallest value of d within b.
-func (d Dim) Min(b Bounds) int64 { return d.C + pick(d.T, b.TMax, b.TMin) + pick(d.P, b.PMax, b.PMin) }
-
-func pick(c int32, lo, hi int64) int64 {
-	if c < 0 {
-		return int64(c) * lo
-	}
-	return int64(c) * hi
-}
+func (d Dim) Min(b Bounds) int64 { return -d.Scale(-1).Max(b) }
 
 // Add returns d + o.
 func (d Dim) Add(o Dim) Dim { return Dim{d.C + o.C, d.T + o.T, d.P + o.P} }

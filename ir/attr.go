@@ -1,0 +1,182 @@
+package ir
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+
+	"foundry/ir/dtype"
+	"foundry/ir/sym"
+)
+
+// Attr holds the constants of a node. An op uses the fields that its row of the
+// op table lists; all others are zero. Attrs are comparable.
+type Attr struct {
+	Eps     float64    // rms_norm: added to the mean square
+	Scale   float64    // bmm_nt: multiplies the product
+	Start   sym.Dim    // rope, kv_write, softmax: position of row 0; slice: first index
+	Size    sym.Dim    // slice: count along Axis; arange, ones, random_uniform: elements
+	Axis    int        // slice, concat
+	Perm    [4]int8    // transpose: result dim i is operand dim Perm[i]
+	Heads   int        // kv_rearrange
+	Times   int        // repeat_kv
+	Causal  bool       // softmax: row t of a head sees columns 0..Start+t
+	To      dtype.Type // cast
+	Shape   Shape      // reshape
+	Pattern string     // fused: the pattern that formed the region
+}
+
+// Field names one field of Attr in the text form and in the op table.
+type Field uint8
+
+// The fields of Attr.
+const (
+	FieldEps Field = iota
+	FieldScale
+	FieldStart
+	FieldSize
+	FieldAxis
+	FieldPerm
+	FieldHeads
+	FieldTimes
+	FieldCausal
+	FieldTo
+	FieldShape
+	FieldPattern
+	numFields
+)
+
+type fieldInfo struct {
+	name string
+	ptr  func(*Attr) any
+}
+
+var fieldInfos = [numFields]fieldInfo{
+	FieldEps:     {"eps", func(a *Attr) any { return &a.Eps }},
+	FieldScale:   {"scale", func(a *Attr) any { return &a.Scale }},
+	FieldStart:   {"start", func(a *Attr) any { return &a.Start }},
+	FieldSize:    {"size", func(a *Attr) any { return &a.Size }},
+	FieldAxis:    {"axis", func(a *Attr) any { return &a.Axis }},
+	FieldPerm:    {"perm", func(a *Attr) any { return &a.Perm }},
+	FieldHeads:   {"heads", func(a *Attr) any { return &a.Heads }},
+	FieldTimes:   {"times", func(a *Attr) any { return &a.Times }},
+	FieldCausal:  {"causal", func(a *Attr) any { return &a.Causal }},
+	FieldTo:      {"to", func(a *Attr) any { return &a.To }},
+	FieldShape:   {"shape", func(a *Attr) any { return &a.Shape }},
+	FieldPattern: {"pattern", func(a *Attr) any { return &a.Pattern }},
+}
+
+// String returns the field's name in the text form.
+func (f Field) String() string { return fieldInfos[f].name }
+
+// format prints field f of a as parseField reads it.
+func (f Field) format(a *Attr) string {
+	switch p := fieldInfos[f].ptr(a).(type) {
+	case *float64:
+		return strconv.FormatFloat(*p, 'g', -1, 64)
+	case *int:
+		return strconv.Itoa(*p)
+	case *bool:
+		return strconv.FormatBool(*p)
+	case *string:
+		return strconv.Quote(*p)
+	case *sym.Dim:
+		return p.String()
+	case *dtype.Type:
+		return p.String()
+	case *Shape:
+		return strings.ReplaceAll(p.String(), " ", "")
+	case *[4]int8:
+		return fmt.Sprintf("[%d,%d,%d,%d]", p[0], p[1], p[2], p[3])
+	}
+	panic("ir: attr field without a text form")
+}
+
+// parse sets field f of a from the text that format prints.
+func (f Field) parse(a *Attr, s string) (err error) {
+	switch p := fieldInfos[f].ptr(a).(type) {
+	case *float64:
+		*p, err = strconv.ParseFloat(s, 64)
+		if err != nil || math.IsNaN(*p) || math.IsInf(*p, 0) {
+			return fmt.Errorf("want a finite number, have %q", s)
+		}
+	case *int:
+		if *p, err = strconv.Atoi(s); err != nil {
+			return fmt.Errorf("want an integer, have %q", s)
+		}
+	case *bool:
+		if *p, err = strconv.ParseBool(s); err != nil {
+			return fmt.Errorf("want true or false, have %q", s)
+		}
+	case *string:
+		if *p, err = strconv.Unquote(s); err != nil {
+			return fmt.Errorf("want a quoted string, have %s", s)
+		}
+	case *sym.Dim:
+		*p, err = sym.Parse(s)
+	case *dtype.Type:
+		*p, err = dtype.Parse(s)
+	case *Shape:
+		*p, err = parseShape(s)
+	case *[4]int8:
+		parts := strings.Split(strings.Trim(s, "[]"), ",")
+		if len(parts) != len(p) {
+			return fmt.Errorf("want four indices such as [1,0,2,3], have %q", s)
+		}
+		for i, part := range parts {
+			n, err := strconv.ParseInt(strings.TrimSpace(part), 10, 8)
+			if err != nil {
+				return fmt.Errorf("want four indices such as [1,0,2,3], have %q", s)
+			}
+			p[i] = int8(n)
+		}
+	}
+	return err
+}
+
+func parseShape(s string) (Shape, error) {
+	inner, ok := strings.CutPrefix(s, "[")
+	inner, ok2 := strings.CutSuffix(inner, "]")
+	if !ok || !ok2 {
+		return Shape{}, fmt.Errorf("want a shape such as [T,896], have %q", s)
+	}
+	if strings.TrimSpace(inner) == "" {
+		return Shape{}, nil
+	}
+	parts := strings.Split(inner, ",")
+	if len(parts) > MaxRank {
+		return Shape{}, fmt.Errorf("a shape has at most %d dims, have %d", MaxRank, len(parts))
+	}
+	var dims []sym.Dim
+	for _, p := range parts {
+		d, err := sym.Parse(strings.TrimSpace(p))
+		if err != nil {
+			return Shape{}, err
+		}
+		dims = append(dims, d)
+	}
+	return ShapeOf(dims...), nil
+}
+
+// clear sets field f of a to zero.
+func (f Field) clear(a *Attr) {
+	switch p := fieldInfos[f].ptr(a).(type) {
+	case *float64:
+		*p = 0
+	case *int:
+		*p = 0
+	case *bool:
+		*p = false
+	case *string:
+		*p = ""
+	case *sym.Dim:
+		*p = sym.Dim{}
+	case *dtype.Type:
+		*p = dtype.Invalid
+	case *Shape:
+		*p = Shape{}
+	case *[4]int8:
+		*p = [4]int8{}
+	}
+}

@@ -1,0 +1,157 @@
+package ir
+
+import "fmt"
+
+// ReplaceUses makes every user of old, and every result of g that is old, take
+// replacement instead. The types must be equal and replacement must stand before
+// old's users.
+func (g *Graph) ReplaceUses(old, replacement *Value) error {
+	if old.Type != replacement.Type {
+		return fmt.Errorf("cannot replace a value of type %s by one of type %s", old.Type, replacement.Type)
+	}
+	for _, n := range old.uses {
+		for i, a := range n.Args {
+			if a == old {
+				n.Args[i] = replacement
+			}
+		}
+	}
+	replacement.uses = append(replacement.uses, old.uses...)
+	old.uses = nil
+	for i := range g.Results {
+		if g.Results[i].Value == old {
+			g.Results[i].Value = replacement
+		}
+	}
+	return nil
+}
+
+// SetArg replaces operand i of n; the type must stay.
+func (n *Node) SetArg(i int, v *Value) error {
+	if n.Args[i].Type != v.Type {
+		return fmt.Errorf("%s: cannot replace operand %d of type %s by one of type %s", n, i, n.Args[i].Type, v.Type)
+	}
+	n.Args[i].dropUse(n)
+	n.Args[i] = v
+	v.uses = append(v.uses, n)
+	return nil
+}
+
+// Erase removes a node whose results have no users and are not returned.
+func (g *Graph) Erase(n *Node) error {
+	for _, r := range n.Results {
+		if len(r.uses) > 0 || g.Returned(r) {
+			return fmt.Errorf("%s: cannot erase a node whose result is used", n)
+		}
+	}
+	g.drop(n)
+	return nil
+}
+
+func (g *Graph) drop(n *Node) {
+	n.unlink()
+	n.dead = true
+	g.own()
+	g.nodes[n.index] = nil
+	g.holes++
+}
+
+// InsertBefore adds a node in front of at and returns its result.
+func (g *Graph) InsertBefore(at *Node, op Op, label string, a Attr, args ...*Value) (*Value, error) {
+	n, err := newNode(op, label, a, args)
+	if err != nil {
+		return nil, err
+	}
+	pos := at.index
+	if pos > 0 && g.nodes[pos-1] == nil {
+		g.own()
+		n.index = pos - 1
+		g.nodes[pos-1] = n
+		g.holes--
+		return n.Results[0], nil
+	}
+	fresh := make([]*Node, 0, len(g.nodes)+1)
+	fresh = append(append(append(fresh, g.nodes[:pos]...), n), g.nodes[pos:]...)
+	g.nodes, g.lent = fresh, false
+	for i := pos; i < len(fresh); i++ {
+		if fresh[i] != nil {
+			fresh[i].index = i
+		}
+	}
+	return n.Results[0], nil
+}
+
+// Clone returns a deep copy of g.
+func (g *Graph) Clone() *Graph {
+	c, _ := g.clone(func(t Type) Type { return t }, func(a Attr) Attr { return a })
+	return c
+}
+
+func (g *Graph) clone(retype func(Type) Type, reattr func(Attr) Attr) (*Graph, map[*Value]*Value) {
+	out := NewGraph(g.Name, g.Bounds)
+	m := make(map[*Value]*Value, len(g.Params)+len(g.nodes))
+	for _, p := range g.Params {
+		q := out.Param(p.Param.Kind, p.Param.Name, retype(p.Type))
+		q.Param.Values = p.Param.Values
+		m[p] = q
+	}
+	live := g.Nodes()
+	out.nodes = make([]*Node, 0, len(live))
+	for _, n := range live {
+		c := cloneNode(n, m, retype, reattr)
+		c.index = len(out.nodes)
+		out.nodes = append(out.nodes, c)
+	}
+	for _, r := range g.Results {
+		out.Return(r.Name, m[r.Value])
+	}
+	return out, m
+}
+
+func cloneNode(n *Node, m map[*Value]*Value, retype func(Type) Type, reattr func(Attr) Attr) *Node {
+	c := &Node{Op: n.Op, Attr: reattr(n.Attr), Label: n.Label, Args: make([]*Value, len(n.Args)), Results: make([]*Value, len(n.Results))}
+	for i, a := range n.Args {
+		c.Args[i] = m[a]
+	}
+	for i, r := range n.Results {
+		c.Results[i] = &Value{Type: retype(r.Type), Def: c, Index: i}
+		m[r] = c.Results[i]
+	}
+	if n.Region != nil {
+		c.Region, _ = n.Region.clone(retype, reattr)
+	}
+	c.link()
+	return c
+}
+
+// Specialise returns a copy of g with T fixed to t: decode is Specialise(1).
+func (g *Graph) Specialise(t int64) (*Graph, error) {
+	b := g.Bounds
+	if t < b.TMin || t > b.TMax {
+		return nil, fmt.Errorf("T=%d lies outside the graph's bounds %d..%d", t, b.TMin, b.TMax)
+	}
+	out, _ := g.clone(
+		func(ty Type) Type { return Type{ty.DType, ty.Shape.specialise(t)} },
+		func(a Attr) Attr {
+			a.Start, a.Size, a.Shape = a.Start.Specialise(t), a.Size.Specialise(t), a.Shape.specialise(t)
+			return a
+		})
+	out.setBounds(func() { out.Bounds.TMin, out.Bounds.TMax = t, t; out.Bounds.PMax = min(b.PMax, b.SMax-t) })
+	return out, nil
+}
+
+func (g *Graph) setBounds(set func()) {
+	set()
+	for _, n := range g.nodes {
+		if n != nil && n.Region != nil {
+			n.Region.setBounds(func() { n.Region.Bounds = g.Bounds })
+		}
+	}
+}
+
+func (s Shape) specialise(t int64) Shape {
+	for i := range s.Dims[:s.Rank] {
+		s.Dims[i] = s.Dims[i].Specialise(t)
+	}
+	return s
+}

@@ -1,0 +1,122 @@
+package ir_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"foundry/ir"
+	"foundry/ir/dtype"
+	"foundry/ir/sym"
+)
+
+// mlp builds the MLP of a layer, with a cache write beside it.
+func mlp(t *testing.T) *ir.Graph {
+	t.Helper()
+	g := ir.NewGraph("prefill", sym.Bounds{TMin: 1, TMax: 512, PMin: 0, PMax: 4095, SMax: 4096})
+	c := sym.Const
+	x := g.Param(ir.Input, "x", ir.TypeOf(dtype.F32, sym.T, c(64)))
+	norm := g.Param(ir.Weight, "norm", ir.TypeOf(dtype.F32, c(64)))
+	gate := g.Param(ir.Weight, "gate", ir.TypeOf(dtype.Q8_0, c(96), c(64)))
+	up := g.Param(ir.Weight, "up", ir.TypeOf(dtype.F16, c(96), c(64)))
+	down := g.Param(ir.Weight, "down", ir.TypeOf(dtype.F16, c(64), c(96)))
+	cache := g.Param(ir.State, "layers.0.k", ir.TypeOf(dtype.F16, c(2), c(4096), c(32)))
+	b := ir.Builder{Graph: g}
+	h := b.Add(ir.OpRMSNorm, "layers.0.norm", ir.Attr{Eps: 1e-6}, x, norm)
+	gv := b.Add(ir.OpMatmulNT, "layers.0.gate", ir.Attr{}, h, gate)
+	k := b.Add(ir.OpKVRearrange, "layers.0.k", ir.Attr{Heads: 2}, h)
+	kc := b.Add(ir.OpKVWrite, "layers.0.k", ir.Attr{Start: sym.P}, cache, k)
+	uv := b.Add(ir.OpMatmulNT, "layers.0.up", ir.Attr{}, h, up)
+	s := b.Add(ir.OpSilu, "layers.0.silu", ir.Attr{}, gv)
+	m := b.Add(ir.OpMul, "layers.0.mul", ir.Attr{}, s, uv)
+	d := b.Add(ir.OpMatmulNT, "layers.0.down", ir.Attr{}, m, down)
+	y := b.Add(ir.OpAdd, "layers.0.resid", ir.Attr{}, d, x)
+	require.NoError(t, b.Err())
+	g.Return("y", y)
+	g.Return("layers.0.k", kc)
+	require.NoError(t, ir.Verify(g))
+	return g
+}
+
+func nodesOf(g *ir.Graph, ops ...ir.Op) []*ir.Node {
+	var out []*ir.Node
+	for _, n := range g.Nodes() {
+		for _, o := range ops {
+			if n.Op == o {
+				out = append(out, n)
+			}
+		}
+	}
+	return out
+}
+
+func TestPrintParse(t *testing.T) {
+	g := mlp(t)
+	_, err := g.Outline(nodesOf(g, ir.OpRMSNorm, ir.OpMatmulNT, ir.OpSilu, ir.OpMul)[:5], "gate-up", "layers.0.mlp")
+	require.NoError(t, err)
+	require.NoError(t, ir.Verify(g))
+	text := g.String()
+	p, err := ir.Parse("g.fir", text)
+	require.NoError(t, err, text)
+	require.Equal(t, text, p.String())
+}
+
+func TestOutlineInline(t *testing.T) {
+	g := mlp(t)
+	want := g.Canonical()
+	swiglu, err := g.Outline(nodesOf(g, ir.OpSilu, ir.OpMul), "swiglu", "layers.0.swiglu")
+	require.NoError(t, err)
+	require.NoError(t, ir.Verify(g))
+	down := g.Nodes()[len(g.Nodes())-2]
+	require.Equal(t, ir.OpMatmulNT, down.Op)
+	fused, err := g.Outline([]*ir.Node{swiglu, down, nodesOf(g, ir.OpAdd)[0]}, "swiglu-down", "layers.0.down")
+	require.NoError(t, err)
+	require.NoError(t, ir.Verify(g))
+	require.Len(t, fused.Region.Nodes(), 4)
+	kv, err := g.Outline(nodesOf(g, ir.OpKVRearrange, ir.OpKVWrite), "kv", "layers.0.kv")
+	require.NoError(t, err)
+	require.Equal(t, []int{1}, kv.Overwrites())
+	require.NoError(t, ir.Verify(g), g.String())
+	g.InlineAll()
+	require.NoError(t, ir.Verify(g))
+	require.Equal(t, want, g.Canonical())
+}
+
+func TestOutlineRefusesCycle(t *testing.T) {
+	g := mlp(t)
+	before := g.String()
+	_, err := g.Outline([]*ir.Node{g.Nodes()[0], nodesOf(g, ir.OpMul)[0]}, "x", "x")
+	require.ErrorContains(t, err, "leave the region and come back")
+	require.Equal(t, before, g.String())
+}
+
+func TestSpecialise(t *testing.T) {
+	g := mlp(t)
+	d, err := g.Specialise(1)
+	require.NoError(t, err)
+	require.NoError(t, ir.Verify(d))
+	require.Equal(t, "f32[1, 64]", d.Results[0].Value.Type.String())
+	_, err = g.Specialise(513)
+	require.Error(t, err)
+}
+
+func TestVerifyStaleCache(t *testing.T) {
+	g := mlp(t)
+	cache := g.Params[5]
+	v, err := g.Add(ir.OpSlice, "late", ir.Attr{Axis: 1, Size: sym.Const(1)}, cache)
+	require.NoError(t, err)
+	g.Return("late", v)
+	require.ErrorContains(t, ir.Verify(g), "has overwritten")
+}
+
+func TestParseErrors(t *testing.T) {
+	for text, want := range map[string]string{
+		"graph @g (T=1..1, P=0..0, S<=1) {\n %0 = input \"x\" : f32[1]\n %1 = silo %0\n return y=%1\n}": `g.fir:3:7: unknown op "silo"; did you mean "silu"?`,
+		"graph @g (T=1..1, P=0..0, S<=1) {\n %0 = input \"x\" : f33[1]\n}":                              `g.fir:2:19: unknown dtype "f33"; did you mean "f32"?`,
+		"graph @g (T=1..1, P=0..0, S<=1) {\n %0 = silu %7\n}":                                            `g.fir:2:13: %7 is not defined before this`,
+		"graph @g (T=1..0": `g.fir:1:17: want ",", have the end of the file`,
+	} {
+		_, err := ir.Parse("g.fir", text)
+		require.ErrorContains(t, err, want)
+	}
+}

@@ -1,0 +1,183 @@
+package ir
+
+import "fmt"
+
+// Op names a row of the op table.
+type Op uint8
+
+// The operations. Frontends emit these and never Fused, which passes form.
+const (
+	OpInvalid Op = iota
+	OpEmbedding
+	OpRMSNorm
+	OpMatmulNT
+	OpAdd
+	OpMul
+	OpSilu
+	OpRope
+	OpKVRearrange
+	OpKVWrite
+	OpRepeatKV
+	OpBmmNT
+	OpBmmNN
+	OpSoftmax
+	OpArgmax
+	OpCast
+	OpReshape
+	OpSlice
+	OpTranspose
+	OpConcat
+	OpFused
+	numOps
+)
+
+// Trait is what passes and lowering ask of an op, instead of its name.
+type Trait uint16
+
+// The traits.
+const (
+	View        Trait = 1 << iota // the result is the operand's storage seen otherwise; no dispatch when its layout allows
+	Elementwise                   // result element i depends on element i (or the broadcast one) of each operand
+	Commutative                   // the two operands may change places
+	Contraction                   // sums products over a dim: a matrix product
+	RowReduce                     // reduces along the last dim
+	AsPrologue                    // may make the operand of a main stage
+	AsMain                        // may own a kernel's iteration space
+	AsEpilogue                    // may work on a main's result before the store
+	WritesState                   // overwrites the storage of operand 0, which must not be used later
+)
+
+// Info is one row of the op table.
+type Info struct {
+	Name    string
+	Doc     string // one line: shapes, dtypes, meaning
+	MinArgs int
+	MaxArgs int // -1: any number
+	Fields  []Field
+	Traits  Trait
+	// Infer returns the result's type, or what is wrong with the operands.
+	Infer func(args []Type, a *Attr) (Type, error)
+}
+
+// Info returns the op's row.
+func (o Op) Info() *Info {
+	if o >= numOps {
+		return &table[OpInvalid]
+	}
+	return &table[o]
+}
+
+// String returns the op's name.
+func (o Op) String() string { return o.Info().Name }
+
+// Is reports whether the op has every trait of t.
+func (o Op) Is(t Trait) bool { return o.Info().Traits&t == t }
+
+// Ops lists every valid op, Fused included, in table order.
+func Ops() []Op {
+	out := make([]Op, 0, numOps-1)
+	for o := OpInvalid + 1; o < numOps; o++ {
+		out = append(out, o)
+	}
+	return out
+}
+
+// ParseOp returns the op with the given name.
+func ParseOp(name string) (Op, error) {
+	for o := OpInvalid + 1; o < numOps; o++ {
+		if table[o].Name == name {
+			return o, nil
+		}
+	}
+	return OpInvalid, fmt.Errorf("unknown op %q%s", name, didYouMean(name))
+}
+
+// table is the op table. Dims: T rows (tokens), H heads, D head_dim, C context.
+// Operands are f32 unless the row says otherwise; w stands for a weight of any
+// float or block-quantised dtype, c for the cache's dtype (f32 or f16).
+var table = [numOps]Info{
+	OpInvalid: {Name: "invalid", Infer: func([]Type, *Attr) (Type, error) { return Type{}, fmt.Errorf("not an op") }},
+	OpEmbedding: {
+		Name: "embedding", Doc: "i32[T], w[V, N] -> f32[T, N]: row ids[t] of the table; an id outside 0..V-1 is an error",
+		MinArgs: 2, MaxArgs: 2, Traits: AsPrologue | AsMain, Infer: inferEmbedding,
+	},
+	OpRMSNorm: {
+		Name: "rms_norm", Doc: "[.., N], w[N] -> [.., N]: x / sqrt(mean(x²) + eps) * w along the last dim",
+		MinArgs: 2, MaxArgs: 2, Fields: []Field{FieldEps}, Traits: RowReduce | AsPrologue | AsMain, Infer: inferRMSNorm,
+	},
+	OpMatmulNT: {
+		Name: "matmul_nt", Doc: "[M, K], w[N, K] -> [M, N]: x times w transposed",
+		MinArgs: 2, MaxArgs: 2, Traits: Contraction | AsMain, Infer: inferMatmulNT,
+	},
+	OpAdd: {
+		Name: "add", Doc: "[..], [suffix of ..] -> [..]: a + b, b repeated over a's leading dims",
+		MinArgs: 2, MaxArgs: 2, Traits: Elementwise | AsPrologue | AsMain | AsEpilogue | Commutative, Infer: inferBroadcast,
+	},
+	OpMul: {
+		Name: "mul", Doc: "[..], [suffix of ..] -> [..]: a * b, b repeated over a's leading dims",
+		MinArgs: 2, MaxArgs: 2, Traits: Elementwise | AsPrologue | AsMain | AsEpilogue | Commutative, Infer: inferBroadcast,
+	},
+	OpSilu: {
+		Name: "silu", Doc: "[..] -> [..]: x / (1 + exp(-x))",
+		MinArgs: 1, MaxArgs: 1, Traits: Elementwise | AsPrologue | AsMain | AsEpilogue, Infer: inferSame,
+	},
+	OpRope: {
+		Name: "rope", Doc: "[H, T, D], [D/2] -> [H, T, D]: rotates pairs (i, i + D/2) of row t by (start + t) * inv_freq[i]",
+		MinArgs: 2, MaxArgs: 2, Fields: []Field{FieldStart}, Traits: AsPrologue | AsMain | AsEpilogue, Infer: inferRope,
+	},
+	OpKVRearrange: {
+		Name: "kv_rearrange", Doc: "[T, H*D] -> [H, T, D]: a projection's columns into attention layout",
+		MinArgs: 1, MaxArgs: 1, Fields: []Field{FieldHeads}, Traits: AsMain | AsEpilogue, Infer: inferKVRearrange,
+	},
+	OpKVWrite: {
+		Name: "kv_write", Doc: "c[H, C, D], [H, T, D] -> c[H, C, D]: the cache with rows start..start+T-1 replaced, narrowed to its dtype; shares the cache's storage",
+		MinArgs: 2, MaxArgs: 2, Fields: []Field{FieldStart}, Traits: WritesState | AsMain | AsEpilogue, Infer: inferKVWrite,
+	},
+	OpRepeatKV: {
+		Name: "repeat_kv", Doc: "c[H, S, D] -> c[H*times, S, D]: result head h is operand head h / times",
+		MinArgs: 1, MaxArgs: 1, Fields: []Field{FieldTimes}, Traits: AsMain, Infer: inferRepeatKV,
+	},
+	OpBmmNT: {
+		Name: "bmm_nt", Doc: "[H, M, K], c[G, N, K] -> [H, M, N]: scale * a times b transposed, a head at a time; G divides H and head h takes b's head h / (H/G)",
+		MinArgs: 2, MaxArgs: 2, Fields: []Field{FieldScale}, Traits: Contraction | AsMain, Infer: inferBmmNT,
+	},
+	OpBmmNN: {
+		Name: "bmm_nn", Doc: "[H, M, K], c[G, K, N] -> [H, M, N]: a times b, a head at a time; G divides H and head h takes b's head h / (H/G)",
+		MinArgs: 2, MaxArgs: 2, Traits: Contraction | AsMain, Infer: inferBmmNN,
+	},
+	OpSoftmax: {
+		Name: "softmax", Doc: "[.., T, N] -> [.., T, N]: softmax along the last dim; causal: row t sees columns 0..start+t, the others become 0",
+		MinArgs: 1, MaxArgs: 1, Fields: []Field{FieldCausal, FieldStart}, Traits: RowReduce | AsMain, Infer: inferSoftmax,
+	},
+	OpArgmax: {
+		Name: "argmax", Doc: "[T, V] -> i32[T]: index of each row's largest element, ties to the lowest",
+		MinArgs: 1, MaxArgs: 1, Traits: RowReduce | AsMain, Infer: inferArgmax,
+	},
+	OpCast: {
+		Name: "cast", Doc: "t[..] -> to[..]: rounded to nearest even",
+		MinArgs: 1, MaxArgs: 1, Fields: []Field{FieldTo}, Traits: Elementwise | AsMain | AsEpilogue, Infer: inferCast,
+	},
+	OpReshape: {
+		Name: "reshape", Doc: "t[..] -> t[shape]: the same elements in row-major order",
+		MinArgs: 1, MaxArgs: 1, Fields: []Field{FieldShape}, Traits: View, Infer: inferReshape,
+	},
+	OpSlice: {
+		Name: "slice", Doc: "t[..] -> t[..]: indices start..start+size-1 along axis",
+		MinArgs: 1, MaxArgs: 1, Fields: []Field{FieldAxis, FieldStart, FieldSize}, Traits: View, Infer: inferSlice,
+	},
+	OpTranspose: {
+		Name: "transpose", Doc: "t[..] -> t[..]: result dim i is operand dim perm[i]",
+		MinArgs: 1, MaxArgs: 1, Fields: []Field{FieldPerm}, Traits: View | AsMain, Infer: inferTranspose,
+	},
+	OpConcat: {
+		Name: "concat", Doc: "t[..]... -> t[..]: joined along axis",
+		MinArgs: 1, MaxArgs: -1, Fields: []Field{FieldAxis}, Traits: AsMain, Infer: inferConcat,
+	},
+	OpFused: {
+		Name: "fused", Doc: "any -> any: its region",
+		MinArgs: 0, MaxArgs: -1, Fields: []Field{FieldPattern}, Traits: AsMain,
+		Infer: func([]Type, *Attr) (Type, error) {
+			return Type{}, fmt.Errorf("a fused node takes its types from its region")
+		},
+	},
+}

@@ -1,0 +1,226 @@
+package ir
+
+import (
+	"fmt"
+	"slices"
+)
+
+// Outline replaces the nodes by one fused node whose region holds them; fused
+// nodes among them contribute their region's nodes, so regions never nest. The
+// nodes between the first and the last member are reordered as far as needed.
+// It fails, and leaves g as it was, when a value would leave the region and come
+// back, or when moving a node across a cache write would change what it reads.
+func (g *Graph) Outline(nodes []*Node, pattern, label string) (*Node, error) {
+	if len(nodes) == 0 {
+		return nil, fmt.Errorf("cannot outline nothing")
+	}
+	members := slices.Clone(nodes)
+	slices.SortFunc(members, func(a, b *Node) int { return a.index - b.index })
+	members = slices.Compact(members)
+	lo, hi := members[0].index, members[len(members)-1].index
+	before, after, err := g.split(members, lo, hi)
+	if err != nil {
+		return nil, err
+	}
+	fused, err := g.formRegion(members, pattern, label)
+	if err != nil {
+		return nil, err
+	}
+	// Write the window anew: what does not depend on the region, the region's
+	// node, what depends on it, holes.
+	pos := lo
+	place := func(n *Node) {
+		n.index = pos
+		g.nodes[pos] = n
+		pos++
+	}
+	g.own()
+	for _, n := range before {
+		place(n)
+	}
+	place(fused)
+	for _, n := range after {
+		place(n)
+	}
+	for ; pos <= hi; pos++ {
+		g.nodes[pos] = nil
+	}
+	g.holes += len(members) - 1
+	return fused, nil
+}
+
+// split sorts the nodes between members into those that do not depend on a
+// member and those that do.
+func (g *Graph) split(members []*Node, lo, hi int) (before, after []*Node, err error) {
+	const (
+		outside = iota
+		member
+		dependent
+	)
+	state := make([]uint8, hi-lo+1)
+	for _, n := range members {
+		if n.dead {
+			return nil, nil, fmt.Errorf("%s: cannot outline an erased node", n)
+		}
+		state[n.index-lo] = member
+	}
+	of := func(v *Value) uint8 {
+		if v.Def == nil || v.Def.index < lo || v.Def.index > hi {
+			return outside
+		}
+		return state[v.Def.index-lo]
+	}
+	for i := lo; i <= hi; i++ {
+		n := g.nodes[i]
+		if n == nil {
+			continue
+		}
+		isMember := state[i-lo] == member
+		for _, a := range n.Args {
+			switch s := of(a); {
+			case isMember && s == dependent:
+				return nil, nil, fmt.Errorf("a value would leave the region and come back: %s needs %s, which depends on the region", n, a.Def)
+			case !isMember && s != outside:
+				state[i-lo] = dependent
+			}
+		}
+		switch {
+		case isMember:
+		case state[i-lo] == dependent:
+			after = append(after, n)
+		default:
+			before = append(before, n)
+		}
+	}
+	return before, after, checkStateOrder(members, before, after)
+}
+
+// checkStateOrder refuses a reordering that would carry a reader of a cache
+// across the node that overwrites it.
+func checkStateOrder(members, before, after []*Node) error {
+	for _, w := range members {
+		for _, i := range w.Overwrites() {
+			for _, u := range w.Args[i].uses {
+				if slices.Contains(after, u) {
+					return fmt.Errorf("%s reads the cache that %s in the region overwrites, and would come after it", u, w)
+				}
+			}
+		}
+	}
+	for _, w := range before {
+		for _, i := range w.Overwrites() {
+			for _, u := range w.Args[i].uses {
+				if u != w && slices.Contains(members, u) && u.Before(w) {
+					return fmt.Errorf("%s in the region reads the cache that %s overwrites, and would come after it", u, w)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// formRegion builds the fused node, moves uses to it and unlinks the members.
+func (g *Graph) formRegion(members []*Node, pattern, label string) (*Node, error) {
+	region := NewGraph("", g.Bounds)
+	fused := &Node{Op: OpFused, Attr: Attr{Pattern: pattern}, Label: label, Region: region}
+	inner := make(map[*Value]*Value, 2*len(members))
+	isMember := func(n *Node) bool {
+		_, ok := slices.BinarySearchFunc(members, n, func(a, b *Node) int { return a.index - b.index })
+		return ok
+	}
+	for _, n := range members {
+		for _, a := range n.Args {
+			if inner[a] == nil && (a.Def == nil || !isMember(a.Def)) {
+				inner[a] = region.Param(Arg, "", a.Type)
+				fused.Args = append(fused.Args, a)
+			}
+		}
+		region.absorb(n, inner)
+	}
+	for _, n := range members {
+		for _, r := range n.Results {
+			if !g.Returned(r) && !slices.ContainsFunc(r.uses, func(u *Node) bool { return !isMember(u) }) {
+				continue
+			}
+			out := &Value{Type: r.Type, Def: fused, Index: len(fused.Results)}
+			fused.Results = append(fused.Results, out)
+			region.Return("", inner[r])
+			// Uses inside the region go away with their nodes.
+			if err := g.ReplaceUses(r, out); err != nil {
+				return nil, err
+			}
+		}
+	}
+	for _, n := range members {
+		n.unlink()
+		n.dead = true
+	}
+	fused.link()
+	return fused, nil
+}
+
+// absorb appends a copy of n to region, or of its region's nodes when it is fused.
+func (region *Graph) absorb(n *Node, inner map[*Value]*Value) {
+	if n.Region == nil {
+		c := cloneNode(n, inner, func(t Type) Type { return t }, func(a Attr) Attr { return a })
+		c.index = len(region.nodes)
+		region.nodes = append(region.nodes, c)
+		return
+	}
+	local := make(map[*Value]*Value, len(n.Region.nodes))
+	for i, p := range n.Region.Params {
+		local[p] = inner[n.Args[i]]
+	}
+	for _, m := range n.Region.Nodes() {
+		region.absorb(m, local)
+	}
+	for i, r := range n.Region.Results {
+		inner[n.Results[i]] = local[r.Value]
+	}
+}
+
+// InlineAll replaces every fused node by its region's nodes: the way back from
+// any number of Outlines.
+func (g *Graph) InlineAll() {
+	live := g.Nodes()
+	out := make([]*Node, 0, 2*len(live))
+	push := func(n *Node) {
+		n.index = len(out)
+		out = append(out, n)
+	}
+	for _, n := range live {
+		if n.Region == nil {
+			push(n)
+			continue
+		}
+		m := make(map[*Value]*Value, len(n.Region.nodes))
+		for i, p := range n.Region.Params {
+			m[p] = n.Args[i]
+		}
+		body := n.Region
+		body.InlineAll()
+		for _, r := range body.Nodes() {
+			push(cloneNode(r, m, func(t Type) Type { return t }, func(a Attr) Attr { return a }))
+		}
+		n.unlink()
+		n.dead = true
+		for i, r := range body.Results {
+			old, replacement := n.Results[i], m[r.Value]
+			for _, u := range old.uses {
+				for j, a := range u.Args {
+					if a == old {
+						u.Args[j] = replacement
+					}
+				}
+			}
+			replacement.uses = append(replacement.uses, old.uses...)
+			old.uses = nil
+			for j := range g.Results {
+				if g.Results[j].Value == old {
+					g.Results[j].Value = replacement
+				}
+			}
+		}
+	}
+	g.nodes, g.holes, g.lent = out, 0, false
+}

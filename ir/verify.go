@@ -1,0 +1,291 @@
+package ir
+
+import (
+	"errors"
+	"fmt"
+
+	"foundry/ir/sym"
+)
+
+// Verify recomputes everything that must hold of g: bounds, types from the op
+// table, operands before users, use lists, cache writes that nothing reads
+// around, regions. The error names the value, what it has and what it wants.
+func Verify(g *Graph) error {
+	if !g.Bounds.Valid() {
+		return fmt.Errorf("graph @%s: bounds %+v are empty", g.Name, g.Bounds)
+	}
+	if err := verifyGraph(g, false); err != nil {
+		return fmt.Errorf("graph @%s: %w", g.Name, err)
+	}
+	return nil
+}
+
+func verifyGraph(g *Graph, isRegion bool) error {
+	nodes := g.Nodes()
+	uses := make(map[*Value]int, len(g.Params)+len(nodes))
+	seen := make(map[*Value]bool, len(g.Params)+len(nodes))
+	gone := make(map[*Value]*Node) // overwritten caches and who did it
+	names := make(map[string]bool, len(g.Params))
+	for i, p := range g.Params {
+		if err := verifyParam(g, p, i, isRegion); err != nil {
+			return err
+		}
+		if !isRegion && names[p.Param.Name] {
+			return fmt.Errorf("param %q stands twice", p.Param.Name)
+		}
+		names[p.Param.Name] = true
+		seen[p] = true
+	}
+	for i, n := range nodes {
+		if n.dead || n.index != i {
+			return fmt.Errorf("%s: stands at %d of the order, says %d", n, i, n.index)
+		}
+		for j, a := range n.Args {
+			if a == nil || !seen[a] {
+				return fmt.Errorf("%s: operand %d is not defined before it", n, j)
+			}
+			if w := gone[viewBase(a)]; w != nil {
+				return fmt.Errorf("%s: operand %d is a cache (or a view of one) that %s has overwritten; take its result", n, j, w)
+			}
+			uses[a]++
+		}
+		if err := verifyNode(g, n); err != nil {
+			return err
+		}
+		for _, j := range n.Overwrites() {
+			if !isState(n.Args[j], isRegion) {
+				return fmt.Errorf("%s: operand %d is overwritten, so it must be a state or its successor", n, j)
+			}
+			for k, a := range n.Args {
+				if k != j && a == n.Args[j] {
+					return fmt.Errorf("%s: operand %d is a cache that the node itself overwrites as operand %d", n, k, j)
+				}
+			}
+			gone[n.Args[j]] = n
+		}
+		for j, r := range n.Results {
+			if r.Def != n || r.Index != j {
+				return fmt.Errorf("%s: result %d does not point back to it", n, j)
+			}
+			if err := verifyType(g, r.Type); err != nil {
+				return fmt.Errorf("%s: result %d: %w", n, j, err)
+			}
+			seen[r] = true
+		}
+	}
+	if err := verifyResults(g, seen, gone, isRegion); err != nil {
+		return err
+	}
+	return verifyUses(seen, uses)
+}
+
+// viewBase follows views to the value whose storage v may share.
+func viewBase(v *Value) *Value {
+	for v.Def != nil && v.Def.Op.Is(View) {
+		v = v.Def.Args[0]
+	}
+	return v
+}
+
+func verifyUses(seen map[*Value]bool, uses map[*Value]int) error {
+	for v := range seen {
+		if len(v.uses) != uses[v] {
+			return fmt.Errorf("%s has %d users in its list, %d in the graph", v, len(v.uses), uses[v])
+		}
+	}
+	return nil
+}
+
+// String names v for messages.
+func (v *Value) String() string {
+	if v.Param != nil {
+		return fmt.Sprintf("%s %q %s", v.Param.Kind, v.Param.Name, v.Type)
+	}
+	if v.Def == nil {
+		return "value " + v.Type.String()
+	}
+	return fmt.Sprintf("result %d of %s (%s)", v.Index, v.Def, v.Type)
+}
+
+func verifyParam(g *Graph, p *Value, i int, isRegion bool) error {
+	switch {
+	case p.Param == nil || p.Def != nil || p.Index != i:
+		return fmt.Errorf("param %d is not a param of this graph", i)
+	case (p.Param.Kind == Arg) != isRegion:
+		return fmt.Errorf("%s: arg params stand in regions and nowhere else", p)
+	case !isRegion && p.Param.Name == "":
+		return fmt.Errorf("param %d has no name", i)
+	case p.Param.Kind == Const && int64(len(p.Param.Values)) != p.Type.MaxBytes(g.Bounds)/4:
+		return fmt.Errorf("%s has %d values", p, len(p.Param.Values))
+	case p.Param.Kind == Weight && !constShape(p.Type.Shape):
+		return fmt.Errorf("%s: a weight's dims are constants", p)
+	}
+	if err := verifyType(g, p.Type); err != nil {
+		return fmt.Errorf("%s: %w", p, err)
+	}
+	return nil
+}
+
+func constShape(s Shape) bool {
+	for _, d := range s.Dims[:s.Rank] {
+		if !d.IsConst() {
+			return false
+		}
+	}
+	return true
+}
+
+// maxDim keeps every element count of a verified graph within an int64.
+const maxDim = 1 << 40
+
+func verifyType(g *Graph, t Type) error {
+	if !t.DType.Valid() {
+		return fmt.Errorf("has no dtype")
+	}
+	total := int64(1)
+	for i, d := range t.Shape.Dims[:t.Shape.Rank] {
+		lo, hi := d.Min(g.Bounds), d.Max(g.Bounds)
+		if lo < 1 || hi > maxDim/total {
+			return fmt.Errorf("dim %d of %s ranges over %d..%d, wants at least 1 and at most 2^40 elements in all", i, t, lo, hi)
+		}
+		total *= hi
+	}
+	for _, d := range t.Shape.Dims[t.Shape.Rank:] {
+		if d != (sym.Dim{}) {
+			return fmt.Errorf("%s has dims beyond its rank", t)
+		}
+	}
+	if elems, _ := t.DType.Block(); elems > 1 {
+		if t.Shape.Rank == 0 {
+			return fmt.Errorf("%s has no row for blocks", t)
+		}
+		if _, ok := t.Shape.At(-1).Div(int64(elems)); !ok {
+			return fmt.Errorf("rows of %s are not a multiple of the block's %d elements", t, elems)
+		}
+	}
+	return nil
+}
+
+func verifyNode(g *Graph, n *Node) error {
+	if n.Op == OpInvalid || n.Op >= numOps {
+		return fmt.Errorf("%s: not an op", n)
+	}
+	zero := n.Attr
+	for _, f := range n.Op.Info().Fields {
+		f.clear(&zero)
+	}
+	if zero != (Attr{}) {
+		return fmt.Errorf("%s: has attrs that the op does not use", n)
+	}
+	if n.Op == OpFused {
+		return verifyFused(g, n)
+	}
+	if n.Region != nil || len(n.Results) != 1 {
+		return fmt.Errorf("%s: only a fused node has a region or several results", n)
+	}
+	t, err := inferNode(n)
+	if err != nil {
+		return fmt.Errorf("%s: %w", n, err)
+	}
+	if t != n.Results[0].Type {
+		return fmt.Errorf("%s: has type %s, wants %s", n, n.Results[0].Type, t)
+	}
+	return verifyRange(g.Bounds, n)
+}
+
+// verifyRange checks what depends on the bounds: that slices and cache writes
+// stay inside their tensor.
+func verifyRange(b sym.Bounds, n *Node) error {
+	var start, size, room sym.Dim
+	switch n.Op {
+	case OpSlice:
+		start, size, room = n.Attr.Start, n.Attr.Size, n.Args[0].Type.Shape.At(n.Attr.Axis)
+	case OpKVWrite:
+		start, size, room = n.Attr.Start, n.Args[1].Type.Shape.At(1), n.Args[0].Type.Shape.At(1)
+	default:
+		return nil
+	}
+	if lo := start.Min(b); lo < 0 {
+		return fmt.Errorf("%s: start %s can be %d", n, start, lo)
+	}
+	if over := start.Add(size).Sub(room).Max(b); over > 0 {
+		return fmt.Errorf("%s: rows %s to %s pass the end %s by up to %d", n, start, start.Add(size), room, over)
+	}
+	return nil
+}
+
+func verifyFused(g *Graph, n *Node) error {
+	r := n.Region
+	if r == nil {
+		return fmt.Errorf("%s: has no region", n)
+	}
+	if r.Bounds != g.Bounds {
+		return fmt.Errorf("%s: its region has bounds %+v, wants %+v", n, r.Bounds, g.Bounds)
+	}
+	if len(r.Params) != len(n.Args) || len(r.Results) != len(n.Results) || len(n.Results) == 0 {
+		return fmt.Errorf("%s: has %d operands and %d results, its region %d and %d", n, len(n.Args), len(n.Results), len(r.Params), len(r.Results))
+	}
+	for i, a := range n.Args {
+		if a.Type != r.Params[i].Type {
+			return fmt.Errorf("%s: operand %d has type %s, its region wants %s", n, i, a.Type, r.Params[i].Type)
+		}
+	}
+	for i, v := range n.Results {
+		if v.Type != r.Results[i].Value.Type {
+			return fmt.Errorf("%s: result %d has type %s, its region yields %s", n, i, v.Type, r.Results[i].Value.Type)
+		}
+	}
+	for _, m := range r.Nodes() {
+		if m.Op == OpFused {
+			return fmt.Errorf("%s: its region holds a fused node; regions do not nest", n)
+		}
+	}
+	if err := verifyGraph(r, true); err != nil {
+		return fmt.Errorf("%s: in its region: %w", n, err)
+	}
+	return nil
+}
+
+func isState(v *Value, isRegion bool) bool {
+	root := StateRoot(v)
+	return root.Param != nil && (root.Param.Kind == State || isRegion && root.Param.Kind == Arg)
+}
+
+func verifyResults(g *Graph, seen map[*Value]bool, gone map[*Value]*Node, isRegion bool) error {
+	if len(g.Results) == 0 {
+		return errors.New("has no result")
+	}
+	names := make(map[string]bool, len(g.Results))
+	for i, r := range g.Results {
+		if r.Value == nil || !seen[r.Value] {
+			return fmt.Errorf("result %d is not a value of the graph", i)
+		}
+		if w := gone[r.Value]; w != nil {
+			return fmt.Errorf("result %q is a cache that %s has overwritten; return its result", r.Name, w)
+		}
+		if isRegion {
+			continue
+		}
+		if r.Name == "" || names[r.Name] {
+			return fmt.Errorf("result %d has the name %q, wants one of its own", i, r.Name)
+		}
+		names[r.Name] = true
+	}
+	if isRegion {
+		return nil
+	}
+	// A cache that was written must be returned under its name: it survives the run.
+	for v := range gone {
+		root := StateRoot(v)
+		if !names[root.Param.Name] {
+			return fmt.Errorf("state %q is overwritten but its successor is not returned", root.Param.Name)
+		}
+	}
+	for _, r := range g.Results {
+		root := StateRoot(r.Value)
+		if root != r.Value && (root.Param == nil || root.Param.Name != r.Name) {
+			return fmt.Errorf("result %q succeeds %s, wants its name", r.Name, root)
+		}
+	}
+	return nil
+}
