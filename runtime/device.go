@@ -45,7 +45,8 @@ type Memory interface {
 	Free() error
 }
 
-// Program is a plan's kernels, compiled for one device.
+// Program is a plan's kernels, compiled for one device. Several goroutines may
+// use one program, each with encoders and recordings of its own.
 type Program interface {
 	// Begin opens a command buffer.
 	Begin() (Encoder, error)
@@ -55,13 +56,16 @@ type Program interface {
 // Encoder fills one command buffer.
 type Encoder interface {
 	Dispatch(l *Launch) error
-	// Barrier orders everything encoded before it against everything after it.
+	// Barrier orders everything before it, committed earlier or encoded in this
+	// command buffer, against everything after it. The executor begins each run
+	// with one, so a boundary between command buffers alone need not order.
 	Barrier() error
-	// Commit submits; command buffers of one program run in commit order. The
-	// encoder must not be used afterwards except to Wait.
+	// Commit submits; command buffers of one program start in commit order. The
+	// encoder must not be used afterwards except to Wait. An encoder that is
+	// dropped before Commit leaves nothing behind.
 	Commit() error
 	// Wait returns when the commands have run; its error names the kernel and
-	// the thread where the device knows them.
+	// the thread where the device knows them. It may be called once.
 	Wait() error
 }
 
@@ -87,7 +91,8 @@ type Recorder interface {
 	Record(encode func(Encoder) error) (Recording, error)
 }
 
-// Recording is an encoded command buffer that can be run again.
+// Recording is an encoded command buffer that can be run again; its runs follow
+// one another when what is recorded begins with a barrier.
 type Recording interface {
 	Run() error  // submits
 	Wait() error // until every submitted run has finished
