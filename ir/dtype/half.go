@@ -4,20 +4,14 @@ import "math"
 
 // F16ToF32 widens an IEEE 754 binary16 bit pattern; exact, NaN payloads kept.
 func F16ToF32(h uint16) float32 {
-	sign := uint32(h&0x8000) << 16
-	exp := uint32(h>>10) & 0x1f
-	man := uint32(h) & 0x3ff
-	switch exp {
-	case 0:
-		if man == 0 {
-			return math.Float32frombits(sign)
-		}
-		f := float32(man) * (1.0 / (1 << 24)) // subnormal: man * 2^-24, exact in f32
-		return math.Float32frombits(math.Float32bits(f) | sign)
-	case 0x1f:
-		return math.Float32frombits(sign | 0x7f800000 | man<<13)
+	u := uint32(h&0x7fff) << 13
+	// Exponent and fraction in place; the product moves the bias from 15 to
+	// 127, and makes subnormals normal.
+	b := math.Float32bits(math.Float32frombits(u) * 0x1p112)
+	if u >= 0x1f<<23 {
+		b |= 0x7f800000 // infinity and NaN have the greatest exponent in both
 	}
-	return math.Float32frombits(sign | (exp+112)<<23 | man<<13)
+	return math.Float32frombits(b | uint32(h&0x8000)<<16)
 }
 
 // F32ToF16 narrows to binary16, rounding to nearest even; values beyond 65504

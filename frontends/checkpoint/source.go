@@ -1,0 +1,147 @@
+// Package checkpoint turns a model's place (a folder, a file, a hub name, a
+// seeded recipe) into tensors by name and the configuration files beside them.
+//
+// Every place gives the same interface, Source. Sources read lazily: files are
+// memory-mapped, synthetic weights are generated when they are asked for, and
+// Load converts to the element type that the consumer wants. Bytes from outside
+// are checked completely when a source is opened, so that a Source in hand has
+// tensors that lie inside their file and have the size their shape says.
+//
+// Read next: foundry/frontends/qwen25, which reads the configuration and asks
+// for the tensors; safetensors.go here for the most common place.
+package checkpoint
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"foundry/ir/dtype"
+
+	"github.com/agnivade/levenshtein"
+)
+
+// Source is one opened checkpoint. It is safe for concurrent use until Close.
+type Source interface {
+	// Label says where the tensors come from, for messages.
+	Label() string
+	// Names lists the tensors, sorted.
+	Names() []string
+	// Info describes a tensor; false when there is none of that name.
+	Info(name string) (Info, bool)
+	// Read returns a tensor's bytes as stored, row-major. They must not be
+	// written to and are valid until Close (they may be a mapped file).
+	Read(name string) ([]byte, error)
+	// File returns a file that goes with the tensors, such as config.json or
+	// tokenizer.json. The error wraps fs.ErrNotExist when there is none.
+	File(name string) ([]byte, error)
+	Close() error
+}
+
+// Info describes one stored tensor.
+type Info struct {
+	DType dtype.Type
+	Shape []int64 // rows first, as in the model's own code
+	Bytes int64   // as stored
+}
+
+// Elements is the product of the shape.
+func (i Info) Elements() int64 {
+	n := int64(1)
+	for _, d := range i.Shape {
+		n *= d
+	}
+	return n
+}
+
+// Open opens a checkpoint on disk: a Hugging Face folder (one safetensors file,
+// or several with an index), a single .safetensors file, or a .gguf file.
+func Open(path string) (Source, error) {
+	st, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("%s: no such model file or folder", path)
+	case err != nil:
+		return nil, err
+	case st.IsDir():
+		return openFolder(path)
+	case strings.HasSuffix(path, ".safetensors"):
+		return openFile(path)
+	}
+	return nil, fmt.Errorf("%s: not a checkpoint: want a folder with config.json, or a .safetensors file", path)
+}
+
+// store is a Source whose tensors are byte ranges in memory.
+type store struct {
+	label   string
+	tensors map[string]stored
+	file    func(name string) ([]byte, error)
+	closers []func() error
+}
+
+type stored struct {
+	Info
+	data []byte
+}
+
+func (s *store) Label() string { return s.label }
+
+func (s *store) Names() []string { return slices.Sorted(maps.Keys(s.tensors)) }
+
+func (s *store) Info(name string) (Info, bool) {
+	t, ok := s.tensors[name]
+	return t.Info, ok
+}
+
+func (s *store) Read(name string) ([]byte, error) {
+	t, ok := s.tensors[name]
+	if !ok {
+		return nil, unknownTensor(s, name)
+	}
+	return t.data, nil
+}
+
+func (s *store) File(name string) ([]byte, error) { return s.file(name) }
+
+func (s *store) Close() error {
+	var errs []error
+	for _, c := range s.closers {
+		errs = append(errs, c())
+	}
+	s.closers, s.tensors = nil, nil
+	return errors.Join(errs...)
+}
+
+// unknownTensor names the tensor that is not there and the nearest that is.
+func unknownTensor(s Source, name string) error {
+	best, nearest := len(name)/2+1, ""
+	for _, n := range s.Names() {
+		if d := levenshtein.ComputeDistance(name, n); d < best {
+			best, nearest = d, n
+		}
+	}
+	if nearest == "" {
+		return fmt.Errorf("%s: no tensor %q", s.Label(), name)
+	}
+	return fmt.Errorf("%s: no tensor %q (nearest: %q)", s.Label(), name, nearest)
+}
+
+// folderFile reads the files of one folder.
+func folderFile(dir string) func(string) ([]byte, error) {
+	return func(name string) ([]byte, error) {
+		b, err := os.ReadFile(filepath.Join(dir, name))
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, missingFile(dir, name)
+		}
+		return b, err
+	}
+}
+
+func missingFile(where, name string) error {
+	return fmt.Errorf("%s: there is no %s: %w", where, name, fs.ErrNotExist)
+}
