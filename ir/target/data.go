@@ -1,0 +1,91 @@
+package target
+
+// apple is one row of the table of Apple GPUs.
+type apple struct {
+	name    string
+	cores   int
+	gbs     float64 // memory bandwidth, published
+	cacheMB int64   // system-level cache, from public teardowns
+	ghz     float64 // GPU clock, from public measurements
+}
+
+// Bandwidths and core counts are Apple's. A core has 128 f32 lanes.
+var apples = [...]apple{
+	{"apple-m1", 8, 68, 8, 1.28},
+	{"apple-m1-pro", 16, 200, 24, 1.30},
+	{"apple-m1-max", 32, 400, 48, 1.30},
+	{"apple-m1-ultra", 64, 800, 96, 1.30},
+	{"apple-m2", 10, 100, 8, 1.40},
+	{"apple-m2-pro", 19, 200, 24, 1.40},
+	{"apple-m2-max", 38, 400, 48, 1.40},
+	{"apple-m2-ultra", 76, 800, 96, 1.40},
+	{"apple-m3", 10, 100, 8, 1.38},
+	{"apple-m3-pro", 18, 150, 12, 1.38},
+	{"apple-m3-max-30", 30, 300, 48, 1.38},
+	{"apple-m3-max", 40, 400, 48, 1.38},
+	{"apple-m3-ultra", 80, 819, 96, 1.38},
+	{"apple-m4", 10, 120, 8, 1.47},
+	{"apple-m4-pro", 20, 273, 24, 1.58},
+	{"apple-m4-max-32", 32, 410, 48, 1.58},
+	{"apple-m4-max", 40, 546, 48, 1.58},
+	{"apple-m5", 10, 153, 8, 1.60},
+}
+
+// metalLimits are Metal's for every Apple GPU of the table.
+func metalLimits() Limits {
+	return Limits{
+		Slots: 31, Threads: 1024, ThreadgroupBytes: 32 << 10, ThreadgroupAlign: 16, SIMDWidth: 32, ConstantAlign: 256,
+		Weights: []string{"f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "q5_0", "q5_1", "q4_k", "q5_k", "q6_k"},
+		Cache:   []string{"f32", "f16"},
+	}
+}
+
+// All lists every target, Apple's first, in order of generation and size.
+func All() []Target {
+	out := make([]Target, 0, len(apples)+2)
+	for _, a := range apples {
+		out = append(out, a.target())
+	}
+	return append(out, h100(), cpu())
+}
+
+func (a apple) target() Target {
+	flops := float64(a.cores) * 128 * 2 * a.ghz / 1e3
+	return Target{
+		Name: a.name, Family: "apple",
+		Note:  "uncalibrated: published bandwidth and cores; a wave from a synthetic MLX chain, 2.4 us; a command buffer 20 us",
+		Cores: a.cores, BandwidthGBs: a.gbs,
+		// 64 bytes a cycle and core from the shared cache.
+		CacheGBs: float64(a.cores) * 64 * a.ghz, CacheBytes: a.cacheMB << 20,
+		TFlops: flops, TileTFlops: flops,
+		CoreThreads: 1024, LineBytes: 128,
+		DispatchUs: 0.5, WaveUs: 1.9, GroupUs: 0.2, CommandBufferUs: 20, EncodeUs: 0.5, SubmitUs: 120,
+		Limits: metalLimits(),
+	}
+}
+
+func h100() Target {
+	return Target{
+		Name: "h100", Family: "nvidia",
+		Note:  "NVIDIA H100 80 GB: read bandwidth measured at 3,093 GB/s, 1.3 us a kernel in a CUDA graph",
+		Cores: 132, BandwidthGBs: 3093, CacheGBs: 5500, CacheBytes: 50 << 20,
+		TFlops: 60, TileTFlops: 400,
+		CoreThreads: 2048, LineBytes: 128,
+		// A CUDA graph runs a chain: each kernel pays for its launch, and the
+		// barrier costs little more.
+		DispatchUs: 1.0, WaveUs: 0.3, GroupUs: 0.15, CommandBufferUs: 5, EncodeUs: 0, SubmitUs: 8,
+		Limits: metalLimits(),
+	}
+}
+
+func cpu() Target {
+	return Target{
+		Name: "cpu", Family: "cpu",
+		Note:  "a small x86 machine that emulates threadgroups: 32 lanes of a simdgroup run in one thread",
+		Cores: 2, BandwidthGBs: 12, CacheGBs: 60, CacheBytes: 32 << 20,
+		TFlops: 0.01, TileTFlops: 0.01,
+		CoreThreads: 1024, LineBytes: 64,
+		DispatchUs: 6, WaveUs: 2, GroupUs: 1, CommandBufferUs: 10, EncodeUs: 0.5, SubmitUs: 10,
+		Limits: metalLimits(),
+	}
+}

@@ -1,0 +1,94 @@
+// Package target turns the name of a machine into the numbers that compile
+// decisions rest on: bandwidths, fixed costs, limits, the weight formats that
+// kernels exist for. A target is data; nothing here is measured at run time.
+//
+// Read next: data.go for the numbers and where they come from, then
+// foundry/ir/cost, which predicts times with them.
+package target
+
+import (
+	"fmt"
+	"slices"
+)
+
+// Target describes one kind of machine.
+type Target struct {
+	Name   string // "apple-m3-pro"
+	Family string // "apple" | "nvidia" | "cpu"
+	Note   string // where the numbers come from and what they are worth
+
+	Cores        int     // GPU cores, streaming multiprocessors or CPU cores
+	BandwidthGBs float64 // reads from memory
+	CacheGBs     float64 // reads that the last-level cache answers, all cores together
+	CacheBytes   int64   // last-level cache
+	TFlops       float64 // f32 multiply and add, outside matrix units
+	TileTFlops   float64 // products of a tile of f16 operands accumulated in f32
+	CoreThreads  int     // threads that one core keeps in flight
+	LineBytes    int     // bytes of one memory transaction
+
+	DispatchUs      float64 // what one more dispatch costs within a wave
+	WaveUs          float64 // what a barrier and the refill of the machine after it cost
+	GroupUs         float64 // fixed cost of one threadgroup on one core
+	CommandBufferUs float64 // device time lost at the border of two command buffers
+	EncodeUs        float64 // host time to encode one dispatch
+	SubmitUs        float64 // host time from committing a command buffer to its start
+
+	Limits Limits
+}
+
+// Limits is what one kernel may use on a target.
+type Limits struct {
+	Slots            int      // buffer arguments
+	Threads          int      // threads a threadgroup
+	ThreadgroupBytes int      // threadgroup memory a threadgroup
+	ThreadgroupAlign int      // length granularity of a threadgroup argument, bytes
+	SIMDWidth        int      // lanes a simdgroup
+	ConstantAlign    int      // alignment of buffer offsets in constant space, bytes
+	Weights          []string // dtypes of weights that kernels exist for
+	Cache            []string // dtypes of caches that kernels exist for
+}
+
+// HasWeights reports whether kernels read weights of the named dtype.
+func (l Limits) HasWeights(dtype string) bool { return slices.Contains(l.Weights, dtype) }
+
+// HasCache reports whether kernels read and write caches of the named dtype.
+func (l Limits) HasCache(dtype string) bool { return slices.Contains(l.Cache, dtype) }
+
+// Default is the target when nothing else is asked for.
+const Default = "apple-m3-pro"
+
+// Find returns a copy of the target with the given name, or an error that names
+// the nearest one.
+func Find(name string) (*Target, error) {
+	best, dist := "", len(name)+1
+	for _, t := range All() {
+		if t.Name == name {
+			return &t, nil
+		}
+		if d := distance(name, t.Name); d < dist {
+			best, dist = t.Name, d
+		}
+	}
+	return nil, fmt.Errorf("unknown target %q; did you mean %q?", name, best)
+}
+
+// distance is the Levenshtein distance of a and b in bytes.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			substitute := diagonal
+			if a[i] != b[j] {
+				substitute++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(substitute, row[j]+1, diagonal+1)
+		}
+	}
+	return row[len(b)]
+}

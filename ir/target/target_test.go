@@ -1,0 +1,47 @@
+package target_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"foundry/ir/dtype"
+	"foundry/ir/target"
+)
+
+func TestEveryTargetIsComplete(t *testing.T) {
+	names := map[string]bool{}
+	for _, x := range target.All() {
+		require.False(t, names[x.Name], x.Name)
+		names[x.Name] = true
+		for what, v := range map[string]float64{
+			"cores": float64(x.Cores), "bandwidth": x.BandwidthGBs, "cache bandwidth": x.CacheGBs, "cache": float64(x.CacheBytes),
+			"flops": x.TFlops, "tile flops": x.TileTFlops, "threads": float64(x.CoreThreads), "line": float64(x.LineBytes),
+			"dispatch": x.DispatchUs, "wave": x.WaveUs, "group": x.GroupUs, "command buffer": x.CommandBufferUs,
+		} {
+			require.Positive(t, v, "%s: %s", x.Name, what)
+		}
+		require.NotEmpty(t, x.Note)
+		require.Equal(t, 31, x.Limits.Slots)
+		for _, w := range append(x.Limits.Weights, x.Limits.Cache...) {
+			_, err := dtype.Parse(w)
+			require.NoError(t, err)
+		}
+	}
+	require.True(t, names[target.Default])
+}
+
+func TestFind(t *testing.T) {
+	x, err := target.Find("apple-m4-max")
+	require.NoError(t, err)
+	require.Equal(t, 546.0, x.BandwidthGBs)
+	require.True(t, x.Limits.HasWeights("q8_0"))
+	x.Limits.Weights[0] = "changed"
+	again, err := target.Find("apple-m4-max")
+	require.NoError(t, err)
+	require.Equal(t, "f32", again.Limits.Weights[0])
+	_, err = target.Find("apple-m3pro")
+	require.EqualError(t, err, `unknown target "apple-m3pro"; did you mean "apple-m3-pro"?`)
+	_, err = target.Find("")
+	require.Error(t, err)
+}
