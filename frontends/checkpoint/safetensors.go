@@ -2,13 +2,14 @@ package checkpoint
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/bits"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"foundry/ir/dtype"
 )
@@ -76,13 +77,7 @@ func parseSafetensors(file string, b []byte) (map[string]stored, error) {
 		spans = append(spans, span{name, e.Offsets[0], e.Offsets[1]})
 	}
 	slices.SortFunc(spans, func(a, b span) int {
-		if a.begin != b.begin {
-			return int(min(1, max(-1, a.begin-b.begin)))
-		}
-		if a.end != b.end {
-			return int(min(1, max(-1, a.end-b.end)))
-		}
-		return strings.Compare(a.name, b.name)
+		return cmp.Or(cmp.Compare(a.begin, b.begin), cmp.Compare(a.end, b.end), cmp.Compare(a.name, b.name))
 	})
 	at, last := int64(0), ""
 	for _, s := range spans {
@@ -149,7 +144,10 @@ func decodeHeader(header []byte) (map[string]headerEntry, error) {
 		}
 		var e headerEntry
 		if err := dec.Decode(&e); err != nil {
-			return nil, fmt.Errorf("tensor %q: its header entry is malformed: %w", name, err)
+			if wrong := (*json.UnmarshalTypeError)(nil); errors.As(err, &wrong) {
+				return nil, fmt.Errorf("tensor %q: its header entry is malformed: a %s cannot be its %s", name, wrong.Value, cmp.Or(wrong.Field, "entry"))
+			}
+			return nil, notJSON(err)
 		}
 		entries[name] = e
 	}

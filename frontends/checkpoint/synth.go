@@ -100,7 +100,7 @@ type generator64 struct {
 
 // fill writes the bf16 elements first, first+1, ... to dst.
 func (g generator64) fill(dst []byte, first int) {
-	const gamma = 0x9E3779B97F4A7C15
+	const gamma, even, odd = 0x9E3779B97F4A7C15, 0x0000ffff0000ffff, 0xffff0000ffff0000
 	state := g.seed + uint64(first)*gamma
 	step, offset := g.scale*0x1p-23, g.offset // a power of two: rounds as (k*2^-23)*scale does
 	for ; len(dst) >= 8; dst = dst[8:] {
@@ -112,20 +112,26 @@ func (g generator64) fill(dst []byte, first int) {
 		state += gamma
 		d := element(state+gamma, step, offset)
 		state += gamma
-		binary.LittleEndian.PutUint64(dst, a|b<<16|c<<32|d<<48)
+		ac, bd := roundPair(a|c<<32), roundPair(b|d<<32)
+		binary.LittleEndian.PutUint64(dst, ac>>16&even|bd&odd)
 	}
 	for ; len(dst) >= 2; dst = dst[2:] {
 		state += gamma
-		binary.LittleEndian.PutUint16(dst, uint16(element(state, step, offset)))
+		binary.LittleEndian.PutUint16(dst, uint16(roundPair(element(state, step, offset))>>16))
 	}
 }
 
-// element is the bf16 value that a SplitMix64 state yields. The output
-// function's last step, z ^= z>>31, does not reach the top 24 bits.
+// element is the value, as float32 bits, that a SplitMix64 state yields. The
+// output function's last step, z ^= z>>31, does not reach the top 24 bits.
 func element(z uint64, step, offset float32) uint64 {
 	z = (z ^ z>>30) * 0xBF58476D1CE4E5B9
 	z = (z ^ z>>27) * 0x94D049BB133111EB
 	v := float32(float32(int32(z>>40)-1<<23)*step) + offset
-	b := math.Float32bits(v)
-	return uint64((b + 0x7fff + b>>16&1) >> 16) // to nearest even; v is finite
+	return uint64(math.Float32bits(v))
+}
+
+// roundPair rounds two finite float32 bit patterns to bf16, nearest even, in
+// the upper half of each.
+func roundPair(x uint64) uint64 {
+	return x + 0x00007fff00007fff + x>>16&0x0000000100000001
 }
