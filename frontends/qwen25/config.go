@@ -1,0 +1,227 @@
+// Package qwen25 turns a Qwen2.5 checkpoint's configuration into the model's
+// graph of primitive operations, with nothing fused.
+//
+// Parse reads config.json, Weights lists the tensors that such a model has,
+// Check holds a checkpoint against the list, and Build emits the graph with T
+// symbolic; decode is the same graph specialised to T = 1.
+//
+// Read next: build.go for the model as operations, then foundry/passes, which
+// fuses them.
+package qwen25
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+)
+
+// Config is what the graph needs of a model's config.json. A Config from Parse
+// or Preset is valid.
+type Config struct {
+	Layers       int
+	Hidden       int
+	Intermediate int
+	Heads        int // query heads
+	KVHeads      int // key and value heads; divides Heads
+	HeadDim      int // even
+	Vocab        int
+	MaxPositions int
+	NormEps      float64
+	RopeTheta    float64
+	Tied         bool // lm_head shares the embedding's weights
+}
+
+// The largest values that are taken for a model rather than for a mistake. They
+// keep every size computed from a Config within an int64.
+const (
+	maxLayers    = 1 << 10
+	maxWidth     = 1 << 18
+	maxHeads     = 1 << 12
+	maxHeadDim   = 1 << 12
+	maxVocab     = 1 << 22
+	maxPositions = 1 << 22
+)
+
+// file is config.json, in the published form and in the newer one, which keeps
+// rope_theta in rope_parameters. A nil field is absent or null.
+type file struct {
+	ModelType    *string         `json:"model_type"`
+	Layers       *int64          `json:"num_hidden_layers"`
+	Hidden       *int64          `json:"hidden_size"`
+	Intermediate *int64          `json:"intermediate_size"`
+	Heads        *int64          `json:"num_attention_heads"`
+	KVHeads      *int64          `json:"num_key_value_heads"`
+	HeadDim      *int64          `json:"head_dim"`
+	Vocab        *int64          `json:"vocab_size"`
+	MaxPositions *int64          `json:"max_position_embeddings"`
+	NormEps      *float64        `json:"rms_norm_eps"`
+	RopeTheta    *float64        `json:"rope_theta"`
+	Rope         *ropeParameters `json:"rope_parameters"`
+	RopeScaling  *ropeParameters `json:"rope_scaling"`
+	Tied         bool            `json:"tie_word_embeddings"`
+	Act          *string         `json:"hidden_act"`
+	Sliding      bool            `json:"use_sliding_window"`
+	LayerTypes   []string        `json:"layer_types"`
+	Quantization json.RawMessage `json:"quantization_config"`
+}
+
+type ropeParameters struct {
+	Theta *float64 `json:"rope_theta"`
+	Type  string   `json:"rope_type"`
+	Old   string   `json:"type"` // rope_type's older name
+}
+
+func (r *ropeParameters) kind() string {
+	if r.Type == "" {
+		return r.Old
+	}
+	return r.Type
+}
+
+// Parse reads a config.json. Absent fields take the value that the published
+// architecture gives them where it defines one (num_key_value_heads: one a query
+// head; head_dim: hidden_size / num_attention_heads); all others are required.
+func Parse(raw []byte) (Config, error) {
+	var f file
+	if err := json.Unmarshal(raw, &f); err != nil {
+		return Config{}, fmt.Errorf("config.json: %s", jsonError(err))
+	}
+	c, err := f.config()
+	if err != nil {
+		return Config{}, fmt.Errorf("config.json: %w", err)
+	}
+	return c, nil
+}
+
+func jsonError(err error) string {
+	var wrongType *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &wrongType) && wrongType.Field != "":
+		want := map[string]string{"int64": "an integer", "float64": "a number", "bool": "true or false", "string": "a string"}[wrongType.Type.String()]
+		if want == "" {
+			want = "another kind of value"
+		}
+		return fmt.Sprintf("%s is %s, want %s", wrongType.Field, wrongType.Value, want)
+	case errors.As(err, &wrongType):
+		return fmt.Sprintf("holds %s, want an object", wrongType.Value)
+	}
+	return "not JSON: " + err.Error()
+}
+
+func (f *file) config() (Config, error) {
+	if err := f.supported(); err != nil {
+		return Config{}, err
+	}
+	var err error
+	count := func(name string, p *int64, limit int64) int {
+		switch {
+		case err != nil:
+		case p == nil:
+			err = fmt.Errorf("%s is missing", name)
+		case *p < 1 || *p > limit:
+			err = fmt.Errorf("%s is %d, want 1 to %d", name, *p, limit)
+		default:
+			return int(*p)
+		}
+		return 1
+	}
+	positive := func(name string, p *float64) float64 {
+		switch {
+		case err != nil:
+		case p == nil:
+			err = fmt.Errorf("%s is missing", name)
+		case !(*p > 0) || math.IsInf(*p, 0):
+			err = fmt.Errorf("%s is %v, want a positive number", name, *p)
+		default:
+			return *p
+		}
+		return 1
+	}
+	c := Config{
+		Layers:       count("num_hidden_layers", f.Layers, maxLayers),
+		Hidden:       count("hidden_size", f.Hidden, maxWidth),
+		Intermediate: count("intermediate_size", f.Intermediate, maxWidth),
+		Heads:        count("num_attention_heads", f.Heads, maxHeads),
+		Vocab:        count("vocab_size", f.Vocab, maxVocab),
+		MaxPositions: count("max_position_embeddings", f.MaxPositions, maxPositions),
+		NormEps:      positive("rms_norm_eps", f.NormEps),
+		Tied:         f.Tied,
+	}
+	theta := f.RopeTheta
+	if f.Rope != nil && f.Rope.Theta != nil {
+		theta = f.Rope.Theta
+	}
+	c.RopeTheta = positive("rope_theta", theta)
+	c.KVHeads = c.Heads
+	if f.KVHeads != nil {
+		c.KVHeads = count("num_key_value_heads", f.KVHeads, maxHeads)
+	}
+	switch {
+	case err != nil:
+	case f.HeadDim != nil:
+		c.HeadDim = count("head_dim", f.HeadDim, maxHeadDim)
+	case c.Hidden%c.Heads != 0:
+		err = fmt.Errorf("hidden_size %d is not divisible by num_attention_heads %d, and there is no head_dim", c.Hidden, c.Heads)
+	default:
+		c.HeadDim = c.Hidden / c.Heads
+	}
+	if err != nil {
+		return Config{}, err
+	}
+	return c, c.validate()
+}
+
+// validate checks what single fields cannot show.
+func (c Config) validate() error {
+	switch {
+	case c.HeadDim%2 != 0 || c.HeadDim > maxHeadDim:
+		return fmt.Errorf("head_dim is %d, want an even number of at most %d: RoPE turns pairs", c.HeadDim, maxHeadDim)
+	case c.Heads*c.HeadDim > maxWidth:
+		return fmt.Errorf("num_attention_heads %d times head_dim %d is above %d", c.Heads, c.HeadDim, maxWidth)
+	case c.Heads%c.KVHeads != 0:
+		return fmt.Errorf("num_attention_heads %d is not divisible by num_key_value_heads %d", c.Heads, c.KVHeads)
+	}
+	return nil
+}
+
+// supported refuses models whose mathematics differ from what Build emits.
+func (f *file) supported() error {
+	switch {
+	case f.ModelType == nil:
+		return errors.New("model_type is missing; foundry compiles qwen2")
+	case *f.ModelType != "qwen2":
+		return fmt.Errorf("this is a %s model; foundry compiles qwen2", *f.ModelType)
+	case f.Act != nil && *f.Act != "silu":
+		return fmt.Errorf("hidden_act is %q, want \"silu\"", *f.Act)
+	case f.Sliding:
+		return errors.New("use_sliding_window is true; foundry compiles full attention only")
+	case f.RopeScaling != nil && f.RopeScaling.kind() != "default":
+		return fmt.Errorf("rope_scaling of type %q is not supported; remove it to run within max_position_embeddings", f.RopeScaling.kind())
+	case f.Rope != nil && f.Rope.kind() != "default" && f.Rope.kind() != "":
+		return fmt.Errorf("rope_parameters of type %q are not supported, want \"default\"", f.Rope.kind())
+	case len(f.Quantization) > 0 && string(f.Quantization) != "null":
+		return errors.New("quantization_config is set; foundry reads plain safetensors weights and quantises them itself (--weights)")
+	}
+	if i := slices.IndexFunc(f.LayerTypes, func(t string) bool { return t != "full_attention" }); i >= 0 {
+		return fmt.Errorf("layer_types[%d] is %q, want \"full_attention\"", i, f.LayerTypes[i])
+	}
+	return nil
+}
+
+// JSON writes c as a config.json in the published form, which Parse reads back.
+func (c Config) JSON() []byte {
+	raw, err := json.MarshalIndent(map[string]any{
+		"architectures": []string{"Qwen2ForCausalLM"}, "model_type": "qwen2", "hidden_act": "silu",
+		"num_hidden_layers": c.Layers, "hidden_size": c.Hidden, "intermediate_size": c.Intermediate,
+		"num_attention_heads": c.Heads, "num_key_value_heads": c.KVHeads, "head_dim": c.HeadDim,
+		"vocab_size": c.Vocab, "max_position_embeddings": c.MaxPositions,
+		"rms_norm_eps": c.NormEps, "rope_theta": c.RopeTheta,
+		"tie_word_embeddings": c.Tied, "use_sliding_window": false,
+	}, "", "  ")
+	if err != nil {
+		panic(err) // finite numbers and strings only: Parse and Preset see to it
+	}
+	return raw
+}

@@ -1,0 +1,115 @@
+package qwen25
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// edit returns a valid config.json with fields replaced; a nil value removes one.
+func edit(t *testing.T, change map[string]any) []byte {
+	t.Helper()
+	c, err := Preset("0.5b")
+	require.NoError(t, err)
+	fields := map[string]any{}
+	require.NoError(t, json.Unmarshal(c.JSON(), &fields))
+	for k, v := range change {
+		if v == nil {
+			delete(fields, k)
+		} else {
+			fields[k] = v
+		}
+	}
+	raw, err := json.Marshal(fields)
+	require.NoError(t, err)
+	return raw
+}
+
+func TestPresetsRoundTrip(t *testing.T) {
+	require.Len(t, Sizes(), 7)
+	for _, size := range Sizes() {
+		c, err := Preset(size)
+		require.NoError(t, err)
+		require.Equal(t, c.Hidden, c.Heads*c.HeadDim, size)
+		back, err := Parse(c.JSON())
+		require.NoError(t, err)
+		require.Equal(t, c, back)
+	}
+	_, err := Preset("0.6b")
+	require.EqualError(t, err, `there is no Qwen2.5 of size "0.6b"; did you mean "0.5b"?`)
+	_, err = Preset("gigantic")
+	require.ErrorContains(t, err, "sizes are 0.5b, 1.5b")
+}
+
+func TestConfigForms(t *testing.T) {
+	c, err := Parse(edit(t, map[string]any{"rope_theta": nil, "rope_parameters": map[string]any{"rope_theta": 5e5, "rope_type": "default"}}))
+	require.NoError(t, err)
+	require.Equal(t, 5e5, c.RopeTheta)
+
+	c, err = Parse(edit(t, map[string]any{"head_dim": nil, "num_key_value_heads": nil, "tie_word_embeddings": nil}))
+	require.NoError(t, err)
+	require.Equal(t, 64, c.HeadDim)
+	require.Equal(t, 14, c.KVHeads)
+	require.False(t, c.Tied)
+
+	c, err = Parse(edit(t, map[string]any{"head_dim": 128, "layer_types": []string{"full_attention"}, "rope_scaling": map[string]any{"type": "default"}}))
+	require.NoError(t, err)
+	require.Equal(t, 128, c.HeadDim)
+}
+
+func TestConfigErrors(t *testing.T) {
+	for want, change := range map[string]map[string]any{
+		`num_attention_heads is missing`:                                   {"num_attention_heads": nil},
+		`rms_norm_eps is 0, want a positive number`:                        {"rms_norm_eps": 0},
+		`rms_norm_eps is -1e-06, want a positive number`:                   {"rms_norm_eps": -1e-6},
+		`num_hidden_layers is 2000000000, want 1 to 1024`:                  {"num_hidden_layers": 2000000000},
+		`hidden_size 896 is not divisible by num_attention_heads 13, and`:  {"num_attention_heads": 13, "head_dim": nil},
+		`num_attention_heads 14 is not divisible by num_key_value_heads 4`: {"num_key_value_heads": 4},
+		`head_dim is 63, want an even number of at most 4096`:              {"head_dim": 63},
+		`head_dim is 1000000, want 1 to 4096`:                              {"head_dim": 1000000},
+		`this is a llama model; foundry compiles qwen2`:                    {"model_type": "llama"},
+		`model_type is missing`:                                            {"model_type": nil},
+		`hidden_act is "gelu", want "silu"`:                                {"hidden_act": "gelu"},
+		`vocab_size is -1, want 1 to 4194304`:                             {"vocab_size": -1},
+		`use_sliding_window is true`:                                       {"use_sliding_window": true},
+		`rope_scaling of type "yarn" is not supported`:                     {"rope_scaling": map[string]any{"type": "yarn", "factor": 4}},
+		`rope_parameters of type "linear" are not supported`:               {"rope_parameters": map[string]any{"rope_type": "linear"}},
+		`rope_theta is missing`:                                            {"rope_theta": nil},
+		`layer_types[1] is "sliding_attention"`:                            {"layer_types": []string{"full_attention", "sliding_attention"}},
+		`quantization_config is set`:                                       {"quantization_config": map[string]any{"bits": 4}},
+		`config.json: hidden_size is string, want an integer`:              {"hidden_size": "896"},
+		`config.json: hidden_size is number 896.5, want an integer`:        {"hidden_size": 896.5},
+	} {
+		_, err := Parse(edit(t, change))
+		require.ErrorContains(t, err, want)
+		require.NotContains(t, err.Error(), "\n")
+	}
+	for raw, want := range map[string]string{
+		"":       "config.json: not JSON: unexpected end of JSON input",
+		"{":      "config.json: not JSON",
+		"[1, 2]": "config.json: holds array, want an object",
+		"null":   "config.json: model_type is missing",
+	} {
+		_, err := Parse([]byte(raw))
+		require.ErrorContains(t, err, want)
+	}
+}
+
+// Whatever the bytes, Parse answers with an error or with a configuration whose
+// graph can be built.
+func FuzzParse(f *testing.F) {
+	c, err := Preset("0.5b")
+	require.NoError(f, err)
+	f.Add(c.JSON())
+	f.Add([]byte(`{"model_type":"qwen2","head_dim":0}`))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		c, err := Parse(raw)
+		if err != nil {
+			return
+		}
+		c.Layers = min(c.Layers, 2) // time, not meaning
+		_, err = Build(c, options(c))
+		require.NoError(t, err)
+	})
+}

@@ -1,0 +1,96 @@
+package qwen25
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"foundry/frontends/checkpoint"
+
+	"github.com/agnivade/levenshtein"
+)
+
+// The Hugging Face names of a model's tensors outside its layers.
+const (
+	embedName     = "model.embed_tokens.weight"
+	finalNormName = "model.norm.weight"
+	headName      = "lm_head.weight"
+)
+
+// layerWeight returns the Hugging Face name of a tensor of layer n.
+func layerWeight(n int, name string) string { return fmt.Sprintf("model.layers.%d.%s", n, name) }
+
+// Weights lists the tensors of a model with the given configuration: Hugging
+// Face names, shapes with the output rows first, in the order of their use.
+func Weights(c Config) []checkpoint.Shape {
+	h, q, kv, i := int64(c.Hidden), int64(c.Heads*c.HeadDim), int64(c.KVHeads*c.HeadDim), int64(c.Intermediate)
+	layer := []checkpoint.Shape{
+		{Name: "input_layernorm.weight", Shape: []int64{h}},
+		{Name: "self_attn.q_proj.weight", Shape: []int64{q, h}},
+		{Name: "self_attn.q_proj.bias", Shape: []int64{q}},
+		{Name: "self_attn.k_proj.weight", Shape: []int64{kv, h}},
+		{Name: "self_attn.k_proj.bias", Shape: []int64{kv}},
+		{Name: "self_attn.v_proj.weight", Shape: []int64{kv, h}},
+		{Name: "self_attn.v_proj.bias", Shape: []int64{kv}},
+		{Name: "self_attn.o_proj.weight", Shape: []int64{h, q}},
+		{Name: "post_attention_layernorm.weight", Shape: []int64{h}},
+		{Name: "mlp.gate_proj.weight", Shape: []int64{i, h}},
+		{Name: "mlp.up_proj.weight", Shape: []int64{i, h}},
+		{Name: "mlp.down_proj.weight", Shape: []int64{h, i}},
+	}
+	out := make([]checkpoint.Shape, 0, c.Layers*len(layer)+3)
+	out = append(out, checkpoint.Shape{Name: embedName, Shape: []int64{int64(c.Vocab), h}})
+	for n := range c.Layers {
+		for _, w := range layer {
+			out = append(out, checkpoint.Shape{Name: layerWeight(n, w.Name), Shape: w.Shape})
+		}
+	}
+	out = append(out, checkpoint.Shape{Name: finalNormName, Shape: []int64{h}})
+	if !c.Tied {
+		out = append(out, checkpoint.Shape{Name: headName, Shape: []int64{int64(c.Vocab), h}})
+	}
+	return out
+}
+
+// Check holds a checkpoint against the configuration: every tensor of Weights
+// must be there with its shape, and no other. The error names the first tensor
+// that is missing, wrongly shaped or unknown. Rotary tables that old exports
+// kept beside the weights are ignored, and so is an lm_head of a tied model.
+func Check(c Config, s checkpoint.Source) error {
+	want := Weights(c)
+	known := make(map[string]bool, len(want))
+	for _, w := range want {
+		known[w.Name] = true
+		info, ok := s.Info(w.Name)
+		if !ok {
+			return fmt.Errorf("%s: tensor %q is missing%s", s.Label(), w.Name, insteadOf(w.Name, known, s))
+		}
+		if !slices.Equal(info.Shape, w.Shape) {
+			return fmt.Errorf("%s: tensor %q has shape %v, the configuration wants %v", s.Label(), w.Name, info.Shape, w.Shape)
+		}
+	}
+	for _, name := range s.Names() {
+		if known[name] || strings.HasSuffix(name, "rotary_emb.inv_freq") || c.Tied && name == headName {
+			continue
+		}
+		return fmt.Errorf("%s: tensor %q is no part of a qwen2 model of %d layers", s.Label(), name, c.Layers)
+	}
+	return nil
+}
+
+// insteadOf names a tensor of s that may be the missing one misspelt.
+func insteadOf(missing string, known map[string]bool, s checkpoint.Source) string {
+	nearest, best := "", 4
+	for _, name := range s.Names() {
+		if known[name] {
+			continue
+		}
+		if d := levenshtein.ComputeDistance(missing, name); d < best {
+			nearest, best = name, d
+		}
+	}
+	if nearest == "" {
+		return ""
+	}
+	return fmt.Sprintf("; there is %q", nearest)
+}
