@@ -1,0 +1,119 @@
+package interp
+
+import (
+	"foundry/ir"
+	"foundry/ir/dtype"
+)
+
+// Bound is the most that a device's result of a node may differ from Float64's,
+// given the same operands.
+type Bound struct {
+	NMSE float64
+	ULP  uint64 // where NMSE is 0: the most float32 steps; 0 means the same bits
+	Why  string
+}
+
+// Admits reports whether d lies within the bound.
+func (b Bound) Admits(d Difference) bool {
+	if b.NMSE > 0 {
+		return d.NMSE <= b.NMSE
+	}
+	return d.MaxULP <= b.ULP
+}
+
+// Bounds of whole models, in NMSE of the logits.
+const (
+	ModelF32       = 1e-9 // float32 weights and cache, against float32 goldens
+	ModelF16       = 2e-6 // f16 weights and cache, against float32 goldens
+	ModelQuantised = 2e-6 // quantised weights, against Float32 on the same weights
+	ModelChunks    = 3e-6 // prefill in chunks against prefill in one
+	GreedyMargin   = 0.02 // in logits: a greedy id may differ where the margin is less
+)
+
+// width is the narrowest element type that a node reads or writes.
+type width uint8
+
+const (
+	wide      width = iota // f32, i32
+	half                   // f16, bf16
+	quantised              // blocks
+)
+
+// bounds holds one row an op; a fused node takes the loosest of its region.
+var bounds = map[ir.Op][3]Bound{
+	ir.OpEmbedding:   {exact, exact, exact},
+	ir.OpRMSNorm:     {sums, asked, asked},
+	ir.OpMatmulNT:    {sums, asked, asked},
+	ir.OpAdd:         {rounded, rounded, rounded},
+	ir.OpMul:         {rounded, rounded, rounded},
+	ir.OpSilu:        {function, asked, asked},
+	ir.OpRope:        {function, asked, asked},
+	ir.OpKVRearrange: {exact, exact, exact},
+	ir.OpKVWrite:     {exact, exact, exact},
+	ir.OpRepeatKV:    {exact, exact, exact},
+	ir.OpBmmNT:       {sums, asked, asked},
+	ir.OpBmmNN:       {sums, asked, asked},
+	ir.OpSoftmax:     {function, asked, asked},
+	ir.OpArgmax:      {exact, exact, exact},
+	ir.OpCast:        {exact, exact, exact},
+	ir.OpReshape:     {exact, exact, exact},
+	ir.OpSlice:       {exact, exact, exact},
+	ir.OpTranspose:   {exact, exact, exact},
+	ir.OpConcat:      {exact, exact, exact},
+}
+
+// The distinct bounds.
+var (
+	exact    = Bound{Why: "values are moved, compared or rounded once"}
+	rounded  = Bound{ULP: 1, Why: "one rounded operation"}
+	sums     = Bound{NMSE: 1e-10, Why: "f32 sums of up to some 30,000 terms: (30,000 x 2^-24)² is 3e-6 at the very worst, partial sums make it far less"}
+	function = Bound{NMSE: 1e-9, Why: "f32 exp, sin and cos within some 100 steps: (100 x 2^-24)²"}
+	asked    = Bound{NMSE: 1e-6, Why: "narrow operands, which a prefill product may also have in f16: (2^-11)²/3 for each"}
+	scores   = Bound{NMSE: 1e-5, Why: "two products and a softmax over a narrow cache"}
+	narrowed = Bound{NMSE: 1e-6, Why: "a value close to the middle of two f16 values may round to either"}
+)
+
+// BoundOf returns the bound of each result of n.
+func BoundOf(n *ir.Node) Bound {
+	w := widthOf(n)
+	if n.Region == nil {
+		return bounds[n.Op][w]
+	}
+	loosest, computes, narrows := Bound{}, false, false
+	has := map[ir.Op]bool{}
+	for _, r := range n.Region.Nodes() {
+		has[r.Op] = true
+		b := bounds[r.Op][w]
+		computes = computes || b != exact
+		narrows = narrows || (r.Op == ir.OpKVWrite || r.Op == ir.OpCast) && widthOf(r) != wide
+		if b.NMSE > loosest.NMSE || b.NMSE == loosest.NMSE && b.ULP >= loosest.ULP {
+			loosest = b
+		}
+	}
+	switch {
+	case has[ir.OpBmmNT] && has[ir.OpSoftmax] && has[ir.OpBmmNN] && w != wide:
+		return scores
+	case narrows && computes && loosest.NMSE < narrowed.NMSE:
+		return narrowed
+	case loosest == rounded:
+		// Roundings of a chain of adds and products add up, relative to the
+		// largest of its values, which cancellation may take away.
+		return sums
+	}
+	return loosest
+}
+
+func widthOf(n *ir.Node) width {
+	w := wide
+	for _, list := range [][]*ir.Value{n.Args, n.Results} {
+		for _, v := range list {
+			switch {
+			case v.Type.DType.Quantised():
+				w = quantised
+			case v.Type.DType == dtype.F16 || v.Type.DType == dtype.BF16:
+				w = max(w, half)
+			}
+		}
+	}
+	return w
+}

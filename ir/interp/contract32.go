@@ -1,0 +1,130 @@
+package interp
+
+import "foundry/ir"
+
+func kernels32() map[ir.Op]kernel[float32] {
+	k := kernels[float32]()
+	k[ir.OpMatmulNT], k[ir.OpBmmNT], k[ir.OpBmmNN] = matmul32, bmmNT32, bmmNN32
+	return k
+}
+
+// weightRows is how many rows of a matrix at most stay in the processor's cache
+// while all rows of x meet them.
+const weightRows = 16
+
+// matmul32 reads the matrix once, a few rows at a time.
+func matmul32(m *machine[float32], _ *ir.Node, args []value[float32]) (value[float32], error) {
+	x, w := m.withRows(args[0]), m.withRows(args[1])
+	tokens, cols := x.shape[0], x.shape[1]
+	out := m.alloc([]int{tokens, w.shape[0]})
+	wide := m.widen(x)
+	m.parallel(w.shape[0], tokens*cols, func() func(lo, hi int) {
+		block := make([][]float32, min(weightRows, tokens))
+		readers := make([]func(int) []float32, len(block))
+		for i := range readers {
+			readers[i] = w.reader()
+		}
+		return func(lo, hi int) {
+			for ; lo < hi; lo += len(block) {
+				rows := block[:min(len(block), hi-lo)]
+				for i := range rows {
+					rows[i] = readers[i](lo + i)
+				}
+				for t := range tokens {
+					a, y := wide[t*cols:(t+1)*cols], out.data[t*w.shape[0]+lo:]
+					for i, row := range rows {
+						y[i] = float32(dot(a, row))
+					}
+				}
+			}
+		}
+	})
+	return out, nil
+}
+
+// widen returns x's rows as float64, in storage that the next call reuses.
+func (m *machine[F]) widen(x value[F]) []float64 {
+	n, cols := x.len(), x.cols()
+	if cap(m.scratch) < n {
+		m.scratch = make([]float64, n)
+	}
+	for i := range x.rows() {
+		convert(m.scratch[i*cols:(i+1)*cols], x.row(i))
+	}
+	return m.scratch[:n]
+}
+
+// dot returns the sum of x[i]*w[i] in four partial sums. The elements of both are
+// float32 values, so each product is exact and a fused multiply-add would give
+// the same sum.
+func dot(x []float64, w []float32) float64 {
+	var a, b, c, d float64
+	w = w[:len(x)]
+	for len(x) >= 8 && len(w) >= 8 {
+		a += x[0] * float64(w[0])
+		b += x[1] * float64(w[1])
+		c += x[2] * float64(w[2])
+		d += x[3] * float64(w[3])
+		a += x[4] * float64(w[4])
+		b += x[5] * float64(w[5])
+		c += x[6] * float64(w[6])
+		d += x[7] * float64(w[7])
+		x, w = x[8:], w[8:]
+	}
+	w = w[:len(x)]
+	for i, v := range x {
+		a += v * float64(w[i])
+	}
+	return (a + b) + (c + d)
+}
+
+func bmmNT32(m *machine[float32], n *ir.Node, args []value[float32]) (value[float32], error) {
+	a, b := m.withRows(args[0]), m.withRows(args[1])
+	rows, cols, keys := a.shape[1], a.shape[2], b.shape[1]
+	group := a.shape[0] / b.shape[0]
+	out := m.alloc([]int{a.shape[0], rows, keys})
+	m.parallel(a.rows(), cols*keys, func() func(lo, hi int) {
+		wide := make([]float64, cols)
+		return func(lo, hi int) {
+			for i := lo; i < hi; i++ {
+				convert(wide, a.row(i))
+				key := b.offset + i/rows/group*b.stride[0]
+				for j, y := 0, out.row(i); j < keys; j++ {
+					y[j] = float32(n.Attr.Scale * dot(wide, b.data[key:key+cols]))
+					key += b.stride[1]
+				}
+			}
+		}
+	})
+	return out, nil
+}
+
+func bmmNN32(m *machine[float32], _ *ir.Node, args []value[float32]) (value[float32], error) {
+	a, b := m.withRows(args[0]), m.withRows(args[1])
+	rows, keys, cols := a.shape[1], a.shape[2], b.shape[2]
+	group := a.shape[0] / b.shape[0]
+	out := m.alloc([]int{a.shape[0], rows, cols})
+	m.parallel(a.rows(), keys*cols, func() func(lo, hi int) {
+		sum := make([]float64, cols)
+		return func(lo, hi int) {
+			for i := lo; i < hi; i++ {
+				clear(sum)
+				key := b.offset + i/rows/group*b.stride[0]
+				for _, f := range a.row(i) {
+					addScaled(sum, float64(f), b.data[key:])
+					key += b.stride[1]
+				}
+				convert(out.row(i), sum)
+			}
+		}
+	})
+	return out, nil
+}
+
+// addScaled adds f*x[i], an exact product of float32 values, to each sum[i].
+func addScaled(sum []float64, f float64, x []float32) {
+	x = x[:len(sum)]
+	for i := range sum {
+		sum[i] += f * float64(x[i])
+	}
+}
