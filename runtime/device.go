@@ -14,7 +14,8 @@ import (
 	"foundry/lower/plan"
 )
 
-// Device is a place where kernels run.
+// Device is a place where kernels run. It and its memory may be used by several
+// goroutines, a range of one memory by one at a time.
 type Device interface {
 	Info() Info
 	// Alloc returns zeroed memory of at least bytes bytes.
@@ -61,8 +62,8 @@ type Encoder interface {
 	// with one, so a boundary between command buffers alone need not order.
 	Barrier() error
 	// Commit submits; command buffers of one program start in commit order. The
-	// encoder must not be used afterwards except to Wait. An encoder that is
-	// dropped before Commit leaves nothing behind.
+	// encoder must not be used afterwards except to Wait. Every encoder is
+	// committed and waited for, also after an error of Dispatch or Barrier.
 	Commit() error
 	// Wait returns when the commands have run; its error names the kernel and
 	// the thread where the device knows them. It may be called once.
@@ -100,7 +101,8 @@ type Recording interface {
 }
 
 // WeightSource yields the bytes of a weight buffer of the plan: the named
-// checkpoint tensor in the buffer's dtype, shape checked, row-major.
+// checkpoint tensor in the buffer's dtype, shape checked, row-major. It is
+// called from several goroutines; the bytes are only read, and not kept.
 type WeightSource interface {
 	Weight(b *plan.Buffer) ([]byte, error)
 }

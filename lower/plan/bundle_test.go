@@ -1,0 +1,231 @@
+package plan
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+)
+
+func saved(t testing.TB) string {
+	dir := filepath.Join(t.TempDir(), "bundle")
+	require.NoError(t, sample(t).Save(dir))
+	return dir
+}
+
+// contents reads a folder as path -> bytes.
+func contents(t testing.TB, dir string) map[string]string {
+	out := map[string]string{}
+	require.NoError(t, filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		name, _ := filepath.Rel(dir, path)
+		out[filepath.ToSlash(name)] = string(b)
+		return err
+	}))
+	return out
+}
+
+func TestLoadIsTheInverseOfSave(t *testing.T) {
+	p := sample(t)
+	dir := filepath.Join(t.TempDir(), "new", "bundle")
+	require.NoError(t, p.Save(dir))
+	got, err := Load(dir)
+	require.NoError(t, err)
+	require.Equal(t, p, got)
+
+	moved := filepath.Join(t.TempDir(), "elsewhere")
+	require.NoError(t, os.Rename(dir, moved))
+	got, err = Load(moved)
+	require.NoError(t, err)
+	require.Equal(t, p, got)
+}
+
+func TestThreeSavesAreIdentical(t *testing.T) {
+	first := contents(t, saved(t))
+	require.Len(t, first, 4)
+	require.Equal(t, first, contents(t, saved(t)))
+	again := saved(t)
+	require.NoError(t, sample(t).Save(again), "a bundle may be replaced")
+	require.Equal(t, first, contents(t, again))
+	left, err := os.ReadDir(filepath.Dir(again))
+	require.NoError(t, err)
+	require.Len(t, left, 1, "no temporary folder stays")
+}
+
+func TestSaveLeavesOtherFoldersAlone(t *testing.T) {
+	base := t.TempDir()
+	write := func(path string) {
+		path = filepath.Join(base, path)
+		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
+		require.NoError(t, os.WriteFile(path, []byte("mine"), 0o644))
+	}
+	write("file")
+	write("notes/todo.txt")
+	write("kernels-only/kernels/a.metal")
+	write("mixed/plan.json")
+	write("mixed/kernels/deep/a.metal")
+	before := contents(t, base)
+	for dir, want := range map[string]string{
+		"file": "not a folder", "notes": "todo.txt", "kernels-only": "no plan.json", "mixed": "kernels/deep",
+		"file/below": "not a directory",
+	} {
+		require.ErrorContains(t, sample(t).Save(filepath.Join(base, dir)), want)
+	}
+	require.Equal(t, before, contents(t, base))
+
+	require.NoError(t, os.Mkdir(filepath.Join(base, "empty"), 0o755))
+	require.NoError(t, sample(t).Save(filepath.Join(base, "empty")))
+}
+
+func TestSaveOfABadPlanWritesNothing(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "bundle")
+	p := sample(t)
+	dispatch(p, 0).Kernel = 17
+	require.ErrorContains(t, p.Save(dir), `dispatch "embed": kernel 17 of 3`)
+	_, err := os.Stat(dir)
+	require.ErrorIs(t, err, os.ErrNotExist)
+}
+
+// Any byte of any file that differs is found, and the file is named.
+func TestLoadRefusesAChangedByte(t *testing.T) {
+	dir := saved(t)
+	files := contents(t, dir)
+	rapid.Check(t, func(t *rapid.T) {
+		name := rapid.SampledFrom([]string{"plan.json", "kernels/embed.metal", "kernels/scale.metal"}).Draw(t, "file")
+		b := []byte(files[name])
+		i := rapid.IntRange(0, len(b)-1).Draw(t, "byte")
+		b[i] ^= rapid.ByteRange(1, 255).Draw(t, "difference")
+		path := filepath.Join(dir, filepath.FromSlash(name))
+		require.NoError(t, os.WriteFile(path, b, 0o644))
+		_, err := Load(dir)
+		require.ErrorContains(t, err, name)
+		require.NoError(t, os.WriteFile(path, []byte(files[name]), 0o644))
+	})
+	_, err := Load(dir)
+	require.NoError(t, err)
+}
+
+func TestLoadRefusesWhatIsNoBundle(t *testing.T) {
+	for name, c := range map[string]struct{ old, new, want string }{
+		"unknown field":   {`"compiler":`, `"compilers":`, `unknown field "compilers"`},
+		"other schema":    {`"schema": 1`, `"schema": 2`, "schema version 2"},
+		"not JSON":        {`"schema"`, `schema`, "plan.json"},
+		"trailing text":   {"\n}\n", "\n}\n{}", "after top-level value"},
+		"path outside":    {`kernels/embed.metal`, `kernels/../../x.metal`, "want a C identifier"},
+		"missing kernel":  {`"name":"embed","file":"kernels/embed.metal"`, `"name":"none","file":"kernels/none.metal"`, "none.metal"},
+		"another hash":    {`"hash": "`, `"hash": "0`, "plan.json"},
+		"other layout":    {`  "schema": 1`, `   "schema": 1`, "plan.json"},
+		"unknown dtype":   {`"weights":"f16"`, `"weights":"f17"`, "f17"},
+		"dropped field":   {`"compiler": "foundry test",`, ``, "plan.json"},
+		"same key, twice": {`"compiler":`, `"msl": "3.0", "compiler":`, "plan.json"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := saved(t)
+			text := contents(t, dir)["plan.json"]
+			changed := strings.Replace(text, c.old, c.new, 1)
+			require.NotEqual(t, text, changed)
+			require.NoError(t, os.WriteFile(filepath.Join(dir, "plan.json"), []byte(changed), 0o644))
+			_, err := Load(dir)
+			require.ErrorContains(t, err, c.want)
+		})
+	}
+	_, err := Load(filepath.Join(t.TempDir(), "nowhere"))
+	require.ErrorContains(t, err, "nowhere")
+}
+
+func TestLoadReadsNoHugeFile(t *testing.T) {
+	dir := saved(t)
+	require.NoError(t, os.Truncate(filepath.Join(dir, "kernels", "embed.metal"), 1<<40)) // sparse
+	_, err := Load(dir)
+	require.ErrorContains(t, err, "kernels/embed.metal is larger than 4 MiB")
+}
+
+func TestLoadOpensNothingOutside(t *testing.T) {
+	dir := saved(t)
+	kernel := filepath.Join(dir, "kernels", "embed.metal")
+	outside := filepath.Join(t.TempDir(), "embed.metal")
+	require.NoError(t, os.Rename(kernel, outside))
+	require.NoError(t, os.Symlink(outside, kernel))
+	_, err := Load(dir)
+	require.ErrorContains(t, err, "embed.metal")
+}
+
+func TestSeal(t *testing.T) {
+	dir := saved(t)
+	before := contents(t, dir)
+	p, err := Seal(dir)
+	require.NoError(t, err)
+	require.False(t, p.Edited)
+	require.Equal(t, before, contents(t, dir), "nothing was edited")
+
+	kernel := filepath.Join(dir, "kernels", "embed.metal")
+	require.NoError(t, os.WriteFile(kernel, []byte("kernel void embed() { /* faster */ }\n"), 0o644))
+	_, err = Load(dir)
+	require.ErrorContains(t, err, "kernels/embed.metal: changed")
+	require.ErrorContains(t, err, "foundry seal "+dir)
+	p, err = Seal(dir)
+	require.NoError(t, err)
+	require.True(t, p.Edited)
+	got, err := Load(dir)
+	require.NoError(t, err)
+	require.Equal(t, p, got)
+	require.True(t, got.Edited)
+	require.Contains(t, got.Kernels[0].Source, "faster")
+	require.NotEqual(t, sample(t).Hash, got.Hash)
+	require.Len(t, contents(t, dir), len(before), "no temporary file stays")
+
+	require.NoError(t, os.WriteFile(kernel, nil, 0o644))
+	sealed := contents(t, dir)
+	_, err = Seal(dir)
+	require.ErrorContains(t, err, "kernel embed: no source")
+	require.Equal(t, sealed, contents(t, dir), "a bundle that fails is left as it is")
+}
+
+func TestRehashIsStable(t *testing.T) {
+	a, b := sample(t), sample(t)
+	a.Kernels[1].Params, b.Decisions[0].Waves = []Param{}, 2
+	require.NoError(t, a.Rehash())
+	require.Equal(t, b.Hash, a.Hash, "an empty list is no list")
+	b.Kernels[0].Source += "\n"
+	require.NoError(t, b.Rehash())
+	require.NotEqual(t, a.Hash, b.Hash)
+}
+
+func FuzzDecode(f *testing.F) {
+	text, err := encode(sample(f))
+	require.NoError(f, err)
+	f.Add(text)
+	f.Add([]byte(`{"schema":1}`))
+	f.Add([]byte(`{"schema":1,"buffers":[{"shape":["9999*T+1"]}],"entries":[{"t_max":1073741824}]}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		p, err := decode(text)
+		if err != nil {
+			return
+		}
+		for i := range p.Kernels {
+			p.Kernels[i].Source = "kernel void k() {}"
+		}
+		if p.Check() != nil {
+			return
+		}
+		// What passes the checks can be written, and is read back the same.
+		require.NoError(t, p.Rehash())
+		again, err := encode(p)
+		require.NoError(t, err)
+		q, err := decode(again)
+		require.NoError(t, err)
+		for i := range q.Kernels {
+			q.Kernels[i].Source = p.Kernels[i].Source
+		}
+		require.Equal(t, p, q)
+		for i := range p.Entries {
+			p.Stats(&p.Entries[i], p.corners(&p.Entries[i])[0])
+		}
+	})
+}

@@ -1,0 +1,151 @@
+package plan
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+)
+
+// encode writes p as canonical JSON: the fields in the order of their
+// declaration, one line a field, and one line an element of the plan's lists
+// and of an entry's, so that two plans can be compared line by line.
+func encode(p *Plan) ([]byte, error) {
+	var b bytes.Buffer
+	if err := writeStruct(&b, reflect.ValueOf(*p), ""); err != nil {
+		return nil, fmt.Errorf("cannot write the plan as JSON: %w", err)
+	}
+	b.WriteByte('\n')
+	return b.Bytes(), nil
+}
+
+// writeStruct writes one line a field of v.
+func writeStruct(b *bytes.Buffer, v reflect.Value, indent string) error {
+	b.WriteByte('{')
+	first := true
+	for i := range v.NumField() {
+		name, options, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ",")
+		if options == "omitempty" && empty(v.Field(i)) {
+			continue
+		}
+		if !first {
+			b.WriteByte(',')
+		}
+		first = false
+		fmt.Fprintf(b, "\n%s  %q: ", indent, name)
+		if err := writeField(b, v.Field(i), indent+"  "); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	b.WriteString("\n" + indent + "}")
+	return nil
+}
+
+// writeField writes a list of structs with one line an element, entries as
+// writeStruct does, and everything else on one line.
+func writeField(b *bytes.Buffer, v reflect.Value, indent string) error {
+	if v.Kind() != reflect.Slice || v.Type().Elem().Kind() != reflect.Struct || v.Len() == 0 {
+		return writeCompact(b, v)
+	}
+	b.WriteByte('[')
+	for i := range v.Len() {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteString("\n" + indent + "  ")
+		var err error
+		if v.Type().Elem() == reflect.TypeFor[Entry]() {
+			err = writeStruct(b, v.Index(i), indent+"  ")
+		} else {
+			err = writeCompact(b, v.Index(i))
+		}
+		if err != nil {
+			return fmt.Errorf("[%d]: %w", i, err)
+		}
+	}
+	b.WriteString("\n" + indent + "]")
+	return nil
+}
+
+func writeCompact(b *bytes.Buffer, v reflect.Value) error {
+	enc := json.NewEncoder(b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v.Interface()); err != nil {
+		return err
+	}
+	b.Truncate(b.Len() - 1) // the encoder's newline
+	return nil
+}
+
+func empty(v reflect.Value) bool { return v.IsZero() || v.Kind() == reflect.Slice && v.Len() == 0 }
+
+// normalise gives every list one spelling: those that may be left out are nil
+// when empty, all others are never nil. So equal plans have equal text.
+func (p *Plan) normalise() {
+	present(&p.Kernels)
+	present(&p.Buffers)
+	present(&p.Entries)
+	absent(&p.Decisions)
+	for i := range p.Kernels {
+		k := &p.Kernels[i]
+		present(&k.Slots)
+		present(&k.Builtins)
+		absent(&k.Threadgroup)
+		absent(&k.Params)
+	}
+	for i := range p.Buffers {
+		present(&p.Buffers[i].Shape)
+		absent(&p.Buffers[i].Values)
+	}
+	for i := range p.Entries {
+		e := &p.Entries[i]
+		present(&e.Steps)
+		present(&e.CommandBuffers)
+		present(&e.Results)
+		for j := range e.Steps {
+			if d := e.Steps[j].Dispatch; d != nil {
+				present(&d.Nodes)
+				present(&d.Bind)
+			}
+		}
+	}
+}
+
+func present[E any](s *[]E) {
+	if *s == nil {
+		*s = []E{}
+	}
+}
+
+func absent[E any](s *[]E) {
+	if len(*s) == 0 {
+		*s = nil
+	}
+}
+
+// decode reads one JSON value, refusing unknown fields, a foreign schema
+// version and anything behind the value. What it allocates is bounded by the
+// length of text.
+func decode(text []byte) (*Plan, error) {
+	var version struct {
+		Schema *int `json:"schema"`
+	}
+	if err := json.Unmarshal(text, &version); err != nil {
+		return nil, fmt.Errorf("not a plan: %w", err)
+	}
+	if version.Schema == nil {
+		return nil, errors.New("not a plan: no schema version")
+	}
+	if *version.Schema != Schema {
+		return nil, fmt.Errorf("schema version %d, this program reads %d; compile the model again", *version.Schema, Schema)
+	}
+	dec := json.NewDecoder(bytes.NewReader(text))
+	dec.DisallowUnknownFields()
+	var p Plan
+	if err := dec.Decode(&p); err != nil {
+		return nil, fmt.Errorf("not a plan: %w", err)
+	}
+	return &p, nil
+}

@@ -1,0 +1,130 @@
+package plan
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/agnivade/levenshtein"
+
+	"foundry/ir/sym"
+)
+
+// EntryStats counts what one run of an entry does at given T and P.
+type EntryStats struct {
+	Entry          string
+	Dispatches     int
+	Waves          int
+	Barriers       int
+	CommandBuffers int
+	MovedBytes     int64 // read and written by the dispatches, each operand once a dispatch
+	Flops          int64
+	WeightBytes    int64 // of the distinct weight buffers that the entry reads
+	ArenaBytes     int64 // of the plan: the entries share the arena
+	Kernels        []KernelStats
+}
+
+// KernelStats sums the dispatches of one kernel in an entry.
+type KernelStats struct {
+	Kernel           string
+	Dispatches       int
+	Threads          int   // a threadgroup
+	ThreadgroupBytes int   // a threadgroup
+	Threadgroups     int64 // of all its dispatches
+	MovedBytes       int64
+	Flops            int64
+}
+
+// Intensity is floating-point operations a byte moved.
+func (k KernelStats) Intensity() float64 {
+	if k.MovedBytes == 0 {
+		return 0
+	}
+	return float64(k.Flops) / float64(k.MovedBytes)
+}
+
+// Entry returns the entry of that name.
+func (p *Plan) Entry(name string) (*Entry, error) {
+	nearest, best := "", len(name)+1
+	names := make([]string, len(p.Entries))
+	for i := range p.Entries {
+		if p.Entries[i].Name == name {
+			return &p.Entries[i], nil
+		}
+		names[i] = p.Entries[i].Name
+		if d := levenshtein.ComputeDistance(name, names[i]); d < best {
+			nearest, best = names[i], d
+		}
+	}
+	if best <= 2 {
+		return nil, fmt.Errorf("the plan has no entry %q; did you mean %q?", name, nearest)
+	}
+	return nil, fmt.Errorf("the plan has no entry %q, it has %s", name, strings.Join(names, ", "))
+}
+
+// Special returns the index of the buffer with that special meaning, -1 for none.
+func (p *Plan) Special(special string) int {
+	for i := range p.Buffers {
+		if p.Buffers[i].Special == special {
+			return i
+		}
+	}
+	return -1
+}
+
+// ClassBytes is the size of all buffers of a class.
+func (p *Plan) ClassBytes(c Class) int64 {
+	var n int64
+	for i := range p.Buffers {
+		if p.Buffers[i].Class == c {
+			n += p.Buffers[i].Bytes
+		}
+	}
+	return n
+}
+
+// Stats counts what a run of e does in env. Kernels are listed in the plan's
+// order, those that e dispatches only.
+func (p *Plan) Stats(e *Entry, env sym.Env) EntryStats {
+	s := EntryStats{Entry: e.Name, CommandBuffers: len(e.CommandBuffers), ArenaBytes: p.ArenaBytes}
+	kernels := make([]KernelStats, len(p.Kernels))
+	weights := make([]bool, len(p.Buffers))
+	lastWave := -1
+	for i := range e.Steps {
+		d := e.Steps[i].Dispatch
+		if d == nil {
+			s.Barriers++
+			continue
+		}
+		s.Dispatches++
+		if d.Wave != lastWave {
+			s.Waves++
+			lastWave = d.Wave
+		}
+		moved, flops := d.Moved.Eval(env), d.Flops.Eval(env)
+		s.MovedBytes += moved
+		s.Flops += flops
+		k := &kernels[d.Kernel]
+		k.Dispatches++
+		k.MovedBytes += moved
+		k.Flops += flops
+		k.Threadgroups += d.Grid[0].Eval(env) * d.Grid[1].Eval(env) * d.Grid[2].Eval(env)
+		for _, b := range d.Bind {
+			if buf := &p.Buffers[b.Buffer]; buf.Class == Weight && !weights[b.Buffer] {
+				weights[b.Buffer] = true
+				s.WeightBytes += buf.Bytes
+			}
+		}
+	}
+	for i, k := range kernels {
+		if k.Dispatches == 0 {
+			continue
+		}
+		from := &p.Kernels[i]
+		k.Kernel, k.Threads = from.Name, from.Threads[0]*from.Threads[1]*from.Threads[2]
+		for _, a := range from.Threadgroup {
+			k.ThreadgroupBytes += a.Bytes
+		}
+		s.Kernels = append(s.Kernels, k)
+	}
+	return s
+}

@@ -1,0 +1,319 @@
+package plan
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"foundry/ir/sym"
+)
+
+// Metal's limits that every plan keeps, whatever its target.
+const (
+	MaxSlots            = 31
+	MaxThreads          = 1024
+	MaxThreadgroupBytes = 32768
+	maxGrid             = 1<<31 - 1
+	arenaAlign          = 256
+	constantAlign       = 256 // of a binding in constant space
+	maxTokens           = 1 << 30
+	maxElems            = 1 << 48
+)
+
+// Check is Verify and then CheckHazards: all that can be known of a plan without
+// running it.
+func (p *Plan) Check() error {
+	if err := p.Verify(); err != nil {
+		return err
+	}
+	return p.CheckHazards()
+}
+
+// Verify checks the structure of p: indices, ranges, signatures, limits, waves,
+// command buffers, and that what is read was written. An error names the
+// kernel, buffer or dispatch, what it has and what it should have.
+func (p *Plan) Verify() error {
+	if p.Schema != Schema {
+		return fmt.Errorf("plan: schema version %d, want %d", p.Schema, Schema)
+	}
+	if err := p.verifyHeader(); err != nil {
+		return fmt.Errorf("plan: %w", err)
+	}
+	if err := p.verifyKernels(); err != nil {
+		return err
+	}
+	if err := p.verifyBuffers(); err != nil {
+		return err
+	}
+	return p.verifyEntries()
+}
+
+var mslVersion = regexp.MustCompile(`^[1-9]\.[0-9]$`)
+
+func (p *Plan) verifyHeader() error {
+	m := p.Model
+	switch {
+	case !mslVersion.MatchString(p.MSL):
+		return fmt.Errorf("msl is %q, want a language version such as 3.0", p.MSL)
+	case m.Layers < 0 || m.Hidden < 0 || m.Vocab < 0 || m.Context < 0 || m.Chunk < 0:
+		return fmt.Errorf("model %q has a negative size", m.Name)
+	case m.Context > maxTokens:
+		return fmt.Errorf("context %d, at most %d", m.Context, maxTokens)
+	case m.Chunk > m.Context:
+		return fmt.Errorf("chunk %d is larger than the context %d", m.Chunk, m.Context)
+	case !p.Options.Weights.Valid() || !p.Options.Cache.Valid():
+		return fmt.Errorf("options name no dtype for weights or cache")
+	case p.Options.CommandBuffers < 0:
+		return fmt.Errorf("options ask for %d command buffers", p.Options.CommandBuffers)
+	case p.ArenaBytes < 0:
+		return fmt.Errorf("the arena has %d bytes", p.ArenaBytes)
+	case len(p.Entries) == 0:
+		return errors.New("no entry")
+	}
+	limit := int64(m.Context)
+	if limit == 0 { // a graph without a cache
+		limit = maxTokens
+	}
+	for _, e := range p.Entries {
+		if e.TMin < 1 || e.TMax < e.TMin || e.TMax > limit {
+			return fmt.Errorf("entry %s: T from %d to %d, want 1 to at most %d", e.Name, e.TMin, e.TMax, limit)
+		}
+	}
+	return nil
+}
+
+var identifierForm = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,199}$`)
+
+func identifier(s string) bool { return identifierForm.MatchString(s) }
+
+func (p *Plan) verifyKernels() error {
+	seen := map[string]int{} // by lower-case name: the files must differ on every file system
+	for i := range p.Kernels {
+		k := &p.Kernels[i]
+		if !identifier(k.Name) {
+			return fmt.Errorf("kernel %d: name %q is not a C identifier of at most 200 letters", i, k.Name)
+		}
+		lower := strings.ToLower(k.Name)
+		if j, ok := seen[lower]; ok {
+			return fmt.Errorf("kernel %s: the name of kernel %d and of kernel %d", k.Name, j, i)
+		}
+		seen[lower] = i
+		if err := k.verify(); err != nil {
+			return fmt.Errorf("kernel %s: %w", k.Name, err)
+		}
+	}
+	return nil
+}
+
+var builtins = []Builtin{
+	ThreadgroupPosition, ThreadgroupsPerGrid, ThreadPosition, ThreadIndex, SimdgroupIndex, LaneIndex,
+}
+
+func (k *Kernel) verify() error {
+	if k.File != "" && k.File != kernelFile(k.Name) {
+		return fmt.Errorf("file is %q, want %q", k.File, kernelFile(k.Name))
+	}
+	if strings.TrimSpace(k.Source) == "" {
+		return errors.New("no source")
+	}
+	if n := len(k.Source); n > maxKernelBytes {
+		return fmt.Errorf("%d bytes of source, at most %d", n, maxKernelBytes)
+	}
+	if len(k.Slots) > MaxSlots {
+		return fmt.Errorf("%d buffer slots, Metal has %d", len(k.Slots), MaxSlots)
+	}
+	names := map[string]bool{}
+	argument := func(kind string, i int, name, typ string) error {
+		if !identifier(name) || !identifier(typ) {
+			return fmt.Errorf("%s %d: name %q and type %q, want identifiers", kind, i, name, typ)
+		}
+		if names[name] {
+			return fmt.Errorf("%s %d: a second argument named %s", kind, i, name)
+		}
+		names[name] = true
+		return nil
+	}
+	for i, s := range k.Slots {
+		if err := argument("slot", i, s.Name, s.Type); err != nil {
+			return err
+		}
+		switch {
+		case !s.Access.valid():
+			return fmt.Errorf("slot %s: access %q, want read, write or readwrite", s.Name, s.Access)
+		case s.Space == "constant" && s.Access != Read:
+			return fmt.Errorf("slot %s: access %s in constant space, want read", s.Name, s.Access)
+		case s.Space != "constant" && s.Space != "device":
+			return fmt.Errorf("slot %s: space %q, want device or constant", s.Name, s.Space)
+		}
+	}
+	total := 0
+	for i, a := range k.Threadgroup {
+		if err := argument("threadgroup argument", i, a.Name, a.Type); err != nil {
+			return err
+		}
+		if a.Bytes <= 0 || a.Bytes > MaxThreadgroupBytes || a.Bytes%16 != 0 {
+			return fmt.Errorf("threadgroup argument %s: %d bytes, want a multiple of 16 up to %d", a.Name, a.Bytes, MaxThreadgroupBytes)
+		}
+		total += a.Bytes
+		if total > MaxThreadgroupBytes {
+			return fmt.Errorf("%d bytes of threadgroup memory up to argument %s, at most %d", total, a.Name, MaxThreadgroupBytes)
+		}
+	}
+	for i, b := range k.Builtins {
+		if !slices.Contains(builtins, b) {
+			return fmt.Errorf("unknown built-in %q", b)
+		}
+		if slices.Contains(k.Builtins[:i], b) {
+			return fmt.Errorf("built-in %s twice", b)
+		}
+	}
+	threads := 1
+	for _, n := range k.Threads {
+		if n < 1 || n > MaxThreads {
+			return fmt.Errorf("threads %v, want 1 to %d", k.Threads, MaxThreads)
+		}
+		threads *= n
+	}
+	if threads > MaxThreads {
+		return fmt.Errorf("%d threads a threadgroup, at most %d", threads, MaxThreads)
+	}
+	return nil
+}
+
+func (a Access) valid() bool { return a.Reads() || a.Writes() }
+
+// verifyBuffers checks what can be said of each buffer alone.
+func (p *Plan) verifyBuffers() error {
+	names, specials := map[string]bool{}, map[string]string{}
+	for i := range p.Buffers {
+		b := &p.Buffers[i]
+		if b.Name == "" {
+			return fmt.Errorf("buffer %d has no name", i)
+		}
+		if names[b.Name] {
+			return fmt.Errorf("buffer %s: a second one of that name", b.Name)
+		}
+		names[b.Name] = true
+		if b.Special != "" {
+			if other, ok := specials[b.Special]; ok {
+				return fmt.Errorf("buffer %s: special %q, as buffer %s is", b.Name, b.Special, other)
+			}
+			specials[b.Special] = b.Name
+		}
+		if err := p.verifyBuffer(b); err != nil {
+			return fmt.Errorf("buffer %s: %w", b.Name, err)
+		}
+	}
+	return nil
+}
+
+var recipeKinds = []string{"as_stored", "convert", "quantise", "planes", "blocked"}
+
+// specialClass is the class that each special buffer has.
+var specialClass = map[string]Class{"step": State, "ids": State, "logits": Output, "token": Output}
+
+func (p *Plan) verifyBuffer(b *Buffer) error {
+	if b.Bytes <= 0 {
+		return fmt.Errorf("%d bytes", b.Bytes)
+	}
+	if !b.DType.Valid() {
+		return errors.New("no dtype")
+	}
+	if (b.Class == Weight) != (b.Weight != nil) {
+		return fmt.Errorf("class %s, and weight recipe present: %t", b.Class, b.Weight != nil)
+	}
+	if (b.Class == Constant) != (len(b.Values) > 0) {
+		return fmt.Errorf("class %s with %d values", b.Class, len(b.Values))
+	}
+	if b.Class != Transient && b.Offset != 0 {
+		return fmt.Errorf("class %s at offset %d; only transients have one", b.Class, b.Offset)
+	}
+	switch b.Class {
+	case Weight:
+		if b.Weight.Tensor == "" || !slices.Contains(recipeKinds, b.Weight.Kind) {
+			return fmt.Errorf("recipe %q of tensor %q, want one of %s", b.Weight.Kind, b.Weight.Tensor, strings.Join(recipeKinds, ", "))
+		}
+	case Constant:
+		if b.DType.Quantised() {
+			return fmt.Errorf("constant of dtype %s, want a plain one", b.DType)
+		}
+		if want := b.DType.Bytes(int64(len(b.Values))); b.Bytes != want {
+			return fmt.Errorf("%d bytes for %d values of %s, want %d", b.Bytes, len(b.Values), b.DType, want)
+		}
+	case Transient:
+		if b.Offset < 0 || b.Offset%arenaAlign != 0 {
+			return fmt.Errorf("arena offset %d, want a multiple of %d", b.Offset, arenaAlign)
+		}
+		if b.Bytes > p.ArenaBytes || b.Offset > p.ArenaBytes-b.Bytes {
+			return fmt.Errorf("arena bytes %d to %d, the arena has %d", b.Offset, b.Offset+b.Bytes, p.ArenaBytes)
+		}
+	case Input, Output, State:
+	default:
+		return fmt.Errorf("unknown class %q", b.Class)
+	}
+	if b.Special != "" {
+		class, ok := specialClass[b.Special]
+		if !ok {
+			return fmt.Errorf("unknown special %q", b.Special)
+		}
+		if class != b.Class {
+			return fmt.Errorf("special %q of class %s, want %s", b.Special, b.Class, class)
+		}
+		if b.Special == "step" && b.Bytes < StepBytes {
+			return fmt.Errorf("the step buffer has %d bytes, want %d", b.Bytes, StepBytes)
+		}
+	}
+	return p.verifyShape(b)
+}
+
+// verifyShape checks that the elements fit for every T and P of every entry.
+func (p *Plan) verifyShape(b *Buffer) error {
+	for i := range p.Entries {
+		e := &p.Entries[i]
+		for _, env := range p.corners(e) {
+			bytes, ok := shapeBytes(b, env)
+			if !ok {
+				return fmt.Errorf("shape %v of %s makes no sense at T=%d P=%d", b.Shape, b.DType, env.T, env.P)
+			}
+			if bytes > b.Bytes {
+				return fmt.Errorf("shape %v of %s needs %d bytes at T=%d P=%d, the buffer has %d", b.Shape, b.DType, bytes, env.T, env.P, b.Bytes)
+			}
+		}
+	}
+	return nil
+}
+
+// shapeBytes is the storage of b's elements; ok is false for a negative dim, a
+// row of broken blocks or a size that no memory has.
+func shapeBytes(b *Buffer, env sym.Env) (bytes int64, ok bool) {
+	elems := int64(1)
+	for i, d := range b.Shape {
+		n := d.Eval(env)
+		block, _ := b.DType.Block()
+		if n < 0 || n > maxElems || i == len(b.Shape)-1 && n%int64(block) != 0 {
+			return 0, false
+		}
+		if n > 0 && elems > maxElems/n {
+			return 0, false
+		}
+		elems *= n
+	}
+	return b.DType.Bytes(elems), true
+}
+
+// corners are the extreme values of T and P that e runs with: P + T never
+// exceeds the context. What is affine in T and P has its extremes there.
+func (p *Plan) corners(e *Entry) []sym.Env {
+	context := max(int64(p.Model.Context), e.TMax)
+	out := make([]sym.Env, 0, 4)
+	for _, env := range []sym.Env{
+		{T: e.TMin}, {T: e.TMax}, {T: e.TMin, P: context - e.TMin}, {T: e.TMax, P: context - e.TMax},
+	} {
+		if !slices.Contains(out, env) {
+			out = append(out, env)
+		}
+	}
+	return out
+}

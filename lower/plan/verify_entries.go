@@ -1,0 +1,230 @@
+package plan
+
+import (
+	"errors"
+	"fmt"
+
+	"foundry/ir/sym"
+)
+
+func (p *Plan) verifyEntries() error {
+	names, written := map[string]bool{}, make([]bool, len(p.Buffers))
+	for i := range p.Entries {
+		e := &p.Entries[i]
+		if e.Name == "" || names[e.Name] {
+			return fmt.Errorf("entry %d: name %q is empty or a second one", i, e.Name)
+		}
+		names[e.Name] = true
+		if err := p.verifyEntry(e, written); err != nil {
+			return fmt.Errorf("entry %s: %w", e.Name, err)
+		}
+	}
+	for i := range p.Buffers {
+		if b := &p.Buffers[i]; b.Class == Output && !written[i] {
+			return fmt.Errorf("output %s: no entry writes it", b.Name)
+		}
+	}
+	return nil
+}
+
+func (p *Plan) verifyEntry(e *Entry, written []bool) error {
+	if err := e.verifyCommandBuffers(); err != nil {
+		return err
+	}
+	corners := p.corners(e)
+	wave := 0
+	live := ranges{}
+	for i := range e.Steps {
+		s := &e.Steps[i]
+		if s.Barrier == (s.Dispatch != nil) {
+			return fmt.Errorf("step %d is not one of barrier and dispatch", i)
+		}
+		if s.Barrier {
+			wave++
+			continue
+		}
+		d := s.Dispatch
+		err := p.verifyDispatch(d, corners)
+		if err == nil && d.Wave != wave {
+			err = fmt.Errorf("wave %d, but %d barriers stand before it", d.Wave, wave)
+		}
+		if err == nil {
+			err = p.verifyContent(d, live)
+		}
+		if err != nil {
+			return fmt.Errorf("step %d, dispatch %q: %w", i, d.Label, err)
+		}
+	}
+	for i := range e.Steps {
+		if d := e.Steps[i].Dispatch; d != nil {
+			for _, b := range d.Bind {
+				written[b.Buffer] = written[b.Buffer] || b.Access.Writes()
+			}
+		}
+	}
+	return p.verifyResults(e)
+}
+
+// verifyCommandBuffers checks that they cut the steps into consecutive runs.
+func (e *Entry) verifyCommandBuffers() error {
+	next := 0
+	for i, c := range e.CommandBuffers {
+		if c.First != next || c.Last <= c.First || c.Last > len(e.Steps) {
+			return fmt.Errorf("command buffer %d is steps %d to %d, want from %d on, one at least, %d in all", i, c.First, c.Last, next, len(e.Steps))
+		}
+		next = c.Last
+	}
+	if next != len(e.Steps) || next == 0 {
+		return fmt.Errorf("the command buffers hold %d of %d steps", next, len(e.Steps))
+	}
+	return nil
+}
+
+func (p *Plan) verifyDispatch(d *Dispatch, corners []sym.Env) error {
+	if d.Label == "" {
+		return errors.New("no label")
+	}
+	if d.Kernel < 0 || d.Kernel >= len(p.Kernels) {
+		return fmt.Errorf("kernel %d of %d", d.Kernel, len(p.Kernels))
+	}
+	k := &p.Kernels[d.Kernel]
+	if d.Layer < -1 || d.Layer >= max(p.Model.Layers, 1) {
+		return fmt.Errorf("layer %d of %d", d.Layer, p.Model.Layers)
+	}
+	for axis, g := range d.Grid {
+		if g.Div < 1 {
+			return fmt.Errorf("grid axis %d divides by %d", axis, g.Div)
+		}
+		for _, env := range corners {
+			// The quotient before rounding up, so that nothing can overflow.
+			if n := g.N.Eval(env); n < 1 || (n-1)/g.Div+1 > maxGrid {
+				return fmt.Errorf("grid axis %d, ceil((%s) / %d), at T=%d P=%d: want 1 to %d threadgroups", axis, g.N, g.Div, env.T, env.P, maxGrid)
+			}
+		}
+	}
+	for _, env := range corners {
+		if d.Moved.Eval(env) < 0 || d.Flops.Eval(env) < 0 {
+			return fmt.Errorf("negative bytes or operations at T=%d P=%d", env.T, env.P)
+		}
+	}
+	if len(d.Bind) != len(k.Slots) {
+		return fmt.Errorf("%d bindings, kernel %s has %d slots", len(d.Bind), k.Name, len(k.Slots))
+	}
+	for i := range d.Bind {
+		if err := p.verifyBinding(&d.Bind[i], &k.Slots[i]); err != nil {
+			return fmt.Errorf("kernel %s, slot %s: %w", k.Name, k.Slots[i].Name, err)
+		}
+	}
+	return nil
+}
+
+func (p *Plan) verifyBinding(b *Binding, s *Slot) error {
+	if b.Buffer < 0 || b.Buffer >= len(p.Buffers) {
+		return fmt.Errorf("buffer %d of %d", b.Buffer, len(p.Buffers))
+	}
+	buf := &p.Buffers[b.Buffer]
+	if b.Bytes <= 0 || b.Offset < 0 || b.Bytes > buf.Bytes || b.Offset > buf.Bytes-b.Bytes {
+		return fmt.Errorf("%d bytes at %d, buffer %s has %d", b.Bytes, b.Offset, buf.Name, buf.Bytes)
+	}
+	if b.Access != s.Access {
+		return fmt.Errorf("access %s, the slot has %s", b.Access, s.Access)
+	}
+	if b.Access.Writes() && (buf.Class == Weight || buf.Class == Constant || buf.Class == Input) {
+		return fmt.Errorf("writes the %s %s", buf.Class, buf.Name)
+	}
+	align, known := alignments[s.Type]
+	if s.Space == "constant" {
+		align, known = constantAlign, true
+	}
+	if known && b.Offset%align != 0 {
+		return fmt.Errorf("offset %d of buffer %s, want a multiple of %d for %s %s", b.Offset, buf.Name, align, s.Space, s.Type)
+	}
+	if s.Type == "Step" && b.Bytes < StepBytes {
+		return fmt.Errorf("%d bytes of buffer %s, a Step has %d", b.Bytes, buf.Name, StepBytes)
+	}
+	return nil
+}
+
+// alignments are those of the pointee types whose size Metal fixes; types that
+// a kernel declares itself are its own matter.
+var alignments = map[string]int64{
+	"half": 2, "short": 2, "ushort": 2, "half2": 4, "ushort2": 4, "half4": 8, "ushort4": 8,
+	"char4": 4, "uchar4": 4, "packed_half4": 2, "packed_float4": 4,
+	"float": 4, "int": 4, "uint": 4, "atomic_int": 4, "atomic_uint": 4, "atomic_float": 4, "Step": 4,
+	"float2": 8, "int2": 8, "uint2": 8, "float4": 16, "int4": 16, "uint4": 16,
+}
+
+// verifyContent checks that transients and outputs hold what this run wrote when
+// d reads them, in step order; then d's own writes count.
+func (p *Plan) verifyContent(d *Dispatch, live ranges) error {
+	for i, b := range d.Bind {
+		if !b.Access.Reads() {
+			continue
+		}
+		space, lo, runOnly := p.place(b)
+		if !runOnly {
+			continue
+		}
+		if at, owner := live.missing(space, lo, lo+b.Bytes, b.Buffer); at >= 0 {
+			name, slot := p.Buffers[b.Buffer].Name, p.Kernels[d.Kernel].Slots[i].Name
+			byteAt := b.Offset + at - lo
+			if owner >= 0 {
+				return fmt.Errorf("slot %s reads byte %d of %s, which %s has overwritten in the arena", slot, byteAt, name, p.Buffers[owner].Name)
+			}
+			return fmt.Errorf("slot %s reads byte %d of %s before it is written", slot, byteAt, name)
+		}
+	}
+	for _, b := range d.Bind {
+		if space, lo, runOnly := p.place(b); runOnly && b.Access.Writes() {
+			live.set(space, lo, lo+b.Bytes, b.Buffer)
+		}
+	}
+	return nil
+}
+
+// arenaSpace is the address space of all transients; other buffers have their
+// own, numbered as they are.
+const arenaSpace = -1
+
+// place says where a binding's bytes are; runOnly is true where content does
+// not outlive a run, so that only what the run wrote can be read.
+func (p *Plan) place(b Binding) (space int, lo int64, runOnly bool) {
+	buf := &p.Buffers[b.Buffer]
+	if buf.Class == Transient {
+		return arenaSpace, buf.Offset + b.Offset, true
+	}
+	return b.Buffer, b.Offset, buf.Class == Output
+}
+
+func (p *Plan) verifyResults(e *Entry) error {
+	names := map[string]bool{}
+	for _, r := range e.Results {
+		if r.Name == "" || names[r.Name] {
+			return fmt.Errorf("result name %q is empty or a second one", r.Name)
+		}
+		names[r.Name] = true
+		if r.Buffer < 0 || r.Buffer >= len(p.Buffers) {
+			return fmt.Errorf("result %s: buffer %d of %d", r.Name, r.Buffer, len(p.Buffers))
+		}
+		if buf := &p.Buffers[r.Buffer]; buf.Class != Output && buf.Class != State {
+			return fmt.Errorf("result %s: buffer %s is of class %s, want output or state", r.Name, buf.Name, buf.Class)
+		}
+		if !e.writes(r.Buffer) {
+			return fmt.Errorf("result %s: no dispatch writes buffer %s", r.Name, p.Buffers[r.Buffer].Name)
+		}
+	}
+	return nil
+}
+
+func (e *Entry) writes(buffer int) bool {
+	for i := range e.Steps {
+		if d := e.Steps[i].Dispatch; d != nil {
+			for _, b := range d.Bind {
+				if b.Buffer == buffer && b.Access.Writes() {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}

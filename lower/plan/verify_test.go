@@ -1,0 +1,138 @@
+package plan
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"foundry/ir/dtype"
+	"foundry/ir/sym"
+)
+
+func TestSampleIsSound(t *testing.T) { require.NoError(t, sample(t).Check()) }
+
+// Each row breaks one thing of the sample; the error names the place and both
+// sides of the disagreement.
+func TestVerifyNames(t *testing.T) {
+	many := make([]Slot, 32)
+	for name, c := range map[string]struct {
+		edit func(*Plan)
+		want string
+	}{
+		"schema":             {func(p *Plan) { p.Schema = 7 }, "schema version 7, want 1"},
+		"msl":                {func(p *Plan) { p.MSL = "new" }, `msl is "new"`},
+		"chunk":              {func(p *Plan) { p.Model.Chunk = 17 }, "chunk 17 is larger than the context 16"},
+		"context":            {func(p *Plan) { p.Model.Context = 1 << 40 }, "context 1099511627776, at most"},
+		"dtype":              {func(p *Plan) { p.Options.Cache = dtype.Invalid }, "no dtype for weights or cache"},
+		"no entries":         {func(p *Plan) { p.Entries = nil }, "no entry"},
+		"kernel name":        {func(p *Plan) { p.Kernels[0].Name = "a b" }, `name "a b" is not a C identifier`},
+		"kernel twice":       {func(p *Plan) { p.Kernels[1].Name, p.Kernels[1].File = "Embed", "" }, "kernel Embed: the name of kernel 0 and of kernel 1"},
+		"kernel file":        {func(p *Plan) { p.Kernels[1].File = "x" }, `kernel scale: file is "x", want "kernels/scale.metal"`},
+		"slots":              {func(p *Plan) { p.Kernels[1].Slots = many }, "kernel scale: 32 buffer slots, Metal has 31"},
+		"slot name":          {func(p *Plan) { p.Kernels[1].Slots[1].Name = "x" }, "slot 1: a second argument named x"},
+		"slot type":          {func(p *Plan) { p.Kernels[1].Slots[1].Type = "float *" }, `type "float *"`},
+		"slot space":         {func(p *Plan) { p.Kernels[1].Slots[1].Space = "thread" }, `slot factor: space "thread"`},
+		"slot access":        {func(p *Plan) { p.Kernels[1].Slots[1].Access = "r" }, `slot factor: access "r"`},
+		"constant write":     {func(p *Plan) { p.Kernels[0].Slots[0].Access = Write }, "slot step: access write in constant space"},
+		"threadgroup bytes":  {func(p *Plan) { p.Kernels[1].Threadgroup[0].Bytes = 100 }, "argument partial: 100 bytes, want a multiple of 16"},
+		"threadgroup sum":    {func(p *Plan) { p.Kernels[1].Threadgroup[0].Bytes = 32768 }, "33024 bytes of threadgroup memory up to argument row, at most 32768"},
+		"builtin":            {func(p *Plan) { p.Kernels[1].Builtins[0] = "thread" }, `unknown built-in "thread"`},
+		"builtin twice":      {func(p *Plan) { p.Kernels[0].Builtins[1] = ThreadgroupPosition }, "twice"},
+		"threads":            {func(p *Plan) { p.Kernels[1].Threads = [3]int{64, 32, 1} }, "2048 threads a threadgroup, at most 1024"},
+		"no threads":         {func(p *Plan) { p.Kernels[1].Threads[2] = 0 }, "want 1 to 1024"},
+		"buffer twice":       {func(p *Plan) { p.Buffers[5].Name = "y" }, "buffer y: a second one"},
+		"buffer bytes":       {func(p *Plan) { p.Buffers[5].Bytes = 0 }, "buffer x: 0 bytes"},
+		"class":              {func(p *Plan) { p.Buffers[5].Class = "heap" }, `buffer x: unknown class "heap"`},
+		"offset":             {func(p *Plan) { p.Buffers[4].Offset = 256 }, "layers.0.k: class state at offset 256"},
+		"recipe":             {func(p *Plan) { p.Buffers[2].Weight = nil }, "buffer embed: class weight, and weight recipe present: false"},
+		"recipe kind":        {func(p *Plan) { p.Buffers[2].Weight.Kind = "zip" }, `recipe "zip" of tensor "model.embed_tokens.weight"`},
+		"constant values":    {func(p *Plan) { p.Buffers[3].Values = nil }, "buffer factor: class constant with 0 values"},
+		"constant bytes":     {func(p *Plan) { p.Buffers[3].DType = dtype.F16 }, "8 bytes for 2 values of f16, want 4"},
+		"arena align":        {func(p *Plan) { p.Buffers[6].Offset = 2000 }, "buffer y: arena offset 2000, want a multiple of 256"},
+		"arena end":          {func(p *Plan) { p.ArenaBytes = 4000 }, "buffer y: arena bytes 2048 to 4096, the arena has 4000"},
+		"special":            {func(p *Plan) { p.Buffers[8].Special = "tok" }, `buffer token: unknown special "tok"`},
+		"special twice":      {func(p *Plan) { p.Buffers[8].Special = "logits" }, `buffer token: special "logits", as buffer logits is`},
+		"special class":      {func(p *Plan) { p.Buffers[8].Special = ""; p.Buffers[4].Special = "token" }, "want output"},
+		"shape":              {func(p *Plan) { p.Buffers[5].Shape[1] = sym.Const(65) }, "buffer x: shape [T 65] of f32 needs 2080 bytes at T=8 P=0, the buffer has 2048"},
+		"shape in S":         {func(p *Plan) { p.Buffers[5].Shape = []sym.Dim{sym.S, sym.Const(64)} }, "needs 4096 bytes at T=1 P=15"},
+		"negative shape":     {func(p *Plan) { p.Buffers[5].Shape = []sym.Dim{sym.Const(-1)} }, "makes no sense"},
+		"huge shape":         {func(p *Plan) { p.Buffers[5].Shape = []sym.Dim{sym.Const(1 << 40), sym.Const(1 << 40)} }, "makes no sense"},
+		"entry twice":        {func(p *Plan) { p.Entries[1].Name = "prefill" }, `name "prefill" is empty or a second one`},
+		"T":                  {func(p *Plan) { p.Entries[0].TMax = 17 }, "entry prefill: T from 1 to 17, want 1 to at most 16"},
+		"command buffer gap": {func(p *Plan) { p.Entries[0].CommandBuffers[1].First = 3 }, "command buffer 1 is steps 3 to 5, want from 2 on"},
+		"command buffer end": {func(p *Plan) { p.Entries[0].CommandBuffers[1].Last = 4 }, "hold 4 of 5 steps"},
+		"empty step":         {func(p *Plan) { p.Entries[0].Steps[1].Barrier = false }, "step 1 is not one of barrier and dispatch"},
+		"wave":               {func(p *Plan) { dispatch(p, 2).Wave = 1 }, `dispatch "pick": wave 1, but 2 barriers`},
+		"kernel index":       {func(p *Plan) { dispatch(p, 1).Kernel = -1 }, "kernel -1 of 3"},
+		"layer":              {func(p *Plan) { dispatch(p, 1).Layer = 1 }, "layer 1 of 1"},
+		"grid div":           {func(p *Plan) { dispatch(p, 1).Grid[2].Div = 0 }, "grid axis 2 divides by 0"},
+		"grid zero":          {func(p *Plan) { dispatch(p, 1).Grid[0].N = sym.T.Sub(sym.Const(1)) }, "grid axis 0, ceil((T-1) / 128), at T=1 P=0"},
+		"grid in P":          {func(p *Plan) { dispatch(p, 1).Grid[0].N = sym.Const(16).Sub(sym.S) }, "at T=1 P=15"},
+		"grid huge":          {func(p *Plan) { dispatch(p, 1).Grid[0] = GridDim{sym.Const(1 << 40), 1} }, "want 1 to 2147483647"},
+		"label":              {func(p *Plan) { dispatch(p, 1).Label = "" }, "no label"},
+		"moved":              {func(p *Plan) { dispatch(p, 1).Moved.C = -1e6 }, "negative bytes"},
+		"binding count":      {func(p *Plan) { dispatch(p, 1).Bind = dispatch(p, 1).Bind[:3] }, "3 bindings, kernel scale has 4 slots"},
+		"binding buffer":     {func(p *Plan) { dispatch(p, 1).Bind[1].Buffer = 99 }, "slot factor: buffer 99 of 9"},
+		"binding bytes":      {func(p *Plan) { dispatch(p, 1).Bind[1].Bytes = 12 }, "slot factor: 12 bytes at 0, buffer factor has 8"},
+		"binding overflow":   {func(p *Plan) { dispatch(p, 1).Bind[1].Offset = 1<<63 - 4 }, "buffer factor has 8"},
+		"binding access":     {func(p *Plan) { dispatch(p, 1).Bind[1].Access = Write }, "slot factor: access write, the slot has read"},
+		"write of weight":    {func(p *Plan) { dispatch(p, 1).Bind[3] = Binding{2, 0, 2048, Write} }, "slot y: writes the weight embed"},
+		"alignment":          {func(p *Plan) { dispatch(p, 1).Bind[3] = Binding{6, 4, 2044, Write} }, "slot y: offset 4 of buffer y, want a multiple of 16 for device float4"},
+		"step bytes":         {func(p *Plan) { dispatch(p, 0).Bind[0].Bytes = 64 }, "64 bytes of buffer step, a Step has 128"},
+		"read unwritten":     {func(p *Plan) { dispatch(p, 0).Bind[3].Bytes = 1024 }, "slot x reads byte 1024 of x before it is written"},
+		"read output":        {func(p *Plan) { dispatch(p, 0).Bind[2] = Binding{7, 0, 128, Read} }, "slot table reads byte 0 of logits before it is written"},
+		"overwritten":        {func(p *Plan) { p.Buffers[6].Offset = 1024; dispatch(p, 2).Bind[0] = Binding{5, 0, 2048, Read} }, "slot y reads byte 1024 of x, which y has overwritten in the arena"},
+		"result":             {func(p *Plan) { p.Entries[0].Results[0].Buffer = 9 }, "result logits: buffer 9 of 9"},
+		"result class":       {func(p *Plan) { p.Entries[0].Results[0].Buffer = 5 }, "buffer x is of class transient"},
+		"result unwritten": {func(p *Plan) {
+			p.Buffers = append(p.Buffers, Buffer{Name: "spare", Class: State, Bytes: 4, DType: dtype.F32, Shape: []sym.Dim{}})
+			p.Entries[0].Results[0].Buffer = 9
+		}, "result logits: no dispatch writes buffer spare"},
+		"output unwritten": {func(p *Plan) {
+			p.Buffers = append(p.Buffers, Buffer{Name: "spare", Class: Output, Bytes: 4, DType: dtype.F32, Shape: []sym.Dim{}})
+		}, "output spare: no entry writes it"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := sample(t)
+			c.edit(p)
+			require.ErrorContains(t, p.Verify(), c.want)
+		})
+	}
+}
+
+// ranges against an array with one owner a byte.
+func TestRanges(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		const size = 40
+		var owner [size]int
+		for i := range owner {
+			owner[i] = -1
+		}
+		r := ranges{}
+		for range rapid.IntRange(0, 20).Draw(t, "sets") {
+			lo := rapid.IntRange(0, size-1).Draw(t, "lo")
+			hi := rapid.IntRange(lo+1, size).Draw(t, "hi")
+			buffer := rapid.IntRange(0, 2).Draw(t, "buffer")
+			r.set(arenaSpace, int64(lo), int64(hi), buffer)
+			for i := lo; i < hi; i++ {
+				owner[i] = buffer
+			}
+			for i := 1; i < len(r[arenaSpace]); i++ {
+				require.LessOrEqual(t, r[arenaSpace][i-1].hi, r[arenaSpace][i].lo)
+			}
+		}
+		lo := rapid.IntRange(0, size-1).Draw(t, "lo")
+		hi := rapid.IntRange(lo+1, size).Draw(t, "hi")
+		wantAt, wantOwner := int64(-1), -1
+		for i := lo; i < hi; i++ {
+			if owner[i] != 1 {
+				wantAt, wantOwner = int64(i), owner[i]
+				break
+			}
+		}
+		at, by := r.missing(arenaSpace, int64(lo), int64(hi), 1)
+		require.Equal(t, wantAt, at)
+		require.Equal(t, wantOwner, by)
+	})
+}
