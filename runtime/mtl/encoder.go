@@ -1,0 +1,175 @@
+package mtl
+
+import (
+	"fmt"
+
+	"github.com/ebitengine/purego"
+
+	fruntime "foundry/runtime"
+)
+
+// encoder fills one command buffer through one concurrent compute encoder. Metal
+// retains what is bound until the buffer has completed.
+type encoder struct {
+	g         *program
+	buffer    id
+	encoder   id
+	committed bool
+	current   int // the kernel whose pipeline is set, or -1
+	args      [14]uintptr
+	grid      size
+	threads   size
+}
+
+// Begin opens a command buffer with a concurrent encoder.
+func (g *program) Begin() (fruntime.Encoder, error) {
+	b := g.d.b
+	e := &encoder{g: g, current: -1}
+	err := b.pool(func() error {
+		if e.buffer = b.commandBuffer.Call(g.queue, b.commandBuffer.Sel); e.buffer == 0 {
+			return fmt.Errorf("metal: the queue gives no command buffer")
+		}
+		b.retain(e.buffer)
+		if e.encoder = b.computeEncoder.Call(e.buffer, b.computeEncoder.Sel, MTLDispatchTypeConcurrent); e.encoder == 0 {
+			b.release(e.buffer)
+			return fmt.Errorf("metal: the command buffer gives no compute encoder")
+		}
+		b.retain(e.encoder)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	g.mu.Lock()
+	g.open[e] = true
+	g.mu.Unlock()
+	return e, nil
+}
+
+// send sends a message of integer arguments to the encoder.
+func (e *encoder) send(s sel, args ...uintptr) {
+	e.args[0], e.args[1] = e.encoder, s
+	n := 2 + copy(e.args[2:], args)
+	purego.SyscallN(e.g.d.b.msgSend, e.args[:n]...)
+}
+
+// Dispatch encodes one kernel.
+func (e *encoder) Dispatch(l *fruntime.Launch) error {
+	b := e.g.d.b
+	k, err := e.g.check(l)
+	if err != nil {
+		return err
+	}
+	if e.committed {
+		return fmt.Errorf("metal: %s: the command buffer is committed", l.Label)
+	}
+	if e.current != l.Kernel {
+		e.send(b.setPipeline.Sel, k.pipeline)
+		for i, n := range k.threadgroup {
+			e.send(b.setThreadgroup.Sel, uintptr(n), uintptr(i))
+		}
+		e.current = l.Kernel
+	}
+	for i := range l.Bind {
+		o := &l.Bind[i]
+		e.send(b.setBuffer.Sel, o.Memory.(*memory).buf, uintptr(o.Offset), uintptr(i))
+	}
+	e.grid = size{uint64(l.Grid[0]), uint64(l.Grid[1]), uint64(l.Grid[2])}
+	e.threads = k.threads
+	purego.SyscallN(b.msgSend, dispatchArgs(&e.args, e.encoder, b.dispatch.Sel, &e.grid, &e.threads)...)
+	return nil
+}
+
+// check looks at a launch as Metal's validation layer would.
+func (g *program) check(l *fruntime.Launch) (*kernel, error) {
+	if l.Kernel < 0 || l.Kernel >= len(g.kernels) {
+		return nil, fmt.Errorf("metal: kernel %d of %d", l.Kernel, len(g.kernels))
+	}
+	k := &g.kernels[l.Kernel]
+	if len(l.Bind) != len(k.slots) {
+		return nil, fmt.Errorf("metal: %s: %d operands bound, kernel %s has %d slots", l.Label, len(l.Bind), k.name, len(k.slots))
+	}
+	for i := range l.Bind {
+		o := &l.Bind[i]
+		m, ok := o.Memory.(*memory)
+		if !ok || m.d != g.d {
+			return nil, fmt.Errorf("metal: %s: operand %q lies on another device", l.Label, k.slots[i].Name)
+		}
+		if o.Offset < 0 || o.Offset+o.Bytes > m.Bytes() {
+			return nil, fmt.Errorf("metal: %s: operand %q is bytes %d..%d of a buffer of %d", l.Label, k.slots[i].Name, o.Offset, o.Offset+o.Bytes, m.Bytes())
+		}
+	}
+	if l.Grid[0] < 1 || l.Grid[1] < 1 || l.Grid[2] < 1 {
+		return nil, fmt.Errorf("metal: %s: the grid is %v, wants at least one threadgroup each way", l.Label, l.Grid)
+	}
+	return k, nil
+}
+
+// Barrier makes the writes of everything encoded so far visible to what follows.
+func (e *encoder) Barrier() error {
+	e.send(e.g.d.b.memoryBarrier.Sel, MTLBarrierScopeBuffers)
+	return nil
+}
+
+// Commit ends encoding and submits.
+func (e *encoder) Commit() error {
+	if e.committed {
+		return fmt.Errorf("metal: the command buffer is committed already")
+	}
+	e.committed = true
+	b := e.g.d.b
+	b.endEncoding.Call(e.encoder, b.endEncoding.Sel)
+	b.commit.Call(e.buffer, b.commit.Sel)
+	b.release(e.encoder)
+	e.encoder = 0
+	return nil
+}
+
+// Wait returns when the GPU has finished; a failed command buffer becomes an
+// error with Metal's description. The encoder is done with.
+func (e *encoder) Wait() error {
+	if e.buffer == 0 {
+		return nil
+	}
+	b := e.g.d.b
+	err := b.pool(func() error {
+		b.waitCompleted.Call(e.buffer, b.waitCompleted.Sel)
+		if b.bufferStatus.Call(e.buffer, b.bufferStatus.Sel) != MTLCommandBufferStatusCompleted {
+			return b.failure("the GPU gave up on a command buffer", b.bufferError.Call(e.buffer, b.bufferError.Sel))
+		}
+		return nil
+	})
+	e.close()
+	return err
+}
+
+// Seconds returns the time the GPU spent on the buffer; call it before Wait
+// returns is an error of the caller.
+func (e *encoder) seconds() float64 {
+	b := e.g.d.b
+	return b.gpuEnd.Call(e.buffer, b.gpuEnd.Sel) - b.gpuStart.Call(e.buffer, b.gpuStart.Sel)
+}
+
+func (e *encoder) close() {
+	b := e.g.d.b
+	if e.encoder != 0 {
+		b.release(e.encoder)
+	}
+	b.release(e.buffer)
+	e.buffer, e.encoder = 0, 0
+	e.g.mu.Lock()
+	delete(e.g.open, e)
+	e.g.mu.Unlock()
+}
+
+// abandon ends an encoder whose user went away: Metal wants endEncoding before
+// the last release.
+func (e *encoder) abandon() error {
+	if e.committed {
+		return e.Wait()
+	}
+	b := e.g.d.b
+	b.endEncoding.Call(e.encoder, b.endEncoding.Sel)
+	e.close()
+	return nil
+}

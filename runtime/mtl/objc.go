@@ -1,0 +1,175 @@
+package mtl
+
+import (
+	"fmt"
+	"reflect"
+	"runtime"
+	"strings"
+	"unsafe"
+
+	"github.com/ebitengine/purego"
+)
+
+// id is an Objective-C object, class or NULL; sel a selector.
+type (
+	id  = uintptr
+	sel = uintptr
+)
+
+// size is MTLSize and rng NSRange: structs that calls take by value.
+type (
+	size struct{ Width, Height, Depth uint64 }
+	rng  struct{ Location, Length uint64 }
+)
+
+// Libraries are the paths of the shared libraries that hold the Objective-C
+// runtime and Metal.
+type Libraries struct{ ObjC, Foundation, Metal string }
+
+// SystemLibraries are those of macOS.
+func SystemLibraries() Libraries {
+	return Libraries{
+		ObjC:       "/usr/lib/libobjc.A.dylib",
+		Foundation: "/System/Library/Frameworks/Foundation.framework/Foundation",
+		Metal:      "/System/Library/Frameworks/Metal.framework/Metal",
+	}
+}
+
+// method is one message with the types of its arguments; Call's first two are
+// the receiver and Sel.
+type method[F any] struct {
+	Sel  sel
+	Call F
+}
+
+// bridge is the Objective-C runtime and the messages of messages.go, looked up
+// once.
+type bridge struct {
+	messages
+	classes
+
+	getClass     func(name string) id
+	registerName func(name string) sel
+	poolPush     func() uintptr
+	poolPop      func(pool uintptr)
+	retain       func(o id) id
+	release      func(o id)
+	allocInit    func(class id) id
+	msgSend      uintptr
+
+	systemDefaultDevice func() id
+	copyAllDevices      func() id
+}
+
+func load(l Libraries) (*bridge, error) {
+	b := &bridge{}
+	handles := make(map[string]uintptr)
+	for _, path := range []string{l.ObjC, l.Foundation, l.Metal} {
+		h, err := purego.Dlopen(path, purego.RTLD_NOW|purego.RTLD_GLOBAL)
+		if err != nil {
+			return nil, fmt.Errorf("metal: %s does not load: %w", path, err)
+		}
+		handles[path] = h
+	}
+	for _, f := range []struct {
+		lib, name string
+		fn        any
+	}{
+		{l.ObjC, "objc_getClass", &b.getClass},
+		{l.ObjC, "sel_registerName", &b.registerName},
+		{l.ObjC, "objc_autoreleasePoolPush", &b.poolPush},
+		{l.ObjC, "objc_autoreleasePoolPop", &b.poolPop},
+		{l.ObjC, "objc_retain", &b.retain},
+		{l.ObjC, "objc_release", &b.release},
+		{l.ObjC, "objc_alloc_init", &b.allocInit},
+		{l.Metal, "MTLCreateSystemDefaultDevice", &b.systemDefaultDevice},
+		{l.Metal, "MTLCopyAllDevices", &b.copyAllDevices},
+	} {
+		p, err := purego.Dlsym(handles[f.lib], f.name)
+		if err != nil {
+			return nil, fmt.Errorf("metal: %s has no %s: %w", f.lib, f.name, err)
+		}
+		purego.RegisterFunc(f.fn, p)
+	}
+	var err error
+	if b.msgSend, err = purego.Dlsym(handles[l.ObjC], "objc_msgSend"); err != nil {
+		return nil, fmt.Errorf("metal: %s has no objc_msgSend: %w", l.ObjC, err)
+	}
+	return b, b.bind()
+}
+
+// bind fills the messages and classes from their tags.
+func (b *bridge) bind() error {
+	m := reflect.ValueOf(&b.messages).Elem()
+	for i := range m.NumField() {
+		f := m.Field(i)
+		name := messageOf(m.Type().Field(i)).selector
+		f.FieldByName("Sel").SetUint(uint64(b.registerName(name)))
+		purego.RegisterFunc(f.FieldByName("Call").Addr().Interface(), b.msgSend)
+	}
+	c := reflect.ValueOf(&b.classes).Elem()
+	for i := range c.NumField() {
+		name := c.Type().Field(i).Name
+		class := b.getClass(name)
+		if class == 0 {
+			return fmt.Errorf("metal: there is no class %s", name)
+		}
+		c.Field(i).SetUint(uint64(class))
+	}
+	return nil
+}
+
+// message is a row of the table that the tags of messages make up.
+type message struct {
+	static          bool
+	class, selector string
+}
+
+func messageOf(f reflect.StructField) message {
+	parts := strings.Fields(f.Tag.Get("objc"))
+	return message{parts[0] == "+", parts[1], parts[2]}
+}
+
+// pool runs f inside an autorelease pool on one OS thread.
+func (b *bridge) pool(f func() error) error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	p := b.poolPush()
+	defer b.poolPop(p)
+	return f()
+}
+
+// utf8 is NSUTF8StringEncoding.
+const utf8 = 4
+
+// str returns an autoreleased NSString.
+func (b *bridge) str(s string) id {
+	m := &b.nsString
+	return m.Call(b.NSString, m.Sel, s, utf8)
+}
+
+// goString copies an NSString.
+func (b *bridge) goString(s id) string {
+	if s == 0 {
+		return ""
+	}
+	p := b.utf8String.Call(s, b.utf8String.Sel)
+	if p == 0 {
+		return ""
+	}
+	q := *(**byte)(unsafe.Pointer(&p))
+	n := 0
+	for *(*byte)(unsafe.Add(unsafe.Pointer(q), n)) != 0 {
+		n++
+	}
+	return string(unsafe.Slice(q, n))
+}
+
+// failure turns an NSError into a Go error; o may be NULL.
+func (b *bridge) failure(what string, o id) error {
+	if o == 0 {
+		return fmt.Errorf("metal: %s failed, and Metal gave no reason", what)
+	}
+	text := b.goString(b.localizedDescription.Call(o, b.localizedDescription.Sel))
+	return fmt.Errorf("metal: %s: %s (code %d)", what, text, int64(b.errorCode.Call(o, b.errorCode.Sel)))
+}
