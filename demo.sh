@@ -1,0 +1,32 @@
+#!/bin/sh
+# The whole way once, on the model that is embedded in the program: compile it,
+# draw its fused graph, count and time the fusion variants, generate text.
+# Needs Go. With a C++ compiler the plan's own Metal text is compiled and run;
+# without one the reference stands in, and the lines below say so.
+set -eu
+cd "$(dirname "$0")"
+export CGO_ENABLED=0
+mkdir -p out
+
+show() {
+  echo
+  echo "\$ foundry $*"
+  ./out/foundry "$@"
+}
+
+echo "building out/foundry"
+go build -o out/foundry ./cmd/foundry
+
+prompt="And the LORD spake unto Moses, saying,"
+show compile -o out/kjv-2m
+show dot --collapse -o out/kjv-2m.dot
+if command -v "${CXX:-g++}" >/dev/null 2>&1 || command -v clang++ >/dev/null 2>&1 || command -v c++ >/dev/null 2>&1; then
+  show bench --device cpu --variants ladder --reps 5
+  show run --device cpu --plan out/kjv-2m --prompt "$prompt" -n 32
+else
+  echo
+  echo "no C++ compiler found: measured times and the run of the plan's Metal text are skipped;"
+  echo "the table holds plan statistics only, and the text comes from the reference (--device ref)"
+  show bench --variants ladder --reps 0
+  show run --device ref --prompt "$prompt" -n 32
+fi

@@ -1,0 +1,129 @@
+package foundry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"foundry/frontends/checkpoint"
+	"foundry/frontends/qwen25"
+	"foundry/ir"
+)
+
+// Model is an opened model: a checkpoint with its configuration, or one graph
+// of a .fir file.
+type Model struct {
+	Name   string        // as it was opened
+	Config qwen25.Config // zero for a .fir file
+	Graph  *ir.Graph     // of a .fir file, otherwise nil
+
+	source checkpoint.Source
+}
+
+// The names that Open takes beside files and folders.
+const (
+	synthPrefix = "synth:qwen2.5-"
+	hubPrefix   = "hf:"
+)
+
+// OpenOptions are needed for models from the Hugging Face hub only.
+type OpenOptions struct {
+	HubCache    string // its folder of downloaded models; empty: .cache/huggingface/hub in the home folder
+	HubToken    string // for models that need permission
+	HubEndpoint string // empty: https://huggingface.co
+	Progress    Progress
+}
+
+// Open opens a model by name: "" or "kjv-2m" (embedded in the program), a Hugging
+// Face folder, a checkpoint file, a .fir graph, "synth:qwen2.5-SIZE" (a published
+// shape with generated weights) or "hf:OWNER/NAME". Tensor names and shapes are
+// checked against the configuration; weights are not read.
+func Open(ctx context.Context, name string, o OpenOptions) (*Model, error) {
+	if strings.HasSuffix(name, ".fir") {
+		return openGraph(name)
+	}
+	if size, ok := strings.CutPrefix(name, synthPrefix); ok {
+		return openSynth(name, size)
+	}
+	var source checkpoint.Source
+	var err error
+	switch {
+	case name == "" || name == checkpoint.KJV2MName:
+		name = checkpoint.KJV2MName
+		source, err = checkpoint.KJV2M()
+	case strings.HasPrefix(name, "synth:"):
+		return nil, fmt.Errorf("%s: synthetic models are named %sSIZE, with SIZE one of %s", name, synthPrefix, strings.Join(qwen25.Sizes(), ", "))
+	case strings.HasPrefix(name, hubPrefix):
+		var dir string
+		if dir, err = fetchHub(ctx, strings.TrimPrefix(name, hubPrefix), o); err == nil {
+			source, err = checkpoint.Open(dir)
+		}
+	default:
+		source, err = checkpoint.Open(name)
+	}
+	if err != nil {
+		return nil, err
+	}
+	m, err := newModel(name, source)
+	if err != nil {
+		return nil, errors.Join(err, source.Close())
+	}
+	return m, nil
+}
+
+func newModel(name string, source checkpoint.Source) (*Model, error) {
+	raw, err := source.File("config.json")
+	if err != nil {
+		return nil, err
+	}
+	c, err := qwen25.Parse(raw)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", source.Label(), err)
+	}
+	if err := qwen25.Check(c, source); err != nil {
+		return nil, err
+	}
+	return &Model{Name: name, Config: c, source: source}, nil
+}
+
+func openSynth(name, size string) (*Model, error) {
+	c, err := qwen25.Preset(size)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	source, err := checkpoint.Synth(name, qwen25.Weights(c), map[string][]byte{"config.json": c.JSON()})
+	if err != nil {
+		return nil, err
+	}
+	return newModel(name, source)
+}
+
+func openGraph(path string) (*Model, error) {
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s: no such graph file", path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	g, err := ir.Parse(path, string(text))
+	if err != nil {
+		return nil, err
+	}
+	if err := ir.Verify(g); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return &Model{Name: path, Graph: g}, nil
+}
+
+// BaseName is the model's name without folders: what a plan records.
+func (m *Model) BaseName() string {
+	if abs, err := filepath.Abs(m.Name); err == nil {
+		return filepath.Base(abs)
+	}
+	return filepath.Base(m.Name)
+}
