@@ -13,10 +13,10 @@ import (
 // Attr holds the constants of a node. An op uses the fields that its row of the
 // op table lists; all others are zero. Attrs are comparable.
 type Attr struct {
-	Eps     float64    // rms_norm: added to the mean square
+	Eps     float64    // rms_norm, rms_scale: added to the mean square
 	Scale   float64    // bmm_nt: multiplies the product
 	Start   sym.Dim    // rope, kv_write, softmax: position of row 0; slice: first index
-	Size    sym.Dim    // slice: count along Axis; arange, ones, random_uniform: elements
+	Size    sym.Dim    // slice: count along Axis; sum_squares: elements of one sum; arange, ones, random_uniform: elements
 	Axis    int        // slice, concat
 	Perm    [4]int8    // transpose: result dim i is operand dim Perm[i]
 	Heads   int        // kv_rearrange

@@ -60,6 +60,31 @@ func inferRMSNorm(a []Type, _ *Attr) (Type, error) {
 	return a[0], nil
 }
 
+func inferSumSquares(a []Type, at *Attr) (Type, error) {
+	if a[0].Shape.Rank < 1 {
+		return Type{}, fmt.Errorf("x has %s, wants at least one dim", a[0])
+	}
+	if err := wantDType("x", a[0], dtype.F32); err != nil {
+		return Type{}, err
+	}
+	size, ok := at.Size.Const()
+	parts, divides := a[0].Shape.At(-1).Div(size)
+	if !ok || size < 1 || !divides {
+		return Type{}, fmt.Errorf("size=%s does not divide the row length %s", at.Size, a[0].Shape.At(-1))
+	}
+	return Type{dtype.F32, a[0].Shape.With(-1, parts)}, nil
+}
+
+func inferRMSScale(a []Type, at *Attr) (Type, error) {
+	if a[1].Shape.Rank != a[0].Shape.Rank || a[0].Shape.Rank < 1 || a[1].Shape.With(-1, a[0].Shape.At(-1)) != a[0].Shape {
+		return Type{}, fmt.Errorf("the sums have %s, want the leading dims of x's %s", a[1], a[0])
+	}
+	if err := wantDType("the sums", a[1], dtype.F32); err != nil {
+		return Type{}, err
+	}
+	return inferRMSNorm([]Type{a[0], a[2]}, at)
+}
+
 func wantFloat(what string, t Type) error {
 	return wantDType(what, t, dtype.F32, dtype.F16, dtype.BF16)
 }

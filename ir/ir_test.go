@@ -113,10 +113,43 @@ func TestParseErrors(t *testing.T) {
 	for text, want := range map[string]string{
 		"graph @g (T=1..1, P=0..0, S<=1) {\n %0 = input \"x\" : f32[1]\n %1 = silo %0\n return y=%1\n}": `g.fir:3:7: unknown op "silo"; did you mean "silu"?`,
 		"graph @g (T=1..1, P=0..0, S<=1) {\n %0 = input \"x\" : f33[1]\n}":                              `g.fir:2:19: unknown dtype "f33"; did you mean "f32"?`,
-		"graph @g (T=1..1, P=0..0, S<=1) {\n %0 = silu %7\n}":                                            `g.fir:2:13: %7 is not defined before this`,
+		"graph @g (T=1..1, P=0..0, S<=1) {\n %0 = silu %7\n}":                                           `g.fir:2:13: %7 is not defined before this`,
 		"graph @g (T=1..0": `g.fir:1:17: want ",", have the end of the file`,
 	} {
 		_, err := ir.Parse("g.fir", text)
 		require.ErrorContains(t, err, want)
 	}
+}
+
+func TestFormLeavesTheGraphAlone(t *testing.T) {
+	g := mlp(t)
+	before := g.String()
+	tail := g.Nodes()[len(g.Nodes())-5:]
+	formed, err := g.Form(tail, "x", "layers.0.x")
+	require.NoError(t, err)
+	require.Equal(t, before, g.String())
+	require.NoError(t, ir.Verify(g))
+	applied, err := g.Outline(tail, "x", "layers.0.x")
+	require.NoError(t, err)
+	require.Equal(t, applied.Key(), formed.Key())
+	_, err = g.Form(nil, "x", "x")
+	require.Error(t, err)
+}
+
+func TestNormInTwoSteps(t *testing.T) {
+	g, err := ir.Parse("g.fir", `graph @g (T=1..4, P=0..0, S<=4) {
+  %x = input "x" : f32[T, 64]
+  %w = weight "w" : f32[64]
+  %s = sum_squares %x {size=8} : f32[T, 8]
+  %y = rms_scale %x, %s, %w {eps=1e-06} : f32[T, 64]
+  return y=%y
+}`)
+	require.NoError(t, err)
+	x, w := g.Params[0], g.Params[1]
+	_, err = g.Add(ir.OpSumSquares, "bad", ir.Attr{Size: sym.Const(7)}, x)
+	require.ErrorContains(t, err, "size=7 does not divide the row length 64")
+	_, err = g.Add(ir.OpSumSquares, "bad", ir.Attr{}, x)
+	require.Error(t, err)
+	_, err = g.Add(ir.OpRMSScale, "bad", ir.Attr{}, x, w, w)
+	require.ErrorContains(t, err, "leading dims")
 }

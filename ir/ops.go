@@ -10,6 +10,8 @@ const (
 	OpInvalid Op = iota
 	OpEmbedding
 	OpRMSNorm
+	OpSumSquares
+	OpRMSScale
 	OpMatmulNT
 	OpAdd
 	OpMul
@@ -104,6 +106,14 @@ var table = [numOps]Info{
 	OpRMSNorm: {
 		Name: "rms_norm", Doc: "[.., N], w[N] -> [.., N]: x / sqrt(mean(x²) + eps) * w along the last dim",
 		MinArgs: 2, MaxArgs: 2, Fields: []Field{FieldEps}, Traits: RowReduce | AsPrologue | AsMain, Infer: inferRMSNorm,
+	},
+	OpSumSquares: {
+		Name: "sum_squares", Doc: "[.., N] -> [.., N/size]: the sum of the squares of each run of size elements along the last dim",
+		MinArgs: 1, MaxArgs: 1, Fields: []Field{FieldSize}, Traits: RowReduce | AsMain | AsEpilogue, Infer: inferSumSquares,
+	},
+	OpRMSScale: {
+		Name: "rms_scale", Doc: "[.., N], [.., M], w[N] -> [.., N]: x / sqrt(sum(sums)/N + eps) * w, where sums is what sum_squares makes of x: rms_norm in two steps",
+		MinArgs: 3, MaxArgs: 3, Fields: []Field{FieldEps}, Traits: RowReduce | AsPrologue | AsMain, Infer: inferRMSScale,
 	},
 	OpMatmulNT: {
 		Name: "matmul_nt", Doc: "[M, K], w[N, K] -> [M, N]: x times w transposed",

@@ -11,21 +11,24 @@ import (
 // It fails, and leaves g as it was, when a value would leave the region and come
 // back, or when moving a node across a cache write would change what it reads.
 func (g *Graph) Outline(nodes []*Node, pattern, label string) (*Node, error) {
-	if len(nodes) == 0 {
-		return nil, fmt.Errorf("cannot outline nothing")
+	members := inOrder(nodes)
+	before, after, err := g.split(members)
+	if err != nil {
+		return nil, err
 	}
-	members := slices.Clone(nodes)
-	slices.SortFunc(members, func(a, b *Node) int { return a.index - b.index })
-	members = slices.Compact(members)
+	fused, outer := g.formRegion(members, pattern, label)
+	for i, r := range outer {
+		// Uses inside the region go away with their nodes.
+		if err := g.ReplaceUses(r, fused.Results[i]); err != nil {
+			return nil, err
+		}
+	}
+	for _, n := range members {
+		n.unlink()
+		n.dead = true
+	}
+	fused.link()
 	lo, hi := members[0].index, members[len(members)-1].index
-	before, after, err := g.split(members, lo, hi)
-	if err != nil {
-		return nil, err
-	}
-	fused, err := g.formRegion(members, pattern, label)
-	if err != nil {
-		return nil, err
-	}
 	// Write the window anew: what does not depend on the region, the region's
 	// node, what depends on it, holes.
 	pos := lo
@@ -49,9 +52,32 @@ func (g *Graph) Outline(nodes []*Node, pattern, label string) (*Node, error) {
 	return fused, nil
 }
 
+// Form returns the fused node that Outline would put in the place of nodes, and
+// leaves g as it is: the node's operands are g's values, but it stands in no
+// graph. It fails where Outline would.
+func (g *Graph) Form(nodes []*Node, pattern, label string) (*Node, error) {
+	members := inOrder(nodes)
+	if _, _, err := g.split(members); err != nil {
+		return nil, err
+	}
+	fused, _ := g.formRegion(members, pattern, label)
+	return fused, nil
+}
+
+// inOrder returns each of nodes once, in the graph's order.
+func inOrder(nodes []*Node) []*Node {
+	members := slices.Clone(nodes)
+	slices.SortFunc(members, func(a, b *Node) int { return a.index - b.index })
+	return slices.Compact(members)
+}
+
 // split sorts the nodes between members into those that do not depend on a
 // member and those that do.
-func (g *Graph) split(members []*Node, lo, hi int) (before, after []*Node, err error) {
+func (g *Graph) split(members []*Node) (before, after []*Node, err error) {
+	if len(members) == 0 {
+		return nil, nil, fmt.Errorf("cannot outline nothing")
+	}
+	lo, hi := members[0].index, members[len(members)-1].index
 	const (
 		outside = iota
 		member
@@ -119,10 +145,11 @@ func checkStateOrder(members, before, after []*Node) error {
 	return nil
 }
 
-// formRegion builds the fused node, moves uses to it and unlinks the members.
-func (g *Graph) formRegion(members []*Node, pattern, label string) (*Node, error) {
+// formRegion builds the fused node beside g, and lists the values of g that its
+// results stand for.
+func (g *Graph) formRegion(members []*Node, pattern, label string) (fused *Node, outer []*Value) {
 	region := NewGraph("", g.Bounds)
-	fused := &Node{Op: OpFused, Attr: Attr{Pattern: pattern}, Label: label, Region: region}
+	fused = &Node{Op: OpFused, Attr: Attr{Pattern: pattern}, Label: label, Region: region}
 	inner := make(map[*Value]*Value, 2*len(members))
 	isMember := func(n *Node) bool {
 		_, ok := slices.BinarySearchFunc(members, n, func(a, b *Node) int { return a.index - b.index })
@@ -142,21 +169,12 @@ func (g *Graph) formRegion(members []*Node, pattern, label string) (*Node, error
 			if !g.Returned(r) && !slices.ContainsFunc(r.uses, func(u *Node) bool { return !isMember(u) }) {
 				continue
 			}
-			out := &Value{Type: r.Type, Def: fused, Index: len(fused.Results)}
-			fused.Results = append(fused.Results, out)
+			fused.Results = append(fused.Results, &Value{Type: r.Type, Def: fused, Index: len(fused.Results)})
 			region.Return("", inner[r])
-			// Uses inside the region go away with their nodes.
-			if err := g.ReplaceUses(r, out); err != nil {
-				return nil, err
-			}
+			outer = append(outer, r)
 		}
 	}
-	for _, n := range members {
-		n.unlink()
-		n.dead = true
-	}
-	fused.link()
-	return fused, nil
+	return fused, outer
 }
 
 // absorb appends a copy of n to region, or of its region's nodes when it is fused.

@@ -34,15 +34,17 @@ const (
 type width uint8
 
 const (
-	wide      width = iota // f32, i32
-	half                   // f16, bf16
-	quantised              // blocks
+	fullWidth  width = iota // f32, i32
+	halfWidth               // f16, bf16
+	blockWidth              // blocks
 )
 
 // bounds holds one row an op; a fused node takes the loosest of its region.
 var bounds = map[ir.Op][3]Bound{
 	ir.OpEmbedding:   {exact, exact, exact},
 	ir.OpRMSNorm:     {sums, asked, asked},
+	ir.OpSumSquares:  {sums, asked, asked},
+	ir.OpRMSScale:    {sums, asked, asked},
 	ir.OpMatmulNT:    {sums, asked, asked},
 	ir.OpAdd:         {rounded, rounded, rounded},
 	ir.OpMul:         {rounded, rounded, rounded},
@@ -85,13 +87,13 @@ func BoundOf(n *ir.Node) Bound {
 		has[r.Op] = true
 		b := bounds[r.Op][w]
 		computes = computes || b != exact
-		narrows = narrows || (r.Op == ir.OpKVWrite || r.Op == ir.OpCast) && widthOf(r) != wide
+		narrows = narrows || (r.Op == ir.OpKVWrite || r.Op == ir.OpCast) && widthOf(r) != fullWidth
 		if b.NMSE > loosest.NMSE || b.NMSE == loosest.NMSE && b.ULP >= loosest.ULP {
 			loosest = b
 		}
 	}
 	switch {
-	case has[ir.OpBmmNT] && has[ir.OpSoftmax] && has[ir.OpBmmNN] && w != wide:
+	case has[ir.OpBmmNT] && has[ir.OpSoftmax] && has[ir.OpBmmNN] && w != fullWidth:
 		return scores
 	case narrows && computes && loosest.NMSE < narrowed.NMSE:
 		return narrowed
@@ -104,14 +106,14 @@ func BoundOf(n *ir.Node) Bound {
 }
 
 func widthOf(n *ir.Node) width {
-	w := wide
+	w := fullWidth
 	for _, list := range [][]*ir.Value{n.Args, n.Results} {
 		for _, v := range list {
 			switch {
 			case v.Type.DType.Quantised():
-				w = quantised
+				w = blockWidth
 			case v.Type.DType == dtype.F16 || v.Type.DType == dtype.BF16:
-				w = max(w, half)
+				w = max(w, halfWidth)
 			}
 		}
 	}

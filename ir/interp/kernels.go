@@ -19,6 +19,8 @@ func kernels[F real]() map[ir.Op]kernel[F] {
 	return map[ir.Op]kernel[F]{
 		ir.OpEmbedding:   embedding[F],
 		ir.OpRMSNorm:     rmsNorm[F],
+		ir.OpSumSquares:  sumSquares[F],
+		ir.OpRMSScale:    rmsScale[F],
 		ir.OpAdd:         add[F],
 		ir.OpMul:         mul[F],
 		ir.OpSilu:        silu[F],

@@ -1,0 +1,47 @@
+package interp
+
+import (
+	"math"
+
+	"foundry/ir"
+)
+
+// sumSquares and rmsScale are rms_norm in two steps: the sums that one kernel
+// leaves behind, and the norm that the next one finishes from them.
+
+func sumSquares[F real](m *machine[F], n *ir.Node, args []value[F]) (value[F], error) {
+	x := m.withRows(args[0])
+	size := int(n.Attr.Size.Eval(m.env))
+	shape := append([]int(nil), x.shape...)
+	shape[len(shape)-1] /= size
+	out := m.alloc(shape)
+	m.parallel(x.rows(), x.cols(), func() func(lo, hi int) {
+		return func(lo, hi int) {
+			for i := lo; i < hi; i++ {
+				row, sums := x.row(i), out.row(i)
+				for j := range sums {
+					var sum float64
+					for _, v := range row[j*size : (j+1)*size] {
+						sum += float64(float64(v) * float64(v))
+					}
+					sums[j] = F(sum)
+				}
+			}
+		}
+	})
+	return out, nil
+}
+
+func rmsScale[F real](m *machine[F], n *ir.Node, args []value[F]) (value[F], error) {
+	sums, w := m.withRows(args[1]), m.vector(args[2])
+	return eachRow(m, args, 2, func(i int, x, out []F) {
+		var sum float64
+		for _, v := range sums.row(i) {
+			sum += float64(v)
+		}
+		inv := 1 / math.Sqrt(sum/float64(len(x))+n.Attr.Eps)
+		for j, v := range x {
+			out[j] = F(float64(v) * inv * float64(w[j]))
+		}
+	}), nil
+}
