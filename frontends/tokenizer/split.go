@@ -1,0 +1,103 @@
+package tokenizer
+
+import (
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/dlclark/regexp2"
+)
+
+// Qwen2Pattern is the published split pattern of Qwen2 and Qwen2.5. It needs a
+// look-ahead, which Go's own regexp does not have.
+const Qwen2Pattern = `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`
+
+// splitTimeout bounds one match, because patterns come from outside and the
+// engine backtracks.
+const splitTimeout = 5 * time.Second
+
+// splitter cuts text into the pieces that are merged separately: the matches
+// of a pattern, and what lies between them.
+type splitter struct{ re *regexp2.Regexp }
+
+func newSplitter(pattern string) (splitter, error) {
+	if pattern == "" {
+		return splitter{}, fmt.Errorf("the split pattern is empty")
+	}
+	re, err := regexp2.Compile(foldGroups(pattern), regexp2.None)
+	if err != nil {
+		return splitter{}, fmt.Errorf("the split pattern does not compile: %w", err)
+	}
+	re.MatchTimeout = splitTimeout
+	return splitter{re}, nil
+}
+
+// each calls f on every piece of text in order.
+func (s splitter) each(text string, f func(piece string)) error {
+	if text == "" {
+		return nil
+	}
+	runes := []rune(text)
+	if !utf8.ValidString(text) {
+		text = string(runes) // so that its bytes and runes agree
+	}
+	at := 0 // in runes; text starts there
+	piece := func(end int) {
+		n := 0
+		for _, r := range runes[at:end] {
+			n += utf8.RuneLen(r)
+		}
+		if n > 0 {
+			f(text[:n])
+		}
+		at, text = end, text[n:]
+	}
+	m, err := s.re.FindRunesMatch(runes)
+	for ; m != nil && err == nil; m, err = s.re.FindNextMatch(m) {
+		piece(m.Index)
+		piece(m.Index + m.Length)
+	}
+	if err != nil {
+		return fmt.Errorf("splitting text of %d characters failed at character %d: %w", len(runes), at, err)
+	}
+	piece(len(runes))
+	return nil
+}
+
+// foldGroups spells out the letters of groups (?i:...) that hold only letters,
+// quotes and bars: in Unicode's case folding an s is also a long s, which
+// regexp2's lower-casing misses.
+func foldGroups(pattern string) string {
+	const open = "(?i:"
+	var out strings.Builder
+	for {
+		before, rest, found := strings.Cut(pattern, open)
+		out.WriteString(before)
+		if !found {
+			return out.String()
+		}
+		body, after, closed := strings.Cut(rest, ")")
+		if !closed || strings.ContainsFunc(body, func(r rune) bool { return r != '\'' && r != '|' && !unicode.IsLetter(r) }) {
+			out.WriteString(open)
+			pattern = rest
+			continue
+		}
+		out.WriteString("(?:")
+		for _, r := range body {
+			if !unicode.IsLetter(r) {
+				out.WriteRune(r)
+				continue
+			}
+			out.WriteByte('[')
+			out.WriteRune(r)
+			for other := unicode.SimpleFold(r); other != r; other = unicode.SimpleFold(other) {
+				out.WriteRune(other)
+			}
+			out.WriteByte(']')
+		}
+		out.WriteByte(')')
+		pattern = after
+	}
+}
