@@ -1,0 +1,120 @@
+package viz
+
+import (
+	"strconv"
+	"strings"
+
+	"foundry/ir"
+)
+
+// scene is a picture without its look: units in execution order, joined by the
+// values that pass between them.
+type scene struct {
+	title   string
+	facts   string // second line: sizes and ranges
+	units   []*unit
+	returns []result
+	waves   bool // units stand in ranks by their wave, with barriers between
+}
+
+// unit is what a picture may not take apart: a node of a graph or a dispatch of
+// a plan.
+type unit struct {
+	name  string // its label: "layers.3.qkv"
+	layer int    // -1 outside the layers
+	key   string // equal for units that do the same work
+	head  []string
+	boxes []box
+	wires []wire // between its own boxes
+	in    []operand
+	outs  []int // the box that makes each result
+	wave  int
+	fused bool // drawn as a cluster around its boxes
+	run   *run // of equal layers that this one stands for
+}
+
+// run is a number of consecutive equal layers of which the first is drawn.
+type run struct{ first, last int }
+
+func (r *run) count() int { return r.last - r.first + 1 }
+
+// box is one operation.
+type box struct {
+	op    ir.Op
+	label string
+	lines []string
+}
+
+// wire joins two boxes of one unit: a value that stays inside it. An ordering
+// wire only says which of the two comes first.
+type wire struct {
+	from, to int
+	ordering bool
+}
+
+// operand is a value that a unit takes from outside.
+type operand struct {
+	from *unit  // nil: a param
+	out  int    // which result of from
+	box  int    // the box that takes it
+	text string // type and bytes
+	par  *param
+	loop bool // the value comes from the layer before, in a run of equal layers
+	stub bool // from is a neighbour of the layer drawn, not drawn itself
+}
+
+// param is a value that no unit makes.
+type param struct {
+	kind ir.ParamKind
+	name string
+	text string
+}
+
+// result is a value that the graph or plan hands out.
+type result struct {
+	name string
+	from operand
+	stub bool // not a result but a use in another layer
+}
+
+// layerRef finds "layers.K." in name: the bytes before K, K and what follows it.
+func layerRef(name string) (before string, layer int, after string, ok bool) {
+	const prefix = "layers."
+	at := strings.Index(name, prefix)
+	if at < 0 || at > 0 && name[at-1] != '.' {
+		return "", 0, "", false
+	}
+	digits, _, dotted := strings.Cut(name[at+len(prefix):], ".")
+	k, err := strconv.Atoi(digits)
+	if err != nil || !dotted {
+		return "", 0, "", false
+	}
+	end := at + len(prefix)
+	return name[:end], k, name[end+len(digits):], true
+}
+
+// inLayer shortens a name that stands in a layer's frame: "layers.3.q_proj"
+// becomes "q_proj" in layer 3. Names of other layers stay whole.
+func inLayer(name string, layer int) string {
+	if _, k, after, ok := layerRef(name); ok && k == layer {
+		return after[1:]
+	}
+	return name
+}
+
+// anyLayer replaces the layer's number by N: what equal layers call alike.
+func anyLayer(name string, layer int) string {
+	if before, k, after, ok := layerRef(name); ok && k == layer {
+		return before + "N" + after
+	}
+	return name
+}
+
+// boxCount returns the number of boxes of all units.
+func (s *scene) boxCount() int {
+	n := 0
+	for _, u := range s.units {
+		n += len(u.boxes)
+	}
+	return n
+}

@@ -1,0 +1,62 @@
+// Package viz turns graphs, pass traces and plans into pictures and one report.
+//
+// Graph and Plan return DOT for Graphviz, whose text needs nothing installed;
+// Render runs Graphviz's dot over it; HTML writes a single page with the graph
+// after every pass, the fusion decisions and the plan. Equal input gives
+// byte-identical output.
+//
+// A picture is made in four moves, one file each: graph.go and plan.go read
+// what there is into a scene (scene.go), collapse.go folds equal layers and
+// layer.go cuts one layer out, draw.go gives the scene its look (style.go).
+//
+// Read next: cmd/foundry, whose dot command is flags around this package.
+package viz
+
+import (
+	"github.com/emicklei/dot"
+
+	"foundry/ir"
+	"foundry/lower/plan"
+)
+
+// AllLayers as Options.Layer draws the whole model.
+const AllLayers = -1
+
+// Options chooses what a picture shows.
+type Options struct {
+	Title    string             // first line of the picture; empty: the graph's or the entry's name
+	Layer    int                // draw only this layer, its neighbours as dashed stubs; AllLayers for all
+	Collapse bool               // draw a run of equal layers once, with its count; ignored with a Layer
+	Weights  bool               // draw weights and constants as boxes of their own
+	Times    map[string]float64 // microseconds by label of a node or dispatch
+	Source   *ir.Graph          // Plan: the graph it was lowered from, which gives a dispatch's operations their shapes and edges
+}
+
+// Graph draws g: a box an operation, a cluster a region, an edge for each value
+// that passes through memory, labelled with its type and bytes. The error names
+// a layer that g does not have.
+func Graph(g *ir.Graph, o Options) (*dot.Graph, error) { return picture(readGraph(g, o), o) }
+
+// Plan draws the entry named entry of p: a cluster a dispatch with its
+// operations, a rank a wave, a line a barrier, an edge for each byte range that
+// a dispatch reads from an earlier one. The error names an entry or layer that
+// p does not have.
+func Plan(p *plan.Plan, entry string, o Options) (*dot.Graph, error) {
+	s, err := readPlan(p, entry, o)
+	if err != nil {
+		return nil, err
+	}
+	return picture(s, o)
+}
+
+func picture(s *scene, o Options) (*dot.Graph, error) {
+	switch {
+	case o.Layer != AllLayers:
+		if err := s.cutLayer(o.Layer); err != nil {
+			return nil, err
+		}
+	case o.Collapse:
+		s.collapse()
+	}
+	return draw(s, o), nil
+}
