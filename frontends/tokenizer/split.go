@@ -28,7 +28,8 @@ func newSplitter(pattern string) (splitter, error) {
 	}
 	re, err := regexp2.Compile(foldGroups(pattern), regexp2.None)
 	if err != nil {
-		return splitter{}, fmt.Errorf("the split pattern does not compile: %w", err)
+		reason := strings.Join(strings.Fields(err.Error()), " ") // it quotes the pattern, line breaks and all
+		return splitter{}, fmt.Errorf("the split pattern does not compile: %s", reason)
 	}
 	re.MatchTimeout = splitTimeout
 	return splitter{re}, nil

@@ -284,6 +284,7 @@ func TestBadFiles(t *testing.T) {
 		{top("pre_tokenizer", nil), "there is no pre_tokenizer: " + wantPreTokenizer},
 		{top("pre_tokenizer", map[string]any{"type": "Whitespace"}), `pre_tokenizer "Whitespace" is not supported: ` + wantPreTokenizer},
 		{top("pre_tokenizer", splitBy("(")), "the split pattern does not compile: error parsing regexp: missing closing ) in `(`"},
+		{top("pre_tokenizer", splitBy("a\n[")), "the split pattern does not compile: error parsing regexp: unterminated [] set in `a [`"},
 		{top("decoder", nil), "the decoder must be ByteLevel"},
 		{top("post_processor", map[string]any{"type": "TemplateProcessing"}), `post_processor "TemplateProcessing" is not supported (none or ByteLevel is)`},
 		{top("added_tokens", []any{map[string]any{"id": 88888888, "content": "<x>"}}), `added token "<x>" has id 88888888, far from the vocabulary of 2045`},
