@@ -89,6 +89,9 @@ type Operand struct {
 // Recorder is implemented by programs that can encode once and run many times.
 // The recorded commands may depend on nothing but the content of memory.
 type Recorder interface {
+	// Record keeps what encode encodes; nothing runs. encode calls Commit where a
+	// command buffer of the plan ends and goes on with the same encoder; it does
+	// not Wait.
 	Record(encode func(Encoder) error) (Recording, error)
 }
 

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"foundry/ir/dtype"
 	"foundry/ir/sym"
 )
 
@@ -211,8 +212,11 @@ func (p *Plan) verifyBuffers() error {
 
 var recipeKinds = []string{"as_stored", "convert", "quantise", "planes", "blocked"}
 
-// specialClass is the class that each special buffer has.
-var specialClass = map[string]Class{"step": State, "ids": State, "logits": Output, "token": Output}
+// specialForm is the class and dtype that each special buffer has.
+var specialForm = map[string]struct {
+	class Class
+	dtype dtype.Type
+}{"step": {State, dtype.I32}, "ids": {State, dtype.I32}, "logits": {Output, dtype.F32}, "token": {Output, dtype.I32}}
 
 func (p *Plan) verifyBuffer(b *Buffer) error {
 	if b.Bytes <= 0 {
@@ -254,12 +258,12 @@ func (p *Plan) verifyBuffer(b *Buffer) error {
 		return fmt.Errorf("unknown class %q", b.Class)
 	}
 	if b.Special != "" {
-		class, ok := specialClass[b.Special]
+		form, ok := specialForm[b.Special]
 		if !ok {
 			return fmt.Errorf("unknown special %q", b.Special)
 		}
-		if class != b.Class {
-			return fmt.Errorf("special %q of class %s, want %s", b.Special, b.Class, class)
+		if form.class != b.Class || form.dtype != b.DType {
+			return fmt.Errorf("special %q is %s of class %s, want %s of class %s", b.Special, b.DType, b.Class, form.dtype, form.class)
 		}
 		if b.Special == "step" && b.Bytes < StepBytes {
 			return fmt.Errorf("the step buffer has %d bytes, want %d", b.Bytes, StepBytes)

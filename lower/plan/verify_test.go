@@ -53,7 +53,7 @@ func TestVerifyNames(t *testing.T) {
 		"arena end":          {func(p *Plan) { p.ArenaBytes = 4000 }, "buffer y: arena bytes 2048 to 4096, the arena has 4000"},
 		"special":            {func(p *Plan) { p.Buffers[8].Special = "tok" }, `buffer token: unknown special "tok"`},
 		"special twice":      {func(p *Plan) { p.Buffers[8].Special = "logits" }, `buffer token: special "logits", as buffer logits is`},
-		"special class":      {func(p *Plan) { p.Buffers[8].Special = ""; p.Buffers[4].Special = "token" }, "want output"},
+		"special class":      {func(p *Plan) { p.Buffers[8].Special = ""; p.Buffers[4].Special = "token" }, "special \"token\" is f16 of class state, want i32 of class output"},
 		"shape":              {func(p *Plan) { p.Buffers[5].Shape[1] = sym.Const(65) }, "buffer x: shape [T 65] of f32 needs 2080 bytes at T=8 P=0, the buffer has 2048"},
 		"shape in S":         {func(p *Plan) { p.Buffers[5].Shape = []sym.Dim{sym.S, sym.Const(64)} }, "needs 4096 bytes at T=1 P=15"},
 		"negative shape":     {func(p *Plan) { p.Buffers[5].Shape = []sym.Dim{sym.Const(-1)} }, "makes no sense"},

@@ -52,7 +52,6 @@ func operandErrors(r *rig) {
 		"operand too many":      {Grid: grid, Bind: append(good, good...)},
 		"operand behind memory": {Grid: grid, Bind: []runtime.Operand{{Memory: m, Offset: m.Bytes(), Bytes: 16, Access: plan.ReadWrite}}},
 		"negative offset":       {Grid: grid, Bind: []runtime.Operand{{Memory: m, Offset: -16, Bytes: 16, Access: plan.ReadWrite}}},
-		"empty grid":            {Bind: good},
 	}
 	for name, l := range launches {
 		l.Label = name

@@ -1,0 +1,153 @@
+package runtime
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
+
+	"foundry/ir/dtype"
+	"foundry/lower/plan"
+)
+
+// Executable is a plan loaded on a device: compiled kernels, and weights and
+// constants in memory. Any number of Instances share it, from any goroutine.
+type Executable struct {
+	Plan    *plan.Plan
+	device  Device
+	program Program
+	shared  []Memory // by buffer; nil for those that each Instance owns
+	users   atomic.Int64
+}
+
+// New checks p, compiles its kernels on dev and fills its weights from w, several
+// at a time. progress, which may be nil, is told of both. On an error everything
+// is given back. p must not change afterwards.
+func New(ctx context.Context, dev Device, p *plan.Plan, w WeightSource, progress Progress) (*Executable, error) {
+	if err := p.Check(); err != nil {
+		return nil, err
+	}
+	fixed := p.ClassBytes(plan.Weight) + p.ClassBytes(plan.Constant)
+	own := p.ArenaBytes + p.ClassBytes(plan.State) + p.ClassBytes(plan.Input) + p.ClassBytes(plan.Output)
+	if have := dev.Info().MemoryBytes; have > 0 && fixed+own > have {
+		return nil, fmt.Errorf("%s has %s of memory, the plan needs %s: %s of weights and %s a session; quantise the weights or compile with a smaller --context",
+			dev.Info().Name, size(have), size(fixed+own), size(fixed), size(own))
+	}
+	program, err := dev.Load(ctx, p, progress)
+	if err != nil {
+		return nil, err
+	}
+	x := &Executable{Plan: p, device: dev, program: program, shared: make([]Memory, len(p.Buffers))}
+	if err := x.fill(ctx, w, progress); err != nil {
+		return nil, errors.Join(err, x.Close())
+	}
+	return x, nil
+}
+
+func size(bytes int64) string { return fmt.Sprintf("%.2f GB", float64(bytes)/1e9) }
+
+// fill allocates and writes the shared buffers.
+func (x *Executable) fill(ctx context.Context, w WeightSource, progress Progress) error {
+	total := x.Plan.ClassBytes(plan.Weight) + x.Plan.ClassBytes(plan.Constant)
+	var mu sync.Mutex
+	var done int64
+	report := func(n int64) {
+		if progress == nil {
+			return
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		done += n
+		progress("weights", done, total)
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for i := range x.Plan.Buffers {
+		b := &x.Plan.Buffers[i]
+		if b.Class != plan.Weight && b.Class != plan.Constant {
+			continue
+		}
+		group.Go(func() error {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if err := x.fillBuffer(i, w); err != nil {
+				return fmt.Errorf("buffer %s: %w", b.Name, err)
+			}
+			report(b.Bytes)
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+func (x *Executable) fillBuffer(i int, w WeightSource) error {
+	b := &x.Plan.Buffers[i]
+	var content []byte
+	if b.Class == plan.Constant {
+		content = constant(b)
+	} else {
+		var err error
+		if content, err = w.Weight(b); err != nil {
+			return err
+		}
+	}
+	if int64(len(content)) != b.Bytes {
+		return fmt.Errorf("%d bytes of weights, the plan wants %d", len(content), b.Bytes)
+	}
+	m, err := x.device.Alloc(b.Bytes)
+	if err != nil {
+		return err
+	}
+	x.shared[i] = m
+	return m.Write(0, content)
+}
+
+// constant returns the values of b as the bytes of its dtype.
+func constant(b *plan.Buffer) []byte {
+	var out []byte
+	for _, v := range b.Values {
+		switch b.DType {
+		case dtype.F16:
+			out = binary.LittleEndian.AppendUint16(out, dtype.F32ToF16(v))
+		case dtype.BF16:
+			out = binary.LittleEndian.AppendUint16(out, dtype.F32ToBF16(v))
+		case dtype.I32:
+			out = binary.LittleEndian.AppendUint32(out, uint32(int32(v)))
+		default:
+			out = binary.LittleEndian.AppendUint32(out, math.Float32bits(v))
+		}
+	}
+	return out
+}
+
+// Close gives back kernels and weights, not the device. It is an error while an
+// Instance is open.
+func (x *Executable) Close() error {
+	if n := x.users.Load(); n > 0 {
+		return fmt.Errorf("cannot close the executable: %d sessions are open", n)
+	}
+	errs := []error{freeAll(x.shared)}
+	x.shared = nil
+	if x.program != nil {
+		errs = append(errs, x.program.Close())
+		x.program = nil
+	}
+	return errors.Join(errs...)
+}
+
+func freeAll(ms []Memory) error {
+	var errs []error
+	for _, m := range ms {
+		if m != nil {
+			errs = append(errs, m.Free())
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,151 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"foundry/ir/sym"
+	"foundry/lower/plan"
+)
+
+// walk is one entry with an Instance's memory bound: everything that a run needs
+// but the values of T and P.
+type walk struct {
+	program  Program
+	entry    *plan.Entry
+	launches []Launch // by step; barriers leave a gap
+	fixed    bool     // no grid depends on T or P, so that the walk can be recorded
+	recorded Recording
+	open     []Encoder // reused
+}
+
+func newWalk(x *Executable, e *plan.Entry, place []Operand) *walk {
+	w := &walk{program: x.program, entry: e, launches: make([]Launch, len(e.Steps)), fixed: true}
+	for i := range e.Steps {
+		d := e.Steps[i].Dispatch
+		if d == nil {
+			continue
+		}
+		l := Launch{Kernel: d.Kernel, Label: d.Label, Bind: make([]Operand, len(d.Bind))}
+		for j, b := range d.Bind {
+			at := place[b.Buffer]
+			l.Bind[j] = Operand{Memory: at.Memory, Offset: at.Offset + b.Offset, Bytes: b.Bytes, Access: b.Access}
+		}
+		for _, g := range d.Grid {
+			w.fixed = w.fixed && g.N.IsConst()
+		}
+		w.launches[i] = l
+	}
+	return w
+}
+
+// run executes the entry and returns when the device has finished. A walk whose
+// grids are constant is recorded once, where the program can do so.
+func (w *walk) run(ctx context.Context, env sym.Env) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	var err error
+	if recorder, ok := w.program.(Recorder); ok && w.fixed {
+		err = w.replay(recorder)
+	} else {
+		err = w.submit(env)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", w.entry.Name, err)
+	}
+	return nil
+}
+
+func (w *walk) replay(recorder Recorder) error {
+	if w.recorded == nil {
+		rec, err := recorder.Record(func(enc Encoder) error {
+			for i := range w.entry.CommandBuffers {
+				if err := w.encode(enc, i, sym.Env{}); err != nil {
+					return err
+				}
+				if i < len(w.entry.CommandBuffers)-1 {
+					if err := enc.Commit(); err != nil {
+						return err
+					}
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		w.recorded = rec
+	}
+	if err := w.recorded.Run(); err != nil {
+		return errors.Join(err, w.recorded.Wait())
+	}
+	return w.recorded.Wait()
+}
+
+// submit commits each command buffer before it encodes the next, so that
+// encoding overlaps execution.
+func (w *walk) submit(env sym.Env) error {
+	var err error
+	w.open = w.open[:0]
+	for i := range w.entry.CommandBuffers {
+		var enc Encoder
+		if enc, err = w.program.Begin(); err != nil {
+			break
+		}
+		err = w.encode(enc, i, env)
+		committed := enc.Commit()
+		if committed == nil {
+			w.open = append(w.open, enc)
+		}
+		if err == nil {
+			err = committed
+		}
+		if err != nil {
+			break
+		}
+	}
+	for _, enc := range w.open {
+		// The first error is the cause; later buffers fail because of it.
+		if waited := enc.Wait(); err == nil {
+			err = waited
+		}
+	}
+	return err
+}
+
+// encode encodes command buffer i of the entry. The first one begins with a
+// barrier: the run before, of whichever entry, has touched the same memory.
+func (w *walk) encode(enc Encoder, i int, env sym.Env) error {
+	if i == 0 {
+		if err := enc.Barrier(); err != nil {
+			return err
+		}
+	}
+	c := w.entry.CommandBuffers[i]
+	for s := c.First; s < c.Last; s++ {
+		d := w.entry.Steps[s].Dispatch
+		if d == nil {
+			if err := enc.Barrier(); err != nil {
+				return fmt.Errorf("barrier at step %d: %w", s, err)
+			}
+			continue
+		}
+		l := &w.launches[s]
+		for axis, g := range d.Grid {
+			l.Grid[axis] = g.Eval(env)
+		}
+		if err := enc.Dispatch(l); err != nil {
+			return fmt.Errorf("dispatch %s: %w", d.Label, err)
+		}
+	}
+	return nil
+}
+
+func (w *walk) close() error {
+	if w.recorded == nil {
+		return nil
+	}
+	return w.recorded.Close()
+}

@@ -1,0 +1,180 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"foundry/ir/sym"
+	"foundry/lower/plan"
+)
+
+// Instance is the memory of one session on an Executable: state, inputs, outputs
+// and the arena. Instances are independent; one is used by one goroutine at a
+// time.
+type Instance struct {
+	exec    *Executable
+	own     []Memory
+	place   []Operand // by buffer: the whole of it
+	walks   []*walk   // by entry
+	model   *specials // nil when the plan is not a language model's
+	content content
+	closed  bool
+}
+
+var errClosed = errors.New("the session is closed")
+
+// NewInstance allocates; everything is zero.
+func (x *Executable) NewInstance() (*Instance, error) {
+	in := &Instance{exec: x, place: make([]Operand, len(x.Plan.Buffers))}
+	x.users.Add(1)
+	if err := in.allocate(); err != nil {
+		return nil, errors.Join(fmt.Errorf("no memory for a session: %w", err), in.Close())
+	}
+	for i := range x.Plan.Entries {
+		in.walks = append(in.walks, newWalk(x, &x.Plan.Entries[i], in.place))
+	}
+	in.model = findSpecials(x.Plan)
+	if in.model != nil {
+		if err := in.resetStep(); err != nil {
+			return nil, errors.Join(err, in.Close())
+		}
+	}
+	return in, nil
+}
+
+func (in *Instance) allocate() error {
+	alloc := func(bytes int64) (Memory, error) {
+		m, err := in.exec.device.Alloc(bytes)
+		if err == nil {
+			in.own = append(in.own, m)
+		}
+		return m, err
+	}
+	var arena Memory
+	if n := in.exec.Plan.ArenaBytes; n > 0 {
+		var err error
+		if arena, err = alloc(n); err != nil {
+			return err
+		}
+	}
+	for i := range in.exec.Plan.Buffers {
+		b := &in.exec.Plan.Buffers[i]
+		o := Operand{Bytes: b.Bytes}
+		switch b.Class {
+		case plan.Weight, plan.Constant:
+			o.Memory = in.exec.shared[i]
+		case plan.Transient:
+			o.Memory, o.Offset = arena, b.Offset
+		default:
+			m, err := alloc(b.Bytes)
+			if err != nil {
+				return fmt.Errorf("buffer %s: %w", b.Name, err)
+			}
+			o.Memory = m
+		}
+		in.place[i] = o
+	}
+	return nil
+}
+
+// Close waits for nothing: every Run has waited. It frees the memory.
+func (in *Instance) Close() error {
+	if in.closed {
+		return nil
+	}
+	in.closed = true
+	var errs []error
+	for _, w := range in.walks {
+		errs = append(errs, w.close())
+	}
+	errs = append(errs, freeAll(in.own))
+	in.exec.users.Add(-1)
+	in.own = nil
+	return errors.Join(errs...)
+}
+
+// Run writes T, P and S to the step buffer, where the plan has one, and runs the
+// entry to its end.
+func (in *Instance) Run(ctx context.Context, entry string, env sym.Env) error {
+	if in.closed {
+		return errClosed
+	}
+	e, err := in.exec.Plan.Entry(entry)
+	if err != nil {
+		return err
+	}
+	if env.T < e.TMin || env.T > e.TMax || env.P < 0 || in.exec.Plan.Model.Context > 0 && env.S() > int64(in.exec.Plan.Model.Context) {
+		return fmt.Errorf("entry %s: T=%d P=%d, want T from %d to %d within a context of %d", entry, env.T, env.P, e.TMin, e.TMax, in.exec.Plan.Model.Context)
+	}
+	if step := in.exec.Plan.Special("step"); step >= 0 {
+		if err := in.writeAt(step, 0, words(uint32(env.T), uint32(env.P), uint32(env.S()))); err != nil {
+			return err
+		}
+	}
+	in.content = content{}
+	for i := range in.exec.Plan.Entries {
+		if &in.exec.Plan.Entries[i] == e {
+			return in.walks[i].run(ctx, env)
+		}
+	}
+	return nil
+}
+
+// Write fills the start of the named buffer, which must not be shared with
+// other sessions.
+func (in *Instance) Write(buffer string, b []byte) error {
+	i, err := in.find(buffer)
+	if err != nil {
+		return err
+	}
+	if c := in.exec.Plan.Buffers[i].Class; c == plan.Weight || c == plan.Constant {
+		return fmt.Errorf("buffer %s is a %s, which all sessions share", buffer, c)
+	}
+	in.content = content{}
+	return in.writeAt(i, 0, b)
+}
+
+// Read returns len(b) bytes from the start of the named buffer.
+func (in *Instance) Read(buffer string, b []byte) error {
+	i, err := in.find(buffer)
+	if err != nil {
+		return err
+	}
+	return in.readAt(i, 0, b)
+}
+
+func (in *Instance) find(buffer string) (int, error) {
+	if in.closed {
+		return 0, errClosed
+	}
+	for i := range in.exec.Plan.Buffers {
+		if in.exec.Plan.Buffers[i].Name == buffer {
+			return i, nil
+		}
+	}
+	return 0, fmt.Errorf("the plan has no buffer %q", buffer)
+}
+
+func (in *Instance) writeAt(buffer int, offset int64, b []byte) error {
+	o := in.place[buffer]
+	if err := within(o, offset, len(b)); err != nil {
+		return fmt.Errorf("buffer %s: %w", in.exec.Plan.Buffers[buffer].Name, err)
+	}
+	return o.Memory.Write(o.Offset+offset, b)
+}
+
+func (in *Instance) readAt(buffer int, offset int64, b []byte) error {
+	o := in.place[buffer]
+	if err := within(o, offset, len(b)); err != nil {
+		return fmt.Errorf("buffer %s: %w", in.exec.Plan.Buffers[buffer].Name, err)
+	}
+	return o.Memory.Read(o.Offset+offset, b)
+}
+
+func within(o Operand, offset int64, n int) error {
+	if offset < 0 || int64(n) > o.Bytes-offset {
+		return fmt.Errorf("bytes %d to %d, it has %d", offset, offset+int64(n), o.Bytes)
+	}
+	return nil
+}

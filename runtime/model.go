@@ -1,0 +1,205 @@
+package runtime
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+
+	"foundry/ir/sym"
+	"foundry/lower/plan"
+)
+
+// Model is one context of a language model: caches that hold keys and values by
+// position. Session runs on it; an Instance is one, and whatever else can prefill
+// and decode may be. It is used by one goroutine at a time.
+type Model interface {
+	Limits() Limits
+	// Prefill runs ids as the tokens at positions p, p+1, ..., of which there are 1
+	// to Chunk; the caches hold what comes before p. It returns the token with the
+	// largest logit behind the last one, the lowest id of equals.
+	Prefill(ctx context.Context, p int, ids []int32) (int32, error)
+	// Decode is Prefill of the one token id. With the id that the last run
+	// returned, at the position behind it, nothing need travel to the device.
+	Decode(ctx context.Context, p int, id int32) (int32, error)
+	// Logits copies those of the last run, f32 [rows, Vocab] row-major: one row a
+	// token with AllLogits, else one, the last token's.
+	Logits() ([]float32, error)
+	Close() error
+}
+
+// Limits are the sizes that bound what a Model takes.
+type Limits struct {
+	Vocab     int  // token ids are 0 to Vocab-1
+	Context   int  // tokens that the caches hold
+	Chunk     int  // most tokens of one Prefill
+	AllLogits bool // Logits has a row a token
+}
+
+// specials are the buffers that a language model's plan shares with the host.
+type specials struct {
+	step, ids, logits int
+	prefill, decode   int // entries, -1 for none
+}
+
+// findSpecials returns nil when p lacks what a Model needs.
+func findSpecials(p *plan.Plan) *specials {
+	entry := func(name string) int {
+		return slices.IndexFunc(p.Entries, func(e plan.Entry) bool { return e.Name == name })
+	}
+	s := &specials{p.Special("step"), p.Special("ids"), p.Special("logits"), entry("prefill"), entry("decode")}
+	if s.step < 0 || s.ids < 0 || s.logits < 0 || s.prefill < 0 && s.decode < 0 {
+		return nil
+	}
+	return s
+}
+
+// content is what the last run left in the step buffer, ids and logits.
+type content struct {
+	valid bool
+	rows  int   // of logits
+	p     int   // position of the token that the device would decode next
+	token int32 // that token
+}
+
+// Limits of the plan.
+func (in *Instance) Limits() Limits {
+	m := in.exec.Plan.Model
+	return Limits{Vocab: m.Vocab, Context: m.Context, Chunk: max(m.Chunk, 1), AllLogits: in.exec.Plan.Options.AllLogits}
+}
+
+// Prefill implements Model.
+func (in *Instance) Prefill(ctx context.Context, p int, ids []int32) (int32, error) {
+	if in.model == nil {
+		return 0, errNoModel
+	}
+	entry := in.model.prefill
+	if entry < 0 && len(ids) == 1 {
+		entry = in.model.decode
+	}
+	if entry < 0 {
+		return 0, fmt.Errorf("the plan has no prefill entry; run one token at a time")
+	}
+	return in.runTokens(ctx, entry, p, ids)
+}
+
+// Decode implements Model.
+func (in *Instance) Decode(ctx context.Context, p int, id int32) (int32, error) {
+	if in.model == nil {
+		return 0, errNoModel
+	}
+	if in.model.decode < 0 {
+		return in.runTokens(ctx, in.model.prefill, p, []int32{id})
+	}
+	return in.runTokens(ctx, in.model.decode, p, []int32{id})
+}
+
+var errNoModel = errors.New("the plan is not a language model's: it lacks step, ids, logits or the entries prefill and decode")
+
+func (in *Instance) runTokens(ctx context.Context, entry, p int, ids []int32) (int32, error) {
+	if in.closed {
+		return 0, errClosed
+	}
+	e := &in.exec.Plan.Entries[entry]
+	t := len(ids)
+	if int64(t) < e.TMin || int64(t) > e.TMax || p < 0 || p > in.exec.Plan.Model.Context-t {
+		return 0, fmt.Errorf("entry %s: %d tokens at position %d, want %d to %d within a context of %d",
+			e.Name, t, p, e.TMin, e.TMax, in.exec.Plan.Model.Context)
+	}
+	before := in.content
+	in.content = content{} // until the run is known to be good
+	if !(before.valid && t == 1 && before.p == p && before.token == ids[0]) {
+		if err := in.writeStep(p, ids); err != nil {
+			return 0, err
+		}
+	}
+	if err := in.walks[entry].run(ctx, sym.Env{T: int64(t), P: int64(p)}); err != nil {
+		return 0, err
+	}
+	token, err := in.readStep(p + t)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", e.Name, err)
+	}
+	in.content = content{valid: true, rows: 1, p: p + t, token: token}
+	if in.exec.Plan.Options.AllLogits {
+		in.content.rows = t
+	}
+	return token, nil
+}
+
+// writeStep tells the device what to run.
+func (in *Instance) writeStep(p int, ids []int32) error {
+	t := len(ids)
+	head := words(uint32(t), uint32(p), uint32(p+t), uint32(ids[0]), plan.ErrNone, 0)
+	if err := in.writeAt(in.model.step, 0, head); err != nil {
+		return err
+	}
+	b := make([]byte, 0, 4*t)
+	for _, id := range ids {
+		b = binary.LittleEndian.AppendUint32(b, uint32(id))
+	}
+	return in.writeAt(in.model.ids, 0, b)
+}
+
+// readStep returns the token that the run chose, and checks that the run went
+// well and that its last kernel advanced the step to position p.
+func (in *Instance) readStep(p int) (int32, error) {
+	var b [4 * (plan.StepErrorArg + 1)]byte
+	if err := in.readAt(in.model.step, 0, b[:]); err != nil {
+		return 0, err
+	}
+	word := func(i int) uint32 { return binary.LittleEndian.Uint32(b[4*i:]) }
+	vocab := in.exec.Plan.Model.Vocab
+	switch code := word(plan.StepError); code {
+	case plan.ErrNone:
+	case plan.ErrToken:
+		return 0, fmt.Errorf("token id %d is outside the vocabulary of %d", int32(word(plan.StepErrorArg)), vocab)
+	default:
+		return 0, fmt.Errorf("a kernel reported error %d about %d", code, word(plan.StepErrorArg))
+	}
+	if t, at, s := word(plan.StepT), word(plan.StepP), word(plan.StepS); t != 1 || at != uint32(p) || s != uint32(p)+1 {
+		return 0, fmt.Errorf("the run left T=%d P=%d S=%d in the step buffer, want 1, %d, %d", t, at, s, p, p+1)
+	}
+	token := int32(word(plan.StepToken))
+	if token < 0 || int(token) >= vocab {
+		return 0, fmt.Errorf("the run chose token %d of a vocabulary of %d", token, vocab)
+	}
+	return token, nil
+}
+
+// resetStep writes the settings that mean greedy choice.
+func (in *Instance) resetStep() error {
+	var step [plan.StepBytes / 4]uint32
+	step[plan.StepTopP] = math.Float32bits(1)
+	step[plan.StepRepetition] = math.Float32bits(1)
+	return in.writeAt(in.model.step, 0, words(step[:]...))
+}
+
+// Logits implements Model.
+func (in *Instance) Logits() ([]float32, error) {
+	if in.closed {
+		return nil, errClosed
+	}
+	if !in.content.valid {
+		return nil, errors.New("no logits: nothing has run")
+	}
+	b := make([]byte, 4*in.content.rows*in.exec.Plan.Model.Vocab)
+	if err := in.readAt(in.model.logits, 0, b); err != nil {
+		return nil, err
+	}
+	out := make([]float32, len(b)/4)
+	for i := range out {
+		out[i] = math.Float32frombits(binary.LittleEndian.Uint32(b[4*i:]))
+	}
+	return out, nil
+}
+
+func words(v ...uint32) []byte {
+	b := make([]byte, 0, 4*len(v))
+	for _, w := range v {
+		b = binary.LittleEndian.AppendUint32(b, w)
+	}
+	return b
+}

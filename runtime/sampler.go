@@ -1,0 +1,190 @@
+package runtime
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+)
+
+// Sampling says how a token is chosen from logits. The zero value is greedy
+// choice. The filters apply in this order: repetition, temperature, top-k,
+// top-p, min-p.
+type Sampling struct {
+	Temperature float64 // 0: the largest logit, the lowest id of equals
+	TopK        int     // keep the K largest; 0: all
+	TopP        float64 // keep the fewest largest whose probabilities reach P; 0 or 1: all
+	MinP        float64 // keep what has at least P times the largest probability; 0: all
+	Repetition  float64 // divide positive and multiply negative logits of tokens seen; 0 or 1: off
+	Seed        uint64
+}
+
+// Validate checks the ranges.
+func (o Sampling) Validate() error {
+	for _, f := range []struct {
+		name   string
+		v, max float64
+	}{
+		{"temperature", o.Temperature, 1e6}, {"top-p", o.TopP, 1}, {"min-p", o.MinP, 1}, {"repetition penalty", o.Repetition, 1e6},
+	} {
+		if !(f.v >= 0 && f.v <= f.max) { // NaN fails too
+			return fmt.Errorf("%s is %g, want 0 to %g", f.name, f.v, f.max)
+		}
+	}
+	if o.TopK < 0 {
+		return fmt.Errorf("top-k is %d, want 0 or more", o.TopK)
+	}
+	return nil
+}
+
+// greedy reports whether o asks for the largest logit as it stands.
+func (o Sampling) greedy() bool {
+	return o.Temperature == 0 && (o.Repetition == 0 || o.Repetition == 1)
+}
+
+// candidate is a token with its score and, later, its weight: the probability
+// up to a common factor.
+type candidate struct {
+	id            int32
+	score, weight float64
+}
+
+// Choose returns a token of logits [vocabulary], given the tokens seen so far
+// and a random number u in [0, 1): in the order of ids, the first token at which
+// the cumulative probability of those kept exceeds u. It is the reference that
+// other samplers are measured against, in float64.
+func (o Sampling) Choose(logits []float32, seen []int32, u float64) (int32, error) {
+	kept := make([]candidate, len(logits))
+	for i, v := range logits {
+		kept[i] = candidate{id: int32(i), score: float64(v)}
+	}
+	if o.Repetition != 0 && o.Repetition != 1 {
+		penalise(kept, seen, o.Repetition)
+	}
+	best, err := largest(kept)
+	if err != nil || o.Temperature == 0 {
+		return best.id, err
+	}
+	for i := range kept {
+		kept[i].weight = math.Exp((kept[i].score - best.score) / o.Temperature)
+	}
+	if o.TopK > 0 && o.TopK < len(kept) || o.TopP > 0 && o.TopP < 1 {
+		slices.SortFunc(kept, byScore)
+		if o.TopK > 0 {
+			kept = kept[:min(o.TopK, len(kept))]
+		}
+		if o.TopP > 0 && o.TopP < 1 {
+			kept = topP(kept, o.TopP)
+		}
+		slices.SortFunc(kept, func(a, b candidate) int { return cmp.Compare(a.id, b.id) })
+	}
+	if o.MinP > 0 { // the largest weight is exp(0)
+		kept = slices.DeleteFunc(kept, func(c candidate) bool { return c.weight < o.MinP })
+	}
+	target := u * sum(kept)
+	cumulative, last := 0.0, best.id
+	for _, c := range kept {
+		if c.weight == 0 {
+			continue
+		}
+		if cumulative += c.weight; cumulative > target {
+			return c.id, nil
+		}
+		last = c.id
+	}
+	return last, nil // u so near 1 that the product rounded up to the sum
+}
+
+func byScore(a, b candidate) int {
+	return cmp.Or(cmp.Compare(b.score, a.score), cmp.Compare(a.id, b.id))
+}
+
+func sum(cs []candidate) float64 {
+	total := 0.0
+	for _, c := range cs {
+		total += c.weight
+	}
+	return total
+}
+
+// topP keeps of cs, sorted by score, the tokens before which the cumulative
+// probability is below p; the first one always.
+func topP(cs []candidate, p float64) []candidate {
+	limit, cumulative := p*sum(cs), 0.0
+	for i, c := range cs {
+		if i > 0 && cumulative >= limit {
+			return cs[:i]
+		}
+		cumulative += c.weight
+	}
+	return cs
+}
+
+// penalise weakens each token that was seen, once however often it was.
+func penalise(cs []candidate, seen []int32, penalty float64) {
+	done := make(map[int32]bool, len(seen))
+	for _, id := range seen {
+		if done[id] || id < 0 || int(id) >= len(cs) {
+			continue
+		}
+		done[id] = true
+		if s := &cs[id].score; *s > 0 {
+			*s /= penalty
+		} else {
+			*s *= penalty
+		}
+	}
+}
+
+var errNotFinite = errors.New("no token can be chosen: the logits hold NaN or +Inf, or nothing else than -Inf")
+
+func largest(cs []candidate) (candidate, error) {
+	best := candidate{id: -1, score: math.Inf(-1)}
+	for _, c := range cs {
+		if math.IsNaN(c.score) || math.IsInf(c.score, 1) {
+			return candidate{}, errNotFinite
+		}
+		if c.score > best.score {
+			best = c
+		}
+	}
+	if best.id < 0 {
+		return candidate{}, errNotFinite
+	}
+	return best, nil
+}
+
+// Candidate is a token and its logit.
+type Candidate struct {
+	ID    int32   `json:"id"`
+	Logit float32 `json:"logit"`
+}
+
+// Top returns the k largest logits, fewer if there are not as many, largest
+// first, the lower id first of equals.
+func Top(logits []float32, k int) ([]Candidate, error) {
+	if k < 1 {
+		return nil, fmt.Errorf("top %d of the logits, want 1 or more", k)
+	}
+	var top []Candidate
+	for i, v := range logits {
+		if math.IsNaN(float64(v)) {
+			return nil, fmt.Errorf("the logit of token %d is NaN", i)
+		}
+		if len(top) == k && v <= top[k-1].Logit {
+			continue
+		}
+		at, _ := slices.BinarySearchFunc(top, v, func(c Candidate, v float32) int {
+			if c.Logit >= v { // equals have lower ids
+				return -1
+			}
+			return 1
+		})
+		if len(top) == k {
+			top = top[:k-1]
+		}
+		top = slices.Insert(top, at, Candidate{int32(i), v})
+	}
+	return top, nil
+}

@@ -1,0 +1,204 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"math"
+)
+
+// Session is a sequence of token ids on a Model: it knows which of them the
+// caches hold, cuts long prompts into chunks, and chooses the next token. One
+// goroutine uses it at a time.
+type Session struct {
+	model  Model
+	limits Limits
+	tokens []int32
+	cached int   // tokens[:cached] are in the caches; the others wait for the next run
+	next   int32 // the greedy choice behind tokens[:cached]
+	fresh  bool  // the model's last run ended at tokens[cached-1]
+}
+
+// NewSession starts an empty sequence on m, which it owns from now on.
+func NewSession(m Model) *Session { return &Session{model: m, limits: m.Limits()} }
+
+// Close closes the model.
+func (s *Session) Close() error { return s.model.Close() }
+
+// Tokens returns the sequence: prompts and what was generated. It is only read.
+func (s *Session) Tokens() []int32 { return s.tokens }
+
+// Limits returns the model's.
+func (s *Session) Limits() Limits { return s.limits }
+
+// Prefill appends ids to the sequence and runs them. Ids that the vocabulary
+// lacks and a sequence longer than the context are errors before anything runs.
+func (s *Session) Prefill(ctx context.Context, ids []int32) error {
+	return s.prefill(ctx, ids, nil)
+}
+
+// PrefillEach is Prefill for a model with AllLogits: it calls visit with the
+// position and the logits [Vocab] of every token that runs, in order.
+func (s *Session) PrefillEach(ctx context.Context, ids []int32, visit func(p int, logits []float32) error) error {
+	if !s.limits.AllLogits {
+		return errors.New("the plan keeps the logits of the last token only; compile with the logits of all")
+	}
+	return s.prefill(ctx, ids, visit)
+}
+
+func (s *Session) prefill(ctx context.Context, ids []int32, visit func(int, []float32) error) error {
+	if len(ids) == 0 {
+		return errors.New("the prompt is empty: no token to run")
+	}
+	for i, id := range ids {
+		if id < 0 || int(id) >= s.limits.Vocab {
+			return fmt.Errorf("token id %d at position %d is outside the vocabulary: want 0 to %d", id, i, s.limits.Vocab-1)
+		}
+	}
+	kept := len(s.tokens)
+	if n := kept + len(ids); n > s.limits.Context {
+		return fmt.Errorf("prompt longer than the context: %d tokens, context %d; compile with a larger --context", n, s.limits.Context)
+	}
+	s.tokens = append(s.tokens, ids...)
+	if err := s.catchUp(ctx, visit); err != nil {
+		s.tokens = s.tokens[:max(kept, s.cached)] // what did run stays
+		return err
+	}
+	return nil
+}
+
+// catchUp runs the tokens that the caches do not hold yet, in chunks.
+func (s *Session) catchUp(ctx context.Context, visit func(int, []float32) error) error {
+	for s.cached < len(s.tokens) {
+		chunk := s.tokens[s.cached:min(len(s.tokens), s.cached+s.limits.Chunk)]
+		s.fresh = false
+		var err error
+		if len(chunk) == 1 {
+			s.next, err = s.model.Decode(ctx, s.cached, chunk[0])
+		} else {
+			s.next, err = s.model.Prefill(ctx, s.cached, chunk)
+		}
+		if err != nil {
+			return err
+		}
+		first := s.cached
+		s.cached += len(chunk)
+		s.fresh = true
+		if visit == nil {
+			continue
+		}
+		logits, err := s.model.Logits()
+		if err != nil {
+			return err
+		}
+		for i := range chunk {
+			if err := visit(first+i, logits[i*s.limits.Vocab:(i+1)*s.limits.Vocab]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Rewind forgets all but the first n tokens. The next run starts there; to
+// generate from there first runs the last kept token again.
+func (s *Session) Rewind(n int) error {
+	if n < 0 || n > len(s.tokens) {
+		return fmt.Errorf("cannot rewind to %d tokens: the sequence has %d", n, len(s.tokens))
+	}
+	if n == len(s.tokens) {
+		return nil
+	}
+	s.tokens = s.tokens[:n]
+	s.cached = min(s.cached, max(n-1, 0))
+	s.fresh = false
+	return nil
+}
+
+// Generate yields n tokens chosen by how, each appended to the sequence; at an
+// error it yields that and ends. Breaking off is fine at any point: the last
+// token yielded runs with whatever comes next. Random numbers are drawn by seed
+// and position, so the same sequence and seed give the same tokens however they
+// are asked for.
+func (s *Session) Generate(ctx context.Context, n int, how Sampling) iter.Seq2[int32, error] {
+	return func(yield func(int32, error) bool) {
+		if err := how.Validate(); err != nil {
+			yield(0, err)
+			return
+		}
+		for range n {
+			id, err := s.step(ctx, how)
+			if !yield(id, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// step brings the caches up to date and appends the token that follows.
+func (s *Session) step(ctx context.Context, how Sampling) (int32, error) {
+	if len(s.tokens) == 0 {
+		return 0, errors.New("nothing to continue: prefill a prompt first")
+	}
+	if len(s.tokens) > s.limits.Context {
+		return 0, fmt.Errorf("the context is full: %d tokens; compile with a larger --context", s.limits.Context)
+	}
+	if err := s.catchUp(ctx, nil); err != nil {
+		return 0, err
+	}
+	id := s.next
+	if !how.greedy() {
+		logits, err := s.Logits()
+		if err != nil {
+			return 0, err
+		}
+		u := Uniform(how.Seed, uint32(len(s.tokens)))
+		if id, err = how.Choose(logits, s.tokens, u); err != nil {
+			return 0, err
+		}
+	}
+	s.tokens = append(s.tokens, id)
+	return id, nil
+}
+
+// Logits returns those [Vocab] that the next token is chosen from, or the last
+// one was: of the last token that ran.
+func (s *Session) Logits() ([]float32, error) {
+	if !s.fresh {
+		return nil, errors.New("no logits: nothing has run since the sequence was changed")
+	}
+	logits, err := s.model.Logits()
+	if err != nil {
+		return nil, err
+	}
+	return logits[len(logits)-s.limits.Vocab:], nil
+}
+
+// Greedy generates n tokens, each the one with the largest logit, the lowest id
+// of equals, and returns with them the margins: the largest logit minus the
+// second. It reads all logits and makes sure that the model chose as they say.
+func (s *Session) Greedy(ctx context.Context, n int) (ids []int32, margins []float32, err error) {
+	for id, err := range s.Generate(ctx, n, Sampling{}) {
+		if err != nil {
+			return ids, margins, err
+		}
+		logits, err := s.Logits()
+		if err != nil {
+			return ids, margins, err
+		}
+		top, err := Top(logits, 2)
+		if err != nil {
+			return ids, margins, err
+		}
+		if top[0].ID != id {
+			return ids, margins, fmt.Errorf("position %d: the model chose token %d, but the largest logit is token %d's", len(s.tokens)-1, id, top[0].ID)
+		}
+		margin := float32(math.Inf(1)) // a vocabulary of one
+		if len(top) > 1 {
+			margin = top[0].Logit - top[1].Logit
+		}
+		ids, margins = append(ids, id), append(margins, margin)
+	}
+	return ids, margins, nil
+}
