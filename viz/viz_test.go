@@ -104,7 +104,7 @@ func TestCompactRegions(t *testing.T) {
 // Equal input gives equal bytes, also from a graph that was built anew.
 func TestDeterministic(t *testing.T) {
 	for _, o := range []viz.Options{{Layer: viz.AllLayers}, collapsed, {Layer: 1, Weights: true}} {
-		one, other := fused(t, 3, sym.T), fused(t, 3, sym.T)
+		one, other := fused(t, 3, sym.Const(1)), fused(t, 3, sym.Const(1))
 		require.Equal(t, graph(t, one, o).String(), graph(t, other, o).String())
 		a, err := viz.Plan(lowered(t, one), "decode", o)
 		require.NoError(t, err)
@@ -116,7 +116,7 @@ func TestDeterministic(t *testing.T) {
 
 // Drawing leaves the graph as it was.
 func TestDrawingEditsNothing(t *testing.T) {
-	g := fused(t, 3, sym.T)
+	g := fused(t, 3, sym.Const(1))
 	before := g.String()
 	_, err := viz.Plan(lowered(t, g), "decode", viz.Options{Layer: viz.AllLayers, Collapse: true, Source: g})
 	require.NoError(t, err)
