@@ -1,0 +1,271 @@
+// Devices, libraries, pipelines, archives, buffers, and the harness's controls.
+#include <cstdlib>
+
+#include "metal.h"
+
+Emulator emulator;
+
+bool Emulator::take(const char* name) {
+    std::lock_guard<std::mutex> hold(lock);
+    if (fault != name) return false;
+    fault.clear();
+    return true;
+}
+
+Buffer::Buffer(int64_t n) : Object(&BufferClass), length(n) {
+    data = aligned_alloc(16384, (n + 16383) / 16384 * 16384);
+    memset(data, 0, n);
+}
+Buffer::~Buffer() { free(data); }
+
+namespace {
+
+struct Device : Object {
+    Device() : Object(&DeviceClass) {}
+};
+
+struct CompileOptions : Object {
+    bool fast_math = true;  // Metal's default
+    NSUInteger language = 0;
+    CompileOptions() : Object(&CompileOptionsClass) {}
+};
+
+struct Library : Object {
+    const Code* code;
+    explicit Library(const Code* c) : Object(&LibraryClass), code(c) {}
+};
+
+struct PipelineDescriptor : Object {
+    Function* function = nullptr;
+    NSUInteger max_threads = 0;
+    bool indirect = false;
+    id archives = nullptr;
+    PipelineDescriptor() : Object(&PipelineDescriptorClass) {}
+    void drop() override {
+        objc_release(function);
+        objc_release(archives);
+    }
+};
+
+struct ArchiveDescriptor : Object {
+    std::string path;
+    ArchiveDescriptor() : Object(&ArchiveDescriptorClass) {}
+};
+
+struct Archive : Object {
+    std::set<std::string> functions;
+    Archive() : Object(&ArchiveClass) {}
+};
+
+struct IndirectDescriptor : Object {
+    NSUInteger types = 0, buffers = 0, groups = 0;
+    bool inherit_state = true, inherit_buffers = true;
+    IndirectDescriptor() : Object(&IndirectDescriptorClass) {}
+};
+
+id device_name(id, SEL) { return autorelease(new String("Apple M3 Pro")); }
+bool supports_family(id, SEL, int64_t family) { return family <= 1009 || family == 5001; }
+uint64_t working_set(id, SEL) { return 12ull << 30; }
+NSUInteger max_buffer(id, SEL) { return 9ull << 30; }
+NSUInteger max_threadgroup(id, SEL) { return 32768; }
+bool unified(id, SEL) { return true; }
+id new_queue(id, SEL) { return new Queue; }
+
+id new_buffer(id, SEL, NSUInteger length, NSUInteger options) {
+    if (length == 0) violation("newBufferWithLength: of zero bytes");
+    if (options & ~0x3ffull) violation("newBufferWithLength: with unknown options %lx", (unsigned long)options);
+    if (emulator.take("out-of-memory")) return nullptr;
+    return new Buffer((int64_t)length);
+}
+
+id new_library(id, SEL, id source, id options, id* error) {
+    if (!alive(source, &NSStringClass, "the source of newLibraryWithSource:")) return nullptr;
+    if (!alive(options, &CompileOptionsClass, "the options of newLibraryWithSource:")) return nullptr;
+    CompileOptions* o = static_cast<CompileOptions*>(options);
+    if (o->fast_math) violation("a library is compiled with fast math");
+    if (!o->language) violation("a library is compiled without a language version");
+    if (emulator.take("compile-error")) {
+        fail(error, 3, "program_source:12:5: error: use of undeclared identifier 'injected'");
+        return nullptr;
+    }
+    auto it = emulator.kernels.find(static_cast<String*>(source)->text);
+    if (it == emulator.kernels.end()) {
+        fail(error, 3, "program_source:1:1: error: the harness did not prepare this text");
+        return nullptr;
+    }
+    return new Library(&it->second);
+}
+
+id new_function(id self, SEL, id name) {
+    const Code* code = static_cast<Library*>(self)->code;
+    if (!alive(name, &NSStringClass, "the name of newFunctionWithName:")) return nullptr;
+    return static_cast<String*>(name)->text == code->function ? new Function(code) : nullptr;
+}
+
+id new_pipeline(id, SEL, id descriptor, NSUInteger options, id* reflection, id* error) {
+    if (!alive(descriptor, &PipelineDescriptorClass, "the pipeline descriptor")) return nullptr;
+    PipelineDescriptor* d = static_cast<PipelineDescriptor*>(descriptor);
+    if (options != 0 || reflection) violation("a pipeline is made with reflection that nobody reads");
+    if (!d->function) {
+        fail(error, 3, "Compute function must be set.");
+        return nullptr;
+    }
+    NSUInteger n = d->max_threads ? d->max_threads : 1024;
+    if (n > 1024) {
+        fail(error, 3, "maxTotalThreadsPerThreadgroup exceeds the device's limit of 1024");
+        return nullptr;
+    }
+    return new Pipeline(d->function->code, n, d->indirect);
+}
+
+void set_function(id self, SEL, id f) {
+    PipelineDescriptor* d = static_cast<PipelineDescriptor*>(self);
+    if (!alive(f, &FunctionClass, "setComputeFunction:")) return;
+    objc_retain(f);
+    objc_release(d->function);
+    d->function = static_cast<Function*>(f);
+}
+void set_label(id, SEL, id name) { alive(name, &NSStringClass, "setLabel:"); }
+void set_max_threads(id self, SEL, NSUInteger n) { static_cast<PipelineDescriptor*>(self)->max_threads = n; }
+void set_indirect(id self, SEL, bool on) { static_cast<PipelineDescriptor*>(self)->indirect = on; }
+void set_archives(id self, SEL, id list) {
+    PipelineDescriptor* d = static_cast<PipelineDescriptor*>(self);
+    if (!alive(list, &NSArrayClass, "setBinaryArchives:")) return;
+    objc_retain(list);
+    objc_release(d->archives);
+    d->archives = list;
+}
+NSUInteger max_total(id self, SEL) { return static_cast<Pipeline*>(self)->max_threads; }
+NSUInteger execution_width(id, SEL) { return 32; }
+
+void set_fast_math(id self, SEL, bool on) { static_cast<CompileOptions*>(self)->fast_math = on; }
+void set_language(id self, SEL, NSUInteger v) { static_cast<CompileOptions*>(self)->language = v; }
+
+id new_archive(id, SEL, id descriptor, id* error) {
+    if (!alive(descriptor, &ArchiveDescriptorClass, "the archive descriptor")) return nullptr;
+    const std::string& path = static_cast<ArchiveDescriptor*>(descriptor)->path;
+    Archive* a = new Archive;
+    if (path.empty()) return a;
+    FILE* f = fopen(path.c_str(), "rb");
+    char magic[16] = {};
+    if (!f || fread(magic, 1, 8, f) != 8 || memcmp(magic, "EMULATED", 8)) {
+        fail(error, 1, "the archive cannot be read");
+        objc_release(a);
+        a = nullptr;
+    }
+    if (f) fclose(f);
+    return a;
+}
+void set_archive_url(id self, SEL, id url) {
+    ArchiveDescriptor* d = static_cast<ArchiveDescriptor*>(self);
+    d->path = url && alive(url, &NSURLClass, "setUrl:") ? static_cast<URL*>(url)->path : "";
+}
+bool add_to_archive(id self, SEL, id descriptor, id* error) {
+    if (!alive(descriptor, &PipelineDescriptorClass, "addComputePipelineFunctionsWithDescriptor:")) return false;
+    PipelineDescriptor* d = static_cast<PipelineDescriptor*>(descriptor);
+    if (!d->function) {
+        fail(error, 1, "the descriptor has no function");
+        return false;
+    }
+    static_cast<Archive*>(self)->functions.insert(d->function->code->function);
+    return true;
+}
+bool save_archive(id self, SEL, id url, id* error) {
+    if (!alive(url, &NSURLClass, "serializeToURL:")) return false;
+    FILE* f = fopen(static_cast<URL*>(url)->path.c_str(), "wb");
+    if (!f) {
+        fail(error, 1, "the archive cannot be written");
+        return false;
+    }
+    fwrite("EMULATED", 1, 8, f);
+    for (const std::string& s : static_cast<Archive*>(self)->functions) fprintf(f, "\n%s", s.c_str());
+    fclose(f);
+    return true;
+}
+
+id new_indirect(id, SEL, id descriptor, NSUInteger count, NSUInteger) {
+    if (!alive(descriptor, &IndirectDescriptorClass, "the indirect command buffer's descriptor")) return nullptr;
+    IndirectDescriptor* d = static_cast<IndirectDescriptor*>(descriptor);
+    if (d->types != 32) violation("an indirect command buffer for commands other than concurrent dispatches");
+    if (d->inherit_state || d->inherit_buffers) violation("indirect commands inherit state and set it too");
+    if (d->buffers > 31) violation("an indirect command buffer with %lu buffer slots, 31 is the limit", (unsigned long)d->buffers);
+    return new Indirect(count, d->buffers, d->groups);
+}
+void set_types(id self, SEL, NSUInteger t) { static_cast<IndirectDescriptor*>(self)->types = t; }
+void set_inherit_state(id self, SEL, bool on) { static_cast<IndirectDescriptor*>(self)->inherit_state = on; }
+void set_inherit_buffers(id self, SEL, bool on) { static_cast<IndirectDescriptor*>(self)->inherit_buffers = on; }
+void set_max_buffers(id self, SEL, NSUInteger n) { static_cast<IndirectDescriptor*>(self)->buffers = n; }
+void set_max_groups(id self, SEL, NSUInteger n) { static_cast<IndirectDescriptor*>(self)->groups = n; }
+
+void* contents(id self, SEL) { return static_cast<Buffer*>(self)->data; }
+NSUInteger buffer_length(id self, SEL) { return static_cast<Buffer*>(self)->length; }
+
+template <class T> Object* make() { return new T; }
+
+}  // namespace
+
+Class DeviceClass("MTLDevice", nullptr, nullptr, {
+    minus("name", device_name), minus("supportsFamily:", supports_family), minus("recommendedMaxWorkingSetSize", working_set),
+    minus("maxBufferLength", max_buffer), minus("maxThreadgroupMemoryLength", max_threadgroup), minus("hasUnifiedMemory", unified),
+    minus("newCommandQueue", new_queue), minus("newBufferWithLength:options:", new_buffer),
+    minus("newLibraryWithSource:options:error:", new_library),
+    minus("newComputePipelineStateWithDescriptor:options:reflection:error:", new_pipeline),
+    minus("newBinaryArchiveWithDescriptor:error:", new_archive),
+    minus("newIndirectCommandBufferWithDescriptor:maxCommandCount:options:", new_indirect)});
+Class CompileOptionsClass("MTLCompileOptions", nullptr, make<CompileOptions>,
+    {minus("setFastMathEnabled:", set_fast_math), minus("setLanguageVersion:", set_language)});
+Class LibraryClass("MTLLibrary", nullptr, nullptr, {minus("newFunctionWithName:", new_function)});
+Class FunctionClass("MTLFunction", nullptr, nullptr, {});
+Class PipelineDescriptorClass("MTLComputePipelineDescriptor", nullptr, make<PipelineDescriptor>, {
+    minus("setComputeFunction:", set_function), minus("setLabel:", set_label), minus("setMaxTotalThreadsPerThreadgroup:", set_max_threads),
+    minus("setSupportIndirectCommandBuffers:", set_indirect), minus("setBinaryArchives:", set_archives)});
+Class PipelineClass("MTLComputePipelineState", nullptr, nullptr,
+    {minus("maxTotalThreadsPerThreadgroup", max_total), minus("threadExecutionWidth", execution_width)});
+Class ArchiveDescriptorClass("MTLBinaryArchiveDescriptor", nullptr, make<ArchiveDescriptor>, {minus("setUrl:", set_archive_url)});
+Class ArchiveClass("MTLBinaryArchive", nullptr, nullptr,
+    {minus("addComputePipelineFunctionsWithDescriptor:error:", add_to_archive), minus("serializeToURL:error:", save_archive)});
+Class BufferClass("MTLBuffer", nullptr, nullptr, {minus("contents", contents), minus("length", buffer_length)});
+Class IndirectDescriptorClass("MTLIndirectCommandBufferDescriptor", nullptr, make<IndirectDescriptor>, {
+    minus("setCommandTypes:", set_types), minus("setInheritPipelineState:", set_inherit_state), minus("setInheritBuffers:", set_inherit_buffers),
+    minus("setMaxKernelBufferBindCount:", set_max_buffers), minus("setMaxKernelThreadgroupMemoryBindCount:", set_max_groups)});
+// Runtime/mtl looks its classes up at once; the emulator captures nothing.
+static Class CaptureManagerClass("MTLCaptureManager", nullptr, nullptr, {});
+static Class CaptureDescriptorClass("MTLCaptureDescriptor", nullptr, nullptr, {});
+
+extern "C" {
+
+id MTLCreateSystemDefaultDevice() { return new Device; }
+
+id MTLCopyAllDevices() {
+    Array* a = new Array;
+    a->items.push_back(new Device);
+    return a;
+}
+
+// ---- the harness's controls
+
+int emulator_start(void* open, void* run, unsigned threads) {
+    emulator.open = (foundry_pool * (*)(foundry_u32)) open;
+    emulator.run = (int (*)(foundry_pool*, foundry_launch*, foundry_u64, const foundry_options*, foundry_error*))run;
+    if (!emulator.pool) emulator.pool = emulator.open(threads);
+    return emulator.pool != nullptr;
+}
+
+// emulator_kernel registers the code of one text; its slots and threadgroup
+// arguments follow by emulator_slot and emulator_array.
+void emulator_kernel(const char* text, const char* function, const void* module, unsigned index) {
+    emulator.kernels[text] = Code{function, (const foundry_module_table*)module, index, {}, {}};
+}
+void emulator_slot(const char* text, const char* name, int reads, int writes, int64_t bytes) {
+    emulator.kernels[text].slots.push_back({name, reads != 0, writes != 0, bytes});
+}
+void emulator_array(const char* text, int64_t bytes) { emulator.kernels[text].arrays.push_back(bytes); }
+
+void emulator_fault(const char* name) {
+    std::lock_guard<std::mutex> hold(emulator.lock);
+    emulator.fault = name;
+}
+void emulator_seed(uint64_t seed) { emulator.seed = seed; }
+void emulator_skip(int on) { emulator.skip_execution = on != 0; }
+
+}  // extern "C"

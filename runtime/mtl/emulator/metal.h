@@ -1,0 +1,134 @@
+// Metal's objects, as runtime/mtl sees them, over the CPU executor.
+#pragma once
+
+#include <condition_variable>
+#include <cstring>
+#include <deque>
+#include <map>
+#include <mutex>
+#include <set>
+#include <thread>
+
+#include "../../msl/include/abi.h"
+#include "objc.h"
+
+struct Size {
+    NSUInteger width, height, depth;
+};
+struct Range {
+    NSUInteger location, length;
+};
+
+// Code is what the test harness registered for one MSL text.
+struct Code {
+    std::string function;
+    const foundry_module_table* module;
+    foundry_u32 index;
+    struct Slot {
+        std::string name;
+        bool reads, writes;
+        int64_t bytes;  // touched behind the bound offset, at most
+    };
+    std::vector<Slot> slots;
+    std::vector<int64_t> arrays;  // bytes of each threadgroup argument
+};
+
+// The functions of the executor's library, and the faults to inject.
+struct Emulator {
+    foundry_pool* (*open)(foundry_u32);
+    int (*run)(foundry_pool*, foundry_launch*, foundry_u64, const foundry_options*, foundry_error*);
+    foundry_pool* pool;
+    std::map<std::string, Code> kernels;
+    std::string fault;    // taken by the next call that it concerns
+    uint64_t seed;        // of the order of the dispatches of a wave
+    bool skip_execution;  // commands are checked and not run: the cost of encoding alone
+    std::mutex lock;
+    bool take(const char* name);
+};
+extern Emulator emulator;
+
+extern Class DeviceClass, CompileOptionsClass, LibraryClass, FunctionClass, PipelineDescriptorClass, PipelineClass,
+    ArchiveDescriptorClass, ArchiveClass, BufferClass, QueueClass, CommandBufferClass, EncoderClass,
+    IndirectDescriptorClass, IndirectClass, IndirectCommandClass;
+
+struct Buffer : Object {
+    void* data;
+    int64_t length;
+    explicit Buffer(int64_t n);
+    ~Buffer() override;
+};
+
+struct Function : Object {
+    const Code* code;
+    explicit Function(const Code* c) : Object(&FunctionClass), code(c) {}
+};
+
+struct Pipeline : Object {
+    const Code* code;
+    NSUInteger max_threads;
+    bool indirect;
+    Pipeline(const Code* c, NSUInteger n, bool i) : Object(&PipelineClass), code(c), max_threads(n), indirect(i) {}
+};
+
+// Binding is the state that a dispatch takes: pipeline, buffers, threadgroup
+// memory.
+struct Binding {
+    Pipeline* pipeline = nullptr;
+    struct {
+        Buffer* buffer = nullptr;
+        NSUInteger offset = 0;
+    } slot[31];
+    NSUInteger threadgroup[31] = {};
+};
+
+// Command is one dispatch as it will run.
+struct Command {
+    const Code* code = nullptr;
+    Binding state;
+    Size grid{}, threads{};
+    bool barrier = false;  // waits for all before it
+};
+
+// check_dispatch notes what Metal's validation layer would refuse; false: the
+// command must not run.
+bool check_dispatch(const Binding& state, Size grid, Size threads);
+
+struct Queue : Object {
+    std::deque<struct CommandBuffer*> waiting;
+    std::mutex lock;
+    std::condition_variable changed;
+    bool stop = false;
+    std::thread worker;
+    Queue();
+    void drop() override;
+    void work();
+};
+
+struct CommandBuffer : Object {
+    Queue* queue;
+    bool retains;
+    bool committed = false, encoding = false, completed = false;
+    int64_t status = 0;
+    Error* error = nullptr;
+    double start = 0, end = 0;
+    std::vector<Command> commands;
+    std::set<Object*> held;     // retained until completion, or only remembered where retains is false
+    CommandBuffer(Queue* q, bool r);
+    void drop() override;
+    void hold(Object* o);
+    void execute();
+};
+
+struct Indirect : Object {
+    std::vector<struct IndirectCommand*> commands;
+    NSUInteger max_buffers, max_groups;
+    Indirect(NSUInteger n, NSUInteger buffers, NSUInteger groups);
+    void drop() override;
+};
+
+struct IndirectCommand : Object {
+    Command command;
+    bool filled = false;
+    Indirect* owner;
+    explicit IndirectCommand(Indirect* o) : Object(&IndirectCommandClass), owner(o) {}
+};
