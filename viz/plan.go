@@ -90,6 +90,9 @@ func (r *planReader) whole(buffer int) plan.Binding {
 // producers returns where the bytes of b come from: the dispatches that wrote
 // them last, and the buffer itself for what none of them wrote.
 func (r *planReader) producers(b plan.Binding) []operand {
+	if class := r.plan.Buffers[b.Buffer].Class; class == plan.Weight || class == plan.Constant {
+		return []operand{{par: r.param(b.Buffer), text: byteText(b.Bytes)}}
+	}
 	var out []operand
 	missing := []span{r.span(b)}
 	for i := len(r.writes) - 1; i >= 0 && len(missing) > 0; i-- {
