@@ -77,14 +77,7 @@ func eachRow[F real](m *machine[F], args []value[F], cost int, do func(i int, x,
 func rmsNorm[F real](m *machine[F], n *ir.Node, args []value[F]) (value[F], error) {
 	w := m.vector(args[1])
 	return eachRow(m, args, 2, func(_ int, x, out []F) {
-		var sum float64
-		for _, v := range x {
-			sum += float64(float64(v) * float64(v))
-		}
-		inv := 1 / math.Sqrt(sum/float64(len(x))+n.Attr.Eps)
-		for i, v := range x {
-			out[i] = F(float64(v) * inv * float64(w[i]))
-		}
+		scaleRow(x, w, squares(x), n.Attr.Eps, out)
 	}), nil
 }
 

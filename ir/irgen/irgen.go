@@ -1,0 +1,133 @@
+// Package irgen turns a seed into a graph, and a graph and a seed into inputs,
+// weights and caches of sane scale: what property tests, `foundry verify` on a
+// .fir file and benchmarks on made-up inputs run on.
+//
+// Graph mixes two kinds. Layers builds pieces of a Qwen2.5 model as the frontend
+// does, with mutations: changes that a fusion must notice, such as a second use
+// of an intermediate or a bias that is not there. Free strings together any ops
+// that fit. The same seed gives the same graph and the same numbers on every
+// machine. Shrink makes a failing graph small.
+//
+// Read next: layers.go for the pieces and their mutations, inputs.go for the
+// numbers.
+package irgen
+
+import (
+	"fmt"
+	"math/rand/v2"
+
+	"foundry/ir"
+	"foundry/ir/dtype"
+	"foundry/ir/sym"
+)
+
+// stream makes a seed's numbers differ from those of other users of PCG.
+const stream = 0xf0d41e5
+
+// Graph returns the random graph of a seed: three in four are pieces of a model
+// with up to three mutations, one is free. It always verifies.
+func Graph(seed uint64) *ir.Graph {
+	r := rand.New(rand.NewPCG(seed, stream))
+	if r.IntN(4) == 0 {
+		return Free(r)
+	}
+	names := Mutations()
+	r.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
+	return Layers(r, names[:r.IntN(4)]...)
+}
+
+// Env returns values for T and P within g's bounds: their ends more often than
+// chance would have it.
+func Env(g *ir.Graph, seed uint64) sym.Env {
+	r := rand.New(rand.NewPCG(seed, stream+1))
+	b := g.Bounds
+	var e sym.Env
+	e.T = pick(r, b.TMin, min(b.TMax, b.SMax-b.PMin))
+	e.P = pick(r, b.PMin, min(b.PMax, b.SMax-e.T))
+	return e
+}
+
+func pick(r *rand.Rand, lo, hi int64) int64 {
+	switch r.IntN(4) {
+	case 0:
+		return lo
+	case 1:
+		return hi
+	}
+	return lo + r.Int64N(hi-lo+1)
+}
+
+// one returns a random element.
+func one[E any](r *rand.Rand, list ...E) E { return list[r.IntN(len(list))] }
+
+// builder adds nodes to a graph; a wrong operand is a mistake of this package.
+type builder struct {
+	g   *ir.Graph
+	r   *rand.Rand
+	ids int // for names
+}
+
+func newBuilder(r *rand.Rand, b sym.Bounds) *builder {
+	return &builder{g: ir.NewGraph("random", b), r: r}
+}
+
+// bounds draws the ranges of T and P: symbolic, or T fixed at 1 as in decode.
+func bounds(r *rand.Rand) sym.Bounds {
+	context := int64(one(r, 16, 24, 40))
+	b := sym.Bounds{TMin: 1, TMax: one(r, 1, 1, 4, 9, context), PMin: 0, PMax: context - 1, SMax: context}
+	b.PMax = min(b.PMax, b.SMax-b.TMin)
+	return b
+}
+
+func (b *builder) add(op ir.Op, label string, a ir.Attr, args ...*ir.Value) *ir.Value {
+	v, err := b.g.Add(op, label, a, args...)
+	if err != nil {
+		panic("irgen: " + err.Error())
+	}
+	return v
+}
+
+// param adds a param with a name of its own that starts with name.
+func (b *builder) param(kind ir.ParamKind, name string, t dtype.Type, dims ...sym.Dim) *ir.Value {
+	for _, p := range b.g.Params {
+		if p.Param.Name == name {
+			b.ids++
+			name = fmt.Sprintf("%s.%d", name, b.ids)
+			break
+		}
+	}
+	return b.g.Param(kind, name, ir.TypeOf(t, dims...))
+}
+
+// weight adds a matrix of a random dtype that its rows can be cut into.
+func (b *builder) weight(name string, rows, cols int64) *ir.Value {
+	t := one(b.r, dtype.F32, dtype.F16, dtype.F16, dtype.BF16)
+	if b.r.IntN(4) == 0 {
+		all := dtype.All()
+		if q := all[b.r.IntN(len(all))]; q.Quantised() {
+			if elems, _ := q.Block(); cols%int64(elems) == 0 {
+				t = q
+			}
+		}
+	}
+	return b.param(ir.Weight, name, t, sym.Const(rows), sym.Const(cols))
+}
+
+func (b *builder) vector(name string, n int64) *ir.Value {
+	return b.param(ir.Weight, name, dtype.F32, sym.Const(n))
+}
+
+// finish returns the graph, checked.
+func (b *builder) finish() *ir.Graph {
+	if b.g.Bounds.TMax == 1 {
+		g, err := b.g.Specialise(1)
+		if err != nil {
+			panic("irgen: " + err.Error())
+		}
+		b.g = g
+	}
+	if err := ir.Verify(b.g); err != nil {
+		panic("irgen: " + err.Error())
+	}
+	return b.g
+}
