@@ -1,16 +1,17 @@
 package foundry
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"foundry/frontends/checkpoint"
 	"foundry/frontends/qwen25"
+	"foundry/frontends/tokenizer"
 	"foundry/ir"
 )
 
@@ -22,6 +23,10 @@ type Model struct {
 	Graph  *ir.Graph     // of a .fir file, otherwise nil
 
 	source checkpoint.Source
+
+	textOnce sync.Once
+	text     *tokenizer.Tokenizer
+	textErr  error
 }
 
 // The names that Open takes beside files and folders.
@@ -30,19 +35,15 @@ const (
 	hubPrefix   = "hf:"
 )
 
-// OpenOptions are needed for models from the Hugging Face hub only.
-type OpenOptions struct {
-	HubCache    string // its folder of downloaded models; empty: .cache/huggingface/hub in the home folder
-	HubToken    string // for models that need permission
-	HubEndpoint string // empty: https://huggingface.co
-	Progress    Progress
-}
+// Hub says where models named hf:OWNER/NAME are found; the zero value serves all
+// other names.
+type Hub = checkpoint.Hub
 
 // Open opens a model by name: "" or "kjv-2m" (embedded in the program), a Hugging
 // Face folder, a checkpoint file, a .fir graph, "synth:qwen2.5-SIZE" (a published
 // shape with generated weights) or "hf:OWNER/NAME". Tensor names and shapes are
 // checked against the configuration; weights are not read.
-func Open(ctx context.Context, name string, o OpenOptions) (*Model, error) {
+func Open(name string, h Hub) (*Model, error) {
 	if strings.HasSuffix(name, ".fir") {
 		return openGraph(name)
 	}
@@ -59,7 +60,7 @@ func Open(ctx context.Context, name string, o OpenOptions) (*Model, error) {
 		return nil, fmt.Errorf("%s: synthetic models are named %sSIZE, with SIZE one of %s", name, synthPrefix, strings.Join(qwen25.Sizes(), ", "))
 	case strings.HasPrefix(name, hubPrefix):
 		var dir string
-		if dir, err = fetchHub(ctx, strings.TrimPrefix(name, hubPrefix), o); err == nil {
+		if dir, err = h.Fetch(strings.TrimPrefix(name, hubPrefix)); err == nil {
 			source, err = checkpoint.Open(dir)
 		}
 	default:
@@ -126,4 +127,13 @@ func (m *Model) BaseName() string {
 		return filepath.Base(abs)
 	}
 	return filepath.Base(m.Name)
+}
+
+// Close releases the checkpoint. An Engine that was loaded on a device keeps no
+// part of it; one on ref reads it for as long as it runs.
+func (m *Model) Close() error {
+	if m.source == nil {
+		return nil
+	}
+	return m.source.Close()
 }

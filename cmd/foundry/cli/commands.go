@@ -1,0 +1,10 @@
+package cli
+
+import "github.com/spf13/cobra"
+
+// commands lists every command, in the order in which one meets them.
+func commands(s IO) []*cobra.Command {
+	return []*cobra.Command{
+		runCommand(s), evalCommand(s),
+	}
+}

@@ -1,0 +1,31 @@
+package cli
+
+import (
+	"fmt"
+
+	"foundry"
+
+	"github.com/spf13/cobra"
+)
+
+// deviceFlags choose where something runs, and a plan from disk to run there.
+type deviceFlags struct{ device, plan string }
+
+func (f *deviceFlags) add(cmd *cobra.Command, fallback string) {
+	cmd.Flags().StringVar(&f.device, "device", fallback, "where to run: ref, cpu or auto")
+	cmd.Flags().StringVar(&f.plan, "plan", "", "run the plan in this folder; --model then supplies weights only")
+}
+
+// load makes an engine of the model and says on a terminal what auto took.
+func (f *deviceFlags) load(cmd *cobra.Command, s IO, m *foundry.Model, c *compileFlags, allLogits bool) (*foundry.Engine, error) {
+	o, err := c.options(cmd, s, f.device)
+	if err != nil {
+		return nil, err
+	}
+	o.AllLogits = allLogits
+	e, err := foundry.Start(cmd.Context(), m, foundry.StartOptions{
+		Compile: o, PlanDir: f.plan, Progress: progress(s.Err),
+		Say: func(line string) { fmt.Fprintln(s.Err, line) },
+	})
+	return e, err
+}

@@ -1,0 +1,88 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"foundry"
+
+	"github.com/spf13/cobra"
+)
+
+func evalCommand(s IO) *cobra.Command {
+	var model modelFlags
+	var compile compileFlags
+	var device deviceFlags
+	var ids idsFlags
+	var o foundry.EvalOptions
+	var logitsOut string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "eval",
+		Short: "Run a prompt and print the most likely next tokens",
+		Example: `  foundry eval --prompt "In the beginning" --greedy 8
+  foundry eval --model DIR --device ref --ids 1,2,3 --logits-out logits.safetensors --json
+  foundry eval --model DIR --device cpu --plan plan/ --ids-file ids.txt`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if o.Greedy < 0 || o.Top < 1 {
+				return usagef("eval: --greedy is %d and --top %d, want at least 0 and 1", o.Greedy, o.Top)
+			}
+			m, err := model.open(s)
+			if err != nil {
+				return err
+			}
+			defer m.Close()
+			if o.IDs, err = ids.read(cmd, m); err != nil {
+				return err
+			}
+			e, err := device.load(cmd, s, m, &compile, logitsOut != "")
+			if err != nil {
+				return err
+			}
+			defer e.Close()
+			out, err := e.Evaluate(cmd.Context(), o)
+			if err != nil {
+				return err
+			}
+			if logitsOut != "" {
+				if err := out.WriteLogits(logitsOut); err != nil {
+					return err
+				}
+			}
+			if asJSON {
+				return json.NewEncoder(s.Out).Encode(out)
+			}
+			return printEvaluation(s, m, out)
+		},
+	}
+	model.add(cmd)
+	compile.add(cmd)
+	device.add(cmd, "ref")
+	ids.add(cmd)
+	cmd.Flags().IntVar(&o.Greedy, "greedy", 0, "continue greedily by exactly this many ids")
+	cmd.Flags().IntVar(&o.Top, "top", 10, "how many of the most likely next tokens to print")
+	cmd.Flags().StringVar(&logitsOut, "logits-out", "", "write every row's logits, f32 [T, vocab], to this safetensors file")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
+	return cmd
+}
+
+// printEvaluation prints what --json holds, for people.
+func printEvaluation(s IO, m *foundry.Model, e *foundry.Evaluation) error {
+	fmt.Fprintf(s.Out, "%s on %s: %d prompt tokens; a decode step is %d dispatches in %d waves on %s\n",
+		e.Model, e.Device, len(e.PromptIDs), e.Dispatches, e.Waves, e.Target)
+	t := newTable("rank", "id", "token", "logit").alignRight("rank", "id", "logit")
+	for i, c := range e.Top {
+		t.row(i+1, c.ID, fmt.Sprintf("%q", m.TokenText(c.ID)), fmt.Sprintf("%.4f", c.Logit))
+	}
+	t.render(s.Out)
+	if len(e.GreedyIDs) > 0 {
+		fmt.Fprintf(s.Out, "greedy: %v\n", e.GreedyIDs)
+		text := ""
+		for _, id := range e.GreedyIDs {
+			text += m.TokenText(id)
+		}
+		fmt.Fprintf(s.Out, "text: %q\n", text)
+	}
+	return nil
+}

@@ -1,0 +1,178 @@
+package cli
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"foundry"
+	"foundry/frontends/checkpoint"
+	"foundry/ir/dtype"
+
+	"github.com/spf13/cobra"
+)
+
+// modelFlags choose a model.
+type modelFlags struct{ model string }
+
+func (f *modelFlags) add(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.model, "model", "", `kjv-2m (embedded, the default), a Hugging Face folder, FILE.fir, synth:qwen2.5-SIZE or hf:OWNER/NAME`)
+}
+
+func (f *modelFlags) open(s IO) (*foundry.Model, error) {
+	hub := checkpoint.HubFromEnv(s.Env)
+	if p := progress(s.Err); p != nil {
+		hub.Progress = func(file string, n, of int) { p("download "+file, int64(n), int64(of)) }
+	}
+	return foundry.Open(f.model, hub)
+}
+
+// compileFlags say how a model is compiled.
+type compileFlags struct {
+	weights, cache, passes, variant, target, attention, shaders string
+	context, chunk, commandBuffers, fuel                        int
+}
+
+func (f *compileFlags) add(cmd *cobra.Command) {
+	p := cmd.Flags()
+	p.StringVar(&f.weights, "weights", "", "dtype of matrices: f32, f16, q8_0, ... (f32 on ref, otherwise f16)")
+	p.StringVar(&f.cache, "cache", "", "dtype of the key and value cache: f32 or f16 (f32 on ref, otherwise f16)")
+	p.StringVar(&f.passes, "passes", "", "the pipeline, such as canonicalize,cse,fuse-rmsnorm-qkv")
+	p.StringVar(&f.variant, "variant", "", "a named pipeline: "+strings.Join(foundry.Variants(), ", "))
+	p.StringVar(&f.target, "target", "", "the machine whose limits and costs decide (apple-m3-pro)")
+	p.IntVar(&f.context, "context", 0, "tokens that the cache holds (the model's limit, at most 4096)")
+	p.IntVar(&f.chunk, "chunk", 0, "most tokens of one prefill run; 1 is token by token (512)")
+	p.StringVar(&f.attention, "attention", "", "attention backend: "+strings.Join(foundry.AttentionBackends(), ", ")+" (FOUNDRY_ATTENTION, then auto)")
+	p.StringVar(&f.shaders, "shaders", "", "folder of stage files that replace the built-in ones")
+	p.IntVar(&f.commandBuffers, "command-buffers", 0, "command buffers an entry is split into; 0 lets the compiler choose")
+	p.IntVar(&f.fuel, "fuel", -1, "apply at most this many rewrites (to bisect); -1 is no limit")
+}
+
+// options turns the flags into compile options for a device ("" for none).
+func (f *compileFlags) options(cmd *cobra.Command, s IO, device string) (foundry.CompileOptions, error) {
+	if err := exclusive(cmd, "passes", "variant"); err != nil {
+		return foundry.CompileOptions{}, err
+	}
+	o := foundry.CompileOptions{
+		Device: device, Passes: f.passes, Variant: f.variant, Target: f.target,
+		Context: f.context, Chunk: f.chunk, CommandBuffers: f.commandBuffers,
+		Attention: f.attention, AttentionChosen: "flag",
+	}
+	for _, n := range []struct {
+		flag  string
+		value int
+	}{{"context", f.context}, {"chunk", f.chunk}, {"command-buffers", f.commandBuffers}} {
+		if cmd.Flags().Changed(n.flag) && n.value < 1 {
+			return o, fmt.Errorf("--%s is %d, want at least 1", n.flag, n.value)
+		}
+	}
+	if f.fuel >= 0 {
+		o.Fuel = &f.fuel
+	}
+	var err error
+	if o.Weights, err = parseDType("weights", f.weights); err != nil {
+		return o, err
+	}
+	if o.Cache, err = parseDType("cache", f.cache); err != nil {
+		return o, err
+	}
+	if f.attention == "" {
+		o.Attention, o.AttentionChosen = attentionFromEnv(s.Env)
+	}
+	if f.shaders != "" {
+		if info, err := os.Stat(f.shaders); err != nil || !info.IsDir() {
+			return o, fmt.Errorf("--shaders %s: no such folder", f.shaders)
+		}
+		o.Shaders = os.DirFS(f.shaders)
+	}
+	return o, nil
+}
+
+// attentionFromEnv reads the variables that set the default of --attention.
+func attentionFromEnv(env func(string) string) (backend, chosen string) {
+	for _, name := range []string{"FOUNDRY_ATTENTION", "METALLIC_SDPA_BACKEND"} {
+		if v := env(name); v != "" {
+			return v, "environment"
+		}
+	}
+	return "", "default"
+}
+
+func parseDType(flag, name string) (dtype.Type, error) {
+	if name == "" {
+		return dtype.Invalid, nil
+	}
+	t, err := dtype.Parse(strings.ToLower(name))
+	if err != nil {
+		var names []string
+		for _, t := range dtype.All() {
+			names = append(names, t.String())
+		}
+		return t, fmt.Errorf("--%s: %w%s", flag, err, foundry.Nearest(name, names))
+	}
+	return t, nil
+}
+
+// idsFlags give token ids or a text.
+type idsFlags struct{ ids, file, prompt string }
+
+func (f *idsFlags) add(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.ids, "ids", "", "token ids, such as 1,2,3")
+	cmd.Flags().StringVar(&f.file, "ids-file", "", "file of token ids, separated by commas or white space")
+	cmd.Flags().StringVar(&f.prompt, "prompt", "", "text to encode")
+}
+
+// read returns the ids; the model's tokenizer serves a prompt.
+func (f *idsFlags) read(cmd *cobra.Command, m *foundry.Model) ([]int32, error) {
+	if err := exclusive(cmd, "ids", "ids-file", "prompt"); err != nil {
+		return nil, err
+	}
+	switch {
+	case cmd.Flags().Changed("ids"):
+		return parseIDs("--ids", f.ids)
+	case f.file != "":
+		text, err := os.ReadFile(f.file)
+		if err != nil {
+			return nil, fmt.Errorf("--ids-file: %w", err)
+		}
+		return parseIDs(f.file, string(text))
+	case f.prompt != "":
+		t, err := m.Tokenizer()
+		if err != nil {
+			return nil, err
+		}
+		return t.Encode(f.prompt)
+	}
+	return nil, usagef("%s: give --ids, --ids-file or --prompt", cmd.Name())
+}
+
+func parseIDs(where, text string) ([]int32, error) {
+	fields := strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(", \t\r\n", r) })
+	out := make([]int32, len(fields))
+	for i, f := range fields {
+		n, err := strconv.ParseInt(f, 10, 32)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %q is not a token id", where, f)
+		}
+		out[i] = int32(n)
+	}
+	if len(out) == 0 {
+		return nil, fmt.Errorf("%s: holds no token id", where)
+	}
+	return out, nil
+}
+
+// exclusive is an error when more than one of the flags is given.
+func exclusive(cmd *cobra.Command, flags ...string) error {
+	var given []string
+	for _, f := range flags {
+		if cmd.Flags().Changed(f) {
+			given = append(given, "--"+f)
+		}
+	}
+	if len(given) > 1 {
+		return usagef("%s: %s exclude each other; give one", cmd.Name(), strings.Join(given, " and "))
+	}
+	return nil
+}

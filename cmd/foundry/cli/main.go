@@ -1,0 +1,117 @@
+// Package cli turns command lines into calls of package foundry and their
+// results into text, JSON and exit codes. It holds flags and printing only.
+//
+// Exit codes: 0 done; 1 the work failed; 2 the command line is wrong. Every error
+// is one line on the error stream.
+//
+// Read next: the facade, package foundry.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"foundry"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// IO is where a command reads and writes. Env looks up environment variables;
+// nothing else in Foundry reads them.
+type IO struct {
+	In  io.Reader
+	Out io.Writer
+	Err io.Writer
+	Env func(name string) string
+}
+
+// Main runs one command line, without the program's name, and returns the exit
+// code.
+func Main(ctx context.Context, args []string, s IO) int {
+	root := newRoot(s)
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintf(s.Err, "foundry: %s\n", oneLine(err))
+	var usage usageError
+	if errors.As(err, &usage) {
+		return 2
+	}
+	return 1
+}
+
+// usageError is a wrong command line.
+type usageError struct{ error }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// oneLine joins the lines of joined errors.
+func oneLine(err error) string {
+	lines := strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' || r == '\r' })
+	for i, l := range lines {
+		lines[i] = strings.TrimSpace(l)
+	}
+	return strings.Join(lines, "; ")
+}
+
+func newRoot(s IO) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "foundry",
+		Short: "Compile Qwen2.5 checkpoints into Metal plans",
+		Long: `Foundry compiles a Qwen2.5 checkpoint into a Metal plan: the model becomes a
+tensor-op graph, passes fuse it, lowering emits compound kernels and schedules
+their dispatches. The plan runs from its own Metal text on any machine with a
+C++ compiler, and its graph runs as a reference with nothing installed.`,
+		Example: `  foundry compile -o plan/                       # the embedded model, to a bundle
+  foundry dot --collapse -o fused.dot            # its fused graph
+  foundry run --prompt "And the LORD" -n 40      # text from it
+  foundry bench --variants ladder --reps 0       # what each fusion saves`,
+		Version:       strings.TrimPrefix(foundry.Version, "foundry "),
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return cmd.Help()
+			}
+			var names []string
+			for _, c := range cmd.Commands() {
+				names = append(names, c.Name())
+			}
+			return usagef("there is no command %q%s; foundry --help lists them", args[0], foundry.Nearest(args[0], names))
+		},
+	}
+	root.SetIn(s.In)
+	root.SetOut(s.Out)
+	root.SetErr(s.Err)
+	root.SetFlagErrorFunc(flagError)
+	root.AddCommand(commands(s)...)
+	for _, c := range root.Commands() {
+		if check := c.Args; check != nil {
+			c.Args = func(cmd *cobra.Command, args []string) error {
+				if err := check(cmd, args); err != nil {
+					return usagef("%s: %w; see foundry %s --help", cmd.Name(), err, cmd.Name())
+				}
+				return nil
+			}
+		}
+	}
+	return root
+}
+
+// flagError makes pflag's complaint one line and names the nearest flag.
+func flagError(cmd *cobra.Command, err error) error {
+	hint := ""
+	if name, ok := strings.CutPrefix(err.Error(), "unknown flag: --"); ok {
+		var names []string
+		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+		hint = foundry.Nearest(name, names)
+	}
+	return usagef("%s: %w%s; see foundry %s --help", cmd.Name(), err, hint, cmd.Name())
+}

@@ -1,0 +1,95 @@
+package foundry
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"math"
+
+	"foundry/frontends/checkpoint"
+	"foundry/ir/dtype"
+	"foundry/runtime"
+)
+
+// EvalOptions say what to evaluate.
+type EvalOptions struct {
+	IDs    []int32 // the prompt, at least one
+	Greedy int     // continue by exactly this many ids; an end token stops nothing
+	Top    int     // how many of the most likely next tokens to list, at least one
+}
+
+// Evaluation is what `foundry eval --json` prints.
+type Evaluation struct {
+	Model         string              `json:"model"`
+	Device        string              `json:"device"`
+	Passes        string              `json:"passes"`
+	PromptIDs     []int32             `json:"prompt_ids"`
+	Top           []runtime.Candidate `json:"top"` // behind the prompt, most likely first
+	GreedyIDs     []int32             `json:"greedy_ids"`
+	GreedyMargins []float32           `json:"greedy_margins"` // largest logit minus the second
+	Dispatches    int                 `json:"dispatches"`     // of the decode plan for the target
+	Waves         int                 `json:"waves"`
+
+	Target string    `json:"-"`
+	Logits []float32 `json:"-"` // [len(PromptIDs), Vocab] with CompileOptions.AllLogits, otherwise nil
+	vocab  int
+}
+
+// Evaluate runs a prompt in a session of its own.
+func (e *Engine) Evaluate(ctx context.Context, o EvalOptions) (_ *Evaluation, err error) {
+	out := &Evaluation{
+		Model: e.model.BaseName(), Device: e.Device,
+		PromptIDs: o.IDs, GreedyIDs: []int32{}, GreedyMargins: []float32{},
+	}
+	if err := e.describe(out); err != nil {
+		return nil, err
+	}
+	model, err := e.open()
+	if err != nil {
+		return nil, err
+	}
+	s := runtime.NewSession(model)
+	defer func() { err = errors.Join(err, s.Close()) }()
+	out.vocab = s.Limits().Vocab
+	if s.Limits().AllLogits {
+		err = s.PrefillEach(ctx, o.IDs, func(_ int, logits []float32) error {
+			out.Logits = append(out.Logits, logits...)
+			return nil
+		})
+	} else {
+		err = s.Prefill(ctx, o.IDs)
+	}
+	if err != nil {
+		return nil, err
+	}
+	last, err := s.Logits()
+	if err != nil {
+		return nil, err
+	}
+	if out.Top, err = runtime.Top(last, o.Top); err != nil {
+		return nil, err
+	}
+	if o.Greedy > 0 {
+		out.GreedyIDs, out.GreedyMargins, err = s.Greedy(ctx, o.Greedy)
+	}
+	return out, err
+}
+
+// WriteLogits writes the prompt's logits as tensor "logits", f32 [T, vocab].
+func (e *Evaluation) WriteLogits(path string) error {
+	if e.Logits == nil {
+		return errors.New("the model was compiled for the last row's logits only")
+	}
+	data := make([]byte, 0, 4*len(e.Logits))
+	for _, l := range e.Logits {
+		data = binary.LittleEndian.AppendUint32(data, math.Float32bits(l))
+	}
+	shape := []int64{int64(len(e.PromptIDs)), int64(e.vocab)}
+	return checkpoint.WriteSafetensors(path, []checkpoint.Tensor{{Name: "logits", DType: dtype.F32, Shape: shape, Data: data}})
+}
+
+// describe fills in what was run.
+func (e *Engine) describe(out *Evaluation) error {
+	out.Target, out.Passes = e.Graphs.Options.Target, e.Graphs.Options.Passes
+	return nil
+}

@@ -1,0 +1,95 @@
+package foundry
+
+import (
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"foundry/ir"
+	"foundry/ir/dtype"
+	"foundry/ir/target"
+)
+
+// CompileOptions say how a model is compiled. The zero value leaves every choice
+// to the compiler.
+type CompileOptions struct {
+	Device  string     // what the result shall run on; it decides the defaults of the next three
+	Weights dtype.Type // of matrices: f32 on ref, otherwise f16; vectors are always f32
+	Cache   dtype.Type // f32 on ref, otherwise f16
+	Target  string     // the machine whose limits and costs decide; DefaultTarget unless the device has its own
+
+	Variant string // a named pipeline; "default" when neither it nor Passes is given
+	Passes  string // a pipeline: "canonicalize,cse,fuse-rmsnorm-qkv"
+	Fuel    *int   // most rewrites that passes may apply; nil: no limit
+
+	Context   int  // tokens a cache holds: the model's limit, at most DefaultContext
+	Chunk     int  // most tokens of one prefill run: DefaultChunk, at most Context
+	AllLogits bool // logits of every row of a run, not of the last one only
+
+	Attention       string // one of AttentionBackends; "auto" when empty
+	AttentionChosen string // who chose it: flag | environment | default
+
+	CommandBuffers int   // command buffers an entry is split into; 0: the compiler's choice
+	Shaders        fs.FS // stage files that replace the built-in ones
+
+	// AfterPass, where set, sees each graph of the model (prefill, decode) as it
+	// stands after every pass, and first under the pass name "input".
+	AfterPass func(pass string, g *ir.Graph)
+}
+
+// attentionBackends are the ways to cut attention into dispatches.
+var attentionBackends = [...]string{"auto", "chained", "flash"}
+
+// AttentionBackends lists the values of CompileOptions.Attention: chained runs
+// scores, softmax and product as a dispatch each, flash as one; auto leaves it to
+// the pipeline.
+func AttentionBackends() []string { return slices.Clone(attentionBackends[:]) }
+
+// resolve fills in what is left to the compiler.
+func (o CompileOptions) resolve(m *Model) (CompileOptions, *target.Target, error) {
+	wide := dtype.F16
+	if o.Device == Ref {
+		wide = dtype.F32
+	}
+	if o.Weights == dtype.Invalid {
+		o.Weights = wide
+	}
+	if o.Cache == dtype.Invalid {
+		o.Cache = wide
+	}
+	if o.Target == "" {
+		o.Target = DefaultTarget
+	}
+	if o.Attention == "" {
+		o.Attention, o.AttentionChosen = "auto", "default"
+	}
+	switch {
+	case o.Variant != "" && o.Passes != "":
+		return o, nil, fmt.Errorf("a variant (%s) and a list of passes are both given; take one", o.Variant)
+	case !slices.Contains(attentionBackends[:], o.Attention):
+		return o, nil, fmt.Errorf("attention backend %q (from %s) does not exist, want one of %s%s", o.Attention, o.AttentionChosen,
+			strings.Join(attentionBackends[:], ", "), Nearest(o.Attention, attentionBackends[:]))
+	case !o.Weights.Float() && !o.Weights.CanQuantise():
+		return o, nil, fmt.Errorf("weights cannot be made %s: it can only be read; take f32, f16, q8_0, q4_0, q4_1, q5_0 or q5_1", o.Weights)
+	}
+	if o.Variant == "" && o.Passes == "" {
+		o.Variant = "default"
+	}
+	if m.Graph == nil {
+		if o.Context == 0 {
+			o.Context = min(m.Config.MaxPositions, DefaultContext)
+		}
+		if o.Chunk == 0 {
+			o.Chunk = min(o.Context, DefaultChunk)
+		}
+	}
+	t, err := target.Find(o.Target)
+	if err != nil {
+		return o, nil, err
+	}
+	return o, t, nil
+}
+
+// Variants lists the named pipelines.
+func Variants() []string { return []string{"none", "default"} }
