@@ -79,3 +79,8 @@ func (w *weights) tensor(name string, t ir.Type) (interp.Tensor, error) {
 	w.taken[name] = interp.Stored(t.DType, data, lengths...)
 	return w.taken[name], nil
 }
+
+// Weights is the model's weights as the interpreter asks for them: a tensor by
+// its Hugging Face name in the dtype of the graph. They stay valid until the
+// model is closed.
+func Weights(m *Model) interp.Source { return (&weights{source: m.source}).tensor }

@@ -71,7 +71,7 @@ func TestConfigErrors(t *testing.T) {
 		`this is a llama model; foundry compiles qwen2`:                    {"model_type": "llama"},
 		`model_type is missing`:                                            {"model_type": nil},
 		`hidden_act is "gelu", want "silu"`:                                {"hidden_act": "gelu"},
-		`vocab_size is -1, want 1 to 4194304`:                             {"vocab_size": -1},
+		`vocab_size is -1, want 1 to 4194304`:                              {"vocab_size": -1},
 		`use_sliding_window is true`:                                       {"use_sliding_window": true},
 		`rope_scaling of type "yarn" is not supported`:                     {"rope_scaling": map[string]any{"type": "yarn", "factor": 4}},
 		`rope_parameters of type "linear" are not supported`:               {"rope_parameters": map[string]any{"rope_type": "linear"}},

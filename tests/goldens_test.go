@@ -1,0 +1,164 @@
+package tests
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"foundry"
+	"foundry/frontends/checkpoint"
+	"foundry/ir"
+	"foundry/ir/dtype"
+	"foundry/ir/interp"
+	"foundry/ir/sym"
+
+	"github.com/stretchr/testify/require"
+)
+
+// The goldens were made with Hugging Face transformers: float32 from the bf16
+// weights, eager attention. For each prompt NAME: NAME.input_ids, NAME.logits and
+// NAME.hidden.I of the last rows (hidden 0 is the embedding, the last one stands
+// behind the final norm), NAME.greedy_ids and NAME.greedy_margin.
+type golden struct {
+	name   string
+	source checkpoint.Source
+}
+
+// goldenModel opens one of the models that have goldens, and its prompts.
+func goldenModel(t *testing.T, name string) (*foundry.Model, []golden) {
+	t.Helper()
+	dir := filepath.Join("testdata", name)
+	path := dir
+	if name == checkpoint.KJV2MName {
+		path = name // embedded in the program
+	}
+	m, err := foundry.Open(path, foundry.Hub{})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, m.Close()) })
+	source, err := checkpoint.Open(filepath.Join(dir, "goldens.safetensors"))
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, source.Close()) })
+	var out []golden
+	for _, tensor := range source.Names() {
+		if prompt, ok := strings.CutSuffix(tensor, ".input_ids"); ok {
+			out = append(out, golden{prompt, source})
+		}
+	}
+	require.NotEmpty(t, out)
+	return m, out
+}
+
+var goldenModels = []string{checkpoint.KJV2MName, "rand-hd64", "rand-hd128"}
+
+func (g golden) floats(t *testing.T, tensor string) []float32 {
+	t.Helper()
+	raw, err := checkpoint.ReadAs(g.source, g.name+"."+tensor, dtype.F32, nil)
+	require.NoError(t, err)
+	out := make([]float32, len(raw)/4)
+	dtype.Dequantise(dtype.F32, raw, out)
+	return out
+}
+
+func (g golden) ids(t *testing.T, tensor string) []int32 {
+	t.Helper()
+	raw, err := checkpoint.ReadAs(g.source, g.name+"."+tensor, dtype.I32, nil)
+	require.NoError(t, err)
+	out := make([]int32, len(raw)/4)
+	for i := range out {
+		out[i] = int32(raw[4*i]) | int32(raw[4*i+1])<<8 | int32(raw[4*i+2])<<16 | int32(raw[4*i+3])<<24
+	}
+	return out
+}
+
+// nmse is the squared error of have's tail against want, by want's square.
+func nmse(have, want []float32) float64 {
+	have = have[len(have)-len(want):]
+	var diff, norm float64
+	for i, w := range want {
+		d := float64(have[i]) - float64(w)
+		diff += d * d
+		norm += float64(w) * float64(w)
+	}
+	return diff / norm
+}
+
+// requireGreedy compares greedy ids up to the first difference, which counts only
+// where the golden's margin is above the given one. It returns how many agree.
+func requireGreedy(t *testing.T, g golden, have []int32, margin float32) int {
+	t.Helper()
+	want, margins := g.ids(t, "greedy_ids"), g.floats(t, "greedy_margin")
+	require.Len(t, have, len(want))
+	for i := range want {
+		if have[i] != want[i] {
+			require.LessOrEqual(t, margins[i], margin, "%s: id %d is %d, want %d", g.name, i, have[i], want[i])
+			return i
+		}
+	}
+	return len(want)
+}
+
+// Must hold on ref: float32 weights, whatever passes did to the graph.
+const refBound = 1e-9
+
+func TestGoldensOnRef(t *testing.T) {
+	for _, name := range goldenModels {
+		for _, variant := range foundry.Variants() {
+			t.Run(name+"/"+variant, func(t *testing.T) {
+				m, goldens := goldenModel(t, name)
+				g, err := foundry.Fuse(m, foundry.CompileOptions{Device: foundry.Ref, Variant: variant, Context: 512, AllLogits: true})
+				require.NoError(t, err)
+				e, err := foundry.Interpret(context.Background(), g)
+				require.NoError(t, err)
+				defer e.Close()
+				for _, g := range goldens {
+					want := g.ids(t, "greedy_ids")
+					out, err := e.Evaluate(context.Background(), foundry.EvalOptions{IDs: g.ids(t, "input_ids"), Greedy: len(want), Top: 1})
+					require.NoError(t, err)
+					require.LessOrEqual(t, nmse(out.Logits, g.floats(t, "logits")), refBound, g.name)
+					require.Equal(t, want, out.GreedyIDs, g.name)
+				}
+			})
+		}
+	}
+}
+
+// Every layer's output, not the logits alone: an error in one layer shows there.
+func TestHiddenStatesOnRef(t *testing.T) {
+	for _, name := range goldenModels {
+		m, goldens := goldenModel(t, name)
+		g, err := foundry.Fuse(m, foundry.CompileOptions{Device: foundry.Ref, Variant: "none", Context: 512, AllLogits: true})
+		require.NoError(t, err)
+		program, err := interp.New(g.Prefill, foundry.Weights(m), interp.Float32)
+		require.NoError(t, err)
+		hidden := []string{"embed"}
+		for n := range m.Config.Layers - 1 {
+			hidden = append(hidden, layerLabel(n))
+		}
+		hidden = append(hidden, "final_norm")
+		for _, golden := range goldens {
+			ids := golden.ids(t, "input_ids")
+			have := map[string][]float32{}
+			_, err := program.Run(context.Background(), interp.Run{
+				Env:    sym.Env{T: int64(len(ids))},
+				Inputs: map[string]interp.Tensor{"ids": interp.Ints(ids, len(ids))},
+				State:  program.NewState(),
+				Watch: func(n *ir.Node, result interp.Tensor) {
+					if slices.Contains(hidden, n.Label) {
+						have[n.Label] = slices.Clone(result.Float32s())
+					}
+				},
+			})
+			require.NoError(t, err)
+			for i, label := range hidden {
+				require.LessOrEqual(t, nmse(have[label], golden.floats(t, hiddenName(i))), refBound, "%s %s %s", name, golden.name, label)
+			}
+		}
+	}
+}
+
+func layerLabel(n int) string { return fmt.Sprintf("layers.%d.resid_mlp", n) }
+
+func hiddenName(i int) string { return fmt.Sprintf("hidden.%d", i) }
