@@ -62,7 +62,7 @@ func (s *Session) prefill(ctx context.Context, ids []int32, visit func(int, []fl
 	}
 	s.tokens = append(s.tokens, ids...)
 	if err := s.catchUp(ctx, visit); err != nil {
-		s.tokens = s.tokens[:max(kept, s.cached)] // what did run stays
+		s.truncate(max(kept, s.cached)) // what did run stays
 		return err
 	}
 	return nil
@@ -101,19 +101,24 @@ func (s *Session) catchUp(ctx context.Context, visit func(int, []float32) error)
 	return nil
 }
 
-// Rewind forgets all but the first n tokens. The next run starts there; to
-// generate from there first runs the last kept token again.
+// Rewind forgets all but the first n tokens. Generate from there runs the last
+// kept token again, unless that was the last to run.
 func (s *Session) Rewind(n int) error {
 	if n < 0 || n > len(s.tokens) {
 		return fmt.Errorf("cannot rewind to %d tokens: the sequence has %d", n, len(s.tokens))
 	}
-	if n == len(s.tokens) {
-		return nil
-	}
-	s.tokens = s.tokens[:n]
-	s.cached = min(s.cached, max(n-1, 0))
-	s.fresh = false
+	s.truncate(n)
 	return nil
+}
+
+// truncate keeps n tokens, and leaves at least one of them to run unless the
+// model's last run ended there: else there would be nothing to choose the next
+// token from.
+func (s *Session) truncate(n int) {
+	s.tokens = s.tokens[:n]
+	if s.cached >= n && !(s.cached == n && s.fresh) {
+		s.cached, s.fresh = max(n-1, 0), false
+	}
 }
 
 // Generate yields n tokens chosen by how, each appended to the sequence; at an
