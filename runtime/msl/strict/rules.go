@@ -1,0 +1,235 @@
+package strict
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// rule is a construct that clang's OpenCL accepts and Metal does not, or that the
+// executors cannot run.
+type rule struct {
+	what    string
+	pattern *regexp.Regexp
+}
+
+var rules = []rule{
+	{"a lambda", regexp.MustCompile(`\[[&=]?[a-z_, &=]*\]\s*\([^)]*\)\s*(mutable\s*)?(->\s*\w+\s*)?\{`)},
+	{"goto", regexp.MustCompile(`\bgoto\b`)},
+	{"a static local", regexp.MustCompile(`\{[^{}]*\n?\s+static\s+(?:const\s+)?\w+\s+\w+\s*[=;\[]`)},
+	{"inline assembly", regexp.MustCompile(`\b(asm|__asm__|__asm)\b`)},
+	{"double", regexp.MustCompile(`\bdouble\b`)},
+	{"an OpenCL name", regexp.MustCompile(`\b(__global|__local|__private|__constant|__kernel|get_global_id|get_local_id|barrier)\b\s*\(?`)},
+	{"bfloat (needs Metal 3.1; read ushort and shift)", regexp.MustCompile(`\bbfloat\b`)},
+	{"exceptions", regexp.MustCompile(`\b(throw|try|catch)\b`)},
+	{"new or delete", regexp.MustCompile(`\b(new|delete)\b\s*[\w\[]`)},
+	{"virtual", regexp.MustCompile(`\bvirtual\b`)},
+	{"the standard library", regexp.MustCompile(`\bstd::`)},
+	{"a pointer parameter without an address space", regexp.MustCompile(`[(,]\s*(?:const\s+)?(?:float|half|int|uint|uchar|ushort|char|short|bool)[234]?\s*(?:const\s*)?\*`)},
+}
+
+// Rules returns the complaints about text, each with its line.
+func Rules(text string) []string {
+	clean := blankComments(text)
+	var out []string
+	note := func(at int, format string, args ...any) {
+		out = append(out, fmt.Sprintf("line %d: %s", 1+strings.Count(clean[:at], "\n"), fmt.Sprintf(format, args...)))
+	}
+	for _, r := range rules {
+		for _, m := range r.pattern.FindAllStringIndex(clean, -1) {
+			if r.what == "a pointer parameter without an address space" && castContext(clean, m[0]) {
+				continue
+			}
+			note(m[0], "%s: %q", r.what, strings.TrimSpace(clean[m[0]:m[1]]))
+		}
+	}
+	checkGlobals(clean, note)
+	checkRecursion(clean, note)
+	checkSignatures(clean, note)
+	return out
+}
+
+// castContext reports whether the match is a cast to a pointer: MSL wants the
+// address space there too, so this is never excused but in sizeof.
+func castContext(text string, at int) bool {
+	return strings.HasSuffix(strings.TrimRight(text[:at], " "), "sizeof")
+}
+
+var (
+	lineComment  = regexp.MustCompile(`//[^\n]*`)
+	blockComment = regexp.MustCompile(`(?s)/\*.*?\*/`)
+)
+
+// blankComments replaces comments by spaces, line breaks kept.
+func blankComments(text string) string {
+	blank := func(s string) string {
+		return strings.Map(func(r rune) rune {
+			if r == '\n' {
+				return r
+			}
+			return ' '
+		}, s)
+	}
+	return lineComment.ReplaceAllStringFunc(blockComment.ReplaceAllStringFunc(text, blank), blank)
+}
+
+var global = regexp.MustCompile(`^(?:static\s+|const\s+|constexpr\s+|device\s+|constant\s+|threadgroup\s+)*(?:float|half|int|uint|uchar|ushort|char|bool|atomic_\w+)[234]?\s+\w+\s*(?:\[[^\]]*\]\s*)?[=;]`)
+
+// checkGlobals wants program-scope variables in the constant space.
+func checkGlobals(text string, note func(int, string, ...any)) {
+	depth, pos := 0, 0
+	for _, line := range strings.SplitAfter(text, "\n") {
+		trimmed := strings.TrimLeft(line, " \t")
+		if depth == 0 && global.MatchString(trimmed) && !strings.HasPrefix(trimmed, "constant ") {
+			note(pos, "a global outside the constant space: %q", strings.TrimSpace(line))
+		}
+		depth += strings.Count(line, "{") - strings.Count(line, "}")
+		pos += len(line)
+	}
+}
+
+var definition = regexp.MustCompile(`(?m)^(?:template\s*<[^\n]*>\s*\n?)?(?:inline|static|kernel)\s[^;{}=]*?\b(\w+)\s*\([^;{}]*\)\s*\{`)
+
+// checkRecursion looks for a function that calls itself, directly or through
+// others that stand in the text.
+func checkRecursion(text string, note func(int, string, ...any)) {
+	type function struct {
+		at    int
+		calls map[string]bool
+	}
+	functions := make(map[string]*function)
+	found := definition.FindAllStringSubmatchIndex(text, -1)
+	for i, m := range found {
+		name := text[m[2]:m[3]]
+		end := len(text)
+		if i+1 < len(found) {
+			end = found[i+1][0]
+		}
+		f := functions[name]
+		if f == nil {
+			f = &function{at: m[0], calls: make(map[string]bool)}
+			functions[name] = f
+		}
+		for _, c := range callee.FindAllStringSubmatch(text[m[1]:end], -1) {
+			f.calls[c[1]+"/"+strconv.Itoa(arguments(c[0]))] = true
+			f.calls[c[1]] = true
+		}
+	}
+	for name, f := range functions {
+		// Overloads of other argument types may call one another by one name: only
+		// a cycle through a second function, or a call with no overload, counts.
+		seen := map[string]bool{}
+		var reaches func(n string) bool
+		reaches = func(n string) bool {
+			g := functions[n]
+			if g == nil || seen[n] {
+				return false
+			}
+			seen[n] = true
+			for c := range g.calls {
+				if c == name && !overloaded(text, name) || functions[c] != nil && c != n && reaches(c) {
+					return true
+				}
+			}
+			return false
+		}
+		if reaches(name) {
+			note(f.at, "recursion: %s reaches itself", name)
+		}
+	}
+}
+
+var callee = regexp.MustCompile(`\b(\w+)\s*(?:<[^<>;(){}]*>)?\s*\(`)
+
+func arguments(call string) int { return strings.Count(call, ",") }
+
+func overloaded(text, name string) bool {
+	n := 0
+	for _, m := range definition.FindAllStringSubmatch(text, -1) {
+		if m[1] == name {
+			n++
+		}
+	}
+	return n > 1
+}
+
+// builtins are the attributes that kernels may use and the argument type of each.
+var builtins = map[string]string{
+	"threadgroup_position_in_grid":   "uint3",
+	"threadgroups_per_grid":          "uint3",
+	"thread_position_in_grid":        "uint3",
+	"thread_position_in_threadgroup": "uint3",
+	"threads_per_threadgroup":        "uint3",
+	"thread_index_in_threadgroup":    "uint",
+	"simdgroup_index_in_threadgroup": "uint",
+	"thread_index_in_simdgroup":      "uint",
+}
+
+var (
+	signature = regexp.MustCompile(`(?s)\bkernel\s+void\s+\w+\s*\((.*?)\)\s*\{`)
+	indexed   = regexp.MustCompile(`^(buffer|threadgroup)\((\d+)\)$`)
+	argument  = regexp.MustCompile(`(?s)^\s*(.*?)\s*\b\w+\s*\[\[\s*(.*?)\s*\]\]\s*$`)
+)
+
+// checkSignatures wants each kernel argument to have one known attribute, of the
+// right type and within the limits.
+func checkSignatures(text string, note func(int, string, ...any)) {
+	for _, m := range signature.FindAllStringSubmatchIndex(text, -1) {
+		seen := make(map[string]bool)
+		for _, arg := range splitArguments(text[m[2]:m[3]]) {
+			a := argument.FindStringSubmatch(arg)
+			if a == nil {
+				note(m[0], "a kernel argument without an attribute: %q", strings.TrimSpace(arg))
+				continue
+			}
+			typ, attr := strings.TrimSpace(a[1]), a[2]
+			if seen[attr] {
+				note(m[0], "attribute %q stands twice", attr)
+			}
+			seen[attr] = true
+			if want, ok := builtins[attr]; ok {
+				if typ != want {
+					note(m[0], "%s has type %q, wants %s", attr, typ, want)
+				}
+				continue
+			}
+			n := indexed.FindStringSubmatch(attr)
+			if n == nil {
+				note(m[0], "unknown attribute %q", attr)
+				continue
+			}
+			index, err := strconv.Atoi(n[2])
+			if err != nil || index > 30 {
+				note(m[0], "%s: 30 is the last index", attr)
+			}
+			space := strings.HasPrefix(typ, "device ") || strings.HasPrefix(typ, "constant ")
+			if n[1] == "threadgroup" {
+				space = strings.HasPrefix(typ, "threadgroup ")
+			}
+			if !space || !strings.HasSuffix(typ, "*") && !strings.HasSuffix(typ, "&") {
+				note(m[0], "%s has type %q, wants a pointer or reference in its address space", attr, typ)
+			}
+		}
+	}
+}
+
+// splitArguments cuts at commas outside brackets.
+func splitArguments(s string) []string {
+	var out []string
+	depth, start := 0, 0
+	for i, c := range s {
+		switch c {
+		case '(', '[', '<':
+			depth++
+		case ')', ']', '>':
+			depth--
+		case ',':
+			if depth == 0 {
+				out = append(out, s[start:i])
+				start = i + 1
+			}
+		}
+	}
+	return append(out, s[start:])
+}

@@ -1,0 +1,79 @@
+// Package strict turns an emitted MSL text into a verdict: clang's "C++ for
+// OpenCL" checks address spaces, conversions and calls, and rules on the text and
+// the signature check what clang accepts and Metal does not.
+//
+// It is a stand-in: Apple's compiler has the last word.
+//
+// Read next: rules.go for the rules.
+package strict
+
+import (
+	"bytes"
+	"context"
+	_ "embed"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+)
+
+//go:embed metal.h
+var header []byte
+
+// Compilers are the names under which a fit clang is looked for, the best first.
+var compilers = []string{"clang-19", "clang-20", "clang-18", "clang"}
+
+// Find returns the path of a clang on the PATH, or an error that says how to get
+// one.
+func Find() (string, error) {
+	for _, name := range compilers {
+		if p, err := exec.LookPath(name); err == nil {
+			return p, nil
+		}
+	}
+	return "", fmt.Errorf("no clang found (looked for %s): install one, such as apt-get install clang-19", strings.Join(compilers, ", "))
+}
+
+// attribute is [[...]] of MSL, which OpenCL does not know.
+var attribute = regexp.MustCompile(`\[\[[^\]]*\]\]`)
+
+// Check gives the text of one kernel to clang and to the rules. The error holds
+// every complaint, a line each, as file:line of the stage the text came from.
+func Check(ctx context.Context, clang, name, text string) error {
+	complaints := Rules(text)
+	dir, err := os.MkdirTemp("", "foundry-strict-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	for file, content := range map[string][]byte{
+		"metal_stdlib": header,
+		"kernel.cl":    attribute.ReplaceAllFunc([]byte(text), func(b []byte) []byte { return bytes.Repeat([]byte(" "), len(b)) }),
+	} {
+		if err := os.WriteFile(filepath.Join(dir, file), content, 0o644); err != nil {
+			return err
+		}
+	}
+	cmd := exec.CommandContext(ctx, clang, "-x", "cl", "-cl-std=CLC++2021", "-target", "spir64", "-Xclang", "-finclude-default-header",
+		"-Xclang", "-cl-ext=+cl_khr_fp16,+__opencl_c_generic_address_space", "-isystem", dir,
+		"-Wall", "-Wextra", "-Werror", "-Wno-unused", "-Wno-unused-parameter", "-Wno-unknown-pragmas", "-Wno-missing-prototypes",
+		"-fno-caret-diagnostics", "-fsyntax-only", "kernel.cl")
+	cmd.Dir = dir
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		for _, line := range strings.Split(string(out), "\n") {
+			if strings.Contains(line, "error:") || strings.Contains(line, "warning:") {
+				complaints = append(complaints, strings.ReplaceAll(line, dir+"/", ""))
+			}
+		}
+		if len(out) == 0 {
+			return fmt.Errorf("%s: %w", clang, err)
+		}
+	}
+	if len(complaints) > 0 {
+		return fmt.Errorf("kernel %s: %s", name, strings.Join(complaints, "\n\t"))
+	}
+	return nil
+}

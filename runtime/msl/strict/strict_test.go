@@ -1,0 +1,115 @@
+package strict_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"foundry/runtime/msl/strict"
+)
+
+const prelude = "#include <metal_stdlib>\nusing namespace metal;\n"
+
+// good uses what the emitted kernels use.
+const good = prelude + `
+struct Step { uint T; uint P; };
+template <uint N>
+inline float sum_of(device const float *x, threadgroup float *part, uint simd, uint lane)
+{
+    float s = 0.0f;
+    for (uint i = lane; i < N; i += 32u) s = fma(x[i], x[i], s);
+    s = simd_sum(s);
+    if (lane == 0u) part[simd] = s;
+    threadgroup_barrier(mem_flags::mem_threadgroup);
+    return part[0];
+}
+kernel void good(device const float *x [[buffer(0)]], device const half *w [[buffer(1)]], device float *y [[buffer(2)]],
+    constant Step &step [[buffer(3)]], threadgroup float *part [[threadgroup(0)]],
+    uint3 group [[threadgroup_position_in_grid]], uint tid [[thread_index_in_threadgroup]],
+    uint simd [[simdgroup_index_in_threadgroup]], uint lane [[thread_index_in_simdgroup]])
+{
+    const float s = sum_of<64>(x, part, simd, lane);
+    const float4 v = float4(*(device const half4 *)(w + 4u * tid));
+    const float2 h = float2(as_type<half2>(step.T));
+    y[group.x * 32u + lane] = s + v.x + h.y + float(step.P) + max(v.y, 0.0f) + exp(-v.z);
+}
+`
+
+func clang(t *testing.T) string {
+	t.Helper()
+	p, err := strict.Find()
+	if err != nil {
+		t.Skip(err)
+	}
+	return p
+}
+
+func TestGoodKernelPasses(t *testing.T) {
+	require.NoError(t, strict.Check(context.Background(), clang(t), "good", good))
+}
+
+// body wraps statements in a kernel with a device, a threadgroup and a constant
+// argument.
+func body(s string) string {
+	return prelude + `inline float twice(thread float *p) { return 2.0f * *p; }
+kernel void k(device float *x [[buffer(0)]], constant float *c [[buffer(1)]], threadgroup float *t [[threadgroup(0)]],
+    uint i [[thread_index_in_threadgroup]])
+{
+    ` + s + `
+}
+`
+}
+
+var wrong = []struct{ name, text, want string }{
+	{"device pointer as threadgroup", body("threadgroup float *p = x; p[i] = 0.0f;"), "error"},
+	{"cast across address spaces", body("threadgroup float *p = (threadgroup float *)x; p[i] = 0.0f;"), "error"},
+	{"device pointer for a thread parameter", body("x[i] = twice(x);"), "error"},
+	{"write to constant", body("c[i] = 0.0f;"), "error"},
+	{"write to const", body("const float y = x[i]; y = 1.0f;"), "error"},
+	{"double", body("double y = 0.5; x[i] = float(y);"), "double"},
+	{"virtual", prelude + "struct A { virtual float f() { return 1.0f; } };\n", "virtual"},
+	{"function pointer", body("float (*f)(float) = 0; x[i] = f(1.0f);"), "error"},
+	{"exception", body("if (i > 3u) throw 1;"), "exceptions"},
+	{"variable length array", body("float a[i]; x[i] = a[0];"), "error"},
+	{"ambiguous max", body("x[i] = float(max(1u, 2));"), "error"},
+	{"vector mismatch", body("float4 v = float4(1.0f, 2.0f); x[i] = v.x;"), "error"},
+	{"unknown function", body("x[i] = frobnicate(1.0f);"), "error"},
+	{"std", body("x[i] = std::abs(x[i]);"), "standard library"},
+	{"lambda", body("auto f = [](float v) { return v; }; x[i] = f(1.0f);"), "a lambda"},
+	{"goto", body("again: x[i] += 1.0f; if (x[i] < 4.0f) goto again;"), "goto"},
+	{"static local", prelude + "inline float f()\n{\n    static float n = 0.0f;\n    return n;\n}\n", "static local"},
+	{"recursion", prelude + "inline uint f(uint n)\n{\n    return n < 2u ? n : f(n - 1u);\n}\n", "recursion"},
+	{"recursion of two", prelude + "inline uint g(uint n);\ninline uint f(uint n)\n{\n    return g(n);\n}\ninline uint g(uint n)\n{\n    return n < 2u ? n : f(n - 1u);\n}\n", "recursion"},
+	{"inline assembly", body(`asm("nop"); x[i] = 0.0f;`), "inline assembly"},
+	{"global variable", prelude + "float scale = 2.0f;\n", "a global outside"},
+	{"pointer without an address space", prelude + "inline float f(const float *p)\n{\n    return p[0];\n}\n", "without an address space"},
+	{"new", body("float *p = new float[4]; x[i] = p[0];"), "new or delete"},
+	{"slot above 30", prelude + "kernel void k(device float *x [[buffer(31)]])\n{\n    x[0] = 1.0f;\n}\n", "30 is the last index"},
+	{"unknown attribute", prelude + "kernel void k(device float *x [[buffer(0)]], uint i [[thread_index]])\n{\n    x[i] = 1.0f;\n}\n", "unknown attribute"},
+	{"attribute of another type", prelude + "kernel void k(device float *x [[buffer(0)]], uint3 i [[thread_index_in_simdgroup]])\n{\n    x[i.x] = 1.0f;\n}\n", "wants uint"},
+	{"argument without an attribute", prelude + "kernel void k(device float *x [[buffer(0)]], uint i)\n{\n    x[i] = 1.0f;\n}\n", "without an attribute"},
+	{"slot twice", prelude + "kernel void k(device float *x [[buffer(0)]], device float *y [[buffer(0)]])\n{\n    x[0] = y[0];\n}\n", "stands twice"},
+	{"buffer by value", prelude + "kernel void k(float x [[buffer(0)]], device float *y [[buffer(1)]])\n{\n    y[0] = x;\n}\n", "wants a pointer"},
+	{"bfloat", body("bfloat b = bfloat(x[i]); x[i] = float(b);"), "bfloat"},
+}
+
+func TestWrongKernelsFail(t *testing.T) {
+	c := clang(t)
+	for _, w := range wrong {
+		t.Run(w.name, func(t *testing.T) {
+			t.Parallel()
+			err := strict.Check(context.Background(), c, "k", w.text)
+			require.Error(t, err)
+			require.Contains(t, err.Error(), w.want)
+		})
+	}
+}
+
+func TestFindSaysHow(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	_, err := strict.Find()
+	require.ErrorContains(t, err, "apt-get install clang-19")
+	require.Equal(t, 1, len(strings.Split(err.Error(), "\n")))
+}
