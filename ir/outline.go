@@ -126,7 +126,7 @@ func (g *Graph) split(members []*Node) (before, after []*Node, err error) {
 func checkStateOrder(members, before, after []*Node) error {
 	for _, w := range members {
 		for _, i := range w.Overwrites() {
-			for _, u := range w.Args[i].uses {
+			for _, u := range readers(w.Args[i]) {
 				if slices.Contains(after, u) {
 					return fmt.Errorf("%s reads the cache that %s in the region overwrites, and would come after it", u, w)
 				}
@@ -135,14 +135,27 @@ func checkStateOrder(members, before, after []*Node) error {
 	}
 	for _, w := range before {
 		for _, i := range w.Overwrites() {
-			for _, u := range w.Args[i].uses {
-				if u != w && slices.Contains(members, u) && u.Before(w) {
-					return fmt.Errorf("%s in the region reads the cache that %s overwrites, and would come after it", u, w)
+			for _, u := range readers(w.Args[i]) {
+				if u != w && u.Before(w) && (slices.Contains(members, u) || slices.Contains(after, u)) {
+					return fmt.Errorf("%s reads the cache that %s overwrites, and would come after it", u, w)
 				}
 			}
 		}
 	}
 	return nil
+}
+
+// readers lists the users of v and of its views.
+func readers(v *Value) []*Node {
+	out := slices.Clone(v.uses)
+	for _, u := range v.uses {
+		for _, r := range u.Results {
+			if viewBase(r) == viewBase(v) {
+				out = append(out, readers(r)...)
+			}
+		}
+	}
+	return out
 }
 
 // formRegion builds the fused node beside g, and lists the values of g that its

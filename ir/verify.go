@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"foundry/ir/dtype"
 	"foundry/ir/sym"
 )
 
@@ -79,10 +80,22 @@ func verifyGraph(g *Graph, isRegion bool) error {
 	return verifyUses(seen, uses)
 }
 
-// viewBase follows views to the value whose storage v may share.
+// viewBase follows views, out of regions too, to the value whose storage v may
+// share.
 func viewBase(v *Value) *Value {
-	for v.Def != nil && v.Def.Op.Is(View) {
-		v = v.Def.Args[0]
+	for v.Def != nil {
+		switch {
+		case v.Def.Op.Is(View):
+			v = v.Def.Args[0]
+		case v.Def.Region != nil:
+			inner := viewBase(v.Def.Region.Results[v.Index].Value)
+			if inner.Param == nil {
+				return v
+			}
+			v = v.Def.Args[inner.Index]
+		default:
+			return v
+		}
 	}
 	return v
 }
@@ -115,10 +128,12 @@ func verifyParam(g *Graph, p *Value, i int, isRegion bool) error {
 		return fmt.Errorf("%s: arg params stand in regions and nowhere else", p)
 	case !isRegion && p.Param.Name == "":
 		return fmt.Errorf("param %d has no name", i)
-	case p.Param.Kind == Const && int64(len(p.Param.Values)) != p.Type.MaxBytes(g.Bounds)/4:
+	case p.Param.Kind != Input && p.Param.Kind != Arg && !constShape(p.Type.Shape):
+		return fmt.Errorf("%s outlives the run, so its dims are constants", p)
+	case p.Param.Kind == Const && p.Type.DType != dtype.F32:
+		return fmt.Errorf("%s: a const is f32", p)
+	case p.Param.Kind == Const && int64(len(p.Param.Values)) != p.Type.Shape.MaxElems(g.Bounds):
 		return fmt.Errorf("%s has %d values", p, len(p.Param.Values))
-	case p.Param.Kind == Weight && !constShape(p.Type.Shape):
-		return fmt.Errorf("%s: a weight's dims are constants", p)
 	}
 	if err := verifyType(g, p.Type); err != nil {
 		return fmt.Errorf("%s: %w", p, err)
@@ -194,7 +209,7 @@ func verifyNode(g *Graph, n *Node) error {
 }
 
 // verifyRange checks what depends on the bounds: that slices and cache writes
-// stay inside their tensor.
+// stay inside their tensor, and that a mask leaves each row a column.
 func verifyRange(b sym.Bounds, n *Node) error {
 	var start, size, room sym.Dim
 	switch n.Op {
@@ -202,6 +217,11 @@ func verifyRange(b sym.Bounds, n *Node) error {
 		start, size, room = n.Attr.Start, n.Attr.Size, n.Args[0].Type.Shape.At(n.Attr.Axis)
 	case OpKVWrite:
 		start, size, room = n.Attr.Start, n.Args[1].Type.Shape.At(1), n.Args[0].Type.Shape.At(1)
+	case OpSoftmax:
+		if lo := n.Attr.Start.Min(b); lo < 0 {
+			return fmt.Errorf("%s: start %s can be %d, and row 0 would see no column", n, n.Attr.Start, lo)
+		}
+		return nil
 	default:
 		return nil
 	}

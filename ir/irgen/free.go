@@ -248,6 +248,11 @@ func (f *free) kvWrite() *ir.Value {
 		return nil
 	}
 	c := f.param(ir.State, "cache", one(f.r, dtype.F32, dtype.F16), sym.Const(heads), rows, sym.Const(width))
+	if f.r.IntN(3) == 0 {
+		// The old content, read before it goes.
+		old := f.try(ir.OpSlice, ir.Attr{Axis: 1, Size: sym.Const(1 + f.r.Int64N(rows.C))}, c)
+		f.values = append(f.values, f.try(ir.OpCast, ir.Attr{To: dtype.F32}, old))
+	}
 	next := f.try(ir.OpKVWrite, ir.Attr{Start: sym.P}, c, x)
 	f.g.Return(c.Param.Name, next)
 	if f.r.IntN(4) == 0 {

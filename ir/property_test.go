@@ -1,0 +1,204 @@
+package ir_test
+
+import (
+	"context"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"foundry/ir"
+	"foundry/ir/interp"
+	"foundry/ir/irgen"
+	"foundry/ir/sym"
+)
+
+// graphs calls f with random graphs, a small one where f fails.
+func graphs(t *testing.T, count uint64, f func(t require.TestingT, g *ir.Graph, r *rand.Rand)) {
+	t.Helper()
+	for seed := range count {
+		g := irgen.Graph(seed)
+		fails := func(g *ir.Graph) bool {
+			quiet := &silent{}
+			f(quiet, g.Clone(), rand.New(rand.NewPCG(seed, 7)))
+			return quiet.failed
+		}
+		if fails(g) {
+			g = irgen.Shrink(g, fails)
+			t.Logf("seed %d shrinks to\n%s", seed, g)
+			f(t, g.Clone(), rand.New(rand.NewPCG(seed, 7)))
+			t.FailNow()
+		}
+	}
+}
+
+// silent notes a failure and goes on, so it suits checks that end in one require.
+type silent struct{ failed bool }
+
+func (s *silent) Errorf(string, ...any) { s.failed = true }
+func (s *silent) FailNow()              { s.failed = true }
+
+func TestParsePrintIdentity(t *testing.T) {
+	graphs(t, 300, func(t require.TestingT, g *ir.Graph, r *rand.Rand) {
+		outlineSome(g, r)
+		text := g.String()
+		p, err := ir.Parse("g.fir", text)
+		if err != nil {
+			require.NoError(t, err)
+			return
+		}
+		require.Equal(t, text, p.String())
+	})
+}
+
+// outlineSome outlines a few random sets of nodes that hang together, and
+// returns how many it could.
+func outlineSome(g *ir.Graph, r *rand.Rand) (done int) {
+	for range 1 + r.IntN(3) {
+		nodes := g.Nodes()
+		if len(nodes) == 0 {
+			break
+		}
+		set := []*ir.Node{nodes[r.IntN(len(nodes))]}
+		for range r.IntN(6) {
+			n := set[r.IntN(len(set))]
+			if a := n.Args[r.IntN(max(1, len(n.Args)))]; a.Def != nil && r.IntN(2) == 0 {
+				set = append(set, a.Def)
+			} else if u := n.Results[0].Users(); len(u) > 0 {
+				set = append(set, u[r.IntN(len(u))])
+			}
+		}
+		before := g.String()
+		if _, err := g.Outline(set, "random", set[0].Label); err == nil {
+			done++
+		} else if g.String() != before {
+			panic("a refused outline changed the graph: " + err.Error())
+		}
+	}
+	return done
+}
+
+// values runs g and returns every result and state, flat.
+func values(g *ir.Graph, seed uint64, e sym.Env, p interp.Precision) (map[string][]float64, error) {
+	prog, err := interp.New(g, irgen.Weights(g, seed), p)
+	if err != nil {
+		return nil, err
+	}
+	s := prog.NewState()
+	if err := irgen.FillState(s, seed); err != nil {
+		return nil, err
+	}
+	out, err := prog.Run(context.Background(), interp.Run{Env: e, Inputs: irgen.Inputs(g, e, seed), State: s})
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range s.Names() {
+		if out[name], err = s.Tensor(name); err != nil {
+			return nil, err
+		}
+	}
+	flat := make(map[string][]float64, len(out))
+	for name, r := range out {
+		if r.I32 != nil {
+			for _, id := range r.I32 {
+				flat[name] = append(flat[name], float64(id))
+			}
+			continue
+		}
+		flat[name] = r.Float64s()
+	}
+	return flat, nil
+}
+
+// Outlining and inlining change neither a bit of any result nor, in the end, the
+// graph.
+func TestOutlineKeepsResults(t *testing.T) {
+	outlined := 0
+	graphs(t, 300, func(t require.TestingT, g *ir.Graph, r *rand.Rand) {
+		e := irgen.Env(g, 1)
+		want, err := values(g, 1, e, interp.Float32)
+		if err != nil {
+			require.NoError(t, err)
+			return
+		}
+		text := g.Canonical()
+		outlined += outlineSome(g, r)
+		have, err := values(g, 1, e, interp.Float32)
+		if err != nil {
+			require.NoError(t, err, "%s", g)
+			return
+		}
+		require.Equal(t, want, have)
+		g.InlineAll()
+		require.NoError(t, ir.Verify(g))
+		require.Equal(t, text, g.Canonical())
+	})
+	t.Log(outlined, "regions")
+	require.Greater(t, outlined, 300)
+}
+
+// The graph for T = 1 computes what the symbolic graph computes at T = 1.
+func TestSpecialisedIsSymbolic(t *testing.T) {
+	symbolic := 0
+	graphs(t, 200, func(t require.TestingT, g *ir.Graph, r *rand.Rand) {
+		if g.Bounds.TMax == 1 {
+			return
+		}
+		symbolic++
+		tokens := 1 + r.Int64N(g.Bounds.TMax)
+		s, err := g.Specialise(tokens)
+		if err != nil {
+			require.NoError(t, err)
+			return
+		}
+		e := irgen.Env(s, 1)
+		want, err := values(g, 1, e, interp.Float32)
+		if err != nil {
+			require.NoError(t, err)
+			return
+		}
+		have, err := values(s, 1, e, interp.Float32)
+		if err != nil {
+			require.NoError(t, err)
+			return
+		}
+		require.Equal(t, want, have)
+	})
+	require.Greater(t, symbolic, 50)
+}
+
+// Clones share nothing: edits of one leave the other's text.
+func TestCloneIsApart(t *testing.T) {
+	graphs(t, 50, func(t require.TestingT, g *ir.Graph, r *rand.Rand) {
+		text := g.String()
+		c := g.Clone()
+		outlineSome(c, r)
+		c.InlineAll()
+		require.Equal(t, text, g.String())
+		require.NoError(t, ir.Verify(g))
+	})
+}
+
+// Every text that Parse takes, it takes again as it prints it.
+func FuzzParse(f *testing.F) {
+	for seed := range uint64(30) {
+		g := irgen.Graph(seed)
+		if seed%2 == 0 {
+			outlineSome(g, rand.New(rand.NewPCG(seed, 7)))
+		}
+		f.Add(g.String())
+	}
+	f.Add("graph @g (T=1..1, P=0..0, S<=1) {\n %0 = const \"c\" [1, -2e-3, nan] : f32[3]\n return y=%0\n}")
+	f.Add("graph @g (T=1..2147483647, P=0..2147483647, S<=2147483647) {\n %0 = input \"x\" : f32[9*T-3*P+7]\n return y=%0\n}")
+	f.Fuzz(func(t *testing.T, text string) {
+		g, err := ir.Parse("f.fir", text)
+		if err != nil {
+			require.NotContains(t, err.Error(), "\n")
+			return
+		}
+		printed := g.String()
+		again, err := ir.Parse("f.fir", printed)
+		require.NoError(t, err, "%s", printed)
+		require.Equal(t, printed, again.String())
+	})
+}
