@@ -1,0 +1,192 @@
+package metal
+
+import (
+	"fmt"
+
+	"foundry/ir"
+	"foundry/ir/dtype"
+	"foundry/ir/sym"
+	"foundry/lower/plan"
+)
+
+// storage is a buffer of the plan in the making.
+type storage struct {
+	name    string
+	class   plan.Class
+	bytes   int64
+	dtype   dtype.Type
+	shape   ir.Shape
+	special string
+	values  []float32
+	index   int   // in the plan, once it has one
+	offset  int64 // of a transient in the arena
+
+	// Of a transient: the waves in which it is written first and read last.
+	first, last int
+	producer    int // dispatch
+}
+
+func (e *entry) transient(name string, t ir.Type) *storage {
+	name = e.name + "." + name
+	unique := name
+	for i := 2; e.names[unique]; i++ {
+		unique = fmt.Sprintf("%s.%d", name, i)
+	}
+	e.names[unique] = true
+	s := &storage{name: unique, class: plan.Transient, bytes: t.MaxBytes(e.g.Bounds), dtype: t.DType, shape: t.Shape, index: -1}
+	e.transients = append(e.transients, s)
+	return s
+}
+
+// share returns the buffer of that name that all entries share, as large as the
+// largest entry needs.
+func (c *compiler) share(kind, name string, class plan.Class, t ir.Type, b sym.Bounds) (*storage, error) {
+	key := kind + " " + name
+	bytes := t.MaxBytes(b)
+	s := c.shared[key]
+	if s == nil {
+		s = &storage{name: name, class: class, dtype: t.DType, index: len(c.plan.Buffers)}
+		c.shared[key] = s
+		c.plan.Buffers = append(c.plan.Buffers, plan.Buffer{})
+	}
+	if s.dtype != t.DType {
+		return nil, fmt.Errorf("%s %q is %s here and %s in another entry", kind, name, t.DType, s.dtype)
+	}
+	if bytes > s.bytes {
+		s.bytes, s.shape = bytes, t.Shape
+	}
+	return s, nil
+}
+
+// step returns the step buffer.
+func (c *compiler) step() *storage {
+	s, _ := c.share("state", "step", plan.State, ir.TypeOf(dtype.I32, sym.Const(plan.StepBytes/4)), sym.Bounds{})
+	s.special = "step"
+	c.store(s)
+	return s
+}
+
+// store writes a shared storage into the plan's buffers.
+func (c *compiler) store(s *storage) {
+	b := plan.Buffer{Name: s.name, Class: s.class, Bytes: s.bytes, DType: s.dtype, Shape: s.shape.Slice(), Special: s.special, Values: s.values}
+	if s.class == plan.Weight {
+		b.Weight = &plan.WeightRecipe{Tensor: s.name, Kind: recipeKind(s.dtype)}
+	}
+	if s.class == plan.Transient {
+		b.Offset = s.offset
+	}
+	c.plan.Buffers[s.index] = b
+}
+
+// recipeKind says how a weight of the plan's dtype comes from a checkpoint's.
+func recipeKind(t dtype.Type) string {
+	switch t {
+	case dtype.Q4_K, dtype.Q5_K, dtype.Q6_K: // read only
+		return "as_stored"
+	}
+	if t.Quantised() {
+		return "quantise"
+	}
+	return "convert"
+}
+
+var paramClasses = map[ir.ParamKind]plan.Class{
+	ir.Input: plan.Input, ir.Weight: plan.Weight, ir.State: plan.State, ir.Const: plan.Constant,
+}
+
+// params gives every param of the graph its buffer.
+func (e *entry) params() error {
+	for _, p := range e.g.Params {
+		kind, class, special := p.Param.Kind.String(), paramClasses[p.Param.Kind], ""
+		if p.Param.Kind == ir.Input && p.Param.Name == "ids" && p.Type.DType == dtype.I32 {
+			class, special = plan.State, "ids" // the token of one run is the id of the next
+		}
+		s, err := e.c.share(kind, p.Param.Name, class, p.Type, e.g.Bounds)
+		if err != nil {
+			return err
+		}
+		s.special, s.values = special, p.Param.Values
+		e.c.store(s)
+		l, ok := contiguous(p.Type.Shape)
+		if !ok {
+			return fmt.Errorf("%s has strides with too many symbols", p)
+		}
+		e.values[p] = tensor{s, l}
+	}
+	return nil
+}
+
+// results decides which values are written straight into an output buffer: each
+// value that a kernel makes, under the first name that it is returned by.
+func (e *entry) results() (map[*ir.Value]*storage, error) {
+	out := map[*ir.Value]*storage{}
+	for _, r := range e.g.Results {
+		v := r.Value
+		if v.Def == nil || ir.StateRoot(v) != v || out[v] != nil {
+			continue
+		}
+		s, err := e.output(r)
+		if err != nil {
+			return nil, err
+		}
+		out[v] = s
+	}
+	return out, nil
+}
+
+func (e *entry) output(r ir.Result) (*storage, error) {
+	s, err := e.c.share("output", r.Name, plan.Output, r.Value.Type, e.g.Bounds)
+	if err != nil {
+		return nil, err
+	}
+	if r.Name == "logits" && s.dtype == dtype.F32 || r.Name == "token" && s.dtype == dtype.I32 {
+		s.special = r.Name
+	}
+	e.c.store(s)
+	return s, nil
+}
+
+// finish adds copies for results that no kernel writes by themselves (a param, or
+// a value returned twice) and lists where all results are.
+func (e *entry) finish(outputs map[*ir.Value]*storage) ([]plan.Result, error) {
+	var list []plan.Result
+	for _, r := range e.g.Results {
+		s := outputs[r.Value]
+		switch {
+		case ir.StateRoot(r.Value) != r.Value:
+			s = e.values[r.Value].s
+		case s == nil || s.name != r.Name:
+			var err error
+			if s, err = e.output(r); err != nil {
+				return nil, err
+			}
+			if err := e.copy(r, s); err != nil {
+				return nil, fmt.Errorf("result %q: %w", r.Name, err)
+			}
+		}
+		list = append(list, plan.Result{Name: r.Name, Buffer: s.index})
+	}
+	return list, nil
+}
+
+// copy dispatches an element-by-element copy of a value into an output.
+func (e *entry) copy(r ir.Result, to *storage) error {
+	g := ir.NewGraph("", e.g.Bounds)
+	x := g.Param(ir.Arg, "", r.Value.Type)
+	v, err := g.Add(ir.OpReshape, "copy."+r.Name, ir.Attr{Shape: r.Value.Type.Shape}, x)
+	if err != nil {
+		return err
+	}
+	n := v.Def
+	e.values[x] = e.values[r.Value]
+	return e.node(n, map[*ir.Value]*storage{v: to})
+}
+
+// boundsOf returns the bounds that n's types hold for: its region's own, or the
+// widest that a primitive node's dims make sense in.
+func boundsOf(n *ir.Node) sym.Bounds {
+	if n.Region != nil {
+		return n.Region.Bounds
+	}
+	return sym.Bounds{TMin: 1, TMax: 512, PMax: 4096 - 1, SMax: 4096}
+}

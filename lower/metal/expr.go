@@ -1,0 +1,524 @@
+package metal
+
+import (
+	"fmt"
+	"strings"
+
+	"foundry/ir"
+	"foundry/ir/dtype"
+	"foundry/ir/sym"
+	"foundry/lower/plan"
+)
+
+// emitter writes the computation of one element of a region's value, or of w = 4
+// adjacent ones, into a kernel: it walks from the value back through elementwise
+// ops, views and index changes to params and to what a main stage has bound.
+type emitter struct {
+	k      *kernel
+	r      *region
+	w      int
+	bound  map[string]string // value and index -> name that holds it
+	below  map[string]int64  // atom -> exclusive upper bound, where it is known
+	step   map[string]int64  // atom -> a number that divides it
+	report string            // condition that is true once for each token, for refusals
+	err    error
+}
+
+func newEmitter(k *kernel, r *region, w int) *emitter {
+	return &emitter{k: k, r: r, w: w, bound: map[string]string{}, below: map[string]int64{}, step: map[string]int64{}, report: "true"}
+}
+
+// scope forgets, when the returned function is called, what was computed since:
+// at the end of the block in which the names were declared.
+func (e *emitter) scope() func() {
+	saved := e.bound
+	e.bound = make(map[string]string, len(saved)+8)
+	for k, v := range saved {
+		e.bound[k] = v
+	}
+	return func() { e.bound = saved }
+}
+
+func (e *emitter) fail(format string, args ...any) string {
+	if e.err == nil {
+		e.err = fmt.Errorf(format, args...)
+	}
+	return "0.0f"
+}
+
+// atom declares an index variable.
+func (e *emitter) atom(base, init string, below, step int64) affine {
+	name := e.k.fresh(base)
+	e.k.line("const uint %s = %s;", name, init)
+	return e.know(name, below, step)
+}
+
+// know registers an index variable that the kernel has already.
+func (e *emitter) know(name string, below, step int64) affine {
+	if below > 0 {
+		e.below[name] = below
+	}
+	e.step[name] = max(step, 1)
+	return variable(name)
+}
+
+func (e *emitter) key(v *ir.Value, ix []affine) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%p", v)
+	for _, i := range ix {
+		b.WriteByte(',')
+		b.WriteString(i.text())
+	}
+	return b.String()
+}
+
+func (e *emitter) bind(v *ir.Value, ix []affine, name string) { e.bound[e.key(v, ix)] = name }
+
+func (e *emitter) vec() string {
+	if e.w == 4 {
+		return "float4"
+	}
+	return "float"
+}
+
+// divides reports whether n divides a whatever its atoms are.
+func (e *emitter) divides(n int64, a affine) bool {
+	ok := func(p sym.Poly, step int64) bool {
+		for _, c := range [...]int64{p.C, p.T, p.P, p.TT, p.TP} {
+			if c*step%n != 0 {
+				return false
+			}
+		}
+		return true
+	}
+	if !ok(a.c, 1) {
+		return false
+	}
+	for _, t := range a.terms {
+		if !ok(t.coef, max(e.step[t.atom], 1)) {
+			return false
+		}
+	}
+	return true
+}
+
+// split returns a / n and a % n, in closed form where the atoms' ranges allow.
+func (e *emitter) split(a affine, n sym.Dim, base string) (q, r affine) {
+	if n == sym.Const(1) {
+		return a, number(0)
+	}
+	if c, ok := n.Const(); ok {
+		if a.isNumber() {
+			return number(a.c.C / c), number(a.c.C % c)
+		}
+		if q, r, ok := e.splitKnown(a, c); ok {
+			return q, r
+		}
+	}
+	div := e.k.text(dimension(n))
+	if !n.IsConst() {
+		div = "(" + div + ")"
+	}
+	below := int64(0)
+	if n.IsConst() {
+		below = n.C
+	}
+	x := a.group()
+	e.k.text(a)
+	q = e.atom(base, fmt.Sprintf("%s / %s", x, div), 0, 1)
+	step := int64(1)
+	for s := int64(e.w); s > 1; s /= 2 {
+		if n.C%s == 0 && int64(n.T)%s == 0 && int64(n.P)%s == 0 && e.divides(s, a) {
+			step = s
+			break
+		}
+	}
+	r = e.atom(base, fmt.Sprintf("%s %% %s", x, div), below, step)
+	return q, r
+}
+
+func (e *emitter) splitKnown(a affine, n int64) (q, r affine, ok bool) {
+	rest := int64(0)
+	put := func(p sym.Poly, t *term, below int64) bool {
+		if p.C%n == 0 && p.T%n == 0 && p.P%n == 0 && p.TT%n == 0 && p.TP%n == 0 {
+			p = sym.Poly{C: p.C / n, T: p.T / n, P: p.P / n, TT: p.TT / n, TP: p.TP / n}
+			if t == nil {
+				q.c = p
+			} else {
+				q.terms = append(q.terms, term{t.atom, p})
+			}
+			return true
+		}
+		if !constant(p) || p.C < 0 || below == 0 {
+			return false
+		}
+		rest += p.C * (below - 1)
+		if t == nil {
+			r.c = p
+		} else {
+			r.terms = append(r.terms, *t)
+		}
+		return true
+	}
+	if !put(a.c, nil, 2) {
+		return q, r, false
+	}
+	for i := range a.terms {
+		if t := &a.terms[i]; !put(t.coef, t, e.below[t.atom]) {
+			return q, r, false
+		}
+	}
+	return q, r, rest < n
+}
+
+// pull takes an index of v to the index of the operand that holds the same
+// element, for the ops that only move elements.
+func (e *emitter) pull(v *ir.Value, ix []affine) (*ir.Value, []affine, bool) {
+	n := v.Def
+	if n == nil {
+		return nil, nil, false
+	}
+	x := n.Args[0]
+	in, out := x.Type.Shape, v.Type.Shape
+	last := int(out.Rank) - 1
+	switch n.Op {
+	case ir.OpSlice:
+		to := append([]affine(nil), ix...)
+		to[n.Attr.Axis] = to[n.Attr.Axis].add(dimension(n.Attr.Start))
+		if n.Attr.Axis == last && e.w > 1 && !e.divides(int64(e.w), dimension(n.Attr.Start)) {
+			e.fail("four adjacent elements of a slice are not aligned")
+		}
+		return x, to, true
+	case ir.OpTranspose:
+		to := make([]affine, in.Rank)
+		for d := range ix {
+			to[n.Attr.Perm[d]] = ix[d]
+		}
+		if e.w > 1 && int(n.Attr.Perm[last]) != last {
+			e.fail("four adjacent elements of a transpose are not adjacent")
+		}
+		return x, to, true
+	case ir.OpKVRearrange:
+		d := out.At(2)
+		row, ok := ix[0].times(poly(d))
+		if !ok || e.w > 1 && d.C%int64(e.w) != 0 {
+			e.fail("four adjacent elements cross a head")
+		}
+		return x, []affine{ix[1], row.add(ix[2])}, true
+	case ir.OpRepeatKV:
+		h, _ := e.split(ix[0], sym.Const(int64(n.Attr.Times)), "head")
+		return x, []affine{h, ix[1], ix[2]}, true
+	case ir.OpReshape:
+		return x, e.pullReshape(in, out, ix), true
+	}
+	return nil, nil, false
+}
+
+func (e *emitter) pullReshape(in, out ir.Shape, ix []affine) []affine {
+	to := make([]affine, in.Rank)
+	for _, g := range groups(in, out) {
+		flat := number(0)
+		for d := g.outLo; d < g.outHi; d++ {
+			scaled, ok := flat.times(poly(out.Dims[d]))
+			if !ok {
+				e.fail("a reshape of %s to %s has too many symbols", in, out)
+				return to
+			}
+			flat = scaled.add(ix[d])
+		}
+		for d := g.inHi - 1; d > g.inLo; d-- {
+			if e.w > 1 && d == int(in.Rank)-1 && (in.Dims[d].C%int64(e.w) != 0 || in.Dims[d].T != 0 || in.Dims[d].P != 0) {
+				e.fail("four adjacent elements cross a row")
+			}
+			flat, to[d] = e.split(flat, in.Dims[d], "index")
+		}
+		if g.inHi > g.inLo {
+			to[g.inLo] = flat
+		}
+	}
+	if e.w > 1 && in.Dims[in.Rank-1] == sym.Const(1) {
+		e.fail("four adjacent elements lie in different rows")
+	}
+	return to
+}
+
+// address returns the param that holds element ix of v and its offset there, in
+// elements; ok is false when something computes the element.
+func (e *emitter) address(v *ir.Value, ix []affine) (param int, off affine, ok bool) {
+	for v.Param == nil {
+		if v, ix, ok = e.pull(v, ix); !ok {
+			return 0, affine{}, false
+		}
+	}
+	l := e.r.operands[v.Index].layout
+	off = affine{c: l.off}
+	for d, i := range ix {
+		part, ok := i.times(l.stride[d])
+		if !ok {
+			e.fail("an address in %s has too many symbols", v.Type)
+			return 0, affine{}, false
+		}
+		off = off.add(part)
+	}
+	return v.Index, off, true
+}
+
+// pointer returns the MSL pointer to element ix of a param, or of views of one.
+func (e *emitter) pointer(v *ir.Value, ix []affine) (text string, ok bool) {
+	p, off, ok := e.address(v, ix)
+	if !ok {
+		return "", false
+	}
+	return e.r.at(e.k, p, off), true
+}
+
+// at returns "name + offset" for a param.
+func (r *region) at(k *kernel, param int, off affine) string {
+	name := r.argSlot(k, param)
+	if off.isNumber() && off.c.C == 0 {
+		return name
+	}
+	return name + " + " + k.text(off)
+}
+
+func (r *region) argSlot(k *kernel, param int) string {
+	return k.slot(ref{refArg, param}, r.argName(param), pointee(r.g.Params[param].Type.DType), plan.Read)
+}
+
+// argName names a param after the role that its first user gives it.
+func (r *region) argName(param int) string {
+	v := r.g.Params[param]
+	if len(v.Users()) == 0 {
+		return "x"
+	}
+	u := v.Users()[0]
+	second := len(u.Args) > 1 && u.Args[1] == v
+	switch {
+	case u.Op == ir.OpEmbedding && second:
+		return "table"
+	case u.Op == ir.OpEmbedding:
+		return "ids"
+	case u.Op == ir.OpRMSNorm && second:
+		return "gamma"
+	case u.Op == ir.OpMatmulNT && second:
+		return "weight"
+	case u.Op == ir.OpAdd && second && v.Type.Shape.Rank == 1:
+		return "bias"
+	case u.Op == ir.OpRope && second:
+		return "inv_freq"
+	case u.Op == ir.OpBmmNT && second:
+		return "keys"
+	case u.Op == ir.OpBmmNN && second:
+		return "values"
+	}
+	return "x"
+}
+
+// at returns the name of a float (or float4) that holds v at ix; the last index
+// is the first of w adjacent elements.
+func (e *emitter) at(v *ir.Value, ix []affine) string {
+	if e.err != nil {
+		return "0.0f"
+	}
+	key := e.key(v, ix)
+	if name := e.bound[key]; name != "" {
+		return name
+	}
+	name := e.compute(v, ix)
+	e.bound[key] = name
+	return name
+}
+
+func (e *emitter) define(base, format string, args ...any) string {
+	name := e.k.fresh(base)
+	e.k.line("const %s %s = %s;", e.vec(), name, fmt.Sprintf(format, args...))
+	return name
+}
+
+func (e *emitter) compute(v *ir.Value, ix []affine) string {
+	if v.Param != nil {
+		return e.load(v, ix)
+	}
+	n := v.Def
+	if x, to, ok := e.pull(v, ix); ok {
+		return e.at(x, to)
+	}
+	switch n.Op {
+	case ir.OpAdd, ir.OpMul:
+		a := e.at(n.Args[0], ix)
+		b := e.at(n.Args[1], ix[len(ix)-int(n.Args[1].Type.Shape.Rank):])
+		sign := map[ir.Op]string{ir.OpAdd: "+", ir.OpMul: "*"}[n.Op]
+		return e.define(map[ir.Op]string{ir.OpAdd: "sum", ir.OpMul: "product"}[n.Op], "%s %s %s", a, sign, b)
+	case ir.OpSilu:
+		e.k.use("epilogue/silu.metal")
+		return e.define("gated", "silu(%s)", e.at(n.Args[0], ix))
+	case ir.OpCast:
+		return e.narrow(n, e.at(n.Args[0], ix))
+	case ir.OpRope:
+		return e.rope(n, ix)
+	case ir.OpEmbedding:
+		return e.embedding(n, ix)
+	case ir.OpConcat:
+		return e.concat(n, ix)
+	}
+	return e.fail("%s cannot be computed an element at a time here", n.Op)
+}
+
+func (e *emitter) load(v *ir.Value, ix []affine) string {
+	if v.Type.DType == dtype.I32 || v.Type.DType.Quantised() {
+		return e.fail("%s values are not read by element", v.Type.DType)
+	}
+	_, off, ok := e.address(v, ix)
+	if !ok {
+		return e.fail("a value has no address")
+	}
+	if e.w > 1 {
+		last := e.r.operands[v.Index].layout.stride[v.Type.Shape.Rank-1]
+		if last != (sym.Poly{C: 1}) || !e.divides(int64(e.w), off) {
+			return e.fail("four adjacent elements are not aligned")
+		}
+	}
+	e.k.use("common/load.metal")
+	name := e.r.argName(v.Index)
+	return e.define(name+"_value", "load%d(%s)", e.w, e.r.at(e.k, v.Index, off))
+}
+
+// narrow rounds to a cast's dtype and back: a register is always float.
+func (e *emitter) narrow(n *ir.Node, x string) string {
+	switch n.Attr.To {
+	case dtype.F32:
+		return x
+	case dtype.F16:
+		if e.w == 4 {
+			return e.define("narrowed", "float4(half4(%s))", x)
+		}
+		return e.define("narrowed", "float(half(%s))", x)
+	}
+	e.k.use("common/load.metal")
+	return e.define("narrowed", "bf16_round(%s)", x)
+}
+
+// rope computes both elements of the pair that ix belongs to and binds them: the
+// caller asks for indices below and from head_dim/2 on with text of their own.
+func (e *emitter) rope(n *ir.Node, ix []affine) string {
+	v, half := n.Results[0], n.Results[0].Type.Shape.At(2).C/2
+	low, high := ix, ix
+	inLow := e.bounded(ix[2], half)
+	if inLow {
+		high = []affine{ix[0], ix[1], ix[2].plus(half)}
+	} else if down := ix[2].plus(-half); down.c.C >= 0 && e.bounded(down, half) {
+		low = []affine{ix[0], ix[1], down}
+	} else {
+		return e.ropeAnywhere(n, ix, half)
+	}
+	a, b := e.at(n.Args[0], low), e.at(n.Args[0], high)
+	c, s := e.turn(n, low[1], low[2])
+	l := e.define("low", "%s * %s - %s * %s", a, c, b, s)
+	h := e.define("high", "%s * %s + %s * %s", b, c, a, s)
+	e.bind(v, low, l)
+	e.bind(v, high, h)
+	return map[bool]string{true: l, false: h}[inLow]
+}
+
+// ropeAnywhere computes elements that may lie in either half of a head.
+func (e *emitter) ropeAnywhere(n *ir.Node, ix []affine, half int64) string {
+	if half%int64(e.w) != 0 {
+		return e.fail("four adjacent elements cross half a head")
+	}
+	d := e.k.text(ix[2])
+	place := e.atom("place", fmt.Sprintf("(%s) < %du ? (%s) : (%s) - %du", d, half, d, d, half), half, int64(e.w))
+	a := e.at(n.Args[0], []affine{ix[0], ix[1], place})
+	b := e.at(n.Args[0], []affine{ix[0], ix[1], place.plus(half)})
+	c, s := e.turn(n, ix[1], place)
+	return e.define("turned", "(%s) < %du ? %s * %s - %s * %s : %s * %s + %s * %s", d, half, a, c, b, s, b, c, a, s)
+}
+
+// turn returns the names of cos and sin for row t and pair i.
+func (e *emitter) turn(n *ir.Node, t, i affine) (c, s string) {
+	e.k.use("epilogue/rope.metal")
+	key := e.key(n.Args[1], []affine{t, i, dimension(n.Attr.Start)})
+	if c = e.bound[key]; c != "" {
+		return c, e.bound[key+"sin"]
+	}
+	f := e.at(n.Args[1], []affine{i})
+	c, s = e.k.fresh("cosine"), e.k.fresh("sine")
+	e.k.line("%s %s, %s;", e.vec(), c, s)
+	e.k.line("rope_turn(%s, %s, %s, %s);", e.k.text(t.add(dimension(n.Attr.Start))), f, c, s)
+	e.bound[key], e.bound[key+"sin"] = c, s
+	return c, s
+}
+
+// bounded reports whether a is known to lie in 0..n-1.
+func (e *emitter) bounded(a affine, n int64) bool {
+	if !constant(a.c) || a.c.C < 0 {
+		return false
+	}
+	top := a.c.C
+	for _, t := range a.terms {
+		b := e.below[t.atom]
+		if b == 0 || !constant(t.coef) || t.coef.C < 0 {
+			return false
+		}
+		top += t.coef.C * (b - 1)
+	}
+	return top < n
+}
+
+func (e *emitter) embedding(n *ir.Node, ix []affine) string {
+	ids, table := n.Args[0], n.Args[1]
+	from, ok := e.pointer(ids, ix[:1])
+	if !ok || table.Param == nil {
+		return e.fail("the ids and the table of an embedding are operands")
+	}
+	e.k.use("prologue/embedding.metal", "common/load.metal")
+	refused := e.k.slot(ref{kind: refRefused}, "refused", "atomic_uint", plan.Write)
+	id, known := e.k.fresh("id"), e.k.fresh("known")
+	e.k.line("const int %s = *(%s);", id, from)
+	e.k.line("const bool %s = embedding_known(%s, %s, %s, %s);", known, id, unsigned(table.Type.Shape.At(0).C), e.report, refused)
+	return e.define("row", "%s ? %s : %s(0.0f)", known, e.gather(table, id, ix[1]), e.vec())
+}
+
+// gather returns the expression for w elements of a table's row at column c.
+func (e *emitter) gather(table *ir.Value, id string, c affine) string {
+	slot := e.r.argSlot(e.k, table.Index)
+	cols := table.Type.Shape.At(1).C
+	t := table.Type.DType
+	if t.Quantised() {
+		if e.w != 4 {
+			return e.fail("rows of %s are read four at a time", t)
+		}
+		e.k.use(formats[t].file())
+		return fmt.Sprintf("dequant4_%s(%s + ulong(%s) * %s, %s)", t, slot, id, unsigned(t.Bytes(cols)), e.k.text(c))
+	}
+	if e.w > 1 && (cols%int64(e.w) != 0 || !e.divides(int64(e.w), c)) {
+		return e.fail("four adjacent elements are not aligned")
+	}
+	return fmt.Sprintf("load%d(%s + ulong(%s) * %s + %s)", e.w, slot, id, unsigned(cols), e.k.text(c))
+}
+
+// concat picks the operand that holds the element by comparing along the axis.
+func (e *emitter) concat(n *ir.Node, ix []affine) string {
+	axis := n.Attr.Axis
+	name := e.k.fresh("joined")
+	e.k.line("%s %s = %s(0.0f);", e.vec(), name, e.vec())
+	begin := number(0)
+	for i, a := range n.Args {
+		end := begin.add(dimension(a.Type.Shape.At(axis)))
+		if e.w > 1 && axis == len(ix)-1 && !e.divides(int64(e.w), end) {
+			return e.fail("four adjacent elements cross operands of concat")
+		}
+		head := "else if"
+		if i == 0 {
+			head = "if"
+		}
+		e.k.open("%s (%s < %s)", head, e.k.text(ix[axis]), e.k.text(end))
+		done := e.scope()
+		to := append([]affine(nil), ix...)
+		to[axis] = ix[axis].add(affine{c: begin.c.Scale(-1)})
+		e.k.line("%s = %s;", name, e.at(a, to))
+		done()
+		e.k.close()
+		begin = end
+	}
+	return name
+}

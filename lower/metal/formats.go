@@ -1,0 +1,49 @@
+package metal
+
+import (
+	"fmt"
+
+	"foundry/ir/dtype"
+)
+
+// format is what lowering knows of a weight format: the widths its stage file
+// offers and how rows divide.
+type format struct {
+	name   string
+	widths []int // weights of one chunk, widest first; a row is a multiple of the width
+	words  int   // 32-bit registers that a chunk of the widest form takes as loaded
+}
+
+// formats are the weight formats that have a stage file.
+var formats = map[dtype.Type]format{
+	dtype.F32:  {"f32", []int{4, 1}, 4},
+	dtype.F16:  {"f16", []int{8, 4, 1}, 4},
+	dtype.BF16: {"bf16", []int{8, 4, 1}, 4},
+}
+
+func (f format) file() string { return "prologue/dequant_" + f.name + ".metal" }
+
+// width picks the chunk for rows of k weights: the one with which the lanes of a
+// simdgroup idle least, the widest of equals.
+func (f format) width(k int64) int {
+	best, cost := 0, int64(0)
+	for _, w := range f.widths {
+		if k%int64(w) != 0 {
+			continue
+		}
+		rounds := (k + int64(32*w) - 1) / int64(32*w) * int64(w)
+		// A narrow chunk moves the same bytes with more instructions.
+		if c := rounds*8 + int64(8/w); best == 0 || c < cost {
+			best, cost = w, c
+		}
+	}
+	return best
+}
+
+// reader is the MSL type that reads chunks of the given width.
+func (f format) reader(width int) string {
+	if len(f.widths) == 1 {
+		return "weight_" + f.name
+	}
+	return fmt.Sprintf("weight_%s_%d", f.name, width)
+}

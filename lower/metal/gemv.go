@@ -1,0 +1,404 @@
+package metal
+
+import (
+	"fmt"
+
+	"foundry/ir"
+	"foundry/ir/dtype"
+	"foundry/ir/sym"
+	"foundry/lower/plan"
+)
+
+// gemv is a region around matrix products of one operand: the prologue makes the
+// operand, each part owns some of the weights and what happens to their rows.
+type gemv struct {
+	r     *region
+	x     *ir.Value // the products' first operand
+	norm  *ir.Node  // rms_norm that makes it, or nil
+	inner *ir.Value // what the prologue computes by element: x, or the norm's operand
+	depth int64     // K
+	rows  sym.Dim   // T
+	parts []*gemvPart
+	extra []int // results that the prologue makes
+
+	simds, perSimd, vectors int // simdgroups, rows of a simdgroup, vectors of a threadgroup
+	segment                 int64
+	direct                  bool // the operand is read where it lies
+}
+
+// gemvPart is a set of results that need the same rows: one thread ends up with
+// row n of each of its products, or with a rotary pair of one.
+type gemvPart struct {
+	products []*ir.Node
+	results  []int
+	n        int64 // rows of each product
+	heads    int64 // of a kv_rearrange in the epilogue, or 0
+	pair     bool
+}
+
+func (p *gemvPart) rowsPerUnit() int {
+	n := len(p.products)
+	if p.pair {
+		n *= 2
+	}
+	return n
+}
+
+func (p *gemvPart) units() int64 {
+	if p.pair {
+		return p.n / 2
+	}
+	return p.n
+}
+
+func (r *region) lowerGEMV() (*lowering, error) {
+	g, err := r.analyseGEMV()
+	if err != nil {
+		return nil, err
+	}
+	g.tune()
+	k, err := g.emit()
+	if err != nil {
+		return nil, err
+	}
+	return &lowering{kernels: []*kernel{k}}, nil
+}
+
+// analyseGEMV finds prologue, parts and extra results, or says what has no place.
+func (r *region) analyseGEMV() (*gemv, error) {
+	products := r.nodes(ir.OpMatmulNT)
+	g := &gemv{r: r, x: products[0].Args[0]}
+	for _, p := range products {
+		if p.Args[0] != g.x {
+			return nil, fmt.Errorf("matrix products of different operands do not share a kernel")
+		}
+		if p.Args[1].Param == nil {
+			return nil, fmt.Errorf("the weight of a matrix product is made in the region")
+		}
+		if !r.operands[p.Args[1].Index].layout.isContiguous(p.Args[1].Type.Shape) {
+			return nil, fmt.Errorf("the weight of a matrix product is a view that is not row-major")
+		}
+	}
+	var ok bool
+	if g.depth, ok = g.x.Type.Shape.At(1).Const(); !ok {
+		return nil, fmt.Errorf("rows of %s have no constant length", g.x.Type)
+	}
+	g.rows, g.inner = g.x.Type.Shape.At(0), g.x
+	if g.x.Def != nil && g.x.Def.Op == ir.OpRMSNorm {
+		g.norm, g.inner = g.x.Def, g.x.Def.Args[0]
+	}
+	if err := g.formParts(products); err != nil {
+		return nil, err
+	}
+	return g, nil
+}
+
+func (g *gemv) formParts(products []*ir.Node) error {
+	owner := map[*ir.Node]*gemvPart{}
+	for i, res := range g.r.g.Results {
+		var mine []*ir.Node
+		for _, p := range products {
+			if dependsOn(res.Value, func(n *ir.Node) bool { return n == p }) {
+				mine = append(mine, p)
+			}
+		}
+		if len(mine) == 0 {
+			if dependsOn(res.Value, func(n *ir.Node) bool { return n == g.norm }) && g.norm != nil {
+				return fmt.Errorf("the result of rms_norm is used outside the region")
+			}
+			g.extra = append(g.extra, i)
+			continue
+		}
+		var part *gemvPart
+		for _, p := range mine {
+			if owner[p] != nil {
+				part = owner[p]
+			}
+		}
+		if part == nil {
+			part = &gemvPart{}
+			g.parts = append(g.parts, part)
+		}
+		part.results = append(part.results, i)
+		for _, p := range mine {
+			if owner[p] != nil && owner[p] != part {
+				return fmt.Errorf("results share matrix products in a way that no part can own")
+			}
+			if owner[p] == nil {
+				owner[p] = part
+				part.products = append(part.products, p)
+			}
+		}
+	}
+	for _, p := range products {
+		if owner[p] == nil {
+			return fmt.Errorf("a matrix product has no result")
+		}
+	}
+	for _, p := range g.parts {
+		if err := g.shapePart(p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// shapePart settles how a part's thread counts rows.
+func (g *gemv) shapePart(p *gemvPart) error {
+	n, ok := p.products[0].Args[1].Type.Shape.At(0).Const()
+	if !ok {
+		return fmt.Errorf("a weight has no constant number of rows")
+	}
+	p.n = n
+	for _, q := range p.products {
+		if q.Args[1].Type.Shape.At(0) != sym.Const(n) {
+			return fmt.Errorf("matrix products that meet have different numbers of rows")
+		}
+	}
+	for _, i := range p.results {
+		v := g.r.g.Results[i].Value
+		s := core(v)
+		heads := int64(0)
+		if s.Rank == 3 {
+			heads = s.Dims[0].C
+		} else if s != ir.ShapeOf(g.rows, sym.Const(n)) {
+			return fmt.Errorf("a result of %s is not what rows of a matrix product become", v.Type)
+		}
+		if i != p.results[0] && heads != p.heads {
+			return fmt.Errorf("results of one matrix product have different layouts")
+		}
+		p.heads = heads
+		p.pair = p.pair || dependsOn(v, func(n *ir.Node) bool { return n.Op == ir.OpRope })
+	}
+	if p.pair && p.heads == 0 {
+		return fmt.Errorf("rope without kv_rearrange behind a matrix product")
+	}
+	return nil
+}
+
+// tune chooses rows a simdgroup, simdgroups a threadgroup and vectors a
+// threadgroup from the target's numbers.
+func (g *gemv) tune() {
+	t := g.r.target
+	total, unit := int64(0), 1
+	for _, p := range g.parts {
+		total += p.units() * int64(p.rowsPerUnit())
+		unit = max(unit, p.rowsPerUnit())
+	}
+	// Enough simdgroups to fill half of what the cores keep in flight, then as
+	// many rows to each as that leaves: rows share the loads of the operand.
+	want := int64(t.Cores) * int64(t.CoreThreads/t.Limits.SIMDWidth) / 2
+	g.perSimd = unit
+	for _, r := range []int{2, 4} {
+		if r > unit && r%unit == 0 && total/int64(r) >= want {
+			g.perSimd = r
+		}
+	}
+	g.simds = 2
+	for _, s := range []int{4, 8} {
+		if total/int64(g.perSimd*s) >= 2*int64(t.Cores) {
+			g.simds = s
+		}
+	}
+	g.vectors = 1
+	if n, ok := g.rows.Const(); !ok {
+		g.vectors = 4
+	} else if n > 1 {
+		g.vectors = int(min(n, 4))
+	}
+	g.direct = g.norm == nil && g.readsDirectly()
+	// A staged operand leaves room for the partial sums.
+	room := int64(t.Limits.ThreadgroupBytes - 4*g.simds*g.vectors - 64)
+	for g.vectors > 1 && padded(g.depth)*4*int64(g.vectors) > room {
+		g.vectors /= 2
+		room = int64(t.Limits.ThreadgroupBytes - 4*g.simds*g.vectors - 64)
+	}
+	g.segment = g.depth
+	if !g.direct && padded(g.depth)*4 > room {
+		g.segment = room / 4 / 2048 * 2048
+	}
+}
+
+// padded is the length of a staged vector: whole pairs of quads.
+func padded(n int64) int64 { return (n + 7) / 8 * 8 }
+
+// readsDirectly reports whether the operand lies as rows at a constant stride.
+func (g *gemv) readsDirectly() bool {
+	if g.inner.Param == nil || g.inner.Type.DType != dtype.F32 {
+		return false
+	}
+	l := g.r.operands[g.inner.Index].layout
+	return constant(l.stride[0]) && l.stride[0].C%4 == 0 && constant(l.off) && l.off.C%4 == 0 &&
+		(l.stride[1] == sym.Poly{C: 1} || g.depth == 1)
+}
+
+func (g *gemv) width(t dtype.Type) int { return formats[t].width(g.depth) }
+
+// name is such as rmsnorm_qkv_896x1152_f16.
+func (g *gemv) name() string {
+	rows, t := int64(0), dtype.Invalid
+	mixed := false
+	for _, p := range g.parts {
+		for _, q := range p.products {
+			rows += p.n
+			mixed = mixed || t != dtype.Invalid && t != q.Args[1].Type.DType
+			t = q.Args[1].Type.DType
+		}
+	}
+	suffix := t.String()
+	if mixed {
+		suffix = "mixed"
+	}
+	name := fmt.Sprintf("%s_%dx%d_%s", identifier(g.r.name), g.depth, rows, suffix)
+	if !g.rows.IsConst() {
+		name += "_many"
+	}
+	return name
+}
+
+func (g *gemv) emit() (*kernel, error) {
+	k := newKernel(g.name(), g.r.about("rows of a matrix product"))
+	k.threads = g.simds * 32
+	for _, p := range []struct {
+		name  string
+		value int
+	}{{"K", int(g.depth)}, {"rows_per_simdgroup", g.perSimd}, {"simdgroups", g.simds}, {"vectors", g.vectors}, {"segment", int(g.segment)}} {
+		k.param(p.name, p.value)
+	}
+	k.use("main/gemv.metal", "prologue/staged.metal", "common/load.metal")
+	k.builtin(plan.ThreadgroupPosition)
+	k.builtin(plan.SimdgroupIndex)
+	k.builtin(plan.LaneIndex)
+	groups := int64(0)
+	var begins []int64
+	for _, p := range g.parts {
+		begins = append(begins, groups)
+		perGroup := int64(g.simds * g.perSimd / p.rowsPerUnit())
+		groups += (p.units() + perGroup - 1) / perGroup
+	}
+	k.grid[0].N = sym.Const(groups)
+	k.grid[1] = plan.GridDim{N: g.rows, Div: int64(g.vectors)}
+
+	k.phase("Rows of this simdgroup.")
+	k.line("constexpr uint ROWS = %du, VECTORS = %du;", g.perSimd, g.vectors)
+	k.line("device const uchar *row[ROWS];")
+	k.line("uint unit;")
+	for i, p := range g.parts {
+		g.choose(k, i, begins, func() { g.pickRows(k, p, begins[i]) })
+	}
+	preload := g.preload(k)
+	k.ready()
+	x, partial := g.operand(k)
+	if err := g.main(k, x, partial, preload, begins); err != nil {
+		return nil, err
+	}
+	k.phase("Epilogue: one lane a unit and vector.")
+	for i, p := range g.parts {
+		var err error
+		g.choose(k, i, begins, func() { err = g.epilogue(k, p, partial) })
+		if err != nil {
+			return nil, err
+		}
+	}
+	return k, nil
+}
+
+// choose writes body for part i: bare where there is one part, otherwise under
+// the range of threadgroups that the part owns.
+func (g *gemv) choose(k *kernel, i int, begins []int64, body func()) {
+	switch {
+	case len(g.parts) == 1:
+		body()
+		return
+	case i == 0:
+		k.open("if (group.x < %du)", begins[1])
+	case i < len(begins)-1:
+		k.open("else if (group.x < %du)", begins[i+1])
+	default:
+		k.open("else")
+	}
+	body()
+	k.close()
+}
+
+// pickRows points row[] at the simdgroup's rows; units beyond the end repeat the
+// last one and are not stored.
+func (g *gemv) pickRows(k *kernel, p *gemvPart, begin int64) {
+	units := g.perSimd / p.rowsPerUnit()
+	group := "group.x"
+	if begin > 0 {
+		group = fmt.Sprintf("(group.x - %du)", begin)
+	}
+	k.line("unit = (%s * %du + simd) * %du;", group, g.simds, units)
+	k.open("for (uint u = 0u; u < %du; u++)", units)
+	n := "n"
+	k.line("const uint n = min(unit + u, %du);", p.units()-1)
+	half := p.headDim() / 2
+	if p.pair {
+		n = fmt.Sprintf("(n / %du * %du + n %% %du)", half, 2*half, half)
+	}
+	at := 0
+	for _, q := range p.products {
+		w := q.Args[1]
+		bytes := w.Type.DType.Bytes(g.depth)
+		name := k.slot(ref{refArg, w.Index}, g.r.argName(w.Index), pointee(w.Type.DType), plan.Read)
+		k.line("row[u * %du + %du] = (device const uchar *)%s + ulong(%s) * %du;", p.rowsPerUnit(), at, name, n, bytes)
+		at++
+		if p.pair {
+			k.line("row[u * %du + %du] = row[u * %du + %du] + %dul;", p.rowsPerUnit(), at, p.rowsPerUnit(), at-1, half*bytes)
+			at++
+		}
+	}
+	k.close()
+}
+
+func (p *gemvPart) headDim() int64 {
+	if p.heads == 0 {
+		return 2
+	}
+	return p.n / p.heads
+}
+
+// sameFormat returns the dtype that all weights have.
+func (g *gemv) sameFormat() (dtype.Type, bool) {
+	t := g.parts[0].products[0].Args[1].Type.DType
+	for _, p := range g.parts {
+		for _, q := range p.products {
+			if q.Args[1].Type.DType != t {
+				return t, false
+			}
+		}
+	}
+	return t, true
+}
+
+// fixedWeights reports whether no dispatch of the step writes a weight.
+func (g *gemv) fixedWeights() bool {
+	for _, p := range g.parts {
+		for _, q := range p.products {
+			if !g.r.operands[q.Args[1].Index].fixed {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// preloadRegisters is what a lane may spend on weights held across the prologue.
+const preloadRegisters = 16
+
+// preload loads the first rounds of weights and returns how many.
+func (g *gemv) preload(k *kernel) int {
+	t, same := g.sameFormat()
+	if !same || !g.fixedWeights() {
+		return 0
+	}
+	f := formats[t]
+	chunks := g.segment / int64(g.width(t))
+	rounds := min((chunks+31)/32, int64(max(1, preloadRegisters/(f.words*g.perSimd))))
+	k.use(f.file())
+	k.phase("Preload: weights, which no dispatch of the step writes.")
+	k.line("%s::Raw raw[%du * ROWS];", f.reader(g.width(t)), rounds)
+	k.line("gemv_preload<%s, ROWS, %du, %du>(row, lane, raw);", f.reader(g.width(t)), chunks, rounds)
+	return int(rounds)
+}

@@ -1,0 +1,269 @@
+package metal
+
+import (
+	"fmt"
+
+	"foundry/ir/dtype"
+	"foundry/ir/sym"
+	"foundry/lower/plan"
+)
+
+// operand declares what main reads its vectors from and returns the expression,
+// and the name of the partial sums of a norm. A staged operand is filled segment
+// by segment in main.
+func (g *gemv) operand(k *kernel) (x, partial string) {
+	k.line("const uint first = group.y * VECTORS;")
+	if g.direct {
+		l := g.r.operands[g.inner.Index].layout
+		row, _ := variable("first").times(l.stride[0])
+		ptr := g.r.at(k, g.inner.Index, affine{c: l.off}.add(row))
+		return fmt.Sprintf("%s{%s, %s - first}", g.operandType(), ptr, k.text(dimension(g.rows))), ""
+	}
+	staged := k.threadgroup("staged", "float", int(4*padded(g.segment))*g.vectors)
+	if g.norm != nil {
+		partial = k.threadgroup("partial", "float", 4*g.simds*g.vectors)
+		k.use("prologue/rms_norm.metal")
+	}
+	return fmt.Sprintf("%s{%s}", g.operandType(), staged), partial
+}
+
+func (g *gemv) operandType() string {
+	if g.direct {
+		return fmt.Sprintf("DeviceOperand<%du>", g.r.operands[g.inner.Index].layout.stride[0].C)
+	}
+	return fmt.Sprintf("StagedOperand<%du>", padded(g.segment))
+}
+
+// main accumulates all segments of the rows.
+func (g *gemv) main(k *kernel, x, partial string, preload int, begins []int64) error {
+	k.line("float acc[VECTORS * ROWS];")
+	k.line("for (uint i = 0u; i < VECTORS * ROWS; i++) acc[i] = 0.0f;")
+	if g.norm != nil {
+		k.line("float squares[VECTORS];")
+		k.line("for (uint m = 0u; m < VECTORS; m++) squares[m] = 0.0f;")
+	}
+	for begin := int64(0); begin < g.depth; begin += g.segment {
+		size := min(g.segment, g.depth-begin)
+		if !g.direct {
+			if begin > 0 {
+				k.line("threadgroup_barrier(mem_flags::mem_threadgroup);")
+			}
+			k.phase("Prologue: %s.", g.describe())
+			if err := g.stage(k, begin, size); err != nil {
+				return err
+			}
+			if g.norm != nil && begin+size == g.depth {
+				k.line("for (uint m = 0u; m < VECTORS; m++) rms_partial(squares[m], %s + m * %du, simd, lane);", partial, g.simds)
+			}
+			k.line("threadgroup_barrier(mem_flags::mem_threadgroup);")
+		}
+		k.phase("Main: rows of a matrix product.")
+		if t, same := g.sameFormat(); same {
+			g.accumulate(k, t, x, begin, size, preload, "row", "ROWS", "acc")
+			preload = 0
+			continue
+		}
+		for i, p := range g.parts {
+			var err error
+			g.choose(k, i, begins, func() { err = g.accumulatePart(k, p, x, begin, size) })
+			if err != nil {
+				return err
+			}
+		}
+	}
+	k.line("gemv_sum<VECTORS * ROWS>(acc);")
+	return nil
+}
+
+// describe names what the prologue computes.
+func (g *gemv) describe() string {
+	name := "the operand"
+	if g.inner.Def != nil {
+		name = g.inner.Def.Op.String()
+	}
+	if g.norm != nil {
+		return "rms_norm of " + name + ", its scale applied to the sums"
+	}
+	return name
+}
+
+func (g *gemv) accumulate(k *kernel, t dtype.Type, x string, begin, size int64, preload int, row, rows, acc string) {
+	f := formats[t]
+	w := g.width(t)
+	k.use(f.file())
+	reader := f.reader(w)
+	if preload > 0 {
+		k.line("gemv_preloaded<%s, %s, %s, VECTORS, %du, %du>(lane, raw, %s, %s);", reader, g.operandType(), rows, size/int64(w), preload, x, acc)
+	}
+	if size/int64(w) > int64(preload)*32 {
+		k.line("gemv_accumulate<%s, %s, %s, VECTORS, %du, %du, %du>(%s, lane, %s, %s);",
+			reader, g.operandType(), rows, begin/int64(w), size/int64(w), preload, row, x, acc)
+	}
+}
+
+// accumulatePart is accumulate where weights differ in format: the rows of each
+// product go by themselves.
+func (g *gemv) accumulatePart(k *kernel, p *gemvPart, x string, begin, size int64) error {
+	per := p.rowsPerUnit()
+	t := p.products[0].Args[1].Type.DType
+	uniform := true
+	for _, q := range p.products {
+		uniform = uniform && q.Args[1].Type.DType == t
+	}
+	if uniform {
+		g.accumulate(k, t, x, begin, size, 0, "row", "ROWS", "acc")
+		return nil
+	}
+	units := g.perSimd / per
+	each := per / len(p.products)
+	for i, q := range p.products {
+		k.open("")
+		k.line("device const uchar *mine[%du];", units*each)
+		k.line("float sums[VECTORS * %du];", units*each)
+		k.line("for (uint u = 0u; u < %du; u++) mine[u] = row[u / %du * %du + %du + u %% %du];", units*each, each, per, i*each, each)
+		k.line("for (uint u = 0u; u < VECTORS * %du; u++) sums[u] = 0.0f;", units*each)
+		g.accumulate(k, q.Args[1].Type.DType, x, begin, size, 0, "mine", fmt.Sprintf("%du", units*each), "sums")
+		k.line("for (uint u = 0u; u < VECTORS * %du; u++) acc[u / %du * %du + %du + u %% %du] += sums[u];", units*each, each, per, i*each, each)
+		k.close()
+	}
+	return nil
+}
+
+// stage computes elements [begin, begin+size) of each vector into threadgroup
+// memory, four at a time where all that they are made of allows.
+func (g *gemv) stage(k *kernel, begin, size int64) error {
+	err := fmt.Errorf("a segment of %d elements", size)
+	for _, w := range []int{4, 1} {
+		if size%int64(w) != 0 {
+			continue
+		}
+		if err = k.attempt(func() error { return g.stageWith(k, begin, size, w) }); err == nil {
+			return nil
+		}
+	}
+	return err
+}
+
+func (g *gemv) stageWith(k *kernel, begin, size int64, w int) error {
+	e := newEmitter(k, g.r, w)
+	threads := g.simds * 32
+	k.builtin(plan.ThreadIndex)
+	t := number(0)
+	open := 0
+	m := "0u"
+	if g.vectors > 1 || !g.rows.IsConst() || g.rows.C > 1 {
+		k.open("for (uint m = 0u; m < VECTORS; m++)")
+		open, m = 1, "m"
+		t = e.atom("t", fmt.Sprintf("min(first + m, %s - 1u)", k.text(dimension(g.rows))), 0, 1)
+	}
+	k.open("for (uint k = thread_index * %du; k < %du; k += %du)", w, size, threads*w)
+	col := e.know("k", size, int64(w)).plus(begin)
+	ix := []affine{t, col}
+	e.report = fmt.Sprintf("group.x == 0u && %s == 0u", col.group())
+	v := e.at(g.inner, ix)
+	if g.norm != nil {
+		k.line("squares[%s] += squares_of(%s);", m, v)
+	}
+	for _, j := range g.extra {
+		if err := g.storeExtra(e, j, ix, m); err != nil {
+			return err
+		}
+	}
+	value := v
+	if g.norm != nil {
+		value = e.define("scaled", "%s * %s", v, e.at(g.norm.Args[1], ix[1:]))
+	}
+	k.line("staged_store%d(staged + %s * %du, k, %s);", w, m, padded(g.segment), value)
+	k.close()
+	if open == 1 {
+		k.close()
+	}
+	return e.err
+}
+
+// storeExtra stores a result of the prologue, by the first threadgroup alone.
+func (g *gemv) storeExtra(e *emitter, j int, ix []affine, m string) error {
+	v := g.r.g.Results[j].Value
+	if core(v) != g.inner.Type.Shape {
+		return fmt.Errorf("a result of %s is not what the prologue walks over", v.Type)
+	}
+	value := e.at(v, ix)
+	e.k.line("if (group.x == 0u && first + %s < %s) store%d(%s, %s);", m, e.k.text(dimension(g.rows)), e.w, e.target(j, ix), value)
+	return nil
+}
+
+// epilogue gives each unit of each vector to a lane, which computes the results
+// of its rows and stores them.
+func (g *gemv) epilogue(k *kernel, p *gemvPart, partial string) error {
+	units := g.perSimd / p.rowsPerUnit()
+	e := newEmitter(k, g.r, 1)
+	u, t := "lane", number(0)
+	guard := fmt.Sprintf("lane < %du && unit + lane < %du", units, p.units())
+	vector := "0u"
+	if g.vectors > 1 || !g.rows.IsConst() || g.rows.C > 1 {
+		u = fmt.Sprintf("lane %% %du", units)
+		vector = fmt.Sprintf("lane / %du", units)
+		guard = fmt.Sprintf("lane < %du && unit + %s < %du && first + %s < %s", units*g.vectors, u, p.units(), vector, k.text(dimension(g.rows)))
+	}
+	k.open("if (%s)", guard)
+	defer k.close()
+	if vector != "0u" {
+		t = e.atom("t", "first + "+vector, 0, 1)
+	}
+	scale := ""
+	if g.norm != nil {
+		scale = k.fresh("scale")
+		k.line("const float %s = rms_scale<%du, %du>(%s + (%s) * %du, %s);", scale, g.simds, g.depth, partial, vector, g.simds, floatText(g.norm.Attr.Eps))
+	}
+	unit := e.atom("own", "unit + "+u, p.units(), 1)
+	ix, row := g.place(e, p, t, unit)
+	if err := g.bindRows(e, p, t, row, scale, units); err != nil {
+		return err
+	}
+	err := g.r.storeResults(e, part{space: core(g.r.g.Results[p.results[0]].Value), results: p.results, pair: p.pair}, ix)
+	return err
+}
+
+// place turns a unit into the index of the part's results and the row of the
+// products: the head and the element of it where the results are in attention
+// layout.
+func (g *gemv) place(e *emitter, p *gemvPart, t, unit affine) (ix []affine, row affine) {
+	if p.heads == 0 {
+		return []affine{t, unit}, unit
+	}
+	d := p.headDim()
+	per := d
+	if p.pair {
+		per = d / 2
+	}
+	h, i := e.split(unit, sym.Const(per), "head")
+	row, _ = h.times(sym.Poly{C: d})
+	return []affine{h, t, i}, row.add(i)
+}
+
+// bindRows names the sums that the lane's unit ended with.
+func (g *gemv) bindRows(e *emitter, p *gemvPart, t, row affine, scale string, units int) error {
+	at := 0
+	for _, q := range p.products {
+		rows := []affine{row}
+		if p.pair {
+			rows = append(rows, row.plus(p.headDim()/2))
+		}
+		for _, n := range rows {
+			name := e.k.fresh("row_sum")
+			product := fmt.Sprintf("gemv_pick<%du, %du>(acc + %du, lane)", units*g.vectors, p.rowsPerUnit(), at)
+			if scale != "" {
+				product += " * " + scale
+			}
+			e.k.line("const float %s = %s;", name, product)
+			e.bind(q.Results[0], []affine{t, n}, name)
+			at++
+		}
+	}
+	return nil
+}
+
+// floatText prints a constant as an MSL float that reads back to the same float.
+func floatText(v float64) string {
+	return fmt.Sprintf("%.9ef", float32(v))
+}

@@ -1,0 +1,279 @@
+package metal
+
+import (
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"foundry/ir/dtype"
+	"foundry/ir/sym"
+	"foundry/lower/plan"
+)
+
+// refKind says what a kernel's slot is bound to when the kernel is dispatched
+// for a node.
+type refKind uint8
+
+const (
+	refArg      refKind = iota // operand of the node
+	refResult                  // result of the node
+	refScratch                 // memory between the kernels of one node
+	refPosition                // the step's words T, P, S
+	refStep                    // the whole step
+	refRefused                 // the words error and error_argument of the step
+	refIDs                     // the ids of the next run
+)
+
+type ref struct {
+	kind  refKind
+	index int
+}
+
+// kernel is one MSL function in the making: its slots and what they are bound
+// to, its stage files and its body.
+type kernel struct {
+	name     string // wanted; made unique when the plan is put together
+	about    string // one line for the banner
+	slots    []plan.Slot
+	refs     []ref
+	shared   []plan.ThreadgroupArg
+	builtins map[plan.Builtin]bool
+	threads  int
+	grid     [3]plan.GridDim
+	stages   []string
+	params   []plan.Param
+	body     strings.Builder
+	depth    int
+	usesT    bool
+	usesP    bool
+	names    map[string]int
+	moved    sym.Poly // where it is not what the node moves
+	label    string   // added to the node's label where a node takes several kernels
+}
+
+// kernelName stands for the function's name until the plan gives it one.
+const kernelName = "KERNEL_NAME"
+
+var builtinNames = [...]struct {
+	builtin plan.Builtin
+	typ     string
+	name    string
+}{
+	{plan.ThreadgroupPosition, "uint3", "group"},
+	{plan.ThreadgroupsPerGrid, "uint3", "groups"},
+	{plan.ThreadPosition, "uint3", "position"},
+	{plan.ThreadIndex, "uint", "thread_index"},
+	{plan.SimdgroupIndex, "uint", "simd"},
+	{plan.LaneIndex, "uint", "lane"},
+}
+
+func newKernel(name, about string) *kernel {
+	k := &kernel{name: name, about: about, builtins: map[plan.Builtin]bool{}, names: map[string]int{}, depth: 1}
+	for i := range k.grid {
+		k.grid[i] = plan.GridDim{N: sym.Const(1), Div: 1}
+	}
+	for _, b := range builtinNames {
+		k.names[b.name] = 1
+	}
+	k.use("common/phases.metal")
+	return k
+}
+
+// use adds stage files, each once.
+func (k *kernel) use(files ...string) {
+	for _, f := range files {
+		if !slices.Contains(k.stages, f) {
+			k.stages = append(k.stages, f)
+		}
+	}
+}
+
+// fresh returns base, or base with a number where the name is taken.
+func (k *kernel) fresh(base string) string {
+	n := k.names[base]
+	k.names[base] = n + 1
+	if n == 0 {
+		return base
+	}
+	return k.fresh(fmt.Sprintf("%s%d", base, n+1))
+}
+
+// slot returns the name of the argument bound to r, adding it when it is new.
+func (k *kernel) slot(r ref, base, mslType string, access plan.Access) string {
+	for i, have := range k.refs {
+		if have == r {
+			if k.slots[i].Access != access {
+				k.slots[i].Access = plan.ReadWrite
+			}
+			return k.slots[i].Name
+		}
+	}
+	s := plan.Slot{Name: k.fresh(base), Type: mslType, Space: "device", Access: access}
+	if r.kind == refPosition {
+		s.Space = "constant"
+	}
+	k.slots, k.refs = append(k.slots, s), append(k.refs, r)
+	return s.Name
+}
+
+func (k *kernel) threadgroup(base, mslType string, bytes int) string {
+	name := k.fresh(base)
+	k.shared = append(k.shared, plan.ThreadgroupArg{Name: name, Type: mslType, Bytes: (bytes + 15) / 16 * 16})
+	return name
+}
+
+func (k *kernel) builtin(b plan.Builtin) string {
+	k.builtins[b] = true
+	for _, n := range builtinNames {
+		if n.builtin == b {
+			return n.name
+		}
+	}
+	panic("metal: unknown built-in " + string(b))
+}
+
+// text prints an affine and notes which step symbols the kernel needs.
+func (k *kernel) text(a affine) string {
+	k.note(a.c)
+	for _, t := range a.terms {
+		k.note(t.coef)
+	}
+	return a.text()
+}
+
+func (k *kernel) note(p sym.Poly) {
+	k.usesT = k.usesT || p.T != 0 || p.TT != 0 || p.TP != 0
+	k.usesP = k.usesP || p.P != 0 || p.TP != 0
+}
+
+func (k *kernel) line(format string, args ...any) {
+	for _, l := range strings.Split(fmt.Sprintf(format, args...), "\n") {
+		if l != "" {
+			for range k.depth {
+				k.body.WriteString("    ")
+			}
+			k.body.WriteString(l)
+		}
+		k.body.WriteByte('\n')
+	}
+}
+
+// open begins a block, "if (x)" or "" for a bare one; close ends it.
+func (k *kernel) open(format string, args ...any) {
+	head := fmt.Sprintf(format, args...)
+	if head != "" {
+		head += " "
+	}
+	k.line("%s{", head)
+	k.depth++
+}
+
+func (k *kernel) close() {
+	k.depth--
+	k.line("}")
+}
+
+// attempt takes back the text that write wrote when it fails.
+func (k *kernel) attempt(write func() error) error {
+	text, depth := k.body.String(), k.depth
+	err := write()
+	if err != nil {
+		k.body.Reset()
+		k.body.WriteString(text)
+		k.depth = depth
+	}
+	return err
+}
+
+// phase writes the banner of a phase: preload, prologue, main, epilogue.
+func (k *kernel) phase(format string, args ...any) { k.line("// "+format, args...) }
+
+// ready marks the point behind which a kernel may read what other dispatches
+// wrote; T and P are read right there.
+func (k *kernel) ready() { k.body.WriteString(readyPoint) }
+
+const readyPoint = "@ready@\n"
+
+func (k *kernel) param(name string, v int) {
+	k.params = append(k.params, plan.Param{Name: name, Value: int64(v)})
+}
+
+// assemble returns the whole MSL text, with kernelName for the name, and the
+// built-ins in signature order.
+func (k *kernel) assemble(shaders fs.FS) (string, []plan.Builtin, error) {
+	if k.usesT || k.usesP {
+		k.slot(ref{kind: refPosition}, "step", "Position", plan.Read)
+	}
+	for _, s := range k.slots {
+		if s.Type == "Step" || s.Type == "Position" {
+			k.stages = slices.Insert(k.stages, 1, "common/step.metal")
+			break
+		}
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "// %s: %s\n#include <metal_stdlib>\nusing namespace metal;\n", kernelName, k.about)
+	for _, f := range k.stages {
+		text, err := fs.ReadFile(shaders, f)
+		if err != nil {
+			return "", nil, fmt.Errorf("stage file %s: %w", f, err)
+		}
+		fmt.Fprintf(&b, "\n// ---- %s ----\n#line 1 \"shaders/%s\"\n%s", f, f, text)
+	}
+	b.WriteString("\n// ---- kernel ----\n")
+	fmt.Fprintf(&b, "#line %d \"kernels/%s.metal\"\n", strings.Count(b.String(), "\n")+2, kernelName)
+	fmt.Fprintf(&b, "kernel void %s(\n", kernelName)
+	var args []string
+	for i, s := range k.slots {
+		switch {
+		case s.Space == "constant":
+			args = append(args, fmt.Sprintf("constant %s &%s [[buffer(%d)]]", s.Type, s.Name, i))
+		case s.Access == plan.Read:
+			args = append(args, fmt.Sprintf("device const %s *%s [[buffer(%d)]]", s.Type, s.Name, i))
+		default:
+			args = append(args, fmt.Sprintf("device %s *%s [[buffer(%d)]]", s.Type, s.Name, i))
+		}
+	}
+	for i, t := range k.shared {
+		args = append(args, fmt.Sprintf("threadgroup %s *%s [[threadgroup(%d)]]", t.Type, t.Name, i))
+	}
+	var builtins []plan.Builtin
+	for _, n := range builtinNames {
+		if k.builtins[n.builtin] {
+			builtins = append(builtins, n.builtin)
+			args = append(args, fmt.Sprintf("%s %s [[%s]]", n.typ, n.name, n.builtin))
+		}
+	}
+	fmt.Fprintf(&b, "    %s)\n{\n", strings.Join(args, ",\n    "))
+	b.WriteString(strings.Replace(k.body.String(), readyPoint, "    FOUNDRY_READY();\n"+k.symbols(), 1))
+	b.WriteString("}\n")
+	return b.String(), builtins, nil
+}
+
+// symbols returns the declarations of T and P that the body needs; they stand
+// behind the ready point, since an earlier run may have advanced the step.
+func (k *kernel) symbols() string {
+	var b strings.Builder
+	if k.usesT {
+		b.WriteString("    const uint T = step.T;\n")
+	}
+	if k.usesP {
+		b.WriteString("    const uint P = step.P;\n")
+	}
+	return b.String()
+}
+
+// pointee returns the MSL element type of a dtype; block formats are bytes.
+func pointee(t dtype.Type) string {
+	switch t {
+	case dtype.F32:
+		return "float"
+	case dtype.F16:
+		return "half"
+	case dtype.BF16:
+		return "ushort"
+	case dtype.I32:
+		return "int"
+	}
+	return "uchar"
+}

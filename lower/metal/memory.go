@@ -1,0 +1,108 @@
+package metal
+
+import (
+	"cmp"
+	"slices"
+)
+
+// arenaAlign is the alignment of transients.
+const arenaAlign = 256
+
+// lifetime is a range of the arena that is needed from wave first to wave last.
+type lifetime struct {
+	bytes       int64 // a multiple of arenaAlign
+	first, last int
+	offset      int64
+}
+
+// allocate gives the entry's transients places in the arena. Two share bytes only
+// where a wave lies between their lives, so sharing adds no barrier.
+func (e *entry) allocate() error {
+	lives := make([]*lifetime, len(e.transients))
+	for i, s := range e.transients {
+		lives[i] = &lifetime{bytes: align(s.bytes), first: s.first, last: s.last}
+	}
+	size := pack(lives)
+	for i, s := range e.transients {
+		s.offset = lives[i].offset
+	}
+	e.c.plan.ArenaBytes = max(e.c.plan.ArenaBytes, size)
+	return nil
+}
+
+func align(n int64) int64 { return (n + arenaAlign - 1) / arenaAlign * arenaAlign }
+
+// pack places lifetimes and returns the size of the arena: the better of two
+// orders, largest first and earliest first, each into the tightest gap.
+func pack(lives []*lifetime) int64 {
+	bySize := slices.Clone(lives)
+	slices.SortStableFunc(bySize, func(a, b *lifetime) int {
+		return cmp.Or(cmp.Compare(b.bytes, a.bytes), cmp.Compare(b.last-b.first, a.last-a.first))
+	})
+	size := fit(bySize)
+	if size == mostLive(lives) {
+		return size
+	}
+	byTime := slices.Clone(lives)
+	slices.SortStableFunc(byTime, func(a, b *lifetime) int {
+		return cmp.Or(cmp.Compare(a.first, b.first), cmp.Compare(b.bytes, a.bytes))
+	})
+	if other := fit(byTime); other < size {
+		return other
+	}
+	return fit(bySize)
+}
+
+// fit places each lifetime in turn into the tightest gap between those placed
+// before that live at the same time.
+func fit(order []*lifetime) int64 {
+	byWave := map[int][]*lifetime{} // placed, by each wave they live in
+	size := int64(0)
+	seen := map[*lifetime]bool{}
+	for _, l := range order {
+		var busy []*lifetime
+		clear(seen)
+		for w := l.first; w <= l.last; w++ {
+			for _, o := range byWave[w] {
+				if !seen[o] {
+					seen[o] = true
+					busy = append(busy, o)
+				}
+			}
+		}
+		slices.SortFunc(busy, func(a, b *lifetime) int {
+			return cmp.Or(cmp.Compare(a.offset, b.offset), cmp.Compare(a.bytes, b.bytes))
+		})
+		best, room, at := int64(-1), int64(0), int64(0)
+		for _, o := range busy {
+			if gap := o.offset - at; gap >= l.bytes && (best < 0 || gap < room) {
+				best, room = at, gap
+			}
+			at = max(at, o.offset+o.bytes)
+		}
+		if best < 0 {
+			best = at
+		}
+		l.offset = best
+		size = max(size, best+l.bytes)
+		for w := l.first; w <= l.last; w++ {
+			byWave[w] = append(byWave[w], l)
+		}
+	}
+	return size
+}
+
+// mostLive returns the largest sum of bytes that live in one wave.
+func mostLive(lives []*lifetime) int64 {
+	at := map[int]int64{}
+	for _, l := range lives {
+		for w := l.first; w <= l.last; w++ {
+			at[w] += l.bytes
+		}
+	}
+	most := int64(0)
+	for _, n := range at {
+		most = max(most, n)
+	}
+	return most
+}

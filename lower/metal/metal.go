@@ -1,0 +1,82 @@
+// Package metal turns graphs, one for each entry, into a plan: compound kernels in
+// MSL, buffers, and dispatches in waves between barriers.
+//
+// A node is one dispatch (argmax two). Its region is split into stages: a main
+// that owns the iteration space, a prologue that makes main's operand, an
+// epilogue a result; region.go picks the main, expr.go writes what is computed by
+// element. Kernels are cached by what they compute, so equal layers share one.
+// Views cost nothing where strides can say them. Dispatches are ordered into
+// waves, transients get places in one arena, and barriers are put where byte
+// ranges conflict.
+//
+// Read next: region.go, then gemv.go for the largest main; buffers.go,
+// schedule.go, memory.go and hazard.go for the plan around the kernels.
+package metal
+
+import (
+	"fmt"
+	"io/fs"
+
+	"foundry/ir"
+	"foundry/ir/target"
+	"foundry/lower/plan"
+	"foundry/shaders"
+)
+
+// Entry is one way into the plan.
+type Entry struct {
+	Name  string // prefill, decode, or the graph's name
+	Graph *ir.Graph
+}
+
+// Options say what the plan is for.
+type Options struct {
+	Target         *target.Target
+	Model          plan.Model
+	Meta           plan.Options
+	Shaders        fs.FS // stage files; nil: those of package shaders
+	CommandBuffers int   // 0: chosen so that encoding overlaps execution
+	Decisions      []plan.Decision
+}
+
+// compilerName stands in every plan.
+const compilerName = "foundry"
+
+// mslVersion is the lowest Metal language version that the stages need.
+const mslVersion = "3.0"
+
+// Compile lowers the entries' graphs into one plan: they share weights, state and
+// kernels. Graphs have passed ir.Verify. The same input gives the same plan, byte
+// for byte. An error names the node that has no kernel, and why.
+func Compile(entries []Entry, o Options) (*plan.Plan, error) {
+	if o.Shaders == nil {
+		o.Shaders = shaders.FS
+	}
+	c := newCompiler(&o)
+	for _, e := range entries {
+		if err := c.lowerEntry(e); err != nil {
+			return nil, fmt.Errorf("entry %s: %w", e.Name, err)
+		}
+	}
+	p := c.plan
+	p.Model, p.Options, p.MSL, p.Compiler, p.Decisions = o.Model, o.Meta, mslVersion, compilerName, o.Decisions
+	p.Options.CommandBuffers = o.CommandBuffers
+	if err := p.Rehash(); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// Check says whether n can become kernels on t: the predicate that Compile rests
+// on, with operands that lie row-major. The error is one reason.
+func Check(n *ir.Node, t *target.Target) error {
+	if n.Op.Is(ir.View) {
+		return nil
+	}
+	r, err := regionOf(n, boundsOf(n), t)
+	if err != nil {
+		return err
+	}
+	_, err = r.lower()
+	return err
+}

@@ -1,0 +1,160 @@
+package metal
+
+import (
+	"fmt"
+
+	"foundry/ir"
+	"foundry/ir/sym"
+	"foundry/ir/target"
+	"foundry/lower/plan"
+)
+
+// region is what one node asks for: the graph of its primitive operations, and
+// how each operand lies.
+type region struct {
+	g        *ir.Graph
+	operands []operand
+	name     string // pattern or op, for the kernel's name
+	advance  bool   // its token is the plan's: the step moves on
+	target   *target.Target
+}
+
+// operand is one param of a region.
+type operand struct {
+	layout layout
+	fixed  bool // no dispatch of the step writes it
+}
+
+// regionOf returns n's region with operands that lie row-major; a primitive node
+// becomes a region of one operation.
+func regionOf(n *ir.Node, bounds sym.Bounds, t *target.Target) (*region, error) {
+	r := &region{g: n.Region, target: t, name: n.Op.String(), operands: make([]operand, len(n.Args))}
+	if n.Region != nil {
+		r.name = n.Attr.Pattern
+	} else {
+		r.g = ir.NewGraph("", bounds)
+		args := make([]*ir.Value, len(n.Args))
+		for i, a := range n.Args {
+			args[i] = r.g.Param(ir.Arg, "", a.Type)
+		}
+		v, err := r.g.Add(n.Op, n.Label, n.Attr, args...)
+		if err != nil {
+			return nil, err
+		}
+		r.g.Return("", v)
+	}
+	for i, p := range r.g.Params {
+		l, ok := contiguous(p.Type.Shape)
+		if !ok {
+			return nil, fmt.Errorf("operand %d has %s, whose strides have too many symbols", i, p.Type)
+		}
+		root := ir.StateRoot(n.Args[i])
+		r.operands[i] = operand{l, root.Param != nil && (root.Param.Kind == ir.Weight || root.Param.Kind == ir.Const)}
+	}
+	return r, nil
+}
+
+func (r *region) nodes(op ir.Op) []*ir.Node {
+	var out []*ir.Node
+	for _, n := range r.g.Nodes() {
+		if n.Op == op {
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+func (r *region) has(ops ...ir.Op) bool {
+	for _, n := range r.g.Nodes() {
+		for _, op := range ops {
+			if n.Op == op {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// lowering is the kernels of a region, in the order they run, and the memory
+// between them.
+type lowering struct {
+	kernels []*kernel
+	scratch []scratch
+}
+
+type scratch struct {
+	name string
+	typ  ir.Type
+}
+
+// lower picks the main stage for a region and writes its kernels.
+func (r *region) lower() (*lowering, error) {
+	if err := r.checkTypes(); err != nil {
+		return nil, err
+	}
+	var l *lowering
+	var err error
+	switch {
+	case r.has(ir.OpMatmulNT):
+		l, err = r.lowerGEMV()
+	case r.has(ir.OpBmmNT) && r.has(ir.OpBmmNN):
+		l, err = r.lowerAttention()
+	case r.has(ir.OpBmmNT, ir.OpBmmNN):
+		l, err = r.lowerBatched()
+	case r.has(ir.OpSoftmax):
+		l, err = r.lowerSoftmax()
+	case r.has(ir.OpArgmax):
+		l, err = r.lowerArgmax()
+	case r.has(ir.OpRMSNorm):
+		l, err = r.lowerRows()
+	default:
+		l, err = r.lowerPointwise()
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, k := range l.kernels {
+		if err := k.checkLimits(r.target.Limits); err != nil {
+			return nil, err
+		}
+	}
+	return l, nil
+}
+
+// checkTypes refuses weight and cache formats without a kernel.
+func (r *region) checkTypes() error {
+	for _, n := range r.g.Nodes() {
+		switch n.Op {
+		case ir.OpMatmulNT, ir.OpEmbedding:
+			if t := n.Args[1].Type.DType; !r.target.Limits.HasWeights(t.String()) || formats[t].name == "" {
+				return fmt.Errorf("no kernel for %s weights", t)
+			}
+		case ir.OpKVWrite:
+			if t := n.Args[0].Type.DType; !r.target.Limits.HasCache(t.String()) {
+				return fmt.Errorf("no kernel for a %s cache", t)
+			}
+		}
+	}
+	return nil
+}
+
+func (k *kernel) checkLimits(l target.Limits) error {
+	slots := len(k.slots)
+	if k.usesT || k.usesP {
+		k.slot(ref{kind: refPosition}, "step", "Position", plan.Read)
+		slots = len(k.slots)
+	}
+	bytes := 0
+	for _, t := range k.shared {
+		bytes += t.Bytes
+	}
+	switch {
+	case slots > l.Slots:
+		return fmt.Errorf("%d buffer slots > %d", slots, l.Slots)
+	case bytes > l.ThreadgroupBytes:
+		return fmt.Errorf("threadgroup memory %d > %d", bytes, l.ThreadgroupBytes)
+	case k.threads > l.Threads:
+		return fmt.Errorf("%d threads a threadgroup > %d", k.threads, l.Threads)
+	}
+	return nil
+}

@@ -1,0 +1,287 @@
+package metal
+
+import (
+	"fmt"
+
+	"foundry/ir"
+	"foundry/ir/dtype"
+	"foundry/ir/sym"
+	"foundry/lower/plan"
+)
+
+// lowerRows lowers rms_norm with what makes its operand and what follows: a
+// threadgroup a row, whose threads keep the row in registers between the sum of
+// squares and the result.
+func (r *region) lowerRows() (*lowering, error) {
+	var last error
+	for _, w := range []int{4, 1} {
+		k, err := r.rows(w)
+		if err == nil {
+			return &lowering{kernels: []*kernel{k}}, nil
+		}
+		last = err
+	}
+	return nil, last
+}
+
+func (r *region) rows(w int) (*kernel, error) {
+	norms := r.nodes(ir.OpRMSNorm)
+	if len(norms) != 1 {
+		return nil, fmt.Errorf("%d rms_norms do not share a kernel", len(norms))
+	}
+	norm := norms[0]
+	space := norm.Results[0].Type.Shape
+	n, ok := space.At(-1).Const()
+	if !ok || n%int64(w) != 0 {
+		return nil, fmt.Errorf("rows of %s do not split into %d", space, w)
+	}
+	for _, res := range r.g.Results {
+		if core(res.Value) != space {
+			return nil, fmt.Errorf("a result of %s beside rms_norm of %s", res.Value.Type, space)
+		}
+	}
+	k := newKernel(kernelBase(r.name, norm.Results[0].Type), r.about("rows"))
+	k.threads = int(min(max((n/int64(w)+31)/32*32, 32), 512))
+	simds, count := k.threads/32, (n/int64(w)+int64(k.threads)-1)/int64(k.threads)
+	k.param("N", int(n))
+	k.param("width", w)
+	k.use("prologue/rms_norm.metal", "common/load.metal")
+	k.builtin(plan.ThreadgroupPosition)
+	k.builtin(plan.ThreadIndex)
+	k.builtin(plan.SimdgroupIndex)
+	k.builtin(plan.LaneIndex)
+	partial := k.threadgroup("partial", "float", 4*simds)
+	k.ready()
+	e := newEmitter(k, r, w)
+	row, err := r.rowIndex(e, space)
+	if err != nil {
+		return nil, err
+	}
+	k.line("%s held[%d];", e.vec(), count)
+	k.line("float squares = 0.0f;")
+	k.phase("Prologue: the row and its sum of squares.")
+	err = r.rowLoop(e, n, count, row, func(ix []affine) {
+		e.report = onceAMatch(e, ix)
+		x := e.at(norm.Args[0], ix)
+		k.line("held[i] = %s;", x)
+		k.line("squares += squares_of(%s);", x)
+		for j, res := range r.g.Results {
+			if !dependsOn(res.Value, func(m *ir.Node) bool { return m == norm }) {
+				value := e.at(res.Value, ix)
+				k.line("store%d(%s, %s);", w, e.target(j, ix), value)
+			}
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	k.line("rms_partial(squares, %s, simd, lane);", partial)
+	k.line("threadgroup_barrier(mem_flags::mem_threadgroup);")
+	k.line("const float scale = rms_scale<%du, %du>(%s, %s);", simds, n, partial, floatText(norm.Attr.Eps))
+	k.phase("Main and epilogue.")
+	err = r.rowLoop(e, n, count, row, func(ix []affine) {
+		e.bind(norm.Args[0], ix, "held[i]")
+		gamma := e.at(norm.Args[1], ix[len(ix)-1:])
+		e.bind(norm.Results[0], ix, e.define("normed", "held[i] * scale * %s", gamma))
+		for j, res := range r.g.Results {
+			if dependsOn(res.Value, func(m *ir.Node) bool { return m == norm }) {
+				value := e.at(res.Value, ix)
+				k.line("store%d(%s, %s);", w, e.target(j, ix), value)
+			}
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	return k, nil
+}
+
+// rowIndex gives each threadgroup a row: the index of all dims but the last, and
+// the grid that holds them.
+func (r *region) rowIndex(e *emitter, space ir.Shape) ([]affine, error) {
+	ix := make([]affine, space.Rank)
+	d, axis := int(space.Rank)-2, 0
+	for _, name := range []string{"group.x", "group.y"} {
+		if d < 0 {
+			break
+		}
+		count := space.Dims[d]
+		lo := d
+		for lo > 0 {
+			n, ok := sym.Mul(count, space.Dims[lo-1])
+			if !ok || axis == 0 && count.IsConst() != n.IsConst() && !count.IsConst() {
+				break
+			}
+			lo, count = lo-1, n
+		}
+		e.k.grid[axis].N = count
+		rest := e.know(name, count.Max(r.g.Bounds), 1)
+		for ; d > lo; d-- {
+			rest, ix[d] = e.split(rest, space.Dims[d], "index")
+		}
+		ix[d] = rest
+		d, axis = lo-1, axis+1
+	}
+	if d >= 0 {
+		return nil, fmt.Errorf("rows of %s have too many symbols for a grid", space)
+	}
+	return ix, e.err
+}
+
+// rowLoop runs body for the i-th group of elements of a row that the thread owns.
+func (r *region) rowLoop(e *emitter, n, count int64, row []affine, body func(ix []affine)) error {
+	k := e.k
+	done := e.scope()
+	defer done()
+	k.line("FOUNDRY_UNROLL")
+	k.open("for (uint i = 0u; i < %du; i++)", count)
+	col := e.atom("column", fmt.Sprintf("(i * %du + thread_index) * %du", k.threads, e.w), n, int64(e.w))
+	guarded := n%int64(k.threads*e.w) != 0
+	if guarded {
+		k.open("if (%s < %du)", col.text(), n)
+	}
+	ix := append([]affine(nil), row...)
+	ix[len(ix)-1] = col
+	body(ix)
+	if guarded {
+		k.close()
+	}
+	k.close()
+	return e.err
+}
+
+// lowerSoftmax lowers softmax alone, a threadgroup a row.
+func (r *region) lowerSoftmax() (*lowering, error) {
+	if len(r.g.Nodes()) != 1 {
+		return nil, fmt.Errorf("softmax shares a kernel only within attention")
+	}
+	n := r.g.Nodes()[0]
+	space := n.Results[0].Type.Shape
+	length := space.At(-1)
+	k := newKernel(kernelBase(r.name, n.Results[0].Type), r.about("rows"))
+	k.threads = int(min(max((length.Max(r.g.Bounds)+127)/128*32, 32), 256))
+	simds := k.threads / 32
+	k.use("common/reduce.metal", "main/softmax.metal")
+	k.builtin(plan.ThreadgroupPosition)
+	k.builtin(plan.SimdgroupIndex)
+	k.builtin(plan.LaneIndex)
+	shared := k.threadgroup("shared", "float", 8*simds)
+	k.ready()
+	e := newEmitter(k, r, 1)
+	ix, err := r.rowIndex(e, space)
+	if err != nil {
+		return nil, err
+	}
+	ix[len(ix)-1] = number(0)
+	x, ok := e.pointer(n.Args[0], ix)
+	if !ok {
+		return nil, fmt.Errorf("the operand of softmax is computed in the region")
+	}
+	visible := k.text(dimension(length))
+	if n.Attr.Causal {
+		seen := ix[len(ix)-2].add(dimension(n.Attr.Start)).plus(1)
+		visible = fmt.Sprintf("min(%s, %s)", k.text(seen), visible)
+	}
+	k.phase("Main: softmax of a row.")
+	k.line("softmax_row<%du>(%s, %s, %s, %s, %s, simd, lane);", simds, x, e.target(0, ix), k.text(dimension(length)), visible, shared)
+	return &lowering{kernels: []*kernel{k}}, e.err
+}
+
+// argmaxPart is the number of elements that one threadgroup looks at.
+const argmaxPart = 4096
+
+// lowerArgmax lowers argmax alone: parts of rows in many threadgroups, then a
+// merge, which also moves the step on where the index is the plan's token.
+func (r *region) lowerArgmax() (*lowering, error) {
+	if len(r.g.Nodes()) != 1 {
+		return nil, fmt.Errorf("argmax shares no kernel with %s", r.g.Nodes()[0].Op)
+	}
+	n := r.g.Nodes()[0]
+	in := n.Args[0].Type.Shape
+	length, ok := in.At(1).Const()
+	if !ok {
+		return nil, fmt.Errorf("argmax of rows of %s", in.At(1))
+	}
+	parts := (length + argmaxPart - 1) / argmaxPart
+	rows := in.At(0)
+	k := newKernel(kernelBase("argmax_parts", n.Args[0].Type), r.about("rows"))
+	k.threads = 256
+	k.grid[0].N, k.grid[1].N = sym.Const(parts), rows
+	k.param("N", int(length))
+	k.param("part", argmaxPart)
+	e := r.argmaxHead(k)
+	x, ok := e.pointer(n.Args[0], []affine{e.know("group.y", 0, 1), number(0)})
+	if !ok {
+		return nil, fmt.Errorf("the operand of argmax is computed in the region")
+	}
+	k.line("argmax_part<8u>(%s, group.x * %du, min(group.x * %du + %du, %du), thread_index, best, place);",
+		x, argmaxPart, argmaxPart, argmaxPart, length)
+	e.argmaxMerge()
+	values := k.slot(ref{refScratch, 0}, "part_best", "float", plan.Write)
+	places := k.slot(ref{refScratch, 1}, "part_place", "uint", plan.Write)
+	k.open("if (thread_index == 0u)")
+	k.line("%s[group.y * %du + group.x] = best;", values, parts)
+	k.line("%s[group.y * %du + group.x] = place;", places, parts)
+	k.close()
+	merge, err := r.argmaxFinish(rows, parts)
+	if err != nil {
+		return nil, err
+	}
+	kinds := []scratch{
+		{"part_best", ir.TypeOf(dtype.F32, rows, sym.Const(parts))},
+		{"part_place", ir.TypeOf(dtype.I32, rows, sym.Const(parts))},
+	}
+	return &lowering{kernels: []*kernel{k, merge}, scratch: kinds}, e.err
+}
+
+func (r *region) argmaxHead(k *kernel) *emitter {
+	k.use("main/argmax.metal")
+	k.builtin(plan.ThreadgroupPosition)
+	k.builtin(plan.ThreadIndex)
+	k.builtin(plan.SimdgroupIndex)
+	k.builtin(plan.LaneIndex)
+	k.ready()
+	k.line("float best;")
+	k.line("uint place;")
+	return newEmitter(k, r, 1)
+}
+
+func (e *emitter) argmaxMerge() {
+	values := e.k.threadgroup("values", "float", 32)
+	places := e.k.threadgroup("places", "uint", 32)
+	e.k.line("argmax_group<8u>(best, place, %s, %s, simd, lane);", values, places)
+}
+
+// argmaxFinish merges the parts of each row.
+func (r *region) argmaxFinish(rows sym.Dim, parts int64) (*kernel, error) {
+	k := newKernel(fmt.Sprintf("argmax_merge_%d", parts), "argmax; main: parts of rows")
+	k.label = "merge"
+	k.moved = poly(rows).Scale(8*parts + 4)
+	k.threads = 256
+	k.grid[0].N = rows
+	k.param("parts", int(parts))
+	e := r.argmaxHead(k)
+	values := k.slot(ref{refScratch, 0}, "part_best", "float", plan.Read)
+	places := k.slot(ref{refScratch, 1}, "part_place", "uint", plan.Read)
+	token := k.slot(ref{refResult, 0}, "token", "int", plan.Write)
+	k.line("best = -INFINITY;")
+	k.line("place = 0xffffffffu;")
+	k.line("for (uint i = thread_index; i < %du; i += 256u) argmax_take(best, place, %s[group.x * %du + i], %s[group.x * %du + i]);",
+		parts, values, parts, places, parts)
+	e.argmaxMerge()
+	k.open("if (thread_index == 0u)")
+	k.line("%s[group.x] = int(place);", token)
+	if r.advance {
+		if rows != sym.Const(1) {
+			return nil, fmt.Errorf("the token of %s rows is ambiguous", rows)
+		}
+		k.name += "_advance"
+		k.use("epilogue/advance.metal")
+		step := k.slot(ref{kind: refStep}, "step", "Step", plan.ReadWrite)
+		ids := k.slot(ref{kind: refIDs}, "ids", "int", plan.Write)
+		k.phase("Epilogue: the token is the input of the next run.")
+		k.line("advance_step(%s, %s, int(place));", step, ids)
+	}
+	k.close()
+	return k, e.err
+}

@@ -1,0 +1,140 @@
+package metal
+
+import (
+	"slices"
+
+	"foundry/lower/plan"
+)
+
+// access is what the dispatches seen so far did to a storage.
+type access struct {
+	writers, readers []int // since the last write that covered what was before
+}
+
+// order puts the dispatches into waves. A dispatch stands one wave after the last
+// one it must follow: a writer of what it reads, a reader or writer of what it
+// writes. Within a wave the graph's order stays. Waves count for what a barrier
+// costs; which dispatches of one wave run at the same time is the device's matter.
+func (e *entry) order() {
+	seen := map[*storage]*access{}
+	for i, d := range e.dispatches {
+		for j, s := range d.bind {
+			a := seen[s]
+			if a == nil {
+				a = &access{}
+				seen[s] = a
+			}
+			b := d.Bind[j]
+			for _, w := range a.writers {
+				if w != i && e.meets(w, s, b) {
+					d.level = max(d.level, e.dispatches[w].level+1)
+				}
+			}
+			if b.Access.Writes() {
+				for _, r := range a.readers {
+					if r != i && e.meets(r, s, b) {
+						d.level = max(d.level, e.dispatches[r].level+1)
+					}
+				}
+				a.writers = append(a.writers, i)
+			}
+			if b.Access.Reads() {
+				a.readers = append(a.readers, i)
+			}
+		}
+	}
+	slices.SortStableFunc(e.dispatches, func(a, b *dispatch) int { return a.level - b.level })
+	for i, d := range e.dispatches {
+		for j, s := range d.bind {
+			if s.class != plan.Transient {
+				continue
+			}
+			if d.Bind[j].Access.Writes() && s.first == 0 && s.last == 0 {
+				s.first, s.producer = d.level, i
+			}
+			s.last = max(s.last, d.level, s.first)
+		}
+	}
+}
+
+// meets reports whether dispatch i touches bytes of s that b does too.
+func (e *entry) meets(i int, s *storage, b plan.Binding) bool {
+	d := e.dispatches[i]
+	for j, t := range d.bind {
+		if t == s && d.Bind[j].Offset < b.Offset+b.Bytes && b.Offset < d.Bind[j].Offset+d.Bind[j].Bytes {
+			return true
+		}
+	}
+	return false
+}
+
+// commandBuffers cuts steps into buffers. With none asked for, the first holds
+// what the device runs while the host encodes the next, and each further one as
+// much as can be encoded during what is already submitted; the borders cost device
+// time, so there are as few as overlap allows.
+func (o *Options) commandBuffers(steps []plan.Step) []plan.CommandBuffer {
+	dispatches := 0
+	for _, s := range steps {
+		if s.Dispatch != nil {
+			dispatches++
+		}
+	}
+	n := o.CommandBuffers
+	if n == 0 {
+		n = 1
+		// Encoding all of them before the first runs leaves the device idle for
+		// this long; a second buffer costs a border.
+		if o.Target.EncodeUs*float64(dispatches) > 2*o.Target.CommandBufferUs {
+			n = 2
+		}
+	}
+	n = max(1, min(n, dispatches))
+	var out []plan.CommandBuffer
+	first, done := 0, 0
+	for i, s := range steps {
+		if s.Dispatch != nil {
+			done++
+		}
+		share := dispatches * (len(out) + 1) / n
+		if o.CommandBuffers == 0 && n == 2 {
+			share = max(1, dispatches/8)
+		}
+		if done >= share && len(out) < n-1 && i+1 < len(steps) && s.Dispatch != nil {
+			out = append(out, plan.CommandBuffer{First: first, Last: i + 1})
+			first = i + 1
+		}
+	}
+	return append(out, plan.CommandBuffer{First: first, Last: len(steps)})
+}
+
+// emit writes the entry's steps: dispatches in order with barriers between.
+func (e *entry) emit(results []plan.Result) error {
+	out := plan.Entry{Name: e.name, TMin: e.g.Bounds.TMin, TMax: e.g.Bounds.TMax, Results: results}
+	for _, s := range e.transients {
+		s.index = len(e.c.plan.Buffers)
+		e.c.plan.Buffers = append(e.c.plan.Buffers, plan.Buffer{})
+		e.c.store(s)
+	}
+	ds := make([]*plan.Dispatch, len(e.dispatches))
+	places := make([][]span, len(e.dispatches))
+	for i, d := range e.dispatches {
+		for j, s := range d.bind {
+			d.Bind[j].Buffer = s.index
+			places[i] = append(places[i], spanOf(s, d.Bind[j]))
+		}
+		ds[i] = &d.Dispatch
+	}
+	wave := 0
+	barriers := fewestBarriers(places)
+	for i, d := range ds {
+		if barriers[i] {
+			out.Steps = append(out.Steps, plan.Step{Barrier: true})
+			wave++
+		}
+		d.Wave = wave
+		out.Steps = append(out.Steps, plan.Step{Dispatch: d})
+	}
+	out.CommandBuffers = e.c.o.commandBuffers(out.Steps)
+	e.c.plan.Entries = append(e.c.plan.Entries, out)
+	return nil
+}
