@@ -100,7 +100,7 @@ func TestOpenRefuses(t *testing.T) {
 	for path, want := range map[string]string{
 		dir + "/none":              "DIR/none: no such model file or folder",
 		dir:                        "DIR: neither model.safetensors nor model.safetensors.index.json is in this folder",
-		dir + "/x.txt":             "DIR/x.txt: not a checkpoint: want a folder with config.json, or a .safetensors file",
+		dir + "/x.txt":             "DIR/x.txt: not a checkpoint: want a folder with config.json, a .safetensors or a .gguf file",
 		dir + "/empty.safetensors": "DIR/empty.safetensors: the file is empty",
 	} {
 		_, err := Open(path)

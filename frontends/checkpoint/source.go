@@ -72,8 +72,10 @@ func Open(path string) (Source, error) {
 		return openFolder(path)
 	case strings.HasSuffix(path, ".safetensors"):
 		return openFile(path)
+	case strings.HasSuffix(path, ".gguf"):
+		return openGGUF(path)
 	}
-	return nil, fmt.Errorf("%s: not a checkpoint: want a folder with config.json, or a .safetensors file", path)
+	return nil, fmt.Errorf("%s: not a checkpoint: want a folder with config.json, a .safetensors or a .gguf file", path)
 }
 
 // store is a Source whose tensors are byte ranges in memory.

@@ -1,0 +1,191 @@
+package checkpoint
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"path/filepath"
+
+	"foundry/ir/dtype"
+)
+
+// ggufMetadata makes a GGUF file's metadata from the files of a checkpoint.
+func ggufMetadata(s Source, weights dtype.Type) ([]ggufEntry, error) {
+	raw, err := s.File("config.json")
+	if err != nil {
+		return nil, err
+	}
+	var config map[string]any
+	if err := json.Unmarshal(raw, &config); err != nil {
+		return nil, fmt.Errorf("config.json is not readable: %w", err)
+	}
+	if config["model_type"] != "qwen2" {
+		return nil, fmt.Errorf("config.json: model_type is %v, only qwen2 can be written", config["model_type"])
+	}
+	// The newer form keeps the base in an object of its own.
+	if rope, ok := config["rope_parameters"].(map[string]any); ok && config["rope_theta"] == nil {
+		config["rope_theta"] = rope["rope_theta"]
+	}
+	meta := []ggufEntry{
+		{"general.architecture", "qwen2"},
+		{"general.name", filepath.Base(s.Label())},
+		{"general.file_type", fileTypes[weights]},
+	}
+	if weights.Quantised() {
+		meta = append(meta, ggufEntry{"general.quantization_version", uint32(2)})
+	}
+	for _, k := range configKeys {
+		v, given := config[k.config].(float64)
+		whole := k.config != "rms_norm_eps" && k.config != "rope_theta"
+		switch {
+		case !given && k.optional:
+		case !given:
+			return nil, fmt.Errorf("config.json: %s is missing or no number", k.config)
+		case whole && (v != math.Trunc(v) || v < 0 || v > math.MaxUint32):
+			return nil, fmt.Errorf("config.json: %s is %v, which is no count", k.config, v)
+		case whole:
+			meta = append(meta, ggufEntry{"qwen2." + k.meta, uint32(v)})
+		default:
+			meta = append(meta, ggufEntry{"qwen2." + k.meta, float32(v)})
+		}
+	}
+	raw, err = s.File("tokenizer.json")
+	if errors.Is(err, fs.ErrNotExist) {
+		return meta, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	vocab, _ := config["vocab_size"].(float64)
+	tokens, err := ggufTokens(raw, int(min(vocab, 1<<24)))
+	if err != nil {
+		return nil, fmt.Errorf("tokenizer.json: %w", err)
+	}
+	meta = append(meta, tokens...)
+	for _, token := range []string{"bos", "eos"} {
+		if id, ok := config[token+"_token_id"].(float64); ok && id >= 0 && id < vocab {
+			meta = append(meta, ggufEntry{"tokenizer.ggml." + token + "_token_id", uint32(id)})
+		}
+	}
+	meta = append(meta, ggufEntry{"tokenizer.ggml.add_bos_token", false})
+	return appendChatTemplate(meta, s)
+}
+
+// ggufTokens turns a tokenizer.json into the token lists; the vocabulary is
+// padded to size with tokens that are marked unused.
+func ggufTokens(raw []byte, size int) ([]ggufEntry, error) {
+	var f struct {
+		Added []struct {
+			ID      int
+			Content string
+			Special bool
+		} `json:"added_tokens"`
+		PreTokenizer json.RawMessage `json:"pre_tokenizer"`
+		Model        struct {
+			Vocab  map[string]int
+			Merges []json.RawMessage
+		}
+	}
+	if err := json.Unmarshal(raw, &f); err != nil {
+		return nil, fmt.Errorf("not readable: %w", err)
+	}
+	pre, err := preTokenizerName(f.PreTokenizer)
+	if err != nil {
+		return nil, err
+	}
+	tokens, types := make([]string, size), make([]int32, size)
+	for id := range tokens {
+		tokens[id], types[id] = fmt.Sprintf("[PAD%d]", id), tokenUnused
+	}
+	set := func(id int, token string, kind int32) error {
+		if id < 0 || id >= size {
+			return fmt.Errorf("token %q has id %d, but config.json's vocab_size is %d", token, id, size)
+		}
+		tokens[id], types[id] = token, kind
+		return nil
+	}
+	for token, id := range f.Model.Vocab {
+		if err := set(id, token, tokenNormal); err != nil {
+			return nil, err
+		}
+	}
+	for _, a := range f.Added {
+		kind := int32(tokenUserDefined)
+		if a.Special {
+			kind = tokenControl
+		}
+		if err := set(a.ID, a.Content, kind); err != nil {
+			return nil, err
+		}
+	}
+	merges := make([]string, len(f.Model.Merges))
+	for i, m := range f.Model.Merges {
+		if merges[i], err = joinedMerge(m); err != nil {
+			return nil, fmt.Errorf("merge %d: %w", i, err)
+		}
+	}
+	return []ggufEntry{
+		{"tokenizer.ggml.model", "gpt2"},
+		{"tokenizer.ggml.pre", pre},
+		{"tokenizer.ggml.tokens", tokens},
+		{"tokenizer.ggml.token_type", types},
+		{"tokenizer.ggml.merges", merges},
+	}, nil
+}
+
+// joinedMerge reads a merge in either of its two forms and returns "a b".
+func joinedMerge(raw []byte) (string, error) {
+	var joined string
+	if json.Unmarshal(raw, &joined) == nil {
+		return joined, nil
+	}
+	var pair []string
+	if err := json.Unmarshal(raw, &pair); err != nil || len(pair) != 2 {
+		return "", fmt.Errorf("neither \"a b\" nor [\"a\", \"b\"]")
+	}
+	return pair[0] + " " + pair[1], nil
+}
+
+// preTokenizerName finds GGUF's name for the split pattern in use.
+func preTokenizerName(preTokenizer []byte) (string, error) {
+	var sequence struct {
+		Pretokenizers []struct {
+			Pattern struct{ Regex string }
+		}
+	}
+	if len(preTokenizer) > 0 {
+		if err := json.Unmarshal(preTokenizer, &sequence); err != nil {
+			return "", fmt.Errorf("pre_tokenizer: %w", err)
+		}
+	}
+	for _, part := range sequence.Pretokenizers {
+		for name, pattern := range splitPatterns {
+			if part.Pattern.Regex == pattern {
+				return name, nil
+			}
+		}
+	}
+	return "", fmt.Errorf("its split pattern has no name in GGUF")
+}
+
+func appendChatTemplate(meta []ggufEntry, s Source) ([]ggufEntry, error) {
+	raw, err := s.File("tokenizer_config.json")
+	if errors.Is(err, fs.ErrNotExist) {
+		return meta, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var config struct {
+		ChatTemplate string `json:"chat_template"`
+	}
+	if err := json.Unmarshal(raw, &config); err != nil {
+		return nil, fmt.Errorf("tokenizer_config.json is not readable: %w", err)
+	}
+	if config.ChatTemplate != "" {
+		meta = append(meta, ggufEntry{"tokenizer.chat_template", config.ChatTemplate})
+	}
+	return meta, nil
+}
