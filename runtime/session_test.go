@@ -291,6 +291,7 @@ func TestGenerateStopsWithTheContext(t *testing.T) {
 	s := NewSession(newInstance(t, x))
 	require.NoError(t, s.Prefill(background, []int32{3, 1}))
 	ctx, cancel := context.WithCancel(background)
+	defer cancel()
 	var got []int32
 	var last error
 	for id, err := range s.Generate(ctx, 8, Sampling{}) {
