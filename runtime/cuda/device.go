@@ -1,0 +1,200 @@
+// Package cuda turns a plan's MSL into kernels on an NVIDIA GPU: the same text
+// as on Apple's, compiled by NVRTC against runtime/msl's header, launched
+// through the driver API with purego. No toolkit, no cgo.
+//
+// A simdgroup is a warp, threadgroup memory is shared memory, a threadgroup a
+// block. Dispatches run in order on one stream; a recording becomes a CUDA graph
+// whose kernels are launched with programmatic dependent launch, so that a
+// kernel's preload phase overlaps its predecessor's tail.
+//
+// Read next: program.go for compilation, encoder.go for launches.
+package cuda
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"unsafe"
+
+	fruntime "foundry/runtime"
+)
+
+// Options choose a GPU and a place for compiled kernels.
+type Options struct {
+	Ordinal  int    // which GPU
+	CacheDir string // compiled kernels; empty: none are kept
+	// Dependent launches kernels so that their preload phase may overlap the
+	// predecessor's tail (programmatic dependent launch).
+	Dependent bool
+}
+
+// Device is one NVIDIA GPU.
+type Device struct {
+	drv       *driver
+	rtc       *nvrtc
+	opts      Options
+	ordinal   int32
+	ctx       uintptr
+	info      fruntime.Info
+	arch      string // sm_90
+	sharedMax int
+	loads     loadLog
+	mu        sync.Mutex
+	closed    bool
+}
+
+// Open starts the driver, takes the GPU and loads NVRTC. The error says what was
+// looked for and what to install.
+func Open(o Options) (*Device, error) {
+	drv, err := openDriver()
+	if err != nil {
+		return nil, fmt.Errorf("cuda: %w; install the NVIDIA driver, or take --device cpu", err)
+	}
+	var count int32
+	if err := drv.call("cuDeviceGetCount", uintptr(unsafe.Pointer(&count))); err != nil {
+		return nil, fmt.Errorf("cuda: %w", err)
+	}
+	if o.Ordinal < 0 || o.Ordinal >= int(count) {
+		return nil, fmt.Errorf("cuda: GPU %d asked for, the driver has %d", o.Ordinal, count)
+	}
+	d := &Device{drv: drv, opts: o}
+	if d.rtc, err = openNVRTC(); err != nil {
+		return nil, fmt.Errorf("cuda: %w", err)
+	}
+	if err := drv.call("cuDeviceGet", uintptr(unsafe.Pointer(&d.ordinal)), uintptr(o.Ordinal)); err != nil {
+		return nil, fmt.Errorf("cuda: %w", err)
+	}
+	if err := d.describe(); err != nil {
+		return nil, fmt.Errorf("cuda: %w", err)
+	}
+	if err := drv.call("cuDevicePrimaryCtxRetain", uintptr(unsafe.Pointer(&d.ctx)), uintptr(d.ordinal)); err != nil {
+		return nil, fmt.Errorf("cuda: %w", err)
+	}
+	return d, nil
+}
+
+func (d *Device) describe() error {
+	name := make([]byte, 256)
+	if err := d.drv.call("cuDeviceGetName", uintptr(unsafe.Pointer(&name[0])), uintptr(len(name)), uintptr(d.ordinal)); err != nil {
+		return err
+	}
+	var total uint64
+	if err := d.drv.call("cuDeviceTotalMem_v2", uintptr(unsafe.Pointer(&total)), uintptr(d.ordinal)); err != nil {
+		return err
+	}
+	var values [4]int
+	for i, a := range []int{attrMajor, attrMinor, attrMultiprocessors, attrMaxSharedOptin} {
+		v, err := d.drv.attribute(d.ordinal, a)
+		if err != nil {
+			return err
+		}
+		values[i] = v
+	}
+	var version int32
+	if err := d.drv.call("cuDriverGetVersion", uintptr(unsafe.Pointer(&version))); err != nil {
+		return err
+	}
+	d.arch = fmt.Sprintf("sm_%d%d", values[0], values[1])
+	d.sharedMax = values[3]
+	d.info = fruntime.Info{
+		Kind: "cuda", Name: cString(&name[0]), MemoryBytes: int64(total),
+		Note: fmt.Sprintf("%s, %d multiprocessors, driver API %d.%d, NVRTC %s", d.arch, values[2], version/1000, version%1000/10, d.rtc.version),
+	}
+	if values[0] == 9 {
+		d.info.Target = "h100"
+	}
+	return nil
+}
+
+// Info describes the GPU.
+func (d *Device) Info() fruntime.Info { return d.info }
+
+// do runs f on an OS thread where the device's context is current.
+func (d *Device) do(f func() error) error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if err := d.drv.call("cuCtxSetCurrent", d.ctx); err != nil {
+		return fmt.Errorf("cuda: %w", err)
+	}
+	if err := f(); err != nil {
+		return fmt.Errorf("cuda: %w", err)
+	}
+	return nil
+}
+
+// Close gives the GPU back. Memory and programs must be closed before.
+func (d *Device) Close() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return nil
+	}
+	d.closed = true
+	return d.drv.call("cuDevicePrimaryCtxRelease_v2", uintptr(d.ordinal))
+}
+
+// Alloc returns zeroed device memory.
+func (d *Device) Alloc(bytes int64) (fruntime.Memory, error) {
+	m := &memory{d: d, bytes: bytes}
+	err := d.do(func() error {
+		n := uintptr(max(bytes, 16))
+		if err := d.drv.call("cuMemAlloc_v2", uintptr(unsafe.Pointer(&m.ptr)), n); err != nil {
+			var r *result
+			if errors.As(err, &r) && r.code == outOfMemory {
+				var free, total uint64
+				_ = d.drv.call("cuMemGetInfo_v2", uintptr(unsafe.Pointer(&free)), uintptr(unsafe.Pointer(&total)))
+				return fmt.Errorf("out of memory: %d MiB wanted, %d of %d MiB free; take a smaller --context or quantised --weights", bytes>>20, free>>20, total>>20)
+			}
+			return err
+		}
+		return d.drv.call("cuMemsetD8_v2", m.ptr, 0, n)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// memory is one allocation.
+type memory struct {
+	d     *Device
+	ptr   uintptr
+	bytes int64
+}
+
+func (m *memory) Bytes() int64 { return m.bytes }
+
+func (m *memory) check(offset int64, b []byte) error {
+	if offset < 0 || offset+int64(len(b)) > m.bytes {
+		return fmt.Errorf("cuda: bytes %d..%d of an allocation of %d", offset, offset+int64(len(b)), m.bytes)
+	}
+	return nil
+}
+
+func (m *memory) Write(offset int64, b []byte) error {
+	if err := m.check(offset, b); err != nil || len(b) == 0 {
+		return err
+	}
+	return m.d.do(func() error {
+		return m.d.drv.call("cuMemcpyHtoD_v2", m.ptr+uintptr(offset), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)))
+	})
+}
+
+func (m *memory) Read(offset int64, b []byte) error {
+	if err := m.check(offset, b); err != nil || len(b) == 0 {
+		return err
+	}
+	return m.d.do(func() error {
+		return m.d.drv.call("cuMemcpyDtoH_v2", uintptr(unsafe.Pointer(&b[0])), m.ptr+uintptr(offset), uintptr(len(b)))
+	})
+}
+
+func (m *memory) Free() error {
+	if m.ptr == 0 {
+		return nil
+	}
+	p := m.ptr
+	m.ptr = 0
+	return m.d.do(func() error { return m.d.drv.call("cuMemFree_v2", p) })
+}

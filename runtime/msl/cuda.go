@@ -1,0 +1,71 @@
+package msl
+
+import (
+	"fmt"
+	"strings"
+
+	"foundry/lower/plan"
+)
+
+// cudaBuiltins are the built-ins as CUDA expressions; tid is the thread's index.
+var cudaBuiltins = map[plan.Builtin]string{
+	plan.ThreadgroupPosition: "uint3(blockIdx.x, blockIdx.y, blockIdx.z)",
+	plan.ThreadgroupsPerGrid: "uint3(gridDim.x, gridDim.y, gridDim.z)",
+	plan.ThreadPosition: "uint3(blockIdx.x * blockDim.x + threadIdx.x, blockIdx.y * blockDim.y + threadIdx.y, " +
+		"blockIdx.z * blockDim.z + threadIdx.z)",
+	plan.ThreadIndex:    "tid",
+	plan.SimdgroupIndex: "tid / 32u",
+	plan.LaneIndex:      "tid % 32u",
+}
+
+// CUDAOptions are the NVRTC options that the units of CUDA need, but for the
+// architecture.
+var CUDAOptions = []string{"--std=c++17", "--device-as-default-execution-space", "--fmad=false"}
+
+// CUDA returns the CUDA unit of one kernel: an entry of the kernel's name that
+// takes an address for each slot, with the threadgroup arguments one behind the
+// other in dynamic shared memory.
+//
+// A kernel may be launched before its predecessor in the stream has ended
+// (programmatic dependent launch): its own ready point waits, or the entry does
+// where the text has none. The entry waits at the end in any case, so that a
+// kernel is never done before its predecessor.
+func CUDA(k *plan.Kernel) (string, error) {
+	var b strings.Builder
+	b.WriteString(header(cudaParts))
+	if err := body(&b, 0, k); err != nil {
+		return "", err
+	}
+	var params []string
+	for n := range k.Slots {
+		params = append(params, fmt.Sprintf("void* b%d", n))
+	}
+	threads := k.Threads[0] * k.Threads[1] * k.Threads[2]
+	fmt.Fprintf(&b, `%snamespace metal {
+extern "C" __global__ void __launch_bounds__(%d) %s(%s) {
+    extern __shared__ __align__(16) unsigned char shared[];
+    const uint tid = threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z);
+    (void)tid, (void)shared;
+    FOUNDRY_TRIGGER();
+`, arity(0, k), threads, k.Name, strings.Join(params, ", "))
+	if !strings.Contains(k.Source, "FOUNDRY_READY();") {
+		b.WriteString("    FOUNDRY_READY();\n")
+	}
+	offset := 0
+	for n, t := range k.Threadgroup {
+		fmt.Fprintf(&b, "    void* t%d = shared + %d;\n", n, offset)
+		offset += t.Bytes
+	}
+	fmt.Fprintf(&b, "    %s::%s(%s);\n    FOUNDRY_READY();\n}\n}\n", space(0), k.Name,
+		strings.Join(arguments(0, k, "b%d", "t%d", cudaBuiltins), ",\n        "))
+	return b.String(), nil
+}
+
+// SharedBytes is the dynamic shared memory that k's threadgroup arguments need.
+func SharedBytes(k *plan.Kernel) int {
+	n := 0
+	for _, t := range k.Threadgroup {
+		n += t.Bytes
+	}
+	return n
+}

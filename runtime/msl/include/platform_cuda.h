@@ -1,0 +1,46 @@
+// The platform NVRTC on an NVIDIA GPU: half is 16 bits that PTX converts,
+// mathematics is CUDA's, which NVRTC knows without a header.
+#define FOUNDRY_LIBM(f) ::f
+#define FOUNDRY_POPCOUNT(x) __popc(x)
+#define FOUNDRY_CLZ(x) __clz(int(x))
+#define FOUNDRY_CONSTEXPR_HALF
+#define FOUNDRY_INLINE __forceinline__
+#define FOUNDRY_CUDA 1
+// g++'s names for what NVRTC has under others.
+#define __builtin_memcpy ::memcpy
+#define __builtin_huge_valf() __int_as_float(0x7f800000)
+#define __builtin_nanf(s) __int_as_float(0x7fc00000)
+
+typedef unsigned short foundry_half_bits;
+inline foundry_half_bits foundry_to_half(float f) {
+    foundry_half_bits h;
+    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(h) : "f"(f));
+    return h;
+}
+inline float foundry_to_float(foundry_half_bits h) {
+    float f;
+    asm("cvt.f32.f16 %0, %1;" : "=f"(f) : "h"(h));
+    return f;
+}
+
+// The ready point of a kernel: what earlier kernels of the stream wrote may be
+// read from here on. A kernel launched without dependence passes at once.
+#if __CUDA_ARCH__ >= 900
+#define FOUNDRY_READY() asm volatile("griddepcontrol.wait;" ::: "memory")
+#define FOUNDRY_TRIGGER() asm volatile("griddepcontrol.launch_dependents;")
+#else
+#define FOUNDRY_READY()
+#define FOUNDRY_TRIGGER()
+#endif
+
+namespace metal {
+inline unsigned foundry_atomic_load(unsigned* p) { return *(volatile unsigned*)p; }
+inline void foundry_atomic_store(unsigned* p, unsigned x) { *(volatile unsigned*)p = x; }
+inline unsigned foundry_atomic_exchange(unsigned* p, unsigned x) { return atomicExch(p, x); }
+inline bool foundry_atomic_compare_exchange(unsigned* p, unsigned* expected, unsigned desired) {
+    const unsigned before = atomicCAS(p, *expected, desired);
+    const bool ok = before == *expected;
+    *expected = before;
+    return ok;
+}
+}  // namespace metal
