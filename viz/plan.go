@@ -153,7 +153,7 @@ func (r *planReader) dispatch(d *plan.Dispatch) *unit {
 	u := &unit{name: d.Label, layer: d.Layer, wave: d.Wave, fused: true}
 	u.head = []string{
 		d.Label, k.Name,
-		fmt.Sprintf("%s threadgroups of %d threads", gridText(d.Grid), k.Threads[0]*k.Threads[1]*k.Threads[2]),
+		groupsText(d.Grid, k),
 		"moves " + polyBytes(d.Moved),
 	}
 	u.key = fmt.Sprint(d.Kernel, d.Grid, anyLayer(d.Label, d.Layer))
@@ -161,7 +161,11 @@ func (r *planReader) dispatch(d *plan.Dispatch) *unit {
 		label, op := splitNode(name)
 		u.key += " " + anyLayer(name, d.Layer)
 		b := box{op: op, label: label}
-		if n := r.source[label]; n != nil {
+		n := r.source[label]
+		if label == "" {
+			n = r.source[d.Label] // the dispatch is this one operation
+		}
+		if n != nil {
 			b.lines = []string{n.Result().Type.String()}
 			for _, a := range n.Args {
 				b.lines = append(b.lines, weightLine(a, r.opts)...)
@@ -228,12 +232,24 @@ func (r *planReader) wire(u *unit) {
 	}
 }
 
+// groupsText prints the size of a dispatch: "12 × T threadgroups of 256 threads".
+func groupsText(dims [3]plan.GridDim, k *plan.Kernel) string {
+	grid, noun := gridText(dims), "threadgroups"
+	if grid == "1" {
+		noun = "threadgroup"
+	}
+	return fmt.Sprintf("%s %s of %d threads", grid, noun, k.Threads[0]*k.Threads[1]*k.Threads[2])
+}
+
 // gridText prints the threadgroups of a dispatch: "112 × T".
 func gridText(dims [3]plan.GridDim) string {
 	grid := make([]string, 0, 3)
 	for i, g := range dims {
 		text := g.N.String()
 		if g.Div > 1 {
+			if strings.ContainsAny(text, "+-") {
+				text = "(" + text + ")"
+			}
 			text = fmt.Sprintf("⌈%s/%d⌉", text, g.Div)
 		}
 		if n, ok := g.N.Const(); ok {
