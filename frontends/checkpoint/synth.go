@@ -66,7 +66,7 @@ func (s *synth) generate(name string, want dtype.Type, dst []byte, report *Narro
 	seed := fnv.New64a()
 	io.WriteString(seed, name)
 	scale, offset := spread(name, info.Shape)
-	g := generator64{seed.Sum64(), scale, offset}
+	g := stream{seed.Sum64(), scale, offset}
 	n := int(info.Elements())
 	parallel(n, convertGrain, func(lo, hi int) {
 		out := dst[want.Bytes(int64(lo)):want.Bytes(int64(hi))]
@@ -93,13 +93,13 @@ func spread(name string, shape []int64) (scale, offset float32) {
 	return float32(math.Sqrt(3 / float64(shape[len(shape)-1]))), 0
 }
 
-type generator64 struct {
+type stream struct {
 	seed          uint64
 	scale, offset float32
 }
 
 // fill writes the bf16 elements first, first+1, ... to dst.
-func (g generator64) fill(dst []byte, first int) {
+func (g stream) fill(dst []byte, first int) {
 	const gamma, even, odd = 0x9E3779B97F4A7C15, 0x0000ffff0000ffff, 0xffff0000ffff0000
 	state := g.seed + uint64(first)*gamma
 	step, offset := g.scale*0x1p-23, g.offset // a power of two: rounds as (k*2^-23)*scale does
