@@ -10,6 +10,7 @@ package runtime
 
 import (
 	"context"
+	"time"
 
 	"foundry/lower/plan"
 )
@@ -101,6 +102,19 @@ type Recording interface {
 	Run() error  // submits
 	Wait() error // until every submitted run has finished
 	Close() error
+}
+
+// Timed is implemented by encoders and recordings of devices that were opened to
+// measure: the times of the last run's dispatches, valid after Wait. Dispatches
+// of a wave may overlap.
+type Timed interface {
+	Times() []DispatchTime
+}
+
+// DispatchTime is how long one dispatch took on the device.
+type DispatchTime struct {
+	Label string
+	Took  time.Duration
 }
 
 // WeightSource yields the bytes of a weight buffer of the plan: the named

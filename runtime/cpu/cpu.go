@@ -1,0 +1,126 @@
+// Package cpu turns a plan's MSL into a shared object, with the C++ compiler
+// found here, and runs it with the semantics of a GPU: threads of a threadgroup
+// meet at barriers, lanes of a simdgroup exchange values, threadgroup memory is
+// theirs. It is the conformance device: what a GPU leaves undefined is an error
+// that names the kernel and the thread.
+//
+// Threads are fibers, so a mistake in their order is a fact and no accident.
+// Always found: barriers and simdgroup operations that not all threads reach,
+// accesses behind the end of a buffer's memory, threadgroup arrays overrun,
+// division by zero. With Options.Checked every access is looked at: bounds of the
+// bound range, direction, alignment, uninitialised threadgroup memory, races
+// within a threadgroup, between threadgroups and between dispatches of a wave,
+// endless loops. Orders of threads, threadgroups and dispatches can be turned
+// round or shuffled.
+//
+// executor/ is the C++ that does it; its C interface is runtime/msl's abi.h and
+// serves hosts in any language.
+//
+// Read next: program.go for compilation, executor/schedule.cc for the fibers.
+package cpu
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"sync"
+
+	"github.com/ebitengine/purego"
+
+	fruntime "foundry/runtime"
+)
+
+// Order is the order in which things run that a GPU may run in any.
+type Order uint32
+
+// The orders.
+const (
+	Forward Order = iota
+	Reversed
+	Random // by Options.Seed
+)
+
+// Options of a device; the zero value is the fast mode on all processors.
+type Options struct {
+	CXX      string // C++ compiler; empty: the first of c++, g++, clang++
+	CacheDir string // of compiled objects; empty: foundry in the user's cache
+	Threads  int    // host threads; 0: one a processor, at most 64
+
+	Checked  bool   // look at every access, at about 30 times the time, on one host thread
+	MaxSteps uint64 // checked: basic blocks a thread may execute; 0: 2^28
+
+	ThreadOrder Order // of the threads of a threadgroup
+	GroupOrder  Order // of the threadgroups of a dispatch
+	WaveOrder   Order // of the dispatches of a wave
+	Seed        uint64
+
+	Timing bool // measure each dispatch, for runtime.Timed
+}
+
+// Device is the CPU.
+type Device struct {
+	opts Options
+	cc   *compiler
+	dir  string
+	exec *executor
+
+	mu     sync.Mutex
+	pool   uintptr
+	closed bool
+}
+
+// Open finds a compiler, builds the executor once (cached), and starts the host
+// threads. The error says what is missing and how to get it.
+func Open(o Options) (*Device, error) {
+	if o.Threads <= 0 {
+		o.Threads = min(runtime.NumCPU(), 64)
+	}
+	if o.MaxSteps == 0 {
+		o.MaxSteps = 1 << 28
+	}
+	cc, err := findCompiler(o.CXX)
+	if err != nil {
+		return nil, err
+	}
+	dir, err := cacheDir(o.CacheDir)
+	if err != nil {
+		return nil, err
+	}
+	d := &Device{opts: o, cc: cc, dir: dir}
+	if d.exec, err = openExecutor(context.Background(), cc, dir); err != nil {
+		return nil, err
+	}
+	threads := o.Threads
+	if o.Checked {
+		threads = 1
+	}
+	if d.pool, _, _ = purego.SyscallN(d.exec.open, uintptr(threads)); d.pool == 0 {
+		return nil, fmt.Errorf("cpu: %d host threads could not be started; ask for fewer", threads)
+	}
+	return d, nil
+}
+
+// Info describes the machine. Times measured here say nothing of a GPU.
+func (d *Device) Info() fruntime.Info {
+	mode := ""
+	if d.opts.Checked {
+		mode = ", checked"
+	}
+	return fruntime.Info{
+		Kind: "cpu", Name: fmt.Sprintf("%s, %d threads%s", runtime.GOARCH, d.opts.Threads, mode), Target: "cpu",
+		MemoryBytes: totalMemory(), Emulation: true,
+		Note: fmt.Sprintf("%s (%s)", d.cc.version, d.cc.path),
+	}
+}
+
+// Close stops the host threads. Programs and memory must be closed before.
+func (d *Device) Close() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return nil
+	}
+	d.closed = true
+	purego.SyscallN(d.exec.close, d.pool)
+	return nil
+}

@@ -1,0 +1,254 @@
+// Vectors of 2, 3 and 4 elements: a union of the elements as an array, by name,
+// and as swizzles. Every operation is a hidden friend that is no template, so
+// scalars widen and swizzles convert as in the Metal language.
+namespace metal {
+
+template <class T, int N> struct vec;
+
+template <class X> struct foundry_width { static constexpr int value = 1; static constexpr bool vector = false; };
+template <class T, int N> struct foundry_width<vec<T, N>> { static constexpr int value = N; static constexpr bool vector = true; };
+
+// foundry_widen converts N elements; platforms specialise the pairs that pay.
+template <class T, class U, int N> struct foundry_convert {
+    static inline void run(T* to, const U* from) {
+        to[0] = T(from[0]);
+        to[1] = T(from[1]);
+        if constexpr (N > 2) to[2] = T(from[2]);
+        if constexpr (N > 3) to[3] = T(from[3]);
+    }
+};
+
+// A swizzle is a view of elements I... of the vector whose union it lies in. V is
+// the vector type it reads as; as a template argument it brings V's friends in.
+template <class V, class T, int N, int... I> struct foundry_swizzle {
+    T v[N];
+    operator V() const { return V(v[I]...); }
+    foundry_swizzle& operator=(const V& r) {
+        int k = 0;
+        ((v[I] = r.v[k++]), ...);
+        return *this;
+    }
+    foundry_swizzle& operator=(const foundry_swizzle& r) { return *this = V(r); }
+    foundry_swizzle(const foundry_swizzle&) = default;
+    foundry_swizzle() = default;
+    foundry_swizzle& operator+=(const V& r) { return *this = V(*this) + r; }
+    foundry_swizzle& operator-=(const V& r) { return *this = V(*this) - r; }
+    foundry_swizzle& operator*=(const V& r) { return *this = V(*this) * r; }
+    foundry_swizzle& operator/=(const V& r) { return *this = V(*this) / r; }
+};
+template <class V, class T, int N, int... I> struct foundry_width<foundry_swizzle<V, T, N, I...>> : foundry_width<V> {};
+
+#define FOUNDRY_S2(N, a, i, b, j) foundry_swizzle<vec<T, 2>, T, N, i, j> a##b;
+#define FOUNDRY_S3(N, a, i, b, j, c, k) foundry_swizzle<vec<T, 3>, T, N, i, j, k> a##b##c;
+#define FOUNDRY_S4(N, a, i, b, j, c, k, d, l) foundry_swizzle<vec<T, 4>, T, N, i, j, k, l> a##b##c##d;
+
+#define FOUNDRY_PER2_A(M, ...) M(__VA_ARGS__, x, 0) M(__VA_ARGS__, y, 1)
+#define FOUNDRY_PER2_B(M, ...) M(__VA_ARGS__, x, 0) M(__VA_ARGS__, y, 1)
+#define FOUNDRY_PER2_C(M, ...) M(__VA_ARGS__, x, 0) M(__VA_ARGS__, y, 1)
+#define FOUNDRY_PER2_D(M, ...) M(__VA_ARGS__, x, 0) M(__VA_ARGS__, y, 1)
+#define FOUNDRY_PER3_A(M, ...) M(__VA_ARGS__, x, 0) M(__VA_ARGS__, y, 1) M(__VA_ARGS__, z, 2)
+#define FOUNDRY_PER3_B(M, ...) M(__VA_ARGS__, x, 0) M(__VA_ARGS__, y, 1) M(__VA_ARGS__, z, 2)
+#define FOUNDRY_PER3_C(M, ...) M(__VA_ARGS__, x, 0) M(__VA_ARGS__, y, 1) M(__VA_ARGS__, z, 2)
+#define FOUNDRY_PER3_D(M, ...) M(__VA_ARGS__, x, 0) M(__VA_ARGS__, y, 1) M(__VA_ARGS__, z, 2)
+#define FOUNDRY_PER4_A(M, ...) M(__VA_ARGS__, x, 0) M(__VA_ARGS__, y, 1) M(__VA_ARGS__, z, 2) M(__VA_ARGS__, w, 3)
+#define FOUNDRY_PER4_B(M, ...) M(__VA_ARGS__, x, 0) M(__VA_ARGS__, y, 1) M(__VA_ARGS__, z, 2) M(__VA_ARGS__, w, 3)
+#define FOUNDRY_PER4_C(M, ...) M(__VA_ARGS__, x, 0) M(__VA_ARGS__, y, 1) M(__VA_ARGS__, z, 2) M(__VA_ARGS__, w, 3)
+#define FOUNDRY_PER4_D(M, ...) M(__VA_ARGS__, x, 0) M(__VA_ARGS__, y, 1) M(__VA_ARGS__, z, 2) M(__VA_ARGS__, w, 3)
+#define FOUNDRY_NEST2(N, a, i) FOUNDRY_PER##N##_B(FOUNDRY_S2, N, a, i)
+#define FOUNDRY_NEST3_2(N, a, i, b, j) FOUNDRY_PER##N##_C(FOUNDRY_S3, N, a, i, b, j)
+#define FOUNDRY_NEST3(N, a, i) FOUNDRY_PER##N##_B(FOUNDRY_NEST3_2, N, a, i)
+#define FOUNDRY_NEST4_3(N, a, i, b, j, c, k) FOUNDRY_PER##N##_D(FOUNDRY_S4, N, a, i, b, j, c, k)
+#define FOUNDRY_NEST4_2(N, a, i, b, j) FOUNDRY_PER##N##_C(FOUNDRY_NEST4_3, N, a, i, b, j)
+#define FOUNDRY_NEST4(N, a, i) FOUNDRY_PER##N##_B(FOUNDRY_NEST4_2, N, a, i)
+#define FOUNDRY_SWIZZLES(N)             \
+    FOUNDRY_PER##N##_A(FOUNDRY_NEST2, N) \
+    FOUNDRY_PER##N##_A(FOUNDRY_NEST3, N) \
+    FOUNDRY_PER##N##_A(FOUNDRY_NEST4, N)
+
+// FOUNDRY_LANES repeats a statement for each element index i of N.
+#define FOUNDRY_LANES(N, ...)                       \
+    {                                               \
+        { constexpr int i = 0; __VA_ARGS__; }       \
+        { constexpr int i = 1; __VA_ARGS__; }       \
+        if constexpr (N > 2) { constexpr int i = 2; __VA_ARGS__; } \
+        if constexpr (N > 3) { constexpr int i = 3; __VA_ARGS__; } \
+    }
+
+#define FOUNDRY_FRIEND1(R, name, expr) \
+    friend inline R name(vec a) { R r; FOUNDRY_LANES(Size, r.v[i] = expr) return r; }
+#define FOUNDRY_FRIEND2(R, name, expr) \
+    friend inline R name(vec a, vec b) { R r; FOUNDRY_LANES(Size, r.v[i] = expr) return r; }
+#define FOUNDRY_FRIEND3(R, name, expr) \
+    friend inline R name(vec a, vec b, vec c) { R r; FOUNDRY_LANES(Size, r.v[i] = expr) return r; }
+#define FOUNDRY_MATH1(name) FOUNDRY_FRIEND1(vec, name, metal::name(a.v[i]))
+#define FOUNDRY_MATH2(name) FOUNDRY_FRIEND2(vec, name, metal::name(a.v[i], b.v[i]))
+#define FOUNDRY_MATH3(name) FOUNDRY_FRIEND3(vec, name, metal::name(a.v[i], b.v[i], c.v[i]))
+#define FOUNDRY_ASSIGN(op) \
+    template <class A> vec& operator op##=(const A& b) { return *this = *this op vec(b); }
+
+#define FOUNDRY_VECTOR_MEMBERS(N)                                                                        \
+    static constexpr int Size = N;                                                                       \
+    vec() = default;                                                                                     \
+    vec(const vec&) = default;                                                                           \
+    inline vec& operator=(const vec& o) {                                                                \
+        FOUNDRY_LANES(N, v[i] = o.v[i])                                                                  \
+        return *this;                                                                                    \
+    }                                                                                                    \
+    template <class U> explicit inline vec(const vec<U, N>& o) { foundry_convert<T, U, N>::run(v, o.v); } \
+    template <class V, class U, int M, int... I, class = enable_if_t<sizeof...(I) == N && !is_same_v<V, vec>>> \
+    explicit inline vec(const foundry_swizzle<V, U, M, I...>& o) : vec(V(o)) {}                          \
+    /* vectors and scalars that fill the elements exactly */                                             \
+    template <class A, class B, class... C,                                                              \
+              class = enable_if_t<(foundry_width<A>::value + (foundry_width<B>::value + ... + foundry_width<C>::value)) == N && \
+                                  (foundry_width<A>::vector || (foundry_width<B>::vector || ... || foundry_width<C>::vector))>> \
+    inline vec(const A& a, const B& b, const C&... c) {                                                  \
+        T* p = v;                                                                                        \
+        foundry_put(p, a);                                                                               \
+        foundry_put(p, b);                                                                               \
+        (foundry_put(p, c), ...);                                                                        \
+    }                                                                                                    \
+    constexpr T& operator[](int i) { return v[i]; }                                                      \
+    constexpr const T& operator[](int i) const { return v[i]; }                                          \
+    FOUNDRY_ASSIGN(+) FOUNDRY_ASSIGN(-) FOUNDRY_ASSIGN(*) FOUNDRY_ASSIGN(/) FOUNDRY_ASSIGN(%)            \
+    FOUNDRY_ASSIGN(&) FOUNDRY_ASSIGN(|) FOUNDRY_ASSIGN(^) FOUNDRY_ASSIGN(<<) FOUNDRY_ASSIGN(>>)          \
+    typedef vec<bool, N> Mask;                                                                           \
+    FOUNDRY_FRIEND1(vec, operator-, T(-a.v[i])) FOUNDRY_FRIEND1(vec, operator+, a.v[i])                  \
+    FOUNDRY_FRIEND1(vec, operator~, T(~a.v[i])) FOUNDRY_FRIEND1(Mask, operator!, !a.v[i])                \
+    FOUNDRY_FRIEND2(vec, operator+, T(a.v[i] + b.v[i])) FOUNDRY_FRIEND2(vec, operator-, T(a.v[i] - b.v[i])) \
+    FOUNDRY_FRIEND2(vec, operator*, T(a.v[i] * b.v[i])) FOUNDRY_FRIEND2(vec, operator/, T(a.v[i] / b.v[i])) \
+    FOUNDRY_FRIEND2(vec, operator%, T(a.v[i] % b.v[i])) FOUNDRY_FRIEND2(vec, operator&, T(a.v[i] & b.v[i])) \
+    FOUNDRY_FRIEND2(vec, operator|, T(a.v[i] | b.v[i])) FOUNDRY_FRIEND2(vec, operator^, T(a.v[i] ^ b.v[i])) \
+    FOUNDRY_FRIEND2(vec, operator<<, T(a.v[i] << b.v[i])) FOUNDRY_FRIEND2(vec, operator>>, T(a.v[i] >> b.v[i])) \
+    FOUNDRY_FRIEND2(Mask, operator<, a.v[i] < b.v[i]) FOUNDRY_FRIEND2(Mask, operator>, a.v[i] > b.v[i])  \
+    FOUNDRY_FRIEND2(Mask, operator<=, a.v[i] <= b.v[i]) FOUNDRY_FRIEND2(Mask, operator>=, a.v[i] >= b.v[i]) \
+    FOUNDRY_FRIEND2(Mask, operator==, a.v[i] == b.v[i]) FOUNDRY_FRIEND2(Mask, operator!=, a.v[i] != b.v[i]) \
+    FOUNDRY_FRIEND2(Mask, operator&&, a.v[i] && b.v[i]) FOUNDRY_FRIEND2(Mask, operator||, a.v[i] || b.v[i]) \
+    FOUNDRY_MATH1(abs) FOUNDRY_MATH1(exp) FOUNDRY_MATH1(exp2) FOUNDRY_MATH1(exp10) FOUNDRY_MATH1(log)    \
+    FOUNDRY_MATH1(log2) FOUNDRY_MATH1(log10) FOUNDRY_MATH1(sqrt) FOUNDRY_MATH1(rsqrt) FOUNDRY_MATH1(sin) \
+    FOUNDRY_MATH1(cos) FOUNDRY_MATH1(tan) FOUNDRY_MATH1(tanh) FOUNDRY_MATH1(floor) FOUNDRY_MATH1(ceil)   \
+    FOUNDRY_MATH1(trunc) FOUNDRY_MATH1(round) FOUNDRY_MATH1(rint) FOUNDRY_MATH1(fract) FOUNDRY_MATH1(sign) \
+    FOUNDRY_MATH1(saturate) FOUNDRY_MATH1(popcount) FOUNDRY_MATH1(clz) FOUNDRY_MATH1(ctz)                \
+    FOUNDRY_FRIEND1(Mask, isnan, metal::isnan(a.v[i])) FOUNDRY_FRIEND1(Mask, isinf, metal::isinf(a.v[i])) \
+    FOUNDRY_FRIEND1(Mask, isfinite, metal::isfinite(a.v[i]))                                             \
+    FOUNDRY_MATH2(min) FOUNDRY_MATH2(max) FOUNDRY_MATH2(fmin) FOUNDRY_MATH2(fmax) FOUNDRY_MATH2(pow)     \
+    FOUNDRY_MATH2(fmod) FOUNDRY_MATH2(step) FOUNDRY_MATH2(copysign) FOUNDRY_MATH2(mulhi)                 \
+    FOUNDRY_MATH2(rotate) FOUNDRY_MATH2(absdiff) FOUNDRY_MATH3(fma) FOUNDRY_MATH3(clamp)                 \
+    FOUNDRY_MATH3(mix) FOUNDRY_MATH3(smoothstep)                                                         \
+    friend inline vec select(vec a, vec b, Mask c) {                                                     \
+        vec r;                                                                                           \
+        FOUNDRY_LANES(N, r.v[i] = c.v[i] ? b.v[i] : a.v[i])                                              \
+        return r;                                                                                        \
+    }                                                                                                    \
+    friend inline T dot(vec a, vec b) { /* left to right */                                              \
+        T s = T(a.v[0] * b.v[0]);                                                                        \
+        s = T(s + T(a.v[1] * b.v[1]));                                                                   \
+        if constexpr (N > 2) s = T(s + T(a.v[2] * b.v[2]));                                              \
+        if constexpr (N > 3) s = T(s + T(a.v[3] * b.v[3]));                                              \
+        return s;                                                                                        \
+    }                                                                                                    \
+    friend inline T length_squared(vec a) { return dot(a, a); }                                          \
+    friend inline T length(vec a) { return metal::sqrt(dot(a, a)); }                                     \
+    friend inline T distance(vec a, vec b) { return length(a - b); }                                     \
+    friend inline vec normalize(vec a) { return a * vec(metal::rsqrt(dot(a, a))); }                      \
+    friend inline bool all(vec a) {                                                                      \
+        bool r = true;                                                                                   \
+        FOUNDRY_LANES(N, r = r && a.v[i])                                                                \
+        return r;                                                                                        \
+    }                                                                                                    \
+    friend inline bool any(vec a) {                                                                      \
+        bool r = false;                                                                                  \
+        FOUNDRY_LANES(N, r = r || a.v[i])                                                                \
+        return r;                                                                                        \
+    }
+
+template <class T, class A> inline void foundry_put(T*& p, const A& a) {
+    if constexpr (foundry_width<A>::vector) {
+        const vec<T, foundry_width<A>::value> w(a);
+        for (int k = 0; k < foundry_width<A>::value; k++) *p++ = w.v[k];
+    } else {
+        *p++ = T(a);
+    }
+}
+
+// One element given to all: any scalar, implicitly.
+#define FOUNDRY_SPLAT(...)                                                     \
+    template <class A, class = enable_if_t<is_scalar_v<A>>>                    \
+    constexpr vec(A s) : v{__VA_ARGS__} {}
+
+template <class T> struct alignas(2 * sizeof(T)) vec<T, 2> {
+    union {
+        T v[2];
+        struct { T x, y; };
+        struct { T r, g; };
+        FOUNDRY_SWIZZLES(2)
+    };
+    constexpr vec(T a, T b) : v{a, b} {}
+    FOUNDRY_SPLAT(T(s), T(s))
+    FOUNDRY_VECTOR_MEMBERS(2)
+};
+
+template <class T> struct alignas(4 * sizeof(T)) vec<T, 3> {
+    union {
+        T v[3];
+        struct { T x, y, z; };
+        struct { T r, g, b; };
+        FOUNDRY_SWIZZLES(3)
+    };
+    constexpr vec(T a, T b, T c) : v{a, b, c} {}
+    FOUNDRY_SPLAT(T(s), T(s), T(s))
+    FOUNDRY_VECTOR_MEMBERS(3)
+};
+
+template <class T> struct alignas(4 * sizeof(T)) vec<T, 4> {
+    union {
+        T v[4];
+        struct { T x, y, z, w; };
+        struct { T r, g, b, a; };
+        FOUNDRY_SWIZZLES(4)
+    };
+    constexpr vec(T a, T b, T c, T d) : v{a, b, c, d} {}
+    FOUNDRY_SPLAT(T(s), T(s), T(s), T(s))
+    FOUNDRY_VECTOR_MEMBERS(4)
+};
+
+// Elements without the vector's alignment: loads and stores of any address.
+template <class T, int N> struct packed_vec {
+    T v[N];
+    packed_vec() = default;
+    inline packed_vec(const vec<T, N>& o) { FOUNDRY_LANES(N, v[i] = o.v[i]) }
+    inline operator vec<T, N>() const {
+        vec<T, N> r;
+        FOUNDRY_LANES(N, r.v[i] = v[i])
+        return r;
+    }
+    constexpr T& operator[](int i) { return v[i]; }
+    constexpr const T& operator[](int i) const { return v[i]; }
+};
+template <class T, int N> struct foundry_width<packed_vec<T, N>> : foundry_width<vec<T, N>> {};
+
+#define FOUNDRY_VECTOR_NAMES(T)                                    \
+    typedef vec<T, 2> T##2;                                        \
+    typedef vec<T, 3> T##3;                                        \
+    typedef vec<T, 4> T##4;                                        \
+    typedef packed_vec<T, 2> packed_##T##2;                        \
+    typedef packed_vec<T, 3> packed_##T##3;                        \
+    typedef packed_vec<T, 4> packed_##T##4;
+FOUNDRY_VECTOR_NAMES(bool)
+FOUNDRY_VECTOR_NAMES(char)
+FOUNDRY_VECTOR_NAMES(uchar)
+FOUNDRY_VECTOR_NAMES(short)
+FOUNDRY_VECTOR_NAMES(ushort)
+FOUNDRY_VECTOR_NAMES(int)
+FOUNDRY_VECTOR_NAMES(uint)
+FOUNDRY_VECTOR_NAMES(long)
+FOUNDRY_VECTOR_NAMES(ulong)
+FOUNDRY_VECTOR_NAMES(half)
+FOUNDRY_VECTOR_NAMES(float)
+typedef vec<bfloat, 2> bfloat2;
+typedef vec<bfloat, 4> bfloat4;
+
+inline float3 cross(float3 a, float3 b) {
+    return float3(a.y * b.z - a.z * b.y, a.z * b.x - a.x * b.z, a.x * b.y - a.y * b.x);
+}
+
+}  // namespace metal
