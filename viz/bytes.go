@@ -11,6 +11,9 @@ import (
 // byteText prints a byte count with three digits: "3.5 KiB".
 func byteText(n int64) string {
 	units := []string{"B", "KiB", "MiB", "GiB", "TiB"}
+	if n < 0 {
+		return "-" + byteText(-n)
+	}
 	v, u := float64(n), 0
 	for v >= 1024 && u < len(units)-1 {
 		v, u = v/1024, u+1

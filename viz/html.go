@@ -6,10 +6,13 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"slices"
+	"strconv"
 	"strings"
 
 	"foundry/ir"
 	"foundry/lower/plan"
+	"foundry/passes"
 )
 
 // Report is what HTML puts on its page; what is empty is left out.
@@ -54,7 +57,7 @@ func HTML(w io.Writer, r Report) error {
 	if len(decisions) == 0 && r.Plan != nil {
 		decisions = r.Plan.Decisions
 	}
-	page.Groups = groupDecisions(decisions)
+	page.Decisions = decisionsByPass(decisions)
 	if r.Plan != nil {
 		for i := range r.Plan.Entries {
 			page.Entries = append(page.Entries, entryView(r.Plan, &r.Plan.Entries[i]))
@@ -79,12 +82,12 @@ func HTML(w io.Writer, r Report) error {
 }
 
 type reportPage struct {
-	Title    string
-	Plan     *plan.Plan
-	Trace    []stageView
-	Groups   []decisionGroup
-	Entries  []planView
-	Pictures []pictureView
+	Title     string
+	Plan      *plan.Plan
+	Trace     []stageView
+	Decisions []*passDecisions
+	Entries   []planView
+	Pictures  []pictureView
 }
 
 type stageView struct {
@@ -125,43 +128,62 @@ func inlineSVG(s string) template.HTML {
 	return template.HTML(s)
 }
 
-// decisionGroup holds the decisions of one pattern with one outcome and reason.
-type decisionGroup struct {
-	Pass, Pattern, Outcome, Reason string
-	Sites                          []plan.Decision
-	Bytes                          int64
-	Waves                          int
+// passDecisions are the decisions of one pass, those that differ in their layer
+// only as one row.
+type passDecisions struct {
+	Pass string
+	Rows []decisionRow
+	// Sites of the rows by outcome.
+	Matched, Refused, Unprofitable int
 }
 
-// groupDecisions joins decisions that differ only in their site, in the order of
-// their first site.
-func groupDecisions(all []plan.Decision) []decisionGroup {
-	type key struct{ pass, pattern, outcome, reason string }
-	at := map[key]int{}
-	var groups []decisionGroup
-	for _, d := range all {
-		// A reason may name its layer: sites of one pattern in all layers are one group.
-		k := key{d.Pass, d.Pattern, d.Outcome, anyLayers(d.Reason, d.Layer)}
-		i, ok := at[k]
-		if !ok {
-			i = len(groups)
-			at[k] = i
-			groups = append(groups, decisionGroup{Pass: d.Pass, Pattern: d.Pattern, Outcome: d.Outcome, Reason: k.reason})
+type decisionRow struct {
+	passes.Group
+	Site   string // the node, without its layer
+	Layers string // "0..23"
+}
+
+func decisionsByPass(all []plan.Decision) []*passDecisions {
+	var out []*passDecisions
+	byPass := map[string]*passDecisions{}
+	for _, g := range passes.Groups(all) {
+		p := byPass[g.Pass]
+		if p == nil {
+			p = &passDecisions{Pass: g.Pass}
+			byPass[g.Pass] = p
+			out = append(out, p)
 		}
-		g := &groups[i]
-		g.Sites = append(g.Sites, d)
-		g.Bytes += d.Bytes
-		g.Waves += d.Waves
+		switch g.Outcome {
+		case passes.Matched:
+			p.Matched += g.Count
+		case passes.Refused:
+			p.Refused += g.Count
+		case passes.Unprofitable:
+			p.Unprofitable += g.Count
+		}
+		p.Rows = append(p.Rows, decisionRow{g, inLayer(g.Node, g.Layer), layersText(g.Layers)})
 	}
-	return groups
+	return out
 }
 
-// anyLayers is anyLayer for every name in a sentence.
-func anyLayers(text string, layer int) string {
-	if layer < 0 {
-		return text
+// layersText prints a set of layers: "3", "0..23", "0, 4, 5".
+func layersText(layers []int) string {
+	sorted := slices.Clone(layers)
+	slices.Sort(sorted)
+	first, last := sorted[0], sorted[len(sorted)-1]
+	switch {
+	case first < 0:
+		return ""
+	case first == last:
+		return strconv.Itoa(first)
+	case last-first+1 == len(sorted):
+		return fmt.Sprintf("%d..%d", first, last)
 	}
-	return strings.ReplaceAll(text, fmt.Sprintf("layers.%d.", layer), "layers.N.")
+	text := make([]string, len(sorted))
+	for i, l := range sorted {
+		text[i] = strconv.Itoa(l)
+	}
+	return strings.Join(text, ", ")
 }
 
 // planView is the table of an entry.
