@@ -1,6 +1,9 @@
 package ir
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // ReplaceUses makes every user of old, and every result of g that is old, take
 // replacement instead. The types must be equal and replacement must stand before
@@ -34,6 +37,20 @@ func (n *Node) SetArg(i int, v *Value) error {
 	n.Args[i].dropUse(n)
 	n.Args[i] = v
 	v.uses = append(v.uses, n)
+	return nil
+}
+
+// DropOperand removes operand i of a fused node whose region does not use it.
+func (n *Node) DropOperand(i int) error {
+	if n.Region == nil || len(n.Region.Params[i].uses) > 0 || n.Region.Returned(n.Region.Params[i]) {
+		return fmt.Errorf("%s: cannot drop operand %d, which is used", n, i)
+	}
+	n.Args[i].dropUse(n)
+	n.Args = slices.Delete(n.Args, i, i+1)
+	n.Region.Params = slices.Delete(n.Region.Params, i, i+1)
+	for j, p := range n.Region.Params[i:] {
+		p.Index = i + j
+	}
 	return nil
 }
 

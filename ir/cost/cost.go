@@ -1,0 +1,117 @@
+// Package cost turns a node and a target into numbers: bytes from memory and
+// from the cache, operations, threadgroups, and the time that a kernel, a wave
+// and a whole graph should take. Passes ask it about regions, lowering about
+// dispatches, bench about plans; it is the only place that predicts.
+//
+// There is no shape threshold here: every choice that rests on the model follows
+// from sizes and from the target's data.
+//
+// Read next: work.go for bytes and operations, kernel.go for how a region
+// becomes a kernel's numbers, waves.go for what runs side by side.
+package cost
+
+import (
+	"math"
+
+	"foundry/ir/sym"
+	"foundry/ir/target"
+)
+
+// Kernel is one dispatch in numbers, for one run.
+type Kernel struct {
+	Name    string
+	Memory  float64 // bytes from and to memory
+	Cache   float64 // bytes that the cache answers while main runs
+	Flops   float64 // on the lanes
+	Tile    float64 // operations of tiles
+	Groups  float64 // threadgroups
+	Threads float64 // threads a threadgroup
+
+	// What every threadgroup does before its main stage can start.
+	PrologueCache float64 // bytes, all threadgroups together
+	PrologueFlops float64
+}
+
+// Us returns the time the kernel takes alone, without its launch, in
+// microseconds.
+func (k Kernel) Us(t *target.Target) float64 { return k.us(t, k.share(t)) }
+
+// share is the part of the machine that the kernel's threads fill: half of the
+// threads that fit are enough to hide latency.
+func (k Kernel) share(t *target.Target) float64 {
+	return min(1, k.Groups*k.Threads/(float64(t.Cores)*float64(t.CoreThreads)/2))
+}
+
+func (k Kernel) us(t *target.Target, share float64) float64 {
+	const perUs = 1e-3 // GB/s to bytes a us, and its reciprocal below
+	mainUs := max(
+		k.Memory*perUs/(t.BandwidthGBs*share),
+		k.Cache*perUs/(t.CacheGBs*share),
+		k.Flops*perUs*perUs/(t.TFlops*share),
+		k.Tile*perUs*perUs/(t.TileTFlops*share),
+		k.rounds(t)*t.GroupUs,
+	)
+	return mainUs + k.prologueUs(t, share)
+}
+
+func (k Kernel) prologueUs(t *target.Target, share float64) float64 {
+	return k.PrologueCache*1e-3/(t.CacheGBs*share) + k.PrologueFlops*1e-6/(t.TFlops*share)
+}
+
+// rounds is how often a core must take up threadgroups, counted in fractions.
+func (k Kernel) rounds(t *target.Target) float64 {
+	resident := max(1, math.Floor(float64(t.CoreThreads)/max(1, k.Threads)))
+	return max(1, k.Groups/(float64(t.Cores)*resident))
+}
+
+// Wave returns the time of kernels that run side by side between two barriers:
+// they share bandwidth, each has its own latency, and each costs a dispatch.
+func Wave(ks []Kernel, t *target.Target) float64 {
+	if len(ks) == 0 {
+		return 0
+	}
+	longest, sum, threads := 0.0, 0.0, 0.0
+	for _, k := range ks {
+		threads += k.Groups * k.Threads
+		longest = max(longest, k.Us(t))
+	}
+	share := min(1, threads/(float64(t.Cores)*float64(t.CoreThreads)/2))
+	for _, k := range ks {
+		sum += k.us(t, share)
+	}
+	return max(longest, sum) + t.WaveUs + float64(len(ks))*t.DispatchUs
+}
+
+// Total returns the time of a run of waves in commandBuffers command buffers, 0
+// for the best number, and the number taken. The first buffer is encoded before
+// the device starts; the others are encoded while it works.
+func Total(waves [][]Kernel, t *target.Target, commandBuffers int) (us float64, buffers int) {
+	device, dispatches := 0.0, 0
+	for _, w := range waves {
+		device += Wave(w, t)
+		dispatches += len(w)
+	}
+	encode := float64(dispatches) * t.EncodeUs
+	total := func(n int) float64 {
+		first := encode / float64(n)
+		return t.SubmitUs + first + max(device, encode-first) + float64(n-1)*t.CommandBufferUs
+	}
+	if commandBuffers > 0 {
+		return total(commandBuffers), commandBuffers
+	}
+	best := 1
+	for n := 2; n <= min(64, dispatches) && total(n) < total(best); n++ {
+		best = n
+	}
+	return total(best), best
+}
+
+// Typical returns the run that decisions for a graph are made for: the longest
+// chunk for a graph of many tokens, half of the context cached for one.
+func Typical(b sym.Bounds) sym.Env {
+	e := sym.Env{T: min(b.TMax, b.SMax-b.PMin), P: b.PMin}
+	if e.T == 1 {
+		e.P = (b.PMin + min(b.PMax, b.SMax-1)) / 2
+	}
+	return e
+}

@@ -1,0 +1,89 @@
+package cost
+
+import (
+	"foundry/ir"
+	"foundry/ir/sym"
+	"foundry/ir/target"
+)
+
+// Summary is a graph in numbers, for one run.
+type Summary struct {
+	Dispatches int
+	Waves      int
+	Memory     float64 // bytes
+	Moved      int64   // bytes, each operand of each dispatch once
+	Flops      int64
+	Us         float64 // of the device, in one command buffer
+}
+
+// Of returns g's numbers on t in the run e.
+func Of(g *ir.Graph, t *target.Target, e sym.Env) Summary {
+	nodes := g.Nodes()
+	waves := Waves(nodes, nil, func(n *ir.Node) []Kernel { return Kernels(n, t, e) })
+	s := Summary{Waves: len(waves)}
+	for _, w := range waves {
+		s.Us += Wave(w, t)
+		s.Dispatches += len(w)
+		for _, k := range w {
+			s.Memory += k.Memory
+		}
+	}
+	for _, n := range nodes {
+		s.Moved += Moved(n).Eval(e)
+		s.Flops += Flops(n).Eval(e)
+	}
+	return s
+}
+
+// Waves puts the kernels of nodes into the earliest wave that each can run in;
+// what other nodes make is there from the start. A node that stands in replaced
+// counts as the node it maps to, so that a region can be weighed before the graph
+// is edited. kernels says what a node becomes.
+func Waves(nodes []*ir.Node, replaced map[*ir.Node]*ir.Node, kernels func(*ir.Node) []Kernel) [][]Kernel {
+	s := scheduler{replaced: replaced, kernels: kernels, done: make(map[*ir.Node]int, len(nodes))}
+	for _, n := range nodes {
+		s.done[n] = unplaced
+	}
+	for _, n := range nodes {
+		s.place(n)
+	}
+	return s.waves
+}
+
+const unplaced = -1
+
+type scheduler struct {
+	replaced map[*ir.Node]*ir.Node
+	kernels  func(*ir.Node) []Kernel
+	done     map[*ir.Node]int // the first wave that sees the node's results
+	waves    [][]Kernel
+}
+
+// place returns the first wave that may use n's results.
+func (s *scheduler) place(n *ir.Node) int {
+	if m := s.replaced[n]; m != nil {
+		n = m
+	}
+	wave, ours := s.done[n]
+	if !ours {
+		return 0
+	}
+	if wave != unplaced {
+		return wave
+	}
+	wave = 0
+	for _, a := range n.Args {
+		if a.Def != nil {
+			wave = max(wave, s.place(a.Def))
+		}
+	}
+	for _, k := range s.kernels(n) {
+		for len(s.waves) <= wave {
+			s.waves = append(s.waves, nil)
+		}
+		s.waves[wave] = append(s.waves[wave], k)
+		wave++
+	}
+	s.done[n] = wave
+	return wave
+}

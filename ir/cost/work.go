@@ -1,0 +1,135 @@
+package cost
+
+import (
+	"foundry/ir"
+	"foundry/ir/sym"
+)
+
+// flopsOf holds the operations an element of the result (or of the operand,
+// where the op reduces) costs; contractions are counted by their sums.
+var flopsOf = map[ir.Op]int64{
+	ir.OpRMSNorm: 4, ir.OpSumSquares: 2, ir.OpRMSScale: 3, ir.OpAdd: 1, ir.OpMul: 1,
+	ir.OpSilu: 8, ir.OpRope: 6, ir.OpSoftmax: 8, ir.OpArgmax: 1, ir.OpCast: 1,
+}
+
+// Flops returns the floating-point operations of a node, a region's summed.
+func Flops(n *ir.Node) sym.Poly {
+	if n.Region != nil {
+		var sum sym.Poly
+		for _, m := range n.Region.Nodes() {
+			sum = sum.Add(Flops(m))
+		}
+		return sum
+	}
+	out := n.Results[0].Type
+	switch {
+	case n.Op.Is(ir.Contraction):
+		k := n.Args[0].Type.Shape.At(-1)
+		return product(append(out.Shape.Slice(), k)...).Scale(2)
+	case n.Op == ir.OpSumSquares || n.Op == ir.OpArgmax:
+		out = n.Args[0].Type
+	}
+	return product(out.Shape.Slice()...).Scale(flopsOf[n.Op])
+}
+
+// Moved returns the bytes that a node must read and write: each operand and each
+// result once, of an embedding's table and of a cache only the rows touched. A
+// view moves nothing.
+func Moved(n *ir.Node) sym.Poly {
+	if isView(n) {
+		return sym.Poly{}
+	}
+	sum := written(n)
+	for i := range n.Args {
+		sum = sum.Add(readOf(n, i))
+	}
+	return sum
+}
+
+// isView reports whether n is no dispatch: a view by nature, or a region of them.
+func isView(n *ir.Node) bool {
+	if n.Region == nil {
+		return n.Op.Is(ir.View) && !n.Op.Is(ir.AsMain)
+	}
+	for _, m := range n.Region.Nodes() {
+		if !isView(m) {
+			return false
+		}
+	}
+	return true
+}
+
+// readOf returns the bytes of operand i that n reads.
+func readOf(n *ir.Node, i int) sym.Poly {
+	if n.Region != nil {
+		return readOfParam(n.Region.Params[i])
+	}
+	switch {
+	case n.Op.Is(ir.WritesState) && i == 0:
+		return sym.Poly{}
+	case n.Op == ir.OpEmbedding && i == 1:
+		return bytesOf(ir.Type{DType: n.Args[1].Type.DType, Shape: n.Results[0].Type.Shape})
+	}
+	return bytesOf(n.Args[i].Type)
+}
+
+// readOfParam returns what a region reads of one param: the most that one of its
+// users does.
+func readOfParam(p *ir.Value) sym.Poly {
+	var most sym.Poly
+	for _, u := range p.Users() {
+		for i, a := range u.Args {
+			if a == p {
+				most = larger(most, readOf(u, i))
+			}
+		}
+	}
+	return most
+}
+
+// larger returns the polynomial that is larger at T = P = 64.
+func larger(a, b sym.Poly) sym.Poly {
+	e := sym.Env{T: 64, P: 64}
+	if b.Eval(e) > a.Eval(e) {
+		return b
+	}
+	return a
+}
+
+// written returns the bytes of n's results that n stores.
+func written(n *ir.Node) sym.Poly {
+	if n.Region == nil {
+		if n.Op.Is(ir.WritesState) {
+			x := n.Args[1].Type
+			return bytesOf(ir.Type{DType: n.Args[0].Type.DType, Shape: x.Shape})
+		}
+		return bytesOf(n.Results[0].Type)
+	}
+	var sum sym.Poly
+	for _, r := range n.Region.Results {
+		if r.Value.Def != nil {
+			sum = sum.Add(written(r.Value.Def))
+		}
+	}
+	return sum
+}
+
+func bytesOf(t ir.Type) sym.Poly {
+	elems, bytes := t.DType.Block()
+	dims := t.Shape.Slice()
+	if elems > 1 && len(dims) > 0 {
+		dims[len(dims)-1], _ = dims[len(dims)-1].Div(int64(elems))
+	}
+	return product(dims...).Scale(int64(bytes))
+}
+
+// product is sym.Product; where the degree is beyond what a Poly can hold, which
+// no model reaches, the dims that do not fit are left out.
+func product(dims ...sym.Dim) sym.Poly {
+	for n := len(dims); n > 0; n-- {
+		if p, ok := sym.Product(dims[:n]...); ok {
+			return p
+		}
+	}
+	return sym.Poly{C: 1}
+}

@@ -1,0 +1,82 @@
+package passes
+
+import (
+	"time"
+
+	"foundry/ir"
+	"foundry/ir/target"
+)
+
+// Context is what a pipeline runs with. The zero value fuses whatever the
+// patterns allow, for the default target, and keeps no log.
+type Context struct {
+	// Target's constants weigh fusions; nil means target.Default.
+	Target *target.Target
+	// Lowerable says why a fused node cannot become a kernel; it may be asked
+	// about nodes that stand in no graph. nil accepts every region.
+	Lowerable func(*ir.Node) error
+	Log       *Log    // receives a record for each site; may be nil
+	Fuel      *Fuel   // bounds the rewrites of fusing passes; nil: no bound
+	Trace     *[]Step // receives a record for each pass; may be nil
+	// After is called with the graph after every pass; its error ends the run.
+	After func(pass string, g *ir.Graph) error
+}
+
+// Step is the record of one pass over one graph.
+type Step struct {
+	Pass          string // as in the pipeline, with options
+	Time          time.Duration
+	Before, After int // nodes
+	Rewrites      int
+}
+
+// Fuel bounds the number of rewrites, so that the one that breaks a property can
+// be found by bisection.
+type Fuel struct {
+	Left int    // rewrites still allowed
+	Used int    // rewrites made
+	Last string // what the last rewrite was: pass and node
+}
+
+// take uses one unit and reports whether there was one.
+func (f *Fuel) take(what string) bool {
+	if f == nil {
+		return true
+	}
+	if f.Left <= 0 {
+		return false
+	}
+	f.Left--
+	f.Used++
+	f.Last = what
+	return true
+}
+
+// Bisect finds the first rewrite that makes bad true. bad runs a compile with
+// the given fuel and says whether the property is broken, and what the last
+// rewrite of that compile was. It returns how many rewrites are harmless and the
+// name of the next one; ok is false where even max rewrites are harmless, or
+// where none is already bad.
+func Bisect(most int, bad func(fuel int) (broken bool, last string, err error)) (good int, culprit string, ok bool, err error) {
+	broken, culprit, err := bad(most)
+	if err != nil || !broken {
+		return most, "", false, err
+	}
+	if broken, _, err = bad(0); err != nil || broken {
+		return 0, "", false, err
+	}
+	lo, hi := 0, most // lo is good, hi is bad
+	for hi-lo > 1 {
+		mid := (lo + hi) / 2
+		broken, last, err := bad(mid)
+		if err != nil {
+			return lo, "", false, err
+		}
+		if broken {
+			hi, culprit = mid, last
+		} else {
+			lo = mid
+		}
+	}
+	return lo, culprit, true, nil
+}

@@ -1,0 +1,249 @@
+package passes
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"foundry/ir"
+	"foundry/lower/plan"
+)
+
+// site is a match of a form: what would become one region.
+type site struct {
+	*form
+	pattern *compiled
+	anchor  *op
+	members []*op      // the region's ops
+	tops    []*ir.Node // the nodes of the graph that hold them
+	node    *ir.Node   // the fused node, formed beside the graph
+	gain    gain
+}
+
+// fuse is the pass that forms the regions of a pattern. A site is refused with
+// the reason where the pattern nearly matches, where the region cannot be formed
+// or lowered, and where the cost model says that it loses.
+func fuse(p *compiled) func(*run) error {
+	return func(r *run) error {
+		forms := p.allowed(r.call)
+		found := false
+		for _, anchor := range p.anchors(r.view()) {
+			s, refusal := r.consider(p, forms, anchor)
+			if s == nil && refusal == nil {
+				continue
+			}
+			found = true
+			if refusal == nil && !r.Fuel.take(r.call.Pass.Name+" "+anchor.node.Label) {
+				refusal = &plan.Decision{Outcome: Refused, Reason: "the fuel is spent"}
+			}
+			if refusal != nil {
+				r.record(p, anchor, *refusal)
+				continue
+			}
+			d, err := r.apply(s)
+			if err != nil {
+				return err
+			}
+			r.record(p, anchor, d)
+		}
+		if !found {
+			r.Log.add(plan.Decision{Pass: r.call.String(), Pattern: p.Name, Node: "graph " + r.graph.Name, Layer: -1, Outcome: Refused,
+				Reason: "no site: nowhere in the graph do " + p.coreText() + " stand together"})
+		}
+		return nil
+	}
+}
+
+func (r *run) record(p *compiled, anchor *op, d plan.Decision) {
+	d.Pass, d.Pattern, d.Node, d.Layer = r.call.String(), p.Name, anchor.node.Label, anchor.node.Layer()
+	r.Log.add(d)
+}
+
+// allowed returns the forms whose optional groups the call admits.
+func (p *compiled) allowed(c Call) []*form {
+	var out []*form
+	for _, f := range p.forms {
+		if !slices.ContainsFunc(f.with, func(g string) bool { return c.option(g) == "false" }) {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// anchors returns the ops that may be the pattern's anchor, in order.
+func (p *compiled) anchors(f *flat) []*op {
+	first := p.forms[0]
+	kinds := first.nodes[first.steps[0].node].ops
+	if len(kinds) == 1 {
+		return f.byOp[kinds[0]]
+	}
+	var out []*op
+	for _, k := range kinds {
+		out = append(out, f.byOp[k]...)
+	}
+	slices.SortFunc(out, func(a, b *op) int { return a.index - b.index })
+	return out
+}
+
+// coreText names the core's operations.
+func (p *compiled) coreText() string {
+	var names []string
+	for _, n := range p.forms[len(p.forms)-1].nodes {
+		if n.core {
+			names = append(names, n.kinds())
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+// consider finds the best region of the pattern at anchor. It returns neither a
+// site nor a refusal where the pattern has nothing to do there.
+func (r *run) consider(p *compiled, forms []*form, anchor *op) (*site, *plan.Decision) {
+	careful := r.call.option("when") == "cheaper"
+	var best *site
+	var refusal *plan.Decision
+	refuse := func(outcome, reason string) { refusal = &plan.Decision{Outcome: outcome, Reason: reason} }
+	for _, f := range forms {
+		s, done, why := r.match(p, f, anchor)
+		switch {
+		case done:
+			return nil, nil
+		case s == nil && why != "":
+			if refusal == nil || refusal.Outcome == Refused {
+				refuse(Refused, why)
+			}
+		case s == nil:
+		case careful:
+			if s.gain.us > 0 && (best == nil || s.gain.us > best.gain.us) {
+				best = s
+			} else if best == nil {
+				refuse(Unprofitable, s.gain.loss())
+			}
+		default:
+			return s, nil
+		}
+	}
+	if best == nil {
+		return nil, refusal
+	}
+	if rival := r.betterRival(best); rival != nil {
+		return nil, &plan.Decision{Outcome: Unprofitable, Reason: fmt.Sprintf("%s saves %.1f us here, %s only %.1f", rival.pattern.Name, rival.gain.us, p.Name, best.gain.us)}
+	}
+	return best, nil
+}
+
+// match seeks one form at anchor and forms its region beside the graph. done says
+// that the operations stand in one region already; why is empty where the core
+// is not there.
+func (r *run) match(p *compiled, f *form, anchor *op) (s *site, done bool, why string) {
+	bound, miss := f.match(anchor)
+	if miss != nil {
+		if miss.core == f.core {
+			why = miss.why()
+		}
+		return nil, false, why
+	}
+	s = &site{form: f, pattern: p, anchor: anchor}
+	for i, o := range bound {
+		if !f.nodes[i].context {
+			s.members = append(s.members, o)
+		}
+	}
+	if len(s.members) < 2 {
+		return nil, false, ""
+	}
+	if why := s.close(r.view(), p); why != "" {
+		return nil, false, why
+	}
+	if len(s.tops) == 1 {
+		return nil, true, ""
+	}
+	node, err := r.graph.Form(s.tops, p.Name, s.label())
+	if err != nil {
+		return nil, false, err.Error()
+	}
+	if r.Lowerable != nil {
+		if err := r.Lowerable(node); err != nil {
+			return nil, false, err.Error()
+		}
+	}
+	s.node = node
+	s.gain = r.weigh(s)
+	return s, false, ""
+}
+
+// close collects the nodes that hold the members. A region that stands already is
+// taken whole or not at all; one of a growing pattern is taken whole.
+func (s *site) close(f *flat, p *compiled) (why string) {
+	for i := 0; i < len(s.members); i++ {
+		o := s.members[i]
+		if slices.Contains(s.tops, o.top) {
+			continue
+		}
+		s.tops = append(s.tops, o.top)
+		for _, other := range f.in[o.top] {
+			if slices.Contains(s.members, other) {
+				continue
+			}
+			if !p.Grow || o.top.Attr.Pattern != p.Name {
+				return fmt.Sprintf("%s stands in the region %q already, with %s", o.name(), o.top.Attr.Pattern, other.name())
+			}
+			s.members = append(s.members, other)
+		}
+	}
+	return ""
+}
+
+// label names the fused node: the layer's prefix and the pattern's name for it.
+func (s *site) label() string {
+	l := s.anchor.node.Label
+	if s.pattern.Label == "" {
+		return l
+	}
+	return l[:len(l)-len(shortLabel(l))] + s.pattern.Label
+}
+
+// apply replaces the site's nodes by the fused node.
+func (r *run) apply(s *site) (plan.Decision, error) {
+	names := s.counts()
+	before := len(s.tops)
+	node, err := r.graph.Outline(s.tops, s.pattern.Name, s.label())
+	if err != nil {
+		return plan.Decision{}, err
+	}
+	r.view().regroup(s.members, node)
+	r.rewrites++
+	reason := fmt.Sprintf("%s: %d nodes become one, %s", names, before, s.gain)
+	if len(s.without) > 0 {
+		var missing []string
+		for _, g := range s.without {
+			if r.call.option(g) != "false" {
+				missing = append(missing, g)
+			}
+		}
+		if len(missing) > 0 {
+			reason += "; without " + strings.Join(missing, ", ")
+		}
+	}
+	return plan.Decision{Outcome: Matched, Reason: reason, Bytes: s.gain.bytes, Waves: s.gain.waves}, nil
+}
+
+// counts names the members by kind: "rms_norm, 3 matmul_nt".
+func (s *site) counts() string {
+	var kinds []ir.Op
+	n := map[ir.Op]int{}
+	for _, o := range s.members {
+		if n[o.node.Op] == 0 {
+			kinds = append(kinds, o.node.Op)
+		}
+		n[o.node.Op]++
+	}
+	parts := make([]string, len(kinds))
+	for i, k := range kinds {
+		parts[i] = k.String()
+		if n[k] > 1 {
+			parts[i] = fmt.Sprintf("%d %s", n[k], k)
+		}
+	}
+	return strings.Join(parts, ", ")
+}

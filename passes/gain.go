@@ -1,0 +1,136 @@
+package passes
+
+import (
+	"fmt"
+	"slices"
+
+	"foundry/ir"
+	"foundry/ir/cost"
+)
+
+// gain is what a fusion saves, by the cost model.
+type gain struct {
+	us            float64 // predicted time of the window around the site
+	before, after float64
+	dispatches    int
+	waves         int
+	bytes         int64 // moved
+}
+
+// String is the gain as a reason for a fusion.
+func (g gain) String() string {
+	return fmt.Sprintf("%d fewer dispatches, %d fewer waves, %s less moved, predicted %.1f us instead of %.1f",
+		g.dispatches, g.waves, bytesText(g.bytes), g.after, g.before)
+}
+
+// loss is the gain as a reason against one.
+func (g gain) loss() string {
+	return fmt.Sprintf("predicted %.1f us instead of %.1f, though it saves %d dispatches, %d waves and %s",
+		g.after, g.before, g.dispatches, g.waves, bytesText(g.bytes))
+}
+
+func bytesText(n int64) string {
+	switch {
+	case n >= 10<<20 || n <= -(10<<20):
+		return fmt.Sprintf("%d MiB", n>>20)
+	case n >= 10<<10 || n <= -(10<<10):
+		return fmt.Sprintf("%d KiB", n>>10)
+	}
+	return fmt.Sprintf("%d B", n)
+}
+
+// weigh predicts what the site's region saves: the waves of the nodes between
+// its first and its last operation, which might run beside it, with and without
+// the fusion. So a fusion that makes kernels wait which would have run side by
+// side pays for it.
+func (r *run) weigh(s *site) gain {
+	window := r.window(s)
+	before := r.time(window, nil)
+	replaced := make(map[*ir.Node]*ir.Node, len(s.tops))
+	for _, n := range s.tops {
+		replaced[n] = s.node
+	}
+	fused := slices.DeleteFunc(window, func(n *ir.Node) bool { return replaced[n] != nil })
+	after := r.time(append(fused, s.node), replaced)
+	g := gain{us: before.us - after.us, before: before.us, after: after.us, dispatches: before.dispatches - after.dispatches, waves: before.waves - after.waves}
+	for _, n := range s.tops {
+		g.bytes += cost.Moved(n).Eval(r.env)
+	}
+	g.bytes -= cost.Moved(s.node).Eval(r.env)
+	return g
+}
+
+// window returns the nodes of the graph from the first of the site's operations
+// to the last.
+func (r *run) window(s *site) []*ir.Node {
+	f := r.view()
+	lo, hi := s.members[0].index, s.members[0].index
+	for _, o := range s.members {
+		lo, hi = min(lo, o.index), max(hi, o.index)
+	}
+	seen := make(map[*ir.Node]bool, hi-lo+1)
+	var out []*ir.Node
+	for _, o := range f.ops[lo : hi+1] {
+		if !seen[o.top] {
+			seen[o.top] = true
+			out = append(out, o.top)
+		}
+	}
+	return out
+}
+
+// span is the predicted time of some nodes.
+type span struct {
+	us         float64
+	waves      int
+	dispatches int
+}
+
+// time predicts nodes, with those in replaced standing for what they map to.
+func (r *run) time(nodes []*ir.Node, replaced map[*ir.Node]*ir.Node) span {
+	var out span
+	waves := cost.Waves(nodes, replaced, r.kernels)
+	for _, w := range waves {
+		out.us += cost.Wave(w, r.target)
+		out.dispatches += len(w)
+	}
+	out.waves = len(waves)
+	return out
+}
+
+func (r *run) kernels(n *ir.Node) []cost.Kernel {
+	ks, ok := r.works[n]
+	if !ok {
+		ks = cost.Kernels(n, r.target, r.env)
+		r.works[n] = ks
+	}
+	return ks
+}
+
+// betterRival returns the site of a rival pattern that is still to come in the
+// pipeline, shares operations with s and saves more than s does.
+func (r *run) betterRival(s *site) *site {
+	var best *site
+	for _, name := range s.pattern.Rivals {
+		p := compilePatterns()[name]
+		i := slices.IndexFunc(r.rest, func(c Call) bool { return c.Pass.pattern == name })
+		if i < 0 {
+			continue
+		}
+		forms := p.allowed(r.rest[i])
+		first := p.forms[0]
+		kinds := first.nodes[first.steps[0].node].ops
+		for _, o := range s.members {
+			if !slices.Contains(kinds, o.node.Op) {
+				continue
+			}
+			for _, f := range forms {
+				t, _, _ := r.match(p, f, o)
+				if t != nil && t.gain.us > s.gain.us && (best == nil || t.gain.us > best.gain.us) {
+					best = t
+				}
+			}
+		}
+	}
+	return best
+}

@@ -1,0 +1,173 @@
+package passes
+
+import (
+	"fmt"
+
+	"foundry/ir"
+	"foundry/ir/sym"
+	"foundry/lower/plan"
+)
+
+// sumRun is how many elements one partial sum of squares covers at most: the
+// rows that one threadgroup of the product before it owns.
+const sumRun = 8
+
+// splitNorm replaces a norm of x by the sums of squares of x and a scaling by
+// them, where x is a residual's sum or an embedding, whose kernel can leave the
+// sums, and where only products take the norm, whose prologue can finish it.
+func splitNorm(r *run) error {
+	found := false
+	for _, n := range r.graph.Nodes() {
+		if n.Op != ir.OpRMSNorm {
+			continue
+		}
+		found = true
+		d := plan.Decision{Pass: r.call.String(), Pattern: r.call.Pass.Name, Node: n.Label, Layer: n.Layer(), Outcome: Refused}
+		size, why := splittable(n)
+		switch {
+		case why != "":
+			d.Reason = why
+		case !r.Fuel.take(r.call.Pass.Name + " " + n.Label):
+			d.Reason = "the fuel is spent"
+		default:
+			x, w := n.Args[0], n.Args[1]
+			sums, err := r.graph.InsertBefore(n, ir.OpSumSquares, n.Label, ir.Attr{Size: sym.Const(size)}, x)
+			if err != nil {
+				return err
+			}
+			y, err := r.graph.InsertBefore(n, ir.OpRMSScale, n.Label, ir.Attr{Eps: n.Attr.Eps}, x, sums, w)
+			if err != nil {
+				return err
+			}
+			if err := r.graph.ReplaceUses(n.Result(), y); err != nil {
+				return err
+			}
+			if err := r.graph.Erase(n); err != nil {
+				return err
+			}
+			r.edited()
+			d.Outcome = Matched
+			d.Reason = fmt.Sprintf("%s can leave %s sums of %d squares, which each threadgroup of the next product adds up instead of squaring %s elements",
+				shortLabel(x.Def.Label), sums.Type.Shape.At(-1), size, x.Type.Shape.At(-1))
+		}
+		r.Log.add(d)
+	}
+	if !found {
+		r.Log.add(plan.Decision{Pass: r.call.String(), Pattern: r.call.Pass.Name, Node: "graph " + r.graph.Name, Layer: -1, Outcome: Refused, Reason: "no site: the graph has no rms_norm"})
+	}
+	return nil
+}
+
+// splittable returns the length of the runs whose squares are summed, or why n
+// stays whole.
+func splittable(n *ir.Node) (size int64, why string) {
+	x := n.Args[0]
+	if x.Def == nil {
+		return 0, fmt.Sprintf("%s is made by no kernel", x)
+	}
+	if !leavesSums(x.Def) {
+		return 0, fmt.Sprintf("%s %s is neither a product with its residual nor an embedding, so no kernel could leave the sums", shortLabel(x.Def.Label), x.Def.Op)
+	}
+	for _, u := range n.Result().Users() {
+		if u.Op != ir.OpMatmulNT {
+			return 0, fmt.Sprintf("%s %s takes the norm, and only a product can finish it", shortLabel(u.Label), u.Op)
+		}
+	}
+	cols, ok := x.Type.Shape.At(-1).Const()
+	for size = sumRun; ok && size > 1; size /= 2 {
+		if cols%size == 0 {
+			return size, ""
+		}
+	}
+	return 0, fmt.Sprintf("runs of 2 to %d elements do not divide rows of %s", sumRun, x.Type.Shape.At(-1))
+}
+
+// leavesSums reports whether the kernel that makes n's result can leave sums of
+// its squares.
+func leavesSums(n *ir.Node) bool {
+	if n.Op == ir.OpEmbedding {
+		return true
+	}
+	if n.Op != ir.OpAdd || n.Args[0].Type != n.Args[1].Type {
+		return false
+	}
+	for _, a := range n.Args {
+		if a.Def != nil && a.Def.Op == ir.OpMatmulNT && len(a.Users()) == 1 {
+			return true
+		}
+	}
+	return false
+}
+
+// joinNorms undoes splitNorm where a sum of squares would be a dispatch of its
+// own: the scalings that take it become norms again.
+func (r *run) joinNorms() error {
+	for _, n := range r.graph.Nodes() {
+		if n.Op != ir.OpSumSquares || r.graph.Returned(n.Result()) {
+			continue
+		}
+		joined := true
+		for _, u := range append([]*ir.Node(nil), n.Result().Users()...) {
+			ok, err := joinIn(r.graph, u, n)
+			if err != nil {
+				return err
+			}
+			joined = joined && ok
+		}
+		if !joined {
+			continue
+		}
+		if err := r.graph.Erase(n); err != nil {
+			return err
+		}
+		r.edited()
+		r.Log.add(plan.Decision{Pass: r.call.String(), Pattern: "split-norm", Node: n.Label, Layer: n.Layer(), Outcome: Refused,
+			Reason: "joined again: no kernel took up the sums, which would cost a dispatch of their own"})
+	}
+	return nil
+}
+
+// joinIn makes the rms_scale u, or those in the region u, norms of what sums
+// sums up. It reports whether sums is used there no more.
+func joinIn(g *ir.Graph, u, sums *ir.Node) (bool, error) {
+	if u.Region == nil {
+		if u.Op != ir.OpRMSScale || u.Args[0] != sums.Args[0] {
+			return false, nil
+		}
+		return true, rejoin(g, u)
+	}
+	x, at := -1, -1
+	for i, a := range u.Args {
+		switch a {
+		case sums.Args[0]:
+			x = i
+		case sums.Result():
+			at = i
+		}
+	}
+	if x < 0 {
+		return false, nil
+	}
+	param := u.Region.Params[at]
+	for _, m := range append([]*ir.Node(nil), param.Users()...) {
+		if m.Op != ir.OpRMSScale || m.Args[0] != u.Region.Params[x] || m.Args[1] != param {
+			return false, nil
+		}
+		if err := rejoin(u.Region, m); err != nil {
+			return false, err
+		}
+	}
+	return true, u.DropOperand(at)
+}
+
+// rejoin replaces the rms_scale n of g by the rms_norm of its first operand.
+func rejoin(g *ir.Graph, n *ir.Node) error {
+	v, err := g.InsertBefore(n, ir.OpRMSNorm, n.Label, ir.Attr{Eps: n.Attr.Eps}, n.Args[0], n.Args[2])
+	if err != nil {
+		return err
+	}
+	if err := g.ReplaceUses(n.Result(), v); err != nil {
+		return err
+	}
+	return g.Erase(n)
+}

@@ -1,0 +1,152 @@
+package passes
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/agnivade/levenshtein"
+)
+
+// Call is one pass of a pipeline with its options, in the pass's order.
+type Call struct {
+	Pass    *Pass
+	Options []Setting // those that were given
+}
+
+// Setting is an option that was given.
+type Setting struct{ Name, Value string }
+
+// Pipeline is a list of passes in the order they run.
+type Pipeline []Call
+
+// Parse reads a pipeline such as "canonicalize,fuse-swiglu-down{residual=true}".
+// An unknown name suggests the nearest; an order that a constraint forbids is an
+// error with the reason.
+func Parse(text string) (Pipeline, error) {
+	var p Pipeline
+	for _, item := range splitCalls(text) {
+		if item = strings.TrimSpace(item); item == "" {
+			continue
+		}
+		c, err := parseCall(item)
+		if err != nil {
+			return nil, fmt.Errorf("pipeline: %w", err)
+		}
+		p = append(p, c)
+	}
+	return p, p.checkOrder()
+}
+
+// splitCalls cuts text at the commas that stand outside of braces.
+func splitCalls(text string) []string {
+	depth := 0
+	return strings.FieldsFunc(text, func(r rune) bool {
+		switch r {
+		case '{':
+			depth++
+		case '}':
+			depth--
+		}
+		return r == ',' && depth == 0
+	})
+}
+
+func parseCall(item string) (Call, error) {
+	name, rest, hasOptions := strings.Cut(item, "{")
+	c := Call{Pass: find(name)}
+	if c.Pass == nil {
+		return c, fmt.Errorf("unknown pass %q%s", name, nearest(name, passNames()))
+	}
+	if !hasOptions {
+		return c, nil
+	}
+	inner, ok := strings.CutSuffix(rest, "}")
+	if !ok {
+		return c, fmt.Errorf("%s: want } at the end of %q", name, item)
+	}
+	for _, pair := range strings.Split(inner, ",") {
+		key, value, ok := strings.Cut(strings.TrimSpace(pair), "=")
+		if !ok {
+			return c, fmt.Errorf("%s: want option=value, have %q", name, pair)
+		}
+		i := slices.IndexFunc(c.Pass.Options, func(o Option) bool { return o.Name == key })
+		if i < 0 {
+			return c, fmt.Errorf("%s: unknown option %q%s", name, key, nearest(key, c.Pass.optionNames()))
+		}
+		if o := c.Pass.Options[i]; !slices.Contains(o.Values, value) {
+			return c, fmt.Errorf("%s: %s=%s, want one of %s", name, key, value, strings.Join(o.Values, ", "))
+		}
+		if slices.ContainsFunc(c.Options, func(s Setting) bool { return s.Name == key }) {
+			return c, fmt.Errorf("%s: option %q stands twice", name, key)
+		}
+		c.Options = append(c.Options, Setting{key, value})
+	}
+	return c, nil
+}
+
+// option returns the value of an option: the one given, or the pass's default.
+func (c Call) option(name string) string {
+	for _, s := range c.Options {
+		if s.Name == name {
+			return s.Value
+		}
+	}
+	for _, o := range c.Pass.Options {
+		if o.Name == name {
+			return o.Default
+		}
+	}
+	return ""
+}
+
+// String prints the call as Parse reads it.
+func (c Call) String() string {
+	if len(c.Options) == 0 {
+		return c.Pass.Name
+	}
+	parts := make([]string, len(c.Options))
+	for i, s := range c.Options {
+		parts[i] = s.Name + "=" + s.Value
+	}
+	return c.Pass.Name + "{" + strings.Join(parts, ",") + "}"
+}
+
+// String prints the pipeline as Parse reads it.
+func (p Pipeline) String() string {
+	parts := make([]string, len(p))
+	for i, c := range p {
+		parts[i] = c.String()
+	}
+	return strings.Join(parts, ",")
+}
+
+func (p Pipeline) checkOrder() error {
+	for i, c := range p {
+		for j, d := range p[:i] {
+			if d.Pass == c.Pass && c.Pass.once() {
+				return fmt.Errorf("pipeline: %s stands twice, at %d and %d", c.Pass.Name, j+1, i+1)
+			}
+			for _, r := range orders {
+				if r.before(c.Pass) && r.after(d.Pass) && !(r.before(d.Pass) && r.after(c.Pass)) {
+					return fmt.Errorf("pipeline: %s must stand before %s: %s", c.Pass.Name, d.Pass.Name, r.reason)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// nearest returns `; did you mean "x"?` for the name closest to have.
+func nearest(have string, names []string) string {
+	best, dist := "", len(have)+1
+	for _, n := range names {
+		if d := levenshtein.ComputeDistance(have, n); d < dist {
+			best, dist = n, d
+		}
+	}
+	if best == "" {
+		return "; valid names: " + strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("; did you mean %q?", best)
+}

@@ -1,0 +1,73 @@
+package passes
+
+import (
+	"fmt"
+	"slices"
+
+	"foundry/ir"
+	"foundry/ir/cost"
+	"foundry/lower/plan"
+)
+
+// dropRepeatKV gives the products of attention the cache's heads themselves:
+// head h takes head h / times, so the copy that repeat_kv makes is not needed.
+func dropRepeatKV(r *run) error {
+	found := false
+	for _, n := range r.graph.Nodes() {
+		if n.Op != ir.OpRepeatKV {
+			continue
+		}
+		found = true
+		d := plan.Decision{Pass: r.call.String(), Pattern: r.call.Pass.Name, Node: n.Label, Layer: n.Layer(), Outcome: Refused}
+		users := slices.Clone(n.Result().Users())
+		switch odd := oddUser(n); {
+		case odd != nil:
+			d.Reason = fmt.Sprintf("%s %s takes the copy, and only products of heads can index instead", shortLabel(odd.Label), odd.Op)
+		case r.graph.Returned(n.Result()):
+			d.Reason = "the copy is a result of the graph"
+		case !r.Fuel.take(r.call.Pass.Name + " " + n.Label):
+			d.Reason = "the fuel is spent"
+		default:
+			for _, u := range users {
+				if err := r.retake(u, n.Args[0]); err != nil {
+					return err
+				}
+			}
+			d.Outcome, d.Waves, d.Bytes = Matched, 1, cost.Moved(n).Eval(r.env)
+			d.Reason = fmt.Sprintf("%d products index %s heads for %d, %s less moved",
+				len(users), n.Args[0].Type.Shape.At(0), int(n.Result().Type.Shape.At(0).C), bytesText(d.Bytes))
+			if err := r.graph.Erase(n); err != nil {
+				return err
+			}
+			r.edited()
+		}
+		r.Log.add(d)
+	}
+	if !found {
+		r.Log.add(plan.Decision{Pass: r.call.String(), Pattern: r.call.Pass.Name, Node: "graph " + r.graph.Name, Layer: -1, Outcome: Refused, Reason: "no site: the graph repeats no heads"})
+	}
+	return nil
+}
+
+// oddUser returns a user of n that is not a product of heads with n as its
+// second operand.
+func oddUser(n *ir.Node) *ir.Node {
+	for _, u := range n.Result().Users() {
+		if !u.Op.Is(ir.Contraction) || u.Args[0] == n.Result() || u.Args[0].Type.Shape.Rank != 3 {
+			return u
+		}
+	}
+	return nil
+}
+
+// retake puts a product in the place of n that takes v as its second operand.
+func (r *run) retake(n *ir.Node, v *ir.Value) error {
+	fresh, err := r.graph.InsertBefore(n, n.Op, n.Label, n.Attr, n.Args[0], v)
+	if err != nil {
+		return err
+	}
+	if err := r.graph.ReplaceUses(n.Result(), fresh); err != nil {
+		return err
+	}
+	return r.graph.Erase(n)
+}

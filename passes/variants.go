@@ -1,0 +1,147 @@
+package passes
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// before and after every variant's fusions.
+const (
+	prepare = "canonicalize,cse,dce"
+	finish  = "legalize"
+)
+
+// rung is one row of the ladder: what it adds to the rows before it.
+type rung struct {
+	name  string
+	calls string   // appended to the fusions
+	drops []string // calls of earlier rungs that this one replaces
+	early bool     // an edit that stands before the fusions
+	doc   string
+}
+
+// ladder adds one fusion a row, from none to floor.
+var ladder = [...]rung{
+	{name: "drop-repeat-kv", calls: "drop-repeat-kv", early: true, doc: "GQA by indexing (12)"},
+	{name: "attention", calls: "fuse-attention", doc: "scores, softmax, PV in one pass (10)"},
+	{name: "rope", calls: "fuse-rope-qk", doc: "RoPE of q and k in one dispatch (6)"},
+	{name: "rope-kv", calls: "fuse-rope-kv", drops: []string{"fuse-rope-qk"}, doc: "with head layout and cache writes (7)"},
+	{name: "residual", calls: "fuse-residual{sums=false}", doc: "o and down with their residual (9)"},
+	{name: "qkv", calls: "fuse-qkv{bias=false}", doc: "Q, K, V in one product (3)"},
+	{name: "qkv-bias", calls: "fuse-qkv", drops: []string{"fuse-qkv{bias=false}"}, doc: "with their biases (4)"},
+	{name: "rmsnorm-qkv", calls: "fuse-rmsnorm-qkv", drops: []string{"fuse-qkv"}, doc: "with the norm as prologue (5)"},
+	{name: "gate-up", calls: "fuse-gate-up", doc: "gate and up in one product (13)"},
+	{name: "swiglu", calls: "fuse-gate-up-swiglu{norm=false}", drops: []string{"fuse-gate-up"}, doc: "with SwiGLU as epilogue (14)"},
+	{name: "gate-up-swiglu", calls: "fuse-gate-up-swiglu", drops: []string{"fuse-gate-up-swiglu{norm=false}"}, doc: "with the norm as prologue (15)"},
+	{name: "head", calls: "fuse-head", doc: "final norm, lm_head, argmax partials (18)"},
+	{name: "qkv-rope-kv", calls: "fuse-qkv-rope-kv", drops: []string{"fuse-rmsnorm-qkv", "fuse-rope-kv"}, doc: "projections, biases, RoPE, cache writes in one kernel (8)"},
+	{name: "sums", calls: "split-norm", early: true, doc: "sums of squares left by the product before a norm (19, 20)"},
+}
+
+// sumsFusions replace their counterparts once norms are split.
+const sumsFusions = "fuse-residual,fuse-embedding-norm"
+
+// Ladder returns the names of the ladder's variants, none first; each adds one
+// fusion to the one before. The last one is floor.
+func Ladder() []string {
+	names := []string{"none"}
+	for _, r := range ladder {
+		names = append(names, r.name)
+	}
+	names[len(names)-1] = "floor"
+	return names
+}
+
+// climb returns the pipeline of the first n rungs.
+func climb(n int) string {
+	var early, fusions []string
+	for _, r := range ladder[:n] {
+		for _, d := range r.drops {
+			fusions = slices.DeleteFunc(fusions, func(s string) bool { return s == d })
+		}
+		if r.early {
+			early = append(early, r.calls)
+		} else {
+			fusions = append(fusions, r.calls)
+		}
+	}
+	if slices.Contains(early, "split-norm") {
+		i := slices.Index(fusions, "fuse-residual{sums=false}")
+		fusions = slices.Replace(fusions, i, i+1, strings.Split(sumsFusions, ",")...)
+	}
+	return strings.Join(slices.Concat([]string{prepare}, early, fusions, []string{finish}), ",")
+}
+
+// chosen is the default pipeline: every fusion, each where the cost model
+// predicts a gain, rivals weighed against each other.
+var chosen = strings.Join([]string{
+	prepare, "drop-repeat-kv", "split-norm",
+	cheaper("attention-split-o"), cheaper("attention-split"), cheaper("attention"), cheaper("rope-attention"),
+	cheaper("qkv-rope-kv"), cheaper("rmsnorm-qkv"), cheaper("qkv"), cheaper("rope-kv"), cheaper("rope-qk"),
+	cheaper("gate-up-swiglu"), cheaper("swiglu-down"), "fuse-gate-up{norm=true,when=cheaper}",
+	cheaper("residual"), cheaper("residual-norm"), cheaper("head"), cheaper("embedding-norm"),
+	cheaper("elementwise"), finish,
+}, ",")
+
+func cheaper(pattern string) string { return "fuse-" + pattern + "{when=cheaper}" }
+
+// six is the pipeline of six dispatches a layer that the field's best engine has.
+const six = prepare + ",drop-repeat-kv,fuse-rmsnorm-qkv,fuse-rope-kv,fuse-attention,fuse-residual{sums=false},fuse-gate-up-swiglu," + finish
+
+// Variants returns the names that Variant takes.
+func Variants() []string {
+	names := []string{"none", "default", "floor", "six"}
+	for _, r := range ladder[:len(ladder)-1] {
+		names = append(names, r.name)
+	}
+	for _, r := range LeaveOneOut() {
+		names = append(names, r)
+	}
+	return names
+}
+
+// LeaveOneOut returns the names of the variants that are floor without one of
+// its fusions.
+func LeaveOneOut() []string {
+	var names []string
+	for _, c := range fusionsOf(climb(len(ladder))) {
+		names = append(names, "no-"+strings.TrimPrefix(c, "fuse-"))
+	}
+	return names
+}
+
+// fusionsOf lists the calls of a pipeline that are left out one at a time.
+func fusionsOf(text string) []string {
+	return slices.DeleteFunc(splitCalls(text), func(c string) bool {
+		return strings.Contains(prepare, c) || c == finish
+	})
+}
+
+// Variant returns the pipeline of a named variant: "none", "default", "floor",
+// "six", a rung of the ladder, or "no-" and a fusion of floor.
+func Variant(name string) (Pipeline, error) {
+	switch name {
+	case "none":
+		return Parse(climb(0))
+	case "default":
+		return Parse(chosen)
+	case "floor":
+		return Parse(climb(len(ladder)))
+	case "six":
+		return Parse(six)
+	}
+	for i, r := range ladder[:len(ladder)-1] {
+		if r.name == name {
+			return Parse(climb(i + 1))
+		}
+	}
+	if left, ok := strings.CutPrefix(name, "no-"); ok {
+		calls := splitCalls(climb(len(ladder)))
+		kept := slices.DeleteFunc(slices.Clone(calls), func(c string) bool { return strings.TrimPrefix(c, "fuse-") == left })
+		if len(kept) < len(calls) && slices.Contains(LeaveOneOut(), name) {
+			return Parse(strings.Join(kept, ","))
+		}
+	}
+	return nil, fmt.Errorf("unknown variant %q%s", name, nearest(name, Variants()))
+}
