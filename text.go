@@ -26,7 +26,7 @@ func (m *Model) readTokenizer() (*tokenizer.Tokenizer, error) {
 	}
 	t, err := tokenizer.Parse(raw)
 	if err != nil {
-		return nil, fmt.Errorf("%s: tokenizer.json: %w", m.Name, err)
+		return nil, fmt.Errorf("%s: %w", m.Name, err)
 	}
 	return t, nil
 }
