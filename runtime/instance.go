@@ -104,7 +104,7 @@ func (in *Instance) Run(ctx context.Context, entry string, env sym.Env) error {
 	if err != nil {
 		return err
 	}
-	if env.T < e.TMin || env.T > e.TMax || env.P < 0 || in.exec.Plan.Model.Context > 0 && env.S() > int64(in.exec.Plan.Model.Context) {
+	if env.T < e.TMin || env.T > e.TMax || env.P < 0 || env.P > in.exec.Plan.MaxP(env.T) {
 		return fmt.Errorf("entry %s: T=%d P=%d, want T from %d to %d within a context of %d", entry, env.T, env.P, e.TMin, e.TMax, in.exec.Plan.Model.Context)
 	}
 	if step := in.exec.Plan.Special("step"); step >= 0 {

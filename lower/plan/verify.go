@@ -308,16 +308,19 @@ func shapeBytes(b *Buffer, env sym.Env) (bytes int64, ok bool) {
 }
 
 // corners are the extreme values of T and P that e runs with: P + T never
-// exceeds the context. What is affine in T and P has its extremes there.
+// exceeds the context, and P is 0 in a plan without one. What is affine in T and
+// P has its extremes there.
 func (p *Plan) corners(e *Entry) []sym.Env {
-	context := max(int64(p.Model.Context), e.TMax)
 	out := make([]sym.Env, 0, 4)
-	for _, env := range []sym.Env{
-		{T: e.TMin}, {T: e.TMax}, {T: e.TMin, P: context - e.TMin}, {T: e.TMax, P: context - e.TMax},
-	} {
-		if !slices.Contains(out, env) {
-			out = append(out, env)
+	for _, t := range []int64{e.TMin, e.TMax} {
+		for _, past := range []int64{0, p.MaxP(t)} {
+			if env := (sym.Env{T: t, P: past}); !slices.Contains(out, env) {
+				out = append(out, env)
+			}
 		}
 	}
 	return out
 }
+
+// MaxP is the largest P that a run of t tokens may start from.
+func (p *Plan) MaxP(t int64) int64 { return max(0, int64(p.Model.Context)-t) }

@@ -1,6 +1,8 @@
 package plan
 
 import (
+	"regexp"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -135,4 +137,37 @@ func TestRanges(t *testing.T) {
 		require.Equal(t, wantAt, at)
 		require.Equal(t, wantOwner, by)
 	})
+}
+
+// Whatever number or word of a plan is replaced by another: an error or a plan
+// that can be measured, never a panic.
+func TestChecksNeverPanic(t *testing.T) {
+	text, err := encode(sample(t))
+	require.NoError(t, err)
+	token := regexp.MustCompile(`-?[0-9]+|"[^"]*"|true|null`)
+	passed := 0
+	rapid.Check(t, func(t *rapid.T) {
+		edited := slices.Clone(text)
+		for range rapid.IntRange(1, 3).Draw(t, "edits") {
+			places := token.FindAllIndex(edited, -1)
+			at := places[rapid.IntRange(0, len(places)-1).Draw(t, "place")]
+			by := rapid.SampledFrom([]string{"0", "-1", "1", "3", "256", "9223372036854775807", "-9223372036854775808",
+				`"T"`, `"S"`, `"281474976710655"`, `"-1000000*T"`, `"state"`, `"transient"`, `"read"`, `"readwrite"`, "true", "null"}).Draw(t, "by")
+			edited = slices.Concat(edited[:at[0]], []byte(by), edited[at[1]:])
+		}
+		p, err := decode(edited)
+		if err != nil {
+			return
+		}
+		for i := range p.Kernels {
+			p.Kernels[i].Source = "kernel"
+		}
+		if p.Check() == nil {
+			passed++
+			for i := range p.Entries {
+				p.Stats(&p.Entries[i], p.corners(&p.Entries[i])[0])
+			}
+		}
+	})
+	require.NotZero(t, passed)
 }
