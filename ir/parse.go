@@ -359,9 +359,9 @@ func (p *parser) node(g *Graph, env map[string]*Value, word token) ([]*Value, er
 		return nil, p.errorf(word, "%v", err)
 	}
 	var args []*Value
-	for p.at("%") || p.at(",") {
+	for more := p.at("%"); more; more = p.at(",") {
 		if len(args) > 0 {
-			if err := p.punct(","); err != nil {
+			if err := p.next(); err != nil {
 				return nil, err
 			}
 		}
