@@ -209,7 +209,7 @@ func (g *gemv) tune() {
 	g.direct = g.norm == nil && g.readsDirectly()
 	// A staged operand leaves room for the partial sums.
 	room := int64(t.Limits.ThreadgroupBytes - 4*g.simds*g.vectors - 64)
-	for g.vectors > 1 && padded(g.depth)*4*int64(g.vectors) > room {
+	for !g.direct && g.vectors > 1 && padded(g.depth)*4*int64(g.vectors) > room {
 		g.vectors /= 2
 		room = int64(t.Limits.ThreadgroupBytes - 4*g.simds*g.vectors - 64)
 	}

@@ -1,0 +1,121 @@
+package metal_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"foundry/frontends/qwen25"
+	"foundry/ir"
+	"foundry/ir/dtype"
+	"foundry/ir/sym"
+	"foundry/ir/target"
+	"foundry/lower/metal"
+	"foundry/lower/plan"
+	"foundry/passes"
+)
+
+const (
+	pipelineNone    = "canonicalize,cse,legalize"
+	pipelineDefault = "canonicalize,cse,drop-repeat-kv,fuse-rmsnorm-qkv,fuse-rope-kv,fuse-attention,fuse-residual,fuse-gate-up-swiglu,legalize"
+)
+
+// entries builds prefill and decode of a model and runs the pipeline on both.
+func entries(t testing.TB, c qwen25.Config, o qwen25.BuildOptions, pipeline string, x *target.Target) []metal.Entry {
+	t.Helper()
+	prefill, err := qwen25.Build(c, o)
+	require.NoError(t, err)
+	decode, err := prefill.Specialise(1)
+	require.NoError(t, err)
+	decode.Name = "decode"
+	for _, g := range []*ir.Graph{prefill, decode} {
+		p, err := passes.Parse(pipeline)
+		require.NoError(t, err)
+		require.NoError(t, p.Run(g, &passes.Context{Target: x, Lowerable: func(n *ir.Node) error { return metal.Check(n, x) }}))
+	}
+	return []metal.Entry{{Name: "prefill", Graph: prefill}, {Name: "decode", Graph: decode}}
+}
+
+func options(c qwen25.Config, o qwen25.BuildOptions, x *target.Target) metal.Options {
+	return metal.Options{Target: x, Model: plan.Model{
+		Name: "test", Layers: c.Layers, Hidden: c.Hidden, Vocab: c.Vocab, Context: o.Context, Chunk: o.Chunk,
+	}, Meta: plan.Options{Weights: o.Weights, Cache: o.Cache}}
+}
+
+func dispatchesPerLayer(e *plan.Entry) (layer, total, waves int) {
+	for _, s := range e.Steps {
+		if s.Barrier {
+			waves++
+			continue
+		}
+		total++
+		if s.Dispatch.Layer == 0 {
+			layer++
+		}
+	}
+	return layer, total, waves + 1
+}
+
+func TestDispatchCounts(t *testing.T) {
+	c, err := qwen25.Preset("0.5b")
+	require.NoError(t, err)
+	o := qwen25.BuildOptions{Context: 4096, Chunk: 512, Weights: dtype.F16, Cache: dtype.F16}
+	for _, x := range []struct {
+		pipeline     string
+		layer, total int
+	}{{pipelineNone, 28, 28*24 + 5}, {pipelineDefault, 6, 6*24 + 5}} {
+		in := entries(t, c, o, x.pipeline, m3Pro(t))
+		start := time.Now()
+		p, err := metal.Compile(in, options(c, o, m3Pro(t)))
+		require.NoError(t, err)
+		t.Logf("compile %v", time.Since(start))
+		require.NoError(t, p.Check())
+		e, err := p.Entry("decode")
+		require.NoError(t, err)
+		layer, total, waves := dispatchesPerLayer(e)
+		t.Logf("%d kernels, %d waves, arena %d", len(p.Kernels), waves, p.ArenaBytes)
+		for _, k := range p.Kernels {
+			t.Log(k.Name, len(k.Slots), k.Threads, k.Params)
+		}
+		require.Equal(t, x.layer, layer)
+		require.Equal(t, x.total, total)
+	}
+}
+
+// tiny are models small enough for an emulated device.
+func tiny() map[string]qwen25.Config {
+	return map[string]qwen25.Config{
+		"hd64":  {Layers: 2, Hidden: 192, Intermediate: 320, Heads: 3, KVHeads: 1, HeadDim: 64, Vocab: 300, MaxPositions: 256, NormEps: 1e-6, RopeTheta: 1e6, Tied: true},
+		"hd80":  {Layers: 1, Hidden: 160, Intermediate: 200, Heads: 4, KVHeads: 2, HeadDim: 80, Vocab: 101, MaxPositions: 256, NormEps: 1e-6, RopeTheta: 1e4},
+		"hd128": {Layers: 1, Hidden: 256, Intermediate: 330, Heads: 4, KVHeads: 2, HeadDim: 128, Vocab: 128, MaxPositions: 256, NormEps: 1e-6, RopeTheta: 1e6},
+		"hd6":   {Layers: 1, Hidden: 35, Intermediate: 51, Heads: 6, KVHeads: 3, HeadDim: 6, Vocab: 33, MaxPositions: 256, NormEps: 1e-6, RopeTheta: 1e6},
+	}
+}
+
+// TestModels runs whole small models in several fusions against the interpreter.
+func TestModels(t *testing.T) {
+	pipelines := map[string]string{
+		"none":        pipelineNone,
+		"default":     pipelineDefault,
+		"swiglu-down": "canonicalize,cse,drop-repeat-kv,fuse-rmsnorm-qkv,fuse-rope-kv,fuse-attention,fuse-swiglu-down,fuse-residual,legalize",
+	}
+	for name, c := range tiny() {
+		for variant, pipeline := range pipelines {
+			t.Run(fmt.Sprintf("%s/%s", name, variant), func(t *testing.T) {
+				o := qwen25.BuildOptions{Context: 96, Chunk: 33, Weights: dtype.F16, Cache: dtype.F16}
+				for _, in := range entries(t, c, o, pipeline, m3Pro(t)) {
+					b := newBench(t, in.Graph, testing.Short())
+					steps := []sym.Env{{T: 1}, {T: 1, P: 1}, {T: 1, P: 70}}
+					if in.Name == "prefill" {
+						steps = []sym.Env{{T: 1, P: 3}, {T: 7}, {T: 33, P: 40}}
+					}
+					for i, env := range steps {
+						b.run(t, env, uint64(i))
+					}
+				}
+			})
+		}
+	}
+}
