@@ -128,10 +128,10 @@ func inlineSVG(s string) template.HTML {
 	return template.HTML(s)
 }
 
-// passDecisions are the decisions of one pass, those that differ in their layer
-// only as one row.
+// passDecisions are the decisions of one pass over one entry, those that differ in
+// their layer only as one row.
 type passDecisions struct {
-	Pass string
+	Entry, Pass string
 	Rows []decisionRow
 	// Sites of the rows by outcome.
 	Matched, Refused, Unprofitable int
@@ -144,24 +144,34 @@ type decisionRow struct {
 }
 
 func decisionsByPass(all []plan.Decision) []*passDecisions {
+	var entries []string
+	byEntry := map[string][]plan.Decision{}
+	for _, d := range all {
+		if byEntry[d.Entry] == nil {
+			entries = append(entries, d.Entry)
+		}
+		byEntry[d.Entry] = append(byEntry[d.Entry], d)
+	}
 	var out []*passDecisions
-	byPass := map[string]*passDecisions{}
-	for _, g := range passes.Groups(all) {
-		p := byPass[g.Pass]
-		if p == nil {
-			p = &passDecisions{Pass: g.Pass}
-			byPass[g.Pass] = p
-			out = append(out, p)
+	for _, entry := range entries {
+		byPass := map[string]*passDecisions{}
+		for _, g := range passes.Groups(byEntry[entry]) {
+			p := byPass[g.Pass]
+			if p == nil {
+				p = &passDecisions{Entry: entry, Pass: g.Pass}
+				byPass[g.Pass] = p
+				out = append(out, p)
+			}
+			switch g.Outcome {
+			case passes.Matched:
+				p.Matched += g.Count
+			case passes.Refused:
+				p.Refused += g.Count
+			case passes.Unprofitable:
+				p.Unprofitable += g.Count
+			}
+			p.Rows = append(p.Rows, decisionRow{g, inLayer(g.Node, g.Layer), layersText(g.Layers)})
 		}
-		switch g.Outcome {
-		case passes.Matched:
-			p.Matched += g.Count
-		case passes.Refused:
-			p.Refused += g.Count
-		case passes.Unprofitable:
-			p.Unprofitable += g.Count
-		}
-		p.Rows = append(p.Rows, decisionRow{g, inLayer(g.Node, g.Layer), layersText(g.Layers)})
 	}
 	return out
 }
