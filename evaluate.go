@@ -8,6 +8,7 @@ import (
 
 	"foundry/frontends/checkpoint"
 	"foundry/ir/dtype"
+	"foundry/ir/sym"
 	"foundry/runtime"
 )
 
@@ -88,8 +89,22 @@ func (e *Evaluation) WriteLogits(path string) error {
 	return checkpoint.WriteSafetensors(path, []checkpoint.Tensor{{Name: "logits", DType: dtype.F32, Shape: shape, Data: data}})
 }
 
-// describe fills in what was run.
+// describe fills in what was run: on ref, the plan that its graphs lower to.
 func (e *Engine) describe(out *Evaluation) error {
-	out.Target, out.Passes = e.Graphs.Options.Target, e.Graphs.Options.Passes
+	p := e.Plan
+	if p == nil {
+		c, err := e.Graphs.Lower()
+		if err != nil {
+			return err
+		}
+		p = c.Plan
+	}
+	entry, err := p.Entry("decode")
+	if err != nil {
+		return err
+	}
+	stats := p.Stats(entry, sym.Env{T: 1})
+	out.Target, out.Passes = p.Options.Target, p.Options.Passes
+	out.Dispatches, out.Waves = stats.Dispatches, stats.Waves
 	return nil
 }

@@ -8,17 +8,21 @@ import (
 	"foundry/ir"
 	"foundry/ir/dtype"
 	"foundry/ir/target"
+	"foundry/lower/metal"
+	"foundry/lower/plan"
+	"foundry/passes"
 )
 
 // Graphs are a model's graphs after passes: what fused kernels are made of, and
 // what the reference runs.
 type Graphs struct {
-	Model   *Model
-	Options CompileOptions // with every choice made
-	Target  *target.Target
-	Prefill *ir.Graph // T = 1..Chunk
-	Decode  *ir.Graph // T = 1
-	Notes   []string  // what the user should know, a line each
+	Model     *Model
+	Options   CompileOptions // with every choice made; Passes is the pipeline that ran
+	Target    *target.Target
+	Entries   []*ir.Graph     // "prefill" with T = 1..Chunk and "decode" with T = 1, or a .fir file's graph
+	Decisions []plan.Decision // one a site where a pattern matched or nearly did
+	Rewrites  int             // that passes applied
+	Notes     []string        // what the user should know, a line each
 }
 
 // Fuse builds the model's graphs and runs the passes over them. No weight is
@@ -32,11 +36,30 @@ func Fuse(m *Model, o CompileOptions) (*Graphs, error) {
 	if err := g.build(); err != nil {
 		return nil, fmt.Errorf("%s: %w", m.Name, err)
 	}
+	if err := g.runPasses(); err != nil {
+		return nil, fmt.Errorf("%s: %w", m.Name, err)
+	}
 	return g, nil
 }
 
+// Entry returns the graph of that name.
+func (g *Graphs) Entry(name string) (*ir.Graph, error) {
+	var names []string
+	for _, e := range g.Entries {
+		if e.Name == name {
+			return e, nil
+		}
+		names = append(names, e.Name)
+	}
+	return nil, fmt.Errorf("%s has no entry %q, it has %v", g.Model.Name, name, names)
+}
+
 // build makes the graphs as the frontend emits them.
-func (g *Graphs) build() (err error) {
+func (g *Graphs) build() error {
+	if g.Model.Graph != nil {
+		g.Entries = []*ir.Graph{g.Model.Graph.Clone()}
+		return nil
+	}
 	o := g.Options
 	special := map[string]dtype.Type{}
 	for _, w := range qwen25.Weights(g.Model.Config) {
@@ -46,19 +69,62 @@ func (g *Graphs) build() (err error) {
 	}
 	if len(special) > 0 {
 		block, _ := o.Weights.Block()
-		g.Notes = append(g.Notes, fmt.Sprintf("%d matrices stay f16: %d, %s's block, does not divide their rows", len(special), block, o.Weights))
+		g.Notes = append(g.Notes, fmt.Sprintf("%d matrices stay f16: %s's blocks of %d do not divide their rows", len(special), o.Weights, block))
 	}
-	g.Prefill, err = qwen25.Build(g.Model.Config, qwen25.BuildOptions{
+	prefill, err := qwen25.Build(g.Model.Config, qwen25.BuildOptions{
 		Context: o.Context, Chunk: o.Chunk, Weights: o.Weights, Cache: o.Cache, AllLogits: o.AllLogits,
 		WeightType: func(name string) dtype.Type { return special[name] },
 	})
 	if err != nil {
 		return err
 	}
-	g.Decode, err = g.Prefill.Specialise(1)
+	decode, err := prefill.Specialise(1)
 	if err != nil {
 		return err
 	}
-	g.Decode.Name = "decode"
+	decode.Name = "decode"
+	g.Entries = []*ir.Graph{prefill, decode}
 	return nil
+}
+
+// runPasses runs the pipeline over the entries, decode first: fuel is spent
+// there before it is spent on prefill.
+func (g *Graphs) runPasses() error {
+	pipeline, err := g.Options.pipeline()
+	if err != nil {
+		return err
+	}
+	g.Options.Passes = pipeline.String()
+	var fuel *passes.Fuel
+	if g.Options.Fuel != nil {
+		fuel = &passes.Fuel{Left: *g.Options.Fuel}
+	}
+	for i := len(g.Entries) - 1; i >= 0; i-- {
+		log := &passes.Log{}
+		cx := &passes.Context{
+			Target:    g.Target,
+			Lowerable: func(n *ir.Node) error { return metal.Check(n, g.Target) },
+			Log:       log,
+			Fuel:      fuel,
+		}
+		entry := g.Entries[i]
+		if see := g.Options.AfterPass; see != nil {
+			see("input", entry)
+			cx.After = func(pass string, e *ir.Graph) error {
+				see(pass, e)
+				return nil
+			}
+		}
+		if err := pipeline.Run(entry, cx); err != nil {
+			return fmt.Errorf("%s: %w", entry.Name, err)
+		}
+		for _, d := range log.Decisions {
+			d.Entry = entry.Name
+			g.Decisions = append(g.Decisions, d)
+		}
+	}
+	if fuel != nil {
+		g.Rewrites = fuel.Used
+	}
+	return g.forced()
 }

@@ -13,6 +13,7 @@ import (
 	"foundry/frontends/qwen25"
 	"foundry/frontends/tokenizer"
 	"foundry/ir"
+	"foundry/ir/dtype"
 )
 
 // Model is an opened model: a checkpoint with its configuration, or one graph
@@ -45,7 +46,7 @@ type Hub = checkpoint.Hub
 // checked against the configuration; weights are not read.
 func Open(name string, h Hub) (*Model, error) {
 	if strings.HasSuffix(name, ".fir") {
-		return openGraph(name)
+		return OpenGraph(name)
 	}
 	if size, ok := strings.CutPrefix(name, synthPrefix); ok {
 		return openSynth(name, size)
@@ -103,7 +104,8 @@ func openSynth(name, size string) (*Model, error) {
 	return newModel(name, source)
 }
 
-func openGraph(path string) (*Model, error) {
+// OpenGraph opens a .fir file: one graph, verified.
+func OpenGraph(path string) (*Model, error) {
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%s: no such graph file", path)
@@ -136,4 +138,31 @@ func (m *Model) Close() error {
 		return nil
 	}
 	return m.source.Close()
+}
+
+// TensorGroup sums the stored tensors of one dtype.
+type TensorGroup struct {
+	DType    dtype.Type
+	Tensors  int
+	Elements int64
+	Bytes    int64
+}
+
+// TensorGroups sums the checkpoint's tensors by dtype, in the dtypes' order.
+func (m *Model) TensorGroups() []TensorGroup {
+	var out []TensorGroup
+	for _, t := range dtype.All() {
+		g := TensorGroup{DType: t}
+		for _, name := range m.source.Names() {
+			if info, _ := m.source.Info(name); info.DType == t {
+				g.Tensors++
+				g.Elements += info.Elements()
+				g.Bytes += info.Bytes
+			}
+		}
+		if g.Tensors > 0 {
+			out = append(out, g)
+		}
+	}
+	return out
 }

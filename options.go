@@ -38,14 +38,6 @@ type CompileOptions struct {
 	AfterPass func(pass string, g *ir.Graph)
 }
 
-// attentionBackends are the ways to cut attention into dispatches.
-var attentionBackends = [...]string{"auto", "chained", "flash"}
-
-// AttentionBackends lists the values of CompileOptions.Attention: chained runs
-// scores, softmax and product as a dispatch each, flash as one; auto leaves it to
-// the pipeline.
-func AttentionBackends() []string { return slices.Clone(attentionBackends[:]) }
-
 // resolve fills in what is left to the compiler.
 func (o CompileOptions) resolve(m *Model) (CompileOptions, *target.Target, error) {
 	wide := dtype.F16
@@ -90,6 +82,3 @@ func (o CompileOptions) resolve(m *Model) (CompileOptions, *target.Target, error
 	}
 	return o, t, nil
 }
-
-// Variants lists the named pipelines.
-func Variants() []string { return []string{"none", "default"} }

@@ -25,7 +25,7 @@ func newReference(g *Graphs, w *weights) (*reference, error) {
 	for _, e := range []struct {
 		graph   *ir.Graph
 		program **interp.Program
-	}{{g.Prefill, &r.prefill}, {g.Decode, &r.decode}} {
+	}{{g.Entries[0], &r.prefill}, {g.Entries[1], &r.decode}} {
 		p, err := interp.New(e.graph, w.tensor, interp.Float32)
 		if err != nil {
 			return nil, err

@@ -3,6 +3,9 @@ package foundry
 import (
 	"context"
 	"fmt"
+	"slices"
+
+	"foundry/lower/plan"
 )
 
 // StartOptions say how Start gets a model running.
@@ -19,6 +22,17 @@ func Start(ctx context.Context, m *Model, o StartOptions) (*Engine, error) {
 	if o.Say == nil {
 		o.Say = func(string) {}
 	}
+	device := o.Compile.Device
+	if !slices.Contains(Devices(), device) {
+		return nil, unknownDevice(device)
+	}
+	if device == Auto {
+		device = o.auto()
+		o.Compile.Device = device
+	}
+	if o.PlanDir != "" {
+		return startPlan(ctx, m, device, o)
+	}
 	g, err := Fuse(m, o.Compile)
 	if err != nil {
 		return nil, err
@@ -26,5 +40,50 @@ func Start(ctx context.Context, m *Model, o StartOptions) (*Engine, error) {
 	for _, note := range g.Notes {
 		o.Say(fmt.Sprintf("%s: %s", m.Name, note))
 	}
-	return Interpret(ctx, g)
+	if device == Ref {
+		return Interpret(ctx, g)
+	}
+	c, err := g.Lower()
+	if err != nil {
+		return nil, err
+	}
+	return startOn(ctx, m, device, c.Plan, g, o)
+}
+
+// startPlan runs a bundle from disk: no compiler in between.
+func startPlan(ctx context.Context, m *Model, device string, o StartOptions) (*Engine, error) {
+	if device == Ref {
+		return nil, fmt.Errorf("%s: a plan runs on a device that executes kernels, such as cpu; ref runs graphs", o.PlanDir)
+	}
+	p, err := plan.Load(o.PlanDir)
+	if err != nil {
+		return nil, err
+	}
+	return startOn(ctx, m, device, p, nil, o)
+}
+
+func startOn(ctx context.Context, m *Model, device string, p *plan.Plan, g *Graphs, o StartOptions) (*Engine, error) {
+	dev, err := OpenDevice(device)
+	if err != nil {
+		return nil, err
+	}
+	e, err := Load(ctx, dev, m, p, g, o.Progress)
+	if err == nil && e.Loss.Overflowed+e.Loss.Flushed > 0 {
+		o.Say(fmt.Sprintf("%s: of %d weights converted to narrower types %d overflowed and %d became zero", m.Name, e.Loss.Values, e.Loss.Overflowed, e.Loss.Flushed))
+	}
+	return e, err
+}
+
+// auto takes the fastest device that opens here, and says so.
+func (o *StartOptions) auto() string {
+	dev, err := OpenDevice(CPU)
+	if err == nil {
+		name := dev.Info().Name
+		if err = dev.Close(); err == nil {
+			o.Say(fmt.Sprintf("device auto: took cpu (%s), which executes the plan's Metal text; expect seconds a token from a model of billions of parameters", name))
+			return CPU
+		}
+	}
+	o.Say(fmt.Sprintf("device auto: took ref, the interpreter, because cpu is not usable: %v", err))
+	return Ref
 }

@@ -105,7 +105,7 @@ const refBound = 1e-9
 
 func TestGoldensOnRef(t *testing.T) {
 	for _, name := range goldenModels {
-		for _, variant := range foundry.Variants() {
+		for _, variant := range []string{"none", "default", "six", "floor"} {
 			t.Run(name+"/"+variant, func(t *testing.T) {
 				m, goldens := goldenModel(t, name)
 				g, err := foundry.Fuse(m, foundry.CompileOptions{Device: foundry.Ref, Variant: variant, Context: 512, AllLogits: true})
@@ -131,7 +131,7 @@ func TestHiddenStatesOnRef(t *testing.T) {
 		m, goldens := goldenModel(t, name)
 		g, err := foundry.Fuse(m, foundry.CompileOptions{Device: foundry.Ref, Variant: "none", Context: 512, AllLogits: true})
 		require.NoError(t, err)
-		program, err := interp.New(g.Prefill, foundry.Weights(m), interp.Float32)
+		program, err := interp.New(g.Entries[0], foundry.Weights(m), interp.Float32)
 		require.NoError(t, err)
 		hidden := []string{"embed"}
 		for n := range m.Config.Layers - 1 {

@@ -224,6 +224,7 @@ type Binding struct {
 
 // Decision is one record of the fusion log: what a pattern did at one site.
 type Decision struct {
+	Entry   string `json:"entry,omitempty"` // whose graph
 	Pass    string `json:"pass"`
 	Pattern string `json:"pattern"`
 	Node    string `json:"node"`

@@ -39,7 +39,7 @@ func (f *compileFlags) add(cmd *cobra.Command) {
 	p.StringVar(&f.weights, "weights", "", "dtype of matrices: f32, f16, q8_0, ... (f32 on ref, otherwise f16)")
 	p.StringVar(&f.cache, "cache", "", "dtype of the key and value cache: f32 or f16 (f32 on ref, otherwise f16)")
 	p.StringVar(&f.passes, "passes", "", "the pipeline, such as canonicalize,cse,fuse-rmsnorm-qkv")
-	p.StringVar(&f.variant, "variant", "", "a named pipeline: "+strings.Join(foundry.Variants(), ", "))
+	p.StringVar(&f.variant, "variant", "", "a named pipeline: none, default, six, floor, or a rung of the ladder (foundry bench --variants ladder)")
 	p.StringVar(&f.target, "target", "", "the machine whose limits and costs decide (apple-m3-pro)")
 	p.IntVar(&f.context, "context", 0, "tokens that the cache holds (the model's limit, at most 4096)")
 	p.IntVar(&f.chunk, "chunk", 0, "most tokens of one prefill run; 1 is token by token (512)")

@@ -1,0 +1,105 @@
+package cli
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"foundry"
+	"foundry/viz"
+
+	"github.com/spf13/cobra"
+)
+
+func dotCommand(s IO) *cobra.Command {
+	var model modelFlags
+	var compile compileFlags
+	var o viz.Options
+	var stage, entry, out string
+	cmd := &cobra.Command{
+		Use:   "dot",
+		Short: "Draw a graph at any point of the pipeline, or the plan",
+		Example: `  foundry dot --collapse                                  # the fused decode graph, DOT on standard output
+  foundry dot --stage input --layer 0 -o input.svg        # needs Graphviz
+  foundry dot --stage after:fuse-attention --layer 2 -o x.dot
+  foundry dot --stage plan --layer 1 -o plan.png
+  foundry dot --collapse -o report.html                   # every pass, decisions and the plan on one page`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := exclusive(cmd, "layer", "collapse"); err != nil {
+				return err
+			}
+			if cmd.Flags().Changed("layer") && o.Layer < 0 {
+				return usagef("dot: --layer is %d, want at least 0", o.Layer)
+			}
+			format := strings.TrimPrefix(filepath.Ext(out), ".")
+			switch format {
+			case "dot", "gv", "svg", "png", "pdf", "html", "":
+			default:
+				return usagef("dot: %s: cannot draw .%s, want .dot, .svg, .png, .pdf or .html", out, format)
+			}
+			m, err := model.open(s)
+			if err != nil {
+				return err
+			}
+			defer m.Close()
+			c, err := compile.options(cmd, s, "")
+			if err != nil {
+				return err
+			}
+			var picture bytes.Buffer
+			if format == "html" {
+				graphviz, _ := exec.LookPath("dot") // without it the page holds DOT text
+				err = foundry.Report(&picture, m, c, o, graphviz)
+			} else {
+				var text string
+				if text, err = foundry.Draw(m, c, stage, entry, o); err == nil {
+					err = render(&picture, text, format)
+				}
+			}
+			if err != nil {
+				return err
+			}
+			return writeOut(s.Out, out, picture.Bytes())
+		},
+	}
+	model.add(cmd)
+	compile.add(cmd)
+	p := cmd.Flags()
+	p.StringVar(&stage, "stage", "fused", "input, after:PASS, fused or plan")
+	p.StringVar(&entry, "entry", "decode", "decode or prefill")
+	p.IntVar(&o.Layer, "layer", viz.AllLayers, "draw this layer only")
+	p.BoolVar(&o.Collapse, "collapse", false, "draw equal layers once, with their count")
+	p.BoolVar(&o.Weights, "draw-weights", false, "draw weights and constants as boxes")
+	p.StringVarP(&out, "output", "o", "", "file; its ending says the format (standard output: DOT)")
+	return cmd
+}
+
+// render turns DOT text into the format; Graphviz draws what is a picture.
+func render(w io.Writer, text, format string) error {
+	if format == "" || format == "dot" || format == "gv" {
+		_, err := io.WriteString(w, text)
+		return err
+	}
+	graphviz, err := exec.LookPath("dot")
+	if err != nil {
+		return viz.ErrNoGraphviz
+	}
+	return viz.Render(w, graphviz, text, format)
+}
+
+// writeOut writes to the file, or to w where no name is given.
+func writeOut(w io.Writer, path string, b []byte) error {
+	if path == "" {
+		_, err := w.Write(b)
+		return err
+	}
+	if err := os.WriteFile(path, b, 0o666); err != nil {
+		return fmt.Errorf("cannot write the result: %w", err)
+	}
+	return nil
+}

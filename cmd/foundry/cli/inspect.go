@@ -1,0 +1,150 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"foundry"
+	"foundry/ir"
+	"foundry/ir/sym"
+	"foundry/lower/plan"
+
+	"github.com/spf13/cobra"
+)
+
+func inspectCommand(s IO) *cobra.Command {
+	var cached int
+	cmd := &cobra.Command{
+		Use:   "inspect MODEL|PLAN-DIR|FILE.fir",
+		Short: "Show what a model, a plan or a graph consists of, and verify it",
+		Example: `  foundry inspect kjv-2m
+  foundry inspect plan/
+  foundry inspect graph.fir`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if cached < 0 {
+				return usagef("inspect: --cached is %d, want at least 0", cached)
+			}
+			_, err := os.Stat(filepath.Join(args[0], "plan.json"))
+			if err == nil {
+				p, err := plan.Load(args[0])
+				if err != nil {
+					return err
+				}
+				printPlan(s, p, cached)
+				return nil
+			}
+			if !errors.Is(err, fs.ErrNotExist) && !strings.HasSuffix(args[0], ".fir") {
+				return err
+			}
+			m, err := (&modelFlags{args[0]}).open(s)
+			if err != nil {
+				return err
+			}
+			defer m.Close()
+			if m.Graph != nil {
+				printGraph(s, m.Graph)
+				return nil
+			}
+			printModel(s, m)
+			return nil
+		},
+	}
+	cmd.Flags().IntVar(&cached, "cached", 256, "tokens in the cache, for the byte counts of a plan's decode step")
+	return cmd
+}
+
+// printPlan prints a plan's header and, for each entry, its totals and kernels.
+func printPlan(s IO, p *plan.Plan, cached int) {
+	o := p.Options
+	how := o.Variant
+	if how == "" {
+		how = "own passes"
+	}
+	edited := ""
+	if p.Edited {
+		edited = ", edited by hand and sealed"
+	}
+	fmt.Fprintf(s.Out, "%s for %s (%s; weights %s, cache %s, attention %s by %s), context %d, MSL %s%s\n",
+		p.Model.Name, o.Target, how, o.Weights, o.Cache, o.Attention, o.AttentionChosen, p.Model.Context, p.MSL, edited)
+	fmt.Fprintf(s.Out, "passes: %s\n", o.Passes)
+	fmt.Fprintf(s.Out, "weights %s, state %s, arena %s, %d kernels; verified, plan hash %.12s\n",
+		bytesText(p.ClassBytes(plan.Weight)), bytesText(p.ClassBytes(plan.State)), bytesText(p.ArenaBytes), len(p.Kernels), p.Hash)
+	for i := range p.Entries {
+		printEntry(s, p, &p.Entries[i], cached)
+	}
+}
+
+func printEntry(s IO, p *plan.Plan, e *plan.Entry, cached int) {
+	env := sym.Env{T: e.TMax}
+	if e.TMax == 1 {
+		env.P = int64(max(0, min(cached, p.Model.Context-1)))
+	}
+	st := p.Stats(e, env)
+	fmt.Fprintf(s.Out, "\n%s (T=%d, P=%d): %d dispatches, %d waves, %d barriers, %d command buffers, %s moved\n",
+		e.Name, env.T, env.P, st.Dispatches, st.Waves, st.Barriers, st.CommandBuffers, bytesText(st.MovedBytes))
+	t := newTable("kernel", "dispatches", "threads", "threadgroup bytes", "threadgroups", "moved", "flops/byte").
+		alignRight("dispatches", "threads", "threadgroup bytes", "threadgroups", "moved", "flops/byte")
+	for _, k := range st.Kernels {
+		t.row(k.Kernel, k.Dispatches, k.Threads, k.ThreadgroupBytes, k.Threadgroups, bytesText(k.MovedBytes), fmt.Sprintf("%.2f", k.Intensity()))
+	}
+	t.render(s.Out)
+}
+
+func printModel(s IO, m *foundry.Model) {
+	c := m.Config
+	tied := "untied"
+	if c.Tied {
+		tied = "tied"
+	}
+	fmt.Fprintf(s.Out, "%s: qwen2, %d layers, hidden %d, intermediate %d, %d query heads, %d key-value heads, head_dim %d, vocabulary %d (%s), %d positions\n",
+		m.BaseName(), c.Layers, c.Hidden, c.Intermediate, c.Heads, c.KVHeads, c.HeadDim, c.Vocab, tied, c.MaxPositions)
+	t := newTable("dtype", "tensors", "parameters", "bytes").alignRight("tensors", "parameters", "bytes")
+	for _, g := range m.TensorGroups() {
+		t.row(g.DType, g.Tensors, g.Elements, bytesText(g.Bytes))
+	}
+	t.render(s.Out)
+}
+
+func printGraph(s IO, g *ir.Graph) {
+	b := g.Bounds
+	fmt.Fprintf(s.Out, "graph @%s: T=%d..%d, P=%d..%d, S<=%d; verified\n", g.Name, b.TMin, b.TMax, b.PMin, b.PMax, b.SMax)
+	t := newTable("kind", "name", "type")
+	for _, p := range g.Params {
+		t.row(p.Param.Kind, p.Param.Name, p.Type)
+	}
+	for _, r := range g.Results {
+		t.row("result", r.Name, r.Value.Type)
+	}
+	t.render(s.Out)
+	counts := map[ir.Op]int{}
+	for _, n := range g.Nodes() {
+		counts[n.Op]++
+	}
+	ops := newTable("op", "nodes").alignRight("nodes")
+	for _, op := range ir.Ops() {
+		if counts[op] > 0 {
+			ops.row(op, counts[op])
+		}
+	}
+	fmt.Fprintln(s.Out)
+	ops.render(s.Out)
+}
+
+// bytesText prints a byte count with three significant digits.
+func bytesText(n int64) string {
+	units := []string{"B", "kB", "MB", "GB", "TB"}
+	v, i := float64(n), 0
+	for v >= 999.5 && i < len(units)-1 {
+		v /= 1000
+		i++
+	}
+	if i == 0 {
+		return fmt.Sprintf("%d B", n)
+	}
+	return fmt.Sprintf("%.3g %s", v, units[i])
+}

@@ -1,0 +1,32 @@
+package cli
+
+import (
+	"fmt"
+
+	"foundry/lower/plan"
+
+	"github.com/spf13/cobra"
+)
+
+func sealCommand(s IO) *cobra.Command {
+	return &cobra.Command{
+		Use:   "seal PLAN-DIR",
+		Short: "Accept a plan whose kernels were edited by hand",
+		Long: `A plan whose files changed since it was written is refused. seal checks its
+structure and hazards again, marks it edited and rewrites its hashes.`,
+		Example: `  foundry seal plan/`,
+		Args:    cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			p, err := plan.Seal(args[0])
+			if err != nil {
+				return err
+			}
+			state := "as it was written"
+			if p.Edited {
+				state = "edited"
+			}
+			fmt.Fprintf(s.Out, "%s: verified and sealed, %s, plan hash %.12s\n", args[0], state, p.Hash)
+			return nil
+		},
+	}
+}

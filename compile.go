@@ -1,0 +1,81 @@
+package foundry
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"foundry/lower/metal"
+	"foundry/lower/plan"
+	"foundry/shaders"
+)
+
+// Compiled is a model's plan, and the graphs that it was lowered from.
+type Compiled struct {
+	*Graphs
+	Plan *plan.Plan // verified; Save writes it as a bundle
+}
+
+// Compile turns a model into a plan: the frontend's graphs, passes, kernels,
+// memory, schedule. No weight is read, so synthetic models of any size compile in
+// milliseconds.
+func Compile(m *Model, o CompileOptions) (*Compiled, error) {
+	g, err := Fuse(m, o)
+	if err != nil {
+		return nil, err
+	}
+	return g.Lower()
+}
+
+// Lower turns the graphs into a plan.
+func (g *Graphs) Lower() (*Compiled, error) {
+	o := g.Options
+	var entries []metal.Entry
+	for _, e := range g.Entries {
+		entries = append(entries, metal.Entry{Name: e.Name, Graph: e})
+	}
+	meta := plan.Options{
+		Target: o.Target, Variant: o.Variant, Passes: o.Passes, Weights: o.Weights, Cache: o.Cache,
+		Attention: o.Attention, AttentionChosen: o.AttentionChosen, AllLogits: o.AllLogits,
+	}
+	stages := o.Shaders
+	if stages != nil {
+		meta.ShadersFrom = "outside"
+		stages = overlay{stages, shaders.FS}
+	}
+	p, err := metal.Compile(entries, metal.Options{
+		Target: g.Target, Model: g.planModel(), Meta: meta,
+		Shaders: stages, CommandBuffers: o.CommandBuffers, Decisions: g.Decisions,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", g.Model.Name, err)
+	}
+	if err := p.Check(); err != nil {
+		return nil, fmt.Errorf("%s: the compiler made a plan that is not valid: %w", g.Model.Name, err)
+	}
+	return &Compiled{Graphs: g, Plan: p}, nil
+}
+
+// overlay is base with files of top in place of its own.
+type overlay struct{ top, base fs.FS }
+
+func (o overlay) Open(name string) (fs.File, error) {
+	f, err := o.top.Open(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return o.base.Open(name)
+	}
+	return f, err
+}
+
+// planModel is what a plan records of its model.
+func (g *Graphs) planModel() plan.Model {
+	c := g.Model.Config
+	m := plan.Model{Name: g.Model.BaseName(), Layers: c.Layers, Hidden: c.Hidden, Vocab: c.Vocab, Context: g.Options.Context, Chunk: g.Options.Chunk}
+	if graph := g.Model.Graph; graph != nil {
+		m.Context, m.Chunk = int(graph.Bounds.SMax), int(graph.Bounds.TMax)
+		for _, n := range graph.Nodes() {
+			m.Layers = max(m.Layers, n.Layer()+1)
+		}
+	}
+	return m
+}

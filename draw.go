@@ -1,0 +1,117 @@
+package foundry
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"foundry/ir"
+	"foundry/viz"
+)
+
+// Draw returns a picture of the model as DOT text. stage is "input" (as the
+// frontend made the graph), "after:PASS", "fused" (behind all passes) or "plan";
+// entry is "decode" or "prefill" and has no meaning for a .fir graph.
+func Draw(m *Model, o CompileOptions, stage, entry string, picture viz.Options) (string, error) {
+	pass, after := strings.CutPrefix(stage, "after:")
+	if !after && !slices.Contains([]string{"input", "fused", "plan"}, stage) {
+		stages := []string{"input", "after:PASS", "fused", "plan"}
+		return "", fmt.Errorf("there is no stage %q, want one of %s%s", stage, strings.Join(stages, ", "), Nearest(stage, stages))
+	}
+	if stage == "input" {
+		pass, after = stage, true
+	}
+	var snapshot *ir.Graph
+	if m.Graph != nil {
+		entry = m.Graph.Name
+	}
+	if after {
+		o.AfterPass = func(have string, g *ir.Graph) {
+			if have == pass && g.Name == entry {
+				snapshot = g.Clone()
+			}
+		}
+	}
+	g, err := Fuse(m, o)
+	if err != nil {
+		return "", err
+	}
+	graph, err := g.Entry(entry)
+	if err != nil {
+		return "", err
+	}
+	picture.Title = fmt.Sprintf("%s %s, %s", m.BaseName(), entry, stage)
+	switch {
+	case after && snapshot == nil:
+		return "", fmt.Errorf("the pipeline %s has no pass %q%s", g.Options.Passes, pass, Nearest(pass, passNames(g.Options.Passes)))
+	case after:
+		graph = snapshot
+	case stage == "plan":
+		c, err := g.Lower()
+		if err != nil {
+			return "", err
+		}
+		picture.Source = graph
+		d, err := viz.Plan(c.Plan, entry, picture)
+		if err != nil {
+			return "", err
+		}
+		return d.String(), nil
+	}
+	d, err := viz.Graph(graph, picture)
+	if err != nil {
+		return "", err
+	}
+	return d.String(), nil
+}
+
+// passNames lists the passes of a pipeline without their options.
+func passNames(pipeline string) []string {
+	p, err := CompileOptions{Passes: pipeline, Attention: "auto"}.pipeline()
+	if err != nil {
+		return nil
+	}
+	var out []string
+	for _, c := range p {
+		out = append(out, c.Pass.Name)
+	}
+	return out
+}
+
+// Report writes one HTML page: every entry's decode graph after each pass, the
+// fusion decisions, the plan, and pictures of the fused graph and the plan.
+// graphviz is the path of Graphviz's dot; empty leaves the pictures as DOT text.
+func Report(w io.Writer, m *Model, o CompileOptions, picture viz.Options, graphviz string) error {
+	var trace []viz.Stage
+	entry := "decode"
+	if m.Graph != nil {
+		entry = m.Graph.Name
+	}
+	o.AfterPass = func(pass string, g *ir.Graph) {
+		if g.Name == entry {
+			trace = append(trace, viz.Stage{Name: pass, Text: g.String()})
+		}
+	}
+	c, err := Compile(m, o)
+	if err != nil {
+		return err
+	}
+	graph, err := c.Entry(entry)
+	if err != nil {
+		return err
+	}
+	fused, err := viz.Graph(graph, picture)
+	if err != nil {
+		return err
+	}
+	picture.Source = graph
+	dispatches, err := viz.Plan(c.Plan, entry, picture)
+	if err != nil {
+		return err
+	}
+	return viz.HTML(w, viz.Report{
+		Title: fmt.Sprintf("%s for %s, %s", m.BaseName(), c.Options.Target, entry), Trace: trace, Plan: c.Plan, Graphviz: graphviz,
+		Pictures: []viz.Picture{{Title: "fused graph", DOT: fused.String()}, {Title: "plan", DOT: dispatches.String()}},
+	})
+}
