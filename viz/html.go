@@ -132,7 +132,7 @@ func inlineSVG(s string) template.HTML {
 // their layer only as one row.
 type passDecisions struct {
 	Entry, Pass string
-	Rows []decisionRow
+	Rows        []decisionRow
 	// Sites of the rows by outcome.
 	Matched, Refused, Unprofitable int
 }
