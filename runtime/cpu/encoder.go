@@ -198,12 +198,18 @@ func (p *program) Record(encode func(fruntime.Encoder) error) (fruntime.Recordin
 	if p.closed {
 		return nil, errors.New("cpu: the program is closed")
 	}
-	e := &encoder{commands: commands{p: p}}
-	if err := errors.Join(encode(e), e.err); err != nil {
+	t := &tape{encoder{commands: commands{p: p}}}
+	if err := errors.Join(encode(t), t.err); err != nil {
 		return nil, err
 	}
-	return &recording{commands: e.commands}, nil
+	return &recording{commands: t.commands}, nil
 }
+
+// tape is an encoder that records: nothing runs at the end of a command buffer.
+type tape struct{ encoder }
+
+// Commit ends nothing: the commands of all buffers run as one.
+func (t *tape) Commit() error { return nil }
 
 // Run runs the commands once more.
 func (r *recording) Run() error {

@@ -175,7 +175,8 @@ func applyMirror(prog runtime.Program, x [2]runtime.Memory, times int) error {
 	return nil
 }
 
-// recording: encoded once, run many times, the runs one after the other.
+// recording: encoded once, in two command buffers, and run many times, the runs
+// one after the other.
 func recording(r *rig) {
 	prog, x := r.load(mirror), r.pair()
 	defer r.free(x[:]...)
@@ -192,11 +193,17 @@ func recording(r *rig) {
 			if err := enc.Dispatch(mirrorLaunch(x[i], x[1-i])); err != nil {
 				return err
 			}
+			if i == 0 {
+				if err := enc.Commit(); err != nil {
+					return err
+				}
+			}
 		}
 		return nil
 	})
 	require.NoError(r, err)
 	require.Equal(r, start, get[uint32](r, x[0], mirrorN), "recording runs nothing")
+	require.Equal(r, make([]uint32, mirrorN), get[uint32](r, x[1], mirrorN), "recording runs nothing")
 	for range steps / 2 {
 		require.NoError(r, rec.Run())
 	}
