@@ -94,15 +94,18 @@ func (t Tensor) check(what string, want ir.Type, e sym.Env) error {
 	forms, n := 0, t.Len()
 	for _, f := range []struct {
 		have, want int
+		unit       string
 		ok         bool
 	}{
-		{len(t.F32), n, t.DType.Float()}, {len(t.F64), n, t.DType.Float()}, {len(t.I32), n, t.DType == dtype.I32},
-		{len(t.Stored), int(t.DType.Bytes(int64(n))), true},
+		{len(t.F32), n, "float32 elements", t.DType.Float()},
+		{len(t.F64), n, "float64 elements", t.DType.Float()},
+		{len(t.I32), n, "int32 elements", t.DType == dtype.I32},
+		{len(t.Stored), int(t.DType.Bytes(int64(n))), "bytes", true},
 	} {
 		switch {
 		case f.have == 0:
 		case !f.ok || f.have != f.want:
-			return fmt.Errorf("%s holds %d elements or bytes, wants %d of %s", what, f.have, f.want, t.DType)
+			return fmt.Errorf("%s holds %d %s, wants %d of %s", what, f.have, f.unit, f.want, t.DType)
 		default:
 			forms++
 		}
