@@ -136,6 +136,9 @@ func (d *Device) Close() error {
 
 // Alloc returns zeroed device memory.
 func (d *Device) Alloc(bytes int64) (fruntime.Memory, error) {
+	if bytes < 0 {
+		return nil, fmt.Errorf("cuda: an allocation of %d bytes", bytes)
+	}
 	m := &memory{d: d, bytes: bytes}
 	err := d.do(func() error {
 		n := uintptr(max(bytes, 16))

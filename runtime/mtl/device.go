@@ -119,6 +119,9 @@ type memory struct {
 
 // Alloc returns a shared buffer; Metal clears it.
 func (d *Device) Alloc(bytes int64) (fruntime.Memory, error) {
+	if bytes < 0 {
+		return nil, fmt.Errorf("metal: a buffer of %d bytes", bytes)
+	}
 	b := d.b
 	limit := int64(b.maxBuffer.Call(d.dev, b.maxBuffer.Sel))
 	if bytes > limit {

@@ -102,7 +102,7 @@ func load(l Libraries) (*bridge, error) {
 func (b *bridge) bind() error {
 	m := reflect.ValueOf(&b.messages).Elem()
 	for i := range m.NumField() {
-		f := m.Field(i)
+		f := open(m.Field(i))
 		name := messageOf(m.Type().Field(i)).selector
 		f.FieldByName("Sel").SetUint(uint64(b.registerName(name)))
 		purego.RegisterFunc(f.FieldByName("Call").Addr().Interface(), b.msgSend)
@@ -114,9 +114,14 @@ func (b *bridge) bind() error {
 		if class == 0 {
 			return fmt.Errorf("metal: there is no class %s", name)
 		}
-		c.Field(i).SetUint(uint64(class))
+		open(c.Field(i)).SetUint(uint64(class))
 	}
 	return nil
+}
+
+// open lifts reflection's guard of our own unexported fields.
+func open(f reflect.Value) reflect.Value {
+	return reflect.NewAt(f.Type(), unsafe.Pointer(f.UnsafeAddr())).Elem()
 }
 
 // message is a row of the table that the tags of messages make up.

@@ -90,7 +90,8 @@ id new_library(id, SEL, id source, id options, id* error) {
     }
     auto it = emulator.kernels.find(static_cast<String*>(source)->text);
     if (it == emulator.kernels.end()) {
-        fail(error, 3, "program_source:1:1: error: the harness did not prepare this text");
+        auto bad = emulator.rejected.find(static_cast<String*>(source)->text);
+        fail(error, 3, bad != emulator.rejected.end() ? bad->second : "program_source:1:1: error: the harness did not prepare this text");
         return nullptr;
     }
     return new Library(&it->second);
@@ -260,6 +261,8 @@ void emulator_slot(const char* text, const char* name, int reads, int writes, in
     emulator.kernels[text].slots.push_back({name, reads != 0, writes != 0, bytes});
 }
 void emulator_array(const char* text, int64_t bytes) { emulator.kernels[text].arrays.push_back(bytes); }
+
+void emulator_reject(const char* text, const char* message) { emulator.rejected[text] = message; }
 
 void emulator_fault(const char* name) {
     std::lock_guard<std::mutex> hold(emulator.lock);

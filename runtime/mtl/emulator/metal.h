@@ -39,6 +39,7 @@ struct Emulator {
     int (*run)(foundry_pool*, foundry_launch*, foundry_u64, const foundry_options*, foundry_error*);
     foundry_pool* pool;
     std::map<std::string, Code> kernels;
+    std::map<std::string, std::string> rejected;  // text that does not compile, and what the compiler says
     std::string fault;    // taken by the next call that it concerns
     uint64_t seed;        // of the order of the dispatches of a wave
     bool skip_execution;  // commands are checked and not run: the cost of encoding alone
