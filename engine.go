@@ -96,10 +96,10 @@ func (e *Engine) Close() error {
 }
 
 // OpenDevice opens a device that executes kernels. The error says what it lacks.
-func OpenDevice(name string) (runtime.Device, error) {
+func OpenDevice(name string, c cpu.Options) (runtime.Device, error) {
 	switch name {
 	case CPU:
-		return cpu.Open(cpu.Options{})
+		return cpu.Open(c)
 	case Ref:
 		return nil, errors.New("ref runs graphs, not plans: take --device cpu for a plan")
 	}

@@ -6,12 +6,14 @@ import (
 	"slices"
 
 	"foundry/lower/plan"
+	"foundry/runtime/cpu"
 )
 
 // StartOptions say how Start gets a model running.
 type StartOptions struct {
 	Compile  CompileOptions // Compile.Device says where: Ref, CPU or Auto
 	PlanDir  string         // run this bundle instead of compiling
+	CPU      cpu.Options    // of the device cpu
 	Progress Progress
 	Say      func(line string) // told what Auto took and why, and other notes; nil: nobody
 }
@@ -63,7 +65,7 @@ func startPlan(ctx context.Context, m *Model, device string, o StartOptions) (*E
 }
 
 func startOn(ctx context.Context, m *Model, device string, p *plan.Plan, g *Graphs, o StartOptions) (*Engine, error) {
-	dev, err := OpenDevice(device)
+	dev, err := OpenDevice(device, o.CPU)
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +78,7 @@ func startOn(ctx context.Context, m *Model, device string, p *plan.Plan, g *Grap
 
 // auto takes the fastest device that opens here, and says so.
 func (o *StartOptions) auto() string {
-	dev, err := OpenDevice(CPU)
+	dev, err := OpenDevice(CPU, o.CPU)
 	if err == nil {
 		name := dev.Info().Name
 		if err = dev.Close(); err == nil {

@@ -4,16 +4,21 @@ import (
 	"fmt"
 
 	"foundry"
+	"foundry/runtime/cpu"
 
 	"github.com/spf13/cobra"
 )
 
 // deviceFlags choose where something runs, and a plan from disk to run there.
-type deviceFlags struct{ device, plan string }
+type deviceFlags struct {
+	device, plan string
+	checked      bool
+}
 
 func (f *deviceFlags) add(cmd *cobra.Command, fallback string) {
 	cmd.Flags().StringVar(&f.device, "device", fallback, "where to run: ref, cpu or auto")
 	cmd.Flags().StringVar(&f.plan, "plan", "", "run the plan in this folder; --model then supplies weights only")
+	cmd.Flags().BoolVar(&f.checked, "checked", false, "cpu looks at every memory access, at about 30 times the time")
 }
 
 // load makes an engine of the model and says on a terminal what auto took.
@@ -24,7 +29,7 @@ func (f *deviceFlags) load(cmd *cobra.Command, s IO, m *foundry.Model, c *compil
 	}
 	o.AllLogits = allLogits
 	e, err := foundry.Start(cmd.Context(), m, foundry.StartOptions{
-		Compile: o, PlanDir: f.plan, Progress: progress(s.Err),
+		Compile: o, PlanDir: f.plan, CPU: cpu.Options{CXX: s.Env("CXX"), Checked: f.checked}, Progress: progress(s.Err),
 		Say: func(line string) { fmt.Fprintln(s.Err, line) },
 	})
 	return e, err
