@@ -79,7 +79,7 @@ func buildEmulator(dev *cpu.Device) (*emulated, error) {
 	if out, err := exec.Command("mkdir", "-p", dir).CombinedOutput(); err != nil {
 		return nil, &buildError{string(out)}
 	}
-	args := append([]string{"-std=c++17", "-O1", "-g", "-fPIC", "-shared", "-o", e.path}, append(sources, "-lpthread")...)
+	args := append([]string{"-std=c++17", "-O2", "-g", "-fPIC", "-shared", "-o", e.path}, append(sources, "-lpthread")...)
 	if out, err := exec.Command(cxx, args...).CombinedOutput(); err != nil {
 		return nil, &buildError{string(out)}
 	}

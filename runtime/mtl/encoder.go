@@ -2,6 +2,7 @@ package mtl
 
 import (
 	"fmt"
+	"runtime"
 
 	"github.com/ebitengine/purego"
 
@@ -9,7 +10,8 @@ import (
 )
 
 // encoder fills one command buffer through one concurrent compute encoder. Metal
-// retains what is bound until the buffer has completed.
+// retains what is bound until the buffer has completed. Encoders are reused: one
+// that was waited for goes back to its program.
 type encoder struct {
 	g         *program
 	buffer    id
@@ -21,23 +23,19 @@ type encoder struct {
 	threads   size
 }
 
-// Begin opens a command buffer with a concurrent encoder.
+// Begin opens a command buffer with a concurrent encoder. Both are retained, so
+// that the pool they are born in ends here.
 func (g *program) Begin() (fruntime.Encoder, error) {
-	b := g.d.b
-	e := &encoder{g: g, current: -1}
-	err := b.pool(func() error {
-		if e.buffer = b.commandBuffer.Call(g.queue, b.commandBuffer.Sel); e.buffer == 0 {
-			return fmt.Errorf("metal: the queue gives no command buffer")
-		}
-		b.retain(e.buffer)
-		if e.encoder = b.computeEncoder.Call(e.buffer, b.computeEncoder.Sel, MTLDispatchTypeConcurrent); e.encoder == 0 {
-			b.release(e.buffer)
-			return fmt.Errorf("metal: the command buffer gives no compute encoder")
-		}
-		b.retain(e.encoder)
-		return nil
-	})
-	if err != nil {
+	g.mu.Lock()
+	var e *encoder
+	if n := len(g.free); n > 0 {
+		e, g.free = g.free[n-1], g.free[:n-1]
+	} else {
+		e = &encoder{g: g}
+	}
+	g.mu.Unlock()
+	e.current, e.committed = -1, false
+	if err := e.begin(); err != nil {
 		return nil, err
 	}
 	g.mu.Lock()
@@ -46,12 +44,34 @@ func (g *program) Begin() (fruntime.Encoder, error) {
 	return e, nil
 }
 
-// send sends a message of integer arguments to the encoder.
-func (e *encoder) send(s sel, args ...uintptr) {
-	e.args[0], e.args[1] = e.encoder, s
-	n := 2 + copy(e.args[2:], args)
-	purego.SyscallN(e.g.d.b.msgSend, e.args[:n]...)
+func (e *encoder) begin() error {
+	b := e.g.d.b
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	pool, _, _ := purego.SyscallN(b.poolPush)
+	defer purego.SyscallN(b.poolPop, pool)
+	if e.buffer = e.message(e.g.queue, b.commandBuffer.Sel); e.buffer == 0 {
+		return fmt.Errorf("metal: the queue gives no command buffer")
+	}
+	b.retain(e.buffer)
+	if e.encoder = e.message(e.buffer, b.computeEncoder.Sel, MTLDispatchTypeConcurrent); e.encoder == 0 {
+		b.release(e.buffer)
+		return fmt.Errorf("metal: the command buffer gives no compute encoder")
+	}
+	b.retain(e.encoder)
+	return nil
 }
+
+// message sends a message of integer arguments on the reused argument slice.
+func (e *encoder) message(receiver id, s sel, args ...uintptr) uintptr {
+	e.args[0], e.args[1] = receiver, s
+	n := 2 + copy(e.args[2:], args)
+	r, _, _ := purego.SyscallN(e.g.d.b.msgSend, e.args[:n]...)
+	return r
+}
+
+// send sends a message of integer arguments to the encoder.
+func (e *encoder) send(s sel, args ...uintptr) { e.message(e.encoder, s, args...) }
 
 // Dispatch encodes one kernel.
 func (e *encoder) Dispatch(l *fruntime.Launch) error {
@@ -118,8 +138,8 @@ func (e *encoder) Commit() error {
 	}
 	e.committed = true
 	b := e.g.d.b
-	b.endEncoding.Call(e.encoder, b.endEncoding.Sel)
-	b.commit.Call(e.buffer, b.commit.Sel)
+	e.send(b.endEncoding.Sel)
+	e.message(e.buffer, b.commit.Sel)
 	b.release(e.encoder)
 	e.encoder = 0
 	return nil
@@ -132,22 +152,21 @@ func (e *encoder) Wait() error {
 		return nil
 	}
 	b := e.g.d.b
-	err := b.pool(func() error {
-		b.waitCompleted.Call(e.buffer, b.waitCompleted.Sel)
-		if b.bufferStatus.Call(e.buffer, b.bufferStatus.Sel) != MTLCommandBufferStatusCompleted {
-			return b.failure("the GPU gave up on a command buffer", b.bufferError.Call(e.buffer, b.bufferError.Sel))
-		}
-		return nil
-	})
+	e.message(e.buffer, b.waitCompleted.Sel)
+	var err error
+	if e.message(e.buffer, b.bufferStatus.Sel) != MTLCommandBufferStatusCompleted {
+		err = e.failure()
+	}
 	e.close()
 	return err
 }
 
-// Seconds returns the time the GPU spent on the buffer; call it before Wait
-// returns is an error of the caller.
-func (e *encoder) seconds() float64 {
+// failure is Metal's description of why the buffer did not complete.
+func (e *encoder) failure() error {
 	b := e.g.d.b
-	return b.gpuEnd.Call(e.buffer, b.gpuEnd.Sel) - b.gpuStart.Call(e.buffer, b.gpuStart.Sel)
+	return b.pool(func() error {
+		return b.failure("the GPU gave up on a command buffer", b.bufferError.Call(e.buffer, b.bufferError.Sel))
+	})
 }
 
 func (e *encoder) close() {
@@ -159,6 +178,7 @@ func (e *encoder) close() {
 	e.buffer, e.encoder = 0, 0
 	e.g.mu.Lock()
 	delete(e.g.open, e)
+	e.g.free = append(e.g.free, e)
 	e.g.mu.Unlock()
 }
 

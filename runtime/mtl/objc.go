@@ -50,12 +50,11 @@ type bridge struct {
 
 	getClass     func(name string) id
 	registerName func(name string) sel
-	poolPush     func() uintptr
-	poolPop      func(pool uintptr)
-	retain       func(o id) id
-	release      func(o id)
 	allocInit    func(class id) id
-	msgSend      uintptr
+
+	// Addresses of what the dispatch loop calls through SyscallN: a registered
+	// function would allocate.
+	msgSend, poolPush, poolPop, retainAddr, releaseAddr uintptr
 
 	systemDefaultDevice func() id
 	copyAllDevices      func() id
@@ -77,10 +76,6 @@ func load(l Libraries) (*bridge, error) {
 	}{
 		{l.ObjC, "objc_getClass", &b.getClass},
 		{l.ObjC, "sel_registerName", &b.registerName},
-		{l.ObjC, "objc_autoreleasePoolPush", &b.poolPush},
-		{l.ObjC, "objc_autoreleasePoolPop", &b.poolPop},
-		{l.ObjC, "objc_retain", &b.retain},
-		{l.ObjC, "objc_release", &b.release},
 		{l.ObjC, "objc_alloc_init", &b.allocInit},
 		{l.Metal, "MTLCreateSystemDefaultDevice", &b.systemDefaultDevice},
 		{l.Metal, "MTLCopyAllDevices", &b.copyAllDevices},
@@ -91,9 +86,15 @@ func load(l Libraries) (*bridge, error) {
 		}
 		purego.RegisterFunc(f.fn, p)
 	}
-	var err error
-	if b.msgSend, err = purego.Dlsym(handles[l.ObjC], "objc_msgSend"); err != nil {
-		return nil, fmt.Errorf("metal: %s has no objc_msgSend: %w", l.ObjC, err)
+	for name, to := range map[string]*uintptr{
+		"objc_msgSend": &b.msgSend, "objc_retain": &b.retainAddr, "objc_release": &b.releaseAddr,
+		"objc_autoreleasePoolPush": &b.poolPush, "objc_autoreleasePoolPop": &b.poolPop,
+	} {
+		p, err := purego.Dlsym(handles[l.ObjC], name)
+		if err != nil {
+			return nil, fmt.Errorf("metal: %s has no %s: %w", l.ObjC, name, err)
+		}
+		*to = p
 	}
 	return b, b.bind()
 }
@@ -139,10 +140,17 @@ func messageOf(f reflect.StructField) message {
 func (b *bridge) pool(f func() error) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	p := b.poolPush()
-	defer b.poolPop(p)
+	p, _, _ := purego.SyscallN(b.poolPush)
+	defer purego.SyscallN(b.poolPop, p)
 	return f()
 }
+
+func (b *bridge) retain(o id) id {
+	purego.SyscallN(b.retainAddr, o)
+	return o
+}
+
+func (b *bridge) release(o id) { purego.SyscallN(b.releaseAddr, o) }
 
 // utf8 is NSUTF8StringEncoding.
 const utf8 = 4

@@ -20,6 +20,7 @@ type program struct {
 
 	mu   sync.Mutex
 	open map[*encoder]bool // begun and not yet waited for
+	free []*encoder        // waited for
 }
 
 // kernel is one pipeline and what its dispatches need.

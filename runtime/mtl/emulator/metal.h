@@ -8,6 +8,7 @@
 #include <mutex>
 #include <set>
 #include <thread>
+#include <unordered_set>
 
 #include "../../msl/include/abi.h"
 #include "objc.h"
@@ -113,7 +114,7 @@ struct CommandBuffer : Object {
     Error* error = nullptr;
     double start = 0, end = 0;
     std::vector<Command> commands;
-    std::set<Object*> held;     // retained until completion, or only remembered where retains is false
+    std::unordered_set<Object*> held;     // retained until completion, or only remembered where retains is false
     CommandBuffer(Queue* q, bool r);
     void drop() override;
     void hold(Object* o);

@@ -127,9 +127,22 @@ IMP emulator_lookup(id self, SEL selector) {
         violation("use after release: -[%s %s]", c->name, selector);
         return (IMP)nothing;
     }
+    // As in a real runtime, what was found is found again at once.
+    struct Found {
+        Class* c;
+        SEL selector;
+        bool is_class;
+        IMP imp;
+    };
+    static thread_local Found cache[256];
+    Found& f = cache[((uintptr_t)c / 64 ^ (uintptr_t)selector / 16) % 256];
+    if (f.c == c && f.selector == selector && f.is_class == is_class) return f.imp;
     for (Class* k = c; k; k = k->super)
         for (const Method& m : k->methods)
-            if (m.is_static == is_class && !strcmp(m.selector, selector)) return m.imp;
+            if (m.is_static == is_class && !strcmp(m.selector, selector)) {
+                f = {c, selector, is_class, m.imp};
+                return m.imp;
+            }
     violation("unknown selector %c[%s %s]", is_class ? '+' : '-', c->name, selector);
     return (IMP)nothing;
 }

@@ -1,0 +1,374 @@
+package mtl
+
+import (
+	"context"
+	"testing"
+
+	"github.com/ebitengine/purego"
+	"github.com/stretchr/testify/require"
+
+	"foundry/lower/plan"
+	fruntime "foundry/runtime"
+)
+
+// copyPlan is one kernel that copies x to y, with threadgroup memory it uses.
+func copyPlan() *plan.Plan {
+	return &plan.Plan{Schema: plan.Schema, MSL: "3.0", Kernels: []plan.Kernel{{
+		Name: "copy", File: "kernels/copy.metal", Threads: [3]int{32, 1, 1},
+		Slots:       []plan.Slot{{Name: "x", Type: "float", Space: "device", Access: plan.Read}, {Name: "y", Type: "float", Space: "device", Access: plan.Write}},
+		Threadgroup: []plan.ThreadgroupArg{{Name: "t", Type: "float", Bytes: 128}},
+		Builtins:    []plan.Builtin{plan.ThreadIndex},
+		Source: `#include <metal_stdlib>
+using namespace metal;
+kernel void copy(device const float *x [[buffer(0)]], device float *y [[buffer(1)]], threadgroup float *t [[threadgroup(0)]],
+    uint i [[thread_index_in_threadgroup]])
+{
+    t[i] = x[i];
+    y[i] = t[i];
+}
+`,
+	}}}
+}
+
+// bench is an open encoder with the copy kernel's state, for sending wrong
+// messages by hand.
+type bench struct {
+	t    *testing.T
+	e    *emulated
+	dev  *Device
+	g    *program
+	enc  *encoder
+	x, y *memory
+}
+
+func newBench(t *testing.T) *bench {
+	e := emulate(t)
+	d, err := e.open(Options{Indirect: true})
+	require.NoError(t, err)
+	p, err := d.Load(context.Background(), copyPlan(), nil)
+	require.NoError(t, err)
+	b := &bench{t: t, e: e, dev: d.(*prepared).Device, g: p.(*program)}
+	for _, m := range []**memory{&b.x, &b.y} {
+		a, err := d.Alloc(128)
+		require.NoError(t, err)
+		*m = a.(*memory)
+	}
+	enc, err := p.Begin()
+	require.NoError(t, err)
+	b.enc = enc.(*encoder)
+	require.Empty(t, e.noted())
+	t.Cleanup(func() {
+		_ = b.g.Close()
+		_, _ = b.x.Free(), b.y.Free()
+		_ = b.dev.Close()
+		e.noted()
+	})
+	return b
+}
+
+func (b *bench) launch() *fruntime.Launch {
+	return &fruntime.Launch{Label: "copy", Grid: [3]int64{1, 1, 1}, Bind: []fruntime.Operand{
+		{Memory: b.x, Bytes: 128, Access: plan.Read}, {Memory: b.y, Bytes: 128, Access: plan.Write}}}
+}
+
+// dispatch sends the dispatch message with the given sizes.
+func (b *bench) dispatch(grid, threads size) {
+	s := b.dev.b.dispatch.Sel
+	purego.SyscallN(b.dev.b.msgSend, dispatchArgs(&b.enc.args, b.enc.encoder, s, &grid, &threads)...)
+}
+
+func (b *bench) bound() {
+	br := b.dev.b
+	b.enc.send(br.setPipeline.Sel, b.g.kernels[0].pipeline)
+	b.enc.send(br.setThreadgroup.Sel, 128, 0)
+	b.enc.send(br.setBuffer.Sel, b.x.buf, 0, 0)
+	b.enc.send(br.setBuffer.Sel, b.y.buf, 0, 1)
+}
+
+var one, warp = size{1, 1, 1}, size{32, 1, 1}
+
+// misuses are what Metal's validation layer, or the Objective-C runtime, would
+// stop at; each sends one wrong message and names what must be noted.
+var misuses = []struct {
+	name, want string
+	run        func(b *bench)
+}{
+	{"unknown selector", "unknown selector -[MTLComputeCommandEncoder frobnicate:]", func(b *bench) {
+		b.enc.send(b.dev.b.registerName("frobnicate:"), 1)
+	}},
+	{"message to nil", "to nil", func(b *bench) {
+		purego.SyscallN(b.dev.b.msgSend, 0, b.dev.b.dispatch.Sel)
+	}},
+	{"nil buffer", "setBuffer:offset:atIndex: is nil", func(b *bench) {
+		b.enc.send(b.dev.b.setBuffer.Sel, 0, 0, 0)
+	}},
+	{"slot beyond 31", "at index 31", func(b *bench) {
+		b.enc.send(b.dev.b.setBuffer.Sel, b.x.buf, 0, 31)
+	}},
+	{"offset beyond the buffer", "offset 128 of a buffer of 128 bytes", func(b *bench) {
+		b.enc.send(b.dev.b.setBuffer.Sel, b.x.buf, 128, 0)
+	}},
+	{"missing binding", "missing buffer binding at index 1", func(b *bench) {
+		br := b.dev.b
+		b.enc.send(br.setPipeline.Sel, b.g.kernels[0].pipeline)
+		b.enc.send(br.setThreadgroup.Sel, 128, 0)
+		b.enc.send(br.setBuffer.Sel, b.x.buf, 0, 0)
+		b.dispatch(one, warp)
+	}},
+	{"no pipeline", "without a pipeline", func(b *bench) { b.dispatch(one, warp) }},
+	{"threadgroup too large", "a threadgroup of 2048 threads", func(b *bench) {
+		b.bound()
+		b.dispatch(one, size{2048, 1, 1})
+	}},
+	{"empty grid", "an empty grid", func(b *bench) {
+		b.bound()
+		b.dispatch(size{0, 1, 1}, warp)
+	}},
+	{"threadgroup memory beyond 32 KiB", "the limit is 32768", func(b *bench) {
+		b.bound()
+		b.enc.send(b.dev.b.setThreadgroup.Sel, 32768+16, 0)
+		b.dispatch(one, warp)
+	}},
+	{"threadgroup memory not a multiple of 16", "not a multiple of 16", func(b *bench) {
+		b.enc.send(b.dev.b.setThreadgroup.Sel, 100, 0)
+	}},
+	{"threadgroup memory not set", "threadgroup memory at index 0 is 0 bytes", func(b *bench) {
+		br := b.dev.b
+		b.enc.send(br.setPipeline.Sel, b.g.kernels[0].pipeline)
+		b.enc.send(br.setBuffer.Sel, b.x.buf, 0, 0)
+		b.enc.send(br.setBuffer.Sel, b.y.buf, 0, 1)
+		b.dispatch(one, warp)
+	}},
+	{"dispatch after endEncoding", "after endEncoding", func(b *bench) {
+		b.bound()
+		br := b.dev.b
+		br.endEncoding.Call(b.enc.encoder, br.endEncoding.Sel)
+		b.dispatch(one, warp)
+		br.commit.Call(b.enc.buffer, br.commit.Sel)
+		b.enc.committed = true
+	}},
+	{"commit before endEncoding", "commit before endEncoding", func(b *bench) {
+		br := b.dev.b
+		br.commit.Call(b.enc.buffer, br.commit.Sel)
+		br.endEncoding.Call(b.enc.encoder, br.endEncoding.Sel)
+		b.enc.committed = true
+	}},
+	{"commit twice", "commit of a command buffer that is committed", func(b *bench) {
+		require.NoError(b.t, b.enc.Commit())
+		b.dev.b.commit.Call(b.enc.buffer, b.dev.b.commit.Sel)
+	}},
+	{"use after release", "use after release: -[MTLBuffer contents]", func(b *bench) {
+		gone := b.x.buf
+		require.NoError(b.t, b.x.Free())
+		b.dev.b.bufferContents.Call(gone, b.dev.b.bufferContents.Sel)
+	}},
+	{"release twice", "release of a released MTLBuffer", func(b *bench) {
+		gone := b.x.buf
+		require.NoError(b.t, b.x.Free())
+		b.dev.b.release(gone)
+	}},
+	{"buffer released while held unretained", "held it unretained", func(b *bench) {
+		br := b.dev.b
+		s := br.registerName("commandBufferWithUnretainedReferences")
+		var buffer id
+		require.NoError(b.t, br.pool(func() error {
+			buffer, _, _ = purego.SyscallN(br.msgSend, b.g.queue, s)
+			br.retain(buffer)
+			enc := br.computeEncoder.Call(buffer, br.computeEncoder.Sel, MTLDispatchTypeConcurrent)
+			br.setPipeline.Call(enc, br.setPipeline.Sel, b.g.kernels[0].pipeline)
+			br.setBuffer.Call(enc, br.setBuffer.Sel, b.x.buf, 0, 0)
+			br.endEncoding.Call(enc, br.endEncoding.Sel)
+			return nil
+		}))
+		require.NoError(b.t, b.x.Free())
+		br.commit.Call(buffer, br.commit.Sel)
+		br.waitCompleted.Call(buffer, br.waitCompleted.Sel)
+		br.release(buffer)
+	}},
+	{"object outside a pool", "autoreleased outside a pool", func(b *bench) {
+		s := b.dev.b.str("nobody drains this")
+		b.dev.b.release(s)
+	}},
+	{"fast math", "with fast math", func(b *bench) {
+		br := b.dev.b
+		require.NoError(b.t, br.pool(func() error {
+			options := br.allocInit(br.MTLCompileOptions)
+			defer br.release(options)
+			br.setLanguage.Call(options, br.setLanguage.Sel, MTLLanguageVersion3_0)
+			var failure id
+			if l := br.newLibrary.Call(b.dev.dev, br.newLibrary.Sel, br.str(copyPlan().Kernels[0].Source), options, &failure); l != 0 {
+				br.release(l)
+			}
+			return nil
+		}))
+	}},
+	{"read after write without a barrier", "no barrier between copy and copy", func(b *bench) {
+		l := b.launch()
+		require.NoError(b.t, b.enc.Dispatch(l))
+		back := b.launch()
+		back.Bind[0].Memory, back.Bind[1].Memory = b.y, b.x
+		require.NoError(b.t, b.enc.Dispatch(back))
+	}},
+	{"write after write without a barrier", "no barrier between copy and copy", func(b *bench) {
+		require.NoError(b.t, b.enc.Dispatch(b.launch()))
+		require.NoError(b.t, b.enc.Dispatch(b.launch()))
+	}},
+}
+
+func TestMisuseIsNoted(t *testing.T) {
+	for _, m := range misuses {
+		t.Run(m.name, func(t *testing.T) {
+			b := newBench(t)
+			m.run(b)
+			require.NoError(t, b.g.Close())
+			notes := b.e.noted()
+			require.NotEmpty(t, notes)
+			require.Contains(t, notes[0], m.want)
+		})
+	}
+}
+
+func TestBarrierSatisfiesTheFramework(t *testing.T) {
+	b := newBench(t)
+	require.NoError(t, b.enc.Dispatch(b.launch()))
+	require.NoError(t, b.enc.Barrier())
+	back := b.launch()
+	back.Bind[0].Memory, back.Bind[1].Memory = b.y, b.x
+	require.NoError(t, b.enc.Dispatch(back))
+	require.NoError(t, b.enc.Commit())
+	require.NoError(t, b.enc.Wait())
+	require.Empty(t, b.e.noted())
+}
+
+// TestFaults injects what a GPU does to its users; each becomes one Go error and
+// the device works on.
+func TestFaults(t *testing.T) {
+	for fault, want := range map[string]string{
+		"device-lost":          "Device Removed Error",
+		"command-buffer-error": "Internal Error",
+		"gpu-out-of-memory":    "Insufficient Memory",
+	} {
+		t.Run(fault, func(t *testing.T) {
+			b := newBench(t)
+			require.NoError(t, b.enc.Dispatch(b.launch()))
+			b.e.fault(fault)
+			require.NoError(t, b.enc.Commit())
+			require.ErrorContains(t, b.enc.Wait(), want)
+			again, err := b.g.Begin()
+			require.NoError(t, err)
+			require.NoError(t, again.Dispatch(b.launch()))
+			require.NoError(t, again.Commit())
+			require.NoError(t, again.Wait())
+			require.Empty(t, b.e.noted())
+		})
+	}
+	t.Run("out-of-memory", func(t *testing.T) {
+		b := newBench(t)
+		b.e.fault("out-of-memory")
+		_, err := b.dev.Alloc(1 << 20)
+		require.ErrorContains(t, err, "out of memory: 1 MiB wanted")
+		m, err := b.dev.Alloc(1 << 20)
+		require.NoError(t, err)
+		require.NoError(t, m.Free())
+	})
+	t.Run("compile-error", func(t *testing.T) {
+		b := newBench(t)
+		b.e.fault("compile-error")
+		_, err := b.dev.Load(context.Background(), copyPlan(), nil)
+		require.ErrorContains(t, err, "kernel copy does not compile: program_source:12:5")
+		p, err := b.dev.Load(context.Background(), copyPlan(), nil)
+		require.NoError(t, err)
+		require.NoError(t, p.Close())
+	})
+}
+
+// TestArchive compiles into a binary archive, reads it back and survives a
+// damaged one.
+func TestArchive(t *testing.T) {
+	e := emulate(t)
+	dir := t.TempDir()
+	for range 3 {
+		d, err := e.open(Options{CacheDir: dir})
+		require.NoError(t, err)
+		p := copyPlan()
+		p.Hash = "0123"
+		g, err := d.Load(context.Background(), p, nil)
+		require.NoError(t, err)
+		require.NoError(t, g.Close())
+		require.NoError(t, d.Close())
+		require.FileExists(t, dir+"/0123.metalarchive")
+	}
+	require.Empty(t, e.noted())
+}
+
+// BenchmarkEncode123 is the host's cost of encoding one decode step of 123
+// dispatches in 5 waves a layer, with the GPU's work left out.
+func BenchmarkEncode123(b *testing.B) {
+	e := emulate(b)
+	e.skip(1)
+	defer e.skip(0)
+	for _, row := range []struct {
+		name     string
+		indirect bool
+	}{{"direct", false}, {"indirect", true}} {
+		b.Run(row.name, func(b *testing.B) {
+			d, err := e.open(Options{Indirect: row.indirect})
+			require.NoError(b, err)
+			defer d.Close()
+			p, err := d.Load(context.Background(), copyPlan(), nil)
+			require.NoError(b, err)
+			defer p.Close()
+			x, err := d.Alloc(128)
+			require.NoError(b, err)
+			defer x.Free()
+			y, err := d.Alloc(128)
+			require.NoError(b, err)
+			defer y.Free()
+			l := &fruntime.Launch{Label: "copy", Grid: [3]int64{1, 1, 1}, Bind: []fruntime.Operand{
+				{Memory: x, Bytes: 128, Access: plan.Read}, {Memory: y, Bytes: 128, Access: plan.Write}}}
+			encode := func(enc fruntime.Encoder) error {
+				for range 123 {
+					if err := enc.Barrier(); err != nil {
+						return err
+					}
+					if err := enc.Dispatch(l); err != nil {
+						return err
+					}
+				}
+				return nil
+			}
+			step := func() error {
+				enc, err := p.Begin()
+				if err != nil {
+					return err
+				}
+				if err := encode(enc); err != nil {
+					return err
+				}
+				if err := enc.Commit(); err != nil {
+					return err
+				}
+				return enc.Wait()
+			}
+			if row.indirect {
+				rec, err := p.(*program).Record(encode)
+				require.NoError(b, err)
+				defer rec.Close()
+				step = func() error {
+					if err := rec.Run(); err != nil {
+						return err
+					}
+					return rec.Wait()
+				}
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := step(); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/123, "ns/dispatch")
+			require.Empty(b, e.noted())
+		})
+	}
+}
