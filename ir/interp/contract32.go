@@ -110,7 +110,12 @@ func bmmNN32(m *machine[float32], _ *ir.Node, args []value[float32]) (value[floa
 			for i := lo; i < hi; i++ {
 				clear(sum)
 				key := b.offset + i/rows/group*b.stride[0]
-				for _, f := range a.row(i) {
+				f := a.row(i)
+				for ; len(f) >= 4; f = f[4:] {
+					addScaled4(sum, f, b.data[key:], b.stride[1])
+					key += 4 * b.stride[1]
+				}
+				for _, f := range f {
 					addScaled(sum, float64(f), b.data[key:])
 					key += b.stride[1]
 				}
@@ -126,5 +131,18 @@ func addScaled(sum []float64, f float64, x []float32) {
 	x = x[:len(sum)]
 	for i := range sum {
 		sum[i] += f * float64(x[i])
+	}
+}
+
+// addScaled4 is addScaled with f[0] to f[3] and four rows, in this order.
+func addScaled4(sum []float64, f, rows []float32, stride int) {
+	n := len(sum)
+	a, b, c, d := float64(f[0]), float64(f[1]), float64(f[2]), float64(f[3])
+	x, y, z, w := rows[:n], rows[stride:][:n], rows[2*stride:][:n], rows[3*stride:][:n]
+	for i := range sum {
+		s := sum[i] + a*float64(x[i])
+		s += b * float64(y[i])
+		s += c * float64(z[i])
+		sum[i] = s + d*float64(w[i])
 	}
 }
