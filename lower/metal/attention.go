@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"foundry/ir"
+	"foundry/ir/cost"
 	"foundry/ir/sym"
 	"foundry/lower/plan"
 )
@@ -27,6 +28,9 @@ type attention struct {
 // lowerAttention lowers bmm_nt, softmax, bmm_nn (and views of the result) to one
 // pass over the keys, a threadgroup a head and row.
 func (r *region) lowerAttention() (*lowering, error) {
+	if r.name == cost.SplitAttention {
+		return nil, fmt.Errorf("attention in parts has no kernel")
+	}
 	a, err := r.analyseAttention()
 	if err != nil {
 		return nil, err

@@ -360,6 +360,8 @@ func (e *emitter) compute(v *ir.Value, ix []affine) string {
 		return e.embedding(n, ix)
 	case ir.OpConcat:
 		return e.concat(n, ix)
+	case ir.OpSumSquares:
+		return e.sumSquares(n, ix)
 	}
 	return e.fail("%s cannot be computed an element at a time here", n.Op)
 }
@@ -494,6 +496,30 @@ func (e *emitter) gather(table *ir.Value, id string, c affine) string {
 		return e.fail("four adjacent elements are not aligned")
 	}
 	return fmt.Sprintf("load%d(%s + ulong(%s) * %s + %s)", e.w, slot, id, unsigned(cols), e.k.text(c))
+}
+
+// sumSquares adds up a run of elements in a loop.
+func (e *emitter) sumSquares(n *ir.Node, ix []affine) string {
+	if e.w > 1 {
+		return e.fail("sums of squares are made one at a time")
+	}
+	last := len(ix) - 1
+	run, ok := ix[last].times(sym.Poly{C: n.Attr.Size.C})
+	if !ok {
+		return e.fail("a run has too many symbols")
+	}
+	name := e.k.fresh("squares")
+	e.k.line("float %s = 0.0f;", name)
+	j := e.k.fresh("j")
+	e.k.open("for (uint %s = 0u; %s < %du; %s++)", j, j, n.Attr.Size.C, j)
+	done := e.scope()
+	to := append([]affine(nil), ix...)
+	to[last] = run.add(e.know(j, n.Attr.Size.C, 1))
+	x := e.at(n.Args[0], to)
+	e.k.line("%s += %s * %s;", name, x, x)
+	done()
+	e.k.close()
+	return name
 }
 
 // concat picks the operand that holds the element by comparing along the axis.

@@ -14,7 +14,7 @@ import (
 type gemv struct {
 	r     *region
 	x     *ir.Value // the products' first operand
-	norm  *ir.Node  // rms_norm that makes it, or nil
+	norm  *ir.Node  // rms_norm or rms_scale that makes it, or nil
 	inner *ir.Value // what the prologue computes by element: x, or the norm's operand
 	depth int64     // K
 	rows  sym.Dim   // T
@@ -34,6 +34,8 @@ type gemvPart struct {
 	n        int64 // rows of each product
 	heads    int64 // of a kv_rearrange in the epilogue, or 0
 	pair     bool
+	sums     []int // results that are sum_squares of a result of the part
+	best     []int // results that are argmax of one
 }
 
 func (p *gemvPart) rowsPerUnit() int {
@@ -61,6 +63,11 @@ func (r *region) lowerGEMV() (*lowering, error) {
 	if err != nil {
 		return nil, err
 	}
+	for _, p := range g.parts {
+		for _, j := range p.best {
+			return r.withMerge(k, g.rows, k.grid[0].N.C, j)
+		}
+	}
 	return &lowering{kernels: []*kernel{k}}, nil
 }
 
@@ -84,7 +91,7 @@ func (r *region) analyseGEMV() (*gemv, error) {
 		return nil, fmt.Errorf("rows of %s have no constant length", g.x.Type)
 	}
 	g.rows, g.inner = g.x.Type.Shape.At(0), g.x
-	if g.x.Def != nil && g.x.Def.Op == ir.OpRMSNorm {
+	if g.x.Def != nil && (g.x.Def.Op == ir.OpRMSNorm || g.x.Def.Op == ir.OpRMSScale) {
 		g.norm, g.inner = g.x.Def, g.x.Def.Args[0]
 	}
 	if err := g.formParts(products); err != nil {
@@ -104,7 +111,7 @@ func (g *gemv) formParts(products []*ir.Node) error {
 		}
 		if len(mine) == 0 {
 			if dependsOn(res.Value, func(n *ir.Node) bool { return n == g.norm }) && g.norm != nil {
-				return fmt.Errorf("the result of rms_norm is used outside the region")
+				return fmt.Errorf("the norm is used outside the region")
 			}
 			g.extra = append(g.extra, i)
 			continue
@@ -155,6 +162,21 @@ func (g *gemv) shapePart(p *gemvPart) error {
 			return fmt.Errorf("matrix products that meet have different numbers of rows")
 		}
 	}
+	all := p.results
+	p.results = nil
+	for _, i := range all {
+		switch n := g.r.g.Results[i].Value.Def; n.Op {
+		case ir.OpSumSquares:
+			p.sums = append(p.sums, i)
+		case ir.OpArgmax:
+			p.best = append(p.best, i)
+		default:
+			p.results = append(p.results, i)
+		}
+	}
+	if err := g.checkReductions(p); err != nil {
+		return err
+	}
 	for _, i := range p.results {
 		v := g.r.g.Results[i].Value
 		s := core(v)
@@ -174,6 +196,34 @@ func (g *gemv) shapePart(p *gemvPart) error {
 		return fmt.Errorf("rope without kv_rearrange behind a matrix product")
 	}
 	return nil
+}
+
+// checkReductions refuses sums and maxima that the epilogue cannot leave.
+func (g *gemv) checkReductions(p *gemvPart) error {
+	if len(p.best) > 1 || len(p.best) == 1 && (len(g.r.nodes(ir.OpMatmulNT)) > 1 || g.rows != sym.Const(1)) {
+		return fmt.Errorf("argmax behind a product wants one product of one row")
+	}
+	for _, j := range append(append([]int(nil), p.sums...), p.best...) {
+		x := g.r.g.Results[j].Value.Def.Args[0]
+		if x.Type.Shape != ir.ShapeOf(g.rows, sym.Const(p.n)) {
+			return fmt.Errorf("%s of %s is not of the product's rows", g.r.g.Results[j].Value.Def.Op, x.Type)
+		}
+		if dependsOn(x, func(n *ir.Node) bool { return n.Op == ir.OpSumSquares || n.Op == ir.OpArgmax }) {
+			return fmt.Errorf("a reduction of a reduction")
+		}
+	}
+	return nil
+}
+
+// run returns the longest run of rows that an epilogue sums up, 1 without any.
+func (g *gemv) run() int {
+	run := 1
+	for _, p := range g.parts {
+		for _, j := range p.sums {
+			run = max(run, int(g.r.g.Results[j].Value.Def.Attr.Size.C))
+		}
+	}
+	return run
 }
 
 // tune chooses rows a simdgroup, simdgroups a threadgroup and vectors a
@@ -199,6 +249,10 @@ func (g *gemv) tune() {
 		if total/int64(g.perSimd*s) >= 2*int64(t.Cores) {
 			g.simds = s
 		}
+	}
+	// A run whose squares are summed lies in one threadgroup.
+	for g.simds*g.perSimd/unit%g.run() != 0 && g.simds < t.Limits.Threads/32 {
+		g.simds *= 2
 	}
 	g.vectors = 1
 	if n, ok := g.rows.Const(); !ok {

@@ -3,6 +3,7 @@ package metal
 import (
 	"fmt"
 
+	"foundry/ir"
 	"foundry/ir/dtype"
 	"foundry/ir/sym"
 	"foundry/lower/plan"
@@ -161,7 +162,7 @@ func (g *gemv) stageWith(k *kernel, begin, size int64, w int) error {
 	ix := []affine{t, col}
 	e.report = fmt.Sprintf("group.x == 0u && %s == 0u", col.group())
 	v := e.at(g.inner, ix)
-	if g.norm != nil {
+	if g.norm != nil && g.sums() == nil {
 		k.line("squares[%s] += squares_of(%s);", m, v)
 	}
 	for _, j := range g.extra {
@@ -171,14 +172,29 @@ func (g *gemv) stageWith(k *kernel, begin, size int64, w int) error {
 	}
 	value := v
 	if g.norm != nil {
-		value = e.define("scaled", "%s * %s", v, e.at(g.norm.Args[1], ix[1:]))
+		_, gamma := normOperands(g.norm)
+		value = e.define("scaled", "%s * %s", v, e.at(gamma, ix[1:]))
 	}
 	k.line("staged_store%d(staged + %s * %du, k, %s);", w, m, padded(g.segment), value)
 	k.close()
+	if sums := g.sums(); sums != nil && begin == 0 {
+		if err := g.r.addSums(e, sums, ix[:1], "squares["+m+"]"); err != nil {
+			return err
+		}
+	}
 	if open == 1 {
 		k.close()
 	}
 	return e.err
+}
+
+// sums returns the finished sums of squares that the prologue adds up, or nil.
+func (g *gemv) sums() *ir.Value {
+	if g.norm == nil {
+		return nil
+	}
+	sums, _ := normOperands(g.norm)
+	return sums
 }
 
 // storeExtra stores a result of the prologue, by the first threadgroup alone.
@@ -197,16 +213,22 @@ func (g *gemv) storeExtra(e *emitter, j int, ix []affine, m string) error {
 func (g *gemv) epilogue(k *kernel, p *gemvPart, partial string) error {
 	units := g.perSimd / p.rowsPerUnit()
 	e := newEmitter(k, g.r, 1)
-	u, t := "lane", number(0)
+	u, t, vector := "lane", number(0), "0u"
 	guard := fmt.Sprintf("lane < %du && unit + lane < %du", units, p.units())
-	vector := "0u"
 	if g.vectors > 1 || !g.rows.IsConst() || g.rows.C > 1 {
 		u = fmt.Sprintf("lane %% %du", units)
 		vector = fmt.Sprintf("lane / %du", units)
 		guard = fmt.Sprintf("lane < %du && unit + %s < %du && first + %s < %s", units*g.vectors, u, p.units(), vector, k.text(dimension(g.rows)))
 	}
+	for i := range p.sums {
+		k.line("float square%d = 0.0f;", i)
+	}
+	if len(p.best) > 0 {
+		k.line("float best = -INFINITY;")
+		k.line("uint place = 0xffffffffu;")
+	}
 	k.open("if (%s)", guard)
-	defer k.close()
+	done := e.scope()
 	if vector != "0u" {
 		t = e.atom("t", "first + "+vector, 0, 1)
 	}
@@ -220,8 +242,65 @@ func (g *gemv) epilogue(k *kernel, p *gemvPart, partial string) error {
 	if err := g.bindRows(e, p, t, row, scale, units); err != nil {
 		return err
 	}
-	err := g.r.storeResults(e, part{space: core(g.r.g.Results[p.results[0]].Value), results: p.results, pair: p.pair}, ix)
-	return err
+	if len(p.results) > 0 {
+		if err := g.r.storeResults(e, part{space: core(g.r.g.Results[p.results[0]].Value), results: p.results, pair: p.pair}, ix); err != nil {
+			return err
+		}
+	}
+	for i, j := range p.sums {
+		x := e.at(g.r.g.Results[j].Value.Def.Args[0], []affine{t, row})
+		k.line("square%d = %s * %s;", i, x, x)
+	}
+	for _, j := range p.best {
+		k.line("argmax_take(best, place, %s, %s);", e.at(g.r.g.Results[j].Value.Def.Args[0], []affine{t, row}), k.text(row))
+	}
+	done()
+	k.close()
+	for i, j := range p.sums {
+		g.storeSums(e, p, i, j, units, u, vector)
+	}
+	if len(p.best) > 0 {
+		g.storeBest(e)
+	}
+	return e.err
+}
+
+// storeSums adds up the squares of runs of adjacent rows and stores them: the
+// rows of a threadgroup meet in threadgroup memory.
+func (g *gemv) storeSums(e *emitter, p *gemvPart, i, j, units int, u, vector string) {
+	k := e.k
+	size := int(g.r.g.Results[j].Value.Def.Attr.Size.C)
+	rows := g.simds * units
+	shared := k.threadgroup("row_squares", "float", 4*rows*g.vectors)
+	k.builtin(plan.ThreadIndex)
+	k.phase("Epilogue: sums of the squares of %d rows.", size)
+	k.line("if (lane < %du) %s[(%s) * %du + simd * %du + %s] = square%d;", units*g.vectors, shared, vector, rows, units, u, i)
+	k.line("threadgroup_barrier(mem_flags::mem_threadgroup);")
+	runs := rows / size
+	run := e.atom("run", fmt.Sprintf("thread_index %% %du", runs), int64(runs), 1)
+	t := e.atom("t", fmt.Sprintf("first + thread_index / %du", runs), 0, 1)
+	index := e.atom("index", fmt.Sprintf("(unit - simd * %du) / %du + %s", units, size, run.text()), 0, 1)
+	k.open("if (thread_index < %du && %s < %du && %s < %s)", runs*g.vectors, index.text(), p.n/int64(size), t.text(), k.text(dimension(g.rows)))
+	sum := k.fresh("sum")
+	k.line("float %s = 0.0f;", sum)
+	k.line("for (uint r = 0u; r < %du; r++) %s += %s[thread_index / %du * %du + %s * %du + r];", size, sum, shared, runs, rows, run.text(), size)
+	k.line("store1(%s, %s);", e.target(j, []affine{t, index}), sum)
+	k.close()
+}
+
+// storeBest leaves the threadgroup's best row for the merge.
+func (g *gemv) storeBest(e *emitter) {
+	k := e.k
+	k.use("main/argmax.metal")
+	k.builtin(plan.ThreadIndex)
+	k.phase("Epilogue: the threadgroup's largest row.")
+	e.argmaxMerge(g.simds)
+	values := k.slot(ref{refScratch, 0}, "part_best", "float", plan.Write)
+	places := k.slot(ref{refScratch, 1}, "part_place", "uint", plan.Write)
+	k.open("if (thread_index == 0u)")
+	k.line("%s[group.x] = best;", values)
+	k.line("%s[group.x] = place;", places)
+	k.close()
 }
 
 // place turns a unit into the index of the part's results and the row of the

@@ -2,6 +2,8 @@ package metal_test
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"testing"
 	"time"
 
@@ -99,21 +101,34 @@ func TestModels(t *testing.T) {
 	pipelines := map[string]string{
 		"none":        pipelineNone,
 		"default":     pipelineDefault,
+		"floor":       "canonicalize,cse,drop-repeat-kv,split-norm,fuse-qkv-rope-kv,fuse-attention,fuse-residual,fuse-gate-up-swiglu,fuse-head,fuse-embedding-norm,legalize",
+		"eight":       "canonicalize,cse,drop-repeat-kv,fuse-qkv-rope-kv,fuse-rope-attention,fuse-residual-norm,fuse-gate-up,fuse-swiglu,fuse-head,fuse-embedding-norm,legalize",
+		"parts":       "canonicalize,cse,drop-repeat-kv,fuse-qkv,fuse-rope-qk,fuse-attention,fuse-elementwise,legalize",
 		"swiglu-down": "canonicalize,cse,drop-repeat-kv,fuse-rmsnorm-qkv,fuse-rope-kv,fuse-attention,fuse-swiglu-down,fuse-residual,legalize",
 	}
-	for name, c := range tiny() {
-		for variant, pipeline := range pipelines {
-			t.Run(fmt.Sprintf("%s/%s", name, variant), func(t *testing.T) {
-				o := qwen25.BuildOptions{Context: 96, Chunk: 33, Weights: dtype.F16, Cache: dtype.F16}
-				for _, in := range entries(t, c, o, pipeline, m3Pro(t)) {
-					b := newBench(t, in.Graph, testing.Short())
-					steps := []sym.Env{{T: 1}, {T: 1, P: 1}, {T: 1, P: 70}}
-					if in.Name == "prefill" {
-						steps = []sym.Env{{T: 1, P: 3}, {T: 7}, {T: 33, P: 40}}
-					}
-					for i, env := range steps {
-						b.run(t, env, uint64(i))
-					}
+	var graphs []*ir.Graph
+	models := tiny()
+	for _, name := range slices.Sorted(maps.Keys(models)) {
+		for _, variant := range slices.Sorted(maps.Keys(pipelines)) {
+			o := qwen25.BuildOptions{Context: 96, Chunk: 33, Weights: dtype.F16, Cache: dtype.F16}
+			for _, in := range entries(t, models[name], o, pipelines[variant], m3Pro(t)) {
+				graphs = append(graphs, alone(in.Graph, name+"_"+variant+"_"+in.Name))
+			}
+		}
+	}
+	for _, checked := range []bool{false, true} {
+		b := newBatch(t, graphs, checked)
+		for i, g := range graphs {
+			steps := []sym.Env{{T: 1}, {T: 1, P: 1}, {T: 1, P: 70}}
+			if g.Bounds.TMax > 1 {
+				steps = []sym.Env{{T: 1, P: 3}, {T: 7}, {T: 33, P: 40}}
+			}
+			if checked {
+				steps = steps[1:2]
+			}
+			t.Run(fmt.Sprintf("%s/checked=%t", g.Name, checked), func(t *testing.T) {
+				for seed, env := range steps {
+					b.run(t, i, env, uint64(seed))
 				}
 			})
 		}

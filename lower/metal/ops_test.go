@@ -2,28 +2,43 @@ package metal_test
 
 import (
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"testing"
 
+	"foundry/ir"
 	"foundry/ir/sym"
 )
 
-// TestOps runs every primitive operation against the interpreter.
+// TestOps runs every primitive operation against the interpreter, once at full
+// speed and, in a few steps, with every access checked.
 func TestOps(t *testing.T) {
-	steps := []sym.Env{{T: 1}, {T: 2, P: 1}, {T: 7, P: 3}, {T: 33, P: 40}}
-	for name, body := range opCases() {
-		t.Run(name, func(t *testing.T) {
-			b := newBench(t, parse(t, "T=1..33, P=0..64, S<=96", body), testing.Short())
-			for i, env := range steps {
-				b.run(t, env, uint64(i))
-			}
-		})
+	var graphs []*ir.Graph
+	cases := opCases()
+	for _, name := range slices.Sorted(maps.Keys(cases)) {
+		graphs = append(graphs, alone(parse(t, "T=1..33, P=0..64, S<=96", cases[name]), strings.ReplaceAll(name, " ", "_")))
+	}
+	for _, checked := range []bool{false, true} {
+		b := newBatch(t, graphs, checked)
+		steps := []sym.Env{{T: 1}, {T: 2, P: 1}, {T: 7, P: 3}, {T: 33, P: 40}}
+		if checked {
+			steps = steps[2:3]
+		}
+		for i, g := range graphs {
+			t.Run(fmt.Sprintf("%s/checked=%t", g.Name, checked), func(t *testing.T) {
+				for seed, env := range steps {
+					b.run(t, i, env, uint64(seed))
+				}
+			})
+		}
 	}
 }
 
 func opCases() map[string]string {
 	cases := map[string]string{
-		"embedding": "%0 = input \"ids\" : i32[T]\n%1 = weight \"w\" : f16[50, 96]\n%2 = embedding %0, %1 : f32[T, 96]\nreturn y=%2",
-		"embedding odd": "%0 = input \"ids\" : i32[T]\n%1 = weight \"w\" : f32[50, 33]\n%2 = embedding %0, %1 : f32[T, 33]\nreturn y=%2",
+		"embedding":      "%0 = input \"ids\" : i32[T]\n%1 = weight \"w\" : f16[50, 96]\n%2 = embedding %0, %1 : f32[T, 96]\nreturn y=%2",
+		"embedding odd":  "%0 = input \"ids\" : i32[T]\n%1 = weight \"w\" : f32[50, 33]\n%2 = embedding %0, %1 : f32[T, 33]\nreturn y=%2",
 		"embedding bf16": "%0 = input \"ids\" : i32[T]\n%1 = weight \"w\" : bf16[50, 64]\n%2 = embedding %0, %1 : f32[T, 64]\nreturn y=%2",
 		"add":            "%0 = input \"x\" : f32[T, 96]\n%1 = input \"b\" : f32[96]\n%2 = add %0, %1 : f32[T, 96]\nreturn y=%2",
 		"add 2d":         "%0 = input \"x\" : f32[T, 33]\n%1 = input \"b\" : f32[T, 33]\n%2 = add %0, %1 : f32[T, 33]\nreturn y=%2",
@@ -52,6 +67,8 @@ func opCases() map[string]string {
 		"reshape split":  "%0 = input \"x\" : f32[T, 24]\n%1 = silu %0 : f32[T, 24]\n%2 = reshape %1 {shape=[T,2,3,4]} : f32[T, 2, 3, 4]\n%3 = transpose %2 {perm=[0,2,1,3]} : f32[T, 3, 2, 4]\nreturn y=%3",
 		"param returned": "%0 = input \"x\" : f32[T, 24]\n%1 = silu %0 : f32[T, 24]\nreturn x2=%0, y=%1, z=%1",
 	}
+	cases["sum_squares"] = "%0 = input \"x\" : f32[T, 96]\n%1 = sum_squares %0 {size=8} : f32[T, 12]\nreturn y=%1"
+	cases["rms_scale"] = "%0 = input \"x\" : f32[T, 96]\n%1 = weight \"w\" : f32[96]\n%2 = sum_squares %0 {size=8} : f32[T, 12]\n%3 = rms_scale %0, %2, %1 {eps=1e-6} : f32[T, 96]\nreturn y=%3"
 	for _, n := range []int{1, 31, 32, 33, 896, 1001} {
 		cases[fmt.Sprintf("rms_norm %d", n)] = fmt.Sprintf("%%0 = input \"x\" : f32[T, %d]\n%%1 = weight \"w\" : f32[%d]\n%%2 = rms_norm %%0, %%1 {eps=1e-6} : f32[T, %d]\nreturn y=%%2", n, n, n)
 		for _, w := range []string{"f32", "f16", "bf16"} {

@@ -92,6 +92,9 @@ func (r *region) lower() (*lowering, error) {
 	if err := r.checkTypes(); err != nil {
 		return nil, err
 	}
+	if r.advance && !r.has(ir.OpArgmax) {
+		return nil, fmt.Errorf("the result token is made by %s, wants argmax", r.name)
+	}
 	var l *lowering
 	var err error
 	switch {
@@ -105,7 +108,7 @@ func (r *region) lower() (*lowering, error) {
 		l, err = r.lowerSoftmax()
 	case r.has(ir.OpArgmax):
 		l, err = r.lowerArgmax()
-	case r.has(ir.OpRMSNorm):
+	case r.has(ir.OpRMSNorm, ir.OpRMSScale):
 		l, err = r.lowerRows()
 	default:
 		l, err = r.lowerPointwise()

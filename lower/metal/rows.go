@@ -25,11 +25,12 @@ func (r *region) lowerRows() (*lowering, error) {
 }
 
 func (r *region) rows(w int) (*kernel, error) {
-	norms := r.nodes(ir.OpRMSNorm)
+	norms := append(r.nodes(ir.OpRMSNorm), r.nodes(ir.OpRMSScale)...)
 	if len(norms) != 1 {
-		return nil, fmt.Errorf("%d rms_norms do not share a kernel", len(norms))
+		return nil, fmt.Errorf("%d norms do not share a kernel", len(norms))
 	}
 	norm := norms[0]
+	sums, gamma := normOperands(norm)
 	space := norm.Results[0].Type.Shape
 	n, ok := space.At(-1).Const()
 	if !ok || n%int64(w) != 0 {
@@ -37,7 +38,7 @@ func (r *region) rows(w int) (*kernel, error) {
 	}
 	for _, res := range r.g.Results {
 		if core(res.Value) != space {
-			return nil, fmt.Errorf("a result of %s beside rms_norm of %s", res.Value.Type, space)
+			return nil, fmt.Errorf("a result of %s beside a norm of %s", res.Value.Type, space)
 		}
 	}
 	k := newKernel(kernelBase(r.name, norm.Results[0].Type), r.about("rows"))
@@ -64,7 +65,9 @@ func (r *region) rows(w int) (*kernel, error) {
 		e.report = onceAMatch(e, ix)
 		x := e.at(norm.Args[0], ix)
 		k.line("held[i] = %s;", x)
-		k.line("squares += squares_of(%s);", x)
+		if sums == nil {
+			k.line("squares += squares_of(%s);", x)
+		}
 		for j, res := range r.g.Results {
 			if !dependsOn(res.Value, func(m *ir.Node) bool { return m == norm }) {
 				value := e.at(res.Value, ix)
@@ -72,6 +75,9 @@ func (r *region) rows(w int) (*kernel, error) {
 			}
 		}
 	})
+	if err == nil && sums != nil {
+		err = r.addSums(e, sums, row[:len(row)-1], "squares")
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -81,8 +87,7 @@ func (r *region) rows(w int) (*kernel, error) {
 	k.phase("Main and epilogue.")
 	err = r.rowLoop(e, n, count, row, func(ix []affine) {
 		e.bind(norm.Args[0], ix, "held[i]")
-		gamma := e.at(norm.Args[1], ix[len(ix)-1:])
-		e.bind(norm.Results[0], ix, e.define("normed", "held[i] * scale * %s", gamma))
+		e.bind(norm.Results[0], ix, e.define("normed", "held[i] * scale * %s", e.at(gamma, ix[len(ix)-1:])))
 		for j, res := range r.g.Results {
 			if dependsOn(res.Value, func(m *ir.Node) bool { return m == norm }) {
 				value := e.at(res.Value, ix)
@@ -94,6 +99,33 @@ func (r *region) rows(w int) (*kernel, error) {
 		return nil, err
 	}
 	return k, nil
+}
+
+// normOperands returns the finished sums of squares that a norm takes, nil for
+// rms_norm, which makes its own, and the weight.
+func normOperands(n *ir.Node) (sums, gamma *ir.Value) {
+	if n.Op == ir.OpRMSScale {
+		return n.Args[1], n.Args[2]
+	}
+	return nil, n.Args[1]
+}
+
+// addSums adds the thread's share of a row of finished sums to a variable.
+func (r *region) addSums(e *emitter, sums *ir.Value, row []affine, to string) error {
+	w := e.w
+	e.w = 1
+	defer func() { e.w = w }()
+	count, ok := sums.Type.Shape.At(-1).Const()
+	if !ok {
+		return fmt.Errorf("sums of %s", sums.Type)
+	}
+	j := e.k.fresh("part")
+	e.k.open("for (uint %s = thread_index; %s < %du; %s += %du)", j, j, count, j, e.k.threads)
+	done := e.scope()
+	e.k.line("%s += %s;", to, e.at(sums, append(append([]affine(nil), row...), e.know(j, count, 1))))
+	done()
+	e.k.close()
+	return e.err
 }
 
 // rowIndex gives each threadgroup a row: the index of all dims but the last, and
@@ -216,22 +248,29 @@ func (r *region) lowerArgmax() (*lowering, error) {
 	}
 	k.line("argmax_part<8u>(%s, group.x * %du, min(group.x * %du + %du, %du), thread_index, best, place);",
 		x, argmaxPart, argmaxPart, argmaxPart, length)
-	e.argmaxMerge()
+	e.argmaxMerge(8)
 	values := k.slot(ref{refScratch, 0}, "part_best", "float", plan.Write)
 	places := k.slot(ref{refScratch, 1}, "part_place", "uint", plan.Write)
 	k.open("if (thread_index == 0u)")
 	k.line("%s[group.y * %du + group.x] = best;", values, parts)
 	k.line("%s[group.y * %du + group.x] = place;", places, parts)
 	k.close()
-	merge, err := r.argmaxFinish(rows, parts)
+	if e.err != nil {
+		return nil, e.err
+	}
+	return r.withMerge(k, rows, parts, 0)
+}
+
+// withMerge adds the kernel that merges the parts that k leaves of each row.
+func (r *region) withMerge(k *kernel, rows sym.Dim, parts int64, result int) (*lowering, error) {
+	merge, err := r.argmaxFinish(rows, parts, result)
 	if err != nil {
 		return nil, err
 	}
-	kinds := []scratch{
+	return &lowering{kernels: []*kernel{k, merge}, scratch: []scratch{
 		{"part_best", ir.TypeOf(dtype.F32, rows, sym.Const(parts))},
 		{"part_place", ir.TypeOf(dtype.I32, rows, sym.Const(parts))},
-	}
-	return &lowering{kernels: []*kernel{k, merge}, scratch: kinds}, e.err
+	}}, nil
 }
 
 func (r *region) argmaxHead(k *kernel) *emitter {
@@ -246,14 +285,15 @@ func (r *region) argmaxHead(k *kernel) *emitter {
 	return newEmitter(k, r, 1)
 }
 
-func (e *emitter) argmaxMerge() {
-	values := e.k.threadgroup("values", "float", 32)
-	places := e.k.threadgroup("places", "uint", 32)
-	e.k.line("argmax_group<8u>(best, place, %s, %s, simd, lane);", values, places)
+// argmaxMerge leaves the best of the threadgroup's simdgroups in best and place.
+func (e *emitter) argmaxMerge(simds int) {
+	values := e.k.threadgroup("values", "float", 4*simds)
+	places := e.k.threadgroup("places", "uint", 4*simds)
+	e.k.line("argmax_group<%du>(best, place, %s, %s, simd, lane);", simds, values, places)
 }
 
 // argmaxFinish merges the parts of each row.
-func (r *region) argmaxFinish(rows sym.Dim, parts int64) (*kernel, error) {
+func (r *region) argmaxFinish(rows sym.Dim, parts int64, result int) (*kernel, error) {
 	k := newKernel(fmt.Sprintf("argmax_merge_%d", parts), "argmax; main: parts of rows")
 	k.label = "merge"
 	k.moved = poly(rows).Scale(8*parts + 4)
@@ -263,12 +303,12 @@ func (r *region) argmaxFinish(rows sym.Dim, parts int64) (*kernel, error) {
 	e := r.argmaxHead(k)
 	values := k.slot(ref{refScratch, 0}, "part_best", "float", plan.Read)
 	places := k.slot(ref{refScratch, 1}, "part_place", "uint", plan.Read)
-	token := k.slot(ref{refResult, 0}, "token", "int", plan.Write)
+	token := k.slot(ref{refResult, result}, "token", "int", plan.Write)
 	k.line("best = -INFINITY;")
 	k.line("place = 0xffffffffu;")
 	k.line("for (uint i = thread_index; i < %du; i += 256u) argmax_take(best, place, %s[group.x * %du + i], %s[group.x * %du + i]);",
 		parts, values, parts, places, parts)
-	e.argmaxMerge()
+	e.argmaxMerge(8)
 	k.open("if (thread_index == 0u)")
 	k.line("%s[group.x] = int(place);", token)
 	if r.advance {

@@ -1,0 +1,30 @@
+package metal_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"foundry/frontends/qwen25"
+	"foundry/ir/dtype"
+	"foundry/lower/metal"
+)
+
+// BenchmarkCompile is lowering alone, graph to plan: the cost a layer is flat.
+func BenchmarkCompile(b *testing.B) {
+	c, err := qwen25.Preset("72b")
+	require.NoError(b, err)
+	for _, layers := range []int{24, 48, 80} {
+		c.Layers = layers
+		o := qwen25.BuildOptions{Context: 4096, Chunk: 512, Weights: dtype.F16, Cache: dtype.F16}
+		in := entries(b, c, o, pipelineDefault, m3Pro(b))
+		b.Run(fmt.Sprint(layers), func(b *testing.B) {
+			for b.Loop() {
+				_, err := metal.Compile(in, options(c, o, m3Pro(b)))
+				require.NoError(b, err)
+			}
+			b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N*layers), "us/layer")
+		})
+	}
+}
