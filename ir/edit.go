@@ -29,12 +29,25 @@ func (g *Graph) ReplaceUses(old, replacement *Value) error {
 	return nil
 }
 
-// SetArg replaces operand i of n; the type must stay.
+// SetArg replaces operand i of n. The result's type must stay, and a fused node's
+// operand must keep its own.
 func (n *Node) SetArg(i int, v *Value) error {
-	if n.Args[i].Type != v.Type {
-		return fmt.Errorf("%s: cannot replace operand %d of type %s by one of type %s", n, i, n.Args[i].Type, v.Type)
+	old := n.Args[i]
+	if old.Type != v.Type {
+		if n.Region != nil {
+			return fmt.Errorf("%s: cannot replace operand %d of type %s by one of type %s", n, i, old.Type, v.Type)
+		}
+		n.Args[i] = v
+		t, err := inferNode(n)
+		n.Args[i] = old
+		if err == nil && t != n.Results[0].Type {
+			err = fmt.Errorf("the result would be %s, not %s", t, n.Results[0].Type)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: cannot replace operand %d: %w", n, i, err)
+		}
 	}
-	n.Args[i].dropUse(n)
+	old.dropUse(n)
 	n.Args[i] = v
 	v.uses = append(v.uses, n)
 	return nil

@@ -6,68 +6,77 @@ import (
 )
 
 // canonicalize brings each node into the one form that patterns and cse expect.
-// Every rule removes a node, or a view of a view, or orders two operands, so it
-// comes to an end.
+// Every rule removes a node, makes a view look past another view, turns a
+// transpose into a reshape or orders two operands, so it comes to an end.
 func canonicalize(r *run) error {
 	for _, n := range r.graph.Nodes() {
-		for n != nil {
-			v, fresh, err := r.simplify(n)
-			if err != nil {
-				return err
-			}
-			if v == nil {
-				break
-			}
-			if err := r.graph.ReplaceUses(n.Result(), v); err != nil {
-				return err
-			}
-			if err := r.graph.Erase(n); err != nil {
-				return err
-			}
-			r.edited()
-			n = fresh
+		if n.Op == ir.OpFused {
+			continue
 		}
+		if err := r.lookPast(n); err != nil {
+			return err
+		}
+		v, err := r.simpler(n)
+		if err != nil {
+			return err
+		}
+		if v == nil {
+			continue
+		}
+		if err := r.graph.ReplaceUses(n.Result(), v); err != nil {
+			return err
+		}
+		if err := r.graph.Erase(n); err != nil {
+			return err
+		}
+		r.edited()
 	}
 	return nil
 }
 
-// simplify returns a value that can stand for n's result, or nil; fresh is the
-// node that was added to make it.
-func (r *run) simplify(n *ir.Node) (v *ir.Value, fresh *ir.Node, err error) {
-	if n.Op == ir.OpFused {
-		return nil, nil, nil
+// lookPast makes a reshape take what the reshape under it takes, a transpose the
+// same, and orders the operands of a commutative operation.
+func (r *run) lookPast(n *ir.Node) error {
+	x := n.Args[0]
+	switch {
+	case n.Op == ir.OpReshape && x.Def != nil && x.Def.Op == ir.OpReshape:
+		r.edited()
+		return n.SetArg(0, x.Def.Args[0])
+	case n.Op == ir.OpTranspose && x.Def != nil && x.Def.Op == ir.OpTranspose:
+		r.edited()
+		under := x.Def
+		perm := n.Attr.Perm
+		for i := range int(x.Type.Shape.Rank) {
+			n.Attr.Perm[i] = under.Attr.Perm[perm[i]]
+		}
+		return n.SetArg(0, under.Args[0])
+	case n.Op.Is(ir.Commutative) && x.Type == n.Args[1].Type && later(n.Args[1], x):
+		r.edited()
+		y := n.Args[1]
+		if err := n.SetArg(0, y); err != nil {
+			return err
+		}
+		return n.SetArg(1, x)
 	}
+	return nil
+}
+
+// simpler returns a value that can stand for n's result, or nil.
+func (r *run) simpler(n *ir.Node) (*ir.Value, error) {
 	x := n.Args[0]
 	switch n.Op {
 	case ir.OpCast, ir.OpReshape, ir.OpSlice, ir.OpRepeatKV, ir.OpConcat, ir.OpTranspose:
 		if len(n.Args) == 1 && x.Type == n.Result().Type && movesNothing(n) {
-			return x, nil, nil
+			return x, nil
 		}
 	}
-	under := x.Def
-	switch {
-	case n.Op == ir.OpReshape && under != nil && under.Op == ir.OpReshape:
-		return r.insert(n, ir.OpReshape, n.Attr, under.Args[0])
-	case n.Op == ir.OpTranspose && under != nil && under.Op == ir.OpTranspose:
-		a := n.Attr
-		for i := range int(x.Type.Shape.Rank) {
-			a.Perm[i] = under.Attr.Perm[n.Attr.Perm[i]]
-		}
-		return r.insert(n, ir.OpTranspose, a, under.Args[0])
-	case n.Op == ir.OpTranspose && keepsOrder(n):
-		return r.insert(n, ir.OpReshape, ir.Attr{Shape: n.Result().Type.Shape}, x)
-	case n.Op.Is(ir.Commutative) && x.Type == n.Args[1].Type && later(n.Args[1], x):
-		return r.insert(n, n.Op, n.Attr, n.Args[1], x)
+	if n.Op != ir.OpTranspose || !keepsOrder(n) {
+		return nil, nil
 	}
-	return nil, nil, nil
-}
-
-func (r *run) insert(at *ir.Node, op ir.Op, a ir.Attr, args ...*ir.Value) (*ir.Value, *ir.Node, error) {
-	v, err := r.graph.InsertBefore(at, op, at.Label, a, args...)
-	if err != nil {
-		return nil, nil, err
+	if x.Def != nil && x.Def.Op == ir.OpReshape {
+		x = x.Def.Args[0]
 	}
-	return v, v.Def, nil
+	return r.graph.InsertBefore(n, ir.OpReshape, n.Label, ir.Attr{Shape: n.Result().Type.Shape}, x)
 }
 
 // movesNothing reports whether n, whose result has its operand's type, is that

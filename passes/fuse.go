@@ -18,6 +18,8 @@ type site struct {
 	tops    []*ir.Node // the nodes of the graph that hold them
 	node    *ir.Node   // the fused node, formed beside the graph
 	gain    gain
+	larger  string // a larger form that matched, and why it was not taken
+	instead string // what the passes to come would have made of it
 }
 
 // fuse is the pass that forms the regions of a pattern. A site is refused with
@@ -28,7 +30,10 @@ func fuse(p *compiled) func(*run) error {
 		forms := p.allowed(r.call)
 		found := false
 		for _, anchor := range p.anchors(r.view()) {
-			s, refusal := r.consider(p, forms, anchor)
+			s, refusal, err := r.consider(p, forms, anchor)
+			if err != nil {
+				return err
+			}
 			if s == nil && refusal == nil {
 				continue
 			}
@@ -96,46 +101,63 @@ func (p *compiled) coreText() string {
 	return strings.Join(names, ", ")
 }
 
-// consider finds the best region of the pattern at anchor. It returns neither a
-// site nor a refusal where the pattern has nothing to do there.
-func (r *run) consider(p *compiled, forms []*form, anchor *op) (*site, *plan.Decision) {
+// consider finds the region of the pattern to form at anchor: the largest that
+// can be lowered, or, where the call asks for gains, the one that saves most. It
+// returns neither a site nor a refusal where the pattern has nothing to do there.
+func (r *run) consider(p *compiled, forms []*form, anchor *op) (*site, *plan.Decision, error) {
 	careful := r.call.option("when") == "cheaper"
 	var best *site
 	var refusal *plan.Decision
-	refuse := func(outcome, reason string) { refusal = &plan.Decision{Outcome: outcome, Reason: reason} }
+	larger := ""
 	for _, f := range forms {
-		s, done, why := r.match(p, f, anchor)
-		switch {
-		case done:
-			return nil, nil
-		case s == nil && why != "":
-			if refusal == nil || refusal.Outcome == Refused {
-				refuse(Refused, why)
+		s, done, why := r.find(p, f, anchor)
+		if done {
+			return nil, nil, nil
+		}
+		if s != nil {
+			if err := r.lowerable(s.node); err != nil {
+				why = r.target.Name + " cannot run it as one kernel: " + err.Error()
+				if larger == "" {
+					larger = s.counts() + ", but " + why
+				}
+				s = nil
 			}
-		case s == nil:
-		case careful:
-			if s.gain.us > 0 && (best == nil || s.gain.us > best.gain.us) {
-				best = s
-			} else if best == nil {
-				refuse(Unprofitable, s.gain.loss())
+		}
+		if s == nil {
+			if why != "" {
+				refusal = &plan.Decision{Outcome: Refused, Reason: why}
 			}
-		default:
-			return s, nil
+			continue
+		}
+		s.gain, s.larger = r.weigh(s), larger
+		if !careful {
+			return s, nil, nil
+		}
+		if best == nil || s.gain.us > best.gain.us {
+			best = s
 		}
 	}
 	if best == nil {
-		return nil, refusal
+		return nil, refusal, nil
 	}
-	if rival := r.betterRival(best); rival != nil {
-		return nil, &plan.Decision{Outcome: Unprofitable, Reason: fmt.Sprintf("%s saves %.1f us here, %s only %.1f", rival.pattern.Name, rival.gain.us, p.Name, best.gain.us)}
+	with, without, contested, err := r.weighAgainst(best)
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case contested && with.us > without.us:
+		return nil, &plan.Decision{Outcome: Unprofitable, Reason: fmt.Sprintf("predicted %s, against %s", with, without)}, nil
+	case contested:
+		best.instead = without.String()
+	case best.gain.us <= 0:
+		return nil, &plan.Decision{Outcome: Unprofitable, Reason: best.gain.loss()}, nil
 	}
-	return best, nil
+	return best, nil, nil
 }
 
-// match seeks one form at anchor and forms its region beside the graph. done says
+// find seeks one form at anchor and forms its region beside the graph. done says
 // that the operations stand in one region already; why is empty where the core
 // is not there.
-func (r *run) match(p *compiled, f *form, anchor *op) (s *site, done bool, why string) {
+func (r *run) find(p *compiled, f *form, anchor *op) (s *site, done bool, why string) {
 	bound, miss := f.match(anchor)
 	if miss != nil {
 		if miss.core == f.core {
@@ -162,13 +184,7 @@ func (r *run) match(p *compiled, f *form, anchor *op) (s *site, done bool, why s
 	if err != nil {
 		return nil, false, err.Error()
 	}
-	if r.Lowerable != nil {
-		if err := r.Lowerable(node); err != nil {
-			return nil, false, err.Error()
-		}
-	}
 	s.node = node
-	s.gain = r.weigh(s)
 	return s, false, ""
 }
 
@@ -214,16 +230,11 @@ func (r *run) apply(s *site) (plan.Decision, error) {
 	r.view().regroup(s.members, node)
 	r.rewrites++
 	reason := fmt.Sprintf("%s: %d nodes become one, %s", names, before, s.gain)
-	if len(s.without) > 0 {
-		var missing []string
-		for _, g := range s.without {
-			if r.call.option(g) != "false" {
-				missing = append(missing, g)
-			}
-		}
-		if len(missing) > 0 {
-			reason += "; without " + strings.Join(missing, ", ")
-		}
+	if s.instead != "" {
+		reason += "; instead of " + s.instead
+	}
+	if s.larger != "" {
+		reason += "; rather " + s.larger
 	}
 	return plan.Decision{Outcome: Matched, Reason: reason, Bytes: s.gain.bytes, Waves: s.gain.waves}, nil
 }

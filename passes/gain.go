@@ -106,31 +106,3 @@ func (r *run) kernels(n *ir.Node) []cost.Kernel {
 	}
 	return ks
 }
-
-// betterRival returns the site of a rival pattern that is still to come in the
-// pipeline, shares operations with s and saves more than s does.
-func (r *run) betterRival(s *site) *site {
-	var best *site
-	for _, name := range s.pattern.Rivals {
-		p := compilePatterns()[name]
-		i := slices.IndexFunc(r.rest, func(c Call) bool { return c.Pass.pattern == name })
-		if i < 0 {
-			continue
-		}
-		forms := p.allowed(r.rest[i])
-		first := p.forms[0]
-		kinds := first.nodes[first.steps[0].node].ops
-		for _, o := range s.members {
-			if !slices.Contains(kinds, o.node.Op) {
-				continue
-			}
-			for _, f := range forms {
-				t, _, _ := r.match(p, f, o)
-				if t != nil && t.gain.us > s.gain.us && (best == nil || t.gain.us > best.gain.us) {
-					best = t
-				}
-			}
-		}
-	}
-	return best
-}

@@ -2,7 +2,6 @@ package passes_test
 
 import (
 	"fmt"
-	"os"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -32,22 +31,60 @@ func decode(t testing.TB, name string) *ir.Graph {
 	return g
 }
 
-func TestVariantsOfModels(t *testing.T) {
+// figures are the dispatches and waves of a decode step, and how many more a
+// layer costs.
+func figures(t *testing.T, name, variant string) (dispatches, waves, aLayer int) {
+	t.Helper()
 	tgt, err := target.Find(target.Default)
 	require.NoError(t, err)
-	for _, name := range []string{"0.5b", "7b"} {
-		for _, v := range passes.Variants() {
-			p, err := passes.Variant(v)
-			require.NoError(t, err)
-			g := decode(t, name)
-			var log passes.Log
-			require.NoError(t, p.Run(g, &passes.Context{Log: &log}), v)
-			s := cost.Of(g, tgt, cost.Typical(g.Bounds))
-			fmt.Printf("%-5s %-24s %4d dispatches %4d waves %8.1f us %6.1f MB\n", name, v, s.Dispatches, s.Waves, s.Us, float64(s.Moved)/1e6)
-			if v == "default" || v == "floor" {
-				passes.Explain(os.Stdout, log.Decisions)
+	p, err := passes.Variant(variant)
+	require.NoError(t, err)
+	var at [2]cost.Summary
+	for i, more := range []int{0, 1} {
+		c, err := qwen25.Preset(name)
+		require.NoError(t, err)
+		c.Layers += more
+		g, err := qwen25.Build(c, qwen25.BuildOptions{Context: 4096, Chunk: 512, Weights: dtype.F16, Cache: dtype.F16})
+		require.NoError(t, err)
+		g, err = g.Specialise(1)
+		require.NoError(t, err)
+		require.NoError(t, p.Run(g, &passes.Context{}), variant)
+		at[i] = cost.Of(g, tgt, cost.Typical(g.Bounds))
+	}
+	return at[0].Dispatches, at[0].Waves, at[1].Dispatches - at[0].Dispatches
+}
+
+func TestDispatchesOfModels(t *testing.T) {
+	for _, name := range []string{"0.5b", "1.5b", "3b", "7b"} {
+		for variant, want := range map[string]int{"none": 28, "six": 6, "floor": 5, "default": 5} {
+			d, w, aLayer := figures(t, name, variant)
+			require.Equal(t, want, aLayer, "%s %s", name, variant)
+			if name != "0.5b" {
+				continue
+			}
+			require.Equal(t, map[string]int{"none": 677, "six": 149, "floor": 123, "default": 123}[variant], d, variant)
+			if variant != "none" {
+				require.Equal(t, d, w, variant)
 			}
 		}
+	}
+}
+
+// Every variant of the ladder has fewer dispatches than the one before, but for
+// the last, which saves recomputation.
+func TestLadderFalls(t *testing.T) {
+	last := 1 << 30
+	for _, v := range passes.Ladder() {
+		d, _, _ := figures(t, "0.5b", v)
+		if v != "floor" {
+			require.Less(t, d, last, v)
+		}
+		last = d
+	}
+	for _, v := range passes.LeaveOneOut() {
+		p, err := passes.Variant(v)
+		require.NoError(t, err)
+		require.NoError(t, p.Run(decode(t, "0.5b"), &passes.Context{}), v)
 	}
 }
 

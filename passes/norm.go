@@ -24,31 +24,20 @@ func splitNorm(r *run) error {
 		found = true
 		d := plan.Decision{Pass: r.call.String(), Pattern: r.call.Pass.Name, Node: n.Label, Layer: n.Layer(), Outcome: Refused}
 		size, why := splittable(n)
-		switch {
-		case why != "":
+		if why == "" {
+			sums, refusal, err := r.split(n, size)
+			if err != nil {
+				return err
+			}
+			if why = refusal; why == "" {
+				x := sums.Args[0]
+				d.Outcome = Matched
+				d.Reason = fmt.Sprintf("%s can leave %s sums of %d squares, which each threadgroup of the next product adds up instead of squaring %s elements",
+					shortLabel(x.Def.Label), sums.Result().Type.Shape.At(-1), size, x.Type.Shape.At(-1))
+			}
+		}
+		if why != "" {
 			d.Reason = why
-		case !r.Fuel.take(r.call.Pass.Name + " " + n.Label):
-			d.Reason = "the fuel is spent"
-		default:
-			x, w := n.Args[0], n.Args[1]
-			sums, err := r.graph.InsertBefore(n, ir.OpSumSquares, n.Label, ir.Attr{Size: sym.Const(size)}, x)
-			if err != nil {
-				return err
-			}
-			y, err := r.graph.InsertBefore(n, ir.OpRMSScale, n.Label, ir.Attr{Eps: n.Attr.Eps}, x, sums, w)
-			if err != nil {
-				return err
-			}
-			if err := r.graph.ReplaceUses(n.Result(), y); err != nil {
-				return err
-			}
-			if err := r.graph.Erase(n); err != nil {
-				return err
-			}
-			r.edited()
-			d.Outcome = Matched
-			d.Reason = fmt.Sprintf("%s can leave %s sums of %d squares, which each threadgroup of the next product adds up instead of squaring %s elements",
-				shortLabel(x.Def.Label), sums.Type.Shape.At(-1), size, x.Type.Shape.At(-1))
 		}
 		r.Log.add(d)
 	}
@@ -56,6 +45,60 @@ func splitNorm(r *run) error {
 		r.Log.add(plan.Decision{Pass: r.call.String(), Pattern: r.call.Pass.Name, Node: "graph " + r.graph.Name, Layer: -1, Outcome: Refused, Reason: "no site: the graph has no rms_norm"})
 	}
 	return nil
+}
+
+// split puts sum_squares and rms_scale in the place of the norm n. It returns the
+// sums, or why the target cannot have them in the kernels before and after; the
+// graph is then as before.
+func (r *run) split(n *ir.Node, size int64) (sums *ir.Node, refusal string, err error) {
+	x, w := n.Args[0], n.Args[1]
+	s, err := r.graph.InsertBefore(n, ir.OpSumSquares, n.Label, ir.Attr{Size: sym.Const(size)}, x)
+	if err != nil {
+		return nil, "", err
+	}
+	y, err := r.graph.InsertBefore(n, ir.OpRMSScale, n.Label, ir.Attr{Eps: n.Attr.Eps}, x, s, w)
+	if err != nil {
+		return nil, "", err
+	}
+	old := n.Result()
+	if err := r.graph.ReplaceUses(old, y); err != nil {
+		return nil, "", err
+	}
+	before := []*ir.Node{s.Def, x.Def}
+	if product := productOf(x.Def); product != nil {
+		before = append(before, product)
+	}
+	for _, side := range [...]struct {
+		where string
+		nodes []*ir.Node
+	}{{"leaves the sums", before}, {"finishes the norm", append([]*ir.Node{y.Def}, y.Users()...)}} {
+		kernel, err := r.graph.Form(side.nodes, "", n.Label)
+		if err == nil {
+			err = r.lowerable(kernel)
+		}
+		if err != nil {
+			refusal = fmt.Sprintf("%s cannot run a kernel that %s: %v", r.target.Name, side.where, err)
+			break
+		}
+	}
+	if refusal == "" && !r.Fuel.take(r.call.Pass.Name+" "+n.Label) {
+		refusal = "the fuel is spent"
+	}
+	gone := []*ir.Node{n}
+	if refusal != "" {
+		if err := r.graph.ReplaceUses(y, old); err != nil {
+			return nil, "", err
+		}
+		gone = []*ir.Node{y.Def, s.Def}
+	} else {
+		r.edited()
+	}
+	for _, g := range gone {
+		if err := r.graph.Erase(g); err != nil {
+			return nil, "", err
+		}
+	}
+	return s.Def, refusal, nil
 }
 
 // splittable returns the length of the runs whose squares are summed, or why n
@@ -88,15 +131,20 @@ func leavesSums(n *ir.Node) bool {
 	if n.Op == ir.OpEmbedding {
 		return true
 	}
+	return productOf(n) != nil
+}
+
+// productOf returns the product that the sum n may be the epilogue of, or nil.
+func productOf(n *ir.Node) *ir.Node {
 	if n.Op != ir.OpAdd || n.Args[0].Type != n.Args[1].Type {
-		return false
+		return nil
 	}
 	for _, a := range n.Args {
 		if a.Def != nil && a.Def.Op == ir.OpMatmulNT && len(a.Users()) == 1 {
-			return true
+			return a.Def
 		}
 	}
-	return false
+	return nil
 }
 
 // joinNorms undoes splitNorm where a sum of squares would be a dispatch of its

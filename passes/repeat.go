@@ -29,7 +29,7 @@ func dropRepeatKV(r *run) error {
 			d.Reason = "the fuel is spent"
 		default:
 			for _, u := range users {
-				if err := r.retake(u, n.Args[0]); err != nil {
+				if err := u.SetArg(1, n.Args[0]); err != nil {
 					return err
 				}
 			}
@@ -58,16 +58,4 @@ func oddUser(n *ir.Node) *ir.Node {
 		}
 	}
 	return nil
-}
-
-// retake puts a product in the place of n that takes v as its second operand.
-func (r *run) retake(n *ir.Node, v *ir.Value) error {
-	fresh, err := r.graph.InsertBefore(n, n.Op, n.Label, n.Attr, n.Args[0], v)
-	if err != nil {
-		return err
-	}
-	if err := r.graph.ReplaceUses(n.Result(), fresh); err != nil {
-		return err
-	}
-	return r.graph.Erase(n)
 }

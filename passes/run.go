@@ -21,36 +21,63 @@ type run struct {
 	flat     *flat    // nil where an edit has made it stale
 	rewrites int      // of the current pass
 	works    map[*ir.Node][]cost.Kernel
+	known    *known
 }
 
-// Run applies the pipeline to g in place. After every pass the graph is
-// verified; an error names the pass.
+// known holds answers that depend on what a region computes, not on where it
+// stands, so that equal layers are asked about once.
+type known struct {
+	lowerable map[string]error
+	outlooks  map[string]outlook
+}
+
+// Run applies the pipeline to g in place. After every pass that edited it the
+// graph is verified; an error names the pass.
 func (p Pipeline) Run(g *ir.Graph, cx *Context) error {
-	r := &run{Context: cx, graph: g, target: cx.Target, env: cost.Typical(g.Bounds), works: make(map[*ir.Node][]cost.Kernel)}
-	if r.target == nil {
-		t, err := target.Find(target.Default)
-		if err != nil {
-			return err
-		}
-		r.target = t
+	r, err := newRun(g, cx)
+	if err != nil {
+		return err
 	}
 	for i, c := range p {
-		r.call, r.rest, r.rewrites = c, p[i+1:], 0
 		start, before := time.Now(), len(g.Nodes())
-		if err := c.Pass.run(r); err != nil {
-			return fmt.Errorf("%s: %w", c.Pass.Name, err)
+		if err := r.one(p, i); err != nil {
+			return err
 		}
 		if cx.Trace != nil {
 			*cx.Trace = append(*cx.Trace, Step{c.String(), time.Since(start), before, len(g.Nodes()), r.rewrites})
 		}
-		if err := ir.Verify(g); err != nil {
-			return fmt.Errorf("%s left a graph that is not valid: %w", c.Pass.Name, err)
+		if r.rewrites > 0 || i == 0 {
+			if err := ir.Verify(g); err != nil {
+				return fmt.Errorf("%s left a graph that is not valid: %w", c.Pass.Name, err)
+			}
 		}
 		if cx.After != nil {
 			if err := cx.After(c.Pass.Name, g); err != nil {
 				return err
 			}
 		}
+	}
+	return nil
+}
+
+func newRun(g *ir.Graph, cx *Context) (*run, error) {
+	r := &run{Context: cx, graph: g, target: cx.Target, env: cost.Typical(g.Bounds), works: make(map[*ir.Node][]cost.Kernel),
+		known: &known{make(map[string]error), make(map[string]outlook)}}
+	if r.target == nil {
+		t, err := target.Find(target.Default)
+		if err != nil {
+			return nil, err
+		}
+		r.target = t
+	}
+	return r, nil
+}
+
+// one runs pass i of the pipeline.
+func (r *run) one(p Pipeline, i int) error {
+	r.call, r.rest, r.rewrites = p[i], p[i+1:], 0
+	if err := p[i].Pass.run(r); err != nil {
+		return fmt.Errorf("%s: %w", p[i].Pass.Name, err)
 	}
 	return nil
 }
@@ -67,4 +94,18 @@ func (r *run) view() *flat {
 func (r *run) edited() {
 	r.flat = nil
 	r.rewrites++
+}
+
+// lowerable asks the target's lowering whether n can become kernels.
+func (r *run) lowerable(n *ir.Node) error {
+	if r.Lowerable == nil {
+		return nil
+	}
+	key := n.Attr.Pattern + n.Key()
+	err, ok := r.known.lowerable[key]
+	if !ok {
+		err = r.Lowerable(n)
+		r.known.lowerable[key] = err
+	}
+	return err
 }

@@ -30,6 +30,7 @@ type Kernel struct {
 	// What every threadgroup does before its main stage can start.
 	PrologueCache float64 // bytes, all threadgroups together
 	PrologueFlops float64
+	PrologueSteps float64 // reductions that main waits for
 }
 
 // Us returns the time the kernel takes alone, without its launch, in
@@ -55,7 +56,7 @@ func (k Kernel) us(t *target.Target, share float64) float64 {
 }
 
 func (k Kernel) prologueUs(t *target.Target, share float64) float64 {
-	return k.PrologueCache*1e-3/(t.CacheGBs*share) + k.PrologueFlops*1e-6/(t.TFlops*share)
+	return k.PrologueCache*1e-3/(t.CacheGBs*share) + k.PrologueFlops*1e-6/(t.TFlops*share) + k.PrologueSteps*k.rounds(t)*t.LatencyUs
 }
 
 // rounds is how often a core must take up threadgroups, counted in fractions.

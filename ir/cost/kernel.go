@@ -10,24 +10,35 @@ import (
 
 // The shapes of kernels that the model assumes.
 const (
-	rowsPerGroup = 8   // rows of a weight that one threadgroup of a GEMV owns
-	gemvThreads  = 256 // threads of it
-	gemvTokens   = 8   // rows of x up to which a product is a GEMV
-	tileSide     = 64  // rows and columns of a GEMM's threadgroup
-	rowThreads   = 256 // threads on one row of a reduction
-	eachThreads  = 256 // threads of an elementwise kernel, four elements each
-	mergeTokens  = 256 // cached positions of one split of attention
-	headParts    = 64  // rows of logits behind one partial maximum
+	gemvTokens  = 8   // rows of x up to which a product is a GEMV
+	tileSide    = 64  // rows and columns of a GEMM's threadgroup
+	tileThreads = 256 // threads of it
+	rowThreads  = 256 // threads on one row of a reduction
+	eachThreads = 256 // threads of an elementwise kernel, four elements each
+	mergeTokens = 256 // cached positions of one split of attention
 )
 
-// Rows returns how many rows of a weight one threadgroup of a GEMV should own so
-// that the grid of all rows fills the target.
-func Rows(rows int64, t *target.Target) int64 {
-	n := int64(rowsPerGroup)
-	for n > 1 && float64(rows/n)*gemvThreads < float64(t.Cores)*float64(t.CoreThreads)/2 {
-		n /= 2
+// GEMV returns how the rows of a matrix product of one vector are dealt out: rows
+// a simdgroup and simdgroups a threadgroup. Enough simdgroups to fill half of
+// what the cores keep in flight come first; what rows are left then go to the
+// simdgroups, where they share the loads of the vector. unit rows, a gate and its
+// up or the two of a rotated pair, stay together. rows counts all weights, so
+// that the grid is sized by Q, K and V and not by the largest of them.
+func GEMV(rows int64, unit int, t *target.Target) (perSimd, simds int) {
+	want := int64(t.Cores) * int64(t.CoreThreads/t.Limits.SIMDWidth) / 2
+	perSimd = unit
+	for _, r := range []int{2, 4} {
+		if r > unit && r%unit == 0 && rows/int64(r) >= want {
+			perSimd = r
+		}
 	}
-	return n
+	simds = 2
+	for _, s := range []int{4, 8} {
+		if rows/int64(perSimd*s) >= 2*int64(t.Cores) {
+			simds = s
+		}
+	}
+	return perSimd, simds
 }
 
 // Splits returns into how many parts attention's positions are split, 1 for the
@@ -84,7 +95,7 @@ func (m *model) kernels() []Kernel {
 	case len(products) > 0:
 		m.product(&k, products)
 		if argmax != nil {
-			return []Kernel{k, m.merge("argmax_merge", rowsOf(products, m.env)/headParts*8)}
+			return []Kernel{k, m.merge("argmax_merge", k.Groups*8)}
 		}
 	case argmax != nil:
 		k.Groups = m.elems(argmax.Args[0].Type) / 4096
@@ -123,19 +134,23 @@ func (m *model) base() Kernel {
 // add counts bytes of v as coming from memory or from the cache: weights, caches
 // and whatever fills more than a quarter of the cache come from memory.
 func (m *model) add(k *Kernel, v *ir.Value, bytes float64) {
-	if !isTransient(v) || bytes > float64(m.target.CacheBytes)/4 {
+	if !Transient(v) || bytes > float64(m.target.CacheBytes)/4 {
 		k.Memory += bytes
 		return
 	}
 	k.Cache += bytes
 }
 
-// isTransient reports whether v was made in this run and is no cache.
-func isTransient(v *ir.Value) bool {
+// Transient reports whether v was made in this run and is no cache, or is an
+// input of it: what a cache near the cores may hold.
+func Transient(v *ir.Value) bool {
 	for v.Def != nil && v.Def.Op.Is(ir.View) {
 		v = v.Def.Args[0]
 	}
-	return v.Def != nil && ir.StateRoot(v) == v
+	if v.Def == nil {
+		return v.Param.Kind == ir.Input
+	}
+	return ir.StateRoot(v) == v
 }
 
 func (m *model) elems(t ir.Type) float64 { return float64(t.Shape.Elems(m.env)) }
@@ -173,21 +188,31 @@ func (m *model) product(k *Kernel, products []*ir.Node) {
 	rows := rowsOf(products, m.env)
 	x := products[0].Args[0]
 	tokens, cols := float64(x.Type.Shape.At(0).Eval(m.env)), float64(x.Type.Shape.At(1).Eval(m.env))
+	vectors := 0.0 // rows of x that a threadgroup takes
 	if tokens <= gemvTokens {
-		k.Groups = math.Ceil(rows/float64(Rows(int64(rows), m.target))) * tokens
-		k.Threads = gemvThreads
+		perSimd, simds := GEMV(int64(rows), m.unit(products), m.target)
+		vectors = min(tokens, 4)
+		k.Groups = math.Ceil(rows/float64(perSimd*simds)) * math.Ceil(tokens/vectors)
+		k.Threads = float64(simds * m.target.Limits.SIMDWidth)
 	} else {
+		vectors = tileSide
 		k.Groups = math.Ceil(rows/tileSide) * math.Ceil(tokens/tileSide)
-		k.Threads = gemvThreads
+		k.Threads = tileThreads
 		k.Tile = 2 * rows * tokens * cols
-		k.Flops -= k.Tile
+		k.Flops -= min(k.Flops, k.Tile)
 	}
-	rowsOfX := min(tokens, tileSide)
-	if tokens <= gemvTokens {
-		rowsOfX = 1
+	k.Cache += k.Groups * vectors * cols * 4
+	m.prologue(k, x, k.Groups*vectors)
+}
+
+// unit returns how many rows of the weights one thread must end up with.
+func (m *model) unit(products []*ir.Node) int {
+	for _, o := range m.ops {
+		if o.Op == ir.OpRope || len(products) > 1 && o.Op == ir.OpMul {
+			return 2
+		}
 	}
-	k.Cache += k.Groups * rowsOfX * cols * 4
-	m.prologue(k, x, k.Groups*rowsOfX)
+	return 1
 }
 
 // prologue counts what each of n threadgroup rows does to make the operand v of
@@ -205,6 +230,7 @@ func (m *model) prologue(k *Kernel, v *ir.Value, n float64) {
 		// The row is read and squared before main can scale it.
 		k.PrologueCache += n * cols * 4
 		k.PrologueFlops += n * cols * 2
+		k.PrologueSteps++
 		k.Cache += n * cols * 4
 	case ir.OpRMSScale:
 		parts := float64(d.Args[1].Type.Shape.At(-1).Eval(m.env))
@@ -216,11 +242,15 @@ func (m *model) prologue(k *Kernel, v *ir.Value, n float64) {
 		if !d.Op.Is(ir.Elementwise) {
 			return
 		}
-		// Elementwise work happens as the operand is loaded, once a threadgroup.
-		k.Flops += n * cols * float64(flopsOf[d.Op])
-		for i, a := range d.Args {
-			if i > 0 {
-				k.Cache += n * cols * 4
+		// The threadgroup computes the row into its memory, and main waits for it.
+		k.PrologueFlops += n * cols * float64(flopsOf[d.Op])
+		if d.Args[0].Def == nil {
+			k.PrologueSteps++
+		}
+		for _, a := range d.Args {
+			if a.Def == nil {
+				k.PrologueCache += n * float64(a.Type.Shape.At(-1).Eval(m.env)) * 4
+				continue
 			}
 			m.prologue(k, a, n)
 		}
@@ -270,6 +300,7 @@ func (m *model) attention(k Kernel, products, outs []*ir.Node) []Kernel {
 	k.Flops -= min(k.Flops, o.Flops)
 	o.PrologueCache += o.Groups * partials
 	o.PrologueFlops += o.Groups * partials / 2
+	o.PrologueSteps++
 	return []Kernel{k, o}
 }
 

@@ -55,11 +55,11 @@ func (a apple) target() Target {
 		Name: a.name, Family: "apple",
 		Note:  "uncalibrated: published bandwidth and cores; a wave from a synthetic MLX chain, 2.4 us; a command buffer 20 us",
 		Cores: a.cores, BandwidthGBs: a.gbs,
-		// 64 bytes a cycle and core from the shared cache.
-		CacheGBs: float64(a.cores) * 64 * a.ghz, CacheBytes: a.cacheMB << 20,
+		// 128 bytes a cycle and core.
+		CacheGBs: float64(a.cores) * 128 * a.ghz, CacheBytes: a.cacheMB << 20,
 		TFlops: flops, TileTFlops: flops,
 		CoreThreads: 1024, LineBytes: 128,
-		DispatchUs: 0.5, WaveUs: 1.9, GroupUs: 0.2, CommandBufferUs: 20, EncodeUs: 0.5, SubmitUs: 120,
+		DispatchUs: 0.5, WaveUs: 1.9, GroupUs: 0.2, LatencyUs: 0.5, CommandBufferUs: 20, EncodeUs: 0.5, SubmitUs: 120,
 		Limits: metalLimits(),
 	}
 }
@@ -73,7 +73,7 @@ func h100() Target {
 		CoreThreads: 2048, LineBytes: 128,
 		// A CUDA graph runs a chain: each kernel pays for its launch, and the
 		// barrier costs little more.
-		DispatchUs: 1.0, WaveUs: 0.3, GroupUs: 0.15, CommandBufferUs: 5, EncodeUs: 0, SubmitUs: 8,
+		DispatchUs: 1.0, WaveUs: 0.3, GroupUs: 0.15, LatencyUs: 0.6, CommandBufferUs: 5, EncodeUs: 0, SubmitUs: 8,
 		Limits: metalLimits(),
 	}
 }
@@ -85,7 +85,7 @@ func cpu() Target {
 		Cores: 2, BandwidthGBs: 12, CacheGBs: 60, CacheBytes: 32 << 20,
 		TFlops: 0.01, TileTFlops: 0.01,
 		CoreThreads: 1024, LineBytes: 64,
-		DispatchUs: 6, WaveUs: 2, GroupUs: 1, CommandBufferUs: 10, EncodeUs: 0.5, SubmitUs: 10,
+		DispatchUs: 6, WaveUs: 2, GroupUs: 1, LatencyUs: 0.2, CommandBufferUs: 10, EncodeUs: 0.5, SubmitUs: 10,
 		Limits: metalLimits(),
 	}
 }
