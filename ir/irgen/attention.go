@@ -15,6 +15,10 @@ var qkv = [3]string{"q", "k", "v"}
 func (l *layers) attention(x *ir.Value) *ir.Value {
 	h := l.norm("input_norm", x, nil)
 	l.expose("norm-used", h)
+	if l.has("fourth-proj") {
+		w := l.weight(l.name("r_proj.weight"), l.kvHeads*l.width, l.hidden)
+		l.g.Return(l.name("r"), l.node(ir.OpMatmulNT, "r_proj", ir.Attr{}, h, w))
+	}
 	p := l.project(x, h)
 	q, k, v := l.rotate(p)
 	k, v = l.cache(k, v)
@@ -103,6 +107,9 @@ func (l *layers) attend(q, k, v *ir.Value) *ir.Value {
 		l.expose("repeat-used", k)
 		if !l.has("repeat-k-only") {
 			v = l.node(ir.OpRepeatKV, "v_repeat", ir.Attr{Times: times}, v)
+			if l.has("repeat-cast") {
+				v = l.node(ir.OpCast, "v_widen", ir.Attr{To: dtype.F32}, v)
+			}
 		}
 	}
 	scale := 1 / math.Sqrt(float64(l.width))
@@ -123,6 +130,12 @@ func (l *layers) attend(q, k, v *ir.Value) *ir.Value {
 	}
 	p := l.node(ir.OpSoftmax, "softmax", mask, s)
 	l.expose("probs-used", p)
+	if l.has("two-pv") {
+		l.g.Return(l.name("pk"), l.node(ir.OpBmmNN, "pk", ir.Attr{}, p, k))
+	}
+	if l.has("probs-scaled") {
+		p = l.node(ir.OpMul, "probs_scale", ir.Attr{}, p, l.param(ir.Input, l.name("columns"), dtype.F32, p.Type.Shape.At(-1)))
+	}
 	o := l.node(ir.OpBmmNN, "pv", ir.Attr{}, p, v)
 	if l.has("head-major") {
 		w := l.param(ir.Weight, l.name("o_proj.heads"), dtype.F32, sym.Const(l.heads), sym.Const(l.width), sym.Const(l.width))

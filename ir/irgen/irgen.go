@@ -25,7 +25,7 @@ import (
 const stream = 0xf0d41e5
 
 // Graph returns the random graph of a seed: three in four are pieces of a model
-// with up to three mutations, one is free. It always verifies.
+// with up to six mutations, one is free. It always verifies.
 func Graph(seed uint64) *ir.Graph {
 	r := rand.New(rand.NewPCG(seed, stream))
 	if r.IntN(4) == 0 {
@@ -33,7 +33,7 @@ func Graph(seed uint64) *ir.Graph {
 	}
 	names := Mutations()
 	r.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
-	return Layers(r, names[:r.IntN(4)]...)
+	return Layers(r, names[:r.IntN(7)]...)
 }
 
 // Env returns values for T and P within g's bounds: their ends more often than

@@ -70,8 +70,13 @@ func (l *layers) swiglu(gate, up *ir.Value) *ir.Value {
 	}
 	s := l.node(ir.OpSilu, "silu", ir.Attr{}, gate)
 	l.expose("silu-used", s)
+	args := []*ir.Value{s, up}
 	if l.has("mul-swapped") {
-		return l.node(ir.OpMul, "mul", ir.Attr{}, up, s)
+		args = []*ir.Value{up, s}
 	}
-	return l.node(ir.OpMul, "mul", ir.Attr{}, s, up)
+	m := l.node(ir.OpMul, "mul", ir.Attr{}, args...)
+	if l.has("silu-added") {
+		m = l.node(ir.OpAdd, "silu_add", ir.Attr{}, m, s)
+	}
+	return m
 }
