@@ -4,27 +4,49 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 
 	"foundry/frontends/checkpoint"
 	"foundry/lower/plan"
 	"foundry/runtime"
 	"foundry/runtime/cpu"
+	"foundry/runtime/cuda"
+	"foundry/runtime/mtl"
 )
 
 // The devices that a model runs on.
 const (
-	Ref  = "ref"  // the interpreter, on the fused graphs; needs nothing installed
-	CPU  = "cpu"  // the plan's Metal text, compiled by the system's C++ compiler
-	Auto = "auto" // the fastest that works here
+	Ref   = "ref"   // the interpreter, on the fused graphs; needs nothing installed
+	CPU   = "cpu"   // the plan's Metal text, compiled by the system's C++ compiler
+	CUDA  = "cuda"  // the same text on an NVIDIA GPU; cuda:1 is the second
+	Metal = "metal" // an Apple GPU; metal:1 is the second
+	Auto  = "auto"  // the fastest that works here
 )
 
 // Devices lists the names that CompileOptions.Device takes.
-func Devices() []string { return []string{Ref, CPU, Auto} }
+func Devices() []string { return []string{Ref, CPU, CUDA, Metal, Auto} }
+
+// deviceKind splits a device name such as cuda:1 into its kind and ordinal.
+func deviceKind(name string) (kind string, ordinal int, err error) {
+	kind, number, numbered := strings.Cut(name, ":")
+	if !slices.Contains(Devices(), kind) || numbered && kind != CUDA && kind != Metal {
+		return "", 0, unknownDevice(name)
+	}
+	if numbered {
+		if ordinal, err = strconv.Atoi(number); err != nil || ordinal < 0 {
+			return "", 0, fmt.Errorf("device %q: want a number behind the colon, as in %s:1", name, kind)
+		}
+	}
+	return kind, ordinal, nil
+}
 
 // Engine is a model ready to run. Any number of sessions share it.
 type Engine struct {
-	Device string  // Ref or CPU
+	Device string  // where it runs: Ref, CPU, CUDA or Metal
 	Graphs *Graphs // nil for a plan that was read from disk
 	// Plan is what runs or, on ref, what the graphs would run as; its numbers
 	// are reported.
@@ -97,13 +119,43 @@ func (e *Engine) Close() error {
 
 // OpenDevice opens a device that executes kernels. The error says what it lacks.
 func OpenDevice(name string, c cpu.Options) (runtime.Device, error) {
-	switch name {
+	kind, ordinal, err := deviceKind(name)
+	if err != nil {
+		return nil, err
+	}
+	switch kind {
 	case CPU:
 		return cpu.Open(c)
+	case CUDA:
+		return opened(cuda.Open(cuda.Options{Ordinal: ordinal, CacheDir: kernelCache(c, CUDA), Dependent: true}))
+	case Metal:
+		return opened(mtl.Open(mtl.Options{Ordinal: ordinal, CacheDir: kernelCache(c, Metal)}))
 	case Ref:
 		return nil, errors.New("ref runs graphs, not plans: take --device cpu for a plan")
 	}
 	return nil, unknownDevice(name)
+}
+
+// kernelCache is where a GPU's compiled kernels are kept: in the folder that the
+// options name, else in the user's cache; "", nowhere, for a user without one.
+func kernelCache(c cpu.Options, kind string) string {
+	dir := c.CacheDir
+	if dir == "" {
+		user, err := os.UserCacheDir()
+		if err != nil {
+			return ""
+		}
+		dir = filepath.Join(user, "foundry")
+	}
+	return filepath.Join(dir, kind)
+}
+
+// opened keeps a nil device of a concrete type from becoming a Device.
+func opened[D runtime.Device](d D, err error) (runtime.Device, error) {
+	if err != nil {
+		return nil, err
+	}
+	return d, nil
 }
 
 func unknownDevice(name string) error {

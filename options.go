@@ -52,6 +52,9 @@ func (o CompileOptions) resolve(m *Model) (CompileOptions, *target.Target, error
 	}
 	if o.Target == "" {
 		o.Target = DefaultTarget
+		if strings.HasPrefix(o.Device, CUDA) {
+			o.Target = "h100"
+		}
 	}
 	if o.Attention == "" {
 		o.Attention, o.AttentionChosen = "auto", "default"

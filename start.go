@@ -3,7 +3,6 @@ package foundry
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"foundry/lower/plan"
 	"foundry/runtime/cpu"
@@ -25,8 +24,8 @@ func Start(ctx context.Context, m *Model, o StartOptions) (*Engine, error) {
 		o.Say = func(string) {}
 	}
 	device := o.Compile.Device
-	if !slices.Contains(Devices(), device) {
-		return nil, unknownDevice(device)
+	if _, _, err := deviceKind(device); err != nil {
+		return nil, err
 	}
 	if device == Auto {
 		device = o.auto()
@@ -76,16 +75,30 @@ func startOn(ctx context.Context, m *Model, device string, p *plan.Plan, g *Grap
 	return e, err
 }
 
+// expectations are what auto tries, the fastest first, and the speed to expect.
+var expectations = []struct{ device, expect string }{
+	{Metal, "an Apple GPU"},
+	{CUDA, "an NVIDIA GPU, thousands of tokens a second from a small model"},
+	{CPU, "which executes the plan's Metal text; expect seconds a token from a model of billions of parameters"},
+}
+
 // auto takes the fastest device that opens here, and says so.
 func (o *StartOptions) auto() string {
-	dev, err := OpenDevice(CPU, o.CPU)
-	if err == nil {
-		name := dev.Info().Name
-		if err = dev.Close(); err == nil {
-			o.Say(fmt.Sprintf("device auto: took cpu (%s), which executes the plan's Metal text; expect seconds a token from a model of billions of parameters", name))
-			return CPU
+	var why error
+	for _, x := range expectations {
+		dev, err := OpenDevice(x.device, o.CPU)
+		if err != nil {
+			why = err
+			continue
 		}
+		name := dev.Info().Name
+		if err := dev.Close(); err != nil {
+			why = err
+			continue
+		}
+		o.Say(fmt.Sprintf("device auto: took %s (%s), %s", x.device, name, x.expect))
+		return x.device
 	}
-	o.Say(fmt.Sprintf("device auto: took ref, the interpreter, because cpu is not usable: %v", err))
+	o.Say(fmt.Sprintf("device auto: took ref, the interpreter, because no device that executes kernels is usable: %v", why))
 	return Ref
 }
