@@ -5,7 +5,7 @@ import "github.com/spf13/cobra"
 // commands lists every command, in the order in which one meets them.
 func commands(s IO) []*cobra.Command {
 	return []*cobra.Command{
-		compileCommand(s), dotCommand(s), optCommand(s), inspectCommand(s), sealCommand(s),
-		runCommand(s), evalCommand(s),
+		compileCommand(s), dotCommand(s), optCommand(s), inspectCommand(s), diffCommand(s), sealCommand(s),
+		runCommand(s), evalCommand(s), benchCommand(s), devicesCommand(s),
 	}
 }

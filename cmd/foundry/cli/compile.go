@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"foundry"
+	"foundry/lower/plan"
 	"foundry/passes"
 
 	"github.com/spf13/cobra"
@@ -40,7 +41,7 @@ func compileCommand(s IO) *cobra.Command {
 				return err
 			}
 			if explain {
-				if err := passes.Explain(s.Out, c.Decisions); err != nil {
+				if err := explainDecisions(s, c.Decisions); err != nil {
 					return err
 				}
 			}
@@ -64,4 +65,21 @@ func compileCommand(s IO) *cobra.Command {
 	cmd.Flags().BoolVar(&explain, "explain", false, "print every fusion decision with its reason")
 	cmd.Flags().BoolVar(&allLogits, "all-logits", false, "compute the logits of every row of a run, for eval --plan --logits-out")
 	return cmd
+}
+
+// explainDecisions prints the decisions of each entry, decode first.
+func explainDecisions(s IO, ds []plan.Decision) error {
+	for len(ds) > 0 {
+		entry := ds[0].Entry
+		n := 0
+		for n < len(ds) && ds[n].Entry == entry {
+			n++
+		}
+		fmt.Fprintf(s.Out, "== %s\n", entry)
+		if err := passes.Explain(s.Out, ds[:n]); err != nil {
+			return err
+		}
+		ds = ds[n:]
+	}
+	return nil
 }

@@ -113,5 +113,9 @@ func flagError(cmd *cobra.Command, err error) error {
 		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
 		hint = foundry.Nearest(name, names)
 	}
-	return usagef("%s: %w%s; see foundry %s --help", cmd.Name(), err, hint, cmd.Name())
+	name, path := cmd.Name(), cmd.CommandPath()
+	if !cmd.HasParent() {
+		return usagef("%w%s; see %s --help", err, hint, path)
+	}
+	return usagef("%s: %w%s; see %s --help", name, err, hint, path)
 }

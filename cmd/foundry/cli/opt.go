@@ -6,7 +6,6 @@ import (
 
 	"foundry"
 	"foundry/ir"
-	"foundry/passes"
 
 	"github.com/spf13/cobra"
 )
@@ -49,7 +48,7 @@ func optCommand(s IO) *cobra.Command {
 				return fmt.Errorf("--print-after %s: the pipeline %s has no such pass", printAfter, g.Options.Passes)
 			}
 			if explain {
-				if err := passes.Explain(s.Out, g.Decisions); err != nil {
+				if err := explainDecisions(s, g.Decisions); err != nil {
 					return err
 				}
 			}

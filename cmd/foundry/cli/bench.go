@@ -1,0 +1,195 @@
+package cli
+
+import (
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"foundry"
+	"foundry/runtime/cpu"
+
+	"github.com/spf13/cobra"
+)
+
+var benchFormats = []string{"table", "json", "csv", "markdown", "benchstat"}
+
+func benchCommand(s IO) *cobra.Command {
+	var model modelFlags
+	var compile compileFlags
+	var device deviceFlags
+	var o foundry.BenchOptions
+	var variants, format, plot string
+	cmd := &cobra.Command{
+		Use:   "bench",
+		Short: "Count and time fusion variants",
+		Long: `Bench compiles a model with several pipelines and prints a row for each:
+dispatches, waves, barriers and bytes of the plan, the time that the cost model
+predicts for the target, and the time measured on the device. Variants are
+measured interleaved; times on cpu and ref are emulation and say nothing of a GPU.`,
+		Example: `  foundry bench --variants ladder                             # one fusion more a row, on cpu
+  foundry bench --model synth:qwen2.5-7b --variants ladder --reps 0
+  foundry bench --variants none,six,default --phase prefill --prompt 256 --format json
+  foundry bench --variants @variants.txt --plot ladder.svg     # lines of NAME = PIPELINE`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := exclusive(cmd, "variants", "variant", "passes", "plan"); err != nil {
+				return err
+			}
+			if !slices.Contains(benchFormats, format) {
+				return usagef("bench: there is no format %q, want one of %s", format, strings.Join(benchFormats, ", "))
+			}
+			if o.Reps < 0 {
+				return usagef("bench: --reps is %d, want at least 0", o.Reps)
+			}
+			if plot != "" && !slices.Contains(plotFormats, extension(plot)) {
+				return usagef("bench: --plot %s: want a name that ends in .%s", plot, strings.Join(plotFormats, " or ."))
+			}
+			var err error
+			switch {
+			case compile.passes != "":
+				o.Variants = []foundry.Pipeline{{Name: "passes", Passes: compile.passes}}
+			case compile.variant != "":
+				o.Variants, err = foundry.ParseVariants(compile.variant)
+			case strings.HasPrefix(variants, "@"):
+				var text []byte
+				if text, err = os.ReadFile(variants[1:]); err == nil {
+					o.Variants, err = foundry.ParseVariantFile(variants[1:], string(text))
+				}
+			default:
+				o.Variants, err = foundry.ParseVariants(variants)
+			}
+			if err != nil {
+				return err
+			}
+			m, err := model.open(s)
+			if err != nil {
+				return err
+			}
+			defer m.Close()
+			if o.Compile, err = compile.options(cmd, s, device.device); err != nil {
+				return err
+			}
+			o.PlanDir, o.CPU = device.plan, cpu.Options{CXX: s.Env("CXX"), Checked: device.checked}
+			o.Progress, o.Say = progress(s.Err), func(line string) { fmt.Fprintln(s.Err, line) }
+			rows, err := foundry.Bench(cmd.Context(), m, o)
+			if err != nil {
+				return err
+			}
+			if plot != "" {
+				if err := plotRows(plot, rows); err != nil {
+					return err
+				}
+			}
+			return printRows(s, rows, format)
+		},
+	}
+	model.add(cmd)
+	compile.add(cmd)
+	device.add(cmd, foundry.CPU)
+	p := cmd.Flags()
+	p.StringVar(&variants, "variants", "none,six,default", "names separated by commas, ladder, leave-one-out, or @FILE with lines of NAME = PIPELINE")
+	p.StringVar(&o.Phase, "phase", "decode", "decode (one token) or prefill (the prompt)")
+	p.IntVar(&o.Prompt, "prompt", 128, "decode: tokens in the cache; prefill: tokens that run")
+	p.IntVar(&o.Reps, "reps", 10, "runs of each variant; 0 prints plan statistics and reads no weight")
+	p.StringVar(&format, "format", "table", strings.Join(benchFormats, ", "))
+	p.StringVar(&plot, "plot", "", "draw the variants' times to this .svg or .png")
+	return cmd
+}
+
+func printRows(s IO, rows []foundry.BenchRow, format string) error {
+	switch format {
+	case "json":
+		e := json.NewEncoder(s.Out)
+		for i := range rows {
+			if err := e.Encode(&rows[i]); err != nil {
+				return err
+			}
+		}
+		return nil
+	case "csv":
+		return printCSV(s, rows)
+	case "benchstat":
+		for _, r := range rows {
+			for _, us := range r.Samples {
+				fmt.Fprintf(s.Out, "Benchmark%s/%s/%s/device=%s 1 %.0f ns/op %d dispatches/op %d moved-B/op\n",
+					benchName(r.Phase), r.Model, r.Variant, r.Device, us*1e3, r.Dispatches, r.MovedBytes)
+			}
+		}
+		return nil
+	}
+	return printTable(s, rows, format)
+}
+
+// benchName is the phase as a benchmark's name starts: with a capital.
+func benchName(phase string) string { return strings.ToUpper(phase[:1]) + phase[1:] }
+
+func printTable(s IO, rows []foundry.BenchRow, format string) error {
+	first := rows[0]
+	columns := []string{"variant", "dispatches", "waves", "barriers", "moved"}
+	var targets []string
+	for name := range first.Modelled {
+		targets = append(targets, name)
+	}
+	slices.Sort(targets)
+	for _, name := range targets {
+		columns = append(columns, "modelled us, "+name)
+	}
+	if first.Measured != nil {
+		columns = append(columns, "measured us", "min", "max", "tok/s")
+	}
+	t := newTable(columns...).alignRight(columns[1:]...)
+	for _, r := range rows {
+		cells := []any{r.Variant, r.Dispatches, r.Waves, r.Barriers, bytesText(r.MovedBytes)}
+		for _, name := range targets {
+			cells = append(cells, fmt.Sprintf("%.0f", r.Modelled[name]))
+		}
+		if r.Measured != nil {
+			cells = append(cells, fmt.Sprintf("%.0f", r.Measured.Median), fmt.Sprintf("%.0f", r.Measured.Min), fmt.Sprintf("%.0f", r.Measured.Max), fmt.Sprintf("%.1f", *r.TokS))
+		}
+		t.row(cells...)
+	}
+	what := fmt.Sprintf("one token behind %d", first.Prompt)
+	if first.Phase == "prefill" {
+		what = fmt.Sprintf("%d tokens", first.Prompt)
+	}
+	fmt.Fprintf(s.Out, "%s, %s (%s); weights %s; modelled times are uncalibrated", first.Model, first.Phase, what, bytesText(first.WeightBytes))
+	if first.Measured != nil {
+		fmt.Fprintf(s.Out, "; measured on %s, median of %d, interleaved", first.Device, first.Measured.N)
+		if first.Times != "" {
+			fmt.Fprintf(s.Out, " (%s: says nothing of a GPU)", first.Times)
+		}
+	}
+	fmt.Fprintln(s.Out)
+	if format == "markdown" {
+		fmt.Fprintln(s.Out)
+		t.markdown(s.Out)
+		return nil
+	}
+	t.render(s.Out)
+	return nil
+}
+
+// printCSV prints a line a sample, or one a row where nothing was measured.
+func printCSV(s IO, rows []foundry.BenchRow) error {
+	w := csv.NewWriter(s.Out)
+	write := func(cells ...string) { _ = w.Write(cells) } // Flush's error, below, is the first
+	write("model", "device", "phase", "variant", "context", "prompt", "dispatches", "waves", "barriers",
+		"command_buffers", "weight_bytes", "moved_bytes", "arena_bytes", "sample", "us")
+	for _, r := range rows {
+		fixed := []string{r.Model, r.Device, r.Phase, r.Variant, strconv.Itoa(r.Context), strconv.Itoa(r.Prompt),
+			strconv.Itoa(r.Dispatches), strconv.Itoa(r.Waves), strconv.Itoa(r.Barriers), strconv.Itoa(r.CommandBuffers),
+			strconv.FormatInt(r.WeightBytes, 10), strconv.FormatInt(r.MovedBytes, 10), strconv.FormatInt(r.ArenaBytes, 10)}
+		if len(r.Samples) == 0 {
+			write(append(fixed, "", "")...)
+		}
+		for i, us := range r.Samples {
+			write(append(slices.Clone(fixed), strconv.Itoa(i), strconv.FormatFloat(us, 'f', 1, 64))...)
+		}
+	}
+	w.Flush()
+	return w.Error()
+}

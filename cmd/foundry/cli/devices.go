@@ -1,0 +1,29 @@
+package cli
+
+import (
+	"foundry"
+	"foundry/runtime/cpu"
+
+	"github.com/spf13/cobra"
+)
+
+func devicesCommand(s IO) *cobra.Command {
+	return &cobra.Command{
+		Use:     "devices",
+		Short:   "Show what this machine can run plans on",
+		Example: `  foundry devices`,
+		Args:    cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			t := newTable("device", "usable", "what was found")
+			for _, d := range foundry.FindDevices(cpu.Options{CXX: s.Env("CXX")}) {
+				usable := "no"
+				if d.Usable {
+					usable = "yes"
+				}
+				t.row(d.Name, usable, d.Note)
+			}
+			t.render(s.Out)
+			return nil
+		},
+	}
+}
