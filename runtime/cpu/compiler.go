@@ -53,7 +53,7 @@ func findCompiler(cxx string) (*compiler, error) {
 // commonFlags: no fused multiply-add but where written, no assumption about
 // aliasing (kernels cast pointers) or about loops that end, char is signed.
 var commonFlags = []string{
-	"-std=c++17", "-O2", "-fPIC", "-w", "-pthread",
+	"-std=c++17", "-O3", "-fPIC", "-w", "-pthread",
 	"-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math",
 	"-fno-strict-aliasing", "-fno-finite-loops", "-fsigned-char", "-fwrapv",
 	"-fno-exceptions", "-fno-rtti", "-fno-stack-protector", "-fno-threadsafe-statics",

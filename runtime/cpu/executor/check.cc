@@ -168,34 +168,34 @@ bool in_module(const Region* r, uintptr_t address) {
     return dladdr((void*)address, &a) && dladdr((const void*)r->module, &m) && a.dli_fbase == m.dli_fbase;
 }
 
-void check_device(Region* r, uintptr_t address, foundry_u64 bytes, bool write, bool atomic) {
+void check_device(Region* r, uintptr_t address, foundry_u64 bytes, foundry_u32 need, bool atomic) {
+    const bool write = need & FOUNDRY_WRITE;
     const foundry_operand* o = r->group.operands;
     const foundry_u32 n = r->kernel->slots;
-    const foundry_u32 need = atomic ? (write ? FOUNDRY_READ | FOUNDRY_WRITE : FOUNDRY_READ) : (write ? FOUNDRY_WRITE : FOUNDRY_READ);
     foundry_u32 slot = r->last_slot;
     if (!(slot < n && within(&o[slot], address, bytes) && (o[slot].access & need) == need)) {
-        bool forbidden = false;
+        foundry_u32 forbidden = 0;  // what the operands around it allow
         for (slot = 0; slot < n; slot++)
             if (within(&o[slot], address, bytes)) {
                 if ((o[slot].access & need) == need) break;
-                forbidden = true;
+                forbidden |= o[slot].access;
             }
         if (slot == n) {
             if (!write && !forbidden && in_module(r, address)) return;
-            access_fails(r, forbidden ? kForbidden : kOutside, address, bytes, write);
+            if (forbidden) access_fails(r, kForbidden, address, bytes, !(forbidden & FOUNDRY_WRITE));
+            access_fails(r, kOutside, address, bytes, write);
         }
         r->last_slot = slot;
     }
     if (write || r->tracked >> slot & 1) track(r, address, bytes, write, atomic, false);
 }
 
-void check(const void* p, foundry_u64 bytes, bool write, bool atomic, bool aligned) {
+void check(const void* p, foundry_u64 bytes, foundry_u32 need, bool atomic) {
     Region* r = running();
     if (!r) return;
     const uintptr_t address = (uintptr_t)p;
-    if (aligned && address % bytes) access_fails(r, kMisaligned, address, bytes, write);
-    if (address - (uintptr_t)r >= FOUNDRY_REGION) check_device(r, address, bytes, write, atomic);
-    else if (address >= (uintptr_t)r->threadgroup && address < (uintptr_t)r->threadgroup_end) check_threadgroup(r, address, bytes, write, atomic);
+    if (address - (uintptr_t)r >= FOUNDRY_REGION) check_device(r, address, bytes, need, atomic);
+    else if (address >= (uintptr_t)r->threadgroup && address < (uintptr_t)r->threadgroup_end) check_threadgroup(r, address, bytes, need & FOUNDRY_WRITE, atomic);
     // Else a thread's own stack, or the group's state, which the header reads.
 }
 
@@ -209,49 +209,49 @@ void __tsan_func_entry(void*) {}
 void __tsan_func_exit() {}
 
 #define FOUNDRY_HOOKS(n)                                                    \
-    void __tsan_read##n(void* p) { check(p, n, false, false, true); }       \
-    void __tsan_write##n(void* p) { check(p, n, true, false, true); }       \
-    void __tsan_unaligned_read##n(void* p) { check(p, n, false, false, false); } \
-    void __tsan_unaligned_write##n(void* p) { check(p, n, true, false, false); }
+    void __tsan_read##n(void* p) { check(p, n, FOUNDRY_READ, false); }       \
+    void __tsan_write##n(void* p) { check(p, n, FOUNDRY_WRITE, false); }       \
+    void __tsan_unaligned_read##n(void* p) { check(p, n, FOUNDRY_READ, false); } \
+    void __tsan_unaligned_write##n(void* p) { check(p, n, FOUNDRY_WRITE, false); }
 FOUNDRY_HOOKS(1)
 FOUNDRY_HOOKS(2)
 FOUNDRY_HOOKS(4)
 FOUNDRY_HOOKS(8)
 FOUNDRY_HOOKS(16)
 #undef FOUNDRY_HOOKS
-void __tsan_read_range(void* p, unsigned long n) { check(p, n, false, false, false); }
-void __tsan_write_range(void* p, unsigned long n) { check(p, n, true, false, false); }
+void __tsan_read_range(void* p, unsigned long n) { check(p, n, FOUNDRY_READ, false); }
+void __tsan_write_range(void* p, unsigned long n) { check(p, n, FOUNDRY_WRITE, false); }
 void* __tsan_memcpy(void* to, const void* from, size_t n) {
-    check(from, n, false, false, false);
-    check(to, n, true, false, false);
+    check(from, n, FOUNDRY_READ, false);
+    check(to, n, FOUNDRY_WRITE, false);
     return memcpy(to, from, n);
 }
 void* __tsan_memmove(void* to, const void* from, size_t n) {
-    check(from, n, false, false, false);
-    check(to, n, true, false, false);
+    check(from, n, FOUNDRY_READ, false);
+    check(to, n, FOUNDRY_WRITE, false);
     return memmove(to, from, n);
 }
 void* __tsan_memset(void* to, int value, size_t n) {
-    check(to, n, true, false, false);
+    check(to, n, FOUNDRY_WRITE, false);
     return memset(to, value, n);
 }
 
 // Atomics of 32 bits, the only ones the kernels' header has.
 typedef unsigned foundry_a32;
 foundry_a32 __tsan_atomic32_load(const volatile foundry_a32* p, int) {
-    check((const void*)p, 4, false, true, true);
+    check((const void*)p, 4, FOUNDRY_READ, true);
     return __atomic_load_n(p, __ATOMIC_RELAXED);
 }
 void __tsan_atomic32_store(volatile foundry_a32* p, foundry_a32 x, int) {
-    check((const void*)p, 4, true, true, true);
+    check((const void*)p, 4, FOUNDRY_WRITE, true);
     __atomic_store_n(p, x, __ATOMIC_RELAXED);
 }
 foundry_a32 __tsan_atomic32_exchange(volatile foundry_a32* p, foundry_a32 x, int) {
-    check((const void*)p, 4, true, true, true);
+    check((const void*)p, 4, FOUNDRY_READ | FOUNDRY_WRITE, true);
     return __atomic_exchange_n(p, x, __ATOMIC_RELAXED);
 }
 int __tsan_atomic32_compare_exchange_strong(volatile foundry_a32* p, foundry_a32* expected, foundry_a32 x, int, int) {
-    check((const void*)p, 4, true, true, true);
+    check((const void*)p, 4, FOUNDRY_READ | FOUNDRY_WRITE, true);
     return __atomic_compare_exchange_n(p, expected, x, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
 }
 int __tsan_atomic32_compare_exchange_weak(volatile foundry_a32* p, foundry_a32* expected, foundry_a32 x, int a, int b) {
@@ -260,6 +260,11 @@ int __tsan_atomic32_compare_exchange_weak(volatile foundry_a32* p, foundry_a32* 
 foundry_a32 __tsan_atomic32_compare_exchange_val(volatile foundry_a32* p, foundry_a32 expected, foundry_a32 x, int a, int b) {
     __tsan_atomic32_compare_exchange_strong(p, &expected, x, a, b);
     return expected;
+}
+
+void foundry_aligned(const void* p, foundry_u64 alignment, bool write) {
+    if ((uintptr_t)p % alignment == 0) return;
+    if (Region* r = running()) access_fails(r, kMisaligned, (uintptr_t)p, alignment, write);
 }
 
 // At each basic block.

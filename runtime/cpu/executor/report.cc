@@ -55,7 +55,7 @@ void add_place(Text* t, Region* r, uintptr_t address) {
         return;
     }
     const foundry_operand* o = r->group.operands;
-    foundry_u64 nearest = 256ul << 20;
+    foundry_u64 nearest = 16ul << 20;
     int slot = -1;
     for (foundry_u32 i = 0; i < r->kernel->slots; i++) {
         const uintptr_t low = (uintptr_t)o[i].data, high = low + o[i].bytes;
@@ -143,13 +143,13 @@ void add_mistake(Text* t, Region* r, const Report* e) {
         t->add(" and is bound for %s only", e->write ? "reading" : "writing");
         break;
     case kMisaligned:
-        t->add("%s %lu bytes misaligned, at ", e->write ? "writes" : "reads", (unsigned long)e->bytes);
+        t->add("%s a vector aligned to %lu bytes at ", e->write ? "writes" : "reads", (unsigned long)e->bytes);
         add_place(t, r, e->address);
         break;
     case kUninitialised:
         t->add("reads ");
         add_place(t, r, e->address);
-        t->add(", which no thread has written");
+        t->add(", which no thread has written yet");
         break;
     case kRace: {
         t->add("race: %s ", e->write ? "writes" : "reads");

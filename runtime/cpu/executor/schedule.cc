@@ -46,6 +46,12 @@ foundry_fiber* take(Region* r) {
     }
 }
 
+void at_site(Report* report, foundry_u64 site, const char* file) {
+    report->operation = (foundry_u32)(site & 0xFF);
+    report->line = (foundry_u32)(site >> 8);
+    report->file = file;
+}
+
 // A lane that has not arrived at the operation its simdgroup waits in.
 foundry_u32 missing_lane(const foundry_simdgroup* s) {
     return s->index * 32 + (foundry_u32)__builtin_ctz(s->all & ~s->waiting);
@@ -53,9 +59,7 @@ foundry_u32 missing_lane(const foundry_simdgroup* s) {
 
 [[noreturn]] void simd_stuck(Region* r, foundry_simdgroup* s) {
     Report report = mistake(kSimdStuck);
-    report.operation = s->operation;
-    report.file = s->file;
-    report.line = s->line;
+    at_site(&report, s->site, s->file);
     report.other = missing_lane(s);
     r->group.current = &r->group.fiber[s->index * 32 + (foundry_u32)__builtin_ctz(s->waiting)];
     const foundry_fiber* other = &r->group.fiber[report.other];
@@ -104,9 +108,7 @@ void fiber_main() {
             to = take(r);
             if (FOUNDRY_UNLIKELY(!to)) stuck(r);
         } else {
-            const foundry_u32 lane = foundry_around(s->ready, f->lane);
-            s->ready &= ~(1u << lane);
-            to = &g->fiber[s->index * 32 + lane];
+            to = foundry_neighbour(f, s);
         }
         g->current = to;
         if (to->at.pc != (void*)&fiber_main) {
@@ -166,6 +168,8 @@ bool run_group(Region* r) {
         foundry_simdgroup* s = &g->simd[i];
         s->ready = s->all;
         s->waiting = s->done = 0;
+        s->site = 0;
+        s->values = s->slot[0].lane;
         s->device_epoch = s->threadgroup_epoch = 0;
     }
     g->ready = (foundry_u32)((2ul << (g->simdgroups - 1)) - 1);
@@ -207,15 +211,14 @@ void foundry_simd_stuck(foundry_group* g) { simd_stuck((Region*)g, g->current->s
 
 void foundry_barrier_stuck(foundry_group* g) { stuck((Region*)g); }
 
-void foundry_simd_mismatch(foundry_group* g, foundry_u32 operation, const char* file, foundry_u32 line) {
+void foundry_simd_mismatch(foundry_group* g, foundry_u64 site, const char* file) {
     const foundry_simdgroup* s = g->current->simd;
     Report report = mistake(kSimdMismatch);
-    report.operation = operation;
-    report.file = file;
-    report.line = line;
-    report.first_operation = s->operation;
-    report.first_file = s->file;
-    report.first_line = s->line;
+    at_site(&report, s->site, s->file);
+    report.first_operation = report.operation;
+    report.first_file = report.file;
+    report.first_line = report.line;
+    at_site(&report, site, file);
     report.other = s->index * 32 + (foundry_u32)__builtin_ctz(s->waiting);
     fail((Region*)g, report);
 }
@@ -234,12 +237,10 @@ void foundry_barrier_mismatch(foundry_group* g, const char* file, foundry_u32 li
     fail((Region*)g, report);
 }
 
-void foundry_bad_lane(foundry_group* g, foundry_u32 lane, const char* file, foundry_u32 line) {
+void foundry_bad_lane(foundry_group* g, foundry_u32 lane, foundry_u64 site, const char* file) {
     Report report = mistake(kBadLane);
-    report.operation = g->current->simd->operation;
+    at_site(&report, site, file);
     report.number = lane;
-    report.file = file;
-    report.line = line;
     fail((Region*)g, report);
 }
 

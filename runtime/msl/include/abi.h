@@ -106,6 +106,8 @@ typedef struct foundry_context {
 
 struct foundry_simdgroup;
 
+#define FOUNDRY_SITE(line, operation) ((foundry_u64)(line) << 8 | (foundry_u64)(operation))
+
 // One thread. Dense and of 64 bytes, for the caches.
 typedef struct foundry_fiber {
     foundry_context at;
@@ -129,13 +131,11 @@ typedef struct foundry_simdgroup {
     foundry_u32 done;     // returned
     foundry_u32 index;
     foundry_u32 count;    // lanes
-    foundry_u32 parity;   // which slots the operation in progress uses
-    foundry_u32 operation;
-    const char* file;     // where the first lane arrived
-    foundry_u32 line;
+    void* values;         // slot[0].lane or slot[1].lane, of the operation in progress
+    foundry_u64 site;     // FOUNDRY_SITE of where the first lane arrived, 0: none has
+    const char* file;
     foundry_u32 device_epoch;       // simdgroup barriers passed, by what they order
     foundry_u32 threadgroup_epoch;
-    foundry_u32 unused;
     // A lane may run one operation ahead of the readers of the last: two sets, of
     // the lanes' values and of the one that all get.
     struct {
@@ -186,10 +186,12 @@ enum foundry_operations {
 // mistake is found: the threadgroup is given up.
 foundry_fiber* foundry_next(foundry_group*);  // null: nobody is ready
 void foundry_simd_stuck(foundry_group*) __attribute__((noreturn));
-void foundry_simd_mismatch(foundry_group*, foundry_u32 operation, const char* file, foundry_u32 line) __attribute__((noreturn));
+void foundry_simd_mismatch(foundry_group*, foundry_u64 site, const char* file) __attribute__((noreturn));
 void foundry_barrier_stuck(foundry_group*) __attribute__((noreturn));
 void foundry_barrier_mismatch(foundry_group*, const char* file, foundry_u32 line) __attribute__((noreturn));
-void foundry_bad_lane(foundry_group*, foundry_u32 lane, const char* file, foundry_u32 line) __attribute__((noreturn));
+void foundry_bad_lane(foundry_group*, foundry_u32 lane, foundry_u64 site, const char* file) __attribute__((noreturn));
+// Checked kernels: the address of a whole vector.
+void foundry_aligned(const void*, foundry_u64 alignment, bool write);
 // The threadgroup's array for a declaration in a kernel's body, told by its key.
 void* foundry_threadgroup_array(const void* key, const char* name, foundry_u64 bytes);
 
@@ -244,13 +246,14 @@ static FOUNDRY_INLINE void foundry_switch(foundry_context* from, foundry_context
 #endif
 }
 
-// The threadgroup whose thread is running here.
+// The threadgroup whose thread is running here. volatile has it computed at each
+// use: read back from the thread's stack it would make a switch wait for the last.
 static FOUNDRY_INLINE foundry_group* foundry_here(void) {
     foundry_u64 sp;
 #if defined(__x86_64__)
-    __asm__("movq %%rsp, %0" : "=r"(sp));
+    __asm__ volatile("movq %%rsp, %0" : "=r"(sp));
 #else
-    __asm__("mov %0, sp" : "=r"(sp));
+    __asm__ volatile("mov %0, sp" : "=r"(sp));
 #endif
     return (foundry_group*)(sp & ~(FOUNDRY_REGION - 1));
 }
@@ -259,4 +262,18 @@ static FOUNDRY_INLINE foundry_group* foundry_here(void) {
 static FOUNDRY_INLINE foundry_u32 foundry_around(foundry_u32 ready, foundry_u32 lane) {
     foundry_u32 behind = ready & ~((2u << lane) - 1);
     return (foundry_u32)__builtin_ctz(behind ? behind : ready);
+}
+
+// The fiber to run behind f in its simdgroup s, which has ready lanes: the next
+// lane, mostly. That case is a branch, which processors foresee; a search of the
+// mask would make each switch wait for the one before.
+static FOUNDRY_INLINE foundry_fiber* foundry_neighbour(foundry_fiber* f, foundry_simdgroup* s) {
+    const foundry_u32 next = f->bit << 1;
+    if (__builtin_expect(s->ready & next, 1)) {
+        s->ready ^= next;
+        return f + 1;
+    }
+    const foundry_u32 lane = foundry_around(s->ready, f->lane);
+    s->ready ^= 1u << lane;
+    return f - f->lane + lane;
 }

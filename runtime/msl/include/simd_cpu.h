@@ -17,33 +17,25 @@ static FOUNDRY_INLINE T* foundry_arrive(T x, uint operation, Finish finish, cons
     foundry_group* g = foundry_here();
     foundry_fiber* f = g->current;
     foundry_simdgroup* s = f->simd;
-    const uint parity = s->parity;
-    T* values = (T*)s->slot[parity].lane;
+    T* values = (T*)s->values;
     values[f->lane] = x;
-    if (!s->waiting) {
-        s->operation = operation;
+    const ulong site = FOUNDRY_SITE(uint(line), operation);
+    if (s->site != site) {
+        if (FOUNDRY_UNLIKELY(s->site)) foundry_simd_mismatch(g, site, file);
+        s->site = site;
         s->file = file;
-        s->line = uint(line);
-    } else if (FOUNDRY_UNLIKELY(s->line != uint(line) || s->operation != operation)) {
-        foundry_simd_mismatch(g, operation, file, uint(line));
     }
     s->waiting |= f->bit;
     if (s->waiting == s->all) {
         finish(values, s);
         s->ready = s->all ^ f->bit;
         s->waiting = 0;
-        s->parity = parity ^ 1;
+        s->site = 0;
+        s->values = (void*)values == (void*)s->slot[0].lane ? s->slot[1].lane : s->slot[0].lane;
         return values;
     }
     if (FOUNDRY_UNLIKELY(!s->ready)) foundry_simd_stuck(g);
-    foundry_fiber* to;
-    if (FOUNDRY_UNLIKELY(g->thread_order)) {
-        to = foundry_next(g);
-    } else {
-        const uint lane = foundry_around(s->ready, f->lane);
-        s->ready &= ~(1u << lane);
-        to = g->fiber + s->index * 32 + lane;
-    }
+    foundry_fiber* to = FOUNDRY_UNLIKELY(g->thread_order) ? foundry_next(g) : foundry_neighbour(f, s);
     g->current = to;
     foundry_switch(&f->at, &to->at);
     return values;
@@ -118,7 +110,7 @@ template <class T> static FOUNDRY_INLINE enable_if_t<is_scalar_v<T>, T> simd_pre
 template <class T> static FOUNDRY_INLINE T foundry_shuffle(T x, uint from, bool shift, uint operation, const char* file, int line) {
     T* values = foundry_arrive(x, operation, [](T*, foundry_simdgroup*) {}, file, line);
     if (FOUNDRY_UNLIKELY(from >= foundry_self()->simd->count)) {
-        if (!shift) foundry_bad_lane(foundry_here(), from, file, uint(line));
+        if (!shift) foundry_bad_lane(foundry_here(), from, FOUNDRY_SITE(uint(line), operation), file);
         return x;
     }
     return values[from];
@@ -192,9 +184,7 @@ static FOUNDRY_INLINE void threadgroup_barrier(mem_flags flags, FOUNDRY_AT) {
         to = foundry_next(g);
         if (FOUNDRY_UNLIKELY(!to)) foundry_barrier_stuck(g);
     } else {
-        const uint lane = foundry_around(s->ready, f->lane);
-        s->ready &= ~(1u << lane);
-        to = g->fiber + s->index * 32 + lane;
+        to = foundry_neighbour(f, s);
     }
     g->current = to;
     foundry_switch(&f->at, &to->at);

@@ -86,15 +86,33 @@ template <class V, class T, int N, int... I> struct foundry_width<foundry_swizzl
 #define FOUNDRY_ASSIGN(op) \
     template <class A> vec& operator op##=(const A& b) { return *this = *this op vec(b); }
 
+// With checks, a vector's address is looked at where the whole is read or written.
+#ifdef FOUNDRY_CHECKED
+#define FOUNDRY_ALIGNED(p, align, write) foundry_aligned(p, align, write);
+#define FOUNDRY_VECTOR_COPY(N)                                                                           \
+    inline vec(const vec& o) {                                                                           \
+        FOUNDRY_ALIGNED(&o, alignof(vec), false)                                                         \
+        FOUNDRY_LANES(N, v[i] = o.v[i])                                                                  \
+    }
+#else
+#define FOUNDRY_ALIGNED(p, align, write)
+#define FOUNDRY_VECTOR_COPY(N) vec(const vec&) = default;
+#endif
+
 #define FOUNDRY_VECTOR_MEMBERS(N)                                                                        \
     static constexpr int Size = N;                                                                       \
     vec() = default;                                                                                     \
-    vec(const vec&) = default;                                                                           \
+    FOUNDRY_VECTOR_COPY(N)                                                                               \
     inline vec& operator=(const vec& o) {                                                                \
+        FOUNDRY_ALIGNED(&o, alignof(vec), false)                                                         \
+        FOUNDRY_ALIGNED(this, alignof(vec), true)                                                        \
         FOUNDRY_LANES(N, v[i] = o.v[i])                                                                  \
         return *this;                                                                                    \
     }                                                                                                    \
-    template <class U> explicit inline vec(const vec<U, N>& o) { foundry_convert<T, U, N>::run(v, o.v); } \
+    template <class U> explicit inline vec(const vec<U, N>& o) {                                       \
+        FOUNDRY_ALIGNED(&o, (alignof(vec<U, N>)), false)                                                 \
+        foundry_convert<T, U, N>::run(v, o.v);                                                           \
+    }                                                                                                    \
     template <class V, class U, int M, int... I, class = enable_if_t<sizeof...(I) == N && !is_same_v<V, vec>>> \
     explicit inline vec(const foundry_swizzle<V, U, M, I...>& o) : vec(V(o)) {}                          \
     /* vectors and scalars that fill the elements exactly */                                             \
