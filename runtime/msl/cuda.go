@@ -20,7 +20,7 @@ var cudaBuiltins = map[plan.Builtin]string{
 
 // CUDAOptions are the NVRTC options that the units of CUDA need, but for the
 // architecture.
-var CUDAOptions = []string{"--std=c++17", "--device-as-default-execution-space", "--fmad=false"}
+var CUDAOptions = []string{"--std=c++17", "--device-as-default-execution-space", "--fmad=false", "--disable-warnings"}
 
 // CUDA returns the CUDA unit of one kernel: an entry of the kernel's name that
 // takes an address for each slot, with the threadgroup arguments one behind the
@@ -49,14 +49,14 @@ extern "C" __global__ void __launch_bounds__(%d) %s(%s) {
     FOUNDRY_TRIGGER();
 `, arity(0, k), threads, k.Name, strings.Join(params, ", "))
 	if !strings.Contains(k.Source, "FOUNDRY_READY();") {
-		b.WriteString("    FOUNDRY_READY();\n")
+		b.WriteString("    FOUNDRY_WAIT();\n")
 	}
 	offset := 0
 	for n, t := range k.Threadgroup {
 		fmt.Fprintf(&b, "    void* t%d = shared + %d;\n", n, offset)
 		offset += t.Bytes
 	}
-	fmt.Fprintf(&b, "    %s::%s(%s);\n    FOUNDRY_READY();\n}\n}\n", space(0), k.Name,
+	fmt.Fprintf(&b, "    %s::%s(%s);\n    FOUNDRY_WAIT();\n}\n}\n", space(0), k.Name,
 		strings.Join(arguments(0, k, "b%d", "t%d", cudaBuiltins), ",\n        "))
 	return b.String(), nil
 }

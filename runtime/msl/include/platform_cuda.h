@@ -26,12 +26,13 @@ inline float foundry_to_float(foundry_half_bits h) {
 // The ready point of a kernel: what earlier kernels of the stream wrote may be
 // read from here on. A kernel launched without dependence passes at once.
 #if __CUDA_ARCH__ >= 900
-#define FOUNDRY_READY() asm volatile("griddepcontrol.wait;" ::: "memory")
+#define FOUNDRY_WAIT() asm volatile("griddepcontrol.wait;" ::: "memory")
 #define FOUNDRY_TRIGGER() asm volatile("griddepcontrol.launch_dependents;")
 #else
-#define FOUNDRY_READY()
+#define FOUNDRY_WAIT()
 #define FOUNDRY_TRIGGER()
 #endif
+#define FOUNDRY_READY() FOUNDRY_WAIT()
 
 namespace metal {
 inline unsigned foundry_atomic_load(unsigned* p) { return *(volatile unsigned*)p; }
