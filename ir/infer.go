@@ -158,8 +158,9 @@ func inferRepeatKV(a []Type, at *Attr) (Type, error) {
 	if err := firstError(wantDType("x", a[0], dtype.F32, dtype.F16), wantRank("x", a[0], 3)); err != nil {
 		return Type{}, err
 	}
-	if at.Times < 1 {
-		return Type{}, fmt.Errorf("times=%d, wants at least 1", at.Times)
+	const most = 1 << 16 // far beyond any model; keeps dims from overflowing
+	if at.Times < 1 || at.Times > most {
+		return Type{}, fmt.Errorf("times=%d, wants 1 to %d", at.Times, most)
 	}
 	return Type{a[0].DType, a[0].Shape.With(0, a[0].Shape.At(0).Scale(int64(at.Times)))}, nil
 }

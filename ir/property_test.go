@@ -3,6 +3,7 @@ package ir_test
 import (
 	"context"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -201,4 +202,62 @@ func FuzzParse(f *testing.F) {
 		require.NoError(t, err, "%s", printed)
 		require.Equal(t, printed, again.String())
 	})
+}
+
+// What the verifier refuses beyond types: reads of a cache that is gone, through
+// views and regions too, and values that cannot be.
+func TestVerifyRefuses(t *testing.T) {
+	for text, want := range map[string]string{
+		`%c = state "c" : f32[1, 8, 4]
+		 %v = slice %c {axis=1, start=0, size=T}
+		 %d = kv_write %c, %v {start=P}
+		 return c=%d`: "operand 1 is a cache (or a view of one) that the node itself overwrites as operand 0",
+		`%x = input "x" : f32[1, T, 4]
+		 %c = state "c" : f32[1, 8, 4]
+		 %v = fused %c {pattern="view"} {
+			%0 = arg : f32[1, 8, 4]
+			%1 = slice %0 {axis=1, start=0, size=1}
+			return %1
+		 }
+		 %d = kv_write %c, %x {start=P}
+		 %y = silu %v
+		 return c=%d, y=%y`: "operand 0 is a cache (or a view of one) that n kv_write has overwritten",
+		`%x = input "x" : f32[1, T, S]
+		 %y = softmax %x {causal=true, start=P-1}
+		 return y=%y`: "start P-1 can be -1, and row 0 would see no column",
+		`%c = state "c" : f32[S]
+		 return y=%c`: "outlives the run, so its dims are constants",
+		`%c = const "c" [1, 2] : f16[4]
+		 return y=%c`: "a const is f32",
+		`%c = const "c" [1, 2] : f32[3]
+		 return y=%c`: "has 2 values",
+		`%x = input "x" : f32[1, T, 4]
+		 %y = repeat_kv %x {times=65537}
+		 return y=%y`: "times=65537, wants 1 to 65536",
+	} {
+		text = strings.Replace(text, "start=P}\n", "start=P} @\"n\"\n", 1)
+		_, err := ir.Parse("g.fir", "graph @g (T=1..4, P=0..4, S<=8) {\n"+text+"\n}")
+		require.ErrorContains(t, err, want)
+	}
+}
+
+// A node that depends on the region reads the cache; what stands before the
+// region overwrites it. Outlining would swap them.
+func TestOutlineKeepsReadsBeforeWrites(t *testing.T) {
+	g, err := ir.Parse("g.fir", `graph @g (T=1..4, P=0..4, S<=8) {
+		%x = input "x" : f32[1, T, 4]
+		%c = state "c" : f32[1, 8, 4]
+		%v = slice %c {axis=1, start=0, size=T}
+		%a = silu %x @"first"
+		%u = add %a, %v
+		%d = kv_write %c, %x {start=P}
+		%b = silu %a @"second"
+		return c=%d, u=%u, b=%b
+	}`)
+	require.NoError(t, err)
+	before := g.String()
+	n := g.Nodes()
+	_, err = g.Outline([]*ir.Node{n[1], n[4]}, "pair", "pair")
+	require.ErrorContains(t, err, "reads the cache that")
+	require.Equal(t, before, g.String())
 }

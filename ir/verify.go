@@ -58,8 +58,8 @@ func verifyGraph(g *Graph, isRegion bool) error {
 				return fmt.Errorf("%s: operand %d is overwritten, so it must be a state or its successor", n, j)
 			}
 			for k, a := range n.Args {
-				if k != j && a == n.Args[j] {
-					return fmt.Errorf("%s: operand %d is a cache that the node itself overwrites as operand %d", n, k, j)
+				if k != j && viewBase(a) == n.Args[j] {
+					return fmt.Errorf("%s: operand %d is a cache (or a view of one) that the node itself overwrites as operand %d", n, k, j)
 				}
 			}
 			gone[n.Args[j]] = n

@@ -23,6 +23,9 @@ import (
 //	matrix of K columns               sqrt(3/K), 0
 //	all else                          1, 0
 //
+// What g does with a param is read off g itself, so every form of a graph that
+// passes make must be given the numbers of the one form they started from.
+//
 // Ids take a whole number below the smallest vocabulary that they meet. A type
 // that cannot be quantised to (the K formats) gets random levels under scales
 // that give values of about the same size.
