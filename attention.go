@@ -82,7 +82,7 @@ func (g *Graphs) forced() error {
 		return nil
 	}
 	for _, d := range g.Decisions {
-		if d.Outcome != passes.Matched && slices.Contains(attentionPasses[o.Attention], d.Pass) {
+		if d.Outcome != passes.Matched && slices.Contains(attentionPasses[o.Attention], strings.SplitN(d.Pass, "{", 2)[0]) {
 			return fmt.Errorf("attention backend %s (from %s) cannot serve %s: %s", o.Attention, o.AttentionChosen, d.Node, strings.TrimSuffix(d.Reason, "."))
 		}
 	}

@@ -16,15 +16,18 @@ type DeviceStatus struct {
 // FindDevices looks for every device, in the order in which Auto prefers them.
 func FindDevices(c cpu.Options) []DeviceStatus {
 	var out []DeviceStatus
-	status := DeviceStatus{Name: CPU}
-	dev, err := OpenDevice(CPU, c)
-	if err == nil {
-		info := dev.Info()
-		status.Usable, status.Note = true, fmt.Sprintf("%s; %s", info.Name, info.Note)
-		err = dev.Close()
+	for _, x := range expectations {
+		status := DeviceStatus{Name: x.device}
+		dev, err := OpenDevice(x.device, c)
+		if err == nil {
+			info := dev.Info()
+			status.Usable, status.Note = true, fmt.Sprintf("%s; %s", info.Name, info.Note)
+			err = dev.Close()
+		}
+		if err != nil {
+			status.Usable, status.Note = false, err.Error()
+		}
+		out = append(out, status)
 	}
-	if err != nil {
-		status.Usable, status.Note = false, err.Error()
-	}
-	return append(out, status, DeviceStatus{Name: Ref, Usable: true, Note: "the interpreter, in float32 with float64 sums; needs nothing installed"})
+	return append(out, DeviceStatus{Name: Ref, Usable: true, Note: "the interpreter, in float32 with float64 sums; needs nothing installed"})
 }

@@ -61,6 +61,8 @@ func Check(c Config, s checkpoint.Source) error {
 	known := make(map[string]bool, len(want))
 	for _, w := range want {
 		known[w.Name] = true
+	}
+	for _, w := range want {
 		info, ok := s.Info(w.Name)
 		if !ok {
 			return fmt.Errorf("%s: tensor %q is missing%s", s.Label(), w.Name, insteadOf(w.Name, known, s))

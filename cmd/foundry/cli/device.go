@@ -16,7 +16,7 @@ type deviceFlags struct {
 }
 
 func (f *deviceFlags) add(cmd *cobra.Command, fallback string) {
-	cmd.Flags().StringVar(&f.device, "device", fallback, "where to run: ref, cpu or auto")
+	cmd.Flags().StringVar(&f.device, "device", fallback, "where to run: ref, cpu, cuda, metal or auto")
 	cmd.Flags().StringVar(&f.plan, "plan", "", "run the plan in this folder; --model then supplies weights only")
 	cmd.Flags().BoolVar(&f.checked, "checked", false, "cpu looks at every memory access, at about 30 times the time")
 }

@@ -1,0 +1,232 @@
+package tests
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"foundry/cmd/foundry/cli"
+
+	"github.com/stretchr/testify/require"
+)
+
+// foundryCmd runs one command line in this process.
+func foundryCmd(t *testing.T, env map[string]string, args ...string) (code int, out, errs string) {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	code = cli.Main(context.Background(), args, cli.IO{
+		In: strings.NewReader(""), Out: &stdout, Err: &stderr,
+		Env: func(name string) string { return env[name] },
+	})
+	return code, stdout.String(), stderr.String()
+}
+
+// modelDir copies the small model to a folder of its own and lets change damage
+// it.
+func modelDir(t *testing.T, change func(dir string)) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, name := range []string{"config.json", "model.safetensors"} {
+		b, err := os.ReadFile(filepath.Join("testdata", "rand-hd64", name))
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), b, 0o666))
+	}
+	change(dir)
+	return dir
+}
+
+// config returns a change that sets fields of config.json; nil removes one.
+func config(t *testing.T, fields map[string]any) func(string) {
+	return func(dir string) {
+		path := filepath.Join(dir, "config.json")
+		b, err := os.ReadFile(path)
+		require.NoError(t, err)
+		all := map[string]any{}
+		require.NoError(t, json.Unmarshal(b, &all))
+		for k, v := range fields {
+			if v == nil {
+				delete(all, k)
+			} else {
+				all[k] = v
+			}
+		}
+		b, err = json.Marshal(all)
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(path, b, 0o666))
+	}
+}
+
+// weights returns a change of model.safetensors: of its header, its length field
+// or all of it.
+func weights(t *testing.T, edit func(file []byte) []byte) func(string) {
+	return func(dir string) {
+		path := filepath.Join(dir, "model.safetensors")
+		b, err := os.ReadFile(path)
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(path, edit(b), 0o666))
+	}
+}
+
+// header returns a change of the safetensors header's entries.
+func header(t *testing.T, edit func(entries map[string]map[string]any)) func(string) {
+	return weights(t, func(file []byte) []byte {
+		n := binary.LittleEndian.Uint64(file)
+		entries := map[string]map[string]any{}
+		require.NoError(t, json.Unmarshal(file[8:8+n], &entries))
+		edit(entries)
+		text, err := json.Marshal(entries)
+		require.NoError(t, err)
+		out := binary.LittleEndian.AppendUint64(nil, uint64(len(text)))
+		return append(append(out, text...), file[8+n:]...)
+	})
+}
+
+// Every kind of bad input is one line that says what is wrong, exit code 1, and
+// nothing written.
+func TestBadInput(t *testing.T) {
+	const q0 = "model.layers.0.self_attn.q_proj.weight"
+	whole := func(text string) func(string) {
+		return weights(t, func([]byte) []byte { return []byte(text) })
+	}
+	for _, c := range []struct {
+		name   string
+		change func(dir string)
+		want   string
+	}{
+		{"truncated safetensors", weights(t, func(b []byte) []byte { return b[:len(b)-100] }), "model.safetensors"},
+		{"header beyond the file", weights(t, func(b []byte) []byte {
+			binary.LittleEndian.PutUint64(b, 1<<40)
+			return b
+		}), "header"},
+		{"overlapping tensors", header(t, func(e map[string]map[string]any) {
+			e["model.norm.weight"]["data_offsets"] = e["model.layers.0.input_layernorm.weight"]["data_offsets"]
+		}), "overlap"},
+		{"unknown dtype", header(t, func(e map[string]map[string]any) { e[q0]["dtype"] = "F5" }), `"F5"`},
+		{"empty safetensors", whole(""), "model.safetensors"},
+		{"empty config", func(dir string) { require.NoError(t, os.WriteFile(filepath.Join(dir, "config.json"), nil, 0o666)) }, "config.json: not JSON"},
+		{"no config", func(dir string) { require.NoError(t, os.Remove(filepath.Join(dir, "config.json"))) }, "config.json"},
+		{"no heads", config(t, map[string]any{"num_attention_heads": nil}), "num_attention_heads is missing"},
+		{"eps", config(t, map[string]any{"rms_norm_eps": 0}), "rms_norm_eps is 0, want a positive number"},
+		{"negative eps", config(t, map[string]any{"rms_norm_eps": -1e-6}), "rms_norm_eps is -1e-06, want a positive number"},
+		{"two billion layers", config(t, map[string]any{"num_hidden_layers": 2000000000}), "num_hidden_layers is 2000000000, want 1 to"},
+		{"hidden not divisible", config(t, map[string]any{"num_attention_heads": 3}), "hidden_size 128 is not divisible by num_attention_heads 3"},
+		{"llama", config(t, map[string]any{"model_type": "llama"}), "this is a llama model; foundry compiles qwen2"},
+		{"missing tensor", header(t, func(e map[string]map[string]any) {
+			e["model.layers.0.self_attn.q_prj.weight"] = e[q0]
+			delete(e, q0)
+		}), `tensor "` + q0 + `" is missing; there is "model.layers.0.self_attn.q_prj.weight"`},
+		{"wrong shape", config(t, map[string]any{"vocab_size": 321}), `tensor "model.embed_tokens.weight" has shape [320 128], the configuration wants [321 128]`},
+		{"extra tensors", config(t, map[string]any{"num_hidden_layers": 1}), "is no part of a qwen2 model of 1 layers"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := modelDir(t, c.change)
+			out := filepath.Join(t.TempDir(), "plan")
+			requireOneLine(t, nil, 1, c.want, "compile", "--model", dir, "-o", out)
+			require.NoDirExists(t, out)
+		})
+	}
+}
+
+// requireOneLine runs a command that must fail: exit code, nothing on standard
+// output, one line on the error stream that contains want.
+func requireOneLine(t *testing.T, env map[string]string, code int, want string, args ...string) {
+	t.Helper()
+	have, out, errs := foundryCmd(t, env, args...)
+	require.Equal(t, code, have, "%s%s", out, errs)
+	require.Empty(t, out)
+	require.Equal(t, 1, strings.Count(errs, "\n"), errs)
+	require.True(t, strings.HasSuffix(errs, "\n"), errs)
+	require.Contains(t, errs, want)
+	require.True(t, strings.HasPrefix(errs, "foundry: "), errs)
+}
+
+func TestBadRequests(t *testing.T) {
+	small := filepath.Join("testdata", "rand-hd64")
+	notJSON := modelDir(t, func(dir string) {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "tokenizer.json"), []byte("not JSON"), 0o666))
+	})
+	file := filepath.Join(t.TempDir(), "file")
+	require.NoError(t, os.WriteFile(file, []byte("x"), 0o666))
+	fir := filepath.Join(t.TempDir(), "bad.fir")
+	require.NoError(t, os.WriteFile(fir, []byte("graph @g (T=1..1, P=0..0, S<=1) {\n  %0 = input \"x\" : f33[1]\n}\n"), 0o666))
+	empty := t.TempDir()
+	for _, c := range []struct {
+		name string
+		want string
+		args []string
+	}{
+		{"tokenizer", "tokenizer.json", []string{"eval", "--model", notJSON, "--prompt", "x"}},
+		{"no tokenizer", "has no tokenizer.json, so it takes token ids only", []string{"eval", "--model", small, "--prompt", "x"}},
+		{"id beyond the vocabulary", "token id 320 at position 1 is outside the vocabulary: want 0 to 319", []string{"eval", "--model", small, "--ids", "1,320"}},
+		{"negative id", "token id -1 at position 0 is outside the vocabulary", []string{"eval", "--model", small, "--ids", "-1"}},
+		{"no id", `--ids: "x" is not a token id`, []string{"eval", "--model", small, "--ids", "x"}},
+		{"context", "context is 99999999999, want 1 to 512, the model's max_position_embeddings", []string{"compile", "--model", small, "--context", "99999999999", "-o", empty}},
+		{"no context", "--context is 0, want at least 1", []string{"compile", "--model", small, "--context", "0", "-o", empty}},
+		{"long prompt", "prompt longer than the context: 3 tokens, context 2", []string{"eval", "--model", small, "--ids", "1,2,3", "--context", "2"}},
+		{"pass", `unknown pass "fuse-rmsnorm-qk"; did you mean "fuse-rmsnorm-qkv"?`, []string{"compile", "--model", small, "--passes", "canonicalize,fuse-rmsnorm-qk", "-o", empty}},
+		{"variant", `unknown variant "flor"; did you mean "floor"?`, []string{"compile", "--model", small, "--variant", "flor", "-o", empty}},
+		{"target", "apple-m3-pro", []string{"compile", "--model", small, "--target", "apple-m3-por", "-o", empty}},
+		{"attention", `attention backend "flsh" (from flag) does not exist, want one of auto, chained, flash, split; did you mean "flash"?`, []string{"compile", "--model", small, "--attention", "flsh", "-o", empty}},
+		{"dtype", `--weights: unknown dtype "f61"`, []string{"compile", "--model", small, "--weights", "f61", "-o", empty}},
+		{"device", `there is no device "cpi", want one of ref, cpu, cuda, metal, auto; did you mean "cpu"?`, []string{"eval", "--model", small, "--ids", "1", "--device", "cpi"}},
+		{"output is a file", "is not a folder", []string{"compile", "--model", small, "-o", file}},
+		{"output below a file", "not a directory", []string{"compile", "--model", small, "-o", filepath.Join(file, "plan")}},
+		{"no model", "no such model file or folder", []string{"compile", "--model", "nowhere", "-o", empty}},
+		{"no preset", `did you mean "0.5b"?`, []string{"compile", "--model", "synth:qwen2.5-0.6b", "-o", empty}},
+		{"no graph", "no such graph file", []string{"compile", "--model", "nowhere.fir", "-o", empty}},
+		{"bad graph", `bad.fir:2:20: unknown dtype "f33"; did you mean "f32"?`, []string{"opt", fir, "--passes", "dce"}},
+		{"stage", `there is no stage "fussed"`, []string{"dot", "--stage", "fussed"}},
+		{"after", `has no pass "fuse-atention"; did you mean "fuse-attention"?`, []string{"dot", "--stage", "after:fuse-atention", "--variant", "six"}},
+		{"layer", "layer 7", []string{"dot", "--layer", "7"}},
+		{"plan", "cannot read the plan", []string{"eval", "--device", "cpu", "--plan", "nowhere", "--ids", "1"}},
+		{"shaders", "no such folder", []string{"compile", "--shaders", "nowhere", "-o", empty}},
+	} {
+		t.Run(c.name, func(t *testing.T) { requireOneLine(t, nil, 1, c.want, c.args...) })
+	}
+	left, err := os.ReadDir(empty)
+	require.NoError(t, err)
+	require.Empty(t, left, "a failed command wrote something")
+}
+
+func TestNoCompiler(t *testing.T) {
+	requireOneLine(t, map[string]string{"CXX": "no-such-compiler"}, 1, "no C++ compiler found (looked for no-such-compiler); install one",
+		"eval", "--device", "cpu", "--ids", "1")
+}
+
+func TestAttentionFromTheEnvironment(t *testing.T) {
+	for _, name := range []string{"FOUNDRY_ATTENTION", "METALLIC_SDPA_BACKEND"} {
+		env := map[string]string{name: "nonsense"}
+		requireOneLine(t, env, 1, `attention backend "nonsense" (from environment) does not exist, want one of auto, chained, flash, split`, "compile", "--explain")
+		env[name] = "chained"
+		dir := filepath.Join(t.TempDir(), "plan")
+		code, out, errs := foundryCmd(t, env, "compile", "-o", dir)
+		require.Zero(t, code, errs)
+		require.Contains(t, out, "attention chained by environment")
+		code, out, errs = foundryCmd(t, env, "compile", "-o", dir, "--attention", "flash")
+		require.Zero(t, code, errs)
+		require.Contains(t, out, "attention flash by flag")
+	}
+}
+
+// A wrong command line is one line too, with exit code 2.
+func TestUsageErrors(t *testing.T) {
+	for want, args := range map[string][]string{
+		`there is no command "complie"; did you mean "compile"?`: {"complie"},
+		`unknown flag: --modle; did you mean "model"?`:           {"eval", "--modle", "x"},
+		`accepts 2 arg(s), received 1`:                           {"diff", "none"},
+		`--ids and --prompt exclude each other`:                  {"eval", "--ids", "1", "--prompt", "x"},
+		`give --ids, --ids-file or --prompt`:                     {"eval"},
+		`invalid argument "x" for "--context"`:                   {"compile", "--context", "x"},
+		`--layer and --collapse exclude each other`:              {"dot", "--layer", "1", "--collapse"},
+		`there is no format "xml"`:                               {"bench", "--format", "xml"},
+		`give -o FOLDER`:                                         {"compile"},
+		`cannot draw .bmp`:                                       {"dot", "-o", "x.bmp"},
+	} {
+		requireOneLine(t, nil, 2, want, args...)
+	}
+}
