@@ -76,6 +76,9 @@ func (r *run) simpler(n *ir.Node) (*ir.Value, error) {
 	if x.Def != nil && x.Def.Op == ir.OpReshape {
 		x = x.Def.Args[0]
 	}
+	if x.Type == n.Result().Type {
+		return x, nil
+	}
 	return r.graph.InsertBefore(n, ir.OpReshape, n.Label, ir.Attr{Shape: n.Result().Type.Shape}, x)
 }
 

@@ -241,7 +241,8 @@ func (m *matcher) finish() bool {
 			continue
 		}
 		if o := m.bound[i]; o.out.returned || slices.ContainsFunc(o.out.users, func(u *op) bool { return !m.member(u) }) {
-			return m.fail(depth, func() string { return o.name() + " has a second use" + usedBy(o.out, m.member) })
+			others := usedBy(o.out, m.member)
+			return m.fail(depth, func() string { return o.name() + " has a second use" + others })
 		}
 	}
 	return true
@@ -272,7 +273,7 @@ func (n *formNode) kinds() string {
 	return strings.Join(names, " or ")
 }
 
-// usedBy lists who uses v, but for those that except names: " (used by ...)".
+// usedBy lists who uses v, but for those that except names, as " (used by ...)".
 func usedBy(v *val, except func(*op) bool) string {
 	var names []string
 	for _, u := range v.users {

@@ -57,12 +57,12 @@ var patterns = [...]Pattern{
 		Doc:    "q and k of one attention are rotated in one dispatch",
 		Rivals: []string{"qkv-rope-kv", "rope-kv"},
 		Text: `
-			@q = rope q0 f {start=p}
-			@k = rope k0 f {start=p}
+			@q  = rope q0 f {start=p}
+			 k  = rope k0 f {start=p}
 			.kc = kv_write ck k
 			.kv = slice kc
 			?repeat .kv = repeat_kv kv
-			.s = bmm_nt q kv`,
+			@.s = bmm_nt q kv`,
 	},
 	{
 		Name: "rope-kv", Label: "rope_kv", Fusions: []int{6, 7},

@@ -108,9 +108,8 @@ func parseLine(words []string) (l line, err error) {
 		return l, fmt.Errorf("want [?group] name = op operands")
 	}
 	l.name = words[0]
-	if l.name, l.core = strings.CutPrefix(l.name, "@"); !l.core {
-		l.name, l.context = strings.CutPrefix(l.name, ".")
-	}
+	l.name, l.core = strings.CutPrefix(l.name, "@")
+	l.name, l.context = strings.CutPrefix(l.name, ".")
 	l.name, l.exported = strings.CutSuffix(l.name, "^")
 	for _, name := range strings.Split(words[2], "|") {
 		o, err := ir.ParseOp(name)

@@ -1,0 +1,85 @@
+package passes_test
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/tools/txtar"
+
+	"foundry/ir"
+	"foundry/passes"
+)
+
+var (
+	update = flag.Bool("update", false, "rewrite what the tests compare with")
+	full   = flag.Bool("full", false, "take every random graph and every subset")
+)
+
+// Each file of testdata holds a pipeline, a graph, what the pipeline makes of it,
+// and what the log says.
+func TestTexts(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txtar")
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
+			a, err := txtar.ParseFile(file)
+			require.NoError(t, err)
+			part := func(name string) *txtar.File {
+				for i := range a.Files {
+					if a.Files[i].Name == name {
+						return &a.Files[i]
+					}
+				}
+				a.Files = append(a.Files, txtar.File{Name: name})
+				return &a.Files[len(a.Files)-1]
+			}
+			p, err := passes.Parse(strings.TrimSpace(string(part("pipeline").Data)))
+			require.NoError(t, err)
+			g, err := ir.Parse(file, string(part("in").Data))
+			require.NoError(t, err)
+			var log passes.Log
+			require.NoError(t, p.Run(g, &passes.Context{Log: &log}))
+			var text strings.Builder
+			require.NoError(t, passes.Explain(&text, log.Decisions))
+			if *update {
+				part("out").Data, part("log").Data = []byte(g.String()), []byte(text.String())
+				require.NoError(t, os.WriteFile(file, txtar.Format(a), 0o666))
+			}
+			require.Equal(t, string(part("out").Data), g.String())
+			require.Equal(t, string(part("log").Data), text.String())
+		})
+	}
+}
+
+// Every pass has a file in which it edits, and every one that decides has one in
+// which it refuses.
+func TestEveryPassHasTexts(t *testing.T) {
+	for _, p := range passes.All() {
+		name := strings.TrimPrefix(p.Name, "fuse-")
+		log := func(file string) string {
+			a, err := txtar.ParseFile(filepath.Join("testdata", file+".txtar"))
+			require.NoError(t, err)
+			require.Contains(t, string(a.Files[0].Data), p.Name, file)
+			for _, f := range a.Files {
+				if f.Name == "log" {
+					return string(f.Data)
+				}
+			}
+			return ""
+		}
+		hit := log(name)
+		if name == "canonicalize" || name == "cse" || name == "dce" || name == "legalize" {
+			continue
+		}
+		require.Contains(t, hit, passes.Matched, p.Name)
+		miss := log(name + "-miss")
+		require.Contains(t, miss, passes.Refused, p.Name)
+		require.NotContains(t, miss, passes.Matched, p.Name)
+		require.NotContains(t, miss, "no site", p.Name)
+	}
+}
