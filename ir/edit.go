@@ -69,6 +69,9 @@ func (n *Node) DropOperand(i int) error {
 
 // Erase removes a node whose results have no users and are not returned.
 func (g *Graph) Erase(n *Node) error {
+	if n.dead {
+		return fmt.Errorf("%s: is erased already", n)
+	}
 	for _, r := range n.Results {
 		if len(r.uses) > 0 || g.Returned(r) {
 			return fmt.Errorf("%s: cannot erase a node whose result is used", n)

@@ -1,0 +1,159 @@
+package ir_test
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"foundry/ir"
+	"foundry/ir/dtype"
+)
+
+// Random edits, erasures of dead nodes among them, leave a graph that verifies
+// and whose text reads back.
+func TestEditsKeepTheGraphWhole(t *testing.T) {
+	inserted, erased := 0, 0
+	graphs(t, 100, func(t require.TestingT, g *ir.Graph, r *rand.Rand) {
+		for range 8 {
+			nodes := g.Nodes()
+			if len(nodes) == 0 {
+				return
+			}
+			at := nodes[r.IntN(len(nodes))]
+			k := r.IntN(max(1, len(at.Args)))
+			switch a := at.Args[k]; {
+			case r.IntN(3) == 0:
+				if g.Erase(at) == nil {
+					erased++
+				}
+			case a.Type.DType == dtype.F32 && !at.Op.Is(ir.WritesState) && a.Param == nil:
+				v, err := g.InsertBefore(at, ir.OpSilu, at.Label+".extra", ir.Attr{}, a)
+				require.NoError(t, err)
+				require.NoError(t, at.SetArg(k, v))
+				inserted++
+			}
+		}
+		require.NoError(t, ir.Verify(g))
+		p, err := ir.Parse("g.fir", g.String())
+		require.NoError(t, err)
+		require.Equal(t, g.Canonical(), p.Canonical())
+	})
+	require.Greater(t, inserted, 100)
+	t.Log(inserted, "inserted,", erased, "erased")
+}
+
+func TestEditsRefuse(t *testing.T) {
+	g := mlp(t)
+	n := nodesOf(g, ir.OpSilu)[0]
+	require.ErrorContains(t, g.Erase(n), "cannot erase a node whose result is used")
+	require.ErrorContains(t, n.SetArg(0, g.Params[0]), "cannot replace operand 0: the result would be f32[T, 64], not f32[T, 96]")
+	require.ErrorContains(t, g.ReplaceUses(n.Result(), g.Params[0]), "cannot replace a value of type f32[T, 96]")
+	_, err := g.InsertBefore(n, ir.OpMul, "x", ir.Attr{}, g.Params[0])
+	require.ErrorContains(t, err, "x mul: has 1 operands, wants 2")
+	dead, err := g.Add(ir.OpSilu, "dead", ir.Attr{}, n.Args[0])
+	require.NoError(t, err)
+	require.NoError(t, g.Erase(dead.Def))
+	require.ErrorContains(t, g.Erase(dead.Def), "dead silu: is erased already")
+	_, err = g.Outline([]*ir.Node{dead.Def}, "p", "l")
+	require.ErrorContains(t, err, "cannot outline an erased node")
+	_, err = g.Outline(nil, "p", "l")
+	require.ErrorContains(t, err, "nothing")
+}
+
+// Nodes share a key exactly when they are one function of equal types.
+func TestKey(t *testing.T) {
+	g, err := ir.Parse("g.fir", `graph @g (T=1..4, P=0..4, S<=8) {
+		%x = input "x" : f32[T, 8]
+		%v = weight "v" : f32[8]
+		%w = weight "w" : f32[8]
+		%h = weight "h" : f16[8]
+		%a = add %x, %v @"one"
+		%b = add %a, %w @"two"
+		%c = add %b, %h
+		%d = rms_norm %c, %w {eps=1e-6}
+		%e = rms_norm %d, %w {eps=1e-5}
+		return y=%e
+	}`)
+	require.NoError(t, err)
+	n := g.Nodes()
+	require.Equal(t, n[0].Key(), n[1].Key())
+	require.NotEqual(t, n[1].Key(), n[2].Key())
+	require.NotEqual(t, n[3].Key(), n[4].Key())
+	first, err := g.Outline(n[:1], "p", "l")
+	require.NoError(t, err)
+	second, err := g.Outline(n[1:2], "q", "m")
+	require.NoError(t, err)
+	require.Equal(t, first.Key(), second.Key())
+}
+
+func TestLayer(t *testing.T) {
+	for label, want := range map[string]int{
+		"layers.12.q_proj": 12, "layers.0.x": 0, "embed": -1, "layers.": -1, "layers.3": -1,
+		"layers.x.y": -1, "layers.-1.y": -1, "layers.99999999999999999999.y": -1, "": -1,
+	} {
+		require.Equal(t, want, (&ir.Node{Label: label}).Layer(), label)
+	}
+}
+
+// Each op says which operand is wrong and what it wants.
+func TestOperandErrors(t *testing.T) {
+	params := `%i = input "i" : i32[T]
+		%v = input "v" : f32[8]
+		%m = input "m" : f32[T, 8]
+		%h = input "h" : f32[4, T, 8]
+		%o = input "o" : f32[4, T, 7]
+		%q = weight "q" : q8_0[2, 32]
+		%g = weight "g" : f16[3, 8]
+		%c = state "c" : f32[4, 8, 8]
+		`
+	for text, want := range map[string]string{
+		`embedding %m, %g`:                           "ids has dtype f32, wants i32",
+		`embedding %i, %v`:                           "the table has f32[8], wants rank 2",
+		`rms_norm %m, %h {eps=0}`:                    "the weight has f32[4, T, 8], wants rank 1",
+		`rms_norm %o, %v {eps=0}`:                    "the weight's length is 8, wants 7",
+		`sum_squares %m {size=3}`:                    "size=3 does not divide the row length 8",
+		`rms_scale %m, %h, %v {eps=0}`:               "want the leading dims of x's",
+		`matmul_nt %h, %g`:                           "x has f32[4, T, 8], wants rank 2",
+		`matmul_nt %m, %q`:                           "the weight's row length is 32, wants 8",
+		`add %v, %m`:                                 "wants a suffix of a's [8]",
+		`add %m, %q`:                                 "b has dtype q8_0, wants f32",
+		`mul %i, %v`:                                 "a has dtype i32, wants f32",
+		`silu %g`:                                    "x has dtype f16, wants f32",
+		`rope %o, %v {start=P}`:                      "head_dim is 7, wants an even number",
+		`rope %h, %v {start=P}`:                      "inv_freq's length is 8, wants 4",
+		`kv_rearrange %m {heads=3}`:                  "heads=3 does not divide the row length 8",
+		`kv_write %c, %o {start=P}`:                  "x's head_dim is 7, wants 8",
+		`kv_write %h, %h {start=0}`:                  "must be a state",
+		`repeat_kv %m {times=2}`:                     "wants rank 3",
+		`bmm_nt %h, %o {scale=1}`:                    "b's row length is 7, wants 8",
+		`bmm_nn %h, %h`:                              "b's rows is T, wants 8",
+		`bmm_nt %c, %m {scale=1}`:                    "b has f32[T, 8], wants rank 3",
+		`softmax %v {causal=false, start=0}`:         "wants at least two dims",
+		`softmax %m {causal=false, start=P}`:         "has no meaning without causal=true",
+		`argmax %h`:                                  "wants rank 2",
+		`cast %m {to=q8_0}`:                          "the result has dtype q8_0",
+		`reshape %m {shape=[9,T]}`:                   "has not the same number of elements",
+		`reshape %q {shape=[64]}`:                    "a quantised tensor has no views",
+		`slice %m {axis=2, start=0, size=1}`:         "axis=2, wants 0..1",
+		`slice %m {axis=1, start=7, size=2}`:         "rows 7 to 9 pass the end 8 by up to 1",
+		`slice %m {axis=0, start=T-2, size=1}`:       "start T-2 can be -1",
+		`transpose %m {perm=[0,0,0,0]}`:              "is not a permutation of 2 dims",
+		`transpose %m {perm=[1,0,1,0]}`:              "has more than 2 entries",
+		`concat %m, %v {axis=0}`:                     "wants f32[T, 8] but for dim 0",
+		`concat %h, %o {axis=1}`:                     "wants f32[4, T, 8] but for dim 1",
+		`slice %m {axis=0, start=0}`:                 "slice wants the attrs axis, start, size",
+		`slice %m {axis=0, start=0, size=1, size=1}`: "slice has no attr \"size\", or it stands twice",
+		`rms_norm %m, %v {eps=nan}`:                  "want a finite number",
+		`transpose %m {perm=[1,0]}`:                  "want four indices such as [1,0,2,3]",
+		`kv_rearrange %m {heads=two}`:                "want an integer",
+		`softmax %m {causal=maybe, start=P}`:         "want true or false",
+		`silu %m : f32[T, 9]`:                        "the line says f32[T, 9], the operands make it f32[T, 8]",
+		`fused %m {pattern="p"} { %0 = input "x" : f32[T, 8] return %0 }`: "arg params stand in regions and nowhere else",
+		`fused {pattern="p"} { %0 = arg : f32[1] return %0 }`:             "the node has 0 operands, its region 1",
+	} {
+		_, err := ir.Parse("g.fir", "graph @g (T=1..4, P=0..4, S<=8) {\n"+params+"%y = "+text+"\nreturn y=%y\n}")
+		require.ErrorContains(t, err, want, text)
+		require.NotContains(t, err.Error(), "\n")
+	}
+}
