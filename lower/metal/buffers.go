@@ -23,7 +23,8 @@ type storage struct {
 
 	// Of a transient: the waves in which it is written first and read last.
 	first, last int
-	producer    int // dispatch
+	readers     map[int]int // dispatches that read it, by wave
+	inside      *storage    // whose place it takes
 }
 
 func (e *entry) transient(name string, t ir.Type) *storage {

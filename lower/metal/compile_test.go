@@ -28,3 +28,17 @@ func BenchmarkCompile(b *testing.B) {
 		})
 	}
 }
+
+// TestCompileIsDeterministic compiles one model three times.
+func TestCompileIsDeterministic(t *testing.T) {
+	c, err := qwen25.Preset("0.5b")
+	require.NoError(t, err)
+	o := qwen25.BuildOptions{Context: 4096, Chunk: 512, Weights: dtype.F16, Cache: dtype.F16}
+	hash := ""
+	for range 3 {
+		p, err := metal.Compile(entries(t, c, o, pipelineFloor, m3Pro(t)), options(c, o, m3Pro(t)))
+		require.NoError(t, err)
+		require.True(t, hash == "" || p.Hash == hash, "another hash")
+		hash = p.Hash
+	}
+}

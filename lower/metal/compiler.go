@@ -36,6 +36,8 @@ type dispatch struct {
 	bind  []*storage
 	after []int // dispatches of the entry that must come before
 	level int
+	// Pairs of result and operand: the result may take the operand's storage.
+	inPlace [][2]*storage
 }
 
 // entry is one entry while it is lowered.
@@ -123,6 +125,11 @@ func (e *entry) node(n *ir.Node, outputs map[*ir.Value]*storage) error {
 		d, err := e.dispatch(n, k, scratch)
 		if err != nil {
 			return err
+		}
+		for j := range n.Results {
+			if p := k.inPlace(j); p >= 0 && len(l.kernels) == 1 {
+				d.inPlace = append(d.inPlace, [2]*storage{e.values[n.Results[j]].s, e.values[n.Args[p]].s})
+			}
 		}
 		e.dispatches = append(e.dispatches, d)
 	}

@@ -20,6 +20,7 @@ type emitter struct {
 	bound  map[string]string // value and index -> name that holds it
 	below  map[string]int64  // atom -> exclusive upper bound, where it is known
 	step   map[string]int64  // atom -> a number that divides it
+	owns   bool              // no other thread computes the element
 	report string            // condition that is true once for each token, for refusals
 	err    error
 }
@@ -274,6 +275,11 @@ func (e *emitter) pointer(v *ir.Value, ix []affine) (text string, ok bool) {
 
 // at returns "name + offset" for a param.
 func (r *region) at(k *kernel, param int, off affine) string {
+	k.widely[param] = true
+	return r.offset(k, param, off)
+}
+
+func (r *region) offset(k *kernel, param int, off affine) string {
 	name := r.argSlot(k, param)
 	if off.isNumber() && off.c.C == 0 {
 		return name
@@ -382,7 +388,12 @@ func (e *emitter) load(v *ir.Value, ix []affine) string {
 	}
 	e.k.use("common/load.metal")
 	name := e.r.argName(v.Index)
-	return e.define(name+"_value", "load%d(%s)", e.w, e.r.at(e.k, v.Index, off))
+	if e.owns {
+		note(e.k.reads, v.Index, off.text())
+	} else {
+		e.k.widely[v.Index] = true
+	}
+	return e.define(name+"_value", "load%d(%s)", e.w, e.r.offset(e.k, v.Index, off))
 }
 
 // narrow rounds to a cast's dtype and back: a register is always float.
@@ -483,6 +494,7 @@ func (e *emitter) embedding(n *ir.Node, ix []affine) string {
 // gather returns the expression for w elements of a table's row at column c.
 func (e *emitter) gather(table *ir.Value, id string, c affine) string {
 	slot := e.r.argSlot(e.k, table.Index)
+	e.k.widely[table.Index] = true
 	cols := table.Type.Shape.At(1).C
 	t := table.Type.DType
 	if t.Quantised() {

@@ -213,6 +213,7 @@ func (g *gemv) storeExtra(e *emitter, j int, ix []affine, m string) error {
 func (g *gemv) epilogue(k *kernel, p *gemvPart, partial string) error {
 	units := g.perSimd / p.rowsPerUnit()
 	e := newEmitter(k, g.r, 1)
+	e.owns = len(g.parts) == 1
 	u, t, vector := "lane", number(0), "0u"
 	guard := fmt.Sprintf("lane < %du && unit + lane < %du", units, p.units())
 	if g.vectors > 1 || !g.rows.IsConst() || g.rows.C > 1 {

@@ -3,6 +3,7 @@ package metal
 import (
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 	"strings"
 
@@ -48,8 +49,11 @@ type kernel struct {
 	usesT    bool
 	usesP    bool
 	names    map[string]int
-	moved    sym.Poly // where it is not what the node moves
-	label    string   // added to the node's label where a node takes several kernels
+	moved    sym.Poly                // where it is not what the node moves
+	reads    map[int]map[string]bool // operand -> offsets that the thread which owns an element reads
+	writes   map[int]map[string]bool // result -> offsets that it writes
+	widely   map[int]bool            // operands that other threads read too
+	label    string                  // added to the node's label where a node takes several kernels
 }
 
 // kernelName stands for the function's name until the plan gives it one.
@@ -69,7 +73,8 @@ var builtinNames = [...]struct {
 }
 
 func newKernel(name, about string) *kernel {
-	k := &kernel{name: name, about: about, builtins: map[plan.Builtin]bool{}, names: map[string]int{}, depth: 1}
+	k := &kernel{name: name, about: about, builtins: map[plan.Builtin]bool{}, names: map[string]int{}, depth: 1,
+		reads: map[int]map[string]bool{}, writes: map[int]map[string]bool{}, widely: map[int]bool{}}
 	for i := range k.grid {
 		k.grid[i] = plan.GridDim{N: sym.Const(1), Div: 1}
 	}
@@ -261,6 +266,25 @@ func (k *kernel) symbols() string {
 		b.WriteString("    const uint P = step.P;\n")
 	}
 	return b.String()
+}
+
+// inPlace returns the operand whose storage result j may take: one of which every
+// thread reads exactly the elements that it writes of the result, -1 for none.
+func (k *kernel) inPlace(j int) int {
+	best := -1
+	for p, offsets := range k.reads {
+		if !k.widely[p] && maps.Equal(offsets, k.writes[j]) && (best < 0 || p < best) {
+			best = p
+		}
+	}
+	return best
+}
+
+func note(m map[int]map[string]bool, i int, offset string) {
+	if m[i] == nil {
+		m[i] = map[string]bool{}
+	}
+	m[i][offset] = true
 }
 
 // pointee returns the MSL element type of a dtype; block formats are bytes.

@@ -18,16 +18,30 @@ type lifetime struct {
 // allocate gives the entry's transients places in the arena. Two share bytes only
 // where a wave lies between their lives, so sharing adds no barrier.
 func (e *entry) allocate() error {
-	lives := make([]*lifetime, len(e.transients))
-	for i, s := range e.transients {
-		lives[i] = &lifetime{bytes: align(s.bytes), first: s.first, last: s.last}
+	lives := make(map[*storage]*lifetime, len(e.transients))
+	var order []*lifetime
+	for _, s := range e.transients {
+		host := s.host()
+		if lives[host] == nil {
+			lives[host] = &lifetime{bytes: align(host.bytes), first: host.first, last: host.last}
+			order = append(order, lives[host])
+		}
+		lives[host].last = max(lives[host].last, s.last)
 	}
-	size := pack(lives)
-	for i, s := range e.transients {
-		s.offset = lives[i].offset
+	size := pack(order)
+	for _, s := range e.transients {
+		s.offset = lives[s.host()].offset
 	}
 	e.c.plan.ArenaBytes = max(e.c.plan.ArenaBytes, size)
 	return nil
+}
+
+// host returns the storage whose place s takes in the end.
+func (s *storage) host() *storage {
+	for s.inside != nil {
+		s = s.inside
+	}
+	return s
 }
 
 func align(n int64) int64 { return (n + arenaAlign - 1) / arenaAlign * arenaAlign }

@@ -22,6 +22,7 @@ import (
 const (
 	pipelineNone    = "canonicalize,cse,legalize"
 	pipelineDefault = "canonicalize,cse,drop-repeat-kv,fuse-rmsnorm-qkv,fuse-rope-kv,fuse-attention,fuse-residual,fuse-gate-up-swiglu,legalize"
+	pipelineFloor   = "canonicalize,cse,drop-repeat-kv,split-norm,fuse-qkv-rope-kv,fuse-attention,fuse-residual,fuse-gate-up-swiglu,fuse-head,fuse-embedding-norm,legalize"
 )
 
 // entries builds prefill and decode of a model and runs the pipeline on both.
@@ -67,7 +68,7 @@ func TestDispatchCounts(t *testing.T) {
 	for _, x := range []struct {
 		pipeline     string
 		layer, total int
-	}{{pipelineNone, 28, 28*24 + 5}, {pipelineDefault, 6, 6*24 + 5}} {
+	}{{pipelineNone, 28, 28*24 + 5}, {pipelineDefault, 6, 6*24 + 5}, {pipelineFloor, 5, 5*24 + 3}} {
 		in := entries(t, c, o, x.pipeline, m3Pro(t))
 		start := time.Now()
 		p, err := metal.Compile(in, options(c, o, m3Pro(t)))
@@ -101,7 +102,7 @@ func TestModels(t *testing.T) {
 	pipelines := map[string]string{
 		"none":        pipelineNone,
 		"default":     pipelineDefault,
-		"floor":       "canonicalize,cse,drop-repeat-kv,split-norm,fuse-qkv-rope-kv,fuse-attention,fuse-residual,fuse-gate-up-swiglu,fuse-head,fuse-embedding-norm,legalize",
+		"floor":       pipelineFloor,
 		"eight":       "canonicalize,cse,drop-repeat-kv,fuse-qkv-rope-kv,fuse-rope-attention,fuse-residual-norm,fuse-gate-up,fuse-swiglu,fuse-head,fuse-embedding-norm,legalize",
 		"parts":       "canonicalize,cse,drop-repeat-kv,fuse-qkv,fuse-rope-qk,fuse-attention,fuse-elementwise,legalize",
 		"swiglu-down": "canonicalize,cse,drop-repeat-kv,fuse-rmsnorm-qkv,fuse-rope-kv,fuse-attention,fuse-swiglu-down,fuse-residual,legalize",

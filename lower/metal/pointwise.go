@@ -96,6 +96,7 @@ func (r *region) pointwise(parts []part, w int) (*kernel, error) {
 	k.ready()
 	for i, p := range parts {
 		e := newEmitter(k, r, w)
+		e.owns = len(parts) == 1
 		if len(parts) > 1 {
 			head := "else if"
 			if i == 0 {
@@ -235,6 +236,8 @@ func (e *emitter) target(j int, ix []affine) string {
 	if !ok {
 		return e.fail("result %d has %s, whose strides have too many symbols", j, v.Type)
 	}
+	off, _ := e.offsetOf(l, ix)
+	note(e.k.writes, j, off.text())
 	return e.place(e.k.slot(ref{refResult, j}, "y", pointee(v.Type.DType), plan.Write), v.Type.DType, l, ix)
 }
 
@@ -248,14 +251,22 @@ func (e *emitter) cacheTarget(n *ir.Node, ix []affine) string {
 	return e.place(slot, cache.Type.DType, e.r.operands[cache.Index].layout, at)
 }
 
-func (e *emitter) place(slot string, t dtype.Type, l layout, ix []affine) string {
-	off := affine{c: l.off}
+func (e *emitter) offsetOf(l layout, ix []affine) (off affine, ok bool) {
+	off = affine{c: l.off}
 	for d, i := range ix {
 		part, ok := i.times(l.stride[d])
 		if !ok {
-			return e.fail("a store has too many symbols")
+			return affine{}, false
 		}
 		off = off.add(part)
+	}
+	return off, true
+}
+
+func (e *emitter) place(slot string, t dtype.Type, l layout, ix []affine) string {
+	off, ok := e.offsetOf(l, ix)
+	if !ok {
+		return e.fail("a store has too many symbols")
 	}
 	if e.w > 1 && !e.divides(int64(e.w), off) {
 		return e.fail("four adjacent elements are not aligned")

@@ -44,15 +44,29 @@ func (e *entry) order() {
 		}
 	}
 	slices.SortStableFunc(e.dispatches, func(a, b *dispatch) int { return a.level - b.level })
-	for i, d := range e.dispatches {
+	for _, d := range e.dispatches {
 		for j, s := range d.bind {
 			if s.class != plan.Transient {
 				continue
 			}
-			if d.Bind[j].Access.Writes() && s.first == 0 && s.last == 0 {
-				s.first, s.producer = d.level, i
+			if d.Bind[j].Access.Writes() && s.readers == nil {
+				s.first, s.readers = d.level, map[int]int{}
+			}
+			if d.Bind[j].Access.Reads() {
+				s.readers[d.level]++
 			}
 			s.last = max(s.last, d.level, s.first)
+		}
+	}
+	for _, d := range e.dispatches {
+		for _, pair := range d.inPlace {
+			result, operand := pair[0], pair[1]
+			if result.class == plan.Transient && operand.class == plan.Transient && result != operand && result.inside == nil &&
+				result.bytes == operand.bytes && operand.last == d.level && operand.readers[d.level] == 1 {
+				result.inside = operand
+				operand.last = max(operand.last, result.last)
+				break
+			}
 		}
 	}
 }
