@@ -16,13 +16,16 @@ const chunkWork = 1 << 16
 // are left out; the run then fails with the context's error.
 func (m *machine[F]) parallel(n, cost int, setup func() func(lo, hi int)) {
 	chunk := max(1, chunkWork/max(1, cost))
-	workers := min(runtime.GOMAXPROCS(0), (n+chunk-1)/chunk)
-	if workers <= 1 {
-		setup()(0, n)
-		return
-	}
+	workers := max(1, min(runtime.GOMAXPROCS(0), (n+chunk-1)/chunk))
 	// A few ranges for each worker even out what else the machine does.
 	chunk = max(chunk, n/(workers*8))
+	if workers == 1 {
+		do := setup()
+		for lo := 0; lo < n && m.ctx.Err() == nil; lo += chunk {
+			do(lo, min(lo+chunk, n))
+		}
+		return
+	}
 	var next atomic.Int64
 	var wg sync.WaitGroup
 	for range workers {
