@@ -7,7 +7,7 @@
 // the exact operations it stands for. Types are symbolic in T (tokens of this
 // run) and P (tokens cached before it).
 //
-// Read next: ops.go for the operations, graph.go for the graph, text.go for its
+// Read next: ops.go for the operations, graph.go for the graph, print.go for its
 // textual form, then foundry/ir/interp for what the operations mean.
 package ir
 
