@@ -2,6 +2,7 @@ package viz
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -128,7 +129,6 @@ func (s *scene) fold(layers []*layer) {
 	}
 	for at, u := range keep.units {
 		u.run = r
-		u.key = keep.sketch
 		for _, op := range layers[1].units[at].in {
 			if stay := gone[op.from]; op.from != nil && stay == nil {
 				if place, carried := keep.place[op.from]; carried {
@@ -138,6 +138,7 @@ func (s *scene) fold(layers []*layer) {
 			}
 		}
 		renameParams(u)
+		renameBoxes(u, layers, at)
 	}
 	var units []*unit
 	for _, u := range s.units {
@@ -177,5 +178,24 @@ func renameParams(u *unit) {
 				u.in[i].par = &param{kind: p.kind, name: name, text: p.text}
 			}
 		}
+	}
+}
+
+// renameBoxes gives the operations inside a unit the names they have in every
+// layer. A region may hold one of the next layer's, which the last layer calls
+// otherwise: then both names stand there.
+func renameBoxes(u *unit, layers []*layer, at int) {
+	if !u.fused {
+		return
+	}
+	for i := range u.boxes {
+		var names []string
+		for _, l := range layers {
+			name := anyLayer(inLayer(l.units[at].boxes[i].label, l.number), l.number)
+			if !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+		u.boxes[i].label = strings.Join(names, " | ")
 	}
 }

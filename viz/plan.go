@@ -159,7 +159,7 @@ func (r *planReader) dispatch(d *plan.Dispatch) *unit {
 	u.key = fmt.Sprint(d.Kernel, d.Grid, anyLayer(d.Label, d.Layer))
 	for _, name := range d.Nodes {
 		label, op := splitNode(name)
-		u.key += " " + anyLayer(name, d.Layer)
+		u.key += " " + op.String()
 		b := box{op: op, label: label}
 		n := r.source[label]
 		if label == "" {

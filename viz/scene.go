@@ -1,6 +1,7 @@
 package viz
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -102,12 +103,17 @@ func inLayer(name string, layer int) string {
 	return name
 }
 
-// anyLayer replaces the layer's number by N: what equal layers call alike.
+// anyLayer puts N in the place of the layer's number, N+1 in that of the next
+// layer's: what equal layers call alike.
 func anyLayer(name string, layer int) string {
-	if before, k, after, ok := layerRef(name); ok && k == layer {
+	before, k, after, ok := layerRef(name)
+	switch {
+	case !ok || layer < 0:
+		return name
+	case k == layer:
 		return before + "N" + after
 	}
-	return name
+	return fmt.Sprintf("%sN%+d%s", before, k-layer, after)
 }
 
 // boxCount returns the number of boxes of all units.

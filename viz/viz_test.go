@@ -16,6 +16,7 @@ import (
 	"foundry/ir/target"
 	"foundry/lower/metal"
 	"foundry/lower/plan"
+	"foundry/passes"
 	"foundry/viz"
 )
 
@@ -48,6 +49,23 @@ func TestCollapsedModel(t *testing.T) {
 			require.Contains(t, text, "layers.N.k")
 			accepted(t, text)
 		})
+	}
+}
+
+// With norms split in two, a layer's last region leaves the sums that the next
+// layer's norm wants: the layers are equal all the same, and the name says whose
+// norm it is.
+func TestCollapsedFloor(t *testing.T) {
+	g := model(t, 6, sym.Const(1))
+	machine, err := target.Find(target.Default)
+	require.NoError(t, err)
+	p, err := passes.Variant("floor")
+	require.NoError(t, err)
+	require.NoError(t, p.Run(g, &passes.Context{Target: machine}))
+	for _, d := range []*dot.Graph{graph(t, g, collapsed), compiled(t, g)} {
+		text := d.String()
+		require.Contains(t, text, `"layers 0..5 × 6"`)
+		require.Contains(t, text, "layers.N+1.input_norm | final_norm")
 	}
 }
 
