@@ -41,16 +41,23 @@ func readPlan(p *plan.Plan, name string, o Options) (*scene, error) {
 	return s, nil
 }
 
-// sourceNodes returns the operations of g by label, those in regions included.
-func sourceNodes(g *ir.Graph) map[string]*ir.Node {
+// sourceKey names an operation of the source graph: a norm in two steps has two
+// of one label.
+type sourceKey struct {
+	label string
+	op    ir.Op
+}
+
+// sourceNodes returns the operations of g, those in regions included.
+func sourceNodes(g *ir.Graph) map[sourceKey]*ir.Node {
 	if g == nil {
 		return nil
 	}
 	flat := g.Clone()
 	flat.InlineAll()
-	nodes := map[string]*ir.Node{}
+	nodes := map[sourceKey]*ir.Node{}
 	for _, n := range flat.Nodes() {
-		nodes[n.Label] = n
+		nodes[sourceKey{n.Label, n.Op}] = n
 	}
 	return nodes
 }
@@ -60,7 +67,7 @@ type planReader struct {
 	plan   *plan.Plan
 	params map[int]*param // by buffer
 	writes []written      // of the dispatches so far, in order
-	source map[string]*ir.Node
+	source map[sourceKey]*ir.Node
 	opts   Options
 }
 
@@ -161,9 +168,9 @@ func (r *planReader) dispatch(d *plan.Dispatch) *unit {
 		label, op := splitNode(name)
 		u.key += " " + op.String()
 		b := box{op: op, label: label}
-		n := r.source[label]
+		n := r.source[sourceKey{label, op}]
 		if label == "" {
-			n = r.source[d.Label] // the dispatch is this one operation
+			n = r.source[sourceKey{d.Label, op}] // the dispatch is this one operation
 		}
 		if n != nil {
 			b.lines = []string{n.Result().Type.String()}
@@ -213,7 +220,7 @@ func splitNode(s string) (label string, op ir.Op) {
 func (r *planReader) wire(u *unit) {
 	at := map[*ir.Node]int{}
 	for i, b := range u.boxes {
-		n := r.source[b.label]
+		n := r.source[sourceKey{b.label, b.op}]
 		if n == nil {
 			continue
 		}
