@@ -83,15 +83,16 @@ func ParseVariantFile(name, text string) ([]Pipeline, error) {
 
 // BenchOptions say what to measure.
 type BenchOptions struct {
-	Compile  CompileOptions // Compile.Device says where
-	Variants []Pipeline
-	PlanDir  string // measure this bundle instead of Variants
-	Phase    string // "decode": one token; "prefill": the prompt
-	Prompt   int    // decode: tokens in the cache; prefill: tokens that run
-	Reps     int    // runs of each variant; 0: plan statistics only, no weight is read
-	CPU      cpu.Options
-	Progress Progress
-	Say      func(line string)
+	Compile   CompileOptions // Compile.Device says where
+	Variants  []Pipeline
+	PlanDir   string // measure this bundle instead of Variants
+	Phase     string // "decode": one token; "prefill": the prompt
+	Prompt    int    // decode: tokens in the cache; prefill: tokens that run
+	Reps      int    // runs of each variant; 0: plan statistics only, no weight is read
+	PerKernel bool   // time each kernel alone too
+	CPU       cpu.Options
+	Progress  Progress
+	Say       func(line string)
 }
 
 // BenchRow is one variant in numbers: what `foundry bench --format json` prints.
@@ -116,7 +117,20 @@ type BenchRow struct {
 	TokS           *float64           `json:"tok_s"`           // of the median
 	BandwidthShare *float64           `json:"bandwidth_share"` // weights over median time, of the device's bandwidth; null where that is not known
 
+	Kernels []KernelRow `json:"kernels,omitempty"` // with BenchOptions.PerKernel
+
 	Samples []float64 `json:"-"` // us, in the order they were taken
+}
+
+// KernelRow is what one kernel of the entry costs when its dispatches run alone,
+// one after the other.
+type KernelRow struct {
+	Kernel     string  `json:"kernel"`
+	Dispatches int     `json:"dispatches"` // in one run
+	Us         float64 `json:"us"`         // of one dispatch
+	Bytes      int64   `json:"bytes"`      // moved by one dispatch
+	GBs        float64 `json:"gb_s"`
+	Share      float64 `json:"bandwidth_share,omitempty"` // of the device's bandwidth, where that is known
 }
 
 // Spread summarises samples.
@@ -377,6 +391,37 @@ func (o *BenchOptions) interleave(ctx context.Context, all []*contender) error {
 	}
 	for _, c := range all {
 		c.row.summarise(c.engine.bandwidth())
+		if o.PerKernel {
+			if err := c.perKernel(ctx); err != nil {
+				return fmt.Errorf("variant %s: %w", c.row.Variant, err)
+			}
+		}
+	}
+	return nil
+}
+
+// perKernel times each kernel of what is measured alone.
+func (c *contender) perKernel(ctx context.Context) error {
+	in, ok := c.model.(*runtime.Instance)
+	if !ok {
+		return errors.New("the reference runs no kernels; take --device cpu or a GPU")
+	}
+	e := c.envs[len(c.envs)-1]
+	entry := "prefill"
+	if e.T == 1 {
+		entry = "decode"
+	}
+	times, err := in.KernelTimes(ctx, entry, e, 4)
+	if err != nil {
+		return err
+	}
+	for _, t := range times {
+		us := float64(t.Each.Nanoseconds()) / 1e3
+		row := KernelRow{Kernel: t.Kernel, Dispatches: t.Dispatches, Us: us, Bytes: t.Bytes, GBs: float64(t.Bytes) / us / 1e3}
+		if b := c.engine.bandwidth(); b > 0 {
+			row.Share = row.GBs * 1e3 / b
+		}
+		c.row.Kernels = append(c.row.Kernels, row)
 	}
 	return nil
 }

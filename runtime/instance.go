@@ -107,10 +107,8 @@ func (in *Instance) Run(ctx context.Context, entry string, env sym.Env) error {
 	if env.T < e.TMin || env.T > e.TMax || env.P < 0 || env.P > in.exec.Plan.MaxP(env.T) {
 		return fmt.Errorf("entry %s: T=%d P=%d, want T from %d to %d within a context of %d", entry, env.T, env.P, e.TMin, e.TMax, in.exec.Plan.Model.Context)
 	}
-	if step := in.exec.Plan.Special("step"); step >= 0 {
-		if err := in.writeAt(step, 0, words(uint32(env.T), uint32(env.P), uint32(env.S()))); err != nil {
-			return err
-		}
+	if err := in.setStep(env); err != nil {
+		return err
 	}
 	in.content = content{}
 	for i := range in.exec.Plan.Entries {
@@ -119,6 +117,15 @@ func (in *Instance) Run(ctx context.Context, entry string, env sym.Env) error {
 		}
 	}
 	return nil
+}
+
+// setStep writes T, P and S to the step buffer, where the plan has one.
+func (in *Instance) setStep(env sym.Env) error {
+	step := in.exec.Plan.Special("step")
+	if step < 0 {
+		return nil
+	}
+	return in.writeAt(step, 0, words(uint32(env.T), uint32(env.P), uint32(env.S())))
 }
 
 // Write fills the start of the named buffer, which must not be shared with

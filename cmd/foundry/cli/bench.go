@@ -95,6 +95,7 @@ measured interleaved; times on cpu and ref are emulation and say nothing of a GP
 	p.StringVar(&o.Phase, "phase", "decode", "decode (one token) or prefill (the prompt)")
 	p.IntVar(&o.Prompt, "prompt", 128, "decode: tokens in the cache; prefill: tokens that run")
 	p.IntVar(&o.Reps, "reps", 10, "runs of each variant; 0 prints plan statistics and reads no weight")
+	p.BoolVar(&o.PerKernel, "per-kernel", false, "also time each kernel alone: all its dispatches, one after the other")
 	p.StringVar(&format, "format", "table", strings.Join(benchFormats, ", "))
 	p.StringVar(&plot, "plot", "", "draw the variants' times to this .svg or .png")
 	return cmd
@@ -170,7 +171,32 @@ func printTable(s IO, rows []foundry.BenchRow, format string) error {
 		return nil
 	}
 	t.render(s.Out)
+	printKernels(s, rows)
 	return nil
+}
+
+// printKernels prints a table a variant of its kernels' own times.
+func printKernels(s IO, rows []foundry.BenchRow) {
+	for _, r := range rows {
+		if len(r.Kernels) == 0 {
+			continue
+		}
+		sum := 0.0
+		for _, k := range r.Kernels {
+			sum += k.Us * float64(k.Dispatches)
+		}
+		fmt.Fprintf(s.Out, "\n%s, each kernel alone, its dispatches one after the other: %.0f us in all\n", r.Variant, sum)
+		t := newTable("kernel", "dispatches", "us each", "us in all", "moved each", "GB/s", "share").
+			alignRight("dispatches", "us each", "us in all", "moved each", "GB/s", "share")
+		for _, k := range r.Kernels {
+			share := ""
+			if k.Share > 0 {
+				share = fmt.Sprintf("%.0f %%", 100*k.Share)
+			}
+			t.row(k.Kernel, k.Dispatches, fmt.Sprintf("%.2f", k.Us), fmt.Sprintf("%.0f", k.Us*float64(k.Dispatches)), bytesText(k.Bytes), fmt.Sprintf("%.0f", k.GBs), share)
+		}
+		t.render(s.Out)
+	}
 }
 
 // printCSV prints a line a sample, or one a row where nothing was measured.
