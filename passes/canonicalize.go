@@ -66,7 +66,7 @@ func (r *run) simpler(n *ir.Node) (*ir.Value, error) {
 	x := n.Args[0]
 	switch n.Op {
 	case ir.OpCast, ir.OpReshape, ir.OpSlice, ir.OpRepeatKV, ir.OpConcat, ir.OpTranspose:
-		if len(n.Args) == 1 && x.Type == n.Result().Type && movesNothing(n) {
+		if len(n.Args) == 1 && x.Type == n.Result().Type && movesNothing(n) && (n.Op.Is(ir.View) || !overwritten(x)) {
 			return x, nil
 		}
 	}
@@ -123,4 +123,20 @@ func later(a, b *ir.Value) bool {
 		return a.Index > b.Index
 	}
 	return b.Def.Before(a.Def)
+}
+
+// overwritten reports whether v lies in a state that some node overwrites: a copy
+// of it may be read where v itself no longer may.
+func overwritten(v *ir.Value) bool {
+	for v.Def != nil && v.Def.Op.Is(ir.View) {
+		v = v.Def.Args[0]
+	}
+	for _, u := range v.Users() {
+		for _, i := range u.Overwrites() {
+			if u.Args[i] == v {
+				return true
+			}
+		}
+	}
+	return false
 }

@@ -184,6 +184,9 @@ func (r *run) find(p *compiled, f *form, anchor *op) (s *site, done bool, why st
 	if err != nil {
 		return nil, false, err.Error()
 	}
+	if len(node.Results) == 0 {
+		return nil, false, "nothing uses its result; dce removes it"
+	}
 	s.node = node
 	return s, false, ""
 }

@@ -2,6 +2,7 @@ package passes_test
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -23,14 +24,15 @@ func graphs(quick, all int) uint64 {
 	return uint64(quick)
 }
 
-// values runs g on seeded inputs and returns its results and the caches after.
-func values(t *testing.T, g *ir.Graph, seed uint64, e sym.Env) map[string]interp.Tensor {
+// values runs g on the seeded inputs of origin, the graph that g was made from,
+// and returns its results and the caches after.
+func values(t *testing.T, g, origin *ir.Graph, seed uint64, e sym.Env) map[string]interp.Tensor {
 	t.Helper()
-	p, err := interp.New(g, irgen.Weights(g, seed), interp.Float64)
+	p, err := interp.New(g, irgen.Weights(origin, seed), interp.Float64)
 	require.NoError(t, err)
 	state := p.NewState()
 	require.NoError(t, irgen.FillState(state, seed))
-	out, err := p.Run(context.Background(), interp.Run{Inputs: irgen.Inputs(g, e, seed), Env: e, State: state})
+	out, err := p.Run(context.Background(), interp.Run{Inputs: irgen.Inputs(origin, e, seed), Env: e, State: state})
 	require.NoError(t, err)
 	for _, name := range state.Names() {
 		out["state "+name], err = state.Tensor(name)
@@ -87,7 +89,7 @@ func TestPipelinesKeepResults(t *testing.T) {
 	for seed := range graphs(60, 500) {
 		g := irgen.Graph(seed)
 		e := irgen.Env(g, seed)
-		want := values(t, g, seed, e)
+		want := values(t, g, g, seed, e)
 		for i, text := range lines {
 			if (seed+uint64(i))%3 != 0 && !*full {
 				continue
@@ -95,7 +97,7 @@ func TestPipelinesKeepResults(t *testing.T) {
 			p := parse(t, text)
 			c := g.Clone()
 			require.NoError(t, p.Run(c, &passes.Context{}), "seed %d: %s", seed, text)
-			requireSame(t, want, values(t, c, seed, e), text)
+			requireSame(t, want, values(t, c, g, seed, e), fmt.Sprintf("seed %d: %s", seed, text))
 
 			if len(p) > 1 {
 				continue

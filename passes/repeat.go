@@ -23,6 +23,8 @@ func dropRepeatKV(r *run) error {
 		switch odd := oddUser(n); {
 		case odd != nil:
 			d.Reason = fmt.Sprintf("%s %s takes the copy, and only products of heads can index instead", shortLabel(odd.Label), odd.Op)
+		case overwritten(n.Args[0]):
+			d.Reason = "the cache is overwritten later, so the products need the copy"
 		case r.graph.Returned(n.Result()):
 			d.Reason = "the copy is a result of the graph"
 		case !r.Fuel.take(r.call.Pass.Name + " " + n.Label):
