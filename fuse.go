@@ -8,7 +8,6 @@ import (
 	"foundry/ir"
 	"foundry/ir/dtype"
 	"foundry/ir/target"
-	"foundry/lower/metal"
 	"foundry/lower/plan"
 	"foundry/passes"
 )
@@ -99,11 +98,12 @@ func (g *Graphs) runPasses() error {
 	if g.Options.Fuel != nil {
 		fuel = &passes.Fuel{Left: *g.Options.Fuel}
 	}
+	check := lowerable(g.Target)
 	for i := len(g.Entries) - 1; i >= 0; i-- {
 		log := &passes.Log{}
 		cx := &passes.Context{
 			Target:    g.Target,
-			Lowerable: func(n *ir.Node) error { return metal.Check(n, g.Target) },
+			Lowerable: check,
 			Log:       log,
 			Fuel:      fuel,
 		}

@@ -64,3 +64,13 @@ func TestGoldensOnCPU(t *testing.T) {
 		}
 	}
 }
+
+func skipWithoutCompiler(t *testing.T) {
+	t.Helper()
+	dev, err := cpu.Open(cpu.Options{})
+	if errors.Is(err, cpu.ErrNoCompiler) {
+		t.Skip(err)
+	}
+	require.NoError(t, err)
+	require.NoError(t, dev.Close())
+}
