@@ -501,7 +501,7 @@ func (e *emitter) gather(table *ir.Value, id string, c affine) string {
 		if e.w != 4 {
 			return e.fail("rows of %s are read four at a time", t)
 		}
-		e.k.use(formats[t].file())
+		e.k.use(formats[t].files()...)
 		return fmt.Sprintf("dequant4_%s(%s + ulong(%s) * %s, %s)", t, slot, id, unsigned(t.Bytes(cols)), e.k.text(c))
 	}
 	if e.w > 1 && (cols%int64(e.w) != 0 || !e.divides(int64(e.w), c)) {

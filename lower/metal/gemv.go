@@ -450,7 +450,7 @@ func (g *gemv) preload(k *kernel) int {
 	f := formats[t]
 	chunks := g.segment / int64(g.width(t))
 	rounds := min((chunks+31)/32, int64(max(1, preloadRegisters/(f.words*g.perSimd))))
-	k.use(f.file())
+	k.use(f.files()...)
 	k.phase("Preload: weights, which no dispatch of the step writes.")
 	k.line("%s::Raw raw[%du * ROWS];", f.reader(g.width(t)), rounds)
 	k.line("gemv_preload<%s, ROWS, %du, %du>(row, lane, raw);", f.reader(g.width(t)), chunks, rounds)

@@ -91,7 +91,7 @@ func (g *gemv) describe() string {
 func (g *gemv) accumulate(k *kernel, t dtype.Type, x string, begin, size int64, preload int, row, rows, acc string) {
 	f := formats[t]
 	w := g.width(t)
-	k.use(f.file())
+	k.use(f.files()...)
 	reader := f.reader(w)
 	if preload > 0 {
 		k.line("gemv_preloaded<%s, %s, %s, VECTORS, %du, %du>(lane, raw, %s, %s);", reader, g.operandType(), rows, size/int64(w), preload, x, acc)

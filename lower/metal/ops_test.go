@@ -69,6 +69,10 @@ func opCases() map[string]string {
 	}
 	cases["sum_squares"] = "%0 = input \"x\" : f32[T, 96]\n%1 = sum_squares %0 {size=8} : f32[T, 12]\nreturn y=%1"
 	cases["rms_scale"] = "%0 = input \"x\" : f32[T, 96]\n%1 = weight \"w\" : f32[96]\n%2 = sum_squares %0 {size=8} : f32[T, 12]\n%3 = rms_scale %0, %2, %1 {eps=1e-6} : f32[T, 96]\nreturn y=%3"
+	for _, w := range []string{"q8_0", "q4_0", "q4_1", "q5_0", "q5_1", "q4_k", "q5_k", "q6_k"} {
+		cases["matmul_nt "+w] = fmt.Sprintf("%%0 = input \"x\" : f32[T, 768]\n%%1 = weight \"w\" : %s[37, 768]\n%%2 = matmul_nt %%0, %%1 : f32[T, 37]\nreturn y=%%2", w)
+		cases["embedding "+w] = fmt.Sprintf("%%0 = input \"ids\" : i32[T]\n%%1 = weight \"w\" : %s[50, 512]\n%%2 = embedding %%0, %%1 : f32[T, 512]\nreturn y=%%2", w)
+	}
 	for _, n := range []int{1, 31, 32, 33, 896, 1001} {
 		cases[fmt.Sprintf("rms_norm %d", n)] = fmt.Sprintf("%%0 = input \"x\" : f32[T, %d]\n%%1 = weight \"w\" : f32[%d]\n%%2 = rms_norm %%0, %%1 {eps=1e-6} : f32[T, %d]\nreturn y=%%2", n, n, n)
 		for _, w := range []string{"f32", "f16", "bf16"} {
