@@ -20,6 +20,7 @@ type emitter struct {
 	bound  map[string]string // value and index -> name that holds it
 	below  map[string]int64  // atom -> exclusive upper bound, where it is known
 	step   map[string]int64  // atom -> a number that divides it
+	whole  bool              // values are i32, which are only moved
 	owns   bool              // no other thread computes the element
 	report string            // condition that is true once for each token, for refusals
 	err    error
@@ -75,11 +76,16 @@ func (e *emitter) key(v *ir.Value, ix []affine) string {
 
 func (e *emitter) bind(v *ir.Value, ix []affine, name string) { e.bound[e.key(v, ix)] = name }
 
+// vec is the type that a thread holds: float or, where indices are moved, int.
 func (e *emitter) vec() string {
-	if e.w == 4 {
-		return "float4"
+	name := "float"
+	if e.whole {
+		name = "int"
 	}
-	return "float"
+	if e.w == 4 {
+		return name + "4"
+	}
+	return name
 }
 
 // divides reports whether n divides a whatever its atoms are.
@@ -373,7 +379,7 @@ func (e *emitter) compute(v *ir.Value, ix []affine) string {
 }
 
 func (e *emitter) load(v *ir.Value, ix []affine) string {
-	if v.Type.DType == dtype.I32 || v.Type.DType.Quantised() {
+	if (v.Type.DType == dtype.I32) != e.whole || v.Type.DType.Quantised() {
 		return e.fail("%s values are not read by element", v.Type.DType)
 	}
 	_, off, ok := e.address(v, ix)
@@ -538,7 +544,7 @@ func (e *emitter) sumSquares(n *ir.Node, ix []affine) string {
 func (e *emitter) concat(n *ir.Node, ix []affine) string {
 	axis := n.Attr.Axis
 	name := e.k.fresh("joined")
-	e.k.line("%s %s = %s(0.0f);", e.vec(), name, e.vec())
+	e.k.line("%s %s = %s(0);", e.vec(), name, e.vec())
 	begin := number(0)
 	for i, a := range n.Args {
 		end := begin.add(dimension(a.Type.Shape.At(axis)))

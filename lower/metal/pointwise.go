@@ -207,7 +207,9 @@ func (r *region) storeResults(e *emitter, p part, ix []affine) error {
 			if v.Def != nil && v.Def.Op == ir.OpKVWrite {
 				from = v.Def.Args[1]
 			}
+			e.whole = v.Type.DType == dtype.I32
 			value := e.at(from, at)
+			e.whole = false
 			writes = append(writes, write{e.target(j, at), value})
 		}
 	}
@@ -270,9 +272,6 @@ func (e *emitter) place(slot string, t dtype.Type, l layout, ix []affine) string
 	}
 	if e.w > 1 && !e.divides(int64(e.w), off) {
 		return e.fail("four adjacent elements are not aligned")
-	}
-	if t == dtype.I32 {
-		return e.fail("i32 results are made by argmax alone")
 	}
 	if off.isNumber() && off.c.C == 0 {
 		return slot

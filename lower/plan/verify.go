@@ -188,6 +188,7 @@ func (a Access) valid() bool { return a.Reads() || a.Writes() }
 // verifyBuffers checks what can be said of each buffer alone.
 func (p *Plan) verifyBuffers() error {
 	names, specials := map[string]bool{}, map[string]string{}
+	bound := p.bound()
 	for i := range p.Buffers {
 		b := &p.Buffers[i]
 		if b.Name == "" {
@@ -203,7 +204,7 @@ func (p *Plan) verifyBuffers() error {
 			}
 			specials[b.Special] = b.Name
 		}
-		if err := p.verifyBuffer(b); err != nil {
+		if err := p.verifyBuffer(b, func(entry int) bool { return bound[entry][i] }); err != nil {
 			return fmt.Errorf("buffer %s: %w", b.Name, err)
 		}
 	}
@@ -218,7 +219,7 @@ var specialForm = map[string]struct {
 	dtype dtype.Type
 }{"step": {State, dtype.I32}, "ids": {State, dtype.I32}, "logits": {Output, dtype.F32}, "token": {Output, dtype.I32}}
 
-func (p *Plan) verifyBuffer(b *Buffer) error {
+func (p *Plan) verifyBuffer(b *Buffer, boundBy func(entry int) bool) error {
 	if b.Bytes <= 0 {
 		return fmt.Errorf("%d bytes", b.Bytes)
 	}
@@ -269,12 +270,35 @@ func (p *Plan) verifyBuffer(b *Buffer) error {
 			return fmt.Errorf("the step buffer has %d bytes, want %d", b.Bytes, StepBytes)
 		}
 	}
-	return p.verifyShape(b)
+	return p.verifyShape(b, boundBy)
 }
 
-// verifyShape checks that the elements fit for every T and P of every entry.
-func (p *Plan) verifyShape(b *Buffer) error {
+// bound says of each entry which buffers its dispatches bind.
+func (p *Plan) bound() [][]bool {
+	out := make([][]bool, len(p.Entries))
 	for i := range p.Entries {
+		out[i] = make([]bool, len(p.Buffers))
+		for _, s := range p.Entries[i].Steps {
+			if s.Dispatch == nil {
+				continue
+			}
+			for _, b := range s.Dispatch.Bind {
+				if b.Buffer >= 0 && b.Buffer < len(p.Buffers) {
+					out[i][b.Buffer] = true
+				}
+			}
+		}
+	}
+	return out
+}
+
+// verifyShape checks that the elements fit for every T and P of every entry that
+// binds b.
+func (p *Plan) verifyShape(b *Buffer, boundBy func(entry int) bool) error {
+	for i := range p.Entries {
+		if !boundBy(i) {
+			continue
+		}
 		e := &p.Entries[i]
 		for _, env := range p.corners(e) {
 			bytes, ok := shapeBytes(b, env)

@@ -1,6 +1,7 @@
 // Loads and stores of one element or of four consecutive ones.
 //
-// Everything between loads and stores is float. Memory holds float, half, or
+// Everything between loads and stores is float (int for indices, which are only
+// moved). Memory holds float, half, or
 // bfloat as its upper 16 bits in a ushort, shifted into place, so that no kernel
 // needs the bfloat type. The forms of four want an address that is a multiple of
 // four elements. Stores round to nearest even.
@@ -16,6 +17,9 @@ inline float4 load4(device const ushort *p)
                   as_type<float>(uint(b.z) << 16), as_type<float>(uint(b.w) << 16));
 }
 
+inline int load1(device const int *p) { return p[0]; }
+inline int4 load4(device const int *p) { return *(device const int4 *)p; }
+
 inline ushort bf16_bits(float x)
 {
     const uint u = as_type<uint>(x);
@@ -28,6 +32,8 @@ inline float4 bf16_round(float4 x) { return float4(bf16_round(x.x), bf16_round(x
 inline void store1(device float *p, float v) { p[0] = v; }
 inline void store1(device half *p, float v) { p[0] = half(v); }
 inline void store1(device ushort *p, float v) { p[0] = bf16_bits(v); }
+inline void store1(device int *p, int v) { p[0] = v; }
+inline void store4(device int *p, int4 v) { *(device int4 *)p = v; }
 inline void store4(device float *p, float4 v) { *(device float4 *)p = v; }
 inline void store4(device half *p, float4 v) { *(device half4 *)p = half4(v); }
 inline void store4(device ushort *p, float4 v)
