@@ -2,6 +2,7 @@ package foundry
 
 import (
 	"fmt"
+	"slices"
 
 	"foundry/frontends/checkpoint"
 	"foundry/frontends/qwen25"
@@ -10,6 +11,8 @@ import (
 	"foundry/ir/target"
 	"foundry/lower/plan"
 	"foundry/passes"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // Graphs are a model's graphs after passes: what fused kernels are made of, and
@@ -86,45 +89,53 @@ func (g *Graphs) build() error {
 	return nil
 }
 
-// runPasses runs the pipeline over the entries, decode first: fuel is spent
-// there before it is spent on prefill.
+// runPasses runs the pipeline over the entries. Each has its own goroutine, unless
+// somebody watches or fuel is to be spent: then decode comes first.
 func (g *Graphs) runPasses() error {
 	pipeline, err := g.Options.pipeline()
 	if err != nil {
 		return err
 	}
 	g.Options.Passes = pipeline.String()
-	var fuel *passes.Fuel
+	cx := passes.Context{Target: g.Target, Lowerable: lowerable(g.Target)}
 	if g.Options.Fuel != nil {
-		fuel = &passes.Fuel{Left: *g.Options.Fuel}
+		cx.Fuel = &passes.Fuel{Left: *g.Options.Fuel}
 	}
-	check := lowerable(g.Target)
-	for i := len(g.Entries) - 1; i >= 0; i-- {
-		log := &passes.Log{}
-		cx := &passes.Context{
-			Target:    g.Target,
-			Lowerable: check,
-			Log:       log,
-			Fuel:      fuel,
+	if see := g.Options.AfterPass; see != nil {
+		cx.After = func(pass string, e *ir.Graph) error {
+			see(pass, e)
+			return nil
 		}
-		entry := g.Entries[i]
-		if see := g.Options.AfterPass; see != nil {
-			see("input", entry)
-			cx.After = func(pass string, e *ir.Graph) error {
-				see(pass, e)
-				return nil
+	}
+	logs := make([]passes.Log, len(g.Entries))
+	var group errgroup.Group
+	if cx.Fuel != nil || cx.After != nil {
+		group.SetLimit(1)
+	}
+	for i := range slices.Backward(g.Entries) {
+		group.Go(func() error {
+			own := cx
+			own.Log = &logs[i]
+			if own.After != nil {
+				_ = own.After("input", g.Entries[i]) // never fails
 			}
-		}
-		if err := pipeline.Run(entry, cx); err != nil {
-			return fmt.Errorf("%s: %w", entry.Name, err)
-		}
-		for _, d := range log.Decisions {
-			d.Entry = entry.Name
+			if err := pipeline.Run(g.Entries[i], &own); err != nil {
+				return fmt.Errorf("%s: %w", g.Entries[i].Name, err)
+			}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	for i := range slices.Backward(logs) {
+		for _, d := range logs[i].Decisions {
+			d.Entry = g.Entries[i].Name
 			g.Decisions = append(g.Decisions, d)
 		}
 	}
-	if fuel != nil {
-		g.Rewrites = fuel.Used
+	if cx.Fuel != nil {
+		g.Rewrites = cx.Fuel.Used
 	}
 	return g.forced()
 }

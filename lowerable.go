@@ -2,6 +2,7 @@ package foundry
 
 import (
 	"strings"
+	"sync"
 
 	"foundry/ir"
 	"foundry/ir/target"
@@ -10,31 +11,34 @@ import (
 
 // lowerable returns what passes ask before they fuse: whether lowering has a
 // kernel for a node. It is lowering's own predicate, asked once for all nodes
-// that compute the same: a model's layers repeat.
+// that compute the same: a model's layers repeat. It may be called from several
+// goroutines.
 func lowerable(t *target.Target) func(*ir.Node) error {
+	var known sync.Map // question to answer
 	type answer struct{ err error }
-	known := map[string]answer{}
 	return func(n *ir.Node) error {
 		key := question(n)
-		a, ok := known[key]
-		if !ok {
-			a = answer{metal.Check(n, t)}
-			known[key] = a
+		if a, ok := known.Load(key); ok {
+			return a.(answer).err
 		}
-		return a.err
+		err := metal.Check(n, t)
+		known.Store(key, answer{err})
+		return err
 	}
 }
 
-// question is the same for two nodes exactly when Check answers the same: what
-// they compute, and which operands are weights.
+// question is the same for two nodes only when Check answers the same: the
+// pattern that formed the region, which operands are weights, what is computed.
 func question(n *ir.Node) string {
 	var b strings.Builder
+	b.WriteString(n.Attr.Pattern)
 	for _, a := range n.Args {
+		b.WriteByte(',')
 		if p := ir.StateRoot(a).Param; p != nil {
 			b.WriteString(p.Kind.String())
 		}
-		b.WriteByte(',')
 	}
+	b.WriteByte('\n')
 	b.WriteString(n.Key())
 	return b.String()
 }
