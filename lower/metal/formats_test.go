@@ -1,0 +1,90 @@
+package metal_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"foundry/ir"
+	"foundry/ir/dtype"
+	"foundry/ir/sym"
+	"foundry/lower/metal"
+)
+
+// weightFormats lists every dtype that a matrix may have.
+func weightFormats() []dtype.Type {
+	var out []dtype.Type
+	for _, t := range dtype.All() {
+		if t.Float() || t.Quantised() {
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+// productAndRow is a product of rows weight rows of n elements, and an embedding.
+func productAndRow(w dtype.Type, n, rows int64) string {
+	return fmt.Sprintf("%%0 = input \"x\" : f32[T, %d]\n%%1 = weight \"w\" : %s[%d, %d]\n%%2 = input \"ids\" : i32[T]\n%%3 = weight \"e\" : %s[11, %d]\n"+
+		"%%4 = matmul_nt %%0, %%1 : f32[T, %d]\n%%5 = embedding %%2, %%3 : f32[T, %d]\nreturn y=%%4, row=%%5", n, w, rows, n, w, n, rows, n)
+}
+
+// TestWeightFormats runs a product and an embedding of every format against the
+// interpreter on the dequantised weights: as few and as many tokens as take other
+// paths, rows of a part of a simdgroup and of many rounds.
+func TestWeightFormats(t *testing.T) {
+	for bounds, tokens := range map[string][]int64{
+		"T=1..1, P=0..8, S<=9":  {1},
+		"T=1..9, P=0..8, S<=16": {1, 2, 7, 8, 9},
+	} {
+		var graphs []*ir.Graph
+		for _, w := range weightFormats() {
+			for _, n := range []int64{32, 64, 256, 896, 4864} {
+				if per, _ := w.Block(); n%int64(per) == 0 {
+					graphs = append(graphs, alone(parse(t, bounds, productAndRow(w, n, 37)), fmt.Sprintf("%s_%d", w, n)))
+				}
+			}
+		}
+		b := newBatch(t, graphs, false)
+		for i, g := range graphs {
+			t.Run(fmt.Sprintf("%s/T<=%d", g.Name, g.Bounds.TMax), func(t *testing.T) {
+				for seed, n := range tokens {
+					b.run(t, i, sym.Env{T: n, P: 3}, uint64(seed))
+				}
+			})
+		}
+	}
+}
+
+// TestWeightFormatsChecked looks at every access, of the shortest rows of each
+// format: whatever reads past a block reads past the buffer's end in the last row.
+func TestWeightFormatsChecked(t *testing.T) {
+	var graphs []*ir.Graph
+	for _, w := range weightFormats() {
+		n, _ := w.Block()
+		graphs = append(graphs, alone(parse(t, "T=1..2, P=0..8, S<=16", productAndRow(w, int64(max(n, 32)), 5)), w.String()))
+	}
+	b := newBatch(t, graphs, true)
+	for i, g := range graphs {
+		t.Run(g.Name, func(t *testing.T) { b.run(t, i, sym.Env{T: 2}, 5) })
+	}
+}
+
+// A format that the target has no kernels for is refused by name, alone and in a
+// region, and never becomes another one.
+func TestFormatSwitchedOff(t *testing.T) {
+	x := m3Pro(t)
+	x.Limits.Weights = []string{"f32", "f16"}
+	for _, body := range []string{
+		"%0 = input \"x\" : f32[T, 64]\n%1 = weight \"w\" : q8_0[37, 64]\n%2 = matmul_nt %0, %1 : f32[T, 37]\nreturn y=%2",
+		"%0 = input \"ids\" : i32[T]\n%1 = weight \"w\" : q8_0[37, 64]\n%2 = embedding %0, %1 : f32[T, 64]\nreturn y=%2",
+	} {
+		g := parse(t, "T=1..9, P=0..8, S<=16", body)
+		for _, n := range g.Nodes() {
+			require.EqualError(t, metal.Check(n, x), "no kernel for q8_0 weights")
+			require.NoError(t, metal.Check(n, m3Pro(t)))
+		}
+		_, err := metal.Compile([]metal.Entry{{Name: "g", Graph: g}}, metal.Options{Target: x})
+		require.ErrorContains(t, err, "no kernel for q8_0 weights")
+	}
+}
