@@ -113,8 +113,10 @@ func (c *cleaner) directive(t string) error {
 		return nil
 	}
 	if len(f) > 1 && f[0] == "define" {
-		name, _, _ := strings.Cut(f[1], "(")
-		c.macros = append(c.macros, name)
+		// Names that begin so are the header's, where it has them.
+		if name, _, _ := strings.Cut(f[1], "("); !strings.HasPrefix(name, "FOUNDRY_") {
+			c.macros = append(c.macros, name)
+		}
 	}
 	// Within a directive the words are replaced as elsewhere.
 	var b strings.Builder

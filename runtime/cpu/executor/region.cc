@@ -28,18 +28,10 @@ unsigned char* stack_base(Region* r, foundry_u32 i) {
 
 void fiber_main();
 
-// A fiber before its first statement. Tops of stacks differ in their cache sets.
-void make_fresh(Region* r, foundry_u32 i) {
-    foundry_context* at = &r->group.fiber[i].at;
-    const uintptr_t top = (uintptr_t)stack_base(r, i) + FOUNDRY_STACK - 64 - (size_t)(i * 5 % 32) * 128;
-#if defined(__x86_64__)
-    at->sp = (void*)(top - 8);  // as after a call
-#else
-    at->sp = (void*)top;
-#endif
-    at->fp = nullptr;
-    at->pc = (void*)&fiber_main;
-    r->group.fiber[i].steps = 0;
+// A fiber before its first statement.
+void make_fresh(foundry_fiber* f) {
+    f->at = foundry_context{f->top, nullptr, (void*)&fiber_main};
+    f->steps = 0;
 }
 
 // make_stacks makes sure of n stacks, each above an unreadable page.
@@ -88,7 +80,12 @@ Region* make_region() {
         f->thread = i;
         f->lane = i % 32;
         f->bit = 1u << i % 32;
-        make_fresh(r, i);
+        // Tops of stacks differ in their cache sets.
+        f->top = stack_base(r, i) + FOUNDRY_STACK - 64 - (size_t)(i * 5 % 32) * 128;
+#if defined(__x86_64__)
+        f->top = (unsigned char*)f->top - 8;  // as after a call
+#endif
+        make_fresh(f);
     }
     for (foundry_u32 i = 0; i < 32; i++) r->group.simd[i].index = i;
     pthread_mutex_lock(&regions_mutex);

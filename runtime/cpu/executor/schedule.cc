@@ -11,39 +11,49 @@ foundry_u64 next_random(foundry_u64* state) {
 
 foundry_u32 highest(foundry_u32 mask) { return 31 - (foundry_u32)__builtin_clz(mask); }
 
+// A bit of mask, drawn by lot.
 foundry_u32 any_bit(foundry_u32 mask, foundry_u64 random) {
-    for (foundry_u32 skip = (foundry_u32)(random % (foundry_u32)__builtin_popcount(mask)); skip; skip--) mask &= mask - 1;
+    for (foundry_u32 skip = (foundry_u32)(random % (foundry_u64)__builtin_popcount(mask)); skip; skip--) mask &= mask - 1;
     return (foundry_u32)__builtin_ctz(mask);
 }
 
+// The lanes of s that may run, where the group's order of threads looks for them.
+foundry_u32* lanes(foundry_group* g, foundry_simdgroup* s) { return g->thread_order == FOUNDRY_FORWARD ? &s->ready : &s->shuffled; }
+
+// The lanes that wait in the operation in progress, with the running one.
+foundry_u32 waiting(foundry_group* g, foundry_simdgroup* s) { return s->all & ~*lanes(g, s) & ~s->barred & ~s->done; }
+
+foundry_u32 lowest(foundry_u32 mask) { return (foundry_u32)__builtin_ctz(mask); }
+
+// The first of mask behind `at`, around.
+foundry_u32 around(foundry_u32 mask, foundry_u32 at) {
+    const foundry_u32 behind = mask & ~((2u << at) - 1);
+    return lowest(behind ? behind : mask);
+}
+
 // take removes a ready fiber from the sets, in the options' order; null: none.
+// The running one's simdgroup goes first, for the caches.
 foundry_fiber* take(Region* r) {
     foundry_group* g = &r->group;
-    for (;;) {
-        foundry_simdgroup* own = g->current->simd;
-        if (!g->ready) return nullptr;
-        foundry_u32 at;
-        foundry_u64 random = 0;
-        if (g->thread_order == FOUNDRY_REVERSED) {
-            at = highest(g->ready);
-        } else if (g->thread_order == FOUNDRY_RANDOM) {
-            random = next_random(&r->random);
-            at = any_bit(g->ready, random >> 32);
-        } else {
-            at = own->ready ? own->index : foundry_around(g->ready, own->index);
-        }
-        foundry_simdgroup* s = &g->simd[at];
-        if (!s->ready) {
+    const foundry_fiber* f = g->current;
+    while (g->ready) {
+        const bool own = *lanes(g, f->simd) != 0;
+        foundry_u32 at, lane;
+        if (g->thread_order == FOUNDRY_REVERSED) at = highest(g->ready);
+        else if (g->thread_order == FOUNDRY_RANDOM) at = any_bit(g->ready, next_random(&r->random));
+        else at = own ? f->simd->index : around(g->ready, f->simd->index);
+        foundry_u32* ready = lanes(g, &g->simd[at]);
+        if (!*ready) {
             g->ready &= ~(1u << at);
             continue;
         }
-        foundry_u32 lane;
-        if (g->thread_order == FOUNDRY_REVERSED) lane = highest(s->ready);
-        else if (g->thread_order == FOUNDRY_RANDOM) lane = any_bit(s->ready, random & 0xFFFFFFFF);
-        else lane = s == own ? foundry_around(s->ready, g->current->lane) : (foundry_u32)__builtin_ctz(s->ready);
-        s->ready &= ~(1u << lane);
+        if (g->thread_order == FOUNDRY_REVERSED) lane = highest(*ready);
+        else if (g->thread_order == FOUNDRY_RANDOM) lane = any_bit(*ready, next_random(&r->random));
+        else lane = own ? around(*ready, f->lane) : lowest(*ready);
+        *ready &= ~(1u << lane);
         return &g->fiber[at * 32 + lane];
     }
+    return nullptr;
 }
 
 void at_site(Report* report, foundry_u64 site, const char* file) {
@@ -52,42 +62,48 @@ void at_site(Report* report, foundry_u64 site, const char* file) {
     report->file = file;
 }
 
-// A lane that has not arrived at the operation its simdgroup waits in.
-foundry_u32 missing_lane(const foundry_simdgroup* s) {
-    return s->index * 32 + (foundry_u32)__builtin_ctz(s->all & ~s->waiting);
-}
-
+// Lanes of s wait in an operation that others cannot reach any more.
 [[noreturn]] void simd_stuck(Region* r, foundry_simdgroup* s) {
+    foundry_group* g = &r->group;
     Report report = mistake(kSimdStuck);
     at_site(&report, s->site, s->file);
-    report.other = missing_lane(s);
-    r->group.current = &r->group.fiber[s->index * 32 + (foundry_u32)__builtin_ctz(s->waiting)];
-    const foundry_fiber* other = &r->group.fiber[report.other];
-    report.number = s->done & other->bit ? 1 : 0;
-    report.first_file = other->file;
-    report.first_line = other->line;
+    report.other = s->index * 32 + lowest(s->barred | s->done);
+    report.number = s->done >> report.other % 32 & 1;
+    report.first_file = g->file;
+    report.first_line = g->line;
+    g->current = &g->fiber[s->index * 32 + lowest(waiting(g, s))];
     fail(r, report);
 }
 
 // Nobody is ready and not all have returned: somebody waits for what cannot come.
 [[noreturn]] void stuck(Region* r) {
     foundry_group* g = &r->group;
-    for (foundry_u32 i = 0; i < g->simdgroups; i++)
-        if (g->simd[i].waiting) simd_stuck(r, &g->simd[i]);
     Report report = mistake(kBarrierReturned);
     report.file = g->file;
     report.line = g->line;
-    for (foundry_u32 i = 0; i < g->simdgroups; i++)
-        if (g->simd[i].done) {
-            report.other = i * 32 + (foundry_u32)__builtin_ctz(g->simd[i].done);
-            break;
+    bool barred = false, done = false;
+    for (foundry_u32 i = 0; i < g->simdgroups; i++) {
+        foundry_simdgroup* s = &g->simd[i];
+        if (waiting(g, s)) simd_stuck(r, s);
+        if (s->done && !done) {
+            report.other = i * 32 + lowest(s->done);
+            done = true;
         }
-    for (foundry_u32 i = 0; i < g->threads; i++)
-        if (g->fiber[i].line) {
-            g->current = &g->fiber[i];
-            break;
+        if (s->barred && !barred) {
+            g->current = &g->fiber[i * 32 + lowest(s->barred)];
+            barred = true;
         }
+    }
     fail(r, report);
+}
+
+foundry_fiber* after_return(Region* r) {
+    foundry_group* g = &r->group;
+    foundry_simdgroup* s = g->current->simd;
+    if (!*lanes(g, s) && waiting(g, s)) simd_stuck(r, s);
+    foundry_fiber* to = take(r);
+    if (!to) stuck(r);
+    return to;
 }
 
 // fiber_main runs threads on one stack: the fiber's own, then those that have not
@@ -98,18 +114,14 @@ void fiber_main() {
     for (;;) {
         foundry_fiber* f = g->current;
         r->kernel->entry(g, f);
-        make_fresh(r, f->thread);
+        if (f->at.pc != (void*)&fiber_main) make_fresh(f);
         foundry_simdgroup* s = f->simd;
         s->done |= f->bit;
-        if (FOUNDRY_UNLIKELY(s->waiting && !s->ready)) simd_stuck(r, s);
         if (++g->done == g->threads) abandon(r);
-        foundry_fiber* to;
-        if (FOUNDRY_UNLIKELY(!s->ready || g->thread_order)) {
-            to = take(r);
-            if (FOUNDRY_UNLIKELY(!to)) stuck(r);
-        } else {
-            to = foundry_neighbour(f, s);
-        }
+        foundry_fiber* to = f + 1;
+        const foundry_u32 next = f->bit << 1;
+        if (__builtin_expect(s->ready & next, 1)) s->ready ^= next;
+        else to = after_return(r);
         g->current = to;
         if (to->at.pc != (void*)&fiber_main) {
             foundry_context lost;
@@ -162,12 +174,13 @@ bool run_group(Region* r) {
     foundry_group* g = &r->group;
     const foundry_kernel* k = r->kernel;
     g->arrived = 0;
+    g->line = 0;
     g->done = 0;
     g->device_epoch = g->threadgroup_epoch = 0;
     for (foundry_u32 i = 0; i < g->simdgroups; i++) {
         foundry_simdgroup* s = &g->simd[i];
-        s->ready = s->all;
-        s->waiting = s->done = 0;
+        s->ready = s->shuffled = s->barred = s->done = 0;
+        *lanes(g, s) = s->all;
         s->site = 0;
         s->values = s->slot[0].lane;
         s->device_epoch = s->threadgroup_epoch = 0;
@@ -186,10 +199,7 @@ bool run_group(Region* r) {
     }
     foundry_switch(&g->host, &g->current->at);
     if (FOUNDRY_UNLIKELY(r->report.what != kNone)) {
-        for (foundry_u32 i = 0; i < g->threads; i++) {
-            make_fresh(r, i);
-            g->fiber[i].line = 0;
-        }
+        for (foundry_u32 i = 0; i < g->threads; i++) make_fresh(&g->fiber[i]);
         return false;
     }
     if (const Array* a = overrun(r)) {
@@ -205,11 +215,40 @@ bool run_group(Region* r) {
 
 extern "C" {
 
-foundry_fiber* foundry_next(foundry_group* g) { return take((Region*)g); }
+foundry_fiber* foundry_turn(foundry_group* g) {
+    foundry_simdgroup* s = g->current->simd;
+    if (*lanes(g, s)) return take((Region*)g);
+    if (s->barred | s->done) simd_stuck((Region*)g, s);
+    return nullptr;
+}
 
-void foundry_simd_stuck(foundry_group* g) { simd_stuck((Region*)g, g->current->simd); }
+void foundry_turn_ends(foundry_group* g) {
+    foundry_simdgroup* s = g->current->simd;
+    *lanes(g, s) = s->all ^ g->current->bit;
+    s->site = 0;
+    s->values = s->values == s->slot[0].lane ? s->slot[1].lane : s->slot[0].lane;
+}
 
-void foundry_barrier_stuck(foundry_group* g) { stuck((Region*)g); }
+foundry_fiber* foundry_barred(foundry_group* g) {
+    Region* r = (Region*)g;
+    foundry_simdgroup* s = g->current->simd;
+    if (!*lanes(g, s) && waiting(g, s)) simd_stuck(r, s);
+    foundry_fiber* to = take(r);
+    if (!to) stuck(r);
+    return to;
+}
+
+void foundry_barrier_ends(foundry_group* g) {
+    g->arrived = 0;
+    g->line = 0;
+    for (foundry_u32 i = 0; i < g->simdgroups; i++) {
+        foundry_simdgroup* s = &g->simd[i];
+        s->barred = 0;
+        *lanes(g, s) = s->all;
+    }
+    *lanes(g, g->current->simd) ^= g->current->bit;
+    g->ready = (foundry_u32)((2ul << (g->simdgroups - 1)) - 1);
+}
 
 void foundry_simd_mismatch(foundry_group* g, foundry_u64 site, const char* file) {
     const foundry_simdgroup* s = g->current->simd;
@@ -219,21 +258,18 @@ void foundry_simd_mismatch(foundry_group* g, foundry_u64 site, const char* file)
     report.first_file = report.file;
     report.first_line = report.line;
     at_site(&report, site, file);
-    report.other = s->index * 32 + (foundry_u32)__builtin_ctz(s->waiting);
+    report.other = s->index * 32 + lowest(waiting(g, g->current->simd) & ~g->current->bit);
     fail((Region*)g, report);
 }
 
-void foundry_barrier_mismatch(foundry_group* g, const char* file, foundry_u32 line) {
+void foundry_barrier_mismatch(foundry_group* g, foundry_u32 line, const char* file) {
     Report report = mistake(kBarrierElsewhere);
     report.file = file;
     report.line = line;
     report.first_file = g->file;
     report.first_line = g->line;
-    for (foundry_u32 i = 0; i < g->threads; i++)
-        if (g->fiber[i].line) {
-            report.other = i;
-            break;
-        }
+    for (foundry_u32 i = g->simdgroups; i-- > 0;)
+        if (g->simd[i].barred) report.other = i * 32 + lowest(g->simd[i].barred);
     fail((Region*)g, report);
 }
 

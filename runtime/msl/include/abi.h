@@ -115,20 +115,22 @@ typedef struct foundry_fiber {
     foundry_u32 thread;  // index in the threadgroup
     foundry_u32 lane;
     foundry_u32 bit;     // 1 << lane
-    foundry_u32 line;    // of the barrier it waits at, 0: none
-    const char* file;
-    foundry_u64 steps;
+    foundry_u32 unused;
+    foundry_u64 steps;   // checked only: basic blocks executed
+    void* top;           // of its stack
 } foundry_fiber;
 
 enum { FOUNDRY_LANES_MAX = 32, FOUNDRY_SLOT_BYTES = 8 };
 
-// Lanes that exchange values. Sets of lanes are masks. A lane that runs is in
-// none of ready, waiting and done.
+// Lanes that exchange values. Sets of lanes are masks. A lane is the running one,
+// ready, at the threadgroup barrier, returned, or else waiting in the simdgroup
+// operation in progress.
 typedef struct foundry_simdgroup {
     foundry_u32 all;
-    foundry_u32 ready;    // may be switched to
-    foundry_u32 waiting;  // arrived at the operation in progress
-    foundry_u32 done;     // returned
+    foundry_u32 ready;     // may be switched to, in ascending order
+    foundry_u32 shuffled;  // the same, where threads run in another order
+    foundry_u32 barred;    // at the threadgroup barrier
+    foundry_u32 done;      // returned
     foundry_u32 index;
     foundry_u32 count;    // lanes
     void* values;         // slot[0].lane or slot[1].lane, of the operation in progress
@@ -147,7 +149,7 @@ typedef struct foundry_simdgroup {
 typedef struct foundry_group {
     foundry_context host;        // the executor, waiting for the threadgroup
     foundry_fiber* current;
-    foundry_u32 thread_order;
+    foundry_u32 thread_order;    // of foundry_options
     foundry_u32 arrived;         // at the threadgroup barrier
     foundry_u32 ready;           // simdgroups that may have ready lanes
     foundry_u32 threads;
@@ -184,11 +186,12 @@ enum foundry_operations {
 
 // What kernels call when the inline path ends. They do not return where a
 // mistake is found: the threadgroup is given up.
-foundry_fiber* foundry_next(foundry_group*);  // null: nobody is ready
-void foundry_simd_stuck(foundry_group*) __attribute__((noreturn));
+foundry_fiber* foundry_turn(foundry_group*);     // who runs while the running lane waits for its simdgroup; null: it is the last
+void foundry_turn_ends(foundry_group*);          // all lanes have arrived
+foundry_fiber* foundry_barred(foundry_group*);   // who runs while the running thread waits for its threadgroup
+void foundry_barrier_ends(foundry_group*);       // all threads have arrived
 void foundry_simd_mismatch(foundry_group*, foundry_u64 site, const char* file) __attribute__((noreturn));
-void foundry_barrier_stuck(foundry_group*) __attribute__((noreturn));
-void foundry_barrier_mismatch(foundry_group*, const char* file, foundry_u32 line) __attribute__((noreturn));
+void foundry_barrier_mismatch(foundry_group*, foundry_u32 line, const char* file) __attribute__((noreturn));
 void foundry_bad_lane(foundry_group*, foundry_u32 lane, foundry_u64 site, const char* file) __attribute__((noreturn));
 // Checked kernels: the address of a whole vector.
 void foundry_aligned(const void*, foundry_u64 alignment, bool write);
@@ -256,24 +259,4 @@ static FOUNDRY_INLINE foundry_group* foundry_here(void) {
     __asm__ volatile("mov %0, sp" : "=r"(sp));
 #endif
     return (foundry_group*)(sp & ~(FOUNDRY_REGION - 1));
-}
-
-// The ready lane behind `lane`, around the simdgroup; ready is not empty.
-static FOUNDRY_INLINE foundry_u32 foundry_around(foundry_u32 ready, foundry_u32 lane) {
-    foundry_u32 behind = ready & ~((2u << lane) - 1);
-    return (foundry_u32)__builtin_ctz(behind ? behind : ready);
-}
-
-// The fiber to run behind f in its simdgroup s, which has ready lanes: the next
-// lane, mostly. That case is a branch, which processors foresee; a search of the
-// mask would make each switch wait for the one before.
-static FOUNDRY_INLINE foundry_fiber* foundry_neighbour(foundry_fiber* f, foundry_simdgroup* s) {
-    const foundry_u32 next = f->bit << 1;
-    if (__builtin_expect(s->ready & next, 1)) {
-        s->ready ^= next;
-        return f + 1;
-    }
-    const foundry_u32 lane = foundry_around(s->ready, f->lane);
-    s->ready ^= 1u << lane;
-    return f - f->lane + lane;
 }

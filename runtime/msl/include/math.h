@@ -39,11 +39,14 @@ inline half rsqrt(half x) { return half(rsqrt(float(x))); }
 FOUNDRY_FLOAT2(pow, powf)
 FOUNDRY_FLOAT2(fmod, fmodf)
 FOUNDRY_FLOAT2(atan2, atan2f)
-FOUNDRY_FLOAT2(fmin, fminf)
-FOUNDRY_FLOAT2(fmax, fmaxf)
 FOUNDRY_FLOAT2(copysign, copysignf)
 #undef FOUNDRY_FLOAT2
 
+// The number, where the other is none.
+inline float fmin(float x, float y) { return x <= y || y != y ? x : y; }
+inline float fmax(float x, float y) { return x >= y || y != y ? x : y; }
+inline half fmin(half x, half y) { return half(fmin(float(x), float(y))); }
+inline half fmax(half x, half y) { return half(fmax(float(x), float(y))); }
 inline float powr(float x, float y) { return pow(x, y); }
 inline float ldexp(float x, int e) { return FOUNDRY_LIBM(ldexpf)(x, e); }
 inline float fma(float a, float b, float c) { return FOUNDRY_LIBM(fmaf)(a, b, c); }

@@ -8,6 +8,11 @@
 #define FOUNDRY_CLZ(x) __builtin_clz(x)
 #define FOUNDRY_CONSTEXPR_HALF constexpr
 #define FOUNDRY_CPU 1
+#ifdef __clang__
+#define FOUNDRY_UNROLL _Pragma("unroll")
+#else
+#define FOUNDRY_UNROLL _Pragma("GCC unroll 64")
+#endif
 
 typedef _Float16 foundry_half_bits;
 constexpr foundry_half_bits foundry_to_half(float f) { return (_Float16)f; }

@@ -9,6 +9,10 @@ namespace metal {
 #define FOUNDRY_COMMA_AT , FOUNDRY_AT
 #define FOUNDRY_SIMD static FOUNDRY_INLINE
 
+// In foundry_arrive and threadgroup_barrier the next lane is mostly ready, and to
+// go there is a branch that processors foresee; a search of the masks, which the
+// executor makes, would have each switch wait for the one before.
+
 // foundry_arrive gives x to the operation in progress and returns when every lane
 // has; the last to arrive calls finish before any goes on.
 template <class T, class Finish>
@@ -25,17 +29,15 @@ static FOUNDRY_INLINE T* foundry_arrive(T x, uint operation, Finish finish, cons
         s->site = site;
         s->file = file;
     }
-    s->waiting |= f->bit;
-    if (s->waiting == s->all) {
+    foundry_fiber* to = f + 1;
+    const uint next = f->bit << 1;
+    if (__builtin_expect(s->ready & next, 1)) {
+        s->ready ^= next;
+    } else if (!(to = foundry_turn(g))) {
         finish(values, s);
-        s->ready = s->all ^ f->bit;
-        s->waiting = 0;
-        s->site = 0;
-        s->values = (void*)values == (void*)s->slot[0].lane ? s->slot[1].lane : s->slot[0].lane;
+        foundry_turn_ends(g);
         return values;
     }
-    if (FOUNDRY_UNLIKELY(!s->ready)) foundry_simd_stuck(g);
-    foundry_fiber* to = FOUNDRY_UNLIKELY(g->thread_order) ? foundry_next(g) : foundry_neighbour(f, s);
     g->current = to;
     foundry_switch(&f->at, &to->at);
     return values;
@@ -160,35 +162,26 @@ static FOUNDRY_INLINE void simdgroup_barrier(mem_flags flags, FOUNDRY_AT) {
 static FOUNDRY_INLINE void threadgroup_barrier(mem_flags flags, FOUNDRY_AT) {
     foundry_group* g = foundry_here();
     foundry_fiber* f = g->current;
-    if (!g->arrived) {
-        g->file = file;
+    foundry_simdgroup* s = f->simd;
+    if (g->line != uint(line)) {
+        if (FOUNDRY_UNLIKELY(g->line)) foundry_barrier_mismatch(g, uint(line), file);
         g->line = uint(line);
-    } else if (FOUNDRY_UNLIKELY(g->line != uint(line))) {
-        foundry_barrier_mismatch(g, file, uint(line));
+        g->file = file;
     }
     if (++g->arrived == g->threads) {
-        g->arrived = 0;
         g->device_epoch += uint(flags) & uint(mem_flags::mem_device) ? 1 : 0;
         g->threadgroup_epoch += uint(flags) & uint(mem_flags::mem_threadgroup) ? 1 : 0;
-        for (uint i = 0; i < g->simdgroups; i++) g->simd[i].ready = g->simd[i].all;
-        f->simd->ready ^= f->bit;
-        g->ready = uint((2ul << (g->simdgroups - 1)) - 1);
+        foundry_barrier_ends(g);
         __asm__ volatile("" ::: "memory");
         return;
     }
-    f->file = file;
-    f->line = uint(line);
-    foundry_simdgroup* s = f->simd;
-    foundry_fiber* to;
-    if (FOUNDRY_UNLIKELY(!s->ready || g->thread_order)) {
-        to = foundry_next(g);
-        if (FOUNDRY_UNLIKELY(!to)) foundry_barrier_stuck(g);
-    } else {
-        to = foundry_neighbour(f, s);
-    }
+    s->barred |= f->bit;
+    foundry_fiber* to = f + 1;
+    const uint next = f->bit << 1;
+    if (__builtin_expect(s->ready & next, 1)) s->ready ^= next;
+    else to = foundry_barred(g);
     g->current = to;
     foundry_switch(&f->at, &to->at);
-    f->line = 0;
 }
 
 // threadgroup T name[N]; in a kernel's body.

@@ -89,24 +89,27 @@ template <class V, class T, int N, int... I> struct foundry_width<foundry_swizzl
 // With checks, a vector's address is looked at where the whole is read or written.
 #ifdef FOUNDRY_CHECKED
 #define FOUNDRY_ALIGNED(p, align, write) foundry_aligned(p, align, write);
-#define FOUNDRY_VECTOR_COPY(N)                                                                           \
-    inline vec(const vec& o) {                                                                           \
-        FOUNDRY_ALIGNED(&o, alignof(vec), false)                                                         \
-        FOUNDRY_LANES(N, v[i] = o.v[i])                                                                  \
-    }
 #else
 #define FOUNDRY_ALIGNED(p, align, write)
-#define FOUNDRY_VECTOR_COPY(N) vec(const vec&) = default;
 #endif
+
+// Copies go by element where an element fills a register, or else whole: what
+// compilers then keep in registers is as it will be used.
+#define FOUNDRY_VECTOR_COPY(N)                                   \
+    if constexpr (sizeof(T) >= 4) FOUNDRY_LANES(N, v[i] = o.v[i]) \
+    else __builtin_memcpy((void*)v, (const void*)o.v, sizeof v);
 
 #define FOUNDRY_VECTOR_MEMBERS(N)                                                                        \
     static constexpr int Size = N;                                                                       \
     vec() = default;                                                                                     \
-    FOUNDRY_VECTOR_COPY(N)                                                                               \
+    inline vec(const vec& o) {                                                                           \
+        FOUNDRY_ALIGNED(&o, alignof(vec), false)                                                         \
+        FOUNDRY_VECTOR_COPY(N)                                                                           \
+    }                                                                                                    \
     inline vec& operator=(const vec& o) {                                                                \
         FOUNDRY_ALIGNED(&o, alignof(vec), false)                                                         \
         FOUNDRY_ALIGNED(this, alignof(vec), true)                                                        \
-        FOUNDRY_LANES(N, v[i] = o.v[i])                                                                  \
+        FOUNDRY_VECTOR_COPY(N)                                                                           \
         return *this;                                                                                    \
     }                                                                                                    \
     template <class U> explicit inline vec(const vec<U, N>& o) {                                       \
