@@ -28,15 +28,27 @@ type storage struct {
 }
 
 func (e *entry) transient(name string, t ir.Type) *storage {
-	name = e.name + "." + name
-	unique := name
-	for i := 2; e.names[unique]; i++ {
-		unique = fmt.Sprintf("%s.%d", name, i)
-	}
-	e.names[unique] = true
-	s := &storage{name: unique, class: plan.Transient, bytes: t.MaxBytes(e.g.Bounds), dtype: t.DType, shape: t.Shape, index: -1}
+	s := &storage{name: e.c.unique(e.name + "." + name), class: plan.Transient, bytes: t.MaxBytes(e.g.Bounds), dtype: t.DType, shape: t.Shape, index: -1}
 	e.transients = append(e.transients, s)
 	return s
+}
+
+// reserve takes the names that hosts know params by.
+func (c *compiler) reserve(g *ir.Graph) {
+	c.buffers["step"] = true
+	for _, p := range g.Params {
+		c.buffers[p.Param.Name] = true
+	}
+}
+
+// unique returns name, or name with a number where a buffer has it already.
+func (c *compiler) unique(name string) string {
+	out := name
+	for i := 2; c.buffers[out]; i++ {
+		out = fmt.Sprintf("%s.%d", name, i)
+	}
+	c.buffers[out] = true
+	return out
 }
 
 // share returns the buffer of that name that all entries share, as large as the
@@ -46,6 +58,9 @@ func (c *compiler) share(kind, name string, class plan.Class, t ir.Type, b sym.B
 	bytes := t.MaxBytes(b)
 	s := c.shared[key]
 	if s == nil {
+		if kind == "output" {
+			name = c.unique(name)
+		}
 		s = &storage{name: name, class: class, dtype: t.DType, index: len(c.plan.Buffers)}
 		c.shared[key] = s
 		c.plan.Buffers = append(c.plan.Buffers, plan.Buffer{})
@@ -156,7 +171,7 @@ func (e *entry) finish(outputs map[*ir.Value]*storage) ([]plan.Result, error) {
 		switch {
 		case ir.StateRoot(r.Value) != r.Value:
 			s = e.values[r.Value].s
-		case s == nil || s.name != r.Name:
+		case s == nil || s != e.c.shared["output "+r.Name]:
 			var err error
 			if s, err = e.output(r); err != nil {
 				return nil, err

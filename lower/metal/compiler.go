@@ -17,6 +17,7 @@ type compiler struct {
 	lowered map[string]*lowering    // by what a node computes and how its operands lie
 	kernels map[string]int          // by text with kernelName for the name
 	names   map[string]bool         // of kernels, lower case
+	buffers map[string]bool         // names
 	shared  map[string]*storage     // weights, states, inputs, outputs: by class and name
 	placed  map[*kernel]kernelPlace // kernels that stand in the plan
 }
@@ -26,7 +27,7 @@ type kernelPlace struct{ index int }
 func newCompiler(o *Options) *compiler {
 	return &compiler{
 		o: o, plan: &plan.Plan{Schema: plan.Schema}, lowered: map[string]*lowering{}, kernels: map[string]int{},
-		names: map[string]bool{}, shared: map[string]*storage{}, placed: map[*kernel]kernelPlace{},
+		names: map[string]bool{}, buffers: map[string]bool{}, shared: map[string]*storage{}, placed: map[*kernel]kernelPlace{},
 	}
 }
 
@@ -49,7 +50,6 @@ type entry struct {
 	dispatches []*dispatch
 	advance    *ir.Value // the value whose kernel moves the step on, or nil
 	transients []*storage
-	names      map[string]bool
 }
 
 // tensor is a value's place: a storage and how it lies there.
@@ -59,7 +59,7 @@ type tensor struct {
 }
 
 func (c *compiler) lowerEntry(in Entry) error {
-	e := &entry{c: c, name: in.Name, g: in.Graph, values: map[*ir.Value]tensor{}, names: map[string]bool{}}
+	e := &entry{c: c, name: in.Name, g: in.Graph, values: map[*ir.Value]tensor{}}
 	if err := e.params(); err != nil {
 		return err
 	}

@@ -54,6 +54,9 @@ func Compile(entries []Entry, o Options) (*plan.Plan, error) {
 	}
 	c := newCompiler(&o)
 	for _, e := range entries {
+		c.reserve(e.Graph)
+	}
+	for _, e := range entries {
 		if err := c.lowerEntry(e); err != nil {
 			return nil, fmt.Errorf("entry %s: %w", e.Name, err)
 		}
