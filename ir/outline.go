@@ -11,16 +11,40 @@ import (
 // It fails, and leaves g as it was, when a value would leave the region and come
 // back, or when moving a node across a cache write would change what it reads.
 func (g *Graph) Outline(nodes []*Node, pattern, label string) (*Node, error) {
-	members := inOrder(nodes)
-	before, after, err := g.split(members)
+	fused, err := g.Form(nodes, pattern, label)
 	if err != nil {
 		return nil, err
 	}
-	fused, outer := g.formRegion(members, pattern, label)
+	return fused, g.Place(fused, nodes)
+}
+
+// Form returns the fused node that Outline would put in the place of nodes, and
+// leaves g as it is: the node's operands are g's values, but it stands in no
+// graph. It fails where Outline would.
+func (g *Graph) Form(nodes []*Node, pattern, label string) (*Node, error) {
+	members := inOrder(nodes)
+	if _, _, err := g.split(members); err != nil {
+		return nil, err
+	}
+	return g.formRegion(members, pattern, label), nil
+}
+
+// Place puts fused, which Form made of nodes, in their place; g has not changed
+// since.
+func (g *Graph) Place(fused *Node, nodes []*Node) error {
+	members := inOrder(nodes)
+	before, after, err := g.split(members)
+	if err != nil {
+		return err
+	}
+	outer := g.outer(members)
+	if len(outer) != len(fused.Results) {
+		return fmt.Errorf("%s: has %d results, its nodes %d", fused, len(fused.Results), len(outer))
+	}
 	for i, r := range outer {
 		// Uses inside the region go away with their nodes.
 		if err := g.ReplaceUses(r, fused.Results[i]); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	for _, n := range members {
@@ -49,19 +73,7 @@ func (g *Graph) Outline(nodes []*Node, pattern, label string) (*Node, error) {
 		g.nodes[pos] = nil
 	}
 	g.holes += len(members) - 1
-	return fused, nil
-}
-
-// Form returns the fused node that Outline would put in the place of nodes, and
-// leaves g as it is: the node's operands are g's values, but it stands in no
-// graph. It fails where Outline would.
-func (g *Graph) Form(nodes []*Node, pattern, label string) (*Node, error) {
-	members := inOrder(nodes)
-	if _, _, err := g.split(members); err != nil {
-		return nil, err
-	}
-	fused, _ := g.formRegion(members, pattern, label)
-	return fused, nil
+	return nil
 }
 
 // inOrder returns each of nodes once, in the graph's order.
@@ -158,36 +170,44 @@ func readers(v *Value) []*Node {
 	return out
 }
 
-// formRegion builds the fused node beside g, and lists the values of g that its
-// results stand for.
-func (g *Graph) formRegion(members []*Node, pattern, label string) (fused *Node, outer []*Value) {
+// formRegion builds the fused node beside g.
+func (g *Graph) formRegion(members []*Node, pattern, label string) *Node {
 	region := NewGraph("", g.Bounds)
-	fused = &Node{Op: OpFused, Attr: Attr{Pattern: pattern}, Label: label, Region: region}
+	fused := &Node{Op: OpFused, Attr: Attr{Pattern: pattern}, Label: label, Region: region}
 	inner := make(map[*Value]*Value, 2*len(members))
-	isMember := func(n *Node) bool {
-		_, ok := slices.BinarySearchFunc(members, n, func(a, b *Node) int { return a.index - b.index })
-		return ok
-	}
 	for _, n := range members {
 		for _, a := range n.Args {
-			if inner[a] == nil && (a.Def == nil || !isMember(a.Def)) {
+			if inner[a] == nil && (a.Def == nil || !among(members, a.Def)) {
 				inner[a] = region.Param(Arg, "", a.Type)
 				fused.Args = append(fused.Args, a)
 			}
 		}
 		region.absorb(n, inner)
 	}
+	for _, r := range g.outer(members) {
+		fused.Results = append(fused.Results, &Value{Type: r.Type, Def: fused, Index: len(fused.Results)})
+		region.Return("", inner[r])
+	}
+	return fused
+}
+
+// outer lists the members' results that other nodes use or g returns.
+func (g *Graph) outer(members []*Node) []*Value {
+	var out []*Value
 	for _, n := range members {
 		for _, r := range n.Results {
-			if !g.Returned(r) && !slices.ContainsFunc(r.uses, func(u *Node) bool { return !isMember(u) }) {
-				continue
+			if slices.ContainsFunc(r.uses, func(u *Node) bool { return !among(members, u) }) || g.Returned(r) {
+				out = append(out, r)
 			}
-			fused.Results = append(fused.Results, &Value{Type: r.Type, Def: fused, Index: len(fused.Results)})
-			region.Return("", inner[r])
-			outer = append(outer, r)
 		}
 	}
-	return fused, outer
+	return out
+}
+
+// among reports whether n is one of members, which stand in the graph's order.
+func among(members []*Node, n *Node) bool {
+	_, ok := slices.BinarySearchFunc(members, n, func(a, b *Node) int { return a.index - b.index })
+	return ok
 }
 
 // absorb appends a copy of n to region, or of its region's nodes when it is fused.

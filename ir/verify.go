@@ -23,32 +23,39 @@ func Verify(g *Graph) error {
 
 func verifyGraph(g *Graph, isRegion bool) error {
 	nodes := g.Nodes()
-	uses := make(map[*Value]int, len(g.Params)+len(nodes))
-	seen := make(map[*Value]bool, len(g.Params)+len(nodes))
-	gone := make(map[*Value]*Node) // overwritten caches and who did it
-	names := make(map[string]bool, len(g.Params))
+	users := make(map[*Value]int, len(g.Params)+len(nodes)) // of each value defined so far
+	var gone map[*Value]*Node                               // overwritten caches and who did it
+	var names map[string]bool
+	if !isRegion {
+		names = make(map[string]bool, len(g.Params))
+	}
 	for i, p := range g.Params {
 		if err := verifyParam(g, p, i, isRegion); err != nil {
 			return err
 		}
-		if !isRegion && names[p.Param.Name] {
-			return fmt.Errorf("param %q stands twice", p.Param.Name)
+		if !isRegion {
+			if names[p.Param.Name] {
+				return fmt.Errorf("param %q stands twice", p.Param.Name)
+			}
+			names[p.Param.Name] = true
 		}
-		names[p.Param.Name] = true
-		seen[p] = true
+		users[p] = 0
 	}
 	for i, n := range nodes {
 		if n.dead || n.index != i {
 			return fmt.Errorf("%s: stands at %d of the order, says %d", n, i, n.index)
 		}
 		for j, a := range n.Args {
-			if a == nil || !seen[a] {
+			count, defined := users[a]
+			if a == nil || !defined {
 				return fmt.Errorf("%s: operand %d is not defined before it", n, j)
 			}
-			if w := gone[viewBase(a)]; w != nil {
-				return fmt.Errorf("%s: operand %d is a cache (or a view of one) that %s has overwritten; take its result", n, j, w)
+			if len(gone) > 0 {
+				if w := gone[viewBase(a)]; w != nil {
+					return fmt.Errorf("%s: operand %d is a cache (or a view of one) that %s has overwritten; take its result", n, j, w)
+				}
 			}
-			uses[a]++
+			users[a] = count + 1
 		}
 		if err := verifyNode(g, n); err != nil {
 			return err
@@ -62,6 +69,9 @@ func verifyGraph(g *Graph, isRegion bool) error {
 					return fmt.Errorf("%s: operand %d is a cache (or a view of one) that the node itself overwrites as operand %d", n, k, j)
 				}
 			}
+			if gone == nil {
+				gone = make(map[*Value]*Node)
+			}
 			gone[n.Args[j]] = n
 		}
 		for j, r := range n.Results {
@@ -71,13 +81,13 @@ func verifyGraph(g *Graph, isRegion bool) error {
 			if err := verifyType(g, r.Type); err != nil {
 				return fmt.Errorf("%s: result %d: %w", n, j, err)
 			}
-			seen[r] = true
+			users[r] = 0
 		}
 	}
-	if err := verifyResults(g, seen, gone, isRegion); err != nil {
+	if err := verifyResults(g, users, gone, isRegion); err != nil {
 		return err
 	}
-	return verifyUses(seen, uses)
+	return verifyUses(users)
 }
 
 // viewBase follows views, out of regions too, to the value whose storage v may
@@ -100,10 +110,10 @@ func viewBase(v *Value) *Value {
 	return v
 }
 
-func verifyUses(seen map[*Value]bool, uses map[*Value]int) error {
-	for v := range seen {
-		if len(v.uses) != uses[v] {
-			return fmt.Errorf("%s has %d users in its list, %d in the graph", v, len(v.uses), uses[v])
+func verifyUses(users map[*Value]int) error {
+	for v, count := range users {
+		if len(v.uses) != count {
+			return fmt.Errorf("%s has %d users in its list, %d in the graph", v, len(v.uses), count)
 		}
 	}
 	return nil
@@ -159,7 +169,10 @@ func verifyType(g *Graph, t Type) error {
 	}
 	total := int64(1)
 	for i, d := range t.Shape.Dims[:t.Shape.Rank] {
-		lo, hi := d.Min(g.Bounds), d.Max(g.Bounds)
+		lo, hi := d.C, d.C
+		if !d.IsConst() {
+			lo, hi = d.Min(g.Bounds), d.Max(g.Bounds)
+		}
 		if lo < 1 || hi > maxDim/total {
 			return fmt.Errorf("dim %d of %s ranges over %d..%d, wants at least 1 and at most 2^40 elements in all", i, t, lo, hi)
 		}
@@ -271,13 +284,16 @@ func isState(v *Value, isRegion bool) bool {
 	return root.Param != nil && (root.Param.Kind == State || isRegion && root.Param.Kind == Arg)
 }
 
-func verifyResults(g *Graph, seen map[*Value]bool, gone map[*Value]*Node, isRegion bool) error {
+func verifyResults(g *Graph, users map[*Value]int, gone map[*Value]*Node, isRegion bool) error {
 	if len(g.Results) == 0 {
 		return errors.New("has no result")
 	}
-	names := make(map[string]bool, len(g.Results))
+	var names map[string]bool
+	if !isRegion {
+		names = make(map[string]bool, len(g.Results))
+	}
 	for i, r := range g.Results {
-		if r.Value == nil || !seen[r.Value] {
+		if _, defined := users[r.Value]; !defined {
 			return fmt.Errorf("result %d is not a value of the graph", i)
 		}
 		if w := gone[r.Value]; w != nil {

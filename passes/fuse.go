@@ -158,7 +158,12 @@ func (r *run) consider(p *compiled, forms []*form, anchor *op) (*site, *plan.Dec
 // that the operations stand in one region already; why is empty where the core
 // is not there.
 func (r *run) find(p *compiled, f *form, anchor *op) (s *site, done bool, why string) {
-	bound, miss := f.match(anchor)
+	m := r.matchers[f]
+	if m == nil {
+		m = newMatcher(f)
+		r.matchers[f] = m
+	}
+	bound, miss := m.match(anchor)
 	if miss != nil {
 		if miss.core == f.core {
 			why = miss.why()
@@ -226,11 +231,10 @@ func (s *site) label() string {
 func (r *run) apply(s *site) (plan.Decision, error) {
 	names := s.counts()
 	before := len(s.tops)
-	node, err := r.graph.Outline(s.tops, s.pattern.Name, s.label())
-	if err != nil {
+	if err := r.graph.Place(s.node, s.tops); err != nil {
 		return plan.Decision{}, err
 	}
-	r.view().regroup(s.members, node)
+	r.view().regroup(s.members, s.node)
 	r.rewrites++
 	reason := fmt.Sprintf("%s: %d nodes become one, %s", names, before, s.gain)
 	if s.instead != "" {

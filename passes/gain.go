@@ -68,11 +68,9 @@ func (r *run) window(s *site) []*ir.Node {
 	for _, o := range s.members {
 		lo, hi = min(lo, o.index), max(hi, o.index)
 	}
-	seen := make(map[*ir.Node]bool, hi-lo+1)
-	var out []*ir.Node
+	out := make([]*ir.Node, 0, hi-lo+1)
 	for _, o := range f.ops[lo : hi+1] {
-		if !seen[o.top] {
-			seen[o.top] = true
+		if !slices.Contains(out, o.top) {
 			out = append(out, o.top)
 		}
 	}

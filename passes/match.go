@@ -15,7 +15,7 @@ type matcher struct {
 	swap  []bool // the op's two operands stand in the other order
 	ext   []*val
 	vars  map[string]string
-	miss  *miss
+	miss  miss
 }
 
 // miss is the furthest that a match came, and what was in the way.
@@ -25,14 +25,20 @@ type miss struct {
 	why   func() string
 }
 
-// match seeks form f with its anchor at o. It returns the ops by node of the
-// form, or why there is no match.
-func (f *form) match(o *op) ([]*op, *miss) {
-	m := &matcher{form: f, bound: make([]*op, len(f.nodes)), swap: make([]bool, len(f.nodes)), ext: make([]*val, f.externs), miss: &miss{depth: -1}}
+func newMatcher(f *form) *matcher {
+	return &matcher{form: f, bound: make([]*op, len(f.nodes)), swap: make([]bool, len(f.nodes))}
+}
+
+// match seeks the form with its anchor at o. It returns the ops by node of the
+// form, or why there is no match; the matcher may be used again.
+func (m *matcher) match(o *op) ([]*op, *miss) {
+	clear(m.bound)
+	clear(m.swap)
+	m.ext, m.vars, m.miss = make([]*val, m.form.externs), nil, miss{depth: -1}
 	if m.bind(0, o) {
 		return m.bound, nil
 	}
-	return nil, m.miss
+	return nil, &m.miss
 }
 
 func (m *matcher) fail(depth int, why func() string) bool {
@@ -43,7 +49,7 @@ func (m *matcher) fail(depth int, why func() string) bool {
 				core++
 			}
 		}
-		*m.miss = miss{depth, core, why}
+		m.miss = miss{depth, core, why}
 	}
 	return false
 }

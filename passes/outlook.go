@@ -86,7 +86,7 @@ func (r *run) outlook(stretch *ir.Node, calls Pipeline) (outlook, error) {
 		}
 	}
 	child := &run{Context: &Context{Target: r.target, Lowerable: r.Lowerable}, graph: g, target: r.target, env: r.env,
-		works: make(map[*ir.Node][]cost.Kernel), known: r.known}
+		works: make(map[*ir.Node][]cost.Kernel), known: r.known, matchers: make(map[*form]*matcher)}
 	for i := range calls {
 		if calls[i].Pass.pattern == "" {
 			continue // what edits a whole graph has no say in a stretch of one

@@ -22,6 +22,7 @@ type run struct {
 	rewrites int      // of the current pass
 	works    map[*ir.Node][]cost.Kernel
 	known    *known
+	matchers map[*form]*matcher
 }
 
 // known holds answers that depend on what a region computes, not on where it
@@ -62,7 +63,7 @@ func (p Pipeline) Run(g *ir.Graph, cx *Context) error {
 
 func newRun(g *ir.Graph, cx *Context) (*run, error) {
 	r := &run{Context: cx, graph: g, target: cx.Target, env: cost.Typical(g.Bounds), works: make(map[*ir.Node][]cost.Kernel),
-		known: &known{make(map[string]error), make(map[string]outlook)}}
+		known: &known{make(map[string]error), make(map[string]outlook)}, matchers: make(map[*form]*matcher)}
 	if r.target == nil {
 		t, err := target.Find(target.Default)
 		if err != nil {
