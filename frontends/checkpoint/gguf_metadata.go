@@ -31,9 +31,9 @@ func ggufMetadata(s Source, weights dtype.Type) ([]ggufEntry, error) {
 	meta := []ggufEntry{
 		{"general.architecture", "qwen2"},
 		{"general.name", filepath.Base(s.Label())},
-		{"general.file_type", fileTypes[weights]},
+		{"general.file_type", fileTypes[Mostly(weights, s)]},
 	}
-	if weights.Quantised() {
+	if Mostly(weights, s).Quantised() {
 		meta = append(meta, ggufEntry{"general.quantization_version", uint32(2)})
 	}
 	for _, k := range configKeys {

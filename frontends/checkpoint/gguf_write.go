@@ -4,19 +4,21 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
-	"maps"
+	"iter"
 	"slices"
 
 	"foundry/ir/dtype"
 )
 
 // StoredAs is the type that WriteGGUF stores a tensor in when matrices are wanted
-// in a given type: vectors (norms, biases) stay f32, and a matrix whose rows do
-// not divide into blocks becomes f16.
+// in a given type, or in the one they have (dtype.Invalid): vectors (norms,
+// biases) are f32, and a matrix whose rows do not divide into blocks becomes f16.
 func StoredAs(weights dtype.Type, info Info) dtype.Type {
 	switch {
 	case len(info.Shape) < 2:
 		return dtype.F32
+	case weights == dtype.Invalid:
+		return info.DType
 	case !Fits(weights, info.Shape):
 		return dtype.F16
 	}
@@ -26,16 +28,37 @@ func StoredAs(weights dtype.Type, info Info) dtype.Type {
 // fileTypes are GGUF's numbers for what most tensors of a file are.
 var fileTypes = map[dtype.Type]uint32{
 	dtype.F32: 0, dtype.F16: 1, dtype.Q4_0: 2, dtype.Q4_1: 3, dtype.Q8_0: 7, dtype.Q5_0: 8, dtype.Q5_1: 9, dtype.BF16: 32,
+	dtype.Q4_K: 14, dtype.Q5_K: 16, dtype.Q6_K: 18,
+}
+
+// Mostly is the type that most elements of a checkpoint's matrices have when they
+// are stored as StoredAs says; dtype.Invalid where there are no matrices.
+func Mostly(weights dtype.Type, s Source) dtype.Type {
+	elements := map[dtype.Type]int64{}
+	best := dtype.Invalid
+	for _, name := range s.Names() {
+		info, _ := s.Info(name)
+		if len(info.Shape) < 2 {
+			continue
+		}
+		t := StoredAs(weights, info)
+		elements[t] += info.Elements()
+		if elements[t] > elements[best] {
+			best = t
+		}
+	}
+	return best
 }
 
 // WriteGGUF writes a Qwen2 checkpoint as a GGUF v3 file: its matrices in the
-// given type (see StoredAs), its configuration, and its tokenizer where it has
+// given type or, for dtype.Invalid, in the one they have (see StoredAs), its
+// configuration, and its tokenizer where it has
 // one. Tensors are converted one after the other, so memory holds one of them.
 // report and progress may be nil; progress is told how many tensors are
 // written. The file appears complete or not at all.
 func WriteGGUF(path string, s Source, weights dtype.Type, report *Narrowing, progress func(done, of int)) error {
-	if _, ok := fileTypes[weights]; !ok {
-		return fmt.Errorf("cannot write %s: %v weights cannot be made (%s can)", path, weights, typeNames(maps.Keys(fileTypes)))
+	if weights != dtype.Invalid && !weights.CanQuantise() {
+		return fmt.Errorf("cannot write %s: %v weights cannot be made (%s can)", path, weights, typeNames(writable()))
 	}
 	meta, err := ggufMetadata(s, weights)
 	if err != nil {
@@ -44,6 +67,17 @@ func WriteGGUF(path string, s Source, weights dtype.Type, report *Narrowing, pro
 	return writeFile(path, func(w io.Writer) error {
 		return encodeGGUF(w, s, meta, weights, report, progress)
 	})
+}
+
+// writable lists the types that a file's matrices can be made.
+func writable() iter.Seq[dtype.Type] {
+	return func(yield func(dtype.Type) bool) {
+		for t := range fileTypes {
+			if t.CanQuantise() && !yield(t) {
+				return
+			}
+		}
+	}
 }
 
 func encodeGGUF(w io.Writer, s Source, meta []ggufEntry, weights dtype.Type, report *Narrowing, progress func(done, of int)) error {
