@@ -29,24 +29,28 @@ inline void attention_scan(thread const float *q, device const EK *k, uint k_str
 {
     constexpr uint SLOTS = 32u / LANES, MINE = D / LANES;
     const uint slot = lane / LANES, first = (lane % LANES) * W;
-    for (uint base = simd * SLOTS * AHEAD; base < visible; base += SIMDS * SLOTS * AHEAD) {
-        float score[AHEAD];
+    // All of a round's loads go out before the first is used. Keys are dealt out
+    // one a slot over the whole threadgroup, so that few keys keep all busy.
+    for (uint base = simd * SLOTS + slot; base - slot < visible; base += SIMDS * SLOTS * AHEAD) {
+        float key[AHEAD * MINE], value[AHEAD * MINE], score[AHEAD];
+        FOUNDRY_UNROLL
+        for (uint a = 0u; a < AHEAD; a++) {
+            const uint s = min(base + a * SIMDS * SLOTS, visible - 1u);
+            FOUNDRY_UNROLL
+            for (uint j = 0u; j < MINE; j += W) {
+                attention_load<EK, W>(k + s * k_stride + first + j * LANES, key + a * MINE + j);
+                attention_load<EV, W>(v + s * v_stride + first + j * LANES, value + a * MINE + j);
+            }
+        }
         float peak = top;
         FOUNDRY_UNROLL
         for (uint a = 0u; a < AHEAD; a++) {
-            const uint s = base + a * SLOTS + slot;
-            device const EK *row = k + min(s, visible - 1u) * k_stride + first;
             float dot = 0.0f;
             FOUNDRY_UNROLL
-            for (uint j = 0u; j < MINE; j += W) {
-                float e[W];
-                attention_load<EK, W>(row + j * LANES, e);
-                FOUNDRY_UNROLL
-                for (uint i = 0u; i < W; i++) dot = fma(q[j + i], e[i], dot);
-            }
+            for (uint j = 0u; j < MINE; j++) dot = fma(q[j], key[a * MINE + j], dot);
             FOUNDRY_UNROLL
             for (uint o = 1u; o < LANES; o <<= 1) dot += simd_shuffle_xor(dot, ushort(o));
-            score[a] = s < visible ? dot * scale : -INFINITY;
+            score[a] = base + a * SIMDS * SLOTS < visible ? dot * scale : -INFINITY;
             peak = max(peak, score[a]);
         }
         const float shrink = exp(top - peak);
@@ -56,17 +60,10 @@ inline void attention_scan(thread const float *q, device const EK *k, uint k_str
         for (uint j = 0u; j < MINE; j++) acc[j] *= shrink;
         FOUNDRY_UNROLL
         for (uint a = 0u; a < AHEAD; a++) {
-            const uint s = base + a * SLOTS + slot;
-            device const EV *row = v + min(s, visible - 1u) * v_stride + first;
             const float p = exp(score[a] - peak);
             sum += p;
             FOUNDRY_UNROLL
-            for (uint j = 0u; j < MINE; j += W) {
-                float e[W];
-                attention_load<EV, W>(row + j * LANES, e);
-                FOUNDRY_UNROLL
-                for (uint i = 0u; i < W; i++) acc[j + i] = fma(p, e[i], acc[j + i]);
-            }
+            for (uint j = 0u; j < MINE; j++) acc[j] = fma(p, value[a * MINE + j], acc[j]);
         }
     }
     FOUNDRY_UNROLL
@@ -95,14 +92,17 @@ inline float attention_merge(float top, float sum, thread const float *acc, thre
         shared[SIMDS + simd] = sum;
     }
     threadgroup_barrier(mem_flags::mem_threadgroup);
-    float peak = shared[0];
-    for (uint i = 1u; i < SIMDS; i++) peak = max(peak, shared[i]);
-    float total = 0.0f, value = 0.0f;
+    // A lane weighs one simdgroup's share; all lanes then take all weights.
+    const float mine = lane < SIMDS ? shared[lane] : -INFINITY;
+    const float peak = simd_max(mine);
+    const float part = exp(mine - peak);
+    const float total = simd_sum(lane < SIMDS ? part * shared[SIMDS + lane] : 0.0f);
     const uint d = simd * 32u + lane;
+    float value = 0.0f;
+    FOUNDRY_UNROLL
     for (uint i = 0u; i < SIMDS; i++) {
-        const float part = exp(shared[i] - peak);
-        total += shared[SIMDS + i] * part;
-        if (d < D) value = fma(values[i * D + d], part, value);
+        const float weight = simd_shuffle(part, ushort(i));
+        if (d < D) value = fma(values[i * D + d], weight, value);
     }
     return value / total;
 }
