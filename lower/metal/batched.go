@@ -8,7 +8,8 @@ import (
 	"foundry/lower/plan"
 )
 
-// lowerBatched lowers bmm_nt or bmm_nn alone: attention in separate steps.
+// lowerBatched lowers bmm_nt or bmm_nn alone (attention in separate steps), and a
+// product with as many rows as there are tokens.
 func (r *region) lowerBatched() (*lowering, error) {
 	if len(r.g.Nodes()) != 1 {
 		return nil, fmt.Errorf("%s shares a kernel only within attention", r.g.Nodes()[0].Op)
@@ -37,26 +38,34 @@ func (r *region) scores(k *kernel, n *ir.Node, w int) error {
 		return fmt.Errorf("rows of %s do not split into %d", n.Args[0].Type, w)
 	}
 	out := n.Results[0].Type.Shape
+	last := int(out.Rank) - 1
+	scale := 1.0
 	k.threads = 64
 	k.param("K", int(depth))
-	k.grid[0], k.grid[1].N, k.grid[2].N = plan.GridDim{N: out.At(2), Div: 64}, out.At(1), out.At(0)
+	k.grid[0], k.grid[1].N = plan.GridDim{N: out.At(-1), Div: 64}, out.At(-2)
 	k.builtin(plan.ThreadPosition)
 	k.ready()
 	e := newEmitter(k, r, w)
-	h, m, col := e.know("group.z", out.At(0).C, 1), e.know("group.y", 0, 1), e.know("position.x", 0, 1)
-	if out.At(1) == sym.Const(1) {
+	m, col := e.know("group.y", 0, 1), e.know("position.x", 0, 1)
+	if out.At(-2) == sym.Const(1) {
 		m = number(0)
 	}
-	k.open("if (position.x < %s)", k.text(dimension(out.At(2))))
-	g, _ := e.split(h, sym.Const(out.At(0).C/n.Args[1].Type.Shape.At(0).C), "b_head")
-	a, okA := e.aligned(n.Args[0], []affine{h, m, number(0)})
-	b, okB := e.aligned(n.Args[1], []affine{g, col, number(0)})
-	if !okA || !okB {
-		return fmt.Errorf("operands of bmm_nt are not aligned rows")
+	k.open("if (position.x < %s)", k.text(dimension(out.At(last))))
+	at, from, to := []affine{m, col}, []affine{m, number(0)}, []affine{col, number(0)}
+	if n.Op == ir.OpBmmNT {
+		k.grid[2].N, scale = out.At(0), n.Attr.Scale
+		h := e.know("group.z", out.At(0).C, 1)
+		g, _ := e.split(h, sym.Const(out.At(0).C/n.Args[1].Type.Shape.At(0).C), "b_head")
+		at, from, to = append([]affine{h}, at...), append([]affine{h}, from...), append([]affine{g}, to...)
+	}
+	a, okA := e.aligned(n.Args[0], from)
+	b, okB := e.aligned(n.Args[1], to)
+	if !okA || !okB || n.Args[1].Type.DType.Quantised() {
+		return fmt.Errorf("operands of %s are not aligned rows", n.Op)
 	}
 	k.line("const float sum = dot_rows<%s, %du, %du>(%s, %s);", pointee(n.Args[1].Type.DType), depth, w, a, b)
 	e.w = 1
-	k.line("store1(%s, sum * %s);", e.target(0, []affine{h, m, col}), floatText(n.Attr.Scale))
+	k.line("store1(%s, sum * %s);", e.target(0, at), floatText(scale))
 	k.close()
 	return e.err
 }

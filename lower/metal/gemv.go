@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"foundry/ir"
+	"foundry/ir/cost"
 	"foundry/ir/dtype"
 	"foundry/ir/sym"
 	"foundry/lower/plan"
@@ -22,6 +23,7 @@ type gemv struct {
 	extra []int // results that the prologue makes
 
 	simds, perSimd, vectors int // simdgroups, rows of a simdgroup, vectors of a threadgroup
+	share                   int // simdgroups that share the chunks of their rows
 	segment                 int64
 	direct                  bool // the operand is read where it lies
 }
@@ -54,6 +56,9 @@ func (p *gemvPart) units() int64 {
 }
 
 func (r *region) lowerGEMV() (*lowering, error) {
+	if n := r.g.Nodes()[0]; len(r.g.Nodes()) == 1 && !n.Args[1].Type.Shape.At(0).IsConst() {
+		return r.lowerBatched() // a product of two activations
+	}
 	g, err := r.analyseGEMV()
 	if err != nil {
 		return nil, err
@@ -235,23 +240,19 @@ func (g *gemv) tune() {
 		total += p.units() * int64(p.rowsPerUnit())
 		unit = max(unit, p.rowsPerUnit())
 	}
-	// Enough simdgroups to fill half of what the cores keep in flight, then as
-	// many rows to each as that leaves: rows share the loads of the operand.
-	want := int64(t.Cores) * int64(t.CoreThreads/t.Limits.SIMDWidth) / 2
-	g.perSimd = unit
-	for _, r := range []int{2, 4} {
-		if r > unit && r%unit == 0 && total/int64(r) >= want {
-			g.perSimd = r
+	g.perSimd, g.simds = cost.GEMV(total, unit, t)
+	// Few rows leave cores without work: simdgroups then share the chunks of a
+	// row, as far as each lane still gets one.
+	g.share = 1
+	if _, ok := g.rows.Const(); ok {
+		rounds := (g.depth/int64(g.widest()) + 31) / 32
+		for g.share*2 <= int(rounds) && g.share < 8 && total/int64(g.perSimd)*int64(g.share*2) <= want*3/2 {
+			g.share *= 2
 		}
 	}
-	g.simds = 2
-	for _, s := range []int{4, 8} {
-		if total/int64(g.perSimd*s) >= 2*int64(t.Cores) {
-			g.simds = s
-		}
-	}
+	g.simds = max(g.simds, g.share)
 	// A run whose squares are summed lies in one threadgroup.
-	for g.simds*g.perSimd/unit%g.run() != 0 && g.simds < t.Limits.Threads/32 {
+	for g.simds/g.share*g.perSimd/unit%g.run() != 0 && g.simds < t.Limits.Threads/32 {
 		g.simds *= 2
 	}
 	g.vectors = 1
@@ -272,6 +273,20 @@ func (g *gemv) tune() {
 		g.segment = room / 4 / 2048 * 2048
 	}
 }
+
+// widest is the most elements that a lane loads at once from any weight.
+func (g *gemv) widest() int {
+	w := 1
+	for _, p := range g.parts {
+		for _, q := range p.products {
+			w = max(w, g.width(q.Args[1].Type.DType))
+		}
+	}
+	return w
+}
+
+// owners are the groups of simdgroups that own rows of their own.
+func (g *gemv) owners() int { return g.simds / g.share }
 
 // padded is the length of a staged vector: whole pairs of quads.
 func padded(n int64) int64 { return (n + 7) / 8 * 8 }
@@ -316,7 +331,7 @@ func (g *gemv) emit() (*kernel, error) {
 	for _, p := range []struct {
 		name  string
 		value int
-	}{{"K", int(g.depth)}, {"rows_per_simdgroup", g.perSimd}, {"simdgroups", g.simds}, {"vectors", g.vectors}, {"segment", int(g.segment)}} {
+	}{{"K", int(g.depth)}, {"rows_per_simdgroup", g.perSimd}, {"simdgroups", g.simds}, {"share", g.share}, {"vectors", g.vectors}, {"segment", int(g.segment)}} {
 		k.param(p.name, p.value)
 	}
 	k.use("main/gemv.metal", "prologue/staged.metal", "common/load.metal")
@@ -327,7 +342,7 @@ func (g *gemv) emit() (*kernel, error) {
 	var begins []int64
 	for _, p := range g.parts {
 		begins = append(begins, groups)
-		perGroup := int64(g.simds * g.perSimd / p.rowsPerUnit())
+		perGroup := int64(g.owners() * g.perSimd / p.rowsPerUnit())
 		groups += (p.units() + perGroup - 1) / perGroup
 	}
 	k.grid[0].N = sym.Const(groups)
@@ -337,6 +352,9 @@ func (g *gemv) emit() (*kernel, error) {
 	k.line("constexpr uint ROWS = %du, VECTORS = %du;", g.perSimd, g.vectors)
 	k.line("device const uchar *row[ROWS];")
 	k.line("uint unit;")
+	if g.share > 1 {
+		k.line("const uint owner = simd / %du, share = simd %% %du, share_lane = share * 32u + lane;", g.share, g.share)
+	}
 	for i, p := range g.parts {
 		g.choose(k, i, begins, func() { g.pickRows(k, p, begins[i]) })
 	}
@@ -383,7 +401,7 @@ func (g *gemv) pickRows(k *kernel, p *gemvPart, begin int64) {
 	if begin > 0 {
 		group = fmt.Sprintf("(group.x - %du)", begin)
 	}
-	k.line("unit = (%s * %du + simd) * %du;", group, g.simds, units)
+	k.line("unit = (%s * %du + %s) * %du;", group, g.owners(), g.owner(), units)
 	k.open("for (uint u = 0u; u < %du; u++)", units)
 	n := "n"
 	k.line("const uint n = min(unit + u, %du);", p.units()-1)
@@ -404,6 +422,22 @@ func (g *gemv) pickRows(k *kernel, p *gemvPart, begin int64) {
 		}
 	}
 	k.close()
+}
+
+// owner and lane are the simdgroup's and the lane's number among those that own
+// other rows, and among those that share rows.
+func (g *gemv) owner() string {
+	if g.share > 1 {
+		return "owner"
+	}
+	return "simd"
+}
+
+func (g *gemv) lane() string {
+	if g.share > 1 {
+		return "share_lane"
+	}
+	return "lane"
 }
 
 func (p *gemvPart) headDim() int64 {
@@ -449,10 +483,11 @@ func (g *gemv) preload(k *kernel) int {
 	}
 	f := formats[t]
 	chunks := g.segment / int64(g.width(t))
-	rounds := min((chunks+31)/32, int64(max(1, preloadRegisters/(f.words*g.perSimd))))
+	lanes := int64(32 * g.share)
+	rounds := min((chunks+lanes-1)/lanes, int64(max(1, preloadRegisters/(f.words*g.perSimd))))
 	k.use(f.files()...)
 	k.phase("Preload: weights, which no dispatch of the step writes.")
 	k.line("%s::Raw raw[%du * ROWS];", f.reader(g.width(t)), rounds)
-	k.line("gemv_preload<%s, ROWS, %du, %du>(row, lane, raw);", f.reader(g.width(t)), chunks, rounds)
+	k.line("gemv_preload<%s, ROWS, %du, %du, %du>(row, %s, raw);", f.reader(g.width(t)), lanes, chunks, rounds, g.lane())
 	return int(rounds)
 }
