@@ -38,7 +38,7 @@ func (n *Node) SetArg(i int, v *Value) error {
 			return fmt.Errorf("%s: cannot replace operand %d of type %s by one of type %s", n, i, old.Type, v.Type)
 		}
 		n.Args[i] = v
-		t, err := inferNode(n)
+		t, err := inferNode(n, new([]Type))
 		n.Args[i] = old
 		if err == nil && t != n.Results[0].Type {
 			err = fmt.Errorf("the result would be %s, not %s", t, n.Results[0].Type)

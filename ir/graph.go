@@ -163,7 +163,7 @@ func (g *Graph) Add(op Op, label string, a Attr, args ...*Value) (*Value, error)
 
 func newNode(op Op, label string, a Attr, args []*Value) (*Node, error) {
 	n := &Node{Op: op, Args: args, Attr: a, Label: label}
-	t, err := inferNode(n)
+	t, err := inferNode(n, new([]Type))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", n, err)
 	}
@@ -172,17 +172,18 @@ func newNode(op Op, label string, a Attr, args []*Value) (*Node, error) {
 	return n, nil
 }
 
-func inferNode(n *Node) (Type, error) {
+// inferNode returns the type that n's operands and attrs make; buf holds the
+// operands' types meanwhile.
+func inferNode(n *Node, buf *[]Type) (Type, error) {
 	info := n.Op.Info()
 	if len(n.Args) < info.MinArgs || info.MaxArgs >= 0 && len(n.Args) > info.MaxArgs {
 		return Type{}, fmt.Errorf("has %d operands, wants %s", len(n.Args), arity(info))
 	}
-	var buf [4]Type
-	types := buf[:0]
+	*buf = (*buf)[:0]
 	for _, v := range n.Args {
-		types = append(types, v.Type)
+		*buf = append(*buf, v.Type)
 	}
-	return info.Infer(types, &n.Attr)
+	return info.Infer(*buf, &n.Attr)
 }
 
 func arity(i *Info) string {

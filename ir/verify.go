@@ -15,13 +15,19 @@ func Verify(g *Graph) error {
 	if !g.Bounds.Valid() {
 		return fmt.Errorf("graph @%s: bounds %+v are empty", g.Name, g.Bounds)
 	}
-	if err := verifyGraph(g, false); err != nil {
+	if err := verifyGraph(g, false, &scratch{}); err != nil {
 		return fmt.Errorf("graph @%s: %w", g.Name, err)
 	}
 	return nil
 }
 
-func verifyGraph(g *Graph, isRegion bool) error {
+// scratch is what verifying one node after another uses again.
+type scratch struct {
+	attr  Attr
+	types []Type
+}
+
+func verifyGraph(g *Graph, isRegion bool, s *scratch) error {
 	nodes := g.Nodes()
 	users := make(map[*Value]int, len(g.Params)+len(nodes)) // of each value defined so far
 	var gone map[*Value]*Node                               // overwritten caches and who did it
@@ -57,7 +63,7 @@ func verifyGraph(g *Graph, isRegion bool) error {
 			}
 			users[a] = count + 1
 		}
-		if err := verifyNode(g, n); err != nil {
+		if err := verifyNode(g, n, s); err != nil {
 			return err
 		}
 		for _, j := range n.Overwrites() {
@@ -194,24 +200,24 @@ func verifyType(g *Graph, t Type) error {
 	return nil
 }
 
-func verifyNode(g *Graph, n *Node) error {
+func verifyNode(g *Graph, n *Node, s *scratch) error {
 	if n.Op == OpInvalid || n.Op >= numOps {
 		return fmt.Errorf("%s: not an op", n)
 	}
-	zero := n.Attr
+	s.attr = n.Attr
 	for _, f := range n.Op.Info().Fields {
-		f.clear(&zero)
+		f.clear(&s.attr)
 	}
-	if zero != (Attr{}) {
+	if s.attr != (Attr{}) {
 		return fmt.Errorf("%s: has attrs that the op does not use", n)
 	}
 	if n.Op == OpFused {
-		return verifyFused(g, n)
+		return verifyFused(g, n, s)
 	}
 	if n.Region != nil || len(n.Results) != 1 {
 		return fmt.Errorf("%s: only a fused node has a region or several results", n)
 	}
-	t, err := inferNode(n)
+	t, err := inferNode(n, &s.types)
 	if err != nil {
 		return fmt.Errorf("%s: %w", n, err)
 	}
@@ -247,7 +253,7 @@ func verifyRange(b sym.Bounds, n *Node) error {
 	return nil
 }
 
-func verifyFused(g *Graph, n *Node) error {
+func verifyFused(g *Graph, n *Node, s *scratch) error {
 	r := n.Region
 	if r == nil {
 		return fmt.Errorf("%s: has no region", n)
@@ -273,7 +279,7 @@ func verifyFused(g *Graph, n *Node) error {
 			return fmt.Errorf("%s: its region holds a fused node; regions do not nest", n)
 		}
 	}
-	if err := verifyGraph(r, true); err != nil {
+	if err := verifyGraph(r, true, s); err != nil {
 		return fmt.Errorf("%s: in its region: %w", n, err)
 	}
 	return nil

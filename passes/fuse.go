@@ -129,7 +129,10 @@ func (r *run) consider(p *compiled, forms []*form, anchor *op) (*site, *plan.Dec
 			}
 			continue
 		}
-		s.gain, s.larger = r.weigh(s), larger
+		s.larger = larger
+		if careful || r.Log != nil {
+			s.gain = r.weigh(s)
+		}
 		if !careful {
 			return s, nil, nil
 		}

@@ -8,13 +8,15 @@ import (
 	"foundry/ir"
 )
 
-// matcher seeks one form of a pattern from one anchor.
+// matcher seeks one form of a pattern from one anchor after another.
 type matcher struct {
 	form  *form
 	bound []*op
-	swap  []bool // the op's two operands stand in the other order
-	ext   []*val
-	vars  map[string]string
+	swap  []bool      // the op's two operands stand in the other order
+	ext   []*val      // operands from outside
+	vars  []attrValue // what the attr variables are
+	known []bool      // which of them have a value
+	undo  []int       // what was bound, to be undone: externs, and variables below zero
 	miss  miss
 }
 
@@ -26,32 +28,39 @@ type miss struct {
 }
 
 func newMatcher(f *form) *matcher {
-	return &matcher{form: f, bound: make([]*op, len(f.nodes)), swap: make([]bool, len(f.nodes))}
+	return &matcher{
+		form: f, bound: make([]*op, len(f.nodes)), swap: make([]bool, len(f.nodes)),
+		ext: make([]*val, f.externs), vars: make([]attrValue, f.vars), known: make([]bool, f.vars),
+	}
 }
 
 // match seeks the form with its anchor at o. It returns the ops by node of the
-// form, or why there is no match; the matcher may be used again.
+// form, or why there is no match; both are good until the next call.
 func (m *matcher) match(o *op) ([]*op, *miss) {
 	clear(m.bound)
 	clear(m.swap)
-	m.ext, m.vars, m.miss = make([]*val, m.form.externs), nil, miss{depth: -1}
+	clear(m.ext)
+	clear(m.known)
+	m.undo, m.miss = m.undo[:0], miss{depth: -1}
 	if m.bind(0, o) {
 		return m.bound, nil
 	}
 	return nil, &m.miss
 }
 
-func (m *matcher) fail(depth int, why func() string) bool {
-	if depth > m.miss.depth {
-		core := 0
-		for _, st := range m.form.steps[:depth] {
-			if m.form.nodes[st.node].core {
-				core++
-			}
+// deeper reports whether a failure at depth is news.
+func (m *matcher) deeper(depth int) bool { return depth > m.miss.depth }
+
+// note records why the match ended at depth; why is called later, so it must not
+// look at what is bound.
+func (m *matcher) note(depth int, why func() string) {
+	core := 0
+	for _, st := range m.form.steps[:depth] {
+		if m.form.nodes[st.node].core {
+			core++
 		}
-		m.miss = miss{depth, core, why}
 	}
-	return false
+	m.miss = miss{depth, core, why}
 }
 
 // next goes on with step s; the nodes of the steps before it are bound.
@@ -63,39 +72,43 @@ func (m *matcher) next(s int) bool {
 	n := &m.form.nodes[st.node]
 	switch st.via {
 	case viaProducer:
-		user := m.bound[st.from]
-		v := m.operand(st.from, st.arg)
-		if v.def == nil {
-			return m.fail(s, func() string {
-				return fmt.Sprintf("%s takes %s, wants %s there", user.name(), v.name(), n.kinds())
-			})
-		}
-		if m.bind(s, v.def) {
+		user, v := m.bound[st.from], m.operand(st.from, st.arg)
+		if v.def != nil && m.bind(s, v.def) {
 			return true
 		}
-		return m.fail(s, func() string {
-			return fmt.Sprintf("%s takes %s, wants %s there", user.name(), v.def.name(), n.kinds())
-		})
+		if m.deeper(s) {
+			m.note(s, func() string { return fmt.Sprintf("%s takes %s, wants %s there", user.name(), v.name(), n.kinds()) })
+		}
 	case viaUser:
 		from := m.bound[st.from]
-		return m.among(s, from.out.users, func() string {
-			return fmt.Sprintf("no %s takes the result of %s%s", n.kinds(), from.name(), usedBy(from.out, nil))
-		})
+		if m.among(s, from.out.users) {
+			return true
+		}
+		if m.deeper(s) {
+			m.note(s, func() string {
+				return fmt.Sprintf("no %s takes the result of %s%s", n.kinds(), from.name(), usedBy(from.out, nil))
+			})
+		}
 	default:
 		v := m.ext[st.from]
-		return m.among(s, v.users, func() string {
-			return fmt.Sprintf("no other %s takes %s", n.kinds(), v.name())
-		})
+		if m.among(s, v.users) {
+			return true
+		}
+		if m.deeper(s) {
+			m.note(s, func() string { return fmt.Sprintf("no other %s takes %s", n.kinds(), v.name()) })
+		}
 	}
+	return false
 }
 
-func (m *matcher) among(s int, users []*op, why func() string) bool {
+// among tries each of users as the node of step s.
+func (m *matcher) among(s int, users []*op) bool {
 	for i, u := range users {
 		if !slices.Contains(users[:i], u) && m.bind(s, u) {
 			return true
 		}
 	}
-	return m.fail(s, why)
+	return false
 }
 
 // operand returns what stands in the place of operand arg of the form's node.
@@ -110,56 +123,93 @@ func (m *matcher) operand(node, arg int) *val {
 func (m *matcher) bind(s int, o *op) bool {
 	i := m.form.steps[s].node
 	n := &m.form.nodes[i]
-	if !slices.Contains(n.ops, o.node.Op) || slices.Contains(m.bound, o) || len(o.args) < len(n.args) {
+	if !slices.Contains(n.ops, o.node.Op) || len(o.args) < len(n.args) || slices.Contains(m.bound, o) ||
+		slices.Contains(m.form.results, i) && !o.out.returned || !m.ordered(i, o) {
 		return false
 	}
-	vars := m.vars
-	if slices.Contains(m.form.results, i) && !o.out.returned || !m.attrs(s, n, o) || !m.ordered(i, o) {
-		m.vars = vars
-		return false
-	}
+	mark := len(m.undo)
 	for _, swapped := range [...]bool{false, true} {
 		if swapped && (len(n.args) == 0 || len(o.args) != 2 || !o.node.Op.Is(ir.Commutative)) {
 			break
 		}
 		m.bound[i], m.swap[i] = o, swapped
-		before := m.ext
-		if m.fits(s, i) && m.next(s+1) {
+		if m.attrs(s, n, o) && m.fits(s, i) && m.next(s+1) {
 			return true
 		}
-		m.ext = before
+		m.back(mark)
 	}
-	m.bound[i], m.swap[i], m.vars = nil, false, vars
+	m.bound[i], m.swap[i] = nil, false
 	return false
 }
+
+// back undoes what was bound since mark.
+func (m *matcher) back(mark int) {
+	for _, u := range m.undo[mark:] {
+		if u < 0 {
+			m.known[-1-u] = false
+		} else {
+			m.ext[u] = nil
+		}
+	}
+	m.undo = m.undo[:mark]
+}
+
+// attrs checks the attrs of o, which stands for n, and binds variables.
+func (m *matcher) attrs(s int, n *formNode, o *op) bool {
+	for i := range n.tests {
+		t := &n.tests[i]
+		have := t.get(&o.node.Attr)
+		if t.variable >= 0 && !m.known[t.variable] {
+			m.known[t.variable], m.vars[t.variable] = true, have
+			m.undo = append(m.undo, -1-t.variable)
+			continue
+		}
+		var want string
+		if t.variable >= 0 {
+			if m.vars[t.variable] == have {
+				continue
+			}
+			want = m.vars[t.variable].String()
+		} else if want = t.want; have.String() == want {
+			continue
+		}
+		if m.deeper(s) {
+			m.note(s, func() string { return fmt.Sprintf("%s has %s=%s, wants %s", o.name(), t.field, have, want) })
+		}
+		return false
+	}
+	return true
+}
+
+func isVariable(s string) bool { return s[0] >= 'a' && s[0] <= 'z' }
 
 // fits checks the operands of the node just bound, and that it makes what the
 // bound nodes want of it; it binds operands from outside.
 func (m *matcher) fits(s, i int) bool {
-	n := &m.form.nodes[i]
 	o := m.bound[i]
-	copied := false
-	for j, r := range n.args {
+	for j, r := range m.form.nodes[i].args {
 		v := m.operand(i, j)
+		var wants string
 		switch {
 		case r.test == vecOperand && v.typ.Shape.Rank != 1:
-			return m.fail(s, func() string { return fmt.Sprintf("%s takes %s, wants a vector", o.name(), v.typ) })
+			wants = "a vector"
 		case r.test == sameOperand && v.typ != o.out.typ:
-			return m.fail(s, func() string { return fmt.Sprintf("%s takes %s, wants %s", o.name(), v.typ, o.out.typ) })
+			wants = "an operand of the result's type"
 		case r.node >= 0:
 			if b := m.bound[r.node]; b != nil && b.out != v {
-				return m.fail(s, func() string {
-					return fmt.Sprintf("%s takes %s, wants the result of %s", o.name(), v.name(), b.name())
-				})
+				wants = "the result of " + b.name()
 			}
 		case m.ext[r.extern] == nil:
-			if !copied {
-				m.ext, copied = slices.Clone(m.ext), true
-			}
 			m.ext[r.extern] = v
+			m.undo = append(m.undo, r.extern)
 		case m.ext[r.extern] != v:
-			have := m.ext[r.extern]
-			return m.fail(s, func() string { return fmt.Sprintf("%s takes %s, wants %s", o.name(), v.name(), have.name()) })
+			wants = m.ext[r.extern].name()
+		}
+		if wants != "" {
+			if m.deeper(s) {
+				m.note(s, func() string { return fmt.Sprintf("%s takes %s, wants %s", o.name(), v.name(), wants) })
+			}
+			return false
 		}
 	}
 	for k := range m.form.nodes {
@@ -174,34 +224,6 @@ func (m *matcher) fits(s, i int) bool {
 	}
 	return true
 }
-
-func (m *matcher) attrs(s int, n *formNode, o *op) bool {
-	for _, t := range n.attrs {
-		have := attrGetters[t.field](&o.node.Attr)
-		want := t.value
-		if isVariable(want) {
-			bound, ok := m.vars[want]
-			if !ok {
-				vars := make(map[string]string, len(m.vars)+1)
-				for k, v := range m.vars {
-					vars[k] = v
-				}
-				vars[want] = have
-				m.vars = vars
-				continue
-			}
-			want = bound
-		}
-		if have != want {
-			return m.fail(s, func() string {
-				return fmt.Sprintf("%s has %s=%s, wants %s", o.name(), t.field, have, want)
-			})
-		}
-	}
-	return true
-}
-
-func isVariable(s string) bool { return s[0] >= 'a' && s[0] <= 'z' && s != "true" && s != "false" }
 
 // ordered reports whether o may stand for node i next to those bound in an
 // order list.
@@ -237,33 +259,30 @@ func (m *matcher) finish() bool {
 			return false // the site is reported at its first op
 		}
 		if count != len(list) {
-			return m.fail(depth, func() string {
-				return fmt.Sprintf("%d %s take %s, wants exactly %d", count, first.node.Op, v.name(), len(list))
-			})
+			if m.deeper(depth) {
+				m.note(depth, func() string {
+					return fmt.Sprintf("%d %s take %s, wants exactly %d", count, first.node.Op, v.name(), len(list))
+				})
+			}
+			return false
 		}
 	}
 	for i := range m.form.nodes {
-		if n := &m.form.nodes[i]; n.context || n.exported || !m.inner(i) {
+		n := &m.form.nodes[i]
+		if n.context || n.exported || !n.inner {
 			continue
 		}
-		if o := m.bound[i]; o.out.returned || slices.ContainsFunc(o.out.users, func(u *op) bool { return !m.member(u) }) {
-			others := usedBy(o.out, m.member)
-			return m.fail(depth, func() string { return o.name() + " has a second use" + others })
+		o := m.bound[i]
+		if !o.out.returned && !slices.ContainsFunc(o.out.users, func(u *op) bool { return !m.member(u) }) {
+			continue
 		}
+		if m.deeper(depth) {
+			others := usedBy(o.out, m.member)
+			m.note(depth, func() string { return o.name() + " has a second use" + others })
+		}
+		return false
 	}
 	return true
-}
-
-// inner reports whether a node of the region takes node i's result.
-func (m *matcher) inner(i int) bool {
-	for k := range m.form.nodes {
-		for _, r := range m.form.nodes[k].args {
-			if r.node == i && !m.form.nodes[k].context {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 func (m *matcher) member(o *op) bool {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"foundry/ir"
+	"foundry/ir/sym"
 )
 
 // A template is the text of a pattern, one operation a line, in the words of the
@@ -69,6 +70,19 @@ type attrTest struct {
 	value string // a literal, or the name of a variable
 }
 
+// attrValue is the value of an attr that templates test.
+type attrValue struct {
+	dim  sym.Dim
+	perm [4]int8
+}
+
+func (v attrValue) String() string {
+	if v.perm != ([4]int8{}) {
+		return strings.ReplaceAll(fmt.Sprint(v.perm), " ", ",")
+	}
+	return v.dim.String()
+}
+
 // parseTemplate reads the text of a pattern; a mistake is the programmer's.
 func parseTemplate(text string) (*template, error) {
 	t := &template{}
@@ -125,7 +139,7 @@ func parseLine(words []string) (l line, err error) {
 				if _, known := attrGetters[field]; !ok || !known {
 					return l, fmt.Errorf("unknown attr test %q", pair)
 				}
-				l.attrs = append(l.attrs, attrTest{field, value})
+				l.attrs = append(l.attrs, attrTest{field: field, value: value})
 			}
 			continue
 		}
@@ -146,9 +160,9 @@ func parseLine(words []string) (l line, err error) {
 }
 
 // attrGetters are the attrs that templates test.
-var attrGetters = map[string]func(*ir.Attr) string{
-	"start": func(a *ir.Attr) string { return a.Start.String() },
-	"perm":  func(a *ir.Attr) string { return strings.ReplaceAll(fmt.Sprint(a.Perm), " ", ",") },
+var attrGetters = map[string]func(*ir.Attr) attrValue{
+	"start": func(a *ir.Attr) attrValue { return attrValue{dim: a.Start} },
+	"perm":  func(a *ir.Attr) attrValue { return attrValue{perm: a.Perm} },
 }
 
 // form is a template with each optional group decided.
@@ -156,9 +170,9 @@ type form struct {
 	with    []string // groups that stand in it
 	without []string // groups left out
 	nodes   []formNode
-	externs int      // operands from outside, numbered from 0
-	attrs   []string // variables of attr tests
-	steps   []step   // the order in which nodes are found; steps[0] is the anchor
+	externs int    // operands from outside, numbered from 0
+	vars    int    // variables of attr tests, numbered from 0
+	steps   []step // the order in which nodes are found; steps[0] is the anchor
 	order   [][]int
 	all     [][]int
 	results []int // nodes that must be results of the graph
@@ -167,7 +181,17 @@ type form struct {
 
 type formNode struct {
 	*line
-	args []ref
+	args  []ref
+	tests []formTest
+	inner bool // a node of the region takes its result
+}
+
+// formTest asks that get returns want, or the value that a variable has elsewhere.
+type formTest struct {
+	field    string
+	get      func(*ir.Attr) attrValue
+	want     string
+	variable int // -1: want
 }
 
 // ref is what an operand refers to: a node of the form, or an operand from outside.
@@ -220,6 +244,7 @@ func (t *template) forms() ([]*form, error) {
 func (t *template) fill(f *form) error {
 	defined := map[string]int{}
 	externs := map[string]int{}
+	vars := map[string]int{}
 	for i := range t.lines {
 		l := &t.lines[i]
 		if l.group != "" && !slices.Contains(f.with, l.group) {
@@ -238,13 +263,23 @@ func (t *template) fill(f *form) error {
 			}
 			node.args = append(node.args, r)
 		}
+		for _, a := range l.attrs {
+			test := formTest{a.field, attrGetters[a.field], a.value, -1}
+			if isVariable(a.value) {
+				if _, ok := vars[a.value]; !ok {
+					vars[a.value] = len(vars)
+				}
+				test.variable = vars[a.value]
+			}
+			node.tests = append(node.tests, test)
+		}
 		defined[l.name] = len(f.nodes)
 		f.nodes = append(f.nodes, node)
 		if l.core {
 			f.core++
 		}
 	}
-	f.externs = len(externs)
+	f.externs, f.vars = len(externs), len(vars)
 	find := func(lists [][]string) (out [][]int) {
 		for _, list := range lists {
 			var ids []int
@@ -259,6 +294,13 @@ func (t *template) fill(f *form) error {
 			out = append(out, ids)
 		}
 		return out
+	}
+	for _, n := range f.nodes {
+		for _, r := range n.args {
+			if r.node >= 0 && !n.context {
+				f.nodes[r.node].inner = true
+			}
+		}
 	}
 	f.order, f.all = find(t.order), find(t.all)
 	for _, name := range t.returned {

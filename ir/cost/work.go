@@ -24,12 +24,14 @@ func Flops(n *ir.Node) sym.Poly {
 	out := n.Results[0].Type
 	switch {
 	case n.Op.Is(ir.Contraction):
-		k := n.Args[0].Type.Shape.At(-1)
-		return product(append(out.Shape.Slice(), k)...).Scale(2)
+		var dims [ir.MaxRank + 1]sym.Dim
+		m := copy(dims[:], out.Shape.Dims[:out.Shape.Rank])
+		dims[m] = n.Args[0].Type.Shape.At(-1)
+		return product(dims[:m+1]).Scale(2)
 	case n.Op == ir.OpSumSquares || n.Op == ir.OpArgmax:
 		out = n.Args[0].Type
 	}
-	return product(out.Shape.Slice()...).Scale(flopsOf[n.Op])
+	return product(out.Shape.Dims[:out.Shape.Rank]).Scale(flopsOf[n.Op])
 }
 
 // Moved returns the bytes that a node must read and write: each operand and each
@@ -116,16 +118,17 @@ func written(n *ir.Node) sym.Poly {
 
 func bytesOf(t ir.Type) sym.Poly {
 	elems, bytes := t.DType.Block()
-	dims := t.Shape.Slice()
-	if elems > 1 && len(dims) > 0 {
-		dims[len(dims)-1], _ = dims[len(dims)-1].Div(int64(elems))
+	s := t.Shape
+	if elems > 1 && s.Rank > 0 {
+		row, _ := s.At(-1).Div(int64(elems))
+		s = s.With(-1, row)
 	}
-	return product(dims...).Scale(int64(bytes))
+	return product(s.Dims[:s.Rank]).Scale(int64(bytes))
 }
 
 // product is sym.Product; where the degree is beyond what a Poly can hold, which
 // no model reaches, the dims that do not fit are left out.
-func product(dims ...sym.Dim) sym.Poly {
+func product(dims []sym.Dim) sym.Poly {
 	for n := len(dims); n > 0; n-- {
 		if p, ok := sym.Product(dims[:n]...); ok {
 			return p
