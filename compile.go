@@ -46,6 +46,7 @@ func (g *Graphs) Lower() (*Compiled, error) {
 	p, err := metal.Compile(entries, metal.Options{
 		Target: g.Target, Model: g.planModel(), Meta: meta,
 		Shaders: stages, CommandBuffers: o.CommandBuffers, Decisions: g.Decisions,
+		Stored: g.Model.stored,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", g.Model.Name, err)

@@ -141,7 +141,7 @@ func TestWeightsThatDoNotFitStayF16(t *testing.T) {
 	m.Config.Intermediate = 350
 	g, err = Fuse(m, CompileOptions{Weights: dtype.Q8_0, Variant: "none"})
 	require.NoError(t, err)
-	require.Equal(t, []string{"2 matrices stay f16: q8_0's blocks of 32 do not divide their rows"}, g.Notes)
+	require.Equal(t, []string{"2 of 16 matrices stay f16: q8_0's blocks of 32 do not divide their rows"}, g.Notes)
 }
 
 func TestParseVariants(t *testing.T) {

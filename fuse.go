@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 
-	"foundry/frontends/checkpoint"
 	"foundry/frontends/qwen25"
 	"foundry/ir"
 	"foundry/ir/dtype"
@@ -30,12 +29,13 @@ type Graphs struct {
 // Fuse builds the model's graphs and runs the passes over them. No weight is
 // read.
 func Fuse(m *Model, o CompileOptions) (*Graphs, error) {
+	asked := o.Weights
 	o, t, err := o.resolve(m)
 	if err != nil {
 		return nil, err
 	}
 	g := &Graphs{Model: m, Options: o, Target: t}
-	if err := g.build(); err != nil {
+	if err := g.build(asked); err != nil {
 		return nil, fmt.Errorf("%s: %w", m.Name, err)
 	}
 	if err := g.runPasses(); err != nil {
@@ -56,26 +56,21 @@ func (g *Graphs) Entry(name string) (*ir.Graph, error) {
 	return nil, fmt.Errorf("%s has no entry %q, it has %v", g.Model.Name, name, names)
 }
 
-// build makes the graphs as the frontend emits them.
-func (g *Graphs) build() error {
+// build makes the graphs as the frontend emits them, with matrices of the dtype
+// that was asked for.
+func (g *Graphs) build(asked dtype.Type) error {
 	if g.Model.Graph != nil {
 		g.Entries = []*ir.Graph{g.Model.Graph.Clone()}
 		return nil
 	}
 	o := g.Options
-	special := map[string]dtype.Type{}
-	for _, w := range qwen25.Weights(g.Model.Config) {
-		if len(w.Shape) > 1 && !checkpoint.Fits(o.Weights, w.Shape) {
-			special[w.Name] = dtype.F16
-		}
-	}
-	if len(special) > 0 {
-		block, _ := o.Weights.Block()
-		g.Notes = append(g.Notes, fmt.Sprintf("%d matrices stay f16: %s's blocks of %d do not divide their rows", len(special), o.Weights, block))
+	types, _, note := g.Model.matrices(asked, o.plain())
+	if note != "" {
+		g.Notes = append(g.Notes, note)
 	}
 	prefill, err := qwen25.Build(g.Model.Config, qwen25.BuildOptions{
 		Context: o.Context, Chunk: o.Chunk, Weights: o.Weights, Cache: o.Cache, AllLogits: o.AllLogits,
-		WeightType: func(name string) dtype.Type { return special[name] },
+		WeightType: func(name string) dtype.Type { return types[name] },
 	})
 	if err != nil {
 		return err

@@ -15,7 +15,7 @@ import (
 // to the compiler.
 type CompileOptions struct {
 	Device  string     // what the result shall run on; it decides the defaults of the next three
-	Weights dtype.Type // of matrices: f32 on ref, otherwise f16; vectors are always f32
+	Weights dtype.Type // of matrices; unset, quantised ones run as stored and others as f32 on ref, f16 elsewhere; vectors are always f32
 	Cache   dtype.Type // f32 on ref, otherwise f16
 	Target  string     // the machine whose limits and costs decide; DefaultTarget unless the device has its own
 
@@ -40,15 +40,17 @@ type CompileOptions struct {
 
 // resolve fills in what is left to the compiler.
 func (o CompileOptions) resolve(m *Model) (CompileOptions, *target.Target, error) {
-	wide := dtype.F16
-	if o.Device == Ref {
-		wide = dtype.F32
+	if o.Weights != dtype.Invalid && !o.Weights.CanQuantise() {
+		return o, nil, fmt.Errorf("weights cannot be made %s: it can only be read; take f32, f16, bf16, q8_0, q4_0, q4_1, q5_0 or q5_1", o.Weights)
 	}
 	if o.Weights == dtype.Invalid {
-		o.Weights = wide
+		o.Weights = o.plain()
+		if m.Graph == nil {
+			_, o.Weights, _ = m.matrices(dtype.Invalid, o.plain())
+		}
 	}
 	if o.Cache == dtype.Invalid {
-		o.Cache = wide
+		o.Cache = o.plain()
 	}
 	if o.Target == "" {
 		o.Target = DefaultTarget
@@ -65,8 +67,6 @@ func (o CompileOptions) resolve(m *Model) (CompileOptions, *target.Target, error
 	case !slices.Contains(attentionBackends[:], o.Attention):
 		return o, nil, fmt.Errorf("attention backend %q (from %s) does not exist, want one of %s%s", o.Attention, o.AttentionChosen,
 			strings.Join(attentionBackends[:], ", "), Nearest(o.Attention, attentionBackends[:]))
-	case !o.Weights.Float() && !o.Weights.CanQuantise():
-		return o, nil, fmt.Errorf("weights cannot be made %s: it can only be read; take f32, f16, q8_0, q4_0, q4_1, q5_0 or q5_1", o.Weights)
 	}
 	if o.Variant == "" && o.Passes == "" {
 		o.Variant = "default"

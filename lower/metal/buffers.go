@@ -82,11 +82,20 @@ func (c *compiler) step() *storage {
 	return s
 }
 
+// history returns the buffer of the ids of the sequence: one for each position of
+// the context, and one for the token behind the last.
+func (c *compiler) history(b sym.Bounds) *storage {
+	s, _ := c.share("state", "history", plan.State, ir.TypeOf(dtype.I32, sym.Const(b.SMax+1)), b)
+	s.special = "history"
+	c.store(s)
+	return s
+}
+
 // store writes a shared storage into the plan's buffers.
 func (c *compiler) store(s *storage) {
 	b := plan.Buffer{Name: s.name, Class: s.class, Bytes: s.bytes, DType: s.dtype, Shape: s.shape.Slice(), Special: s.special, Values: s.values}
 	if s.class == plan.Weight {
-		b.Weight = &plan.WeightRecipe{Tensor: s.name, Kind: recipeKind(s.dtype)}
+		b.Weight = &plan.WeightRecipe{Tensor: s.name, Kind: c.recipeKind(s.name, s.dtype)}
 	}
 	if s.class == plan.Transient {
 		b.Offset = s.offset
@@ -95,12 +104,11 @@ func (c *compiler) store(s *storage) {
 }
 
 // recipeKind says how a weight of the plan's dtype comes from a checkpoint's.
-func recipeKind(t dtype.Type) string {
-	switch t {
-	case dtype.Q4_K, dtype.Q5_K, dtype.Q6_K: // read only
+func (c *compiler) recipeKind(tensor string, t dtype.Type) string {
+	switch {
+	case c.o.Stored != nil && c.o.Stored(tensor) == t || !t.CanQuantise():
 		return "as_stored"
-	}
-	if t.Quantised() {
+	case t.Quantised():
 		return "quantise"
 	}
 	return "convert"

@@ -18,6 +18,7 @@ import (
 	"io/fs"
 
 	"foundry/ir"
+	"foundry/ir/dtype"
 	"foundry/ir/target"
 	"foundry/lower/plan"
 	"foundry/shaders"
@@ -37,6 +38,9 @@ type Options struct {
 	Shaders        fs.FS // stage files; nil: those of package shaders
 	CommandBuffers int   // 0: chosen so that encoding overlaps execution
 	Decisions      []plan.Decision
+	// Stored tells the dtype that a tensor has in the checkpoint, or dtype.Invalid;
+	// nil: nobody knows. Load recipes say what it spares.
+	Stored func(tensor string) dtype.Type
 }
 
 // compilerName stands in every plan.
