@@ -2,6 +2,7 @@ package cpu
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -47,6 +48,7 @@ func BenchmarkOperations(b *testing.B) {
 		body    string
 	}{
 		{"thread", 256, "if (tid > 1000u) y[0] = 1;"},
+		{"thread-of-two-phases", 1024, "threadgroup_barrier(mem_flags::mem_none); if (tid > 2000u) y[0] = 1;"},
 		{"simd_sum", 32, "float v = tid; for (int i = 0; i < 1000; i++) v = simd_sum(v) * 0.03f; if (tid == 0) y[0] = v;"},
 		{"simd_sum", 256, "float v = tid; for (int i = 0; i < 1000; i++) v = simd_sum(v) * 0.03f; if (tid == 0) y[0] = v;"},
 		{"simd_shuffle_xor", 32, "float v = tid; for (int i = 0; i < 1000; i++) v = simd_shuffle_xor(v, ushort(1)) + 1; if (tid == 0) y[0] = v;"},
@@ -65,7 +67,7 @@ func BenchmarkOperations(b *testing.B) {
 				require.NoError(b, r.run(l))
 			}
 			per := float64(10 * times * b.N)
-			if c.name == "thread" {
+			if strings.HasPrefix(c.name, "thread-") || c.name == "thread" {
 				per = float64(10 * c.threads * b.N)
 			}
 			b.ReportMetric(float64((cpuTime(b) - before).Nanoseconds())/per, "cpu-ns/use")

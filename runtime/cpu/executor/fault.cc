@@ -44,8 +44,8 @@ void forward(int signal, siginfo_t* info, void* context) {
 }
 
 bool is_stack_guard(const Region* r, uintptr_t address) {
-    const uintptr_t low = (uintptr_t)r + FOUNDRY_REGION - (uintptr_t)kThreadsMax * FOUNDRY_STACK;
-    return address >= low && address < (uintptr_t)r + FOUNDRY_REGION && address % FOUNDRY_STACK < page_bytes();
+    const uintptr_t below = (uintptr_t)r + FOUNDRY_REGION - 1 - address;  // the region's end
+    return below < kThreadsMax * stack_distance() && below % stack_distance() >= FOUNDRY_STACK;
 }
 
 // A thread runs on its fiber's stack only while it runs a kernel, so the stack

@@ -22,9 +22,12 @@ Region* region_of(uintptr_t address) {
     return nullptr;
 }
 
-unsigned char* stack_base(Region* r, foundry_u32 i) {
-    return (unsigned char*)r + FOUNDRY_REGION - (size_t)(i + 1) * FOUNDRY_STACK;
-}
+// Stacks lie below the region's end, each with an unreadable page beneath. Their
+// distance is an odd number of pages mostly, so that 1,024 tops spread over the
+// sets of the TLB.
+size_t stack_distance() { return FOUNDRY_STACK + page_bytes(); }
+
+unsigned char* stack_top(Region* r, foundry_u32 i) { return (unsigned char*)r + FOUNDRY_REGION - i * stack_distance(); }
 
 void fiber_main();
 
@@ -37,8 +40,7 @@ void make_fresh(foundry_fiber* f) {
 // make_stacks makes sure of n stacks, each above an unreadable page.
 bool make_stacks(Region* r, foundry_u32 n) {
     for (; r->stacks < n; r->stacks++) {
-        unsigned char* low = stack_base(r, r->stacks) + page_bytes();
-        if (mprotect(low, FOUNDRY_STACK - page_bytes(), PROT_READ | PROT_WRITE)) return false;
+        if (mprotect(stack_top(r, r->stacks) - FOUNDRY_STACK, FOUNDRY_STACK, PROT_READ | PROT_WRITE)) return false;
     }
     return true;
 }
@@ -61,11 +63,9 @@ Region* make_region() {
     // The group, an unreadable page, threadgroup memory, an unreadable page, stacks.
     const size_t head = round_up(sizeof(Region), page_bytes());
     const size_t threadgroup = round_up(kThreadgroupLimit + (kArraysMax + 1) * kCanary, page_bytes());
-    static_assert(sizeof(Region) + kThreadgroupLimit + (kArraysMax + 1) * kCanary + 4 * 65536 <
-                      FOUNDRY_REGION - (size_t)kThreadsMax * FOUNDRY_STACK,
-                  "a region holds its parts");
     unsigned char* tg = base + head + page_bytes();
-    if (mprotect(base, head, PROT_READ | PROT_WRITE) || mprotect(tg, threadgroup, PROT_READ | PROT_WRITE)) {
+    const bool fits = head + threadgroup + 2 * page_bytes() + kThreadsMax * stack_distance() <= FOUNDRY_REGION;
+    if (!fits || mprotect(base, head, PROT_READ | PROT_WRITE) || mprotect(tg, threadgroup, PROT_READ | PROT_WRITE)) {
         munmap(base, FOUNDRY_REGION);
         return nullptr;
     }
@@ -81,7 +81,7 @@ Region* make_region() {
         f->lane = i % 32;
         f->bit = 1u << i % 32;
         // Tops of stacks differ in their cache sets.
-        f->top = stack_base(r, i) + FOUNDRY_STACK - 64 - (size_t)(i * 5 % 32) * 128;
+        f->top = stack_top(r, i) - 64 - (size_t)(i * 5 % 32) * 128;
 #if defined(__x86_64__)
         f->top = (unsigned char*)f->top - 8;  // as after a call
 #endif

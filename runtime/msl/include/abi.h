@@ -175,7 +175,7 @@ typedef struct foundry_group {
 // the group, threadgroup memory, and the threads' stacks. So a thread finds its
 // group by masking its stack pointer.
 enum { FOUNDRY_STACK = 64 << 10 };
-#define FOUNDRY_REGION (128ul << 20)
+#define FOUNDRY_REGION (256ul << 20)
 
 enum foundry_operations {
     FOUNDRY_OP_NONE, FOUNDRY_OP_SUM, FOUNDRY_OP_PRODUCT, FOUNDRY_OP_MIN, FOUNDRY_OP_MAX, FOUNDRY_OP_AND, FOUNDRY_OP_OR,

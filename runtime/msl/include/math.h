@@ -5,8 +5,6 @@ namespace metal {
 #define FOUNDRY_FLOAT1(name, f)                                     \
     inline float name(float x) { return FOUNDRY_LIBM(f)(x); }       \
     inline half name(half x) { return half(name(float(x))); }
-FOUNDRY_FLOAT1(exp, expf)
-FOUNDRY_FLOAT1(exp2, exp2f)
 FOUNDRY_FLOAT1(log, logf)
 FOUNDRY_FLOAT1(log2, log2f)
 FOUNDRY_FLOAT1(log10, log10f)
@@ -28,6 +26,14 @@ FOUNDRY_FLOAT1(rint, rintf)
 FOUNDRY_FLOAT1(fabs, fabsf)
 #undef FOUNDRY_FLOAT1
 
+#ifndef FOUNDRY_EXP
+#define FOUNDRY_EXP(x) FOUNDRY_LIBM(expf)(x)
+#define FOUNDRY_EXP2(x) FOUNDRY_LIBM(exp2f)(x)
+#endif
+inline float exp(float x) { return FOUNDRY_EXP(x); }
+inline half exp(half x) { return half(exp(float(x))); }
+inline float exp2(float x) { return FOUNDRY_EXP2(x); }
+inline half exp2(half x) { return half(exp2(float(x))); }
 inline float exp10(float x) { return FOUNDRY_LIBM(powf)(10.0f, x); }
 inline half exp10(half x) { return half(exp10(float(x))); }
 inline float rsqrt(float x) { return 1.0f / FOUNDRY_LIBM(sqrtf)(x); }

@@ -18,6 +18,26 @@ typedef _Float16 foundry_half_bits;
 constexpr foundry_half_bits foundry_to_half(float f) { return (_Float16)f; }
 constexpr float foundry_to_float(foundry_half_bits h) { return (float)h; }
 
+// 2^t to about 1e-10, so that the float made of it is the nearest one almost
+// always. Inline, as softmax takes many in a row, and alike on every system.
+static inline double foundry_exp2(double t) {
+    t = t < -160.0 ? -160.0 : t > 160.0 ? 160.0 : t;  // 0 and infinity in float
+    const double shifted = t + 0x1.8p52;              // rounds t to an integer in the low bits
+    const double r = t - (shifted - 0x1.8p52);
+    long bits;
+    __builtin_memcpy(&bits, &shifted, 8);
+    const long exponent = (bits + 1023) << 52;
+    double scale;
+    __builtin_memcpy(&scale, &exponent, 8);
+    // The powers of ln 2 over the factorials, in pairs.
+    const double r2 = r * r, r4 = r2 * r2;
+    const double low = (1.0 + r * 0.6931471805599453) + r2 * (0.2402265069591007 + r * 0.05550410866482158);
+    const double high = (0.009618129107628477 + r * 0.0013333558146428443) + r2 * (0.00015403530393381608 + r * 1.525273380405984e-05);
+    return (low + r4 * (high + r4 * 1.3215486790144307e-06)) * scale;
+}
+#define FOUNDRY_EXP(x) (float)foundry_exp2((double)(x) * 1.4426950408889634)
+#define FOUNDRY_EXP2(x) (float)foundry_exp2(x)
+
 namespace metal {
 inline unsigned foundry_atomic_load(unsigned* p) { return __atomic_load_n(p, __ATOMIC_RELAXED); }
 inline void foundry_atomic_store(unsigned* p, unsigned x) { __atomic_store_n(p, x, __ATOMIC_RELAXED); }
