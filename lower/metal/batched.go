@@ -33,7 +33,7 @@ func (r *region) lowerBatched() (*lowering, error) {
 
 // scores: a thread computes one element, the dot product of two rows.
 func (r *region) scores(k *kernel, n *ir.Node, w int) error {
-	depth, ok := n.Args[0].Type.Shape.At(2).Const()
+	depth, ok := n.Args[0].Type.Shape.At(-1).Const()
 	if !ok || depth%int64(w) != 0 {
 		return fmt.Errorf("rows of %s do not split into %d", n.Args[0].Type, w)
 	}

@@ -1,0 +1,98 @@
+package metal
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"foundry/lower/plan"
+)
+
+// Lifetimes that share a wave never share a byte, and the arena is within a tenth
+// of what lives at once.
+func TestPack(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		lives := make([]*lifetime, rapid.IntRange(1, 60).Draw(t, "count"))
+		for i := range lives {
+			first := rapid.IntRange(0, 40).Draw(t, "first")
+			lives[i] = &lifetime{
+				bytes: align(rapid.SampledFrom([]int64{4, 3584, 4608, 19456, 607744}).Draw(t, "bytes")),
+				first: first, last: first + rapid.IntRange(0, 3).Draw(t, "length"),
+			}
+		}
+		size := pack(lives)
+		for i, a := range lives {
+			require.Zero(t, a.offset%arenaAlign)
+			require.LessOrEqual(t, a.offset+a.bytes, size)
+			for _, b := range lives[:i] {
+				if a.first <= b.last && b.first <= a.last {
+					require.True(t, a.offset+a.bytes <= b.offset || b.offset+b.bytes <= a.offset, "%+v and %+v", a, b)
+				}
+			}
+		}
+		require.GreaterOrEqual(t, size, mostLive(lives))
+	})
+}
+
+// No choice of barriers that separates all conflicts has fewer: all subsets of
+// borders are tried.
+func TestFewestBarriers(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		dispatches := make([][]span, rapid.IntRange(1, 9).Draw(t, "dispatches"))
+		for i := range dispatches {
+			for range rapid.IntRange(1, 3).Draw(t, "bindings") {
+				lo := rapid.Int64Range(0, 6).Draw(t, "lo")
+				dispatches[i] = append(dispatches[i], span{
+					space: rapid.IntRange(-1, 1).Draw(t, "space"), lo: lo, hi: lo + rapid.Int64Range(1, 3).Draw(t, "bytes"),
+					access: rapid.SampledFrom([]plan.Access{plan.Read, plan.Write, plan.ReadWrite}).Draw(t, "access"),
+				})
+			}
+		}
+		have := fewestBarriers(dispatches)
+		require.False(t, have[0])
+		mask, count := 0, 0
+		for i, b := range have {
+			if b {
+				mask |= 1 << i
+				count++
+			}
+		}
+		require.True(t, separates(dispatches, mask))
+		for m := range 1 << len(dispatches) {
+			if m&1 == 0 && ones(m) < count {
+				require.False(t, separates(dispatches, m), "%b has fewer barriers than %b", m, mask)
+			}
+		}
+	})
+}
+
+func ones(m int) int {
+	n := 0
+	for ; m > 0; m &= m - 1 {
+		n++
+	}
+	return n
+}
+
+// separates reports whether barriers before the dispatches in mask stand between
+// any two that conflict.
+func separates(dispatches [][]span, mask int) bool {
+	for j := range dispatches {
+		for i := range j {
+			between := mask >> (i + 1) & (1<<(j-i) - 1)
+			if between == 0 && meetsAny(bySpace(dispatches[i]), dispatches[j]) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func bySpace(d []span) map[int][]span {
+	out := map[int][]span{}
+	for _, s := range d {
+		out[s.space] = append(out[s.space], s)
+	}
+	return out
+}
