@@ -20,13 +20,13 @@ go build -o out/foundry ./cmd/foundry
 prompt="And the LORD spake unto Moses, saying,"
 show compile -o out/kjv-2m
 show dot --collapse -o out/kjv-2m.dot
+show bench --variants ladder --reps 0
 if command -v "${CXX:-g++}" >/dev/null 2>&1 || command -v clang++ >/dev/null 2>&1 || command -v c++ >/dev/null 2>&1; then
-  show bench --device cpu --variants ladder --reps 5
+  show bench --device cpu --variants none,six,default --reps 5
   show run --device cpu --plan out/kjv-2m --prompt "$prompt" -n 32
 else
   echo
   echo "no C++ compiler found: measured times and the run of the plan's Metal text are skipped;"
-  echo "the table holds plan statistics only, and the text comes from the reference (--device ref)"
-  show bench --variants ladder --reps 0
+  echo "the table above holds plan statistics only, and the text comes from the reference (--device ref)"
   show run --device ref --prompt "$prompt" -n 32
 fi

@@ -101,5 +101,6 @@ func writeOut(w io.Writer, path string, b []byte) error {
 	if err := os.WriteFile(path, b, 0o666); err != nil {
 		return fmt.Errorf("cannot write the result: %w", err)
 	}
+	fmt.Fprintf(w, "written to %s\n", path)
 	return nil
 }

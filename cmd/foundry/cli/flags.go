@@ -17,7 +17,7 @@ import (
 type modelFlags struct{ model string }
 
 func (f *modelFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.model, "model", "", `kjv-2m (embedded, the default), a Hugging Face folder, FILE.fir, synth:qwen2.5-SIZE or hf:OWNER/NAME`)
+	cmd.Flags().StringVar(&f.model, "model", "", `kjv-2m (embedded, the default), a Hugging Face folder, FILE.gguf, FILE.fir, synth:qwen2.5-SIZE or hf:OWNER/NAME`)
 }
 
 func (f *modelFlags) open(s IO) (*foundry.Model, error) {
@@ -36,7 +36,7 @@ type compileFlags struct {
 
 func (f *compileFlags) add(cmd *cobra.Command) {
 	p := cmd.Flags()
-	p.StringVar(&f.weights, "weights", "", "dtype of matrices: f32, f16, q8_0, ... (f32 on ref, otherwise f16)")
+	p.StringVar(&f.weights, "weights", "", "dtype of matrices: f32, f16, bf16, q8_0, q4_0, q4_1, q5_0 or q5_1 (quantised ones as stored, others f32 on ref, f16 elsewhere)")
 	p.StringVar(&f.cache, "cache", "", "dtype of the key and value cache: f32 or f16 (f32 on ref, otherwise f16)")
 	p.StringVar(&f.passes, "passes", "", "the pipeline, such as canonicalize,cse,fuse-rmsnorm-qkv")
 	p.StringVar(&f.variant, "variant", "", "a named pipeline: none, default, six, floor, or a rung of the ladder (foundry bench --variants ladder)")

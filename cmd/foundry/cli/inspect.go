@@ -103,8 +103,12 @@ func printModel(s IO, m *foundry.Model) {
 	}
 	fmt.Fprintf(s.Out, "%s: qwen2, %d layers, hidden %d, intermediate %d, %d query heads, %d key-value heads, head_dim %d, vocabulary %d (%s), %d positions\n",
 		m.BaseName(), c.Layers, c.Hidden, c.Intermediate, c.Heads, c.KVHeads, c.HeadDim, c.Vocab, tied, c.MaxPositions)
+	printGroups(s, m.TensorGroups())
+}
+
+func printGroups(s IO, groups []foundry.TensorGroup) {
 	t := newTable("dtype", "tensors", "parameters", "bytes").alignRight("tensors", "parameters", "bytes")
-	for _, g := range m.TensorGroups() {
+	for _, g := range groups {
 		t.row(g.DType, g.Tensors, g.Elements, bytesText(g.Bytes))
 	}
 	t.render(s.Out)
