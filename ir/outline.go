@@ -76,6 +76,35 @@ func (g *Graph) Place(fused *Node, nodes []*Node) error {
 	return nil
 }
 
+// Extract returns a graph of copies of nodes, fused ones with their regions. Its
+// results are what other nodes use of them, or g returns. It is for asking what
+// would become of these nodes: its params are inputs or states, its names are made
+// up, and Verify may refuse it.
+func (g *Graph) Extract(nodes []*Node) *Graph {
+	members := inOrder(nodes)
+	out := NewGraph(g.Name, g.Bounds)
+	inner := make(map[*Value]*Value, 2*len(members))
+	for _, n := range members {
+		for _, a := range n.Args {
+			if inner[a] != nil {
+				continue
+			}
+			kind := Input
+			if root := StateRoot(viewBase(a)); root.Param != nil && root.Param.Kind != Input || root != viewBase(a) {
+				kind = State
+			}
+			inner[a] = out.Param(kind, fmt.Sprint(len(out.Params)), a.Type)
+		}
+		c := cloneNode(n, inner, func(t Type) Type { return t }, func(a Attr) Attr { return a })
+		c.index = len(out.nodes)
+		out.nodes = append(out.nodes, c)
+	}
+	for i, r := range g.outer(members) {
+		out.Return(fmt.Sprint(i), inner[r])
+	}
+	return out
+}
+
 // inOrder returns each of nodes once, in the graph's order.
 func inOrder(nodes []*Node) []*Node {
 	members := slices.Clone(nodes)

@@ -107,29 +107,23 @@ func (p *compiled) coreText() string {
 func (r *run) consider(p *compiled, forms []*form, anchor *op) (*site, *plan.Decision, error) {
 	careful := r.call.option("when") == "cheaper"
 	var best *site
-	var refusal *plan.Decision
-	larger := ""
+	why, unrunnable := "", ""
 	for _, f := range forms {
-		s, done, why := r.find(p, f, anchor)
+		s, done, miss := r.find(p, f, anchor)
 		if done {
 			return nil, nil, nil
 		}
-		if s != nil {
-			if err := r.lowerable(s.node); err != nil {
-				why = r.target.Name + " cannot run it as one kernel: " + err.Error()
-				if larger == "" {
-					larger = s.counts() + ", but " + why
-				}
-				s = nil
-			}
-		}
 		if s == nil {
-			if why != "" {
-				refusal = &plan.Decision{Outcome: Refused, Reason: why}
+			why = miss // of the smallest form in the end
+			continue
+		}
+		if err := r.lowerable(s.node); err != nil {
+			if unrunnable == "" {
+				unrunnable = fmt.Sprintf("%s has no kernel for %s: %v", r.target.Name, s.counts(), err)
 			}
 			continue
 		}
-		s.larger = larger
+		s.larger = unrunnable
 		if careful || r.Log != nil {
 			s.gain = r.weigh(s)
 		}
@@ -141,7 +135,13 @@ func (r *run) consider(p *compiled, forms []*form, anchor *op) (*site, *plan.Dec
 		}
 	}
 	if best == nil {
-		return nil, refusal, nil
+		if unrunnable != "" {
+			why = unrunnable
+		}
+		if why == "" {
+			return nil, nil, nil
+		}
+		return nil, &plan.Decision{Outcome: Refused, Reason: why}, nil
 	}
 	with, without, contested, err := r.weighAgainst(best)
 	switch {
@@ -178,9 +178,6 @@ func (r *run) find(p *compiled, f *form, anchor *op) (s *site, done bool, why st
 		if !f.nodes[i].context {
 			s.members = append(s.members, o)
 		}
-	}
-	if len(s.members) < 2 {
-		return nil, false, ""
 	}
 	if why := s.close(r.view(), p); why != "" {
 		return nil, false, why
@@ -244,7 +241,7 @@ func (r *run) apply(s *site) (plan.Decision, error) {
 		reason += "; instead of " + s.instead
 	}
 	if s.larger != "" {
-		reason += "; rather " + s.larger
+		reason += "; not more: " + s.larger
 	}
 	return plan.Decision{Outcome: Matched, Reason: reason, Bytes: s.gain.bytes, Waves: s.gain.waves}, nil
 }

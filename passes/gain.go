@@ -64,10 +64,7 @@ func (r *run) weigh(s *site) gain {
 // to the last.
 func (r *run) window(s *site) []*ir.Node {
 	f := r.view()
-	lo, hi := s.members[0].index, s.members[0].index
-	for _, o := range s.members {
-		lo, hi = min(lo, o.index), max(hi, o.index)
-	}
+	lo, hi := s.extent()
 	out := make([]*ir.Node, 0, hi-lo+1)
 	for _, o := range f.ops[lo : hi+1] {
 		if !slices.Contains(out, o.top) {

@@ -24,10 +24,7 @@ func (r *run) weighAgainst(s *site) (with, without outlook, ok bool, err error) 
 	if nodes == nil {
 		return with, without, false, nil
 	}
-	stretch, err := r.graph.Form(nodes, "", "")
-	if err != nil {
-		return with, without, false, nil // the rivals' operations do not lie together
-	}
+	stretch := r.graph.Extract(withBetween(nodes))
 	if without, err = r.outlook(stretch, r.rest); err != nil {
 		return with, without, false, err
 	}
@@ -46,23 +43,29 @@ func (r *run) weighAgainst(s *site) (with, without outlook, ok bool, err error) 
 // no rival to come matches any of s's operations.
 func (r *run) contested(s *site) []*ir.Node {
 	var nodes []*ir.Node
+	lo, hi := s.extent()
 	for _, name := range s.pattern.Rivals {
 		i := slices.IndexFunc(r.rest, func(c Call) bool { return c.Pass.pattern == name })
 		if i < 0 {
 			continue
 		}
 		rival := compilePatterns()[name]
-		first := rival.forms[0]
-		kinds := first.nodes[first.steps[0].node].ops
-		for _, o := range s.members {
-			if !slices.Contains(kinds, o.node.Op) {
-				continue
+		forms := rival.allowed(r.rest[i])
+		anchors := rival.anchors(r.view())
+		first, _ := slices.BinarySearchFunc(anchors, lo-reach, func(o *op, at int) int { return o.index - at })
+		for _, o := range anchors[first:] {
+			if o.index > hi+reach {
+				break
 			}
-			for _, f := range rival.allowed(r.rest[i]) {
-				if t, _, _ := r.find(rival, f, o); t != nil {
-					nodes = append(nodes, t.tops...)
-					break
+			for _, f := range forms {
+				t, _, _ := r.find(rival, f, o)
+				if t == nil {
+					continue
 				}
+				if slices.ContainsFunc(t.members, func(m *op) bool { return slices.Contains(s.members, m) }) {
+					nodes = append(nodes, t.tops...)
+				}
+				break
 			}
 		}
 	}
@@ -72,19 +75,61 @@ func (r *run) contested(s *site) []*ir.Node {
 	return append(nodes, s.tops...)
 }
 
-// outlook runs calls over a copy of what stretch holds and predicts its time.
-func (r *run) outlook(stretch *ir.Node, calls Pipeline) (outlook, error) {
-	key := calls.String() + stretch.Key()
+// withBetween adds the nodes that lie on a path from one of nodes to another.
+func withBetween(nodes []*ir.Node) []*ir.Node {
+	first := nodes[0]
+	depends := make(map[*ir.Node]bool, 2*len(nodes))
+	for _, n := range nodes {
+		depends[n] = true
+		if n.Before(first) {
+			first = n
+		}
+	}
+	var visit func(n *ir.Node) bool
+	visit = func(n *ir.Node) bool {
+		if n == nil || n.Before(first) {
+			return false
+		}
+		if d, known := depends[n]; known {
+			return d
+		}
+		found := false
+		for _, a := range n.Args {
+			found = visit(a.Def) || found
+		}
+		depends[n] = found
+		if found {
+			nodes = append(nodes, n)
+		}
+		return found
+	}
+	for _, n := range slices.Clone(nodes) {
+		for _, a := range n.Args {
+			visit(a.Def)
+		}
+	}
+	return nodes
+}
+
+// reach is how many operations from a site the anchor of a rival may stand.
+const reach = 24
+
+// extent returns the first and the last place of s's operations.
+func (s *site) extent() (lo, hi int) {
+	lo, hi = s.members[0].index, s.members[0].index
+	for _, o := range s.members {
+		lo, hi = min(lo, o.index), max(hi, o.index)
+	}
+	return lo, hi
+}
+
+// outlook runs calls over a copy of stretch and predicts its time.
+func (r *run) outlook(stretch *ir.Graph, calls Pipeline) (outlook, error) {
+	key := calls.String() + stretch.Canonical()
 	if o, ok := r.known.outlooks[key]; ok {
 		return o, nil
 	}
-	g := stretch.Region.Clone()
-	for i, p := range g.Params {
-		p.Param.Kind = ir.State
-		if cost.Transient(stretch.Args[i]) {
-			p.Param.Kind = ir.Input
-		}
-	}
+	g := stretch.Clone()
 	child := &run{Context: &Context{Target: r.target, Lowerable: r.Lowerable}, graph: g, target: r.target, env: r.env,
 		works: make(map[*ir.Node][]cost.Kernel), known: r.known, matchers: make(map[*form]*matcher)}
 	for i := range calls {

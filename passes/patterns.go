@@ -96,7 +96,8 @@ var patterns = [...]Pattern{
 	},
 	{
 		Name: "rope-attention", Label: "attention", Fusions: []int{10, 11},
-		Doc: "q is rotated as attention loads it",
+		Doc:    "q is rotated as attention loads it",
+		Rivals: []string{"qkv-rope-kv", "rope-kv", "rope-qk"},
 		Text: `
 			 q = rope q0 f {start=p}
 			@s = bmm_nt q k
@@ -131,14 +132,14 @@ var patterns = [...]Pattern{
 		Doc:    "the product adds the residual before it stores",
 		Rivals: []string{"residual-norm", "swiglu-down", cost.SplitAttentionO},
 		Text: `
-			 y  = matmul_nt a w
-			@y^ = add y x:same
+			@p   = matmul_nt a w
+			@@y^ = add p x:same
 			?sums ss = sum_squares y`,
 	},
 	{
 		Name: "residual-norm", Label: "norm", Fusions: []int{1, 2},
 		Doc:    "the residual is added as the norm loads it; the sum and the norm are two results",
-		Rivals: []string{"residual", "rmsnorm-qkv", "gate-up-swiglu"},
+		Rivals: []string{"residual", "rmsnorm-qkv", "qkv-rope-kv", "gate-up", "gate-up-swiglu"},
 		Text: `
 			 x^ = add a b:same
 			@h  = rms_norm x g`,
@@ -200,7 +201,8 @@ var patterns = [...]Pattern{
 	},
 	{
 		Name: "embedding-norm", Label: "embed", Fusions: []int{1, 19, 20},
-		Doc: "the lookup also makes what the first norm wants of its row",
+		Doc:    "the lookup also makes what the first norm wants of its row",
+		Rivals: []string{"rmsnorm-qkv", "qkv-rope-kv"},
 		Text: `
 			@x^ = embedding ids table
 			 h  = rms_norm|sum_squares x`,

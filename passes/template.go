@@ -24,6 +24,8 @@ import (
 //
 //	?word   the line is optional; lines of one word stand or fall together
 //	@       core: a site where the core is found and the rest is not is reported
+//	@@      the core line that matching starts from and that names the site; without
+//	        one it is the first of the core
 //	.       context: must be there, stays outside of the region
 //	^       may also be used outside of the region
 //	:vec    the operand has one dim        :same  it has the type of the result
@@ -48,6 +50,7 @@ type line struct {
 	attrs    []attrTest
 	group    string
 	core     bool
+	anchor   bool
 	context  bool
 	exported bool
 }
@@ -122,7 +125,10 @@ func parseLine(words []string) (l line, err error) {
 		return l, fmt.Errorf("want [?group] name = op operands")
 	}
 	l.name = words[0]
-	l.name, l.core = strings.CutPrefix(l.name, "@")
+	l.name, l.anchor = strings.CutPrefix(l.name, "@@")
+	if l.core = l.anchor; !l.core {
+		l.name, l.core = strings.CutPrefix(l.name, "@")
+	}
 	l.name, l.context = strings.CutPrefix(l.name, ".")
 	l.name, l.exported = strings.CutSuffix(l.name, "^")
 	for _, name := range strings.Split(words[2], "|") {
@@ -235,10 +241,23 @@ func (t *template) forms() ([]*form, error) {
 		if err := t.fill(f); err != nil {
 			return nil, fmt.Errorf("with %v: %w", f.with, err)
 		}
-		out = append(out, f)
+		if f.size() > 1 {
+			out = append(out, f)
+		}
 	}
 	slices.SortStableFunc(out, func(a, b *form) int { return len(b.nodes) - len(a.nodes) })
 	return out, nil
+}
+
+// size is the number of operations in the region.
+func (f *form) size() int {
+	n := 0
+	for i := range f.nodes {
+		if !f.nodes[i].context {
+			n++
+		}
+	}
+	return n
 }
 
 func (t *template) fill(f *form) error {
@@ -325,7 +344,10 @@ func (f *form) plan() error {
 			}
 		}
 	}
-	anchor := slices.IndexFunc(f.nodes, func(n formNode) bool { return n.core })
+	anchor := slices.IndexFunc(f.nodes, func(n formNode) bool { return n.anchor })
+	if anchor < 0 {
+		anchor = slices.IndexFunc(f.nodes, func(n formNode) bool { return n.core })
+	}
 	if anchor < 0 {
 		return fmt.Errorf("has no core")
 	}

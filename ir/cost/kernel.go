@@ -18,27 +18,56 @@ const (
 	mergeTokens = 256 // cached positions of one split of attention
 )
 
-// GEMV returns how the rows of a matrix product of one vector are dealt out: rows
-// a simdgroup and simdgroups a threadgroup. Enough simdgroups to fill half of
-// what the cores keep in flight come first; what rows are left then go to the
-// simdgroups, where they share the loads of the vector. unit rows, a gate and its
-// up or the two of a rotated pair, stay together. rows counts all weights, so
-// that the grid is sized by Q, K and V and not by the largest of them.
-func GEMV(rows int64, unit int, t *target.Target) (perSimd, simds int) {
+// Deal is how the rows of a matrix product of few vectors are dealt out.
+type Deal struct {
+	PerSimd int // rows a simdgroup
+	Share   int // simdgroups that share the loads of one set of rows
+	Simds   int // simdgroups a threadgroup
+}
+
+// Groups returns the threadgroups that rows take.
+func (d Deal) Groups(rows int64) int64 {
+	per := int64(d.PerSimd * d.Simds / d.Share)
+	return (rows + per - 1) / per
+}
+
+// GEMV returns how to deal out rows, of which unit stay together (a gate and its
+// up, or the two of a rotated pair). rounds is how often 32 lanes load to pass a
+// row. rows counts all weights, so that the grid is sized by Q, K and V and not
+// by the largest of them.
+//
+// The machine wants half of the simdgroups that its cores keep in flight. Where
+// there are more rows than that, simdgroups take several and share the loads of
+// the vector. Where there are fewer, simdgroups share rows, each lane of a row
+// down to one load; H100 measurements for both stand in docs/performance.md.
+func GEMV(rows int64, unit int, rounds int64, t *target.Target) Deal {
 	want := int64(t.Cores) * int64(t.CoreThreads/t.Limits.SIMDWidth) / 2
-	perSimd = unit
-	for _, r := range []int{2, 4} {
-		if r > unit && r%unit == 0 && rows/int64(r) >= want {
-			perSimd = r
+	d := Deal{PerSimd: unit, Share: 1, Simds: 2}
+	if rows/int64(unit) >= want*3/4 {
+		for _, r := range []int{2, 4} {
+			if r > unit && r%unit == 0 && rows/int64(r) >= want {
+				d.PerSimd = r
+			}
+		}
+	} else {
+		for d.Share < 8 && int64(d.Share*2) <= rounds && rows/int64(unit)*int64(d.Share) < want*2 {
+			d.Share *= 2
+		}
+		for _, r := range []int{2, 4} {
+			if r > unit && r%unit == 0 && rows/int64(r)*int64(d.Share) >= want*3/4 {
+				d.PerSimd = r
+			}
 		}
 	}
-	simds = 2
 	for _, s := range []int{4, 8} {
-		if rows/int64(perSimd*s) >= 2*int64(t.Cores) {
-			simds = s
+		if rows*int64(d.Share)/int64(d.PerSimd*s) >= 2*int64(t.Cores) {
+			d.Simds = s
 		}
 	}
-	return perSimd, simds
+	if d.Share > 1 {
+		d.Simds = max(d.Simds, 2*d.Share)
+	}
+	return d
 }
 
 // Splits returns into how many parts attention's positions are split, 1 for the
@@ -134,16 +163,16 @@ func (m *model) base() Kernel {
 // add counts bytes of v as coming from memory or from the cache: weights, caches
 // and whatever fills more than a quarter of the cache come from memory.
 func (m *model) add(k *Kernel, v *ir.Value, bytes float64) {
-	if !Transient(v) || bytes > float64(m.target.CacheBytes)/4 {
+	if !transient(v) || bytes > float64(m.target.CacheBytes)/4 {
 		k.Memory += bytes
 		return
 	}
 	k.Cache += bytes
 }
 
-// Transient reports whether v was made in this run and is no cache, or is an
+// transient reports whether v was made in this run and is no cache, or is an
 // input of it: what a cache near the cores may hold.
-func Transient(v *ir.Value) bool {
+func transient(v *ir.Value) bool {
 	for v.Def != nil && v.Def.Op.Is(ir.View) {
 		v = v.Def.Args[0]
 	}
@@ -190,10 +219,10 @@ func (m *model) product(k *Kernel, products []*ir.Node) {
 	tokens, cols := float64(x.Type.Shape.At(0).Eval(m.env)), float64(x.Type.Shape.At(1).Eval(m.env))
 	vectors := 0.0 // rows of x that a threadgroup takes
 	if tokens <= gemvTokens {
-		perSimd, simds := GEMV(int64(rows), m.unit(products), m.target)
+		d := GEMV(int64(rows), m.unit(products), int64(math.Ceil(cols/8/float64(m.target.Limits.SIMDWidth))), m.target)
 		vectors = min(tokens, 4)
-		k.Groups = math.Ceil(rows/float64(perSimd*simds)) * math.Ceil(tokens/vectors)
-		k.Threads = float64(simds * m.target.Limits.SIMDWidth)
+		k.Groups = float64(d.Groups(int64(rows))) * math.Ceil(tokens/vectors)
+		k.Threads = float64(d.Simds * m.target.Limits.SIMDWidth)
 	} else {
 		vectors = tileSide
 		k.Groups = math.Ceil(rows/tileSide) * math.Ceil(tokens/tileSide)
