@@ -12,28 +12,30 @@ import (
 
 // attention is a region of scores, softmax and weighted values.
 type attention struct {
-	r             *region
-	scores, pv    *ir.Node
-	soft          *ir.Node
-	heads         int64
-	d             int64
-	rows          sym.Dim
-	keys          sym.Dim
-	width, lanes  int // elements a load, lanes that share a key
-	simds, ahead  int
-	kStep, vStep  affine
-	kParam, vBase string
+	r            *region
+	scores, pv   *ir.Node
+	soft         *ir.Node
+	heads        int64
+	d            int64
+	rows         sym.Dim
+	keys         sym.Dim
+	width, lanes int // elements a load, lanes that share a key
+	simds, ahead int
+	splits       int64 // parts of the cache, each a threadgroup; 0 for a single pass
 }
 
 // lowerAttention lowers bmm_nt, softmax, bmm_nn (and views of the result) to one
 // pass over the keys, a threadgroup a head and row.
 func (r *region) lowerAttention() (*lowering, error) {
-	if r.name == cost.SplitAttention {
-		return nil, fmt.Errorf("attention in parts has no kernel")
-	}
 	a, err := r.analyseAttention()
 	if err != nil {
 		return nil, err
+	}
+	if len(r.g.Results) != 1 {
+		return nil, fmt.Errorf("scores or weights of attention are used outside the region")
+	}
+	if r.name == cost.SplitAttention {
+		return a.lowerSplit()
 	}
 	k, err := a.emit()
 	if err != nil {
@@ -46,9 +48,6 @@ func (r *region) analyseAttention() (*attention, error) {
 	nt, soft, nn := r.nodes(ir.OpBmmNT), r.nodes(ir.OpSoftmax), r.nodes(ir.OpBmmNN)
 	if len(nt) != 1 || len(soft) != 1 || len(nn) != 1 || soft[0].Args[0].Def != nt[0] || nn[0].Args[0].Def != soft[0] {
 		return nil, fmt.Errorf("attention wants bmm_nt, softmax and bmm_nn in a chain")
-	}
-	if len(r.g.Results) != 1 {
-		return nil, fmt.Errorf("scores or weights of attention are used outside the region")
 	}
 	a := &attention{r: r, scores: nt[0], soft: soft[0], pv: nn[0]}
 	out := nn[0].Results[0].Type.Shape
@@ -79,12 +78,16 @@ func (a *attention) tune() {
 	}
 	slots := 32 / a.lanes
 	t := a.r.target
-	groups := a.heads * a.rows.Max(a.r.g.Bounds)
+	groups := a.heads * a.rows.Max(a.r.g.Bounds) * max(a.splits, 1)
 	a.simds = int((a.d + 31) / 32)
 	// A row gets more simdgroups while the machine has room for them and there
-	// are keys to share.
-	for a.simds*2 <= t.Limits.Threads/32 && groups*int64(a.simds) < int64(t.Cores*t.CoreThreads/t.Limits.SIMDWidth)/2 &&
-		int64(a.simds*slots*a.ahead) < a.keys.Max(a.r.g.Bounds) && 4*2*a.simds*int(a.d+2) <= t.Limits.ThreadgroupBytes {
+	// are keys to share; of 1,024 threads each would have too few registers for
+	// what it loads ahead.
+	if a.ahead > 2 && groups*16 < int64(t.Cores*t.CoreThreads/t.Limits.SIMDWidth) {
+		a.ahead = 2
+	}
+	for a.simds*2 <= t.Limits.Threads/64 && groups*int64(a.simds) < int64(t.Cores*t.CoreThreads/t.Limits.SIMDWidth)/2 &&
+		int64(a.simds*slots*a.ahead) < a.keys.Max(a.r.g.Bounds)/max(a.splits, 1) && 4*2*a.simds*int(a.d+2) <= t.Limits.ThreadgroupBytes {
 		a.simds *= 2
 	}
 }
@@ -99,6 +102,9 @@ func (a *attention) emit() (*kernel, error) {
 		a.width = w
 		a.tune()
 		k := newKernel(fmt.Sprintf("%s_%dx%d", identifier(r.name), a.heads, a.d), r.about("one pass over the keys"))
+		if a.splits > 0 {
+			k = newKernel(fmt.Sprintf("attention_parts_%dx%d", a.heads, a.d), r.about("one pass over the keys of a part"))
+		}
 		if !a.rows.IsConst() {
 			k.name += "_many"
 		}
@@ -155,11 +161,18 @@ func (a *attention) body(k *kernel) error {
 	if a.soft.Attr.Causal {
 		visible = fmt.Sprintf("min(%s, %s)", k.text(t.add(dimension(a.soft.Attr.Start)).plus(1)), visible)
 	}
+	if a.splits > 0 {
+		kp, vp, visible = a.cutKeys(k, kp, ks, vp, vs, visible)
+	}
 	k.phase("Main: softmax and weighted values in one pass over the keys.")
 	k.line("float top = -3.0e38f, sum = 0.0f, acc[%d];", mine)
 	k.line("for (uint j = 0u; j < %du; j++) acc[j] = 0.0f;", mine)
 	k.line("attention_scan<%s, %s, %du, %du, %du, %du, %du>(q, %s, %s, %s, %s, %s, %s, simd, lane, top, sum, acc);",
 		kt, vt, a.d, a.lanes, a.width, a.simds, a.ahead, kp, ks, vp, vs, visible, floatText(a.scores.Attr.Scale))
+	if a.splits > 0 {
+		a.storeParts(e, h, t, shared)
+		return e.err
+	}
 	k.line("const float value = attention_merge<%du, %du, %du, %du>(top, sum, acc, %s, simd, lane);", a.d, a.lanes, a.width, a.simds, shared)
 	l, err := a.resultLayout()
 	if err != nil {

@@ -240,17 +240,12 @@ func (g *gemv) tune() {
 		total += p.units() * int64(p.rowsPerUnit())
 		unit = max(unit, p.rowsPerUnit())
 	}
-	g.perSimd, g.simds = cost.GEMV(total, unit, t)
-	// Few rows leave cores without work: simdgroups then share the chunks of a
-	// row, as far as each lane still gets one.
-	g.share = 1
-	if _, ok := g.rows.Const(); ok {
-		rounds := (g.depth/int64(g.widest()) + 31) / 32
-		for g.share*2 <= int(rounds) && g.share < 8 && total/int64(g.perSimd)*int64(g.share*2) <= want*3/2 {
-			g.share *= 2
-		}
+	rounds := (g.depth/int64(g.widest()) + 31) / 32
+	if !g.rows.IsConst() {
+		rounds = 1 // many vectors keep the cores busy as it is
 	}
-	g.simds = max(g.simds, g.share)
+	d := cost.GEMV(total, unit, rounds, t)
+	g.perSimd, g.share, g.simds = d.PerSimd, d.Share, d.Simds
 	// A run whose squares are summed lies in one threadgroup.
 	for g.simds/g.share*g.perSimd/unit%g.run() != 0 && g.simds < t.Limits.Threads/32 {
 		g.simds *= 2
@@ -262,11 +257,12 @@ func (g *gemv) tune() {
 		g.vectors = int(min(n, 4))
 	}
 	g.direct = g.norm == nil && g.readsDirectly()
-	// A staged operand leaves room for the partial sums.
-	room := int64(t.Limits.ThreadgroupBytes - 4*g.simds*g.vectors - 64)
+	// A staged operand leaves room for the partial sums and the shares.
+	left := func() int64 { return int64(t.Limits.ThreadgroupBytes - 4*g.simds*g.vectors*(1+g.perSimd) - 128) }
+	room := left()
 	for !g.direct && g.vectors > 1 && padded(g.depth)*4*int64(g.vectors) > room {
 		g.vectors /= 2
-		room = int64(t.Limits.ThreadgroupBytes - 4*g.simds*g.vectors - 64)
+		room = left()
 	}
 	g.segment = g.depth
 	if !g.direct && padded(g.depth)*4 > room {

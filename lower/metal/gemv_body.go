@@ -73,6 +73,10 @@ func (g *gemv) main(k *kernel, x, partial string, preload int, begins []int64) e
 		}
 	}
 	k.line("gemv_sum<VECTORS * ROWS>(acc);")
+	if g.share > 1 {
+		shared := k.threadgroup("shares", "float", 4*g.simds*g.vectors*g.perSimd)
+		k.line("gemv_share<VECTORS * ROWS, %du>(acc, %s, simd, share, lane);", g.share, shared)
+	}
 	return nil
 }
 
@@ -94,11 +98,11 @@ func (g *gemv) accumulate(k *kernel, t dtype.Type, x string, begin, size int64, 
 	k.use(f.files()...)
 	reader := f.reader(w)
 	if preload > 0 {
-		k.line("gemv_preloaded<%s, %s, %s, VECTORS, %du, %du>(lane, raw, %s, %s);", reader, g.operandType(), rows, size/int64(w), preload, x, acc)
+		k.line("gemv_preloaded<%s, %s, %s, VECTORS, %du, %du, %du>(%s, raw, %s, %s);", reader, g.operandType(), rows, 32*g.share, size/int64(w), preload, g.lane(), x, acc)
 	}
-	if size/int64(w) > int64(preload)*32 {
-		k.line("gemv_accumulate<%s, %s, %s, VECTORS, %du, %du, %du>(%s, lane, %s, %s);",
-			reader, g.operandType(), rows, begin/int64(w), size/int64(w), preload, row, x, acc)
+	if size/int64(w) > int64(preload)*int64(32*g.share) {
+		k.line("gemv_accumulate<%s, %s, %s, VECTORS, %du, %du, %du, %du>(%s, %s, %s, %s);",
+			reader, g.operandType(), rows, 32*g.share, begin/int64(w), size/int64(w), preload, row, g.lane(), x, acc)
 	}
 }
 
@@ -221,6 +225,9 @@ func (g *gemv) epilogue(k *kernel, p *gemvPart, partial string) error {
 		vector = fmt.Sprintf("lane / %du", units)
 		guard = fmt.Sprintf("lane < %du && unit + %s < %du && first + %s < %s", units*g.vectors, u, p.units(), vector, k.text(dimension(g.rows)))
 	}
+	if g.share > 1 {
+		guard = "share == 0u && " + guard
+	}
 	for i := range p.sums {
 		k.line("float square%d = 0.0f;", i)
 	}
@@ -271,16 +278,20 @@ func (g *gemv) epilogue(k *kernel, p *gemvPart, partial string) error {
 func (g *gemv) storeSums(e *emitter, p *gemvPart, i, j, units int, u, vector string) {
 	k := e.k
 	size := int(g.r.g.Results[j].Value.Def.Attr.Size.C)
-	rows := g.simds * units
+	rows := g.owners() * units
 	shared := k.threadgroup("row_squares", "float", 4*rows*g.vectors)
 	k.builtin(plan.ThreadIndex)
 	k.phase("Epilogue: sums of the squares of %d rows.", size)
-	k.line("if (lane < %du) %s[(%s) * %du + simd * %du + %s] = square%d;", units*g.vectors, shared, vector, rows, units, u, i)
+	first := fmt.Sprintf("lane < %du", units*g.vectors)
+	if g.share > 1 {
+		first = "share == 0u && " + first
+	}
+	k.line("if (%s) %s[(%s) * %du + %s * %du + %s] = square%d;", first, shared, vector, rows, g.owner(), units, u, i)
 	k.line("threadgroup_barrier(mem_flags::mem_threadgroup);")
 	runs := rows / size
 	run := e.atom("run", fmt.Sprintf("thread_index %% %du", runs), int64(runs), 1)
 	t := e.atom("t", fmt.Sprintf("first + thread_index / %du", runs), 0, 1)
-	index := e.atom("index", fmt.Sprintf("(unit - simd * %du) / %du + %s", units, size, run.text()), 0, 1)
+	index := e.atom("index", fmt.Sprintf("(unit - %s * %du) / %du + %s", g.owner(), units, size, run.text()), 0, 1)
 	k.open("if (thread_index < %du && %s < %du && %s < %s)", runs*g.vectors, index.text(), p.n/int64(size), t.text(), k.text(dimension(g.rows)))
 	sum := k.fresh("sum")
 	k.line("float %s = 0.0f;", sum)

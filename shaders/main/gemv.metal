@@ -1,19 +1,22 @@
-// Main: R rows of a weight matrix against M vectors, by one simdgroup.
+// Main: R rows of a weight matrix against M vectors, by one simdgroup, or by
+// several that share the rows' chunks.
 //
 // Inputs: row[0..R-1], the rows' first bytes in weight format W; x, an operand
 // with at4(m, k) and at1(m, k); chunks BEGIN to BEGIN + CHUNKS - 1 of the rows,
 // where chunk BEGIN meets x at k = 0. Output: acc[m * R + r] grows by the
 // lane's share of the dot product of row r and vector m, in float; gemv_sum
-// turns the shares into sums in every lane. Chunks go to lanes in turn, so a
+// turns the shares into sums in every lane. Chunks go in turn to LANES lanes, 32
+// of each simdgroup that shares the rows (lane counts through them), so a
 // simdgroup reads 32 adjacent chunks. The first PRE rounds are loaded to raw by
 // gemv_preload before the ready point and used by gemv_preloaded; gemv_accumulate
-// does the others. No threadgroup memory.
-template <typename W, uint R, uint CHUNKS, uint PRE>
+// does the others. Where simdgroups share rows, gemv_share adds up their sums in
+// threadgroup memory: 4 * N bytes a simdgroup.
+template <typename W, uint R, uint LANES, uint CHUNKS, uint PRE>
 inline void gemv_preload(device const uchar *const thread *row, uint lane, thread typename W::Raw *raw)
 {
     FOUNDRY_UNROLL
     for (uint i = 0u; i < PRE; i++) {
-        const uint c = i * 32u + lane;
+        const uint c = i * LANES + lane;
         FOUNDRY_UNROLL
         for (uint r = 0u; r < R; r++) raw[i * R + r] = W::fetch(row[r], min(c, CHUNKS - 1u));
     }
@@ -46,20 +49,20 @@ inline void gemv_chunk(thread const typename W::Raw *raw, X x, uint c, thread fl
     }
 }
 
-template <typename W, typename X, uint R, uint M, uint CHUNKS, uint PRE>
+template <typename W, typename X, uint R, uint M, uint LANES, uint CHUNKS, uint PRE>
 inline void gemv_preloaded(uint lane, thread const typename W::Raw *raw, X x, thread float *acc)
 {
     FOUNDRY_UNROLL
     for (uint i = 0u; i < PRE; i++) {
-        const uint c = i * 32u + lane;
+        const uint c = i * LANES + lane;
         if (c < CHUNKS) gemv_chunk<W, X, R, M>(raw + i * R, x, c, acc);
     }
 }
 
-template <typename W, typename X, uint R, uint M, uint BEGIN, uint CHUNKS, uint PRE>
+template <typename W, typename X, uint R, uint M, uint LANES, uint BEGIN, uint CHUNKS, uint PRE>
 inline void gemv_accumulate(device const uchar *const thread *row, uint lane, X x, thread float *acc)
 {
-    for (uint c = PRE * 32u + lane; c < CHUNKS; c += 32u) {
+    for (uint c = PRE * LANES + lane; c < CHUNKS; c += LANES) {
         typename W::Raw next[R];
         FOUNDRY_UNROLL
         for (uint r = 0u; r < R; r++) next[r] = W::fetch(row[r], BEGIN + c);
@@ -72,6 +75,23 @@ inline void gemv_sum(thread float *acc)
 {
     FOUNDRY_UNROLL
     for (uint i = 0u; i < N; i++) acc[i] = simd_sum(acc[i]);
+}
+
+// gemv_share adds the N sums of the SHARE simdgroups from simd - part on; every
+// thread of the threadgroup calls, simdgroups of part 0 get the result.
+template <uint N, uint SHARE>
+inline void gemv_share(thread float *acc, threadgroup float *shared, uint simd, uint part, uint lane)
+{
+    if (part > 0u && lane == 0u) {
+        FOUNDRY_UNROLL
+        for (uint i = 0u; i < N; i++) shared[simd * N + i] = acc[i];
+    }
+    threadgroup_barrier(mem_flags::mem_threadgroup);
+    if (part > 0u) return;
+    FOUNDRY_UNROLL
+    for (uint i = 0u; i < N; i++) {
+        for (uint s = 1u; s < SHARE; s++) acc[i] += shared[(simd + s) * N + i];
+    }
 }
 
 // gemv_pick returns acc[STEP * i] without an indexed register.
