@@ -374,6 +374,10 @@ func (e *emitter) compute(v *ir.Value, ix []affine) string {
 		return e.concat(n, ix)
 	case ir.OpSumSquares:
 		return e.sumSquares(n, ix)
+	case ir.OpBmmNN:
+		if a := e.r.merged; a != nil {
+			return a.merged(e, ix[0], ix[1], ix[2])
+		}
 	}
 	return e.fail("%s cannot be computed an element at a time here", n.Op)
 }

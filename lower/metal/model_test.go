@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -97,6 +98,45 @@ func tiny() map[string]qwen25.Config {
 	}
 }
 
+// TestAttentionInParts runs attention over contexts long enough for several parts,
+// at positions that leave parts empty, full and cut.
+func TestAttentionInParts(t *testing.T) {
+	var graphs []*ir.Graph
+	models := tiny()
+	for _, name := range []string{"hd64", "hd6"} {
+		c := models[name]
+		c.MaxPositions = 1200
+		for _, pattern := range []string{"attention-split", "attention-split-o"} {
+			o := qwen25.BuildOptions{Context: 1200, Chunk: 9, Weights: dtype.F16, Cache: dtype.F16}
+			pipeline := "canonicalize,cse,drop-repeat-kv,fuse-rmsnorm-qkv,fuse-rope-kv,fuse-" + pattern + ",fuse-residual,fuse-gate-up-swiglu,legalize"
+			for _, in := range entries(t, c, o, pipeline, m3Pro(t)) {
+				graphs = append(graphs, alone(in.Graph, identifier(name+"_"+pattern+"_"+in.Name)))
+			}
+		}
+	}
+	b := newBatch(t, graphs, false)
+	parts := map[int64]bool{}
+	for _, k := range b.plan.Kernels {
+		for _, p := range k.Params {
+			if p.Name == "parts" {
+				parts[p.Value] = true
+			}
+		}
+	}
+	require.True(t, parts[4], "parts %v", parts)
+	for i, g := range graphs {
+		t.Run(g.Name, func(t *testing.T) {
+			for seed, env := range []sym.Env{{T: 1}, {T: 1, P: 255}, {T: 1, P: 256}, {T: 1, P: 1199}, {T: 9, P: 700}} {
+				if env.T <= g.Bounds.TMax {
+					b.run(t, i, env, uint64(seed))
+				}
+			}
+		})
+	}
+}
+
+func identifier(s string) string { return strings.ReplaceAll(s, "-", "_") }
+
 // TestModels runs whole small models in several fusions against the interpreter.
 func TestModels(t *testing.T) {
 	pipelines := map[string]string{
@@ -104,6 +144,8 @@ func TestModels(t *testing.T) {
 		"default":     pipelineDefault,
 		"floor":       pipelineFloor,
 		"eight":       "canonicalize,cse,drop-repeat-kv,fuse-qkv-rope-kv,fuse-rope-attention,fuse-residual-norm,fuse-gate-up,fuse-swiglu,fuse-head,fuse-embedding-norm,legalize",
+		"split":       "canonicalize,cse,drop-repeat-kv,fuse-rmsnorm-qkv,fuse-rope-kv,fuse-attention-split,fuse-residual,fuse-swiglu-down,legalize",
+		"split-o":     "canonicalize,cse,drop-repeat-kv,split-norm,fuse-qkv-rope-kv,fuse-attention-split-o,fuse-residual,fuse-gate-up-swiglu,fuse-head,fuse-embedding-norm,legalize",
 		"parts":       "canonicalize,cse,drop-repeat-kv,fuse-qkv,fuse-rope-qk,fuse-attention,fuse-elementwise,legalize",
 		"swiglu-down": "canonicalize,cse,drop-repeat-kv,fuse-rmsnorm-qkv,fuse-rope-kv,fuse-attention,fuse-swiglu-down,fuse-residual,legalize",
 	}

@@ -14,8 +14,9 @@ import (
 type region struct {
 	g        *ir.Graph
 	operands []operand
-	name     string // pattern or op, for the kernel's name
-	advance  bool   // its token is the plan's: the step moves on
+	name     string     // pattern or op, for the kernel's name
+	merged   *attention // whose parts a prologue merges
+	advance  bool       // its token is the plan's: the step moves on
 	target   *target.Target
 }
 
@@ -98,6 +99,8 @@ func (r *region) lower() (*lowering, error) {
 	var l *lowering
 	var err error
 	switch {
+	case r.has(ir.OpMatmulNT) && r.has(ir.OpBmmNT):
+		l, err = r.lowerSplitProjection()
 	case r.has(ir.OpMatmulNT):
 		l, err = r.lowerGEMV()
 	case r.has(ir.OpBmmNT) && r.has(ir.OpBmmNN):

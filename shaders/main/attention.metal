@@ -78,8 +78,11 @@ inline void attention_scan(thread const float *q, device const EK *k, uint k_str
     }
 }
 
+// attention_gather is attention_merge before the division: peak and total are the
+// threadgroup's maximum and sum, in every thread.
 template <uint D, uint LANES, uint W, uint SIMDS>
-inline float attention_merge(float top, float sum, thread const float *acc, threadgroup float *shared, uint simd, uint lane)
+inline float attention_gather(float top, float sum, thread const float *acc, threadgroup float *shared, uint simd, uint lane,
+                              thread float &peak, thread float &total)
 {
     constexpr uint MINE = D / LANES;
     threadgroup float *values = shared + 2u * SIMDS;
@@ -94,9 +97,9 @@ inline float attention_merge(float top, float sum, thread const float *acc, thre
     threadgroup_barrier(mem_flags::mem_threadgroup);
     // A lane weighs one simdgroup's share; all lanes then take all weights.
     const float mine = lane < SIMDS ? shared[lane] : -INFINITY;
-    const float peak = simd_max(mine);
+    peak = simd_max(mine);
     const float part = exp(mine - peak);
-    const float total = simd_sum(lane < SIMDS ? part * shared[SIMDS + lane] : 0.0f);
+    total = simd_sum(lane < SIMDS ? part * shared[SIMDS + lane] : 0.0f);
     const uint d = simd * 32u + lane;
     float value = 0.0f;
     FOUNDRY_UNROLL
@@ -104,5 +107,13 @@ inline float attention_merge(float top, float sum, thread const float *acc, thre
         const float weight = simd_shuffle(part, ushort(i));
         if (d < D) value = fma(values[i * D + d], weight, value);
     }
+    return value;
+}
+
+template <uint D, uint LANES, uint W, uint SIMDS>
+inline float attention_merge(float top, float sum, thread const float *acc, threadgroup float *shared, uint simd, uint lane)
+{
+    float peak, total;
+    const float value = attention_gather<D, LANES, W, SIMDS>(top, sum, acc, shared, simd, lane, peak, total);
     return value / total;
 }

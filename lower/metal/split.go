@@ -1,0 +1,154 @@
+package metal
+
+import (
+	"fmt"
+
+	"foundry/ir"
+	"foundry/ir/cost"
+	"foundry/ir/dtype"
+	"foundry/ir/sym"
+	"foundry/lower/plan"
+)
+
+// partTokens is the least number of keys that a part of the cache is given: with
+// fewer, parts are left without keys and end at once.
+const partTokens = 256
+
+// lowerSplit lowers attention to two kernels: parts of the cache in a threadgroup
+// each, and their merge.
+func (a *attention) lowerSplit() (*lowering, error) {
+	parts, scratch, err := a.parts()
+	if err != nil {
+		return nil, err
+	}
+	merge, err := a.merge()
+	if err != nil {
+		return nil, err
+	}
+	return &lowering{kernels: []*kernel{parts, merge}, scratch: scratch}, nil
+}
+
+// lowerSplitProjection lowers attention and the product that takes its result:
+// parts of the cache, then the product, whose prologue merges them.
+func (r *region) lowerSplitProjection() (*lowering, error) {
+	a, err := r.analyseAttention()
+	if err != nil {
+		return nil, err
+	}
+	parts, scratch, err := a.parts()
+	if err != nil {
+		return nil, err
+	}
+	r.merged = a
+	l, err := r.lowerGEMV()
+	if err != nil {
+		return nil, err
+	}
+	if len(l.kernels) != 1 {
+		return nil, fmt.Errorf("a product behind attention that takes two kernels itself")
+	}
+	l.kernels[0].label = "merge"
+	return &lowering{kernels: []*kernel{parts, l.kernels[0]}, scratch: scratch}, nil
+}
+
+// parts writes the kernel of the parts; their number follows from the target and
+// the longest context, so that the grid is a constant.
+func (a *attention) parts() (*kernel, []scratch, error) {
+	b := a.r.g.Bounds
+	tokens := a.rows.Eval(cost.Typical(b))
+	a.splits = cost.Splits(a.heads*tokens, a.keys.Max(b), a.r.target)
+	k, err := a.emit()
+	if err != nil {
+		return nil, nil, err
+	}
+	return k, []scratch{
+		{"part_values", ir.TypeOf(dtype.F32, sym.Const(a.heads), a.rows, sym.Const(a.splits), sym.Const(a.d))},
+		{"part_states", ir.TypeOf(dtype.F32, sym.Const(a.heads), a.rows, sym.Const(a.splits), sym.Const(2))},
+	}, nil
+}
+
+// cutKeys moves the keys and values to the threadgroup's part and returns the
+// count of keys in it, which is 0 for a part behind the last key.
+func (a *attention) cutKeys(k *kernel, kp, ks, vp, vs, visible string) (keys, values, count string) {
+	k.grid[2].N = sym.Const(a.splits)
+	k.param("parts", int(a.splits))
+	k.phase("The keys of this part.")
+	k.line("const uint seen = %s;", visible)
+	k.line("const uint share = max(%du, (seen + %du) / %du);", partTokens, a.splits-1, a.splits)
+	k.line("const uint begin = min(group.z * share, seen);")
+	k.line("const uint count = min(share, seen - begin);")
+	return fmt.Sprintf("%s + begin * (%s)", kp, ks), fmt.Sprintf("%s + begin * (%s)", vp, vs), "count"
+}
+
+// partOffset returns which part of all parts that of head h, row t is, its first
+// where part is zero.
+func (a *attention) partOffset(h, t affine, part affine) affine {
+	row, _ := h.times(poly(a.rows))
+	at, _ := row.add(t).times(sym.Poly{C: a.splits})
+	return at.add(part)
+}
+
+// storeParts stores the part's weighted sum, maximum and sum of weights.
+func (a *attention) storeParts(e *emitter, h, t affine, shared string) {
+	k := e.k
+	k.line("float peak, total;")
+	k.line("const float value = attention_gather<%du, %du, %du, %du>(top, sum, acc, %s, simd, lane, peak, total);", a.d, a.lanes, a.width, a.simds, shared)
+	part := a.partOffset(h, t, e.know("group.z", a.splits, 1))
+	values := k.slot(ref{refScratch, 0}, "part_values", "float", plan.Write)
+	states := k.slot(ref{refScratch, 1}, "part_states", "float", plan.Write)
+	at, _ := part.times(sym.Poly{C: a.d})
+	pair, _ := part.times(sym.Poly{C: 2})
+	k.phase("Epilogue: what the merge needs of the part.")
+	k.line("const uint d = simd * 32u + lane;")
+	k.line("if (d < %du) %s[%s] = value;", a.d, values, k.text(at.add(variable("d"))))
+	k.open("if (d == 0u)")
+	k.line("%s[%s] = peak;", states, k.text(pair))
+	k.line("%s[%s] = total;", states, k.text(pair.plus(1)))
+	k.close()
+}
+
+// merge writes the kernel that makes the result from the parts.
+func (a *attention) merge() (*kernel, error) {
+	k := newKernel(fmt.Sprintf("attention_merge_%dx%dx%d", a.splits, a.heads, a.d), "attention; main: parts of the cache")
+	k.label = "merge"
+	k.threads = int((a.d + 31) / 32 * 32)
+	k.grid[0].N, k.grid[1].N = sym.Const(a.heads), a.rows
+	rows, _ := sym.Product(sym.Const(a.heads*(a.splits*(a.d+2)+a.d)*4), a.rows)
+	k.moved = rows
+	k.use("common/load.metal")
+	k.builtin(plan.ThreadgroupPosition)
+	k.builtin(plan.ThreadIndex)
+	k.ready()
+	e := newEmitter(k, a.r, 1)
+	h, t := e.know("group.x", a.heads, 1), number(0)
+	if a.rows != sym.Const(1) {
+		t = e.know("group.y", 0, 1)
+	}
+	l, err := a.resultLayout()
+	if err != nil {
+		return nil, err
+	}
+	k.open("if (thread_index < %du)", a.d)
+	d := e.know("thread_index", a.d, 1)
+	value := a.merged(e, h, t, d)
+	y := a.r.g.Results[0].Value.Type.DType
+	k.line("store1(%s, %s);", e.place(k.slot(ref{refResult, 0}, "y", pointee(y), plan.Write), y, l, []affine{h, t, d}), value)
+	k.close()
+	return k, e.err
+}
+
+// merged returns the name of elements d and on of head h, row t, made from the
+// parts.
+func (a *attention) merged(e *emitter, h, t, d affine) string {
+	k := e.k
+	k.use("prologue/attention_parts.metal")
+	values := k.slot(ref{refScratch, 0}, "part_values", "float", plan.Read)
+	states := k.slot(ref{refScratch, 1}, "part_states", "float", plan.Read)
+	part := a.partOffset(h, t, number(0))
+	at, _ := part.times(sym.Poly{C: a.d})
+	pair, _ := part.times(sym.Poly{C: 2})
+	if e.w > 1 && (a.d%int64(e.w) != 0 || !e.divides(int64(e.w), d)) {
+		return e.fail("four adjacent elements cross a head")
+	}
+	return e.define("attended", "merged%d<%du, %du>(%s + %s, %s + %s)", e.w, a.splits, a.d, values, k.text(at.add(d)), states, k.text(pair))
+}
