@@ -40,17 +40,22 @@ func newWalk(x *Executable, e *plan.Entry, place []Operand) *walk {
 	return w
 }
 
-// run executes the entry and returns when the device has finished. A walk whose
-// grids are constant is recorded once, where the program can do so.
-func (w *walk) run(ctx context.Context, env sym.Env) error {
+// run executes the entry n times, at one more cached token each time, and returns
+// when the device has finished. A walk whose grids are constant is recorded once,
+// where the program can do so, and then submitted n times before the host waits.
+func (w *walk) run(ctx context.Context, env sym.Env, n int) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	var err error
 	if recorder, ok := w.program.(Recorder); ok && w.fixed {
-		err = w.replay(recorder)
+		err = w.replay(recorder, n)
 	} else {
-		err = w.submit(env)
+		for i := 0; i < n && err == nil; i++ {
+			if err = ctx.Err(); err == nil {
+				err = w.submit(sym.Env{T: env.T, P: env.P + int64(i)*env.T})
+			}
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", w.entry.Name, err)
@@ -58,7 +63,7 @@ func (w *walk) run(ctx context.Context, env sym.Env) error {
 	return nil
 }
 
-func (w *walk) replay(recorder Recorder) error {
+func (w *walk) replay(recorder Recorder, n int) error {
 	if w.recorded == nil {
 		rec, err := recorder.Record(func(enc Encoder) error {
 			for i := range w.entry.CommandBuffers {
@@ -78,8 +83,10 @@ func (w *walk) replay(recorder Recorder) error {
 		}
 		w.recorded = rec
 	}
-	if err := w.recorded.Run(); err != nil {
-		return errors.Join(err, w.recorded.Wait())
+	for range n {
+		if err := w.recorded.Run(); err != nil {
+			return errors.Join(err, w.recorded.Wait())
+		}
 	}
 	return w.recorded.Wait()
 }

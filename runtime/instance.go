@@ -113,7 +113,7 @@ func (in *Instance) Run(ctx context.Context, entry string, env sym.Env) error {
 	in.content = content{}
 	for i := range in.exec.Plan.Entries {
 		if &in.exec.Plan.Entries[i] == e {
-			return in.walks[i].run(ctx, env)
+			return in.walks[i].run(ctx, env, 1)
 		}
 	}
 	return nil

@@ -30,17 +30,28 @@ type Model interface {
 	Close() error
 }
 
+// Batcher is implemented by models that decode several tokens without the host in
+// between. Limits say whether this one can.
+type Batcher interface {
+	// DecodeN is n times Decode: of id at position p, then of the token that each
+	// run chose. It returns the n tokens chosen, the last of which has not run.
+	// Logits are the last run's.
+	DecodeN(ctx context.Context, p int, id int32, n int) ([]int32, error)
+}
+
 // Limits are the sizes that bound what a Model takes.
 type Limits struct {
 	Vocab     int  // token ids are 0 to Vocab-1
 	Context   int  // tokens that the caches hold
 	Chunk     int  // most tokens of one Prefill
+	Batch     int  // most tokens of one DecodeN of a Batcher; 0: it cannot
 	AllLogits bool // Logits has a row a token
 }
 
 // specials are the buffers that a language model's plan shares with the host.
 type specials struct {
 	step, ids, logits int
+	history           int // -1 for none
 	prefill, decode   int // entries, -1 for none
 }
 
@@ -49,7 +60,7 @@ func findSpecials(p *plan.Plan) *specials {
 	entry := func(name string) int {
 		return slices.IndexFunc(p.Entries, func(e plan.Entry) bool { return e.Name == name })
 	}
-	s := &specials{p.Special("step"), p.Special("ids"), p.Special("logits"), entry("prefill"), entry("decode")}
+	s := &specials{p.Special("step"), p.Special("ids"), p.Special("logits"), p.Special("history"), entry("prefill"), entry("decode")}
 	if s.step < 0 || s.ids < 0 || s.logits < 0 || s.prefill < 0 && s.decode < 0 {
 		return nil
 	}
@@ -67,7 +78,11 @@ type content struct {
 // Limits of the plan.
 func (in *Instance) Limits() Limits {
 	m := in.exec.Plan.Model
-	return Limits{Vocab: m.Vocab, Context: m.Context, Chunk: max(m.Chunk, 1), AllLogits: in.exec.Plan.Options.AllLogits}
+	l := Limits{Vocab: m.Vocab, Context: m.Context, Chunk: max(m.Chunk, 1), AllLogits: in.exec.Plan.Options.AllLogits}
+	if in.model != nil && in.model.decode >= 0 && in.model.history >= 0 {
+		l.Batch = m.Context
+	}
+	return l
 }
 
 // Prefill implements Model.
@@ -96,17 +111,46 @@ func (in *Instance) Decode(ctx context.Context, p int, id int32) (int32, error) 
 	return in.runTokens(ctx, in.model.decode, p, []int32{id})
 }
 
+// DecodeN implements Batcher. Where the program records, the host waits once.
+func (in *Instance) DecodeN(ctx context.Context, p int, id int32, n int) ([]int32, error) {
+	if n < 1 || n > in.Limits().Batch {
+		return nil, fmt.Errorf("a batch of %d tokens, want 1 to %d", n, in.Limits().Batch)
+	}
+	token, err := in.runSteps(ctx, in.model.decode, p, []int32{id}, n)
+	if err != nil {
+		return nil, err
+	}
+	b := make([]byte, 4*n)
+	if err := in.readAt(in.model.history, int64(4*(p+1)), b); err != nil {
+		return nil, err
+	}
+	ids := make([]int32, n)
+	for i := range ids {
+		ids[i] = int32(binary.LittleEndian.Uint32(b[4*i:]))
+	}
+	if ids[n-1] != token {
+		return nil, fmt.Errorf("the history says token %d at position %d, the step says %d", ids[n-1], p+n, token)
+	}
+	return ids, nil
+}
+
 var errNoModel = errors.New("the plan is not a language model's: it lacks step, ids, logits or the entries prefill and decode")
 
 func (in *Instance) runTokens(ctx context.Context, entry, p int, ids []int32) (int32, error) {
+	return in.runSteps(ctx, entry, p, ids, 1)
+}
+
+// runSteps runs ids at p, and then n-1 times more the one token that the run
+// before chose. It returns the token that the last run chose.
+func (in *Instance) runSteps(ctx context.Context, entry, p int, ids []int32, n int) (int32, error) {
 	if in.closed {
 		return 0, errClosed
 	}
 	e := &in.exec.Plan.Entries[entry]
 	t := len(ids)
-	if int64(t) < e.TMin || int64(t) > e.TMax || p < 0 || p > in.exec.Plan.Model.Context-t {
+	if int64(t) < e.TMin || int64(t) > e.TMax || p < 0 || p > in.exec.Plan.Model.Context-t-(n-1) {
 		return 0, fmt.Errorf("entry %s: %d tokens at position %d, want %d to %d within a context of %d",
-			e.Name, t, p, e.TMin, e.TMax, in.exec.Plan.Model.Context)
+			e.Name, t+n-1, p, e.TMin, e.TMax, in.exec.Plan.Model.Context)
 	}
 	before := in.content
 	in.content = content{} // until the run is known to be good
@@ -115,14 +159,15 @@ func (in *Instance) runTokens(ctx context.Context, entry, p int, ids []int32) (i
 			return 0, err
 		}
 	}
-	if err := in.walks[entry].run(ctx, sym.Env{T: int64(t), P: int64(p)}); err != nil {
+	if err := in.walks[entry].run(ctx, sym.Env{T: int64(t), P: int64(p)}, n); err != nil {
 		return 0, err
 	}
-	token, err := in.readStep(p + t)
+	last := p + t + n - 1
+	token, err := in.readStep(last)
 	if err != nil {
 		return 0, fmt.Errorf("%s: %w", e.Name, err)
 	}
-	in.content = content{valid: true, rows: 1, p: p + t, token: token}
+	in.content = content{valid: true, rows: 1, p: last, token: token}
 	if in.exec.Plan.Options.AllLogits {
 		in.content.rows = t
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"math"
+	"time"
 )
 
 // Session is a sequence of token ids on a Model: it knows which of them the
@@ -15,9 +16,12 @@ type Session struct {
 	model  Model
 	limits Limits
 	tokens []int32
-	cached int   // tokens[:cached] are in the caches; the others wait for the next run
-	next   int32 // the greedy choice behind tokens[:cached]
-	fresh  bool  // the model's last run ended at tokens[cached-1]
+	cached int // tokens[:cached] are in the caches; the others wait for the next run
+	// ahead is what the model chose behind tokens[:cached], token after token: all
+	// but the last have run too, and are in the caches. It is empty when the model's
+	// last run is not known to have been of this sequence.
+	ahead []int32
+	batch int // tokens that the next run of several is asked for
 }
 
 // NewSession starts an empty sequence on m, which it owns from now on.
@@ -72,19 +76,20 @@ func (s *Session) prefill(ctx context.Context, ids []int32, visit func(int, []fl
 func (s *Session) catchUp(ctx context.Context, visit func(int, []float32) error) error {
 	for s.cached < len(s.tokens) {
 		chunk := s.tokens[s.cached:min(len(s.tokens), s.cached+s.limits.Chunk)]
-		s.fresh = false
+		s.ahead = nil
+		var next int32
 		var err error
 		if len(chunk) == 1 {
-			s.next, err = s.model.Decode(ctx, s.cached, chunk[0])
+			next, err = s.model.Decode(ctx, s.cached, chunk[0])
 		} else {
-			s.next, err = s.model.Prefill(ctx, s.cached, chunk)
+			next, err = s.model.Prefill(ctx, s.cached, chunk)
 		}
 		if err != nil {
 			return err
 		}
 		first := s.cached
 		s.cached += len(chunk)
-		s.fresh = true
+		s.ahead = []int32{next}
 		if visit == nil {
 			continue
 		}
@@ -111,13 +116,12 @@ func (s *Session) Rewind(n int) error {
 	return nil
 }
 
-// truncate keeps n tokens, and leaves at least one of them to run unless the
-// model's last run ended there: else there would be nothing to choose the next
-// token from.
+// truncate keeps n tokens, and leaves at least one of them to run unless it is
+// known what the model chose behind them: else there would be no next token.
 func (s *Session) truncate(n int) {
 	s.tokens = s.tokens[:n]
-	if s.cached >= n && !(s.cached == n && s.fresh) {
-		s.cached, s.fresh = max(n-1, 0), false
+	if s.cached >= n && !(s.cached == n && len(s.ahead) > 0) {
+		s.cached, s.ahead = max(n-1, 0), nil
 	}
 }
 
@@ -125,15 +129,24 @@ func (s *Session) truncate(n int) {
 // error it yields that and ends. Breaking off is fine at any point: the last
 // token yielded runs with whatever comes next. Random numbers are drawn by seed
 // and position, so the same sequence and seed give the same tokens however they
-// are asked for.
+// are asked for. A Batcher runs several tokens ahead of the consumer.
 func (s *Session) Generate(ctx context.Context, n int, how Sampling) iter.Seq2[int32, error] {
+	return s.generate(ctx, n, how, true)
+}
+
+func (s *Session) generate(ctx context.Context, n int, how Sampling, runAhead bool) iter.Seq2[int32, error] {
 	return func(yield func(int32, error) bool) {
 		if err := how.Validate(); err != nil {
 			yield(0, err)
 			return
 		}
-		for range n {
-			id, err := s.step(ctx, how)
+		s.batch = 1
+		for ; n > 0; n-- {
+			wanted := 1
+			if runAhead && how.greedy() {
+				wanted = n
+			}
+			id, err := s.step(ctx, how, wanted)
 			if !yield(id, err) || err != nil {
 				return
 			}
@@ -141,18 +154,25 @@ func (s *Session) Generate(ctx context.Context, n int, how Sampling) iter.Seq2[i
 	}
 }
 
-// step brings the caches up to date and appends the token that follows.
-func (s *Session) step(ctx context.Context, how Sampling) (int32, error) {
+// step brings the caches up to date and appends the token that follows. It may
+// run further, towards wanted tokens, for the steps to come.
+func (s *Session) step(ctx context.Context, how Sampling, wanted int) (int32, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
 	if len(s.tokens) == 0 {
 		return 0, errors.New("nothing to continue: prefill a prompt first")
 	}
 	if len(s.tokens) > s.limits.Context {
 		return 0, fmt.Errorf("the context is full: %d tokens; compile with a larger --context", s.limits.Context)
 	}
+	if err := s.runAhead(ctx, wanted); err != nil {
+		return 0, err
+	}
 	if err := s.catchUp(ctx, nil); err != nil {
 		return 0, err
 	}
-	id := s.next
+	id := s.ahead[0]
 	if !how.greedy() {
 		logits, err := s.Logits()
 		if err != nil {
@@ -164,14 +184,61 @@ func (s *Session) step(ctx context.Context, how Sampling) (int32, error) {
 		}
 	}
 	s.tokens = append(s.tokens, id)
+	if len(s.ahead) > 1 { // id is ahead[0], and has run
+		s.ahead = s.ahead[1:]
+		s.cached++
+	}
 	return id, nil
 }
 
+// A batch grows while it takes less than batchTime, so that a consumer who shows
+// tokens as they come sees them flow, and a slow model runs none in vain.
+const (
+	batchTime = 20 * time.Millisecond
+	maxBatch  = 32
+)
+
+// runAhead runs the last token and some of those that the model chooses behind
+// it, without a round trip in between, where the model can do so. Of the wanted
+// tokens the last need not run.
+func (s *Session) runAhead(ctx context.Context, wanted int) error {
+	n := min(s.batch, wanted, s.limits.Batch, s.limits.Context-s.cached)
+	batcher, ok := s.model.(Batcher)
+	if !ok || len(s.tokens)-s.cached != 1 || wanted < 2 || n < 1 {
+		return nil
+	}
+	s.ahead = nil
+	start := time.Now()
+	ids, err := batcher.DecodeN(ctx, s.cached, s.tokens[s.cached], n)
+	if err != nil {
+		return err
+	}
+	s.ahead = ids
+	s.cached++
+	if time.Since(start) < batchTime {
+		s.batch = min(2*s.batch, maxBatch)
+	} else {
+		s.batch = max(s.batch/2, 1)
+	}
+	return nil
+}
+
 // Logits returns those [Vocab] that the next token is chosen from, or the last
-// one was: of the last token that ran.
+// one was: of the last token that ran. Where the model has run ahead, it runs that
+// token again.
 func (s *Session) Logits() ([]float32, error) {
-	if !s.fresh {
+	switch {
+	case len(s.ahead) == 0:
 		return nil, errors.New("no logits: nothing has run since the sequence was changed")
+	case len(s.ahead) > 1:
+		last := s.cached - 1
+		s.ahead = nil
+		next, err := s.model.Decode(context.Background(), last, s.tokens[last])
+		if err != nil {
+			s.cached = last
+			return nil, err
+		}
+		s.ahead = []int32{next}
 	}
 	logits, err := s.model.Logits()
 	if err != nil {
@@ -184,7 +251,7 @@ func (s *Session) Logits() ([]float32, error) {
 // of equals, and returns with them the margins: the largest logit minus the
 // second. It reads all logits and makes sure that the model chose as they say.
 func (s *Session) Greedy(ctx context.Context, n int) (ids []int32, margins []float32, err error) {
-	for id, err := range s.Generate(ctx, n, Sampling{}) {
+	for id, err := range s.generate(ctx, n, Sampling{}, false) {
 		if err != nil {
 			return ids, margins, err
 		}

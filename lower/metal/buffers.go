@@ -82,15 +82,6 @@ func (c *compiler) step() *storage {
 	return s
 }
 
-// history returns the buffer of the ids of the sequence: one for each position of
-// the context, and one for the token behind the last.
-func (c *compiler) history(b sym.Bounds) *storage {
-	s, _ := c.share("state", "history", plan.State, ir.TypeOf(dtype.I32, sym.Const(b.SMax+1)), b)
-	s.special = "history"
-	c.store(s)
-	return s
-}
-
 // store writes a shared storage into the plan's buffers.
 func (c *compiler) store(s *storage) {
 	b := plan.Buffer{Name: s.name, Class: s.class, Bytes: s.bytes, DType: s.dtype, Shape: s.shape.Slice(), Special: s.special, Values: s.values}

@@ -247,7 +247,11 @@ func (e *entry) dispatch(n *ir.Node, k *kernel, scratch []*storage) (*dispatch, 
 		case refRefused:
 			s, b.Offset, b.Bytes = e.c.step(), 4*plan.StepError, 8
 		case refIDs:
-			s, b.Bytes = e.c.shared["input ids"], 4
+			s = e.c.shared["input ids"]
+			b.Bytes = s.dtype.Bytes(s.shape.MaxElems(e.g.Bounds))
+		case refHistory:
+			s = e.c.history(e.g.Bounds)
+			b.Bytes = s.dtype.Bytes(e.g.Bounds.SMax + 1)
 		}
 		d.bind = append(d.bind, s)
 		d.Bind = append(d.Bind, b)

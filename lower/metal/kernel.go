@@ -23,7 +23,8 @@ const (
 	refPosition                // the step's words T, P, S
 	refStep                    // the whole step
 	refRefused                 // the words error and error_argument of the step
-	refIDs                     // the ids of the next run
+	refIDs                     // the ids of this run and the next
+	refHistory                 // the ids of the sequence, by position
 )
 
 type ref struct {

@@ -304,6 +304,10 @@ func (r *region) argmaxFinish(rows sym.Dim, parts int64, result int) (*kernel, e
 	values := k.slot(ref{refScratch, 0}, "part_best", "float", plan.Read)
 	places := k.slot(ref{refScratch, 1}, "part_place", "uint", plan.Read)
 	token := k.slot(ref{refResult, result}, "token", "int", plan.Write)
+	var advance func(token string)
+	if r.advance {
+		advance = r.remember(k)
+	}
 	k.line("best = -INFINITY;")
 	k.line("place = 0xffffffffu;")
 	k.line("for (uint i = thread_index; i < %du; i += 256u) argmax_take(best, place, %s[group.x * %du + i], %s[group.x * %du + i]);",
@@ -316,11 +320,7 @@ func (r *region) argmaxFinish(rows sym.Dim, parts int64, result int) (*kernel, e
 			return nil, fmt.Errorf("the token of %s rows is ambiguous", rows)
 		}
 		k.name += "_advance"
-		k.use("epilogue/advance.metal")
-		step := k.slot(ref{kind: refStep}, "step", "Step", plan.ReadWrite)
-		ids := k.slot(ref{kind: refIDs}, "ids", "int", plan.Write)
-		k.phase("Epilogue: the token is the input of the next run.")
-		k.line("advance_step(%s, %s, int(place));", step, ids)
+		advance("int(place)")
 	}
 	k.close()
 	return k, e.err

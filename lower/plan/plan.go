@@ -150,7 +150,7 @@ type Buffer struct {
 	Shape   []sym.Dim     `json:"shape"`
 	Weight  *WeightRecipe `json:"weight,omitempty"`
 	Values  []float32     `json:"values,omitempty"`  // constants
-	Special string        `json:"special,omitempty"` // "step" | "ids" | "logits" | "token" for those the session touches
+	Special string        `json:"special,omitempty"` // "step" | "ids" | "logits" | "token" | "history" for those the session touches
 }
 
 // WeightRecipe says how the bytes of a weight buffer come about: the tensor

@@ -217,7 +217,7 @@ var recipeKinds = []string{"as_stored", "convert", "quantise", "planes", "blocke
 var specialForm = map[string]struct {
 	class Class
 	dtype dtype.Type
-}{"step": {State, dtype.I32}, "ids": {State, dtype.I32}, "logits": {Output, dtype.F32}, "token": {Output, dtype.I32}}
+}{"step": {State, dtype.I32}, "ids": {State, dtype.I32}, "logits": {Output, dtype.F32}, "token": {Output, dtype.I32}, "history": {State, dtype.I32}}
 
 func (p *Plan) verifyBuffer(b *Buffer, boundBy func(entry int) bool) error {
 	if b.Bytes <= 0 {
