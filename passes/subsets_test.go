@@ -1,0 +1,68 @@
+package passes_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"foundry/frontends/qwen25"
+	"foundry/ir"
+	"foundry/ir/dtype"
+	"foundry/ir/sym"
+	"foundry/passes"
+)
+
+// tiny is a two-layer model, as decode or as prefill of up to three tokens.
+func tiny(t testing.TB, tokens int) *ir.Graph {
+	t.Helper()
+	c, err := qwen25.Preset("0.5b")
+	require.NoError(t, err)
+	c.Layers, c.Hidden, c.Intermediate, c.Heads, c.KVHeads, c.HeadDim, c.Vocab = 2, 32, 48, 4, 2, 8, 40
+	g, err := qwen25.Build(c, qwen25.BuildOptions{Context: 16, Chunk: tokens, Weights: dtype.F16, Cache: dtype.F16})
+	require.NoError(t, err)
+	if tokens == 1 {
+		g, err = g.Specialise(1)
+		require.NoError(t, err)
+	}
+	return g
+}
+
+// Every legal subset of the fusions verifies and gives what the graph gives.
+// -full takes all of them; otherwise it is a covering array.
+func TestSubsetsKeepResults(t *testing.T) {
+	all, err := passes.Subsets()
+	require.NoError(t, err)
+	require.Equal(t, "none", all[0].String())
+	subsets := all
+	if !*full {
+		subsets = passes.Covering(all)
+	}
+	for _, tokens := range []int{1, 3} {
+		g := tiny(t, tokens)
+		e := sym.Env{T: int64(tokens), P: 5}
+		want := values(t, g, g, 1, e)
+		outcomes, err := passes.Enumerate(g, &passes.Context{}, subsets)
+		require.NoError(t, err)
+		count := 0
+		for _, o := range outcomes {
+			requireSame(t, want, values(t, o.Graph, g, 1, e), o.String())
+			count += o.Subsets
+		}
+		require.Equal(t, len(subsets), count)
+		t.Logf("T=%d: %d legal subsets, %d of them taken, %d distinct graphs", tokens, len(all), len(subsets), len(outcomes))
+	}
+}
+
+// What Enumerate makes by sharing work is what each pipeline makes alone.
+func TestEnumerateIsRun(t *testing.T) {
+	all, err := passes.Subsets()
+	require.NoError(t, err)
+	some := passes.Covering(all)
+	outcomes, err := passes.Enumerate(tiny(t, 1), &passes.Context{}, some)
+	require.NoError(t, err)
+	for _, o := range outcomes {
+		g := tiny(t, 1)
+		require.NoError(t, o.Pipeline.Run(g, &passes.Context{}))
+		require.Equal(t, g.Canonical(), o.Graph.Canonical(), o.String())
+	}
+}
