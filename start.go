@@ -60,6 +60,9 @@ func startPlan(ctx context.Context, m *Model, device string, o StartOptions) (*E
 	if err != nil {
 		return nil, err
 	}
+	if o.Compile.AllLogits && !p.Options.AllLogits {
+		return nil, fmt.Errorf("%s computes the last row's logits only; compile it with --all-logits", o.PlanDir)
+	}
 	return startOn(ctx, m, device, p, nil, o)
 }
 

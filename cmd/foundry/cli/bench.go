@@ -39,6 +39,9 @@ measured interleaved; times on cpu and ref are emulation and say nothing of a GP
 			if err := exclusive(cmd, "variants", "variant", "passes", "plan"); err != nil {
 				return err
 			}
+			if err := device.alone(cmd); err != nil {
+				return err
+			}
 			if !slices.Contains(benchFormats, format) {
 				return usagef("bench: there is no format %q, want one of %s", format, strings.Join(benchFormats, ", "))
 			}
@@ -92,8 +95,9 @@ measured interleaved; times on cpu and ref are emulation and say nothing of a GP
 	device.add(cmd, foundry.CPU)
 	p := cmd.Flags()
 	p.StringVar(&variants, "variants", "none,six,default", "names separated by commas, ladder, leave-one-out, or @FILE with lines of NAME = PIPELINE")
-	p.StringVar(&o.Phase, "phase", "decode", "decode (one token) or prefill (the prompt)")
+	p.StringVar(&o.Phase, "phase", "decode", "decode (token by token) or prefill (the prompt)")
 	p.IntVar(&o.Prompt, "prompt", 128, "decode: tokens in the cache; prefill: tokens that run")
+	p.IntVar(&o.Tokens, "tokens", 1, "decode: tokens that one run decodes without a round trip to the host; times are a token's")
 	p.IntVar(&o.Reps, "reps", 10, "runs of each variant; 0 prints plan statistics and reads no weight")
 	p.BoolVar(&o.PerKernel, "per-kernel", false, "also time each kernel alone: all its dispatches, one after the other")
 	p.StringVar(&format, "format", "table", strings.Join(benchFormats, ", "))
@@ -154,6 +158,9 @@ func printTable(s IO, rows []foundry.BenchRow, format string) error {
 		t.row(cells...)
 	}
 	what := fmt.Sprintf("one token behind %d", first.Prompt)
+	if first.Tokens > 1 {
+		what = fmt.Sprintf("a token, of %d behind %d", first.Tokens, first.Prompt)
+	}
 	if first.Phase == "prefill" {
 		what = fmt.Sprintf("%d tokens", first.Prompt)
 	}

@@ -23,6 +23,9 @@ func (f *deviceFlags) add(cmd *cobra.Command, fallback string) {
 
 // load makes an engine of the model and says on a terminal what auto took.
 func (f *deviceFlags) load(cmd *cobra.Command, s IO, m *foundry.Model, c *compileFlags, allLogits bool) (*foundry.Engine, error) {
+	if err := f.alone(cmd); err != nil {
+		return nil, err
+	}
 	o, err := c.options(cmd, s, f.device)
 	if err != nil {
 		return nil, err
@@ -33,4 +36,18 @@ func (f *deviceFlags) load(cmd *cobra.Command, s IO, m *foundry.Model, c *compil
 		Say: func(line string) { fmt.Fprintln(s.Err, line) },
 	})
 	return e, err
+}
+
+// alone is an error where flags of compilation stand beside --plan: the plan has
+// decided them.
+func (f *deviceFlags) alone(cmd *cobra.Command) error {
+	if f.plan == "" {
+		return nil
+	}
+	for _, name := range compileFlagNames {
+		if cmd.Flags().Changed(name) {
+			return usagef("%s: --%s has no effect on a plan that is compiled already; leave out --%s or --plan", cmd.Name(), name, name)
+		}
+	}
+	return nil
 }

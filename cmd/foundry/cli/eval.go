@@ -14,6 +14,7 @@ func evalCommand(s IO) *cobra.Command {
 	var compile compileFlags
 	var device deviceFlags
 	var ids idsFlags
+	var graph graphFlags
 	var o foundry.EvalOptions
 	var logitsOut string
 	var asJSON bool
@@ -22,7 +23,8 @@ func evalCommand(s IO) *cobra.Command {
 		Short: "Run a prompt and print the most likely next tokens",
 		Example: `  foundry eval --prompt "In the beginning" --greedy 8
   foundry eval --model DIR --device ref --ids 1,2,3 --logits-out logits.safetensors --json
-  foundry eval --model DIR --device cpu --plan plan/ --ids-file ids.txt`,
+  foundry eval --model DIR --device cpu --plan plan/ --ids-file ids.txt
+  foundry eval --model graph.fir --device cpu --inputs x.safetensors --logits-out y.safetensors`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if o.Greedy < 0 || o.Top < 1 {
@@ -33,6 +35,9 @@ func evalCommand(s IO) *cobra.Command {
 				return err
 			}
 			defer m.Close()
+			if m.Graph != nil {
+				return graph.run(cmd, s, m, &compile, &device, logitsOut, asJSON)
+			}
 			if o.IDs, err = ids.read(cmd, m); err != nil {
 				return err
 			}
@@ -60,9 +65,10 @@ func evalCommand(s IO) *cobra.Command {
 	compile.add(cmd)
 	device.add(cmd, "ref")
 	ids.add(cmd)
+	graph.add(cmd)
 	cmd.Flags().IntVar(&o.Greedy, "greedy", 0, "continue greedily by exactly this many ids")
 	cmd.Flags().IntVar(&o.Top, "top", 10, "how many of the most likely next tokens to print")
-	cmd.Flags().StringVar(&logitsOut, "logits-out", "", "write every row's logits, f32 [T, vocab], to this safetensors file")
+	cmd.Flags().StringVar(&logitsOut, "logits-out", "", "write every row's logits, f32 [T, vocab], to this safetensors file; of a .fir graph, every result")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
 	return cmd
 }

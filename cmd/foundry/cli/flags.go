@@ -28,6 +28,9 @@ func (f *modelFlags) open(s IO) (*foundry.Model, error) {
 	return foundry.Open(f.model, hub)
 }
 
+// compileFlagNames are what compileFlags.add adds.
+var compileFlagNames = []string{"weights", "cache", "passes", "variant", "target", "attention", "shaders", "context", "chunk", "command-buffers", "fuel"}
+
 // compileFlags say how a model is compiled.
 type compileFlags struct {
 	weights, cache, passes, variant, target, attention, shaders string
