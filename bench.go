@@ -86,8 +86,9 @@ type BenchOptions struct {
 	Compile   CompileOptions // Compile.Device says where
 	Variants  []Pipeline
 	PlanDir   string // measure this bundle instead of Variants
-	Phase     string // "decode": one token; "prefill": the prompt
+	Phase     string // "decode": tokens one by one; "prefill": the prompt
 	Prompt    int    // decode: tokens in the cache; prefill: tokens that run
+	Tokens    int    // decode: tokens that one measurement runs, without a round trip to the host in between; 0 is 1
 	Reps      int    // runs of each variant; 0: plan statistics only, no weight is read
 	PerKernel bool   // time each kernel alone too
 	CPU       cpu.Options
@@ -104,6 +105,7 @@ type BenchRow struct {
 	Passes         string             `json:"passes"`
 	Context        int                `json:"context"`
 	Prompt         int                `json:"prompt"`
+	Tokens         int                `json:"tokens,omitempty"` // decode: tokens of one measurement, whose time is divided by them
 	Dispatches     int                `json:"dispatches"`
 	Waves          int                `json:"waves"`
 	Barriers       int                `json:"barriers"`
@@ -150,6 +152,12 @@ func Bench(ctx context.Context, m *Model, o BenchOptions) ([]BenchRow, error) {
 	}
 	if o.Phase != "decode" && o.Phase != "prefill" {
 		return nil, fmt.Errorf("there is no phase %q, want decode or prefill", o.Phase)
+	}
+	if o.Tokens == 0 {
+		o.Tokens = 1
+	}
+	if o.Tokens < 1 || o.Tokens > 1 && o.Phase != "decode" {
+		return nil, fmt.Errorf("%d tokens a measurement of %s, want 1, or more of decode", o.Tokens, o.Phase)
 	}
 	subjects, err := o.subjects(m)
 	if err != nil {
@@ -201,8 +209,8 @@ func (o *BenchOptions) subjects(m *Model) ([]subject, error) {
 // runs lists the values of T and P of what one measurement runs.
 func (o *BenchOptions) runs(p *plan.Plan) ([]sym.Env, error) {
 	if o.Phase == "decode" {
-		if o.Prompt < 0 || o.Prompt >= p.Model.Context {
-			return nil, fmt.Errorf("a decode step behind %d tokens does not fit the context of %d", o.Prompt, p.Model.Context)
+		if o.Prompt < 0 || o.Prompt > p.Model.Context-o.Tokens {
+			return nil, fmt.Errorf("%d decode steps behind %d tokens do not fit the context of %d", o.Tokens, o.Prompt, p.Model.Context)
 		}
 		return []sym.Env{{T: 1, P: int64(o.Prompt)}}, nil
 	}
@@ -221,6 +229,9 @@ func (o *BenchOptions) row(m *Model, s subject) (BenchRow, error) {
 	r := BenchRow{
 		Model: m.BaseName(), Device: o.Compile.Device, Phase: o.Phase, Variant: s.name, Passes: s.plan.Options.Passes,
 		Context: s.plan.Model.Context, Prompt: o.Prompt, Modelled: map[string]float64{},
+	}
+	if o.Phase == "decode" {
+		r.Tokens = o.Tokens
 	}
 	entry, err := s.plan.Entry(o.Phase)
 	if err != nil {
@@ -270,6 +281,7 @@ type contender struct {
 	engine *Engine
 	model  runtime.Model
 	envs   []sym.Env
+	tokens int // of a decode measurement
 	row    *BenchRow
 }
 
@@ -320,7 +332,7 @@ func (o *BenchOptions) fitTogether(subjects []subject) bool {
 }
 
 func (o *BenchOptions) contender(ctx context.Context, m *Model, s subject, row *BenchRow) (*contender, error) {
-	c := &contender{row: row}
+	c := &contender{row: row, tokens: o.Tokens}
 	var err error
 	if c.envs, err = o.runs(s.plan); err != nil {
 		return nil, err
@@ -350,8 +362,8 @@ func (o *BenchOptions) contender(ctx context.Context, m *Model, s subject, row *
 
 func (c *contender) close() error { return errors.Join(c.model.Close(), c.engine.Close()) }
 
-// run executes what is measured once. The caches' content does not change the
-// time, so nothing fills them first.
+// run executes what is measured once, and returns how long it took: of decode, a
+// token. The caches' content does not change the time, so nothing fills them first.
 func (c *contender) run(ctx context.Context) (time.Duration, error) {
 	var took time.Duration
 	for _, e := range c.envs {
@@ -361,8 +373,8 @@ func (c *contender) run(ctx context.Context) (time.Duration, error) {
 		}
 		start := time.Now()
 		var err error
-		if e.T == 1 {
-			_, err = c.model.Decode(ctx, int(e.P), ids[0])
+		if c.row.Phase == "decode" {
+			err = c.decode(ctx, int(e.P), ids[0])
 		} else {
 			_, err = c.model.Prefill(ctx, int(e.P), ids)
 		}
@@ -371,7 +383,21 @@ func (c *contender) run(ctx context.Context) (time.Duration, error) {
 			return 0, err
 		}
 	}
-	return took, nil
+	return took / time.Duration(c.tokens), nil
+}
+
+func (c *contender) decode(ctx context.Context, p int, id int32) error {
+	if b, ok := c.model.(runtime.Batcher); ok && c.tokens > 1 {
+		_, err := b.DecodeN(ctx, p, id, c.tokens)
+		return err
+	}
+	for i := range c.tokens {
+		var err error
+		if id, err = c.model.Decode(ctx, p+i, id); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (o *BenchOptions) interleave(ctx context.Context, all []*contender) error {
