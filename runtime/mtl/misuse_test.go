@@ -9,6 +9,7 @@ import (
 
 	"foundry/lower/plan"
 	fruntime "foundry/runtime"
+	"foundry/runtime/mtl/emulator"
 )
 
 // copyPlan is one kernel that copies x to y, with threadgroup memory it uses.
@@ -34,7 +35,7 @@ kernel void copy(device const float *x [[buffer(0)]], device float *y [[buffer(1
 // messages by hand.
 type bench struct {
 	t    *testing.T
-	e    *emulated
+	e    *emulator.Framework
 	dev  *Device
 	g    *program
 	enc  *encoder
@@ -43,11 +44,12 @@ type bench struct {
 
 func newBench(t *testing.T) *bench {
 	e := emulate(t)
-	d, err := e.open(Options{Indirect: true})
+	d, err := openOn(e, Options{Indirect: true})
 	require.NoError(t, err)
+	e.Prepare(context.Background(), copyPlan())
 	p, err := d.Load(context.Background(), copyPlan(), nil)
 	require.NoError(t, err)
-	b := &bench{t: t, e: e, dev: d.(*prepared).Device, g: p.(*program)}
+	b := &bench{t: t, e: e, dev: d, g: p.(*program)}
 	for _, m := range []**memory{&b.x, &b.y} {
 		a, err := d.Alloc(128)
 		require.NoError(t, err)
@@ -56,12 +58,12 @@ func newBench(t *testing.T) *bench {
 	enc, err := p.Begin()
 	require.NoError(t, err)
 	b.enc = enc.(*encoder)
-	require.Empty(t, e.noted())
+	require.Empty(t, e.Noted())
 	t.Cleanup(func() {
 		_ = b.g.Close()
 		_, _ = b.x.Free(), b.y.Free()
 		_ = b.dev.Close()
-		e.noted()
+		e.Noted()
 	})
 	return b
 }
@@ -221,7 +223,7 @@ func TestMisuseIsNoted(t *testing.T) {
 			b := newBench(t)
 			m.run(b)
 			require.NoError(t, b.g.Close())
-			notes := b.e.noted()
+			notes := b.e.Noted()
 			require.NotEmpty(t, notes)
 			require.Contains(t, notes[0], m.want)
 		})
@@ -237,7 +239,7 @@ func TestBarrierSatisfiesTheFramework(t *testing.T) {
 	require.NoError(t, b.enc.Dispatch(back))
 	require.NoError(t, b.enc.Commit())
 	require.NoError(t, b.enc.Wait())
-	require.Empty(t, b.e.noted())
+	require.Empty(t, b.e.Noted())
 }
 
 // TestFaults injects what a GPU does to its users; each becomes one Go error and
@@ -251,7 +253,7 @@ func TestFaults(t *testing.T) {
 		t.Run(fault, func(t *testing.T) {
 			b := newBench(t)
 			require.NoError(t, b.enc.Dispatch(b.launch()))
-			b.e.fault(fault)
+			b.e.Fault(fault)
 			require.NoError(t, b.enc.Commit())
 			require.ErrorContains(t, b.enc.Wait(), want)
 			again, err := b.g.Begin()
@@ -259,12 +261,12 @@ func TestFaults(t *testing.T) {
 			require.NoError(t, again.Dispatch(b.launch()))
 			require.NoError(t, again.Commit())
 			require.NoError(t, again.Wait())
-			require.Empty(t, b.e.noted())
+			require.Empty(t, b.e.Noted())
 		})
 	}
 	t.Run("out-of-memory", func(t *testing.T) {
 		b := newBench(t)
-		b.e.fault("out-of-memory")
+		b.e.Fault("out-of-memory")
 		_, err := b.dev.Alloc(1 << 20)
 		require.ErrorContains(t, err, "out of memory: 1 MiB wanted")
 		m, err := b.dev.Alloc(1 << 20)
@@ -273,7 +275,7 @@ func TestFaults(t *testing.T) {
 	})
 	t.Run("compile-error", func(t *testing.T) {
 		b := newBench(t)
-		b.e.fault("compile-error")
+		b.e.Fault("compile-error")
 		_, err := b.dev.Load(context.Background(), copyPlan(), nil)
 		require.ErrorContains(t, err, "kernel copy does not compile: program_source:12:5")
 		p, err := b.dev.Load(context.Background(), copyPlan(), nil)
@@ -287,8 +289,9 @@ func TestFaults(t *testing.T) {
 func TestArchive(t *testing.T) {
 	e := emulate(t)
 	dir := t.TempDir()
+	e.Prepare(context.Background(), copyPlan())
 	for range 3 {
-		d, err := e.open(Options{CacheDir: dir})
+		d, err := openOn(e, Options{CacheDir: dir})
 		require.NoError(t, err)
 		p := copyPlan()
 		p.Hash = "0123"
@@ -298,21 +301,22 @@ func TestArchive(t *testing.T) {
 		require.NoError(t, d.Close())
 		require.FileExists(t, dir+"/0123.metalarchive")
 	}
-	require.Empty(t, e.noted())
+	require.Empty(t, e.Noted())
 }
 
 // BenchmarkEncode123 is the host's cost of encoding one decode step of 123
 // dispatches in 5 waves a layer, with the GPU's work left out.
 func BenchmarkEncode123(b *testing.B) {
 	e := emulate(b)
-	e.skip(1)
-	defer e.skip(0)
+	e.Skip(true)
+	defer e.Skip(false)
+	e.Prepare(context.Background(), copyPlan())
 	for _, row := range []struct {
 		name     string
 		indirect bool
 	}{{"direct", false}, {"indirect", true}} {
 		b.Run(row.name, func(b *testing.B) {
-			d, err := e.open(Options{Indirect: row.indirect})
+			d, err := openOn(e, Options{Indirect: row.indirect})
 			require.NoError(b, err)
 			defer d.Close()
 			p, err := d.Load(context.Background(), copyPlan(), nil)
@@ -368,7 +372,7 @@ func BenchmarkEncode123(b *testing.B) {
 				}
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/123, "ns/dispatch")
-			require.Empty(b, e.noted())
+			require.Empty(b, e.Noted())
 		})
 	}
 }

@@ -10,7 +10,7 @@
 #include <thread>
 #include <unordered_set>
 
-#include "../../msl/include/abi.h"
+#include "abi.h"  // the executor's interface, runtime/msl/include/abi.h
 #include "objc.h"
 
 struct Size {

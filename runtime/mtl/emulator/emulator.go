@@ -1,0 +1,213 @@
+// Package emulator turns a machine with a C++ compiler into one on which
+// runtime/mtl runs: a shared library with the part of the Objective-C runtime and
+// of Metal that it calls, over the CPU executor. It is for tests.
+//
+// It is strict where Metal's validation layer is: what a real framework would
+// abort on, or quietly do wrong, is noted (Noted). The dispatches of a wave run
+// in random order, command buffers on a thread of their own. It takes kernel text
+// that Prepare made known; other text is a compile error.
+//
+// Read next: framework/objc.cc for the runtime, framework/encoder.cc for what is
+// checked.
+package emulator
+
+import (
+	"context"
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"github.com/ebitengine/purego"
+
+	"foundry/lower/plan"
+	fruntime "foundry/runtime"
+	"foundry/runtime/cpu"
+	"foundry/runtime/msl"
+)
+
+//go:embed framework
+var sources embed.FS
+
+// ErrNoCompiler is what Build returns, wrapped, where there is no C++ compiler.
+var ErrNoCompiler = errors.New("no C++ compiler for the emulated framework: install g++ or clang++")
+
+// Framework is the loaded library. There is one in a process.
+type Framework struct {
+	Path string // of the shared library: objc, Foundation and Metal in one
+	cpu  *cpu.Device
+
+	start      func(open, run uintptr, threads uint32) int32
+	kernel     func(text, function string, module uintptr, index uint32)
+	slot       func(text, name string, reads, writes int32, bytes int64)
+	array      func(text string, bytes int64)
+	reject     func(text, message string)
+	fault      func(name string)
+	skip       func(on int32)
+	live       func() int64
+	violations func(out *byte, bytes int64) int64
+}
+
+// Build compiles the framework, or finds it in dir, and starts it on dev's
+// executor.
+func Build(dev *cpu.Device, dir string) (*Framework, error) {
+	path, err := compile(dir)
+	if err != nil {
+		return nil, err
+	}
+	h, err := purego.Dlopen(path, purego.RTLD_NOW|purego.RTLD_GLOBAL)
+	if err != nil {
+		return nil, err
+	}
+	f := &Framework{Path: path, cpu: dev}
+	for name, fn := range map[string]any{
+		"emulator_start": &f.start, "emulator_kernel": &f.kernel, "emulator_slot": &f.slot, "emulator_array": &f.array,
+		"emulator_reject": &f.reject, "emulator_fault": &f.fault, "emulator_skip": &f.skip, "emulator_live": &f.live,
+		"emulator_violations": &f.violations,
+	} {
+		p, err := purego.Dlsym(h, name)
+		if err != nil {
+			return nil, err
+		}
+		purego.RegisterFunc(fn, p)
+	}
+	host := dev.Host()
+	if f.start(host.Open, host.Run, 2) == 0 {
+		return nil, errors.New("the executor does not start")
+	}
+	return f, nil
+}
+
+// compile writes the sources below dir under the hash of their text and compiles
+// them there once.
+func compile(dir string) (string, error) {
+	entries, err := sources.ReadDir("framework")
+	if err != nil {
+		return "", err
+	}
+	files := map[string]string{"abi.h": msl.ABI()}
+	sum := sha256.New()
+	sum.Write([]byte(files["abi.h"]))
+	for _, e := range entries {
+		b, err := sources.ReadFile("framework/" + e.Name())
+		if err != nil {
+			return "", err
+		}
+		files[e.Name()] = string(b)
+		sum.Write(b)
+	}
+	dir = filepath.Join(dir, "emulator-"+hex.EncodeToString(sum.Sum(nil))[:16])
+	lib := filepath.Join(dir, "emulator.so")
+	if _, err := os.Stat(lib); err == nil {
+		return lib, nil
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", err
+	}
+	args := []string{"-std=c++17", "-O2", "-fPIC", "-shared"}
+	for name, text := range files {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			return "", err
+		}
+		if strings.HasSuffix(name, ".cc") {
+			args = append(args, path)
+		}
+	}
+	cxx, err := exec.LookPath("c++")
+	if err != nil {
+		if cxx, err = exec.LookPath("g++"); err != nil {
+			return "", ErrNoCompiler
+		}
+	}
+	tmp := fmt.Sprintf("%s.%d", lib, os.Getpid())
+	if out, err := exec.Command(cxx, append(args, "-o", tmp, "-lpthread")...).CombinedOutput(); err != nil {
+		return "", fmt.Errorf("the emulated framework does not build: %s", out)
+	}
+	return lib, os.Rename(tmp, lib)
+}
+
+// Noted returns the violations since the last call, the first hundred at most.
+func (f *Framework) Noted() []string {
+	buf := make([]byte, 64<<10)
+	n := f.violations(&buf[0], int64(len(buf)))
+	return strings.FieldsFunc(string(buf[:n]), func(r rune) bool { return r == '\n' })
+}
+
+// Live returns how many objects exist.
+func (f *Framework) Live() int64 { return f.live() }
+
+// Fault makes the next call that it concerns fail: "device-lost",
+// "command-buffer-error", "gpu-out-of-memory", "out-of-memory", "compile-error".
+func (f *Framework) Fault(name string) { f.fault(name) }
+
+// Skip leaves the GPU's work out, so that encoding alone takes time.
+func (f *Framework) Skip(on bool) { f.skip(flag(on)) }
+
+func flag(b bool) int32 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// Wrap returns dev, a device on the framework, with a Load that makes the plan's
+// kernels known first.
+func (f *Framework) Wrap(dev fruntime.Device) fruntime.Device { return &prepared{dev, f} }
+
+type prepared struct {
+	fruntime.Device
+	f *Framework
+}
+
+func (p *prepared) Load(ctx context.Context, pl *plan.Plan, progress fruntime.Progress) (fruntime.Program, error) {
+	p.f.Prepare(ctx, pl)
+	return p.Device.Load(ctx, pl, progress)
+}
+
+// Prepare compiles the plan's kernels for the executor and registers them with
+// the bytes that each slot touches at most. Text that does not compile is
+// registered with the compiler's message.
+func (f *Framework) Prepare(ctx context.Context, p *plan.Plan) {
+	module, err := f.cpu.Module(ctx, p)
+	if err != nil {
+		for i := range p.Kernels {
+			f.reject(p.Kernels[i].Source, err.Error())
+		}
+		return
+	}
+	bytes := make([]map[int]int64, len(p.Kernels))
+	for i := range p.Entries {
+		for _, s := range p.Entries[i].Steps {
+			if s.Dispatch == nil {
+				continue
+			}
+			k := s.Dispatch.Kernel
+			if bytes[k] == nil {
+				bytes[k] = make(map[int]int64)
+			}
+			for j, b := range s.Dispatch.Bind {
+				bytes[k][j] = max(bytes[k][j], b.Bytes)
+			}
+		}
+	}
+	for i := range p.Kernels {
+		k := &p.Kernels[i]
+		f.kernel(k.Source, k.Name, module, uint32(i))
+		for j, s := range k.Slots {
+			n, ok := bytes[i][j]
+			if !ok {
+				n = 1 << 40 // to the end of what is bound
+			}
+			f.slot(k.Source, s.Name, flag(s.Access.Reads()), flag(s.Access.Writes()), n)
+		}
+		for _, a := range k.Threadgroup {
+			f.array(k.Source, int64(a.Bytes))
+		}
+	}
+}

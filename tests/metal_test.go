@@ -1,0 +1,158 @@
+package tests
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"foundry"
+	"foundry/lower/plan"
+	"foundry/runtime/cpu"
+	"foundry/runtime/mtl"
+	"foundry/runtime/mtl/emulator"
+)
+
+var metalSteps = flag.Int("metal-steps", 500, "decode steps of TestDecodeOnEmulatedMetal")
+
+var framework = sync.OnceValues(func() (*emulator.Framework, error) {
+	dev, err := cpu.Open(cpu.Options{})
+	if err != nil {
+		return nil, err
+	}
+	dir, err := filepath.Abs(filepath.Join("testdata", "build"))
+	if err != nil {
+		return nil, err
+	}
+	return emulator.Build(dev, dir)
+})
+
+// onEmulatedMetal runs a bundle on runtime/mtl over the emulated framework.
+func onEmulatedMetal(t *testing.T, m *foundry.Model, p *plan.Plan, o mtl.Options) *foundry.Engine {
+	t.Helper()
+	f, err := framework()
+	if errors.Is(err, cpu.ErrNoCompiler) || errors.Is(err, emulator.ErrNoCompiler) {
+		t.Skip(err)
+	}
+	require.NoError(t, err)
+	o.Libraries = mtl.Libraries{ObjC: f.Path, Foundation: f.Path, Metal: f.Path}
+	dev, err := mtl.Open(o)
+	require.NoError(t, err)
+	e, err := foundry.Load(context.Background(), f.Wrap(dev), m, p, nil, nil)
+	require.NoError(t, err)
+	return e
+}
+
+// clean asserts that nothing was noted and that no object is left.
+func clean(t *testing.T) {
+	t.Helper()
+	f, err := framework()
+	require.NoError(t, err)
+	require.Empty(t, f.Noted())
+	// A queue's thread lets go of the last command buffer when it is done with it.
+	require.Eventually(t, func() bool { return f.Live() == 0 }, 5*time.Second, time.Millisecond, "%d objects are left", f.Live())
+}
+
+// bundle writes the plan to disk and reads it back.
+func bundle(t *testing.T, m *foundry.Model, o foundry.CompileOptions) *plan.Plan {
+	t.Helper()
+	c, err := foundry.Compile(m, o)
+	require.NoError(t, err)
+	dir := filepath.Join(t.TempDir(), "plan")
+	require.NoError(t, c.Plan.Save(dir))
+	p, err := plan.Load(dir)
+	require.NoError(t, err)
+	return p
+}
+
+func TestGoldensOnEmulatedMetal(t *testing.T) {
+	for _, name := range goldenModels {
+		for _, variant := range []string{"none", "six"} {
+			for _, indirect := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%s/%s/indirect=%v", name, variant, indirect), func(t *testing.T) {
+					m, goldens := goldenModel(t, name)
+					p := bundle(t, m, foundry.CompileOptions{Variant: variant, Context: 512, Chunk: 64, AllLogits: true})
+					e := onEmulatedMetal(t, m, p, mtl.Options{Indirect: indirect})
+					g := goldens[0]
+					out, err := e.Evaluate(context.Background(), foundry.EvalOptions{IDs: g.ids(t, "input_ids"), Greedy: len(g.ids(t, "greedy_ids")), Top: 1})
+					require.NoError(t, err)
+					require.LessOrEqual(t, nmse(out.Logits, g.floats(t, "logits")), cpuBound)
+					requireGreedy(t, g, out.GreedyIDs, cpuMargin)
+					require.NoError(t, e.Close())
+					clean(t)
+				})
+			}
+		}
+	}
+}
+
+// TestDecodeOnEmulatedMetal decodes in sessions of 512 positions and looks at
+// memory: -metal-steps 10000 for the long run.
+func TestDecodeOnEmulatedMetal(t *testing.T) {
+	m, _ := goldenModel(t, goldenModels[0])
+	p := bundle(t, m, foundry.CompileOptions{Variant: "floor", Context: 512, Chunk: 16})
+	e := onEmulatedMetal(t, m, p, mtl.Options{})
+	f, err := framework()
+	require.NoError(t, err)
+	var early, late uint64
+	var objects int64
+	for done := 0; done < *metalSteps; {
+		s, err := e.NewSession()
+		require.NoError(t, err)
+		require.NoError(t, s.IDs.Prefill(context.Background(), []int32{1062, 258, 342}))
+		n := min(500, *metalSteps-done)
+		_, _, err = s.IDs.Greedy(context.Background(), n)
+		require.NoError(t, err)
+		require.NoError(t, s.Close())
+		done += n
+		var ms runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&ms)
+		if early == 0 {
+			early, objects = ms.HeapInuse, f.Live()
+		}
+		late = ms.HeapInuse
+		require.Eventually(t, func() bool { return f.Live() <= objects }, 5*time.Second, time.Millisecond, "objects of the framework after %d steps", done)
+	}
+	require.Less(t, float64(late), 1.5*float64(early)+float64(8<<20))
+	require.NoError(t, e.Close())
+	clean(t)
+}
+
+// TestTwoSessionsOnEmulatedMetal runs two sessions of one device in two
+// goroutines; CI repeats it under the race detector.
+func TestTwoSessionsOnEmulatedMetal(t *testing.T) {
+	m, _ := goldenModel(t, goldenModels[0])
+	p := bundle(t, m, foundry.CompileOptions{Variant: "six", Context: 64, Chunk: 16})
+	e := onEmulatedMetal(t, m, p, mtl.Options{})
+	var out [2][]int32
+	var errs [2]error
+	var wg sync.WaitGroup
+	for i := range out {
+		wg.Go(func() {
+			s, err := e.NewSession()
+			if err != nil {
+				errs[i] = err
+				return
+			}
+			if err := s.IDs.Prefill(context.Background(), []int32{1062, 258, 342}); err != nil {
+				errs[i] = err
+				return
+			}
+			out[i], _, errs[i] = s.IDs.Greedy(context.Background(), 12)
+			errs[i] = errors.Join(errs[i], s.Close())
+		})
+	}
+	wg.Wait()
+	require.NoError(t, errors.Join(errs[:]...))
+	require.Equal(t, out[0], out[1])
+	require.NoError(t, e.Close())
+	clean(t)
+}
