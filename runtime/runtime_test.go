@@ -86,6 +86,58 @@ func TestRecorder(t *testing.T) {
 		"run", "wait", "run", "wait", "run", "wait", "run", "wait"}, dev.events())
 }
 
+// Several decode steps are one wait and one read of their tokens, and what they
+// chose is what as many single steps choose.
+func TestDecodeN(t *testing.T) {
+	for _, records := range []bool{true, false} {
+		x, dev := loadToy(t, func(_ *plan.Plan, f *fake) { f.records = records })
+		in := newInstance(t, x)
+		ctx := context.Background()
+		prompt := []int32{3, 1, 4}
+		want := toyGreedy(prompt, 10)
+		token, err := in.Prefill(ctx, 0, prompt)
+		require.NoError(t, err)
+		dev.events()
+		reads := dev.calls["read"]
+		ids, err := in.DecodeN(ctx, 3, token, 4)
+		require.NoError(t, err)
+		require.Equal(t, want[1:5], ids)
+		require.Equal(t, reads+2, dev.calls["read"], "the step and the history")
+		if records {
+			require.Equal(t, []string{"barrier", "dispatch remember", "barrier", "commit", "dispatch score", "barrier", "dispatch choose",
+				"run", "run", "run", "run", "wait"}, dev.events())
+		}
+		logits, err := in.Logits()
+		require.NoError(t, err)
+		require.Equal(t, toyLogits(toyWeights(), append(prompt, want[:4]...)), logits, "of the last run")
+		writes := dev.calls["write"]
+		ids, err = in.DecodeN(ctx, 7, ids[3], 5)
+		require.NoError(t, err, "to the last position of the context")
+		require.Equal(t, want[5:10], ids)
+		require.Equal(t, writes, dev.calls["write"], "the device knows how it goes on")
+		_, err = in.DecodeN(ctx, 8, 1, 5)
+		require.EqualError(t, err, "entry decode: 5 tokens at position 8, want 1 to 1 within a context of 12")
+		_, err = in.DecodeN(ctx, 8, 1, 0)
+		require.EqualError(t, err, "a batch of 0 tokens, want 1 to 12")
+		cancelled, cancel := context.WithCancel(ctx)
+		cancel()
+		_, err = in.DecodeN(cancelled, 3, token, 2)
+		require.ErrorIs(t, err, context.Canceled)
+	}
+}
+
+// Without a history there is no batch.
+func TestDecodeNWantsAHistory(t *testing.T) {
+	x, _ := loadToy(t, func(p *plan.Plan, _ *fake) { p.Buffers[7].Special = "" })
+	in := newInstance(t, x)
+	require.Zero(t, in.Limits().Batch)
+	_, err := in.DecodeN(context.Background(), 0, 1, 1)
+	require.Error(t, err)
+	s := NewSession(in)
+	require.NoError(t, s.Prefill(background, []int32{3, 1}))
+	require.Equal(t, toyGreedy([]int32{3, 1}, 6), collect(t, s, 6, Sampling{}))
+}
+
 // Decode of the token that the device chose writes nothing; any other writes
 // the step and the id.
 func TestDecodeFollowsWithoutTheHost(t *testing.T) {

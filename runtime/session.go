@@ -74,6 +74,9 @@ func (s *Session) prefill(ctx context.Context, ids []int32, visit func(int, []fl
 
 // catchUp runs the tokens that the caches do not hold yet, in chunks.
 func (s *Session) catchUp(ctx context.Context, visit func(int, []float32) error) error {
+	if visit == nil {
+		s.take()
+	}
 	for s.cached < len(s.tokens) {
 		chunk := s.tokens[s.cached:min(len(s.tokens), s.cached+s.limits.Chunk)]
 		s.ahead = nil
@@ -184,11 +187,16 @@ func (s *Session) step(ctx context.Context, how Sampling, wanted int) (int32, er
 		}
 	}
 	s.tokens = append(s.tokens, id)
-	if len(s.ahead) > 1 { // id is ahead[0], and has run
+	return id, nil
+}
+
+// take counts the tokens that the model ran ahead, and that became the
+// sequence's, as cached.
+func (s *Session) take() {
+	for len(s.ahead) > 1 && s.cached < len(s.tokens) && s.tokens[s.cached] == s.ahead[0] {
 		s.ahead = s.ahead[1:]
 		s.cached++
 	}
-	return id, nil
 }
 
 // A batch grows while it takes less than batchTime, so that a consumer who shows
@@ -202,6 +210,7 @@ const (
 // it, without a round trip in between, where the model can do so. Of the wanted
 // tokens the last need not run.
 func (s *Session) runAhead(ctx context.Context, wanted int) error {
+	s.take()
 	n := min(s.batch, wanted, s.limits.Batch, s.limits.Context-s.cached)
 	batcher, ok := s.model.(Batcher)
 	if !ok || len(s.tokens)-s.cached != 1 || wanted < 2 || n < 1 {

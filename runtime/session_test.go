@@ -7,6 +7,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
+
+	"foundry/lower/plan"
 )
 
 // goModel is a Model in plain Go: the second implementation of the interface.
@@ -74,6 +76,34 @@ func TestGenerate(t *testing.T) {
 			require.EqualError(t, err, "the context is full: 12 tokens; compile with a larger --context")
 		}
 	})
+}
+
+// A session that asks for many tokens runs ahead of its consumer. What it ran in
+// vain is forgotten, and logits are those that the last token was chosen from.
+func TestSessionRunsAhead(t *testing.T) {
+	x, dev := loadToy(t, func(_ *plan.Plan, f *fake) { f.records = true })
+	s := NewSession(newInstance(t, x))
+	prompt := []int32{3, 1}
+	want := toyGreedy(prompt, 11)
+	require.NoError(t, s.Prefill(background, prompt))
+	runs := dev.calls["run"]
+	waits := dev.calls["wait"]
+	for id, err := range s.Generate(background, 10, Sampling{}) {
+		require.NoError(t, err)
+		require.Equal(t, want[len(s.Tokens())-3], id)
+		if len(s.Tokens()) == 7 {
+			break
+		}
+	}
+	require.Equal(t, 7, dev.calls["run"]-runs, "batches of 1, 2 and 4, where 5 tokens were taken")
+	require.Equal(t, 3, dev.calls["wait"]-waits)
+	logits, err := s.Logits()
+	require.NoError(t, err)
+	require.Equal(t, toyLogits(toyWeights(), append(prompt, want[:4]...)), logits)
+	require.Equal(t, want[5:8], collect(t, s, 3, Sampling{}))
+	require.NoError(t, s.Rewind(4))
+	require.NoError(t, s.Prefill(background, []int32{7}))
+	require.Equal(t, toyGreedy([]int32{3, 1, want[0], want[1], 7}, 8), collect(t, s, 8, Sampling{}), "to the end of the context")
 }
 
 func TestPrefillInChunks(t *testing.T) {

@@ -89,7 +89,7 @@ func toyKernels(allLogits bool) map[string]func([3]int64, [][]byte) error {
 			return nil
 		},
 		"choose": func(_ [3]int64, b [][]byte) error {
-			scores, logits, token, step, ids := b[0], b[1], b[2], b[3], b[4]
+			scores, logits, token, step, ids, history := b[0], b[1], b[2], b[3], b[4], b[5]
 			t, p := int(word(step, plan.StepT)), word(step, plan.StepP)
 			last := scores[4*toyVocab*(t-1) : 4*toyVocab*t]
 			if allLogits {
@@ -102,6 +102,8 @@ func toyKernels(allLogits bool) map[string]func([3]int64, [][]byte) error {
 				row[i] = float(last, i)
 			}
 			id := uint32(argmax(row))
+			copy(history[4*p:], ids[:4*t])
+			setWord(history, int(p)+t, id)
 			setWord(token, 0, id)
 			setWord(ids, 0, id)
 			setWord(step, plan.StepToken, id)
@@ -139,7 +141,7 @@ func toyPlan(allLogits bool) *plan.Plan {
 			kernel("remember", slot("step", "Step", plan.Read), slot("ids", "int", plan.Read), slot("cache", "int", plan.ReadWrite)),
 			kernel("score", slot("step", "Step", plan.Read), slot("cache", "int", plan.Read), slot("w", "float", plan.Read), slot("scores", "float", plan.Write)),
 			kernel("choose", slot("scores", "float", plan.Read), slot("logits", "float", plan.Write), slot("token", "int", plan.Write),
-				slot("step", "Step", plan.ReadWrite), slot("ids", "int", plan.ReadWrite)),
+				slot("step", "Step", plan.ReadWrite), slot("ids", "int", plan.ReadWrite), slot("history", "int", plan.Write)),
 		},
 		Buffers: []plan.Buffer{
 			{Name: "step", Class: plan.State, Bytes: plan.StepBytes, DType: dtype.I32, Shape: dims(32), Special: "step"},
@@ -149,6 +151,7 @@ func toyPlan(allLogits bool) *plan.Plan {
 			{Name: "scores", Class: plan.Transient, Bytes: scoreBytes, Offset: 256, DType: dtype.F32, Shape: []sym.Dim{sym.T, sym.Const(toyVocab)}},
 			{Name: "logits", Class: plan.Output, Bytes: 4 * toyVocab * rows, DType: dtype.F32, Shape: dims(rows, toyVocab), Special: "logits"},
 			{Name: "token", Class: plan.Output, Bytes: 4, DType: dtype.I32, Shape: dims(1), Special: "token"},
+			{Name: "history", Class: plan.State, Bytes: 4 * (toyContext + 1), DType: dtype.I32, Shape: dims(toyContext + 1), Special: "history"},
 		},
 	}
 	for _, e := range []plan.Entry{{Name: "prefill", TMin: 1, TMax: toyChunk}, {Name: "decode", TMin: 1, TMax: 1}} {
@@ -169,7 +172,7 @@ func toyPlan(allLogits bool) *plan.Plan {
 			{Barrier: true},
 			step(1, 1, one, bind(0, plan.Read), bind(2, plan.Read), bind(3, plan.Read), bind(4, plan.Write)),
 			{Barrier: true},
-			step(2, 2, one, bind(4, plan.Read), bind(5, plan.Write), bind(6, plan.Write), bind(0, plan.ReadWrite), bind(1, plan.ReadWrite)),
+			step(2, 2, one, bind(4, plan.Read), bind(5, plan.Write), bind(6, plan.Write), bind(0, plan.ReadWrite), bind(1, plan.ReadWrite), bind(7, plan.Write)),
 		}
 		e.CommandBuffers = []plan.CommandBuffer{{First: 0, Last: 2}, {First: 2, Last: 5}}
 		e.Results = []plan.Result{{Name: "logits", Buffer: 5}, {Name: "token", Buffer: 6}}
