@@ -55,7 +55,12 @@ var goldenModels = []string{checkpoint.KJV2MName, "rand-hd64", "rand-hd128"}
 
 func (g golden) floats(t *testing.T, tensor string) []float32 {
 	t.Helper()
-	raw, err := checkpoint.ReadAs(g.source, g.name+"."+tensor, dtype.F32, nil)
+	return floatsOf(t, g.source, g.name+"."+tensor)
+}
+
+func floatsOf(t *testing.T, s checkpoint.Source, tensor string) []float32 {
+	t.Helper()
+	raw, err := checkpoint.ReadAs(s, tensor, dtype.F32, nil)
 	require.NoError(t, err)
 	out := make([]float32, len(raw)/4)
 	dtype.Dequantise(dtype.F32, raw, out)
@@ -73,31 +78,20 @@ func (g golden) ids(t *testing.T, tensor string) []int32 {
 	return out
 }
 
-// nmse is the squared error of have's tail against want, by want's square.
+// nmse compares the tail of have, as long as want, with want.
 func nmse(have, want []float32) float64 {
-	have = have[len(have)-len(want):]
-	var diff, norm float64
-	for i, w := range want {
-		d := float64(have[i]) - float64(w)
-		diff += d * d
-		norm += float64(w) * float64(w)
-	}
-	return diff / norm
+	return interp.Compare(have[len(have)-len(want):], want).NMSE
 }
 
 // requireGreedy compares greedy ids up to the first difference, which counts only
 // where the golden's margin is above the given one. It returns how many agree.
-func requireGreedy(t *testing.T, g golden, have []int32, margin float32) int {
+func requireGreedy(t *testing.T, g golden, have []int32, margin float64) int {
 	t.Helper()
-	want, margins := g.ids(t, "greedy_ids"), g.floats(t, "greedy_margin")
+	want := g.ids(t, "greedy_ids")
 	require.Len(t, have, len(want))
-	for i := range want {
-		if have[i] != want[i] {
-			require.LessOrEqual(t, margins[i], margin, "%s: id %d is %d, want %d", g.name, i, have[i], want[i])
-			return i
-		}
-	}
-	return len(want)
+	same, ok := interp.Agreement(have, want, g.floats(t, "greedy_margin"), margin)
+	require.True(t, ok, "%s: greedy ids differ at %d: have %v, want %v", g.name, same, have, want)
+	return same
 }
 
 // Must hold on ref: float32 weights, whatever passes did to the graph.
