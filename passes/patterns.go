@@ -86,8 +86,7 @@ var patterns = [...]Pattern{
 	},
 	{
 		Name: "attention", Label: "attention", Fusions: []int{10},
-		Doc:    "scores, softmax and the weighted sum are one pass over the cache; the scores are never stored",
-		Rivals: []string{"rope-attention", cost.SplitAttention},
+		Doc: "scores, softmax and the weighted sum are one pass over the cache; the scores are never stored",
 		Text: `
 			@s = bmm_nt q k
 			@w = softmax s
@@ -97,7 +96,7 @@ var patterns = [...]Pattern{
 	{
 		Name: "rope-attention", Label: "attention", Fusions: []int{10, 11},
 		Doc:    "q is rotated as attention loads it",
-		Rivals: []string{"qkv-rope-kv", "rope-kv", "rope-qk"},
+		Rivals: []string{cost.SplitAttention, "attention", "qkv-rope-kv", "rope-kv", "rope-qk"},
 		Text: `
 			 q = rope q0 f {start=p}
 			@s = bmm_nt q k
@@ -107,7 +106,8 @@ var patterns = [...]Pattern{
 	},
 	{
 		Name: cost.SplitAttention, Label: "attention", Fusions: []int{10},
-		Doc: "attention in parts of the cache, and a merge of the parts: two dispatches that fill the machine where one has too few heads",
+		Doc:    "attention in parts of the cache, and a merge of the parts: two dispatches that fill the machine where one has too few heads",
+		Rivals: []string{"attention"},
 		Text: `
 			@s = bmm_nt q k
 			@w = softmax s
@@ -116,7 +116,8 @@ var patterns = [...]Pattern{
 	},
 	{
 		Name: cost.SplitAttentionO, Label: "attention_o", Fusions: []int{9, 10},
-		Doc: "the merge of attention's parts is the prologue of the output projection: two dispatches instead of three",
+		Doc:    "the merge of attention's parts is the prologue of the output projection: two dispatches instead of three",
+		Rivals: []string{cost.SplitAttention, "attention", "residual"},
 		Text: `
 			@s = bmm_nt q k
 			@w = softmax s

@@ -77,7 +77,9 @@ func climb(n int) string {
 // predicts a gain, rivals weighed against each other.
 var chosen = strings.Join([]string{
 	prepare, "drop-repeat-kv", "split-norm",
-	cheaper("attention-split-o"), cheaper("attention-split"), cheaper("attention"), cheaper("rope-attention"),
+	// What takes more stands before what it contains: a region can grow, but what
+	// is left of it then has nobody to take it.
+	cheaper("attention-split-o"), cheaper("rope-attention"), cheaper("attention-split"), cheaper("attention"),
 	cheaper("qkv-rope-kv"), cheaper("rmsnorm-qkv"), cheaper("qkv"), cheaper("rope-kv"), cheaper("rope-qk"),
 	cheaper("gate-up-swiglu"), cheaper("swiglu-down"), "fuse-gate-up{norm=true,when=cheaper}",
 	cheaper("residual"), cheaper("residual-norm"), cheaper("head"), cheaper("embedding-norm"),

@@ -184,7 +184,7 @@ func transient(v *ir.Value) bool {
 
 func (m *model) elems(t ir.Type) float64 { return float64(t.Shape.Elems(m.env)) }
 
-// rows returns the rows of n's operand or result, whichever has more.
+// rows returns how many rows n's result has.
 func (m *model) rows(n *ir.Node) float64 {
 	t := n.Results[0].Type
 	return m.elems(t) / float64(max(1, t.Shape.At(-1).Eval(m.env)))
