@@ -134,8 +134,14 @@ FOUNDRY_ATOMIC(atomic_int, int, __local)
 FOUNDRY_ATOMIC(atomic_float, float, __global)
 
 // Only these: the lanes' layout is Apple's.
-struct simdgroup_float8x8 { float elements[2]; simdgroup_float8x8() = default; explicit simdgroup_float8x8(float); };
-struct simdgroup_half8x8 { half elements[2]; simdgroup_half8x8() = default; explicit simdgroup_half8x8(float); };
+template <class T, int Columns, int Rows> struct simdgroup_matrix {
+    T elements[2];
+    simdgroup_matrix() = default;
+    explicit simdgroup_matrix(T);
+};
+typedef simdgroup_matrix<float, 8, 8> simdgroup_float8x8;
+typedef simdgroup_matrix<half, 8, 8> simdgroup_half8x8;
+template <class T, int C, int R> simdgroup_matrix<T, C, R> make_filled_simdgroup_matrix(T);
 #define FOUNDRY_MATRIX(M, T, SPACE)                                                              \
     void simdgroup_load(__private M&, const SPACE T*, ulong = 8, ulong2 = (ulong2)(0), bool = false); \
     void simdgroup_store(M, SPACE T*, ulong = 8, ulong2 = (ulong2)(0), bool = false);

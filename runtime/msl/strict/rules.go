@@ -89,7 +89,7 @@ func checkGlobals(text string, note func(int, string, ...any)) {
 	}
 }
 
-var definition = regexp.MustCompile(`(?m)^(?:template\s*<[^\n]*>\s*\n?)?(?:inline|static|kernel)\s[^;{}=]*?\b(\w+)\s*\([^;{}]*\)\s*\{`)
+var definition = regexp.MustCompile(`(?m)^[ \t]*(?:template\s*<[^\n]*>\s*\n?)?(?:inline|static|kernel)\s[^;{}=]*?\b(\w+)\s*\([^;{}]*\)\s*\{`)
 
 // checkRecursion looks for a function that calls itself, directly or through
 // others that stand in the text.
@@ -99,13 +99,9 @@ func checkRecursion(text string, note func(int, string, ...any)) {
 		calls map[string]bool
 	}
 	functions := make(map[string]*function)
-	found := definition.FindAllStringSubmatchIndex(text, -1)
-	for i, m := range found {
+	for _, m := range definition.FindAllStringSubmatchIndex(text, -1) {
 		name := text[m[2]:m[3]]
-		end := len(text)
-		if i+1 < len(found) {
-			end = found[i+1][0]
-		}
+		end := m[1] + bodyLength(text[m[1]:])
 		f := functions[name]
 		if f == nil {
 			f = &function{at: m[0], calls: make(map[string]bool)}
@@ -138,6 +134,24 @@ func checkRecursion(text string, note func(int, string, ...any)) {
 			note(f.at, "recursion: %s reaches itself", name)
 		}
 	}
+}
+
+// bodyLength returns how far it is from behind an opening brace to the one that
+// closes it.
+func bodyLength(text string) int {
+	depth := 1
+	for i, c := range text {
+		switch c {
+		case '{':
+			depth++
+		case '}':
+			depth--
+		}
+		if depth == 0 {
+			return i
+		}
+	}
+	return len(text)
 }
 
 var callee = regexp.MustCompile(`\b(\w+)\s*(?:<[^<>;(){}]*>)?\s*\(`)

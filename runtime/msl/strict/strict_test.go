@@ -25,6 +25,10 @@ inline float sum_of(device const float *x, threadgroup float *part, uint simd, u
     threadgroup_barrier(mem_flags::mem_threadgroup);
     return part[0];
 }
+inline float twice_of(float x) { return x + x; }
+struct Twice {
+    static float of(float x) { return twice_of(x); }
+};
 kernel void good(device const float *x [[buffer(0)]], device const half *w [[buffer(1)]], device float *y [[buffer(2)]],
     constant Step &step [[buffer(3)]], threadgroup float *part [[threadgroup(0)]],
     uint3 group [[threadgroup_position_in_grid]], uint tid [[thread_index_in_threadgroup]],
@@ -82,6 +86,7 @@ var wrong = []struct{ name, text, want string }{
 	{"static local", prelude + "inline float f()\n{\n    static float n = 0.0f;\n    return n;\n}\n", "static local"},
 	{"recursion", prelude + "inline uint f(uint n)\n{\n    return n < 2u ? n : f(n - 1u);\n}\n", "recursion"},
 	{"recursion of two", prelude + "inline uint g(uint n);\ninline uint f(uint n)\n{\n    return g(n);\n}\ninline uint g(uint n)\n{\n    return n < 2u ? n : f(n - 1u);\n}\n", "recursion"},
+	{"recursion of a member", prelude + "struct S {\n    static uint f(uint n)\n    {\n        return n < 2u ? n : f(n - 1u);\n    }\n};\n", "recursion"},
 	{"inline assembly", body(`asm("nop"); x[i] = 0.0f;`), "inline assembly"},
 	{"global variable", prelude + "float scale = 2.0f;\n", "a global outside"},
 	{"pointer without an address space", prelude + "inline float f(const float *p)\n{\n    return p[0];\n}\n", "without an address space"},
