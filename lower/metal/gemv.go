@@ -63,6 +63,13 @@ func (r *region) lowerGEMV() (*lowering, error) {
 	if err != nil {
 		return nil, err
 	}
+	if g.tiled() {
+		k, err := g.emitGEMM()
+		if err != nil {
+			return nil, err
+		}
+		return &lowering{kernels: []*kernel{k}}, nil
+	}
 	g.tune()
 	k, err := g.emit()
 	if err != nil {
