@@ -139,14 +139,11 @@ func (p Pipeline) checkOrder() error {
 
 // nearest returns `; did you mean "x"?` for the name closest to have.
 func nearest(have string, names []string) string {
-	best, dist := "", len(have)+1
-	for _, n := range names {
-		if d := levenshtein.ComputeDistance(have, n); d < dist {
-			best, dist = n, d
-		}
+	if len(names) == 0 {
+		return "; there is none"
 	}
-	if best == "" {
-		return "; valid names: " + strings.Join(names, ", ")
+	closest := func(a, b string) int {
+		return levenshtein.ComputeDistance(have, a) - levenshtein.ComputeDistance(have, b)
 	}
-	return fmt.Sprintf("; did you mean %q?", best)
+	return fmt.Sprintf("; did you mean %q?", slices.MinFunc(names, closest))
 }

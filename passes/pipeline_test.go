@@ -1,0 +1,222 @@
+package passes_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"foundry/ir"
+	"foundry/passes"
+)
+
+func TestParsePipeline(t *testing.T) {
+	for _, text := range []string{"", "canonicalize", "canonicalize,cse,fuse-swiglu-down{residual=true}", "fuse-gate-up{norm=true,when=cheaper},legalize"} {
+		require.Equal(t, text, parse(t, text).String())
+	}
+	require.Equal(t, "cse,dce", parse(t, " cse , ,dce ").String())
+	for text, want := range map[string]string{
+		"fuse-atention":                         `pipeline: unknown pass "fuse-atention"; did you mean "fuse-attention"?`,
+		"fuse-residual{sum=true}":               `pipeline: fuse-residual: unknown option "sum"; did you mean "sums"?`,
+		"fuse-residual{sums=maybe}":             `pipeline: fuse-residual: sums=maybe, want one of true, false`,
+		"fuse-residual{sums}":                   `pipeline: fuse-residual: want option=value, have "sums"`,
+		"fuse-residual{sums=true":               `pipeline: fuse-residual: want } at the end of "fuse-residual{sums=true"`,
+		"fuse-residual{sums=true,sums=true}":    `pipeline: fuse-residual: option "sums" stands twice`,
+		"fuse-residual,fuse-residual":           `pipeline: fuse-residual stands twice, at 1 and 2`,
+		"fuse-attention,drop-repeat-kv":         `pipeline: drop-repeat-kv must stand before fuse-attention: a region that holds the copy of the cache would be lowered with it`,
+		"legalize,cse":                          `pipeline: cse must stand before legalize: it checks what they leave`,
+		"fuse-elementwise,fuse-gate-up-swiglu":  `pipeline: fuse-gate-up-swiglu must stand before fuse-elementwise: a chain would take up what others want as a prologue or an epilogue`,
+		"canonicalize,fuse-qkv,canonicalize":    `pipeline: canonicalize must stand before fuse-qkv: patterns are written for canonical graphs`,
+		"cse{x=1}":                              `pipeline: cse: unknown option "x"; there is none`,
+		"fuse-gate-up-swiglu{norm=true},split-": `pipeline: unknown pass "split-"; did you mean "split-norm"?`,
+	} {
+		_, err := passes.Parse(text)
+		require.EqualError(t, err, want, text)
+	}
+}
+
+func FuzzParsePipeline(f *testing.F) {
+	for _, v := range passes.Variants() {
+		p, err := passes.Variant(v)
+		require.NoError(f, err)
+		f.Add(p.String())
+	}
+	f.Add("fuse-residual{sums=true,sums=}},{")
+	f.Fuzz(func(t *testing.T, text string) {
+		p, err := passes.Parse(text)
+		if err != nil {
+			require.NotContains(t, err.Error(), "\n")
+			return
+		}
+		again, err := passes.Parse(p.String())
+		require.NoError(t, err)
+		require.Equal(t, p.String(), again.String())
+	})
+}
+
+func TestVariants(t *testing.T) {
+	seen := map[string]string{}
+	for _, v := range passes.Variants() {
+		p, err := passes.Variant(v)
+		require.NoError(t, err, v)
+		require.Empty(t, seen[v])
+		seen[v] = p.String()
+	}
+	_, err := passes.Variant("flor")
+	require.EqualError(t, err, `unknown variant "flor"; did you mean "floor"?`)
+	_, err = passes.Variant("no-canonicalize")
+	require.Error(t, err)
+	require.Equal(t, "none", passes.Ladder()[0])
+	require.Equal(t, "floor", passes.Ladder()[len(passes.Ladder())-1])
+}
+
+// Equal sites of different layers are one line, in their own order.
+func TestExplainGroups(t *testing.T) {
+	var log passes.Log
+	g := model(t, "0.5b")
+	p, err := passes.Variant("floor")
+	require.NoError(t, err)
+	require.NoError(t, p.Run(g, &passes.Context{Log: &log}))
+	groups := passes.Groups(log.Decisions)
+	total := 0
+	for _, g := range groups {
+		total += g.Count
+		require.Len(t, g.Layers, g.Count)
+	}
+	require.Equal(t, len(log.Decisions), total)
+	require.Less(t, len(groups), 40)
+	var text strings.Builder
+	require.NoError(t, passes.Explain(&text, log.Decisions))
+	require.Contains(t, text.String(), "fuse-attention\n  matched       24 x layers.0-23.scores")
+}
+
+// A refusal of the target reaches the log with its text, and nothing is fused.
+func TestLowerableRefuses(t *testing.T) {
+	g := decode(t, "0.5b")
+	var log passes.Log
+	cx := &passes.Context{Log: &log, Lowerable: func(n *ir.Node) error {
+		if n.Attr.Pattern == "attention" {
+			return errors.New("threadgroup bytes 40000 > 32768")
+		}
+		return nil
+	}}
+	require.NoError(t, parse(t, "canonicalize,fuse-attention,fuse-residual").Run(g, cx))
+	for _, n := range g.Nodes() {
+		require.NotEqual(t, "attention", n.Attr.Pattern)
+	}
+	refused := 0
+	for _, d := range log.Decisions {
+		if d.Pattern == "attention" {
+			require.Equal(t, passes.Refused, d.Outcome)
+			require.Equal(t, "apple-m3-pro has no kernel for bmm_nt, softmax, bmm_nn: threadgroup bytes 40000 > 32768", d.Reason)
+			refused++
+		}
+	}
+	require.Equal(t, 24, refused)
+}
+
+// Where the target takes a norm whole but not in two steps, it stays whole; where
+// it takes a region without its optional part, the reason says what is missing.
+func TestPartsAreRefusedApart(t *testing.T) {
+	has := func(n *ir.Node, op ir.Op) bool { return holds(n, op) }
+	for _, refused := range []ir.Op{ir.OpSumSquares, ir.OpRMSScale} {
+		g := decode(t, "0.5b")
+		var log passes.Log
+		p, err := passes.Variant("floor")
+		require.NoError(t, err)
+		require.NoError(t, p.Run(g, &passes.Context{Log: &log, Lowerable: func(n *ir.Node) error {
+			if has(n, refused) {
+				return errors.New("not here")
+			}
+			return nil
+		}}))
+		for _, n := range g.Nodes() {
+			require.False(t, has(n, ir.OpSumSquares) || has(n, ir.OpRMSScale))
+		}
+	}
+	g := decode(t, "0.5b")
+	var log passes.Log
+	require.NoError(t, parse(t, "canonicalize,fuse-gate-up-swiglu").Run(g, &passes.Context{Log: &log, Lowerable: func(n *ir.Node) error {
+		if has(n, ir.OpRMSNorm) {
+			return errors.New("no norm here")
+		}
+		return nil
+	}}))
+	require.Contains(t, log.Decisions[0].Reason, "not more: apple-m3-pro has no kernel for rms_norm, 2 matmul_nt, silu, mul: no norm here")
+}
+
+// A graph that cannot be lowered is an error that names the node.
+func TestLegalizeNamesTheNode(t *testing.T) {
+	err := parse(t, "legalize").Run(decode(t, "0.5b"), &passes.Context{Lowerable: func(n *ir.Node) error {
+		if n.Label == "layers.3.o_proj" {
+			return errors.New("no kernel for q5_k weights")
+		}
+		return nil
+	}})
+	require.EqualError(t, err, "legalize: layers.3.o_proj matmul_nt cannot become a kernel of apple-m3-pro: no kernel for q5_k weights")
+}
+
+// Fuel stops rewrites one by one, and bisection finds the one that matters.
+func TestFuelAndBisect(t *testing.T) {
+	p, err := passes.Variant("six")
+	require.NoError(t, err)
+	compile := func(fuel int) (*ir.Graph, *passes.Fuel) {
+		g := decode(t, "0.5b")
+		f := &passes.Fuel{Left: fuel}
+		require.NoError(t, p.Run(g, &passes.Context{Fuel: f}))
+		return g, f
+	}
+	_, all := compile(1 << 20)
+	require.Equal(t, 24*8, all.Used) // two repeats and six regions a layer
+	rapid.Check(t, func(rt *rapid.T) {
+		n := rapid.IntRange(0, all.Used).Draw(rt, "fuel")
+		g, f := compile(n)
+		if f.Used != n || ir.Verify(g) != nil {
+			rt.Fatalf("fuel %d made %d rewrites", n, f.Used)
+		}
+	})
+	broken := func(g *ir.Graph) bool {
+		for _, n := range g.Nodes() {
+			if n.Label == "layers.7.attention" {
+				return true
+			}
+		}
+		return false
+	}
+	good, culprit, found, err := passes.Bisect(all.Used, func(fuel int) (bool, string, error) {
+		g, f := compile(fuel)
+		return broken(g), f.Last, nil
+	})
+	require.NoError(t, err)
+	require.True(t, found)
+	require.Equal(t, "fuse-attention layers.7.scores", culprit)
+	g, _ := compile(good)
+	require.False(t, broken(g))
+	g, _ = compile(good + 1)
+	require.True(t, broken(g))
+	_, _, found, err = passes.Bisect(all.Used, func(int) (bool, string, error) { return false, "", nil })
+	require.NoError(t, err)
+	require.False(t, found)
+}
+
+func TestTraceAndHook(t *testing.T) {
+	p, err := passes.Variant("six")
+	require.NoError(t, err)
+	var trace []passes.Step
+	var seen []string
+	g := decode(t, "0.5b")
+	require.NoError(t, p.Run(g, &passes.Context{Trace: &trace, After: func(pass string, g *ir.Graph) error {
+		seen = append(seen, pass)
+		return ir.Verify(g)
+	}}))
+	require.Len(t, trace, len(p))
+	require.Len(t, seen, len(p))
+	require.Equal(t, len(g.Nodes()), trace[len(trace)-1].After)
+	for i := range trace[1:] {
+		require.Equal(t, trace[i].After, trace[i+1].Before)
+	}
+	err = p.Run(decode(t, "0.5b"), &passes.Context{After: func(pass string, g *ir.Graph) error { return errors.New("stop at " + pass) }})
+	require.EqualError(t, err, "stop at canonicalize")
+}
