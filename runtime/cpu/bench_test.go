@@ -70,7 +70,7 @@ func BenchmarkOperations(b *testing.B) {
 			if strings.HasPrefix(c.name, "thread-") || c.name == "thread" {
 				per = float64(10 * c.threads * b.N)
 			}
-			b.ReportMetric(float64((cpuTime(b) - before).Nanoseconds())/per, "cpu-ns/use")
+			b.ReportMetric(float64((cpuTime(b)-before).Nanoseconds())/per, "cpu-ns/use")
 		})
 	}
 }

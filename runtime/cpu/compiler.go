@@ -50,6 +50,8 @@ func findCompiler(cxx string) (*compiler, error) {
 		ErrNoCompiler, strings.Join(names, ", "))
 }
 
+func (c *compiler) isClang() bool { return strings.Contains(c.version, "clang") }
+
 // commonFlags: no fused multiply-add but where written, no assumption about
 // aliasing (kernels cast pointers) or about loops that end, char is signed.
 var commonFlags = []string{
@@ -132,17 +134,19 @@ type compileError struct{ log string }
 
 func (e *compileError) Error() string { return "cpu: " + e.first() }
 
-// first is the first line that is an error, with how many more there are.
+// first is the first line that is an error, with how many more there are; of a
+// linker's words, which have no such mark, the first line.
 func (e *compileError) first() string {
+	lines := strings.Split(strings.TrimSpace(e.log), "\n")
 	var found []string
-	for _, l := range strings.Split(e.log, "\n") {
-		if strings.Contains(l, "error:") {
+	for _, l := range lines {
+		if strings.Contains(l, "error:") && !strings.Contains(l, "linker command") && !strings.Contains(l, "ld returned") {
 			found = append(found, strings.TrimSpace(l))
 		}
 	}
 	switch len(found) {
 	case 0:
-		return strings.ReplaceAll(strings.TrimSpace(e.log), "\n", "; ")
+		return lines[0]
 	case 1:
 		return found[0]
 	}

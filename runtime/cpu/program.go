@@ -97,6 +97,9 @@ func (d *Device) kernelFlags() []string {
 	flags := []string{"-nostdinc"}
 	if d.opts.Checked {
 		flags = append(flags, "-fsanitize=thread", "-fsanitize-coverage=trace-pc")
+		if d.cc.isClang() { // else a read before a write of one address goes unseen
+			flags = append(flags, "-mllvm", "-tsan-instrument-read-before-write=1")
+		}
 	}
 	return flags
 }

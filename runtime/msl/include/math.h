@@ -78,15 +78,15 @@ inline half step(half edge, half x) { return x < edge ? half(0.0f) : half(1.0f);
 
 // Both arguments of one type, as overloads would have it: max(1u, 2) is an error.
 // A NaN loses against a number.
-template <class T> inline enable_if_t<is_integer_v<T>, T> min(T a, T b) { return b < a ? b : a; }
-template <class T> inline enable_if_t<is_integer_v<T>, T> max(T a, T b) { return a < b ? b : a; }
-inline float min(float a, float b) { return fmin(a, b); }
-inline float max(float a, float b) { return fmax(a, b); }
-inline half min(half a, half b) { return fmin(a, b); }
-inline half max(half a, half b) { return fmax(a, b); }
-template <class T> inline enable_if_t<is_integer_v<T>, T> clamp(T x, T low, T high) { return min(max(x, low), high); }
-inline float clamp(float x, float low, float high) { return min(max(x, low), high); }
-inline half clamp(half x, half low, half high) { return min(max(x, low), high); }
+template <class T> inline enable_if_t<is_scalar_v<T>, T> min(T a, T b) {
+    if constexpr (is_integer_v<T>) return b < a ? b : a;
+    else return fmin(a, b);
+}
+template <class T> inline enable_if_t<is_scalar_v<T>, T> max(T a, T b) {
+    if constexpr (is_integer_v<T>) return a < b ? b : a;
+    else return fmax(a, b);
+}
+template <class T> inline enable_if_t<is_scalar_v<T>, T> clamp(T x, T low, T high) { return min(max(x, low), high); }
 inline float saturate(float x) { return clamp(x, 0.0f, 1.0f); }
 inline half saturate(half x) { return half(saturate(float(x))); }
 inline float smoothstep(float a, float b, float x) {

@@ -1,5 +1,10 @@
-// The platform g++ or clang on a CPU: half is _Float16, mathematics is libm's.
-#if !defined(__FLT16_MANT_DIG__)
+// The platform g++ or clang on a CPU: half is stored in the compiler's own type,
+// mathematics is libm's.
+#if defined(__aarch64__)
+typedef __fp16 foundry_half_bits;
+#elif defined(__FLT16_MANT_DIG__)
+typedef _Float16 foundry_half_bits;
+#else
 #error "the compiler has no _Float16: take g++ 12, clang 15 or newer"
 #endif
 
@@ -14,8 +19,7 @@
 #define FOUNDRY_UNROLL _Pragma("GCC unroll 64")
 #endif
 
-typedef _Float16 foundry_half_bits;
-constexpr foundry_half_bits foundry_to_half(float f) { return (_Float16)f; }
+constexpr foundry_half_bits foundry_to_half(float f) { return (foundry_half_bits)f; }
 constexpr float foundry_to_float(foundry_half_bits h) { return (float)h; }
 
 // 2^t to about 1e-10, so that the float made of it is the nearest one almost

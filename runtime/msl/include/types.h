@@ -26,19 +26,20 @@ template <class A> constexpr bool is_same_v<A, A> = true;
 template <class T> struct type_identity { typedef T type; };
 template <class T> using identity_t = typename type_identity<T>::type;
 
-template <class T> constexpr bool is_integer_v = false;
-template <> constexpr bool is_integer_v<bool> = true;
-template <> constexpr bool is_integer_v<char> = true;
-template <> constexpr bool is_integer_v<signed char> = true;
-template <> constexpr bool is_integer_v<unsigned char> = true;
-template <> constexpr bool is_integer_v<short> = true;
-template <> constexpr bool is_integer_v<unsigned short> = true;
-template <> constexpr bool is_integer_v<int> = true;
-template <> constexpr bool is_integer_v<unsigned int> = true;
-template <> constexpr bool is_integer_v<long> = true;
-template <> constexpr bool is_integer_v<unsigned long> = true;
-template <> constexpr bool is_integer_v<long long> = true;
-template <> constexpr bool is_integer_v<unsigned long long> = true;
+template <class T> struct foundry_is_integer { static constexpr bool value = false; };
+template <> struct foundry_is_integer<bool> { static constexpr bool value = true; };
+template <> struct foundry_is_integer<char> { static constexpr bool value = true; };
+template <> struct foundry_is_integer<signed char> { static constexpr bool value = true; };
+template <> struct foundry_is_integer<unsigned char> { static constexpr bool value = true; };
+template <> struct foundry_is_integer<short> { static constexpr bool value = true; };
+template <> struct foundry_is_integer<unsigned short> { static constexpr bool value = true; };
+template <> struct foundry_is_integer<int> { static constexpr bool value = true; };
+template <> struct foundry_is_integer<unsigned int> { static constexpr bool value = true; };
+template <> struct foundry_is_integer<long> { static constexpr bool value = true; };
+template <> struct foundry_is_integer<unsigned long> { static constexpr bool value = true; };
+template <> struct foundry_is_integer<long long> { static constexpr bool value = true; };
+template <> struct foundry_is_integer<unsigned long long> { static constexpr bool value = true; };
+template <class T> constexpr bool is_integer_v = foundry_is_integer<T>::value;
 
 // What the platform's own arithmetic knows: everything but half and bfloat.
 template <class T> constexpr bool is_native_v = is_integer_v<T> || is_same_v<T, float>;

@@ -23,7 +23,7 @@ template <class T, class U, int N> struct foundry_convert {
 template <class V, class T, int N, int... I> struct foundry_swizzle {
     T v[N];
     operator V() const { return V(v[I]...); }
-    foundry_swizzle& operator=(const V& r) {
+    foundry_swizzle& operator=(const V r) {  // a copy: it may be the same vector
         int k = 0;
         ((v[I] = r.v[k++]), ...);
         return *this;
@@ -37,6 +37,9 @@ template <class V, class T, int N, int... I> struct foundry_swizzle {
     foundry_swizzle& operator/=(const V& r) { return *this = V(*this) / r; }
 };
 template <class V, class T, int N, int... I> struct foundry_width<foundry_swizzle<V, T, N, I...>> : foundry_width<V> {};
+
+// The bits of a swizzle are those of what it reads as.
+template <class To, class V, class T, int N, int... I> inline To as_type(const foundry_swizzle<V, T, N, I...>& s) { return as_type<To>(V(s)); }
 
 #define FOUNDRY_S2(N, a, i, b, j) foundry_swizzle<vec<T, 2>, T, N, i, j> a##b;
 #define FOUNDRY_S3(N, a, i, b, j, c, k) foundry_swizzle<vec<T, 3>, T, N, i, j, k> a##b##c;
