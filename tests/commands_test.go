@@ -183,6 +183,7 @@ func TestGraphFile(t *testing.T) {
 	require.Contains(t, ok(t, "compile", "--model", fir, "--variant", "six", "-o", dir), "mlp (T=8, P=0): 2 dispatches")
 	ref := filepath.Join(t.TempDir(), "ref.safetensors")
 	ok(t, "eval", "--model", fir, "--tokens", "5", "--logits-out", ref)
+	require.Contains(t, ok(t, "bench", "--model", fir, "--variants", "none,six", "--device", "ref", "--reps", "2"), "measured us")
 	requireOneLine(t, nil, 1, "T=9 P=0 lies outside the graph's bounds", "eval", "--model", fir, "--tokens", "9")
 	requireOneLine(t, nil, 1, `input "x" is missing`, "eval", "--model", fir, "--tokens", "5", "--inputs", ref)
 	skipWithoutCompiler(t)

@@ -1,0 +1,220 @@
+package foundry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"foundry/ir/sym"
+	"foundry/ir/target"
+	"foundry/lower/plan"
+	"foundry/runtime"
+)
+
+// contender is one variant, loaded and ready to be timed.
+type contender struct {
+	engine *Engine
+	model  runtime.Model
+	envs   []sym.Env
+	tokens int // of a decode measurement
+	row    *BenchRow
+}
+
+// measure loads the variants and times them. Variants whose weights do not fit in
+// memory together are measured one after the other.
+func (o *BenchOptions) measure(ctx context.Context, m *Model, subjects []subject, rows []BenchRow) error {
+	start := func(i int) (*contender, error) { return o.contender(ctx, m, subjects[i], &rows[i]) }
+	if o.fitTogether(subjects) {
+		var all []*contender
+		var err error
+		for i := range subjects {
+			var c *contender
+			if c, err = start(i); err != nil {
+				break
+			}
+			all = append(all, c)
+		}
+		if err == nil {
+			err = o.interleave(ctx, all)
+		}
+		for _, c := range all {
+			err = errors.Join(err, c.close())
+		}
+		return err
+	}
+	o.Say("the variants' weights do not fit in memory together: each is measured on its own, not interleaved")
+	for i := range subjects {
+		c, err := start(i)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(o.interleave(ctx, []*contender{c}), c.close()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fitTogether reports whether all variants may hold their weights at once: within
+// a quarter of the memory of a small machine.
+func (o *BenchOptions) fitTogether(subjects []subject) bool {
+	const room = 2 << 30
+	total := int64(0)
+	for _, s := range subjects {
+		total += s.plan.ClassBytes(plan.Weight) + s.plan.ClassBytes(plan.State) + s.plan.ArenaBytes
+	}
+	return len(subjects) == 1 || total <= room
+}
+
+func (o *BenchOptions) contender(ctx context.Context, m *Model, s subject, row *BenchRow) (*contender, error) {
+	c := &contender{row: row, tokens: o.Tokens}
+	var err error
+	if c.envs, err = o.runs(s.plan); err != nil {
+		return nil, err
+	}
+	switch {
+	case o.Compile.Device == Ref && s.graphs != nil:
+		c.engine, err = Interpret(ctx, s.graphs)
+		row.Times = "emulation"
+	default:
+		dev, openErr := OpenDevice(o.Compile.Device, o.CPU)
+		if openErr != nil {
+			return nil, openErr
+		}
+		if dev.Info().Emulation {
+			row.Times = "emulation"
+		}
+		c.engine, err = Load(ctx, dev, m, s.plan, s.graphs, o.Progress)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if c.model, err = c.engine.open(); err != nil {
+		return nil, errors.Join(err, c.engine.Close())
+	}
+	return c, nil
+}
+
+func (c *contender) close() error { return errors.Join(c.model.Close(), c.engine.Close()) }
+
+// run executes what is measured once, and returns how long it took: of decode, a
+// token. The caches' content does not change the time, so nothing fills them first.
+func (c *contender) run(ctx context.Context) (time.Duration, error) {
+	var took time.Duration
+	for _, e := range c.envs {
+		ids := make([]int32, e.T)
+		for i := range ids {
+			ids[i] = int32((i*7919 + 13) % c.model.Limits().Vocab)
+		}
+		start := time.Now()
+		var err error
+		if c.row.Phase == "decode" {
+			err = c.decode(ctx, int(e.P), ids[0])
+		} else {
+			_, err = c.model.Prefill(ctx, int(e.P), ids)
+		}
+		took += time.Since(start)
+		if err != nil {
+			return 0, err
+		}
+	}
+	return took / time.Duration(c.tokens), nil
+}
+
+func (c *contender) decode(ctx context.Context, p int, id int32) error {
+	if b, ok := c.model.(runtime.Batcher); ok && c.tokens > 1 {
+		_, err := b.DecodeN(ctx, p, id, c.tokens)
+		return err
+	}
+	for i := range c.tokens {
+		var err error
+		if id, err = c.model.Decode(ctx, p+i, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (o *BenchOptions) interleave(ctx context.Context, all []*contender) error {
+	for rep := -1; rep < o.Reps; rep++ { // the first round warms up and counts for nothing
+		for i, c := range all {
+			if o.Progress != nil {
+				o.Progress("measure", int64((rep+1)*len(all)+i), int64((o.Reps+1)*len(all)))
+			}
+			took, err := c.run(ctx)
+			if err != nil {
+				return fmt.Errorf("variant %s: %w", c.row.Variant, err)
+			}
+			if rep >= 0 {
+				c.row.Samples = append(c.row.Samples, float64(took.Nanoseconds())/1e3)
+			}
+		}
+	}
+	for _, c := range all {
+		c.row.summarise(c.engine.bandwidth())
+		if o.PerKernel {
+			if err := c.perKernel(ctx); err != nil {
+				return fmt.Errorf("variant %s: %w", c.row.Variant, err)
+			}
+		}
+	}
+	return nil
+}
+
+// perKernel times each kernel of what is measured alone.
+func (c *contender) perKernel(ctx context.Context) error {
+	in, ok := c.model.(*runtime.Instance)
+	if !ok {
+		return errors.New("the reference runs no kernels; take --device cpu or a GPU")
+	}
+	e := c.envs[len(c.envs)-1]
+	entry := "prefill"
+	if e.T == 1 {
+		entry = "decode"
+	}
+	times, err := in.KernelTimes(ctx, entry, e, 4)
+	if err != nil {
+		return err
+	}
+	for _, t := range times {
+		us := float64(t.Each.Nanoseconds()) / 1e3
+		row := KernelRow{Kernel: t.Kernel, Dispatches: t.Dispatches, Us: us, Bytes: t.Bytes, GBs: float64(t.Bytes) / us / 1e3}
+		if b := c.engine.bandwidth(); b > 0 {
+			row.Share = row.GBs * 1e3 / b
+		}
+		c.row.Kernels = append(c.row.Kernels, row)
+	}
+	return nil
+}
+
+// bandwidth is the device's, in bytes a microsecond; 0 where it is not known.
+func (e *Engine) bandwidth() float64 {
+	if e.dev == nil || e.dev.Info().Emulation {
+		return 0
+	}
+	t, err := target.Find(e.dev.Info().Target)
+	if err != nil {
+		return 0
+	}
+	return t.BandwidthGBs * 1e3
+}
+
+func (r *BenchRow) summarise(bandwidth float64) {
+	sorted := slices.Sorted(slices.Values(r.Samples))
+	r.Measured = &Spread{
+		Median: (sorted[(len(sorted)-1)/2] + sorted[len(sorted)/2]) / 2,
+		Min:    sorted[0], Max: sorted[len(sorted)-1], N: len(sorted),
+	}
+	tokens := 1.0
+	if r.Phase == "prefill" {
+		tokens = float64(r.Prompt)
+	}
+	rate := tokens / r.Measured.Median * 1e6
+	r.TokS = &rate
+	if bandwidth > 0 {
+		share := float64(r.WeightBytes) / r.Measured.Median / bandwidth
+		r.BandwidthShare = &share
+	}
+}
