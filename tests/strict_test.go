@@ -1,0 +1,66 @@
+package tests
+
+import (
+	"context"
+	"runtime"
+	"testing"
+
+	"foundry"
+	"foundry/ir/dtype"
+	"foundry/lower/plan"
+	"foundry/passes"
+	"foundry/runtime/msl/strict"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
+)
+
+// strictKernels gathers kernels by their text, whatever their names are.
+type strictKernels map[string]plan.Kernel
+
+func (s strictKernels) add(t *testing.T, m *foundry.Model, o foundry.CompileOptions) {
+	t.Helper()
+	c, err := foundry.Compile(m, o)
+	require.NoError(t, err)
+	for _, k := range c.Plan.Kernels {
+		s[k.Source] = k
+	}
+}
+
+// TestEveryKernelIsMSL gives every kernel that the compiler emits to the strict
+// check: the three models with goldens in every variant, one of them in every
+// weight format that can be made, and a model of mixed blocks with the others.
+func TestEveryKernelIsMSL(t *testing.T) {
+	clang, err := strict.Find()
+	if err != nil {
+		t.Skip(err)
+	}
+	all := strictKernels{}
+	for _, name := range goldenModels {
+		m, _ := goldenModel(t, name)
+		variants := passes.Variants()
+		if testing.Short() {
+			variants = []string{"none", "default", "floor"}
+		}
+		for _, v := range variants {
+			all.add(t, m, foundry.CompileOptions{Variant: v})
+		}
+	}
+	kjv, _ := goldenModel(t, goldenModels[0])
+	for _, w := range dtype.All() {
+		if w.CanQuantise() {
+			all.add(t, kjv, foundry.CompileOptions{Weights: w})
+		}
+	}
+	formats := []dtype.Type{dtype.Q4_K, dtype.Q6_K, dtype.Q8_0, dtype.Q5_1, dtype.Q5_K, dtype.Q4_0, dtype.F16, dtype.Q4_1, dtype.Q5_0, dtype.F32, dtype.BF16}
+	for _, v := range []string{"none", "default", "floor", "six"} {
+		all.add(t, newBlocks(t, twoLayers, formats).open(t), foundry.CompileOptions{Variant: v})
+	}
+	t.Logf("%d kernels", len(all))
+	var group errgroup.Group
+	group.SetLimit(runtime.NumCPU())
+	for _, k := range all {
+		group.Go(func() error { return strict.Check(context.Background(), clang, k.Name, k.Source) })
+	}
+	require.NoError(t, group.Wait())
+}
