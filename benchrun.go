@@ -208,7 +208,7 @@ func (r *BenchRow) summarise(bandwidth float64) {
 		Min:    sorted[0], Max: sorted[len(sorted)-1], N: len(sorted),
 	}
 	tokens := 1.0
-	if r.Phase == "prefill" {
+	if r.Phase != "decode" {
 		tokens = float64(r.Prompt)
 	}
 	rate := tokens / r.Measured.Median * 1e6
