@@ -95,23 +95,41 @@ func (g *Graph) InsertBefore(at *Node, op Op, label string, a Attr, args ...*Val
 	if err != nil {
 		return nil, err
 	}
-	pos := at.index
-	if pos > 0 && g.nodes[pos-1] == nil {
-		g.own()
-		n.index = pos - 1
-		g.nodes[pos-1] = n
-		g.holes--
-		return n.Results[0], nil
+	hole := at.index - 1
+	for hole >= 0 && hole > at.index-slack && g.nodes[hole] != nil {
+		hole--
 	}
-	fresh := make([]*Node, 0, len(g.nodes)+1)
-	fresh = append(append(append(fresh, g.nodes[:pos]...), n), g.nodes[pos:]...)
-	g.nodes, g.lent = fresh, false
-	for i := pos; i < len(fresh); i++ {
-		if fresh[i] != nil {
-			fresh[i].index = i
+	if hole < 0 || g.nodes[hole] != nil {
+		g.loosen()
+		for hole = at.index - 1; g.nodes[hole] != nil; hole-- {
 		}
 	}
+	g.own()
+	for ; hole < at.index-1; hole++ {
+		g.nodes[hole] = g.nodes[hole+1]
+		g.nodes[hole].index = hole
+	}
+	n.index = hole
+	g.nodes[hole] = n
+	g.holes--
 	return n.Results[0], nil
+}
+
+// slack is how many nodes loosen puts between two holes.
+const slack = 8
+
+// loosen spreads holes over the list, so that inserting many nodes moves few.
+func (g *Graph) loosen() {
+	live := g.Nodes()
+	g.nodes, g.lent = make([]*Node, 0, len(live)+len(live)/slack+1), false
+	for i, n := range live {
+		if i%slack == 0 {
+			g.nodes = append(g.nodes, nil)
+		}
+		n.index = len(g.nodes)
+		g.nodes = append(g.nodes, n)
+	}
+	g.holes = len(g.nodes) - len(live)
 }
 
 // Clone returns a deep copy of g.
