@@ -3,6 +3,8 @@ package metal
 import (
 	"slices"
 
+	"foundry/ir"
+	"foundry/ir/cost"
 	"foundry/lower/plan"
 )
 
@@ -82,38 +84,26 @@ func (e *entry) meets(i int, s *storage, b plan.Binding) bool {
 	return false
 }
 
-// commandBuffers cuts steps into buffers. With none asked for, the first holds
-// what the device runs while the host encodes the next, and each further one as
-// much as can be encoded during what is already submitted; the borders cost device
-// time, so there are as few as overlap allows.
-func (o *Options) commandBuffers(steps []plan.Step) []plan.CommandBuffer {
-	dispatches := 0
-	for _, s := range steps {
-		if s.Dispatch != nil {
-			dispatches++
-		}
-	}
-	n := o.CommandBuffers
+// commandBuffers cuts steps into buffers of about equally many dispatches: as many
+// as are asked for, or as the cost model finds best between the host's encoding,
+// which overlaps the device's work from the second buffer on, and what each border
+// costs the device.
+func (e *entry) commandBuffers(steps []plan.Step) []plan.CommandBuffer {
+	t := e.c.o.Target
+	n := e.c.o.CommandBuffers
 	if n == 0 {
-		n = 1
-		// Encoding all of them before the first runs leaves the device idle for
-		// this long; a second buffer costs a border.
-		if o.Target.EncodeUs*float64(dispatches) > 2*o.Target.CommandBufferUs {
-			n = 2
-		}
+		typical := cost.Typical(e.g.Bounds)
+		waves := cost.Waves(e.g.Nodes(), nil, func(n *ir.Node) []cost.Kernel { return cost.Kernels(n, t, typical) })
+		_, n = cost.Total(waves, t, 0)
 	}
-	n = max(1, min(n, dispatches))
+	n = max(1, min(n, len(e.dispatches)))
 	var out []plan.CommandBuffer
 	first, done := 0, 0
 	for i, s := range steps {
-		if s.Dispatch != nil {
-			done++
+		if s.Dispatch == nil {
+			continue
 		}
-		share := dispatches * (len(out) + 1) / n
-		if o.CommandBuffers == 0 && n == 2 {
-			share = max(1, dispatches/8)
-		}
-		if done >= share && len(out) < n-1 && i+1 < len(steps) && s.Dispatch != nil {
+		if done++; done*n >= len(e.dispatches)*(len(out)+1) && len(out) < n-1 {
 			out = append(out, plan.CommandBuffer{First: first, Last: i + 1})
 			first = i + 1
 		}
@@ -148,7 +138,7 @@ func (e *entry) emit(results []plan.Result) error {
 		d.Wave = wave
 		out.Steps = append(out.Steps, plan.Step{Dispatch: d})
 	}
-	out.CommandBuffers = e.c.o.commandBuffers(out.Steps)
+	out.CommandBuffers = e.commandBuffers(out.Steps)
 	e.c.plan.Entries = append(e.c.plan.Entries, out)
 	return nil
 }
