@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/cpu"
@@ -92,7 +93,7 @@ func (c *compiler) build(ctx context.Context, dir, name string, units []unit, li
 		fmt.Fprintf(h, "%q %q", u.flags, u.text)
 	}
 	final := filepath.Join(dir, name+"-"+hex.EncodeToString(h.Sum(nil)[:16])+".so")
-	if _, err := os.Stat(final); err == nil {
+	if now := time.Now(); os.Chtimes(final, now, now) == nil { // there, and used again
 		return final, ctx.Err()
 	}
 	tmp, err := os.MkdirTemp(dir, "build-")
@@ -126,7 +127,7 @@ func (c *compiler) build(ctx context.Context, dir, name string, units []unit, li
 	if err := os.Rename(object, final); err != nil { // whole or not at all
 		return "", fmt.Errorf("cpu: %w", err)
 	}
-	return final, nil
+	return final, prune(dir)
 }
 
 // compileError is what the compiler said.
@@ -171,23 +172,4 @@ func (c *compiler) run(ctx context.Context, stdin string, args []string) error {
 		return fmt.Errorf("cpu: %w", err)
 	}
 	return nil
-}
-
-// cacheDir makes the folder of compiled objects.
-func cacheDir(dir string) (string, error) {
-	if dir == "" {
-		user, err := os.UserCacheDir()
-		if err != nil {
-			return "", fmt.Errorf("cpu: no cache folder for compiled kernels: %w; name one", err)
-		}
-		dir = filepath.Join(user, "foundry")
-	}
-	dir, err := filepath.Abs(dir)
-	if err != nil {
-		return "", fmt.Errorf("cpu: %w", err)
-	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return "", fmt.Errorf("cpu: cache folder: %w", err)
-	}
-	return dir, nil
 }

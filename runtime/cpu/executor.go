@@ -41,14 +41,12 @@ func openExecutor(ctx context.Context, cc *compiler, dir string) (*executor, err
 	if runtime.GOOS == "linux" {
 		link = append(link, "-ldl")
 	}
-	path, err := cc.build(ctx, dir, "executor", []unit{{text: text.String()}}, link, nil)
+	// Kernels find the executor's functions by name.
+	handle, err := openObject(purego.RTLD_NOW|purego.RTLD_GLOBAL, func() (string, error) {
+		return cc.build(ctx, dir, "executor", []unit{{text: text.String()}}, link, nil)
+	})
 	if err != nil {
 		return nil, fmt.Errorf("the executor does not build: %w", err)
-	}
-	// Kernels find the executor's functions by name.
-	handle, err := purego.Dlopen(path, purego.RTLD_NOW|purego.RTLD_GLOBAL)
-	if err != nil {
-		return nil, fmt.Errorf("cpu: %w", err)
 	}
 	e := &executor{}
 	for name, to := range map[string]*uintptr{"foundry_open": &e.open, "foundry_close": &e.close, "foundry_run": &e.run} {

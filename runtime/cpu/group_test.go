@@ -129,7 +129,7 @@ func TestSimdgroups(t *testing.T) {
 // A reversal in steps, through threadgroup memory that the body declares.
 func TestThreadgroupMemory(t *testing.T) {
 	k := sketch{name: "reverse", threads: 200, slots: words,
-		body: `threadgroup uint a[200], flag; threadgroup uint2 pair[100];
+		body: `threadgroup uint a[200], flag; threadgroup vec<uint, 2> pair[100];
 			a[tid] = x[group.x * 200 + tid];
 			if (tid == 0u) flag = 5u;
 			threadgroup_barrier(mem_flags::mem_threadgroup);

@@ -40,10 +40,12 @@ func (d *Device) Load(ctx context.Context, p *plan.Plan, progress fruntime.Progr
 	if err != nil {
 		return nil, err
 	}
-	path, err := d.cc.build(ctx, d.dir, "kernels", units, d.linkFlags(), func(done, total int) {
-		if progress != nil {
-			progress("compile kernels", int64(done), int64(total))
-		}
+	handle, err := openObject(purego.RTLD_NOW|purego.RTLD_LOCAL, func() (string, error) {
+		return d.cc.build(ctx, d.dir, "kernels", units, d.linkFlags(), func(done, total int) {
+			if progress != nil {
+				progress("compile kernels", int64(done), int64(total))
+			}
+		})
 	})
 	var compile *compileError
 	if errors.As(err, &compile) {
@@ -51,10 +53,6 @@ func (d *Device) Load(ctx context.Context, p *plan.Plan, progress fruntime.Progr
 	}
 	if err != nil {
 		return nil, err
-	}
-	handle, err := purego.Dlopen(path, purego.RTLD_NOW|purego.RTLD_LOCAL)
-	if err != nil {
-		return nil, fmt.Errorf("cpu: %w", err)
 	}
 	table, err := purego.Dlsym(handle, "foundry_module")
 	if err != nil {

@@ -60,7 +60,11 @@ func (c *cleaner) token() error {
 	case t == "[[":
 		return c.attribute()
 	case t == "threadgroup":
-		if n := c.declaration(); n > 0 {
+		n, err := c.declaration()
+		if err != nil {
+			return err
+		}
+		if n > 0 {
 			c.i += n - 1
 			return nil
 		}
@@ -154,32 +158,38 @@ func (c *cleaner) attribute() error {
 // declaration rewrites `threadgroup T name[N], other;` in a body, which is
 // storage of the threadgroup, and returns how many tokens it took; 0 when the
 // word qualifies a pointer, a reference or a parameter.
-func (c *cleaner) declaration() int {
+func (c *cleaner) declaration() (int, error) {
 	if c.braces == 0 || c.parens > 0 {
-		return 0
+		return 0, nil
 	}
-	end := c.i
-	for end < len(c.toks) && c.toks[end] != ";" {
-		switch c.toks[end] {
-		case "*", "&", "=", "{", "}", "(", ")":
-			return 0
+	end, depth := c.i+1, 0
+	for ; end < len(c.toks) && (depth > 0 || c.toks[end] != ";"); end++ {
+		switch t := c.toks[end]; {
+		case t == "[":
+			depth++
+		case t == "]":
+			depth--
+		case depth > 0:
+		case t == "*" || t == "&" || t == "(" || t == ")":
+			return 0, nil
+		case t == "=" || t == "{" || t == "}":
+			return 0, c.errorf("threadgroup memory cannot be declared so: write `threadgroup TYPE NAME[COUNT];`")
 		}
-		end++
 	}
 	if end == len(c.toks) {
-		return 0
+		return 0, nil
 	}
 	typ, names := splitDeclaration(c.toks[c.i+1 : end])
 	if len(names) == 0 {
-		return 0
+		return 0, nil
 	}
 	for _, n := range names {
-		fmt.Fprintf(&c.out, "FOUNDRY_THREADGROUP_ARRAY(%s, %s, %s) ", typ, n.name, n.dims)
+		fmt.Fprintf(&c.out, "typedef %s foundry_element_%s; FOUNDRY_THREADGROUP_ARRAY(foundry_element_%s, %s, %s) ", typ, n.name, n.name, n.name, n.dims)
 	}
 	lines := strings.Count(strings.Join(c.toks[c.i:end], ""), "\n")
 	c.out.WriteString(strings.Repeat("\n", lines))
 	c.line += lines
-	return end - c.i + 1
+	return end - c.i + 1, nil
 }
 
 type declarator struct{ name, dims string }
@@ -223,9 +233,21 @@ func splitDeclaration(toks []string) (typ string, names []declarator) {
 			return "", nil
 		}
 		if i == 0 {
-			typ = strings.Join(p[:first-1], " ")
+			typ = join(p[:first-1])
 		}
-		names = append(names, declarator{p[first-1], strings.Join(p[first:], " ")})
+		names = append(names, declarator{p[first-1], join(p[first:])})
 	}
 	return typ, names
+}
+
+// join writes tokens with a space where two words would run together.
+func join(toks []string) string {
+	var b strings.Builder
+	for i, t := range toks {
+		if i > 0 && isWord(t) && isWord(toks[i-1]) {
+			b.WriteByte(' ')
+		}
+		b.WriteString(t)
+	}
+	return b.String()
 }

@@ -1,0 +1,119 @@
+package cpu
+
+import (
+	"os"
+	"path/filepath"
+	"runtime"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"foundry/lower/plan"
+	fruntime "foundry/runtime"
+)
+
+var copyOne = sketch{name: "copy_one", threads: 1, body: "y[0] = x[0] + 1u;", slots: words}
+
+// Fifty thousand dispatches leave nothing behind.
+func TestManyDispatches(t *testing.T) {
+	r := load(t, Options{}, copyOne)
+	x, y := r.alloc(4), r.alloc(4)
+	rounds := func(n int) int64 {
+		for range n {
+			enc, err := r.prog.Begin()
+			require.NoError(t, err)
+			for range 100 {
+				require.NoError(t, enc.Dispatch(launch(0, 1, bind(plan.Read, x), bind(plan.Write, y))))
+				require.NoError(t, enc.Barrier())
+			}
+			require.NoError(t, enc.Commit())
+			require.NoError(t, enc.Wait())
+		}
+		var u unix.Rusage
+		require.NoError(t, unix.Getrusage(unix.RUSAGE_SELF, &u))
+		return int64(u.Maxrss)
+	}
+	before := rounds(50)
+	after := rounds(450)
+	unit := int64(1)
+	if runtime.GOOS == "darwin" { // counts bytes, others KiB
+		unit = 1024
+	}
+	require.Less(t, (after-before)/unit, int64(16<<10), "KiB more at the end")
+}
+
+func TestRecordingAndTimes(t *testing.T) {
+	r := load(t, Options{Timing: true}, copyOne)
+	x := r.put([]uint32{41})
+	rec, err := r.prog.(fruntime.Recorder).Record(func(e fruntime.Encoder) error {
+		l := launch(0, 1, bind(plan.Read, x), bind(plan.Write, x))
+		l.Label = "step"
+		return e.Dispatch(l)
+	})
+	require.NoError(t, err)
+	for range 3 {
+		require.NoError(t, rec.Run())
+	}
+	require.NoError(t, rec.Wait())
+	require.Equal(t, []uint32{44}, get[uint32](t, x, 1))
+	times := rec.(fruntime.Timed).Times()
+	require.Len(t, times, 1)
+	require.Equal(t, "step", times[0].Label)
+	require.Positive(t, times[0].Took)
+	require.NoError(t, x.Free())
+	require.NoError(t, rec.Run())
+	require.ErrorContains(t, rec.Wait(), "freed between encoding and running")
+	require.NoError(t, rec.Close())
+}
+
+func TestNoCompiler(t *testing.T) {
+	_, err := Open(Options{CXX: "no-such-compiler"})
+	require.ErrorIs(t, err, ErrNoCompiler)
+	require.ErrorContains(t, err, "looked for no-such-compiler")
+	require.ErrorContains(t, err, "install one")
+}
+
+// A damaged object of the cache is made anew.
+func TestDamagedCache(t *testing.T) {
+	dir := t.TempDir()
+	load(t, Options{CacheDir: dir}, copyOne)
+	objects, err := filepath.Glob(filepath.Join(dir, "kernels-*.so"))
+	require.NoError(t, err)
+	require.Len(t, objects, 1)
+	require.NoError(t, os.Remove(objects[0])) // another file: the first is still mapped
+	require.NoError(t, os.WriteFile(objects[0], []byte("no object"), 0o644))
+	r := load(t, Options{CacheDir: dir}, copyOne)
+	x, y := r.put([]uint32{1}), r.alloc(4)
+	require.NoError(t, r.run(launch(0, 1, bind(plan.Read, x), bind(plan.Write, y))))
+	require.Equal(t, []uint32{2}, get[uint32](t, y, 1))
+}
+
+func TestCacheIsPruned(t *testing.T) {
+	dir := t.TempDir()
+	for i := range objectsKept + 5 {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, string(rune('a'+i%26))+string(rune('a'+i/26))+".so"), nil, 0o644))
+	}
+	require.NoError(t, prune(dir))
+	left, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	require.Len(t, left, objectsKept)
+}
+
+// What the plan declares and what the text takes must agree.
+func TestDeclaredSignature(t *testing.T) {
+	d := open(t, Options{})
+	for want, edit := range map[string]func(*plan.Kernel){
+		"the plan declares 5 parameters": func(k *plan.Kernel) { k.Builtins = k.Builtins[:3] },
+		"1024 are possible":              func(k *plan.Kernel) { k.Threads = [3]int{64, 32, 1} },
+		"32768 are possible":             func(k *plan.Kernel) { k.Threadgroup = []plan.ThreadgroupArg{array("float", "a", 32784)} },
+		"multiple of 16":                 func(k *plan.Kernel) { k.Threadgroup = []plan.ThreadgroupArg{array("float", "a", 8)} },
+		"a kernel's text is whole":       func(k *plan.Kernel) { k.Source = "#include \"other.metal\"\n" + k.Source },
+	} {
+		k := copyOne.kernel()
+		edit(&k)
+		_, err := d.Load(t.Context(), &plan.Plan{Kernels: []plan.Kernel{k}}, nil)
+		require.ErrorContains(t, err, "kernel copy_one")
+		require.ErrorContains(t, err, want)
+	}
+}

@@ -1,0 +1,72 @@
+package msl
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"foundry/lower/plan"
+)
+
+func TestClean(t *testing.T) {
+	for _, c := range []struct{ name, text, want string }{
+		{"attributes", "uint tid [[thread_index_in_threadgroup]], x", "uint tid                                , x"},
+		{"an attribute over lines", "a [[buffer(\n0)]] b", "a          \n     b"},
+		{"subscripts are no attributes", "a[b[0]] = c[d[1]];", "a[b[0]] = c[d[1]];"},
+		{"address spaces", "device float* p, thread uint& q, kernel void f()", "       float* p,        uint& q, static void f()"},
+		{"constant", "constant float* p; const constant int* q; constant const int* r", "const    float* p; const          int* q;          const int* r"},
+		{"a threadgroup parameter", "void f(threadgroup float* p) { threadgroup float* q = p; (threadgroup uint*)p; }",
+			"void f(            float* p) {             float* q = p; (            uint*)p; }"},
+		{"threadgroup storage", "void f() { threadgroup float a[64]; threadgroup uint b, c[2][N]; }",
+			"void f() { typedef float foundry_element_a; FOUNDRY_THREADGROUP_ARRAY(foundry_element_a, a, [64])  " +
+				"typedef uint foundry_element_b; FOUNDRY_THREADGROUP_ARRAY(foundry_element_b, b, ) " +
+				"typedef uint foundry_element_c; FOUNDRY_THREADGROUP_ARRAY(foundry_element_c, c, [2][N])  }"},
+		{"storage of a class", "{ threadgroup metal::vec<float, 4> a[max(1, 2)]; }",
+			"{ typedef metal::vec<float,4> foundry_element_a; FOUNDRY_THREADGROUP_ARRAY(foundry_element_a, a, [max(1,2)])  }"},
+		{"words in other words and comments", "my_device // device\n\"kernel\" /* thread */ devices", "my_device // device\n\"kernel\" /* thread */ devices"},
+		{"literals have no double", "1.0 2.f .5 1e3 1e-3 0x1p-3 7 0xE 1.5h 3u x.y1 a.x", "1.0f 2.f .5f 1e3f 1e-3f 0x1p-3f 7 0xE 1.5h 3u x.y1 a.x"},
+		{"the header", "#include <metal_stdlib>\nx", "\nx"},
+		{"a macro", "#define A(x) \\\n  (threadgroup float*)x * 2.0\ny", "#define A(x) \\\n  (            float*)x * 2.0f\ny"},
+		{"a line directive", "#line 7 \"main/gemv.metal\"\nx", "#line 7 \"main/gemv.metal\"\nx"},
+	} {
+		got, err := clean("k.metal", c.text)
+		require.NoError(t, err, c.name)
+		require.Equal(t, c.want, got.text, c.name)
+	}
+}
+
+func TestCleanErrors(t *testing.T) {
+	for text, want := range map[string]string{
+		"\n#include \"step.metal\"\n":           `k.metal:2: #include "step.metal": a kernel's text is whole`,
+		"{\nthreadgroup float a[2] = {1, 2}; }": "k.metal:2: threadgroup memory cannot be declared so",
+		"\n\nuint x [[buffer(0)":                "k.metal:3: [[ without ]]",
+	} {
+		_, err := clean("k.metal", text)
+		require.ErrorContains(t, err, want)
+	}
+}
+
+// A kernel's macros end with it, the header's do not.
+func TestMacrosEnd(t *testing.T) {
+	k := plan.Kernel{Name: "k", File: "kernels/k.metal", Threads: [3]int{1, 1, 1},
+		Source: "#define K 64\n#define SQUARE(x) ((x) * (x))\n#ifndef FOUNDRY_READY\n#define FOUNDRY_READY()\n#endif\nkernel void k() {}\n"}
+	text, err := CPU([]plan.Kernel{k}, 0, 1, true, false)
+	require.NoError(t, err)
+	require.Contains(t, text, "#undef K\n#undef SQUARE\n}")
+	require.NotContains(t, text, "#undef FOUNDRY_READY")
+}
+
+// Whatever the text, tokens are the text, and lines stay where they are.
+func FuzzClean(f *testing.F) {
+	f.Add("kernel void k(device float* x [[buffer(0)]]) { threadgroup float a[2]; x[0] = 1.0; }")
+	f.Add("#define A \\\n thread\n\"a\\\"b\" 'c' /* \n */ [[ [ ]]")
+	f.Add("threadgroup threadgroup a[; { threadgroup a b , ; }")
+	f.Fuzz(func(t *testing.T, text string) {
+		require.Equal(t, text, strings.Join(lex(text), ""))
+		got, err := clean("k.metal", text)
+		if err == nil {
+			require.Equal(t, strings.Count(text, "\n"), strings.Count(got.text, "\n"))
+		}
+	})
+}
