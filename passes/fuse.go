@@ -143,14 +143,14 @@ func (r *run) consider(p *compiled, forms []*form, anchor *op) (*site, *plan.Dec
 		}
 		return nil, &plan.Decision{Outcome: Refused, Reason: why}, nil
 	}
-	with, without, contested, err := r.weighAgainst(best)
+	rivals, contested, err := r.weighAgainst(best)
 	switch {
 	case err != nil:
 		return nil, nil, err
-	case contested && with.us > without.us:
-		return nil, &plan.Decision{Outcome: Unprofitable, Reason: fmt.Sprintf("predicted %s, against %s", with, without)}, nil
+	case contested && rivals.with.us > rivals.without.us:
+		return nil, &plan.Decision{Outcome: Unprofitable, Reason: fmt.Sprintf("predicted %s, against %s", rivals.with, rivals.without)}, nil
 	case contested:
-		best.instead = without.String()
+		best.instead = rivals.without.String()
 	case best.gain.us <= 0:
 		return nil, &plan.Decision{Outcome: Unprofitable, Reason: best.gain.loss()}, nil
 	}
@@ -161,6 +161,23 @@ func (r *run) consider(p *compiled, forms []*form, anchor *op) (*site, *plan.Dec
 // that the operations stand in one region already; why is empty where the core
 // is not there.
 func (r *run) find(p *compiled, f *form, anchor *op) (s *site, done bool, why string) {
+	s, done, why = r.locate(p, f, anchor)
+	if s == nil || done {
+		return nil, done, why
+	}
+	node, err := r.graph.Form(s.tops, p.Name, s.label())
+	if err != nil {
+		return nil, false, err.Error()
+	}
+	if len(node.Results) == 0 {
+		return nil, false, "nothing uses its result; dce removes it"
+	}
+	s.node = node
+	return s, false, ""
+}
+
+// locate is find without the region.
+func (r *run) locate(p *compiled, f *form, anchor *op) (s *site, done bool, why string) {
 	m := r.matchers[f]
 	if m == nil {
 		m = newMatcher(f)
@@ -173,7 +190,7 @@ func (r *run) find(p *compiled, f *form, anchor *op) (s *site, done bool, why st
 		}
 		return nil, false, why
 	}
-	s = &site{form: f, pattern: p, anchor: anchor}
+	s = &site{form: f, pattern: p, anchor: anchor, members: make([]*op, 0, len(bound))}
 	for i, o := range bound {
 		if !f.nodes[i].context {
 			s.members = append(s.members, o)
@@ -182,18 +199,7 @@ func (r *run) find(p *compiled, f *form, anchor *op) (s *site, done bool, why st
 	if why := s.close(r.view(), p); why != "" {
 		return nil, false, why
 	}
-	if len(s.tops) == 1 {
-		return nil, true, ""
-	}
-	node, err := r.graph.Form(s.tops, p.Name, s.label())
-	if err != nil {
-		return nil, false, err.Error()
-	}
-	if len(node.Results) == 0 {
-		return nil, false, "nothing uses its result; dce removes it"
-	}
-	s.node = node
-	return s, false, ""
+	return s, len(s.tops) == 1, ""
 }
 
 // close collects the nodes that hold the members. A region that stands already is

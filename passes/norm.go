@@ -161,6 +161,7 @@ func (r *run) joinNorms() error {
 				return err
 			}
 			joined = joined && ok
+			delete(r.known.regions, u)
 		}
 		if !joined {
 			continue

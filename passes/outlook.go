@@ -16,17 +16,32 @@ type outlook struct {
 	regions string // the patterns that stand there then
 }
 
+// rivalry is the outlook of a stretch with a site taken and without.
+type rivalry struct{ with, without outlook }
+
+// rivalryKey tells sites apart that have different answers.
+type rivalryKey struct {
+	form    *form
+	rest    int
+	stretch uint64
+}
+
 // weighAgainst compares taking site s now with leaving its operations to the
 // passes still to come. Only where one of the pattern's rivals is among them and
 // matches there is there anything to compare; ok is false otherwise.
-func (r *run) weighAgainst(s *site) (with, without outlook, ok bool, err error) {
+func (r *run) weighAgainst(s *site) (out rivalry, ok bool, err error) {
 	nodes := r.contested(s)
 	if nodes == nil {
-		return with, without, false, nil
+		return out, false, nil
 	}
-	stretch := r.graph.Extract(withBetween(nodes))
-	if without, err = r.outlook(stretch, r.rest); err != nil {
-		return with, without, false, err
+	nodes = inOrder(withBetween(nodes))
+	key := rivalryKey{s.form, len(r.rest), r.signature(nodes)}
+	if out, ok := r.known.rivalries[key]; ok {
+		return out, true, nil
+	}
+	stretch := r.graph.Extract(nodes)
+	if out.without, err = r.outlook(stretch, r.rest); err != nil {
+		return out, false, err
 	}
 	this := Call{Pass: r.call.Pass}
 	for _, g := range s.with {
@@ -35,8 +50,11 @@ func (r *run) weighAgainst(s *site) (with, without outlook, ok bool, err error) 
 	for _, g := range s.without {
 		this.Options = append(this.Options, Setting{g, "false"})
 	}
-	with, err = r.outlook(stretch, append(Pipeline{this}, r.rest...))
-	return with, without, true, err
+	if out.with, err = r.outlook(stretch, append(Pipeline{this}, r.rest...)); err != nil {
+		return out, false, err
+	}
+	r.known.rivalries[key] = out
+	return out, true, nil
 }
 
 // contested returns the nodes of s and of the matches of its rivals, or nil where
@@ -58,7 +76,7 @@ func (r *run) contested(s *site) []*ir.Node {
 				break
 			}
 			for _, f := range forms {
-				t, _, _ := r.find(rival, f, o)
+				t, _, _ := r.locate(rival, f, o)
 				if t == nil {
 					continue
 				}
@@ -111,6 +129,20 @@ func withBetween(nodes []*ir.Node) []*ir.Node {
 	return nodes
 }
 
+// inOrder returns each of nodes once, in the graph's order.
+func inOrder(nodes []*ir.Node) []*ir.Node {
+	slices.SortFunc(nodes, func(a, b *ir.Node) int {
+		switch {
+		case a.Before(b):
+			return -1
+		case b.Before(a):
+			return 1
+		}
+		return 0
+	})
+	return slices.Compact(nodes)
+}
+
 // reach is how many operations from a site the anchor of a rival may stand.
 const reach = 24
 
@@ -125,10 +157,6 @@ func (s *site) extent() (lo, hi int) {
 
 // outlook runs calls over a copy of stretch and predicts its time.
 func (r *run) outlook(stretch *ir.Graph, calls Pipeline) (outlook, error) {
-	key := calls.String() + stretch.Canonical()
-	if o, ok := r.known.outlooks[key]; ok {
-		return o, nil
-	}
 	g := stretch.Clone()
 	child := &run{Context: &Context{Target: r.target, Lowerable: r.Lowerable}, graph: g, target: r.target, env: r.env,
 		works: make(map[*ir.Node][]cost.Kernel), known: r.known, matchers: make(map[*form]*matcher)}
@@ -148,7 +176,6 @@ func (r *run) outlook(stretch *ir.Graph, calls Pipeline) (outlook, error) {
 		}
 	}
 	o.regions = strings.Join(names, " and ")
-	r.known.outlooks[key] = o
 	return o, nil
 }
 

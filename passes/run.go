@@ -2,6 +2,7 @@ package passes
 
 import (
 	"fmt"
+	"hash/maphash"
 	"time"
 
 	"foundry/ir"
@@ -28,8 +29,14 @@ type run struct {
 // known holds answers that depend on what a region computes, not on where it
 // stands, so that equal layers are asked about once.
 type known struct {
-	lowerable map[string]error
-	outlooks  map[string]outlook
+	seed      maphash.Seed
+	lowerable map[uint64]error
+	rivalries map[rivalryKey]rivalry
+	regions   map[*ir.Node]uint64
+}
+
+func newKnown() *known {
+	return &known{maphash.MakeSeed(), make(map[uint64]error), make(map[rivalryKey]rivalry), make(map[*ir.Node]uint64)}
 }
 
 // Run applies the pipeline to g in place. After every pass that edited it the
@@ -63,7 +70,7 @@ func (p Pipeline) Run(g *ir.Graph, cx *Context) error {
 
 func newRun(g *ir.Graph, cx *Context) (*run, error) {
 	r := &run{Context: cx, graph: g, target: cx.Target, env: cost.Typical(g.Bounds), works: make(map[*ir.Node][]cost.Kernel),
-		known: &known{make(map[string]error), make(map[string]outlook)}, matchers: make(map[*form]*matcher)}
+		known: newKnown(), matchers: make(map[*form]*matcher)}
 	if r.target == nil {
 		t, err := target.Find(target.Default)
 		if err != nil {
@@ -102,7 +109,7 @@ func (r *run) lowerable(n *ir.Node) error {
 	if r.Lowerable == nil {
 		return nil
 	}
-	key := n.Attr.Pattern + n.Key()
+	key := r.regionSignature(n)
 	err, ok := r.known.lowerable[key]
 	if !ok {
 		err = r.Lowerable(n)
