@@ -7,6 +7,8 @@ import (
 	"iter"
 	"math"
 	"time"
+
+	"foundry/ir/sampling"
 )
 
 // Session is a sequence of token ids on a Model: it knows which of them the
@@ -146,7 +148,7 @@ func (s *Session) generate(ctx context.Context, n int, how Sampling, runAhead bo
 		s.batch = 1
 		for ; n > 0; n-- {
 			wanted := 1
-			if runAhead && how.greedy() {
+			if runAhead && how.Greedy() {
 				wanted = n
 			}
 			id, err := s.step(ctx, how, wanted)
@@ -176,12 +178,12 @@ func (s *Session) step(ctx context.Context, how Sampling, wanted int) (int32, er
 		return 0, err
 	}
 	id := s.ahead[0]
-	if !how.greedy() {
+	if !how.Greedy() {
 		logits, err := s.Logits()
 		if err != nil {
 			return 0, err
 		}
-		u := Uniform(how.Seed, uint32(len(s.tokens)))
+		u := sampling.Uniform(how.Seed, uint32(len(s.tokens)))
 		if id, err = how.Choose(logits, s.tokens, u); err != nil {
 			return 0, err
 		}

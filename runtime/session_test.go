@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"foundry/ir/sampling"
 	"foundry/lower/plan"
 )
 
@@ -301,7 +302,7 @@ func TestSamplingInASession(t *testing.T) {
 		first := collect(t, s, 7, how)
 		seq := append([]int32(nil), prompt...)
 		for _, id := range first {
-			want, err := how.Choose(toyLogits(toyWeights(), seq), seq, Uniform(7, uint32(len(seq))))
+			want, err := how.Choose(toyLogits(toyWeights(), seq), seq, sampling.Uniform(7, uint32(len(seq))))
 			require.NoError(t, err)
 			require.Equal(t, want, id)
 			seq = append(seq, id)

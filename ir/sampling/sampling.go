@@ -1,4 +1,9 @@
-package runtime
+// Package sampling turns logits and a random number into a token: the definition
+// that the operation sample, the reference and the device kernels share.
+//
+// Read next: foundry/ir/interp, which gives the operation its meaning with it, and
+// foundry/runtime, whose sessions sample with it on the host.
+package sampling
 
 import (
 	"cmp"
@@ -8,10 +13,10 @@ import (
 	"slices"
 )
 
-// Sampling says how a token is chosen from logits. The zero value is greedy
+// Settings say how a token is chosen from logits. The zero value is greedy
 // choice. The filters apply in this order: repetition, temperature, top-k,
-// top-p, min-p.
-type Sampling struct {
+// top-p, min-p. Numbers count as rounded to f32, which is how devices hold them.
+type Settings struct {
 	Temperature float64 // 0: the largest logit, the lowest id of equals
 	TopK        int     // keep the K largest; 0: all
 	TopP        float64 // keep the fewest largest whose probabilities reach P; 0 or 1: all
@@ -21,7 +26,7 @@ type Sampling struct {
 }
 
 // Validate checks the ranges.
-func (o Sampling) Validate() error {
+func (o Settings) Validate() error {
 	for _, f := range []struct {
 		name   string
 		v, max float64
@@ -35,11 +40,20 @@ func (o Sampling) Validate() error {
 	if o.TopK < 0 {
 		return fmt.Errorf("top-k is %d, want 0 or more", o.TopK)
 	}
+	if o.Temperature > 0 && o.Temperature < leastTemperature {
+		return fmt.Errorf("temperature is %g, want 0 or %g to 1e+06", o.Temperature, leastTemperature)
+	}
 	return nil
 }
 
-// greedy reports whether o asks for the largest logit as it stands.
-func (o Sampling) greedy() bool {
+// leastTemperature keeps quotients of logits finite.
+const leastTemperature = 1e-6
+
+// f32 rounds as a device holds it.
+func f32(x float64) float64 { return float64(float32(x)) }
+
+// Greedy reports whether o asks for the largest logit as it stands.
+func (o Settings) Greedy() bool {
 	return o.Temperature == 0 && (o.Repetition == 0 || o.Repetition == 1)
 }
 
@@ -53,35 +67,23 @@ type candidate struct {
 // Choose returns a token of logits [vocabulary], given the tokens seen so far
 // and a random number u in [0, 1): in the order of ids, the first token at which
 // the cumulative probability of those kept exceeds u. It is the reference that
-// other samplers are measured against, in float64.
-func (o Sampling) Choose(logits []float32, seen []int32, u float64) (int32, error) {
+// other samplers are measured against: scores are f32, sums float64.
+func (o Settings) Choose(logits []float32, seen []int32, u float64) (int32, error) {
 	kept := make([]candidate, len(logits))
 	for i, v := range logits {
 		kept[i] = candidate{id: int32(i), score: float64(v)}
 	}
 	if o.Repetition != 0 && o.Repetition != 1 {
-		penalise(kept, seen, o.Repetition)
+		penalise(kept, seen, f32(o.Repetition))
 	}
 	best, err := largest(kept)
 	if err != nil || o.Temperature == 0 {
 		return best.id, err
 	}
 	for i := range kept {
-		kept[i].weight = math.Exp((kept[i].score - best.score) / o.Temperature)
+		kept[i].weight = math.Exp((kept[i].score - best.score) / f32(o.Temperature))
 	}
-	if o.TopK > 0 && o.TopK < len(kept) || o.TopP > 0 && o.TopP < 1 {
-		slices.SortFunc(kept, byScore)
-		if o.TopK > 0 {
-			kept = kept[:min(o.TopK, len(kept))]
-		}
-		if o.TopP > 0 && o.TopP < 1 {
-			kept = topP(kept, o.TopP)
-		}
-		slices.SortFunc(kept, func(a, b candidate) int { return cmp.Compare(a.id, b.id) })
-	}
-	if o.MinP > 0 { // the largest weight is exp(0)
-		kept = slices.DeleteFunc(kept, func(c candidate) bool { return c.weight < o.MinP })
-	}
+	kept = o.filter(kept)
 	target := u * sum(kept)
 	cumulative, last := 0.0, best.id
 	for _, c := range kept {
@@ -94,6 +96,25 @@ func (o Sampling) Choose(logits []float32, seen []int32, u float64) (int32, erro
 		last = c.id
 	}
 	return last, nil // u so near 1 that the product rounded up to the sum
+}
+
+// filter keeps what top-k, top-p and min-p keep, in the order of ids.
+func (o Settings) filter(kept []candidate) []candidate {
+	topPOn := o.TopP > 0 && o.TopP < 1
+	if o.TopK > 0 && o.TopK < len(kept) || topPOn {
+		slices.SortFunc(kept, byScore)
+		if o.TopK > 0 {
+			kept = kept[:min(o.TopK, len(kept))]
+		}
+		if topPOn {
+			kept = topP(kept, f32(o.TopP))
+		}
+		slices.SortFunc(kept, func(a, b candidate) int { return cmp.Compare(a.id, b.id) })
+	}
+	if o.MinP > 0 { // the largest weight is exp(0)
+		kept = slices.DeleteFunc(kept, func(c candidate) bool { return c.weight < f32(o.MinP) })
+	}
+	return kept
 }
 
 func byScore(a, b candidate) int {
@@ -130,61 +151,28 @@ func penalise(cs []candidate, seen []int32, penalty float64) {
 		}
 		done[id] = true
 		if s := &cs[id].score; *s > 0 {
-			*s /= penalty
+			*s = f32(*s / penalty)
 		} else {
-			*s *= penalty
+			*s = f32(*s * penalty)
 		}
 	}
 }
 
-var errNotFinite = errors.New("no token can be chosen: the logits hold NaN or +Inf, or nothing else than -Inf")
+// ErrNotFinite is the error of logits that no token can be chosen from.
+var ErrNotFinite = errors.New("no token can be chosen: the logits hold NaN or +Inf, or nothing else than -Inf")
 
 func largest(cs []candidate) (candidate, error) {
 	best := candidate{id: -1, score: math.Inf(-1)}
 	for _, c := range cs {
 		if math.IsNaN(c.score) || math.IsInf(c.score, 1) {
-			return candidate{}, errNotFinite
+			return candidate{}, ErrNotFinite
 		}
 		if c.score > best.score {
 			best = c
 		}
 	}
 	if best.id < 0 {
-		return candidate{}, errNotFinite
+		return candidate{}, ErrNotFinite
 	}
 	return best, nil
-}
-
-// Candidate is a token and its logit.
-type Candidate struct {
-	ID    int32   `json:"id"`
-	Logit float32 `json:"logit"`
-}
-
-// Top returns the k largest logits, fewer if there are not as many, largest
-// first, the lower id first of equals.
-func Top(logits []float32, k int) ([]Candidate, error) {
-	if k < 1 {
-		return nil, fmt.Errorf("top %d of the logits, want 1 or more", k)
-	}
-	var top []Candidate
-	for i, v := range logits {
-		if math.IsNaN(float64(v)) {
-			return nil, fmt.Errorf("the logit of token %d is NaN", i)
-		}
-		if len(top) == k && v <= top[k-1].Logit {
-			continue
-		}
-		at, _ := slices.BinarySearchFunc(top, v, func(c Candidate, v float32) int {
-			if c.Logit >= v { // equals have lower ids
-				return -1
-			}
-			return 1
-		})
-		if len(top) == k {
-			top = top[:k-1]
-		}
-		top = slices.Insert(top, at, Candidate{int32(i), v})
-	}
-	return top, nil
 }

@@ -1,6 +1,7 @@
-package runtime
+package sampling
 
 import (
+	"cmp"
 	"math"
 	"slices"
 	"testing"
@@ -22,7 +23,7 @@ func TestPhiloxKnownAnswers(t *testing.T) {
 		{[4]uint32{0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, [2]uint32{0xa4093822, 0x299f31d0},
 			[4]uint32{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}},
 	} {
-		require.Equal(t, c.want, philox(c.counter, c.key))
+		require.Equal(t, c.want, Philox(c.counter, c.key))
 	}
 }
 
@@ -36,6 +37,10 @@ func TestUniform(t *testing.T) {
 	}
 	require.InDelta(t, 0.5, mean, 4*math.Sqrt(1.0/12/n)) // four standard deviations
 	require.NotEqual(t, Uniform(42, 0), Uniform(42+1<<32, 0), "both halves of the seed count")
+	words := Philox([4]uint32{7, 1}, [2]uint32{42, 0})
+	for i := range uint32(4) {
+		require.Equal(t, float64(words[i]>>8)/(1<<24), Uniforms(42, 7, 4+i))
+	}
 }
 
 // logs turns probabilities into logits.
@@ -48,7 +53,7 @@ func logs(p ...float64) []float32 {
 }
 
 // share measures how much of [0, 1) chooses each token.
-func share(t require.TestingT, how Sampling, logits []float32, seen ...int32) []float64 {
+func share(t require.TestingT, how Settings, logits []float32, seen ...int32) []float64 {
 	const steps = 1000
 	count := make([]int, len(logits))
 	for i := range steps {
@@ -66,24 +71,24 @@ func share(t require.TestingT, how Sampling, logits []float32, seen ...int32) []
 func TestChoose(t *testing.T) {
 	p := logs(0.1, 0.4, 0.05, 0.2, 0.25)
 	for name, c := range map[string]struct {
-		how  Sampling
+		how  Settings
 		seen []int32
 		want []float64
 	}{
-		"plain":       {Sampling{Temperature: 1}, nil, []float64{0.1, 0.4, 0.05, 0.2, 0.25}},
-		"greedy":      {Sampling{}, nil, []float64{0, 1, 0, 0, 0}},
-		"hot":         {Sampling{Temperature: 1e5}, nil, []float64{0.2, 0.2, 0.2, 0.2, 0.2}},
-		"cold":        {Sampling{Temperature: 0.5}, nil, []float64{.01 / .275, .16 / .275, .0025 / .275, .04 / .275, .0625 / .275}},
-		"top-k":       {Sampling{Temperature: 1, TopK: 2}, nil, []float64{0, .4 / .65, 0, 0, .25 / .65}},
-		"top-k large": {Sampling{Temperature: 1, TopK: 9}, nil, []float64{0.1, 0.4, 0.05, 0.2, 0.25}},
-		"top-p":       {Sampling{Temperature: 1, TopP: 0.6}, nil, []float64{0, .4 / .65, 0, 0, .25 / .65}},
-		"top-p edge":  {Sampling{Temperature: 1, TopP: 0.66}, nil, []float64{0, .4 / .85, 0, .2 / .85, .25 / .85}},
-		"top-p least": {Sampling{Temperature: 1, TopP: 1e-9}, nil, []float64{0, 1, 0, 0, 0}},
-		"min-p":       {Sampling{Temperature: 1, MinP: 0.49}, nil, []float64{0, .4 / .85, 0, .2 / .85, .25 / .85}},
-		"min-p all":   {Sampling{Temperature: 1, MinP: 1}, nil, []float64{0, 1, 0, 0, 0}},
+		"plain":       {Settings{Temperature: 1}, nil, []float64{0.1, 0.4, 0.05, 0.2, 0.25}},
+		"greedy":      {Settings{}, nil, []float64{0, 1, 0, 0, 0}},
+		"hot":         {Settings{Temperature: 1e5}, nil, []float64{0.2, 0.2, 0.2, 0.2, 0.2}},
+		"cold":        {Settings{Temperature: 0.5}, nil, []float64{.01 / .275, .16 / .275, .0025 / .275, .04 / .275, .0625 / .275}},
+		"top-k":       {Settings{Temperature: 1, TopK: 2}, nil, []float64{0, .4 / .65, 0, 0, .25 / .65}},
+		"top-k large": {Settings{Temperature: 1, TopK: 9}, nil, []float64{0.1, 0.4, 0.05, 0.2, 0.25}},
+		"top-p":       {Settings{Temperature: 1, TopP: 0.6}, nil, []float64{0, .4 / .65, 0, 0, .25 / .65}},
+		"top-p edge":  {Settings{Temperature: 1, TopP: 0.66}, nil, []float64{0, .4 / .85, 0, .2 / .85, .25 / .85}},
+		"top-p least": {Settings{Temperature: 1, TopP: 1e-9}, nil, []float64{0, 1, 0, 0, 0}},
+		"min-p":       {Settings{Temperature: 1, MinP: 0.49}, nil, []float64{0, .4 / .85, 0, .2 / .85, .25 / .85}},
+		"min-p all":   {Settings{Temperature: 1, MinP: 1}, nil, []float64{0, 1, 0, 0, 0}},
 		// The probabilities of top-p are those that top-k left.
-		"top-k, then top-p": {Sampling{Temperature: 1, TopK: 3, TopP: 0.7}, nil, []float64{0, .4 / .65, 0, 0, .25 / .65}},
-		"repetition":        {Sampling{Repetition: 10}, []int32{1, 1, 4}, []float64{0, 0, 0, 1, 0}},
+		"top-k, then top-p": {Settings{Temperature: 1, TopK: 3, TopP: 0.7}, nil, []float64{0, .4 / .65, 0, 0, .25 / .65}},
+		"repetition":        {Settings{Repetition: 10}, []int32{1, 1, 4}, []float64{0, 0, 0, 1, 0}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			require.InDeltaSlice(t, c.want, share(t, c.how, p, c.seen...), 2e-3) // one step of u at either end
@@ -92,29 +97,29 @@ func TestChoose(t *testing.T) {
 }
 
 func TestRepetitionByHand(t *testing.T) {
-	id, err := Sampling{Repetition: 2}.Choose([]float32{4, 3, -1}, []int32{0, 0, 0}, 0)
+	id, err := Settings{Repetition: 2}.Choose([]float32{4, 3, -1}, []int32{0, 0, 0}, 0)
 	require.NoError(t, err)
 	require.Equal(t, int32(1), id, "4 / 2 < 3, halved once")
-	id, err = Sampling{Repetition: 2}.Choose([]float32{-2, -3, -1}, []int32{2, 0}, 0)
+	id, err = Settings{Repetition: 2}.Choose([]float32{-2, -3, -1}, []int32{2, 0}, 0)
 	require.NoError(t, err)
 	require.Equal(t, int32(2), id, "-1 * 2 > -3 > -2 * 2")
 }
 
 func TestChooseBreaksTiesByID(t *testing.T) {
 	equal := []float32{5, 7, 7, 7, 1}
-	require.Equal(t, []float64{0, 1, 0, 0, 0}, share(t, Sampling{}, equal))
-	require.InDeltaSlice(t, []float64{0, .5, .5, 0, 0}, share(t, Sampling{Temperature: 1, TopK: 2}, equal), 2e-3)
+	require.Equal(t, []float64{0, 1, 0, 0, 0}, share(t, Settings{}, equal))
+	require.InDeltaSlice(t, []float64{0, .5, .5, 0, 0}, share(t, Settings{Temperature: 1, TopK: 2}, equal), 2e-3)
 }
 
 func TestChooseOfBadLogits(t *testing.T) {
 	nan, inf := float32(math.NaN()), float32(math.Inf(1))
 	for _, logits := range [][]float32{{1, nan}, {1, inf}, {-inf, -inf}, nil} {
-		for _, how := range []Sampling{{}, {Temperature: 1, TopK: 1}} {
+		for _, how := range []Settings{{}, {Temperature: 1, TopK: 1}} {
 			_, err := how.Choose(logits, nil, 0.5)
-			require.ErrorIs(t, err, errNotFinite)
+			require.ErrorIs(t, err, ErrNotFinite)
 		}
 	}
-	id, err := Sampling{Temperature: 1}.Choose([]float32{-inf, 3, -inf}, nil, 1-1.0/(1<<24))
+	id, err := Settings{Temperature: 1}.Choose([]float32{-inf, 3, -inf}, nil, 1-1.0/(1<<24))
 	require.NoError(t, err)
 	require.Equal(t, int32(1), id)
 }
@@ -124,18 +129,21 @@ func TestChooseOfBadLogits(t *testing.T) {
 func TestChooseProperties(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		logits := rapid.SliceOfN(rapid.Float32Range(-20, 20), 1, 50).Draw(t, "logits")
-		how := Sampling{
+		how := Settings{
 			Temperature: rapid.Float64Range(0.1, 3).Draw(t, "temperature"),
 			TopK:        rapid.IntRange(0, 60).Draw(t, "top-k"),
 			TopP:        rapid.Float64Range(0, 1).Draw(t, "top-p"),
 			MinP:        rapid.Float64Range(0, 1).Draw(t, "min-p"),
 		}
 		require.NoError(t, how.Validate())
-		top, err := Top(logits, len(logits))
-		require.NoError(t, err)
+		order := make([]int32, len(logits))
+		for i := range order {
+			order[i] = int32(i)
+		}
+		slices.SortStableFunc(order, func(a, b int32) int { return cmp.Compare(logits[b], logits[a]) })
 		rank := make([]int, len(logits))
-		for i, c := range top {
-			rank[c.ID] = i
+		for i, id := range order {
+			rank[id] = i
 		}
 		last := int32(0)
 		for _, u := range []float64{0, 0.25, 0.5, 0.75, 1 - 1.0/(1<<24)} {
@@ -146,35 +154,15 @@ func TestChooseProperties(t *testing.T) {
 			if how.TopK > 0 {
 				require.Less(t, rank[id], how.TopK)
 			}
-			ratio := math.Exp(float64(logits[id]-top[0].Logit) / how.Temperature)
-			require.GreaterOrEqual(t, ratio, how.MinP*(1-1e-5)) // logits[id]-top rounds in f32
+			ratio := math.Exp(float64(logits[id]-logits[order[0]]) / how.Temperature)
+			require.GreaterOrEqual(t, ratio, how.MinP*(1-1e-5)) // the difference rounds in f32
 		}
 	})
-}
-
-func TestTop(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		logits := rapid.SliceOfN(rapid.Map(rapid.IntRange(-3, 3), func(i int) float32 { return float32(i) }), 0, 30).Draw(t, "logits")
-		k := rapid.IntRange(1, 12).Draw(t, "k")
-		var want []Candidate
-		for i, v := range logits {
-			want = append(want, Candidate{int32(i), v})
-		}
-		slices.SortStableFunc(want, func(a, b Candidate) int { return int(b.Logit - a.Logit) })
-		want = want[:min(k, len(want))]
-		got, err := Top(logits, k)
-		require.NoError(t, err)
-		require.Equal(t, append([]Candidate{}, want...), append([]Candidate{}, got...))
-	})
-	_, err := Top([]float32{1, float32(math.NaN())}, 1)
-	require.EqualError(t, err, "the logit of token 1 is NaN")
-	_, err = Top(nil, 0)
-	require.Error(t, err)
 }
 
 func TestValidate(t *testing.T) {
-	require.NoError(t, Sampling{Temperature: 0.7, TopK: 40, TopP: 0.9, MinP: 0.05, Repetition: 1.1}.Validate())
-	for _, how := range []Sampling{{Temperature: -1}, {Temperature: math.NaN()}, {TopK: -1}, {TopP: 1.5}, {MinP: -0.1}, {Repetition: math.Inf(1)}} {
+	require.NoError(t, Settings{Temperature: 0.7, TopK: 40, TopP: 0.9, MinP: 0.05, Repetition: 1.1}.Validate())
+	for _, how := range []Settings{{Temperature: -1}, {Temperature: 1e-9}, {Temperature: math.NaN()}, {TopK: -1}, {TopP: 1.5}, {MinP: -0.1}, {Repetition: math.Inf(1)}} {
 		require.Error(t, how.Validate())
 	}
 }
