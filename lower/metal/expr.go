@@ -310,8 +310,10 @@ func (r *region) argName(param int) string {
 		return "table"
 	case u.Op == ir.OpEmbedding:
 		return "ids"
-	case u.Op == ir.OpRMSNorm && second:
+	case u.Op == ir.OpRMSNorm && second, u.Op == ir.OpRMSScale && u.Args[2] == v:
 		return "gamma"
+	case u.Op == ir.OpRMSScale && second:
+		return "sums"
 	case u.Op == ir.OpMatmulNT && second:
 		return "weight"
 	case u.Op == ir.OpAdd && second && v.Type.Shape.Rank == 1:

@@ -46,7 +46,7 @@ func (f format) files() []string {
 func (f format) width(n int64) int {
 	best, cost := 0, int64(0)
 	for _, w := range f.widths {
-		if n%int64(w) != 0 {
+		if n%int64(w) != 0 || w == 1 && best > 0 {
 			continue
 		}
 		rounds := (n + int64(32*w) - 1) / int64(32*w) * int64(w)

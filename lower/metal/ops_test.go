@@ -20,6 +20,11 @@ func TestOps(t *testing.T) {
 		graphs = append(graphs, alone(parse(t, "T=1..33, P=0..64, S<=96", cases[name]), strings.ReplaceAll(name, " ", "_")))
 	}
 	for _, checked := range []bool{false, true} {
+		if checked { // every access is looked at, of rows that are not long
+			graphs = slices.DeleteFunc(graphs, func(g *ir.Graph) bool {
+				return strings.HasSuffix(g.Name, "896") || strings.HasSuffix(g.Name, "1001")
+			})
+		}
 		b := newBatch(t, graphs, checked)
 		steps := []sym.Env{{T: 1}, {T: 2, P: 1}, {T: 7, P: 3}, {T: 33, P: 40}}
 		if checked {
@@ -69,13 +74,12 @@ func opCases() map[string]string {
 	}
 	cases["sum_squares"] = "%0 = input \"x\" : f32[T, 96]\n%1 = sum_squares %0 {size=8} : f32[T, 12]\nreturn y=%1"
 	cases["rms_scale"] = "%0 = input \"x\" : f32[T, 96]\n%1 = weight \"w\" : f32[96]\n%2 = sum_squares %0 {size=8} : f32[T, 12]\n%3 = rms_scale %0, %2, %1 {eps=1e-6} : f32[T, 96]\nreturn y=%3"
-	for _, w := range []string{"q8_0", "q4_0", "q4_1", "q5_0", "q5_1", "q4_k", "q5_k", "q6_k"} {
-		cases["matmul_nt "+w] = fmt.Sprintf("%%0 = input \"x\" : f32[T, 768]\n%%1 = weight \"w\" : %s[37, 768]\n%%2 = matmul_nt %%0, %%1 : f32[T, 37]\nreturn y=%%2", w)
-		cases["embedding "+w] = fmt.Sprintf("%%0 = input \"ids\" : i32[T]\n%%1 = weight \"w\" : %s[50, 512]\n%%2 = embedding %%0, %%1 : f32[T, 512]\nreturn y=%%2", w)
-	}
 	for _, n := range []int{1, 31, 32, 33, 896, 1001} {
 		cases[fmt.Sprintf("rms_norm %d", n)] = fmt.Sprintf("%%0 = input \"x\" : f32[T, %d]\n%%1 = weight \"w\" : f32[%d]\n%%2 = rms_norm %%0, %%1 {eps=1e-6} : f32[T, %d]\nreturn y=%%2", n, n, n)
 		for _, w := range []string{"f32", "f16", "bf16"} {
+			if w != "f16" && n != 33 {
+				continue
+			}
 			cases[fmt.Sprintf("matmul_nt %s %d", w, n)] = fmt.Sprintf("%%0 = input \"x\" : f32[T, %d]\n%%1 = weight \"w\" : %s[37, %d]\n%%2 = matmul_nt %%0, %%1 : f32[T, 37]\nreturn y=%%2", n, w, n)
 		}
 	}
