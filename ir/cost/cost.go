@@ -26,6 +26,7 @@ type Kernel struct {
 	Tile    float64 // operations of tiles
 	Groups  float64 // threadgroups
 	Threads float64 // threads a threadgroup
+	Full    bool    // one threadgroup keeps a core busy: its matrix units do not wait for more threads
 
 	// What every threadgroup does before its main stage can start.
 	PrologueCache float64 // bytes, all threadgroups together
@@ -39,8 +40,14 @@ func (k Kernel) Us(t *target.Target) float64 { return k.us(t, k.share(t)) }
 
 // share is the part of the machine that the kernel's threads fill: half of the
 // threads that fit are enough to hide latency.
-func (k Kernel) share(t *target.Target) float64 {
-	return min(1, k.Groups*k.Threads/(float64(t.Cores)*float64(t.CoreThreads)/2))
+func (k Kernel) share(t *target.Target) float64 { return min(1, k.filled(t)/float64(t.Cores)) }
+
+// filled counts the cores that the kernel keeps busy.
+func (k Kernel) filled(t *target.Target) float64 {
+	if k.Full {
+		return k.Groups
+	}
+	return k.Groups * k.Threads / (float64(t.CoreThreads) / 2)
 }
 
 func (k Kernel) us(t *target.Target, share float64) float64 {
@@ -71,12 +78,12 @@ func Wave(ks []Kernel, t *target.Target) float64 {
 	if len(ks) == 0 {
 		return 0
 	}
-	longest, sum, threads := 0.0, 0.0, 0.0
+	longest, sum, filled := 0.0, 0.0, 0.0
 	for _, k := range ks {
-		threads += k.Groups * k.Threads
+		filled += k.filled(t)
 		longest = max(longest, k.Us(t))
 	}
-	share := min(1, threads/(float64(t.Cores)*float64(t.CoreThreads)/2))
+	share := min(1, filled/float64(t.Cores))
 	for _, k := range ks {
 		sum += k.us(t, share)
 	}

@@ -10,9 +10,7 @@ import (
 
 // The shapes of kernels that the model assumes.
 const (
-	gemvTokens  = 8   // rows of x up to which a product is a GEMV
-	tileSide    = 64  // rows and columns of a GEMM's threadgroup
-	tileThreads = 256 // threads of it
+	gemvVectors = 4   // rows of x that a GEMV's threadgroup takes
 	rowThreads  = 256 // threads on one row of a reduction
 	eachThreads = 256 // threads of an elementwise kernel, four elements each
 	mergeTokens = 256 // cached positions of one split of attention
@@ -217,20 +215,20 @@ func (m *model) product(k *Kernel, products []*ir.Node) {
 	rows := rowsOf(products, m.env)
 	x := products[0].Args[0]
 	tokens, cols := float64(x.Type.Shape.At(0).Eval(m.env)), float64(x.Type.Shape.At(1).Eval(m.env))
-	vectors := 0.0 // rows of x that a threadgroup takes
-	if tokens <= gemvTokens {
-		d := GEMV(int64(rows), m.unit(products), int64(math.Ceil(cols/8/float64(m.target.Limits.SIMDWidth))), m.target)
-		vectors = min(tokens, 4)
-		k.Groups = float64(d.Groups(int64(rows))) * math.Ceil(tokens/vectors)
-		k.Threads = float64(d.Simds * m.target.Limits.SIMDWidth)
-	} else {
-		vectors = tileSide
-		k.Groups = math.Ceil(rows/tileSide) * math.Ceil(tokens/tileSide)
-		k.Threads = tileThreads
-		k.Tile = 2 * rows * tokens * cols
-		k.Flops -= min(k.Flops, k.Tile)
+	p := Product{Tokens: int64(tokens), Rows: int64(rows), Cols: int64(cols), Unit: m.unit(products)}
+	halves := true
+	for _, q := range products {
+		w := q.Args[1].Type
+		p.Bytes += w.DType.Bytes(w.Shape.Elems(m.env))
+		halves = halves && TakesTiles(w.DType)
 	}
-	k.Cache += k.Groups * vectors * cols * 4
+	grid, vectors := p.rowwise(m.target), min(tokens, gemvVectors)
+	if t, faster := GEMM(p, m.target); halves && faster {
+		grid, vectors = p.tiled(t, m.target), float64(t.Rows)
+	}
+	k.Flops = max(0, k.Flops-p.flops()) + grid.Flops
+	k.Tile, k.Groups, k.Threads, k.Full = grid.Tile, grid.Groups, grid.Threads, grid.Full
+	k.Cache += grid.Cache
 	m.prologue(k, x, k.Groups*vectors)
 }
 

@@ -58,7 +58,7 @@ func (a apple) target() Target {
 		// 128 bytes a cycle and core.
 		CacheGBs: float64(a.cores) * 128 * a.ghz, CacheBytes: a.cacheMB << 20,
 		TFlops: flops, TileTFlops: flops,
-		CoreThreads: 1024, LineBytes: 128,
+		CoreThreads: 1024, LineBytes: 128, TileFloats: 32, CopyStages: 2,
 		DispatchUs: 0.5, WaveUs: 1.9, GroupUs: 0.2, LatencyUs: 0.5, CommandBufferUs: 20, EncodeUs: 0.5, SubmitUs: 120,
 		Limits: metalLimits(),
 	}
@@ -70,7 +70,7 @@ func h100() Target {
 		Note:  "NVIDIA H100 80 GB: read bandwidth measured at 3,093 GB/s, 1.3 us a kernel in a CUDA graph",
 		Cores: 132, BandwidthGBs: 3093, CacheGBs: 5500, CacheBytes: 50 << 20,
 		TFlops: 60, TileTFlops: 400,
-		CoreThreads: 2048, LineBytes: 128,
+		CoreThreads: 2048, LineBytes: 128, TileFloats: 128, CopyStages: 4,
 		// A CUDA graph runs a chain: each kernel pays for its launch, and the
 		// barrier costs little more.
 		DispatchUs: 1.0, WaveUs: 0.3, GroupUs: 0.15, LatencyUs: 0.6, CommandBufferUs: 5, EncodeUs: 0, SubmitUs: 8,
@@ -84,7 +84,7 @@ func cpu() Target {
 		Note:  "a small x86 machine that emulates threadgroups: 32 lanes of a simdgroup run in one thread",
 		Cores: 2, BandwidthGBs: 12, CacheGBs: 60, CacheBytes: 32 << 20,
 		TFlops: 0.01, TileTFlops: 0.01,
-		CoreThreads: 1024, LineBytes: 64,
+		CoreThreads: 1024, LineBytes: 64, TileFloats: 32, CopyStages: 2,
 		DispatchUs: 6, WaveUs: 2, GroupUs: 1, LatencyUs: 0.2, CommandBufferUs: 10, EncodeUs: 0.5, SubmitUs: 10,
 		Limits: metalLimits(),
 	}

@@ -25,6 +25,8 @@ type Target struct {
 	TileTFlops   float64 // products of a tile of f16 operands accumulated in f32
 	CoreThreads  int     // threads that one core keeps in flight
 	LineBytes    int     // bytes of one memory transaction
+	TileFloats   int     // accumulators of tiles that a thread can hold in registers
+	CopyStages   int     // blocks of weights that a tiled product keeps: one in use, the others on their way
 
 	DispatchUs      float64 // what one more dispatch costs within a wave
 	WaveUs          float64 // what a barrier and the refill of the machine after it cost

@@ -17,6 +17,7 @@ func TestEveryTargetIsComplete(t *testing.T) {
 		for what, v := range map[string]float64{
 			"cores": float64(x.Cores), "bandwidth": x.BandwidthGBs, "cache bandwidth": x.CacheGBs, "cache": float64(x.CacheBytes),
 			"flops": x.TFlops, "tile flops": x.TileTFlops, "threads": float64(x.CoreThreads), "line": float64(x.LineBytes),
+			"tile floats": float64(x.TileFloats), "copy stages": float64(x.CopyStages),
 			"dispatch": x.DispatchUs, "wave": x.WaveUs, "group": x.GroupUs, "latency": x.LatencyUs, "command buffer": x.CommandBufferUs,
 		} {
 			require.Positive(t, v, "%s: %s", x.Name, what)

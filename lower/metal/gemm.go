@@ -3,148 +3,167 @@ package metal
 import (
 	"fmt"
 
+	"foundry/ir/cost"
 	"foundry/ir/dtype"
 	"foundry/ir/sym"
 	"foundry/lower/plan"
 )
 
-// The block of a tiled product: four simdgroups, rows of weights, and elements of
-// K a step. The number of vectors follows from the target.
-const (
-	gemmThreads = 128
-	gemmRows    = 64
-	gemmStep    = 32
-)
-
-// gemmVectors is the count of vectors from which a product of a constant number of
-// them is tiled; with fewer, rows are read at the speed of memory anyway.
-const gemmVectors = 8
-
-// tiled reports whether the product is a GEMM: many vectors, weights of one format
-// (their order of K is the order in which the vectors are staged).
-func (g *gemv) tiled() bool {
-	if g.rows.Max(g.r.g.Bounds) <= gemmVectors {
-		return false
-	}
-	if _, same := g.sameFormat(); !same {
-		return false
-	}
-	for _, p := range g.parts {
-		if len(p.best) > 0 || gemmRows%p.rowsPerUnit() != 0 || gemmRows/p.rowsPerUnit()%g.run() != 0 {
-			return false
-		}
-	}
-	return true
-}
-
-// gemm is a tiled product: the same prologue, parts and epilogue as a gemv's.
+// gemm is a gemv's region dealt out to tiles, for many rows of the operand: a
+// threadgroup makes a block of rows by units, K in blocks of Depth.
 type gemm struct {
 	*gemv
-	vectors int // of a block
-	elem    string
-	reader  string
-	width   int
-	stride  int // of a staged vector or row, in elements
+	cost.Tiles
+	w int // elements of the operand that a thread stages at once, 4 or 1
 }
 
-func (g *gemv) emitGEMM() (*kernel, error) {
-	t, _ := g.sameFormat()
-	m := &gemm{gemv: g, vectors: 32, elem: "float", width: g.width(t), stride: gemmStep + 8}
-	m.reader = formats[t].reader(m.width)
-	blocks := int64(0)
+// tiled returns the region as a GEMM where tiles can take it and are predicted to
+// be faster for as many rows of the operand as the graph may have.
+func (g *gemv) tiled() (*gemm, bool) {
+	tokens, t := g.rows.Max(g.r.g.Bounds), g.r.target
+	p := cost.Product{Tokens: tokens, Cols: g.depth, Unit: 1}
+	for _, part := range g.parts {
+		if len(part.best) > 0 {
+			return nil, false // argmax wants one row
+		}
+		p.Unit = max(p.Unit, part.rowsPerUnit())
+		for _, j := range part.sums {
+			if 16%g.r.g.Results[j].Value.Def.Attr.Size.C != 0 {
+				return nil, false // a run of squares would cross tiles
+			}
+		}
+		first := part.products[0].Args[1].Type.DType
+		for _, q := range part.products {
+			w := q.Args[1].Type
+			if !cost.TakesTiles(w.DType) || w.DType != first {
+				return nil, false // one stage holds the rows of all products of a unit
+			}
+			p.Rows += part.n
+			p.Bytes += w.DType.Bytes(part.n * g.depth)
+		}
+	}
+	tiles, faster := cost.GEMM(p, t)
+	if !faster {
+		return nil, false
+	}
+	return &gemm{gemv: g, Tiles: tiles}, true
+}
+
+// lower writes the region's kernel, four elements of the operand at a time
+// where all that it is made of allows.
+func (g *gemm) lower() (*lowering, error) {
+	var last error
+	for _, w := range []int{4, 1} {
+		if g.depth%int64(w) != 0 {
+			continue
+		}
+		g.w = w
+		k, err := g.emit()
+		if err == nil {
+			return &lowering{kernels: []*kernel{k}}, nil
+		}
+		last = err
+	}
+	return nil, last
+}
+
+// chunk is the weights of format t that a thread brings at once: the most that
+// divide a row.
+func (g *gemm) chunk(t dtype.Type) int {
+	for _, w := range formats[t].widths {
+		if g.depth%int64(w) == 0 {
+			return w
+		}
+	}
+	return 1
+}
+
+func (g *gemm) blocks() int64  { return (g.depth + int64(g.Depth) - 1) / int64(g.Depth) }
+func (g *gemm) threads() int   { return g.SIMDs() * 32 }
+func (g *gemm) tilesDown() int { return g.Rows / g.SIMDRows / 16 }
+func (g *gemm) tilesWide() int { return g.Columns / g.SIMDColumns / 16 }
+
+// staged is how many groups of w elements of a block of the operand a thread owns.
+func (g *gemm) staged() int { return g.Rows * g.Depth / g.w / g.threads() }
+
+// units is how many units of p a threadgroup makes.
+func (g *gemm) units(p *gemvPart) int64 { return int64(g.Columns / p.rowsPerUnit()) }
+
+// scratchTiles is how many tiles beside each other a simdgroup spreads at once
+// for the epilogue: whole units, at least two where it has them.
+func (g *gemm) scratchTiles() int {
+	unit := 1
 	for _, p := range g.parts {
-		blocks += m.blocks(p)
+		unit = max(unit, p.rowsPerUnit())
 	}
-	// Larger blocks read each operand less often, while there is one for each core.
-	if blocks*((g.rows.Max(g.r.g.Bounds)+63)/64) >= int64(g.r.target.Cores) {
-		m.vectors = 64
-	}
-	// A norm bounds its vectors, so that halves hold them; what other kernels made
-	// may lie beyond the largest half.
-	if g.norm != nil && t != dtype.F32 {
-		m.elem = "half"
-	}
-	return m.emit(t)
+	return min(g.tilesWide(), max(2, unit))
 }
 
-// blocks returns how many blocks of rows a part takes.
-func (m *gemm) blocks(p *gemvPart) int64 {
-	units := int64(gemmRows / p.rowsPerUnit())
-	return (p.units() + units - 1) / units
-}
+// scratchStride is the length of a row of a simdgroup's scratch: half a row more
+// than the tiles, so that four rows of a tile meet all banks once.
+func (g *gemm) scratchStride() int { return 16*g.scratchTiles() + 8 }
 
-func (m *gemm) poolBytes() int {
-	size := 4
-	if m.elem == "half" {
-		size = 2
-	}
-	return max((m.vectors+gemmRows)*m.stride*size, 4*m.vectors*(gemmRows+4))
-}
-
-func (m *gemm) emit(t dtype.Type) (*kernel, error) {
-	k := newKernel(m.name(), m.r.about("a block of a matrix product"))
-	k.threads = gemmThreads
+func (g *gemm) emit() (*kernel, error) {
+	k := newKernel(g.name()+"_tiles", g.r.about("blocks of a matrix product"))
+	k.threads = g.threads()
 	for _, p := range []struct {
 		name  string
 		value int
-	}{{"K", int(m.depth)}, {"block_vectors", m.vectors}, {"block_rows", gemmRows}, {"step", gemmStep}} {
+	}{{"K", int(g.depth)}, {"rows", g.Rows}, {"columns", g.Columns}, {"depth", g.Depth}, {"stages", g.Stages},
+		{"simdgroup_rows", g.Rows / g.SIMDRows}, {"simdgroup_columns", g.Columns / g.SIMDColumns}, {"width", g.w}} {
 		k.param(p.name, p.value)
 	}
-	k.use("common/load.metal", "common/tile.metal", "main/gemm.metal")
-	k.use(formats[t].files()...)
-	for _, b := range []plan.Builtin{plan.ThreadgroupPosition, plan.ThreadIndex, plan.SimdgroupIndex} {
-		k.builtin(b)
-	}
-	groups, begins := int64(0), []int64{}
-	for _, p := range m.parts {
+	k.use("common/tile.metal", "common/load.metal", "main/gemm.metal")
+	k.builtin(plan.ThreadgroupPosition)
+	k.builtin(plan.ThreadIndex)
+	k.builtin(plan.SimdgroupIndex)
+	k.builtin(plan.LaneIndex)
+	groups := int64(0)
+	var begins []int64
+	for _, p := range g.parts {
 		begins = append(begins, groups)
-		groups += m.blocks(p)
+		groups += (p.units() + g.units(p) - 1) / g.units(p)
 	}
-	k.grid[0].N = sym.Const(groups)
-	k.grid[1] = plan.GridDim{N: m.rows, Div: int64(m.vectors)}
-	pool := k.threadgroup("pool", "float", m.poolBytes())
-	scales := ""
-	if m.norm != nil {
-		scales = k.threadgroup("scales", "float", 4*(m.vectors+gemmThreads))
-	}
-	per := gemmStep / m.width
-	k.phase("Rows of this block that the thread stages.")
-	k.line("device const uchar *row[%d];", gemmRows*per/gemmThreads)
+	// Rows run fastest: threadgroups that read the same weights start together.
+	k.grid[0], k.grid[1].N = plan.GridDim{N: g.rows, Div: int64(g.Rows)}, sym.Const(groups)
+	stage := k.threadgroup("stage", "half", max(2*g.Halves(), 4*16*g.scratchStride()*g.SIMDs()))
+
+	k.line("constexpr uint ROWS = %du, COLUMNS = %du, DEPTH = %du, THREADS = %du, BLOCKS = %du;", g.Rows, g.Columns, g.Depth, g.threads(), g.blocks())
+	k.line("constexpr uint LEFT = %du * tile_strip<DEPTH>(), RIGHT = %du * tile_strip<DEPTH>();", g.Rows/16, g.Columns/16)
+	k.line("threadgroup half *const right = %s + 2u * LEFT;", stage)
 	k.line("uint unit;")
-	for i, p := range m.parts {
-		m.choose(k, i, begins, func() { m.pickBlock(k, p, begins[i], per) })
+	t, same := g.sameFormat()
+	if same {
+		k.phase("Rows of weights that this thread brings.")
+		g.declareRows(k, t)
+	}
+	for i, p := range g.parts {
+		g.choosePart(k, i, begins, func() {
+			g.firstUnit(k, p, begins[i])
+			if same {
+				g.pickWeights(k, p)
+			}
+		})
+	}
+	if same && g.fixedWeights() {
+		k.phase("Preload: weights, which no dispatch of the step writes.")
+		g.preload(k, t)
 	}
 	k.ready()
-	k.line("const uint first = group.y * %du;", m.vectors)
-	k.line("threadgroup %s *a = (threadgroup %s *)%s;", m.elem, m.elem, pool)
-	k.line("threadgroup %s *b = a + %du;", m.elem, m.vectors*m.stride)
-	tiles := m.vectors / 32 * gemmRows / 32
-	k.line("tile<float> c[%d];", tiles)
-	k.line("for (uint i = 0u; i < %du; i++) tile_fill(c[i], 0.0f);", tiles)
-	if m.norm != nil {
-		k.line("float squares = 0.0f;")
-	}
-	chunks := m.depth / int64(m.width)
-	k.open("for (uint step = 0u; step < %du; step++)", (chunks+int64(per)-1)/int64(per))
-	k.phase("Prologue: %s, in the order of the weights.", m.describe())
-	if err := m.stageBlock(k, chunks, per); err != nil {
+	k.line("const uint first = group.x * ROWS;")
+	if err := g.rowScales(k, stage); err != nil {
 		return nil, err
 	}
-	k.phase("Main: a block of a matrix product.")
-	k.line("gemm_stage<%s, %s, %du, %du, %du, %du>(row, step, b, thread_index);", m.reader, m.elem, chunks, gemmRows, gemmStep, gemmThreads)
-	k.line("threadgroup_barrier(mem_flags::mem_threadgroup);")
-	k.line("gemm_step<%s, %du, %du, %du>(a, b, simd, c);", m.elem, m.vectors, gemmRows, gemmStep)
-	k.line("threadgroup_barrier(mem_flags::mem_threadgroup);")
-	k.close()
-	if m.norm != nil {
-		m.finishNorm(k, scales)
+	k.line("tile_sum acc[%d];", g.tilesDown()*g.tilesWide())
+	k.line("for (uint i = 0u; i < %du; i++) tile_clear(acc[i]);", g.tilesDown()*g.tilesWide())
+	if err := g.mains(k, stage, t, same, begins); err != nil {
+		return nil, err
 	}
-	k.line("gemm_store<%du, %du>(c, %s, simd);", m.vectors, gemmRows, pool)
-	k.line("threadgroup_barrier(mem_flags::mem_threadgroup);")
-	k.phase("Epilogue: units of the block, one after the other in each thread.")
-	for i, p := range m.parts {
+	k.phase("Epilogue: the simdgroup's tiles, spread in threadgroup memory.")
+	k.line("threadgroup float *const spread = (threadgroup float *)%s + simd * %du;", stage, 16*g.scratchStride())
+	for i, p := range g.parts {
 		var err error
-		m.choose(k, i, begins, func() { err = m.finishBlock(k, p, pool, scales) })
+		g.choosePart(k, i, begins, func() { err = g.store(k, p) })
 		if err != nil {
 			return nil, err
 		}
@@ -152,191 +171,111 @@ func (m *gemm) emit(t dtype.Type) (*kernel, error) {
 	return k, nil
 }
 
-// pickBlock points row[] at the rows of the block that the thread stages; rows
-// beyond the end repeat the last unit and are not stored.
-func (m *gemm) pickBlock(k *kernel, p *gemvPart, begin int64, per int) {
-	group := "group.x"
-	if begin > 0 {
-		group = fmt.Sprintf("(group.x - %du)", begin)
-	}
-	ru := p.rowsPerUnit()
-	k.line("unit = %s * %du;", group, gemmRows/ru)
-	k.open("for (uint r = 0u; r < %du; r++)", gemmRows*per/gemmThreads)
-	k.line("const uint column = thread_index / %du + r * %du;", per, gemmThreads/per)
-	k.line("const uint n = min(unit + column / %du, %du);", ru, p.units()-1)
-	half := p.headDim() / 2
-	n := "n"
-	if p.pair {
-		n = fmt.Sprintf("(n / %du * %du + n %% %du)", half, 2*half, half)
-	}
-	at := 0
-	for _, q := range p.products {
-		w := q.Args[1]
-		bytes := w.Type.DType.Bytes(m.depth)
-		name := k.slot(ref{refArg, w.Index}, m.r.argName(w.Index), pointee(w.Type.DType), plan.Read)
-		rows := []string{n}
-		if p.pair {
-			rows = append(rows, fmt.Sprintf("(%s + %du)", n, half))
+// mains writes the products: once where all weights have one format, by part
+// where they differ.
+func (g *gemm) mains(k *kernel, stage string, t dtype.Type, same bool, begins []int64) error {
+	if same {
+		if !g.fixedWeights() {
+			g.preload(k, t)
 		}
-		for _, row := range rows {
-			head := ""
-			if ru > 1 {
-				head = fmt.Sprintf("if (column %% %du == %du) ", ru, at)
-			}
-			k.line("%srow[r] = (device const uchar *)%s + ulong(%s) * %du;", head, name, row, bytes)
-			at++
+		return g.main(k, stage, t)
+	}
+	for i, p := range g.parts {
+		var err error
+		g.choosePart(k, i, begins, func() {
+			t := p.products[0].Args[1].Type.DType
+			g.declareRows(k, t)
+			g.pickWeights(k, p)
+			g.preload(k, t)
+			err = g.main(k, stage, t)
+		})
+		if err != nil {
+			return err
 		}
 	}
+	return nil
+}
+
+// choosePart writes body for part i under the range of threadgroups along y that
+// the part owns.
+func (g *gemm) choosePart(k *kernel, i int, begins []int64, body func()) {
+	switch {
+	case len(g.parts) == 1:
+		body()
+		return
+	case i == 0:
+		k.open("if (group.y < %du)", begins[1])
+	case i < len(begins)-1:
+		k.open("else if (group.y < %du)", begins[i+1])
+	default:
+		k.open("else")
+	}
+	body()
 	k.close()
 }
 
-// stageBlock writes the vectors' elements of one step to a, four at a time where
-// all that they are made of allows. A thread stays with one vector, so that it can
-// sum up its squares.
-func (m *gemm) stageBlock(k *kernel, chunks int64, per int) error {
-	var err error
-	for _, w := range []int{4, 1} {
-		if m.width%w != 0 {
+// firstUnit sets the first unit of the threadgroup.
+func (g *gemm) firstUnit(k *kernel, p *gemvPart, begin int64) {
+	group := "group.y"
+	if begin > 0 {
+		group = fmt.Sprintf("(group.y - %du)", begin)
+	}
+	k.line("unit = %s * %du;", group, g.units(p))
+}
+
+// carrier is the MSL type that brings weights of t to a stage.
+func (g *gemm) carrier(t dtype.Type) string {
+	w := g.chunk(t)
+	if t == dtype.F16 && w == 8 {
+		return fmt.Sprintf("gemm_halves<COLUMNS, DEPTH, THREADS, %du>", g.depth)
+	}
+	return fmt.Sprintf("gemm_weights<%s, COLUMNS, DEPTH, THREADS, %du>", formats[t].reader(w), g.depth)
+}
+
+// declareRows declares what pickWeights fills.
+func (g *gemm) declareRows(k *kernel, t dtype.Type) {
+	k.use(formats[t].files()...)
+	chunks := g.Columns * g.Depth / g.chunk(t)
+	k.line("device const uchar *row[%d];", (chunks+g.threads()-1)/g.threads())
+	k.line("constexpr uint WIDTH = %du, MINE = %du;", g.chunk(t), (chunks+g.threads()-1)/g.threads())
+}
+
+// pickWeights points row[] at the thread's rows. A strip of 16 stage rows holds
+// one row of each of 16 units; the strips of the same units stand together. Units
+// beyond the end repeat the last one and are not stored.
+func (g *gemm) pickWeights(k *kernel, p *gemvPart) {
+	per := p.rowsPerUnit()
+	k.open("for (uint i = 0u; i < MINE; i++)")
+	k.line("const uint at = gemm_row<COLUMNS, DEPTH, THREADS, WIDTH>(i, thread_index);")
+	k.line("uint n = min(unit + at / %du * 16u + at %% 16u, %du);", 16*per, p.units()-1)
+	if p.pair {
+		half := p.headDim() / 2
+		k.line("n = n / %du * %du + n %% %du + at / 16u %% 2u * %du;", half, 2*half, half, half)
+	}
+	each := per / len(p.products)
+	base := ""
+	for i, q := range p.products {
+		w := q.Args[1]
+		name := "(device const uchar *)" + k.slot(ref{refArg, w.Index}, g.r.argName(w.Index), pointee(w.Type.DType), plan.Read)
+		if i == 0 {
+			base = name
 			continue
 		}
-		if err = k.attempt(func() error { return m.stageBlockWith(k, chunks, per, w) }); err == nil {
-			return nil
-		}
+		base = fmt.Sprintf("at / %du %% %du == %du ? %s : %s", 16*each, len(p.products), i, name, base)
 	}
-	return err
+	k.line("device const uchar *const base = %s;", base)
+	k.line("row[i] = base + ulong(n) * %du;", p.products[0].Args[1].Type.DType.Bytes(g.depth))
+	k.close()
 }
 
-func (m *gemm) stageBlockWith(k *kernel, chunks int64, per, w int) error {
-	e := newEmitter(k, m.r, w)
-	share := gemmThreads / m.vectors
-	k.open("")
-	k.line("const uint m = thread_index / %du;", share)
-	t := e.atom("t", fmt.Sprintf("min(first + m, %s - 1u)", k.text(dimension(m.rows))), 0, 1)
-	k.open("for (uint l = thread_index %% %du * %du; l < %du; l += %du)", share, w, gemmStep, share*w)
-	k.line("const uint chunk = step * %du + l / %du;", per, m.width)
-	k.open("if (chunk < %du)", chunks)
-	position := fmt.Sprintf("%s::position(chunk, l %% %du / 4u)", m.reader, m.width)
-	if w == 1 && m.width > 1 {
-		position += " + l % 4u"
-	}
-	col := e.atom("k", position, m.depth, int64(w))
-	ix := []affine{t, col}
-	e.report = fmt.Sprintf("group.x == 0u && %s == 0u", col.text())
-	v := e.at(m.inner, ix)
-	value := v
-	if m.norm != nil {
-		k.use("prologue/rms_norm.metal")
-		if m.sums() == nil {
-			k.line("squares += squares_of(%s);", v)
+// preload brings the first blocks of weights.
+func (g *gemm) preload(k *kernel, t dtype.Type) {
+	k.line("%s weights;", g.carrier(t))
+	for s := range g.Stages - 1 {
+		if int64(s) < g.blocks() {
+			k.line("weights.start(row, right + %du * RIGHT, %du, thread_index);", s, s)
+			k.line("weights.land(right + %du * RIGHT, thread_index);", s)
 		}
-		_, gamma := normOperands(m.norm)
-		value = e.define("scaled", "%s * %s", v, e.at(gamma, ix[1:]))
+		k.line("tile_launched();")
 	}
-	for _, j := range m.extra {
-		if err := m.storeExtra(e, j, ix, "m"); err != nil {
-			return err
-		}
-	}
-	k.line("gemm_put%d(a + m * %du + l, %s);", w, m.stride, value)
-	k.close()
-	k.open("else")
-	zero := map[int]string{1: "0.0f", 4: "float4(0.0f)"}[w]
-	k.line("gemm_put%d(a + m * %du + l, %s);", w, m.stride, zero)
-	k.close()
-	k.close()
-	if sums := m.sums(); sums != nil {
-		k.open("if (step == 0u)")
-		count, _ := sums.Type.Shape.At(-1).Const()
-		e.w = 1
-		k.open("for (uint part = thread_index %% %du; part < %du; part += %du)", share, count, share)
-		done := e.scope()
-		k.line("squares += %s;", e.at(sums, []affine{t, e.know("part", count, 1)}))
-		done()
-		k.close()
-		k.close()
-	}
-	k.close()
-	return e.err
-}
-
-// finishNorm leaves the scale of each vector in scales.
-func (m *gemm) finishNorm(k *kernel, scales string) {
-	share := gemmThreads / m.vectors
-	k.line("%s[%du + thread_index] = squares;", scales, m.vectors)
-	k.line("threadgroup_barrier(mem_flags::mem_threadgroup);")
-	k.line("if (thread_index < %du) %s[thread_index] = rms_scale<%du, %du>(%s + %du + thread_index * %du, %s);",
-		m.vectors, scales, share, m.depth, scales, m.vectors, share, floatText(m.norm.Attr.Eps))
-}
-
-// finishBlock computes and stores the results of a part's units.
-func (m *gemm) finishBlock(k *kernel, p *gemvPart, sums, scales string) error {
-	units := gemmRows / p.rowsPerUnit()
-	e := newEmitter(k, m.r, 1)
-	e.owns = len(m.parts) == 1
-	k.open("for (uint i = thread_index; i < %du; i += %du)", m.vectors*units, gemmThreads)
-	done := e.scope()
-	k.line("const uint m = i / %du, u = i %% %du;", units, units)
-	guard := fmt.Sprintf("unit + u < %du && first + m < %s", p.units(), k.text(dimension(m.rows)))
-	k.open("if (%s)", guard)
-	t := e.atom("t", "first + m", 0, 1)
-	own := e.atom("own", "unit + u", p.units(), 1)
-	ix, row := m.place(e, p, t, own)
-	at := 0
-	cell := func() string {
-		return fmt.Sprintf("%s[m * %du + u * %du + %du]", sums, gemmRows+4, p.rowsPerUnit(), at)
-	}
-	for _, q := range p.products {
-		rows := []affine{row}
-		if p.pair {
-			rows = append(rows, row.plus(p.headDim()/2))
-		}
-		for _, n := range rows {
-			name := k.fresh("row_sum")
-			scale := ""
-			if m.norm != nil {
-				scale = fmt.Sprintf(" * %s[m]", scales)
-			}
-			k.line("const float %s = %s%s;", name, cell(), scale)
-			e.bind(q.Results[0], []affine{t, n}, name)
-			at++
-		}
-	}
-	if len(p.results) > 0 {
-		if err := m.r.storeResults(e, part{space: core(m.r.g.Results[p.results[0]].Value), results: p.results, pair: p.pair}, ix); err != nil {
-			return err
-		}
-	}
-	at = 0
-	for _, j := range p.sums {
-		k.line("%s = %s;", cell(), e.at(m.r.g.Results[j].Value.Def.Args[0], []affine{t, row}))
-	}
-	k.close()
-	done()
-	k.close()
-	for _, j := range p.sums {
-		m.storeRuns(e, p, j, sums, units)
-	}
-	return e.err
-}
-
-// storeRuns adds up the squares of runs of adjacent rows, which their threads left
-// in the block's sums.
-func (m *gemm) storeRuns(e *emitter, p *gemvPart, j int, sums string, units int) {
-	k := e.k
-	size := int(m.r.g.Results[j].Value.Def.Attr.Size.C)
-	runs := units / size
-	k.phase("Epilogue: sums of the squares of %d rows.", size)
-	k.line("threadgroup_barrier(mem_flags::mem_threadgroup);")
-	k.open("for (uint i = thread_index; i < %du; i += %du)", m.vectors*runs, gemmThreads)
-	run := e.atom("run", fmt.Sprintf("i %% %du", runs), int64(runs), 1)
-	t := e.atom("t", fmt.Sprintf("first + i / %du", runs), 0, 1)
-	index := e.atom("index", fmt.Sprintf("unit / %du + %s", size, run.text()), 0, 1)
-	k.open("if (%s < %du && %s < %s)", index.text(), p.n/int64(size), t.text(), k.text(dimension(m.rows)))
-	sum := k.fresh("sum")
-	k.line("float %s = 0.0f;", sum)
-	k.line("for (uint r = 0u; r < %du; r++) %s += squares_of(%s[i / %du * %du + %s * %du + r]);", size, sum, sums, runs, gemmRows+4, run.text(), size)
-	k.line("store1(%s, %s);", e.target(j, []affine{t, index}), sum)
-	k.close()
-	k.close()
-	k.use("prologue/rms_norm.metal")
 }

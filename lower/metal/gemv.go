@@ -63,12 +63,8 @@ func (r *region) lowerGEMV() (*lowering, error) {
 	if err != nil {
 		return nil, err
 	}
-	if g.tiled() {
-		k, err := g.emitGEMM()
-		if err != nil {
-			return nil, err
-		}
-		return &lowering{kernels: []*kernel{k}}, nil
+	if t, ok := g.tiled(); ok {
+		return t.lower()
 	}
 	g.tune()
 	k, err := g.emit()

@@ -11,3 +11,8 @@
 #ifndef FOUNDRY_UNROLL
 #define FOUNDRY_UNROLL _Pragma("unroll")
 #endif
+// Loops over tiles, whose arrays must end up in registers where a tile lies in
+// registers; an executor that keeps tiles in memory defines it as nothing.
+#ifndef FOUNDRY_UNROLL_TILES
+#define FOUNDRY_UNROLL_TILES FOUNDRY_UNROLL
+#endif

@@ -1,50 +1,149 @@
-// Tiles: 16x16 pieces of matrices that a simdgroup holds together.
+// Tiles: blocks of 16 x 16 elements that a simdgroup holds in its lanes together.
 //
-// tile_fill, tile_load (rows `stride` elements apart in threadgroup memory),
-// tile_load_transposed, tile_store and tile_multiply_accumulate (c += a * b,
-// accumulated in float) are called by all lanes of a simdgroup; which lane holds
-// what is nobody's business. Operands are half or float, sums are float. On Metal
-// a tile is four 8x8 simdgroup matrices; an executor with other matrix units
-// defines FOUNDRY_TILE and the same names.
+// tile_left (16 rows, 16 deep) and tile_right (16 deep, 16 columns) hold half,
+// tile_sum (16 rows, 16 columns) holds float; sums are float. Every lane of the
+// simdgroup makes each call. An executor with matrix instructions of its own
+// defines FOUNDRY_TILE and these names in its header; on Metal a tile is four 8x8
+// simdgroup matrices.
+//
+// A stage is an operand in threadgroup memory, rows of DEPTH halves (a multiple of
+// 16) in the order that tiles load best: element k of a row stands at
+// tile_at<DEPTH>(row, k), and aligned groups of eight stay adjacent. Rows 16 i to
+// 16 i + 15 are strip i and stand at i * tile_strip<DEPTH>(). Threadgroup bytes of
+// a strip: 32 * DEPTH, or 32 * (DEPTH + 8) where DEPTH / 8 is no power of two.
+//
+// tile_flight carries eight adjacent halves from device memory to a stage: start
+// begins, land ends it, and tile_wait, then a barrier, make it visible. tile_wait<N>
+// leaves the flights of the last N calls of tile_launched in the air.
+//
+// tile_spread shows a lane its elements of N tiles that stand beside each other, 8
+// of each: element 8 n + i is row tile_row(lane, tile_slot(i)), column 16 n +
+// tile_column(lane, i). A lane sees TILE_SLOTS rows, together with the lanes that
+// tile_row_max and tile_row_sum reduce over. tile_gather makes N left operands of
+// such elements, tile_scale multiplies rows by a factor a slot. Scratch is 16 * 16 *
+// N floats of threadgroup memory of the simdgroup's own.
 #ifndef FOUNDRY_TILE
-template <typename E>
-struct tile {
-    simdgroup_matrix<E, 8, 8> part[4];
+enum : uint { TILE_SLOTS = 1 };
+
+struct tile_left { simdgroup_half8x8 m[4]; };
+struct tile_right { simdgroup_half8x8 m[4]; };
+struct tile_sum { simdgroup_float8x8 m[4]; };
+
+// Stages are 8x8 blocks of 128 bytes, those of eight rows side by side.
+template <uint DEPTH>
+inline uint tile_at(uint row, uint k)
+{
+    return ((row >> 3) * (DEPTH / 8u) + (k >> 3)) * 64u + (row & 7u) * 8u + (k & 7u);
+}
+
+template <uint DEPTH>
+inline constexpr uint tile_strip() { return 16u * DEPTH; }
+
+inline void tile_clear(thread tile_sum &t)
+{
+    FOUNDRY_UNROLL_TILES
+    for (uint i = 0u; i < 4u; i++) t.m[i] = simdgroup_float8x8(0.0f);
+}
+
+// Columns k to k + 15 of a strip.
+template <uint DEPTH>
+inline void tile_load(thread tile_left &t, threadgroup const half *strip, uint k)
+{
+    FOUNDRY_UNROLL_TILES
+    for (uint i = 0u; i < 4u; i++) simdgroup_load(t.m[i], strip + ((i >> 1) * (DEPTH / 8u) + (k >> 3) + (i & 1u)) * 64u, 8);
+}
+
+// The same as a right operand: the strip's rows are its columns.
+template <uint DEPTH>
+inline void tile_load(thread tile_right &t, threadgroup const half *strip, uint k)
+{
+    FOUNDRY_UNROLL_TILES
+    for (uint i = 0u; i < 4u; i++)
+        simdgroup_load(t.m[i], strip + ((i & 1u) * (DEPTH / 8u) + (k >> 3) + (i >> 1)) * 64u, 8, ulong2(0), true);
+}
+
+// A right operand whose rows are the strip's rows: columns n to n + 15.
+template <uint DEPTH>
+inline void tile_load_rows(thread tile_right &t, threadgroup const half *strip, uint n)
+{
+    FOUNDRY_UNROLL_TILES
+    for (uint i = 0u; i < 4u; i++) simdgroup_load(t.m[i], strip + ((i >> 1) * (DEPTH / 8u) + (n >> 3) + (i & 1u)) * 64u, 8);
+}
+
+inline void tile_multiply_accumulate(thread tile_sum &t, thread const tile_left &a, thread const tile_right &b)
+{
+    FOUNDRY_UNROLL_TILES
+    for (uint i = 0u; i < 4u; i++) {
+        simdgroup_multiply_accumulate(t.m[i], a.m[i & 2u], b.m[i & 1u], t.m[i]);
+        simdgroup_multiply_accumulate(t.m[i], a.m[(i & 2u) + 1u], b.m[2u + (i & 1u)], t.m[i]);
+    }
+}
+
+inline void tile_store(thread const tile_sum &t, threadgroup float *to, uint stride)
+{
+    FOUNDRY_UNROLL_TILES
+    for (uint i = 0u; i < 4u; i++) simdgroup_store(t.m[i], to + (i >> 1) * 8u * stride + (i & 1u) * 8u, stride);
+}
+
+struct tile_flight {
+    uint4 held;
+    void start(device const uchar *from, threadgroup half *) { held = *(device const uint4 *)from; }
+    void land(threadgroup half *to) { *(threadgroup uint4 *)to = held; }
 };
 
-inline void tile_fill(thread tile<float> &c, float v)
+inline void tile_launched() {}
+
+template <uint N>
+inline void tile_wait() {}
+
+inline uint tile_slot(uint) { return 0u; }
+inline uint tile_row(uint lane, uint) { return lane >> 1; }
+inline uint tile_column(uint lane, uint i) { return (lane & 1u) * 8u + i; }
+inline float tile_row_max(float v) { return max(v, simd_shuffle_xor(v, ushort(1))); }
+inline float tile_row_sum(float v) { return v + simd_shuffle_xor(v, ushort(1)); }
+
+template <uint N>
+inline void tile_spread(thread const tile_sum *t, threadgroup float *scratch, uint lane, thread float *v)
 {
-    FOUNDRY_UNROLL
-    for (uint i = 0u; i < 4u; i++) c.part[i] = make_filled_simdgroup_matrix<float, 8, 8>(v);
+    FOUNDRY_UNROLL_TILES
+    for (uint n = 0u; n < N; n++) tile_store(t[n], scratch + 16u * n, 16u * N);
+    simdgroup_barrier(mem_flags::mem_threadgroup);
+    FOUNDRY_UNROLL_TILES
+    for (uint i = 0u; i < 8u * N; i++) v[i] = scratch[(lane >> 1) * 16u * N + (i >> 3) * 16u + (lane & 1u) * 8u + (i & 7u)];
+    simdgroup_barrier(mem_flags::mem_threadgroup);
 }
 
-template <typename E>
-inline void tile_load(thread tile<E> &a, threadgroup const E *p, uint stride)
+template <uint N>
+inline void tile_gather(thread const float *v, threadgroup float *scratch, uint lane, thread tile_left *t)
 {
-    FOUNDRY_UNROLL
-    for (uint i = 0u; i < 4u; i++) simdgroup_load(a.part[i], p + 8u * (i / 2u) * stride + 8u * (i % 2u), stride);
+    threadgroup half *strip = (threadgroup half *)scratch;
+    FOUNDRY_UNROLL_TILES
+    for (uint i = 0u; i < 8u * N; i++) strip[tile_at<16u * N>(lane >> 1, (i >> 3) * 16u + (lane & 1u) * 8u + (i & 7u))] = half(v[i]);
+    simdgroup_barrier(mem_flags::mem_threadgroup);
+    FOUNDRY_UNROLL_TILES
+    for (uint n = 0u; n < N; n++) tile_load<16u * N>(t[n], strip, 16u * n);
+    simdgroup_barrier(mem_flags::mem_threadgroup);
 }
 
-template <typename E>
-inline void tile_load_transposed(thread tile<E> &b, threadgroup const E *p, uint stride)
+// A product with a diagonal matrix from the left scales rows.
+template <uint N>
+inline void tile_scale(thread tile_sum *t, thread const float *factor, threadgroup float *scratch, uint lane)
 {
-    FOUNDRY_UNROLL
-    for (uint i = 0u; i < 4u; i++) simdgroup_load(b.part[i], p + 8u * (i % 2u) * stride + 8u * (i / 2u), stride, ulong2(0), true);
-}
-
-inline void tile_store(thread const tile<float> &c, threadgroup float *p, uint stride)
-{
-    FOUNDRY_UNROLL
-    for (uint i = 0u; i < 4u; i++) simdgroup_store(c.part[i], p + 8u * (i / 2u) * stride + 8u * (i % 2u), stride);
-}
-
-template <typename E>
-inline void tile_multiply_accumulate(thread tile<float> &c, thread const tile<E> &a, thread const tile<E> &b)
-{
-    FOUNDRY_UNROLL
-    for (uint i = 0u; i < 4u; i++) {
-        simdgroup_multiply_accumulate(c.part[i], a.part[i / 2u * 2u], b.part[i % 2u], c.part[i]);
-        simdgroup_multiply_accumulate(c.part[i], a.part[i / 2u * 2u + 1u], b.part[2u + i % 2u], c.part[i]);
+    FOUNDRY_UNROLL_TILES
+    for (uint i = 0u; i < 4u; i++)
+        scratch[lane * 4u + i] = (lane & 1u) * 4u + i == ((lane >> 1) & 7u) ? factor[0] : 0.0f;
+    simdgroup_barrier(mem_flags::mem_threadgroup);
+    simdgroup_float8x8 diagonal[2];
+    simdgroup_load(diagonal[0], scratch, 8);
+    simdgroup_load(diagonal[1], scratch + 64u, 8);
+    simdgroup_barrier(mem_flags::mem_threadgroup);
+    FOUNDRY_UNROLL_TILES
+    for (uint n = 0u; n < N; n++) {
+        FOUNDRY_UNROLL_TILES
+        for (uint i = 0u; i < 4u; i++) {
+            const simdgroup_float8x8 zero = simdgroup_float8x8(0.0f);
+            simdgroup_multiply_accumulate(t[n].m[i], diagonal[i >> 1], t[n].m[i], zero);
+        }
     }
 }
 #endif

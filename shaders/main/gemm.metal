@@ -1,74 +1,119 @@
-// Main: a block of BM vectors against BN rows of weights, by four simdgroups.
+// Main: a block of rows against a block of weight rows, by a threadgroup, in tiles
+// (common/tile.metal).
 //
-// The block walks K in steps of BK elements, in the order in which the weight
-// format W yields them: step s covers chunks s * BK / WIDTH on, and element e of
-// the step's chunk c is element position(c, e / 4) + e % 4 of the row. The vectors
-// are staged in that order by the kernel's prologue (rows of a, STRIDE apart), the
-// weights by gemm_stage (rows of b). gemm_step multiplies; each simdgroup owns
-// BM / 2 x BN / 2 of the block as 16x16 tiles. Operands are of type E, sums are
-// float. STRIDE is BK + 8, so that rows start at different banks.
-// Threadgroup bytes: (BM + BN) * STRIDE * sizeof(E), or 4 * BM * (BN + 4) for the
-// sums, whichever is more; gemm_store leaves those in the same place.
-template <typename W, typename E, uint CHUNKS, uint BN, uint BK, uint THREADS>
-inline void gemm_stage(device const uchar *const thread *row, uint step, threadgroup E *b, uint thread_index)
-{
-    constexpr uint WIDTH = W::WIDTH, PER = BK / WIDTH, STRIDE = BK + 8u, EACH = BN * PER / THREADS;
-    const uint c = thread_index % PER;
-    FOUNDRY_UNROLL
-    for (uint r = 0u; r < EACH; r++) {
-        threadgroup E *to = b + (thread_index / PER + r * (THREADS / PER)) * STRIDE + c * WIDTH;
-        float w[WIDTH];
-        if (step * PER + c < CHUNKS) {
-            W::expand(W::fetch(row[r], step * PER + c), w);
-        } else {
-            FOUNDRY_UNROLL
-            for (uint i = 0u; i < WIDTH; i++) w[i] = 0.0f;
-        }
-        FOUNDRY_UNROLL
-        for (uint i = 0u; i < WIDTH; i++) to[i] = E(w[i]);
-    }
-}
+// The threadgroup walks over K in blocks of DEPTH: a block of the left operand and
+// one of the weights come into stages of halves, and each simdgroup multiplies its
+// M x N tiles of them. Products of halves are exact in float, sums are float.
+//
+// gemm_weights brings COLUMNS rows of weights in format W to a stage, by THREADS
+// threads: start fetches block b for the thread's chunks, land expands it. A chunk
+// keeps its place in a block, so element 4 j of a stage's row is weight
+// gemm_column<W, DEPTH>(b, j), and so it is in the left operand's stage: formats
+// whose chunks hold weights that lie apart are read in the order they come in.
+// Chunks behind the row's end repeat the last one and meet zeros of the left
+// operand. row[i]: first byte of the weights of stage row gemm_row(i, thread_index).
+// gemm_halves is the same for f16, eight to a chunk, which need no expanding.
+//
+// gemm_narrow makes the left operand's halves: what f16 cannot hold becomes the
+// largest number that it can.
+//
+// gemm_block adds the products of a block to acc[m * N + n]; left and right are the
+// stages' strips of the simdgroup's first tile.
+template <typename W, uint COLUMNS, uint DEPTH, uint THREADS, uint K>
+struct gemm_weights {
+    enum : uint { CHUNKS = DEPTH / W::WIDTH, MINE = (COLUMNS * CHUNKS + THREADS - 1u) / THREADS, ALL = K / W::WIDTH };
+    typename W::Raw raw[MINE];
 
-template <typename E>
-inline void gemm_put1(threadgroup E *p, float v) { p[0] = E(v); }
-
-template <typename E>
-inline void gemm_put4(threadgroup E *p, float4 v)
-{
-    p[0] = E(v.x);
-    p[1] = E(v.y);
-    p[2] = E(v.z);
-    p[3] = E(v.w);
-}
-
-template <typename E, uint BM, uint BN, uint BK>
-inline void gemm_step(threadgroup const E *a, threadgroup const E *b, uint simd, thread tile<float> *c)
-{
-    constexpr uint STRIDE = BK + 8u, DOWN = BM / 32u, ACROSS = BN / 32u;
-    threadgroup const E *mine = a + (simd / 2u) * (BM / 2u) * STRIDE;
-    threadgroup const E *rows = b + (simd % 2u) * (BN / 2u) * STRIDE;
-    FOUNDRY_UNROLL
-    for (uint k = 0u; k < BK; k += 16u) {
-        tile<E> x[DOWN], w[ACROSS];
+    void start(device const uchar *const thread *row, threadgroup half *, uint b, uint thread_index)
+    {
         FOUNDRY_UNROLL
-        for (uint i = 0u; i < DOWN; i++) tile_load(x[i], mine + 16u * i * STRIDE + k, STRIDE);
-        FOUNDRY_UNROLL
-        for (uint j = 0u; j < ACROSS; j++) tile_load_transposed(w[j], rows + 16u * j * STRIDE + k, STRIDE);
-        FOUNDRY_UNROLL
-        for (uint i = 0u; i < DOWN; i++) {
-            FOUNDRY_UNROLL
-            for (uint j = 0u; j < ACROSS; j++) tile_multiply_accumulate(c[i * ACROSS + j], x[i], w[j]);
+        for (uint i = 0u; i < MINE; i++) {
+            const uint c = b * CHUNKS + (thread_index + i * THREADS) % CHUNKS;
+            raw[i] = W::fetch(row[i], ALL % CHUNKS == 0u ? c : min(c, ALL - 1u));
         }
     }
+
+    void land(threadgroup half *stage, uint thread_index)
+    {
+        FOUNDRY_UNROLL
+        for (uint i = 0u; i < MINE; i++) {
+            const uint index = thread_index + i * THREADS, at = index % CHUNKS;
+            float w[W::WIDTH];
+            W::expand(raw[i], w);
+            if (COLUMNS * CHUNKS % THREADS != 0u && index >= COLUMNS * CHUNKS) continue;
+            if (W::WIDTH < 4u) {
+                stage[tile_at<DEPTH>(index / CHUNKS, at)] = half(w[0]);
+                continue;
+            }
+            FOUNDRY_UNROLL
+            for (uint q = 0u; q < W::WIDTH / 4u; q++)
+                *(threadgroup half4 *)(stage + tile_at<DEPTH>(index / CHUNKS, at * W::WIDTH + 4u * q)) =
+                    half4(float4(w[4u * q], w[4u * q + 1u], w[4u * q + 2u], w[4u * q + 3u]));
+        }
+    }
+};
+
+template <uint COLUMNS, uint DEPTH, uint THREADS, uint K>
+struct gemm_halves {
+    enum : uint { CHUNKS = DEPTH / 8u, MINE = (COLUMNS * CHUNKS + THREADS - 1u) / THREADS, ALL = K / 8u };
+    tile_flight flight[MINE];
+
+    void start(device const uchar *const thread *row, threadgroup half *stage, uint b, uint thread_index)
+    {
+        FOUNDRY_UNROLL
+        for (uint i = 0u; i < MINE; i++) {
+            const uint index = thread_index + i * THREADS, c = b * CHUNKS + index % CHUNKS;
+            if (COLUMNS * CHUNKS % THREADS != 0u && index >= COLUMNS * CHUNKS) continue;
+            threadgroup half *to = stage + tile_at<DEPTH>(index / CHUNKS, 8u * (index % CHUNKS));
+            flight[i].start(row[i] + 16u * (ALL % CHUNKS == 0u ? c : min(c, ALL - 1u)), to);
+        }
+    }
+
+    void land(threadgroup half *stage, uint thread_index)
+    {
+        FOUNDRY_UNROLL
+        for (uint i = 0u; i < MINE; i++) {
+            const uint index = thread_index + i * THREADS;
+            if (COLUMNS * CHUNKS % THREADS != 0u && index >= COLUMNS * CHUNKS) continue;
+            flight[i].land(stage + tile_at<DEPTH>(index / CHUNKS, 8u * (index % CHUNKS)));
+        }
+    }
+};
+
+// The stage row of the i-th chunk of weights that a thread brings.
+template <uint COLUMNS, uint DEPTH, uint THREADS, uint WIDTH>
+inline uint gemm_row(uint i, uint thread_index)
+{
+    return min((thread_index + i * THREADS) / (DEPTH / WIDTH), COLUMNS - 1u);
 }
 
-template <uint BM, uint BN>
-inline void gemm_store(thread const tile<float> *c, threadgroup float *sums, uint simd)
+template <typename W, uint DEPTH>
+inline uint gemm_column(uint b, uint j)
 {
-    constexpr uint DOWN = BM / 32u, ACROSS = BN / 32u, STRIDE = BN + 4u;
-    FOUNDRY_UNROLL
-    for (uint i = 0u; i < DOWN * ACROSS; i++) {
-        const uint m = (simd / 2u) * (BM / 2u) + 16u * (i / ACROSS), n = (simd % 2u) * (BN / 2u) + 16u * (i % ACROSS);
-        tile_store(c[i], sums + m * STRIDE + n, STRIDE);
+    constexpr uint QUADS = W::WIDTH < 4u ? 1u : W::WIDTH / 4u;
+    return W::position(b * (DEPTH / W::WIDTH) + j / QUADS, j % QUADS);
+}
+
+inline float gemm_narrow(float v) { return v > 65504.0f ? 65504.0f : v < -65504.0f ? -65504.0f : v; }
+inline float4 gemm_narrow(float4 v) { return float4(gemm_narrow(v.x), gemm_narrow(v.y), gemm_narrow(v.z), gemm_narrow(v.w)); }
+
+inline void gemm_put(threadgroup half *to, float v) { *to = half(v); }
+inline void gemm_put(threadgroup half *to, float4 v) { *(threadgroup half4 *)to = half4(v); }
+
+template <uint DEPTH, uint M, uint N>
+inline void gemm_block(threadgroup const half *left, threadgroup const half *right, thread tile_sum *acc)
+{
+    FOUNDRY_UNROLL_TILES
+    for (uint k = 0u; k < DEPTH; k += 16u) {
+        tile_left a[M];
+        FOUNDRY_UNROLL_TILES
+        for (uint m = 0u; m < M; m++) tile_load<DEPTH>(a[m], left + m * tile_strip<DEPTH>(), k);
+        FOUNDRY_UNROLL_TILES
+        for (uint n = 0u; n < N; n++) {
+            tile_right b;
+            tile_load<DEPTH>(b, right + n * tile_strip<DEPTH>(), k);
+            FOUNDRY_UNROLL_TILES
+            for (uint m = 0u; m < M; m++) tile_multiply_accumulate(acc[m * N + n], a[m], b);
+        }
     }
 }

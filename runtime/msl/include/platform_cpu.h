@@ -13,6 +13,7 @@ typedef _Float16 foundry_half_bits;
 #define FOUNDRY_CLZ(x) __builtin_clz(x)
 #define FOUNDRY_CONSTEXPR_HALF constexpr
 #define FOUNDRY_CPU 1
+#define FOUNDRY_UNROLL_TILES
 #ifdef __clang__
 #define FOUNDRY_UNROLL _Pragma("unroll")
 #else

@@ -1,0 +1,120 @@
+package cost
+
+import (
+	"math"
+
+	"foundry/ir/dtype"
+	"foundry/ir/target"
+)
+
+// TakesTiles reports whether weights of t may become the f16 operand of tiles;
+// products of f32 weights stay in f32.
+func TakesTiles(t dtype.Type) bool { return t != dtype.F32 }
+
+// Product is a matrix product in numbers: x of Tokens rows of Cols, weights of
+// Rows rows that take Bytes together. Unit rows stay together, as GEMV's do.
+type Product struct {
+	Tokens, Rows, Cols int64
+	Bytes              int64
+	Unit               int
+}
+
+// Tiles is how a product of many rows is dealt out. A threadgroup makes a block of
+// Rows rows of x by Columns rows of the weights; it holds Depth of their columns
+// at a time, of the weights Stages such blocks: one to multiply, the others on
+// their way. Its simdgroups share the block SIMDRows by SIMDColumns.
+type Tiles struct {
+	Rows, Columns, Depth, Stages int
+	SIMDRows, SIMDColumns        int
+}
+
+// SIMDs returns the simdgroups of a threadgroup.
+func (t Tiles) SIMDs() int { return t.SIMDRows * t.SIMDColumns }
+
+// Halves returns the threadgroup memory of the stages, in f16 elements: two blocks
+// of x and Stages of the weights.
+func (t Tiles) Halves() int { return (2*t.Rows + t.Stages*t.Columns) * t.Depth }
+
+const (
+	tileSide = 16 // of a tile
+	// What it costs to bring operands to a tile, in multiply-adds for each element
+	// and simdgroup that loads it, and for each element that is staged.
+	tileLoad  = 2
+	tileStage = 4
+)
+
+// tilings lists the blocks that a target's registers and threadgroup memory
+// admit for units of unit rows, for rows up to tokens.
+func tilings(tokens int64, unit int, t *target.Target) []Tiles {
+	var out []Tiles
+	for _, rows := range []int{32, 64, 128} {
+		if rows > 32 && int64(rows)/2 >= tokens {
+			continue // half the block would do
+		}
+		for _, columns := range []int{32, 64, 128, 256} {
+			// Four simdgroups are the fewest that keep a core's matrix units busy.
+			for _, simds := range [][2]int{{2, 2}, {2, 4}} {
+				m, n := rows/simds[0], columns/simds[1]
+				if m%tileSide != 0 || n%(tileSide*unit) != 0 || m*n > t.TileFloats*t.Limits.SIMDWidth {
+					continue
+				}
+				x := Tiles{Rows: rows, Columns: columns, SIMDRows: simds[0], SIMDColumns: simds[1]}
+				for x.Depth = 32; x.Depth >= tileSide; x.Depth /= 2 {
+					for x.Stages = t.CopyStages; x.Stages > 2 && 2*x.Halves() > t.Limits.ThreadgroupBytes; {
+						x.Stages--
+					}
+					if 2*x.Halves() <= t.Limits.ThreadgroupBytes {
+						out = append(out, x)
+						break
+					}
+				}
+			}
+		}
+	}
+	return out
+}
+
+// GEMM returns how p is dealt out to tiles, and whether that is predicted to be
+// faster than a GEMV that takes a few rows of x at a time.
+func GEMM(p Product, t *target.Target) (best Tiles, faster bool) {
+	us := math.Inf(1)
+	for _, x := range tilings(p.Tokens, p.Unit, t) {
+		if v := p.tiled(x, t).Us(t); v < us {
+			best, us = x, v
+		}
+	}
+	return best, us < p.rowwise(t).Us(t)
+}
+
+// tiled returns the kernel over blocks, without its prologue.
+func (p Product) tiled(x Tiles, t *target.Target) Kernel {
+	down := math.Ceil(float64(p.Tokens) / float64(x.Rows))
+	across := math.Ceil(float64(p.Rows) / float64(x.Columns))
+	k := Kernel{Memory: float64(p.Bytes), Groups: down * across, Threads: float64(x.SIMDs() * t.Limits.SIMDWidth), Full: true}
+	// The cores end together only where the last round is full.
+	if k.Groups > float64(t.Cores) {
+		k.Groups = math.Ceil(k.Groups/float64(t.Cores)) * float64(t.Cores)
+	}
+	rows, columns := float64(x.Rows), float64(x.Columns)
+	simdRows, simdColumns := float64(x.SIMDRows), float64(x.SIMDColumns)
+	k.Tile = 2 * k.Groups * float64(p.Cols) * (rows*columns + tileLoad*(rows*simdColumns+columns*simdRows) + tileStage*(rows+columns))
+	k.Cache = k.Groups * (rows*float64(p.Cols)*4 + columns*float64(p.Bytes)/float64(p.Rows))
+	return k
+}
+
+// rowwise returns the kernel that takes gemvVectors rows of x at a time, without
+// its prologue. Its lanes widen each weight once for those rows and load each
+// element of x once for the rows of weights that a simdgroup has.
+func (p Product) rowwise(t *target.Target) Kernel {
+	d := GEMV(p.Rows, p.Unit, (p.Cols+8*int64(t.Limits.SIMDWidth)-1)/(8*int64(t.Limits.SIMDWidth)), t)
+	vectors := float64(min(p.Tokens, gemvVectors))
+	passes := math.Ceil(float64(p.Tokens) / vectors)
+	across := float64(d.Groups(p.Rows))
+	return Kernel{
+		Memory: float64(p.Bytes), Flops: p.flops() * (1 + 1/vectors + 1/float64(d.PerSimd)),
+		Groups: across * passes, Threads: float64(d.Simds * t.Limits.SIMDWidth),
+		Cache: (passes-1)*float64(p.Bytes) + across*passes*vectors*float64(p.Cols)*4,
+	}
+}
+
+func (p Product) flops() float64 { return 2 * float64(p.Tokens) * float64(p.Rows) * float64(p.Cols) }

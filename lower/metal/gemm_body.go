@@ -1,0 +1,256 @@
+package metal
+
+import (
+	"fmt"
+
+	"foundry/ir/dtype"
+)
+
+// rowScales writes the prologue of a norm: scale[i] becomes the factor of the row
+// of the i-th group of elements that the thread stages. The operand is scaled
+// before it becomes halves, since f16 may not hold what it is made of.
+func (g *gemm) rowScales(k *kernel, stage string) error {
+	if g.norm == nil {
+		return nil
+	}
+	const together = 4 // rows that a simdgroup reads at the same time
+	what, width := g.inner, int64(g.w)
+	if sums := g.sums(); sums != nil {
+		what, width = sums, 1
+	}
+	length, ok := what.Type.Shape.At(-1).Const()
+	if !ok {
+		return fmt.Errorf("sums of %s", what.Type)
+	}
+	k.use("prologue/rms_norm.metal")
+	k.phase("Prologue: the norm's scale of each row.")
+	k.line("threadgroup float *const squares = (threadgroup float *)%s;", stage)
+	k.open("for (uint m = simd * %du; m < ROWS; m += %du)", together, together*g.SIMDs())
+	k.line("float mine[%d];", together)
+	k.line("for (uint r = 0u; r < %du; r++) mine[r] = 0.0f;", together)
+	k.open("for (uint k = lane * %du; k < %du; k += %du)", width, length, 32*width)
+	k.line("FOUNDRY_UNROLL")
+	k.open("for (uint r = 0u; r < %du; r++)", together)
+	e := newEmitter(k, g.r, int(width))
+	e.report = "false"
+	t := e.atom("t", fmt.Sprintf("min(first + m + r, %s - 1u)", k.text(dimension(g.rows))), 0, 1)
+	x := e.at(what, []affine{t, e.know("k", length, width)})
+	if g.sums() == nil {
+		x = "squares_of(" + x + ")"
+	}
+	k.line("mine[r] += %s;", x)
+	k.close()
+	k.close()
+	k.open("for (uint r = 0u; r < %du; r++)", together)
+	k.line("mine[r] = simd_sum(mine[r]);")
+	k.line("if (lane == 0u) squares[m + r] = mine[r];")
+	k.close()
+	k.close()
+	k.line("threadgroup_barrier(mem_flags::mem_threadgroup);")
+	k.line("float scale[%d];", g.staged())
+	k.line("for (uint i = 0u; i < %du; i++) scale[i] = 1.0f / sqrt(squares[(thread_index + i * THREADS) / %du] / float(%d) + %s);",
+		g.staged(), g.Depth/g.w, g.depth, floatText(g.norm.Attr.Eps))
+	k.line("threadgroup_barrier(mem_flags::mem_threadgroup);")
+	return e.err
+}
+
+// main walks over K: in turn b it stages block b of the operand and starts a later
+// one of the weights while it multiplies block b - 1.
+func (g *gemm) main(k *kernel, stage string, t dtype.Type) error {
+	k.phase("Main: products of tiles.")
+	ahead := g.Stages - 2
+	later := "b"
+	if ahead > 0 {
+		later = fmt.Sprintf("b + %du", ahead)
+	}
+	k.line("%s held[%d];", map[int]string{4: "float4", 1: "float"}[g.w], g.staged())
+	k.line("uint now = 0u, next = %du * RIGHT; // stages of the weights: multiplied, brought", g.Stages-1)
+	k.open("for (uint b = 0u; b <= BLOCKS; b++)")
+	k.open("if (b < BLOCKS)")
+	if err := g.fetch(k, t); err != nil {
+		return err
+	}
+	k.close()
+	k.open("if (b > 0u)")
+	k.line("if (%s < BLOCKS) weights.start(row, right + next, %s, thread_index);", later, later)
+	k.line("tile_launched();")
+	k.line("gemm_block<DEPTH, %du, %du>(%s + (b - 1u) %% 2u * LEFT + simd / %du * %du * tile_strip<DEPTH>(),", g.tilesDown(), g.tilesWide(), stage, g.SIMDColumns, g.tilesDown())
+	k.line("    right + now + simd %% %du * %du * tile_strip<DEPTH>(), acc);", g.SIMDColumns, g.tilesWide())
+	k.line("if (%s < BLOCKS) weights.land(right + next, thread_index);", later)
+	k.line("now = now == %du * RIGHT ? 0u : now + RIGHT;", g.Stages-1)
+	k.line("next = next == %du * RIGHT ? 0u : next + RIGHT;", g.Stages-1)
+	k.close()
+	k.open("if (b < BLOCKS)")
+	if err := g.put(k, stage, t); err != nil {
+		return err
+	}
+	k.close()
+	k.line("tile_wait<%du>();", ahead)
+	k.line("threadgroup_barrier(mem_flags::mem_threadgroup);")
+	k.close()
+	return nil
+}
+
+// place declares where the i-th group of elements of block b lies: m and j in the
+// stage, column in the operand's row. ok is what must hold for it to exist, empty
+// where it always does.
+func (g *gemm) element(e *emitter, t dtype.Type) (column affine, ok string) {
+	k := e.k
+	k.line("const uint m = (thread_index + i * THREADS) / %du, j = (thread_index + i * THREADS) %% %du * %du;", g.Depth/g.w, g.Depth/g.w, g.w)
+	at := fmt.Sprintf("gemm_column<%s, DEPTH>(b, j / 4u)", formats[t].reader(g.chunk(t)))
+	switch {
+	case g.chunk(t) < 4:
+		at = "b * DEPTH + j"
+	case g.w == 1:
+		at += " + j % 4u"
+	}
+	if g.depth%int64(g.Depth) == 0 {
+		return e.atom("column", at, g.depth, int64(g.w)), ""
+	}
+	k.line("const uint place = %s;", at)
+	return e.atom("column", fmt.Sprintf("min(place, %du)", g.depth-int64(g.w)), g.depth, int64(g.w)), fmt.Sprintf("place < %du", g.depth)
+}
+
+// fetch reads the thread's elements of block b of the operand.
+func (g *gemm) fetch(k *kernel, t dtype.Type) error {
+	k.line("FOUNDRY_UNROLL")
+	k.open("for (uint i = 0u; i < %du; i++)", g.staged())
+	e := newEmitter(k, g.r, g.w)
+	column, ok := g.element(e, t)
+	row := e.atom("t", fmt.Sprintf("min(first + m, %s - 1u)", k.text(dimension(g.rows))), 0, 1)
+	ix := []affine{row, column}
+	e.report = fmt.Sprintf("group.y == 0u && %s == 0u", column.text())
+	value := e.at(g.inner, ix)
+	for _, j := range g.extra {
+		v := g.r.g.Results[j].Value
+		if core(v) != g.inner.Type.Shape {
+			return fmt.Errorf("a result of %s is not what the prologue walks over", v.Type)
+		}
+		here := fmt.Sprintf("group.y == 0u && first + m < %s", k.text(dimension(g.rows)))
+		if ok != "" {
+			here += " && " + ok
+		}
+		extra := e.at(v, ix)
+		k.line("if (%s) store%d(%s, %s);", here, g.w, e.target(j, ix), extra)
+	}
+	if ok != "" {
+		value = fmt.Sprintf("%s ? %s : %s(0.0f)", ok, value, e.vec())
+	}
+	k.line("held[i] = %s;", value)
+	k.close()
+	return e.err
+}
+
+// put stages what fetch read.
+func (g *gemm) put(k *kernel, stage string, t dtype.Type) error {
+	k.line("FOUNDRY_UNROLL")
+	k.open("for (uint i = 0u; i < %du; i++)", g.staged())
+	e := newEmitter(k, g.r, g.w)
+	value := "gemm_narrow(held[i])"
+	if g.norm != nil {
+		column, _ := g.element(e, t)
+		_, gamma := normOperands(g.norm)
+		value = fmt.Sprintf("held[i] * scale[i] * %s", e.at(gamma, []affine{column}))
+	} else {
+		k.line("const uint m = (thread_index + i * THREADS) / %du, j = (thread_index + i * THREADS) %% %du * %du;", g.Depth/g.w, g.Depth/g.w, g.w)
+	}
+	k.line("gemm_put(%s + b %% 2u * LEFT + tile_at<DEPTH>(m, j), %s);", stage, value)
+	k.close()
+	return e.err
+}
+
+// store spreads the simdgroup's sums a few tiles at a time and gives each lane
+// units of rows to finish: four adjacent ones where all that is stored allows.
+func (g *gemm) store(k *kernel, p *gemvPart) error {
+	err := fmt.Errorf("no width for the results")
+	for _, w := range []int{4, 1} {
+		if err = k.attempt(func() error { return g.storeWith(k, p, w) }); err == nil {
+			return nil
+		}
+	}
+	return err
+}
+
+func (g *gemm) storeWith(k *kernel, p *gemvPart, w int) error {
+	for _, j := range p.sums {
+		if size := g.r.g.Results[j].Value.Def.Attr.Size.C; size%int64(w) != 0 {
+			return fmt.Errorf("sums of %d squares, %d at a time", size, w)
+		}
+	}
+	if p.units()%int64(w) != 0 {
+		return fmt.Errorf("%d rows do not split into %d", p.units(), w)
+	}
+	per, tiles, stride := p.rowsPerUnit(), g.scratchTiles(), g.scratchStride()
+	units := 16 * tiles / per // of a step
+	k.line("FOUNDRY_UNROLL_TILES")
+	k.open("for (uint m = 0u; m < %du; m++)", g.tilesDown())
+	k.line("FOUNDRY_UNROLL_TILES")
+	k.open("for (uint n = 0u; n < %du; n += %du)", g.tilesWide(), tiles)
+	k.line("for (uint i = 0u; i < %du; i++) tile_store(acc[m * %du + n + i], spread + 16u * i, %d);", tiles, g.tilesWide(), stride)
+	k.line("simdgroup_barrier(mem_flags::mem_threadgroup);")
+	k.open("for (uint i = lane; i < %du; i += 32u)", 16*units/w)
+	e := newEmitter(k, g.r, w)
+	t := e.atom("t", fmt.Sprintf("first + simd / %du * %du + m * 16u + i / %du", g.SIMDColumns, g.Rows/g.SIMDRows, units/w), 0, 1)
+	k.line("const uint u = i %% %du * %du;", units/w, w)
+	own := e.atom("own", fmt.Sprintf("unit + simd %% %du * %du + n * %du + u", g.SIMDColumns, g.Columns/g.SIMDColumns/per, 16/per), p.units(), int64(w))
+	for i := range p.sums {
+		k.line("float square%d = 0.0f;", i)
+	}
+	k.open("if (%s < %s && %s < %du)", t.text(), k.text(dimension(g.rows)), own.text(), p.units())
+	done := e.scope()
+	ix, row := g.place(e, p, t, own)
+	g.bindSums(e, p, t, row, per, stride)
+	if len(p.results) > 0 {
+		if err := g.r.storeResults(e, part{space: core(g.r.g.Results[p.results[0]].Value), results: p.results, pair: p.pair}, ix); err != nil {
+			return err
+		}
+	}
+	for i, j := range p.sums {
+		k.use("prologue/rms_norm.metal")
+		k.line("square%d = squares_of(%s);", i, e.at(g.r.g.Results[j].Value.Def.Args[0], []affine{t, row}))
+	}
+	done()
+	k.close()
+	for i, j := range p.sums {
+		g.storeRun(e, i, j, t, own, p.units())
+	}
+	k.close()
+	k.line("simdgroup_barrier(mem_flags::mem_threadgroup);")
+	k.close()
+	k.close()
+	return e.err
+}
+
+// bindSums names the sums of the lane's units where the tiles were spread.
+func (g *gemm) bindSums(e *emitter, p *gemvPart, t, row affine, per, stride int) {
+	at := 0
+	for _, q := range p.products {
+		rows := []affine{row}
+		if p.pair {
+			rows = append(rows, row.plus(p.headDim()/2))
+		}
+		for _, n := range rows {
+			name := e.k.fresh("row_sum")
+			where := fmt.Sprintf("spread + i / %du * %du + u / 16u * %du + %du + u %% 16u", 16*g.scratchTiles()/per/e.w, stride, 16*per, 16*at)
+			e.k.line("const %s %s = *(threadgroup const %s *)(%s);", e.vec(), name, e.vec(), where)
+			e.bind(q.Results[0], []affine{t, n}, name)
+			at++
+		}
+	}
+}
+
+// storeRun adds up the squares of a run of rows, which adjacent lanes hold, and
+// stores the sum.
+func (g *gemm) storeRun(e *emitter, i, j int, t, own affine, units int64) {
+	k, size := e.k, int(g.r.g.Results[j].Value.Def.Attr.Size.C)
+	for o := 1; o < size/e.w; o *= 2 {
+		k.line("square%d += simd_shuffle_xor(square%d, ushort(%d));", i, i, o)
+	}
+	w := e.w
+	e.w = 1
+	k.open("if (%s < %s && %s < %du && %s %% %du == 0u)", t.text(), k.text(dimension(g.rows)), own.text(), units, own.text(), size)
+	run := e.atom("run", fmt.Sprintf("%s / %du", own.text(), size), units/int64(size), 1)
+	k.line("store1(%s, square%d);", e.target(j, []affine{t, run}), i)
+	k.close()
+	e.w = w
+}
