@@ -7,50 +7,39 @@ template <class T, int Columns, int Rows> struct simdgroup_matrix {
     static_assert(Columns == 8 && Rows == 8, "simdgroup matrices are 8x8");
     T v[64];
     simdgroup_matrix() = default;
-    // A diagonal matrix.
-    explicit inline simdgroup_matrix(T x) {
-        for (int i = 0; i < 64; i++) v[i] = i % 9 == 0 ? x : T(0);
-    }
+    explicit inline simdgroup_matrix(T x);  // x on the diagonal
 };
 typedef simdgroup_matrix<float, 8, 8> simdgroup_float8x8;
 typedef simdgroup_matrix<half, 8, 8> simdgroup_half8x8;
 
 #ifdef FOUNDRY_CHECKED
-#define FOUNDRY_MATRIX_ENTER                                                                \
+#define FOUNDRY_IN_LANE_0                                                                   \
     foundry_arrive(0u, FOUNDRY_OP_MATRIX, [](uint*, foundry_simdgroup*) {}, file, line);    \
-    if (foundry_self()->lane != 0) return;
+    if (foundry_self()->lane == 0)
 #else
-#define FOUNDRY_MATRIX_ENTER \
-    if (foundry_self()->lane != 0) return;
+#define FOUNDRY_IN_LANE_0 if (foundry_self()->lane == 0)
 #endif
 
-template <class T, int C, int R> inline simdgroup_matrix<T, C, R> make_filled_simdgroup_matrix(identity_t<T> x) {
-    simdgroup_matrix<T, C, R> m;
-    for (int i = 0; i < 64; i++) m.v[i] = x;
-    return m;
+// The work, on 64 elements in rows of 8. Out of line: kernels hold many.
+#define FOUNDRY_OUTLINE static __attribute__((noinline))
+
+template <class T> FOUNDRY_OUTLINE void foundry_matrix_fill(T* m, T x) {
+    for (int i = 0; i < 64; i++) m[i] = x;
 }
 
-template <class T>
-inline void simdgroup_load(simdgroup_matrix<T, 8, 8>& m, const T* from, ulong stride = 8, ulong2 origin = ulong2(0ul),
-                           bool transpose = false, FOUNDRY_AT) {
-    FOUNDRY_MATRIX_ENTER
-    from += origin.y * stride + origin.x;
+template <class T> FOUNDRY_OUTLINE void foundry_matrix_load(T* m, const T* from, ulong stride, bool transpose) {
     if (transpose) {
         for (int r = 0; r < 8; r++)
-            for (int c = 0; c < 8; c++) m.v[c * 8 + r] = from[r * stride + c];
+            for (int c = 0; c < 8; c++) m[c * 8 + r] = from[r * stride + c];
     } else {
         for (int r = 0; r < 8; r++)
-            for (int c = 0; c < 8; c++) m.v[r * 8 + c] = from[r * stride + c];
+            for (int c = 0; c < 8; c++) m[r * 8 + c] = from[r * stride + c];
     }
 }
 
-template <class T>
-inline void simdgroup_store(const simdgroup_matrix<T, 8, 8>& m, T* to, ulong stride = 8, ulong2 origin = ulong2(0ul),
-                            bool transpose = false, FOUNDRY_AT) {
-    FOUNDRY_MATRIX_ENTER
-    to += origin.y * stride + origin.x;
+template <class T> FOUNDRY_OUTLINE void foundry_matrix_store(const T* m, T* to, ulong stride, bool transpose) {
     for (int r = 0; r < 8; r++)
-        for (int c = 0; c < 8; c++) to[r * stride + c] = transpose ? m.v[c * 8 + r] : m.v[r * 8 + c];
+        for (int c = 0; c < 8; c++) to[r * stride + c] = transpose ? m[c * 8 + r] : m[r * 8 + c];
 }
 
 typedef float foundry_row __attribute__((vector_size(32)));
@@ -66,22 +55,50 @@ template <class T> static FOUNDRY_INLINE foundry_row foundry_matrix_row(const T*
     return r;
 }
 
-// d = a b + c, products and sums in float, added by column of a.
+// Products and sums in float, added by column of a.
+template <class D, class A, class B, class C> FOUNDRY_OUTLINE void foundry_matrix_multiply(D* d, const A* a, const B* b, const C* c) {
+    foundry_row rows[8];
+    for (int k = 0; k < 8; k++) rows[k] = foundry_matrix_row(b + 8 * k);
+    for (int r = 0; r < 8; r++) {
+        foundry_row sum = foundry_matrix_row(c + 8 * r);
+        for (int k = 0; k < 8; k++) sum += float(a[8 * r + k]) * rows[k];
+        if constexpr (is_same_v<D, float>) {
+            __builtin_memcpy(d + 8 * r, &sum, 32);
+        } else {
+            for (int k = 0; k < 8; k++) d[8 * r + k] = D(sum[k]);
+        }
+    }
+}
+
+template <class T, int C, int R> inline simdgroup_matrix<T, C, R>::simdgroup_matrix(T x) {
+    if (foundry_self()->lane != 0) return;
+    foundry_matrix_fill(v, T(0));
+    for (int i = 0; i < 64; i += 9) v[i] = x;
+}
+
+template <class T, int C, int R> inline simdgroup_matrix<T, C, R> make_filled_simdgroup_matrix(identity_t<T> x) {
+    simdgroup_matrix<T, C, R> m;
+    if (foundry_self()->lane == 0) foundry_matrix_fill(m.v, x);
+    return m;
+}
+
+template <class T>
+inline void simdgroup_load(simdgroup_matrix<T, 8, 8>& m, const T* from, ulong stride = 8, ulong2 origin = ulong2(0ul),
+                           bool transpose = false, FOUNDRY_AT) {
+    FOUNDRY_IN_LANE_0 foundry_matrix_load(m.v, from + origin.y * stride + origin.x, stride, transpose);
+}
+
+template <class T>
+inline void simdgroup_store(const simdgroup_matrix<T, 8, 8>& m, T* to, ulong stride = 8, ulong2 origin = ulong2(0ul),
+                            bool transpose = false, FOUNDRY_AT) {
+    FOUNDRY_IN_LANE_0 foundry_matrix_store(m.v, to + origin.y * stride + origin.x, stride, transpose);
+}
+
+// d = a b + c.
 template <class D, class A, class B, class C>
 inline void simdgroup_multiply_accumulate(simdgroup_matrix<D, 8, 8>& d, const simdgroup_matrix<A, 8, 8>& a,
                                           const simdgroup_matrix<B, 8, 8>& b, const simdgroup_matrix<C, 8, 8>& c, FOUNDRY_AT) {
-    FOUNDRY_MATRIX_ENTER
-    foundry_row rows[8];
-    for (int k = 0; k < 8; k++) rows[k] = foundry_matrix_row(b.v + 8 * k);
-    for (int r = 0; r < 8; r++) {
-        foundry_row sum = foundry_matrix_row(c.v + 8 * r);
-        for (int k = 0; k < 8; k++) sum += float(a.v[8 * r + k]) * rows[k];
-        if constexpr (is_same_v<D, float>) {
-            __builtin_memcpy(d.v + 8 * r, &sum, 32);
-        } else {
-            for (int k = 0; k < 8; k++) d.v[8 * r + k] = D(sum[k]);
-        }
-    }
+    FOUNDRY_IN_LANE_0 foundry_matrix_multiply(d.v, a.v, b.v, c.v);
 }
 template <class D, class A, class B>
 inline void simdgroup_multiply(simdgroup_matrix<D, 8, 8>& d, const simdgroup_matrix<A, 8, 8>& a, const simdgroup_matrix<B, 8, 8>& b, FOUNDRY_AT) {
