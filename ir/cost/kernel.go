@@ -43,7 +43,7 @@ func GEMV(rows int64, unit int, rounds int64, t *target.Target) Deal {
 	d := Deal{PerSimd: unit, Share: 1, Simds: 2}
 	if rows/int64(unit) >= want*3/4 {
 		for _, r := range []int{2, 4} {
-			if r > unit && r%unit == 0 && rows/int64(r) >= want {
+			if r > unit && r%unit == 0 && rows/int64(r) >= want*3/2 {
 				d.PerSimd = r
 			}
 		}

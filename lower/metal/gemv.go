@@ -471,8 +471,9 @@ func (g *gemv) fixedWeights() bool {
 	return true
 }
 
-// preloadRegisters is what a lane may spend on weights held across the prologue.
-const preloadRegisters = 16
+// preloadRegisters is what a lane may spend on weights held across the prologue,
+// and on those loaded ahead in main.
+const preloadRegisters = 32
 
 // preload loads the first rounds of weights and returns how many.
 func (g *gemv) preload(k *kernel) int {

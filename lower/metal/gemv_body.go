@@ -101,9 +101,22 @@ func (g *gemv) accumulate(k *kernel, t dtype.Type, x string, begin, size int64, 
 		k.line("gemv_preloaded<%s, %s, %s, VECTORS, %du, %du, %du>(%s, raw, %s, %s);", reader, g.operandType(), rows, 32*g.share, size/int64(w), preload, g.lane(), x, acc)
 	}
 	if size/int64(w) > int64(preload)*int64(32*g.share) {
-		k.line("gemv_accumulate<%s, %s, %s, VECTORS, %du, %du, %du, %du>(%s, %s, %s, %s);",
-			reader, g.operandType(), rows, 32*g.share, begin/int64(w), size/int64(w), preload, row, g.lane(), x, acc)
+		k.line("gemv_accumulate<%s, %s, %s, VECTORS, %du, %du, %du, %du, %du>(%s, %s, %s, %s);",
+			reader, g.operandType(), rows, 32*g.share, begin/int64(w), size/int64(w), preload, g.ahead(f.words, size/int64(w), preload), row, g.lane(), x, acc)
 	}
+}
+
+// ahead is how many rounds of chunks a lane loads before it uses the first: what
+// its registers hold, evenly over the rounds that are left.
+func (g *gemv) ahead(words int, chunks int64, preload int) int {
+	lanes := int64(32 * g.share)
+	left := (chunks+lanes-1)/lanes - int64(preload)
+	most := int64(max(1, preloadRegisters/(words*g.perSimd)))
+	if left < 1 || g.vectors > 1 {
+		return 1
+	}
+	batches := (left + most - 1) / most
+	return int((left + batches - 1) / batches)
 }
 
 // accumulatePart is accumulate where weights differ in format: the rows of each

@@ -59,14 +59,23 @@ inline void gemv_preloaded(uint lane, thread const typename W::Raw *raw, X x, th
     }
 }
 
-template <typename W, typename X, uint R, uint M, uint LANES, uint BEGIN, uint CHUNKS, uint PRE>
+// AHEAD rounds are loaded before the first of them is used.
+template <typename W, typename X, uint R, uint M, uint LANES, uint BEGIN, uint CHUNKS, uint PRE, uint AHEAD>
 inline void gemv_accumulate(device const uchar *const thread *row, uint lane, X x, thread float *acc)
 {
-    for (uint c = PRE * LANES + lane; c < CHUNKS; c += LANES) {
-        typename W::Raw next[R];
+    for (uint first = PRE * LANES + lane; first < CHUNKS; first += AHEAD * LANES) {
+        typename W::Raw next[AHEAD * R];
         FOUNDRY_UNROLL
-        for (uint r = 0u; r < R; r++) next[r] = W::fetch(row[r], BEGIN + c);
-        gemv_chunk<W, X, R, M>(next, x, c, acc);
+        for (uint i = 0u; i < AHEAD; i++) {
+            const uint c = BEGIN + min(first + i * LANES, CHUNKS - 1u);
+            FOUNDRY_UNROLL
+            for (uint r = 0u; r < R; r++) next[i * R + r] = W::fetch(row[r], c);
+        }
+        FOUNDRY_UNROLL
+        for (uint i = 0u; i < AHEAD; i++) {
+            const uint c = first + i * LANES;
+            if (c < CHUNKS) gemv_chunk<W, X, R, M>(next + i * R, x, c, acc);
+        }
     }
 }
 

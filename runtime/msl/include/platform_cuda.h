@@ -34,6 +34,24 @@ inline float foundry_to_float(foundry_half_bits h) {
 #endif
 #define FOUNDRY_READY() FOUNDRY_WAIT()
 
+// A vector is copied in one piece: NVRTC makes one load of 16 bytes of it, where
+// a copy by element or by memcpy would become loads of elements or bytes.
+namespace metal {
+template <unsigned Bytes> struct foundry_piece { static constexpr bool whole = false; typedef char type; };
+template <> struct foundry_piece<2> { static constexpr bool whole = true; typedef unsigned short type; };
+template <> struct foundry_piece<4> { static constexpr bool whole = true; typedef unsigned type; };
+template <> struct foundry_piece<8> { static constexpr bool whole = true; typedef ::uint2 type; };
+template <> struct foundry_piece<16> { static constexpr bool whole = true; typedef ::uint4 type; };
+}  // namespace metal
+#define FOUNDRY_WHOLE(U, N, name, o) const vec<U, N> name(o);
+#define FOUNDRY_VECTOR_COPY(N)                                                                                      \
+    if constexpr (N != 3 && foundry_piece<sizeof(T) * N>::whole) {                                                  \
+        typedef typename foundry_piece<sizeof(T) * N>::type Piece;                                                  \
+        *(Piece*)v = *(const Piece*)o.v;                                                                            \
+    } else {                                                                                                        \
+        for (int i = 0; i < N; i++) v[i] = o.v[i];                                                                  \
+    }
+
 namespace metal {
 inline unsigned foundry_atomic_load(unsigned* p) { return *(volatile unsigned*)p; }
 inline void foundry_atomic_store(unsigned* p, unsigned x) { *(volatile unsigned*)p = x; }

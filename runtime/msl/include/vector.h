@@ -98,9 +98,15 @@ template <class To, class V, class T, int N, int... I> inline To as_type(const f
 
 // Copies go by element where an element fills a register, or else whole: what
 // compilers then keep in registers is as it will be used.
+// What a conversion reads: the vector where it lies, or a copy made whole first.
+#ifndef FOUNDRY_WHOLE
+#define FOUNDRY_WHOLE(U, N, name, o) const vec<U, N>& name = o;
+#endif
+#ifndef FOUNDRY_VECTOR_COPY
 #define FOUNDRY_VECTOR_COPY(N)                                   \
     if constexpr (sizeof(T) >= 4) FOUNDRY_LANES(N, v[i] = o.v[i]) \
     else __builtin_memcpy((void*)v, (const void*)o.v, sizeof v);
+#endif
 
 #define FOUNDRY_VECTOR_MEMBERS(N)                                                                        \
     static constexpr int Size = N;                                                                       \
@@ -117,7 +123,8 @@ template <class To, class V, class T, int N, int... I> inline To as_type(const f
     }                                                                                                    \
     template <class U> explicit inline vec(const vec<U, N>& o) {                                       \
         FOUNDRY_ALIGNED(&o, (alignof(vec<U, N>)), false)                                                 \
-        foundry_convert<T, U, N>::run(v, o.v);                                                           \
+        FOUNDRY_WHOLE(U, N, from, o)                                                                     \
+        foundry_convert<T, U, N>::run(v, from.v);                                                        \
     }                                                                                                    \
     template <class V, class U, int M, int... I, class = enable_if_t<sizeof...(I) == N && !is_same_v<V, vec>>> \
     explicit inline vec(const foundry_swizzle<V, U, M, I...>& o) : vec(V(o)) {}                          \
