@@ -217,9 +217,16 @@ func (o *BenchOptions) runs(p *plan.Plan) ([]sym.Env, error) {
 	if o.Prompt < 1 || o.Prompt > p.Model.Context {
 		return nil, fmt.Errorf("a prompt of %d tokens does not fit the context of %d", o.Prompt, p.Model.Context)
 	}
+	chunk := p.Model.Chunk
+	if o.Compile.Chunk > chunk {
+		return nil, fmt.Errorf("the plan runs at most %d tokens at a time, not %d; compile it with --chunk %d", chunk, o.Compile.Chunk, o.Compile.Chunk)
+	}
+	if o.Compile.Chunk > 0 {
+		chunk = o.Compile.Chunk
+	}
 	var out []sym.Env
-	for at := 0; at < o.Prompt; at += p.Model.Chunk {
-		out = append(out, sym.Env{T: int64(min(p.Model.Chunk, o.Prompt-at)), P: int64(at)})
+	for at := 0; at < o.Prompt; at += chunk {
+		out = append(out, sym.Env{T: int64(min(chunk, o.Prompt-at)), P: int64(at)})
 	}
 	return out, nil
 }

@@ -57,6 +57,7 @@ type Engine struct {
 	ref   *reference
 	dev   runtime.Device
 	exec  *runtime.Executable
+	chunk int // most tokens of one run, where fewer than the plan allows are wanted; 0: the plan's
 }
 
 // Interpret makes graphs ready to run on the reference, and reads their weights.
@@ -106,7 +107,23 @@ func (e *Engine) open() (runtime.Model, error) {
 	if e.ref != nil {
 		return e.ref.open(), nil
 	}
-	return e.exec.NewInstance()
+	m, err := e.exec.NewInstance()
+	if err != nil || e.chunk == 0 {
+		return m, err
+	}
+	return smallChunks{m, e.chunk}, nil
+}
+
+// smallChunks is an instance that takes fewer tokens a run than its plan allows.
+type smallChunks struct {
+	*runtime.Instance
+	chunk int
+}
+
+func (m smallChunks) Limits() runtime.Limits {
+	l := m.Instance.Limits()
+	l.Chunk = m.chunk
+	return l
 }
 
 // Close gives back weights, kernels and device. Every session must be closed.

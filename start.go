@@ -11,7 +11,7 @@ import (
 // StartOptions say how Start gets a model running.
 type StartOptions struct {
 	Compile  CompileOptions // Compile.Device says where: Ref, CPU or Auto
-	PlanDir  string         // run this bundle instead of compiling
+	PlanDir  string         // run this bundle instead of compiling; of Compile only Device, Chunk and AllLogits count then
 	CPU      cpu.Options    // of the device cpu
 	Progress Progress
 	Say      func(line string) // told what Auto took and why, and other notes; nil: nobody
@@ -63,7 +63,15 @@ func startPlan(ctx context.Context, m *Model, device string, o StartOptions) (*E
 	if o.Compile.AllLogits && !p.Options.AllLogits {
 		return nil, fmt.Errorf("%s computes the last row's logits only; compile it with --all-logits", o.PlanDir)
 	}
-	return startOn(ctx, m, device, p, nil, o)
+	chunk := o.Compile.Chunk
+	if chunk > p.Model.Chunk {
+		return nil, fmt.Errorf("%s runs at most %d tokens at a time, not %d; compile it with --chunk %d", o.PlanDir, p.Model.Chunk, chunk, chunk)
+	}
+	e, err := startOn(ctx, m, device, p, nil, o)
+	if err == nil {
+		e.chunk = chunk
+	}
+	return e, err
 }
 
 func startOn(ctx context.Context, m *Model, device string, p *plan.Plan, g *Graphs, o StartOptions) (*Engine, error) {

@@ -45,6 +45,9 @@ func (f *deviceFlags) alone(cmd *cobra.Command) error {
 		return nil
 	}
 	for _, name := range compileFlagNames {
+		if name == "chunk" {
+			continue // a plan can be run in smaller chunks than it was compiled for
+		}
 		if cmd.Flags().Changed(name) {
 			return usagef("%s: --%s has no effect on a plan that is compiled already; leave out --%s or --plan", cmd.Name(), name, name)
 		}
