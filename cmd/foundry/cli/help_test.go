@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"context"
+	"os"
 	"strings"
 	"testing"
 
@@ -54,6 +55,27 @@ func TestExamplesParse(t *testing.T) {
 		}
 	}
 	require.Greater(t, examples, 20)
+}
+
+// The README's command lines parse too.
+func TestReadmeParses(t *testing.T) {
+	text, err := os.ReadFile("../../../README.md")
+	require.NoError(t, err)
+	s, _, _ := streams()
+	lines := 0
+	for _, line := range strings.Split(string(text), "\n") {
+		line, ours := strings.CutPrefix(line, "    ./foundry ")
+		if !ours {
+			continue
+		}
+		line, _, _ = strings.Cut(line, " # ")
+		cmd, rest, err := newRoot(s).Find(words(line))
+		require.NoError(t, err, line)
+		require.NoError(t, cmd.ParseFlags(rest), line)
+		require.NoError(t, cmd.ValidateArgs(cmd.Flags().Args()), line)
+		lines++
+	}
+	require.Greater(t, lines, 5)
 }
 
 func TestHelpAndCompletion(t *testing.T) {
