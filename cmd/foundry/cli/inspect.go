@@ -1,12 +1,9 @@
 package cli
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"foundry"
 	"foundry/ir"
@@ -29,17 +26,13 @@ func inspectCommand(s IO) *cobra.Command {
 			if cached < 0 {
 				return usagef("inspect: --cached is %d, want at least 0", cached)
 			}
-			_, err := os.Stat(filepath.Join(args[0], "plan.json"))
-			if err == nil {
+			if _, err := os.Stat(filepath.Join(args[0], "plan.json")); err == nil {
 				p, err := plan.Load(args[0])
 				if err != nil {
 					return err
 				}
 				printPlan(s, p, cached)
 				return nil
-			}
-			if !errors.Is(err, fs.ErrNotExist) && !strings.HasSuffix(args[0], ".fir") {
-				return err
 			}
 			m, err := (&modelFlags{args[0]}).open(s)
 			if err != nil {
