@@ -2,14 +2,17 @@ package metal_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"foundry/frontends/qwen25"
 	"foundry/ir"
 	"foundry/ir/dtype"
 	"foundry/ir/sym"
 	"foundry/lower/metal"
+	"foundry/passes"
 )
 
 // weightFormats lists every dtype that a matrix may have.
@@ -39,7 +42,7 @@ func TestWeightFormats(t *testing.T) {
 	} {
 		var graphs []*ir.Graph
 		for _, w := range weightFormats() {
-			for _, n := range []int64{32, 64, 256, 896, 4864} {
+			for _, n := range []int64{32, 256, 896} {
 				if per, _ := w.Block(); n%int64(per) == 0 {
 					graphs = append(graphs, alone(parse(t, bounds, productAndRow(w, n, 37)), fmt.Sprintf("%s_%d", w, n)))
 				}
@@ -87,4 +90,25 @@ func TestFormatSwitchedOff(t *testing.T) {
 		_, err := metal.Compile([]metal.Entry{{Name: "g", Graph: g}}, metal.Options{Target: x})
 		require.ErrorContains(t, err, "no kernel for q8_0 weights")
 	}
+}
+
+// Passes refuse each fusion over a format that is switched off with that reason,
+// and the pipeline ends with it: nothing falls back to another format.
+func TestFusionOfFormatSwitchedOff(t *testing.T) {
+	x := m3Pro(t)
+	x.Limits.Weights = []string{"f32", "f16"}
+	g, err := qwen25.Build(tiny()["hd64"], qwen25.BuildOptions{Context: 96, Chunk: 1, Weights: dtype.Q8_0, Cache: dtype.F16})
+	require.NoError(t, err)
+	p, err := passes.Parse(pipelineDefault)
+	require.NoError(t, err)
+	log := &passes.Log{}
+	err = p.Run(g, &passes.Context{Target: x, Log: log, Lowerable: func(n *ir.Node) error { return metal.Check(n, x) }})
+	require.ErrorContains(t, err, "no kernel for q8_0 weights")
+	refused := map[string]bool{}
+	for _, d := range log.Decisions {
+		if d.Outcome == passes.Refused && strings.Contains(d.Reason, "no kernel for q8_0 weights") {
+			refused[d.Pattern] = true
+		}
+	}
+	require.Subset(t, refused, map[string]bool{"rmsnorm-qkv": true, "residual": true, "gate-up-swiglu": true})
 }
