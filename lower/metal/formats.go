@@ -18,7 +18,7 @@ type format struct {
 
 var (
 	blocks  = []string{"prologue/blocks.metal"}
-	kblocks = []string{"prologue/blocks.metal", "prologue/kblocks.metal"}
+	kblocks = []string{"prologue/blocks.metal", "prologue/k_scales.metal"}
 )
 
 // formats are the weight formats that have a stage file.
@@ -31,9 +31,9 @@ var formats = map[dtype.Type]format{
 	dtype.Q4_1: {"q4_1", []int{8}, 2, blocks},
 	dtype.Q5_0: {"q5_0", []int{8}, 3, blocks},
 	dtype.Q5_1: {"q5_1", []int{8}, 3, blocks},
-	dtype.Q4_K: {"q4_k", []int{8}, 5, kblocks},
-	dtype.Q5_K: {"q5_k", []int{8}, 7, kblocks},
-	dtype.Q6_K: {"q6_k", []int{8}, 5, kblocks},
+	dtype.Q4_K: {"q4_k", []int{16}, 4, kblocks},
+	dtype.Q5_K: {"q5_k", []int{16}, 6, kblocks},
+	dtype.Q6_K: {"q6_k", []int{16}, 5, blocks},
 }
 
 // files returns the stage files that read weights of the format.

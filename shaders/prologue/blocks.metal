@@ -1,28 +1,46 @@
 // Prologue: what the block formats share.
 //
-// A chunk is eight weights of one block: two runs of four adjacent ones. Blocks
-// start at even addresses, so bytes are read as ushorts. take4 gives four
-// adjacent weights, from a column that is a multiple of four, to those who read a
-// table's rows by element.
-inline float low_char(ushort v) { return float(int(short(v << 8)) >> 8); }
-inline float high_char(ushort v) { return float(int(short(v)) >> 8); }
-
-// nibbles spreads the low halves of four bytes over w[0..3] and the high ones
-// over w[4..7].
-inline void nibbles(ushort a, ushort b, thread float *w)
+// A block format is a weight format as prologue/dequant_f16.metal says; beside it
+// stands dequant4_NAME(row, k), the weights k .. k + 3 of a row (k a multiple of
+// 4), with every product and sum rounded as the format's definition has it; the
+// chunks of a product may use fma instead. Blocks are read as stored: a chunk is
+// a part of one block that adjacent lanes complete, and words are read in pieces
+// that the block's size keeps aligned, two bytes where it is no multiple of four.
+inline uint word_at2(device const uchar *p)
 {
-    w[0] = float(a & 15u); w[1] = float((a >> 8) & 15u);
-    w[2] = float(b & 15u); w[3] = float((b >> 8) & 15u);
-    w[4] = float((a >> 4) & 15u); w[5] = float(a >> 12);
-    w[6] = float((b >> 4) & 15u); w[7] = float(b >> 12);
+    device const ushort *h = (device const ushort *)p;
+    return uint(h[0]) | uint(h[1]) << 16;
 }
 
-template <typename W>
-inline float4 take4(device const uchar *row, uint column)
+inline uint word_at4(device const uchar *p) { return *(device const uint *)p; }
+inline half half_at(device const uchar *p) { return *(device const half *)p; }
+
+// Four bytes as floats, less an offset: a byte in the low bits of 2^23's fraction
+// adds its value, and the difference is exact. It takes no conversion, which GPUs
+// make at a part of the rate.
+inline float4 levels4(uint v, float offset)
 {
-    const uint c = W::chunk(column);
-    float w[8];
-    W::expand(W::fetch(row, c), w);
-    const uint at = column == W::position(c, 0u) ? 0u : 4u;
-    return at == 0u ? float4(w[0], w[1], w[2], w[3]) : float4(w[4], w[5], w[6], w[7]);
+    const float4 raised = float4(as_type<float>(0x4b000000u | (v & 255u)), as_type<float>(0x4b000000u | ((v >> 8) & 255u)),
+                                 as_type<float>(0x4b000000u | ((v >> 16) & 255u)), as_type<float>(0x4b000000u | (v >> 24)));
+    return raised - (8388608.0f + offset);
 }
+
+// The low and the high halves of four bytes, each in a byte.
+inline uint low_halves(uint v) { return v & 0x0f0f0f0fu; }
+inline uint high_halves(uint v) { return (v >> 4) & 0x0f0f0f0fu; }
+
+// Bits 0 to 3 of v as bit 4 of four bytes: the product puts bit i at i + 7j for
+// j = 0 to 3, all different, and the mask keeps those where both are equal.
+inline uint fifth_bits(uint v) { return (((v & 15u) * 0x00204081u) & 0x01010101u) << 4; }
+
+inline void put4(thread float *w, float4 v)
+{
+    w[0] = v.x;
+    w[1] = v.y;
+    w[2] = v.z;
+    w[3] = v.w;
+}
+
+// Where the weights of a chunk stand whose levels are the halves of a fourth of a
+// block's 16 bytes: four of the block's first 16 weights, and those 16 further on.
+inline uint halves_position(uint c, uint q) { return 32u * (c / 4u) + 4u * (c % 4u) + 16u * q; }

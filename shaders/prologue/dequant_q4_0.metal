@@ -1,28 +1,33 @@
-// Prologue: weights of q4_0, blocks of 32: a half d, 16 bytes whose halves are
-// the weights i and i + 16; d * (q - 8). The contract is that of
-// prologue/dequant_f16.metal, the chunk that of prologue/blocks.metal.
+// Prologue: weights of q4_0, blocks of 32 in 18 bytes: f16 scale, 16 bytes whose
+// low halves are levels 0 to 15 and whose high halves are levels 16 to 31; a
+// weight is scale * (level - 8). A chunk is the halves of four bytes. The contract
+// is that of prologue/blocks.metal.
 struct weight_q4_0 {
     enum : uint { WIDTH = 8 };
-    struct Raw { half d; ushort a, b; };
+    struct Raw {
+        uint halves;
+        half scale;
+    };
     static Raw fetch(device const uchar *row, uint c)
     {
-        device const uchar *block = row + (c >> 2) * 18u;
-        device const ushort *q = (device const ushort *)(block + 2u) + (c & 3u) * 2u;
+        device const uchar *block = row + c / 4u * 18u;
         Raw r;
-        r.d = *(device const half *)block;
-        r.a = q[0];
-        r.b = q[1];
+        r.scale = half_at(block);
+        r.halves = word_at2(block + 2u + c % 4u * 4u);
         return r;
     }
     static void expand(Raw r, thread float *w)
     {
-        const float d = float(r.d);
-        nibbles(r.a, r.b, w);
-        FOUNDRY_UNROLL
-        for (uint i = 0u; i < 8u; i++) w[i] = d * (w[i] - 8.0f);
+        const float scale = float(r.scale);
+        put4(w, levels4(low_halves(r.halves), 8.0f) * scale);
+        put4(w + 4, levels4(high_halves(r.halves), 8.0f) * scale);
     }
-    static uint position(uint c, uint q) { return 32u * (c >> 2) + 4u * (c & 3u) + 16u * q; }
-    static uint chunk(uint k) { return ((k >> 5) << 2) + ((k & 15u) >> 2); }
+    static uint position(uint c, uint q) { return halves_position(c, q); }
 };
 
-inline float4 dequant4_q4_0(device const uchar *row, uint column) { return take4<weight_q4_0>(row, column); }
+inline float4 dequant4_q4_0(device const uchar *row, uint k)
+{
+    device const uchar *block = row + k / 32u * 18u;
+    const uint v = word_at2(block + 2u + k % 16u) >> (k % 32u / 16u * 4u);
+    return levels4(low_halves(v), 8.0f) * float(half_at(block));
+}

@@ -1,29 +1,33 @@
-// Prologue: weights of q4_1, blocks of 32: halves d and m, 16 bytes as in q4_0;
-// d * q + m. The contract is that of prologue/dequant_f16.metal, the chunk that of
-// prologue/blocks.metal.
+// Prologue: weights of q4_1, blocks of 32 in 20 bytes: f16 scale, f16 minimum, 16
+// bytes of levels as in q4_0; a weight is scale * level + minimum. A chunk is the
+// halves of four bytes. The contract is that of prologue/blocks.metal.
 struct weight_q4_1 {
     enum : uint { WIDTH = 8 };
-    struct Raw { half d, m; ushort a, b; };
+    struct Raw {
+        uint halves;
+        uint scale; // and minimum
+    };
     static Raw fetch(device const uchar *row, uint c)
     {
-        device const uchar *block = row + (c >> 2) * 20u;
-        device const ushort *q = (device const ushort *)(block + 4u) + (c & 3u) * 2u;
+        device const uchar *block = row + c / 4u * 20u;
         Raw r;
-        r.d = ((device const half *)block)[0];
-        r.m = ((device const half *)block)[1];
-        r.a = q[0];
-        r.b = q[1];
+        r.scale = word_at4(block);
+        r.halves = word_at4(block + 4u + c % 4u * 4u);
         return r;
     }
     static void expand(Raw r, thread float *w)
     {
-        const float d = float(r.d), m = float(r.m);
-        nibbles(r.a, r.b, w);
-        FOUNDRY_UNROLL
-        for (uint i = 0u; i < 8u; i++) w[i] = d * w[i] + m;
+        const float2 s = float2(as_type<half2>(r.scale));
+        put4(w, fma(levels4(low_halves(r.halves), 0.0f), float4(s.x), float4(s.y)));
+        put4(w + 4, fma(levels4(high_halves(r.halves), 0.0f), float4(s.x), float4(s.y)));
     }
-    static uint position(uint c, uint q) { return 32u * (c >> 2) + 4u * (c & 3u) + 16u * q; }
-    static uint chunk(uint k) { return ((k >> 5) << 2) + ((k & 15u) >> 2); }
+    static uint position(uint c, uint q) { return halves_position(c, q); }
 };
 
-inline float4 dequant4_q4_1(device const uchar *row, uint column) { return take4<weight_q4_1>(row, column); }
+inline float4 dequant4_q4_1(device const uchar *row, uint k)
+{
+    device const uchar *block = row + k / 32u * 20u;
+    const uint v = word_at4(block + 4u + k % 16u) >> (k % 32u / 16u * 4u);
+    const float2 s = float2(as_type<half2>(word_at4(block)));
+    return levels4(low_halves(v), 0.0f) * s.x + s.y;
+}

@@ -1,34 +1,37 @@
-// Prologue: weights of q5_0, blocks of 32: a half d, 32 bits that are the fifth
-// bits of the weights, 16 bytes as in q4_0; d * (q - 16). The contract is that of
-// prologue/dequant_f16.metal, the chunk that of prologue/blocks.metal.
+// Prologue: weights of q5_0, blocks of 32 in 22 bytes: f16 scale, a word whose bit
+// i is the fifth bit of level i, 16 bytes of low bits as in q4_0; a weight is
+// scale * (level - 16). A chunk is the halves of four bytes. The contract is that
+// of prologue/blocks.metal.
 struct weight_q5_0 {
     enum : uint { WIDTH = 8 };
-    struct Raw { half d; ushort low, high, a, b; };
+    struct Raw {
+        uint halves;
+        uint fifth; // of the low halves from bit 0, of the high ones from bit 16
+        half scale;
+    };
     static Raw fetch(device const uchar *row, uint c)
     {
-        device const uchar *block = row + (c >> 2) * 22u;
-        device const ushort *words = (device const ushort *)(block + 2u);
-        const uint j = c & 3u;
+        device const uchar *block = row + c / 4u * 22u;
+        const uint at = c % 4u * 4u;
         Raw r;
-        r.d = *(device const half *)block;
-        r.low = ushort((words[0] >> (4u * j)) & 15u);
-        r.high = ushort((words[1] >> (4u * j)) & 15u);
-        r.a = words[2u + 2u * j];
-        r.b = words[3u + 2u * j];
+        r.scale = half_at(block);
+        r.fifth = word_at2(block + 2u) >> at;
+        r.halves = word_at2(block + 6u + at);
         return r;
     }
     static void expand(Raw r, thread float *w)
     {
-        const float d = float(r.d);
-        nibbles(r.a, r.b, w);
-        FOUNDRY_UNROLL
-        for (uint i = 0u; i < 4u; i++) {
-            w[i] = d * (w[i] + float(((uint(r.low) >> i) & 1u) << 4) - 16.0f);
-            w[i + 4u] = d * (w[i + 4u] + float(((uint(r.high) >> i) & 1u) << 4) - 16.0f);
-        }
+        const float scale = float(r.scale);
+        put4(w, levels4(low_halves(r.halves) | fifth_bits(r.fifth), 16.0f) * scale);
+        put4(w + 4, levels4(high_halves(r.halves) | fifth_bits(r.fifth >> 16), 16.0f) * scale);
     }
-    static uint position(uint c, uint q) { return 32u * (c >> 2) + 4u * (c & 3u) + 16u * q; }
-    static uint chunk(uint k) { return ((k >> 5) << 2) + ((k & 15u) >> 2); }
+    static uint position(uint c, uint q) { return halves_position(c, q); }
 };
 
-inline float4 dequant4_q5_0(device const uchar *row, uint column) { return take4<weight_q5_0>(row, column); }
+inline float4 dequant4_q5_0(device const uchar *row, uint k)
+{
+    device const uchar *block = row + k / 32u * 22u;
+    const uint v = word_at2(block + 6u + k % 16u) >> (k % 32u / 16u * 4u);
+    const uint fifth = word_at2(block + 2u) >> (k % 32u);
+    return levels4(low_halves(v) | fifth_bits(fifth), 16.0f) * float(half_at(block));
+}

@@ -1,35 +1,40 @@
-// Prologue: weights of q5_1, blocks of 32: halves d and m, fifth bits and bytes as
-// in q5_0; d * q + m. The contract is that of prologue/dequant_f16.metal, the chunk
-// that of prologue/blocks.metal.
+// Prologue: weights of q5_1, blocks of 32 in 24 bytes: f16 scale, f16 minimum,
+// fifth bits and low bits as in q5_0; a weight is scale * level + minimum. A chunk
+// is the halves of four bytes. The contract is that of prologue/blocks.metal.
 struct weight_q5_1 {
     enum : uint { WIDTH = 8 };
-    struct Raw { half d, m; ushort low, high, a, b; };
+    struct Raw {
+        uint halves;
+        uint fifth; // of the low halves from bit 0, of the high ones from bit 16
+        uint scale; // and minimum
+    };
     static Raw fetch(device const uchar *row, uint c)
     {
-        device const uchar *block = row + (c >> 2) * 24u;
-        device const ushort *words = (device const ushort *)(block + 4u);
-        const uint j = c & 3u;
+        device const uchar *block = row + c / 4u * 24u;
+        const uint at = c % 4u * 4u;
+        const uint2 head = *(device const uint2 *)block;
         Raw r;
-        r.d = ((device const half *)block)[0];
-        r.m = ((device const half *)block)[1];
-        r.low = ushort((words[0] >> (4u * j)) & 15u);
-        r.high = ushort((words[1] >> (4u * j)) & 15u);
-        r.a = words[2u + 2u * j];
-        r.b = words[3u + 2u * j];
+        r.scale = head.x;
+        r.fifth = head.y >> at;
+        r.halves = word_at4(block + 8u + at);
         return r;
     }
     static void expand(Raw r, thread float *w)
     {
-        const float d = float(r.d), m = float(r.m);
-        nibbles(r.a, r.b, w);
-        FOUNDRY_UNROLL
-        for (uint i = 0u; i < 4u; i++) {
-            w[i] = d * (w[i] + float(((uint(r.low) >> i) & 1u) << 4)) + m;
-            w[i + 4u] = d * (w[i + 4u] + float(((uint(r.high) >> i) & 1u) << 4)) + m;
-        }
+        const float2 s = float2(as_type<half2>(r.scale));
+        const uint low = low_halves(r.halves) | fifth_bits(r.fifth);
+        const uint high = high_halves(r.halves) | fifth_bits(r.fifth >> 16);
+        put4(w, fma(levels4(low, 0.0f), float4(s.x), float4(s.y)));
+        put4(w + 4, fma(levels4(high, 0.0f), float4(s.x), float4(s.y)));
     }
-    static uint position(uint c, uint q) { return 32u * (c >> 2) + 4u * (c & 3u) + 16u * q; }
-    static uint chunk(uint k) { return ((k >> 5) << 2) + ((k & 15u) >> 2); }
+    static uint position(uint c, uint q) { return halves_position(c, q); }
 };
 
-inline float4 dequant4_q5_1(device const uchar *row, uint column) { return take4<weight_q5_1>(row, column); }
+inline float4 dequant4_q5_1(device const uchar *row, uint k)
+{
+    device const uchar *block = row + k / 32u * 24u;
+    const uint2 head = *(device const uint2 *)block;
+    const uint v = word_at4(block + 8u + k % 16u) >> (k % 32u / 16u * 4u);
+    const float2 s = float2(as_type<half2>(head.x));
+    return levels4(low_halves(v) | fifth_bits(head.y >> (k % 32u)), 0.0f) * s.x + s.y;
+}

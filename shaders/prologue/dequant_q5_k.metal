@@ -1,39 +1,51 @@
-// Prologue: weights of q5_k, blocks of 256: as q4_k, with 32 bytes between scales
-// and halves; bit j of byte i is the fifth bit of weight i of run j. The contract
-// is that of prologue/dequant_f16.metal, the chunk that of prologue/blocks.metal.
+// Prologue: weights of q5_k, blocks of 256 in 176 bytes: as q4_k, with 32 bytes
+// between the scales and the halves: bit j of byte i is the fifth bit of level i
+// of run j. A chunk is the halves of 8 bytes. The contract is that of
+// prologue/blocks.metal.
 struct weight_q5_k {
-    enum : uint { WIDTH = 8 };
-    struct Raw { float2 first, second; ushort a, b, c, d; uint run; };
+    enum : uint { WIDTH = 16 };
+    struct Raw {
+        uint2 halves;
+        uint2 fifth; // of the first run in bit 0 of each byte, of the second in bit 1
+        uint scale;
+        uint packed;
+    };
     static Raw fetch(device const uchar *row, uint c)
     {
-        device const uchar *block = row + (c >> 5) * 176u;
-        const uint run = (c & 31u) >> 3;
-        const float d = float(((device const half *)block)[0]), m = float(((device const half *)block)[1]);
-        device const ushort *top = (device const ushort *)(block + 16u) + (c & 7u) * 2u;
-        device const ushort *q = (device const ushort *)(block + 48u) + (c & 31u) * 2u;
+        device const uchar *block = row + c / 16u * 176u;
+        const uint pair = c % 16u / 4u;
+        const uint4 head = *(device const uint4 *)block;
         Raw r;
-        r.first = scale_min(block + 4u, 2u * run, d, m);
-        r.second = scale_min(block + 4u, 2u * run + 1u, d, m);
-        r.a = q[0];
-        r.b = q[1];
-        r.c = top[0];
-        r.d = top[1];
-        r.run = run;
+        r.halves = *(device const uint2 *)(block + 48u + c % 16u * 8u);
+        r.fifth = *(device const uint2 *)(block + 16u + c % 4u * 8u) >> (2u * pair);
+        r.scale = head.x;
+        r.packed = k_packed(head, pair);
         return r;
     }
+    static uint first_run(uint halves, uint fifth) { return low_halves(halves) | (fifth & 0x01010101u) << 4; }
+    static uint second_run(uint halves, uint fifth) { return high_halves(halves) | (fifth & 0x02020202u) << 3; }
     static void expand(Raw r, thread float *w)
     {
-        nibbles(r.a, r.b, w);
-        const uint top[4] = {uint(r.c) & 255u, uint(r.c) >> 8, uint(r.d) & 255u, uint(r.d) >> 8};
-        FOUNDRY_UNROLL
-        for (uint i = 0u; i < 4u; i++) {
-            const uint bits = top[i] >> (2u * r.run);
-            w[i] = r.first.x * (w[i] + float((bits & 1u) << 4)) - r.first.y;
-            w[i + 4u] = r.second.x * (w[i + 4u] + float(((bits >> 1) & 1u) << 4)) - r.second.y;
-        }
+        const float4 f = k_factors(r.scale, r.packed);
+        put4(w, fma(levels4(first_run(r.halves.x, r.fifth.x), 0.0f), float4(f.x), float4(-f.y)));
+        put4(w + 4, fma(levels4(first_run(r.halves.y, r.fifth.y), 0.0f), float4(f.x), float4(-f.y)));
+        put4(w + 8, fma(levels4(second_run(r.halves.x, r.fifth.x), 0.0f), float4(f.z), float4(-f.w)));
+        put4(w + 12, fma(levels4(second_run(r.halves.y, r.fifth.y), 0.0f), float4(f.z), float4(-f.w)));
     }
-    static uint position(uint c, uint q) { return 64u * (c >> 3) + 4u * (c & 7u) + 32u * q; }
-    static uint chunk(uint k) { return ((k >> 6) << 3) + ((k & 31u) >> 2); }
+    static uint position(uint c, uint q)
+    {
+        return 64u * (c / 4u) + 8u * (c % 4u) + 32u * (q / 2u) + 4u * (q % 2u);
+    }
 };
 
-inline float4 dequant4_q5_k(device const uchar *row, uint column) { return take4<weight_q5_k>(row, column); }
+inline float4 dequant4_q5_k(device const uchar *row, uint k)
+{
+    device const uchar *block = row + k / 256u * 176u;
+    const uint pair = k % 256u / 64u, second = k % 64u / 32u;
+    const uint4 head = *(device const uint4 *)block;
+    const float4 f = k_factors(head.x, k_packed(head, pair));
+    const float2 s = second == 0u ? float2(f.x, f.y) : float2(f.z, f.w);
+    const uint v = word_at4(block + 48u + 32u * pair + k % 32u) >> (4u * second);
+    const uint fifth = word_at4(block + 16u + k % 32u) >> (2u * pair + second);
+    return levels4(low_halves(v) | (fifth & 0x01010101u) << 4, 0.0f) * s.x - s.y;
+}

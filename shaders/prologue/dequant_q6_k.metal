@@ -1,42 +1,50 @@
-// Prologue: weights of q6_k, blocks of 256: 128 bytes of low halves, 64 bytes of
-// bit pairs, 16 signed scales, a half d. In each half of the block the low and high
-// halves of byte i of a run are weights i and i + 64, with their top bits in byte
-// i % 32 of the pairs; d * scale * (q - 32), a scale for 16 weights. The contract
-// is that of prologue/dequant_f16.metal, the chunk that of prologue/blocks.metal.
+// Prologue: weights of q6_k, blocks of 256 in 210 bytes: 128 bytes of low halves,
+// 64 bytes of bit pairs, 16 signed scales for 16 weights each, f16 scale. Each
+// half block is four runs of 32: their low bits are the low halves of 32 bytes,
+// of the next 32, and then the high halves of both; their top bits stand at bits
+// 0, 2, 4 and 6 of 32 bytes. A weight is scale * small scale * (level - 32). A
+// chunk is four weights of each run. The contract is that of
+// prologue/blocks.metal.
 struct weight_q6_k {
-    enum : uint { WIDTH = 8 };
-    struct Raw { float first, second; ushort a, b, c, d; uint run; };
+    enum : uint { WIDTH = 16 };
+    struct Raw {
+        uint first;  // low bits of runs 0 (low halves) and 2
+        uint second; // of runs 1 and 3
+        uint top;
+        uint small; // a byte a run
+        half scale;
+    };
     static Raw fetch(device const uchar *row, uint c)
     {
-        device const uchar *block = row + (c >> 5) * 210u;
-        const uint side = (c & 31u) >> 4, run = (c & 15u) >> 3, i = c & 7u;
-        const float d = float(*(device const half *)(block + 208u));
-        device const ushort *low = (device const ushort *)block + (c & 31u) * 2u;
-        device const ushort *top = (device const ushort *)(block + 128u + 32u * side) + i * 2u;
-        device const uchar *scales = block + 192u + 8u * side + 2u * run + (i >> 2);
+        device const uchar *block = row + c / 16u * 210u;
+        const uint part = c % 16u / 8u, i = c % 8u * 4u;
+        device const uchar *small = block + 192u + 8u * part + i / 16u;
         Raw r;
-        r.first = d * low_char(ushort(scales[0]));
-        r.second = d * low_char(ushort(scales[4]));
-        r.a = low[0];
-        r.b = low[1];
-        r.c = top[0];
-        r.d = top[1];
-        r.run = run;
+        r.first = word_at2(block + 64u * part + i);
+        r.second = word_at2(block + 64u * part + 32u + i);
+        r.top = word_at2(block + 128u + 32u * part + i);
+        r.small = uint(small[0]) | uint(small[2]) << 8 | uint(small[4]) << 16 | uint(small[6]) << 24;
+        r.scale = half_at(block + 208u);
         return r;
     }
+    static uint with_top(uint low, uint top) { return low | (top & 0x03030303u) << 4; }
     static void expand(Raw r, thread float *w)
     {
-        nibbles(r.a, r.b, w);
-        const uint top[4] = {uint(r.c) & 255u, uint(r.c) >> 8, uint(r.d) & 255u, uint(r.d) >> 8};
-        FOUNDRY_UNROLL
-        for (uint i = 0u; i < 4u; i++) {
-            const uint bits = top[i] >> (2u * r.run);
-            w[i] = r.first * (w[i] + float((bits & 3u) << 4) - 32.0f);
-            w[i + 4u] = r.second * (w[i + 4u] + float(((bits >> 4) & 3u) << 4) - 32.0f);
-        }
+        const float4 s = levels4(r.small ^ 0x80808080u, 128.0f) * float(r.scale);
+        put4(w, levels4(with_top(low_halves(r.first), r.top), 32.0f) * s.x);
+        put4(w + 4, levels4(with_top(low_halves(r.second), r.top >> 2), 32.0f) * s.y);
+        put4(w + 8, levels4(with_top(high_halves(r.first), r.top >> 4), 32.0f) * s.z);
+        put4(w + 12, levels4(with_top(high_halves(r.second), r.top >> 6), 32.0f) * s.w);
     }
-    static uint position(uint c, uint q) { return 128u * (c >> 4) + 32u * ((c & 15u) >> 3) + 4u * (c & 7u) + 64u * q; }
-    static uint chunk(uint k) { return ((k >> 7) << 4) + (((k & 63u) >> 5) << 3) + ((k & 31u) >> 2); }
+    static uint position(uint c, uint q) { return 128u * (c / 8u) + 32u * q + 4u * (c % 8u); }
 };
 
-inline float4 dequant4_q6_k(device const uchar *row, uint column) { return take4<weight_q6_k>(row, column); }
+inline float4 dequant4_q6_k(device const uchar *row, uint k)
+{
+    device const uchar *block = row + k / 256u * 210u;
+    const uint part = k % 256u / 128u, run = k % 128u / 32u, i = k % 32u;
+    const uint low = word_at2(block + 64u * part + 32u * (run % 2u) + i) >> (run / 2u * 4u);
+    const uint top = word_at2(block + 128u + 32u * part + i) >> (2u * run);
+    const char small = as_type<char>(block[192u + 8u * part + 2u * run + i / 16u]);
+    return levels4(low_halves(low) | (top & 0x03030303u) << 4, 32.0f) * (float(half_at(block + 208u)) * float(small));
+}
