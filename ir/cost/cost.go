@@ -26,7 +26,7 @@ type Kernel struct {
 	Tile    float64 // operations of tiles
 	Groups  float64 // threadgroups
 	Threads float64 // threads a threadgroup
-	Full    bool    // one threadgroup keeps a core busy: its matrix units do not wait for more threads
+	Tiled   bool    // tileThreads keep a core's matrix units busy, more threads would not help
 
 	// What every threadgroup does before its main stage can start.
 	PrologueCache float64 // bytes, all threadgroups together
@@ -44,8 +44,8 @@ func (k Kernel) share(t *target.Target) float64 { return min(1, k.filled(t)/floa
 
 // filled counts the cores that the kernel keeps busy.
 func (k Kernel) filled(t *target.Target) float64 {
-	if k.Full {
-		return k.Groups
+	if k.Tiled {
+		return k.Groups * k.Threads / tileThreads
 	}
 	return k.Groups * k.Threads / (float64(t.CoreThreads) / 2)
 }

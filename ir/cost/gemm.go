@@ -17,6 +17,7 @@ type Product struct {
 	Tokens, Rows, Cols int64
 	Bytes              int64
 	Unit               int
+	Halves             bool // the weights are f16 and reach tiles as they are
 }
 
 // Tiles is how a product of many rows is dealt out. A threadgroup makes a block of
@@ -36,11 +37,15 @@ func (t Tiles) SIMDs() int { return t.SIMDRows * t.SIMDColumns }
 func (t Tiles) Halves() int { return (2*t.Rows + t.Stages*t.Columns) * t.Depth }
 
 const (
-	tileSide = 16 // of a tile
-	// What it costs to bring operands to a tile, in multiply-adds for each element
-	// and simdgroup that loads it, and for each element that is staged.
-	tileLoad  = 2
-	tileStage = 4
+	tileSide    = 16  // of a tile
+	tileThreads = 256 // that keep a core's matrix units busy: while some load, others multiply
+	// What operands cost on their way to a tile, in multiply-adds for each element:
+	// of the tiles' units for each simdgroup that loads it, of the lanes to narrow it,
+	// to copy it, or to expand it from another format.
+	tileLoad   = 2
+	tileNarrow = 4
+	tileCopy   = 1
+	tileExpand = 8
 )
 
 // tilings lists the blocks that a target's registers and threadgroup memory
@@ -59,7 +64,8 @@ func tilings(tokens int64, unit int, t *target.Target) []Tiles {
 					continue
 				}
 				x := Tiles{Rows: rows, Columns: columns, SIMDRows: simds[0], SIMDColumns: simds[1]}
-				for x.Depth = 32; x.Depth >= tileSide; x.Depth /= 2 {
+				// Every thread stages at least four elements of a block of x.
+				for x.Depth = 32; x.Depth >= tileSide && rows*x.Depth >= 4*x.SIMDs()*t.Limits.SIMDWidth; x.Depth /= 2 {
 					for x.Stages = t.CopyStages; x.Stages > 2 && 2*x.Halves() > t.Limits.ThreadgroupBytes; {
 						x.Stages--
 					}
@@ -77,10 +83,16 @@ func tilings(tokens int64, unit int, t *target.Target) []Tiles {
 // GEMM returns how p is dealt out to tiles, and whether that is predicted to be
 // faster than a GEMV that takes a few rows of x at a time.
 func GEMM(p Product, t *target.Target) (best Tiles, faster bool) {
-	us := math.Inf(1)
+	us, tile := math.Inf(1), 0.0
 	for _, x := range tilings(p.Tokens, p.Unit, t) {
-		if v := p.tiled(x, t).Us(t); v < us {
-			best, us = x, v
+		k := p.tiled(x, t)
+		// Cores end together only where the last round is full.
+		v, rounds := k.Us(t), k.Groups/float64(t.Cores)
+		if rounds > 1 {
+			v *= math.Ceil(rounds) / rounds
+		}
+		if v < us || v == us && k.Tile < tile {
+			best, us, tile = x, v, k.Tile
 		}
 	}
 	return best, us < p.rowwise(t).Us(t)
@@ -90,14 +102,14 @@ func GEMM(p Product, t *target.Target) (best Tiles, faster bool) {
 func (p Product) tiled(x Tiles, t *target.Target) Kernel {
 	down := math.Ceil(float64(p.Tokens) / float64(x.Rows))
 	across := math.Ceil(float64(p.Rows) / float64(x.Columns))
-	k := Kernel{Memory: float64(p.Bytes), Groups: down * across, Threads: float64(x.SIMDs() * t.Limits.SIMDWidth), Full: true}
-	// The cores end together only where the last round is full.
-	if k.Groups > float64(t.Cores) {
-		k.Groups = math.Ceil(k.Groups/float64(t.Cores)) * float64(t.Cores)
+	k := Kernel{Memory: float64(p.Bytes), Groups: down * across, Threads: float64(x.SIMDs() * t.Limits.SIMDWidth), Tiled: true}
+	rows, columns, weight := float64(x.Rows), float64(x.Columns), float64(tileExpand)
+	if p.Halves {
+		weight = tileCopy
 	}
-	rows, columns := float64(x.Rows), float64(x.Columns)
-	simdRows, simdColumns := float64(x.SIMDRows), float64(x.SIMDColumns)
-	k.Tile = 2 * k.Groups * float64(p.Cols) * (rows*columns + tileLoad*(rows*simdColumns+columns*simdRows) + tileStage*(rows+columns))
+	steps := 2 * k.Groups * float64(p.Cols)
+	k.Tile = steps * (rows*columns + tileLoad*(rows*float64(x.SIMDColumns)+columns*float64(x.SIMDRows)))
+	k.Flops = steps * (rows*tileNarrow + columns*weight)
 	k.Cache = k.Groups * (rows*float64(p.Cols)*4 + columns*float64(p.Bytes)/float64(p.Rows))
 	return k
 }
@@ -118,3 +130,28 @@ func (p Product) rowwise(t *target.Target) Kernel {
 }
 
 func (p Product) flops() float64 { return 2 * float64(p.Tokens) * float64(p.Rows) * float64(p.Cols) }
+
+// TileQueries is the rows of queries of a threadgroup of attention in tiles.
+const TileQueries = 64
+
+// InTiles reports whether attention of heads query heads of d elements, tokens
+// rows over up to keys keys in f16, is predicted to be faster in tiles, a block of
+// queries a threadgroup, than row by row.
+func InTiles(heads, tokens, keys, d int64, t *target.Target) bool {
+	return tiledAttention(heads, tokens, keys, d, t).Us(t) < rowAttention(heads, tokens, keys, d, t).Us(t)
+}
+
+func tiledAttention(heads, tokens, keys, d int64, t *target.Target) Kernel {
+	k := Kernel{Groups: float64(heads) * math.Ceil(float64(tokens)/TileQueries), Threads: TileQueries / tileSide * float64(t.Limits.SIMDWidth), Tiled: true}
+	k.Tile = k.Groups * TileQueries * float64(keys) * float64(d) * 4
+	k.Cache = k.Groups * float64(keys) * float64(d) * 4
+	return k
+}
+
+// rowAttention: every lane multiplies as much again for shuffles and weights.
+func rowAttention(heads, tokens, keys, d int64, t *target.Target) Kernel {
+	k := Kernel{Groups: float64(heads * tokens), Threads: rowThreads}
+	k.Flops = k.Groups * float64(keys) * float64(d) * 8
+	k.Cache = k.Groups * float64(keys) * float64(d) * 4
+	return k
+}

@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"foundry/ir"
+	"foundry/ir/dtype"
 	"foundry/ir/sym"
 	"foundry/ir/target"
 )
@@ -216,18 +217,20 @@ func (m *model) product(k *Kernel, products []*ir.Node) {
 	x := products[0].Args[0]
 	tokens, cols := float64(x.Type.Shape.At(0).Eval(m.env)), float64(x.Type.Shape.At(1).Eval(m.env))
 	p := Product{Tokens: int64(tokens), Rows: int64(rows), Cols: int64(cols), Unit: m.unit(products)}
-	halves := true
+	takes := true
+	p.Halves = true
 	for _, q := range products {
 		w := q.Args[1].Type
 		p.Bytes += w.DType.Bytes(w.Shape.Elems(m.env))
-		halves = halves && TakesTiles(w.DType)
+		p.Halves = p.Halves && w.DType == dtype.F16
+		takes = takes && TakesTiles(w.DType)
 	}
 	grid, vectors := p.rowwise(m.target), min(tokens, gemvVectors)
-	if t, faster := GEMM(p, m.target); halves && faster {
+	if t, faster := GEMM(p, m.target); takes && faster {
 		grid, vectors = p.tiled(t, m.target), float64(t.Rows)
 	}
 	k.Flops = max(0, k.Flops-p.flops()) + grid.Flops
-	k.Tile, k.Groups, k.Threads, k.Full = grid.Tile, grid.Groups, grid.Threads, grid.Full
+	k.Tile, k.Groups, k.Threads, k.Tiled = grid.Tile, grid.Groups, grid.Threads, grid.Tiled
 	k.Cache += grid.Cache
 	m.prologue(k, x, k.Groups*vectors)
 }
@@ -292,10 +295,19 @@ func (m *model) attention(k Kernel, products, outs []*ir.Node) []Kernel {
 	tokens := float64(first.Args[0].Type.Shape.At(1).Eval(m.env))
 	k.Groups, k.Threads = heads*tokens, rowThreads
 	if len(products) == 1 {
+		// Half of a pass: each element of the result, or row of it, reads its own rows.
+		depth := first.Args[0].Type.Shape.At(-1).Eval(m.env)
+		out := first.Results[0].Type.Shape.At(-1).Eval(m.env)
+		x := rowAttention(int64(heads), int64(tokens), depth, out, m.target)
+		k.Flops += x.Flops / 4
+		k.Cache += x.Cache / 2
 		return []Kernel{k}
 	}
 	dim := float64(last.Results[0].Type.Shape.At(-1).Eval(m.env))
 	positions := first.Results[0].Type.Shape.At(-1)
+	if m.passOver(&k, first, int64(heads), int64(tokens), int64(dim)) {
+		return []Kernel{k}
+	}
 	splits := 1.0
 	if m.isSplit() {
 		most := positions.Max(m.boundsOf())
@@ -305,7 +317,7 @@ func (m *model) attention(k Kernel, products, outs []*ir.Node) []Kernel {
 	partials := splits * heads * tokens * (dim + 2) * 4
 	k.Cache += partials
 	if len(outs) == 0 {
-		if splits == 1 && !m.isSplit() {
+		if !m.isSplit() {
 			return []Kernel{k}
 		}
 		return []Kernel{k, {Name: "attention_merge", Cache: partials, Groups: heads * tokens, Threads: rowThreads}}
@@ -329,6 +341,22 @@ func (m *model) attention(k Kernel, products, outs []*ir.Node) []Kernel {
 	o.PrologueFlops += o.Groups * partials / 2
 	o.PrologueSteps++
 	return []Kernel{k, o}
+}
+
+// passOver adds to k what attention does for each row of queries, or makes it
+// attention in tiles where that is what lowering takes.
+func (m *model) passOver(k *Kernel, scores *ir.Node, heads, tokens, dim int64) (tiles bool) {
+	keys := scores.Results[0].Type.Shape.At(-1).Eval(m.env)
+	counted := float64(4 * heads * tokens * keys * dim)
+	x := rowAttention(heads, tokens, keys, dim, m.target)
+	tiles = !m.isSplit() && scores.Args[1].Type.DType == dtype.F16 && dim%tileSide == 0 && InTiles(heads, tokens, keys, dim, m.target)
+	if tiles {
+		x = tiledAttention(heads, tokens, keys, dim, m.target)
+		k.Tile, k.Groups, k.Threads, k.Tiled = x.Tile, x.Groups, x.Threads, x.Tiled
+	}
+	k.Flops = max(0, k.Flops-counted) + x.Flops
+	k.Cache += x.Cache
+	return tiles
 }
 
 // isSplit reports whether the region asks for attention in parts.

@@ -37,6 +37,9 @@ func (r *region) lowerAttention() (*lowering, error) {
 	if r.name == cost.SplitAttention {
 		return a.lowerSplit()
 	}
+	if f, ok := a.inTiles(); ok {
+		return f.lower()
+	}
 	k, err := a.emit()
 	if err != nil {
 		return nil, err
@@ -207,7 +210,7 @@ func (a *attention) rowsOf(e *emitter, b *ir.Value, h affine) (ptr, stride, typ 
 		}
 		return false
 	})
-	if a.width > 1 && (!e.divides(4, step) || !e.divides(4, off)) || l.stride[e.r.g.Params[param].Type.Shape.Rank-1] != (sym.Poly{C: 1}) {
+	if !e.divides(int64(a.width), step) || !e.divides(int64(a.width), off) || l.stride[e.r.g.Params[param].Type.Shape.Rank-1] != (sym.Poly{C: 1}) {
 		return "", "", "", fmt.Errorf("rows of keys or values are not aligned")
 	}
 	return e.r.at(e.k, param, off), e.k.text(step), pointee(e.r.g.Params[param].Type.DType), nil

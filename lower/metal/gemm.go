@@ -21,7 +21,10 @@ type gemm struct {
 // be faster for as many rows of the operand as the graph may have.
 func (g *gemv) tiled() (*gemm, bool) {
 	tokens, t := g.rows.Max(g.r.g.Bounds), g.r.target
-	p := cost.Product{Tokens: tokens, Cols: g.depth, Unit: 1}
+	if g.r.merged != nil {
+		return nil, false // the prologue that merges parts of attention stages whole rows
+	}
+	p := cost.Product{Tokens: tokens, Cols: g.depth, Unit: 1, Halves: true}
 	for _, part := range g.parts {
 		if len(part.best) > 0 {
 			return nil, false // argmax wants one row
@@ -38,6 +41,7 @@ func (g *gemv) tiled() (*gemm, bool) {
 			if !cost.TakesTiles(w.DType) || w.DType != first {
 				return nil, false // one stage holds the rows of all products of a unit
 			}
+			p.Halves = p.Halves && w.DType == dtype.F16
 			p.Rows += part.n
 			p.Bytes += w.DType.Bytes(part.n * g.depth)
 		}

@@ -2,32 +2,87 @@ package metal_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/require"
+
+	"foundry/frontends/qwen25"
 	"foundry/ir"
+	"foundry/ir/dtype"
 	"foundry/ir/sym"
+	"foundry/ir/target"
+	"foundry/lower/plan"
 )
 
-// TestGEMM runs products of many rows over the edges of tiles in every direction.
+// forTiles returns a target of one core whose lanes are so slow that products and
+// attention of more than one row go to tiles.
+func forTiles(t *testing.T, name string) *target.Target {
+	t.Helper()
+	x, err := target.Find(name)
+	require.NoError(t, err)
+	x.TFlops, x.Cores = x.TFlops/1e6, 1
+	return x
+}
+
+// requireTiles wants a plan's products of many rows and attention to be in tiles.
+func requireTiles(t *testing.T, p *plan.Plan) {
+	t.Helper()
+	for _, k := range p.Kernels {
+		if strings.Contains(k.Source, "main: rows of a matrix product") || strings.Contains(k.Source, "main: one pass over the keys") {
+			require.NotContains(t, k.Name, "_many")
+		}
+		t.Log(k.Name, k.Params)
+	}
+}
+
+// TestGEMM runs products over the edges of tiles in every direction, with the
+// blocks of a small GPU and of a large one.
 func TestGEMM(t *testing.T) {
-	var graphs []*ir.Graph
-	for _, x := range []struct{ k, n int }{{32, 32}, {33, 37}, {36, 30}, {96, 130}, {64, 64}} {
-		for _, w := range []string{"f16", "bf16"} {
-			text := fmt.Sprintf("%%0 = input \"x\" : f32[T, %d]\n%%1 = weight \"w\" : %s[%d, %d]\n%%2 = matmul_nt %%0, %%1 : f32[T, %d]\nreturn y=%%2", x.k, w, x.n, x.k, x.n)
-			graphs = append(graphs, alone(parse(t, "T=1..65, P=0..0, S<=65", text), fmt.Sprintf("k%d_n%d_%s", x.k, x.n, w)))
+	for _, name := range []string{"apple-m3-pro", "h100"} {
+		var graphs []*ir.Graph
+		for _, x := range []struct {
+			k, n int
+			w    string
+		}{{32, 32, "f16"}, {33, 37, "f16"}, {36, 30, "f16"}, {96, 130, "f16"}, {320, 260, "f16"}, {40, 70, "bf16"}, {64, 64, "q8_0"}, {96, 33, "q4_0"}, {256, 40, "q6_k"}} {
+			text := fmt.Sprintf("%%0 = input \"x\" : f32[T, %d]\n%%1 = weight \"w\" : %s[%d, %d]\n%%2 = matmul_nt %%0, %%1 : f32[T, %d]\nreturn y=%%2", x.k, x.w, x.n, x.k, x.n)
+			graphs = append(graphs, alone(parse(t, "T=1..140, P=0..0, S<=140", text), fmt.Sprintf("k%d_n%d_%s", x.k, x.n, x.w)))
+		}
+		for _, checked := range []bool{false, true} {
+			rows := []int64{1, 2, 7, 8, 9, 16, 17, 33, 64, 65, 129}
+			if checked {
+				graphs, rows = graphs[1:5], rows[6:8]
+			}
+			b := newBatchFor(t, graphs, checked, forTiles(t, name))
+			requireTiles(t, b.plan)
+			for i, g := range graphs {
+				t.Run(fmt.Sprintf("%s/%s/checked=%t", name, g.Name, checked), func(t *testing.T) {
+					for _, n := range rows {
+						b.run(t, i, sym.Env{T: n}, uint64(n))
+					}
+				})
+			}
 		}
 	}
-	for _, checked := range []bool{false, true} {
-		b := newBatch(t, graphs, checked)
-		for i, g := range graphs {
-			t.Run(fmt.Sprintf("%s/checked=%t", g.Name, checked), func(t *testing.T) {
-				for _, rows := range []int64{1, 2, 7, 8, 9, 16, 17, 33, 64, 65} {
-					if checked && rows != 17 {
-						continue
-					}
-					b.run(t, i, sym.Env{T: rows}, uint64(rows))
-				}
-			})
-		}
+}
+
+// TestPrefillInTiles runs whole small models whose products and attention are all
+// in tiles: every prologue and epilogue, head_dims that tiles do not divide, a
+// cache that is part full.
+func TestPrefillInTiles(t *testing.T) {
+	models := tiny()
+	for _, x := range []struct{ model, pipeline, target string }{
+		{"hd64", pipelineNone, "apple-m3-pro"}, {"hd64", pipelineFloor, "h100"}, {"hd80", pipelineFloor, "apple-m3-pro"},
+		{"hd128", pipelineDefault, "h100"}, {"hd6", pipelineFloor, "apple-m3-pro"},
+	} {
+		o := qwen25.BuildOptions{Context: 96, Chunk: 80, Weights: dtype.F16, Cache: dtype.F16}
+		on := forTiles(t, x.target)
+		g := alone(entries(t, models[x.model], o, x.pipeline, on)[0].Graph, x.model)
+		b := newBatchFor(t, []*ir.Graph{g}, false, on)
+		t.Run(x.model+"/"+x.target, func(t *testing.T) {
+			for seed, env := range []sym.Env{{T: 1, P: 3}, {T: 7}, {T: 33, P: 40}, {T: 80, P: 9}} {
+				b.run(t, 0, env, uint64(seed))
+			}
+		})
 	}
 }

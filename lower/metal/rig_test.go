@@ -78,6 +78,12 @@ type batch struct {
 
 func newBatch(t testing.TB, graphs []*ir.Graph, checked bool) *batch {
 	t.Helper()
+	return newBatchFor(t, graphs, checked, m3Pro(t))
+}
+
+// newBatchFor is newBatch with kernels chosen for x.
+func newBatchFor(t testing.TB, graphs []*ir.Graph, checked bool, x *target.Target) *batch {
+	t.Helper()
 	b := &batch{graphs: graphs}
 	w := weights{types: map[string]ir.Type{}}
 	sources := map[string]interp.Source{}
@@ -97,7 +103,7 @@ func newBatch(t testing.TB, graphs []*ir.Graph, checked bool) *batch {
 	w.source = func(name string, ty ir.Type) (interp.Tensor, error) { return sources[name](name, ty) }
 	var err error
 	b.plan, err = metal.Compile(in, metal.Options{
-		Target: m3Pro(t), Model: plan.Model{Name: "test", Layers: 100, Context: int(context)},
+		Target: x, Model: plan.Model{Name: "test", Layers: 100, Context: int(context)},
 		Meta: plan.Options{Weights: dtype.F16, Cache: dtype.F16},
 	})
 	require.NoError(t, err)

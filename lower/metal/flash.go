@@ -1,0 +1,168 @@
+package metal
+
+import (
+	"fmt"
+
+	"foundry/ir/cost"
+	"foundry/ir/dtype"
+	"foundry/ir/sym"
+	"foundry/lower/plan"
+)
+
+// flash is attention of many rows in tiles: a threadgroup takes a head and a block
+// of its queries, 16 a simdgroup.
+type flash struct {
+	*attention
+	keys int // of a block
+}
+
+// inTiles returns the region as attention in tiles, where tiles can take it and
+// are predicted to be faster for as many rows as the graph may have.
+func (a *attention) inTiles() (*flash, bool) {
+	t, b := a.r.target, a.r.g.Bounds
+	for _, v := range []dtype.Type{a.scores.Args[1].Type.DType, a.pv.Args[1].Type.DType} {
+		if v != dtype.F16 {
+			return nil, false
+		}
+	}
+	if a.d%16 != 0 || !cost.InTiles(a.heads, a.rows.Max(b), a.keys.Max(b), a.d, t) {
+		return nil, false
+	}
+	f := &flash{attention: a}
+	f.simds = cost.TileQueries / 16
+	for _, f.keys = range []int{64, 32} {
+		if f.bytes() <= t.Limits.ThreadgroupBytes {
+			return f, true
+		}
+	}
+	return nil, false
+}
+
+func (f *flash) queries() int { return 16 * f.simds }
+
+// stageBytes is the memory of a block of keys and one of values, which hold the
+// queries before.
+func (f *flash) stageBytes() int {
+	depth := int(f.d)
+	if chunks := depth / 8; chunks&(chunks-1) != 0 {
+		depth += 8 // see common/tile.metal
+	}
+	return 2 * depth * max(2*f.keys, f.queries())
+}
+
+func (f *flash) bytes() int { return f.stageBytes() + 4*16*f.keys*f.simds }
+
+func (f *flash) lower() (*lowering, error) {
+	k := newKernel(fmt.Sprintf("%s_%dx%d_many_tiles", identifier(f.r.name), f.heads, f.d), f.r.about("a block of queries in tiles"))
+	if err := f.write(k); err != nil {
+		return nil, err
+	}
+	return &lowering{kernels: []*kernel{k}}, nil
+}
+
+func (f *flash) write(k *kernel) error {
+	k.threads = f.simds * 32
+	k.grid[0].N, k.grid[1] = sym.Const(f.heads), plan.GridDim{N: f.rows, Div: int64(f.queries())}
+	for _, p := range []struct {
+		name  string
+		value int
+	}{{"head_dim", int(f.d)}, {"queries", f.queries()}, {"keys", f.keys}, {"simdgroups", f.simds}} {
+		k.param(p.name, p.value)
+	}
+	k.use("common/tile.metal", "common/load.metal", "main/flash_prefill.metal", "main/gemm.metal")
+	for _, b := range []plan.Builtin{plan.ThreadgroupPosition, plan.ThreadgroupsPerGrid, plan.ThreadIndex, plan.SimdgroupIndex, plan.LaneIndex} {
+		k.builtin(b)
+	}
+	stage := k.threadgroup("stage", "half", f.stageBytes())
+	scratch := k.threadgroup("scratch", "float", 4*16*f.keys*f.simds)
+	k.ready()
+	// The last rows see the most keys, so they go first.
+	k.line("const uint first = (groups.y - 1u - group.y) * %du;", f.queries())
+	if err := f.stageQueries(k, stage); err != nil {
+		return err
+	}
+	f.width = 8
+	e := newEmitter(k, f.r, 1)
+	h := e.know("group.x", f.heads, 1)
+	kp, ks, _, err := f.rowsOf(e, f.scores.Args[1], h)
+	if err != nil {
+		return err
+	}
+	vp, vs, _, err := f.rowsOf(e, f.pv.Args[1], h)
+	if err != nil {
+		return err
+	}
+	k.phase("Main: softmax and weighted values in one pass over the keys.")
+	k.line("threadgroup float *const mine = %s + simd * %du;", scratch, 16*f.keys)
+	k.line("uint visible[TILE_SLOTS], last = %s;", k.text(dimension(f.attention.keys)))
+	if f.soft.Attr.Causal {
+		start := k.text(dimension(f.soft.Attr.Start))
+		k.line("for (uint r = 0u; r < TILE_SLOTS; r++) visible[r] = min(first + simd * 16u + tile_row(lane, r) + %s + 1u, last);", start)
+		k.line("last = min(min(first + %du, %s) + %s, last);", f.queries(), k.text(dimension(f.rows)), start)
+	} else {
+		k.line("for (uint r = 0u; r < TILE_SLOTS; r++) visible[r] = last;")
+	}
+	k.line("tile_sum acc[%d];", f.d/16)
+	k.line("for (uint i = 0u; i < %du; i++) tile_clear(acc[i]);", f.d/16)
+	k.line("float sum[TILE_SLOTS];")
+	k.line("flash_prefill<%du, %du, %du>(q, %s, %s, %s, %s, last, visible, %s, %s, mine, thread_index, lane, acc, sum);",
+		f.d, f.keys, f.simds, kp, ks, vp, vs, floatText(f.scores.Attr.Scale*log2e), stage)
+	return f.store(e, h)
+}
+
+const log2e = 1.4426950408889634
+
+// stageQueries leaves the simdgroup's queries in left operands.
+func (f *flash) stageQueries(k *kernel, stage string) error {
+	k.phase("Prologue: the queries as halves.")
+	err := fmt.Errorf("no width for the queries")
+	for _, w := range []int{4, 1} {
+		if err = k.attempt(func() error { return f.stageWith(k, stage, w) }); err == nil {
+			break
+		}
+	}
+	k.line("threadgroup_barrier(mem_flags::mem_threadgroup);")
+	k.line("tile_left q[%d];", f.d/16)
+	k.line("FOUNDRY_UNROLL_TILES")
+	k.line("for (uint i = 0u; i < %du; i++) tile_load<%du>(q[i], %s + simd * tile_strip<%du>(), 16u * i);", f.d/16, f.d, stage, f.d)
+	k.line("threadgroup_barrier(mem_flags::mem_threadgroup);")
+	return err
+}
+
+func (f *flash) stageWith(k *kernel, stage string, w int) error {
+	k.open("for (uint i = thread_index; i < %du; i += %du)", f.queries()*int(f.d)/w, k.threads)
+	e := newEmitter(k, f.r, w)
+	k.line("const uint m = i / %du;", int(f.d)/w)
+	d := e.atom("d", fmt.Sprintf("i %% %du * %du", int(f.d)/w, w), f.d, int64(w))
+	t := e.atom("t", fmt.Sprintf("min(first + m, %s - 1u)", k.text(dimension(f.rows))), 0, 1)
+	v := e.at(f.scores.Args[0], []affine{e.know("group.x", f.heads, 1), t, d})
+	k.line("gemm_put(%s + tile_at<%du>(m, %s), gemm_narrow(%s));", stage, f.d, d.text(), v)
+	k.close()
+	return e.err
+}
+
+// store writes the weighted values over the sums of weights.
+func (f *flash) store(e *emitter, h affine) error {
+	k, l := e.k, layout{}
+	l, err := f.resultLayout()
+	if err != nil {
+		return err
+	}
+	k.phase("Epilogue: the rows that exist.")
+	k.line("for (uint r = 0u; r < TILE_SLOTS; r++) sum[r] = tile_row_sum(sum[r]);")
+	k.line("FOUNDRY_UNROLL_TILES")
+	k.open("for (uint j = 0u; j < %du; j++)", f.d/16)
+	k.line("float out[8];")
+	k.line("tile_spread<1u>(acc + j, mine, lane, out);")
+	k.line("FOUNDRY_UNROLL")
+	k.open("for (uint i = 0u; i < 8u; i++)")
+	e.w = 1
+	t := e.atom("t", "first + simd * 16u + tile_row(lane, tile_slot(i))", 0, 1)
+	d := e.atom("d", "16u * j + tile_column(lane, i)", f.d, 1)
+	out := f.r.g.Results[0].Value.Type.DType
+	slot := k.slot(ref{refResult, 0}, "y", pointee(out), plan.Write)
+	k.line("if (%s < %s) store1(%s, out[i] / sum[tile_slot(i)]);", t.text(), k.text(dimension(f.rows)), e.place(slot, out, l, []affine{h, t, d}))
+	k.close()
+	k.close()
+	return e.err
+}

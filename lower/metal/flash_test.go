@@ -1,0 +1,72 @@
+package metal_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"foundry/ir"
+	"foundry/ir/sym"
+)
+
+// attentionText is attention of heads query heads over caches of 2 heads, as
+// passes form its region: views of the caches outside, the transpose inside.
+func attentionText(heads, d, context int, causal bool) string {
+	start := "0"
+	if causal {
+		start = "P"
+	}
+	return fmt.Sprintf(`%%0 = input "q" : f32[%[1]d, T, %[2]d]
+%%1 = state "k" : f16[2, %[3]d, %[2]d]
+%%2 = state "v" : f16[2, %[3]d, %[2]d]
+%%3 = slice %%1 {axis=1, start=0, size=S} : f16[2, S, %[2]d]
+%%4 = slice %%2 {axis=1, start=0, size=S} : f16[2, S, %[2]d]
+%%5 = bmm_nt %%0, %%3 {scale=0.125} : f32[%[1]d, T, S]
+%%6 = softmax %%5 {causal=%[4]t, start=%[5]s} : f32[%[1]d, T, S]
+%%7 = bmm_nn %%6, %%4 : f32[%[1]d, T, %[2]d]
+%%8 = transpose %%7 {perm=[1,0,2,0]} : f32[T, %[1]d, %[2]d]
+return y=%%8`, heads, d, context, causal, start)
+}
+
+// TestFlashPrefill runs attention in tiles over every head_dim, the edges of its
+// blocks and of the context.
+func TestFlashPrefill(t *testing.T) {
+	var graphs []*ir.Graph
+	for _, d := range []int{64, 80, 96, 128} {
+		for _, causal := range []bool{true, false} {
+			if !causal && d != 80 {
+				continue // the mask does not depend on head_dim
+			}
+			g := parse(t, "T=1..65, P=0..1023, S<=1088", attentionText(4, d, 1088, causal))
+			var nodes []*ir.Node
+			for _, n := range g.Nodes() {
+				if n.Op != ir.OpSlice {
+					nodes = append(nodes, n)
+				}
+			}
+			_, err := g.Outline(nodes, "attention", "attention")
+			require.NoError(t, err)
+			graphs = append(graphs, alone(g, fmt.Sprintf("d%d_causal_%t", d, causal)))
+		}
+	}
+	for _, checked := range []bool{false, true} {
+		if checked {
+			graphs = graphs[1:3]
+		}
+		b := newBatchFor(t, graphs, checked, forTiles(t, "apple-m3-pro"))
+		requireTiles(t, b.plan)
+		for i, g := range graphs {
+			t.Run(fmt.Sprintf("%s/checked=%t", g.Name, checked), func(t *testing.T) {
+				if checked {
+					b.run(t, i, sym.Env{T: 17, P: 30}, 1)
+					return
+				}
+				for _, rows := range []int64{1, 2, 7, 8, 9, 16, 17, 33, 64, 65} {
+					b.run(t, i, sym.Env{T: rows, P: rows % 3}, uint64(rows))
+				}
+				b.run(t, i, sym.Env{T: 65, P: 1023}, 7)
+			})
+		}
+	}
+}

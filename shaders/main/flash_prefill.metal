@@ -1,0 +1,128 @@
+// Main: a block of queries of one head against all keys that they see, in tiles
+// (common/tile.metal), in one pass.
+//
+// Each of SIMDS simdgroups owns 16 rows of queries, D / 16 left operands of halves.
+// The threadgroup walks over the keys KEYS at a time; while a block of keys is
+// multiplied the values are on their way, and while the values are, the next keys.
+// Scores, the running maximum, the sum and the weighted sum are float; the weights
+// of a block become halves for their product with the values.
+//
+// Inputs: k and v at key 0 of the head, rows k_stride and v_stride halves apart,
+// eight halves from each row's start aligned; last, the count of keys that the
+// block's last row sees; visible, those that each of the lane's rows sees, at least
+// 1; factor, the scale of the scores times log2(e). Output: acc, the weighted
+// values, and sum, the lane's share of each row's sum of weights: the result is acc
+// over tile_row_sum(sum). Threadgroup memory: stage, 2 * KEYS / 16 strips of depth
+// D; scratch, 16 * KEYS floats for each simdgroup.
+template <uint D, uint KEYS, uint THREADS>
+struct flash_rows {
+    enum : uint { CHUNKS = D / 8u, COUNT = KEYS * CHUNKS, MINE = (COUNT + THREADS - 1u) / THREADS };
+    tile_flight flight[MINE];
+
+    void start(device const half *rows, uint stride, uint begin, uint last, threadgroup half *stage, uint thread_index)
+    {
+        FOUNDRY_UNROLL
+        for (uint i = 0u; i < MINE; i++) {
+            const uint index = thread_index + i * THREADS, at = 8u * (index % CHUNKS);
+            if (COUNT % THREADS != 0u && index >= COUNT) continue;
+            device const half *row = rows + min(begin + index / CHUNKS, last - 1u) * stride;
+            flight[i].start((device const uchar *)(row + at), stage + tile_at<D>(index / CHUNKS, at));
+        }
+        tile_launched();
+    }
+
+    void land(threadgroup half *stage, uint thread_index)
+    {
+        FOUNDRY_UNROLL
+        for (uint i = 0u; i < MINE; i++) {
+            const uint index = thread_index + i * THREADS;
+            if (COUNT % THREADS != 0u && index >= COUNT) continue;
+            flight[i].land(stage + tile_at<D>(index / CHUNKS, 8u * (index % CHUNKS)));
+        }
+    }
+};
+
+// The weights of a block: scores become exp2(score - maximum), and shrink what the
+// earlier sums are multiplied with.
+template <uint TILES>
+inline void flash_softmax(thread float *s, uint base, thread const uint *visible, float factor, uint lane,
+                          thread float *top, thread float *sum, thread float *shrink)
+{
+    float peak[TILE_SLOTS];
+    FOUNDRY_UNROLL
+    for (uint r = 0u; r < TILE_SLOTS; r++) peak[r] = top[r];
+    FOUNDRY_UNROLL
+    for (uint i = 0u; i < 8u * TILES; i++) {
+        const uint r = tile_slot(i & 7u), key = base + 16u * (i >> 3) + tile_column(lane, i & 7u);
+        s[i] = key < visible[r] ? s[i] * factor : -INFINITY;
+        peak[r] = max(peak[r], s[i]);
+    }
+    FOUNDRY_UNROLL
+    for (uint r = 0u; r < TILE_SLOTS; r++) {
+        peak[r] = tile_row_max(peak[r]);
+        shrink[r] = exp2(top[r] - peak[r]);
+        top[r] = peak[r];
+        sum[r] *= shrink[r];
+    }
+    FOUNDRY_UNROLL
+    for (uint i = 0u; i < 8u * TILES; i++) {
+        const uint r = tile_slot(i & 7u);
+        s[i] = exp2(s[i] - top[r]);
+        sum[r] += s[i];
+    }
+}
+
+template <uint D, uint KEYS, uint SIMDS>
+inline void flash_prefill(thread const tile_left *q, device const half *k, uint k_stride, device const half *v, uint v_stride,
+                          uint last, thread const uint *visible, float factor, threadgroup half *stage, threadgroup float *scratch,
+                          uint thread_index, uint lane, thread tile_sum *acc, thread float *sum)
+{
+    constexpr uint TILES = KEYS / 16u, DEEP = D / 16u;
+    threadgroup half *values = stage + TILES * tile_strip<D>();
+    flash_rows<D, KEYS, SIMDS * 32u> rows;
+    float top[TILE_SLOTS];
+    for (uint r = 0u; r < TILE_SLOTS; r++) {
+        top[r] = -3.0e38f;
+        sum[r] = 0.0f;
+    }
+    rows.start(k, k_stride, 0u, last, stage, thread_index);
+    rows.land(stage, thread_index);
+    for (uint base = 0u; base < last; base += KEYS) {
+        tile_wait<0u>();
+        threadgroup_barrier(mem_flags::mem_threadgroup);
+        rows.start(v, v_stride, base, last, values, thread_index);
+        tile_sum scores[TILES];
+        FOUNDRY_UNROLL_TILES
+        for (uint n = 0u; n < TILES; n++) {
+            tile_clear(scores[n]);
+            FOUNDRY_UNROLL_TILES
+            for (uint d = 0u; d < DEEP; d++) {
+                tile_right keys;
+                tile_load<D>(keys, stage + n * tile_strip<D>(), 16u * d);
+                tile_multiply_accumulate(scores[n], q[d], keys);
+            }
+        }
+        float s[8u * TILES], shrink[TILE_SLOTS];
+        tile_spread<TILES>(scores, scratch, lane, s);
+        flash_softmax<TILES>(s, base, visible, factor, lane, top, sum, shrink);
+        tile_left weights[TILES];
+        tile_gather<TILES>(s, scratch, lane, weights);
+        bool moved = false;
+        for (uint r = 0u; r < TILE_SLOTS; r++) moved = moved || shrink[r] != 1.0f;
+        if (simd_any(moved)) tile_scale<DEEP>(acc, shrink, scratch, lane);
+        rows.land(values, thread_index);
+        tile_wait<0u>();
+        threadgroup_barrier(mem_flags::mem_threadgroup);
+        if (base + KEYS < last) rows.start(k, k_stride, base + KEYS, last, stage, thread_index);
+        FOUNDRY_UNROLL_TILES
+        for (uint n = 0u; n < TILES; n++) {
+            FOUNDRY_UNROLL_TILES
+            for (uint d = 0u; d < DEEP; d++) {
+                tile_right some;
+                tile_load_rows<D>(some, values + n * tile_strip<D>(), 16u * d);
+                tile_multiply_accumulate(acc[d], weights[n], some);
+            }
+        }
+        if (base + KEYS < last) rows.land(stage, thread_index);
+    }
+}
