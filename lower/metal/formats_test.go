@@ -73,6 +73,38 @@ func TestWeightFormatsChecked(t *testing.T) {
 	}
 }
 
+// TestMixedFormats runs a model whose matrices all differ in format through every
+// kind of kernel around products: Q, K and V, gate and up in one dispatch, with
+// norms, rope and caches, SwiGLU in front of the down projection, and the head.
+func TestMixedFormats(t *testing.T) {
+	mixed := []dtype.Type{dtype.Q8_0, dtype.Q4_0, dtype.F16, dtype.Q5_1, dtype.Q4_1, dtype.Q5_0, dtype.BF16}
+	given := map[string]dtype.Type{}
+	o := qwen25.BuildOptions{Context: 96, Chunk: 12, Weights: dtype.F16, Cache: dtype.F16, WeightType: func(name string) dtype.Type {
+		if given[name] == dtype.Invalid {
+			given[name] = mixed[len(given)%len(mixed)]
+		}
+		return given[name]
+	}}
+	var graphs []*ir.Graph
+	for name, pipeline := range map[string]string{
+		"default": pipelineDefault, "floor": pipelineFloor,
+		"swiglu-down": "canonicalize,cse,drop-repeat-kv,fuse-qkv,fuse-rope-kv,fuse-attention,fuse-swiglu-down,fuse-gate-up,fuse-head,legalize",
+	} {
+		for _, in := range entries(t, tiny()["hd64"], o, pipeline, m3Pro(t)) {
+			graphs = append(graphs, alone(in.Graph, name+"_"+in.Name))
+		}
+	}
+	b := newBatch(t, graphs, false)
+	for i, g := range graphs {
+		t.Run(g.Name, func(t *testing.T) {
+			b.run(t, i, sym.Env{T: 1, P: 3}, 1)
+			if g.Bounds.TMax > 1 {
+				b.run(t, i, sym.Env{T: 12, P: 40}, 2)
+			}
+		})
+	}
+}
+
 // A format that the target has no kernels for is refused by name, alone and in a
 // region, and never becomes another one.
 func TestFormatSwitchedOff(t *testing.T) {
