@@ -130,6 +130,7 @@ type KernelRow struct {
 	Bytes      int64   `json:"bytes"`      // moved by one dispatch
 	GBs        float64 `json:"gb_s"`
 	Share      float64 `json:"bandwidth_share,omitempty"` // of the device's bandwidth, where that is known
+	TFlops     float64 `json:"tflop_s"`
 }
 
 // Spread summarises samples.

@@ -180,7 +180,7 @@ func (c *contender) perKernel(ctx context.Context) error {
 	}
 	for _, t := range times {
 		us := float64(t.Each.Nanoseconds()) / 1e3
-		row := KernelRow{Kernel: t.Kernel, Dispatches: t.Dispatches, Us: us, Bytes: t.Bytes, GBs: float64(t.Bytes) / us / 1e3}
+		row := KernelRow{Kernel: t.Kernel, Dispatches: t.Dispatches, Us: us, Bytes: t.Bytes, GBs: float64(t.Bytes) / us / 1e3, TFlops: float64(t.Flops) / us / 1e6}
 		if b := c.engine.bandwidth(); b > 0 {
 			row.Share = row.GBs * 1e3 / b
 		}

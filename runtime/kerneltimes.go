@@ -17,6 +17,7 @@ type KernelTime struct {
 	Dispatches int           // in one run of the entry
 	Each       time.Duration // of one dispatch, on average
 	Bytes      int64         // moved by one dispatch, on average
+	Flops      int64         // of one dispatch, on average
 }
 
 // KernelTimes times each kernel of an entry alone: all dispatches of the kernel
@@ -40,12 +41,14 @@ func (in *Instance) KernelTimes(ctx context.Context, entry string, env sym.Env, 
 				if s.Dispatch != nil && s.Dispatch.Kernel == k {
 					t.Dispatches++
 					t.Bytes += s.Dispatch.Moved.Eval(env)
+					t.Flops += s.Dispatch.Flops.Eval(env)
 				}
 			}
 			if t.Dispatches == 0 {
 				continue
 			}
 			t.Bytes /= int64(t.Dispatches)
+			t.Flops /= int64(t.Dispatches)
 			took, err := in.timeKernel(ctx, e, in.walks[i], k, env, rounds)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", t.Kernel, err)

@@ -28,6 +28,10 @@ type Kernel struct {
 	Threads float64 // threads a threadgroup
 	Tiled   bool    // tileThreads keep a core's matrix units busy, more threads would not help
 
+	// WaitUs is what the loads of the threadgroups that a core takes one after the
+	// other take where nothing hides them.
+	WaitUs float64
+
 	// What every threadgroup does before its main stage can start.
 	PrologueCache float64 // bytes, all threadgroups together
 	PrologueFlops float64
@@ -58,6 +62,7 @@ func (k Kernel) us(t *target.Target, share float64) float64 {
 		k.Flops*perUs*perUs/(t.TFlops*share),
 		k.Tile*perUs*perUs/(t.TileTFlops*share),
 		k.rounds(t)*t.GroupUs,
+		k.WaitUs,
 	)
 	return mainUs + k.prologueUs(t, share)
 }

@@ -21,12 +21,14 @@ type Product struct {
 }
 
 // Tiles is how a product of many rows is dealt out. A threadgroup makes a block of
-// Rows rows of x by Columns rows of the weights; it holds Depth of their columns
-// at a time, of the weights Stages such blocks: one to multiply, the others on
-// their way. Its simdgroups share the block SIMDRows by SIMDColumns.
+// Rows rows of x by Columns rows of the weights, Depth of their columns at a time.
+// Blocks of weights that are f16 go straight to one of Stages places in threadgroup
+// memory: one is multiplied while the others are on their way. What must be
+// narrowed or expanded waits in registers, Ahead blocks of it, and has two places.
+// The simdgroups share the block SIMDRows by SIMDColumns.
 type Tiles struct {
-	Rows, Columns, Depth, Stages int
-	SIMDRows, SIMDColumns        int
+	Rows, Columns, Depth, Stages, Ahead int
+	SIMDRows, SIMDColumns               int
 }
 
 // SIMDs returns the simdgroups of a threadgroup.
@@ -46,32 +48,36 @@ const (
 	tileNarrow = 4
 	tileCopy   = 1
 	tileExpand = 8
+	tileHeld   = 32 // registers of a thread for blocks on their way
 )
 
-// tilings lists the blocks that a target's registers and threadgroup memory
-// admit for units of unit rows, for rows up to tokens.
-func tilings(tokens int64, unit int, t *target.Target) []Tiles {
+// tilings lists the blocks that a target's registers and threadgroup memory admit.
+func (p Product) tilings(t *target.Target) []Tiles {
 	var out []Tiles
+	stages := 2
+	if p.Halves {
+		stages = t.CopyStages
+	}
 	for _, rows := range []int{32, 64, 128} {
-		if rows > 32 && int64(rows)/2 >= tokens {
+		if rows > 32 && int64(rows)/2 >= p.Tokens {
 			continue // half the block would do
 		}
 		for _, columns := range []int{32, 64, 128, 256} {
 			// Four simdgroups are the fewest that keep a core's matrix units busy.
 			for _, simds := range [][2]int{{2, 2}, {2, 4}} {
 				m, n := rows/simds[0], columns/simds[1]
-				if m%tileSide != 0 || n%(tileSide*unit) != 0 || m*n > t.TileFloats*t.Limits.SIMDWidth {
+				if m%tileSide != 0 || n%(tileSide*p.Unit) != 0 || m*n > t.TileFloats*t.Limits.SIMDWidth {
 					continue
 				}
 				x := Tiles{Rows: rows, Columns: columns, SIMDRows: simds[0], SIMDColumns: simds[1]}
 				// Every thread stages at least four elements of a block of x.
 				for x.Depth = 32; x.Depth >= tileSide && rows*x.Depth >= 4*x.SIMDs()*t.Limits.SIMDWidth; x.Depth /= 2 {
-					for x.Stages = t.CopyStages; x.Stages > 2 && 2*x.Halves() > t.Limits.ThreadgroupBytes; {
+					for x.Stages = stages; x.Stages > 2 && 2*x.Halves() > t.Limits.ThreadgroupBytes; {
 						x.Stages--
 					}
 					if 2*x.Halves() <= t.Limits.ThreadgroupBytes {
+						x.Ahead = p.ahead(x, t)
 						out = append(out, x)
-						break
 					}
 				}
 			}
@@ -80,11 +86,25 @@ func tilings(tokens int64, unit int, t *target.Target) []Tiles {
 	return out
 }
 
+// ahead returns how many blocks a thread may hold on their way.
+func (p Product) ahead(x Tiles, t *target.Target) int {
+	held := x.Rows * x.Depth
+	if !p.Halves {
+		held += x.Columns * x.Depth / 2 // eight weights in some four registers
+	}
+	held /= x.SIMDs() * t.Limits.SIMDWidth
+	n := 1
+	for 2*n <= min(4, t.CopyStages-1) && 2*n*held <= tileHeld {
+		n *= 2
+	}
+	return n
+}
+
 // GEMM returns how p is dealt out to tiles, and whether that is predicted to be
 // faster than a GEMV that takes a few rows of x at a time.
 func GEMM(p Product, t *target.Target) (best Tiles, faster bool) {
 	us, tile := math.Inf(1), 0.0
-	for _, x := range tilings(p.Tokens, p.Unit, t) {
+	for _, x := range p.tilings(t) {
 		k := p.tiled(x, t)
 		// Cores end together only where the last round is full.
 		v, rounds := k.Us(t), k.Groups/float64(t.Cores)
@@ -96,6 +116,22 @@ func GEMM(p Product, t *target.Target) (best Tiles, faster bool) {
 		}
 	}
 	return best, us < p.rowwise(t).Us(t)
+}
+
+// resident is how many threadgroups a core takes at once: as many as hold the
+// accumulators that fill its registers.
+func (x Tiles) resident(t *target.Target) float64 {
+	return max(1, math.Floor(float64(t.TileFloats*tileThreads)/float64(x.Rows*x.Columns)))
+}
+
+// wait is the time that one threadgroup alone takes for its blocks to arrive: a
+// load's latency for each that is not already on its way.
+func (p Product) wait(x Tiles, t *target.Target) float64 {
+	ahead := x.Ahead
+	if p.Halves {
+		ahead = min(ahead, x.Stages-1)
+	}
+	return math.Ceil(float64(p.Cols)/float64(x.Depth)) * t.LatencyUs / float64(ahead)
 }
 
 // tiled returns the kernel over blocks, without its prologue.
@@ -111,6 +147,7 @@ func (p Product) tiled(x Tiles, t *target.Target) Kernel {
 	k.Tile = steps * (rows*columns + tileLoad*(rows*float64(x.SIMDColumns)+columns*float64(x.SIMDRows)))
 	k.Flops = steps * (rows*tileNarrow + columns*weight)
 	k.Cache = k.Groups * (rows*float64(p.Cols)*4 + columns*float64(p.Bytes)/float64(p.Rows))
+	k.WaitUs = math.Ceil(k.Groups/float64(t.Cores)/x.resident(t)) * p.wait(x, t)
 	return k
 }
 

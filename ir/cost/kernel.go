@@ -232,6 +232,7 @@ func (m *model) product(k *Kernel, products []*ir.Node) {
 	k.Flops = max(0, k.Flops-p.flops()) + grid.Flops
 	k.Tile, k.Groups, k.Threads, k.Tiled = grid.Tile, grid.Groups, grid.Threads, grid.Tiled
 	k.Cache += grid.Cache
+	k.WaitUs = grid.WaitUs
 	m.prologue(k, x, k.Groups*vectors)
 }
 

@@ -70,7 +70,7 @@ func h100() Target {
 		Note:  "NVIDIA H100 80 GB: read bandwidth measured at 3,093 GB/s, 1.3 us a kernel in a CUDA graph",
 		Cores: 132, BandwidthGBs: 3093, CacheGBs: 5500, CacheBytes: 50 << 20,
 		TFlops: 60, TileTFlops: 400,
-		CoreThreads: 2048, LineBytes: 128, TileFloats: 128, CopyStages: 4,
+		CoreThreads: 2048, LineBytes: 128, TileFloats: 128, CopyStages: 8,
 		// A CUDA graph runs a chain: each kernel pays for its launch, and the
 		// barrier costs little more.
 		DispatchUs: 1.0, WaveUs: 0.3, GroupUs: 0.15, LatencyUs: 0.6, CommandBufferUs: 5, EncodeUs: 0, SubmitUs: 8,

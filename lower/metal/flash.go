@@ -149,7 +149,7 @@ func (f *flash) store(e *emitter, h affine) error {
 		return err
 	}
 	k.phase("Epilogue: the rows that exist.")
-	k.line("for (uint r = 0u; r < TILE_SLOTS; r++) sum[r] = tile_row_sum(sum[r]);")
+	k.line("for (uint r = 0u; r < TILE_SLOTS; r++) sum[r] = 1.0f / tile_row_sum(sum[r]);")
 	k.line("FOUNDRY_UNROLL_TILES")
 	k.open("for (uint j = 0u; j < %du; j++)", f.d/16)
 	k.line("float out[8];")
@@ -161,7 +161,7 @@ func (f *flash) store(e *emitter, h affine) error {
 	d := e.atom("d", "16u * j + tile_column(lane, i)", f.d, 1)
 	out := f.r.g.Results[0].Value.Type.DType
 	slot := k.slot(ref{refResult, 0}, "y", pointee(out), plan.Write)
-	k.line("if (%s < %s) store1(%s, out[i] / sum[tile_slot(i)]);", t.text(), k.text(dimension(f.rows)), e.place(slot, out, l, []affine{h, t, d}))
+	k.line("if (%s < %s) store1(%s, out[i] * sum[tile_slot(i)]);", t.text(), k.text(dimension(f.rows)), e.place(slot, out, l, []affine{h, t, d}))
 	k.close()
 	k.close()
 	return e.err

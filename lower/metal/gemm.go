@@ -113,7 +113,7 @@ func (g *gemm) emit() (*kernel, error) {
 	for _, p := range []struct {
 		name  string
 		value int
-	}{{"K", int(g.depth)}, {"rows", g.Rows}, {"columns", g.Columns}, {"depth", g.Depth}, {"stages", g.Stages},
+	}{{"K", int(g.depth)}, {"rows", g.Rows}, {"columns", g.Columns}, {"depth", g.Depth}, {"stages", g.Stages}, {"ahead", g.Ahead},
 		{"simdgroup_rows", g.Rows / g.SIMDRows}, {"simdgroup_columns", g.Columns / g.SIMDColumns}, {"width", g.w}} {
 		k.param(p.name, p.value)
 	}
@@ -132,7 +132,7 @@ func (g *gemm) emit() (*kernel, error) {
 	k.grid[0], k.grid[1].N = plan.GridDim{N: g.rows, Div: int64(g.Rows)}, sym.Const(groups)
 	stage := k.threadgroup("stage", "half", max(2*g.Halves(), 4*16*g.scratchStride()*g.SIMDs()))
 
-	k.line("constexpr uint ROWS = %du, COLUMNS = %du, DEPTH = %du, THREADS = %du, BLOCKS = %du;", g.Rows, g.Columns, g.Depth, g.threads(), g.blocks())
+	k.line("constexpr uint ROWS = %du, COLUMNS = %du, DEPTH = %du, THREADS = %du, BLOCKS = %du, AHEAD = %du;", g.Rows, g.Columns, g.Depth, g.threads(), g.blocks(), g.Ahead)
 	k.line("constexpr uint LEFT = %du * tile_strip<DEPTH>(), RIGHT = %du * tile_strip<DEPTH>();", g.Rows/16, g.Columns/16)
 	k.line("threadgroup half *const right = %s + 2u * LEFT;", stage)
 	k.line("uint unit;")
@@ -227,13 +227,15 @@ func (g *gemm) firstUnit(k *kernel, p *gemvPart, begin int64) {
 	k.line("unit = %s * %du;", group, g.units(p))
 }
 
+// copied reports whether weights of t reach their stage as they are stored.
+func (g *gemm) copied(t dtype.Type) bool { return t == dtype.F16 && g.chunk(t) == 8 }
+
 // carrier is the MSL type that brings weights of t to a stage.
 func (g *gemm) carrier(t dtype.Type) string {
-	w := g.chunk(t)
-	if t == dtype.F16 && w == 8 {
+	if g.copied(t) {
 		return fmt.Sprintf("gemm_halves<COLUMNS, DEPTH, THREADS, %du>", g.depth)
 	}
-	return fmt.Sprintf("gemm_weights<%s, COLUMNS, DEPTH, THREADS, %du>", formats[t].reader(w), g.depth)
+	return fmt.Sprintf("gemm_weights<%s, COLUMNS, DEPTH, THREADS, %du>", formats[t].reader(g.chunk(t)), g.depth)
 }
 
 // declareRows declares what pickWeights fills.
@@ -274,6 +276,11 @@ func (g *gemm) pickWeights(k *kernel, p *gemvPart) {
 
 // preload brings the first blocks of weights.
 func (g *gemm) preload(k *kernel, t dtype.Type) {
+	if !g.copied(t) {
+		k.line("%s weights[AHEAD];", g.carrier(t))
+		k.line("weights[0].start(row, 0u, thread_index);")
+		return
+	}
 	k.line("%s weights;", g.carrier(t))
 	for s := range g.Stages - 1 {
 		if int64(s) < g.blocks() {

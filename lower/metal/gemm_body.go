@@ -54,53 +54,69 @@ func (g *gemm) rowScales(k *kernel, stage string) error {
 	return e.err
 }
 
-// main walks over K: in turn b it stages block b of the operand and starts a later
-// one of the weights while it multiplies block b - 1.
+// main walks over K. In turn b it starts block b on its way, multiplies the block
+// that was started AHEAD turns before, and stages the one after that.
 func (g *gemm) main(k *kernel, stage string, t dtype.Type) error {
 	k.phase("Main: products of tiles.")
-	ahead := g.Stages - 2
-	later := "b"
-	if ahead > 0 {
-		later = fmt.Sprintf("b + %du", ahead)
+	copied := g.copied(t)
+	k.line("%s held[AHEAD * %du];", map[int]string{4: "float4", 1: "float"}[g.w], g.staged())
+	if copied {
+		k.line("uint now = 0u, next = %du * RIGHT; // stages of the weights: multiplied, brought", g.Stages-1)
 	}
-	k.line("%s held[%d];", map[int]string{4: "float4", 1: "float"}[g.w], g.staged())
-	k.line("uint now = 0u, next = %du * RIGHT; // stages of the weights: multiplied, brought", g.Stages-1)
-	k.open("for (uint b = 0u; b <= BLOCKS; b++)")
+	k.open("for (uint turn = 0u; turn < BLOCKS + AHEAD; turn += AHEAD)")
+	k.line("FOUNDRY_UNROLL_TILES")
+	k.open("for (uint a = 0u; a < AHEAD; a++)")
+	k.line("const uint b = turn + a, c = b - AHEAD, p = c + 1u; // started, multiplied, staged")
 	k.open("if (b < BLOCKS)")
 	if err := g.fetch(k, t); err != nil {
 		return err
 	}
+	if !copied {
+		k.line("if (b > 0u) weights[a].start(row, b, thread_index);")
+	}
 	k.close()
-	k.open("if (b > 0u)")
-	k.line("if (%s < BLOCKS) weights.start(row, right + next, %s, thread_index);", later, later)
-	k.line("tile_launched();")
-	k.line("gemm_block<DEPTH, %du, %du>(%s + (b - 1u) %% 2u * LEFT + simd / %du * %du * tile_strip<DEPTH>(),", g.tilesDown(), g.tilesWide(), stage, g.SIMDColumns, g.tilesDown())
-	k.line("    right + now + simd %% %du * %du * tile_strip<DEPTH>(), acc);", g.SIMDColumns, g.tilesWide())
-	k.line("if (%s < BLOCKS) weights.land(right + next, thread_index);", later)
-	k.line("now = now == %du * RIGHT ? 0u : now + RIGHT;", g.Stages-1)
-	k.line("next = next == %du * RIGHT ? 0u : next + RIGHT;", g.Stages-1)
+	k.open("if (c < BLOCKS)")
+	now := "c % 2u * RIGHT"
+	if copied {
+		now = "now"
+		k.line("if (c + %du < BLOCKS) weights.start(row, right + next, c + %du, thread_index);", g.Stages-1, g.Stages-1)
+		k.line("tile_launched();")
+	}
+	k.line("gemm_block<DEPTH, %du, %du>(%s + c %% 2u * LEFT + simd / %du * %du * tile_strip<DEPTH>(),", g.tilesDown(), g.tilesWide(), stage, g.SIMDColumns, g.tilesDown())
+	k.line("    right + %s + simd %% %du * %du * tile_strip<DEPTH>(), acc);", now, g.SIMDColumns, g.tilesWide())
+	if copied {
+		k.line("if (c + %du < BLOCKS) weights.land(right + next, thread_index);", g.Stages-1)
+		k.line("now = now == %du * RIGHT ? 0u : now + RIGHT;", g.Stages-1)
+		k.line("next = next == %du * RIGHT ? 0u : next + RIGHT;", g.Stages-1)
+	}
 	k.close()
-	k.open("if (b < BLOCKS)")
+	k.open("if (p < BLOCKS)")
 	if err := g.put(k, stage, t); err != nil {
 		return err
 	}
+	if !copied {
+		k.line("weights[(a + 1u) %% AHEAD].land(right + p %% 2u * RIGHT, thread_index);")
+	}
 	k.close()
-	k.line("tile_wait<%du>();", ahead)
+	if copied {
+		k.line("tile_wait<%du>();", g.Stages-2)
+	}
 	k.line("threadgroup_barrier(mem_flags::mem_threadgroup);")
+	k.close()
 	k.close()
 	return nil
 }
 
-// place declares where the i-th group of elements of block b lies: m and j in the
+// element declares where the i-th group of elements of a block lies: m and j in the
 // stage, column in the operand's row. ok is what must hold for it to exist, empty
 // where it always does.
-func (g *gemm) element(e *emitter, t dtype.Type) (column affine, ok string) {
+func (g *gemm) element(e *emitter, t dtype.Type, b string) (column affine, ok string) {
 	k := e.k
 	k.line("const uint m = (thread_index + i * THREADS) / %du, j = (thread_index + i * THREADS) %% %du * %du;", g.Depth/g.w, g.Depth/g.w, g.w)
-	at := fmt.Sprintf("gemm_column<%s, DEPTH>(b, j / 4u)", formats[t].reader(g.chunk(t)))
+	at := fmt.Sprintf("gemm_column<%s, DEPTH>(%s, j / 4u)", formats[t].reader(g.chunk(t)), b)
 	switch {
 	case g.chunk(t) < 4:
-		at = "b * DEPTH + j"
+		at = b + " * DEPTH + j"
 	case g.w == 1:
 		at += " + j % 4u"
 	}
@@ -116,7 +132,7 @@ func (g *gemm) fetch(k *kernel, t dtype.Type) error {
 	k.line("FOUNDRY_UNROLL")
 	k.open("for (uint i = 0u; i < %du; i++)", g.staged())
 	e := newEmitter(k, g.r, g.w)
-	column, ok := g.element(e, t)
+	column, ok := g.element(e, t, "b")
 	row := e.atom("t", fmt.Sprintf("min(first + m, %s - 1u)", k.text(dimension(g.rows))), 0, 1)
 	ix := []affine{row, column}
 	e.report = fmt.Sprintf("group.y == 0u && %s == 0u", column.text())
@@ -136,7 +152,7 @@ func (g *gemm) fetch(k *kernel, t dtype.Type) error {
 	if ok != "" {
 		value = fmt.Sprintf("%s ? %s : %s(0.0f)", ok, value, e.vec())
 	}
-	k.line("held[i] = %s;", value)
+	k.line("held[a * %du + i] = %s;", g.staged(), value)
 	k.close()
 	return e.err
 }
@@ -146,15 +162,16 @@ func (g *gemm) put(k *kernel, stage string, t dtype.Type) error {
 	k.line("FOUNDRY_UNROLL")
 	k.open("for (uint i = 0u; i < %du; i++)", g.staged())
 	e := newEmitter(k, g.r, g.w)
-	value := "gemm_narrow(held[i])"
+	held := fmt.Sprintf("held[(a + 1u) %% AHEAD * %du + i]", g.staged())
+	value := "gemm_narrow(" + held + ")"
 	if g.norm != nil {
-		column, _ := g.element(e, t)
+		column, _ := g.element(e, t, "p")
 		_, gamma := normOperands(g.norm)
-		value = fmt.Sprintf("held[i] * scale[i] * %s", e.at(gamma, []affine{column}))
+		value = fmt.Sprintf("%s * scale[i] * %s", held, e.at(gamma, []affine{column}))
 	} else {
 		k.line("const uint m = (thread_index + i * THREADS) / %du, j = (thread_index + i * THREADS) %% %du * %du;", g.Depth/g.w, g.Depth/g.w, g.w)
 	}
-	k.line("gemm_put(%s + b %% 2u * LEFT + tile_at<DEPTH>(m, j), %s);", stage, value)
+	k.line("gemm_put(%s + p %% 2u * LEFT + tile_at<DEPTH>(m, j), %s);", stage, value)
 	k.close()
 	return e.err
 }

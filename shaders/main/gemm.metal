@@ -24,7 +24,7 @@ struct gemm_weights {
     enum : uint { CHUNKS = DEPTH / W::WIDTH, MINE = (COLUMNS * CHUNKS + THREADS - 1u) / THREADS, ALL = K / W::WIDTH };
     typename W::Raw raw[MINE];
 
-    void start(device const uchar *const thread *row, threadgroup half *, uint b, uint thread_index)
+    void start(device const uchar *const thread *row, uint b, uint thread_index)
     {
         FOUNDRY_UNROLL
         for (uint i = 0u; i < MINE; i++) {

@@ -193,14 +193,14 @@ func printKernels(s IO, rows []foundry.BenchRow) {
 			sum += k.Us * float64(k.Dispatches)
 		}
 		fmt.Fprintf(s.Out, "\n%s, each kernel alone, its dispatches one after the other: %.0f us in all\n", r.Variant, sum)
-		t := newTable("kernel", "dispatches", "us each", "us in all", "moved each", "GB/s", "share").
-			alignRight("dispatches", "us each", "us in all", "moved each", "GB/s", "share")
+		t := newTable("kernel", "dispatches", "us each", "us in all", "moved each", "GB/s", "share", "TFLOP/s").
+			alignRight("dispatches", "us each", "us in all", "moved each", "GB/s", "share", "TFLOP/s")
 		for _, k := range r.Kernels {
 			share := ""
 			if k.Share > 0 {
 				share = fmt.Sprintf("%.0f %%", 100*k.Share)
 			}
-			t.row(k.Kernel, k.Dispatches, fmt.Sprintf("%.2f", k.Us), fmt.Sprintf("%.0f", k.Us*float64(k.Dispatches)), bytesText(k.Bytes), fmt.Sprintf("%.0f", k.GBs), share)
+			t.row(k.Kernel, k.Dispatches, fmt.Sprintf("%.2f", k.Us), fmt.Sprintf("%.0f", k.Us*float64(k.Dispatches)), bytesText(k.Bytes), fmt.Sprintf("%.0f", k.GBs), share, fmt.Sprintf("%.3g", k.TFlops))
 		}
 		t.render(s.Out)
 	}

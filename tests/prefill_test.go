@@ -1,0 +1,41 @@
+package tests
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"foundry"
+	"foundry/ir/interp"
+
+	"github.com/stretchr/testify/require"
+)
+
+// A prompt in chunks of any size gives the logits of one pass: attention in tiles
+// over caches that other chunks have filled, blocks of tiles that end anywhere.
+func TestPrefillInChunks(t *testing.T) {
+	for _, name := range []string{"kjv-2m", "rand-hd128"} {
+		m, goldens := goldenModel(t, name)
+		load := planOnDisk(t, m, foundry.CompileOptions{Context: 512, AllLogits: true})
+		prompt := goldens[0].ids(t, "input_ids")
+		for _, g := range goldens {
+			if ids := g.ids(t, "input_ids"); len(ids) > len(prompt) {
+				prompt = ids
+			}
+		}
+		prompt = prompt[:min(len(prompt), 130)]
+		logits := func(t *testing.T, chunk int) []float32 {
+			out, err := load(t, chunk).Evaluate(context.Background(), foundry.EvalOptions{IDs: prompt, Top: 1})
+			require.NoError(t, err)
+			return out.Logits
+		}
+		whole := logits(t, 0)
+		for _, chunk := range []int{1, 7, 16, 33, 100} {
+			t.Run(fmt.Sprintf("%s/%d", name, chunk), func(t *testing.T) {
+				worst := nmse(logits(t, chunk), whole)
+				require.LessOrEqual(t, worst, interp.ModelChunks)
+				t.Logf("NMSE %.2g", worst)
+			})
+		}
+	}
+}
