@@ -15,13 +15,14 @@ import (
 type Attr struct {
 	Eps     float64    // rms_norm, rms_scale: added to the mean square
 	Scale   float64    // bmm_nt: multiplies the product
-	Start   sym.Dim    // rope, kv_write, softmax: position of row 0; slice: first index
+	Start   sym.Dim    // rope, kv_write, softmax: position of row 0; slice: first index; arange: first value
 	Size    sym.Dim    // slice: count along Axis; sum_squares: elements of one sum; arange, ones, random_uniform: elements
 	Axis    int        // slice, concat
 	Perm    [4]int8    // transpose: result dim i is operand dim Perm[i]
 	Heads   int        // kv_rearrange
 	Times   int        // repeat_kv
 	Causal  bool       // softmax: row t of a head sees columns 0..Start+t
+	Segment int        // softmax: elements of a row that one threadgroup takes; 0: the whole row
 	To      dtype.Type // cast
 	Shape   Shape      // reshape
 	Pattern string     // fused: the pattern that formed the region
@@ -41,6 +42,7 @@ const (
 	FieldHeads
 	FieldTimes
 	FieldCausal
+	FieldSegment
 	FieldTo
 	FieldShape
 	FieldPattern
@@ -48,27 +50,36 @@ const (
 )
 
 type fieldInfo struct {
-	name string
-	ptr  func(*Attr) any
+	name     string
+	ptr      func(*Attr) any
+	optional bool // not written where it is zero
 }
 
 var fieldInfos = [numFields]fieldInfo{
-	FieldEps:     {"eps", func(a *Attr) any { return &a.Eps }},
-	FieldScale:   {"scale", func(a *Attr) any { return &a.Scale }},
-	FieldStart:   {"start", func(a *Attr) any { return &a.Start }},
-	FieldSize:    {"size", func(a *Attr) any { return &a.Size }},
-	FieldAxis:    {"axis", func(a *Attr) any { return &a.Axis }},
-	FieldPerm:    {"perm", func(a *Attr) any { return &a.Perm }},
-	FieldHeads:   {"heads", func(a *Attr) any { return &a.Heads }},
-	FieldTimes:   {"times", func(a *Attr) any { return &a.Times }},
-	FieldCausal:  {"causal", func(a *Attr) any { return &a.Causal }},
-	FieldTo:      {"to", func(a *Attr) any { return &a.To }},
-	FieldShape:   {"shape", func(a *Attr) any { return &a.Shape }},
-	FieldPattern: {"pattern", func(a *Attr) any { return &a.Pattern }},
+	FieldEps:     {name: "eps", ptr: func(a *Attr) any { return &a.Eps }},
+	FieldScale:   {name: "scale", ptr: func(a *Attr) any { return &a.Scale }},
+	FieldStart:   {name: "start", ptr: func(a *Attr) any { return &a.Start }},
+	FieldSize:    {name: "size", ptr: func(a *Attr) any { return &a.Size }},
+	FieldAxis:    {name: "axis", ptr: func(a *Attr) any { return &a.Axis }},
+	FieldPerm:    {name: "perm", ptr: func(a *Attr) any { return &a.Perm }},
+	FieldHeads:   {name: "heads", ptr: func(a *Attr) any { return &a.Heads }},
+	FieldTimes:   {name: "times", ptr: func(a *Attr) any { return &a.Times }},
+	FieldCausal:  {name: "causal", ptr: func(a *Attr) any { return &a.Causal }},
+	FieldSegment: {name: "segment", ptr: func(a *Attr) any { return &a.Segment }, optional: true},
+	FieldTo:      {name: "to", ptr: func(a *Attr) any { return &a.To }},
+	FieldShape:   {name: "shape", ptr: func(a *Attr) any { return &a.Shape }},
+	FieldPattern: {name: "pattern", ptr: func(a *Attr) any { return &a.Pattern }},
 }
 
 // String returns the field's name in the text form.
 func (f Field) String() string { return fieldInfos[f].name }
+
+// absent reports whether the text form of a leaves f out.
+func (f Field) absent(a *Attr) bool {
+	without := *a
+	f.clear(&without)
+	return fieldInfos[f].optional && without == *a
+}
 
 // format prints field f of a as parseField reads it.
 func (f Field) format(a *Attr) string {

@@ -203,7 +203,13 @@ func inferSoftmax(a []Type, at *Attr) (Type, error) {
 	if !at.Causal && at.Start != (sym.Dim{}) {
 		return Type{}, fmt.Errorf("start=%s has no meaning without causal=true", at.Start)
 	}
-	return a[0], wantDType("x", a[0], dtype.F32)
+	if at.Segment < 0 || at.Segment%4 != 0 {
+		return Type{}, fmt.Errorf("segment=%d, wants a multiple of 4", at.Segment)
+	}
+	if a[0].DType == dtype.I32 {
+		return Type{}, fmt.Errorf("x has dtype i32, wants a float or quantised one")
+	}
+	return Type{dtype.F32, a[0].Shape}, nil
 }
 
 func inferArgmax(a []Type, _ *Attr) (Type, error) {
@@ -211,6 +217,37 @@ func inferArgmax(a []Type, _ *Attr) (Type, error) {
 		return Type{}, err
 	}
 	return TypeOf(dtype.I32, a[0].Shape.At(0)), nil
+}
+
+func inferSample(a []Type, _ *Attr) (Type, error) {
+	if err := firstError(wantDType("the logits", a[0], dtype.F32), wantRank("the logits", a[0], 2),
+		wantDType("the settings", a[1], dtype.F32), wantRank("the settings", a[1], 1),
+		wantDType("the random numbers", a[2], dtype.F32), wantRank("the random numbers", a[2], 1),
+		wantDType("the tokens seen", a[3], dtype.I32), wantRank("the tokens seen", a[3], 1)); err != nil {
+		return Type{}, err
+	}
+	if err := firstError(wantDim("the number of settings", a[1].Shape.At(0), sym.Const(5)),
+		wantDim("the count of random numbers", a[2].Shape.At(0), a[0].Shape.At(0))); err != nil {
+		return Type{}, err
+	}
+	return TypeOf(dtype.I32, a[0].Shape.At(0)), nil
+}
+
+func inferCreated(_ []Type, at *Attr) (Type, error) {
+	if at.Size == (sym.Dim{}) {
+		return Type{}, fmt.Errorf("size=0, wants at least 1")
+	}
+	return TypeOf(dtype.F32, at.Size), nil
+}
+
+func inferRandomUniform(a []Type, at *Attr) (Type, error) {
+	if err := firstError(wantDType("the seed and counter", a[0], dtype.I32), wantRank("the seed and counter", a[0], 1)); err != nil {
+		return Type{}, err
+	}
+	if err := wantDim("the number of seed and counter words", a[0].Shape.At(0), sym.Const(3)); err != nil {
+		return Type{}, err
+	}
+	return inferCreated(a, at)
 }
 
 func inferCast(a []Type, at *Attr) (Type, error) {

@@ -24,6 +24,10 @@ const (
 	OpBmmNN
 	OpSoftmax
 	OpArgmax
+	OpSample
+	OpArange
+	OpOnes
+	OpRandomUniform
 	OpCast
 	OpReshape
 	OpSlice
@@ -156,12 +160,28 @@ var table = [numOps]Info{
 		MinArgs: 2, MaxArgs: 2, Traits: Contraction | AsMain, Infer: inferBmmNN,
 	},
 	OpSoftmax: {
-		Name: "softmax", Doc: "[.., T, N] -> [.., T, N]: softmax along the last dim; causal: row t sees columns 0..start+t, the others become 0",
-		MinArgs: 1, MaxArgs: 1, Fields: []Field{FieldCausal, FieldStart}, Traits: RowReduce | AsMain, Infer: inferSoftmax,
+		Name: "softmax", Doc: "w[.., T, N] -> f32[.., T, N]: softmax along the last dim; causal: row t sees columns 0..start+t, the others become 0; segment: elements of a row that one threadgroup takes, absent for the row",
+		MinArgs: 1, MaxArgs: 1, Fields: []Field{FieldCausal, FieldStart, FieldSegment}, Traits: RowReduce | AsMain, Infer: inferSoftmax,
 	},
 	OpArgmax: {
 		Name: "argmax", Doc: "[T, V] -> i32[T]: index of each row's largest element, ties to the lowest",
 		MinArgs: 1, MaxArgs: 1, Traits: RowReduce | AsMain, Infer: inferArgmax,
+	},
+	OpSample: {
+		Name: "sample", Doc: "[T, V], settings[5], u[T], i32[N] -> i32[T]: a token of each row of logits by the random number u[t], as ir/sampling defines it; settings are temperature, top-k, top-p, min-p and the repetition penalty of the N tokens seen",
+		MinArgs: 4, MaxArgs: 4, Traits: RowReduce | AsMain, Infer: inferSample,
+	},
+	OpArange: {
+		Name: "arange", Doc: "-> [size]: start, start + 1, ...",
+		Fields: []Field{FieldStart, FieldSize}, Traits: AsMain, Infer: inferCreated,
+	},
+	OpOnes: {
+		Name: "ones", Doc: "-> [size]: 1 everywhere",
+		Fields: []Field{FieldSize}, Traits: AsMain, Infer: inferCreated,
+	},
+	OpRandomUniform: {
+		Name: "random_uniform", Doc: "i32[3] -> [size]: random numbers in [0, 1), multiples of 2^-24, of a seed (low word, high word) and a counter; number i is word i%4 of Philox4x32-10 of (counter, i/4, 0, 0)",
+		MinArgs: 1, MaxArgs: 1, Fields: []Field{FieldSize}, Traits: AsMain, Infer: inferRandomUniform,
 	},
 	OpCast: {
 		Name: "cast", Doc: "t[..] -> to[..]: rounded to nearest even",

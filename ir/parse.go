@@ -429,7 +429,8 @@ func (p *parser) fused(g *Graph, args []*Value, attr Attr, label string, word to
 	return n.Results, nil
 }
 
-// attr reads {name=value, ...}; every field of the op must stand there.
+// attr reads {name=value, ...}; every field of the op must stand there, unless it
+// is optional.
 func (p *parser) attr(op Op, a *Attr) error {
 	open := p.tok
 	if err := p.next(); err != nil {
@@ -471,11 +472,16 @@ func (p *parser) attr(op Op, a *Attr) error {
 			return err
 		}
 	}
-	if seen != 1<<len(fields)-1 {
-		names := make([]string, len(fields))
-		for i, f := range fields {
-			names[i] = f.String()
+	var names []string
+	missing := false
+	for j, f := range fields {
+		if fieldInfos[f].optional {
+			continue
 		}
+		names = append(names, f.String())
+		missing = missing || seen&(1<<j) == 0
+	}
+	if missing {
 		return p.errorf(open, "%s wants the attrs %s", op, strings.Join(names, ", "))
 	}
 	return p.punct("}")

@@ -118,8 +118,12 @@ func (p *printer) body(g *Graph, indent string, labels bool) {
 }
 
 func (p *printer) attr(n *Node) {
-	for i, f := range n.Op.Info().Fields {
-		if i == 0 {
+	written := 0
+	for _, f := range n.Op.Info().Fields {
+		if f.absent(&n.Attr) {
+			continue
+		}
+		if written++; written == 1 {
 			p.b.WriteString(" {")
 		} else {
 			p.b.WriteString(", ")
@@ -128,7 +132,7 @@ func (p *printer) attr(n *Node) {
 		p.b.WriteByte('=')
 		p.b.WriteString(f.format(&n.Attr))
 	}
-	if len(n.Op.Info().Fields) > 0 {
+	if written > 0 {
 		p.b.WriteByte('}')
 	}
 }

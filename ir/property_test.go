@@ -63,8 +63,10 @@ func outlineSome(g *ir.Graph, r *rand.Rand) (done int) {
 		set := []*ir.Node{nodes[r.IntN(len(nodes))]}
 		for range r.IntN(6) {
 			n := set[r.IntN(len(set))]
-			if a := n.Args[r.IntN(max(1, len(n.Args)))]; a.Def != nil && r.IntN(2) == 0 {
-				set = append(set, a.Def)
+			if k := len(n.Args); k > 0 && r.IntN(2) == 0 {
+				if a := n.Args[r.IntN(k)]; a.Def != nil {
+					set = append(set, a.Def)
+				}
 			} else if u := n.Results[0].Users(); len(u) > 0 {
 				set = append(set, u[r.IntN(len(u))])
 			}

@@ -10,7 +10,7 @@ import (
 // transpose into a reshape or orders two operands, so it comes to an end.
 func canonicalize(r *run) error {
 	for _, n := range r.graph.Nodes() {
-		if n.Op == ir.OpFused {
+		if n.Op == ir.OpFused || len(n.Args) == 0 {
 			continue
 		}
 		if err := r.lookPast(n); err != nil {

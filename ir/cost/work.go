@@ -9,7 +9,8 @@ import (
 // where the op reduces) costs; contractions are counted by their sums.
 var flopsOf = map[ir.Op]int64{
 	ir.OpRMSNorm: 4, ir.OpSumSquares: 2, ir.OpRMSScale: 3, ir.OpAdd: 1, ir.OpMul: 1,
-	ir.OpSilu: 8, ir.OpRope: 6, ir.OpSoftmax: 8, ir.OpArgmax: 1, ir.OpCast: 1,
+	ir.OpSilu: 8, ir.OpRope: 6, ir.OpSoftmax: 8, ir.OpArgmax: 1, ir.OpSample: 24,
+	ir.OpArange: 1, ir.OpRandomUniform: 16, ir.OpCast: 1,
 }
 
 // Flops returns the floating-point operations of a node, a region's summed.
@@ -28,7 +29,7 @@ func Flops(n *ir.Node) sym.Poly {
 		m := copy(dims[:], out.Shape.Dims[:out.Shape.Rank])
 		dims[m] = n.Args[0].Type.Shape.At(-1)
 		return product(dims[:m+1]).Scale(2)
-	case n.Op == ir.OpSumSquares || n.Op == ir.OpArgmax:
+	case n.Op == ir.OpSumSquares || n.Op == ir.OpArgmax || n.Op == ir.OpSample:
 		out = n.Args[0].Type
 	}
 	return product(out.Shape.Dims[:out.Shape.Rank]).Scale(flopsOf[n.Op])

@@ -3,6 +3,7 @@ package interp_test
 import (
 	"context"
 	"math"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -11,6 +12,7 @@ import (
 	"foundry/ir/dtype"
 	"foundry/ir/interp"
 	"foundry/ir/irgen"
+	"foundry/ir/sampling"
 	"foundry/ir/sym"
 )
 
@@ -159,6 +161,19 @@ var cases = map[ir.Op][]struct {
 		}
 		return float64(best)
 	}}},
+	ir.OpSample: {{`%a = input "a" : f32[T, 40]
+		%b = input "b" : f32[5]
+		%u = input "u" : f32[T]
+		%s = input "s" : i32[6]
+		%y = sample %a, %b, %u, %s`, sampleCase}},
+	ir.OpArange: {{`%y = arange {start=P+1, size=T}`, func(_ map[string]interp.Tensor, i []int) float64 { return float64(3 + i[0]) }}},
+	ir.OpOnes:   {{`%y = ones {size=7}`, func(map[string]interp.Tensor, []int) float64 { return 1 }}},
+	ir.OpRandomUniform: {{`%a = input "a" : i32[3]
+		%y = random_uniform %a {size=9}`, func(x map[string]interp.Tensor, i []int) float64 {
+		k := x["a"].I32
+		words := sampling.Philox([4]uint32{uint32(k[2]), uint32(i[0] / 4)}, [2]uint32{uint32(k[0]), uint32(k[1])})
+		return float64(words[i[0]%4]>>8) / (1 << 24)
+	}}},
 	ir.OpCast: {
 		{`%a = input "a" : f32[T, 5]
 		  %y = cast %a {to=f16}`, func(x map[string]interp.Tensor, i []int) float64 {
@@ -223,6 +238,52 @@ func matmulCase(x map[string]interp.Tensor, i []int) (sum float64) {
 		sum += at(x["a"], i[0], k) * at(x["b"], i[1], k)
 	}
 	return sum
+}
+
+// sampleCase is the definition with a penalty, a temperature, top-p and min-p; the
+// top-k of the input is below one token, and so off.
+func sampleCase(x map[string]interp.Tensor, i []int) float64 {
+	set := x["b"].Float64s()
+	score := make([]float64, 40)
+	seen := map[int32]bool{}
+	for _, id := range x["s"].I32 {
+		seen[id] = true
+	}
+	for k := range score {
+		score[k] = at(x["a"], i[0], k)
+		if seen[int32(k)] && score[k] > 0 {
+			score[k] = float64(float32(score[k] / set[4]))
+		} else if seen[int32(k)] {
+			score[k] = float64(float32(score[k] * set[4]))
+		}
+	}
+	top := slices.Max(score)
+	sum, weight := 0.0, make([]float64, 40)
+	for k, s := range score {
+		weight[k] = math.Exp((s - top) / set[0])
+		sum += weight[k]
+	}
+	var kept []int
+	total := 0.0
+	for k, s := range score {
+		before := 0.0 // the weight of what stands before k in the order of scores
+		for j, r := range score {
+			if r > s || r == s && j < k {
+				before += weight[j]
+			}
+		}
+		if before == 0 || before < set[2]*sum && weight[k] >= set[3] {
+			kept = append(kept, k)
+			total += weight[k]
+		}
+	}
+	cumulative := 0.0
+	for _, k := range kept {
+		if cumulative += weight[k]; cumulative > at(x["u"], i[0])*total {
+			return float64(k)
+		}
+	}
+	return -1
 }
 
 func softmaxCase(x map[string]interp.Tensor, i []int, seen int) float64 {

@@ -110,11 +110,19 @@ var makers = map[ir.Op]func(f *free) *ir.Value{
 	ir.OpBmmNN:       (*free).bmmNN,
 	ir.OpSoftmax:     (*free).softmax,
 	ir.OpArgmax:      (*free).argmax,
-	ir.OpCast:        (*free).cast,
-	ir.OpReshape:     (*free).reshape,
-	ir.OpSlice:       (*free).slice,
-	ir.OpTranspose:   (*free).transpose,
-	ir.OpConcat:      (*free).concat,
+	ir.OpSample:      (*free).sample,
+	ir.OpArange: func(f *free) *ir.Value {
+		return f.try(ir.OpArange, ir.Attr{Start: f.place(), Size: f.length()})
+	},
+	ir.OpOnes: func(f *free) *ir.Value { return f.try(ir.OpOnes, ir.Attr{Size: f.length()}) },
+	ir.OpRandomUniform: func(f *free) *ir.Value {
+		return f.try(ir.OpRandomUniform, ir.Attr{Size: f.length()}, f.param(ir.Input, "random", dtype.I32, sym.Const(3)))
+	},
+	ir.OpCast:      (*free).cast,
+	ir.OpReshape:   (*free).reshape,
+	ir.OpSlice:     (*free).slice,
+	ir.OpTranspose: (*free).transpose,
+	ir.OpConcat:    (*free).concat,
 }
 
 func (f *free) embedding() *ir.Value {
@@ -327,6 +335,19 @@ func (f *free) argmax() *ir.Value {
 		return nil
 	}
 	return f.try(ir.OpArgmax, ir.Attr{}, x)
+}
+
+// sample draws from logits of its own: of computed ones, a rounding may decide.
+func (f *free) sample() *ir.Value {
+	// An embedding may take the result as ids.
+	logits := f.param(ir.Input, "logits", dtype.F32, sym.T, sym.Const(one[int64](f.r, 1, 33, 500)))
+	return f.try(ir.OpSample, ir.Attr{}, logits, f.param(ir.Input, "settings", dtype.F32, sym.Const(5)),
+		f.param(ir.Input, "u", dtype.F32, sym.T), f.param(ir.Input, "seen", dtype.I32, sym.Const(one[int64](f.r, 1, 7))))
+}
+
+// length is the size of a tensor made of nothing.
+func (f *free) length() sym.Dim {
+	return one(f.r, sym.T, sym.Const(1), sym.Const(7), sym.Const(32), sym.Const(257))
 }
 
 func (f *free) cast() *ir.Value {

@@ -20,11 +20,13 @@ import (
 //	weight of a norm                  1/4, 1
 //	second operand of an add or mul   1/4, 0
 //	frequencies of a rope             1/2, 1/2
+//	settings and numbers of a sample  1/2, 1/2
 //	matrix of K columns               sqrt(3/K), 0
 //	all else                          1, 0
 //
-// What g does with a param is read off g itself, so every form of a graph that
-// passes make must be given the numbers of the one form they started from.
+// The first row that fits one of its uses counts. What g does with a param is read
+// off g itself, so every form of a graph that passes make must be given the numbers
+// of the one form they started from.
 //
 // Ids take a whole number below the smallest vocabulary that they meet. A type
 // that cannot be quantised to (the K formats) gets random levels under scales
@@ -145,25 +147,33 @@ func params(g *ir.Graph, kind ir.ParamKind) []*ir.Value {
 	return out
 }
 
-// spread returns the scale and offset of a param's values; the first use that
-// says something decides.
+// spread returns the scale and offset of a param's values, whatever the order of
+// its uses.
 func spread(p *ir.Value) (scale, offset float32) {
+	const none = 5
+	first := none
 	for _, n := range p.Users() {
 		last := len(n.Args) > 1 && n.Args[len(n.Args)-1] == p
 		switch {
+		case n.Op == ir.OpSample && (n.Args[1] == p || n.Args[2] == p):
+			first = min(first, 3)
 		case !last:
 		case n.Op == ir.OpRMSNorm || n.Op == ir.OpRMSScale:
-			return 0.25, 1
+			first = min(first, 0)
 		case n.Op.Is(ir.Commutative):
-			return 0.25, 0
+			first = min(first, 1)
 		case n.Op == ir.OpRope:
-			return 0.5, 0.5
+			first = min(first, 2)
 		case n.Op == ir.OpMatmulNT:
-			cols, _ := p.Type.Shape.At(1).Const()
-			return float32(math.Sqrt(3 / float64(max(1, cols)))), 0
+			first = min(first, 4)
 		}
 	}
-	return 1, 0
+	cols := int64(1)
+	if first == 4 {
+		cols, _ = p.Type.Shape.At(1).Const()
+	}
+	return [...]float32{0.25, 0.25, 0.5, 0.5, float32(math.Sqrt(3 / float64(max(1, cols)))), 1}[first],
+		[...]float32{1, 0, 0.5, 0.5, 0, 0}[first]
 }
 
 // vocabulary returns how many ids an i32 value may hold: the rows of the smallest
@@ -171,9 +181,15 @@ func spread(p *ir.Value) (scale, offset float32) {
 func vocabulary(v *ir.Value) uint64 {
 	least := uint64(math.MaxInt32)
 	for _, n := range v.Users() {
-		if n.Op == ir.OpEmbedding {
+		switch n.Op {
+		case ir.OpEmbedding:
 			rows, _ := n.Args[1].Type.Shape.At(0).Const()
 			least = min(least, uint64(max(1, rows)))
+			continue
+		case ir.OpSample:
+			least = min(least, uint64(max(1, n.Args[0].Type.Shape.At(1).C)))
+			continue
+		case ir.OpRandomUniform:
 			continue
 		}
 		least = min(least, vocabulary(n.Result()))

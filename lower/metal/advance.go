@@ -9,15 +9,66 @@ import (
 	"foundry/lower/plan"
 )
 
-// remember writes the ids of the run into the history, in a kernel of one
-// threadgroup. The function it returns writes, for one thread, that the step moves
-// on with a token.
-func (r *region) remember(k *kernel) (advance func(token string)) {
+// tokenKind says what a kernel does with the token it chooses.
+type tokenKind uint8
+
+const (
+	tokenPlain    tokenKind = iota
+	tokenAdvances           // the step moves on: the token is the id of the next run
+	tokenReplaces           // it takes the place of the token that a run before has chosen
+)
+
+// findToken finds the value that is the plan's token: the result `token` of a graph
+// that takes `ids`, with which the step moves on, or of one that takes `history`
+// and no ids, which chooses again behind a run.
+func (e *entry) findToken() {
+	takes := map[string]bool{}
+	for _, p := range e.g.Params {
+		takes[p.Param.Name] = takes[p.Param.Name] || p.Param.Kind == ir.Input
+	}
+	for _, r := range e.g.Results {
+		if r.Name != "token" || r.Value.Def == nil {
+			continue
+		}
+		switch {
+		case takes["ids"]:
+			e.token, e.tokenKind = r.Value, tokenAdvances
+		case takes["history"]:
+			e.token, e.tokenKind = r.Value, tokenReplaces
+		}
+	}
+}
+
+// positions is how many tokens the history holds: one for each position of the
+// context, and one for the token behind the last.
+func (k tokenKind) positions(b sym.Bounds) int64 {
+	if k == tokenReplaces {
+		return b.SMax // the run is over: what it cached counts as P
+	}
+	return b.SMax + 1
+}
+
+// remember begins a kernel of one threadgroup that chooses the plan's token: it
+// writes the ids of the run into the history. The function it returns writes, for
+// one thread, what becomes of the token.
+func (r *region) remember(k *kernel) (take func(token string)) {
+	if r.token == tokenPlain {
+		return func(string) {}
+	}
 	k.use("epilogue/advance.metal")
 	step := k.slot(ref{kind: refStep}, "step", "Step", plan.ReadWrite)
-	ids := k.slot(ref{kind: refIDs}, "ids", "int", plan.ReadWrite)
+	access := map[bool]plan.Access{true: plan.Write, false: plan.ReadWrite}[r.token == tokenReplaces]
+	ids := k.slot(ref{kind: refIDs}, "ids", "int", access)
 	history := k.slot(ref{kind: refHistory}, "history", "int", plan.Write)
-	limit := r.g.Bounds.SMax + 1
+	limit := r.token.positions(r.g.Bounds)
+	if r.token == tokenReplaces {
+		k.name += "_replace"
+		return func(token string) {
+			k.phase("Epilogue: the token takes the place of the run's.")
+			k.line("replace_token(%s, %s, %s, %du, %s);", step, ids, history, limit, token)
+		}
+	}
+	k.name += "_advance"
 	k.phase("Prologue: the run's ids become history.")
 	call := fmt.Sprintf("remember_ids(%s, %s, %s, %du, thread_index, %du);", step, ids, history, limit, k.threads)
 	if r.g.Bounds.TMax == 1 {
@@ -32,11 +83,46 @@ func (r *region) remember(k *kernel) (advance func(token string)) {
 	}
 }
 
-// history returns the buffer of the ids of the sequence: one for each position of
-// the context, and one for the token behind the last.
-func (c *compiler) history(b sym.Bounds) *storage {
-	s, _ := c.share("state", "history", plan.State, ir.TypeOf(dtype.I32, sym.Const(b.SMax+1)), b)
+// history returns the buffer of the ids of the sequence.
+func (c *compiler) history(positions int64) *storage {
+	s, _ := c.share("state", "history", plan.State, ir.TypeOf(dtype.I32, sym.Const(positions)), sym.Bounds{})
 	s.special = "history"
 	c.store(s)
 	return s
+}
+
+// inStep are inputs that lie in the step buffer, from a word on.
+var inStep = map[string]struct {
+	t    ir.Type
+	word int64
+}{
+	"step.sampling": {ir.TypeOf(dtype.F32, sym.Const(5)), plan.StepTemperature},
+	"step.random":   {ir.TypeOf(dtype.I32, sym.Const(3)), plan.StepSeedLo},
+}
+
+// kept places an input that a session keeps or another entry makes: part of the
+// step, the history, or an output of an entry before, which from now on survives
+// runs. ok is false for any other.
+func (e *entry) kept(p *ir.Value) (t tensor, ok bool) {
+	if p.Param.Kind != ir.Input {
+		return tensor{}, false
+	}
+	l, ok := contiguous(p.Type.Shape)
+	if !ok {
+		return tensor{}, false
+	}
+	if at, ok := inStep[p.Param.Name]; ok && at.t == p.Type {
+		l.off = sym.Poly{C: at.word}
+		return tensor{e.c.step(), l}, true
+	}
+	if n, fixed := p.Type.Shape.At(0).Const(); fixed && p.Param.Name == "history" && p.Type == ir.TypeOf(dtype.I32, sym.Const(n)) {
+		return tensor{e.c.history(n), l}, true
+	}
+	s := e.c.shared["output "+p.Param.Name]
+	if s == nil || s.dtype != p.Type.DType || s.bytes < p.Type.MaxBytes(e.g.Bounds) {
+		return tensor{}, false
+	}
+	s.class = plan.State
+	e.c.store(s)
+	return tensor{s, l}, true
 }

@@ -112,6 +112,10 @@ var paramClasses = map[ir.ParamKind]plan.Class{
 // params gives every param of the graph its buffer.
 func (e *entry) params() error {
 	for _, p := range e.g.Params {
+		if t, ok := e.kept(p); ok {
+			e.values[p] = t
+			continue
+		}
 		kind, class, special := p.Param.Kind.String(), paramClasses[p.Param.Kind], ""
 		if p.Param.Kind == ir.Input && p.Param.Name == "ids" && p.Type.DType == dtype.I32 {
 			class, special = plan.State, "ids" // the token of one run is the id of the next

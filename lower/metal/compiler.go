@@ -48,7 +48,8 @@ type entry struct {
 	g          *ir.Graph
 	values     map[*ir.Value]tensor
 	dispatches []*dispatch
-	advance    *ir.Value // the value whose kernel moves the step on, or nil
+	token      *ir.Value // the plan's token, or nil
+	tokenKind  tokenKind // what its kernel does with it
 	transients []*storage
 }
 
@@ -63,7 +64,7 @@ func (c *compiler) lowerEntry(in Entry) error {
 	if err := e.params(); err != nil {
 		return err
 	}
-	e.findAdvance()
+	e.findToken()
 	outputs, err := e.results()
 	if err != nil {
 		return err
@@ -82,20 +83,6 @@ func (c *compiler) lowerEntry(in Entry) error {
 		return err
 	}
 	return e.emit(results)
-}
-
-// findAdvance finds the value that the step moves on with: the result `token` of
-// a graph that takes `ids`, where argmax makes it.
-func (e *entry) findAdvance() {
-	hasIDs := false
-	for _, p := range e.g.Params {
-		hasIDs = hasIDs || p.Param.Kind == ir.Input && p.Param.Name == "ids"
-	}
-	for _, r := range e.g.Results {
-		if r.Name == "token" && hasIDs && r.Value.Def != nil {
-			e.advance = r.Value
-		}
-	}
 }
 
 // node lowers one node: a view becomes a layout where that can be, anything else
@@ -175,9 +162,11 @@ func (e *entry) lower(n *ir.Node) (*lowering, error) {
 		fmt.Fprintf(&key, "\n%v %v", r.operands[i].layout, r.operands[i].fixed)
 	}
 	for _, v := range n.Results {
-		r.advance = r.advance || v == e.advance
+		if v == e.token {
+			r.token = e.tokenKind
+		}
 	}
-	fmt.Fprintf(&key, "\n%t %s", r.advance, n.Attr.Pattern)
+	fmt.Fprintf(&key, "\n%d %s", r.token, n.Attr.Pattern)
 	if l := e.c.lowered[key.String()]; l != nil {
 		return l, nil
 	}
@@ -250,8 +239,9 @@ func (e *entry) dispatch(n *ir.Node, k *kernel, scratch []*storage) (*dispatch, 
 			s = e.c.shared["input ids"]
 			b.Bytes = s.dtype.Bytes(s.shape.MaxElems(e.g.Bounds))
 		case refHistory:
-			s = e.c.history(e.g.Bounds)
-			b.Bytes = s.dtype.Bytes(e.g.Bounds.SMax + 1)
+			positions := e.tokenKind.positions(e.g.Bounds)
+			s = e.c.history(positions)
+			b.Bytes = s.dtype.Bytes(positions)
 		}
 		d.bind = append(d.bind, s)
 		d.Bind = append(d.Bind, b)

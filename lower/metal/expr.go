@@ -182,7 +182,7 @@ func (e *emitter) splitKnown(a affine, n int64) (q, r affine, ok bool) {
 // element, for the ops that only move elements.
 func (e *emitter) pull(v *ir.Value, ix []affine) (*ir.Value, []affine, bool) {
 	n := v.Def
-	if n == nil {
+	if n == nil || len(n.Args) == 0 {
 		return nil, nil, false
 	}
 	x := n.Args[0]

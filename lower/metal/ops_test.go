@@ -72,6 +72,12 @@ func opCases() map[string]string {
 		"reshape split":  "%0 = input \"x\" : f32[T, 24]\n%1 = silu %0 : f32[T, 24]\n%2 = reshape %1 {shape=[T,2,3,4]} : f32[T, 2, 3, 4]\n%3 = transpose %2 {perm=[0,2,1,3]} : f32[T, 3, 2, 4]\nreturn y=%3",
 		"param returned": "%0 = input \"x\" : f32[T, 24]\n%1 = silu %0 : f32[T, 24]\nreturn x2=%0, y=%1, z=%1",
 	}
+	cases["arange"] = "%0 = arange {start=P+3, size=S} : f32[S]\n%1 = arange {start=0, size=4097} : f32[4097]\nreturn y=%0, z=%1"
+	cases["ones"] = "%0 = ones {size=T} : f32[T]\n%1 = ones {size=33} : f32[33]\n%2 = add %0, %0 : f32[T]\nreturn y=%0, z=%1, two=%2"
+	cases["random_uniform"] = "%0 = input \"k\" : i32[3]\n%1 = random_uniform %0 {size=1} : f32[1]\n%2 = random_uniform %0 {size=2049} : f32[2049]\nreturn y=%1, z=%2"
+	for _, n := range []int{1, 500, 9001} {
+		cases[fmt.Sprintf("sample %d", n)] = fmt.Sprintf("%%0 = input \"x\" : f32[T, %d]\n%%1 = input \"s\" : f32[5]\n%%2 = input \"k\" : i32[3]\n%%3 = input \"seen\" : i32[S]\n%%4 = random_uniform %%2 {size=T} : f32[T]\n%%5 = sample %%0, %%1, %%4, %%3 : i32[T]\nreturn y=%%5", n)
+	}
 	cases["sum_squares"] = "%0 = input \"x\" : f32[T, 96]\n%1 = sum_squares %0 {size=8} : f32[T, 12]\nreturn y=%1"
 	cases["rms_scale"] = "%0 = input \"x\" : f32[T, 96]\n%1 = weight \"w\" : f32[96]\n%2 = sum_squares %0 {size=8} : f32[T, 12]\n%3 = rms_scale %0, %2, %1 {eps=1e-6} : f32[T, 96]\nreturn y=%3"
 	for _, n := range []int{1, 31, 32, 33, 896, 1001} {

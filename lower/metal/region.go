@@ -16,7 +16,7 @@ type region struct {
 	operands []operand
 	name     string     // pattern or op, for the kernel's name
 	merged   *attention // whose parts a prologue merges
-	advance  bool       // its token is the plan's: the step moves on
+	token    tokenKind  // what becomes of the token that it chooses
 	target   *target.Target
 }
 
@@ -93,8 +93,8 @@ func (r *region) lower() (*lowering, error) {
 	if err := r.checkTypes(); err != nil {
 		return nil, err
 	}
-	if r.advance && !r.has(ir.OpArgmax) {
-		return nil, fmt.Errorf("the result token is made by %s, wants argmax", r.name)
+	if r.token != tokenPlain && !r.has(ir.OpArgmax, ir.OpSample) {
+		return nil, fmt.Errorf("the result token is made by %s, wants argmax or sample", r.name)
 	}
 	var l *lowering
 	var err error
@@ -111,6 +111,10 @@ func (r *region) lower() (*lowering, error) {
 		l, err = r.lowerSoftmax()
 	case r.has(ir.OpArgmax):
 		l, err = r.lowerArgmax()
+	case r.has(ir.OpSample):
+		l, err = r.lowerSample()
+	case r.has(ir.OpArange, ir.OpOnes, ir.OpRandomUniform):
+		l, err = r.lowerCreate()
 	case r.has(ir.OpRMSNorm, ir.OpRMSScale):
 		l, err = r.lowerRows()
 	default:

@@ -304,10 +304,10 @@ func (r *region) argmaxFinish(rows sym.Dim, parts int64, result int) (*kernel, e
 	values := k.slot(ref{refScratch, 0}, "part_best", "float", plan.Read)
 	places := k.slot(ref{refScratch, 1}, "part_place", "uint", plan.Read)
 	token := k.slot(ref{refResult, result}, "token", "int", plan.Write)
-	var advance func(token string)
-	if r.advance {
-		advance = r.remember(k)
+	if r.token != tokenPlain && rows != sym.Const(1) {
+		return nil, fmt.Errorf("the token of %s rows is ambiguous", rows)
 	}
+	take := r.remember(k)
 	k.line("best = -INFINITY;")
 	k.line("place = 0xffffffffu;")
 	k.line("for (uint i = thread_index; i < %du; i += 256u) argmax_take(best, place, %s[group.x * %du + i], %s[group.x * %du + i]);",
@@ -315,13 +315,7 @@ func (r *region) argmaxFinish(rows sym.Dim, parts int64, result int) (*kernel, e
 	e.argmaxMerge(8)
 	k.open("if (thread_index == 0u)")
 	k.line("%s[group.x] = int(place);", token)
-	if r.advance {
-		if rows != sym.Const(1) {
-			return nil, fmt.Errorf("the token of %s rows is ambiguous", rows)
-		}
-		k.name += "_advance"
-		advance("int(place)")
-	}
+	take("int(place)")
 	k.close()
 	return k, e.err
 }

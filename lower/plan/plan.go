@@ -246,17 +246,18 @@ const (
 	StepError       = 4  // uint: 0, or the code of what a kernel refused
 	StepErrorArg    = 5  // uint: what the code is about, such as the token id
 	StepTemperature = 6  // float
-	StepTopK        = 7  // uint, 0 = off
+	StepTopK        = 7  // float, a whole number, 0 = off
 	StepTopP        = 8  // float, 1 = off
 	StepMinP        = 9  // float, 0 = off
 	StepRepetition  = 10 // float, 1 = off
 	StepSeedLo      = 11 // uint
 	StepSeedHi      = 12 // uint
-	StepCounter     = 13 // uint: random numbers drawn so far
+	StepCounter     = 13 // uint: of the next random number: the position of the token chosen last
 )
 
 // Error codes in StepError.
 const (
-	ErrNone  = 0
-	ErrToken = 1 // a token id outside the vocabulary; StepErrorArg holds it
+	ErrNone   = 0
+	ErrToken  = 1 // a token id outside the vocabulary; StepErrorArg holds it
+	ErrLogits = 2 // logits that no token can be sampled from; StepErrorArg is their row
 )

@@ -213,7 +213,8 @@ func (p *Plan) verifyBuffers() error {
 
 var recipeKinds = []string{"as_stored", "convert", "quantise", "planes", "blocked"}
 
-// specialForm is the class and dtype that each special buffer has.
+// specialForm is the class and dtype that each special buffer has. Logits are a
+// state where another entry reads them.
 var specialForm = map[string]struct {
 	class Class
 	dtype dtype.Type
@@ -263,7 +264,7 @@ func (p *Plan) verifyBuffer(b *Buffer, boundBy func(entry int) bool) error {
 		if !ok {
 			return fmt.Errorf("unknown special %q", b.Special)
 		}
-		if form.class != b.Class || form.dtype != b.DType {
+		if form.class != b.Class && !(b.Special == "logits" && b.Class == State) || form.dtype != b.DType {
 			return fmt.Errorf("special %q is %s of class %s, want %s of class %s", b.Special, b.DType, b.Class, form.dtype, form.class)
 		}
 		if b.Special == "step" && b.Bytes < StepBytes {

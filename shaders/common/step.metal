@@ -2,8 +2,10 @@
 //
 // T tokens of this run, P tokens cached before it, S = P + T. The kernel that
 // chooses the next token writes token, adds T to P and sets T to 1, so that
-// decode runs again without the host. error holds the first refusal of a kernel
-// (1: a token id outside the vocabulary, error_argument is the id).
+// decode runs again without the host; counter is then the token's position, for
+// which a random number is drawn. error holds the first refusal of a kernel
+// (1: a token id outside the vocabulary, error_argument is the id;
+// 2: logits that no token can be sampled from).
 struct Step {
     uint T;
     uint P;
@@ -12,7 +14,7 @@ struct Step {
     uint error;
     uint error_argument;
     float temperature;
-    uint top_k;
+    float top_k;
     float top_p;
     float min_p;
     float repetition;

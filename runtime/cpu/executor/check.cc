@@ -250,6 +250,14 @@ foundry_a32 __tsan_atomic32_exchange(volatile foundry_a32* p, foundry_a32 x, int
     check((const void*)p, 4, FOUNDRY_READ | FOUNDRY_WRITE, true);
     return __atomic_exchange_n(p, x, __ATOMIC_RELAXED);
 }
+foundry_a32 __tsan_atomic32_fetch_add(volatile foundry_a32* p, foundry_a32 x, int) {
+    check((const void*)p, 4, FOUNDRY_READ | FOUNDRY_WRITE, true);
+    return __atomic_fetch_add(p, x, __ATOMIC_RELAXED);
+}
+foundry_a32 __tsan_atomic32_fetch_or(volatile foundry_a32* p, foundry_a32 x, int) {
+    check((const void*)p, 4, FOUNDRY_READ | FOUNDRY_WRITE, true);
+    return __atomic_fetch_or(p, x, __ATOMIC_RELAXED);
+}
 int __tsan_atomic32_compare_exchange_strong(volatile foundry_a32* p, foundry_a32* expected, foundry_a32 x, int, int) {
     check((const void*)p, 4, FOUNDRY_READ | FOUNDRY_WRITE, true);
     return __atomic_compare_exchange_n(p, expected, x, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);

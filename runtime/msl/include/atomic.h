@@ -3,6 +3,14 @@ namespace metal {
 
 enum memory_order { memory_order_relaxed };
 
+#if FOUNDRY_CUDA
+inline uint foundry_atomic_add(uint* p, uint x) { return atomicAdd(p, x); }
+inline uint foundry_atomic_or(uint* p, uint x) { return atomicOr(p, x); }
+#else
+inline uint foundry_atomic_add(uint* p, uint x) { return __atomic_fetch_add(p, x, __ATOMIC_RELAXED); }
+inline uint foundry_atomic_or(uint* p, uint x) { return __atomic_fetch_or(p, x, __ATOMIC_RELAXED); }
+#endif
+
 template <class T> struct atomic {
     static_assert(sizeof(T) == 4, "atomics are of 32 bits");
     T value;
@@ -45,5 +53,9 @@ FOUNDRY_ATOMIC_FETCH(atomic_fetch_and_explicit, a & b)
 FOUNDRY_ATOMIC_FETCH(atomic_fetch_or_explicit, a | b)
 FOUNDRY_ATOMIC_FETCH(atomic_fetch_xor_explicit, a ^ b)
 #undef FOUNDRY_ATOMIC_FETCH
+
+// Those that kernels meet in numbers have an instruction of their own.
+inline uint atomic_fetch_add_explicit(volatile atomic<uint>* p, uint b, memory_order) { return foundry_atomic_add((uint*)&p->value, b); }
+inline uint atomic_fetch_or_explicit(volatile atomic<uint>* p, uint b, memory_order) { return foundry_atomic_or((uint*)&p->value, b); }
 
 }  // namespace metal

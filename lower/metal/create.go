@@ -1,0 +1,38 @@
+package metal
+
+import (
+	"fmt"
+
+	"foundry/ir"
+	"foundry/lower/plan"
+)
+
+// lowerCreate lowers arange, ones and random_uniform: four elements a thread,
+// which is one block of random numbers.
+func (r *region) lowerCreate() (*lowering, error) {
+	if len(r.g.Nodes()) != 1 {
+		return nil, fmt.Errorf("what is made of nothing shares no kernel")
+	}
+	n := r.g.Nodes()[0]
+	k := newKernel(kernelBase(r.name, n.Results[0].Type), r.about("four elements a thread"))
+	k.threads = pointwiseThreads
+	k.grid[0] = plan.GridDim{N: n.Attr.Size, Div: 4 * pointwiseThreads}
+	k.use("main/create.metal")
+	position := k.builtin(plan.ThreadPosition)
+	k.ready()
+	e := newEmitter(k, r, 1)
+	k.line("const uint first = %s.x * 4u, count = %s;", position, k.text(dimension(n.Attr.Size)))
+	value := "float4(1.0f)"
+	switch n.Op {
+	case ir.OpArange:
+		value = fmt.Sprintf("arange4(int(%s), first)", k.text(dimension(n.Attr.Start)))
+	case ir.OpRandomUniform:
+		words, ok := e.pointer(n.Args[0], []affine{number(0)})
+		if !ok {
+			return nil, fmt.Errorf("the seed of random_uniform is computed in the region")
+		}
+		value = fmt.Sprintf("random4(%s, first)", words)
+	}
+	k.line("if (first < count) store_created(%s, first, count, %s);", e.target(0, []affine{number(0)}), value)
+	return &lowering{kernels: []*kernel{k}}, e.err
+}

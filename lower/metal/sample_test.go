@@ -1,0 +1,205 @@
+package metal_test
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"foundry/ir"
+	"foundry/ir/dtype"
+	"foundry/ir/sampling"
+	"foundry/ir/sym"
+	"foundry/lower/metal"
+	"foundry/lower/plan"
+	"foundry/runtime"
+)
+
+// sampleRig runs one sample operation on the CPU device.
+type sampleRig struct {
+	in    *runtime.Instance
+	vocab int
+}
+
+const sampleSeen = 8
+
+func newSampleRig(t testing.TB, vocab int, checked bool) *sampleRig {
+	t.Helper()
+	g := parse(t, "T=1..1, P=0..0, S<=1", fmt.Sprintf(`%%0 = input "x" : f32[1, %d]
+		%%1 = input "settings" : f32[5]
+		%%2 = input "u" : f32[1]
+		%%3 = input "seen" : i32[%d]
+		%%4 = sample %%0, %%1, %%2, %%3 : i32[1]
+		return y=%%4`, vocab, sampleSeen))
+	p, err := metal.Compile([]metal.Entry{{Name: "sample", Graph: g}}, metal.Options{
+		Target: m3Pro(t), Model: plan.Model{Name: "test", Layers: 1, Context: 1}, Meta: plan.Options{Weights: dtype.F16, Cache: dtype.F16}})
+	require.NoError(t, err)
+	require.NoError(t, p.Check())
+	exec, err := runtime.New(background, openDevice(t, checked), p, weights{}, nil)
+	require.NoError(t, err)
+	in, err := exec.NewInstance()
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, in.Close()); require.NoError(t, exec.Close()) })
+	return &sampleRig{in, vocab}
+}
+
+func f32Bytes(v ...float32) []byte {
+	b := make([]byte, 0, 4*len(v))
+	for _, x := range v {
+		b = binary.LittleEndian.AppendUint32(b, math.Float32bits(x))
+	}
+	return b
+}
+
+// logits writes a row; choose draws from the row written last.
+func (s *sampleRig) logits(t testing.TB, logits []float32) {
+	t.Helper()
+	require.NoError(t, s.in.Write("x", f32Bytes(logits...)))
+}
+
+func (s *sampleRig) choose(t testing.TB, how sampling.Settings, seen []int32, u float64) int32 {
+	t.Helper()
+	var ids []byte
+	for i := range sampleSeen {
+		id := int32(-1)
+		if i < len(seen) {
+			id = seen[i]
+		}
+		ids = binary.LittleEndian.AppendUint32(ids, uint32(id))
+	}
+	require.NoError(t, s.in.Write("seen", ids))
+	require.NoError(t, s.in.Write("settings", f32Bytes(float32(how.Temperature), float32(how.TopK), float32(how.TopP), float32(how.MinP), float32(how.Repetition))))
+	require.NoError(t, s.in.Write("u", f32Bytes(float32(u))))
+	require.NoError(t, s.in.Run(background, "sample", sym.Env{T: 1}))
+	out := make([]byte, 4)
+	require.NoError(t, s.in.Read("y", out))
+	return int32(binary.LittleEndian.Uint32(out))
+}
+
+// agree checks a draw against the reference. Where they differ, the random number
+// must lie within 1e-5 of a boundary of the cumulative distribution: then the
+// reference chooses the kernel's token for a number that close.
+func (s *sampleRig) agree(t testing.TB, logits []float32, how sampling.Settings, seen []int32, u float64) {
+	t.Helper()
+	want, err := how.Choose(logits, seen, u)
+	require.NoError(t, err)
+	have := s.choose(t, how, seen, u)
+	if have == want {
+		return
+	}
+	for _, near := range []float64{u - 1e-5, u + 1e-5} {
+		if id, err := how.Choose(logits, seen, min(max(near, 0), 1-0x1p-24)); err == nil && id == have {
+			return
+		}
+	}
+	require.Equal(t, want, have, "%+v seen %v u %v of %d", how, seen, u, s.vocab)
+}
+
+// rows are shapes of distributions that are hard for one filter or another.
+var sampleRows = map[string]func(r *rand.Rand, i int) float32{
+	"normal": func(r *rand.Rand, _ int) float32 { return float32(3 * r.NormFloat64()) },
+	"ties":   func(r *rand.Rand, _ int) float32 { return float32(r.IntN(4)) },
+	"equal":  func(*rand.Rand, int) float32 { return -7.25 },
+	"peaked": func(_ *rand.Rand, i int) float32 {
+		if i%1000 == 37 {
+			return 20 - float32(i)/1e4
+		}
+		return -5
+	},
+	"masked": func(r *rand.Rand, i int) float32 {
+		if i%3 == 0 {
+			return float32(math.Inf(-1))
+		}
+		return float32(r.NormFloat64()) - 10
+	},
+	"zeros": func(r *rand.Rand, _ int) float32 { return []float32{0, float32(math.Copysign(0, -1)), -1}[r.IntN(3)] },
+}
+
+// TestSampleAgrees holds the kernels against the reference over vocabularies at the
+// edges of a part and settings of every filter, alone and together.
+func TestSampleAgrees(t *testing.T) {
+	settings := []sampling.Settings{
+		{}, {Repetition: 1.3}, {Temperature: 1}, {Temperature: 0.3, Repetition: 1.2}, {Temperature: 2.5, TopK: 1},
+		{Temperature: 1, TopK: 40}, {Temperature: 1, TopP: 0.9}, {Temperature: 0.7, TopK: 20, TopP: 0.8}, {Temperature: 1, MinP: 0.05},
+		{Temperature: 1.5, TopK: 1000, TopP: 0.95, MinP: 0.02, Repetition: 1.1}, {Temperature: 5, TopP: 0.5}, {Temperature: 1, TopP: 1e-6},
+		{Temperature: 1, TopP: 0.999}, {Temperature: 0.05, TopK: 3},
+	}
+	vocabs := []int{1, 3, 32, 2048, 4095, 4096, 4097, 131071, 131072, 131073, 152064}
+	if testing.Short() {
+		vocabs = vocabs[:7]
+	}
+	for _, vocab := range vocabs {
+		t.Run(fmt.Sprint(vocab), func(t *testing.T) {
+			rig := newSampleRig(t, vocab, false)
+			r := rand.New(rand.NewPCG(uint64(vocab), 1))
+			names := []string{"normal", "ties", "equal", "peaked", "masked", "zeros"}
+			if vocab > 1<<16 {
+				names = []string{"normal", []string{"ties", "equal", "peaked", "masked"}[vocab%4]}
+			}
+			for _, name := range names {
+				logits := make([]float32, vocab)
+				for i := range logits {
+					logits[i] = sampleRows[name](r, i)
+				}
+				if name == "masked" {
+					logits[vocab/2] = 1
+				}
+				rig.logits(t, logits)
+				for _, how := range settings {
+					if vocab > 1<<16 && r.IntN(2) == 0 {
+						continue
+					}
+					seen := []int32{int32(r.IntN(vocab)), int32(r.IntN(vocab)), 0, int32(vocab - 1), -1, int32(vocab)}
+					rig.agree(t, logits, how, seen, float64(r.IntN(1<<24))/(1<<24))
+				}
+			}
+		})
+	}
+}
+
+// Every id that a small row keeps is chosen for a share of the random numbers that
+// is its probability, to one step of them.
+func TestSampleShares(t *testing.T) {
+	rig := newSampleRig(t, 5, true)
+	logits := []float32{float32(math.Log(.1)), float32(math.Log(.4)), float32(math.Log(.05)), float32(math.Log(.2)), float32(math.Log(.25))}
+	rig.logits(t, logits)
+	for _, how := range []sampling.Settings{{Temperature: 1}, {Temperature: 1, TopK: 3}, {Temperature: 1, TopP: .66}, {Temperature: 1, MinP: .3}} {
+		for i := range 50 {
+			rig.agree(t, logits, how, nil, (float64(i)+.5)/50)
+		}
+	}
+}
+
+// A row that no token can be drawn from is an error of the step.
+func TestSampleRefuses(t *testing.T) {
+	rig := newSampleRig(t, 40, true)
+	nan, inf := float32(math.NaN()), float32(math.Inf(1))
+	for _, bad := range []float32{nan, inf} {
+		row := make([]float32, 40)
+		row[33] = bad
+		rig.logits(t, row)
+		rig.choose(t, sampling.Settings{Temperature: 1, TopK: 2, TopP: .5}, nil, .5)
+		step := make([]byte, plan.StepBytes)
+		require.NoError(t, rig.in.Read("step", step))
+		require.Equal(t, uint32(plan.ErrLogits), binary.LittleEndian.Uint32(step[4*plan.StepError:]))
+	}
+	row := slices.Repeat([]float32{-inf}, 40)
+	rig.logits(t, row)
+	require.Equal(t, int32(0), rig.choose(t, sampling.Settings{}, nil, .5))
+}
+
+// A vocabulary beyond what the sums hold has no kernel.
+func TestSampleOfTooMany(t *testing.T) {
+	g := parse(t, "T=1..1, P=0..0, S<=1", `%0 = input "x" : f32[1, 300000]
+		%1 = input "settings" : f32[5]
+		%2 = input "u" : f32[1]
+		%3 = input "seen" : i32[1]
+		%4 = sample %0, %1, %2, %3 : i32[1]
+		return y=%4`)
+	node := slices.IndexFunc(g.Nodes(), func(n *ir.Node) bool { return n.Op == ir.OpSample })
+	require.EqualError(t, metal.Check(g.Nodes()[node], m3Pro(t)), "sample of 300000 tokens, 262144 are the most")
+}
