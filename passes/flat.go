@@ -21,6 +21,7 @@ type op struct {
 	args  []*val
 	out   *val
 	index int
+	sum   uint64 // of opSum; 0: not yet computed
 }
 
 // val is a value of the graph: a param, or the result of an op.

@@ -1,6 +1,7 @@
 package passes
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -16,7 +17,7 @@ type site struct {
 	anchor  *op
 	members []*op      // the region's ops
 	tops    []*ir.Node // the nodes of the graph that hold them
-	node    *ir.Node   // the fused node, formed beside the graph
+	node    *ir.Node   // the fused node, where it was formed beside the graph
 	gain    gain
 	larger  string // a larger form that matched, and why it was not taken
 	instead string // what the passes to come would have made of it
@@ -109,7 +110,7 @@ func (r *run) consider(p *compiled, forms []*form, anchor *op) (*site, *plan.Dec
 	var best *site
 	why, unrunnable := "", ""
 	for _, f := range forms {
-		s, done, miss := r.find(p, f, anchor)
+		s, done, miss := r.locate(p, f, anchor)
 		if done {
 			return nil, nil, nil
 		}
@@ -117,16 +118,18 @@ func (r *run) consider(p *compiled, forms []*form, anchor *op) (*site, *plan.Dec
 			why = miss // of the smallest form in the end
 			continue
 		}
-		if err := r.lowerable(s.node); err != nil {
+		a := r.assess(s)
+		if a.refusal != "" {
+			why = a.refusal
+			continue
+		}
+		if a.unrunnable != nil {
 			if unrunnable == "" {
-				unrunnable = fmt.Sprintf("%s has no kernel for %s: %v", r.target.Name, s.counts(), err)
+				unrunnable = fmt.Sprintf("%s has no kernel for %s: %v", r.target.Name, s.counts(), a.unrunnable)
 			}
 			continue
 		}
-		s.larger = unrunnable
-		if careful || r.Log != nil {
-			s.gain = r.weigh(s)
-		}
+		s.gain, s.larger = a.gain, unrunnable
 		if !careful {
 			return s, nil, nil
 		}
@@ -143,13 +146,13 @@ func (r *run) consider(p *compiled, forms []*form, anchor *op) (*site, *plan.Dec
 		}
 		return nil, &plan.Decision{Outcome: Refused, Reason: why}, nil
 	}
-	rivals, contested, err := r.weighAgainst(best)
+	rivals, err := r.weighAgainst(best)
 	switch {
 	case err != nil:
 		return nil, nil, err
-	case contested && rivals.with.us > rivals.without.us:
+	case rivals.contested && rivals.with.us > rivals.without.us:
 		return nil, &plan.Decision{Outcome: Unprofitable, Reason: fmt.Sprintf("predicted %s, against %s", rivals.with, rivals.without)}, nil
-	case contested:
+	case rivals.contested:
 		best.instead = rivals.without.String()
 	case best.gain.us <= 0:
 		return nil, &plan.Decision{Outcome: Unprofitable, Reason: best.gain.loss()}, nil
@@ -157,26 +160,45 @@ func (r *run) consider(p *compiled, forms []*form, anchor *op) (*site, *plan.Dec
 	return best, nil, nil
 }
 
-// find seeks one form at anchor and forms its region beside the graph. done says
-// that the operations stand in one region already; why is empty where the core
-// is not there.
-func (r *run) find(p *compiled, f *form, anchor *op) (s *site, done bool, why string) {
-	s, done, why = r.locate(p, f, anchor)
-	if s == nil || done {
-		return nil, done, why
-	}
-	node, err := r.graph.Form(s.tops, p.Name, s.label())
-	if err != nil {
-		return nil, false, err.Error()
-	}
-	if len(node.Results) == 0 {
-		return nil, false, "nothing uses its result; dce removes it"
-	}
-	s.node = node
-	return s, false, ""
+// assessment is what is known of a site by itself.
+type assessment struct {
+	refusal    string // why its region cannot be formed
+	unrunnable error  // why the target has no kernel for it
+	gain       gain
 }
 
-// locate is find without the region.
+// assess forms the site's region beside the graph, asks whether it can be lowered
+// and weighs it, unless a site like it was assessed before.
+func (r *run) assess(s *site) assessment {
+	key := r.key(s, 0)
+	if a, ok := r.known.sites[key]; ok {
+		return a
+	}
+	var a assessment
+	node, err := s.region(r.graph)
+	if err != nil {
+		a.refusal = err.Error() // names this site's nodes, so it is not kept
+		return a
+	}
+	s.node = node
+	if a.unrunnable = r.lowerable(node); a.unrunnable == nil {
+		a.gain = r.weigh(s)
+	}
+	r.known.sites[key] = a
+	return a
+}
+
+// region forms the site's region beside the graph.
+func (s *site) region(g *ir.Graph) (*ir.Node, error) {
+	n, err := g.Form(s.tops, s.pattern.Name, s.label())
+	if err == nil && len(n.Results) == 0 {
+		err = errors.New("nothing uses its result; dce removes it")
+	}
+	return n, err
+}
+
+// locate seeks one form at anchor. done says that the operations stand in one
+// region already; why is empty where the core is not there.
 func (r *run) locate(p *compiled, f *form, anchor *op) (s *site, done bool, why string) {
 	m := r.matchers[f]
 	if m == nil {
@@ -237,6 +259,12 @@ func (s *site) label() string {
 func (r *run) apply(s *site) (plan.Decision, error) {
 	names := s.counts()
 	before := len(s.tops)
+	if s.node == nil {
+		var err error
+		if s.node, err = s.region(r.graph); err != nil {
+			return plan.Decision{}, err
+		}
+	}
 	if err := r.graph.Place(s.node, s.tops); err != nil {
 		return plan.Decision{}, err
 	}

@@ -16,32 +16,34 @@ type outlook struct {
 	regions string // the patterns that stand there then
 }
 
-// rivalry is the outlook of a stretch with a site taken and without.
-type rivalry struct{ with, without outlook }
-
-// rivalryKey tells sites apart that have different answers.
-type rivalryKey struct {
-	form    *form
-	rest    int
-	stretch uint64
+// rivalry is the outlook of a stretch with a site taken and without; contested is
+// false where no rival wants any of the site's operations.
+type rivalry struct {
+	contested     bool
+	with, without outlook
 }
 
 // weighAgainst compares taking site s now with leaving its operations to the
 // passes still to come. Only where one of the pattern's rivals is among them and
-// matches there is there anything to compare; ok is false otherwise.
-func (r *run) weighAgainst(s *site) (out rivalry, ok bool, err error) {
+// matches there is there anything to compare.
+func (r *run) weighAgainst(s *site) (out rivalry, err error) {
+	if len(s.pattern.Rivals) == 0 {
+		return out, nil
+	}
+	key := r.key(s, 2*reach)
+	if out, ok := r.known.rivalries[key]; ok {
+		return out, nil
+	}
+	defer func() { r.known.rivalries[key] = out }()
 	nodes := r.contested(s)
 	if nodes == nil {
-		return out, false, nil
+		return out, nil
 	}
-	nodes = inOrder(withBetween(nodes))
-	key := rivalryKey{s.form, len(r.rest), r.signature(nodes)}
-	if out, ok := r.known.rivalries[key]; ok {
-		return out, true, nil
-	}
+	out.contested = true
+	nodes = withBetween(nodes)
 	stretch := r.graph.Extract(nodes)
 	if out.without, err = r.outlook(stretch, r.rest); err != nil {
-		return out, false, err
+		return out, err
 	}
 	this := Call{Pass: r.call.Pass}
 	for _, g := range s.with {
@@ -50,11 +52,8 @@ func (r *run) weighAgainst(s *site) (out rivalry, ok bool, err error) {
 	for _, g := range s.without {
 		this.Options = append(this.Options, Setting{g, "false"})
 	}
-	if out.with, err = r.outlook(stretch, append(Pipeline{this}, r.rest...)); err != nil {
-		return out, false, err
-	}
-	r.known.rivalries[key] = out
-	return out, true, nil
+	out.with, err = r.outlook(stretch, append(Pipeline{this}, r.rest...))
+	return out, err
 }
 
 // contested returns the nodes of s and of the matches of its rivals, or nil where
@@ -129,20 +128,6 @@ func withBetween(nodes []*ir.Node) []*ir.Node {
 	return nodes
 }
 
-// inOrder returns each of nodes once, in the graph's order.
-func inOrder(nodes []*ir.Node) []*ir.Node {
-	slices.SortFunc(nodes, func(a, b *ir.Node) int {
-		switch {
-		case a.Before(b):
-			return -1
-		case b.Before(a):
-			return 1
-		}
-		return 0
-	})
-	return slices.Compact(nodes)
-}
-
 // reach is how many operations from a site the anchor of a rival may stand.
 const reach = 24
 
@@ -179,7 +164,7 @@ func (r *run) outlook(stretch *ir.Graph, calls Pipeline) (outlook, error) {
 	return o, nil
 }
 
-// better says what the pipeline would do instead.
+// String says what it comes to.
 func (o outlook) String() string {
 	if o.regions == "" {
 		return fmt.Sprintf("%.1f us unfused", o.us)

@@ -31,12 +31,13 @@ type run struct {
 type known struct {
 	seed      maphash.Seed
 	lowerable map[uint64]error
-	rivalries map[rivalryKey]rivalry
+	sites     map[siteKey]assessment
+	rivalries map[siteKey]rivalry
 	regions   map[*ir.Node]uint64
 }
 
 func newKnown() *known {
-	return &known{maphash.MakeSeed(), make(map[uint64]error), make(map[rivalryKey]rivalry), make(map[*ir.Node]uint64)}
+	return &known{maphash.MakeSeed(), make(map[uint64]error), make(map[siteKey]assessment), make(map[siteKey]rivalry), make(map[*ir.Node]uint64)}
 }
 
 // Run applies the pipeline to g in place. After every pass that edited it the

@@ -7,24 +7,84 @@ import (
 	"foundry/ir"
 )
 
-// signature is a number that stretches of a graph share when they compute the
-// same of operands of the same kinds and hand the same results on, whatever their
-// labels: equal layers have equal stretches. nodes stand in the graph's order, once
-// each.
-func (r *run) signature(nodes []*ir.Node) uint64 {
-	h := hasher{numbers: make(map[*ir.Value]int, 4*len(nodes))}
-	h.SetSeed(r.known.seed)
-	for _, n := range nodes {
-		h.node(n, r)
-		for _, v := range n.Results {
-			outside := r.graph.Returned(v) || slices.ContainsFunc(v.Users(), func(u *ir.Node) bool { return !slices.Contains(nodes, u) })
-			maphash.WriteComparable(&h.Hash, outside)
-		}
-	}
-	return h.Sum64()
+// siteKey tells sites apart about which answers may differ. Equal layers have
+// equal sites.
+type siteKey struct {
+	form *form
+	rest int // passes to come
+	sum  uint64
 }
 
-// regionSignature is signature for the region of a fused node.
+// key returns the key of s with margin operations around it.
+func (r *run) key(s *site, margin int) siteKey {
+	f := r.view()
+	lo, hi := s.extent()
+	lo, hi = max(0, lo-margin), min(len(f.ops)-1, hi+margin)
+	h := uint64(lo-hi) ^ 0x9e3779b97f4a7c15
+	for i := lo; i <= hi; i++ {
+		o := f.ops[i]
+		h = mix(h, r.opSum(o))
+		for _, a := range o.args {
+			h = mix(h, uint64(a.place(i, lo, hi)))
+		}
+		h = mix(h, outside(o.out, lo, hi))
+		if slices.Contains(s.members, o) {
+			h = mix(h, 1)
+		}
+		if group := f.in[o.top]; group != nil {
+			h = mix(h, uint64(group[0].index-lo))
+			h = mix(h, maphash.String(r.known.seed, o.top.Attr.Pattern))
+			for _, g := range group {
+				h = mix(h, r.opSum(g))
+			}
+		}
+	}
+	return siteKey{s.form, len(r.rest), h}
+}
+
+// place is a number for v that is the same in equal layers: how far before its
+// user it is made, or which operation between lo and hi takes it first and what
+// kind of param it is.
+func (v *val) place(user, lo, hi int) int {
+	if v.def != nil {
+		return user - v.def.index
+	}
+	first, _ := slices.BinarySearchFunc(v.users, lo, func(o *op, at int) int { return o.index - at })
+	return -1 - int(v.param.Kind) - 16*(v.users[first].index-lo)
+}
+
+// outside says whether operations beyond lo and hi take v.
+func outside(v *val, lo, hi int) uint64 {
+	switch {
+	case v.returned:
+		return 2
+	case len(v.users) > 0 && (v.users[0].index < lo || v.users[len(v.users)-1].index > hi):
+		return 1
+	}
+	return 0
+}
+
+// opSum is a number that operations share when they compute the same function of
+// operands of the same types.
+func (r *run) opSum(o *op) uint64 {
+	if o.sum == 0 {
+		h := maphash.Comparable(r.known.seed, o.node.Attr)
+		h = mix(h, uint64(o.node.Op))
+		for _, a := range o.args {
+			h = mix(h, maphash.Comparable(r.known.seed, a.typ))
+		}
+		o.sum = max(1, h)
+	}
+	return o.sum
+}
+
+func mix(h, x uint64) uint64 {
+	h = (h ^ x) * 0x9e3779b97f4a7c15
+	return h ^ h>>29
+}
+
+// regionSignature is a number that fused nodes share when their regions are the
+// same but for labels.
 func (r *run) regionSignature(n *ir.Node) uint64 {
 	if s, ok := r.known.regions[n]; ok {
 		return s
