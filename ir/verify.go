@@ -25,12 +25,59 @@ func Verify(g *Graph) error {
 type scratch struct {
 	attr  Attr
 	types []Type
+	ints  []int32
+}
+
+// census counts the users of a graph's values, which have numbers: params first,
+// then the results of one node after another.
+type census struct {
+	g      *Graph
+	nodes  []*Node
+	first  []int32 // of each node: the number of its first result
+	counts []int32
+}
+
+func newCensus(g *Graph, s *scratch) census {
+	c := census{g: g, nodes: g.Nodes()}
+	values := len(g.Params)
+	for _, n := range c.nodes {
+		values += len(n.Results)
+	}
+	from := len(s.ints)
+	s.ints = append(s.ints, make([]int32, len(c.nodes)+values)...)
+	c.first, c.counts = s.ints[from:from+len(c.nodes)], s.ints[from+len(c.nodes):]
+	number := int32(len(g.Params))
+	for i, n := range c.nodes {
+		c.first[i] = number
+		number += int32(len(n.Results))
+	}
+	return c
+}
+
+// count returns where the users of v are counted, or nil unless v is a param or
+// made by one of the first defined nodes.
+func (c *census) count(v *Value, defined int) *int32 {
+	switch {
+	case v == nil:
+		return nil
+	case v.Def == nil:
+		if v.Index < 0 || v.Index >= len(c.g.Params) || c.g.Params[v.Index] != v {
+			return nil
+		}
+		return &c.counts[v.Index]
+	}
+	d := v.Def
+	if d.index < 0 || d.index >= defined || c.nodes[d.index] != d || v.Index < 0 || v.Index >= len(d.Results) || d.Results[v.Index] != v {
+		return nil
+	}
+	return &c.counts[c.first[d.index]+int32(v.Index)]
 }
 
 func verifyGraph(g *Graph, isRegion bool, s *scratch) error {
-	nodes := g.Nodes()
-	users := make(map[*Value]int, len(g.Params)+len(nodes)) // of each value defined so far
-	var gone map[*Value]*Node                               // overwritten caches and who did it
+	held := len(s.ints)
+	defer func() { s.ints = s.ints[:held] }()
+	users := newCensus(g, s)
+	var gone map[*Value]*Node // overwritten caches and who did it
 	var names map[string]bool
 	if !isRegion {
 		names = make(map[string]bool, len(g.Params))
@@ -45,15 +92,14 @@ func verifyGraph(g *Graph, isRegion bool, s *scratch) error {
 			}
 			names[p.Param.Name] = true
 		}
-		users[p] = 0
 	}
-	for i, n := range nodes {
+	for i, n := range users.nodes {
 		if n.dead || n.index != i {
 			return fmt.Errorf("%s: stands at %d of the order, says %d", n, i, n.index)
 		}
 		for j, a := range n.Args {
-			count, defined := users[a]
-			if a == nil || !defined {
+			count := users.count(a, i)
+			if count == nil {
 				return fmt.Errorf("%s: operand %d is not defined before it", n, j)
 			}
 			if len(gone) > 0 {
@@ -61,7 +107,7 @@ func verifyGraph(g *Graph, isRegion bool, s *scratch) error {
 					return fmt.Errorf("%s: operand %d is a cache (or a view of one) that %s has overwritten; take its result", n, j, w)
 				}
 			}
-			users[a] = count + 1
+			*count++
 		}
 		if err := verifyNode(g, n, s); err != nil {
 			return err
@@ -87,13 +133,12 @@ func verifyGraph(g *Graph, isRegion bool, s *scratch) error {
 			if err := verifyType(g, r.Type); err != nil {
 				return fmt.Errorf("%s: result %d: %w", n, j, err)
 			}
-			users[r] = 0
 		}
 	}
-	if err := verifyResults(g, users, gone, isRegion); err != nil {
+	if err := verifyResults(g, &users, gone, isRegion); err != nil {
 		return err
 	}
-	return verifyUses(users)
+	return users.verify()
 }
 
 // viewBase follows views, out of regions too, to the value whose storage v may
@@ -116,10 +161,24 @@ func viewBase(v *Value) *Value {
 	return v
 }
 
-func verifyUses(users map[*Value]int) error {
-	for v, count := range users {
-		if len(v.uses) != count {
-			return fmt.Errorf("%s has %d users in its list, %d in the graph", v, len(v.uses), count)
+// verify compares the counts with the values' own lists.
+func (c *census) verify() error {
+	check := func(v *Value) error {
+		if have, want := len(v.uses), *c.count(v, len(c.nodes)); have != int(want) {
+			return fmt.Errorf("%s has %d users in its list, %d in the graph", v, have, want)
+		}
+		return nil
+	}
+	for _, p := range c.g.Params {
+		if err := check(p); err != nil {
+			return err
+		}
+	}
+	for _, n := range c.nodes {
+		for _, r := range n.Results {
+			if err := check(r); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -290,7 +349,7 @@ func isState(v *Value, isRegion bool) bool {
 	return root.Param != nil && (root.Param.Kind == State || isRegion && root.Param.Kind == Arg)
 }
 
-func verifyResults(g *Graph, users map[*Value]int, gone map[*Value]*Node, isRegion bool) error {
+func verifyResults(g *Graph, users *census, gone map[*Value]*Node, isRegion bool) error {
 	if len(g.Results) == 0 {
 		return errors.New("has no result")
 	}
@@ -299,7 +358,7 @@ func verifyResults(g *Graph, users map[*Value]int, gone map[*Value]*Node, isRegi
 		names = make(map[string]bool, len(g.Results))
 	}
 	for i, r := range g.Results {
-		if _, defined := users[r.Value]; !defined {
+		if users.count(r.Value, len(users.nodes)) == nil {
 			return fmt.Errorf("result %d is not a value of the graph", i)
 		}
 		if w := gone[r.Value]; w != nil {
