@@ -39,7 +39,7 @@ func cpuTime(b *testing.B) time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// simple measures one operation of a threadgroup, in ns per use by all threads.
+// Operations of a threadgroup, in ns per use by all threads; of a thread, in ns.
 func BenchmarkOperations(b *testing.B) {
 	const times = 1000
 	for _, c := range []struct {
@@ -76,9 +76,12 @@ func BenchmarkOperations(b *testing.B) {
 }
 
 func BenchmarkGEMV(b *testing.B) {
-	for _, c := range []struct{ rows, k, threads int }{{9728, 896, 1}, {9728, 896, 2}, {896, 4864, 2}, {151936, 896, 2}} {
-		b.Run(fmt.Sprintf("%dx%d/threads=%d", c.rows, c.k, c.threads), func(b *testing.B) {
-			r := load(b, Options{Threads: c.threads}, gemv(c.k))
+	for _, c := range []struct {
+		rows, k, threads int
+		checked          bool
+	}{{9728, 896, 1, true}, {9728, 896, 1, false}, {9728, 896, 2, false}, {896, 4864, 2, false}, {151936, 896, 2, false}} {
+		b.Run(fmt.Sprintf("%dx%d/threads=%d/checked=%t", c.rows, c.k, c.threads, c.checked), func(b *testing.B) {
+			r := load(b, Options{Threads: c.threads, Checked: c.checked}, gemv(c.k))
 			w, x, y := r.alloc(2*c.rows*c.k), r.alloc(4*c.k), r.alloc(4*c.rows)
 			l := launch(0, int64(c.rows/32), bind(plan.Read, w), bind(plan.Read, x), bind(plan.Write, y))
 			b.SetBytes(w.Bytes())

@@ -6,10 +6,11 @@
 //
 // Threads are fibers, so a mistake in their order is a fact and no accident.
 // Always found: barriers and simdgroup operations that not all threads reach,
-// accesses behind the end of a buffer's memory, threadgroup arrays overrun,
-// division by zero. With Options.Checked every access is looked at: bounds of the
-// bound range, direction, alignment, uninitialised threadgroup memory, races
-// within a threadgroup, between threadgroups and between dispatches of a wave,
+// accesses behind the end of a buffer's memory, threadgroup arrays overrun, on
+// x86 integer division by zero. With Options.Checked every access is looked at:
+// bounds of the bound range, direction, alignment of whole vectors,
+// uninitialised threadgroup memory, races within a threadgroup, between
+// threadgroups and between the dispatches of a wave in one command buffer,
 // endless loops. Orders of threads, threadgroups and dispatches can be turned
 // round or shuffled.
 //

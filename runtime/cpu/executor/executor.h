@@ -32,7 +32,7 @@ enum Mistake {
     kNone,
     kFault,               // address
     kStackOverflow,
-    kArithmetic,
+    kArithmetic,          // x86 only: arm64 does not trap
     kIllegal,
     kBarrierReturned,     // other: a thread that returned
     kBarrierElsewhere,    // file, line here; first_file, first_line there
@@ -48,7 +48,6 @@ enum Mistake {
     kUninitialised,
     kRace,                // other: thread; other_serial: its threadgroup
     kSteps,
-    kStackAddress,        // checked: another thread's private memory
 };
 
 struct Report {

@@ -78,15 +78,9 @@ void add_place(Text* t, Region* r, uintptr_t address) {
            (unsigned long)o[slot].bytes);
 }
 
-void add_thread(Text* t, Region* r, foundry_u32 thread) {
-    t->add("thread %u (simdgroup %u, lane %u)", thread, thread / 32, thread % 32);
-    (void)r;
-}
-
 void add_at(Text* t, const char* file, foundry_u32 line) { t->add(" at %s:%u", file ? file : "?", line); }
 
 void add_mistake(Text* t, Region* r, const Report* e) {
-    const foundry_launch* l = &r->job->launch[r->launch];
     switch (e->what) {
     case kNone: break;
     case kFault:
@@ -171,7 +165,6 @@ void add_mistake(Text* t, Region* r, const Report* e) {
     }
     case kSteps: t->add("endless loop? more than %lu basic blocks", (unsigned long)r->job->options->max_steps); break;
     }
-    (void)l;
 }
 
 // write_error fills the caller's error from the region's report.
@@ -183,8 +176,7 @@ void write_error(Region* r, foundry_error* error) {
     Text t = {error->text, sizeof error->text};
     t.add("kernel %s, threadgroup (%u, %u, %u)", r->kernel->name, r->group.position[0], r->group.position[1], r->group.position[2]);
     if (e->what != kArrayOverrun) {
-        t.add(", ");
-        add_thread(&t, r, e->thread);
+        t.add(", thread %u (simdgroup %u, lane %u)", e->thread, e->thread / 32, e->thread % 32);
     }
     t.add(": ");
     add_mistake(&t, r, e);

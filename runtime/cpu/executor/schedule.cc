@@ -225,6 +225,7 @@ foundry_fiber* foundry_turn(foundry_group* g) {
 void foundry_turn_ends(foundry_group* g) {
     foundry_simdgroup* s = g->current->simd;
     *lanes(g, s) = s->all ^ g->current->bit;
+    g->ready |= 1u << s->index;
     s->site = 0;
     s->values = s->values == s->slot[0].lane ? s->slot[1].lane : s->slot[0].lane;
 }
