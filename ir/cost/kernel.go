@@ -299,7 +299,15 @@ func (m *model) attention(k Kernel, products, outs []*ir.Node) []Kernel {
 		// Half of a pass: each element of the result, or row of it, reads its own rows.
 		depth := first.Args[0].Type.Shape.At(-1).Eval(m.env)
 		out := first.Results[0].Type.Shape.At(-1).Eval(m.env)
-		x := rowAttention(int64(heads), int64(tokens), depth, out, m.target)
+		if first.Op == ir.OpBmmNN {
+			depth, out = out, depth
+		}
+		x := rowAttention(int64(heads), int64(tokens), out, depth, m.target)
+		if first.Args[1].Type.DType == dtype.F16 && depth%tileSide == 0 && InTiles(int64(heads), int64(tokens), out, depth, m.target) {
+			x = tiledAttention(int64(heads), int64(tokens), out, depth, m.target)
+			k.Tile, k.Groups, k.Threads, k.Tiled = x.Tile/2, x.Groups, x.Threads, x.Tiled
+			k.Flops = 0
+		}
 		k.Flops += x.Flops / 4
 		k.Cache += x.Cache / 2
 		return []Kernel{k}

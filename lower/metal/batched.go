@@ -14,6 +14,9 @@ func (r *region) lowerBatched() (*lowering, error) {
 	if len(r.g.Nodes()) != 1 {
 		return nil, fmt.Errorf("%s shares a kernel only within attention", r.g.Nodes()[0].Op)
 	}
+	if f, ok := r.batchedInTiles(); ok {
+		return f.lowerBatched()
+	}
 	n := r.g.Nodes()[0]
 	emit := r.scores
 	if n.Op == ir.OpBmmNN {

@@ -13,7 +13,8 @@ import (
 // of its queries, 16 a simdgroup.
 type flash struct {
 	*attention
-	keys int // of a block
+	keys int    // of a block
+	head string // what numbers the threadgroup's head
 }
 
 // inTiles returns the region as attention in tiles, where tiles can take it and
@@ -28,7 +29,7 @@ func (a *attention) inTiles() (*flash, bool) {
 	if a.d%16 != 0 || !cost.InTiles(a.heads, a.rows.Max(b), a.keys.Max(b), a.d, t) {
 		return nil, false
 	}
-	f := &flash{attention: a}
+	f := &flash{attention: a, head: "group.x"}
 	f.simds = cost.TileQueries / 16
 	for _, f.keys = range []int{64, 32} {
 		if f.bytes() <= t.Limits.ThreadgroupBytes {
@@ -115,17 +116,26 @@ const log2e = 1.4426950408889634
 // stageQueries leaves the simdgroup's queries in left operands.
 func (f *flash) stageQueries(k *kernel, stage string) error {
 	k.phase("Prologue: the queries as halves.")
-	err := fmt.Errorf("no width for the queries")
-	for _, w := range []int{4, 1} {
-		if err = k.attempt(func() error { return f.stageWith(k, stage, w) }); err == nil {
-			break
-		}
+	if err := f.stageRows(k, stage); err != nil {
+		return err
 	}
 	k.line("threadgroup_barrier(mem_flags::mem_threadgroup);")
 	k.line("tile_left q[%d];", f.d/16)
 	k.line("FOUNDRY_UNROLL_TILES")
 	k.line("for (uint i = 0u; i < %du; i++) tile_load<%du>(q[i], %s + simd * tile_strip<%du>(), 16u * i);", f.d/16, f.d, stage, f.d)
 	k.line("threadgroup_barrier(mem_flags::mem_threadgroup);")
+	return nil
+}
+
+// stageRows narrows the block's rows of the first operand, four elements at a time
+// where all that they are made of allows.
+func (f *flash) stageRows(k *kernel, stage string) error {
+	err := fmt.Errorf("no width for the rows")
+	for _, w := range []int{4, 1} {
+		if err = k.attempt(func() error { return f.stageWith(k, stage, w) }); err == nil {
+			return nil
+		}
+	}
 	return err
 }
 
@@ -135,7 +145,7 @@ func (f *flash) stageWith(k *kernel, stage string, w int) error {
 	k.line("const uint m = i / %du;", int(f.d)/w)
 	d := e.atom("d", fmt.Sprintf("i %% %du * %du", int(f.d)/w, w), f.d, int64(w))
 	t := e.atom("t", fmt.Sprintf("min(first + m, %s - 1u)", k.text(dimension(f.rows))), 0, 1)
-	v := e.at(f.scores.Args[0], []affine{e.know("group.x", f.heads, 1), t, d})
+	v := e.at(f.scores.Args[0], []affine{e.know(f.head, f.heads, 1), t, d})
 	k.line("gemm_put(%s + tile_at<%du>(m, %s), gemm_narrow(%s));", stage, f.d, d.text(), v)
 	k.close()
 	return e.err
@@ -143,25 +153,35 @@ func (f *flash) stageWith(k *kernel, stage string, w int) error {
 
 // store writes the weighted values over the sums of weights.
 func (f *flash) store(e *emitter, h affine) error {
-	k, l := e.k, layout{}
+	k := e.k
 	l, err := f.resultLayout()
 	if err != nil {
 		return err
 	}
-	k.phase("Epilogue: the rows that exist.")
+	out := f.r.g.Results[0].Value.Type.DType
+	slot := k.slot(ref{refResult, 0}, "y", pointee(out), plan.Write)
 	k.line("for (uint r = 0u; r < TILE_SLOTS; r++) sum[r] = 1.0f / tile_row_sum(sum[r]);")
+	return f.storeTiles(e, "mine", 0, "out[i] * sum[tile_slot(i)]", func(t, d affine) string { return e.place(slot, out, l, []affine{h, t, d}) })
+}
+
+// storeTiles writes the simdgroup's 16 rows of acc, value for each element out[i],
+// to where target says, by way of scratch, of which each simdgroup has each floats.
+func (f *flash) storeTiles(e *emitter, scratch string, each int, value string, target func(t, d affine) string) error {
+	k := e.k
+	k.phase("Epilogue: the rows that exist.")
+	if each > 0 {
+		scratch = fmt.Sprintf("%s + simd * %du", scratch, each)
+	}
 	k.line("FOUNDRY_UNROLL_TILES")
 	k.open("for (uint j = 0u; j < %du; j++)", f.d/16)
 	k.line("float out[8];")
-	k.line("tile_spread<1u>(acc + j, mine, lane, out);")
+	k.line("tile_spread<1u>(acc + j, %s, lane, out);", scratch)
 	k.line("FOUNDRY_UNROLL")
 	k.open("for (uint i = 0u; i < 8u; i++)")
 	e.w = 1
 	t := e.atom("t", "first + simd * 16u + tile_row(lane, tile_slot(i))", 0, 1)
 	d := e.atom("d", "16u * j + tile_column(lane, i)", f.d, 1)
-	out := f.r.g.Results[0].Value.Type.DType
-	slot := k.slot(ref{refResult, 0}, "y", pointee(out), plan.Write)
-	k.line("if (%s < %s) store1(%s, out[i] * sum[tile_slot(i)]);", t.text(), k.text(dimension(f.rows)), e.place(slot, out, l, []affine{h, t, d}))
+	k.line("if (%s < %s) store1(%s, %s);", t.text(), k.text(dimension(f.rows)), target(t, d), value)
 	k.close()
 	k.close()
 	return e.err

@@ -2,6 +2,7 @@ package metal_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -66,6 +67,34 @@ func TestFlashPrefill(t *testing.T) {
 					b.run(t, i, sym.Env{T: rows, P: rows % 3}, uint64(rows))
 				}
 				b.run(t, i, sym.Env{T: 65, P: 1023}, 7)
+			})
+		}
+	}
+}
+
+// TestChainedInTiles runs the same in separate steps: scores and weighted values
+// are products of tiles then.
+func TestChainedInTiles(t *testing.T) {
+	var graphs []*ir.Graph
+	for _, d := range []int{64, 80, 128} {
+		graphs = append(graphs, alone(parse(t, "T=1..65, P=0..1023, S<=1088", attentionText(4, d, 1088, true)), fmt.Sprintf("d%d", d)))
+	}
+	for _, checked := range []bool{false, true} {
+		steps := []sym.Env{{T: 1}, {T: 9, P: 3}, {T: 64, P: 64}, {T: 65, P: 1023}}
+		if checked {
+			graphs, steps = graphs[1:2], []sym.Env{{T: 17, P: 30}}
+		}
+		b := newBatchFor(t, graphs, checked, forTiles(t, "apple-m3-pro"))
+		for _, k := range b.plan.Kernels {
+			if strings.HasPrefix(k.Name, "bmm") {
+				require.Regexp(t, "_tiles(_[0-9]+)?$", k.Name)
+			}
+		}
+		for i, g := range graphs {
+			t.Run(fmt.Sprintf("%s/checked=%t", g.Name, checked), func(t *testing.T) {
+				for seed, env := range steps {
+					b.run(t, i, env, uint64(seed))
+				}
 			})
 		}
 	}

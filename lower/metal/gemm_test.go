@@ -66,19 +66,37 @@ func TestGEMM(t *testing.T) {
 	}
 }
 
+// mixed gives the matrices of a model formats of their own: Q, K and V differ, so
+// that each part of their kernel has its own main.
+func mixed(name string) dtype.Type {
+	for part, t := range map[string]dtype.Type{"q_proj": dtype.Q8_0, "k_proj": dtype.Q4_0, "v_proj": dtype.F16,
+		"o_proj": dtype.Q5_1, "gate_proj": dtype.Q4_1, "up_proj": dtype.Q4_1, "down_proj": dtype.BF16} {
+		if strings.Contains(name, part) {
+			return t
+		}
+	}
+	return dtype.F16
+}
+
 // TestPrefillInTiles runs whole small models whose products and attention are all
 // in tiles: every prologue and epilogue, head_dims that tiles do not divide, a
-// cache that is part full.
+// cache that is part full, weights of several formats.
 func TestPrefillInTiles(t *testing.T) {
 	models := tiny()
-	for _, x := range []struct{ model, pipeline, target string }{
-		{"hd64", pipelineNone, "apple-m3-pro"}, {"hd64", pipelineFloor, "h100"}, {"hd80", pipelineFloor, "apple-m3-pro"},
-		{"hd128", pipelineDefault, "h100"}, {"hd6", pipelineFloor, "apple-m3-pro"},
+	for _, x := range []struct {
+		model, pipeline, target string
+		weights                 func(string) dtype.Type
+	}{
+		{"hd64", pipelineNone, "apple-m3-pro", nil}, {"hd64", pipelineFloor, "h100", mixed}, {"hd80", pipelineFloor, "apple-m3-pro", nil},
+		{"hd128", pipelineDefault, "h100", nil}, {"hd6", pipelineFloor, "apple-m3-pro", nil},
 	} {
-		o := qwen25.BuildOptions{Context: 96, Chunk: 80, Weights: dtype.F16, Cache: dtype.F16}
+		o := qwen25.BuildOptions{Context: 96, Chunk: 80, Weights: dtype.F16, Cache: dtype.F16, WeightType: x.weights}
 		on := forTiles(t, x.target)
 		g := alone(entries(t, models[x.model], o, x.pipeline, on)[0].Graph, x.model)
 		b := newBatchFor(t, []*ir.Graph{g}, false, on)
+		if x.model != "hd6" { // six elements of a head are no tile
+			requireTiles(t, b.plan)
+		}
 		t.Run(x.model+"/"+x.target, func(t *testing.T) {
 			for seed, env := range []sym.Env{{T: 1, P: 3}, {T: 7}, {T: 33, P: 40}, {T: 80, P: 9}} {
 				b.run(t, 0, env, uint64(seed))
