@@ -96,7 +96,7 @@ func (g *Graph) InsertBefore(at *Node, op Op, label string, a Attr, args ...*Val
 		return nil, err
 	}
 	hole := at.index - 1
-	for hole >= 0 && hole > at.index-slack && g.nodes[hole] != nil {
+	for hole >= 0 && hole > at.index-4*slack && g.nodes[hole] != nil {
 		hole--
 	}
 	if hole < 0 || g.nodes[hole] != nil {
