@@ -129,7 +129,7 @@ func withBetween(nodes []*ir.Node) []*ir.Node {
 }
 
 // reach is how many operations from a site the anchor of a rival may stand.
-const reach = 24
+const reach = 12
 
 // extent returns the first and the last place of s's operations.
 func (s *site) extent() (lo, hi int) {
