@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 
+	"foundry/frontends/qwen25"
 	"foundry/lower/metal"
 	"foundry/lower/plan"
 	"foundry/shaders"
@@ -33,6 +34,13 @@ func (g *Graphs) Lower() (*Compiled, error) {
 	var entries []metal.Entry
 	for _, e := range g.Entries {
 		entries = append(entries, metal.Entry{Name: e.Name, Graph: e})
+	}
+	if o.Sampler && g.Model.Graph == nil && !o.AllLogits {
+		sampler, err := qwen25.Sampler(g.Model.Config, o.Context)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", g.Model.Name, err)
+		}
+		entries = append(entries, metal.Entry{Name: sampler.Name, Graph: sampler})
 	}
 	meta := plan.Options{
 		Target: o.Target, Variant: o.Variant, Passes: o.Passes, Weights: o.Weights, Cache: o.Cache,

@@ -40,30 +40,41 @@ func newWalk(x *Executable, e *plan.Entry, place []Operand) *walk {
 	return w
 }
 
-// run executes the entry n times, at one more cached token each time, and returns
-// when the device has finished. A walk whose grids are constant is recorded once,
-// where the program can do so, and then submitted n times before the host waits.
-func (w *walk) run(ctx context.Context, env sym.Env, n int) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
+// repeat executes the walks one after the other, n times, at one more cached token
+// each time, and returns when the device has finished. A walk whose grids are
+// constant is recorded once, where the program can do so: then the host waits for
+// the last run only.
+func repeat(ctx context.Context, walks []*walk, env sym.Env, n int) error {
 	var err error
-	if recorder, ok := w.program.(Recorder); ok && w.fixed {
-		err = w.replay(recorder, n)
-	} else {
-		for i := 0; i < n && err == nil; i++ {
+	for i := 0; i < n && err == nil; i++ {
+		for _, w := range walks {
 			if err = ctx.Err(); err == nil {
-				err = w.submit(sym.Env{T: env.T, P: env.P + int64(i)*env.T})
+				err = w.start(sym.Env{T: env.T, P: env.P + int64(i)*env.T})
+			}
+			if err != nil {
+				err = fmt.Errorf("%s: %w", w.entry.Name, err)
+				break
 			}
 		}
 	}
-	if err != nil {
-		return fmt.Errorf("%s: %w", w.entry.Name, err)
+	for _, w := range walks {
+		if w.recorded == nil {
+			continue
+		}
+		// The error of the device is the cause of one of the host.
+		if waited := w.recorded.Wait(); waited != nil {
+			err = fmt.Errorf("%s: %w", w.entry.Name, errors.Join(waited, err))
+		}
 	}
-	return nil
+	return err
 }
 
-func (w *walk) replay(recorder Recorder, n int) error {
+// start submits a run of a recorded walk, or makes a run of another.
+func (w *walk) start(env sym.Env) error {
+	recorder, ok := w.program.(Recorder)
+	if !ok || !w.fixed {
+		return w.submit(env)
+	}
 	if w.recorded == nil {
 		rec, err := recorder.Record(func(enc Encoder) error {
 			for i := range w.entry.CommandBuffers {
@@ -83,12 +94,7 @@ func (w *walk) replay(recorder Recorder, n int) error {
 		}
 		w.recorded = rec
 	}
-	for range n {
-		if err := w.recorded.Run(); err != nil {
-			return errors.Join(err, w.recorded.Wait())
-		}
-	}
-	return w.recorded.Wait()
+	return w.recorded.Run()
 }
 
 // submit commits each command buffer before it encodes the next, so that

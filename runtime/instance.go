@@ -19,7 +19,9 @@ type Instance struct {
 	walks   []*walk   // by entry
 	model   *specials // nil when the plan is not a language model's
 	content content
-	closed  bool
+	// sampling is what the step says of it; nil until the host has written that.
+	sampling *Sampling
+	closed   bool
 }
 
 var errClosed = errors.New("the session is closed")
@@ -113,7 +115,7 @@ func (in *Instance) Run(ctx context.Context, entry string, env sym.Env) error {
 	in.content = content{}
 	for i := range in.exec.Plan.Entries {
 		if &in.exec.Plan.Entries[i] == e {
-			return in.walks[i].run(ctx, env, 1)
+			return repeat(ctx, in.walks[i:][:1], env, 1)
 		}
 	}
 	return nil
@@ -138,7 +140,7 @@ func (in *Instance) Write(buffer string, b []byte) error {
 	if c := in.exec.Plan.Buffers[i].Class; c == plan.Weight || c == plan.Constant {
 		return fmt.Errorf("buffer %s is a %s, which all sessions share", buffer, c)
 	}
-	in.content = content{}
+	in.content, in.sampling = content{}, nil
 	return in.writeAt(i, 0, b)
 }
 

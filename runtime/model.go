@@ -8,6 +8,7 @@ import (
 	"math"
 	"slices"
 
+	"foundry/ir/sampling"
 	"foundry/ir/sym"
 	"foundry/lower/plan"
 )
@@ -39,12 +40,23 @@ type Batcher interface {
 	DecodeN(ctx context.Context, p int, id int32, n int) ([]int32, error)
 }
 
+// Drawer is implemented by models that choose tokens by Sampling where they run.
+// Limits say whether this one can. Random numbers are those of the seed and of the
+// token's position.
+type Drawer interface {
+	// Choose chooses the token behind the last run anew.
+	Choose(ctx context.Context, how Sampling) (int32, error)
+	// DrawN is DecodeN with every token chosen by how.
+	DrawN(ctx context.Context, p int, id int32, n int, how Sampling) ([]int32, error)
+}
+
 // Limits are the sizes that bound what a Model takes.
 type Limits struct {
 	Vocab     int  // token ids are 0 to Vocab-1
 	Context   int  // tokens that the caches hold
 	Chunk     int  // most tokens of one Prefill
-	Batch     int  // most tokens of one DecodeN of a Batcher; 0: it cannot
+	Batch     int  // most tokens of one DecodeN of a Batcher or DrawN of a Drawer; 0: it cannot
+	Draws     bool // it is a Drawer that can
 	AllLogits bool // Logits has a row a token
 }
 
@@ -53,6 +65,7 @@ type specials struct {
 	step, ids, logits int
 	history           int // -1 for none
 	prefill, decode   int // entries, -1 for none
+	sample            int // the entry that chooses behind a run, -1 for none
 }
 
 // findSpecials returns nil when p lacks what a Model needs.
@@ -60,7 +73,7 @@ func findSpecials(p *plan.Plan) *specials {
 	entry := func(name string) int {
 		return slices.IndexFunc(p.Entries, func(e plan.Entry) bool { return e.Name == name })
 	}
-	s := &specials{p.Special("step"), p.Special("ids"), p.Special("logits"), p.Special("history"), entry("prefill"), entry("decode")}
+	s := &specials{p.Special("step"), p.Special("ids"), p.Special("logits"), p.Special("history"), entry("prefill"), entry("decode"), entry("sample")}
 	if s.step < 0 || s.ids < 0 || s.logits < 0 || s.prefill < 0 && s.decode < 0 {
 		return nil
 	}
@@ -81,6 +94,7 @@ func (in *Instance) Limits() Limits {
 	l := Limits{Vocab: m.Vocab, Context: m.Context, Chunk: max(m.Chunk, 1), AllLogits: in.exec.Plan.Options.AllLogits}
 	if in.model != nil && in.model.decode >= 0 && in.model.history >= 0 {
 		l.Batch = m.Context
+		l.Draws = in.model.sample >= 0
 	}
 	return l
 }
@@ -111,38 +125,16 @@ func (in *Instance) Decode(ctx context.Context, p int, id int32) (int32, error) 
 	return in.runTokens(ctx, in.model.decode, p, []int32{id})
 }
 
-// DecodeN implements Batcher. Where the program records, the host waits once.
-func (in *Instance) DecodeN(ctx context.Context, p int, id int32, n int) ([]int32, error) {
-	if n < 1 || n > in.Limits().Batch {
-		return nil, fmt.Errorf("a batch of %d tokens, want 1 to %d", n, in.Limits().Batch)
-	}
-	token, err := in.runSteps(ctx, in.model.decode, p, []int32{id}, n)
-	if err != nil {
-		return nil, err
-	}
-	b := make([]byte, 4*n)
-	if err := in.readAt(in.model.history, int64(4*(p+1)), b); err != nil {
-		return nil, err
-	}
-	ids := make([]int32, n)
-	for i := range ids {
-		ids[i] = int32(binary.LittleEndian.Uint32(b[4*i:]))
-	}
-	if ids[n-1] != token {
-		return nil, fmt.Errorf("the history says token %d at position %d, the step says %d", ids[n-1], p+n, token)
-	}
-	return ids, nil
-}
-
 var errNoModel = errors.New("the plan is not a language model's: it lacks step, ids, logits or the entries prefill and decode")
 
 func (in *Instance) runTokens(ctx context.Context, entry, p int, ids []int32) (int32, error) {
-	return in.runSteps(ctx, entry, p, ids, 1)
+	return in.runSteps(ctx, entry, p, ids, 1, false)
 }
 
 // runSteps runs ids at p, and then n-1 times more the one token that the run
-// before chose. It returns the token that the last run chose.
-func (in *Instance) runSteps(ctx context.Context, entry, p int, ids []int32, n int) (int32, error) {
+// before chose: the largest logit's or, with draw, the entry sample's. It returns
+// the token that the last run chose.
+func (in *Instance) runSteps(ctx context.Context, entry, p int, ids []int32, n int, draw bool) (int32, error) {
 	if in.closed {
 		return 0, errClosed
 	}
@@ -159,7 +151,11 @@ func (in *Instance) runSteps(ctx context.Context, entry, p int, ids []int32, n i
 			return 0, err
 		}
 	}
-	if err := in.walks[entry].run(ctx, sym.Env{T: int64(t), P: int64(p)}, n); err != nil {
+	walks := []*walk{in.walks[entry]}
+	if draw {
+		walks = append(walks, in.walks[in.model.sample])
+	}
+	if err := repeat(ctx, walks, sym.Env{T: int64(t), P: int64(p)}, n); err != nil {
 		return 0, err
 	}
 	last := p + t + n - 1
@@ -201,6 +197,8 @@ func (in *Instance) readStep(p int) (int32, error) {
 	case plan.ErrNone:
 	case plan.ErrToken:
 		return 0, fmt.Errorf("token id %d is outside the vocabulary of %d", int32(word(plan.StepErrorArg)), vocab)
+	case plan.ErrLogits:
+		return 0, sampling.ErrNotFinite
 	default:
 		return 0, fmt.Errorf("a kernel reported error %d about %d", code, word(plan.StepErrorArg))
 	}

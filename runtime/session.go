@@ -23,6 +23,8 @@ type Session struct {
 	// but the last have run too, and are in the caches. It is empty when the model's
 	// last run is not known to have been of this sequence.
 	ahead []int32
+	// by is how the model chooses: greedily, unless it is a Drawer.
+	by    Sampling
 	batch int // tokens that the next run of several is asked for
 }
 
@@ -94,6 +96,12 @@ func (s *Session) catchUp(ctx context.Context, visit func(int, []float32) error)
 		}
 		first := s.cached
 		s.cached += len(chunk)
+		if s.cached == len(s.tokens) && !s.by.Greedy() {
+			if next, err = s.model.(Drawer).Choose(ctx, s.by); err != nil {
+				s.forget()
+				return err
+			}
+		}
 		s.ahead = []int32{next}
 		if visit == nil {
 			continue
@@ -134,7 +142,8 @@ func (s *Session) truncate(n int) {
 // error it yields that and ends. Breaking off is fine at any point: the last
 // token yielded runs with whatever comes next. Random numbers are drawn by seed
 // and position, so the same sequence and seed give the same tokens however they
-// are asked for. A Batcher runs several tokens ahead of the consumer.
+// are asked for. A Batcher runs several tokens ahead of the consumer; a Drawer
+// chooses them where it runs.
 func (s *Session) Generate(ctx context.Context, n int, how Sampling) iter.Seq2[int32, error] {
 	return s.generate(ctx, n, how, true)
 }
@@ -145,13 +154,29 @@ func (s *Session) generate(ctx context.Context, n int, how Sampling, runAhead bo
 			yield(0, err)
 			return
 		}
+		by, onHost := how, false
+		if how.Greedy() {
+			by = Sampling{}
+		} else if _, ok := s.model.(Drawer); !ok || !s.limits.Draws {
+			by, onHost = Sampling{}, true
+		}
+		if err := s.chooseBy(ctx, by); err != nil {
+			yield(0, err)
+			return
+		}
 		s.batch = 1
 		for ; n > 0; n-- {
 			wanted := 1
-			if runAhead && how.Greedy() {
+			if runAhead && !onHost {
 				wanted = n
 			}
-			id, err := s.step(ctx, how, wanted)
+			id, err := s.step(ctx, wanted)
+			if err == nil && onHost {
+				id, err = s.drawOnHost(how)
+			}
+			if err == nil {
+				s.tokens = append(s.tokens, id)
+			}
 			if !yield(id, err) || err != nil {
 				return
 			}
@@ -159,9 +184,44 @@ func (s *Session) generate(ctx context.Context, n int, how Sampling, runAhead bo
 	}
 }
 
-// step brings the caches up to date and appends the token that follows. It may
-// run further, towards wanted tokens, for the steps to come.
-func (s *Session) step(ctx context.Context, how Sampling, wanted int) (int32, error) {
+// chooseBy makes what the model chose behind the sequence, and will choose, by's.
+func (s *Session) chooseBy(ctx context.Context, by Sampling) error {
+	if s.by == by {
+		return nil
+	}
+	s.by = by
+	s.take()
+	switch {
+	case len(s.ahead) == 0 || s.cached < len(s.tokens):
+	case len(s.ahead) == 1 && !by.Greedy():
+		next, err := s.model.(Drawer).Choose(ctx, by)
+		if err == nil {
+			s.ahead[0] = next
+			return nil
+		}
+		s.forget()
+		return err
+	default:
+		s.forget()
+	}
+	return nil
+}
+
+// forget leaves the last cached token to be run again.
+func (s *Session) forget() { s.cached, s.ahead = max(s.cached-1, 0), nil }
+
+// drawOnHost chooses from the logits of the last run.
+func (s *Session) drawOnHost(how Sampling) (int32, error) {
+	logits, err := s.Logits()
+	if err != nil {
+		return 0, err
+	}
+	return how.Choose(logits, s.tokens, sampling.Uniform(how.Seed, uint32(len(s.tokens))))
+}
+
+// step brings the caches up to date and returns the token that the model chose. It
+// may run further, towards wanted tokens, for the steps to come.
+func (s *Session) step(ctx context.Context, wanted int) (int32, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
@@ -177,19 +237,7 @@ func (s *Session) step(ctx context.Context, how Sampling, wanted int) (int32, er
 	if err := s.catchUp(ctx, nil); err != nil {
 		return 0, err
 	}
-	id := s.ahead[0]
-	if !how.Greedy() {
-		logits, err := s.Logits()
-		if err != nil {
-			return 0, err
-		}
-		u := sampling.Uniform(how.Seed, uint32(len(s.tokens)))
-		if id, err = how.Choose(logits, s.tokens, u); err != nil {
-			return 0, err
-		}
-	}
-	s.tokens = append(s.tokens, id)
-	return id, nil
+	return s.ahead[0], nil
 }
 
 // take counts the tokens that the model ran ahead, and that became the
@@ -214,13 +262,18 @@ const (
 func (s *Session) runAhead(ctx context.Context, wanted int) error {
 	s.take()
 	n := min(s.batch, wanted, s.limits.Batch, s.limits.Context-s.cached)
-	batcher, ok := s.model.(Batcher)
-	if !ok || len(s.tokens)-s.cached != 1 || wanted < 2 || n < 1 {
+	if len(s.tokens)-s.cached != 1 || wanted < 2 || n < 1 {
 		return nil
 	}
 	s.ahead = nil
 	start := time.Now()
-	ids, err := batcher.DecodeN(ctx, s.cached, s.tokens[s.cached], n)
+	var ids []int32
+	var err error
+	if s.by.Greedy() {
+		ids, err = s.model.(Batcher).DecodeN(ctx, s.cached, s.tokens[s.cached], n)
+	} else {
+		ids, err = s.model.(Drawer).DrawN(ctx, s.cached, s.tokens[s.cached], n, s.by)
+	}
 	if err != nil {
 		return err
 	}
@@ -243,13 +296,11 @@ func (s *Session) Logits() ([]float32, error) {
 		return nil, errors.New("no logits: nothing has run since the sequence was changed")
 	case len(s.ahead) > 1:
 		last := s.cached - 1
-		s.ahead = nil
-		next, err := s.model.Decode(context.Background(), last, s.tokens[last])
-		if err != nil {
-			s.cached = last
+		if _, err := s.model.Decode(context.Background(), last, s.tokens[last]); err != nil {
+			s.forget()
 			return nil, err
 		}
-		s.ahead = []int32{next}
+		s.ahead = s.ahead[:1]
 	}
 	logits, err := s.model.Logits()
 	if err != nil {

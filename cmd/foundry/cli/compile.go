@@ -35,7 +35,7 @@ func compileCommand(s IO) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			o.AllLogits = allLogits
+			o.AllLogits, o.Sampler = allLogits, true
 			c, err := foundry.Compile(m, o)
 			if err != nil {
 				return err

@@ -21,8 +21,9 @@ func (f *deviceFlags) add(cmd *cobra.Command, fallback string) {
 	cmd.Flags().BoolVar(&f.checked, "checked", false, "cpu looks at every memory access, at about 30 times the time")
 }
 
-// load makes an engine of the model and says on a terminal what auto took.
-func (f *deviceFlags) load(cmd *cobra.Command, s IO, m *foundry.Model, c *compileFlags, allLogits bool) (*foundry.Engine, error) {
+// load makes an engine of the model and says on a terminal what auto took. want
+// asks for what the command needs of the plan.
+func (f *deviceFlags) load(cmd *cobra.Command, s IO, m *foundry.Model, c *compileFlags, want func(*foundry.CompileOptions)) (*foundry.Engine, error) {
 	if err := f.alone(cmd); err != nil {
 		return nil, err
 	}
@@ -30,7 +31,7 @@ func (f *deviceFlags) load(cmd *cobra.Command, s IO, m *foundry.Model, c *compil
 	if err != nil {
 		return nil, err
 	}
-	o.AllLogits = allLogits
+	want(&o)
 	e, err := foundry.Start(cmd.Context(), m, foundry.StartOptions{
 		Compile: o, PlanDir: f.plan, CPU: cpu.Options{CXX: s.Env("CXX"), Checked: f.checked}, Progress: progress(s.Err),
 		Say: func(line string) { fmt.Fprintln(s.Err, line) },

@@ -41,7 +41,7 @@ func evalCommand(s IO) *cobra.Command {
 			if o.IDs, err = ids.read(cmd, m); err != nil {
 				return err
 			}
-			e, err := device.load(cmd, s, m, &compile, logitsOut != "")
+			e, err := device.load(cmd, s, m, &compile, func(c *foundry.CompileOptions) { c.AllLogits = logitsOut != "" })
 			if err != nil {
 				return err
 			}

@@ -52,7 +52,7 @@ func runCommand(s IO) *cobra.Command {
 					return err
 				}
 			}
-			e, err := device.load(cmd, s, m, &compile, false)
+			e, err := device.load(cmd, s, m, &compile, func(c *foundry.CompileOptions) { c.Sampler = !o.Sampling.Greedy() })
 			if err != nil {
 				return err
 			}
