@@ -168,8 +168,26 @@ func (p Product) rowwise(t *target.Target) Kernel {
 
 func (p Product) flops() float64 { return 2 * float64(p.Tokens) * float64(p.Rows) * float64(p.Cols) }
 
-// TileQueries is the rows of queries of a threadgroup of attention in tiles.
-const TileQueries = 64
+// A threadgroup of attention in tiles takes TileQueries rows of queries through
+// the keys, TileKeys at a time.
+const (
+	TileQueries = 64
+	TileKeys    = 64
+)
+
+// RowSIMDs is how many simdgroups share the keys of a row of attention of d
+// elements, where there are groups rows and each simdgroup loads step keys at once:
+// more while the machine has room for them and there are keys to share. Of 1,024
+// threads each would have too few registers for what it loads ahead.
+func RowSIMDs(groups, keys, d, step int64, t *target.Target) int64 {
+	simds := (d + 31) / 32
+	room := int64(t.Cores * t.CoreThreads / t.Limits.SIMDWidth)
+	for simds*2 <= int64(t.Limits.Threads)/64 && groups*simds < room/2 && simds*step < keys &&
+		4*2*simds*(d+2) <= int64(t.Limits.ThreadgroupBytes) {
+		simds *= 2
+	}
+	return simds
+}
 
 // InTiles reports whether attention of heads query heads of d elements, tokens
 // rows over up to keys keys in f16, is predicted to be faster in tiles, a block of
@@ -182,13 +200,19 @@ func tiledAttention(heads, tokens, keys, d int64, t *target.Target) Kernel {
 	k := Kernel{Groups: float64(heads) * math.Ceil(float64(tokens)/TileQueries), Threads: TileQueries / tileSide * float64(t.Limits.SIMDWidth), Tiled: true}
 	k.Tile = k.Groups * TileQueries * float64(keys) * float64(d) * 4
 	k.Cache = k.Groups * float64(keys) * float64(d) * 4
+	resident := math.Max(1, float64(t.TileFloats*tileThreads)/float64(TileQueries*(TileKeys+d)))
+	// The simdgroups wait for a block of keys, then for its values.
+	k.WaitUs = math.Ceil(k.Groups/float64(t.Cores)/resident) * math.Ceil(float64(keys)/TileKeys) * 2 * t.LatencyUs
 	return k
 }
 
 // rowAttention: every lane multiplies as much again for shuffles and weights.
 func rowAttention(heads, tokens, keys, d int64, t *target.Target) Kernel {
-	k := Kernel{Groups: float64(heads * tokens), Threads: rowThreads}
+	step := max(1, 512/d) // keys: a lane takes 8 elements, and two keys at once
+	simds := RowSIMDs(heads*tokens, keys, d, step, t)
+	k := Kernel{Groups: float64(heads * tokens), Threads: float64(simds * int64(t.Limits.SIMDWidth))}
 	k.Flops = k.Groups * float64(keys) * float64(d) * 8
 	k.Cache = k.Groups * float64(keys) * float64(d) * 4
+	k.WaitUs = k.rounds(t) * math.Ceil(float64(keys)/float64(simds*step)) * t.LatencyUs
 	return k
 }

@@ -82,17 +82,10 @@ func (a *attention) tune() {
 	slots := 32 / a.lanes
 	t := a.r.target
 	groups := a.heads * a.rows.Max(a.r.g.Bounds) * max(a.splits, 1)
-	a.simds = int((a.d + 31) / 32)
-	// A row gets more simdgroups while the machine has room for them and there
-	// are keys to share; of 1,024 threads each would have too few registers for
-	// what it loads ahead.
 	if a.ahead > 2 && groups*16 < int64(t.Cores*t.CoreThreads/t.Limits.SIMDWidth) {
-		a.ahead = 2
+		a.ahead = 2 // registers, since a row is going to have many simdgroups
 	}
-	for a.simds*2 <= t.Limits.Threads/64 && groups*int64(a.simds) < int64(t.Cores*t.CoreThreads/t.Limits.SIMDWidth)/2 &&
-		int64(a.simds*slots*a.ahead) < a.keys.Max(a.r.g.Bounds)/max(a.splits, 1) && 4*2*a.simds*int(a.d+2) <= t.Limits.ThreadgroupBytes {
-		a.simds *= 2
-	}
+	a.simds = int(cost.RowSIMDs(groups, a.keys.Max(a.r.g.Bounds)/max(a.splits, 1), a.d, int64(slots*a.ahead), t))
 }
 
 func (a *attention) emit() (*kernel, error) {
