@@ -107,7 +107,7 @@ func (p *compiled) coreText() string {
 // returns neither a site nor a refusal where the pattern has nothing to do there.
 func (r *run) consider(p *compiled, forms []*form, anchor *op) (*site, *plan.Decision, error) {
 	careful := r.call.option("when") == "cheaper"
-	var best *site
+	var best, largest *site
 	why, unrunnable := "", ""
 	for _, f := range forms {
 		s, done, miss := r.locate(p, f, anchor)
@@ -133,6 +133,9 @@ func (r *run) consider(p *compiled, forms []*form, anchor *op) (*site, *plan.Dec
 		if !careful {
 			return s, nil, nil
 		}
+		if largest == nil {
+			largest = s
+		}
 		if best == nil || s.gain.us > best.gain.us {
 			best = s
 		}
@@ -145,6 +148,9 @@ func (r *run) consider(p *compiled, forms []*form, anchor *op) (*site, *plan.Dec
 			return nil, nil, nil
 		}
 		return nil, &plan.Decision{Outcome: Refused, Reason: why}, nil
+	}
+	if best != largest && best.larger == "" {
+		best.larger = fmt.Sprintf("%s would save %.1f us, this saves %.1f", largest.counts(), largest.gain.us, best.gain.us)
 	}
 	rivals, err := r.weighAgainst(best)
 	switch {

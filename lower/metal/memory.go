@@ -46,25 +46,85 @@ func (s *storage) host() *storage {
 
 func align(n int64) int64 { return (n + arenaAlign - 1) / arenaAlign * arenaAlign }
 
-// pack places lifetimes and returns the size of the arena: the better of two
-// orders, largest first and earliest first, each into the tightest gap.
+// pack places lifetimes and returns the size of the arena. Largest first, each into
+// the tightest gap, is mostly as tight as can be; where it is not, a search goes
+// for what lives at once and then for a little more.
 func pack(lives []*lifetime) int64 {
 	bySize := slices.Clone(lives)
 	slices.SortStableFunc(bySize, func(a, b *lifetime) int {
 		return cmp.Or(cmp.Compare(b.bytes, a.bytes), cmp.Compare(b.last-b.first, a.last-a.first))
 	})
-	size := fit(bySize)
-	if size == mostLive(lives) {
-		return size
+	size, least := fit(bySize), mostLive(lives)
+	for _, limit := range [...]int64{least, align(least + least/32), align(least + least/12)} {
+		switch {
+		case size <= limit:
+			return size
+		case search(lives, limit):
+			return limit
+		}
+		size = fit(bySize) // the search has moved them
 	}
-	byTime := slices.Clone(lives)
-	slices.SortStableFunc(byTime, func(a, b *lifetime) int {
+	return size
+}
+
+// search places lifetimes below limit, in the order of their first waves, each at
+// an end of a gap; where one finds no room, the one before it moves. It gives up
+// after some placements for each.
+func search(lives []*lifetime, limit int64) bool {
+	order := slices.Clone(lives)
+	slices.SortStableFunc(order, func(a, b *lifetime) int {
 		return cmp.Or(cmp.Compare(a.first, b.first), cmp.Compare(b.bytes, a.bytes))
 	})
-	if other := fit(byTime); other < size {
-		return other
+	places := make([][]int64, len(order)) // still to be tried, by lifetime
+	budget := 32 * len(order)
+	for i, fresh := 0, true; i < len(order); {
+		if fresh {
+			places[i] = ends(order[:i], order[i], limit)
+		}
+		if fresh = len(places[i]) > 0; !fresh {
+			if i--; i < 0 {
+				return false
+			}
+			continue
+		}
+		order[i].offset, places[i] = places[i][0], places[i][1:]
+		if budget--; budget < 0 {
+			return false
+		}
+		i++
 	}
-	return fit(bySize)
+	return true
+}
+
+// ends returns where l could stand below limit among those placed before it: at the
+// lower and at the upper end of each gap that is large enough.
+func ends(placed []*lifetime, l *lifetime, limit int64) []int64 {
+	var busy []*lifetime
+	for _, o := range placed {
+		if o.last >= l.first {
+			busy = append(busy, o)
+		}
+	}
+	slices.SortFunc(busy, func(a, b *lifetime) int { return cmp.Compare(a.offset, b.offset) })
+	var out []int64
+	at := int64(0)
+	for i := range len(busy) + 1 {
+		end := limit
+		if i < len(busy) {
+			end = busy[i].offset
+		}
+		if end-at >= l.bytes {
+			out = append(out, at)
+			if end-at > l.bytes {
+				out = append(out, end-l.bytes)
+			}
+		}
+		at = end
+		if i < len(busy) {
+			at += busy[i].bytes
+		}
+	}
+	return out
 }
 
 // fit places each lifetime in turn into the tightest gap between those placed

@@ -32,6 +32,7 @@ func TestPack(t *testing.T) {
 			}
 		}
 		require.GreaterOrEqual(t, size, mostLive(lives))
+		require.LessOrEqual(t, float64(size), 1.1*float64(mostLive(lives)))
 	})
 }
 
