@@ -43,7 +43,7 @@ func TestEveryKernelIsMSL(t *testing.T) {
 			variants = []string{"none", "default", "floor"}
 		}
 		for _, v := range variants {
-			all.add(t, m, foundry.CompileOptions{Variant: v})
+			all.add(t, m, foundry.CompileOptions{Variant: v, Sampler: true})
 		}
 	}
 	kjv, _ := goldenModel(t, goldenModels[0])

@@ -20,7 +20,8 @@ const (
 
 // findToken finds the value that is the plan's token: the result `token` of a graph
 // that takes `ids`, with which the step moves on, or of one that takes `history`
-// and no ids, which chooses again behind a run.
+// and no ids, which chooses again behind a run of an entry before it. Without such
+// an entry there is nothing to choose again, and the token is a result like others.
 func (e *entry) findToken() {
 	takes := map[string]bool{}
 	for _, p := range e.g.Params {
@@ -33,11 +34,14 @@ func (e *entry) findToken() {
 		switch {
 		case takes["ids"]:
 			e.token, e.tokenKind = r.Value, tokenAdvances
-		case takes["history"]:
+		case takes["history"] && e.c.runs():
 			e.token, e.tokenKind = r.Value, tokenReplaces
 		}
 	}
 }
+
+// runs says whether an entry lowered so far runs ids.
+func (c *compiler) runs() bool { return c.shared["input ids"] != nil }
 
 // positions is how many tokens the history holds: one for each position of the
 // context, and one for the token behind the last.
@@ -102,9 +106,10 @@ var inStep = map[string]struct {
 
 // kept places an input that a session keeps or another entry makes: part of the
 // step, the history, or an output of an entry before, which from now on survives
-// runs. ok is false for any other.
+// runs. ok is false for any other, and where no entry before runs ids: then the
+// graph stands alone, and its inputs are the host's to write.
 func (e *entry) kept(p *ir.Value) (t tensor, ok bool) {
-	if p.Param.Kind != ir.Input {
+	if p.Param.Kind != ir.Input || !e.c.runs() {
 		return tensor{}, false
 	}
 	l, ok := contiguous(p.Type.Shape)

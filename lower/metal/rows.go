@@ -246,8 +246,9 @@ func (r *region) lowerArgmax() (*lowering, error) {
 	if !ok {
 		return nil, fmt.Errorf("the operand of argmax is computed in the region")
 	}
-	k.line("argmax_part<8u>(%s, group.x * %du, min(group.x * %du + %du, %du), thread_index, best, place);",
-		x, argmaxPart, argmaxPart, argmaxPart, length)
+	_, from, _ := e.address(n.Args[0], []affine{variable("group.y"), number(0)})
+	k.line("argmax_part<8u, %t>(%s, group.x * %du, min(group.x * %du + %du, %du), thread_index, best, place);",
+		e.divides(4, from), x, argmaxPart, argmaxPart, argmaxPart, length)
 	e.argmaxMerge(8)
 	values := k.slot(ref{refScratch, 0}, "part_best", "float", plan.Write)
 	places := k.slot(ref{refScratch, 1}, "part_place", "uint", plan.Write)

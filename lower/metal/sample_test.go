@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"foundry/frontends/qwen25"
 	"foundry/ir"
 	"foundry/ir/dtype"
 	"foundry/ir/sampling"
@@ -190,6 +191,51 @@ func TestSampleRefuses(t *testing.T) {
 	row := slices.Repeat([]float32{-inf}, 40)
 	rig.logits(t, row)
 	require.Equal(t, int32(0), rig.choose(t, sampling.Settings{}, nil, .5))
+}
+
+// TestSamplerStandsAlone runs the frontend's graph without a model before it: its
+// token is a result like others, and its inputs are the host's to write.
+func TestSamplerStandsAlone(t *testing.T) {
+	const vocab, context = 5000, 12
+	c, err := qwen25.Preset("0.5b")
+	require.NoError(t, err)
+	c.Vocab = vocab
+	g, err := qwen25.Sampler(c, context)
+	require.NoError(t, err)
+	b := newBatch(t, []*ir.Graph{g}, false)
+	require.NoError(t, b.plan.Check())
+	for _, name := range []string{"ids", "step", "history"} {
+		require.True(t, name == "step" || b.plan.Special(name) < 0, "%s is no model's", name)
+	}
+	in, err := b.exec.NewInstance()
+	require.NoError(t, err)
+	defer in.Close()
+	r := rand.New(rand.NewPCG(1, 2))
+	logits, history := make([]float32, vocab), make([]int32, context+1)
+	for i := range logits {
+		logits[i] = float32(4 * r.NormFloat64())
+	}
+	for i := range history {
+		history[i] = int32(r.IntN(vocab))
+	}
+	write := func(name string, v any) {
+		data, err := binary.Append(nil, binary.LittleEndian, v)
+		require.NoError(t, err)
+		require.NoError(t, in.Write(name, data))
+	}
+	write("logits", logits)
+	write("history", history)
+	for p := 1; p <= context; p++ {
+		how := sampling.Settings{Temperature: 1.5, TopK: 100 * p, TopP: 0.9, MinP: 0.001, Repetition: 1.5, Seed: 9<<32 + uint64(p)}
+		write("step.sampling", []float32{float32(how.Temperature), float32(how.TopK), float32(how.TopP), float32(how.MinP), float32(how.Repetition)})
+		write("step.random", []uint32{uint32(how.Seed), uint32(how.Seed >> 32), uint32(p)})
+		require.NoError(t, in.Run(background, "sample", sym.Env{T: 1, P: int64(p)}))
+		out := make([]byte, 4)
+		require.NoError(t, in.Read("token", out))
+		want, err := how.Choose(logits, history[:p], sampling.Uniform(how.Seed, uint32(p)))
+		require.NoError(t, err)
+		require.Equal(t, want, int32(binary.LittleEndian.Uint32(out)), "P=%d", p)
+	}
 }
 
 // A vocabulary beyond what the sums hold has no kernel.

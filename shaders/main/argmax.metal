@@ -1,9 +1,10 @@
 // Main: the index of a row's largest element, ties to the lowest index.
 //
 // argmax_part looks at elements begin to end - 1 of x with one threadgroup of
-// SIMDS simdgroups; argmax_group merges what its threads hold, so that every
-// thread of simdgroup 0 has the best value and its index. An element that is not
-// a number never wins. Threadgroup bytes: 4 * SIMDS floats and 4 * SIMDS uints.
+// SIMDS simdgroups, four adjacent ones a thread; begin is a multiple of four, and
+// where ALIGNED they can be loaded at once. argmax_group merges what its threads
+// hold, so that every thread of simdgroup 0 has the best value and its index. An
+// element that is not a number never wins. Threadgroup bytes: 4 * SIMDS floats and 4 * SIMDS uints.
 inline void argmax_take(thread float &best, thread uint &at, float v, uint i)
 {
     if (v > best || (v == best && i < at)) {
@@ -34,10 +35,18 @@ inline void argmax_group(thread float &best, thread uint &at, threadgroup float 
     argmax_simd(best, at);
 }
 
-template <uint SIMDS>
+template <uint SIMDS, bool ALIGNED>
 inline void argmax_part(device const float *x, uint begin, uint end, uint thread_index, thread float &best, thread uint &at)
 {
     best = -INFINITY;
     at = begin;
-    for (uint i = begin + thread_index; i < end; i += SIMDS * 32u) argmax_take(best, at, x[i], i);
+    for (uint i = begin + thread_index * 4u; i < end; i += SIMDS * 128u) {
+        float4 v = float4(-INFINITY);
+        if (ALIGNED && i + 4u <= end) {
+            v = *(device const float4 *)(x + i);
+        } else {
+            for (uint j = 0u; j < 4u && i + j < end; j++) v[j] = x[i + j];
+        }
+        for (uint j = 0u; j < 4u; j++) argmax_take(best, at, v[j], i + j);
+    }
 }

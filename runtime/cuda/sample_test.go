@@ -1,0 +1,44 @@
+package cuda
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"foundry/frontends/qwen25"
+	"foundry/ir/dtype"
+	"foundry/ir/target"
+	"foundry/lower/metal"
+	"foundry/lower/plan"
+	"foundry/runtime/msl"
+)
+
+// TestSamplerCompiles compiles the entry sample for an H100, which needs NVRTC and
+// no GPU: no thread's registers overflow into memory.
+func TestSamplerCompiles(t *testing.T) {
+	rtc, err := openNVRTC()
+	if err != nil {
+		t.Skip(err)
+	}
+	h100, err := target.Find("h100")
+	require.NoError(t, err)
+	c, err := qwen25.Preset("7b")
+	require.NoError(t, err)
+	g, err := qwen25.Sampler(c, 4096)
+	require.NoError(t, err)
+	p, err := metal.Compile([]metal.Entry{{Name: g.Name, Graph: g}}, metal.Options{
+		Target: h100, Model: plan.Model{Name: "7b", Layers: 1, Vocab: c.Vocab, Context: 4096},
+		Meta: plan.Options{Weights: dtype.F16, Cache: dtype.F16},
+	})
+	require.NoError(t, err)
+	for _, k := range p.Kernels {
+		k.File = "kernels/" + k.Name + ".metal"
+		text, err := msl.CUDA(&k)
+		require.NoError(t, err)
+		code, err := rtc.compile(k.File, text, append([]string{"--gpu-architecture=sm_90"}, msl.CUDAOptions...))
+		require.NoError(t, err, k.Name)
+		registers, frame := usage(t, code)
+		t.Logf("%s: %d threads, %d registers, %d bytes of stack, %d bytes of threadgroup memory", k.Name, k.Threads[0], registers, frame, msl.SharedBytes(&k))
+		require.Zero(t, frame, "%s: bytes of a thread's stack", k.Name)
+	}
+}
