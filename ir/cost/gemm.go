@@ -1,6 +1,7 @@
 package cost
 
 import (
+	"iter"
 	"math"
 
 	"foundry/ir/dtype"
@@ -51,39 +52,41 @@ const (
 	tileHeld   = 32 // registers of a thread for blocks on their way
 )
 
-// tilings lists the blocks that a target's registers and threadgroup memory admit.
-func (p Product) tilings(t *target.Target) []Tiles {
-	var out []Tiles
+// tilings yields the blocks that a target's registers and threadgroup memory admit.
+func (p Product) tilings(t *target.Target) iter.Seq[Tiles] {
 	stages := 2
 	if p.Halves {
 		stages = t.CopyStages
 	}
-	for _, rows := range []int{32, 64, 128} {
-		if rows > 32 && int64(rows)/2 >= p.Tokens {
-			continue // half the block would do
-		}
-		for _, columns := range []int{32, 64, 128, 256} {
-			// Four simdgroups are the fewest that keep a core's matrix units busy.
-			for _, simds := range [][2]int{{2, 2}, {2, 4}} {
-				m, n := rows/simds[0], columns/simds[1]
-				if m%tileSide != 0 || n%(tileSide*p.Unit) != 0 || m*n > t.TileFloats*t.Limits.SIMDWidth {
-					continue
-				}
-				x := Tiles{Rows: rows, Columns: columns, SIMDRows: simds[0], SIMDColumns: simds[1]}
-				// Every thread stages at least four elements of a block of x.
-				for x.Depth = 32; x.Depth >= tileSide && rows*x.Depth >= 4*x.SIMDs()*t.Limits.SIMDWidth; x.Depth /= 2 {
-					for x.Stages = stages; x.Stages > 2 && 2*x.Halves() > t.Limits.ThreadgroupBytes; {
-						x.Stages--
+	return func(yield func(Tiles) bool) {
+		for _, rows := range [...]int{32, 64, 128} {
+			if rows > 32 && int64(rows)/2 >= p.Tokens {
+				continue // half the block would do
+			}
+			for _, columns := range [...]int{32, 64, 128, 256} {
+				// Four simdgroups are the fewest that keep a core's matrix units busy.
+				for _, simds := range [...][2]int{{2, 2}, {2, 4}} {
+					m, n := rows/simds[0], columns/simds[1]
+					if m%tileSide != 0 || n%(tileSide*p.Unit) != 0 || m*n > t.TileFloats*t.Limits.SIMDWidth {
+						continue
 					}
-					if 2*x.Halves() <= t.Limits.ThreadgroupBytes {
-						x.Ahead = p.ahead(x, t)
-						out = append(out, x)
+					x := Tiles{Rows: rows, Columns: columns, SIMDRows: simds[0], SIMDColumns: simds[1]}
+					// Every thread stages at least four elements of a block of x.
+					for x.Depth = 32; x.Depth >= tileSide && rows*x.Depth >= 4*x.SIMDs()*t.Limits.SIMDWidth; x.Depth /= 2 {
+						for x.Stages = stages; x.Stages > 2 && 2*x.Halves() > t.Limits.ThreadgroupBytes; {
+							x.Stages--
+						}
+						if 2*x.Halves() > t.Limits.ThreadgroupBytes {
+							continue
+						}
+						if x.Ahead = p.ahead(x, t); !yield(x) {
+							return
+						}
 					}
 				}
 			}
 		}
 	}
-	return out
 }
 
 // ahead returns how many blocks a thread may hold on their way.
@@ -104,7 +107,7 @@ func (p Product) ahead(x Tiles, t *target.Target) int {
 // faster than a GEMV that takes a few rows of x at a time.
 func GEMM(p Product, t *target.Target) (best Tiles, faster bool) {
 	us, tile := math.Inf(1), 0.0
-	for _, x := range p.tilings(t) {
+	for x := range p.tilings(t) {
 		k := p.tiled(x, t)
 		// Cores end together only where the last round is full.
 		v, rounds := k.Us(t), k.Groups/float64(t.Cores)

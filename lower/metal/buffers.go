@@ -27,8 +27,9 @@ type storage struct {
 	inside      *storage    // whose place it takes
 }
 
+// transient returns new memory of the arena; close makes its name unique.
 func (e *entry) transient(name string, t ir.Type) *storage {
-	s := &storage{name: e.c.unique(e.name + "." + name), class: plan.Transient, bytes: t.MaxBytes(e.g.Bounds), dtype: t.DType, shape: t.Shape, index: -1}
+	s := &storage{name: e.name + "." + name, class: plan.Transient, bytes: t.MaxBytes(e.g.Bounds), dtype: t.DType, shape: t.Shape, index: -1}
 	e.transients = append(e.transients, s)
 	return s
 }

@@ -2,6 +2,7 @@ package metal
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	"foundry/ir"
@@ -14,7 +15,6 @@ import (
 type compiler struct {
 	o       *Options
 	plan    *plan.Plan
-	lowered map[string]*lowering    // by what a node computes and how its operands lie
 	kernels map[string]int          // by text with kernelName for the name
 	names   map[string]bool         // of kernels, lower case
 	buffers map[string]bool         // names
@@ -26,7 +26,7 @@ type kernelPlace struct{ index int }
 
 func newCompiler(o *Options) *compiler {
 	return &compiler{
-		o: o, plan: &plan.Plan{Schema: plan.Schema}, lowered: map[string]*lowering{}, kernels: map[string]int{},
+		o: o, plan: &plan.Plan{Schema: plan.Schema}, kernels: map[string]int{},
 		names: map[string]bool{}, buffers: map[string]bool{}, shared: map[string]*storage{}, placed: map[*kernel]kernelPlace{},
 	}
 }
@@ -46,11 +46,22 @@ type entry struct {
 	c          *compiler
 	name       string
 	g          *ir.Graph
+	outputs    map[*ir.Value]*storage // values that a kernel writes straight into an output
+	lowered    map[string]*lowering   // by what a node computes and how its operands lie
+	key        []byte                 // of the node at hand, kept for its memory
 	values     map[*ir.Value]tensor
+	stages     []stage
 	dispatches []*dispatch
 	token      *ir.Value // the plan's token, or nil
 	tokenKind  tokenKind // what its kernel does with it
 	transients []*storage
+}
+
+// stage is a node with its kernels and the memory between them.
+type stage struct {
+	n       *ir.Node
+	l       *lowering
+	scratch []*storage
 }
 
 // tensor is a value's place: a storage and how it lies there.
@@ -59,24 +70,44 @@ type tensor struct {
 	l layout
 }
 
-func (c *compiler) lowerEntry(in Entry) error {
-	e := &entry{c: c, name: in.Name, g: in.Graph, values: map[*ir.Value]tensor{}}
+// open starts an entry: its params and outputs get their buffers, which entries
+// share.
+func (c *compiler) open(in Entry) (*entry, error) {
+	e := &entry{c: c, name: in.Name, g: in.Graph, lowered: map[string]*lowering{}, values: map[*ir.Value]tensor{}}
 	if err := e.params(); err != nil {
-		return err
+		return nil, err
 	}
 	e.findToken()
-	outputs, err := e.results()
-	if err != nil {
-		return err
-	}
+	var err error
+	e.outputs, err = e.results()
+	return e, err
+}
+
+// lowerNodes finds every node's kernels. It touches nothing of the compiler's, so
+// that each entry can have its own goroutine.
+func (e *entry) lowerNodes() error {
 	for _, n := range e.g.Nodes() {
-		if err := e.node(n, outputs); err != nil {
+		if err := e.node(n, e.outputs); err != nil {
 			return fmt.Errorf("%s: %w", n, err)
 		}
 	}
-	results, err := e.finish(outputs)
+	return nil
+}
+
+// close gives the kernels their places in the plan and the dispatches their order
+// and memory.
+func (e *entry) close() error {
+	results, err := e.finish(e.outputs)
 	if err != nil {
 		return err
+	}
+	for _, s := range e.transients {
+		s.name = e.c.unique(s.name)
+	}
+	for _, s := range e.stages {
+		if err := e.dispatchStage(s); err != nil {
+			return fmt.Errorf("%s: %w", s.n, err)
+		}
 	}
 	e.order()
 	if err := e.allocate(); err != nil {
@@ -86,7 +117,7 @@ func (c *compiler) lowerEntry(in Entry) error {
 }
 
 // node lowers one node: a view becomes a layout where that can be, anything else
-// dispatches.
+// a stage.
 func (e *entry) node(n *ir.Node, outputs map[*ir.Value]*storage) error {
 	if n.Op.Is(ir.View) && outputs[n.Results[0]] == nil {
 		x := e.values[n.Args[0]]
@@ -108,14 +139,19 @@ func (e *entry) node(n *ir.Node, outputs map[*ir.Value]*storage) error {
 			return err
 		}
 	}
-	for _, k := range l.kernels {
-		d, err := e.dispatch(n, k, scratch)
+	e.stages = append(e.stages, stage{n, l, scratch})
+	return nil
+}
+
+func (e *entry) dispatchStage(s stage) error {
+	for _, k := range s.l.kernels {
+		d, err := e.dispatch(s.n, k, s.scratch)
 		if err != nil {
 			return err
 		}
-		for j := range n.Results {
-			if p := k.inPlace(j); p >= 0 && len(l.kernels) == 1 {
-				d.inPlace = append(d.inPlace, [2]*storage{e.values[n.Results[j]].s, e.values[n.Args[p]].s})
+		for j := range s.n.Results {
+			if p := k.inPlace(j); p >= 0 && len(s.l.kernels) == 1 {
+				d.inPlace = append(d.inPlace, [2]*storage{e.values[s.n.Results[j]].s, e.values[s.n.Args[p]].s})
 			}
 		}
 		e.dispatches = append(e.dispatches, d)
@@ -151,31 +187,47 @@ func (e *entry) lower(n *ir.Node) (*lowering, error) {
 	if err != nil {
 		return nil, err
 	}
-	var key strings.Builder
-	fmt.Fprintf(&key, "%+v\n", e.g.Bounds)
-	key.WriteString(n.Key())
+	key := append(e.key[:0], n.Key()...)
 	for i, a := range n.Args {
 		t := e.values[a]
 		r.operands[i].layout = t.l
 		r.operands[i].layout.off = e.rest(t)
 		r.operands[i].fixed = t.s.class == plan.Weight || t.s.class == plan.Constant
-		fmt.Fprintf(&key, "\n%v %v", r.operands[i].layout, r.operands[i].fixed)
+		key = r.operands[i].appendKey(append(key, '\n'))
 	}
 	for _, v := range n.Results {
 		if v == e.token {
 			r.token = e.tokenKind
 		}
 	}
-	fmt.Fprintf(&key, "\n%d %s", r.token, n.Attr.Pattern)
-	if l := e.c.lowered[key.String()]; l != nil {
+	key = fmt.Appendf(key, "\n%d %s", r.token, n.Attr.Pattern)
+	e.key = key
+	if l := e.lowered[string(key)]; l != nil {
 		return l, nil
 	}
 	l, err := r.lower()
 	if err != nil {
 		return nil, err
 	}
-	e.c.lowered[key.String()] = l
+	e.lowered[string(key)] = l
 	return l, nil
+}
+
+// appendKey appends what tells o from other operands.
+func (o *operand) appendKey(b []byte) []byte {
+	b = strconv.AppendBool(b, o.fixed)
+	b = appendPoly(b, o.layout.off)
+	for _, p := range o.layout.stride {
+		b = appendPoly(b, p)
+	}
+	return b
+}
+
+func appendPoly(b []byte, p sym.Poly) []byte {
+	for _, n := range [...]int64{p.C, p.T, p.P, p.TT, p.TP} {
+		b = strconv.AppendInt(append(b, ' '), n, 10)
+	}
+	return b
 }
 
 // bindAlign is the alignment of binding offsets: what constant space and vector

@@ -17,6 +17,8 @@ import (
 	"fmt"
 	"io/fs"
 
+	"golang.org/x/sync/errgroup"
+
 	"foundry/ir"
 	"foundry/ir/dtype"
 	"foundry/ir/target"
@@ -60,9 +62,28 @@ func Compile(entries []Entry, o Options) (*plan.Plan, error) {
 	for _, e := range entries {
 		c.reserve(e.Graph)
 	}
-	for _, e := range entries {
-		if err := c.lowerEntry(e); err != nil {
+	open := make([]*entry, len(entries))
+	for i, e := range entries {
+		var err error
+		if open[i], err = c.open(e); err != nil {
 			return nil, fmt.Errorf("entry %s: %w", e.Name, err)
+		}
+	}
+	var group errgroup.Group
+	for _, e := range open {
+		group.Go(func() error {
+			if err := e.lowerNodes(); err != nil {
+				return fmt.Errorf("entry %s: %w", e.name, err)
+			}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	for _, e := range open {
+		if err := e.close(); err != nil {
+			return nil, fmt.Errorf("entry %s: %w", e.name, err)
 		}
 	}
 	p := c.plan

@@ -13,17 +13,33 @@ import (
 // declaration, one line a field, and one line an element of the plan's lists
 // and of an entry's, so that two plans can be compared line by line.
 func encode(p *Plan) ([]byte, error) {
-	var b bytes.Buffer
-	if err := writeStruct(&b, reflect.ValueOf(*p), ""); err != nil {
+	w := &writer{}
+	w.enc = json.NewEncoder(&w.Buffer)
+	w.enc.SetEscapeHTML(false)
+	lines := len(p.Buffers) + len(p.Kernels) + len(p.Decisions)
+	for i := range p.Entries {
+		lines += len(p.Entries[i].Steps)
+	}
+	w.Grow(lines * typicalLine)
+	if err := w.writeStruct(reflect.ValueOf(p).Elem(), ""); err != nil {
 		return nil, fmt.Errorf("cannot write the plan as JSON: %w", err)
 	}
-	b.WriteByte('\n')
-	return b.Bytes(), nil
+	w.WriteByte('\n')
+	return w.Bytes(), nil
+}
+
+// typicalLine is how many bytes a line has on average, for the first allocation.
+const typicalLine = 320
+
+// writer holds the text and an encoder that appends to it.
+type writer struct {
+	bytes.Buffer
+	enc *json.Encoder
 }
 
 // writeStruct writes one line a field of v.
-func writeStruct(b *bytes.Buffer, v reflect.Value, indent string) error {
-	b.WriteByte('{')
+func (w *writer) writeStruct(v reflect.Value, indent string) error {
+	w.WriteByte('{')
 	first := true
 	for i := range v.NumField() {
 		name, options, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ",")
@@ -31,51 +47,49 @@ func writeStruct(b *bytes.Buffer, v reflect.Value, indent string) error {
 			continue
 		}
 		if !first {
-			b.WriteByte(',')
+			w.WriteByte(',')
 		}
 		first = false
-		fmt.Fprintf(b, "\n%s  %q: ", indent, name)
-		if err := writeField(b, v.Field(i), indent+"  "); err != nil {
+		fmt.Fprintf(w, "\n%s  %q: ", indent, name)
+		if err := w.writeField(v.Field(i), indent+"  "); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
-	b.WriteString("\n" + indent + "}")
+	w.WriteString("\n" + indent + "}")
 	return nil
 }
 
 // writeField writes a list of structs with one line an element, entries as
 // writeStruct does, and everything else on one line.
-func writeField(b *bytes.Buffer, v reflect.Value, indent string) error {
+func (w *writer) writeField(v reflect.Value, indent string) error {
 	if v.Kind() != reflect.Slice || v.Type().Elem().Kind() != reflect.Struct || v.Len() == 0 {
-		return writeCompact(b, v)
+		return w.writeCompact(v)
 	}
-	b.WriteByte('[')
+	w.WriteByte('[')
 	for i := range v.Len() {
 		if i > 0 {
-			b.WriteByte(',')
+			w.WriteByte(',')
 		}
-		b.WriteString("\n" + indent + "  ")
+		w.WriteString("\n" + indent + "  ")
 		var err error
 		if v.Type().Elem() == reflect.TypeFor[Entry]() {
-			err = writeStruct(b, v.Index(i), indent+"  ")
+			err = w.writeStruct(v.Index(i), indent+"  ")
 		} else {
-			err = writeCompact(b, v.Index(i))
+			err = w.writeCompact(v.Index(i))
 		}
 		if err != nil {
 			return fmt.Errorf("[%d]: %w", i, err)
 		}
 	}
-	b.WriteString("\n" + indent + "]")
+	w.WriteString("\n" + indent + "]")
 	return nil
 }
 
-func writeCompact(b *bytes.Buffer, v reflect.Value) error {
-	enc := json.NewEncoder(b)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v.Interface()); err != nil {
+func (w *writer) writeCompact(v reflect.Value) error {
+	if err := w.enc.Encode(v.Addr().Interface()); err != nil {
 		return err
 	}
-	b.Truncate(b.Len() - 1) // the encoder's newline
+	w.Truncate(w.Len() - 1) // the encoder's newline
 	return nil
 }
 
