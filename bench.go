@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"foundry/ir"
 	"foundry/ir/cost"
@@ -12,6 +13,7 @@ import (
 	"foundry/ir/target"
 	"foundry/lower/plan"
 	"foundry/passes"
+	"foundry/runtime"
 	"foundry/runtime/cpu"
 )
 
@@ -91,6 +93,8 @@ type BenchOptions struct {
 	CPU       cpu.Options
 	Progress  Progress
 	Say       func(line string)
+
+	machine *Machine // measured before the variants, on GPUs
 }
 
 // BenchRow is one variant in numbers: what `foundry bench --format json` prints.
@@ -115,6 +119,12 @@ type BenchRow struct {
 	Times          string             `json:"times,omitempty"` // "emulation" where they say nothing of a GPU
 	TokS           *float64           `json:"tok_s"`           // of the median
 	BandwidthShare *float64           `json:"bandwidth_share"` // weights over median time, of the device's bandwidth; null where that is not known
+
+	Flops       int64           `json:"flops,omitempty"`        // of the entry's products
+	TFlops      *float64        `json:"tflop_s,omitempty"`      // of the median
+	MatmulShare *float64        `json:"matmul_share,omitempty"` // TFlops, of the machine's matmul rate
+	Machine     *Machine        `json:"machine,omitempty"`      // what the shares are of, measured in the same run; on GPUs
+	Startup     []runtime.Phase `json:"startup,omitempty"`      // what was done once, before the runs
 
 	Kernels []KernelRow `json:"kernels,omitempty"` // with BenchOptions.PerKernel
 
@@ -160,6 +170,9 @@ func Bench(ctx context.Context, m *Model, o BenchOptions) ([]BenchRow, error) {
 	if o.Tokens < 1 || o.Tokens > 1 && o.Phase != "decode" {
 		return nil, fmt.Errorf("%d tokens a measurement of %s, want 1, or more of decode", o.Tokens, o.Phase)
 	}
+	if o.Compile.Target == "" {
+		o.Compile.Target = o.Compile.deviceTarget()
+	}
 	subjects, err := o.subjects(m)
 	if err != nil {
 		return nil, err
@@ -171,6 +184,9 @@ func Bench(ctx context.Context, m *Model, o BenchOptions) ([]BenchRow, error) {
 		}
 	}
 	if o.Reps > 0 {
+		if o.machine, err = o.measureGPU(ctx); err != nil {
+			return nil, err
+		}
 		if err := o.measure(ctx, m, subjects, rows); err != nil {
 			return nil, err
 		}
@@ -180,9 +196,10 @@ func Bench(ctx context.Context, m *Model, o BenchOptions) ([]BenchRow, error) {
 
 // subject is one compiled variant.
 type subject struct {
-	name   string
-	plan   *plan.Plan
-	graphs *Graphs // nil for a plan from disk
+	name     string
+	plan     *plan.Plan
+	graphs   *Graphs        // nil for a plan from disk
+	compiled *runtime.Phase // nil for a plan from disk
 }
 
 func (o *BenchOptions) subjects(m *Model) ([]subject, error) {
@@ -191,18 +208,19 @@ func (o *BenchOptions) subjects(m *Model) ([]subject, error) {
 		if err != nil {
 			return nil, err
 		}
-		return []subject{{p.Options.Variant, p, nil}}, nil
+		return []subject{{name: p.Options.Variant, plan: p}}, nil
 	}
 	var out []subject
 	for _, v := range o.Variants {
 		c := o.Compile
 		c.Variant, c.Passes = "", v.Passes
+		start := time.Now()
 		compiled, err := Compile(m, c)
 		if err != nil {
 			return nil, fmt.Errorf("variant %s: %w", v.Name, err)
 		}
 		compiled.Plan.Options.Variant = v.Name
-		out = append(out, subject{v.Name, compiled.Plan, compiled.Graphs})
+		out = append(out, subject{v.Name, compiled.Plan, compiled.Graphs, compiling(start)})
 	}
 	return out, nil
 }
@@ -262,6 +280,7 @@ func (o *BenchOptions) rowOf(m *Model, s subject, envs []sym.Env) (BenchRow, err
 		r.CommandBuffers += st.CommandBuffers
 		r.WeightBytes += st.WeightBytes
 		r.MovedBytes += st.MovedBytes
+		r.Flops += flops(entry, env)
 		r.ArenaBytes = st.ArenaBytes
 	}
 	if s.graphs == nil {

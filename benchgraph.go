@@ -53,7 +53,7 @@ func (o *BenchOptions) benchGraph(ctx context.Context, m *Model) (rows []BenchRo
 		}
 	}
 	for i := range rows {
-		rows[i].summarise(0)
+		rows[i].summarise(nil)
 	}
 	return rows, nil
 }

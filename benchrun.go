@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"foundry/ir/sym"
-	"foundry/ir/target"
 	"foundry/lower/plan"
 	"foundry/runtime"
 )
@@ -86,7 +85,9 @@ func (o *BenchOptions) contender(ctx context.Context, m *Model, s subject, row *
 		if dev.Info().Emulation {
 			row.Times = "emulation"
 		}
-		c.engine, err = Load(ctx, dev, m, s.plan, s.graphs, o.Progress)
+		if c.engine, err = Load(ctx, dev, m, s.plan, s.graphs, o.Progress); err == nil {
+			c.engine.compiled = s.compiled
+		}
 	}
 	if err != nil {
 		return nil, err
@@ -153,9 +154,10 @@ func (o *BenchOptions) interleave(ctx context.Context, all []*contender) error {
 		}
 	}
 	for _, c := range all {
-		c.row.summarise(c.engine.bandwidth())
+		c.row.summarise(o.machine)
+		c.row.Startup = c.engine.Startup()
 		if o.PerKernel {
-			if err := c.perKernel(ctx); err != nil {
+			if err := c.perKernel(ctx, o.machine); err != nil {
 				return fmt.Errorf("variant %s: %w", c.row.Variant, err)
 			}
 		}
@@ -164,7 +166,7 @@ func (o *BenchOptions) interleave(ctx context.Context, all []*contender) error {
 }
 
 // perKernel times each kernel of what is measured alone.
-func (c *contender) perKernel(ctx context.Context) error {
+func (c *contender) perKernel(ctx context.Context, machine *Machine) error {
 	in, ok := c.model.(*runtime.Instance)
 	if !ok {
 		return errors.New("the reference runs no kernels; take --device cpu or a GPU")
@@ -181,27 +183,16 @@ func (c *contender) perKernel(ctx context.Context) error {
 	for _, t := range times {
 		us := float64(t.Each.Nanoseconds()) / 1e3
 		row := KernelRow{Kernel: t.Kernel, Dispatches: t.Dispatches, Us: us, Bytes: t.Bytes, GBs: float64(t.Bytes) / us / 1e3, TFlops: float64(t.Flops) / us / 1e6}
-		if b := c.engine.bandwidth(); b > 0 {
-			row.Share = row.GBs * 1e3 / b
+		if machine != nil {
+			row.Share = row.GBs / machine.ReadGBs
 		}
 		c.row.Kernels = append(c.row.Kernels, row)
 	}
 	return nil
 }
 
-// bandwidth is the device's, in bytes a microsecond; 0 where it is not known.
-func (e *Engine) bandwidth() float64 {
-	if e.dev == nil || e.dev.Info().Emulation {
-		return 0
-	}
-	t, err := target.Find(e.dev.Info().Target)
-	if err != nil {
-		return 0
-	}
-	return t.BandwidthGBs * 1e3
-}
-
-func (r *BenchRow) summarise(bandwidth float64) {
+// summarise makes the row's numbers of its samples; machine may be nil.
+func (r *BenchRow) summarise(machine *Machine) {
 	sorted := slices.Sorted(slices.Values(r.Samples))
 	r.Measured = &Spread{
 		Median: (sorted[(len(sorted)-1)/2] + sorted[len(sorted)/2]) / 2,
@@ -213,8 +204,13 @@ func (r *BenchRow) summarise(bandwidth float64) {
 	}
 	rate := tokens / r.Measured.Median * 1e6
 	r.TokS = &rate
-	if bandwidth > 0 {
-		share := float64(r.WeightBytes) / r.Measured.Median / bandwidth
-		r.BandwidthShare = &share
+	tflops := float64(r.Flops) / r.Measured.Median / 1e6
+	if r.Flops > 0 && r.Times == "" {
+		r.TFlops = &tflops
+	}
+	if r.Machine = machine; machine != nil {
+		share := float64(r.WeightBytes) / r.Measured.Median / 1e3 / machine.ReadGBs
+		product := tflops / machine.MatmulTFlops
+		r.BandwidthShare, r.MatmulShare = &share, &product
 	}
 }

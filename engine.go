@@ -53,11 +53,12 @@ type Engine struct {
 	Plan *plan.Plan
 	Loss checkpoint.Narrowing // what the conversion of weights to narrower types lost
 
-	model *Model
-	ref   *reference
-	dev   runtime.Device
-	exec  *runtime.Executable
-	chunk int // most tokens of one run, where fewer than the plan allows are wanted; 0: the plan's
+	model    *Model
+	ref      *reference
+	dev      runtime.Device
+	exec     *runtime.Executable
+	compiled *runtime.Phase // what Start took to compile the plan; nil for one from disk
+	chunk    int            // most tokens of one run, where fewer than the plan allows are wanted; 0: the plan's
 }
 
 // Interpret makes graphs ready to run on the reference, and reads their weights.
@@ -100,6 +101,20 @@ func (m *Model) fits(p *plan.Plan) error {
 			have.Name, have.Layers, have.Hidden, have.Vocab, m.Name, c.Layers, c.Hidden, c.Vocab)
 	}
 	return nil
+}
+
+// Startup lists what came before the first run and was done once: compiling the
+// model, opening the device, compiling kernels, filling weights, recording entries.
+// It is empty on ref.
+func (e *Engine) Startup() []runtime.Phase {
+	if e.exec == nil {
+		return nil
+	}
+	var out []runtime.Phase
+	if e.compiled != nil {
+		out = append(out, *e.compiled)
+	}
+	return append(out, e.exec.Startup()...)
 }
 
 // open returns a context of its own: caches, and a position in them.

@@ -1,6 +1,7 @@
 package foundry
 
 import (
+	"cmp"
 	"fmt"
 	"io/fs"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"foundry/ir"
 	"foundry/ir/dtype"
 	"foundry/ir/target"
+	"foundry/runtime/cuda"
 )
 
 // CompileOptions say how a model is compiled. The zero value leaves every choice
@@ -54,10 +56,7 @@ func (o CompileOptions) resolve(m *Model) (CompileOptions, *target.Target, error
 		o.Cache = o.plain()
 	}
 	if o.Target == "" {
-		o.Target = DefaultTarget
-		if strings.HasPrefix(o.Device, CUDA) {
-			o.Target = "h100"
-		}
+		o.Target = o.deviceTarget()
 	}
 	if o.Attention == "" {
 		o.Attention, o.AttentionChosen = "auto", "default"
@@ -85,4 +84,14 @@ func (o CompileOptions) resolve(m *Model) (CompileOptions, *target.Target, error
 		return o, nil, err
 	}
 	return o, t, nil
+}
+
+// deviceTarget is the target of the device: of an NVIDIA GPU, the one that the
+// driver's name for it says, or the H100's where that says nothing.
+func (o CompileOptions) deviceTarget() string {
+	kind, ordinal, err := deviceKind(o.Device)
+	if err != nil || kind != CUDA {
+		return DefaultTarget
+	}
+	return cmp.Or(cuda.Target(ordinal), "h100")
 }

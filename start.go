@@ -3,8 +3,10 @@ package foundry
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"foundry/lower/plan"
+	"foundry/runtime"
 	"foundry/runtime/cpu"
 )
 
@@ -34,6 +36,10 @@ func Start(ctx context.Context, m *Model, o StartOptions) (*Engine, error) {
 	if o.PlanDir != "" {
 		return startPlan(ctx, m, device, o)
 	}
+	if o.Compile.Target == "" {
+		o.Compile.Target = o.Compile.deviceTarget() // which may start a driver, not to be counted as compilation
+	}
+	start := time.Now()
 	g, err := Fuse(m, o.Compile)
 	if err != nil {
 		return nil, err
@@ -48,7 +54,17 @@ func Start(ctx context.Context, m *Model, o StartOptions) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	return startOn(ctx, m, device, c.Plan, g, o)
+	compiled := compiling(start)
+	e, err := startOn(ctx, m, device, c.Plan, g, o)
+	if err == nil {
+		e.compiled = compiled
+	}
+	return e, err
+}
+
+// compiling is the phase from start to now in which a model became a plan.
+func compiling(start time.Time) *runtime.Phase {
+	return &runtime.Phase{Name: "compile the model", Seconds: time.Since(start).Seconds()}
 }
 
 // startPlan runs a bundle from disk: no compiler in between.

@@ -24,6 +24,7 @@ type Executable struct {
 	program Program
 	shared  []Memory // by buffer; nil for those that each Instance owns
 	users   atomic.Int64
+	startup Startup
 }
 
 // New checks p, compiles its kernels on dev and fills its weights from w, several
@@ -55,6 +56,7 @@ func size(bytes int64) string { return fmt.Sprintf("%.2f GB", float64(bytes)/1e9
 // fill allocates and writes the shared buffers.
 func (x *Executable) fill(ctx context.Context, w WeightSource, progress Progress) error {
 	total := x.Plan.ClassBytes(plan.Weight) + x.Plan.ClassBytes(plan.Constant)
+	var making, upload stopwatch // they overlap
 	var mu sync.Mutex
 	var done int64
 	report := func(n int64) {
@@ -77,30 +79,37 @@ func (x *Executable) fill(ctx context.Context, w WeightSource, progress Progress
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			if err := x.fillBuffer(i, w); err != nil {
+			if err := x.fillBuffer(i, w, &making, &upload); err != nil {
 				return fmt.Errorf("buffer %s: %w", b.Name, err)
 			}
 			report(b.Bytes)
 			return nil
 		})
 	}
-	return group.Wait()
+	err := group.Wait()
+	x.startup.Note(Phase{Name: "weights: read and convert", Seconds: making.took().Seconds(), Bytes: total})
+	x.startup.Note(Phase{Name: "weights: upload", Seconds: upload.took().Seconds(), Bytes: total})
+	return err
 }
 
-func (x *Executable) fillBuffer(i int, w WeightSource) error {
+func (x *Executable) fillBuffer(i int, w WeightSource, making, upload *stopwatch) error {
 	b := &x.Plan.Buffers[i]
-	var content []byte
-	if b.Class == plan.Constant {
-		content = constant(b)
-	} else {
-		var err error
-		if content, err = w.Weight(b); err != nil {
-			return err
+	content, err := func() ([]byte, error) {
+		making.start()
+		defer making.stop()
+		if b.Class == plan.Constant {
+			return constant(b), nil
 		}
+		return w.Weight(b)
+	}()
+	if err != nil {
+		return err
 	}
 	if int64(len(content)) != b.Bytes {
 		return fmt.Errorf("%d bytes of weights, the plan wants %d", len(content), b.Bytes)
 	}
+	upload.start()
+	defer upload.stop()
 	m, err := x.device.Alloc(b.Bytes)
 	if err != nil {
 		return err

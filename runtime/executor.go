@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"foundry/ir/sym"
 	"foundry/lower/plan"
@@ -13,6 +14,7 @@ import (
 // but the values of T and P.
 type walk struct {
 	program  Program
+	startup  *Startup
 	entry    *plan.Entry
 	launches []Launch // by step; barriers leave a gap
 	fixed    bool     // no grid depends on T or P, so that the walk can be recorded
@@ -21,7 +23,7 @@ type walk struct {
 }
 
 func newWalk(x *Executable, e *plan.Entry, place []Operand) *walk {
-	w := &walk{program: x.program, entry: e, launches: make([]Launch, len(e.Steps)), fixed: true}
+	w := &walk{program: x.program, startup: &x.startup, entry: e, launches: make([]Launch, len(e.Steps)), fixed: true}
 	for i := range e.Steps {
 		d := e.Steps[i].Dispatch
 		if d == nil {
@@ -76,6 +78,7 @@ func (w *walk) start(env sym.Env) error {
 		return w.submit(env)
 	}
 	if w.recorded == nil {
+		start := time.Now()
 		rec, err := recorder.Record(func(enc Encoder) error {
 			for i := range w.entry.CommandBuffers {
 				if err := w.encode(enc, i, sym.Env{}); err != nil {
@@ -93,6 +96,7 @@ func (w *walk) start(env sym.Env) error {
 			return err
 		}
 		w.recorded = rec
+		w.startup.Add(Phase{Name: "record " + w.entry.Name}, start)
 	}
 	return w.recorded.Run()
 }

@@ -80,41 +80,5 @@ func (in *Instance) timeKernel(ctx context.Context, e *plan.Entry, w *walk, kern
 		}
 		return nil
 	}
-	submit := func() error {
-		enc, err := in.exec.program.Begin()
-		if err != nil {
-			return err
-		}
-		err = encode(enc)
-		if committed := enc.Commit(); committed == nil {
-			return errors.Join(err, enc.Wait())
-		} else {
-			return errors.Join(err, committed)
-		}
-	}
-	if recorder, ok := in.exec.program.(Recorder); ok {
-		rec, err := recorder.Record(encode)
-		if err != nil {
-			return 0, err
-		}
-		defer rec.Close()
-		submit = func() error { return errors.Join(rec.Run(), rec.Wait()) }
-	}
-	var best time.Duration
-	for rep := range 4 { // the first warms up
-		if err := ctx.Err(); err != nil {
-			return 0, err
-		}
-		if err := in.setStep(env); err != nil {
-			return 0, err
-		}
-		start := time.Now()
-		if err := submit(); err != nil {
-			return 0, err
-		}
-		if took := time.Since(start); rep == 1 || rep > 1 && took < best {
-			best = took
-		}
-	}
-	return best, nil
+	return fastest(ctx, in.exec.program, 3, func() error { return in.setStep(env) }, encode)
 }

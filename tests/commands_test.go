@@ -71,7 +71,7 @@ func TestBenchStatistics(t *testing.T) {
 	lines := strings.Split(strings.TrimSpace(out), "\n")
 	require.Len(t, lines, 3)
 	require.Equal(t, []string{"model", "device", "phase", "variant", "passes", "context", "prompt", "tokens", "dispatches", "waves", "barriers",
-		"command_buffers", "weight_bytes", "moved_bytes", "arena_bytes", "modelled", "measured_us", "tok_s", "bandwidth_share"}, fields(t, lines[0]))
+		"command_buffers", "weight_bytes", "moved_bytes", "arena_bytes", "modelled", "measured_us", "tok_s", "bandwidth_share", "flops"}, fields(t, lines[0]))
 	var rows []foundry.BenchRow
 	for _, l := range lines {
 		var r foundry.BenchRow

@@ -1,5 +1,7 @@
 package target
 
+import "strings"
+
 // apple is one row of the table of Apple GPUs.
 type apple struct {
 	name    string
@@ -42,11 +44,14 @@ func metalLimits() Limits {
 
 // All lists every target, Apple's first, in order of generation and size.
 func All() []Target {
-	out := make([]Target, 0, len(apples)+2)
+	out := make([]Target, 0, len(apples)+len(nvidias)+1)
 	for _, a := range apples {
 		out = append(out, a.target())
 	}
-	return append(out, h100(), cpu())
+	for _, n := range nvidias {
+		out = append(out, n.target())
+	}
+	return append(out, cpu())
 }
 
 func (a apple) target() Target {
@@ -64,11 +69,36 @@ func (a apple) target() Target {
 	}
 }
 
-func h100() Target {
+// nvidia is one row of the table of NVIDIA GPUs: those of compute capability 9.0
+// differ in their memory.
+type nvidia struct {
+	name, note string
+	gbs        float64 // memory bandwidth
+}
+
+var nvidias = [...]nvidia{
+	{"h100", "NVIDIA H100 80 GB: read bandwidth measured at 3,093 GB/s, 1.3 us a kernel in a CUDA graph", 3093},
+	{"h200", "NVIDIA H200 141 GB: 4,800 GB/s by its datasheet, the rest as measured on an H100", 4800},
+}
+
+// NVIDIA names the target for a GPU by the name that its driver reports and its
+// compute capability; "" where no numbers are known.
+func NVIDIA(gpu string, major int) string {
+	for _, n := range nvidias {
+		if strings.Contains(strings.ToLower(gpu), n.name) {
+			return n.name
+		}
+	}
+	if major == 9 {
+		return "h100"
+	}
+	return ""
+}
+
+func (n nvidia) target() Target {
 	return Target{
-		Name: "h100", Family: "nvidia",
-		Note:  "NVIDIA H100 80 GB: read bandwidth measured at 3,093 GB/s, 1.3 us a kernel in a CUDA graph",
-		Cores: 132, BandwidthGBs: 3093, CacheGBs: 5500, CacheBytes: 50 << 20,
+		Name: n.name, Family: "nvidia", Note: n.note,
+		Cores: 132, BandwidthGBs: n.gbs, CacheGBs: 5500, CacheBytes: 50 << 20,
 		TFlops: 60, TileTFlops: 400,
 		CoreThreads: 2048, LineBytes: 128, TileFloats: 128, CopyStages: 8,
 		// A CUDA graph runs a chain: each kernel pays for its launch, and the

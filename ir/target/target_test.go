@@ -46,3 +46,16 @@ func TestFind(t *testing.T) {
 	_, err = target.Find("")
 	require.Error(t, err)
 }
+
+func TestNVIDIAByNameOrCapability(t *testing.T) {
+	for _, c := range []struct {
+		gpu   string
+		major int
+		want  string
+	}{
+		{"NVIDIA H100 80GB HBM3", 9, "h100"}, {"NVIDIA H200", 9, "h200"}, {"NVIDIA GH200 480GB", 9, "h200"},
+		{"NVIDIA H800", 9, "h100"}, {"NVIDIA A100-SXM4-80GB", 8, ""},
+	} {
+		require.Equal(t, c.want, target.NVIDIA(c.gpu, c.major), c.gpu)
+	}
+}

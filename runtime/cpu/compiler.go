@@ -85,8 +85,9 @@ type unit struct {
 }
 
 // build compiles units in parallel and links them to a shared object, which is
-// found again by the hash of everything that went into it. progress may be nil.
-func (c *compiler) build(ctx context.Context, dir, name string, units []unit, link []string, progress func(done, total int)) (string, error) {
+// found again by the hash of everything that went into it; then built is false.
+// progress may be nil.
+func (c *compiler) build(ctx context.Context, dir, name string, units []unit, link []string, progress func(done, total int)) (path string, built bool, err error) {
 	h := sha256.New()
 	fmt.Fprintf(h, "%q %q %q", c.id, c.flags, link)
 	for _, u := range units {
@@ -94,11 +95,11 @@ func (c *compiler) build(ctx context.Context, dir, name string, units []unit, li
 	}
 	final := filepath.Join(dir, name+"-"+hex.EncodeToString(h.Sum(nil)[:16])+".so")
 	if now := time.Now(); os.Chtimes(final, now, now) == nil { // there, and used again
-		return final, ctx.Err()
+		return final, false, ctx.Err()
 	}
 	tmp, err := os.MkdirTemp(dir, "build-")
 	if err != nil {
-		return "", fmt.Errorf("cpu: %w", err)
+		return "", true, fmt.Errorf("cpu: %w", err)
 	}
 	defer os.RemoveAll(tmp)
 	done := make(chan struct{}, len(units))
@@ -118,16 +119,16 @@ func (c *compiler) build(ctx context.Context, dir, name string, units []unit, li
 		})
 	}
 	if err := group.Wait(); err != nil {
-		return "", err
+		return "", true, err
 	}
 	object := filepath.Join(tmp, "out.so")
 	if err := c.run(ctx, "", append(append([]string{"-shared", "-o", object}, objects...), link...)); err != nil {
-		return "", err
+		return "", true, err
 	}
 	if err := os.Rename(object, final); err != nil { // whole or not at all
-		return "", fmt.Errorf("cpu: %w", err)
+		return "", true, fmt.Errorf("cpu: %w", err)
 	}
-	return final, prune(dir)
+	return final, true, prune(dir)
 }
 
 // compileError is what the compiler said.

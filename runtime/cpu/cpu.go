@@ -25,6 +25,7 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
+	"time"
 
 	"github.com/ebitengine/purego"
 
@@ -65,6 +66,8 @@ type Device struct {
 	dir  string
 	exec *executor
 
+	startup fruntime.Startup
+
 	mu     sync.Mutex
 	pool   uintptr
 	closed bool
@@ -88,6 +91,7 @@ func Open(o Options) (*Device, error) {
 		return nil, err
 	}
 	d := &Device{opts: o, cc: cc, dir: dir}
+	start := time.Now()
 	if d.exec, err = openExecutor(context.Background(), cc, dir); err != nil {
 		return nil, err
 	}
@@ -98,8 +102,12 @@ func Open(o Options) (*Device, error) {
 	if d.pool, _, _ = purego.SyscallN(d.exec.open, uintptr(threads)); d.pool == 0 {
 		return nil, fmt.Errorf("cpu: %d host threads could not be started; ask for fewer", threads)
 	}
+	d.startup.Add(fruntime.Phase{Name: "build or load the executor"}, start)
 	return d, nil
 }
+
+// Startup says what opening the device and loading plans took.
+func (d *Device) Startup() []fruntime.Phase { return d.startup.Phases() }
 
 // Info describes the machine. Times measured here say nothing of a GPU.
 func (d *Device) Info() fruntime.Info {

@@ -43,7 +43,8 @@ func openExecutor(ctx context.Context, cc *compiler, dir string) (*executor, err
 	}
 	// Kernels find the executor's functions by name.
 	handle, err := openObject(purego.RTLD_NOW|purego.RTLD_GLOBAL, func() (string, error) {
-		return cc.build(ctx, dir, "executor", []unit{{text: text.String()}}, link, nil)
+		path, _, err := cc.build(ctx, dir, "executor", []unit{{text: text.String()}}, link, nil)
+		return path, err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("the executor does not build: %w", err)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
+	"time"
 
 	"github.com/ebitengine/purego"
 
@@ -40,12 +41,20 @@ func (d *Device) Load(ctx context.Context, p *plan.Plan, progress fruntime.Progr
 	if err != nil {
 		return nil, err
 	}
+	start := time.Now()
 	handle, err := openObject(purego.RTLD_NOW|purego.RTLD_LOCAL, func() (string, error) {
-		return d.cc.build(ctx, d.dir, "kernels", units, d.linkFlags(), func(done, total int) {
+		path, built, err := d.cc.build(ctx, d.dir, "kernels", units, d.linkFlags(), func(done, total int) {
 			if progress != nil {
 				progress("compile kernels", int64(done), int64(total))
 			}
 		})
+		compiled := fruntime.Phase{Name: "compile kernels (C++)", Kernels: len(p.Kernels)}
+		if built {
+			compiled.Fresh = len(p.Kernels)
+		}
+		d.startup.Add(compiled, start)
+		start = time.Now()
+		return path, err
 	})
 	var compile *compileError
 	if errors.As(err, &compile) {
@@ -60,6 +69,7 @@ func (d *Device) Load(ctx context.Context, p *plan.Plan, progress fruntime.Progr
 		return nil, fmt.Errorf("cpu: %w", err)
 	}
 	module, _, _ := purego.SyscallN(table)
+	d.startup.Add(fruntime.Phase{Name: "load kernels", Kernels: len(p.Kernels)}, start)
 	return &program{d: d, kernels: p.Kernels, handle: handle, module: module}, nil
 }
 

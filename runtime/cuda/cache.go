@@ -8,8 +8,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
-	"time"
 
 	"foundry/lower/plan"
 	"foundry/runtime/msl"
@@ -73,35 +71,4 @@ func firstError(log string) string {
 		return strings.SplitN(log, "\n", 2)[0]
 	}
 	return fmt.Sprintf("%s:%s: %s", m[1], m[2], m[3])
-}
-
-// loadTimes is what loading one plan took.
-type loadTimes struct {
-	Kernels, Cold int // compiled anew, the others came from the cache
-	Compile, Load time.Duration
-}
-
-// loadLog collects the times of a device's loads.
-type loadLog struct {
-	mu   sync.Mutex
-	list []loadTimes
-}
-
-func (l *loadLog) add(t loadTimes) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.list = append(l.list, t)
-}
-
-// Startup says how long the kernels of the plans loaded so far took to compile
-// and to load, a line a plan.
-func (d *Device) Startup() []string {
-	d.loads.mu.Lock()
-	defer d.loads.mu.Unlock()
-	var out []string
-	for _, t := range d.loads.list {
-		out = append(out, fmt.Sprintf("%d kernels (%d compiled, %d cached) in %.2f s, loaded in %.0f ms",
-			t.Kernels, t.Cold, t.Kernels-t.Cold, t.Compile.Seconds(), 1e3*t.Load.Seconds()))
-	}
-	return out
 }

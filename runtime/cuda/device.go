@@ -15,8 +15,10 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
+	"time"
 	"unsafe"
 
+	"foundry/ir/target"
 	fruntime "foundry/runtime"
 )
 
@@ -39,7 +41,7 @@ type Device struct {
 	info      fruntime.Info
 	arch      string // sm_90
 	sharedMax int
-	loads     loadLog
+	startup   fruntime.Startup
 	mu        sync.Mutex
 	closed    bool
 }
@@ -47,31 +49,55 @@ type Device struct {
 // Open starts the driver, takes the GPU and loads NVRTC. The error says what was
 // looked for and what to install.
 func Open(o Options) (*Device, error) {
-	drv, err := openDriver()
-	if err != nil {
-		return nil, fmt.Errorf("cuda: %w; install the NVIDIA driver, or take --device cpu", err)
+	d := &Device{opts: o}
+	if err := d.find(); err != nil {
+		return nil, err
 	}
-	var count int32
-	if err := drv.call("cuDeviceGetCount", uintptr(unsafe.Pointer(&count))); err != nil {
-		return nil, fmt.Errorf("cuda: %w", err)
-	}
-	if o.Ordinal < 0 || o.Ordinal >= int(count) {
-		return nil, fmt.Errorf("cuda: GPU %d asked for, the driver has %d", o.Ordinal, count)
-	}
-	d := &Device{drv: drv, opts: o}
+	d.startup.Note(fruntime.Phase{Name: "start the driver", Seconds: d.drv.took.Seconds()})
+	start := time.Now()
+	var err error
 	if d.rtc, err = openNVRTC(); err != nil {
 		return nil, fmt.Errorf("cuda: %w", err)
 	}
-	if err := drv.call("cuDeviceGet", uintptr(unsafe.Pointer(&d.ordinal)), uintptr(o.Ordinal)); err != nil {
+	d.info.Note += ", NVRTC " + d.rtc.version
+	d.startup.Add(fruntime.Phase{Name: "open NVRTC"}, start)
+	start = time.Now()
+	if err := d.drv.call("cuDevicePrimaryCtxRetain", uintptr(unsafe.Pointer(&d.ctx)), uintptr(d.ordinal)); err != nil {
 		return nil, fmt.Errorf("cuda: %w", err)
+	}
+	d.startup.Add(fruntime.Phase{Name: "make the context"}, start)
+	return d, nil
+}
+
+// Target names the entry of ir/target for a GPU, "" where it has none or no GPU is
+// found.
+func Target(ordinal int) string {
+	d := &Device{opts: Options{Ordinal: ordinal}}
+	if err := d.find(); err != nil {
+		return ""
+	}
+	return d.info.Target
+}
+
+// find starts the driver and asks about the GPU.
+func (d *Device) find() (err error) {
+	if d.drv, err = openDriver(); err != nil {
+		return fmt.Errorf("cuda: %w; install the NVIDIA driver, or take --device cpu", err)
+	}
+	var count int32
+	if err := d.drv.call("cuDeviceGetCount", uintptr(unsafe.Pointer(&count))); err != nil {
+		return fmt.Errorf("cuda: %w", err)
+	}
+	if d.opts.Ordinal < 0 || d.opts.Ordinal >= int(count) {
+		return fmt.Errorf("cuda: GPU %d asked for, the driver has %d", d.opts.Ordinal, count)
+	}
+	if err := d.drv.call("cuDeviceGet", uintptr(unsafe.Pointer(&d.ordinal)), uintptr(d.opts.Ordinal)); err != nil {
+		return fmt.Errorf("cuda: %w", err)
 	}
 	if err := d.describe(); err != nil {
-		return nil, fmt.Errorf("cuda: %w", err)
+		return fmt.Errorf("cuda: %w", err)
 	}
-	if err := drv.call("cuDevicePrimaryCtxRetain", uintptr(unsafe.Pointer(&d.ctx)), uintptr(d.ordinal)); err != nil {
-		return nil, fmt.Errorf("cuda: %w", err)
-	}
-	return d, nil
+	return nil
 }
 
 func (d *Device) describe() error {
@@ -99,13 +125,14 @@ func (d *Device) describe() error {
 	d.sharedMax = values[3]
 	d.info = fruntime.Info{
 		Kind: "cuda", Name: cString(&name[0]), MemoryBytes: int64(total),
-		Note: fmt.Sprintf("%s, %d multiprocessors, driver API %d.%d, NVRTC %s", d.arch, values[2], version/1000, version%1000/10, d.rtc.version),
+		Note: fmt.Sprintf("%s, %d multiprocessors, driver API %d.%d", d.arch, values[2], version/1000, version%1000/10),
 	}
-	if values[0] == 9 {
-		d.info.Target = "h100"
-	}
+	d.info.Target = target.NVIDIA(d.info.Name, values[0])
 	return nil
 }
+
+// Startup says what opening the GPU and loading plans took.
+func (d *Device) Startup() []fruntime.Phase { return d.startup.Phases() }
 
 // Info describes the GPU.
 func (d *Device) Info() fruntime.Info { return d.info }

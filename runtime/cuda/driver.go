@@ -3,6 +3,8 @@ package cuda
 import (
 	"fmt"
 	"runtime"
+	"sync"
+	"time"
 	"unsafe"
 
 	"github.com/ebitengine/purego"
@@ -10,7 +12,10 @@ import (
 
 // driver is the part of CUDA's driver API that this package calls. Handles are
 // the C pointers as uintptr.
-type driver struct{ *library }
+type driver struct {
+	*library
+	took time.Duration // to load and to start
+}
 
 var driverPaths = map[string][]string{
 	"linux": {"libcuda.so.1", "libcuda.so", "/usr/local/nvidia/lib64/libcuda.so.1", "/usr/lib/wsl/lib/libcuda.so.1"},
@@ -30,7 +35,9 @@ var driverNames = []string{
 // Names of newer entry points and the ones that older drivers have instead.
 var driverFallback = map[string]string{"cuEventElapsedTime_v2": "cuEventElapsedTime"}
 
-func openDriver() (*driver, error) {
+// openDriver loads and starts the driver: once a process, as the driver has it.
+var openDriver = sync.OnceValues(func() (*driver, error) {
+	start := time.Now()
 	paths := driverPaths[runtime.GOOS]
 	if len(paths) == 0 {
 		return nil, fmt.Errorf("no NVIDIA driver is known for %s", runtime.GOOS)
@@ -54,12 +61,13 @@ func openDriver() (*driver, error) {
 			l.fn[newer] = l.fn[older]
 		}
 	}
-	d := &driver{l}
+	d := &driver{library: l}
 	if err := d.call("cuInit", 0); err != nil {
 		return nil, fmt.Errorf("the NVIDIA driver %s does not start: %w", l.path, err)
 	}
+	d.took = time.Since(start)
 	return d, nil
-}
+})
 
 // result is a CUresult other than success.
 type result struct {

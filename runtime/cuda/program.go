@@ -68,7 +68,8 @@ func (d *Device) Load(ctx context.Context, p *plan.Plan, progress fruntime.Progr
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	compiled := time.Now()
+	d.startup.Add(fruntime.Phase{Name: "compile kernels (NVRTC)", Kernels: len(p.Kernels), Fresh: int(cold.Load())}, start)
+	start = time.Now()
 	g := &program{d: d}
 	err := d.do(func() error {
 		if err := d.drv.call("cuStreamCreate", uintptr(unsafe.Pointer(&g.stream)), 0); err != nil {
@@ -86,7 +87,7 @@ func (d *Device) Load(ctx context.Context, p *plan.Plan, progress fruntime.Progr
 	if err != nil {
 		return nil, errors.Join(err, g.Close())
 	}
-	d.loads.add(loadTimes{Kernels: len(p.Kernels), Cold: int(cold.Load()), Compile: compiled.Sub(start), Load: time.Since(compiled)})
+	d.startup.Add(fruntime.Phase{Name: "load kernels", Kernels: len(p.Kernels)}, start)
 	return g, nil
 }
 

@@ -43,6 +43,7 @@ var cases = []struct {
 	{"order/command-buffers", commandBuffers},
 	{"order/goroutines", goroutines},
 	{"order/recording", recording},
+	{"read-bandwidth", readBandwidth},
 	{"errors/compile", compileError},
 	{"errors/operands", operandErrors},
 	{"errors/cancelled", cancelledLoad},

@@ -4,6 +4,8 @@ import (
 	"bytes"
 
 	"github.com/stretchr/testify/require"
+
+	"foundry/runtime"
 )
 
 func memoryZeroed(r *rig) {
@@ -58,4 +60,10 @@ func memorySizes(r *rig) {
 		_, err := r.dev.Alloc(bytes)
 		require.Error(r, err, "%d bytes cannot be had", bytes)
 	}
+}
+
+func readBandwidth(r *rig) {
+	rate, err := runtime.ReadBandwidth(r.Context(), r.dev, 1<<20)
+	require.NoError(r, err)
+	require.Positive(r, rate)
 }

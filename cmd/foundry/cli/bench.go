@@ -146,6 +146,7 @@ func printTable(s IO, rows []foundry.BenchRow, format string) error {
 	if first.Measured != nil {
 		columns = append(columns, "measured us", "min", "max", "tok/s")
 	}
+	columns = append(columns, shareColumns(&first)...)
 	t := newTable(columns...).alignRight(columns[1:]...)
 	for _, r := range rows {
 		cells := []any{r.Variant, r.Dispatches, r.Waves, r.Barriers, bytesText(r.MovedBytes)}
@@ -155,6 +156,7 @@ func printTable(s IO, rows []foundry.BenchRow, format string) error {
 		if r.Measured != nil {
 			cells = append(cells, fmt.Sprintf("%.0f", r.Measured.Median), fmt.Sprintf("%.0f", r.Measured.Min), fmt.Sprintf("%.0f", r.Measured.Max), fmt.Sprintf("%.1f", *r.TokS))
 		}
+		cells = append(cells, shareCells(&r)...)
 		t.row(cells...)
 	}
 	what := fmt.Sprintf("one token behind %d", first.Prompt)
@@ -171,7 +173,7 @@ func printTable(s IO, rows []foundry.BenchRow, format string) error {
 			fmt.Fprintf(s.Out, " (%s: says nothing of a GPU)", first.Times)
 		}
 	}
-	fmt.Fprintln(s.Out)
+	fmt.Fprintln(s.Out, machineText(first.Machine))
 	if format == "markdown" {
 		fmt.Fprintln(s.Out)
 		t.markdown(s.Out)
@@ -179,6 +181,7 @@ func printTable(s IO, rows []foundry.BenchRow, format string) error {
 	}
 	t.render(s.Out)
 	printKernels(s, rows)
+	printStartups(s, rows)
 	return nil
 }
 

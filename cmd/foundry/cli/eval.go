@@ -15,6 +15,7 @@ func evalCommand(s IO) *cobra.Command {
 	var device deviceFlags
 	var ids idsFlags
 	var graph graphFlags
+	var goldens goldenFlags
 	var o foundry.EvalOptions
 	var logitsOut string
 	var asJSON bool
@@ -24,6 +25,8 @@ func evalCommand(s IO) *cobra.Command {
 		Example: `  foundry eval --prompt "In the beginning" --greedy 8
   foundry eval --model DIR --device ref --ids 1,2,3 --logits-out logits.safetensors --json
   foundry eval --model DIR --device cpu --plan plan/ --ids-file ids.txt
+  foundry eval --model synth:qwen2.5-0.5b --device cuda --goldens synth-goldens.json
+  foundry eval --model DIR --device cuda --ids 1,2,3 --goldens logits.safetensors --nmse 2e-6
   foundry eval --model graph.fir --device cpu --inputs x.safetensors --logits-out y.safetensors`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -37,6 +40,9 @@ func evalCommand(s IO) *cobra.Command {
 			defer m.Close()
 			if m.Graph != nil {
 				return graph.run(cmd, s, m, &compile, &device, logitsOut, asJSON)
+			}
+			if goldens.file != "" {
+				return goldens.run(cmd, s, m, &compile, &device, &ids, asJSON)
 			}
 			if o.IDs, err = ids.read(cmd, m); err != nil {
 				return err
@@ -66,6 +72,7 @@ func evalCommand(s IO) *cobra.Command {
 	device.add(cmd, "ref")
 	ids.add(cmd)
 	graph.add(cmd)
+	goldens.add(cmd)
 	cmd.Flags().IntVar(&o.Greedy, "greedy", 0, "continue greedily by exactly this many ids")
 	cmd.Flags().IntVar(&o.Top, "top", 10, "how many of the most likely next tokens to print")
 	cmd.Flags().StringVar(&logitsOut, "logits-out", "", "write every row's logits, f32 [T, vocab], to this safetensors file; of a .fir graph, every result")

@@ -126,6 +126,11 @@ func (f *idsFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.prompt, "prompt", "", "text to encode")
 }
 
+// given reports whether any of the flags is.
+func (f *idsFlags) given(cmd *cobra.Command) bool {
+	return cmd.Flags().Changed("ids") || f.file != "" || f.prompt != ""
+}
+
 // read returns the ids; the model's tokenizer serves a prompt.
 func (f *idsFlags) read(cmd *cobra.Command, m *foundry.Model) ([]int32, error) {
 	if err := exclusive(cmd, "ids", "ids-file", "prompt"); err != nil {

@@ -15,7 +15,7 @@ func runCommand(s IO) *cobra.Command {
 	var device deviceFlags
 	var o foundry.GenerateOptions
 	var prompt, system string
-	var chat bool
+	var chat, verbose bool
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Generate text",
@@ -66,6 +66,9 @@ func runCommand(s IO) *cobra.Command {
 				fmt.Fprint(s.Out, prompt)
 			}
 			defer fmt.Fprintln(s.Out)
+			if verbose {
+				defer func() { printStartup(s.Err, e.Startup()) }()
+			}
 			for token, err := range session.Generate(cmd.Context(), text, o) {
 				if err != nil {
 					return err
@@ -82,6 +85,7 @@ func runCommand(s IO) *cobra.Command {
 	p.StringVar(&prompt, "prompt", "", "the text to go on with (standard input when not given)")
 	p.BoolVar(&chat, "chat", false, "put the prompt into the model's chat template")
 	p.StringVar(&system, "system", "", "the system message of --chat")
+	p.BoolVar(&verbose, "verbose", false, "say on standard error what starting up took, phase by phase")
 	p.IntVarP(&o.Max, "tokens", "n", 128, "tokens to generate at most")
 	p.BoolVar(&o.IgnoreEnd, "ignore-end", false, "go on behind an end token")
 	p.Float64Var(&o.Sampling.Temperature, "temperature", 0, "0 takes the most likely token")

@@ -1,0 +1,136 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"foundry/lower/plan"
+)
+
+// readKernel reads 64 KiB a threadgroup, 16 loads of 16 bytes a thread. It never
+// writes, which the compiler cannot know: of an even number of odd bytes the
+// exclusive or is even.
+const readKernel = `#include <metal_stdlib>
+using namespace metal;
+kernel void read_bandwidth(
+    device const uint4 *from [[buffer(0)]],
+    device uint *to [[buffer(1)]],
+    uint3 group [[threadgroup_position_in_grid]],
+    uint thread_index [[thread_index_in_threadgroup]])
+{
+    const uint first = group.x * 4096u + thread_index;
+    uint4 loaded[16];
+    for (uint i = 0u; i < 16u; i++) loaded[i] = from[first + 256u * i];
+    uint all = 0u;
+    for (uint i = 0u; i < 16u; i++) all ^= loaded[i].x ^ loaded[i].y ^ loaded[i].z ^ loaded[i].w;
+    if (all == 1u) to[0] = group.x;
+}
+`
+
+// readGroup is what a threadgroup of readKernel reads.
+const readGroup = 64 << 10
+
+// ReadBandwidth measures how fast the device reads memory, in bytes a second: all
+// of one allocation of the given size (rounded down to 64 KiB), several times over
+// in one submission, the best of five submissions. The size has to be many times
+// the last-level cache's.
+func ReadBandwidth(ctx context.Context, dev Device, bytes int64) (_ float64, err error) {
+	const rounds = 8
+	groups := max(bytes/readGroup, 1)
+	program, err := dev.Load(ctx, &plan.Plan{Schema: plan.Schema, MSL: "3.0", Kernels: []plan.Kernel{{
+		Name: "read_bandwidth", File: "kernels/read_bandwidth.metal", Source: readKernel, Threads: [3]int{256, 1, 1},
+		Slots: []plan.Slot{
+			{Name: "from", Type: "uint4", Space: "device", Access: plan.Read},
+			{Name: "to", Type: "uint", Space: "device", Access: plan.Write},
+		},
+		Builtins: []plan.Builtin{plan.ThreadgroupPosition, plan.ThreadIndex},
+	}}}, nil)
+	if err != nil {
+		return 0, fmt.Errorf("measure the bandwidth: %w", err)
+	}
+	defer func() { err = errors.Join(err, program.Close()) }()
+	from, err := dev.Alloc(groups * readGroup)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, from.Free()) }()
+	if err := scatter(from); err != nil {
+		return 0, err
+	}
+	to, err := dev.Alloc(16)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, to.Free()) }()
+	launch := &Launch{Label: "read", Grid: [3]int64{groups, 1, 1}, Bind: []Operand{
+		{Memory: from, Bytes: from.Bytes(), Access: plan.Read}, {Memory: to, Bytes: 16, Access: plan.Write},
+	}}
+	best, err := fastest(ctx, program, 5, nil, func(enc Encoder) error {
+		for range rounds {
+			if err := errors.Join(enc.Dispatch(launch), enc.Barrier()); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return float64(groups*readGroup*rounds) / best.Seconds(), err
+}
+
+// scatter fills memory with odd bytes that differ within a cache line.
+func scatter(m Memory) error {
+	slab := make([]byte, min(m.Bytes(), 16<<20))
+	for i := range slab {
+		slab[i] = byte(i*7919>>3 | 1)
+	}
+	for at := int64(0); at < m.Bytes(); at += int64(len(slab)) {
+		if err := m.Write(at, slab[:min(int64(len(slab)), m.Bytes()-at)]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fastest returns the least time of reps submissions of what encode encodes, behind
+// one that warms up. before, which may be nil, runs before each.
+func fastest(ctx context.Context, p Program, reps int, before func() error, encode func(Encoder) error) (time.Duration, error) {
+	submit := func() error {
+		enc, err := p.Begin()
+		if err != nil {
+			return err
+		}
+		err = encode(enc)
+		if committed := enc.Commit(); committed != nil {
+			return errors.Join(err, committed)
+		}
+		return errors.Join(err, enc.Wait())
+	}
+	if recorder, ok := p.(Recorder); ok {
+		rec, err := recorder.Record(encode)
+		if err != nil {
+			return 0, err
+		}
+		defer rec.Close()
+		submit = func() error { return errors.Join(rec.Run(), rec.Wait()) }
+	}
+	var best time.Duration
+	for rep := range reps + 1 {
+		if err := ctx.Err(); err != nil {
+			return 0, err
+		}
+		if before != nil {
+			if err := before(); err != nil {
+				return 0, err
+			}
+		}
+		start := time.Now()
+		if err := submit(); err != nil {
+			return 0, err
+		}
+		if took := time.Since(start); rep == 1 || rep > 1 && took < best {
+			best = took
+		}
+	}
+	return best, nil
+}

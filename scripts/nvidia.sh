@@ -1,0 +1,142 @@
+#!/usr/bin/env bash
+# Everything that docs/performance.md says of one NVIDIA GPU, in parts, each of a few
+# minutes at most:
+#
+#   CGO_ENABLED=0 go build -o foundry ./cmd/foundry
+#   CGO_ENABLED=0 go test -c -o cuda.test ./runtime/cuda
+#   FOUNDRY=./foundry CUDA_TEST=./cuda.test scripts/nvidia.sh conformance decode torch
+#
+# conformance  the device suite, foundry verify, the goldens of five models
+# decode       one token after the other at 0.5b, 1.5b, 7b and Q8_0, with shares
+# prefill      512 tokens at 0.5b, 1.5b and 7b
+# ladder       every rung at 0.5b, 1.5b and 7b against the cost model
+# context      128 to 32k tokens, T = 1 and 512, every attention backend
+# kernels      each kernel alone, its constants varied
+# torch        the same models through torch.compile, and torch's matmul rate
+# startup      what comes before the first token, cold and cached
+#
+# No part is all of them. Neither Go nor a CUDA toolkit is needed on the GPU's machine,
+# NVRTC is (a CUDA build of torch brings it). A part that fails does not stop the
+# others; the exit code says whether any did.
+set -u
+foundry=$(realpath "${FOUNDRY:?the foundry binary}")
+here=$(cd "$(dirname "$0")" && pwd)
+data=$here/../tests/testdata
+reps=${REPS:-5}
+failed=()
+
+# step says what runs and how long it took.
+step() {
+  local start=$SECONDS
+  echo "== $*" | sed "s|$foundry|foundry|; s|$here/../||g"
+  "$@" || failed+=("${*:2:6}")
+  echo "-- $((SECONDS - start)) s"
+}
+bench() { step "$foundry" bench --device cuda --reps "$reps" "$@"; }
+goldens() { step "$foundry" eval --device cuda "$@"; }
+
+conformance() {
+  step "$foundry" devices
+  if [[ -n ${CUDA_TEST:-} ]]; then
+    local suite
+    suite=$(realpath "$CUDA_TEST")
+    step bash -c "cd '$here/../runtime/cuda' && '$suite' -test.v | grep -E '^ *--- |^(ok|FAIL|PASS|panic)' ; exit \${PIPESTATUS[0]}"
+  else
+    echo "CUDA_TEST is not set: the device suite is left out" && failed+=("device suite")
+  fi
+  step "$foundry" verify --device cuda
+  # As on cpu: an f16 cache and f16 operands against float32.
+  local by
+  for by in "" "--chunk 1"; do # tiles for many rows, and row by row
+    goldens --goldens "$data/kjv-2m/goldens.safetensors" --nmse 2e-6 --margin 0.02 $by
+    for model in rand-hd64 rand-hd128; do
+      goldens --model "$data/$model" --goldens "$data/$model/goldens.safetensors" --nmse 2e-6 --margin 0.02 $by
+    done
+  done
+  for size in 0.5b 1.5b; do
+    goldens --model synth:qwen2.5-$size --goldens "$data/synth-goldens.json"
+  done
+  # 7b has no goldens: the reference makes them once, wherever there is time and memory.
+  #   foundry eval --model synth:qwen2.5-7b --device ref --weights f16 --ids 13,7932,15851,23770 --logits-out ref-7b.safetensors
+  if [[ -n ${REF_7B:-} ]]; then
+    goldens --model synth:qwen2.5-7b --ids 13,7932,15851,23770 --goldens "$REF_7B"
+  else
+    echo "REF_7B is not set: 7b is not held against the reference (this script says how to make the file)"
+  fi
+}
+
+decode() {
+  for size in 0.5b 1.5b 7b; do
+    bench --model synth:qwen2.5-$size --variants floor,default --context 512 --prompt 128 --tokens 128
+  done
+  bench --model synth:qwen2.5-0.5b --variants floor,default --prompt 128 --tokens 128 --per-kernel
+  bench --model synth:qwen2.5-0.5b --weights q8_0 --variants floor,default --context 512 --prompt 128 --tokens 128 --per-kernel
+}
+
+prefill() {
+  for size in 0.5b 1.5b 7b; do
+    bench --model synth:qwen2.5-$size --variants default --phase prefill --prompt 512 --per-kernel
+  done
+}
+
+ladder() {
+  for size in 0.5b 1.5b 7b; do
+    bench --model synth:qwen2.5-$size --variants ladder --score --prompt 128 --tokens 64
+  done
+}
+
+context() {
+  for size in 0.5b 7b; do
+    bench --model synth:qwen2.5-$size --contexts 128,2k,8k,32k
+  done
+}
+
+kernels() {
+  for size in 0.5b 7b; do
+    bench --model synth:qwen2.5-$size --kernels all
+  done
+}
+
+torch() {
+  if ! python3 -c 'import torch, transformers; assert torch.cuda.is_available()' 2>/dev/null; then
+    echo "no torch and transformers with CUDA here: the comparison is left out"
+    return
+  fi
+  step python3 "$here/torch_baseline.py" matmul 0.5b 1.5b 7b
+}
+
+startup() {
+  local cache
+  cache=$(mktemp -d)
+  for what in cold cached; do
+    echo "kernels $what"
+    XDG_CACHE_HOME=$cache step "$foundry" run --device cuda --prompt "In the beginning" -n 16 --verbose
+  done
+  for size in 0.5b 7b; do
+    for what in cold cached; do
+      echo "kernels $what"
+      XDG_CACHE_HOME=$cache step "$foundry" bench --device cuda --model synth:qwen2.5-$size --variants floor --tokens 8 --reps 1
+    done
+  done
+  rm -r "$cache"
+}
+
+parts=(conformance decode prefill ladder context kernels torch startup)
+(($#)) || set -- "${parts[@]}"
+for part; do
+  if [[ " ${parts[*]} " != *" $part "* ]]; then
+    echo "there is no part $part, want some of: ${parts[*]}" >&2
+    exit 2
+  fi
+done
+nvidia-smi --query-gpu=name,memory.total,driver_version,clocks.max.sm,clocks.max.mem --format=csv,noheader || echo "no nvidia-smi here"
+for part; do
+  start=$SECONDS
+  echo "==== $part"
+  $part
+  echo "==== $part took $((SECONDS - start)) s"
+done
+if ((${#failed[@]})); then
+  printf 'failed: %s\n' "${failed[@]}"
+  exit 1
+fi
