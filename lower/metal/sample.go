@@ -150,7 +150,7 @@ func (s *sampler) levels() error {
 		k, e := s.stage(fmt.Sprintf("level_%d", level), s.parts, "main/sample_cut.metal")
 		scores, best, settings := s.part(k), s.best(k), s.settings(e)
 		k.moved = poly(s.rows).Scale(4 * s.vocab)
-		local := k.threadgroup("local", "atomic_uint", 3*4*sampleBins)
+		local := k.threadgroup("gathered", "atomic_uint", 3*4*sampleBins)
 		vocab := fmt.Sprintf(", %du", s.vocab)
 		if level == sampleHistograms-1 {
 			vocab = ""

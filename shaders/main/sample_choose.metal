@@ -80,7 +80,7 @@ inline uint sample_choose(device const float *scores, device const uint *sums, u
         const float v = scores[first + i];
         const uint k = sample_key(v);
         const float ratio = sample_ratio(v, best, settings);
-        if (k < key || ratio < settings[3] || k == key && used++ >= ties) continue;
+        if (k < key || ratio < settings[3] || (k == key && used++ >= ties)) continue;
         weight += sample_fixed(ratio);
     }
     ulong before = sample_before(weight, shared, simd, lane, all);
@@ -91,7 +91,7 @@ inline uint sample_choose(device const float *scores, device const uint *sums, u
             const float v = scores[first + i];
             const uint k = sample_key(v);
             const float ratio = sample_ratio(v, best, settings);
-            if (k < key || ratio < settings[3] || k == key && used++ >= ties) continue;
+            if (k < key || ratio < settings[3] || (k == key && used++ >= ties)) continue;
             before += sample_fixed(ratio);
             if (target < before) {
                 shared[0] = ulong(first + i);

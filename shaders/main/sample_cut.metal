@@ -5,15 +5,15 @@
 // stand in the larger bins.
 
 // Adds the part's scores whose key begins as prefix says (key >> ABOVE, all where
-// ABOVE is 32) to a histogram of the bits from BELOW on. scores is the part. local:
-// 3 * SAMPLE_BINS words of threadgroup memory. Weights of 0 are left out where only
-// weights count.
+// ABOVE is 32) to a histogram of the bits from BELOW on. scores is the part.
+// gathered: 3 * SAMPLE_BINS words of threadgroup memory. Weights of 0 are left out
+// where only weights count.
 template <uint ABOVE, uint BELOW>
 inline void sample_histogram(device const float *scores, uint prefix, float best, device const float *settings, bool counts, bool weighs,
-                             threadgroup atomic_uint *local, device atomic_uint *histogram, uint thread_index)
+                             threadgroup atomic_uint *gathered, device atomic_uint *histogram, uint thread_index)
 {
     const uint mask = (ABOVE == 32u ? 0xffffffffu : (1u << ABOVE) - 1u) >> BELOW;
-    for (uint i = thread_index; i < 3u * SAMPLE_BINS; i += SAMPLE_THREADS) atomic_store_explicit(local + i, 0u, memory_order_relaxed);
+    for (uint i = thread_index; i < 3u * SAMPLE_BINS; i += SAMPLE_THREADS) atomic_store_explicit(gathered + i, 0u, memory_order_relaxed);
     threadgroup_barrier(mem_flags::mem_threadgroup);
     for (uint q = thread_index * 4u; q < SAMPLE_PART; q += SAMPLE_THREADS * 4u) {
         const float4 v = *(device const float4 *)(scores + q);
@@ -21,18 +21,18 @@ inline void sample_histogram(device const float *scores, uint prefix, float best
             const uint key = sample_key(v[j]);
             if (ABOVE != 32u && key >> (ABOVE % 32u) != prefix) continue;
             const uint bin = key >> BELOW & mask;
-            if (counts) atomic_fetch_add_explicit(local + bin, 1u, memory_order_relaxed);
+            if (counts) atomic_fetch_add_explicit(gathered + bin, 1u, memory_order_relaxed);
             if (!weighs) continue;
             const uint2 w = sample_halves(sample_ratio(v[j], best, settings));
-            if (w.y != 0u) atomic_fetch_add_explicit(local + SAMPLE_BINS + bin, w.y, memory_order_relaxed);
-            if (w.x != 0u) atomic_fetch_add_explicit(local + 2u * SAMPLE_BINS + bin, w.x, memory_order_relaxed);
+            if (w.y != 0u) atomic_fetch_add_explicit(gathered + SAMPLE_BINS + bin, w.y, memory_order_relaxed);
+            if (w.x != 0u) atomic_fetch_add_explicit(gathered + 2u * SAMPLE_BINS + bin, w.x, memory_order_relaxed);
         }
     }
     threadgroup_barrier(mem_flags::mem_threadgroup);
     for (uint bin = thread_index; bin < SAMPLE_BINS; bin += SAMPLE_THREADS) {
-        const uint n = atomic_load_explicit(local + bin, memory_order_relaxed);
-        const ulong w = sample_fixed(atomic_load_explicit(local + 2u * SAMPLE_BINS + bin, memory_order_relaxed),
-                                     atomic_load_explicit(local + SAMPLE_BINS + bin, memory_order_relaxed));
+        const uint n = atomic_load_explicit(gathered + bin, memory_order_relaxed);
+        const ulong w = sample_fixed(atomic_load_explicit(gathered + 2u * SAMPLE_BINS + bin, memory_order_relaxed),
+                                     atomic_load_explicit(gathered + SAMPLE_BINS + bin, memory_order_relaxed));
         if (n != 0u) atomic_fetch_add_explicit(histogram + bin, n, memory_order_relaxed);
         if (w == 0ul) continue;
         atomic_fetch_add_explicit(histogram + SAMPLE_BINS + bin, uint(w) & 0x3ffffffu, memory_order_relaxed);
@@ -121,39 +121,39 @@ inline uint sample_deeper(device atomic_uint *histograms, uint which, device con
 }
 
 // The five levels. scores is the part, best the row's parts, words and histograms
-// are the row's; notes is true in one threadgroup of the row. local: 3 * SAMPLE_BINS
+// are the row's; notes is true in one threadgroup of the row. gathered: 3 * SAMPLE_BINS
 // words, shared: 16 ulongs of threadgroup memory.
 inline void sample_level_0(device const float *scores, device const float *best, uint parts, device const float *settings, uint vocabulary,
-                           device atomic_uint *histograms, threadgroup atomic_uint *local, uint thread_index, uint lane)
+                           device atomic_uint *histograms, threadgroup atomic_uint *gathered, uint thread_index, uint lane)
 {
     const bool by_count = sample_by_count(settings, vocabulary), by_weight = sample_by_weight(settings);
     if (!sample_draws(settings) || !(by_count || by_weight)) return;
-    sample_histogram<32u, 21u>(scores, 0u, sample_best(best, parts, lane), settings, by_count, by_weight, local, sample_row(histograms, 0u), thread_index);
+    sample_histogram<32u, 21u>(scores, 0u, sample_best(best, parts, lane), settings, by_count, by_weight, gathered, sample_row(histograms, 0u), thread_index);
 }
 
 inline void sample_level_1(device const float *scores, device const float *best, uint parts, device const float *settings, uint vocabulary,
-                           device uint *words, device atomic_uint *histograms, bool notes, threadgroup atomic_uint *local,
+                           device uint *words, device atomic_uint *histograms, bool notes, threadgroup atomic_uint *gathered,
                            threadgroup ulong *shared, uint thread_index, uint simd, uint lane)
 {
     if (!sample_draws(settings) || !sample_by_count(settings, vocabulary)) return;
     const uint prefix = sample_deeper(histograms, 0u, words, false, uint(settings[1]), 0ul, words + SAMPLE_K1, notes, shared, thread_index, simd, lane);
-    sample_histogram<21u, 10u>(scores, prefix, sample_best(best, parts, lane), settings, true, sample_by_weight(settings), local,
+    sample_histogram<21u, 10u>(scores, prefix, sample_best(best, parts, lane), settings, true, sample_by_weight(settings), gathered,
                                sample_row(histograms, 1u), thread_index);
 }
 
 inline void sample_level_2(device const float *scores, device const float *best, uint parts, device const float *settings, uint vocabulary,
-                           device uint *words, device atomic_uint *histograms, bool notes, threadgroup atomic_uint *local,
+                           device uint *words, device atomic_uint *histograms, bool notes, threadgroup atomic_uint *gathered,
                            threadgroup ulong *shared, uint thread_index, uint simd, uint lane)
 {
     if (!sample_draws(settings) || !sample_by_count(settings, vocabulary)) return;
     const uint prefix = sample_deeper(histograms, 1u, words + SAMPLE_K1, false, 0u, 0ul, words + SAMPLE_K2, notes, shared, thread_index, simd, lane);
-    sample_histogram<10u, 0u>(scores, prefix, sample_best(best, parts, lane), settings, true, sample_by_weight(settings), local,
+    sample_histogram<10u, 0u>(scores, prefix, sample_best(best, parts, lane), settings, true, sample_by_weight(settings), gathered,
                               sample_row(histograms, 2u), thread_index);
 }
 
 // Ends the search for top-k, which says what weight top-p wants, and begins top-p's.
 inline void sample_level_3(device const float *scores, device const float *best, uint parts, device const float *settings, uint vocabulary,
-                           device uint *words, device atomic_uint *histograms, bool notes, threadgroup atomic_uint *local,
+                           device uint *words, device atomic_uint *histograms, bool notes, threadgroup atomic_uint *gathered,
                            threadgroup ulong *shared, uint thread_index, uint simd, uint lane)
 {
     const bool by_count = sample_by_count(settings, vocabulary), by_weight = sample_by_weight(settings);
@@ -177,17 +177,17 @@ inline void sample_level_3(device const float *scores, device const float *best,
     goal = max(goal + (exact ? 0ul : 1ul), 1ul);
     if (notes && thread_index == 0u) sample_store(words + SAMPLE_GOAL, goal);
     const uint prefix = sample_deeper(histograms, 0u, words, true, 0u, goal, words + SAMPLE_P1, notes, shared, thread_index, simd, lane);
-    sample_histogram<21u, 10u>(scores, prefix, top, settings, false, true, local, sample_row(histograms, 3u), thread_index);
+    sample_histogram<21u, 10u>(scores, prefix, top, settings, false, true, gathered, sample_row(histograms, 3u), thread_index);
 }
 
 inline void sample_level_4(device const float *scores, device const float *best, uint parts, device const float *settings,
-                           device uint *words, device atomic_uint *histograms, bool notes, threadgroup atomic_uint *local,
+                           device uint *words, device atomic_uint *histograms, bool notes, threadgroup atomic_uint *gathered,
                            threadgroup ulong *shared, uint thread_index, uint simd, uint lane)
 {
     if (!sample_draws(settings) || !sample_by_weight(settings)) return;
     const ulong goal = sample_load(words + SAMPLE_GOAL);
     const uint prefix = sample_deeper(histograms, 3u, words + SAMPLE_P1, true, 0u, goal, words + SAMPLE_P2, notes, shared, thread_index, simd, lane);
-    sample_histogram<10u, 0u>(scores, prefix, sample_best(best, parts, lane), settings, false, true, local, sample_row(histograms, 4u), thread_index);
+    sample_histogram<10u, 0u>(scores, prefix, sample_best(best, parts, lane), settings, false, true, gathered, sample_row(histograms, 4u), thread_index);
 }
 
 // The cut that all levels lead to: its key, and how many ties are kept. Key 0 cuts
