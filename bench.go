@@ -93,8 +93,6 @@ type BenchOptions struct {
 	CPU       cpu.Options
 	Progress  Progress
 	Say       func(line string)
-
-	machine *Machine // measured before the variants, on GPUs
 }
 
 // BenchRow is one variant in numbers: what `foundry bench --format json` prints.
@@ -184,9 +182,6 @@ func Bench(ctx context.Context, m *Model, o BenchOptions) ([]BenchRow, error) {
 		}
 	}
 	if o.Reps > 0 {
-		if o.machine, err = o.measureGPU(ctx); err != nil {
-			return nil, err
-		}
 		if err := o.measure(ctx, m, subjects, rows); err != nil {
 			return nil, err
 		}

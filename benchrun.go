@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"foundry/ir/sym"
-	"foundry/lower/plan"
 	"foundry/runtime"
 )
 
@@ -19,13 +18,22 @@ type contender struct {
 	envs   []sym.Env
 	tokens int // of a decode measurement
 	row    *BenchRow
+
+	machine *Machine // where the device was measured
 }
 
 // measure loads the variants and times them. Variants whose weights do not fit in
 // memory together are measured one after the other.
-func (o *BenchOptions) measure(ctx context.Context, m *Model, subjects []subject, rows []BenchRow) error {
-	start := func(i int) (*contender, error) { return o.contender(ctx, m, subjects[i], &rows[i]) }
-	if o.fitTogether(subjects) {
+func (o *BenchOptions) measure(ctx context.Context, m *Model, subjects []subject, rows []BenchRow) (err error) {
+	var where *place // nil on ref
+	if o.Compile.Device != Ref {
+		if where, err = o.openPlace(ctx); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, where.close()) }()
+	}
+	start := func(i int) (*contender, error) { return o.contender(ctx, m, subjects[i], &rows[i], where) }
+	if where.fit(subjects) {
 		var all []*contender
 		var err error
 		for i := range subjects {
@@ -43,7 +51,7 @@ func (o *BenchOptions) measure(ctx context.Context, m *Model, subjects []subject
 		}
 		return err
 	}
-	o.Say("the variants' weights do not fit in memory together: each is measured on its own, not interleaved")
+	o.Say("the variants do not fit in memory together: each is measured on its own, not interleaved")
 	for i := range subjects {
 		c, err := start(i)
 		if err != nil {
@@ -56,18 +64,7 @@ func (o *BenchOptions) measure(ctx context.Context, m *Model, subjects []subject
 	return nil
 }
 
-// fitTogether reports whether all variants may hold their weights at once: within
-// a quarter of the memory of a small machine.
-func (o *BenchOptions) fitTogether(subjects []subject) bool {
-	const room = 2 << 30
-	total := int64(0)
-	for _, s := range subjects {
-		total += s.plan.ClassBytes(plan.Weight) + s.plan.ClassBytes(plan.State) + s.plan.ArenaBytes
-	}
-	return len(subjects) == 1 || total <= room
-}
-
-func (o *BenchOptions) contender(ctx context.Context, m *Model, s subject, row *BenchRow) (*contender, error) {
+func (o *BenchOptions) contender(ctx context.Context, m *Model, s subject, row *BenchRow, where *place) (*contender, error) {
 	c := &contender{row: row, tokens: o.Tokens}
 	var err error
 	if c.envs, err = o.runs(s.plan); err != nil {
@@ -77,17 +74,14 @@ func (o *BenchOptions) contender(ctx context.Context, m *Model, s subject, row *
 	case o.Compile.Device == Ref && s.graphs != nil:
 		c.engine, err = Interpret(ctx, s.graphs)
 		row.Times = "emulation"
+	case where == nil:
+		err = errors.New("ref runs graphs, not plans: take --device cpu for a plan")
 	default:
-		dev, openErr := OpenDevice(o.Compile.Device, o.CPU)
-		if openErr != nil {
-			return nil, openErr
-		}
-		if dev.Info().Emulation {
+		c.machine = where.machine
+		if where.dev.Info().Emulation {
 			row.Times = "emulation"
 		}
-		if c.engine, err = Load(ctx, dev, m, s.plan, s.graphs, o.Progress); err == nil {
-			c.engine.compiled = s.compiled
-		}
+		c.engine, err = where.load(ctx, m, s, o.Progress)
 	}
 	if err != nil {
 		return nil, err
@@ -154,10 +148,10 @@ func (o *BenchOptions) interleave(ctx context.Context, all []*contender) error {
 		}
 	}
 	for _, c := range all {
-		c.row.summarise(o.machine)
+		c.row.summarise(c.machine)
 		c.row.Startup = c.engine.Startup()
 		if o.PerKernel {
-			if err := c.perKernel(ctx, o.machine); err != nil {
+			if err := c.perKernel(ctx); err != nil {
 				return fmt.Errorf("variant %s: %w", c.row.Variant, err)
 			}
 		}
@@ -166,7 +160,7 @@ func (o *BenchOptions) interleave(ctx context.Context, all []*contender) error {
 }
 
 // perKernel times each kernel of what is measured alone.
-func (c *contender) perKernel(ctx context.Context, machine *Machine) error {
+func (c *contender) perKernel(ctx context.Context) error {
 	in, ok := c.model.(*runtime.Instance)
 	if !ok {
 		return errors.New("the reference runs no kernels; take --device cpu or a GPU")
@@ -183,8 +177,8 @@ func (c *contender) perKernel(ctx context.Context, machine *Machine) error {
 	for _, t := range times {
 		us := float64(t.Each.Nanoseconds()) / 1e3
 		row := KernelRow{Kernel: t.Kernel, Dispatches: t.Dispatches, Us: us, Bytes: t.Bytes, GBs: float64(t.Bytes) / us / 1e3, TFlops: float64(t.Flops) / us / 1e6}
-		if machine != nil {
-			row.Share = row.GBs / machine.ReadGBs
+		if c.machine != nil {
+			row.Share = row.GBs / c.machine.ReadGBs
 		}
 		c.row.Kernels = append(c.row.Kernels, row)
 	}

@@ -55,7 +55,7 @@ type Engine struct {
 
 	model    *Model
 	ref      *reference
-	dev      runtime.Device
+	dev      runtime.Device // which it owns; nil for one that others use too
 	exec     *runtime.Executable
 	compiled *runtime.Phase // what Start took to compile the plan; nil for one from disk
 	chunk    int            // most tokens of one run, where fewer than the plan allows are wanted; 0: the plan's
@@ -146,7 +146,11 @@ func (e *Engine) Close() error {
 	if e.exec == nil {
 		return nil
 	}
-	return errors.Join(e.exec.Close(), e.dev.Close())
+	err := e.exec.Close()
+	if e.dev != nil {
+		err = errors.Join(err, e.dev.Close())
+	}
+	return err
 }
 
 // OpenDevice opens a device that executes kernels. The error says what it lacks.

@@ -30,20 +30,29 @@ type machineSize struct {
 	t, n, k int   // of the product
 }
 
-// MeasureMachine opens a device, measures it and closes it.
-func MeasureMachine(ctx context.Context, o BenchOptions) (*Machine, error) {
-	return measureMachine(ctx, o, machineSize{4 << 30, 4096, 8192, 8192})
-}
+// machineWork takes a GPU of today milliseconds and reads many times what its cache
+// holds.
+var machineWork = machineSize{4 << 30, 4096, 8192, 8192}
 
-// measureGPU measures the device of a benchmark, nil where that is emulation.
-func (o *BenchOptions) measureGPU(ctx context.Context) (*Machine, error) {
-	switch kind, _, err := deviceKind(o.Compile.Device); {
-	case err != nil:
+// measureMachine measures a device whose kernels are compiled for the named target.
+func measureMachine(ctx context.Context, dev runtime.Device, targetName string, s machineSize) (*Machine, error) {
+	t, err := target.Find(targetName)
+	if err != nil {
 		return nil, err
-	case kind == Ref || kind == CPU:
-		return nil, nil
 	}
-	return MeasureMachine(ctx, *o)
+	if have := dev.Info().MemoryBytes; have > 0 {
+		s.bytes = min(s.bytes, have/8)
+	}
+	m := &Machine{MatmulShape: [3]int{s.t, s.n, s.k}, ReadBytes: s.bytes}
+	read, err := runtime.ReadBandwidth(ctx, dev, s.bytes)
+	if err != nil {
+		return nil, err
+	}
+	m.ReadGBs = read / 1e9
+	if m.MatmulTFlops, m.MatmulKernel, err = matmulRate(ctx, dev, t, s); err != nil {
+		return nil, fmt.Errorf("measure the matmul rate: %w", err)
+	}
+	return m, nil
 }
 
 // flops counts what an entry's products compute in one run.
@@ -55,35 +64,6 @@ func flops(e *plan.Entry, env sym.Env) int64 {
 		}
 	}
 	return n
-}
-
-func measureMachine(ctx context.Context, o BenchOptions, s machineSize) (_ *Machine, err error) {
-	dev, err := OpenDevice(o.Compile.Device, o.CPU)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, dev.Close()) }()
-	if have := dev.Info().MemoryBytes; have > 0 {
-		s.bytes = min(s.bytes, have/8)
-	}
-	m := &Machine{MatmulShape: [3]int{s.t, s.n, s.k}, ReadBytes: s.bytes}
-	read, err := runtime.ReadBandwidth(ctx, dev, s.bytes)
-	if err != nil {
-		return nil, err
-	}
-	m.ReadGBs = read / 1e9
-	name := o.Compile.Target
-	if name == "" {
-		name = o.Compile.deviceTarget()
-	}
-	t, err := target.Find(name)
-	if err != nil {
-		return nil, err
-	}
-	if m.MatmulTFlops, m.MatmulKernel, err = matmulRate(ctx, dev, t, s); err != nil {
-		return nil, fmt.Errorf("measure the matmul rate: %w", err)
-	}
-	return m, nil
 }
 
 // matmulRate times y = x w^T, x f32 [T, K], w f16 [N, K], in the kernel that

@@ -12,13 +12,12 @@ import (
 
 // What a benchmark on a GPU measures of the machine, small, on the cpu.
 func TestMeasureMachine(t *testing.T) {
-	if dev, err := OpenDevice(CPU, cpu.Options{}); err != nil {
+	dev, err := OpenDevice(CPU, cpu.Options{})
+	if err != nil {
 		t.Skip(err)
-	} else {
-		require.NoError(t, dev.Close())
 	}
-	o := BenchOptions{Compile: CompileOptions{Device: CPU, Target: "h100"}}
-	m, err := measureMachine(context.Background(), o, machineSize{1 << 20, 64, 128, 128})
+	defer dev.Close()
+	m, err := measureMachine(context.Background(), dev, "h100", machineSize{1 << 20, 64, 128, 128})
 	require.NoError(t, err)
 	require.Positive(t, m.ReadGBs)
 	require.Positive(t, m.MatmulTFlops)

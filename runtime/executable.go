@@ -23,6 +23,7 @@ type Executable struct {
 	device  Device
 	program Program
 	shared  []Memory // by buffer; nil for those that each Instance owns
+	weights *Weights // that own those of shared which are weights; nil: the executable does
 	users   atomic.Int64
 	startup Startup
 }
@@ -31,6 +32,16 @@ type Executable struct {
 // at a time. progress, which may be nil, is told of both. On an error everything
 // is given back. p must not change afterwards.
 func New(ctx context.Context, dev Device, p *plan.Plan, w WeightSource, progress Progress) (*Executable, error) {
+	return newExecutable(ctx, dev, p, w, nil, progress)
+}
+
+// NewSharing is New with the weights that others of the same device and source
+// hold already; those that it makes are left to them.
+func NewSharing(ctx context.Context, p *plan.Plan, w WeightSource, with *Weights, progress Progress) (*Executable, error) {
+	return newExecutable(ctx, with.dev, p, w, with, progress)
+}
+
+func newExecutable(ctx context.Context, dev Device, p *plan.Plan, w WeightSource, with *Weights, progress Progress) (*Executable, error) {
 	if err := p.Check(); err != nil {
 		return nil, err
 	}
@@ -44,7 +55,7 @@ func New(ctx context.Context, dev Device, p *plan.Plan, w WeightSource, progress
 	if err != nil {
 		return nil, err
 	}
-	x := &Executable{Plan: p, device: dev, program: program, shared: make([]Memory, len(p.Buffers))}
+	x := &Executable{Plan: p, device: dev, program: program, shared: make([]Memory, len(p.Buffers)), weights: with}
 	if err := x.fill(ctx, w, progress); err != nil {
 		return nil, errors.Join(err, x.Close())
 	}
@@ -53,10 +64,17 @@ func New(ctx context.Context, dev Device, p *plan.Plan, w WeightSource, progress
 
 func size(bytes int64) string { return fmt.Sprintf("%.2f GB", float64(bytes)/1e9) }
 
+// filling is the work of making the shared buffers, several at a time.
+type filling struct {
+	source         WeightSource
+	making, upload stopwatch // they overlap
+	moved          atomic.Int64
+}
+
 // fill allocates and writes the shared buffers.
 func (x *Executable) fill(ctx context.Context, w WeightSource, progress Progress) error {
 	total := x.Plan.ClassBytes(plan.Weight) + x.Plan.ClassBytes(plan.Constant)
-	var making, upload stopwatch // they overlap
+	work := filling{source: w}
 	var mu sync.Mutex
 	var done int64
 	report := func(n int64) {
@@ -79,7 +97,13 @@ func (x *Executable) fill(ctx context.Context, w WeightSource, progress Progress
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			if err := x.fillBuffer(i, w, &making, &upload); err != nil {
+			var err error
+			if x.weights != nil && b.Class == plan.Weight {
+				x.shared[i], err = x.weights.get(b, func() (Memory, error) { return x.make(b, &work) })
+			} else {
+				x.shared[i], err = x.make(b, &work)
+			}
+			if err != nil {
 				return fmt.Errorf("buffer %s: %w", b.Name, err)
 			}
 			report(b.Bytes)
@@ -87,35 +111,38 @@ func (x *Executable) fill(ctx context.Context, w WeightSource, progress Progress
 		})
 	}
 	err := group.Wait()
-	x.startup.Note(Phase{Name: "weights: read and convert", Seconds: making.took().Seconds(), Bytes: total})
-	x.startup.Note(Phase{Name: "weights: upload", Seconds: upload.took().Seconds(), Bytes: total})
+	x.startup.Note(Phase{Name: "weights: read and convert", Seconds: work.making.took().Seconds(), Bytes: work.moved.Load()})
+	x.startup.Note(Phase{Name: "weights: upload", Seconds: work.upload.took().Seconds(), Bytes: work.moved.Load()})
 	return err
 }
 
-func (x *Executable) fillBuffer(i int, w WeightSource, making, upload *stopwatch) error {
-	b := &x.Plan.Buffers[i]
+// make returns new memory with the content of b.
+func (x *Executable) make(b *plan.Buffer, work *filling) (Memory, error) {
 	content, err := func() ([]byte, error) {
-		making.start()
-		defer making.stop()
+		work.making.start()
+		defer work.making.stop()
 		if b.Class == plan.Constant {
 			return constant(b), nil
 		}
-		return w.Weight(b)
+		return work.source.Weight(b)
 	}()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if int64(len(content)) != b.Bytes {
-		return fmt.Errorf("%d bytes of weights, the plan wants %d", len(content), b.Bytes)
+		return nil, fmt.Errorf("%d bytes of weights, the plan wants %d", len(content), b.Bytes)
 	}
-	upload.start()
-	defer upload.stop()
+	work.upload.start()
+	defer work.upload.stop()
 	m, err := x.device.Alloc(b.Bytes)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	x.shared[i] = m
-	return m.Write(0, content)
+	work.moved.Add(b.Bytes)
+	if err := m.Write(0, content); err != nil {
+		return nil, errors.Join(err, m.Free())
+	}
+	return m, nil
 }
 
 // constant returns the values of b as the bytes of its dtype.
@@ -141,6 +168,13 @@ func constant(b *plan.Buffer) []byte {
 func (x *Executable) Close() error {
 	if n := x.users.Load(); n > 0 {
 		return fmt.Errorf("cannot close the executable: %d sessions are open", n)
+	}
+	if x.weights != nil {
+		for i := range x.shared {
+			if x.Plan.Buffers[i].Class == plan.Weight {
+				x.shared[i] = nil
+			}
+		}
 	}
 	errs := []error{freeAll(x.shared)}
 	x.shared = nil

@@ -16,10 +16,10 @@ type Phase struct {
 	Bytes   int64   `json:"bytes,omitempty"`    // moved
 }
 
-// Starter is implemented by devices that time how they are opened and how they
-// load plans.
+// Starter is implemented by devices that time how they are opened, and by programs
+// that time how they are compiled and loaded.
 type Starter interface {
-	// Startup lists the phases since the device was opened, in order.
+	// Startup lists the phases in order.
 	Startup() []Phase
 }
 
@@ -53,8 +53,10 @@ func (s *Startup) Phases() []Phase {
 // weights and recording entries took so far.
 func (x *Executable) Startup() []Phase {
 	var out []Phase
-	if d, ok := x.device.(Starter); ok {
-		out = d.Startup()
+	for _, from := range []any{x.device, x.program} {
+		if s, ok := from.(Starter); ok {
+			out = append(out, s.Startup()...)
+		}
 	}
 	return append(out, x.startup.Phases()...)
 }

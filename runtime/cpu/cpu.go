@@ -106,7 +106,7 @@ func Open(o Options) (*Device, error) {
 	return d, nil
 }
 
-// Startup says what opening the device and loading plans took.
+// Startup says what opening the device took.
 func (d *Device) Startup() []fruntime.Phase { return d.startup.Phases() }
 
 // Info describes the machine. Times measured here say nothing of a GPU.

@@ -24,6 +24,7 @@ type program struct {
 	kernels []plan.Kernel
 	handle  uintptr
 	module  uintptr // what foundry_module returned
+	startup fruntime.Startup
 
 	mu     sync.Mutex
 	closed bool
@@ -41,6 +42,7 @@ func (d *Device) Load(ctx context.Context, p *plan.Plan, progress fruntime.Progr
 	if err != nil {
 		return nil, err
 	}
+	out := &program{d: d, kernels: p.Kernels}
 	start := time.Now()
 	handle, err := openObject(purego.RTLD_NOW|purego.RTLD_LOCAL, func() (string, error) {
 		path, built, err := d.cc.build(ctx, d.dir, "kernels", units, d.linkFlags(), func(done, total int) {
@@ -52,7 +54,7 @@ func (d *Device) Load(ctx context.Context, p *plan.Plan, progress fruntime.Progr
 		if built {
 			compiled.Fresh = len(p.Kernels)
 		}
-		d.startup.Add(compiled, start)
+		out.startup.Add(compiled, start)
 		start = time.Now()
 		return path, err
 	})
@@ -68,10 +70,14 @@ func (d *Device) Load(ctx context.Context, p *plan.Plan, progress fruntime.Progr
 		_ = purego.Dlclose(handle)
 		return nil, fmt.Errorf("cpu: %w", err)
 	}
-	module, _, _ := purego.SyscallN(table)
-	d.startup.Add(fruntime.Phase{Name: "load kernels", Kernels: len(p.Kernels)}, start)
-	return &program{d: d, kernels: p.Kernels, handle: handle, module: module}, nil
+	out.handle = handle
+	out.module, _, _ = purego.SyscallN(table)
+	out.startup.Add(fruntime.Phase{Name: "load kernels", Kernels: len(p.Kernels)}, start)
+	return out, nil
 }
+
+// Startup says what compiling and loading the kernels took.
+func (p *program) Startup() []fruntime.Phase { return p.startup.Phases() }
 
 // declared checks what the language's limits say of a kernel's signature.
 func declared(k *plan.Kernel) error {

@@ -131,7 +131,7 @@ func (d *Device) describe() error {
 	return nil
 }
 
-// Startup says what opening the GPU and loading plans took.
+// Startup says what opening the GPU took.
 func (d *Device) Startup() []fruntime.Phase { return d.startup.Phases() }
 
 // Info describes the GPU.

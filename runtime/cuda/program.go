@@ -22,6 +22,7 @@ type program struct {
 	d       *Device
 	stream  uintptr
 	kernels []kernel
+	startup fruntime.Startup
 	mu      sync.Mutex // one recording at a time
 }
 
@@ -68,9 +69,9 @@ func (d *Device) Load(ctx context.Context, p *plan.Plan, progress fruntime.Progr
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	d.startup.Add(fruntime.Phase{Name: "compile kernels (NVRTC)", Kernels: len(p.Kernels), Fresh: int(cold.Load())}, start)
-	start = time.Now()
 	g := &program{d: d}
+	g.startup.Add(fruntime.Phase{Name: "compile kernels (NVRTC)", Kernels: len(p.Kernels), Fresh: int(cold.Load())}, start)
+	start = time.Now()
 	err := d.do(func() error {
 		if err := d.drv.call("cuStreamCreate", uintptr(unsafe.Pointer(&g.stream)), 0); err != nil {
 			return err
@@ -87,7 +88,7 @@ func (d *Device) Load(ctx context.Context, p *plan.Plan, progress fruntime.Progr
 	if err != nil {
 		return nil, errors.Join(err, g.Close())
 	}
-	d.startup.Add(fruntime.Phase{Name: "load kernels", Kernels: len(p.Kernels)}, start)
+	g.startup.Add(fruntime.Phase{Name: "load kernels", Kernels: len(p.Kernels)}, start)
 	return g, nil
 }
 
@@ -114,6 +115,9 @@ func (d *Device) module(k *plan.Kernel, cubin []byte) (kernel, error) {
 	}
 	return out, nil
 }
+
+// Startup says what compiling and loading the kernels took.
+func (g *program) Startup() []fruntime.Phase { return g.startup.Phases() }
 
 // Begin opens an encoder on the program's stream.
 func (g *program) Begin() (fruntime.Encoder, error) { return newEncoder(g, g.stream), nil }

@@ -62,7 +62,7 @@ func printStartups(s IO, rows []foundry.BenchRow) {
 		for _, p := range some[0].Startup {
 			cells := []any{p.Name}
 			for _, r := range some {
-				text := ""
+				text := "nothing: shared"
 				if i := slices.IndexFunc(r.Startup, func(q runtime.Phase) bool { return q.Name == p.Name }); i >= 0 {
 					text = phaseText(r.Startup[i])
 				}

@@ -1,0 +1,83 @@
+package foundry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"foundry/lower/plan"
+	"foundry/runtime"
+)
+
+// place is where the plans of a benchmark run: one device, on which they share
+// weights, so that many variants of a large model fit side by side.
+type place struct {
+	dev     runtime.Device
+	weights *runtime.Weights
+	machine *Machine // nil where times are emulation
+}
+
+// openPlace opens the device and, where that is a GPU, measures it.
+func (o *BenchOptions) openPlace(ctx context.Context) (*place, error) {
+	dev, err := OpenDevice(o.Compile.Device, o.CPU)
+	if err != nil {
+		return nil, err
+	}
+	p := &place{dev: dev, weights: runtime.NewWeights(dev)}
+	if dev.Info().Emulation {
+		return p, nil
+	}
+	name := o.Compile.Target
+	if name == "" {
+		name = o.Compile.deviceTarget()
+	}
+	if p.machine, err = measureMachine(ctx, dev, name, machineWork); err != nil {
+		return nil, errors.Join(fmt.Errorf("measure the device: %w", err), p.close())
+	}
+	return p, nil
+}
+
+func (p *place) close() error { return errors.Join(p.weights.Close(), p.dev.Close()) }
+
+// load makes a subject ready to run. The engine must be closed before the place.
+func (p *place) load(ctx context.Context, m *Model, s subject, progress Progress) (*Engine, error) {
+	if err := m.fits(s.plan); err != nil {
+		return nil, err
+	}
+	w := &weights{source: m.source}
+	exec, err := runtime.NewSharing(ctx, s.plan, w, p.weights, progress)
+	if err != nil {
+		return nil, err
+	}
+	return &Engine{Device: p.dev.Info().Kind, Graphs: s.graphs, Plan: s.plan, Loss: w.loss, model: m, exec: exec, compiled: s.compiled}, nil
+}
+
+// fit reports whether all subjects may hold their memory at once: within half of a
+// GPU's, within a quarter of a small machine's otherwise. On ref, where p is nil,
+// each has weights of its own.
+func (p *place) fit(subjects []subject) bool {
+	room := int64(2 << 30)
+	if p != nil && !p.dev.Info().Emulation {
+		room = p.dev.Info().MemoryBytes / 2
+	}
+	total, shared := int64(0), map[string]bool{}
+	for _, s := range subjects {
+		total += s.plan.ClassBytes(plan.State) + s.plan.ArenaBytes
+		for i := range s.plan.Buffers {
+			b := &s.plan.Buffers[i]
+			if key := weightKey(b); b.Class == plan.Weight && (p == nil || !shared[key]) {
+				shared[key] = true
+				total += b.Bytes
+			}
+		}
+	}
+	return len(subjects) == 1 || total <= room
+}
+
+// weightKey names what a weight buffer holds, "" for other buffers.
+func weightKey(b *plan.Buffer) string {
+	if b.Weight == nil {
+		return ""
+	}
+	return fmt.Sprint(*b.Weight, b.DType)
+}
