@@ -16,14 +16,11 @@ func legalize(r *run) error {
 	if err := dce(r); err != nil {
 		return err
 	}
-	if r.Lowerable == nil {
-		return nil
-	}
 	for _, n := range r.graph.Nodes() {
 		if n.Op.Is(ir.View) && !n.Op.Is(ir.AsMain) {
 			continue
 		}
-		if err := r.Lowerable(n); err != nil {
+		if err := r.lowerable(n); err != nil {
 			return fmt.Errorf("%s cannot become a kernel of %s: %w", n, r.target.Name, err)
 		}
 	}

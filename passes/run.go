@@ -110,7 +110,7 @@ func (r *run) lowerable(n *ir.Node) error {
 	if r.Lowerable == nil {
 		return nil
 	}
-	key := r.regionSignature(n)
+	key := r.signature(n)
 	err, ok := r.known.lowerable[key]
 	if !ok {
 		err = r.Lowerable(n)

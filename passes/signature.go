@@ -83,6 +83,18 @@ func mix(h, x uint64) uint64 {
 	return h ^ h>>29
 }
 
+// signature is a number that nodes share when they compute the same of operands of
+// the same types and kinds.
+func (r *run) signature(n *ir.Node) uint64 {
+	if n.Region != nil {
+		return r.regionSignature(n)
+	}
+	h := hasher{numbers: make(map[*ir.Value]int, 2*len(n.Args))}
+	h.SetSeed(r.known.seed)
+	h.node(n, r)
+	return h.Sum64()
+}
+
 // regionSignature is a number that fused nodes share when their regions are the
 // same but for labels.
 func (r *run) regionSignature(n *ir.Node) uint64 {

@@ -1,12 +1,8 @@
 package passes
 
 import (
-	"crypto/sha256"
-	"fmt"
 	"slices"
 	"strings"
-
-	"foundry/ir"
 )
 
 // choice is one way to treat a part of the layer: a group of choices, of which a
@@ -130,84 +126,6 @@ func subset(taken []*choice) (Subset, error) {
 	var err error
 	s.Pipeline, err = Parse(strings.Join(append(calls, finish), ","))
 	return s, err
-}
-
-// Outcome is a distinct result of fusing one graph.
-type Outcome struct {
-	Subset  // the first that gives it
-	Graph   *ir.Graph
-	Subsets int // how many give it
-}
-
-// Enumerate runs every subset on a copy of g and returns the distinct results, in
-// the order in which they were first met. Subsets that begin alike share the work
-// of their beginning. cx gives target and predicate; its log, trace, fuel and hook
-// are not used.
-func Enumerate(g *ir.Graph, cx *Context, subsets []Subset) ([]Outcome, error) {
-	e := &enumeration{context: &Context{Target: cx.Target, Lowerable: cx.Lowerable}, at: map[[32]byte]int{}}
-	root, err := newRun(g.Clone(), e.context)
-	if err != nil {
-		return nil, err
-	}
-	e.known = root.known
-	stack := []stage{{graph: root.graph}}
-	for _, s := range subsets {
-		// Go back to where this pipeline and the one before part.
-		common := 0
-		for common < len(s.Pipeline) && common+1 < len(stack) && stack[common+1].call == s.Pipeline[common].String() {
-			common++
-		}
-		stack = stack[:common+1]
-		for i := common; i < len(s.Pipeline); i++ {
-			next, err := e.advance(stack[i].graph, s.Pipeline, i)
-			if err != nil {
-				return nil, fmt.Errorf("subset %s: %w", s, err)
-			}
-			stack = append(stack, stage{s.Pipeline[i].String(), next})
-		}
-		e.meet(s, stack[len(stack)-1].graph)
-	}
-	return e.outcomes, nil
-}
-
-// stage is a graph behind some calls of a pipeline, the last of which is call.
-type stage struct {
-	call  string
-	graph *ir.Graph
-}
-
-type enumeration struct {
-	context  *Context
-	known    *known
-	outcomes []Outcome
-	at       map[[32]byte]int
-}
-
-// advance runs call i of p on a copy of g and verifies the result.
-func (e *enumeration) advance(g *ir.Graph, p Pipeline, i int) (*ir.Graph, error) {
-	r, err := newRun(g.Clone(), e.context)
-	if err != nil {
-		return nil, err
-	}
-	r.known = e.known
-	if err := r.one(p, i); err != nil {
-		return nil, err
-	}
-	if r.rewrites == 0 {
-		return g, nil
-	}
-	return r.graph, ir.Verify(r.graph)
-}
-
-func (e *enumeration) meet(s Subset, g *ir.Graph) {
-	hash := sha256.Sum256([]byte(g.Canonical()))
-	i, met := e.at[hash]
-	if !met {
-		i = len(e.outcomes)
-		e.at[hash] = i
-		e.outcomes = append(e.outcomes, Outcome{Subset: s, Graph: g})
-	}
-	e.outcomes[i].Subsets++
 }
 
 // Covering picks subsets so that every two choices that some subset has together,

@@ -14,10 +14,10 @@ import (
 	"foundry/passes"
 )
 
-var (
-	update = flag.Bool("update", false, "rewrite what the tests compare with")
-	full   = flag.Bool("full", false, "take every random graph and every subset")
-)
+var update = flag.Bool("update", false, "rewrite what the tests compare with")
+
+// full asks for every random graph and every subset.
+var full = os.Getenv("FOUNDRY_COMPLETE") != ""
 
 // Each file of testdata holds a pipeline, a graph, what the pipeline makes of it,
 // and what the log says.
