@@ -27,7 +27,8 @@ type Graphs struct {
 }
 
 // Fuse builds the model's graphs and runs the passes over them. No weight is
-// read.
+// read. Where a pass fails, the graphs as far as they came are returned beside the
+// error: their decisions say what was refused on the way.
 func Fuse(m *Model, o CompileOptions) (*Graphs, error) {
 	asked := o.Weights
 	o, t, err := o.resolve(m)
@@ -39,7 +40,7 @@ func Fuse(m *Model, o CompileOptions) (*Graphs, error) {
 		return nil, fmt.Errorf("%s: %w", m.Name, err)
 	}
 	if err := g.runPasses(); err != nil {
-		return nil, fmt.Errorf("%s: %w", m.Name, err)
+		return g, fmt.Errorf("%s: %w", m.Name, err)
 	}
 	return g, nil
 }
@@ -120,14 +121,15 @@ func (g *Graphs) runPasses() error {
 			return nil
 		})
 	}
-	if err := group.Wait(); err != nil {
-		return err
-	}
+	failed := group.Wait()
 	for i := range slices.Backward(logs) {
 		for _, d := range logs[i].Decisions {
 			d.Entry = g.Entries[i].Name
 			g.Decisions = append(g.Decisions, d)
 		}
+	}
+	if failed != nil {
+		return failed
 	}
 	if cx.Fuel != nil {
 		g.Rewrites = cx.Fuel.Used

@@ -114,5 +114,12 @@ func (f *flat) regroup(members []*op, top *ir.Node) {
 	f.in[top] = members
 }
 
-// name is how messages speak of an op: its label without the layer, and its kind.
-func (o *op) name() string { return shortLabel(o.node.Label) + " " + o.node.Op.String() }
+// name is how messages speak of an op: its label without the layer, and its kind
+// where the label is another word.
+func (o *op) name() string {
+	label, kind := shortLabel(o.node.Label), o.node.Op.String()
+	if label == kind {
+		return kind
+	}
+	return label + " " + kind
+}

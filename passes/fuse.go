@@ -54,7 +54,7 @@ func fuse(p *compiled) func(*run) error {
 		}
 		if !found {
 			r.Log.add(plan.Decision{Pass: r.call.String(), Pattern: p.Name, Node: "graph " + r.graph.Name, Layer: -1, Outcome: Refused,
-				Reason: "no site: nowhere in the graph do " + p.coreText() + " stand together"})
+				Reason: "no site: " + p.absence(r.view())})
 		}
 		return nil
 	}
@@ -91,15 +91,23 @@ func (p *compiled) anchors(f *flat) []*op {
 	return out
 }
 
-// coreText names the core's operations.
-func (p *compiled) coreText() string {
+// absence says what f has not that the pattern starts from.
+func (p *compiled) absence(f *flat) string {
 	var names []string
+	split := false
 	for _, n := range p.forms[len(p.forms)-1].nodes {
 		if n.core {
 			names = append(names, n.kinds())
+			split = split || slices.Contains(n.ops, ir.OpRMSNorm) && len(f.byOp[ir.OpRMSNorm]) == 0 && len(f.byOp[ir.OpRMSScale]) > 0
 		}
 	}
-	return strings.Join(names, ", ")
+	switch {
+	case split:
+		return fmt.Sprintf("split-norm has made all %d rms_norm two steps, so that no norm is left to be taken whole", len(f.byOp[ir.OpRMSScale]))
+	case len(names) == 1:
+		return "the graph has no " + names[0]
+	}
+	return "nowhere in the graph do " + strings.Join(names, ", ") + " stand together"
 }
 
 // consider finds the region of the pattern to form at anchor: the largest that
@@ -112,7 +120,11 @@ func (r *run) consider(p *compiled, forms []*form, anchor *op) (*site, *plan.Dec
 	for _, f := range forms {
 		s, done, miss := r.locate(p, f, anchor)
 		if done {
-			return nil, nil, nil
+			taker := s.tops[0].Attr.Pattern
+			if taker == p.Name {
+				return nil, nil, nil
+			}
+			return nil, &plan.Decision{Outcome: Refused, Reason: fmt.Sprintf("%s has taken %s already", taker, s.counts())}, nil
 		}
 		if s == nil {
 			why = miss // of the smallest form in the end
@@ -125,7 +137,7 @@ func (r *run) consider(p *compiled, forms []*form, anchor *op) (*site, *plan.Dec
 		}
 		if a.unrunnable != nil {
 			if unrunnable == "" {
-				unrunnable = fmt.Sprintf("%s has no kernel for %s: %v", r.target.Name, s.counts(), a.unrunnable)
+				unrunnable = fmt.Sprintf("%s cannot make one kernel of %s: %v", r.target.Name, s.counts(), a.unrunnable)
 			}
 			continue
 		}
@@ -150,7 +162,7 @@ func (r *run) consider(p *compiled, forms []*form, anchor *op) (*site, *plan.Dec
 		return nil, &plan.Decision{Outcome: Refused, Reason: why}, nil
 	}
 	if best != largest && best.larger == "" {
-		best.larger = fmt.Sprintf("%s would save %.1f us, this saves %.1f", largest.counts(), largest.gain.us, best.gain.us)
+		best.larger = largest.counts() + " " + largest.gain.than(best.gain)
 	}
 	rivals, err := r.weighAgainst(best)
 	switch {
@@ -244,7 +256,7 @@ func (s *site) close(f *flat, p *compiled) (why string) {
 				continue
 			}
 			if !p.Grow || o.top.Attr.Pattern != p.Name {
-				return fmt.Sprintf("%s stands in the region %q already, with %s", o.name(), o.top.Attr.Pattern, other.name())
+				return fmt.Sprintf("%s has taken %s already, with %s", o.top.Attr.Pattern, o.name(), other.name())
 			}
 			s.members = append(s.members, other)
 		}

@@ -19,14 +19,30 @@ type gain struct {
 
 // String is the gain as a reason for a fusion.
 func (g gain) String() string {
-	return fmt.Sprintf("%d fewer dispatches, %d fewer waves, %s less moved, predicted %.1f us instead of %.1f",
-		g.dispatches, g.waves, bytesText(g.bytes), g.after, g.before)
+	return fmt.Sprintf("%s and %s fewer, %s less moved, predicted %.1f us instead of %.1f",
+		counted(g.dispatches, "dispatch", "dispatches"), counted(g.waves, "wave", "waves"), bytesText(g.bytes), g.after, g.before)
 }
 
 // loss is the gain as a reason against one.
 func (g gain) loss() string {
-	return fmt.Sprintf("predicted %.1f us instead of %.1f, though it saves %d dispatches, %d waves and %s",
-		g.after, g.before, g.dispatches, g.waves, bytesText(g.bytes))
+	return fmt.Sprintf("predicted %.1f us instead of %.1f, though it saves %s, %s and %s",
+		g.after, g.before, counted(g.dispatches, "dispatch", "dispatches"), counted(g.waves, "wave", "waves"), bytesText(g.bytes))
+}
+
+// than says what g would save where less was taken.
+func (g gain) than(less gain) string {
+	verb, us := "save", g.us
+	if us < 0 {
+		verb, us = "lose", -us
+	}
+	return fmt.Sprintf("would %s %.1f us, this saves %.1f", verb, us, less.us)
+}
+
+func counted(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
 }
 
 func bytesText(n int64) string {

@@ -56,13 +56,17 @@ func Groups(ds []plan.Decision) []Group {
 // what was done and why.
 func Explain(w io.Writer, ds []plan.Decision) error {
 	var b strings.Builder
-	last := ""
-	for _, g := range Groups(ds) {
+	last, width := "", 0
+	groups := Groups(ds)
+	for _, g := range groups {
+		width = max(width, len(siteName(g)))
+	}
+	for _, g := range groups {
 		if g.Pass != last {
 			fmt.Fprintf(&b, "%s\n", g.Pass)
 			last = g.Pass
 		}
-		fmt.Fprintf(&b, "  %-12s %3d x %-18s %s\n", g.Outcome, g.Count, siteName(g), g.Reason)
+		fmt.Fprintf(&b, "  %-12s %3d x %-*s  %s\n", g.Outcome, g.Count, width, siteName(g), g.Reason)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

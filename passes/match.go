@@ -77,7 +77,9 @@ func (m *matcher) next(s int) bool {
 			return true
 		}
 		if m.deeper(s) {
-			m.note(s, func() string { return fmt.Sprintf("%s takes %s, wants %s there", user.name(), v.name(), n.kinds()) })
+			m.note(s, func() string {
+				return fmt.Sprintf("%s takes %s; the pattern wants %s there", user.name(), v.name(), n.kinds())
+			})
 		}
 	case viaUser:
 		from := m.bound[st.from]
@@ -174,7 +176,7 @@ func (m *matcher) attrs(s int, n *formNode, o *op) bool {
 			continue
 		}
 		if m.deeper(s) {
-			m.note(s, func() string { return fmt.Sprintf("%s has %s=%s, wants %s", o.name(), t.field, have, want) })
+			m.note(s, func() string { return fmt.Sprintf("%s has %s=%s; the pattern wants %s", o.name(), t.field, have, want) })
 		}
 		return false
 	}
@@ -207,7 +209,7 @@ func (m *matcher) fits(s, i int) bool {
 		}
 		if wants != "" {
 			if m.deeper(s) {
-				m.note(s, func() string { return fmt.Sprintf("%s takes %s, wants %s", o.name(), v.name(), wants) })
+				m.note(s, func() string { return fmt.Sprintf("%s takes %s; the pattern wants %s", o.name(), v.name(), wants) })
 			}
 			return false
 		}
@@ -261,7 +263,7 @@ func (m *matcher) finish() bool {
 		if count != len(list) {
 			if m.deeper(depth) {
 				m.note(depth, func() string {
-					return fmt.Sprintf("%d %s take %s, wants exactly %d", count, first.node.Op, v.name(), len(list))
+					return fmt.Sprintf("%d %s take %s; the pattern wants exactly %d", count, first.node.Op, v.name(), len(list))
 				})
 			}
 			return false

@@ -110,7 +110,7 @@ func TestLowerableRefuses(t *testing.T) {
 	for _, d := range log.Decisions {
 		if d.Pattern == "attention" {
 			require.Equal(t, passes.Refused, d.Outcome)
-			require.Equal(t, "apple-m3-pro has no kernel for bmm_nt, softmax, bmm_nn: threadgroup bytes 40000 > 32768", d.Reason)
+			require.Equal(t, "apple-m3-pro cannot make one kernel of bmm_nt, softmax, bmm_nn: threadgroup bytes 40000 > 32768", d.Reason)
 			refused++
 		}
 	}
@@ -144,7 +144,7 @@ func TestPartsAreRefusedApart(t *testing.T) {
 		}
 		return nil
 	}}))
-	require.Contains(t, log.Decisions[0].Reason, "not more: apple-m3-pro has no kernel for rms_norm, 2 matmul_nt, silu, mul: no norm here")
+	require.Contains(t, log.Decisions[0].Reason, "not more: apple-m3-pro cannot make one kernel of rms_norm, 2 matmul_nt, silu, mul: no norm here")
 }
 
 // A graph that cannot be lowered is an error that names the first such node.

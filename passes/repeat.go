@@ -36,8 +36,8 @@ func dropRepeatKV(r *run) error {
 				}
 			}
 			d.Outcome, d.Waves, d.Bytes = Matched, 1, cost.Moved(n).Eval(r.env)
-			d.Reason = fmt.Sprintf("%d products index %s heads for %d, %s less moved",
-				len(users), n.Args[0].Type.Shape.At(0), int(n.Result().Type.Shape.At(0).C), bytesText(d.Bytes))
+			d.Reason = fmt.Sprintf("%s the heads of the cache, %s for %d, %s less moved",
+				counted(len(users), "product indexes", "products index"), n.Args[0].Type.Shape.At(0), int(n.Result().Type.Shape.At(0).C), bytesText(d.Bytes))
 			if err := r.graph.Erase(n); err != nil {
 				return err
 			}

@@ -81,7 +81,7 @@ var chosen = strings.Join([]string{
 	// is left of it then has nobody to take it.
 	cheaper("attention-split-o"), cheaper("rope-attention"), cheaper("attention-split"), cheaper("attention"),
 	cheaper("qkv-rope-kv"), cheaper("rmsnorm-qkv"), cheaper("qkv"), cheaper("rope-kv"), cheaper("rope-qk"),
-	cheaper("gate-up-swiglu"), cheaper("swiglu-down"), "fuse-gate-up{norm=true,when=cheaper}",
+	cheaper("gate-up-swiglu"), cheaper("swiglu-down"), cheaper("swiglu"), "fuse-gate-up{norm=true,when=cheaper}",
 	cheaper("residual"), cheaper("residual-norm"), cheaper("head"), cheaper("embedding-norm"),
 	cheaper("elementwise"), finish,
 }, ",")

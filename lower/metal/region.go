@@ -2,6 +2,7 @@ package metal
 
 import (
 	"fmt"
+	"strings"
 
 	"foundry/ir"
 	"foundry/ir/sym"
@@ -137,11 +138,11 @@ func (r *region) checkTypes() error {
 		switch n.Op {
 		case ir.OpMatmulNT, ir.OpEmbedding:
 			if t := n.Args[1].Type.DType; !r.target.Limits.HasWeights(t.String()) || formats[t].name == "" {
-				return fmt.Errorf("no kernel for %s weights", t)
+				return fmt.Errorf("no kernel for %s weights, only for %s", t, strings.Join(r.target.Limits.Weights, ", "))
 			}
 		case ir.OpKVWrite:
 			if t := n.Args[0].Type.DType; !r.target.Limits.HasCache(t.String()) {
-				return fmt.Errorf("no kernel for a %s cache", t)
+				return fmt.Errorf("no kernel for a %s cache, only for %s", t, strings.Join(r.target.Limits.Cache, ", "))
 			}
 		}
 	}

@@ -36,14 +36,18 @@ func compileCommand(s IO) *cobra.Command {
 				return err
 			}
 			o.AllLogits, o.Sampler = allLogits, true
-			c, err := foundry.Compile(m, o)
+			g, err := foundry.Fuse(m, o)
+			if explain && g != nil {
+				if err := explainDecisions(s, g.Decisions); err != nil {
+					return err
+				}
+			}
 			if err != nil {
 				return err
 			}
-			if explain {
-				if err := explainDecisions(s, c.Decisions); err != nil {
-					return err
-				}
+			c, err := g.Lower()
+			if err != nil {
+				return err
 			}
 			for _, note := range c.Notes {
 				fmt.Fprintf(s.Err, "%s: %s\n", m.Name, note)

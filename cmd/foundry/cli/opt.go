@@ -41,16 +41,16 @@ func optCommand(s IO) *cobra.Command {
 				}
 			}
 			g, err := foundry.Fuse(m, o)
+			if explain && g != nil {
+				if err := explainDecisions(s, g.Decisions); err != nil {
+					return err
+				}
+			}
 			if err != nil {
 				return err
 			}
 			if !printed {
 				return fmt.Errorf("--print-after %s: the pipeline %s has no such pass", printAfter, g.Options.Passes)
-			}
-			if explain {
-				if err := explainDecisions(s, g.Decisions); err != nil {
-					return err
-				}
 			}
 			if printAfter == "" {
 				fmt.Fprint(s.Out, g.Entries[0].String())
