@@ -187,11 +187,8 @@ func (c *contender) perKernel(ctx context.Context) error {
 
 // summarise makes the row's numbers of its samples; machine may be nil.
 func (r *BenchRow) summarise(machine *Machine) {
-	sorted := slices.Sorted(slices.Values(r.Samples))
-	r.Measured = &Spread{
-		Median: (sorted[(len(sorted)-1)/2] + sorted[len(sorted)/2]) / 2,
-		Min:    sorted[0], Max: sorted[len(sorted)-1], N: len(sorted),
-	}
+	measured := spread(r.Samples)
+	r.Measured = &measured
 	tokens := 1.0
 	if r.Phase != "decode" {
 		tokens = float64(r.Prompt)
@@ -206,5 +203,14 @@ func (r *BenchRow) summarise(machine *Machine) {
 		share := float64(r.WeightBytes) / r.Measured.Median / 1e3 / machine.ReadGBs
 		product := tflops / machine.MatmulTFlops
 		r.BandwidthShare, r.MatmulShare = &share, &product
+	}
+}
+
+// spread summarises samples, of which there is at least one.
+func spread(samples []float64) Spread {
+	sorted := slices.Sorted(slices.Values(samples))
+	return Spread{
+		Median: (sorted[(len(sorted)-1)/2] + sorted[len(sorted)/2]) / 2,
+		Min:    sorted[0], Max: sorted[len(sorted)-1], N: len(sorted),
 	}
 }

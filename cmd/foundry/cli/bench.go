@@ -21,6 +21,7 @@ func benchCommand(s IO) *cobra.Command {
 	var model modelFlags
 	var compile compileFlags
 	var device deviceFlags
+	var contexts contextFlags
 	var o foundry.BenchOptions
 	var variants, format, plot string
 	cmd := &cobra.Command{
@@ -33,6 +34,7 @@ measured interleaved; times on cpu and ref are emulation and say nothing of a GP
 		Example: `  foundry bench --variants ladder                             # one fusion more a row, on cpu
   foundry bench --model synth:qwen2.5-7b --variants ladder --reps 0
   foundry bench --variants none,six,default --phase prefill --prompt 256 --format json
+  foundry bench --device cuda --model synth:qwen2.5-0.5b --contexts 128,2k,8k,32k
   foundry bench --variants @variants.txt --plot ladder.svg     # lines of NAME = PIPELINE`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -73,11 +75,18 @@ measured interleaved; times on cpu and ref are emulation and say nothing of a GP
 				return err
 			}
 			defer m.Close()
+			backends := compile.attention
+			if contexts.contexts != "" {
+				compile.attention = "" // a list there
+			}
 			if o.Compile, err = compile.options(cmd, s, device.device); err != nil {
 				return err
 			}
 			o.PlanDir, o.CPU = device.plan, cpu.Options{CXX: s.Env("CXX"), Checked: device.checked}
 			o.Progress, o.Say = progress(s.Err), func(line string) { fmt.Fprintln(s.Err, line) }
+			if contexts.contexts != "" {
+				return contexts.run(cmd, s, m, o, backends, format)
+			}
 			rows, err := foundry.Bench(cmd.Context(), m, o)
 			if err != nil {
 				return err
@@ -93,6 +102,7 @@ measured interleaved; times on cpu and ref are emulation and say nothing of a GP
 	model.add(cmd)
 	compile.add(cmd)
 	device.add(cmd, foundry.CPU)
+	contexts.add(cmd)
 	p := cmd.Flags()
 	p.StringVar(&variants, "variants", "none,six,default", "names separated by commas, ladder, leave-one-out, or @FILE with lines of NAME = PIPELINE")
 	p.StringVar(&o.Phase, "phase", "decode", "decode (token by token) or prefill (the prompt)")

@@ -1,0 +1,53 @@
+package foundry
+
+import (
+	"context"
+	"path/filepath"
+	"testing"
+
+	"foundry/runtime/cpu"
+
+	"github.com/stretchr/testify/require"
+)
+
+// Attention at one point: every backend has a row, auto says what it took and what
+// share of the step it is, and the rows are ranked.
+func TestBenchContexts(t *testing.T) {
+	dev, err := OpenDevice(CPU, cpu.Options{})
+	if err != nil {
+		t.Skip(err)
+	}
+	require.NoError(t, dev.Close())
+	m, err := Open(filepath.Join("tests", "testdata", "rand-hd64"), Hub{})
+	require.NoError(t, err)
+	defer m.Close()
+	rows, err := BenchContexts(context.Background(), m, ContextOptions{
+		Bench:    BenchOptions{Compile: CompileOptions{Device: CPU}, Reps: 1, Tokens: 2},
+		Contexts: []int{12}, Rows: []int{1, 4}, Backends: []string{"chained"},
+	})
+	require.NoError(t, err)
+	require.Len(t, rows, 4)
+	ranked := 0
+	for _, r := range rows {
+		require.Equal(t, 12, r.P)
+		require.Equal(t, 16, r.Cache)
+		require.NotNil(t, r.Measured)
+		require.GreaterOrEqual(t, *r.OverBest, 0.0)
+		if *r.OverBest == 0 {
+			ranked++
+		}
+		if r.Backend == "chained" {
+			require.Equal(t, "chained", r.Took)
+			continue
+		}
+		require.NotEmpty(t, r.Took)
+		require.Positive(t, *r.Attention)
+		require.Less(t, *r.Attention, 1.0)
+	}
+	require.Equal(t, 2, ranked)
+
+	_, err = BenchContexts(context.Background(), m, ContextOptions{
+		Bench: BenchOptions{Compile: CompileOptions{Device: CPU}, Reps: 1, Tokens: 1}, Contexts: []int{1 << 20}, Rows: []int{1 << 20}, Backends: []string{"auto"},
+	})
+	require.Error(t, err)
+}

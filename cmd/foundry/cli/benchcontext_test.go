@@ -1,0 +1,27 @@
+package cli
+
+import (
+	"context"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestContextsSayWhatIsWrong(t *testing.T) {
+	for line, want := range map[string]string{
+		"bench --contexts 12x":                  `"12x" is no number of tokens`,
+		"bench --contexts 2k --variants six":    "--variants has no place beside --contexts",
+		"bench --contexts 2k --format csv":      "not as csv",
+		"bench --contexts 2k --phase all":       "want decode, prefill or both",
+		"bench --contexts 2k --reps 0":          "want at least 1",
+		"bench --contexts 16 --device ref":      "ref runs no kernels",
+		"bench --contexts 16 --attention flesh": `"flesh" does not exist`,
+	} {
+		s, _, errs := streams()
+		require.NotZero(t, Main(context.Background(), words(line), s), line)
+		require.Contains(t, errs.String(), want, line)
+	}
+	n, err := parseTokens("32k")
+	require.NoError(t, err)
+	require.Equal(t, 32768, n)
+}
