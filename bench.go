@@ -2,9 +2,7 @@ package foundry
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"foundry/ir"
@@ -12,73 +10,9 @@ import (
 	"foundry/ir/sym"
 	"foundry/ir/target"
 	"foundry/lower/plan"
-	"foundry/passes"
 	"foundry/runtime"
 	"foundry/runtime/cpu"
 )
-
-// Pipeline is a variant to be measured: a list of passes under a name.
-type Pipeline struct{ Name, Passes string }
-
-// ParseVariants reads a list of variants: names separated by commas, "ladder"
-// (one fusion more a row) or "leave-one-out" (the last rung without one of its
-// fusions).
-func ParseVariants(list string) ([]Pipeline, error) {
-	var names []string
-	for _, name := range strings.Split(list, ",") {
-		switch name = strings.TrimSpace(name); name {
-		case "":
-		case "ladder":
-			names = append(names, passes.Ladder()...)
-		case "leave-one-out":
-			names = append(append(names, "floor"), passes.LeaveOneOut()...)
-		default:
-			names = append(names, name)
-		}
-	}
-	var out []Pipeline
-	for _, name := range names {
-		p, err := passes.Variant(name)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, Pipeline{name, p.String()})
-	}
-	if len(out) == 0 {
-		return nil, errors.New("the list of variants is empty")
-	}
-	return out, nil
-}
-
-// ParseVariantFile reads one variant a line: NAME, or NAME = PIPELINE. Empty
-// lines and lines that begin with # are skipped.
-func ParseVariantFile(name, text string) ([]Pipeline, error) {
-	var out []Pipeline
-	for i, line := range strings.Split(text, "\n") {
-		line = strings.TrimSpace(line)
-		if line == "" || strings.HasPrefix(line, "#") {
-			continue
-		}
-		variant, pipeline, own := strings.Cut(line, "=")
-		if own && !strings.ContainsAny(variant, "{,") {
-			p, err := passes.Parse(strings.TrimSpace(pipeline))
-			if err != nil {
-				return nil, fmt.Errorf("%s:%d: %w", name, i+1, err)
-			}
-			out = append(out, Pipeline{strings.TrimSpace(variant), p.String()})
-			continue
-		}
-		named, err := ParseVariants(line)
-		if err != nil {
-			return nil, fmt.Errorf("%s:%d: %w", name, i+1, err)
-		}
-		out = append(out, named...)
-	}
-	if len(out) == 0 {
-		return nil, fmt.Errorf("%s: holds no variant", name)
-	}
-	return out, nil
-}
 
 // BenchOptions say what to measure.
 type BenchOptions struct {
@@ -101,6 +35,7 @@ type BenchRow struct {
 	Device         string             `json:"device"`
 	Phase          string             `json:"phase"`
 	Variant        string             `json:"variant"`
+	Also           []string           `json:"also,omitempty"` // variants that give the same plan: it is measured once
 	Passes         string             `json:"passes"`
 	Context        int                `json:"context"`
 	Prompt         int                `json:"prompt"`
@@ -170,6 +105,9 @@ func Bench(ctx context.Context, m *Model, o BenchOptions) ([]BenchRow, error) {
 	}
 	if o.Compile.Target == "" {
 		o.Compile.Target = o.Compile.deviceTarget()
+	}
+	if o.many() {
+		return o.benchMany(ctx, m)
 	}
 	subjects, err := o.subjects(m)
 	if err != nil {
@@ -256,19 +194,39 @@ func (o *BenchOptions) row(m *Model, s subject) (BenchRow, error) {
 
 // rowOf is row for runs at the given T and P, one after the other.
 func (o *BenchOptions) rowOf(m *Model, s subject, envs []sym.Env) (BenchRow, error) {
-	r := BenchRow{
-		Model: m.BaseName(), Device: o.Compile.Device, Phase: o.Phase, Variant: s.name, Passes: s.plan.Options.Passes,
-		Context: s.plan.Model.Context, Prompt: o.Prompt, Modelled: map[string]float64{},
-	}
-	if o.Phase == "decode" {
-		r.Tokens = o.Tokens
-	}
+	r := o.newRow(m, s.plan, s.name, s.plan.Options.Passes)
 	entry, err := s.plan.Entry(o.Phase)
 	if err != nil {
 		return r, err
 	}
+	r.count(s.plan, entry, envs)
+	if s.graphs == nil {
+		return r, nil
+	}
+	graph, err := s.graphs.Entry(o.Phase)
+	if err != nil {
+		return r, err
+	}
+	o.model(&r, graph, s.graphs.Target, envs)
+	return r, nil
+}
+
+// newRow is a row that nothing has been counted for.
+func (o *BenchOptions) newRow(m *Model, p *plan.Plan, variant, passes string) BenchRow {
+	r := BenchRow{
+		Model: m.BaseName(), Device: o.Compile.Device, Phase: o.Phase, Variant: variant, Passes: passes,
+		Context: p.Model.Context, Prompt: o.Prompt, Modelled: map[string]float64{},
+	}
+	if o.Phase == "decode" {
+		r.Tokens = o.Tokens
+	}
+	return r
+}
+
+// count adds what runs of an entry do.
+func (r *BenchRow) count(p *plan.Plan, entry *plan.Entry, envs []sym.Env) {
 	for _, env := range envs {
-		st := s.plan.Stats(entry, env)
+		st := p.Stats(entry, env)
 		r.Dispatches += st.Dispatches
 		r.Waves += st.Waves
 		r.Barriers += st.Barriers
@@ -278,27 +236,28 @@ func (o *BenchOptions) rowOf(m *Model, s subject, envs []sym.Env) (BenchRow, err
 		r.Flops += flops(entry, env)
 		r.ArenaBytes = st.ArenaBytes
 	}
-	if s.graphs == nil {
-		return r, nil
-	}
-	graph, err := s.graphs.Entry(o.Phase)
-	if err != nil {
-		return r, err
-	}
-	targets := []*target.Target{s.graphs.Target}
-	if own, err := target.Find(o.Compile.Device); err == nil && own.Name != s.graphs.Target.Name {
-		targets = append(targets, own)
-	}
-	for _, t := range targets {
-		for _, env := range envs {
-			r.Modelled[t.Name] += modelled(graph, t, env, len(entry.CommandBuffers))
-		}
-	}
-	return r, nil
 }
 
-func modelled(g *ir.Graph, t *target.Target, env sym.Env, buffers int) float64 {
-	kernels := func(n *ir.Node) []cost.Kernel { return cost.Kernels(n, t, env) }
+// model predicts what runs of a graph take: on the target that it was lowered for,
+// and on the device's own where that is another.
+func (o *BenchOptions) model(r *BenchRow, graph *ir.Graph, lowered *target.Target, envs []sym.Env) {
+	targets := []*target.Target{lowered}
+	if own, err := target.Find(o.Compile.Device); err == nil && own.Name != lowered.Name {
+		targets = append(targets, own)
+	}
+	buffers := r.CommandBuffers / len(envs)
+	for _, t := range targets {
+		for _, env := range envs {
+			r.Modelled[t.Name] += modelled(graph, lowered, t, env, buffers)
+		}
+	}
+}
+
+// modelled predicts the time on t of the kernels that lowering makes for another
+// target, or for t: how they are dealt out follows from the one, what that costs
+// from the other.
+func modelled(g *ir.Graph, lowered, t *target.Target, env sym.Env, buffers int) float64 {
+	kernels := func(n *ir.Node) []cost.Kernel { return cost.Kernels(n, lowered, env) }
 	us, _ := cost.Total(cost.Waves(g.Nodes(), nil, kernels), t, buffers)
 	return us
 }

@@ -42,6 +42,16 @@ func (g *Graphs) Lower() (*Compiled, error) {
 		}
 		entries = append(entries, metal.Entry{Name: sampler.Name, Graph: sampler})
 	}
+	p, err := g.lowerEntries(entries)
+	if err != nil {
+		return nil, err
+	}
+	return &Compiled{Graphs: g, Plan: p}, nil
+}
+
+// lowerEntries turns any entries into a verified plan with the graphs' options.
+func (g *Graphs) lowerEntries(entries []metal.Entry) (*plan.Plan, error) {
+	o := g.Options
 	meta := plan.Options{
 		Target: o.Target, Variant: o.Variant, Passes: o.Passes, Weights: o.Weights, Cache: o.Cache,
 		Attention: o.Attention, AttentionChosen: o.AttentionChosen, AllLogits: o.AllLogits,
@@ -62,7 +72,7 @@ func (g *Graphs) Lower() (*Compiled, error) {
 	if err := p.Check(); err != nil {
 		return nil, fmt.Errorf("%s: the compiler made a plan that is not valid: %w", g.Model.Name, err)
 	}
-	return &Compiled{Graphs: g, Plan: p}, nil
+	return p, nil
 }
 
 // overlay is base with files of top in place of its own.

@@ -44,12 +44,14 @@ func (k KernelStats) Intensity() float64 {
 
 // Entry returns the entry of that name.
 func (p *Plan) Entry(name string) (*Entry, error) {
-	nearest, best := "", len(name)+1
-	names := make([]string, len(p.Entries))
 	for i := range p.Entries {
 		if p.Entries[i].Name == name {
 			return &p.Entries[i], nil
 		}
+	}
+	nearest, best := "", len(name)+1
+	names := make([]string, len(p.Entries))
+	for i := range p.Entries {
 		names[i] = p.Entries[i].Name
 		if d := levenshtein.ComputeDistance(name, names[i]); d < best {
 			nearest, best = names[i], d
@@ -80,6 +82,22 @@ func (p *Plan) ClassBytes(c Class) int64 {
 		}
 	}
 	return n
+}
+
+// EntryArena is the part of the arena that e uses: what the plan's would be, had it
+// no other entry.
+func (p *Plan) EntryArena(e *Entry) int64 {
+	end := int64(0)
+	for i := range e.Steps {
+		if d := e.Steps[i].Dispatch; d != nil {
+			for _, b := range d.Bind {
+				if buf := &p.Buffers[b.Buffer]; buf.Class == Transient {
+					end = max(end, buf.Offset+buf.Bytes)
+				}
+			}
+		}
+	}
+	return end
 }
 
 // Stats counts what a run of e does in env. Kernels are listed in the plan's

@@ -1,12 +1,10 @@
 package cli
 
 import (
-	"encoding/csv"
 	"encoding/json"
 	"fmt"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 
 	"foundry"
@@ -23,15 +21,21 @@ func benchCommand(s IO) *cobra.Command {
 	var device deviceFlags
 	var contexts contextFlags
 	var o foundry.BenchOptions
-	var variants, format, plot string
+	var variants, format, plot, samples string
+	var score, asJSON bool
 	cmd := &cobra.Command{
 		Use:   "bench",
 		Short: "Count and time fusion variants",
 		Long: `Bench compiles a model with several pipelines and prints a row for each:
 dispatches, waves, barriers and bytes of the plan, the time that the cost model
 predicts for the target, and the time measured on the device. Variants are
-measured interleaved; times on cpu and ref are emulation and say nothing of a GPU.`,
+measured interleaved; times on cpu and ref are emulation and say nothing of a GPU.
+Variants of a long list that give the same plan are measured once, under the name
+of the first.`,
 		Example: `  foundry bench --variants ladder                             # one fusion more a row, on cpu
+  foundry bench --variants ladder,leave-one-out --score       # does the cost model rank them as measured?
+  foundry bench --variants pairs --csv pairs.csv              # every two fusions; each sample to a file
+  foundry bench --variants all --reps 0                       # every legal set of fusions
   foundry bench --model synth:qwen2.5-7b --variants ladder --reps 0
   foundry bench --variants none,six,default --phase prefill --prompt 256 --format json
   foundry bench --device cuda --model synth:qwen2.5-0.5b --contexts 128,2k,8k,32k
@@ -44,11 +48,17 @@ measured interleaved; times on cpu and ref are emulation and say nothing of a GP
 			if err := device.alone(cmd); err != nil {
 				return err
 			}
+			if asJSON {
+				format = "json"
+			}
 			if !slices.Contains(benchFormats, format) {
 				return usagef("bench: there is no format %q, want one of %s", format, strings.Join(benchFormats, ", "))
 			}
 			if o.Reps < 0 {
 				return usagef("bench: --reps is %d, want at least 0", o.Reps)
+			}
+			if score && (o.Reps == 0 || format == "csv" || format == "benchstat") {
+				return usagef("bench: --score compares with measured times, as table, markdown or json; --reps is %d, --format %s", o.Reps, format)
 			}
 			if plot != "" && !slices.Contains(plotFormats, extension(plot)) {
 				return usagef("bench: --plot %s: want a name that ends in .%s", plot, strings.Join(plotFormats, " or ."))
@@ -87,6 +97,11 @@ measured interleaved; times on cpu and ref are emulation and say nothing of a GP
 			if contexts.contexts != "" {
 				return contexts.run(cmd, s, m, o, backends, format)
 			}
+			file, err := openSamples(samples)
+			if err != nil {
+				return err
+			}
+			defer file.discard()
 			rows, err := foundry.Bench(cmd.Context(), m, o)
 			if err != nil {
 				return err
@@ -96,7 +111,13 @@ measured interleaved; times on cpu and ref are emulation and say nothing of a GP
 					return err
 				}
 			}
-			return printRows(s, rows, format)
+			if err := file.finish(rows); err != nil {
+				return err
+			}
+			if err := printRows(s, rows, format); err != nil || !score {
+				return err
+			}
+			return printScore(s, rows, format)
 		},
 	}
 	model.add(cmd)
@@ -104,13 +125,16 @@ measured interleaved; times on cpu and ref are emulation and say nothing of a GP
 	device.add(cmd, foundry.CPU)
 	contexts.add(cmd)
 	p := cmd.Flags()
-	p.StringVar(&variants, "variants", "none,six,default", "names separated by commas, ladder, leave-one-out, or @FILE with lines of NAME = PIPELINE")
+	p.StringVar(&variants, "variants", "none,six,default", "names separated by commas, ladder, leave-one-out, pairs, all, or @FILE with lines of NAME = PIPELINE")
 	p.StringVar(&o.Phase, "phase", "decode", "decode (token by token) or prefill (the prompt)")
 	p.IntVar(&o.Prompt, "prompt", 128, "decode: tokens in the cache; prefill: tokens that run")
 	p.IntVar(&o.Tokens, "tokens", 1, "decode: tokens that one run decodes without a round trip to the host; times are a token's")
 	p.IntVar(&o.Reps, "reps", 10, "runs of each variant; 0 prints plan statistics and reads no weight")
 	p.BoolVar(&o.PerKernel, "per-kernel", false, "also time each kernel alone: all its dispatches, one after the other")
 	p.StringVar(&format, "format", "table", strings.Join(benchFormats, ", "))
+	p.BoolVar(&asJSON, "json", false, "the same as --format json")
+	p.StringVar(&samples, "csv", "", "also write every sample to this file, a line each")
+	p.BoolVar(&score, "score", false, "print predicted against measured order, and Spearman's rank correlation")
 	p.StringVar(&plot, "plot", "", "draw the variants' times to this .svg or .png")
 	return cmd
 }
@@ -126,7 +150,7 @@ func printRows(s IO, rows []foundry.BenchRow, format string) error {
 		}
 		return nil
 	case "csv":
-		return printCSV(s, rows)
+		return printCSV(s.Out, rows)
 	case "benchstat":
 		for _, r := range rows {
 			for _, us := range r.Samples {
@@ -144,6 +168,7 @@ func benchName(phase string) string { return strings.ToUpper(phase[:1]) + phase[
 
 func printTable(s IO, rows []foundry.BenchRow, format string) error {
 	first := rows[0]
+	shared := slices.ContainsFunc(rows, func(r foundry.BenchRow) bool { return len(r.Also) > 0 })
 	columns := []string{"variant", "dispatches", "waves", "barriers", "moved"}
 	var targets []string
 	for name := range first.Modelled {
@@ -157,6 +182,9 @@ func printTable(s IO, rows []foundry.BenchRow, format string) error {
 		columns = append(columns, "measured us", "min", "max", "tok/s")
 	}
 	columns = append(columns, shareColumns(&first)...)
+	if shared {
+		columns = append(columns, "variants")
+	}
 	t := newTable(columns...).alignRight(columns[1:]...)
 	for _, r := range rows {
 		cells := []any{r.Variant, r.Dispatches, r.Waves, r.Barriers, bytesText(r.MovedBytes)}
@@ -167,6 +195,9 @@ func printTable(s IO, rows []foundry.BenchRow, format string) error {
 			cells = append(cells, fmt.Sprintf("%.0f", r.Measured.Median), fmt.Sprintf("%.0f", r.Measured.Min), fmt.Sprintf("%.0f", r.Measured.Max), fmt.Sprintf("%.1f", *r.TokS))
 		}
 		cells = append(cells, shareCells(&r)...)
+		if shared {
+			cells = append(cells, 1+len(r.Also))
+		}
 		t.row(cells...)
 	}
 	what := fmt.Sprintf("one token behind %d", first.Prompt)
@@ -217,25 +248,4 @@ func printKernels(s IO, rows []foundry.BenchRow) {
 		}
 		t.render(s.Out)
 	}
-}
-
-// printCSV prints a line a sample, or one a row where nothing was measured.
-func printCSV(s IO, rows []foundry.BenchRow) error {
-	w := csv.NewWriter(s.Out)
-	write := func(cells ...string) { _ = w.Write(cells) } // Flush's error, below, is the first
-	write("model", "device", "phase", "variant", "context", "prompt", "dispatches", "waves", "barriers",
-		"command_buffers", "weight_bytes", "moved_bytes", "arena_bytes", "sample", "us")
-	for _, r := range rows {
-		fixed := []string{r.Model, r.Device, r.Phase, r.Variant, strconv.Itoa(r.Context), strconv.Itoa(r.Prompt),
-			strconv.Itoa(r.Dispatches), strconv.Itoa(r.Waves), strconv.Itoa(r.Barriers), strconv.Itoa(r.CommandBuffers),
-			strconv.FormatInt(r.WeightBytes, 10), strconv.FormatInt(r.MovedBytes, 10), strconv.FormatInt(r.ArenaBytes, 10)}
-		if len(r.Samples) == 0 {
-			write(append(fixed, "", "")...)
-		}
-		for i, us := range r.Samples {
-			write(append(slices.Clone(fixed), strconv.Itoa(i), strconv.FormatFloat(us, 'f', 1, 64))...)
-		}
-	}
-	w.Flush()
-	return w.Error()
 }

@@ -1,0 +1,93 @@
+package foundry
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+
+	"foundry/passes"
+)
+
+// Pipeline is a variant to be measured: a list of passes under a name.
+type Pipeline struct{ Name, Passes string }
+
+// ParseVariants reads a list of variants: names separated by commas, "ladder"
+// (one fusion more a row), "leave-one-out" (the last rung without one of its
+// fusions), "pairs" (every fusion alone and with each other that it goes with) or
+// "all" (every legal set of fusions).
+func ParseVariants(list string) ([]Pipeline, error) {
+	var out []Pipeline
+	named := func(names ...string) error {
+		for _, name := range names {
+			p, err := passes.Variant(name)
+			if err != nil {
+				return err
+			}
+			out = append(out, Pipeline{name, p.String()})
+		}
+		return nil
+	}
+	subsets := func(most int) error {
+		all, err := passes.Subsets()
+		for _, s := range all {
+			if len(s.Names) <= most {
+				out = append(out, Pipeline{s.String(), s.Pipeline.String()})
+			}
+		}
+		return err
+	}
+	for _, name := range strings.Split(list, ",") {
+		var err error
+		switch name = strings.TrimSpace(name); name {
+		case "":
+		case "ladder":
+			err = named(passes.Ladder()...)
+		case "leave-one-out":
+			err = named(append([]string{"floor"}, passes.LeaveOneOut()...)...)
+		case "pairs":
+			err = subsets(2)
+		case "all":
+			err = subsets(math.MaxInt)
+		default:
+			err = named(name)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	if len(out) == 0 {
+		return nil, errors.New("the list of variants is empty")
+	}
+	return out, nil
+}
+
+// ParseVariantFile reads one variant a line: NAME, or NAME = PIPELINE. Empty
+// lines and lines that begin with # are skipped.
+func ParseVariantFile(name, text string) ([]Pipeline, error) {
+	var out []Pipeline
+	for i, line := range strings.Split(text, "\n") {
+		line = strings.TrimSpace(line)
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		variant, pipeline, own := strings.Cut(line, "=")
+		if own && !strings.ContainsAny(variant, "{,") {
+			p, err := passes.Parse(strings.TrimSpace(pipeline))
+			if err != nil {
+				return nil, fmt.Errorf("%s:%d: %w", name, i+1, err)
+			}
+			out = append(out, Pipeline{strings.TrimSpace(variant), p.String()})
+			continue
+		}
+		named, err := ParseVariants(line)
+		if err != nil {
+			return nil, fmt.Errorf("%s:%d: %w", name, i+1, err)
+		}
+		out = append(out, named...)
+	}
+	if len(out) == 0 {
+		return nil, fmt.Errorf("%s: holds no variant", name)
+	}
+	return out, nil
+}

@@ -1,0 +1,81 @@
+package tests
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"foundry"
+
+	"github.com/stretchr/testify/require"
+)
+
+func benchRows(t *testing.T, out string) []foundry.BenchRow {
+	t.Helper()
+	var rows []foundry.BenchRow
+	for _, l := range strings.Split(strings.TrimSpace(out), "\n") {
+		var r foundry.BenchRow
+		require.NoError(t, json.Unmarshal([]byte(l), &r))
+		rows = append(rows, r)
+	}
+	return rows
+}
+
+// A long list is compiled together; what it says of a variant is what the variant's
+// own compile says, but for the arena, which is the entry's own.
+func TestBenchPairs(t *testing.T) {
+	rows := benchRows(t, ok(t, "bench", "--variants", "pairs", "--reps", "0", "--json"))
+	require.Greater(t, len(rows), 100)
+	names := map[string]foundry.BenchRow{}
+	for _, r := range rows {
+		names[r.Variant] = r
+	}
+	for _, name := range []string{"none", "attention", "head+embedding-norm"} {
+		own := benchRows(t, ok(t, "bench", "--passes", names[name].Passes, "--reps", "0", "--json"))[0]
+		have := names[name]
+		require.LessOrEqual(t, have.ArenaBytes, own.ArenaBytes)
+		own.Variant, own.ArenaBytes = have.Variant, have.ArenaBytes
+		require.Equal(t, own, have)
+	}
+}
+
+// Variants of a long list that give one plan are measured once.
+func TestBenchMeasuresDistinctPlans(t *testing.T) {
+	skipWithoutCompiler(t)
+	dir := t.TempDir()
+	var lines []string
+	for i := range 20 {
+		lines = append(lines, fmt.Sprintf("six%d = canonicalize,cse,dce,drop-repeat-kv,fuse-rmsnorm-qkv,fuse-rope-kv,fuse-attention,fuse-residual{sums=false},fuse-gate-up-swiglu,legalize", i),
+			fmt.Sprintf("less%d = canonicalize,cse,dce,drop-repeat-kv,fuse-rmsnorm-qkv,fuse-rope-kv,fuse-attention,legalize", i))
+	}
+	list, samples := filepath.Join(dir, "list.txt"), filepath.Join(dir, "samples.csv")
+	require.NoError(t, os.WriteFile(list, []byte(strings.Join(lines, "\n")), 0o644))
+	rows := benchRows(t, ok(t, "bench", "--device", "cpu", "--variants", "@"+list, "--reps", "2", "--json", "--csv", samples))
+	require.Len(t, rows, 2)
+	require.Equal(t, "six0", rows[0].Variant)
+	for _, r := range rows {
+		require.Len(t, r.Also, 19)
+		require.Equal(t, 2, r.Measured.N)
+	}
+	text, err := os.ReadFile(samples)
+	require.NoError(t, err)
+	require.Equal(t, 1+4, strings.Count(string(text), "\n"))
+
+	requireOneLine(t, nil, 1, "too many for ref", "bench", "--device", "ref", "--variants", "@"+list)
+	requireOneLine(t, nil, 1, "at most 32", "bench", "--variants", "@"+list, "--per-kernel")
+	requireOneLine(t, nil, 1, "no such file", "bench", "--csv", filepath.Join(dir, "none", "x.csv"))
+}
+
+func TestBenchScore(t *testing.T) {
+	args := []string{"bench", "--device", "ref", "--variants", "none,six,floor", "--reps", "1", "--prompt", "4", "--score"}
+	require.Regexp(t, `Spearman's rank correlation: -?[01]\.\d{3} over 3 variants`, ok(t, args...))
+	out := strings.Split(strings.TrimSpace(ok(t, append(args, "--json")...)), "\n")
+	var last struct{ Score *foundry.Score }
+	require.NoError(t, json.Unmarshal([]byte(out[3]), &last))
+	require.Equal(t, "apple-m3-pro", last.Score.Target)
+	require.Len(t, last.Score.Rows, 3)
+	requireOneLine(t, nil, 2, "compares with measured times", append(args, "--reps", "0")...)
+}
