@@ -58,6 +58,7 @@ type Engine struct {
 	dev      runtime.Device // which it owns; nil for one that others use too
 	exec     *runtime.Executable
 	compiled *runtime.Phase // what Start took to compile the plan; nil for one from disk
+	reads    bool           // the GPU reads the model's mapped files
 	chunk    int            // most tokens of one run, where fewer than the plan allows are wanted; 0: the plan's
 }
 
@@ -87,7 +88,11 @@ func Load(ctx context.Context, dev runtime.Device, m *Model, p *plan.Plan, g *Gr
 	if err != nil {
 		return nil, errors.Join(err, dev.Close())
 	}
-	return &Engine{Device: dev.Info().Kind, Graphs: g, Plan: p, Loss: w.loss, model: m, dev: dev, exec: exec}, nil
+	e := &Engine{Device: dev.Info().Kind, Graphs: g, Plan: p, Loss: w.loss, model: m, dev: dev, exec: exec, reads: w.lent.Load()}
+	if e.reads {
+		m.readers.Add(1)
+	}
+	return e, nil
 }
 
 // fits reports how a plan differs from the model that shall give it weights.
@@ -147,6 +152,10 @@ func (e *Engine) Close() error {
 		return nil
 	}
 	err := e.exec.Close()
+	if err == nil && e.reads {
+		e.reads = false
+		e.model.readers.Add(-1)
+	}
 	if e.dev != nil {
 		err = errors.Join(err, e.dev.Close())
 	}

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"foundry/frontends/checkpoint"
 	"foundry/frontends/qwen25"
@@ -23,7 +24,8 @@ type Model struct {
 	Config qwen25.Config // zero for a .fir file
 	Graph  *ir.Graph     // of a .fir file, otherwise nil
 
-	source checkpoint.Source
+	source  checkpoint.Source
+	readers atomic.Int64 // engines that read the source's mapped files
 
 	textOnce sync.Once
 	text     *tokenizer.Tokenizer
@@ -131,11 +133,15 @@ func (m *Model) BaseName() string {
 	return filepath.Base(m.Name)
 }
 
-// Close releases the checkpoint. An Engine that was loaded on a device keeps no
-// part of it; one on ref reads it for as long as it runs.
+// Close releases the checkpoint. An Engine on ref reads it for as long as it runs,
+// one on an Apple GPU reads the files of weights that need no conversion: Close is
+// an error while one of the latter is open. Others keep no part of it.
 func (m *Model) Close() error {
 	if m.source == nil {
 		return nil
+	}
+	if n := m.readers.Load(); n > 0 {
+		return fmt.Errorf("cannot close %s: the GPU reads its files for %d engines; close them first", m.Name, n)
 	}
 	return m.source.Close()
 }

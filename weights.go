@@ -4,11 +4,13 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"foundry/frontends/checkpoint"
 	"foundry/ir"
 	"foundry/ir/dtype"
 	"foundry/ir/interp"
+	"foundry/ir/sym"
 	"foundry/lower/plan"
 )
 
@@ -17,6 +19,7 @@ import (
 type weights struct {
 	source checkpoint.Source
 	loss   checkpoint.Narrowing // what conversions to narrower types lost
+	lent   atomic.Bool          // an executable may read the source's memory
 
 	mu    sync.Mutex
 	taken map[string]interp.Tensor // given to a program of ref; the next one shares them
@@ -32,15 +35,23 @@ func (w *weights) Weight(b *plan.Buffer) ([]byte, error) {
 	default:
 		return nil, fmt.Errorf("tensor %q: there is no load recipe %q", b.Weight.Tensor, kind)
 	}
-	shape := make([]int64, len(b.Shape))
-	for i, d := range b.Shape {
+	shape, constant := constants(b.Shape)
+	if !constant {
+		return nil, fmt.Errorf("tensor %q: the plan gives it the shape %v, wants constants", b.Weight.Tensor, b.Shape)
+	}
+	return w.read(b.Weight.Tensor, b.DType, shape)
+}
+
+func constants(dims []sym.Dim) ([]int64, bool) {
+	shape := make([]int64, len(dims))
+	for i, d := range dims {
 		n, constant := d.Const()
 		if !constant {
-			return nil, fmt.Errorf("tensor %q: the plan gives it the shape %v, wants constants", b.Weight.Tensor, b.Shape)
+			return nil, false
 		}
 		shape[i] = n
 	}
-	return w.read(b.Weight.Tensor, b.DType, shape)
+	return shape, true
 }
 
 // read returns a tensor's bytes in the wanted dtype and checks its shape.
@@ -53,6 +64,24 @@ func (w *weights) read(name string, want dtype.Type, shape []int64) ([]byte, err
 		return nil, fmt.Errorf("%s: tensor %q has shape %v, the plan wants %v", w.source.Label(), name, info.Shape, shape)
 	}
 	return checkpoint.ReadAs(w.source, name, want, &w.loss)
+}
+
+// Lend is runtime.Lender: a tensor that the plan wants as it is stored is read
+// where its file is mapped.
+func (w *weights) Lend(b *plan.Buffer) (pages []byte, offset int64) {
+	mapped, ok := w.source.(checkpoint.Mapped)
+	if !ok || b.Weight == nil {
+		return nil, 0
+	}
+	info, ok := w.source.Info(b.Weight.Tensor)
+	shape, constant := constants(b.Shape)
+	if !ok || info.DType != b.DType || !constant || !slices.Equal(info.Shape, shape) {
+		return nil, 0
+	}
+	if pages, offset = mapped.Pages(b.Weight.Tensor); pages != nil {
+		w.lent.Store(true)
+	}
+	return pages, offset
 }
 
 // tensor is interp.Source. The graphs of one model name the same tensors, so

@@ -51,7 +51,7 @@ func ReadBandwidth(ctx context.Context, dev Device, bytes int64) (_ float64, err
 		return 0, fmt.Errorf("measure the bandwidth: %w", err)
 	}
 	defer func() { err = errors.Join(err, program.Close()) }()
-	from, err := dev.Alloc(groups * readGroup)
+	from, err := dev.Alloc(groups*readGroup, Filled)
 	if err != nil {
 		return 0, err
 	}
@@ -59,7 +59,7 @@ func ReadBandwidth(ctx context.Context, dev Device, bytes int64) (_ float64, err
 	if err := scatter(from); err != nil {
 		return 0, err
 	}
-	to, err := dev.Alloc(16)
+	to, err := dev.Alloc(16, Shared)
 	if err != nil {
 		return 0, err
 	}

@@ -19,11 +19,30 @@ import (
 // goroutines, a range of one memory by one at a time.
 type Device interface {
 	Info() Info
-	// Alloc returns zeroed memory of at least bytes bytes.
-	Alloc(bytes int64) (Memory, error)
+	// Alloc returns zeroed memory of at least bytes bytes. The host can write and
+	// read all of it; use says where that should be fast.
+	Alloc(bytes int64, use Use) (Memory, error)
 	// Load compiles the plan's kernels. progress may be nil.
 	Load(ctx context.Context, p *plan.Plan, progress Progress) (Program, error)
 	Close() error
+}
+
+// Use says who touches memory, so that a device with several kinds can choose.
+type Use int
+
+const (
+	Shared  Use = iota // the host and kernels, every run
+	Private            // kernels
+	Filled             // kernels, after the host has written all of it once
+)
+
+// Adopter is implemented by devices whose kernels can read memory of the host's
+// where it lies.
+type Adopter interface {
+	// Adopt returns memory that is bytes [offset, offset+bytes) of whole pages of
+	// the host's, which kernels only read and which must stay as they are until it
+	// is freed; nil on a GPU that cannot.
+	Adopt(pages []byte, offset, bytes int64) (Memory, error)
 }
 
 // Progress is told how much of a long piece of work is done.
@@ -122,4 +141,12 @@ type DispatchTime struct {
 // called from several goroutines; the bytes are only read, and not kept.
 type WeightSource interface {
 	Weight(b *plan.Buffer) ([]byte, error)
+}
+
+// Lender is implemented by weight sources whose files are mapped into memory.
+type Lender interface {
+	// Lend returns the whole pages that hold what Weight would return, at offset;
+	// nil where those bytes do not stand in a file. They are read until the
+	// executable is closed.
+	Lend(b *plan.Buffer) (pages []byte, offset int64)
 }

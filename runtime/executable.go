@@ -118,6 +118,9 @@ func (x *Executable) fill(ctx context.Context, w WeightSource, progress Progress
 
 // make returns new memory with the content of b.
 func (x *Executable) make(b *plan.Buffer, work *filling) (Memory, error) {
+	if m, err := x.adopt(b, work.source); m != nil || err != nil {
+		return m, err
+	}
 	content, err := func() ([]byte, error) {
 		work.making.start()
 		defer work.making.stop()
@@ -134,7 +137,7 @@ func (x *Executable) make(b *plan.Buffer, work *filling) (Memory, error) {
 	}
 	work.upload.start()
 	defer work.upload.stop()
-	m, err := x.device.Alloc(b.Bytes)
+	m, err := x.device.Alloc(b.Bytes, Filled)
 	if err != nil {
 		return nil, err
 	}
@@ -143,6 +146,25 @@ func (x *Executable) make(b *plan.Buffer, work *filling) (Memory, error) {
 		return nil, errors.Join(err, m.Free())
 	}
 	return m, nil
+}
+
+// lendAlign is what a lent weight's place in its pages is a multiple of, bytes:
+// kernels read weights in pieces of at most 16 (float4, uint4), in device space.
+const lendAlign = 16
+
+// adopt takes a weight where its file is mapped, if source and device can do that
+// and its place is aligned as kernels read it; else nil.
+func (x *Executable) adopt(b *plan.Buffer, w WeightSource) (Memory, error) {
+	adopter, can := x.device.(Adopter)
+	lender, has := w.(Lender)
+	if !can || !has || b.Class != plan.Weight {
+		return nil, nil
+	}
+	pages, offset := lender.Lend(b)
+	if pages == nil || offset%lendAlign != 0 {
+		return nil, nil
+	}
+	return adopter.Adopt(pages, offset, b.Bytes)
 }
 
 // constant returns the values of b as the bytes of its dtype.

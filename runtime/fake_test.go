@@ -68,7 +68,7 @@ func (f *fake) events() []string {
 func (f *fake) Info() Info   { return f.info }
 func (f *fake) Close() error { return nil }
 
-func (f *fake) Alloc(bytes int64) (Memory, error) {
+func (f *fake) Alloc(bytes int64, _ Use) (Memory, error) {
 	if err := f.note("alloc", ""); err != nil {
 		return nil, err
 	}

@@ -46,8 +46,8 @@ func (x *Executable) NewInstance() (*Instance, error) {
 }
 
 func (in *Instance) allocate() error {
-	alloc := func(bytes int64) (Memory, error) {
-		m, err := in.exec.device.Alloc(bytes)
+	alloc := func(bytes int64, use Use) (Memory, error) {
+		m, err := in.exec.device.Alloc(bytes, use)
 		if err == nil {
 			in.own = append(in.own, m)
 		}
@@ -56,7 +56,7 @@ func (in *Instance) allocate() error {
 	var arena Memory
 	if n := in.exec.Plan.ArenaBytes; n > 0 {
 		var err error
-		if arena, err = alloc(n); err != nil {
+		if arena, err = alloc(n, Private); err != nil {
 			return err
 		}
 	}
@@ -69,7 +69,11 @@ func (in *Instance) allocate() error {
 		case plan.Transient:
 			o.Memory, o.Offset = arena, b.Offset
 		default:
-			m, err := alloc(b.Bytes)
+			use := Shared
+			if b.Class == plan.State && b.Special == "" {
+				use = Private // a cache
+			}
+			m, err := alloc(b.Bytes, use)
 			if err != nil {
 				return fmt.Errorf("buffer %s: %w", b.Name, err)
 			}

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"foundry"
+	"foundry/ir/dtype"
 	"foundry/lower/plan"
 	"foundry/runtime/cpu"
 	"foundry/runtime/mtl"
@@ -34,14 +35,21 @@ var framework = sync.OnceValues(func() (*emulator.Framework, error) {
 	return emulator.Build(dev, dir)
 })
 
-// onEmulatedMetal runs a bundle on runtime/mtl over the emulated framework.
-func onEmulatedMetal(t *testing.T, m *foundry.Model, p *plan.Plan, o mtl.Options) *foundry.Engine {
+// emulated returns the framework; the test skips where there is no C++ compiler.
+func emulated(t *testing.T) *emulator.Framework {
 	t.Helper()
 	f, err := framework()
 	if errors.Is(err, cpu.ErrNoCompiler) || errors.Is(err, emulator.ErrNoCompiler) {
 		t.Skip(err)
 	}
 	require.NoError(t, err)
+	return f
+}
+
+// onEmulatedMetal runs a bundle on runtime/mtl over the emulated framework.
+func onEmulatedMetal(t *testing.T, m *foundry.Model, p *plan.Plan, o mtl.Options) *foundry.Engine {
+	t.Helper()
+	f := emulated(t)
 	o.Libraries = mtl.Libraries{ObjC: f.Path, Foundation: f.Path, Metal: f.Path}
 	dev, err := mtl.Open(o)
 	require.NoError(t, err)
@@ -91,6 +99,51 @@ func TestGoldensOnEmulatedMetal(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestMappedWeightsOnEmulatedMetal runs a q8_0 file: the GPU reads its matrices
+// where the file is mapped, and the ids are those of a device that copies them.
+func TestMappedWeightsOnEmulatedMetal(t *testing.T) {
+	from, goldens := goldenModel(t, goldenModels[0])
+	path := filepath.Join(t.TempDir(), "x.gguf")
+	_, err := foundry.Convert(from, dtype.Q8_0, path, nil)
+	require.NoError(t, err)
+	m, err := foundry.Open(path, foundry.Hub{})
+	require.NoError(t, err)
+	p := bundle(t, m, foundry.CompileOptions{Variant: "floor", Context: 512, Chunk: 64})
+	var ids [2][]int32
+	for i, device := range []string{"mapped", "copied"} {
+		var e *foundry.Engine
+		if device == "mapped" {
+			e = onEmulatedMetal(t, m, p, mtl.Options{})
+			require.ErrorContains(t, m.Close(), "the GPU reads its files", "nothing was mapped")
+		} else {
+			dev, err := foundry.OpenDevice(foundry.CPU, cpu.Options{})
+			require.NoError(t, err)
+			e, err = foundry.Load(context.Background(), dev, m, p, nil, nil)
+			require.NoError(t, err)
+		}
+		out, err := e.Evaluate(context.Background(), foundry.EvalOptions{IDs: goldens[0].ids(t, "input_ids"), Greedy: 8, Top: 1})
+		require.NoError(t, err)
+		ids[i] = out.GreedyIDs
+		require.NoError(t, e.Close())
+	}
+	require.Equal(t, ids[1], ids[0])
+	require.NoError(t, m.Close())
+	clean(t)
+}
+
+// TestMetalWithoutMemory has the GPU's working set end below what the plan needs.
+func TestMetalWithoutMemory(t *testing.T) {
+	m, _ := goldenModel(t, goldenModels[0])
+	p := bundle(t, m, foundry.CompileOptions{Variant: "floor", Context: 512, Chunk: 64})
+	f := emulated(t)
+	defer f.Limit("working-set", 1<<20)()
+	dev, err := mtl.Open(mtl.Options{Libraries: mtl.Libraries{ObjC: f.Path, Foundation: f.Path, Metal: f.Path}})
+	require.NoError(t, err)
+	_, err = foundry.Load(context.Background(), f.Wrap(dev), m, p, nil, nil)
+	require.ErrorContains(t, err, "Apple M3 Pro has 0.00 GB of memory, the plan needs")
+	clean(t)
 }
 
 // TestDecodeOnEmulatedMetal decodes in sessions of 512 positions and looks at

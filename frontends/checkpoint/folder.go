@@ -76,15 +76,15 @@ func openShards(dir string, shardOf map[string]string) (_ Source, err error) {
 		shard := shardOf[name]
 		if shards[shard] == nil {
 			path := filepath.Join(dir, shard)
-			data, unmap, err := mapFile(path)
+			m, err := mapFile(path)
 			if errors.Is(err, fs.ErrNotExist) {
 				return nil, fmt.Errorf("%s: shard %s is missing; %s puts tensor %q there", dir, shard, indexFile, name)
 			}
 			if err != nil {
 				return nil, err
 			}
-			s.closers = append(s.closers, unmap)
-			if shards[shard], err = parseSafetensors(path, data); err != nil {
+			s.files = append(s.files, m)
+			if shards[shard], err = parseSafetensors(path, m.data); err != nil {
 				return nil, err
 			}
 		}

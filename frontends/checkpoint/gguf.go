@@ -42,16 +42,16 @@ type gguf struct {
 // config.json, tokenizer.json and tokenizer_config.json are made from the
 // metadata when they are asked for.
 func openGGUF(path string) (Source, error) {
-	data, unmap, err := mapFile(path)
+	m, err := mapFile(path)
 	if err != nil {
 		return nil, err
 	}
-	s, err := parseModelGGUF(path, data)
+	s, err := parseModelGGUF(path, m.data)
 	if err != nil {
-		unmap()
+		m.unmap()
 		return nil, err
 	}
-	s.closers = append(s.closers, unmap)
+	s.files = append(s.files, m)
 	return s, nil
 }
 

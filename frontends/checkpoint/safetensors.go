@@ -33,16 +33,16 @@ var safetensorTypes = map[string]dtype.Type{
 
 // openFile opens a single safetensors file; the files beside it go with it.
 func openFile(path string) (Source, error) {
-	data, unmap, err := mapFile(path)
+	m, err := mapFile(path)
 	if err != nil {
 		return nil, err
 	}
-	tensors, err := parseSafetensors(path, data)
+	tensors, err := parseSafetensors(path, m.data)
 	if err != nil {
-		unmap()
+		m.unmap()
 		return nil, err
 	}
-	return &store{path, tensors, folderFile(filepath.Dir(path)), []func() error{unmap}}, nil
+	return &store{path, tensors, folderFile(filepath.Dir(path)), []mapping{m}}, nil
 }
 
 type headerEntry struct {

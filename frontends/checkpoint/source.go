@@ -43,6 +43,14 @@ type Source interface {
 	Close() error
 }
 
+// Mapped is implemented by sources whose tensors may lie in mapped files.
+type Mapped interface {
+	// Pages returns the whole pages of memory that hold a tensor as stored, and
+	// where it begins in them; nil when it lies in no mapped file. They may be read
+	// until Close.
+	Pages(name string) (pages []byte, offset int64)
+}
+
 // Info describes one stored tensor.
 type Info struct {
 	DType dtype.Type
@@ -83,7 +91,7 @@ type store struct {
 	label   string
 	tensors map[string]stored
 	file    func(name string) ([]byte, error)
-	closers []func() error
+	files   []mapping // that hold them
 }
 
 type stored struct {
@@ -108,14 +116,24 @@ func (s *store) Read(name string) ([]byte, error) {
 	return t.data, nil
 }
 
+// Pages implements Mapped.
+func (s *store) Pages(name string) (pages []byte, offset int64) {
+	for _, f := range s.files {
+		if pages, offset = f.pages(s.tensors[name].data); pages != nil {
+			break
+		}
+	}
+	return pages, offset
+}
+
 func (s *store) File(name string) ([]byte, error) { return s.file(name) }
 
 func (s *store) Close() error {
 	var errs []error
-	for _, c := range s.closers {
-		errs = append(errs, c())
+	for _, f := range s.files {
+		errs = append(errs, f.unmap())
 	}
-	s.closers, s.tensors = nil, nil
+	s.files, s.tensors = nil, nil
 	return errors.Join(errs...)
 }
 

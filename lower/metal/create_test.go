@@ -48,7 +48,7 @@ kernel void known_answers(device const uint *in [[buffer(0)]], device uint4 *out
 		want = append(want, v[6:]...)
 	}
 	bind := func(bytes int, a plan.Access) runtime.Operand {
-		m, err := d.Alloc(int64(bytes))
+		m, err := d.Alloc(int64(bytes), runtime.Shared)
 		require.NoError(t, err)
 		t.Cleanup(func() { require.NoError(t, m.Free()) })
 		return runtime.Operand{Memory: m, Bytes: int64(bytes), Access: a}

@@ -23,7 +23,7 @@ const alignment = 16
 
 // Alloc returns zeroed memory. A kernel's access behind its end is an error of
 // the run, as long as it stays near.
-func (d *Device) Alloc(bytes int64) (fruntime.Memory, error) {
+func (d *Device) Alloc(bytes int64, _ fruntime.Use) (fruntime.Memory, error) {
 	if bytes <= 0 {
 		return nil, fmt.Errorf("cpu: cannot allocate %d bytes", bytes)
 	}

@@ -74,7 +74,7 @@ func load(t testing.TB, o Options, kernels ...sketch) *rig {
 
 func (r *rig) alloc(bytes int) fruntime.Memory {
 	r.Helper()
-	m, err := r.d.Alloc(int64(bytes))
+	m, err := r.d.Alloc(int64(bytes), fruntime.Shared)
 	require.NoError(r, err)
 	r.Cleanup(func() { require.NoError(r, m.Free()) })
 	return m

@@ -162,7 +162,7 @@ func (d *Device) Close() error {
 }
 
 // Alloc returns zeroed device memory.
-func (d *Device) Alloc(bytes int64) (fruntime.Memory, error) {
+func (d *Device) Alloc(bytes int64, _ fruntime.Use) (fruntime.Memory, error) {
 	if bytes < 0 {
 		return nil, fmt.Errorf("cuda: an allocation of %d bytes", bytes)
 	}

@@ -23,6 +23,7 @@ var cases = []struct {
 }{
 	{"memory/zeroed", memoryZeroed},
 	{"memory/offsets", memoryOffsets},
+	{"memory/uses", memoryUses},
 	{"memory/bounds", memoryBounds},
 	{"memory/sizes", memorySizes},
 	{"kernel/elementwise", elementwise},

@@ -38,6 +38,23 @@ func memoryOffsets(r *rig) {
 	require.Equal(r, []byte{7, 8}, part)
 }
 
+// memoryUses writes and reads memory of every kind, also where the host seldom
+// does.
+func memoryUses(r *rig) {
+	for _, use := range []runtime.Use{runtime.Shared, runtime.Private, runtime.Filled} {
+		m, err := r.dev.Alloc(1000, use)
+		require.NoError(r, err)
+		got := make([]byte, 1000)
+		require.NoError(r, m.Read(0, got))
+		require.Equal(r, make([]byte, 1000), got, "fresh memory is zero")
+		require.NoError(r, m.Write(0, bytes.Repeat([]byte{7}, 1000)))
+		require.NoError(r, m.Write(3, []byte{1, 2, 3, 4, 5}))
+		require.NoError(r, m.Read(1, got[:9]))
+		require.Equal(r, []byte{7, 7, 1, 2, 3, 4, 5, 7, 7}, got[:9])
+		require.NoError(r, m.Free())
+	}
+}
+
 func memoryBounds(r *rig) {
 	m := r.alloc(64)
 	defer m.Free()
@@ -57,7 +74,7 @@ func memorySizes(r *rig) {
 		require.NoError(r, m.Free())
 	}
 	for _, bytes := range []int64{-1, 1 << 60} {
-		_, err := r.dev.Alloc(bytes)
+		_, err := r.dev.Alloc(bytes, runtime.Shared)
 		require.Error(r, err, "%d bytes cannot be had", bytes)
 	}
 }

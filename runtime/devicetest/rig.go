@@ -98,7 +98,7 @@ func (r *rig) load(sources ...source) runtime.Program {
 // alloc returns zeroed memory that is freed before the device closes.
 func (r *rig) alloc(bytes int64) runtime.Memory {
 	r.Helper()
-	m, err := r.dev.Alloc(bytes)
+	m, err := r.dev.Alloc(bytes, runtime.Shared)
 	require.NoError(r, err)
 	require.GreaterOrEqual(r, m.Bytes(), bytes)
 	return m

@@ -11,7 +11,6 @@ package mtl
 
 import (
 	"fmt"
-	"unsafe"
 
 	fruntime "foundry/runtime"
 )
@@ -28,18 +27,12 @@ type Options struct {
 
 // Device is one Apple GPU.
 type Device struct {
-	b    *bridge
-	dev  id
-	opts Options
-	info fruntime.Info
-}
-
-// families are the GPU families that tell Apple's generations apart.
-var families = []struct {
-	value int64
-	name  string
-}{
-	{MTLGPUFamilyApple9, "Apple9"}, {MTLGPUFamilyApple9 - 1, "Apple8"}, {MTLGPUFamilyApple7, "Apple7"},
+	b       *bridge
+	dev     id
+	opts    Options
+	info    fruntime.Info
+	limits  limits
+	staging staging
 }
 
 // Open takes a GPU. The error says what is missing.
@@ -55,6 +48,7 @@ func Open(o Options) (*Device, error) {
 		return nil, err
 	}
 	d := &Device{b: b, opts: o}
+	d.staging.d = d
 	if err := b.pool(d.open); err != nil {
 		return nil, err
 	}
@@ -77,25 +71,12 @@ func (d *Device) open() error {
 	if d.dev == 0 {
 		return fmt.Errorf("metal: there is no GPU %d that supports Metal", d.opts.Ordinal)
 	}
-	family := "an older family"
-	for _, f := range families {
-		if b.supportsFamily.Call(d.dev, b.supportsFamily.Sel, f.value) {
-			family = f.name
-			break
-		}
-	}
+	d.limits = d.readLimits()
 	d.info = fruntime.Info{
-		Kind: "metal", Name: b.goString(b.deviceName.Call(d.dev, b.deviceName.Sel)),
-		MemoryBytes: int64(b.workingSet.Call(d.dev, b.workingSet.Sel)),
-		Note: fmt.Sprintf("family %s, unified memory %v, buffers up to %d MiB, threadgroup memory %d bytes", family,
-			b.unifiedMemory.Call(d.dev, b.unifiedMemory.Sel), b.maxBuffer.Call(d.dev, b.maxBuffer.Sel)>>20, d.threadgroupBytes()),
+		Kind: "metal", Name: d.limits.name, Target: targetName(d.limits.name),
+		MemoryBytes: d.limits.workingSet, Note: d.limits.note(),
 	}
-	d.info.Target = targetName(d.info.Name)
 	return nil
-}
-
-func (d *Device) threadgroupBytes() int {
-	return int(d.b.maxThreadgroup.Call(d.dev, d.b.maxThreadgroup.Sel))
 }
 
 // Info describes the GPU.
@@ -104,71 +85,9 @@ func (d *Device) Info() fruntime.Info { return d.info }
 // Close gives the GPU back. Memory and programs must be closed before.
 func (d *Device) Close() error {
 	if d.dev != 0 {
+		d.staging.close()
 		d.b.release(d.dev)
 		d.dev = 0
-	}
-	return nil
-}
-
-// memory is one shared MTLBuffer.
-type memory struct {
-	d     *Device
-	buf   id
-	bytes []byte // the buffer's contents
-}
-
-// Alloc returns a shared buffer; Metal clears it.
-func (d *Device) Alloc(bytes int64) (fruntime.Memory, error) {
-	if bytes < 0 {
-		return nil, fmt.Errorf("metal: a buffer of %d bytes", bytes)
-	}
-	b := d.b
-	limit := int64(b.maxBuffer.Call(d.dev, b.maxBuffer.Sel))
-	if bytes > limit {
-		return nil, fmt.Errorf("metal: a buffer of %d MiB is wanted, the GPU's largest is %d MiB; take a smaller --context or quantised --weights", bytes>>20, limit>>20)
-	}
-	n := uint64(max(bytes, 16))
-	m := &memory{d: d, buf: b.newBuffer.Call(d.dev, b.newBuffer.Sel, n, MTLResourceStorageModeShared)}
-	if m.buf == 0 {
-		return nil, fmt.Errorf("metal: out of memory: %d MiB wanted; take a smaller --context or quantised --weights", bytes>>20)
-	}
-	p := b.bufferContents.Call(m.buf, b.bufferContents.Sel)
-	m.bytes = unsafe.Slice(*(**byte)(unsafe.Pointer(&p)), n)[:bytes:bytes]
-	return m, nil
-}
-
-func (m *memory) Bytes() int64 { return int64(len(m.bytes)) }
-
-func (m *memory) check(offset int64, n int) error {
-	if m.buf == 0 {
-		return fmt.Errorf("metal: the memory was freed")
-	}
-	if offset < 0 || offset+int64(n) > m.Bytes() {
-		return fmt.Errorf("metal: bytes %d..%d of a buffer of %d", offset, offset+int64(n), m.Bytes())
-	}
-	return nil
-}
-
-func (m *memory) Write(offset int64, b []byte) error {
-	if err := m.check(offset, len(b)); err != nil {
-		return err
-	}
-	copy(m.bytes[offset:], b)
-	return nil
-}
-
-func (m *memory) Read(offset int64, b []byte) error {
-	if err := m.check(offset, len(b)); err != nil {
-		return err
-	}
-	copy(b, m.bytes[offset:])
-	return nil
-}
-
-func (m *memory) Free() error {
-	if m.buf != 0 {
-		m.d.b.release(m.buf)
-		m.buf, m.bytes = 0, nil
 	}
 	return nil
 }

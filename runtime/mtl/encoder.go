@@ -92,7 +92,8 @@ func (e *encoder) Dispatch(l *fruntime.Launch) error {
 	}
 	for i := range l.Bind {
 		o := &l.Bind[i]
-		e.send(b.setBuffer.Sel, o.Memory.(*memory).buf, uintptr(o.Offset), uintptr(i))
+		m := o.Memory.(*memory)
+		e.send(b.setBuffer.Sel, m.buf, uintptr(m.at+o.Offset), uintptr(i))
 	}
 	e.grid = size{uint64(l.Grid[0]), uint64(l.Grid[1]), uint64(l.Grid[2])}
 	e.threads = k.threads
@@ -115,8 +116,8 @@ func (g *program) check(l *fruntime.Launch) (*kernel, error) {
 		if !ok || m.d != g.d {
 			return nil, fmt.Errorf("metal: %s: operand %q lies on another device", l.Label, k.slots[i].Name)
 		}
-		if o.Offset < 0 || o.Offset+o.Bytes > m.Bytes() {
-			return nil, fmt.Errorf("metal: %s: operand %q is bytes %d..%d of a buffer of %d", l.Label, k.slots[i].Name, o.Offset, o.Offset+o.Bytes, m.Bytes())
+		if o.Offset < 0 || o.Offset+o.Bytes > m.size {
+			return nil, fmt.Errorf("metal: %s: operand %q is bytes %d..%d of a buffer of %d", l.Label, k.slots[i].Name, o.Offset, o.Offset+o.Bytes, m.size)
 		}
 	}
 	if l.Grid[0] < 1 || l.Grid[1] < 1 || l.Grid[2] < 1 {

@@ -14,18 +14,19 @@ type messages struct {
 	arrayWith            method[func(id, sel, id) id]             `objc:"+ NSArray arrayWithObject:"`
 	fileURL              method[func(id, sel, id) id]             `objc:"+ NSURL fileURLWithPath:"`
 
-	deviceName     method[func(id, sel) id]                       `objc:"- MTLDevice name"`
-	supportsFamily method[func(id, sel, int64) bool]              `objc:"- MTLDevice supportsFamily:"`
-	workingSet     method[func(id, sel) uint64]                   `objc:"- MTLDevice recommendedMaxWorkingSetSize"`
-	maxBuffer      method[func(id, sel) uint64]                   `objc:"- MTLDevice maxBufferLength"`
-	maxThreadgroup method[func(id, sel) uint64]                   `objc:"- MTLDevice maxThreadgroupMemoryLength"`
-	unifiedMemory  method[func(id, sel) bool]                     `objc:"- MTLDevice hasUnifiedMemory"`
-	newQueue       method[func(id, sel) id]                       `objc:"- MTLDevice newCommandQueue"`
-	newBuffer      method[func(id, sel, uint64, uint64) id]       `objc:"- MTLDevice newBufferWithLength:options:"`
-	newLibrary     method[func(id, sel, id, id, *id) id]          `objc:"- MTLDevice newLibraryWithSource:options:error:"`
-	newPipeline    method[func(id, sel, id, uint64, *id, *id) id] `objc:"- MTLDevice newComputePipelineStateWithDescriptor:options:reflection:error:"`
-	newArchive     method[func(id, sel, id, *id) id]              `objc:"- MTLDevice newBinaryArchiveWithDescriptor:error:"`
-	newIndirect    method[func(id, sel, id, uint64, uint64) id]   `objc:"- MTLDevice newIndirectCommandBufferWithDescriptor:maxCommandCount:options:"`
+	deviceName     method[func(id, sel) id]                              `objc:"- MTLDevice name"`
+	supportsFamily method[func(id, sel, int64) bool]                     `objc:"- MTLDevice supportsFamily:"`
+	workingSet     method[func(id, sel) uint64]                          `objc:"- MTLDevice recommendedMaxWorkingSetSize"`
+	maxBuffer      method[func(id, sel) uint64]                          `objc:"- MTLDevice maxBufferLength"`
+	maxThreadgroup method[func(id, sel) uint64]                          `objc:"- MTLDevice maxThreadgroupMemoryLength"`
+	unifiedMemory  method[func(id, sel) bool]                            `objc:"- MTLDevice hasUnifiedMemory"`
+	newQueue       method[func(id, sel) id]                              `objc:"- MTLDevice newCommandQueue"`
+	newBuffer      method[func(id, sel, uint64, uint64) id]              `objc:"- MTLDevice newBufferWithLength:options:"`
+	newBufferOver  method[func(id, sel, uintptr, uint64, uint64, id) id] `objc:"- MTLDevice newBufferWithBytesNoCopy:length:options:deallocator:"`
+	newLibrary     method[func(id, sel, id, id, *id) id]                 `objc:"- MTLDevice newLibraryWithSource:options:error:"`
+	newPipeline    method[func(id, sel, id, uint64, *id, *id) id]        `objc:"- MTLDevice newComputePipelineStateWithDescriptor:options:reflection:error:"`
+	newArchive     method[func(id, sel, id, *id) id]                     `objc:"- MTLDevice newBinaryArchiveWithDescriptor:error:"`
+	newIndirect    method[func(id, sel, id, uint64, uint64) id]          `objc:"- MTLDevice newIndirectCommandBufferWithDescriptor:maxCommandCount:options:"`
 
 	setFastMath      method[func(id, sel, bool)]   `objc:"- MTLCompileOptions setFastMathEnabled:"`
 	setLanguage      method[func(id, sel, uint64)] `objc:"- MTLCompileOptions setLanguageVersion:"`
@@ -45,6 +46,7 @@ type messages struct {
 	bufferContents method[func(id, sel) uintptr] `objc:"- MTLBuffer contents"`
 
 	commandBuffer  method[func(id, sel) id]         `objc:"- MTLCommandQueue commandBuffer"`
+	blitEncoder    method[func(id, sel) id]         `objc:"- MTLCommandBuffer blitCommandEncoder"`
 	computeEncoder method[func(id, sel, uint64) id] `objc:"- MTLCommandBuffer computeCommandEncoderWithDispatchType:"`
 	commit         method[func(id, sel)]            `objc:"- MTLCommandBuffer commit"`
 	waitCompleted  method[func(id, sel)]            `objc:"- MTLCommandBuffer waitUntilCompleted"`
@@ -53,16 +55,17 @@ type messages struct {
 	gpuStart       method[func(id, sel) float64]    `objc:"- MTLCommandBuffer GPUStartTime"`
 	gpuEnd         method[func(id, sel) float64]    `objc:"- MTLCommandBuffer GPUEndTime"`
 
-	endEncoding     method[func(id, sel)]                     `objc:"- MTLCommandEncoder endEncoding"`
-	pushGroup       method[func(id, sel, id)]                 `objc:"- MTLCommandEncoder pushDebugGroup:"`
-	popGroup        method[func(id, sel)]                     `objc:"- MTLCommandEncoder popDebugGroup"`
-	setPipeline     method[func(id, sel, id)]                 `objc:"- MTLComputeCommandEncoder setComputePipelineState:"`
-	setBuffer       method[func(id, sel, id, uint64, uint64)] `objc:"- MTLComputeCommandEncoder setBuffer:offset:atIndex:"`
-	setThreadgroup  method[func(id, sel, uint64, uint64)]     `objc:"- MTLComputeCommandEncoder setThreadgroupMemoryLength:atIndex:"`
-	dispatch        method[func(id, sel, size, size)]         `objc:"- MTLComputeCommandEncoder dispatchThreadgroups:threadsPerThreadgroup:"`
-	memoryBarrier   method[func(id, sel, uint64)]             `objc:"- MTLComputeCommandEncoder memoryBarrierWithScope:"`
-	useResource     method[func(id, sel, id, uint64)]         `objc:"- MTLComputeCommandEncoder useResource:usage:"`
-	executeIndirect method[func(id, sel, id, rng)]            `objc:"- MTLComputeCommandEncoder executeCommandsInBuffer:withRange:"`
+	endEncoding     method[func(id, sel)]                                 `objc:"- MTLCommandEncoder endEncoding"`
+	pushGroup       method[func(id, sel, id)]                             `objc:"- MTLCommandEncoder pushDebugGroup:"`
+	popGroup        method[func(id, sel)]                                 `objc:"- MTLCommandEncoder popDebugGroup"`
+	copyBuffer      method[func(id, sel, id, uint64, id, uint64, uint64)] `objc:"- MTLBlitCommandEncoder copyFromBuffer:sourceOffset:toBuffer:destinationOffset:size:"`
+	setPipeline     method[func(id, sel, id)]                             `objc:"- MTLComputeCommandEncoder setComputePipelineState:"`
+	setBuffer       method[func(id, sel, id, uint64, uint64)]             `objc:"- MTLComputeCommandEncoder setBuffer:offset:atIndex:"`
+	setThreadgroup  method[func(id, sel, uint64, uint64)]                 `objc:"- MTLComputeCommandEncoder setThreadgroupMemoryLength:atIndex:"`
+	dispatch        method[func(id, sel, size, size)]                     `objc:"- MTLComputeCommandEncoder dispatchThreadgroups:threadsPerThreadgroup:"`
+	memoryBarrier   method[func(id, sel, uint64)]                         `objc:"- MTLComputeCommandEncoder memoryBarrierWithScope:"`
+	useResource     method[func(id, sel, id, uint64)]                     `objc:"- MTLComputeCommandEncoder useResource:usage:"`
+	executeIndirect method[func(id, sel, id, rng)]                        `objc:"- MTLComputeCommandEncoder executeCommandsInBuffer:withRange:"`
 
 	setCommandTypes  method[func(id, sel, uint64)]             `objc:"- MTLIndirectCommandBufferDescriptor setCommandTypes:"`
 	setInheritState  method[func(id, sel, bool)]               `objc:"- MTLIndirectCommandBufferDescriptor setInheritPipelineState:"`
@@ -97,6 +100,7 @@ const (
 	MTLDispatchTypeConcurrent                = 1
 	MTLBarrierScopeBuffers                   = 1
 	MTLResourceStorageModeShared             = 0
+	MTLResourceStorageModePrivate            = 32
 	MTLResourceUsageRead                     = 1
 	MTLResourceUsageWrite                    = 2
 	MTLCommandBufferStatusCompleted          = 4

@@ -2,10 +2,13 @@ package mtl
 
 import (
 	"context"
+	"os"
 	"testing"
+	"unsafe"
 
 	"github.com/ebitengine/purego"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"foundry/lower/plan"
 	fruntime "foundry/runtime"
@@ -51,7 +54,7 @@ func newBench(t *testing.T) *bench {
 	require.NoError(t, err)
 	b := &bench{t: t, e: e, dev: d, g: p.(*program)}
 	for _, m := range []**memory{&b.x, &b.y} {
-		a, err := d.Alloc(128)
+		a, err := d.Alloc(128, fruntime.Shared)
 		require.NoError(t, err)
 		*m = a.(*memory)
 	}
@@ -77,6 +80,39 @@ func (b *bench) launch() *fruntime.Launch {
 func (b *bench) dispatch(grid, threads size) {
 	s := b.dev.b.dispatch.Sel
 	purego.SyscallN(b.dev.b.msgSend, dispatchArgs(&b.enc.args, b.enc.encoder, s, &grid, &threads)...)
+}
+
+// over asks for a no-copy buffer, off bytes into a mapping and short bytes less
+// than two pages.
+func (b *bench) over(off, short uint64) {
+	page := uint64(os.Getpagesize())
+	pages, err := unix.Mmap(-1, 0, int(3*page), unix.PROT_READ, unix.MAP_ANON|unix.MAP_PRIVATE)
+	require.NoError(b.t, err)
+	defer unix.Munmap(pages)
+	br := b.dev.b
+	buf := br.newBufferOver.Call(b.dev.dev, br.newBufferOver.Sel, uintptr(unsafe.Pointer(&pages[off])), 2*page-short, MTLResourceStorageModeShared, 0)
+	require.Zero(b.t, buf)
+}
+
+// blit encodes with a blit encoder, commits, does what comes in between, and waits.
+func (b *bench) blit(encode func(e id), between ...func()) {
+	br := b.dev.b
+	require.NoError(b.t, br.pool(func() error {
+		buffer := br.commandBuffer.Call(b.g.queue, br.commandBuffer.Sel)
+		e := br.blitEncoder.Call(buffer, br.blitEncoder.Sel)
+		encode(e)
+		br.endEncoding.Call(e, br.endEncoding.Sel)
+		br.commit.Call(buffer, br.commit.Sel)
+		for _, f := range between {
+			f()
+		}
+		br.waitCompleted.Call(buffer, br.waitCompleted.Sel)
+		return nil
+	}))
+}
+
+func (b *bench) copy(e, from id, fromAt uint64, to id, toAt, n uint64) {
+	b.dev.b.copyBuffer.Call(e, b.dev.b.copyBuffer.Sel, from, fromAt, to, toAt, n)
 }
 
 func (b *bench) bound() {
@@ -204,6 +240,35 @@ var misuses = []struct {
 			return nil
 		}))
 	}},
+	{"contents of private memory", "contents of a private buffer", func(b *bench) {
+		m, err := b.dev.Alloc(64, fruntime.Private)
+		require.NoError(b.t, err)
+		b.dev.b.bufferContents.Call(m.(*memory).buf, b.dev.b.bufferContents.Sel)
+		require.NoError(b.t, m.Free())
+	}},
+	{"no-copy pointer off its page", "not page-aligned", func(b *bench) { b.over(1, 0) }},
+	{"no-copy length of no whole pages", "not whole pages", func(b *bench) { b.over(0, 100) }},
+	{"copy after endEncoding", "copyFromBuffer: after endEncoding", func(b *bench) {
+		b.blit(func(e id) {
+			b.dev.b.endEncoding.Call(e, b.dev.b.endEncoding.Sel)
+			b.copy(e, b.x.buf, 0, b.y.buf, 0, 64)
+		})
+	}},
+	{"copy beyond a buffer", "beyond the end", func(b *bench) { b.blit(func(e id) { b.copy(e, b.x.buf, 64, b.y.buf, 0, 128) }) }},
+	{"copy of half words", "not whole words", func(b *bench) { b.blit(func(e id) { b.copy(e, b.x.buf, 2, b.y.buf, 0, 64) }) }},
+	{"copy over its source", "source and destination overlap", func(b *bench) { b.blit(func(e id) { b.copy(e, b.x.buf, 0, b.x.buf, 32, 64) }) }},
+	{"staging rewritten before its copy has run", "the host wrote to the source of a copy", func(b *bench) {
+		b.e.Fault("late")
+		b.blit(func(e id) { b.copy(e, b.x.buf, 0, b.y.buf, 0, 64) }, func() { b.x.bytes[0]++ })
+	}},
+	{"second encoder while one is open", "a second encoder while one is open", func(b *bench) {
+		br := b.dev.b
+		require.NoError(b.t, br.pool(func() error {
+			e := br.blitEncoder.Call(b.enc.buffer, br.blitEncoder.Sel)
+			br.endEncoding.Call(e, br.endEncoding.Sel)
+			return nil
+		}))
+	}},
 	{"read after write without a barrier", "no barrier between copy and copy", func(b *bench) {
 		l := b.launch()
 		require.NoError(b.t, b.enc.Dispatch(l))
@@ -267,9 +332,9 @@ func TestFaults(t *testing.T) {
 	t.Run("out-of-memory", func(t *testing.T) {
 		b := newBench(t)
 		b.e.Fault("out-of-memory")
-		_, err := b.dev.Alloc(1 << 20)
+		_, err := b.dev.Alloc(1<<20, fruntime.Shared)
 		require.ErrorContains(t, err, "out of memory: 1 MiB wanted")
-		m, err := b.dev.Alloc(1 << 20)
+		m, err := b.dev.Alloc(1<<20, fruntime.Shared)
 		require.NoError(t, err)
 		require.NoError(t, m.Free())
 	})
@@ -322,10 +387,10 @@ func BenchmarkEncode123(b *testing.B) {
 			p, err := d.Load(context.Background(), copyPlan(), nil)
 			require.NoError(b, err)
 			defer p.Close()
-			x, err := d.Alloc(128)
+			x, err := d.Alloc(128, fruntime.Shared)
 			require.NoError(b, err)
 			defer x.Free()
-			y, err := d.Alloc(128)
+			y, err := d.Alloc(128, fruntime.Shared)
 			require.NoError(b, err)
 			defer y.Free()
 			l := &fruntime.Launch{Label: "copy", Grid: [3]int64{1, 1, 1}, Bind: []fruntime.Operand{

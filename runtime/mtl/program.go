@@ -41,6 +41,9 @@ func (d *Device) Load(ctx context.Context, p *plan.Plan, progress fruntime.Progr
 	if !ok {
 		return nil, fmt.Errorf("metal: the plan wants Metal language %q, which this version does not know", p.MSL)
 	}
+	if err := d.limits.check(p); err != nil {
+		return nil, err
+	}
 	g := &program{d: d, open: make(map[*encoder]bool)}
 	err := d.b.pool(func() error {
 		if g.queue = d.b.newQueue.Call(d.dev, d.b.newQueue.Sel); g.queue == 0 {
@@ -73,13 +76,8 @@ func (d *Device) Load(ctx context.Context, p *plan.Plan, progress fruntime.Progr
 func (d *Device) compile(k *plan.Kernel, language uint64, a *archive) (kernel, error) {
 	b := d.b
 	out := kernel{name: k.Name, slots: k.Slots, threads: size{uint64(k.Threads[0]), uint64(k.Threads[1]), uint64(k.Threads[2])}}
-	total := 0
 	for _, t := range k.Threadgroup {
 		out.threadgroup = append(out.threadgroup, uint64(t.Bytes))
-		total += t.Bytes
-	}
-	if limit := d.threadgroupBytes(); total > limit {
-		return out, fmt.Errorf("metal: kernel %s wants %d bytes of threadgroup memory, the GPU has %d", k.Name, total, limit)
 	}
 	options := b.allocInit(b.MTLCompileOptions)
 	defer b.release(options)

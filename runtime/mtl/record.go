@@ -108,11 +108,11 @@ func (r *recording) fill() error {
 		c := b.indirectCommand.Call(r.indirect, b.indirectCommand.Sel, at)
 		b.icbPipeline.Call(c, b.icbPipeline.Sel, k.pipeline)
 		for i, o := range s.launch.Bind {
-			buf := o.Memory.(*memory).buf
-			b.icbBuffer.Call(c, b.icbBuffer.Sel, buf, uint64(o.Offset), uint64(i))
-			if !seen[buf] {
-				seen[buf] = true
-				r.resources = append(r.resources, buf)
+			m := o.Memory.(*memory)
+			b.icbBuffer.Call(c, b.icbBuffer.Sel, m.buf, uint64(m.at+o.Offset), uint64(i))
+			if !seen[m.buf] {
+				seen[m.buf] = true
+				r.resources = append(r.resources, m.buf)
 			}
 		}
 		for i, n := range k.threadgroup {

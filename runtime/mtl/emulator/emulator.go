@@ -48,6 +48,7 @@ type Framework struct {
 	array      func(text string, bytes int64)
 	reject     func(text, message string)
 	fault      func(name string)
+	limit      func(name string, value int64)
 	skip       func(on int32)
 	live       func() int64
 	violations func(out *byte, bytes int64) int64
@@ -67,7 +68,7 @@ func Build(dev *cpu.Device, dir string) (*Framework, error) {
 	f := &Framework{Path: path, cpu: dev}
 	for name, fn := range map[string]any{
 		"emulator_start": &f.start, "emulator_kernel": &f.kernel, "emulator_slot": &f.slot, "emulator_array": &f.array,
-		"emulator_reject": &f.reject, "emulator_fault": &f.fault, "emulator_skip": &f.skip, "emulator_live": &f.live,
+		"emulator_reject": &f.reject, "emulator_fault": &f.fault, "emulator_limit": &f.limit, "emulator_skip": &f.skip, "emulator_live": &f.live,
 		"emulator_violations": &f.violations,
 	} {
 		p, err := purego.Dlsym(h, name)
@@ -143,8 +144,17 @@ func (f *Framework) Noted() []string {
 func (f *Framework) Live() int64 { return f.live() }
 
 // Fault makes the next call that it concerns fail: "device-lost",
-// "command-buffer-error", "gpu-out-of-memory", "out-of-memory", "compile-error".
+// "command-buffer-error", "gpu-out-of-memory", "out-of-memory", "compile-error";
+// "late" makes the next command buffer start 20 ms late.
 func (f *Framework) Fault(name string) { f.fault(name) }
+
+// Limit makes the GPU say another value of itself: "family", "threadgroup-memory",
+// "buffer", "working-set", "unified", "pipeline-threads", "lanes". It returns a
+// function that undoes it.
+func (f *Framework) Limit(name string, value int64) func() {
+	f.limit(name, value)
+	return func() { f.limit(name, -1) }
+}
 
 // Skip leaves the GPU's work out, so that encoding alone takes time.
 func (f *Framework) Skip(on bool) { f.skip(flag(on)) }
@@ -163,6 +173,14 @@ func (f *Framework) Wrap(dev fruntime.Device) fruntime.Device { return &prepared
 type prepared struct {
 	fruntime.Device
 	f *Framework
+}
+
+// Adopt implements runtime.Adopter where the device does.
+func (p *prepared) Adopt(pages []byte, offset, bytes int64) (fruntime.Memory, error) {
+	if a, ok := p.Device.(fruntime.Adopter); ok {
+		return a.Adopt(pages, offset, bytes)
+	}
+	return nil, nil
 }
 
 func (p *prepared) Load(ctx context.Context, pl *plan.Plan, progress fruntime.Progress) (fruntime.Program, error) {

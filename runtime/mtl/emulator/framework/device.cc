@@ -1,5 +1,7 @@
 // Devices, libraries, pipelines, archives, buffers, and the harness's controls.
+#include <algorithm>
 #include <cstdlib>
+#include <unistd.h>
 
 #include "metal.h"
 
@@ -16,7 +18,14 @@ Buffer::Buffer(int64_t n) : Object(&BufferClass), length(n) {
     data = aligned_alloc(16384, (n + 16383) / 16384 * 16384);
     memset(data, 0, n);
 }
-Buffer::~Buffer() { free(data); }
+Buffer::~Buffer() {
+    if (!lent) free(data);
+}
+
+int64_t Emulator::limit(const char* name, int64_t usual) {
+    auto it = limits.find(name);
+    return it == limits.end() ? usual : it->second;
+}
 
 namespace {
 
@@ -64,18 +73,33 @@ struct IndirectDescriptor : Object {
 };
 
 id device_name(id, SEL) { return autorelease(new String("Apple M3 Pro")); }
-bool supports_family(id, SEL, int64_t family) { return family <= 1009 || family == 5001; }
-uint64_t working_set(id, SEL) { return 12ull << 30; }
-NSUInteger max_buffer(id, SEL) { return 9ull << 30; }
-NSUInteger max_threadgroup(id, SEL) { return 32768; }
-bool unified(id, SEL) { return true; }
+bool supports_family(id, SEL, int64_t family) { return family <= emulator.limit("family", 1009) || family == 5001; }
+uint64_t working_set(id, SEL) { return emulator.limit("working-set", 12ll << 30); }
+NSUInteger max_buffer(id, SEL) { return emulator.limit("buffer", 9ll << 30); }
+NSUInteger max_threadgroup(id, SEL) { return emulator.limit("threadgroup-memory", 32768); }
+bool unified(id, SEL) { return emulator.limit("unified", 1) != 0; }
 id new_queue(id, SEL) { return new Queue; }
 
 id new_buffer(id, SEL, NSUInteger length, NSUInteger options) {
     if (length == 0) violation("newBufferWithLength: of zero bytes");
     if (options & ~0x3ffull) violation("newBufferWithLength: with unknown options %lx", (unsigned long)options);
     if (emulator.take("out-of-memory")) return nullptr;
-    return new Buffer((int64_t)length);
+    if ((int64_t)length > emulator.limit("buffer", 9ll << 30)) {
+        violation("newBufferWithLength: of %lu bytes, maxBufferLength is less", (unsigned long)length);
+        return nullptr;
+    }
+    Buffer* b = new Buffer((int64_t)length);
+    b->is_private = (options & 0xf0) == 0x20;
+    return b;
+}
+
+id new_buffer_over(id, SEL, void* pages, NSUInteger length, NSUInteger options, id) {
+    size_t page = sysconf(_SC_PAGESIZE);
+    if ((uintptr_t)pages % page) violation("newBufferWithBytesNoCopy: of a pointer that is not page-aligned");
+    else if (length == 0 || length % page) violation("newBufferWithBytesNoCopy: of %lu bytes, not whole pages", (unsigned long)length);
+    else if ((options & 0xf0) == 0x20) violation("newBufferWithBytesNoCopy: with private storage");
+    else return new Buffer(pages, (int64_t)length);
+    return nullptr;
 }
 
 id new_library(id, SEL, id source, id options, id* error) {
@@ -116,7 +140,7 @@ id new_pipeline(id, SEL, id descriptor, NSUInteger options, id* reflection, id* 
         fail(error, 3, "maxTotalThreadsPerThreadgroup exceeds the device's limit of 1024");
         return nullptr;
     }
-    return new Pipeline(d->function->code, n, d->indirect);
+    return new Pipeline(d->function->code, std::min(n, (NSUInteger)emulator.limit("pipeline-threads", 1024)), d->indirect);
 }
 
 void set_function(id self, SEL, id f) {
@@ -137,7 +161,7 @@ void set_archives(id self, SEL, id list) {
     d->archives = list;
 }
 NSUInteger max_total(id self, SEL) { return static_cast<Pipeline*>(self)->max_threads; }
-NSUInteger execution_width(id, SEL) { return 32; }
+NSUInteger execution_width(id, SEL) { return emulator.limit("lanes", 32); }
 
 void set_fast_math(id self, SEL, bool on) { static_cast<CompileOptions*>(self)->fast_math = on; }
 void set_language(id self, SEL, NSUInteger v) { static_cast<CompileOptions*>(self)->language = v; }
@@ -198,7 +222,12 @@ void set_inherit_buffers(id self, SEL, bool on) { static_cast<IndirectDescriptor
 void set_max_buffers(id self, SEL, NSUInteger n) { static_cast<IndirectDescriptor*>(self)->buffers = n; }
 void set_max_groups(id self, SEL, NSUInteger n) { static_cast<IndirectDescriptor*>(self)->groups = n; }
 
-void* contents(id self, SEL) { return static_cast<Buffer*>(self)->data; }
+void* contents(id self, SEL) {
+    Buffer* b = static_cast<Buffer*>(self);
+    if (!b->is_private) return b->data;
+    violation("contents of a private buffer");
+    return nullptr;
+}
 NSUInteger buffer_length(id self, SEL) { return static_cast<Buffer*>(self)->length; }
 
 template <class T> Object* make() { return new T; }
@@ -209,6 +238,7 @@ Class DeviceClass("MTLDevice", nullptr, nullptr, {
     minus("name", device_name), minus("supportsFamily:", supports_family), minus("recommendedMaxWorkingSetSize", working_set),
     minus("maxBufferLength", max_buffer), minus("maxThreadgroupMemoryLength", max_threadgroup), minus("hasUnifiedMemory", unified),
     minus("newCommandQueue", new_queue), minus("newBufferWithLength:options:", new_buffer),
+    minus("newBufferWithBytesNoCopy:length:options:deallocator:", new_buffer_over),
     minus("newLibraryWithSource:options:error:", new_library),
     minus("newComputePipelineStateWithDescriptor:options:reflection:error:", new_pipeline),
     minus("newBinaryArchiveWithDescriptor:error:", new_archive),
@@ -267,6 +297,12 @@ void emulator_reject(const char* text, const char* message) { emulator.rejected[
 void emulator_fault(const char* name) {
     std::lock_guard<std::mutex> hold(emulator.lock);
     emulator.fault = name;
+}
+// emulator_limit sets what the GPU says of itself; a negative value is the usual one.
+void emulator_limit(const char* name, int64_t value) {
+    std::lock_guard<std::mutex> hold(emulator.lock);
+    if (value < 0) emulator.limits.erase(name);
+    else emulator.limits[name] = value;
 }
 void emulator_seed(uint64_t seed) { emulator.seed = seed; }
 void emulator_skip(int on) { emulator.skip_execution = on != 0; }

@@ -36,6 +36,24 @@ struct Encoder : Object {
     }
 };
 
+struct BlitEncoder : Object {
+    CommandBuffer* buffer;
+    bool ended = false;
+    explicit BlitEncoder(CommandBuffer* b) : Object(&BlitClass), buffer(b) { objc_retain(b); }
+    void drop() override {
+        if (!ended) violation("a command encoder is released without endEncoding");
+        objc_release(buffer);
+    }
+};
+
+// sum_of is FNV-1a of a copy's source; never 0, which stands for none.
+uint64_t sum_of(const Copy& c) {
+    uint64_t h = 14695981039346656037ull;
+    const unsigned char* p = (const unsigned char*)c.from->data + c.from_at;
+    for (NSUInteger i = 0; i < c.size; i++) h = (h ^ p[i]) * 1099511628211ull;
+    return h | 1;
+}
+
 // check_wave notes a dispatch that touches what another of its wave writes.
 void check_wave(std::vector<Access>& wave, const Binding& state) {
     const Code* code = state.pipeline->code;
@@ -43,6 +61,7 @@ void check_wave(std::vector<Access>& wave, const Binding& state) {
     for (size_t i = 0; i < code->slots.size(); i++) {
         const Code::Slot& s = code->slots[i];
         if (!state.slot[i].buffer) continue;
+        if (s.writes) state.slot[i].buffer->kernel_written = true;
         int64_t begin = state.slot[i].offset;
         Access a{state.slot[i].buffer, begin, std::min(begin + s.bytes, state.slot[i].buffer->length), s.writes, code};
         for (size_t j = 0; j < before; j++) {
@@ -154,46 +173,65 @@ void CommandBuffer::execute() {
     if (emulator.take("device-lost")) code = 11, text = "Caused GPU Device Removed Error (injected)";
     else if (emulator.take("command-buffer-error")) code = 1, text = "Internal Error (injected)";
     else if (emulator.take("gpu-out-of-memory")) code = 8, text = "Insufficient Memory (injected)";
-    if (!code && !emulator.skip_execution && !commands.empty()) {
-        // The dispatches of a wave may run in any order: shuffle them.
-        std::mt19937_64 random(emulator.seed++);
-        for (size_t i = 0; i < commands.size();) {
-            size_t j = i + 1;
-            while (j < commands.size() && !commands[j].barrier) j++;
-            bool barrier = commands[i].barrier;
-            commands[i].barrier = false;
-            std::shuffle(commands.begin() + i, commands.begin() + j, random);
-            commands[i].barrier = barrier;
-            i = j;
+    if (emulator.take("late")) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    for (size_t i = 0; i < commands.size() && !code;) {
+        if (!commands[i].code) {
+            const Copy& c = commands[i++].copy;
+            if (c.sum && c.sum != sum_of(c)) violation("the host wrote to the source of a copy that had not run");
+            memcpy((char*)c.to->data + c.to_at, (char*)c.from->data + c.from_at, c.size);
+            continue;
         }
-        std::vector<foundry_launch> launches(commands.size());
-        std::vector<std::vector<foundry_operand>> operands(commands.size());
-        for (size_t i = 0; i < commands.size(); i++) {
-            const Command& c = commands[i];
-            for (size_t s = 0; s < c.code->slots.size(); s++) {
-                const Code::Slot& slot = c.code->slots[s];
-                int64_t left = c.state.slot[s].buffer->length - (int64_t)c.state.slot[s].offset;
-                foundry_operand o = {};
-                o.data = (char*)c.state.slot[s].buffer->data + c.state.slot[s].offset;
-                o.bytes = std::min(slot.bytes, left);
-                o.access = (slot.reads ? FOUNDRY_READ : 0) | (slot.writes ? FOUNDRY_WRITE : 0);
-                operands[i].push_back(o);
-            }
-            foundry_launch& l = launches[i];
-            l = {};
-            l.module = c.code->module;
-            l.kernel = c.code->index;
-            l.operands = operands[i].data();
-            l.barrier = c.barrier || i == 0;
-            l.grid[0] = c.grid.width, l.grid[1] = c.grid.height, l.grid[2] = c.grid.depth;
-        }
-        foundry_options options = {};
-        foundry_error failure = {};
-        if (emulator.run(emulator.pool, launches.data(), launches.size(), &options, &failure)) code = 3, text = failure.text;
+        size_t j = i + 1;
+        while (j < commands.size() && commands[j].code) j++;
+        if (!emulator.skip_execution && !run(i, j, text)) code = 3;
+        i = j;
     }
     end = now();
     if (code) error = new Error(text, code);
     status = code ? 5 : 4;
+}
+
+// run executes dispatches [begin, end) of the commands.
+bool CommandBuffer::run(size_t begin, size_t end, std::string& text) {
+    // The dispatches of a wave may run in any order: shuffle them.
+    std::mt19937_64 random(emulator.seed++);
+    for (size_t i = begin; i < end;) {
+        size_t j = i + 1;
+        while (j < end && !commands[j].barrier) j++;
+        bool barrier = commands[i].barrier;
+        commands[i].barrier = false;
+        std::shuffle(commands.begin() + i, commands.begin() + j, random);
+        commands[i].barrier = barrier;
+        i = j;
+    }
+    std::vector<foundry_launch> launches(end - begin);
+    std::vector<std::vector<foundry_operand>> operands(end - begin);
+    for (size_t i = 0; i < end - begin; i++) {
+        const Command& c = commands[begin + i];
+        for (size_t s = 0; s < c.code->slots.size(); s++) {
+            const Code::Slot& slot = c.code->slots[s];
+            int64_t left = c.state.slot[s].buffer->length - (int64_t)c.state.slot[s].offset;
+            foundry_operand o = {};
+            o.data = (char*)c.state.slot[s].buffer->data + c.state.slot[s].offset;
+            o.bytes = std::min(slot.bytes, left);
+            o.access = (slot.reads ? FOUNDRY_READ : 0) | (slot.writes ? FOUNDRY_WRITE : 0);
+            operands[i].push_back(o);
+        }
+        foundry_launch& l = launches[i];
+        l = {};
+        l.module = c.code->module;
+        l.kernel = c.code->index;
+        l.operands = operands[i].data();
+        l.barrier = c.barrier || i == 0;
+        l.grid[0] = c.grid.width, l.grid[1] = c.grid.height, l.grid[2] = c.grid.depth;
+    }
+    foundry_options options = {};
+    foundry_error failure = {};
+    if (emulator.run(emulator.pool, launches.data(), launches.size(), &options, &failure)) {
+        text = failure.text;
+        return false;
+    }
+    return true;
 }
 
 namespace {
@@ -216,6 +254,8 @@ void commit(id self, SEL) {
     }
     if (b->encoding) violation("commit before endEncoding");
     b->committed = true;
+    for (Command& c : b->commands)
+        if (!c.code && !c.copy.from->is_private && !c.copy.from->kernel_written) c.copy.sum = sum_of(c.copy);
     b->status = 2;
     objc_retain(b);
     {
@@ -237,6 +277,44 @@ NSUInteger status(id self, SEL) { return static_cast<CommandBuffer*>(self)->stat
 id buffer_error(id self, SEL) { return static_cast<CommandBuffer*>(self)->error; }
 double gpu_start(id self, SEL) { return static_cast<CommandBuffer*>(self)->start; }
 double gpu_end(id self, SEL) { return static_cast<CommandBuffer*>(self)->end; }
+
+// ---- blit encoder
+
+id blit_encoder(id self, SEL) {
+    CommandBuffer* b = static_cast<CommandBuffer*>(self);
+    if (b->committed) violation("a blit encoder on a committed command buffer");
+    if (b->encoding) violation("a second encoder while one is open");
+    b->encoding = true;
+    return autorelease(new BlitEncoder(b));
+}
+void end_blit(id self, SEL) {
+    BlitEncoder* e = static_cast<BlitEncoder*>(self);
+    if (e->ended) violation("endEncoding after endEncoding");
+    else e->buffer->encoding = false;
+    e->ended = true;
+}
+void copy_buffer(id self, SEL, id from, NSUInteger from_at, id to, NSUInteger to_at, NSUInteger size) {
+    BlitEncoder* e = static_cast<BlitEncoder*>(self);
+    if (e->ended) {
+        violation("copyFromBuffer: after endEncoding");
+        return;
+    }
+    if (!alive(from, &BufferClass, "the source of copyFromBuffer:") || !alive(to, &BufferClass, "the destination of copyFromBuffer:")) return;
+    Command c;
+    c.copy = {static_cast<Buffer*>(from), static_cast<Buffer*>(to), from_at, to_at, size, 0};
+    if (from_at % 4 || to_at % 4 || size % 4 || !size) violation("copyFromBuffer: of %lu bytes from %lu to %lu, not whole words", (unsigned long)size, (unsigned long)from_at, (unsigned long)to_at);
+    else if ((int64_t)(from_at + size) > c.copy.from->length || (int64_t)(to_at + size) > c.copy.to->length) violation("copyFromBuffer: beyond the end of a buffer");
+    else if (from == to && from_at < to_at + size && to_at < from_at + size) violation("copyFromBuffer: within one buffer, source and destination overlap");
+    else if (c.copy.to->lent) violation("copyFromBuffer: into pages that the host lent");
+    else {
+        for (const Command& o : e->buffer->commands)
+            if (!o.code && o.copy.to == c.copy.from && o.copy.to_at < from_at + size && from_at < o.copy.to_at + o.copy.size)
+                c.copy.from->kernel_written = true;  // what it reads is not the host's
+        e->buffer->commands.push_back(c);
+        e->buffer->hold(from);
+        e->buffer->hold(to);
+    }
+}
 
 // ---- compute encoder
 
@@ -377,13 +455,15 @@ void Indirect::drop() {
 Class QueueClass("MTLCommandQueue", nullptr, nullptr,
     {minus("commandBuffer", command_buffer), minus("commandBufferWithUnretainedReferences", command_buffer_unretained)});
 Class CommandBufferClass("MTLCommandBuffer", nullptr, nullptr, {
-    minus("computeCommandEncoderWithDispatchType:", compute_encoder), minus("commit", commit), minus("waitUntilCompleted", wait_completed),
+    minus("computeCommandEncoderWithDispatchType:", compute_encoder), minus("blitCommandEncoder", blit_encoder), minus("commit", commit), minus("waitUntilCompleted", wait_completed),
     minus("status", status), minus("error", buffer_error), minus("GPUStartTime", gpu_start), minus("GPUEndTime", gpu_end)});
 Class EncoderClass("MTLComputeCommandEncoder", nullptr, nullptr, {
     minus("endEncoding", end_encoding), minus("setComputePipelineState:", set_pipeline), minus("setBuffer:offset:atIndex:", set_buffer),
     minus("setThreadgroupMemoryLength:atIndex:", set_threadgroup), minus("dispatchThreadgroups:threadsPerThreadgroup:", dispatch),
     minus("memoryBarrierWithScope:", memory_barrier), minus("useResource:usage:", use_resource),
     minus("executeCommandsInBuffer:withRange:", execute_indirect), minus("pushDebugGroup:", push_group), minus("popDebugGroup", pop_group)});
+Class BlitClass("MTLBlitCommandEncoder", nullptr, nullptr,
+    {minus("copyFromBuffer:sourceOffset:toBuffer:destinationOffset:size:", copy_buffer), minus("endEncoding", end_blit)});
 Class IndirectClass("MTLIndirectCommandBuffer", nullptr, nullptr, {minus("indirectComputeCommandAtIndex:", indirect_command)});
 Class IndirectCommandClass("MTLIndirectComputeCommand", nullptr, nullptr, {
     minus("setComputePipelineState:", icb_pipeline), minus("setKernelBuffer:offset:atIndex:", icb_buffer),

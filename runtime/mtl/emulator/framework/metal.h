@@ -45,18 +45,24 @@ struct Emulator {
     uint64_t seed;        // of the order of the dispatches of a wave
     bool skip_execution;  // commands are checked and not run: the cost of encoding alone
     std::mutex lock;
+    std::map<std::string, int64_t> limits;  // what the GPU says of itself, where a test changed it
     bool take(const char* name);
+    int64_t limit(const char* name, int64_t usual);
 };
 extern Emulator emulator;
 
 extern Class DeviceClass, CompileOptionsClass, LibraryClass, FunctionClass, PipelineDescriptorClass, PipelineClass,
-    ArchiveDescriptorClass, ArchiveClass, BufferClass, QueueClass, CommandBufferClass, EncoderClass,
+    ArchiveDescriptorClass, ArchiveClass, BufferClass, QueueClass, CommandBufferClass, EncoderClass, BlitClass,
     IndirectDescriptorClass, IndirectClass, IndirectCommandClass;
 
 struct Buffer : Object {
     void* data;
     int64_t length;
+    bool is_private = false;
+    bool lent = false;            // over the host's pages
+    bool kernel_written = false;  // by a dispatch, at some time
     explicit Buffer(int64_t n);
+    Buffer(void* pages, int64_t n) : Object(&BufferClass), data(pages), length(n), lent(true) {}
     ~Buffer() override;
 };
 
@@ -83,9 +89,19 @@ struct Binding {
     NSUInteger threadgroup[31] = {};
 };
 
-// Command is one dispatch as it will run.
+// Copy is one copy of a blit encoder. sum is of the source's bytes when it was
+// committed, where no kernel writes them: the host must leave them alone until the
+// copy is done.
+struct Copy {
+    Buffer *from = nullptr, *to = nullptr;
+    NSUInteger from_at = 0, to_at = 0, size = 0;
+    uint64_t sum = 0;
+};
+
+// Command is one dispatch, or without code a copy, as it will run.
 struct Command {
     const Code* code = nullptr;
+    Copy copy;
     Binding state;
     Size grid{}, threads{};
     bool barrier = false;  // waits for all before it
@@ -119,6 +135,7 @@ struct CommandBuffer : Object {
     void drop() override;
     void hold(Object* o);
     void execute();
+    bool run(size_t begin, size_t end, std::string& text);
 };
 
 struct Indirect : Object {

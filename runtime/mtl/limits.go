@@ -1,0 +1,90 @@
+package mtl
+
+import (
+	"fmt"
+
+	"foundry/lower/plan"
+)
+
+// limits are what the GPU says of itself.
+type limits struct {
+	name        string
+	family      int64 // MTLGPUFamilyApple1 and on; 0 for a GPU of another make
+	threadgroup int64 // bytes of threadgroup memory of a threadgroup
+	buffer      int64 // bytes of the longest buffer
+	workingSet  int64 // bytes that all memory together should stay below
+	unified     bool  // the GPU has no memory of its own
+}
+
+// oldest is the first family with the simdgroup reductions and matrices of the
+// kernels: the M1's.
+const oldest = MTLGPUFamilyApple7
+
+func (d *Device) readLimits() limits {
+	b := d.b
+	l := limits{
+		name:        b.goString(b.deviceName.Call(d.dev, b.deviceName.Sel)),
+		threadgroup: int64(b.maxThreadgroup.Call(d.dev, b.maxThreadgroup.Sel)),
+		buffer:      int64(b.maxBuffer.Call(d.dev, b.maxBuffer.Sel)),
+		workingSet:  int64(b.workingSet.Call(d.dev, b.workingSet.Sel)),
+		unified:     b.unifiedMemory.Call(d.dev, b.unifiedMemory.Sel),
+	}
+	for f := int64(MTLGPUFamilyApple9); f >= MTLGPUFamilyApple1 && l.family == 0; f-- {
+		if b.supportsFamily.Call(d.dev, b.supportsFamily.Sel, f) {
+			l.family = f
+		}
+	}
+	return l
+}
+
+func (l *limits) familyName() string {
+	if l.family == 0 {
+		return "no family of Apple's"
+	}
+	return fmt.Sprintf("family Apple%d", l.family-MTLGPUFamilyApple1+1)
+}
+
+// note is for `foundry devices`.
+func (l *limits) note() string {
+	return fmt.Sprintf("%s, unified memory %v, buffers up to %d MiB, threadgroup memory %d bytes",
+		l.familyName(), l.unified, l.buffer>>20, l.threadgroup)
+}
+
+// fits is an error for a buffer that is longer than the GPU's longest.
+func (l *limits) fits(bytes int64) error {
+	if bytes > l.buffer {
+		return fmt.Errorf("metal: a buffer of %d MiB is wanted, the longest of %s is %d MiB; take a smaller --context or quantised --weights",
+			(bytes+1<<20-1)>>20, l.name, l.buffer>>20)
+	}
+	return nil
+}
+
+// check looks at a plan before anything of it is compiled. What a pipeline allows
+// is known only when it is made; what all memory together needs, the executor
+// compares with the device's Info.
+func (l *limits) check(p *plan.Plan) error {
+	if l.family < oldest {
+		return fmt.Errorf("metal: %s is of %s; the plan's kernels need Apple%d (M1) or later, for its simdgroup matrices",
+			l.name, l.familyName(), oldest-MTLGPUFamilyApple1+1)
+	}
+	for i := range p.Kernels {
+		k := &p.Kernels[i]
+		total := 0
+		for _, t := range k.Threadgroup {
+			total += t.Bytes
+		}
+		if int64(total) > l.threadgroup {
+			return fmt.Errorf("metal: kernel %s wants %d bytes of threadgroup memory, %s has %d; the plan was compiled for %s: compile it for this GPU",
+				k.Name, total, l.name, l.threadgroup, p.Options.Target)
+		}
+	}
+	if err := l.fits(p.ArenaBytes); err != nil {
+		return err
+	}
+	for i := range p.Buffers {
+		if err := l.fits(p.Buffers[i].Bytes); err != nil {
+			return fmt.Errorf("buffer %s: %w", p.Buffers[i].Name, err)
+		}
+	}
+	return nil
+}
