@@ -41,6 +41,7 @@ var All = sync.OnceValue(func() []*Pass {
 		{Name: "dce", Doc: "removes operations whose results nothing uses", run: dce},
 		{Name: "drop-repeat-kv", Doc: "lets the products of attention index the heads of the cache that repeat_kv would copy (fusion 12)", run: dropRepeatKV},
 		{Name: "split-norm", Doc: "makes a norm of a product's sum two steps, so that the product's kernel can leave sums of squares and the norm's consumer finish them (fusion 20)", run: splitNorm},
+		{Name: "cut-softmax", Doc: "gives the rows of a softmax that stands alone to several threadgroups each, and a merge, where the cost model predicts that to be faster", run: cutSoftmax},
 		{Name: "legalize", Doc: "joins the norms again whose sums no kernel took up, and checks what must hold before lowering", run: legalize},
 	}
 	for _, p := range patterns {
@@ -98,6 +99,7 @@ var orders = [...]ordering{
 	{named("drop-repeat-kv"), anyFusion, "a region that holds the copy of the cache would be lowered with it"},
 	{named("split-norm"), anyFusion, "the sums must stand in the graph for the product's kernel to take them up"},
 	{otherFusion("fuse-elementwise"), named("fuse-elementwise"), "a chain would take up what others want as a prologue or an epilogue"},
-	{named("canonicalize", "cse", "dce", "drop-repeat-kv", "split-norm"), named("legalize"), "it checks what they leave"},
+	{anyFusion, named("cut-softmax"), "a softmax that a region takes up is not cut"},
+	{named("canonicalize", "cse", "dce", "drop-repeat-kv", "split-norm", "cut-softmax"), named("legalize"), "it checks what they leave"},
 	{anyFusion, named("legalize"), "it checks the regions"},
 }

@@ -116,6 +116,10 @@ func (m *model) kernels() []Kernel {
 			embedding = o
 		}
 	}
+	if n := m.ops[0]; n.Op == ir.OpSoftmax && len(m.ops) == 1 {
+		r, f := softmaxOf(n, sym.Bounds{}, m.env), SoftmaxForm{Segment: int64(n.Attr.Segment)}
+		return r.kernels(f, r.Threads(f, m.target), m.target)
+	}
 	k := m.base()
 	switch {
 	case len(attention) > 0:

@@ -49,6 +49,15 @@ func Moved(n *ir.Node) sym.Poly {
 	return sum
 }
 
+// Read returns the bytes of its operands that n must read.
+func Read(n *ir.Node) sym.Poly {
+	var sum sym.Poly
+	for i := range n.Args {
+		sum = sum.Add(readOf(n, i))
+	}
+	return sum
+}
+
 // isView reports whether n is no dispatch: a view by nature, or a region of them.
 func isView(n *ir.Node) bool {
 	if n.Region == nil {

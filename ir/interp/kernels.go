@@ -140,13 +140,23 @@ func cast[F real](m *machine[F], n *ir.Node, args []value[F]) (value[F], error) 
 func softmax[F real](m *machine[F], n *ir.Node, args []value[F]) (value[F], error) {
 	tokens, cols := args[0].shape[len(args[0].shape)-2], args[0].cols()
 	start := int(n.Attr.Start.Eval(m.env))
-	return eachRow(m, args, 16, func(i int, x, out []F) {
-		seen := cols
-		if n.Attr.Causal {
-			seen = min(cols, start+i%tokens+1)
+	out, x := m.like(args, 0), args[0]
+	if x.data != nil {
+		x = m.withRows(x)
+	}
+	m.parallel(x.rows(), 16*cols, func() func(lo, hi int) {
+		row := x.reader() // which widens blocks
+		return func(lo, hi int) {
+			for i := lo; i < hi; i++ {
+				seen := cols
+				if n.Attr.Causal {
+					seen = min(cols, start+i%tokens+1)
+				}
+				softmaxRow(row(i)[:seen], out.row(i))
+			}
 		}
-		softmaxRow(x[:seen], out)
-	}), nil
+	})
+	return out, nil
 }
 
 // softmaxRow writes the softmax of x to out and zeros to the rest of out. The

@@ -69,7 +69,7 @@ func TestCheck(t *testing.T) {
 // Memory that a threadgroup has not is a reason too, with both numbers.
 func TestCheckLimits(t *testing.T) {
 	x := m3Pro(t)
-	x.Limits.ThreadgroupBytes = 16
+	x.Limits.ThreadgroupBytes = 8
 	g := parse(t, "T=1..33, P=0..8, S<=64", "%0 = input \"x\" : f32[T, 640]\n%1 = softmax %0 {causal=false, start=0} : f32[T, 640]\nreturn y=%1")
 	require.ErrorContains(t, metal.Check(g.Nodes()[0], x), "threadgroup memory")
 	require.NoError(t, metal.Check(g.Nodes()[0], m3Pro(t)))

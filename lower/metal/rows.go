@@ -182,43 +182,6 @@ func (r *region) rowLoop(e *emitter, n, count int64, row []affine, body func(ix 
 	return e.err
 }
 
-// lowerSoftmax lowers softmax alone, a threadgroup a row.
-func (r *region) lowerSoftmax() (*lowering, error) {
-	if len(r.g.Nodes()) != 1 {
-		return nil, fmt.Errorf("softmax shares a kernel only within attention")
-	}
-	n := r.g.Nodes()[0]
-	space := n.Results[0].Type.Shape
-	length := space.At(-1)
-	k := newKernel(kernelBase(r.name, n.Results[0].Type), r.about("rows"))
-	k.threads = int(min(max((length.Max(r.g.Bounds)+127)/128*32, 32), 256))
-	simds := k.threads / 32
-	k.use("common/reduce.metal", "main/softmax.metal")
-	k.builtin(plan.ThreadgroupPosition)
-	k.builtin(plan.SimdgroupIndex)
-	k.builtin(plan.LaneIndex)
-	shared := k.threadgroup("shared", "float", 8*simds)
-	k.ready()
-	e := newEmitter(k, r, 1)
-	ix, err := r.rowIndex(e, space)
-	if err != nil {
-		return nil, err
-	}
-	ix[len(ix)-1] = number(0)
-	x, ok := e.pointer(n.Args[0], ix)
-	if !ok {
-		return nil, fmt.Errorf("the operand of softmax is computed in the region")
-	}
-	visible := k.text(dimension(length))
-	if n.Attr.Causal {
-		seen := ix[len(ix)-2].add(dimension(n.Attr.Start)).plus(1)
-		visible = fmt.Sprintf("min(%s, %s)", k.text(seen), visible)
-	}
-	k.phase("Main: softmax of a row.")
-	k.line("softmax_row<%du>(%s, %s, %s, %s, %s, simd, lane);", simds, x, e.target(0, ix), k.text(dimension(length)), visible, shared)
-	return &lowering{kernels: []*kernel{k}}, e.err
-}
-
 // argmaxPart is the number of elements that one threadgroup looks at.
 const argmaxPart = 4096
 

@@ -1,0 +1,208 @@
+package metal
+
+import (
+	"fmt"
+
+	"foundry/ir"
+	"foundry/ir/cost"
+	"foundry/ir/dtype"
+	"foundry/ir/sym"
+	"foundry/lower/plan"
+)
+
+// softmax is a softmax operation on its way to kernels.
+type softmax struct {
+	r        *region
+	n        *ir.Node
+	rows     ir.Shape // the result's dims but the last
+	length   sym.Dim
+	segment  int64 // elements; 0: the whole row
+	segments int64 // of the longest row
+	threads  int
+}
+
+// The memory between the kernels of the block form, by scratch number.
+const (
+	softmaxTops = iota
+	softmaxSums
+)
+
+// lowerSoftmax lowers softmax alone: one kernel with a threadgroup a row or, where
+// the node asks for segments, one that finds each segment's maximum and sum and one
+// that merges them and writes.
+func (r *region) lowerSoftmax() (*lowering, error) {
+	if len(r.g.Nodes()) != 1 {
+		return nil, fmt.Errorf("softmax shares a kernel only within attention")
+	}
+	n := r.g.Nodes()[0]
+	space := n.Results[0].Type.Shape
+	s := &softmax{r: r, n: n, rows: space, length: space.At(-1), segment: int64(n.Attr.Segment)}
+	s.rows.Rank--
+	form := cost.SoftmaxForm{Segment: s.segment}
+	rows := cost.SoftmaxOf(n, r.g.Bounds)
+	s.threads = rows.Threads(form, r.target)
+	if s.segment == 0 {
+		k, err := s.kernel("rows", s.vector)
+		if err != nil {
+			return nil, err
+		}
+		return &lowering{kernels: []*kernel{k}}, nil
+	}
+	s.segments = rows.Segments(form)
+	parts, err := s.kernel("segments", s.parts)
+	if err != nil {
+		return nil, err
+	}
+	parts.name += "_segments"
+	merge, err := s.kernel("merge of segments", s.merge)
+	if err != nil {
+		return nil, err
+	}
+	merge.name += "_merge"
+	merge.label, merge.moved = "merge", cost.Read(n)
+	between := s.rows
+	between.Dims[between.Rank] = sym.Const(s.segments)
+	between.Rank++
+	t := ir.Type{DType: dtype.F32, Shape: between}
+	return &lowering{kernels: []*kernel{parts, merge}, scratch: []scratch{softmaxTops: {"segment_top", t}, softmaxSums: {"segment_sum", t}}}, nil
+}
+
+// softmaxRow is the names that a kernel's body has for its row.
+type softmaxRow struct {
+	width   int64  // elements of a chunk
+	at      string // where the row begins in the result
+	between string // the same in the memory between kernels
+	shared  string
+}
+
+// kernel begins a kernel of the operation, declares its row and writes the body.
+func (s *softmax) kernel(main string, body func(k *kernel, row softmaxRow)) (*kernel, error) {
+	k := newKernel(kernelBase(s.r.name, s.n.Results[0].Type), s.r.about(main))
+	k.threads = s.threads
+	k.use("common/reduce.metal", "common/load.metal")
+	k.builtin(plan.ThreadgroupPosition)
+	k.builtin(plan.SimdgroupIndex)
+	k.builtin(plan.LaneIndex)
+	k.param("threads", s.threads)
+	if s.segment > 0 {
+		k.param("segment", int(s.segment))
+		k.grid[2].N = sym.Const(s.segments)
+	}
+	row := softmaxRow{shared: k.threadgroup("shared", "float", 2*4*s.threads/32)}
+	k.ready()
+	e := newEmitter(k, s.r, 1)
+	ix, err := s.r.rowIndex(e, s.n.Results[0].Type.Shape)
+	if err != nil {
+		return nil, err
+	}
+	lin := number(0)
+	for d := range int(s.rows.Rank) {
+		scaled, ok := lin.times(poly(s.rows.Dims[d]))
+		if !ok {
+			return nil, fmt.Errorf("rows of %s have too many symbols", s.rows)
+		}
+		lin = scaled.add(ix[d])
+	}
+	ix[len(ix)-1] = number(0)
+	if row.at, err = s.text(k, lin, s.length); err != nil {
+		return nil, err
+	}
+	visible := "count"
+	if s.n.Attr.Causal {
+		visible = fmt.Sprintf("min(%s, count)", k.text(ix[len(ix)-2].add(dimension(s.n.Attr.Start)).plus(1)))
+	}
+	k.line("const uint count = %s, visible = %s;", k.text(dimension(s.length)), visible)
+	if err := s.operand(k, e, ix, lin, &row); err != nil {
+		return nil, err
+	}
+	k.use("main/softmax.metal")
+	if s.segment > 0 {
+		if row.between, err = s.text(k, lin, sym.Const(s.segments)); err != nil {
+			return nil, err
+		}
+		k.line("const uint begin = group.z * %du, end = min(begin + %du, chunks);", s.segment/row.width, s.segment/row.width)
+	}
+	body(k, row)
+	return k, e.err
+}
+
+// operand declares the row as the stage reads it, and its chunks.
+func (s *softmax) operand(k *kernel, e *emitter, ix []affine, lin affine, row *softmaxRow) error {
+	x := s.n.Args[0]
+	if t := x.Type.DType; t.Quantised() {
+		if x.Param == nil || formats[t].name == "" {
+			return fmt.Errorf("no kernel reads %s rows here", t)
+		}
+		row.width = int64(formats[t].widths[0])
+		if s.segment%row.width != 0 {
+			return fmt.Errorf("segment=%d of rows of %s, wants a multiple of %d", s.segment, t, row.width)
+		}
+		k.use(formats[t].files()...)
+		k.widely[x.Index] = true
+		k.line("const SoftmaxBlocks<%s> row = {%s + ulong(%s) * %du};", formats[t].reader(int(row.width)), s.r.argSlot(k, x.Index), k.text(lin), t.Bytes(s.length.C))
+		k.line("const uint chunks = count / %du;", row.width)
+		return nil
+	}
+	p, off, ok := e.address(x, ix)
+	if !ok {
+		return fmt.Errorf("the operand of softmax is computed in the region")
+	}
+	l := s.r.operands[p].layout
+	if last := l.stride[s.r.g.Params[p].Type.Shape.Rank-1]; last != (sym.Poly{C: 1}) {
+		return fmt.Errorf("the elements of softmax's rows are not adjacent")
+	}
+	row.width = 4
+	k.widely[p] = true
+	from, skew := k.text(off), "first & 3u"
+	if e.divides(4, off) {
+		skew = "0u" // known here, so that no row is read in pieces
+	}
+	k.line("const uint first = %s, skew = %s;", from, skew)
+	k.line("const SoftmaxRow<%s> row = {%s + (first - skew), skew, count};", pointee(x.Type.DType), s.r.argSlot(k, p))
+	k.line("const uint chunks = (skew + count + 3u) / 4u;")
+	return nil
+}
+
+// text is the place of a row in memory where rows of n elements lie one behind the
+// other.
+func (s *softmax) text(k *kernel, lin affine, n sym.Dim) (string, error) {
+	at, ok := lin.times(poly(n))
+	if !ok {
+		return "", fmt.Errorf("rows of %s have too many symbols", s.n.Results[0].Type.Shape)
+	}
+	return k.text(at), nil
+}
+
+func (s *softmax) vector(k *kernel, row softmaxRow) {
+	k.phase("Main: softmax of a row.")
+	k.line("const float2 found = softmax_range<%du>(row, 0u, chunks, visible, %s, simd, lane);", s.threads/32, row.shared)
+	s.write(k, row, "0u", "chunks")
+}
+
+func (s *softmax) parts(k *kernel, row softmaxRow) {
+	k.phase("Main: the segment's maximum, and the sum under it.")
+	k.line("if (begin >= chunks) return;")
+	k.line("const float2 found = softmax_range<%du>(row, begin, end, visible, %s, simd, lane);", s.threads/32, row.shared)
+	k.open("if (simd == 0u && lane == 0u)")
+	k.line("(%s)[%s + group.z] = found.x;", s.between(k, softmaxTops, plan.Write), row.between)
+	k.line("(%s)[%s + group.z] = found.y;", s.between(k, softmaxSums, plan.Write), row.between)
+	k.close()
+}
+
+func (s *softmax) merge(k *kernel, row softmaxRow) {
+	k.phase("Main: the row's maximum and sum, and the segment of the result.")
+	k.line("if (begin >= chunks) return;")
+	k.line("const float2 found = softmax_merge<%du>(%s + %s, %s + %s, (chunks + %du) / %du, %s, simd, lane);", s.threads/32,
+		s.between(k, softmaxTops, plan.Read), row.between, s.between(k, softmaxSums, plan.Read), row.between,
+		s.segment/row.width-1, s.segment/row.width, row.shared)
+	s.write(k, row, "begin", "end")
+}
+
+func (s *softmax) between(k *kernel, which int, a plan.Access) string {
+	return k.slot(ref{refScratch, which}, [...]string{softmaxTops: "segment_top", softmaxSums: "segment_sum"}[which], "float", a)
+}
+
+func (s *softmax) write(k *kernel, row softmaxRow, begin, end string) {
+	y := k.slot(ref{refResult, 0}, "y", "float", plan.Write)
+	k.line("softmax_write<%du>(row, %s, %s, count, visible, found, %s, %s, simd, lane);", s.threads/32, begin, end, y, row.at)
+}
