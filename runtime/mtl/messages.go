@@ -103,6 +103,7 @@ type messages struct {
 
 	captureManager   method[func(id, sel) id]            `objc:"+ MTLCaptureManager sharedCaptureManager"`
 	startCapture     method[func(id, sel, id, *id) bool] `objc:"- MTLCaptureManager startCaptureWithDescriptor:error:"`
+	isCapturing      method[func(id, sel) bool]          `objc:"- MTLCaptureManager isCapturing"`
 	stopCapture      method[func(id, sel)]               `objc:"- MTLCaptureManager stopCapture"`
 	setCaptureObject method[func(id, sel, id)]           `objc:"- MTLCaptureDescriptor setCaptureObject:"`
 	setCaptureTo     method[func(id, sel, int64)]        `objc:"- MTLCaptureDescriptor setDestination:"`

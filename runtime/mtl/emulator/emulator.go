@@ -151,7 +151,7 @@ func (f *Framework) Fault(name string) { f.fault(name) }
 
 // Limit makes the GPU say another value of itself: "family", "threadgroup-memory",
 // "buffer", "working-set", "unified", "pipeline-threads", "lanes",
-// "counter-sampling". It returns a
+// "counter-sampling", "capturing". It returns a
 // function that undoes it.
 func (f *Framework) Limit(name string, value int64) func() {
 	f.limit(name, value)

@@ -26,6 +26,7 @@ struct Encoder : Object {
     bool ended = false, barrier = false, concurrent;
     Sample last;  // taken at the end
     std::vector<Access> wave;
+    int groups = 0;  // debug groups that are open
     Encoder(CommandBuffer* b, bool c) : Object(&EncoderClass), buffer(b), concurrent(c) { objc_retain(b); }
     void drop() override {
         if (!ended) violation("a command encoder is released without endEncoding");
@@ -365,6 +366,7 @@ void resolve(id self, SEL, id samples, Range range, id to, NSUInteger to_at) {
 void end_encoding(id self, SEL) {
     Encoder* e = static_cast<Encoder*>(self);
     if (!e->open("endEncoding")) return;
+    if (e->groups) violation("endEncoding with %d debug groups open", e->groups);
     e->ended = true;
     e->buffer->encoding = false;
     if (!e->last.samples) return;
@@ -458,8 +460,14 @@ void execute_indirect(id self, SEL, id icb, Range range) {
     e->barrier = false;
     e->buffer->hold(icb);
 }
-void push_group(id, SEL, id name) { alive(name, &NSStringClass, "pushDebugGroup:"); }
-void pop_group(id, SEL) {}
+// A label goes to the harness as what a capture would show.
+void push_group(id self, SEL, id name) {
+    static_cast<Encoder*>(self)->groups++;
+    if (alive(name, &NSStringClass, "pushDebugGroup:")) violation("capture shows %s", static_cast<String*>(name)->text.c_str());
+}
+void pop_group(id self, SEL) {
+    if (--static_cast<Encoder*>(self)->groups < 0) violation("popDebugGroup without a group");
+}
 
 // ---- indirect command buffer
 
