@@ -325,7 +325,8 @@ func (c *compiler) place(k *kernel) (int, error) {
 	index, ok := c.kernels[text]
 	if !ok {
 		name := k.name
-		for i := 2; c.names[strings.ToLower(name)]; i++ {
+		// A stage's function may have the name: silu, of rows of one element.
+		for i := 2; c.names[strings.ToLower(name)] || strings.Contains(text, " "+name+"("); i++ {
 			name = fmt.Sprintf("%s_%d", k.name, i)
 		}
 		c.names[strings.ToLower(name)] = true

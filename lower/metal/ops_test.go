@@ -49,6 +49,7 @@ func opCases() map[string]string {
 		"add 2d":         "%0 = input \"x\" : f32[T, 33]\n%1 = input \"b\" : f32[T, 33]\n%2 = add %0, %1 : f32[T, 33]\nreturn y=%2",
 		"mul f16":        "%0 = input \"x\" : f32[3, T, 32]\n%1 = input \"b\" : f16[T, 32]\n%2 = mul %0, %1 : f32[3, T, 32]\nreturn y=%2",
 		"silu":           "%0 = input \"x\" : f32[T, 31]\n%1 = silu %0 : f32[T, 31]\nreturn y=%1",
+		"silu one":       "%0 = input \"x\" : f32[S]\n%1 = silu %0 : f32[S]\nreturn y=%1",
 		"rope":           "%0 = input \"x\" : f32[3, T, 64]\n%1 = input \"f\" : f32[32]\n%2 = rope %0, %1 {start=P} : f32[3, T, 64]\nreturn y=%2",
 		"rope odd":       "%0 = input \"x\" : f32[3, T, 6]\n%1 = input \"f\" : f32[3]\n%2 = rope %0, %1 {start=P} : f32[3, T, 6]\nreturn y=%2",
 		"kv_rearrange":   "%0 = input \"x\" : f32[T, 192]\n%1 = kv_rearrange %0 {heads=3} : f32[3, T, 64]\nreturn y=%1",
