@@ -1,6 +1,8 @@
 package interp
 
 import (
+	"slices"
+
 	"foundry/ir"
 	"foundry/ir/dtype"
 )
@@ -81,17 +83,38 @@ var (
 
 // BoundOf returns the bound of each result of n.
 func BoundOf(n *ir.Node) Bound {
-	w := widthOf(n)
 	if n.Region == nil {
-		return bounds[n.Op][w]
+		return bounds[n.Op][widthOf(n.Args, n.Results)]
 	}
+	return regionBound(n.Region, widthOf(n.Args, n.Results))
+}
+
+// GraphBound returns the bound of each result of g, given the same params: that of
+// one node with all of g as its region.
+func GraphBound(g *ir.Graph) Bound {
+	flat := g.Clone()
+	flat.InlineAll()
+	values := flat.Params
+	for _, r := range flat.Results {
+		values = append(values, r.Value)
+	}
+	nodes := slices.DeleteFunc(slices.Clone(flat.Nodes()), func(n *ir.Node) bool { return n.Op.Is(ir.View) && n.Op != ir.OpTranspose })
+	if len(nodes) == 1 {
+		return bounds[nodes[0].Op][widthOf(values)]
+	}
+	return regionBound(flat, widthOf(values))
+}
+
+// regionBound is the loosest bound of g's nodes, and what becomes of it where
+// errors of several meet.
+func regionBound(g *ir.Graph, w width) Bound {
 	loosest, computes, narrows := Bound{}, false, false
 	has := map[ir.Op]bool{}
-	for _, r := range n.Region.Nodes() {
+	for _, r := range g.Nodes() {
 		has[r.Op] = true
 		b := bounds[r.Op][w]
 		computes = computes || b != exact
-		narrows = narrows || (r.Op == ir.OpKVWrite || r.Op == ir.OpCast) && widthOf(r) != fullWidth
+		narrows = narrows || (r.Op == ir.OpKVWrite || r.Op == ir.OpCast) && widthOf(r.Args, r.Results) != fullWidth
 		if b.NMSE > loosest.NMSE || b.NMSE == loosest.NMSE && b.ULP >= loosest.ULP {
 			loosest = b
 		}
@@ -109,9 +132,10 @@ func BoundOf(n *ir.Node) Bound {
 	return loosest
 }
 
-func widthOf(n *ir.Node) width {
+// widthOf is the narrowest width of values.
+func widthOf(lists ...[]*ir.Value) width {
 	w := fullWidth
-	for _, list := range [][]*ir.Value{n.Args, n.Results} {
+	for _, list := range lists {
 		for _, v := range list {
 			switch {
 			case v.Type.DType.Quantised():
