@@ -29,7 +29,7 @@ var levels = []struct {
 	{2, []string{"ir/interp", "ir/irgen", "ir/cost"}},
 	{3, []string{"passes", "lower/metal", "frontends/qwen25"}},
 	{4, []string{"runtime", "runtime/msl", "viz"}},
-	{5, []string{"runtime/cpu", "runtime/cuda", "runtime/mtl", "runtime/devicetest"}},
+	{5, []string{"runtime/cpu", "runtime/cuda", "runtime/mtl", "runtime/devicetest", "verify"}},
 	{6, []string{"", "search"}},
 	{7, []string{"cmd", "tests"}},
 }

@@ -6,6 +6,6 @@ import "github.com/spf13/cobra"
 func commands(s IO) []*cobra.Command {
 	return []*cobra.Command{
 		compileCommand(s), dotCommand(s), optCommand(s), inspectCommand(s), diffCommand(s), sealCommand(s),
-		runCommand(s), evalCommand(s), benchCommand(s), convertCommand(s), qualityCommand(s), devicesCommand(s),
+		runCommand(s), evalCommand(s), benchCommand(s), convertCommand(s), qualityCommand(s), verifyCommand(s), devicesCommand(s),
 	}
 }

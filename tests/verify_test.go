@@ -1,0 +1,77 @@
+package tests
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"foundry/runtime/cpu"
+	"foundry/verify"
+)
+
+const created = `graph @created (T=1..9, P=0..64, S<=64) {
+  %0 = input "x" : f32[T, 64]
+  %1 = weight "w" : q8_0[32, 64]
+  %2 = arange {start=P, size=T} : f32[T]
+  %3 = ones {size=T} : f32[T]
+  %4 = add %2, %3 : f32[T]
+  %5 = matmul_nt %0, %1 : f32[T, 32]
+  %6 = silu %5 : f32[T, 32]
+  %7 = mul %6, %5 : f32[T, 32]
+  return position=%4, one=%3, y=%7
+}
+`
+
+// The command prints a row a kernel and format, with what the row must say; a graph
+// of a file is verified behind each pipeline.
+func TestVerifyCommand(t *testing.T) {
+	var r verify.Report
+	require.NoError(t, json.Unmarshal([]byte(ok(t, "verify", "--quick", "--device", "ref", "--only", "matmul GEMV q", "--json")), &r))
+	require.Len(t, r.Rows, 8)
+	for _, row := range r.Rows {
+		require.Equal(t, "matmul", row.Checklist)
+		require.True(t, row.Pass)
+		require.Equal(t, 1e-6, row.Bound.NMSE)
+		require.Equal(t, "none", row.Uses[0].Pipeline)
+		require.Contains(t, row.Uses[0].Nodes, "layers.N.down_proj")
+	}
+	text := ok(t, "verify", "--quick", "--device", "ref", "--only", "norm")
+	for _, want := range []string{"rmsnorm + qkv", "NMSE 1e-06", "final_norm", "layers.N.qkv", "runs no kernel"} {
+		require.Contains(t, text, want)
+	}
+
+	file := filepath.Join(t.TempDir(), "created.fir")
+	require.NoError(t, os.WriteFile(file, []byte(created), 0o666))
+	r = verify.Report{}
+	require.NoError(t, json.Unmarshal([]byte(ok(t, "verify", file, "--device", "ref", "--json")), &r))
+	require.Len(t, r.Rows, 4)
+	require.Equal(t, "@created none", r.Rows[0].Kernel)
+	require.Zero(t, *r.Rows[0].ULP) // arange and ones, exactly
+	require.NotNil(t, r.Rows[2].Twin)
+
+	requireOneLine(t, nil, 2, "verified alone", "verify", file, "--only", "add")
+	requireOneLine(t, nil, 2, "no .fir graph", "verify", "graph.txt")
+	requireOneLine(t, nil, 1, "no kernel and format", "verify", "--device", "ref", "--only", "nothing")
+	requireOneLine(t, nil, 1, "there is no device", "verify", "--device", "gpu")
+}
+
+// A wrong kernel is exit code 1, and a line that names the row.
+func TestVerifyFails(t *testing.T) {
+	if d, err := cpu.Open(cpu.Options{}); err != nil {
+		t.Skip(err)
+	} else {
+		require.NoError(t, d.Close())
+	}
+	dir := t.TempDir()
+	require.NoError(t, os.Mkdir(filepath.Join(dir, "epilogue"), 0o777))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "epilogue", "silu.metal"), []byte("template <typename V> inline V silu(V x) { return x / (V(1.001f) + exp(-x)); }\n"), 0o666))
+	code, out, errs := foundryCmd(t, nil, "verify", "--quick", "--only", "silu", "--shaders", dir)
+	require.Equal(t, 1, code)
+	require.Contains(t, out, "FAIL")
+	require.Equal(t, 1, strings.Count(errs, "\n"), errs)
+	require.Contains(t, errs, "1 of 1 rows failed: silu, mul f32")
+}

@@ -1,0 +1,198 @@
+package verify
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"foundry/ir"
+	"foundry/ir/dtype"
+	"foundry/ir/sym"
+	"foundry/ir/target"
+	"foundry/lower/metal"
+	"foundry/passes"
+)
+
+// machine says which kernels the cost model is made to choose: those of a row take
+// all their forms, whatever the shapes of a test would get.
+type machine uint8
+
+const (
+	rowwise machine = iota // products and attention row by row
+	tiled                  // in tiles
+	machines
+)
+
+// target returns t with costs that force the choice: a machine whose other way of
+// multiplying is a million times slower.
+func (m machine) target(t *target.Target) *target.Target {
+	out := *t
+	if m == tiled {
+		out.TFlops, out.Cores = t.TFlops/1e6, 1
+	} else {
+		out.TileTFlops = t.TileTFlops / 1e6
+	}
+	return &out
+}
+
+// form is one graph that reaches a kernel: a body of graph text, what is known of
+// T and P, and the passes that fuse.
+type form struct {
+	body   string
+	bounds sym.Bounds
+	passes string             // that fuse, between the clean-up passes and legalize; "" is a graph without fusion
+	on     machine            // which kernels it gets
+	gain   map[string]float32 // inputs that are larger than irgen's by this factor
+	values map[string][]float32
+	twin   string // the body to compare with, where it is not the same without fusion
+	nudge  string // an input that a choice may depend on within 1e-5
+
+	// Of a graph from a file, in place of body and passes.
+	pipeline   string
+	everywhere bool // run at the most tokens too, and at every P
+}
+
+// one is a form of decode: a single token behind up to cached others.
+func one(cached int64, passes, body string) form {
+	return form{body: body, passes: passes, bounds: sym.Bounds{TMin: 1, TMax: 1, PMax: cached, SMax: cached + 1}}
+}
+
+// many is a form of prefill: up to tokens tokens in a context.
+func many(tokens, context int64, passes, body string) form {
+	return form{body: body, passes: passes, bounds: sym.Bounds{TMin: 1, TMax: tokens, PMax: context - 1, SMax: context}}
+}
+
+// inTiles returns f with products and attention in tiles.
+func (f form) inTiles() form {
+	f.on = tiled
+	return f
+}
+
+func (f form) louder(input string, by float32) form {
+	f.gain = map[string]float32{input: by}
+	return f
+}
+
+// graph parses the form: what a frontend would hand over, alone under name.
+func (f form) graph(name string) (*ir.Graph, error) {
+	b := f.bounds
+	text := fmt.Sprintf("graph @g (T=%d..%d, P=%d..%d, S<=%d) {\n%s\n}\n", b.TMin, b.TMax, b.PMin, b.PMax, b.SMax, f.body)
+	g, err := ir.Parse(name, text)
+	if err != nil {
+		return nil, err
+	}
+	if b.TMax == 1 {
+		if g, err = g.Specialise(1); err != nil {
+			return nil, err
+		}
+	}
+	return g, ir.Verify(g)
+}
+
+// fused returns g behind the form's passes, for t.
+func (f form) fused(g *ir.Graph, t *target.Target) (*ir.Graph, error) {
+	out := g.Clone()
+	text := f.pipeline
+	if text == "" {
+		text = pipelineOf(f.passes)
+	}
+	pipeline, err := passes.Parse(text)
+	if err != nil {
+		return nil, err
+	}
+	log := &passes.Log{}
+	cx := &passes.Context{Target: t, Log: log, Lowerable: func(n *ir.Node) error { return metal.Check(n, t) }}
+	if err := pipeline.Run(out, cx); err != nil {
+		return nil, err
+	}
+	if f.passes == "" {
+		return out, nil
+	}
+	for _, c := range pipeline {
+		pattern, fuses := strings.CutPrefix(c.Pass.Name, "fuse-")
+		if fuses && !slices.ContainsFunc(out.Nodes(), func(n *ir.Node) bool { return n.Attr.Pattern == pattern }) {
+			reason := "no site"
+			for _, d := range log.Decisions {
+				if d.Pattern == pattern {
+					reason = d.Reason
+				}
+			}
+			return nil, fmt.Errorf("%s formed nothing: %s", c.Pass.Name, reason)
+		}
+	}
+	return out, nil
+}
+
+func pipelineOf(fusions string) string {
+	if fusions != "" {
+		fusions += ","
+	}
+	return "canonicalize,cse,dce," + fusions + "legalize"
+}
+
+// steps are the sizes that a form is run with: tokens and cached tokens of the
+// checklist, as far as the bounds allow. quick takes each size once, the whole run
+// every pair.
+func (f form) steps(quick bool) []sym.Env {
+	b := f.bounds
+	tokens := []int64{1, 2, 7, 8, 9, 33}
+	if f.on == tiled {
+		tokens = append(tokens, 64, 65)
+	}
+	if f.everywhere && !slices.Contains(tokens, b.TMax) {
+		tokens = append(tokens, b.TMax)
+	}
+	tokens = slices.DeleteFunc(tokens, func(t int64) bool { return t < b.TMin || t > b.TMax })
+	var out []sym.Env
+	if !f.everywhere && !strings.ContainsAny(f.body, "PS") { // nothing depends on P
+		for _, t := range tokens {
+			out = append(out, sym.Env{T: t})
+		}
+		return out
+	}
+	const last = -1
+	cached := []int64{0, 1, 1023, last}
+	for i := range max(len(tokens), len(cached)) {
+		for j := range cached {
+			e := sym.Env{T: tokens[i%len(tokens)], P: cached[(i+j)%len(cached)]}
+			if e.P == last {
+				e.P = b.SMax - e.T
+			}
+			if b.Contains(e) && !slices.Contains(out, e) {
+				out = append(out, e)
+			}
+			if quick {
+				break
+			}
+		}
+	}
+	return out
+}
+
+// fill writes a body: NAME=value pairs for the {NAME} in it.
+func fill(body string, pairs ...any) string {
+	var in []string
+	for i := 0; i < len(pairs); i += 2 {
+		in = append(in, "{"+pairs[i].(string)+"}", fmt.Sprint(pairs[i+1]))
+	}
+	return strings.NewReplacer(in...).Replace(strings.TrimSpace(body))
+}
+
+// lengths are row lengths that weights of t allow: those of the checklist, and odd
+// ones. The first two are what a quick run takes.
+func lengths(t dtype.Type) []int64 {
+	per, _ := t.Block()
+	all := []int64{33, 896, 1, 31, 32, 4864, 8960, 1001}
+	if per > 1 {
+		all = []int64{int64(3 * per), 896, int64(per), 4864, 8960}
+	}
+	return slices.DeleteFunc(all, func(n int64) bool { return n%int64(per) != 0 })
+}
+
+// some returns the first n of list, all of them in a whole run.
+func some[E any](quick bool, n int, list []E) []E {
+	if quick {
+		return list[:min(n, len(list))]
+	}
+	return list
+}

@@ -1,0 +1,271 @@
+package verify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"foundry/ir"
+	"foundry/ir/interp"
+	"foundry/ir/sym"
+)
+
+// batchForms is how many forms share a plan: one compilation, and memory for all of
+// their operands.
+const batchForms = 200
+
+// batch is forms whose kernels are compiled together.
+type batch struct {
+	on       machine
+	subjects []*subject
+}
+
+// batches cuts the subjects by machine, context (a plan has one) and number.
+func batches(all []*subject) []batch {
+	type key struct {
+		on      machine
+		context int64
+	}
+	var out []batch
+	open := map[key]int{} // to the batch of out that takes more
+	// Twins of one format share their kernels.
+	all = slices.Clone(all)
+	slices.SortStableFunc(all, func(a, b *subject) int { return strings.Compare(a.format, b.format) })
+	for _, s := range all {
+		k := key{s.form.on, s.form.bounds.SMax}
+		i, ok := open[k]
+		if !ok || len(out[i].subjects) == batchForms {
+			i = len(out)
+			open[k] = i
+			out = append(out, batch{on: k.on})
+		}
+		out[i].subjects = append(out[i].subjects, s)
+	}
+	return out
+}
+
+// loaded is a batch on its device, or why it is not there.
+type loaded struct {
+	batch
+	runner runner
+	err    error
+}
+
+// runAll runs the batches; while one runs, the next is compiled.
+func (r *Report) runAll(ctx context.Context, o Options, all []*subject) error {
+	list := batches(all)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ready := make(chan loaded, 1)
+	go func() {
+		defer close(ready)
+		for _, b := range list {
+			run, err := b.load(ctx, o)
+			ready <- loaded{b, run, err}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	for _, s := range all { // rows stand in the table's order
+		r.row(s.kernel, s.format)
+	}
+	done, err := 0, error(nil)
+	for l := range ready {
+		if err == nil {
+			err = l.err
+		}
+		if l.err != nil {
+			continue
+		}
+		for _, s := range l.subjects {
+			if err == nil {
+				err = ctx.Err()
+			}
+			if err == nil {
+				err = r.runSubject(ctx, l.runner, s, o.Quick)
+			}
+			if done++; o.Progress != nil {
+				o.Progress("run kernels", int64(done), int64(len(all)))
+			}
+		}
+		err = errors.Join(err, l.runner.close())
+		if err != nil {
+			cancel()
+		}
+	}
+	for _, row := range r.Rows {
+		r.Cases += row.Cases
+		if !row.Pass {
+			r.Failed++
+		}
+	}
+	return err
+}
+
+// load compiles the batch's graphs for the device.
+func (b batch) load(ctx context.Context, o Options) (runner, error) {
+	if o.Device == nil {
+		bySubject := map[*ir.Graph]*subject{}
+		for _, s := range b.subjects {
+			for _, g := range s.entries() {
+				bySubject[g] = s
+			}
+		}
+		return newInterpreter(interp.Float32, func(g *ir.Graph) interp.Source { return bySubject[g].weights(g) }), nil
+	}
+	var graphs []*ir.Graph
+	w := weightSource{}
+	for _, s := range b.subjects {
+		graphs = append(graphs, s.entries()...)
+		w.add(s.flat, s.weights(s.flat))
+	}
+	p, err := lower(graphs, b.on.target(o.Target), o.Shaders)
+	if err != nil {
+		return nil, err
+	}
+	return newDevice(ctx, o.Device, p, w, o.Progress)
+}
+
+// runSubject runs a form at every size, on the device and in float64.
+func (r *Report) runSubject(ctx context.Context, run runner, s *subject, quick bool) error {
+	row := r.row(s.kernel, s.format)
+	oracle := newInterpreter(interp.Float64, s.weights)
+	for i, env := range s.sizesOf(quick) {
+		in, err := s.input(env, uint64(i+1))
+		if err != nil {
+			return err
+		}
+		want, err := oracle.run(ctx, s.flat, in)
+		if err != nil {
+			return fmt.Errorf("%s %s: the reference: %w", s.kernel.name, s.format, err)
+		}
+		row.Cases++
+		where := fmt.Sprintf("T=%d P=%d of %s", env.T, env.P, s.sizes())
+		c := comparison{row, s, oracle, in, where}
+		have, err := run.run(ctx, s.fused, in)
+		if errors.Is(err, context.Canceled) {
+			return err
+		}
+		if err != nil {
+			row.fail(fmt.Sprintf("%s: %v", where, err))
+			continue
+		}
+		if err := c.kernel(ctx, have, want); err != nil {
+			return err
+		}
+		if s.twin == nil {
+			continue
+		}
+		plain, err := run.run(ctx, s.twin, in)
+		if err != nil {
+			row.fail(fmt.Sprintf("unfused twin, %s: %v", where, err))
+			continue
+		}
+		if err := c.twin(ctx, have, plain, want); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sizesOf returns the T and P that a form is run with: every pair of them in a whole
+// run, but of products in many formats, which read no more of P than others.
+func (s *subject) sizesOf(quick bool) []sym.Env {
+	return s.form.steps(quick || s.kernel.pattern != "" && len(s.kernel.formats) > 2)
+}
+
+// sizes names the form by the types of its params.
+func (s *subject) sizes() string {
+	var parts []string
+	for _, p := range s.flat.Params {
+		parts = append(parts, fmt.Sprintf("%s %s", strings.TrimPrefix(p.Param.Name, s.flat.Name+"."), p.Type))
+	}
+	text := strings.Join(parts, ", ")
+	if s.form.on == tiled {
+		text += ", in tiles"
+	}
+	return text
+}
+
+// comparison is one run of a form being compared.
+type comparison struct {
+	row    *Row
+	s      *subject
+	oracle *interpreter
+	in     input
+	where  string
+}
+
+// kernel holds the results of the kernel to the bound.
+func (c comparison) kernel(ctx context.Context, have, want map[string]interp.Tensor) error {
+	for name, w := range want {
+		d, err := c.difference(ctx, name, have[name], w)
+		if err != nil {
+			return err
+		}
+		c.row.measure(d, c.s.bounds[name])
+		if !admits(c.s.bounds[name], d, w) {
+			c.row.fail(fmt.Sprintf("%s: result %s: %s", c.where, strings.TrimPrefix(name, c.s.flat.Name+"."), d))
+		}
+	}
+	return nil
+}
+
+// twin holds the unfused twin to the bound, and the two to each other: where both
+// are within a bound of the reference, their roots add up, so four times it.
+func (c comparison) twin(ctx context.Context, fused, plain, want map[string]interp.Tensor) error {
+	if c.row.Twin == nil {
+		c.row.Twin = &Twin{}
+	}
+	for name, w := range want {
+		d, err := c.difference(ctx, name, plain[name], w)
+		if err != nil {
+			return err
+		}
+		apart := difference(fused[name], plain[name])
+		c.row.Twin.NMSE = max(c.row.Twin.NMSE, Number(d.NMSE))
+		c.row.Twin.Between = max(c.row.Twin.Between, Number(apart.NMSE))
+		if !admits(c.s.bounds[name], d, w) {
+			c.row.fail(fmt.Sprintf("unfused twin, %s: result %s: %s", c.where, name, d))
+		}
+		between := c.s.bounds[name]
+		between.NMSE, between.ULP = 4*between.NMSE, 2*between.ULP
+		if !admits(between, apart, w) {
+			c.row.fail(fmt.Sprintf("%s: result %s differs from the unfused twin: %s", c.where, name, apart))
+		}
+	}
+	return nil
+}
+
+// admits reports whether a result is within the bound; a choice must be the same.
+func admits(b interp.Bound, d interp.Difference, want interp.Tensor) bool {
+	if want.I32 != nil {
+		return d.MaxAbs == 0
+	}
+	return b.Admits(d)
+}
+
+// difference compares a result with the reference's. A choice by a random number
+// may be that of a number within 1e-5: the sums of probabilities are rounded.
+func (c comparison) difference(ctx context.Context, name string, have, want interp.Tensor) (interp.Difference, error) {
+	d := difference(have, want)
+	if c.s.form.nudge == "" || d.MaxAbs == 0 {
+		return d, nil
+	}
+	mine, allowed := ints(have), ints(want)
+	for _, by := range []float32{-1e-5, 1e-5} {
+		near, err := c.oracle.run(ctx, c.s.flat, c.in.nudged(c.s.flat.Name+"."+c.s.form.nudge, by))
+		if err != nil {
+			return d, err
+		}
+		for i, id := range ints(near[name]) {
+			if mine[i] == id {
+				allowed[i] = id
+			}
+		}
+	}
+	return interp.Compare(mine, allowed), nil
+}

@@ -1,0 +1,135 @@
+package verify
+
+import (
+	"fmt"
+	"slices"
+
+	"foundry/ir"
+	"foundry/ir/dtype"
+	"foundry/ir/interp"
+	"foundry/ir/target"
+)
+
+// subject is one form of a kernel, made ready to run: the graph as it stands in a
+// frontend, the graph that reaches the kernel, and for a fused kernel its unfused
+// twin.
+type subject struct {
+	kernel *kernel
+	format string
+	form   form
+	flat   *ir.Graph               // what the interpreter runs in float64
+	fused  *ir.Graph               // behind the form's passes
+	twin   *ir.Graph               // the same without fusion; nil where nothing is fused
+	bounds map[string]interp.Bound // by result
+}
+
+// entries lists the graphs that a device runs.
+func (s *subject) entries() []*ir.Graph {
+	if s.twin == nil {
+		return []*ir.Graph{s.fused}
+	}
+	return []*ir.Graph{s.fused, s.twin}
+}
+
+// subjects returns every form of the table for t.
+func subjects(t *target.Target, quick bool, only func(k *kernel, format string) bool) ([]*subject, error) {
+	var out []*subject
+	add := func(k *kernel, format string, forms []form) error {
+		if only != nil && !only(k, format) {
+			return nil
+		}
+		for _, f := range forms {
+			name := fmt.Sprintf("f%d", len(out))
+			flat, err := f.graph(name)
+			if err != nil {
+				return fmt.Errorf("%s, %s: %w", k.name, format, err)
+			}
+			s, err := newSubject(name, k, format, f, flat, f.on.target(t))
+			if err != nil {
+				return fmt.Errorf("%s, %s: %w", k.name, format, err)
+			}
+			if err := s.check(); err != nil {
+				return err
+			}
+			out = append(out, s)
+		}
+		return nil
+	}
+	for i := range table {
+		k := &table[i]
+		for _, f := range k.formatsOf(i, quick) {
+			if err := add(k, f.String(), k.forms(f, quick)); err != nil {
+				return nil, err
+			}
+		}
+		if k.mixed != nil {
+			if err := add(k, "mixed", k.mixed(quick)); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return out, nil
+}
+
+// formatsOf returns the types that row i is run with. A quick run takes all of them
+// in the kernels that do little else than read them, and elsewhere the first and one
+// other, which the rows share out among them.
+func (k *kernel) formatsOf(i int, quick bool) []dtype.Type {
+	if !quick || k.every || len(k.formats) < 3 {
+		return k.formats
+	}
+	return []dtype.Type{k.formats[0], k.formats[1+i%(len(k.formats)-1)]}
+}
+
+// newSubject takes flat, which nobody else has.
+func newSubject(name string, k *kernel, format string, f form, flat *ir.Graph, t *target.Target) (*subject, error) {
+	rename(flat, name)
+	s := &subject{kernel: k, format: format, form: f, flat: flat}
+	var err error
+	if s.bounds, err = boundsOf(flat); err != nil {
+		return nil, err
+	}
+	if s.fused, err = f.fused(flat, t); err != nil {
+		return nil, err
+	}
+	if f.twin != "" {
+		plain := f
+		plain.body = f.twin
+		if s.twin, err = plain.graph(name); err != nil {
+			return nil, err
+		}
+		rename(s.twin, name)
+		s.twin.Name += "_twin"
+	}
+	if slices.ContainsFunc(s.fused.Nodes(), func(n *ir.Node) bool { return n.Op == ir.OpFused }) {
+		plain := f
+		plain.passes, plain.pipeline = "", ""
+		if s.twin, err = plain.fused(flat, t); err != nil {
+			return nil, err
+		}
+		s.twin.Name += "_twin"
+	}
+	return s, nil
+}
+
+// rename puts the form's name before params and results, so that the graphs of one
+// plan share nothing but what a fused graph shares with its twin.
+func rename(g *ir.Graph, name string) {
+	g.Name = name
+	for _, p := range g.Params {
+		p.Param.Name = name + "." + p.Param.Name
+	}
+	for i := range g.Results {
+		g.Results[i].Name = name + "." + g.Results[i].Name
+	}
+}
+
+// nodes are those of the subject's graph that its row stands for.
+func (s *subject) nodes() []*ir.Node {
+	return slices.DeleteFunc(slices.Clone(s.fused.Nodes()), func(n *ir.Node) bool {
+		if s.kernel.pattern != "" {
+			return n.Attr.Pattern != s.kernel.pattern
+		}
+		return !slices.Contains(s.kernel.ops, n.Op)
+	})
+}

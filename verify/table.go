@@ -1,0 +1,237 @@
+package verify
+
+import (
+	"foundry/ir"
+	"foundry/ir/dtype"
+)
+
+// kernel is one row of the table: a kind of kernel, what it is for, and the graphs
+// that reach it through the compiler.
+type kernel struct {
+	name      string
+	checklist string   // the row of the mission's list that it serves
+	pattern   string   // the fusion that forms it, or
+	ops       []ir.Op  // the operations that are dispatches of their own
+	main      []string // only these mains, where a row is one of several ways; nil: all
+	formats   []dtype.Type
+	every     bool // a quick run takes every format
+	logic     string
+	ideas     string
+	// forms returns the graphs for weights (or a cache, or an operand) of type t. A
+	// quick run takes few of them.
+	forms func(t dtype.Type, quick bool) []form
+	// mixed, where set, returns graphs whose weights differ in type.
+	mixed func(quick bool) []form
+}
+
+var (
+	plain    = []dtype.Type{dtype.F32}
+	caches   = []dtype.Type{dtype.F16, dtype.F32}
+	matrix   = []dtype.Type{dtype.F16, dtype.F32, dtype.BF16, dtype.Q8_0, dtype.Q4_0, dtype.Q4_1, dtype.Q5_0, dtype.Q5_1, dtype.Q4_K, dtype.Q5_K, dtype.Q6_K}
+	operands = []dtype.Type{dtype.F32, dtype.F16, dtype.BF16, dtype.Q8_0, dtype.Q4_0, dtype.Q4_1, dtype.Q5_0, dtype.Q5_1, dtype.Q4_K, dtype.Q5_K, dtype.Q6_K}
+	inTiles  = []dtype.Type{dtype.F16, dtype.BF16, dtype.Q8_0, dtype.Q4_0, dtype.Q4_1, dtype.Q5_0, dtype.Q5_1, dtype.Q4_K, dtype.Q5_K, dtype.Q6_K}
+)
+
+// The mains of kernels that have several, as their banners say.
+const (
+	mainRows      = "rows of a matrix product"
+	mainBlocks    = "blocks of a matrix product"
+	mainAttention = "one pass over the keys"
+	mainParts     = "one pass over the keys of a part"
+	mainQueries   = "a block of queries in tiles"
+	mainHead      = "products of a head"
+	mainHeadTiles = "a block of products of a head in tiles"
+)
+
+// table lists every kind of kernel.
+var table = []kernel{
+	{
+		name: "embedding", checklist: "embedding lookup", ops: []ir.Op{ir.OpEmbedding}, formats: matrix, every: true, forms: embeddingForms,
+		logic: "a thread gathers four elements (one, of odd rows) of a row, dequantised from its block; an id outside the table is reported to the step and nothing is read",
+		ideas: "none: it moves one row a token",
+	},
+	{
+		name: "rms_norm", checklist: "rms_norm", ops: []ir.Op{ir.OpRMSNorm}, formats: plain, forms: normForms,
+		logic: "a threadgroup a row, which stays in registers between the sum of squares (lanes, then simdgroups, one barrier) and the result",
+		ideas: "several short rows a threadgroup",
+	},
+	{
+		name: "rms_norm in two steps", checklist: "rms_norm", ops: []ir.Op{ir.OpSumSquares, ir.OpRMSScale}, formats: plain, forms: normStepForms,
+		logic: "sum_squares leaves partial sums of a row, rms_scale finishes them: what fusion 20 splits a norm into",
+		ideas: "none: passes join the steps again where no kernel takes up the sums",
+	},
+	{
+		name: "rope", checklist: "rope", ops: []ir.Op{ir.OpRope}, formats: plain, forms: ropeForms,
+		logic: "a thread turns the pairs (i, i + head_dim/2) of four i; the angle position * inv_freq is kept as two floats, whole turns taken off, so that it is right at every position of a context",
+		ideas: "cos and sin of a position are the same for all heads: shared in the threadgroup",
+	},
+	{
+		name: "kv_rearrange", checklist: "kv_rearrange", ops: []ir.Op{ir.OpKVRearrange}, formats: plain, forms: rearrangeForms,
+		logic: "columns of a projection into attention's layout, four elements a thread, both sides in order",
+		ideas: "none: the default pipeline has it as an epilogue",
+	},
+	{
+		name: "kv_write", checklist: "kv_rearrange", ops: []ir.Op{ir.OpKVWrite}, formats: caches, forms: cacheWriteForms,
+		logic: "new rows of keys or values to their place in the cache, narrowed to its type",
+		ideas: "a quantised cache",
+	},
+	{
+		name: "repeat_kv", checklist: "repeat_kv", ops: []ir.Op{ir.OpRepeatKV}, formats: caches, forms: repeatForms,
+		logic: "every query head gets a copy of its keys and values, four elements a thread; only variant none dispatches it, indexing replaces it elsewhere",
+		ideas: "none: it is there to be fused away",
+	},
+	{
+		name: "silu, mul", checklist: "swiglu", ops: []ir.Op{ir.OpSilu, ir.OpMul}, formats: plain, forms: siluForms,
+		logic: "SwiGLU as two elementwise dispatches, four elements a thread",
+		ideas: "none: it is there to be fused",
+	},
+	{
+		name: "swiglu", checklist: "swiglu", pattern: "swiglu", formats: plain, forms: swigluForms,
+		logic: "silu(gate) * up as one elementwise dispatch",
+		ideas: "none",
+	},
+	{
+		name: "add", checklist: "elementwise add", ops: []ir.Op{ir.OpAdd}, formats: caches, forms: addForms,
+		logic: "a + b[i % len], four elements a thread; the result may take the place of an operand that nobody reads again",
+		ideas: "none",
+	},
+	{
+		name: "elementwise", checklist: "elementwise add", pattern: "elementwise", formats: plain, forms: elementwiseForms,
+		logic: "a chain of elementwise operations as one dispatch",
+		ideas: "none",
+	},
+	{
+		name: "matmul GEMV", checklist: "matmul", ops: []ir.Op{ir.OpMatmulNT}, main: []string{mainRows}, formats: matrix, every: true, forms: gemvForms,
+		logic: "a simdgroup owns a few rows of weights, its lanes stride along them in wide loads and dequantise in registers; several rows of x share what was loaded; simdgroups share a row where rows are few",
+		ideas: "split-K across threadgroups for the narrowest projections",
+	},
+	{
+		name: "matmul GEMM", checklist: "matmul", ops: []ir.Op{ir.OpMatmulNT}, main: []string{mainBlocks}, formats: inTiles, forms: gemmForms,
+		logic: "a threadgroup makes a block of rows by columns over 16x16 tiles, blocks of weights and of x staged in threadgroup memory as f16 while others are multiplied; edges are clamped on load and masked on store",
+		ideas: "the K loop of quantised weights waits for its expansion",
+	},
+	{
+		name: "softmax vector", checklist: "softmax", ops: []ir.Op{ir.OpSoftmax}, main: []string{"rows"}, formats: operands, forms: softmaxVectorForms,
+		logic: "a threadgroup a row: maximum and sum of exponentials in one pass of wide loads, simd_max and simd_sum, then the division; a causal row sees start + t + 1 columns and the others become 0; rows of blocks are read by their scales",
+		ideas: "none: attention in one pass stores no scores",
+	},
+	{
+		name: "softmax block", checklist: "softmax", ops: []ir.Op{ir.OpSoftmax}, main: []string{"segments", "merge of segments"}, formats: operands, forms: softmaxBlockForms,
+		logic: "a row in segments, each a threadgroup that leaves its maximum and sum; a second kernel merges those of a row and writes; its twin is the vector form",
+		ideas: "none: the cost model chooses between the forms and the length of a segment",
+	},
+	{
+		name: "attention chained: scores", checklist: "attention", ops: []ir.Op{ir.OpBmmNT}, formats: caches, forms: scoresForms,
+		logic: "queries times keys, a head at a time: a thread an element, or tiles for many rows",
+		ideas: "none: a fused attention stores no scores",
+	},
+	{
+		name: "attention chained: values", checklist: "attention", ops: []ir.Op{ir.OpBmmNN}, formats: caches, forms: weightedForms,
+		logic: "weights times values, a head at a time: a lane a column, rows shared by simdgroups, or tiles for many rows",
+		ideas: "none: a fused attention stores no weights",
+	},
+	{
+		name: "attention flash", checklist: "attention", pattern: "attention", formats: caches, forms: flashForms,
+		logic: "one pass over the keys with a running maximum and sum: lanes share a key, simdgroups share the keys, one merge; many rows go in blocks of 64 queries over tiles, keys above the diagonal are not read",
+		ideas: "two query heads of one key head in a threadgroup",
+	},
+	{
+		name: "attention split", checklist: "attention", pattern: "attention-split", formats: caches, forms: splitForms,
+		logic: "the cache in parts, each a threadgroup, and a second kernel that merges the parts by their maxima",
+		ideas: "none",
+	},
+	{
+		name: "attention split + o_proj", checklist: "attention", pattern: "attention-split-o", formats: matrix, forms: splitOutForms,
+		logic: "the merge of the parts is the prologue of the output projection, which also adds the residual and may leave sums of squares",
+		ideas: "none",
+	},
+	{
+		name: "attention + rope", checklist: "attention", pattern: "rope-attention", formats: caches, forms: ropeAttentionForms,
+		logic: "queries are rotated as attention loads them",
+		ideas: "none",
+	},
+	{
+		name: "sample", checklist: "sample", ops: []ir.Op{ir.OpSample}, formats: plain, forms: sampleForms,
+		logic: "scores in parts of 4,096; top-k, top-p and min-p become one threshold, found digit by digit of the scores' bits over all threadgroups; then sums and the choice by one random number",
+		ideas: "levels that no filter needs are still dispatched",
+	},
+	{
+		name: "argmax", checklist: "sample", ops: []ir.Op{ir.OpArgmax}, formats: plain, forms: argmaxForms,
+		logic: "parts of 4,096 elements in as many threadgroups, simdgroups reduce value and index together, ties to the lowest; a second kernel merges the parts",
+		ideas: "none: fused into the head where it pays",
+	},
+	{
+		name: "arange", checklist: "arange, ones, random_uniform", ops: []ir.Op{ir.OpArange}, formats: plain, forms: arangeForms,
+		logic: "four elements a thread", ideas: "none: reached from .fir graphs",
+	},
+	{
+		name: "ones", checklist: "arange, ones, random_uniform", ops: []ir.Op{ir.OpOnes}, formats: plain, forms: onesForms,
+		logic: "four elements a thread", ideas: "none: reached from .fir graphs",
+	},
+	{
+		name: "random_uniform", checklist: "arange, ones, random_uniform", ops: []ir.Op{ir.OpRandomUniform}, formats: plain, forms: randomForms,
+		logic: "Philox4x32-10 of seed and counter, a block of four numbers a thread", ideas: "none: the sampler draws one number a token",
+	},
+	{
+		name: "qkv", checklist: "QKV fused with RMSNorm", pattern: "qkv", formats: matrix, forms: qkvForms("fuse-qkv"), mixed: qkvMixed("fuse-qkv"),
+		logic: "three products of one operand over all their rows, each its own weight and bias; a threadgroup knows its part by its index",
+		ideas: "none",
+	},
+	{
+		name: "rmsnorm + qkv", checklist: "QKV fused with RMSNorm", pattern: "rmsnorm-qkv", formats: matrix, forms: qkvForms("fuse-rmsnorm-qkv"), mixed: qkvMixed("fuse-rmsnorm-qkv"),
+		logic: "the norm is the prologue: every threadgroup computes it into threadgroup memory, or takes finished sums of squares",
+		ideas: "none",
+	},
+	{
+		name: "qkv + rope + kv_write", checklist: "QKV fused with RMSNorm", pattern: "qkv-rope-kv", formats: matrix, forms: qkvHeadForms, mixed: qkvHeadMixed,
+		logic: "norm, projections, biases, head layout, rotation and both cache writes: a simdgroup owns both rows of a rotated pair",
+		ideas: "none",
+	},
+	{
+		name: "rope q, k", checklist: "rope", pattern: "rope-qk", formats: caches, forms: headForms("fuse-rope-qk"),
+		logic: "both rotations of a layer as one dispatch", ideas: "none",
+	},
+	{
+		name: "rope + kv_write", checklist: "kv_rearrange", pattern: "rope-kv", formats: caches, forms: headForms("fuse-rope-kv"),
+		logic: "head layout, rotation and both cache writes as one dispatch: planes of the grid", ideas: "none",
+	},
+	{
+		name: "product + residual", checklist: "matmul", pattern: "residual", formats: matrix, forms: residualForms,
+		logic: "the epilogue adds the residual, and may leave sums of squares for the norm behind",
+		ideas: "none",
+	},
+	{
+		name: "residual + norm", checklist: "rms_norm", pattern: "residual-norm", formats: plain, forms: residualNormForms,
+		logic: "the residual is added as the norm loads it; both are stored", ideas: "none: rival of product + residual",
+	},
+	{
+		name: "gate, up", checklist: "swiglu", pattern: "gate-up", formats: matrix, forms: gateUpForms,
+		logic: "two products of one operand over all their rows", ideas: "none",
+	},
+	{
+		name: "gate, up + swiglu", checklist: "swiglu", pattern: "gate-up-swiglu", formats: matrix, forms: gateUpSwigluForms,
+		logic: "a thread ends up with row n of gate and of up, and its epilogue joins them; the norm stands before",
+		ideas: "none",
+	},
+	{
+		name: "swiglu + down", checklist: "SwiGLU fused with down_proj", pattern: "swiglu-down", formats: matrix, forms: downForms,
+		logic: "SwiGLU is computed as the product loads its operand, by every threadgroup; the residual is added, sums of squares may be left",
+		ideas: "pays where gate and up are wide and down has few rows",
+	},
+	{
+		name: "head", checklist: "sample", pattern: "head", formats: matrix, forms: headProductForms,
+		logic: "final norm, product, and partial maxima of the logits; a second kernel merges them into the token", ideas: "top-k partials beside the maxima",
+	},
+	{
+		name: "embedding + norm", checklist: "embedding lookup", pattern: "embedding-norm", formats: matrix, forms: embeddingNormForms,
+		logic: "the lookup also makes the first norm, or its sums of squares", ideas: "none",
+	},
+	{
+		name: "cast", checklist: "elementwise add", ops: []ir.Op{ir.OpCast}, formats: []dtype.Type{dtype.F16, dtype.BF16}, forms: castForms,
+		logic: "rounded to nearest even, four elements a thread", ideas: "none",
+	},
+	{
+		name: "copies", checklist: "kv_rearrange", ops: []ir.Op{ir.OpTranspose, ir.OpReshape, ir.OpConcat, ir.OpSlice}, formats: plain, forms: copyForms,
+		logic: "transposes and joins that strides cannot say, four elements a thread", ideas: "none: what can be a view costs nothing",
+	},
+}

@@ -1,0 +1,181 @@
+package verify
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+
+	"foundry/ir"
+	"foundry/ir/target"
+	"foundry/lower/plan"
+)
+
+// Compiled is a plan that says where kernels are dispatched, and the name of the
+// pipeline that led to it.
+type Compiled struct {
+	Pipeline string
+	Plan     *plan.Plan
+	Rung     bool // counts only for kernels that no plan but rungs dispatches
+}
+
+// signature is what tells the kinds of kernels apart: the operations that a
+// dispatch stands for, in no order, and the main that its kernel's banner names.
+type signature struct{ ops, main string }
+
+// opsOf returns the operations of a signature; views that others stand beside cost
+// nothing and do not count.
+func opsOf(ops []ir.Op) string {
+	computes := slices.DeleteFunc(slices.Clone(ops), func(o ir.Op) bool { return o.Is(ir.View) })
+	if len(computes) > 0 {
+		ops = computes
+	}
+	names := make([]string, len(ops))
+	for i, o := range ops {
+		names[i] = o.String()
+	}
+	slices.Sort(names)
+	return strings.Join(names, " ")
+}
+
+// signatureOf returns a dispatch's signature.
+func signatureOf(p *plan.Plan, d *plan.Dispatch) (signature, []ir.Op) {
+	var ops []ir.Op
+	for _, n := range d.Nodes {
+		// "op" or "label op"
+		if o, err := ir.ParseOp(n[strings.LastIndex(n, " ")+1:]); err == nil {
+			ops = append(ops, o)
+		}
+	}
+	banner, _, _ := strings.Cut(p.Kernels[d.Kernel].Source, "\n")
+	_, main, _ := strings.Cut(banner, "main: ")
+	return signature{opsOf(ops), main}, ops
+}
+
+// kinds finds the row of the table that a dispatch belongs to.
+type kinds map[signature]*kernel
+
+// kindsFor asks the compiler: every row's graphs are lowered, in its first format
+// (and mixed), and what it dispatches for the row's nodes is the row's.
+func kindsFor(t *target.Target) (kinds, error) {
+	all, err := subjects(t, false, func(k *kernel, format string) bool { return format == k.formats[0].String() || format == "mixed" })
+	if err != nil {
+		return nil, err
+	}
+	out := kinds{}
+	for _, b := range batches(all) {
+		var graphs []*ir.Graph
+		for _, s := range b.subjects {
+			graphs = append(graphs, s.fused)
+		}
+		p, err := lower(graphs, b.on.target(t), nil)
+		if err != nil {
+			return nil, err
+		}
+		for i, s := range b.subjects {
+			out.claim(p, &p.Entries[i], s)
+		}
+	}
+	return out, nil
+}
+
+// claim gives a subject's row the dispatches of its nodes.
+func (k kinds) claim(p *plan.Plan, e *plan.Entry, s *subject) {
+	mine := map[string]bool{}
+	for _, n := range s.nodes() {
+		ops := []ir.Op{n.Op}
+		if n.Region != nil {
+			ops = nil
+			for _, r := range n.Region.Nodes() {
+				ops = append(ops, r.Op)
+			}
+		}
+		mine[opsOf(ops)] = true
+	}
+	for i := range e.Steps {
+		d := e.Steps[i].Dispatch
+		if d == nil {
+			continue
+		}
+		sig, _ := signatureOf(p, d)
+		if mine[sig.ops] && k[sig] == nil && (s.kernel.main == nil || slices.Contains(s.kernel.main, sig.main)) {
+			k[sig] = s.kernel
+		}
+	}
+}
+
+// of returns the row of a dispatch, nil for none. Chains of elementwise operations
+// are of any length.
+func (k kinds) of(p *plan.Plan, d *plan.Dispatch) *kernel {
+	sig, ops := signatureOf(p, d)
+	if row := k[sig]; row != nil {
+		return row
+	}
+	if len(ops) > 1 && !slices.ContainsFunc(ops, func(o ir.Op) bool { return !o.Is(ir.Elementwise) && !o.Is(ir.View) }) {
+		return named("elementwise")
+	}
+	return nil
+}
+
+func named(name string) *kernel {
+	i := slices.IndexFunc(table, func(k kernel) bool { return k.name == name })
+	return &table[i]
+}
+
+// Use is where a kernel is dispatched: a pipeline and the nodes, layers as N.
+type Use struct {
+	Pipeline string   `json:"pipeline"`
+	Nodes    []string `json:"nodes"`
+}
+
+// usesIn returns where plans dispatch each kernel, by its name, and the dispatches
+// that no row stands for.
+func (k kinds) usesIn(plans []Compiled) (map[string][]Use, []string) {
+	var strangers []string
+	uses, rungs := map[string][]Use{}, map[string][]Use{}
+	for _, c := range plans {
+		to := uses
+		if c.Rung {
+			to = rungs
+		}
+		for i := range c.Plan.Entries {
+			for _, s := range c.Plan.Entries[i].Steps {
+				if s.Dispatch == nil {
+					continue
+				}
+				node := layerless(s.Dispatch.Label)
+				row := k.of(c.Plan, s.Dispatch)
+				if row == nil {
+					name := c.Pipeline + ": " + node + " (" + c.Plan.Kernels[s.Dispatch.Kernel].Name + ")"
+					if !slices.Contains(strangers, name) {
+						strangers = append(strangers, name)
+					}
+					continue
+				}
+				to[row.name] = addUse(to[row.name], c.Pipeline, node)
+			}
+		}
+	}
+	for name, list := range rungs {
+		if uses[name] == nil {
+			uses[name] = list[:1]
+		}
+	}
+	return uses, strangers
+}
+
+func addUse(list []Use, pipeline, node string) []Use {
+	i := slices.IndexFunc(list, func(u Use) bool { return u.Pipeline == pipeline })
+	if i < 0 {
+		i = len(list)
+		list = append(list, Use{Pipeline: pipeline})
+	}
+	if !slices.Contains(list[i].Nodes, node) {
+		list[i].Nodes = append(list[i].Nodes, node)
+	}
+	return list
+}
+
+var layer = regexp.MustCompile(`^layers\.[0-9]+\.`)
+
+// layerless is a label with N for its layer.
+func layerless(label string) string { return layer.ReplaceAllString(label, "layers.N.") }

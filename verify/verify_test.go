@@ -1,0 +1,143 @@
+package verify_test
+
+import (
+	"bytes"
+	"context"
+	"flag"
+	"io/fs"
+	"os"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/stretchr/testify/require"
+
+	"foundry"
+	"foundry/ir/target"
+	"foundry/runtime/cpu"
+	"foundry/shaders"
+	"foundry/verify"
+)
+
+var update = flag.Bool("update", false, "write docs/kernels.md")
+
+func options(t *testing.T) verify.Options {
+	t.Helper()
+	x, err := target.Find(target.Default)
+	require.NoError(t, err)
+	return verify.Options{Target: x, Quick: true}
+}
+
+// onCPU adds the conformance device, or skips.
+func onCPU(t *testing.T, o verify.Options) verify.Options {
+	t.Helper()
+	d, err := cpu.Open(cpu.Options{})
+	if err != nil {
+		t.Skip(err)
+	}
+	t.Cleanup(func() { require.NoError(t, d.Close()) })
+	o.Device = d
+	return o
+}
+
+func plans(t *testing.T, name string) []verify.Compiled {
+	t.Helper()
+	m, err := foundry.Open(name, foundry.Hub{})
+	require.NoError(t, err)
+	defer m.Close()
+	out, err := foundry.VerifyPlans(m, target.Default)
+	require.NoError(t, err)
+	return out
+}
+
+// Every kernel of the table is within its bound on the CPU device, and every kernel
+// of the embedded model's plans is in the table.
+func TestQuick(t *testing.T) {
+	o := onCPU(t, options(t))
+	o.Plans = plans(t, "")
+	r, err := verify.Run(context.Background(), o)
+	require.NoError(t, err)
+	require.Empty(t, r.Strangers)
+	require.Greater(t, r.Cases, 500)
+	kernels := map[string]bool{}
+	for _, row := range r.Rows {
+		require.True(t, row.Pass, "%s %s: %s", row.Kernel, row.Format, row.Failure)
+		require.Positive(t, row.Cases, row.Kernel)
+		kernels[row.Checklist] = true
+	}
+	require.Len(t, kernels, 14, "rows of the list: %v", kernels)
+	t.Logf("%d rows, %d cases", len(r.Rows), r.Cases)
+}
+
+// The whole table takes minutes: FOUNDRY_VERIFY=full.
+func TestFull(t *testing.T) {
+	if os.Getenv("FOUNDRY_VERIFY") != "full" {
+		t.Skip("minutes of kernels: run with FOUNDRY_VERIFY=full")
+	}
+	o := onCPU(t, options(t))
+	o.Quick = false
+	r, err := verify.Run(context.Background(), o)
+	require.NoError(t, err)
+	for _, row := range r.Rows {
+		require.True(t, row.Pass, "%s %s: %s", row.Kernel, row.Format, row.Failure)
+	}
+	t.Logf("%d rows, %d cases", len(r.Rows), r.Cases)
+}
+
+// changed is the built-in stage files with one text in one of them replaced.
+func changed(t *testing.T, file, old, with string) fs.FS {
+	t.Helper()
+	out := fstest.MapFS{}
+	require.NoError(t, fs.WalkDir(shaders.FS, ".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		text, err := fs.ReadFile(shaders.FS, path)
+		if path == file {
+			require.Contains(t, string(text), old)
+			text = []byte(strings.Replace(string(text), old, with, 1))
+		}
+		out[path] = &fstest.MapFile{Data: text}
+		return err
+	}))
+	return out
+}
+
+// A kernel that is slightly wrong fails its row, and only rows that use it do.
+func TestWrongKernels(t *testing.T) {
+	o := onCPU(t, options(t))
+	for _, x := range []struct{ file, old, with, only, fails string }{
+		{"epilogue/silu.metal", "return x /", "return V(1.002f) * x /", "sw", "swiglu f32"},
+		{"common/load.metal", "(device half *p, float v) { p[0] = half(v); }", "(device half *p, float v) {}", "cast f16", "cast f16"}, // writes nothing
+	} {
+		o.Shaders = changed(t, x.file, x.old, x.with)
+		o.Only = func(kernel, format string) bool { return strings.Contains(kernel+" "+format, x.only) }
+		r, err := verify.Run(context.Background(), o)
+		require.NoError(t, err)
+		failed := []string{}
+		for _, row := range r.Rows {
+			if !row.Pass {
+				failed = append(failed, row.Kernel+" "+row.Format)
+				require.NotEmpty(t, row.Failure)
+			}
+		}
+		require.Contains(t, failed, x.fails)
+		require.Equal(t, len(failed), r.Failed)
+	}
+}
+
+// docs/kernels.md is what the table and the plans say; -update writes it.
+func TestDoc(t *testing.T) {
+	x, err := target.Find(target.Default)
+	require.NoError(t, err)
+	const model = "synth:qwen2.5-0.5b"
+	var have bytes.Buffer
+	require.NoError(t, verify.WriteDoc(&have, x, model, plans(t, model)))
+	const file = "../docs/kernels.md"
+	if *update {
+		require.NoError(t, os.WriteFile(file, have.Bytes(), 0o666))
+	}
+	want, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.Equal(t, string(want), have.String(), "docs/kernels.md is stale; write it with -update")
+}
