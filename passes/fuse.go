@@ -116,9 +116,10 @@ func (p *compiled) absence(f *flat) string {
 func (r *run) consider(p *compiled, forms []*form, anchor *op) (*site, *plan.Decision, error) {
 	careful := r.call.option("when") == "cheaper"
 	var best, largest *site
-	why, unrunnable := "", ""
+	var nearest miss // of the form that came furthest, the smaller of equals
+	unrunnable := ""
 	for _, f := range forms {
-		s, done, miss := r.locate(p, f, anchor)
+		s, done, near := r.locate(p, f, anchor)
 		if done {
 			taker := s.tops[0].Attr.Pattern
 			if taker == p.Name {
@@ -127,12 +128,14 @@ func (r *run) consider(p *compiled, forms []*form, anchor *op) (*site, *plan.Dec
 			return nil, &plan.Decision{Outcome: Refused, Reason: fmt.Sprintf("%s has taken %s already", taker, s.counts())}, nil
 		}
 		if s == nil {
-			why = miss // of the smallest form in the end
+			if near.why != nil && near.depth >= nearest.depth {
+				nearest = near
+			}
 			continue
 		}
 		a := r.assess(s)
 		if a.refusal != "" {
-			why = a.refusal
+			nearest = miss{depth: len(f.steps), why: func() string { return a.refusal }}
 			continue
 		}
 		if a.unrunnable != nil {
@@ -153,13 +156,13 @@ func (r *run) consider(p *compiled, forms []*form, anchor *op) (*site, *plan.Dec
 		}
 	}
 	if best == nil {
-		if unrunnable != "" {
-			why = unrunnable
-		}
-		if why == "" {
+		if unrunnable == "" && nearest.why == nil {
 			return nil, nil, nil
 		}
-		return nil, &plan.Decision{Outcome: Refused, Reason: why}, nil
+		if unrunnable == "" {
+			unrunnable = nearest.why()
+		}
+		return nil, &plan.Decision{Outcome: Refused, Reason: unrunnable}, nil
 	}
 	if best != largest && best.larger == "" {
 		best.larger = largest.counts() + " " + largest.gain.than(best.gain)
@@ -216,19 +219,19 @@ func (s *site) region(g *ir.Graph) (*ir.Node, error) {
 }
 
 // locate seeks one form at anchor. done says that the operations stand in one
-// region already; why is empty where the core is not there.
-func (r *run) locate(p *compiled, f *form, anchor *op) (s *site, done bool, why string) {
+// region already; near says nothing where the core is not there.
+func (r *run) locate(p *compiled, f *form, anchor *op) (s *site, done bool, near miss) {
 	m := r.matchers[f]
 	if m == nil {
 		m = newMatcher(f)
 		r.matchers[f] = m
 	}
-	bound, miss := m.match(anchor)
-	if miss != nil {
-		if miss.core == f.core {
-			why = miss.why()
+	bound, missed := m.match(anchor)
+	if missed != nil {
+		if missed.core == f.core {
+			near = *missed
 		}
-		return nil, false, why
+		return nil, false, near
 	}
 	s = &site{form: f, pattern: p, anchor: anchor, members: make([]*op, 0, len(bound))}
 	for i, o := range bound {
@@ -237,9 +240,9 @@ func (r *run) locate(p *compiled, f *form, anchor *op) (s *site, done bool, why 
 		}
 	}
 	if why := s.close(r.view(), p); why != "" {
-		return nil, false, why
+		return nil, false, miss{depth: len(f.steps), why: func() string { return why }}
 	}
-	return s, len(s.tops) == 1, ""
+	return s, len(s.tops) == 1, near
 }
 
 // close collects the nodes that hold the members. A region that stands already is

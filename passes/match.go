@@ -77,7 +77,11 @@ func (m *matcher) next(s int) bool {
 			return true
 		}
 		if m.deeper(s) {
+			taken := v.def != nil && slices.Contains(m.bound, v.def)
 			m.note(s, func() string {
+				if taken {
+					return fmt.Sprintf("%s takes %s, which stands in another place of the pattern already", user.name(), v.name())
+				}
 				return fmt.Sprintf("%s takes %s; the pattern wants %s there", user.name(), v.name(), n.kinds())
 			})
 		}
@@ -257,8 +261,9 @@ func (m *matcher) finish() bool {
 				foremost = foremost && u.index >= first.index
 			}
 		}
-		if !foremost {
-			return false // the site is reported at its first op
+		if !foremost { // the site is reported at its first op, here nothing is
+			m.miss = miss{depth: depth + 1, core: -1}
+			return false
 		}
 		if count != len(list) {
 			if m.deeper(depth) {
