@@ -3,6 +3,7 @@ package foundry
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"foundry/ir"
@@ -103,6 +104,9 @@ func Bench(ctx context.Context, m *Model, o BenchOptions) ([]BenchRow, error) {
 	if o.Tokens < 1 || o.Tokens > 1 && o.Phase != "decode" {
 		return nil, fmt.Errorf("%d tokens a measurement of %s, want 1, or more of decode", o.Tokens, o.Phase)
 	}
+	if err := o.search(ctx, m); err != nil {
+		return nil, err
+	}
 	if o.Compile.Target == "" {
 		o.Compile.Target = o.Compile.deviceTarget()
 	}
@@ -125,6 +129,22 @@ func Bench(ctx context.Context, m *Model, o BenchOptions) ([]BenchRow, error) {
 		}
 	}
 	return rows, nil
+}
+
+// search replaces the variants that ask for it by what Search finds.
+func (o *BenchOptions) search(ctx context.Context, m *Model) error {
+	o.Variants = slices.Clone(o.Variants)
+	for i, v := range o.Variants {
+		if v.Passes != SearchPasses {
+			continue
+		}
+		found, err := Search(ctx, m, SearchOptions{Compile: o.Compile, CPU: o.CPU, Phase: o.Phase, Progress: o.Progress, Say: o.Say})
+		if err != nil {
+			return err
+		}
+		o.Variants[i].Passes = found.Winner.Passes
+	}
+	return nil
 }
 
 // subject is one compiled variant.

@@ -17,6 +17,9 @@ func (o *BenchOptions) benchGraph(ctx context.Context, m *Model) (rows []BenchRo
 	if o.PlanDir != "" || o.PerKernel {
 		return nil, fmt.Errorf("%s is a graph: it is measured whole and without a plan from disk", m.Name)
 	}
+	if err := o.search(ctx, m); err != nil {
+		return nil, err
+	}
 	if o.many() {
 		return nil, fmt.Errorf("%s is a graph: it is measured in at most %d variants, not %d", m.Name, few, len(o.Variants))
 	}

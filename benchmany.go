@@ -47,7 +47,7 @@ func (o *BenchOptions) benchMany(ctx context.Context, m *Model) ([]BenchRow, err
 		}
 		defer where.close()
 	}
-	b := bundle{o: o, m: m, graphs: g, met: map[string]int{}}
+	b := bundle{o: o, m: m, graphs: g, met: map[string]int{}, more: func(rep int) bool { return rep < o.Reps }}
 	for part := range slices.Chunk(outcomes, together) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -103,7 +103,8 @@ type bundle struct {
 	m      *Model
 	graphs *Graphs // their model, target and options
 	rows   []BenchRow
-	met    map[string]int // a plan's digest to its row
+	met    map[string]int     // a plan's digest to its row
+	more   func(rep int) bool // whether to run all plans once more, behind rep runs
 }
 
 // compile makes one plan of graphs, verified, and keeps the entries that do
@@ -165,7 +166,7 @@ func (b *bundle) measure(ctx context.Context, p *plan.Plan, fresh []int, where *
 	if err != nil {
 		return err
 	}
-	for rep := -1; rep < b.o.Reps; rep++ { // the first round warms up
+	for rep := -1; rep < 0 || b.more(rep); rep++ { // the first round warms up
 		for i, k := range fresh {
 			if b.o.Progress != nil {
 				b.o.Progress("measure", int64((rep+1)*len(fresh)+i), int64((b.o.Reps+1)*len(fresh)))

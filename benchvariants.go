@@ -14,7 +14,7 @@ type Pipeline struct{ Name, Passes string }
 
 // ParseVariants reads a list of variants: names separated by commas, "ladder"
 // (one fusion more a row), "leave-one-out" (the last rung without one of its
-// fusions), "pairs" (every fusion alone and with each other that it goes with) or
+// fusions), "search" (what Search finds), "pairs" (every fusion alone and with each other that it goes with) or
 // "all" (every legal set of fusions).
 func ParseVariants(list string) ([]Pipeline, error) {
 	var out []Pipeline
@@ -45,6 +45,8 @@ func ParseVariants(list string) ([]Pipeline, error) {
 			err = named(passes.Ladder()...)
 		case "leave-one-out":
 			err = named(append([]string{"floor"}, passes.LeaveOneOut()...)...)
+		case SearchPasses:
+			out = append(out, Pipeline{SearchPasses, SearchPasses})
 		case "pairs":
 			err = subsets(2)
 		case "all":

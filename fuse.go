@@ -1,6 +1,7 @@
 package foundry
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -30,6 +31,9 @@ type Graphs struct {
 // read. Where a pass fails, the graphs as far as they came are returned beside the
 // error: their decisions say what was refused on the way.
 func Fuse(m *Model, o CompileOptions) (*Graphs, error) {
+	if o.Passes == SearchPasses {
+		return nil, errors.New("passes \"search\" is no pipeline yet: it is searched for by compile, dot, bench and what runs a model")
+	}
 	asked := o.Weights
 	o, t, err := o.resolve(m)
 	if err != nil {

@@ -36,6 +36,13 @@ func Start(ctx context.Context, m *Model, o StartOptions) (*Engine, error) {
 	if o.PlanDir != "" {
 		return startPlan(ctx, m, device, o)
 	}
+	if o.Compile.Passes == SearchPasses {
+		found, err := Search(ctx, m, SearchOptions{Compile: o.Compile, CPU: o.CPU, Progress: o.Progress, Say: o.Say})
+		if err != nil {
+			return nil, err
+		}
+		o.Compile.Passes = found.Winner.Passes
+	}
 	if o.Compile.Target == "" {
 		o.Compile.Target = o.Compile.deviceTarget() // which may start a driver, not to be counted as compilation
 	}

@@ -1,6 +1,9 @@
 package passes
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
 	"slices"
 	"sync"
 )
@@ -67,6 +70,17 @@ func find(name string) *Pass {
 		}
 	}
 	return nil
+}
+
+// TableHash changes with the passes, their options, the patterns and the sets of
+// them that Subsets takes.
+func TableHash() string {
+	h := sha256.New()
+	for _, p := range All() {
+		fmt.Fprintf(h, "%s %+v\n", p.Name, p.Options)
+	}
+	fmt.Fprintf(h, "%+v\n%+v\n%s\n%+v", patterns, choices, chosen, ladder)
+	return hex.EncodeToString(h.Sum(nil))
 }
 
 func passNames() []string {

@@ -123,17 +123,12 @@ type Recording interface {
 	Close() error
 }
 
-// Timed is implemented by encoders and recordings of devices that were opened to
-// measure: the times of the last run's dispatches, valid after Wait. Dispatches
-// of a wave may overlap.
-type Timed interface {
-	Times() []DispatchTime
-}
-
-// DispatchTime is how long one dispatch took on the device.
-type DispatchTime struct {
-	Label string
-	Took  time.Duration
+// Timer is implemented by programs that time single dispatches by the device's own
+// clock, without what the host adds.
+type Timer interface {
+	// Time runs what encode encodes, each dispatch behind the one before, and
+	// returns how long each took, in order.
+	Time(encode func(Encoder) error) ([]time.Duration, error)
 }
 
 // WeightSource yields the bytes of a weight buffer of the plan: the named

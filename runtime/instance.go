@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 
@@ -101,7 +102,8 @@ func (in *Instance) Close() error {
 }
 
 // Run writes T, P and S to the step buffer, where the plan has one, and runs the
-// entry to its end.
+// entry to its end. What a kernel refused, such as an id outside a table, is an
+// error.
 func (in *Instance) Run(ctx context.Context, entry string, env sym.Env) error {
 	if in.closed {
 		return errClosed
@@ -119,19 +121,38 @@ func (in *Instance) Run(ctx context.Context, entry string, env sym.Env) error {
 	in.content = content{}
 	for i := range in.exec.Plan.Entries {
 		if &in.exec.Plan.Entries[i] == e {
-			return repeat(ctx, in.walks[i:][:1], env, 1)
+			if err := repeat(ctx, in.walks[i:][:1], env, 1); err != nil {
+				return err
+			}
 		}
 	}
-	return nil
+	return in.stepError()
 }
 
-// setStep writes T, P and S to the step buffer, where the plan has one.
+// stepError is what kernels reported in the step buffer, where the plan has one.
+func (in *Instance) stepError() error {
+	step := in.exec.Plan.Special("step")
+	if step < 0 {
+		return nil
+	}
+	var b [8]byte
+	if err := in.readAt(step, 4*plan.StepError, b[:]); err != nil {
+		return err
+	}
+	return refusal(binary.LittleEndian.Uint32(b[:]), binary.LittleEndian.Uint32(b[4:]), "table")
+}
+
+// setStep writes T, P, S and that nothing is wrong to the step buffer, where the
+// plan has one.
 func (in *Instance) setStep(env sym.Env) error {
 	step := in.exec.Plan.Special("step")
 	if step < 0 {
 		return nil
 	}
-	return in.writeAt(step, 0, words(uint32(env.T), uint32(env.P), uint32(env.S())))
+	if err := in.writeAt(step, 0, words(uint32(env.T), uint32(env.P), uint32(env.S()))); err != nil {
+		return err
+	}
+	return in.writeAt(step, 4*plan.StepError, words(plan.ErrNone, 0))
 }
 
 // Write fills the start of the named buffer, which must not be shared with

@@ -193,14 +193,8 @@ func (in *Instance) readStep(p int) (int32, error) {
 	}
 	word := func(i int) uint32 { return binary.LittleEndian.Uint32(b[4*i:]) }
 	vocab := in.exec.Plan.Model.Vocab
-	switch code := word(plan.StepError); code {
-	case plan.ErrNone:
-	case plan.ErrToken:
-		return 0, fmt.Errorf("token id %d is outside the vocabulary of %d", int32(word(plan.StepErrorArg)), vocab)
-	case plan.ErrLogits:
-		return 0, sampling.ErrNotFinite
-	default:
-		return 0, fmt.Errorf("a kernel reported error %d about %d", code, word(plan.StepErrorArg))
+	if err := refusal(word(plan.StepError), word(plan.StepErrorArg), fmt.Sprintf("vocabulary of %d", vocab)); err != nil {
+		return 0, err
 	}
 	if t, at, s := word(plan.StepT), word(plan.StepP), word(plan.StepS); t != 1 || at != uint32(p) || s != uint32(p)+1 {
 		return 0, fmt.Errorf("the run left T=%d P=%d S=%d in the step buffer, want 1, %d, %d", t, at, s, p, p+1)
@@ -210,6 +204,19 @@ func (in *Instance) readStep(p int) (int32, error) {
 		return 0, fmt.Errorf("the run chose token %d of a vocabulary of %d", token, vocab)
 	}
 	return token, nil
+}
+
+// refusal is what a kernel reported in the step's words error and error_argument.
+func refusal(code, argument uint32, table string) error {
+	switch code {
+	case plan.ErrNone:
+		return nil
+	case plan.ErrToken:
+		return fmt.Errorf("token id %d is outside the %s", int32(argument), table)
+	case plan.ErrLogits:
+		return sampling.ErrNotFinite
+	}
+	return fmt.Errorf("a kernel reported error %d about %d", code, argument)
 }
 
 // resetStep writes the settings that mean greedy choice.

@@ -5,12 +5,16 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"foundry/cmd/foundry/cli"
+	"foundry/frontends/checkpoint"
+	"foundry/ir/dtype"
 
 	"github.com/stretchr/testify/require"
 )
@@ -193,7 +197,50 @@ func TestBadRequests(t *testing.T) {
 	require.Empty(t, left, "a failed command wrote something")
 }
 
+// An id that no table holds is an error on each device, before a model runs and
+// where a graph's kernels look it up; nothing is read, and no result is written.
+func TestIDOutsideTheTable(t *testing.T) {
+	dir := t.TempDir()
+	fir, ids, out := filepath.Join(dir, "g.fir"), filepath.Join(dir, "ids.safetensors"), filepath.Join(dir, "out.safetensors")
+	require.NoError(t, os.WriteFile(fir, []byte(`graph @g (T=1..4, P=0..0, S<=4) {
+  %0 = input "ids" : i32[T]
+  %1 = weight "table" : q8_0[50, 64]
+  %2 = embedding %0, %1
+  return y=%2
+}
+`), 0o666))
+	for _, device := range []string{"ref", "cpu"} {
+		if device == "cpu" {
+			skipWithoutCompiler(t)
+		}
+		for _, id := range []int32{50, -1, math.MaxInt32, math.MinInt32} {
+			data := binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint32(nil, 3), uint32(id))
+			require.NoError(t, checkpoint.WriteSafetensors(ids, []checkpoint.Tensor{{Name: "ids", DType: dtype.I32, Shape: []int64{2}, Data: data}}))
+			requireOneLine(t, nil, 1, fmt.Sprintf("id %d", id), "eval", "--model", fir, "--device", device, "--inputs", ids, "--tokens", "2", "--logits-out", out)
+			require.NoFileExists(t, out)
+		}
+		for _, id := range []string{"320", "-1", "2147483647", "2147483648"} {
+			requireOneLine(t, nil, 1, id, "eval", "--model", filepath.Join("testdata", "rand-hd64"), "--device", device, "--ids", "1,"+id, "--logits-out", out)
+			require.NoFileExists(t, out)
+		}
+	}
+}
+
+// A folder that may not be written to stays as it is.
+func TestUnwritableFolder(t *testing.T) {
+	if os.Getuid() <= 0 {
+		t.Skip("a folder is writable for this user whatever its mode")
+	}
+	dir := t.TempDir()
+	require.NoError(t, os.Chmod(dir, 0o555))
+	requireOneLine(t, nil, 1, "permission denied", "compile", "-o", filepath.Join(dir, "plan"))
+	requireOneLine(t, nil, 1, "permission denied", "compile", "-o", dir)
+}
+
 func TestNoCompiler(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "out")
+	requireOneLine(t, map[string]string{"CXX": "no-such-compiler"}, 1, "install one", "eval", "--device", "cpu", "--ids", "1", "--logits-out", out)
+	require.NoFileExists(t, out)
 	requireOneLine(t, map[string]string{"CXX": "no-such-compiler"}, 1, "no C++ compiler found (looked for no-such-compiler); install one",
 		"eval", "--device", "cpu", "--ids", "1")
 }

@@ -26,6 +26,7 @@ type Kernel struct {
 	Tile    float64 // operations of tiles
 	Groups  float64 // threadgroups
 	Threads float64 // threads a threadgroup
+	Layered bool    // it is a layer's; only Repeated tells
 	Tiled   bool    // tileThreads keep a core's matrix units busy, more threads would not help
 
 	// WaitUs is what the loads of the threadgroups that a core takes one after the

@@ -66,8 +66,10 @@ func (c *compiler) share(kind, name string, class plan.Class, t ir.Type, b sym.B
 		c.shared[key] = s
 		c.plan.Buffers = append(c.plan.Buffers, plan.Buffer{})
 	}
-	if s.dtype != t.DType {
-		return nil, fmt.Errorf("%s %q is %s here and %s in another entry", kind, name, t.DType, s.dtype)
+	// Inputs and outputs may have fewer rows in one entry than in another; what one
+	// run leaves to the next must lie by the same strides.
+	if s.dtype != t.DType || s.bytes > 0 && s.shape != t.Shape && kind != ir.Input.String() && kind != "output" {
+		return nil, fmt.Errorf("%s %q is %s here and %s in another entry", kind, name, t, ir.Type{DType: s.dtype, Shape: s.shape})
 	}
 	if bytes > s.bytes {
 		s.bytes, s.shape = bytes, t.Shape

@@ -9,6 +9,7 @@ import (
 	"foundry/frontends/qwen25"
 	"foundry/ir/dtype"
 	"foundry/lower/metal"
+	"foundry/lower/plan"
 )
 
 // BenchmarkCompile is lowering alone, graph to plan: the cost a layer is flat.
@@ -41,4 +42,22 @@ func TestCompileIsDeterministic(t *testing.T) {
 		require.True(t, hash == "" || p.Hash == hash, "another hash")
 		hash = p.Hash
 	}
+}
+
+// Entries share a cache by its name; one of another head_dim or dtype would read
+// what the others wrote by strides of its own.
+func TestEntriesShareACache(t *testing.T) {
+	entry := func(name, cache, x string) metal.Entry {
+		text := fmt.Sprintf("%%0 = state \"kv\" : %s\n%%1 = input \"x_%s\" : %s\n%%2 = kv_write %%0, %%1 {start=P} : %s\nreturn kv=%%2", cache, name, x, cache)
+		return metal.Entry{Name: name, Graph: parse(t, "T=1..4, P=0..8, S<=8", text)}
+	}
+	compile := func(second metal.Entry) error {
+		_, err := metal.Compile([]metal.Entry{entry("prefill", "f16[2, 8, 64]", "f32[2, T, 64]"), second}, metal.Options{
+			Target: m3Pro(t), Meta: plan.Options{Weights: dtype.F16, Cache: dtype.F16}})
+		return err
+	}
+	require.NoError(t, compile(entry("decode", "f16[2, 8, 64]", "f32[2, 1, 64]")))
+	require.EqualError(t, compile(entry("decode", "f16[2, 8, 32]", "f32[2, 1, 32]")), `entry decode: state "kv" is f16[2, 8, 32] here and f16[2, 8, 64] in another entry`)
+	require.EqualError(t, compile(entry("decode", "f16[2, 8, 80]", "f32[2, 1, 80]")), `entry decode: state "kv" is f16[2, 8, 80] here and f16[2, 8, 64] in another entry`)
+	require.EqualError(t, compile(entry("decode", "f32[2, 8, 64]", "f32[2, 1, 64]")), `entry decode: state "kv" is f32[2, 8, 64] here and f16[2, 8, 64] in another entry`)
 }

@@ -64,6 +64,13 @@ func (s *sampleRig) logits(t testing.TB, logits []float32) {
 
 func (s *sampleRig) choose(t testing.TB, how sampling.Settings, seen []int32, u float64) int32 {
 	t.Helper()
+	id, err := s.try(t, how, seen, u)
+	require.NoError(t, err)
+	return id
+}
+
+func (s *sampleRig) try(t testing.TB, how sampling.Settings, seen []int32, u float64) (int32, error) {
+	t.Helper()
 	var ids []byte
 	for i := range sampleSeen {
 		id := int32(-1)
@@ -75,10 +82,12 @@ func (s *sampleRig) choose(t testing.TB, how sampling.Settings, seen []int32, u 
 	require.NoError(t, s.in.Write("seen", ids))
 	require.NoError(t, s.in.Write("settings", f32Bytes(float32(how.Temperature), float32(how.TopK), float32(how.TopP), float32(how.MinP), float32(how.Repetition))))
 	require.NoError(t, s.in.Write("u", f32Bytes(float32(u))))
-	require.NoError(t, s.in.Run(background, "sample", sym.Env{T: 1}))
+	if err := s.in.Run(background, "sample", sym.Env{T: 1}); err != nil {
+		return 0, err
+	}
 	out := make([]byte, 4)
 	require.NoError(t, s.in.Read("y", out))
-	return int32(binary.LittleEndian.Uint32(out))
+	return int32(binary.LittleEndian.Uint32(out)), nil
 }
 
 // agree checks a draw against the reference. Where they differ, the random number
@@ -175,7 +184,7 @@ func TestSampleShares(t *testing.T) {
 	}
 }
 
-// A row that no token can be drawn from is an error of the step.
+// A row that no token can be drawn from is an error.
 func TestSampleRefuses(t *testing.T) {
 	rig := newSampleRig(t, 40, true)
 	nan, inf := float32(math.NaN()), float32(math.Inf(1))
@@ -183,14 +192,14 @@ func TestSampleRefuses(t *testing.T) {
 		row := make([]float32, 40)
 		row[33] = bad
 		rig.logits(t, row)
-		rig.choose(t, sampling.Settings{Temperature: 1, TopK: 2, TopP: .5}, nil, .5)
-		step := make([]byte, plan.StepBytes)
-		require.NoError(t, rig.in.Read("step", step))
-		require.Equal(t, uint32(plan.ErrLogits), binary.LittleEndian.Uint32(step[4*plan.StepError:]))
+		_, err := rig.try(t, sampling.Settings{Temperature: 1, TopK: 2, TopP: .5}, nil, .5)
+		require.ErrorIs(t, err, sampling.ErrNotFinite)
 	}
-	row := slices.Repeat([]float32{-inf}, 40)
-	rig.logits(t, row)
-	require.Equal(t, int32(0), rig.choose(t, sampling.Settings{}, nil, .5))
+	rig.logits(t, slices.Repeat([]float32{-inf}, 40))
+	_, err := rig.try(t, sampling.Settings{}, nil, .5)
+	require.ErrorIs(t, err, sampling.ErrNotFinite)
+	rig.logits(t, make([]float32, 40))
+	require.Equal(t, int32(0), rig.choose(t, sampling.Settings{}, nil, .5), "the refusal is over")
 }
 
 // TestSamplerStandsAlone runs the frontend's graph without a model before it: its

@@ -55,8 +55,6 @@ type Options struct {
 	GroupOrder  Order // of the threadgroups of a dispatch
 	WaveOrder   Order // of the dispatches of a wave
 	Seed        uint64
-
-	Timing bool // measure each dispatch, for runtime.Timed
 }
 
 // Device is the CPU.

@@ -19,6 +19,7 @@ type commands struct {
 	memories []*memory // of all operands: a freed one must not be run on
 	barrier  bool      // the next launch begins a wave
 	err      error     // the first mistake of encoding
+	timing   bool      // each launch is told its seconds
 }
 
 // Dispatch encodes one launch, or says what is wrong with it.
@@ -100,7 +101,7 @@ func (c *commands) run() error {
 		}
 	}
 	c.arrange()
-	err := c.p.d.call(c.launches)
+	err := c.p.d.call(c.launches, c.timing)
 	var launch *launchError
 	if errors.As(err, &launch) && c.labels[launch.launch] != "" {
 		return fmt.Errorf("cpu: dispatch %s: %w", c.labels[launch.launch], launch.err)
@@ -140,15 +141,26 @@ func (c *commands) arrange() {
 	}
 }
 
-func (c *commands) times() []fruntime.DispatchTime {
-	if !c.p.d.opts.Timing {
-		return nil
+// Time implements runtime.Timer.
+func (p *program) Time(encode func(fruntime.Encoder) error) ([]time.Duration, error) {
+	if p.closed {
+		return nil, errors.New("cpu: the program is closed")
 	}
-	out := make([]fruntime.DispatchTime, len(c.launches))
-	for i := range c.launches {
-		out[i] = fruntime.DispatchTime{Label: c.labels[i], Took: time.Duration(c.launches[i].seconds * 1e9)}
+	t := &tape{encoder{commands: commands{p: p, timing: true}}}
+	if err := errors.Join(encode(t), t.err); err != nil {
+		return nil, err
 	}
-	return out
+	for i := range t.launches {
+		t.launches[i].barrier = 1
+	}
+	if err := t.run(); err != nil {
+		return nil, err
+	}
+	out := make([]time.Duration, len(t.launches))
+	for i := range t.launches {
+		out[i] = time.Duration(t.launches[i].seconds * 1e9)
+	}
+	return out, nil
 }
 
 // encoder is a command buffer; it runs when committed.
@@ -183,9 +195,6 @@ func (e *encoder) Wait() error {
 	}
 	return e.ran
 }
-
-// Times returns how long each dispatch took, with Options.Timing.
-func (e *encoder) Times() []fruntime.DispatchTime { return e.times() }
 
 // recording is a command buffer to be run again.
 type recording struct {
@@ -225,9 +234,6 @@ func (r *recording) Wait() error {
 	r.ran = nil
 	return err
 }
-
-// Times returns how long each dispatch of the last run took.
-func (r *recording) Times() []fruntime.DispatchTime { return r.times() }
 
 // Close forgets the commands.
 func (r *recording) Close() error {

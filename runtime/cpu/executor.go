@@ -92,7 +92,7 @@ type (
 )
 
 // call runs launches; they and what they point to lie on the heap.
-func (d *Device) call(launches []cLaunch) error {
+func (d *Device) call(launches []cLaunch, timing bool) error {
 	if len(launches) == 0 {
 		return nil
 	}
@@ -103,7 +103,7 @@ func (d *Device) call(launches []cLaunch) error {
 		return 0
 	}
 	o := &cOptions{checked: flag(d.opts.Checked), groupOrder: uint32(d.opts.GroupOrder), threadOrder: uint32(d.opts.ThreadOrder),
-		seed: d.opts.Seed, maxSteps: d.opts.MaxSteps, timing: flag(d.opts.Timing)}
+		seed: d.opts.Seed, maxSteps: d.opts.MaxSteps, timing: flag(timing)}
 	e := new(cError)
 	var pin runtime.Pinner
 	defer pin.Unpin()

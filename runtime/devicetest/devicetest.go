@@ -44,6 +44,7 @@ var cases = []struct {
 	{"order/command-buffers", commandBuffers},
 	{"order/goroutines", goroutines},
 	{"order/recording", recording},
+	{"times", times},
 	{"read-bandwidth", readBandwidth},
 	{"errors/compile", compileError},
 	{"errors/operands", operandErrors},

@@ -11,6 +11,7 @@ package mtl
 
 import (
 	"fmt"
+	"sync"
 
 	fruntime "foundry/runtime"
 )
@@ -33,6 +34,10 @@ type Device struct {
 	info    fruntime.Info
 	limits  limits
 	staging staging
+
+	clockMu   sync.Mutex
+	clockRead bool
+	times     clock
 }
 
 // Open takes a GPU. The error says what is missing.
@@ -86,6 +91,7 @@ func (d *Device) Info() fruntime.Info { return d.info }
 func (d *Device) Close() error {
 	if d.dev != 0 {
 		d.staging.close()
+		d.b.release(d.times.set)
 		d.b.release(d.dev)
 		d.dev = 0
 	}

@@ -17,7 +17,8 @@ type encoder struct {
 	buffer    id
 	encoder   id
 	committed bool
-	current   int // the kernel whose pipeline is set, or -1
+	labelled  bool // somebody captures: dispatches stand in groups with their labels
+	current   int  // the kernel whose pipeline is set, or -1
 	args      [14]uintptr
 	grid      size
 	threads   size
@@ -59,6 +60,8 @@ func (e *encoder) begin() error {
 		return fmt.Errorf("metal: the command buffer gives no compute encoder")
 	}
 	b.retain(e.encoder)
+	manager := e.message(b.MTLCaptureManager, b.captureManager.Sel)
+	e.labelled = byte(e.message(manager, b.isCapturing.Sel)) != 0
 	return nil
 }
 
@@ -83,6 +86,12 @@ func (e *encoder) Dispatch(l *fruntime.Launch) error {
 	if e.committed {
 		return fmt.Errorf("metal: %s: the command buffer is committed", l.Label)
 	}
+	if e.labelled {
+		if err := e.group(l.Label); err != nil {
+			return err
+		}
+		defer e.send(b.popGroup.Sel)
+	}
 	if e.current != l.Kernel {
 		e.send(b.setPipeline.Sel, k.pipeline)
 		for i, n := range k.threadgroup {
@@ -99,6 +108,15 @@ func (e *encoder) Dispatch(l *fruntime.Launch) error {
 	e.threads = k.threads
 	purego.SyscallN(b.msgSend, dispatchArgs(&e.args, e.encoder, b.dispatch.Sel, &e.grid, &e.threads)...)
 	return nil
+}
+
+// group opens a debug group, which a capture shows.
+func (e *encoder) group(label string) error {
+	b := e.g.d.b
+	return b.pool(func() error {
+		b.pushGroup.Call(e.encoder, b.pushGroup.Sel, b.str(label))
+		return nil
+	})
 }
 
 // check looks at a launch as Metal's validation layer would.

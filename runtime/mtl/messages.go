@@ -28,6 +28,24 @@ type messages struct {
 	newArchive     method[func(id, sel, id, *id) id]                     `objc:"- MTLDevice newBinaryArchiveWithDescriptor:error:"`
 	newIndirect    method[func(id, sel, id, uint64, uint64) id]          `objc:"- MTLDevice newIndirectCommandBufferWithDescriptor:maxCommandCount:options:"`
 
+	newFence         method[func(id, sel) id]                `objc:"- MTLDevice newFence"`
+	supportsSampling method[func(id, sel, uint64) bool]      `objc:"- MTLDevice supportsCounterSampling:"`
+	counterSets      method[func(id, sel) id]                `objc:"- MTLDevice counterSets"`
+	sampleTimestamps method[func(id, sel, *uint64, *uint64)] `objc:"- MTLDevice sampleTimestamps:gpuTimestamp:"`
+	newSamples       method[func(id, sel, id, *id) id]       `objc:"- MTLDevice newCounterSampleBufferWithDescriptor:error:"`
+
+	counterSetName   method[func(id, sel) id]         `objc:"- MTLCounterSet name"`
+	setCounterSet    method[func(id, sel, id)]        `objc:"- MTLCounterSampleBufferDescriptor setCounterSet:"`
+	setSampleStorage method[func(id, sel, uint64)]    `objc:"- MTLCounterSampleBufferDescriptor setStorageMode:"`
+	setSampleCount   method[func(id, sel, uint64)]    `objc:"- MTLCounterSampleBufferDescriptor setSampleCount:"`
+	computePass      method[func(id, sel) id]         `objc:"+ MTLComputePassDescriptor computePassDescriptor"`
+	setPassType      method[func(id, sel, uint64)]    `objc:"- MTLComputePassDescriptor setDispatchType:"`
+	attachments      method[func(id, sel) id]         `objc:"- MTLComputePassDescriptor sampleBufferAttachments"`
+	attachment       method[func(id, sel, uint64) id] `objc:"- MTLComputePassSampleBufferAttachmentDescriptorArray objectAtIndexedSubscript:"`
+	setSampleBuffer  method[func(id, sel, id)]        `objc:"- MTLComputePassSampleBufferAttachmentDescriptor setSampleBuffer:"`
+	setFirstSample   method[func(id, sel, uint64)]    `objc:"- MTLComputePassSampleBufferAttachmentDescriptor setStartOfEncoderSampleIndex:"`
+	setLastSample    method[func(id, sel, uint64)]    `objc:"- MTLComputePassSampleBufferAttachmentDescriptor setEndOfEncoderSampleIndex:"`
+
 	setFastMath      method[func(id, sel, bool)]   `objc:"- MTLCompileOptions setFastMathEnabled:"`
 	setLanguage      method[func(id, sel, uint64)] `objc:"- MTLCompileOptions setLanguageVersion:"`
 	newFunction      method[func(id, sel, id) id]  `objc:"- MTLLibrary newFunctionWithName:"`
@@ -45,20 +63,24 @@ type messages struct {
 
 	bufferContents method[func(id, sel) uintptr] `objc:"- MTLBuffer contents"`
 
-	commandBuffer  method[func(id, sel) id]         `objc:"- MTLCommandQueue commandBuffer"`
-	blitEncoder    method[func(id, sel) id]         `objc:"- MTLCommandBuffer blitCommandEncoder"`
-	computeEncoder method[func(id, sel, uint64) id] `objc:"- MTLCommandBuffer computeCommandEncoderWithDispatchType:"`
-	commit         method[func(id, sel)]            `objc:"- MTLCommandBuffer commit"`
-	waitCompleted  method[func(id, sel)]            `objc:"- MTLCommandBuffer waitUntilCompleted"`
-	bufferStatus   method[func(id, sel) uint64]     `objc:"- MTLCommandBuffer status"`
-	bufferError    method[func(id, sel) id]         `objc:"- MTLCommandBuffer error"`
-	gpuStart       method[func(id, sel) float64]    `objc:"- MTLCommandBuffer GPUStartTime"`
-	gpuEnd         method[func(id, sel) float64]    `objc:"- MTLCommandBuffer GPUEndTime"`
+	commandBuffer    method[func(id, sel) id]         `objc:"- MTLCommandQueue commandBuffer"`
+	blitEncoder      method[func(id, sel) id]         `objc:"- MTLCommandBuffer blitCommandEncoder"`
+	computeEncoder   method[func(id, sel, uint64) id] `objc:"- MTLCommandBuffer computeCommandEncoderWithDispatchType:"`
+	computeEncoderOf method[func(id, sel, id) id]     `objc:"- MTLCommandBuffer computeCommandEncoderWithDescriptor:"`
+	commit           method[func(id, sel)]            `objc:"- MTLCommandBuffer commit"`
+	waitCompleted    method[func(id, sel)]            `objc:"- MTLCommandBuffer waitUntilCompleted"`
+	bufferStatus     method[func(id, sel) uint64]     `objc:"- MTLCommandBuffer status"`
+	bufferError      method[func(id, sel) id]         `objc:"- MTLCommandBuffer error"`
+	gpuStart         method[func(id, sel) float64]    `objc:"- MTLCommandBuffer GPUStartTime"`
+	gpuEnd           method[func(id, sel) float64]    `objc:"- MTLCommandBuffer GPUEndTime"`
 
 	endEncoding     method[func(id, sel)]                                 `objc:"- MTLCommandEncoder endEncoding"`
 	pushGroup       method[func(id, sel, id)]                             `objc:"- MTLCommandEncoder pushDebugGroup:"`
 	popGroup        method[func(id, sel)]                                 `objc:"- MTLCommandEncoder popDebugGroup"`
 	copyBuffer      method[func(id, sel, id, uint64, id, uint64, uint64)] `objc:"- MTLBlitCommandEncoder copyFromBuffer:sourceOffset:toBuffer:destinationOffset:size:"`
+	resolveCounters method[func(id, sel, id, rng, id, uint64)]            `objc:"- MTLBlitCommandEncoder resolveCounters:inRange:destinationBuffer:destinationOffset:"`
+	waitForFence    method[func(id, sel, id)]                             `objc:"- MTLComputeCommandEncoder waitForFence:"`
+	updateFence     method[func(id, sel, id)]                             `objc:"- MTLComputeCommandEncoder updateFence:"`
 	setPipeline     method[func(id, sel, id)]                             `objc:"- MTLComputeCommandEncoder setComputePipelineState:"`
 	setBuffer       method[func(id, sel, id, uint64, uint64)]             `objc:"- MTLComputeCommandEncoder setBuffer:offset:atIndex:"`
 	setThreadgroup  method[func(id, sel, uint64, uint64)]                 `objc:"- MTLComputeCommandEncoder setThreadgroupMemoryLength:atIndex:"`
@@ -81,6 +103,7 @@ type messages struct {
 
 	captureManager   method[func(id, sel) id]            `objc:"+ MTLCaptureManager sharedCaptureManager"`
 	startCapture     method[func(id, sel, id, *id) bool] `objc:"- MTLCaptureManager startCaptureWithDescriptor:error:"`
+	isCapturing      method[func(id, sel) bool]          `objc:"- MTLCaptureManager isCapturing"`
 	stopCapture      method[func(id, sel)]               `objc:"- MTLCaptureManager stopCapture"`
 	setCaptureObject method[func(id, sel, id)]           `objc:"- MTLCaptureDescriptor setCaptureObject:"`
 	setCaptureTo     method[func(id, sel, int64)]        `objc:"- MTLCaptureDescriptor setDestination:"`
@@ -93,6 +116,7 @@ type classes struct {
 	MTLCompileOptions, MTLComputePipelineDescriptor                id
 	MTLBinaryArchiveDescriptor, MTLIndirectCommandBufferDescriptor id
 	MTLCaptureDescriptor, MTLCaptureManager                        id
+	MTLCounterSampleBufferDescriptor, MTLComputePassDescriptor     id
 }
 
 // Constants of Metal's headers, by their names there.
@@ -101,6 +125,8 @@ const (
 	MTLBarrierScopeBuffers                   = 1
 	MTLResourceStorageModeShared             = 0
 	MTLResourceStorageModePrivate            = 32
+	MTLStorageModeShared                     = 0
+	MTLCounterSamplingPointAtStageBoundary   = 0
 	MTLResourceUsageRead                     = 1
 	MTLResourceUsageWrite                    = 2
 	MTLCommandBufferStatusCompleted          = 4

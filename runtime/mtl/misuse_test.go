@@ -307,6 +307,28 @@ func TestBarrierSatisfiesTheFramework(t *testing.T) {
 	require.Empty(t, b.e.Noted())
 }
 
+// TestLabelsInACapture: while somebody captures, each dispatch stands in a group of
+// its label; otherwise nothing is sent.
+func TestLabelsInACapture(t *testing.T) {
+	b := newBench(t)
+	require.NoError(t, b.enc.Dispatch(b.launch()))
+	require.NoError(t, b.enc.Commit())
+	require.NoError(t, b.enc.Wait())
+	require.Empty(t, b.e.Noted())
+	defer b.e.Limit("capturing", 1)()
+	enc, err := b.g.Begin()
+	require.NoError(t, err)
+	for _, label := range []string{"layers.0.qkv", "layers.0.attn"} {
+		l := b.launch()
+		l.Label = label
+		require.NoError(t, enc.Dispatch(l))
+		require.NoError(t, enc.Barrier())
+	}
+	require.NoError(t, enc.Commit())
+	require.NoError(t, enc.Wait())
+	require.Equal(t, []string{"capture shows layers.0.qkv", "capture shows layers.0.attn"}, b.e.Noted())
+}
+
 // TestFaults injects what a GPU does to its users; each becomes one Go error and
 // the device works on.
 func TestFaults(t *testing.T) {

@@ -13,16 +13,9 @@ import (
 // go into an indirect command buffer, which a run executes with one message;
 // otherwise the launches are kept and each run encodes them anew.
 func (g *program) Record(encode func(fruntime.Encoder) error) (fruntime.Recording, error) {
-	t := &tape{}
-	if err := encode(t); err != nil {
+	t, err := g.record(encode)
+	if err != nil {
 		return nil, err
-	}
-	for i := range t.steps {
-		if l := t.steps[i].launch; l != nil {
-			if _, err := g.check(l); err != nil {
-				return nil, err
-			}
-		}
 	}
 	r := &recording{g: g, tape: t}
 	if g.d.opts.Indirect {
@@ -31,6 +24,22 @@ func (g *program) Record(encode func(fruntime.Encoder) error) (fruntime.Recordin
 		}
 	}
 	return r, nil
+}
+
+// record is what encode encodes, checked.
+func (g *program) record(encode func(fruntime.Encoder) error) (*tape, error) {
+	t := &tape{}
+	if err := encode(t); err != nil {
+		return nil, err
+	}
+	for _, s := range t.steps {
+		if s.launch != nil {
+			if _, err := g.check(s.launch); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return t, nil
 }
 
 // tape is an Encoder that only remembers.

@@ -20,6 +20,7 @@ func compileCommand(s IO) *cobra.Command {
 		Short: "Compile a model to a Metal plan: a folder of plan.json and kernels",
 		Example: `  foundry compile -o plan/
   foundry compile --model synth:qwen2.5-7b --target apple-m4-max --context 8192 -o plan/
+  foundry compile --passes search --explain -o plan/          # the fastest of all legal sets of fusions
   foundry compile --model DIR --passes canonicalize,cse,fuse-rmsnorm-qkv --explain -o plan/`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -36,6 +37,13 @@ func compileCommand(s IO) *cobra.Command {
 				return err
 			}
 			o.AllLogits, o.Sampler = allLogits, true
+			found, err := compile.search(cmd, s, m, &o)
+			if err != nil {
+				return err
+			}
+			if explain && found != nil {
+				printFound(s.Out, found)
+			}
 			g, err := foundry.Fuse(m, o)
 			if explain && g != nil {
 				if err := explainDecisions(s, g.Decisions); err != nil {

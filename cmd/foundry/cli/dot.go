@@ -51,6 +51,9 @@ func dotCommand(s IO) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if _, err := compile.search(cmd, s, m, &c); err != nil {
+				return err
+			}
 			var picture bytes.Buffer
 			if format == "html" {
 				graphviz, _ := exec.LookPath("dot") // without it the page holds DOT text

@@ -21,6 +21,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 
 	"github.com/ebitengine/purego"
@@ -93,7 +94,7 @@ func compile(dir string) (string, error) {
 	}
 	files := map[string]string{"abi.h": msl.ABI()}
 	sum := sha256.New()
-	sum.Write([]byte(files["abi.h"]))
+	sum.Write([]byte(runtime.GOARCH + files["abi.h"]))
 	for _, e := range entries {
 		b, err := sources.ReadFile("framework/" + e.Name())
 		if err != nil {
@@ -149,7 +150,8 @@ func (f *Framework) Live() int64 { return f.live() }
 func (f *Framework) Fault(name string) { f.fault(name) }
 
 // Limit makes the GPU say another value of itself: "family", "threadgroup-memory",
-// "buffer", "working-set", "unified", "pipeline-threads", "lanes". It returns a
+// "buffer", "working-set", "unified", "pipeline-threads", "lanes",
+// "counter-sampling", "capturing". It returns a
 // function that undoes it.
 func (f *Framework) Limit(name string, value int64) func() {
 	f.limit(name, value)

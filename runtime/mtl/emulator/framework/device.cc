@@ -5,6 +5,12 @@
 
 #include "metal.h"
 
+// In counters.cc.
+id counter_sets(id, SEL);
+id new_fence(id, SEL);
+void sample_timestamps(id, SEL, uint64_t* host, uint64_t* gpu);
+id new_samples(id, SEL, id descriptor, id* error);
+
 Emulator emulator;
 
 bool Emulator::take(const char* name) {
@@ -78,6 +84,7 @@ uint64_t working_set(id, SEL) { return emulator.limit("working-set", 12ll << 30)
 NSUInteger max_buffer(id, SEL) { return emulator.limit("buffer", 9ll << 30); }
 NSUInteger max_threadgroup(id, SEL) { return emulator.limit("threadgroup-memory", 32768); }
 bool unified(id, SEL) { return emulator.limit("unified", 1) != 0; }
+bool supports_sampling(id, SEL, NSUInteger point) { return point == 0 && emulator.limit("counter-sampling", 1); }
 id new_queue(id, SEL) { return new Queue; }
 
 id new_buffer(id, SEL, NSUInteger length, NSUInteger options) {
@@ -237,7 +244,9 @@ template <class T> Object* make() { return new T; }
 Class DeviceClass("MTLDevice", nullptr, nullptr, {
     minus("name", device_name), minus("supportsFamily:", supports_family), minus("recommendedMaxWorkingSetSize", working_set),
     minus("maxBufferLength", max_buffer), minus("maxThreadgroupMemoryLength", max_threadgroup), minus("hasUnifiedMemory", unified),
-    minus("newCommandQueue", new_queue), minus("newBufferWithLength:options:", new_buffer),
+    minus("newCommandQueue", new_queue),
+    minus("supportsCounterSampling:", supports_sampling), minus("counterSets", counter_sets), minus("newFence", new_fence),
+    minus("sampleTimestamps:gpuTimestamp:", sample_timestamps), minus("newCounterSampleBufferWithDescriptor:error:", new_samples), minus("newBufferWithLength:options:", new_buffer),
     minus("newBufferWithBytesNoCopy:length:options:deallocator:", new_buffer_over),
     minus("newLibraryWithSource:options:error:", new_library),
     minus("newComputePipelineStateWithDescriptor:options:reflection:error:", new_pipeline),
@@ -259,8 +268,16 @@ Class BufferClass("MTLBuffer", nullptr, nullptr, {minus("contents", contents), m
 Class IndirectDescriptorClass("MTLIndirectCommandBufferDescriptor", nullptr, make<IndirectDescriptor>, {
     minus("setCommandTypes:", set_types), minus("setInheritPipelineState:", set_inherit_state), minus("setInheritBuffers:", set_inherit_buffers),
     minus("setMaxKernelBufferBindCount:", set_max_buffers), minus("setMaxKernelThreadgroupMemoryBindCount:", set_max_groups)});
-// Runtime/mtl looks its classes up at once; the emulator captures nothing.
-static Class CaptureManagerClass("MTLCaptureManager", nullptr, nullptr, {});
+extern Class CaptureManagerClass;
+// The emulator captures nothing, but can say that somebody else does.
+static id capture_manager(id, SEL) {
+    static Object manager(nullptr);  // not counted: nobody releases it
+    manager.isa = &CaptureManagerClass;
+    return &manager;
+}
+static bool is_capturing(id, SEL) { return emulator.limit("capturing", 0) != 0; }
+Class CaptureManagerClass("MTLCaptureManager", nullptr, nullptr,
+    {plus("sharedCaptureManager", capture_manager), minus("isCapturing", is_capturing)});
 static Class CaptureDescriptorClass("MTLCaptureDescriptor", nullptr, nullptr, {});
 
 extern "C" {

@@ -24,7 +24,9 @@ struct Encoder : Object {
     CommandBuffer* buffer;
     Binding state;
     bool ended = false, barrier = false, concurrent;
+    Sample last;  // taken at the end
     std::vector<Access> wave;
+    int groups = 0;  // debug groups that are open
     Encoder(CommandBuffer* b, bool c) : Object(&EncoderClass), buffer(b), concurrent(c) { objc_retain(b); }
     void drop() override {
         if (!ended) violation("a command encoder is released without endEncoding");
@@ -175,6 +177,12 @@ void CommandBuffer::execute() {
     else if (emulator.take("gpu-out-of-memory")) code = 8, text = "Insufficient Memory (injected)";
     if (emulator.take("late")) std::this_thread::sleep_for(std::chrono::milliseconds(20));
     for (size_t i = 0; i < commands.size() && !code;) {
+        if (commands[i].sample.samples) {
+            const Sample& s = commands[i++].sample;
+            if (!s.to) s.samples->ticks[s.at] = gpu_ticks();
+            else memcpy((char*)s.to->data + s.to_at, &s.samples->ticks[s.at], 8 * s.count);
+            continue;
+        }
         if (!commands[i].code) {
             const Copy& c = commands[i++].copy;
             if (c.sum && c.sum != sum_of(c)) violation("the host wrote to the source of a copy that had not run");
@@ -246,6 +254,25 @@ id compute_encoder(id self, SEL, NSUInteger type) {
     b->encoding = true;
     return autorelease(new Encoder(b, type == 1));
 }
+id compute_encoder_of(id self, SEL, id descriptor) {
+    if (!alive(descriptor, &PassClass, "the descriptor of a compute pass")) return nullptr;
+    Pass* p = static_cast<Pass*>(descriptor);
+    id e = compute_encoder(self, nullptr, p->type);
+    Pass::Attachment* a = p->attachment;
+    if (!a->samples) return e;
+    CommandBuffer* b = static_cast<CommandBuffer*>(self);
+    if (a->first >= a->samples->ticks.size() || a->last >= a->samples->ticks.size()) {
+        violation("a pass samples at %lu and %lu of %zu", (unsigned long)a->first, (unsigned long)a->last, a->samples->ticks.size());
+        return e;
+    }
+    Command c;
+    c.sample.samples = a->samples;
+    c.sample.at = a->first;
+    b->commands.push_back(c);
+    b->hold(a->samples);
+    static_cast<Encoder*>(e)->last = {a->samples, a->last, 0, nullptr, 0};
+    return e;
+}
 void commit(id self, SEL) {
     CommandBuffer* b = static_cast<CommandBuffer*>(self);
     if (b->committed) {
@@ -255,7 +282,7 @@ void commit(id self, SEL) {
     if (b->encoding) violation("commit before endEncoding");
     b->committed = true;
     for (Command& c : b->commands)
-        if (!c.code && !c.copy.from->is_private && !c.copy.from->kernel_written) c.copy.sum = sum_of(c.copy);
+        if (c.copy.from && !c.copy.from->is_private && !c.copy.from->kernel_written) c.copy.sum = sum_of(c.copy);
     b->status = 2;
     objc_retain(b);
     {
@@ -308,10 +335,28 @@ void copy_buffer(id self, SEL, id from, NSUInteger from_at, id to, NSUInteger to
     else if (c.copy.to->lent) violation("copyFromBuffer: into pages that the host lent");
     else {
         for (const Command& o : e->buffer->commands)
-            if (!o.code && o.copy.to == c.copy.from && o.copy.to_at < from_at + size && from_at < o.copy.to_at + o.copy.size)
+            if (o.copy.to && o.copy.to == c.copy.from && o.copy.to_at < from_at + size && from_at < o.copy.to_at + o.copy.size)
                 c.copy.from->kernel_written = true;  // what it reads is not the host's
         e->buffer->commands.push_back(c);
         e->buffer->hold(from);
+        e->buffer->hold(to);
+    }
+}
+
+void resolve(id self, SEL, id samples, Range range, id to, NSUInteger to_at) {
+    BlitEncoder* e = static_cast<BlitEncoder*>(self);
+    if (e->ended) {
+        violation("resolveCounters: after endEncoding");
+        return;
+    }
+    if (!alive(samples, &SamplesClass, "the source of resolveCounters:") || !alive(to, &BufferClass, "the destination of resolveCounters:")) return;
+    Command c;
+    c.sample = {static_cast<Samples*>(samples), range.location, range.length, static_cast<Buffer*>(to), to_at};
+    if (range.location + range.length > c.sample.samples->ticks.size()) violation("resolveCounters: beyond the last sample");
+    else if (to_at % 8 || (int64_t)(to_at + 8 * range.length) > c.sample.to->length) violation("resolveCounters: beyond the end of a buffer");
+    else {
+        e->buffer->commands.push_back(c);
+        e->buffer->hold(samples);
         e->buffer->hold(to);
     }
 }
@@ -321,8 +366,17 @@ void copy_buffer(id self, SEL, id from, NSUInteger from_at, id to, NSUInteger to
 void end_encoding(id self, SEL) {
     Encoder* e = static_cast<Encoder*>(self);
     if (!e->open("endEncoding")) return;
+    if (e->groups) violation("endEncoding with %d debug groups open", e->groups);
     e->ended = true;
     e->buffer->encoding = false;
+    if (!e->last.samples) return;
+    Command c;
+    c.sample = e->last;
+    e->buffer->commands.push_back(c);
+}
+void fence(id self, SEL, id f) {
+    Encoder* e = static_cast<Encoder*>(self);
+    if (e->open("a fence") && alive(f, &FenceClass, "a fence")) e->buffer->hold(f);
 }
 void set_pipeline(id self, SEL, id p) {
     Encoder* e = static_cast<Encoder*>(self);
@@ -406,8 +460,14 @@ void execute_indirect(id self, SEL, id icb, Range range) {
     e->barrier = false;
     e->buffer->hold(icb);
 }
-void push_group(id, SEL, id name) { alive(name, &NSStringClass, "pushDebugGroup:"); }
-void pop_group(id, SEL) {}
+// A label goes to the harness as what a capture would show.
+void push_group(id self, SEL, id name) {
+    static_cast<Encoder*>(self)->groups++;
+    if (alive(name, &NSStringClass, "pushDebugGroup:")) violation("capture shows %s", static_cast<String*>(name)->text.c_str());
+}
+void pop_group(id self, SEL) {
+    if (--static_cast<Encoder*>(self)->groups < 0) violation("popDebugGroup without a group");
+}
 
 // ---- indirect command buffer
 
@@ -455,15 +515,17 @@ void Indirect::drop() {
 Class QueueClass("MTLCommandQueue", nullptr, nullptr,
     {minus("commandBuffer", command_buffer), minus("commandBufferWithUnretainedReferences", command_buffer_unretained)});
 Class CommandBufferClass("MTLCommandBuffer", nullptr, nullptr, {
-    minus("computeCommandEncoderWithDispatchType:", compute_encoder), minus("blitCommandEncoder", blit_encoder), minus("commit", commit), minus("waitUntilCompleted", wait_completed),
+    minus("computeCommandEncoderWithDispatchType:", compute_encoder), minus("blitCommandEncoder", blit_encoder),
+    minus("computeCommandEncoderWithDescriptor:", compute_encoder_of), minus("commit", commit), minus("waitUntilCompleted", wait_completed),
     minus("status", status), minus("error", buffer_error), minus("GPUStartTime", gpu_start), minus("GPUEndTime", gpu_end)});
 Class EncoderClass("MTLComputeCommandEncoder", nullptr, nullptr, {
-    minus("endEncoding", end_encoding), minus("setComputePipelineState:", set_pipeline), minus("setBuffer:offset:atIndex:", set_buffer),
+    minus("waitForFence:", fence), minus("updateFence:", fence), minus("endEncoding", end_encoding), minus("setComputePipelineState:", set_pipeline), minus("setBuffer:offset:atIndex:", set_buffer),
     minus("setThreadgroupMemoryLength:atIndex:", set_threadgroup), minus("dispatchThreadgroups:threadsPerThreadgroup:", dispatch),
     minus("memoryBarrierWithScope:", memory_barrier), minus("useResource:usage:", use_resource),
     minus("executeCommandsInBuffer:withRange:", execute_indirect), minus("pushDebugGroup:", push_group), minus("popDebugGroup", pop_group)});
 Class BlitClass("MTLBlitCommandEncoder", nullptr, nullptr,
-    {minus("copyFromBuffer:sourceOffset:toBuffer:destinationOffset:size:", copy_buffer), minus("endEncoding", end_blit)});
+    {minus("copyFromBuffer:sourceOffset:toBuffer:destinationOffset:size:", copy_buffer), minus("endEncoding", end_blit),
+     minus("resolveCounters:inRange:destinationBuffer:destinationOffset:", resolve)});
 Class IndirectClass("MTLIndirectCommandBuffer", nullptr, nullptr, {minus("indirectComputeCommandAtIndex:", indirect_command)});
 Class IndirectCommandClass("MTLIndirectComputeCommand", nullptr, nullptr, {
     minus("setComputePipelineState:", icb_pipeline), minus("setKernelBuffer:offset:atIndex:", icb_buffer),

@@ -52,7 +52,7 @@ struct Emulator {
 extern Emulator emulator;
 
 extern Class DeviceClass, CompileOptionsClass, LibraryClass, FunctionClass, PipelineDescriptorClass, PipelineClass,
-    ArchiveDescriptorClass, ArchiveClass, BufferClass, QueueClass, CommandBufferClass, EncoderClass, BlitClass,
+    ArchiveDescriptorClass, ArchiveClass, BufferClass, QueueClass, CommandBufferClass, EncoderClass, BlitClass, SamplesClass, FenceClass, PassClass,
     IndirectDescriptorClass, IndirectClass, IndirectCommandClass;
 
 struct Buffer : Object {
@@ -98,10 +98,19 @@ struct Copy {
     uint64_t sum = 0;
 };
 
-// Command is one dispatch, or without code a copy, as it will run.
+// Sample is a timestamp taken, or with a destination all of them copied there.
+struct Sample {
+    struct Samples* samples = nullptr;
+    NSUInteger at = 0, count = 0;
+    Buffer* to = nullptr;
+    NSUInteger to_at = 0;
+};
+
+// Command is one dispatch as it will run; without code a timestamp or a copy.
 struct Command {
     const Code* code = nullptr;
     Copy copy;
+    Sample sample;
     Binding state;
     Size grid{}, threads{};
     bool barrier = false;  // waits for all before it
@@ -137,6 +146,29 @@ struct CommandBuffer : Object {
     void execute();
     bool run(size_t begin, size_t end, std::string& text);
 };
+
+// Samples is a counter sample buffer for timestamps.
+struct Samples : Object {
+    std::vector<uint64_t> ticks;
+    explicit Samples(NSUInteger n);
+};
+
+// Pass is a compute pass descriptor and its first attachment.
+struct Pass : Object {
+    struct Attachment : Object {
+        Samples* samples = nullptr;
+        NSUInteger first = 0, last = 0;
+        Attachment();
+        void drop() override { objc_release(samples); }
+    };
+    Attachment* attachment;
+    NSUInteger type = 0;
+    Pass();
+    void drop() override { objc_release(attachment); }
+};
+
+// gpu_ticks is the GPU's clock, of 24 MHz.
+uint64_t gpu_ticks();
 
 struct Indirect : Object {
     std::vector<struct IndirectCommand*> commands;

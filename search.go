@@ -1,0 +1,374 @@
+package foundry
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"foundry/ir/cost"
+	"foundry/ir/dtype"
+	"foundry/ir/target"
+	"foundry/passes"
+	"foundry/runtime"
+	"foundry/runtime/cpu"
+)
+
+// SearchPasses is the value of CompileOptions.Passes that asks for the pipeline
+// that Search finds. Start and Bench search; Compile takes what Search found.
+const SearchPasses = "search"
+
+// SearchOptions say for what a pipeline is sought.
+type SearchOptions struct {
+	Compile  CompileOptions // Device is where it shall run, Target what it is compiled for; Passes and Variant are not used
+	CPU      cpu.Options
+	Phase    string // whose time counts: "decode", where empty, or "prefill"
+	Measure  int    // most of the best candidates that are measured, beside the named variants; 0: 6
+	CacheDir string // where results are kept; empty: foundry/search in the user's cache
+	Progress Progress
+	Say      func(line string) // told what was found, and how; nil: nobody
+}
+
+// Found is the result of a search.
+type Found struct {
+	Model      string      `json:"model"`
+	Phase      string      `json:"phase"`
+	Target     string      `json:"target"`           // that kernels are made for
+	Costs      string      `json:"costs"`            // target whose costs ranked
+	Device     string      `json:"device,omitempty"` // that measured; empty: the model alone decided
+	Unmeasured string      `json:"unmeasured"`       // why nothing was measured
+	Layers     int         `json:"layers,omitempty"` // of the model that was measured
+	Subsets    int         `json:"subsets"`          // legal ones that were tried
+	Graphs     int         `json:"graphs"`           // distinct ones that they give
+	Winner     Candidate   `json:"winner"`           // the fastest
+	Candidates []Candidate `json:"candidates"`       // the best by prediction in that order, and the named variants
+	Seconds    float64     `json:"seconds"`          // that the search took
+	FromCache  string      `json:"-"`                // the file that it was read from
+}
+
+// Candidate is one pipeline of a search.
+type Candidate struct {
+	Name        string  `json:"name"` // its fusions, or the named variant
+	Passes      string  `json:"passes"`
+	PredictedUs float64 `json:"predicted_us"` // of the whole model
+	Measured    *Spread `json:"measured_us"`  // of Found.Layers layers; null where it was not measured
+}
+
+// What a search looks at and how long.
+const (
+	ranked     = 24              // are predicted on the whole model
+	shallow    = 3               // layers of the model that is measured, where the whole is large
+	small      = 256 << 20       // bytes of weights up to which the whole is measured
+	measureFor = 3 * time.Second // runs, after compilation
+	leastRuns  = 5
+)
+
+// named are variants that a search always measures: it must not do worse.
+var named = [...]string{"default", "floor"}
+
+// Search finds the fastest pipeline for a model: it runs every legal subset of the
+// fusions on a model of one layer, ranks the distinct results by predicted time with
+// that layer repeated, predicts the best again on the whole model, measures the best
+// of these on the device, where that is at hand, and keeps the result in a file.
+func Search(ctx context.Context, m *Model, o SearchOptions) (*Found, error) {
+	if o.Say == nil {
+		o.Say = func(string) {}
+	}
+	if o.Phase == "" {
+		o.Phase = "decode"
+	}
+	if m.Graph != nil {
+		o.Phase = m.Graph.Name
+	}
+	if o.Measure == 0 {
+		o.Measure = 6
+	}
+	o.Compile.Passes, o.Compile.Variant = "", ""
+	s := search{SearchOptions: o, m: m, start: time.Now()}
+	if err := s.prepare(); err != nil {
+		return nil, err
+	}
+	defer func() { s.closeDevice() }()
+	file := s.file()
+	if found := file.read(s.Say); found != nil {
+		s.Say(found.String())
+		return found, nil
+	}
+	if err := s.rank(); err != nil {
+		return nil, err
+	}
+	if s.dev != nil {
+		if err := s.measure(ctx); err != nil {
+			return nil, err
+		}
+	}
+	s.choose()
+	s.found.Seconds = time.Since(s.start).Seconds()
+	s.Say(s.found.String())
+	file.write(&s.found, s.Say)
+	return &s.found, nil
+}
+
+// search is a Search under way.
+type search struct {
+	SearchOptions
+	m      *Model
+	start  time.Time
+	graphs *Graphs        // of the whole model, as the frontend makes them
+	costs  *target.Target // that rank
+	dev    runtime.Device // nil where the device is not at hand
+	found  Found
+}
+
+// prepare resolves the options and looks for the device.
+func (s *search) prepare() error {
+	asked := s.Compile.Target
+	if asked == "" {
+		s.Compile.Target = s.Compile.deviceTarget()
+	}
+	var err error
+	if s.graphs, err = s.build(s.m); err != nil {
+		return err
+	}
+	s.costs = s.graphs.Target
+	s.found = Found{Model: s.m.BaseName(), Phase: s.Phase, Target: s.graphs.Target.Name}
+	s.found.Unmeasured = s.findDevice(asked)
+	s.found.Costs = s.costs.Name
+	return nil
+}
+
+// build makes the graphs of a model as its frontend does.
+func (s *search) build(m *Model) (*Graphs, error) {
+	c, t, err := s.Compile.resolve(m)
+	if err != nil {
+		return nil, err
+	}
+	g := &Graphs{Model: m, Options: c, Target: t}
+	if err := g.build(s.Compile.Weights); err != nil {
+		return nil, fmt.Errorf("%s: %w", m.Name, err)
+	}
+	return g, nil
+}
+
+// findDevice opens the device that the plan is for, or says why it cannot measure.
+// A target that was asked for must be the device's own; the default one is what cpu
+// runs too.
+func (s *search) findDevice(asked string) string {
+	name := s.Compile.Device
+	switch {
+	case s.m.Graph != nil:
+		return "a graph of a file is ranked by the model"
+	case name == Ref:
+		return "ref interprets graphs and dispatches nothing"
+	case name == "":
+		name = map[string]string{"apple": Metal, "nvidia": CUDA, "cpu": CPU}[s.graphs.Target.Family]
+		asked = s.graphs.Target.Name
+	}
+	dev, err := OpenDevice(name, s.CPU)
+	if err != nil {
+		return "the device is not at hand: " + err.Error()
+	}
+	info := dev.Info()
+	if asked != "" && info.Target != asked {
+		_ = dev.Close()
+		return fmt.Sprintf("the device at hand is %s, not %s", cmp.Or(info.Target, info.Name), asked)
+	}
+	s.dev, s.found.Device = dev, name
+	if own, err := target.Find(info.Target); err == nil {
+		s.costs = own
+	}
+	return ""
+}
+
+func (s *search) closeDevice() {
+	if s.dev != nil {
+		_ = s.dev.Close()
+	}
+}
+
+// withLayers is the model with the first n of its layers.
+func withLayers(m *Model, n int) *Model {
+	if m.Graph != nil {
+		return m
+	}
+	c := m.Config
+	c.Layers = min(n, c.Layers)
+	return &Model{Name: m.Name, Config: c, source: m.source}
+}
+
+// outcomes runs pipelines over the phase's graph of a model.
+func (s *search) outcomes(g *Graphs, subsets []passes.Subset) ([]passes.Outcome, error) {
+	graph, err := g.Entry(s.Phase)
+	if err != nil {
+		return nil, err
+	}
+	out, err := passes.Enumerate(graph, &passes.Context{Target: g.Target, Lowerable: lowerable(g.Target)}, subsets)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", s.m.Name, err)
+	}
+	return out, nil
+}
+
+// pipelines gives each subset the attention backend that is asked for.
+func (s *search) pipelines(subsets []passes.Subset) error {
+	for i := range subsets {
+		c := s.graphs.Options
+		c.Variant, c.Passes = "", subsets[i].Pipeline.String()
+		p, err := c.pipeline()
+		if err != nil {
+			return err
+		}
+		subsets[i].Pipeline = p
+	}
+	return nil
+}
+
+// rank fills in the candidates.
+func (s *search) rank() error {
+	subsets, err := passes.Subsets()
+	if err == nil {
+		err = s.pipelines(subsets)
+	}
+	if err != nil {
+		return err
+	}
+	one, err := s.build(withLayers(s.m, 1))
+	if err != nil {
+		return err
+	}
+	outcomes, err := s.outcomes(one, subsets)
+	if err != nil {
+		return err
+	}
+	s.found.Subsets, s.found.Graphs = len(subsets), len(outcomes)
+	layers := max(1, s.m.Config.Layers)
+	us := make([]float64, len(outcomes))
+	order := make([]int, len(outcomes))
+	for i, o := range outcomes {
+		order[i] = i
+		us[i] = cost.Repeated(o.Graph, s.graphs.Target, s.costs, cost.Typical(o.Graph.Bounds), layers)
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(us[a], us[b]) })
+
+	var best []passes.Subset
+	for _, name := range named {
+		p, err := passes.Variant(name)
+		if err != nil {
+			return err
+		}
+		best = append(best, passes.Subset{Names: []string{name}, Pipeline: p})
+	}
+	if err := s.pipelines(best); err != nil {
+		return err
+	}
+	for _, i := range order[:min(ranked, len(order))] {
+		best = append(best, outcomes[i].Subset)
+	}
+	whole, err := s.outcomes(s.graphs, best)
+	if err != nil {
+		return err
+	}
+	for _, o := range whole {
+		env := cost.Typical(o.Graph.Bounds)
+		s.found.Candidates = append(s.found.Candidates, Candidate{
+			Name: o.String(), Passes: o.Pipeline.String(), PredictedUs: modelled(o.Graph, s.graphs.Target, s.costs, env, s.Compile.CommandBuffers),
+		})
+	}
+	slices.SortStableFunc(s.found.Candidates, func(a, b Candidate) int { return cmp.Compare(a.PredictedUs, b.PredictedUs) })
+	return nil
+}
+
+// measure times the best candidates and the named ones, interleaved, on the whole
+// model or, where that is large, on one of a few layers.
+func (s *search) measure(ctx context.Context) error {
+	m := s.m
+	if types, _, _ := m.matrices(s.Compile.Weights, s.Compile.plain()); m.matrixBytes(types) > small {
+		m = withLayers(m, shallow)
+	}
+	s.found.Layers = m.Config.Layers
+	b := BenchOptions{Compile: s.Compile, Phase: s.Phase, Tokens: 1, Progress: s.Progress, Say: s.Say}
+	var rows []int // candidates that are measured
+	for i, c := range s.found.Candidates {
+		if len(rows) < s.Measure || slices.Contains(named[:], c.Name) {
+			rows = append(rows, i)
+			b.Variants = append(b.Variants, Pipeline{c.Name, c.Passes})
+		}
+	}
+	g, outcomes, err := b.enumerate(m)
+	if err != nil {
+		return err
+	}
+	// In the middle of what the cache can hold, as the prediction is.
+	typical := cost.Typical(outcomes[0].Graph.Bounds)
+	b.Prompt = int(typical.P)
+	if s.Phase != "decode" {
+		b.Prompt = int(typical.T)
+	}
+	where := &place{dev: s.dev, weights: runtime.NewWeights(s.dev)}
+	defer where.weights.Close()
+	bundle := bundle{o: &b, m: m, graphs: g, met: map[string]int{}}
+	p, fresh, err := bundle.compile(outcomes)
+	if err != nil {
+		return err
+	}
+	until := time.Time{}
+	bundle.more = func(rep int) bool {
+		if rep == 0 {
+			until = time.Now().Add(measureFor)
+		}
+		return rep < leastRuns || time.Now().Before(until)
+	}
+	if err := bundle.measure(ctx, p, fresh, where); err != nil {
+		return err
+	}
+	for _, r := range bundle.rows {
+		for i, v := range b.Variants {
+			if v.Name == r.Variant || slices.Contains(r.Also, v.Name) {
+				s.found.Candidates[rows[i]].Measured = r.Measured
+			}
+		}
+	}
+	return nil
+}
+
+// choose takes the fastest: as measured, or as predicted where nothing was.
+func (s *search) choose() {
+	s.found.Winner = slices.MinFunc(s.found.Candidates, func(a, b Candidate) int {
+		switch {
+		case a.Measured != nil && b.Measured != nil:
+			return cmp.Compare(a.Measured.Median, b.Measured.Median)
+		case a.Measured != nil:
+			return -1
+		case b.Measured != nil:
+			return 1
+		}
+		return cmp.Compare(a.PredictedUs, b.PredictedUs)
+	})
+}
+
+// matrixBytes is what matrices of the given dtypes take.
+func (m *Model) matrixBytes(types map[string]dtype.Type) int64 {
+	n := int64(0)
+	for name, t := range types {
+		info, _ := m.source.Info(name)
+		n += t.Bytes(info.Elements())
+	}
+	return n
+}
+
+// String is the search in one line.
+func (f *Found) String() string {
+	how := fmt.Sprintf("the cost model of %s alone decided (%s)", f.Costs, f.Unmeasured)
+	if f.Device != "" {
+		how = fmt.Sprintf("%.0f us measured on %s", f.Winner.Measured.Median, f.Device)
+		if f.Layers > 0 {
+			how += fmt.Sprintf(" (%d layers)", f.Layers)
+		}
+	}
+	where := fmt.Sprintf("%d legal sets of fusions, %d graphs, %.1f s", f.Subsets, f.Graphs, f.Seconds)
+	if f.FromCache != "" {
+		where = "from " + f.FromCache
+	}
+	return fmt.Sprintf("search: %s of %s: %s, predicted %.0f us, %s; %s", f.Phase, f.Model, f.Winner.Name, f.Winner.PredictedUs, how, where)
+}

@@ -1,0 +1,82 @@
+package tests
+
+import (
+	"context"
+	"os"
+	"strconv"
+	"testing"
+	"time"
+
+	"foundry"
+	"foundry/frontends/qwen25"
+	"foundry/ir/dtype"
+	"foundry/ir/interp"
+
+	"github.com/stretchr/testify/require"
+)
+
+// longModel has the positions of the published models, and is small otherwise.
+var longModel = qwen25.Config{
+	Layers: 2, Hidden: 128, Intermediate: 192, Heads: 2, KVHeads: 1, HeadDim: 64,
+	Vocab: 96, MaxPositions: 32768, NormEps: 1e-6, RopeTheta: 1e6,
+}
+
+// longTokens is how many tokens the tests of long texts run.
+func longTokens(t *testing.T) int {
+	t.Helper()
+	text := os.Getenv("FOUNDRY_TEST_TOKENS")
+	if text == "" {
+		t.Log("512 tokens; FOUNDRY_TEST_TOKENS=4096 runs more")
+		return 512
+	}
+	n, err := strconv.Atoi(text)
+	require.NoError(t, err)
+	return n
+}
+
+// longPass is what is run at once where a pass keeps all scores of a chunk.
+const longPass = 512
+
+// TestLongContext runs a long text over caches of 32,768 positions through every
+// attention backend, in one pass and in chunks, against the interpreter.
+func TestLongContext(t *testing.T) {
+	n := longTokens(t)
+	m := newBlocks(t, longModel, []dtype.Type{dtype.F16}).open(t)
+	ids := someIDs(n, longModel.Vocab)
+	o := foundry.CompileOptions{Context: longModel.MaxPositions, Chunk: n, AllLogits: true}
+	evaluate := func(t *testing.T, e *foundry.Engine, greedy int) *foundry.Evaluation {
+		t.Helper()
+		start := time.Now()
+		out, err := e.Evaluate(context.Background(), foundry.EvalOptions{IDs: ids, Greedy: greedy, Top: 1})
+		require.NoError(t, err)
+		t.Logf("%d tokens in %.1f s", n, time.Since(start).Seconds())
+		return out
+	}
+	reference := o
+	reference.Device, reference.Variant, reference.Chunk = foundry.Ref, "none", longPass
+	e, err := foundry.Start(context.Background(), m, foundry.StartOptions{Compile: reference})
+	require.NoError(t, err)
+	defer e.Close()
+	want := evaluate(t, e, 8)
+	for _, x := range []struct {
+		backend string
+		pass    int // tokens of the fewest runs
+		chunks  []int
+	}{{"auto", n, []int{n - 1, 100, 33}}, {"chained", longPass, []int{100}}, {"flash", n, []int{100}}, {"split", longPass, []int{100}}} {
+		o.Attention, o.Chunk = x.backend, x.pass
+		load := planOnDisk(t, m, o)
+		t.Run(x.backend, func(t *testing.T) {
+			whole := evaluate(t, load(t, x.pass), 8)
+			d := interp.Compare(whole.Logits, want.Logits)
+			t.Logf("%d at once against the interpreter: %s", x.pass, d)
+			require.LessOrEqual(t, d.NMSE, interp.ModelF16)
+			_, ok := interp.Agreement(whole.GreedyIDs, want.GreedyIDs, want.GreedyMargins, interp.GreedyMargin)
+			require.True(t, ok, "greedy ids %v, want %v (margins %v)", whole.GreedyIDs, want.GreedyIDs, want.GreedyMargins)
+			for _, chunk := range x.chunks {
+				d := interp.Compare(evaluate(t, load(t, chunk), 0).Logits, whole.Logits)
+				t.Logf("chunks of %d against %d at once: %s", chunk, x.pass, d)
+				require.LessOrEqual(t, d.NMSE, interp.ModelChunks, "chunks of %d", chunk)
+			}
+		})
+	}
+}
