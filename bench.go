@@ -167,6 +167,9 @@ func (o *BenchOptions) subjects(m *Model) ([]subject, error) {
 	for _, v := range o.Variants {
 		c := o.Compile
 		c.Variant, c.Passes = "", v.Passes
+		if v.CommandBuffers > 0 {
+			c.CommandBuffers = v.CommandBuffers
+		}
 		start := time.Now()
 		compiled, err := Compile(m, c)
 		if err != nil {

@@ -32,6 +32,8 @@ func (o *BenchOptions) benchMany(ctx context.Context, m *Model) ([]BenchRow, err
 		return nil, fmt.Errorf("%d variants are too many for ref, which interprets each from the start; take --device cpu, or --reps 0 for their numbers", len(o.Variants))
 	case o.PerKernel || o.Tokens > 1:
 		return nil, fmt.Errorf("%d variants are timed by whole steps; kernels alone, and several tokens in one run, are for lists of at most %d", len(o.Variants), few)
+	case slices.ContainsFunc(o.Variants, func(v Pipeline) bool { return v.CommandBuffers > 0 }):
+		return nil, fmt.Errorf("numbers of command buffers are compared in a list of at most %d variants", few)
 	case o.Compile.Fuel != nil:
 		return nil, fmt.Errorf("--fuel is for a list of at most %d variants", few)
 	}

@@ -10,7 +10,28 @@ import (
 )
 
 // Pipeline is a variant to be measured: a list of passes under a name.
-type Pipeline struct{ Name, Passes string }
+type Pipeline struct {
+	Name, Passes   string
+	CommandBuffers int // that an entry is split into; 0: what CompileOptions say
+}
+
+// WithCommandBuffers returns each variant with each number of command buffers, 0 for
+// the compiler's choice.
+func WithCommandBuffers(variants []Pipeline, numbers []int) []Pipeline {
+	var out []Pipeline
+	for _, v := range variants {
+		for _, n := range numbers {
+			own := v
+			own.CommandBuffers = n
+			own.Name = fmt.Sprintf("%s/buffers=%d", v.Name, n)
+			if n == 0 {
+				own.Name = v.Name + "/buffers=auto"
+			}
+			out = append(out, own)
+		}
+	}
+	return out
+}
 
 // ParseVariants reads a list of variants: names separated by commas, "ladder"
 // (one fusion more a row), "leave-one-out" (the last rung without one of its
@@ -24,7 +45,7 @@ func ParseVariants(list string) ([]Pipeline, error) {
 			if err != nil {
 				return err
 			}
-			out = append(out, Pipeline{name, p.String()})
+			out = append(out, Pipeline{Name: name, Passes: p.String()})
 		}
 		return nil
 	}
@@ -32,7 +53,7 @@ func ParseVariants(list string) ([]Pipeline, error) {
 		all, err := passes.Subsets()
 		for _, s := range all {
 			if len(s.Names) <= most {
-				out = append(out, Pipeline{s.String(), s.Pipeline.String()})
+				out = append(out, Pipeline{Name: s.String(), Passes: s.Pipeline.String()})
 			}
 		}
 		return err
@@ -46,7 +67,7 @@ func ParseVariants(list string) ([]Pipeline, error) {
 		case "leave-one-out":
 			err = named(append([]string{"floor"}, passes.LeaveOneOut()...)...)
 		case SearchPasses:
-			out = append(out, Pipeline{SearchPasses, SearchPasses})
+			out = append(out, Pipeline{Name: SearchPasses, Passes: SearchPasses})
 		case "pairs":
 			err = subsets(2)
 		case "all":
@@ -79,7 +100,7 @@ func ParseVariantFile(name, text string) ([]Pipeline, error) {
 			if err != nil {
 				return nil, fmt.Errorf("%s:%d: %w", name, i+1, err)
 			}
-			out = append(out, Pipeline{strings.TrimSpace(variant), p.String()})
+			out = append(out, Pipeline{Name: strings.TrimSpace(variant), Passes: p.String()})
 			continue
 		}
 		named, err := ParseVariants(line)

@@ -157,7 +157,7 @@ func TestParseVariants(t *testing.T) {
 
 	own, err := ParseVariantFile("v.txt", "# mine\nnone\n\nmine = canonicalize, legalize\n")
 	require.NoError(t, err)
-	require.Equal(t, Pipeline{"mine", "canonicalize,legalize"}, own[1])
+	require.Equal(t, Pipeline{Name: "mine", Passes: "canonicalize,legalize"}, own[1])
 	_, err = ParseVariantFile("v.txt", "none\nmine = nothing-such\n")
 	require.ErrorContains(t, err, `v.txt:2: pipeline: unknown pass "nothing-such"`)
 }

@@ -292,7 +292,7 @@ func (s *search) measure(ctx context.Context) error {
 	for i, c := range s.found.Candidates {
 		if len(rows) < s.Measure || slices.Contains(named[:], c.Name) {
 			rows = append(rows, i)
-			b.Variants = append(b.Variants, Pipeline{c.Name, c.Passes})
+			b.Variants = append(b.Variants, Pipeline{Name: c.Name, Passes: c.Passes})
 		}
 	}
 	g, outcomes, err := b.enumerate(m)

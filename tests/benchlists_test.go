@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -78,4 +79,25 @@ func TestBenchScore(t *testing.T) {
 	require.Equal(t, "apple-m3-pro", last.Score.Target)
 	require.Len(t, last.Score.Rows, 3)
 	requireOneLine(t, nil, 2, "compares with measured times", append(args, "--reps", "0")...)
+}
+
+// Command buffers: compile and inspect print what the model says of them, bench has a
+// row a number.
+func TestCommandBuffers(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "plan")
+	out := ok(t, "compile", "--command-buffers", "4", "-o", dir)
+	line := regexp.MustCompile(`modelled on apple-m3-pro, uncalibrated \(T=1, P=\d+\): kernels and barriers (\S+) us, encoding (\S+) us; (\S+) us in 4 command buffers, (\S+) us in one`)
+	found := line.FindStringSubmatch(out)
+	require.NotNil(t, found, out)
+	require.Contains(t, ok(t, "inspect", dir), found[0])
+	require.NotEqual(t, found[3], found[4])
+
+	rows := benchRows(t, ok(t, "bench", "--model", "synth:qwen2.5-0.5b", "--variants", "none", "--command-buffers", "1,4,auto", "--reps", "0", "--json"))
+	require.Len(t, rows, 3)
+	require.Equal(t, []string{"none/buffers=1", "none/buffers=4", "none/buffers=auto"}, []string{rows[0].Variant, rows[1].Variant, rows[2].Variant})
+	require.Equal(t, []int{1, 4}, []int{rows[0].CommandBuffers, rows[1].CommandBuffers})
+	us := func(r foundry.BenchRow) float64 { return r.Modelled["apple-m3-pro"] }
+	require.LessOrEqual(t, us(rows[2]), min(us(rows[0]), us(rows[1])), "auto is the best")
+	requireOneLine(t, nil, 2, "want auto or a number", "compile", "--command-buffers", "0", "--explain")
+	requireOneLine(t, nil, 2, "want auto or a number", "bench", "--command-buffers", "1,few")
 }

@@ -1,6 +1,7 @@
 package metal
 
 import (
+	"math"
 	"slices"
 
 	"foundry/ir"
@@ -87,23 +88,37 @@ func (e *entry) meets(i int, s *storage, b plan.Binding) bool {
 // commandBuffers cuts steps into buffers of about equally many dispatches: as many
 // as are asked for, or as the cost model finds best between the host's encoding,
 // which overlaps the device's work from the second buffer on, and what each border
-// costs the device.
-func (e *entry) commandBuffers(steps []plan.Step) []plan.CommandBuffer {
-	t := e.c.o.Target
+// costs the device. It returns what the model says of the number taken, and of one.
+func (e *entry) commandBuffers(steps []plan.Step) ([]plan.CommandBuffer, *plan.Modelled) {
+	t, typical := e.c.o.Target, cost.Typical(e.g.Bounds)
+	waves := cost.Waves(e.g.Nodes(), nil, func(n *ir.Node) []cost.Kernel { return cost.Kernels(n, t, typical) })
 	n := e.c.o.CommandBuffers
 	if n == 0 {
-		typical := cost.Typical(e.g.Bounds)
-		waves := cost.Waves(e.g.Nodes(), nil, func(n *ir.Node) []cost.Kernel { return cost.Kernels(n, t, typical) })
 		_, n = cost.Total(waves, t, 0)
 	}
 	n = max(1, min(n, len(e.dispatches)))
+	m := &plan.Modelled{T: typical.T, P: typical.P}
+	for _, w := range waves {
+		m.DeviceUs += cost.Wave(w, t)
+		m.EncodeUs += float64(len(w)) * t.EncodeUs
+	}
+	m.Us, _ = cost.Total(waves, t, n)
+	m.OneBufferUs, _ = cost.Total(waves, t, 1)
+	for _, us := range []*float64{&m.DeviceUs, &m.EncodeUs, &m.Us, &m.OneBufferUs} {
+		*us = math.Round(10**us) / 10 // the same on machines whose last bits differ
+	}
+	return cut(steps, n, len(e.dispatches)), m
+}
+
+// cut makes n command buffers of steps with so many dispatches.
+func cut(steps []plan.Step, n, dispatches int) []plan.CommandBuffer {
 	var out []plan.CommandBuffer
 	first, done := 0, 0
 	for i, s := range steps {
 		if s.Dispatch == nil {
 			continue
 		}
-		if done++; done*n >= len(e.dispatches)*(len(out)+1) && len(out) < n-1 {
+		if done++; done*n >= dispatches*(len(out)+1) && len(out) < n-1 {
 			out = append(out, plan.CommandBuffer{First: first, Last: i + 1})
 			first = i + 1
 		}
@@ -138,7 +153,7 @@ func (e *entry) emit(results []plan.Result) error {
 		d.Wave = wave
 		out.Steps = append(out.Steps, plan.Step{Dispatch: d})
 	}
-	out.CommandBuffers = e.commandBuffers(out.Steps)
+	out.CommandBuffers, out.Modelled = e.commandBuffers(out.Steps)
 	e.c.plan.Entries = append(e.c.plan.Entries, out)
 	return nil
 }

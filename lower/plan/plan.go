@@ -167,6 +167,7 @@ type Entry struct {
 	TMax           int64           `json:"t_max"`
 	Steps          []Step          `json:"steps"`
 	CommandBuffers []CommandBuffer `json:"command_buffers"`
+	Modelled       *Modelled       `json:"modelled,omitempty"`
 	Results        []Result        `json:"results"`
 	// Weights of the entry and where they are: every Buffer is shared, so an
 	// entry lists nothing; the dispatches' bindings say what it touches.
@@ -183,6 +184,18 @@ type Result struct {
 type Step struct {
 	Dispatch *Dispatch `json:"dispatch,omitempty"`
 	Barrier  bool      `json:"barrier,omitempty"`
+}
+
+// Modelled is what the compiler's cost model predicts of one run of an entry on the
+// plan's target, in microseconds: for people, and uncalibrated but where the target
+// says otherwise.
+type Modelled struct {
+	T           int64   `json:"t"`
+	P           int64   `json:"p"`
+	DeviceUs    float64 `json:"device_us"`     // kernels and barriers
+	EncodeUs    float64 `json:"encode_us"`     // of the host, for all dispatches
+	Us          float64 `json:"us"`            // in the entry's command buffers, from the first call to the end
+	OneBufferUs float64 `json:"one_buffer_us"` // in one
 }
 
 // CommandBuffer is a run of steps [First, Last) that are committed together.

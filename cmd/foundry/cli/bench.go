@@ -37,6 +37,7 @@ of the first.`,
   foundry bench --variants pairs --csv pairs.csv              # every two fusions; each sample to a file
   foundry bench --variants all --reps 0                       # every legal set of fusions
   foundry bench --model synth:qwen2.5-7b --variants ladder --reps 0
+  foundry bench --variants default --command-buffers 1,2,4,auto   # what splitting a step is worth
   foundry bench --variants none,six,default --phase prefill --prompt 256 --format json
   foundry bench --device cuda --model synth:qwen2.5-0.5b --contexts 128,2k,8k,32k
   foundry bench --variants @variants.txt --plot ladder.svg     # lines of NAME = PIPELINE`,
@@ -79,6 +80,17 @@ of the first.`,
 			}
 			if err != nil {
 				return err
+			}
+			if strings.Contains(compile.commandBuffers, ",") {
+				var numbers []int
+				for _, text := range strings.Split(compile.commandBuffers, ",") {
+					n, err := parseBuffers(strings.TrimSpace(text))
+					if err != nil {
+						return err
+					}
+					numbers = append(numbers, n)
+				}
+				o.Variants, compile.commandBuffers = foundry.WithCommandBuffers(o.Variants, numbers), "auto"
 			}
 			m, err := model.open(s)
 			if err != nil {
@@ -169,7 +181,7 @@ func benchName(phase string) string { return strings.ToUpper(phase[:1]) + phase[
 func printTable(s IO, rows []foundry.BenchRow, format string) error {
 	first := rows[0]
 	shared := slices.ContainsFunc(rows, func(r foundry.BenchRow) bool { return len(r.Also) > 0 })
-	columns := []string{"variant", "dispatches", "waves", "barriers", "moved"}
+	columns := []string{"variant", "dispatches", "waves", "barriers", "buffers", "moved"}
 	var targets []string
 	for name := range first.Modelled {
 		targets = append(targets, name)
@@ -187,7 +199,7 @@ func printTable(s IO, rows []foundry.BenchRow, format string) error {
 	}
 	t := newTable(columns...).alignRight(columns[1:]...)
 	for _, r := range rows {
-		cells := []any{r.Variant, r.Dispatches, r.Waves, r.Barriers, bytesText(r.MovedBytes)}
+		cells := []any{r.Variant, r.Dispatches, r.Waves, r.Barriers, r.CommandBuffers, bytesText(r.MovedBytes)}
 		for _, name := range targets {
 			cells = append(cells, fmt.Sprintf("%.0f", r.Modelled[name]))
 		}

@@ -34,8 +34,8 @@ var compileFlagNames = []string{"weights", "cache", "passes", "variant", "target
 
 // compileFlags say how a model is compiled.
 type compileFlags struct {
-	weights, cache, passes, variant, target, attention, shaders string
-	context, chunk, commandBuffers, fuel                        int
+	weights, cache, passes, variant, target, attention, shaders, commandBuffers string
+	context, chunk, fuel                                                        int
 }
 
 func (f *compileFlags) add(cmd *cobra.Command) {
@@ -49,7 +49,7 @@ func (f *compileFlags) add(cmd *cobra.Command) {
 	p.IntVar(&f.chunk, "chunk", 0, "most tokens of one prefill run; 1 is token by token (512)")
 	p.StringVar(&f.attention, "attention", "", "attention backend: "+strings.Join(foundry.AttentionBackends(), ", ")+" (FOUNDRY_ATTENTION, then auto)")
 	p.StringVar(&f.shaders, "shaders", "", "folder of stage files that replace the built-in ones")
-	p.IntVar(&f.commandBuffers, "command-buffers", 0, "command buffers an entry is split into; 0 lets the compiler choose")
+	p.StringVar(&f.commandBuffers, "command-buffers", "auto", "command buffers an entry is split into, so that encoding overlaps execution: a number, or auto for the cost model's choice")
 	p.IntVar(&f.fuel, "fuel", -1, "apply at most this many rewrites (to bisect); -1 is no limit")
 }
 
@@ -60,21 +60,24 @@ func (f *compileFlags) options(cmd *cobra.Command, s IO, device string) (foundry
 	}
 	o := foundry.CompileOptions{
 		Device: device, Passes: f.passes, Variant: f.variant, Target: f.target,
-		Context: f.context, Chunk: f.chunk, CommandBuffers: f.commandBuffers,
+		Context: f.context, Chunk: f.chunk,
 		Attention: f.attention, AttentionChosen: "flag",
 	}
 	for _, n := range []struct {
 		flag  string
 		value int
-	}{{"context", f.context}, {"chunk", f.chunk}, {"command-buffers", f.commandBuffers}} {
+	}{{"context", f.context}, {"chunk", f.chunk}} {
 		if cmd.Flags().Changed(n.flag) && n.value < 1 {
 			return o, fmt.Errorf("--%s is %d, want at least 1", n.flag, n.value)
 		}
 	}
+	var err error
+	if o.CommandBuffers, err = parseBuffers(f.commandBuffers); err != nil {
+		return o, err
+	}
 	if f.fuel >= 0 {
 		o.Fuel = &f.fuel
 	}
-	var err error
 	if o.Weights, err = parseDType("weights", f.weights); err != nil {
 		return o, err
 	}
@@ -97,6 +100,18 @@ func shaderFolder(dir string) (fs.FS, error) {
 		return nil, fmt.Errorf("--shaders %s: no such folder", dir)
 	}
 	return os.DirFS(dir), nil
+}
+
+// parseBuffers reads a number of command buffers; auto, or nothing, is 0.
+func parseBuffers(text string) (int, error) {
+	if text == "auto" || text == "" {
+		return 0, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		return 0, usagef("--command-buffers is %q, want auto or a number from 1", text)
+	}
+	return n, nil
 }
 
 // attentionFromEnv reads the variables that set the default of --attention.

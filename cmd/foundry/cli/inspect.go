@@ -80,6 +80,10 @@ func printEntry(s IO, p *plan.Plan, e *plan.Entry, cached int) {
 	st := p.Stats(e, env)
 	fmt.Fprintf(s.Out, "\n%s (T=%d, P=%d): %d dispatches, %d waves, %d barriers, %d command buffers, %s moved\n",
 		e.Name, env.T, env.P, st.Dispatches, st.Waves, st.Barriers, st.CommandBuffers, bytesText(st.MovedBytes))
+	if m := e.Modelled; m != nil {
+		fmt.Fprintf(s.Out, "modelled on %s, uncalibrated (T=%d, P=%d): kernels and barriers %.1f us, encoding %.1f us; %.1f us in %d command buffers, %.1f us in one\n",
+			p.Options.Target, m.T, m.P, m.DeviceUs, m.EncodeUs, m.Us, len(e.CommandBuffers), m.OneBufferUs)
+	}
 	t := newTable("kernel", "dispatches", "threads", "threadgroup bytes", "threadgroups", "moved", "flops/byte").
 		alignRight("dispatches", "threads", "threadgroup bytes", "threadgroups", "moved", "flops/byte")
 	for _, k := range st.Kernels {
