@@ -64,7 +64,7 @@ func (g *Graphs) lowerEntries(entries []metal.Entry) (*plan.Plan, error) {
 	p, err := metal.Compile(entries, metal.Options{
 		Target: g.Target, Model: g.planModel(), Meta: meta,
 		Shaders: stages, CommandBuffers: o.CommandBuffers, Decisions: g.Decisions,
-		Stored: g.Model.stored,
+		Stored: g.Model.stored, Tuning: o.Tuning,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", g.Model.Name, err)

@@ -10,6 +10,7 @@ import (
 	"foundry/ir"
 	"foundry/ir/dtype"
 	"foundry/ir/target"
+	"foundry/lower/metal"
 	"foundry/runtime/cuda"
 )
 
@@ -35,6 +36,8 @@ type CompileOptions struct {
 
 	CommandBuffers int   // command buffers an entry is split into; 0: the compiler's choice
 	Shaders        fs.FS // stage files that replace the built-in ones
+
+	Tuning metal.Tuning // constants of kernels, for measurement; zero leaves them to the compiler
 
 	// AfterPass, where set, sees each graph of the model (prefill, decode) as it
 	// stands after every pass, and first under the pass name "input".

@@ -79,6 +79,9 @@ func (a *attention) tune() {
 	if a.d/int64(a.lanes) > 16 {
 		a.ahead = 2
 	}
+	if a.r.tuning.Unroll == Unroll1 { // how many keys there are the shape does not say
+		a.ahead = 1
+	}
 	slots := 32 / a.lanes
 	t := a.r.target
 	groups := a.heads * a.rows.Max(a.r.g.Bounds) * max(a.splits, 1)
@@ -91,7 +94,7 @@ func (a *attention) tune() {
 func (a *attention) emit() (*kernel, error) {
 	r := a.r
 	var last error
-	for _, w := range []int{4, 1} {
+	for _, w := range r.tuning.widths() {
 		if a.d%int64(w) != 0 {
 			continue
 		}

@@ -23,7 +23,7 @@ func (r *region) lowerBatched() (*lowering, error) {
 		emit = r.weighted
 	}
 	var last error
-	for _, w := range []int{4, 1} {
+	for _, w := range r.tuning.widths() {
 		k := newKernel(kernelBase(r.name, n.Results[0].Type), r.about("products of a head"))
 		k.use("common/load.metal", "main/dot.metal")
 		k.builtin(plan.ThreadgroupPosition)

@@ -187,6 +187,7 @@ func (e *entry) lower(n *ir.Node) (*lowering, error) {
 	if err != nil {
 		return nil, err
 	}
+	r.tuning = e.c.o.Tuning
 	key := append(e.key[:0], n.Key()...)
 	for i, a := range n.Args {
 		t := e.values[a]

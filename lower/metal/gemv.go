@@ -300,7 +300,7 @@ func (g *gemv) readsDirectly() bool {
 		(l.stride[1] == sym.Poly{C: 1} || g.depth == 1)
 }
 
-func (g *gemv) width(t dtype.Type) int { return formats[t].width(g.depth) }
+func (g *gemv) width(t dtype.Type) int { return g.r.tuning.weightWidth(formats[t], g.depth) }
 
 // name is such as rmsnorm_qkv_896x1152_f16.
 func (g *gemv) name() string {
@@ -484,10 +484,11 @@ func (g *gemv) preload(k *kernel) int {
 	f := formats[t]
 	chunks := g.segment / int64(g.width(t))
 	lanes := int64(32 * g.share)
-	rounds := min((chunks+lanes-1)/lanes, int64(max(1, preloadRegisters/(f.words*g.perSimd))))
+	chosen := min(int((chunks+lanes-1)/lanes), max(1, preloadRegisters/(f.words*g.perSimd)))
+	rounds := g.r.tuning.rounds(chosen, chosen)
 	k.use(f.files()...)
 	k.phase("Preload: weights, which no dispatch of the step writes.")
 	k.line("%s::Raw raw[%du * ROWS];", f.reader(g.width(t)), rounds)
 	k.line("gemv_preload<%s, ROWS, %du, %du, %du>(row, %s, raw);", f.reader(g.width(t)), lanes, chunks, rounds, g.lane())
-	return int(rounds)
+	return rounds
 }

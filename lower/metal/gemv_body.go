@@ -116,7 +116,7 @@ func (g *gemv) ahead(words int, chunks int64, preload int) int {
 		return 1
 	}
 	batches := (left + most - 1) / most
-	return int((left + batches - 1) / batches)
+	return g.r.tuning.rounds(int((left+batches-1)/batches), int(left))
 }
 
 // accumulatePart is accumulate where weights differ in format: the rows of each

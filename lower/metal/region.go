@@ -19,6 +19,7 @@ type region struct {
 	merged   *attention // whose parts a prologue merges
 	token    tokenKind  // what becomes of the token that it chooses
 	target   *target.Target
+	tuning   Tuning
 }
 
 // operand is one param of a region.

@@ -84,6 +84,12 @@ func newBatch(t testing.TB, graphs []*ir.Graph, checked bool) *batch {
 // newBatchFor is newBatch with kernels chosen for x.
 func newBatchFor(t testing.TB, graphs []*ir.Graph, checked bool, x *target.Target) *batch {
 	t.Helper()
+	return newBatchTuned(t, graphs, checked, x, metal.Tuning{})
+}
+
+// newBatchTuned is newBatchFor with other constants in the kernels.
+func newBatchTuned(t testing.TB, graphs []*ir.Graph, checked bool, x *target.Target, tuning metal.Tuning) *batch {
+	t.Helper()
 	b := &batch{graphs: graphs}
 	w := weights{types: map[string]ir.Type{}}
 	sources := map[string]interp.Source{}
@@ -104,7 +110,7 @@ func newBatchFor(t testing.TB, graphs []*ir.Graph, checked bool, x *target.Targe
 	var err error
 	b.plan, err = metal.Compile(in, metal.Options{
 		Target: x, Model: plan.Model{Name: "test", Layers: 100, Context: int(context)},
-		Meta: plan.Options{Weights: dtype.F16, Cache: dtype.F16},
+		Meta: plan.Options{Weights: dtype.F16, Cache: dtype.F16}, Tuning: tuning,
 	})
 	require.NoError(t, err)
 	b.exec, err = runtime.New(background, openDevice(t, checked), b.plan, w, nil)

@@ -14,7 +14,7 @@ import (
 // squares and the result.
 func (r *region) lowerRows() (*lowering, error) {
 	var last error
-	for _, w := range []int{4, 1} {
+	for _, w := range r.tuning.widths() {
 		k, err := r.rows(w)
 		if err == nil {
 			return &lowering{kernels: []*kernel{k}}, nil

@@ -20,6 +20,7 @@ func benchCommand(s IO) *cobra.Command {
 	var compile compileFlags
 	var device deviceFlags
 	var contexts contextFlags
+	var kernels kernelsFlags
 	var o foundry.BenchOptions
 	var variants, format, plot, samples string
 	var score, asJSON bool
@@ -40,8 +41,9 @@ of the first.`,
   foundry bench --variants default --command-buffers 1,2,4,auto   # what splitting a step is worth
   foundry bench --variants none,six,default --phase prefill --prompt 256 --format json
   foundry bench --device cuda --model synth:qwen2.5-0.5b --contexts 128,2k,8k,32k
+  foundry bench --device cuda --model synth:qwen2.5-7b --kernels gate_up
   foundry bench --variants @variants.txt --plot ladder.svg     # lines of NAME = PIPELINE`,
-		Args: cobra.NoArgs,
+		Args: kernels.args,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := exclusive(cmd, "variants", "variant", "passes", "plan"); err != nil {
 				return err
@@ -63,6 +65,9 @@ of the first.`,
 			}
 			if plot != "" && !slices.Contains(plotFormats, extension(plot)) {
 				return usagef("bench: --plot %s: want a name that ends in .%s", plot, strings.Join(plotFormats, " or ."))
+			}
+			if kernels.name != "" && !cmd.Flags().Changed("variants") {
+				variants = "floor,none"
 			}
 			var err error
 			switch {
@@ -109,6 +114,9 @@ of the first.`,
 			if contexts.contexts != "" {
 				return contexts.run(cmd, s, m, o, backends, format)
 			}
+			if kernels.name != "" {
+				return kernels.run(cmd, s, m, o, format)
+			}
 			file, err := openSamples(samples)
 			if err != nil {
 				return err
@@ -136,6 +144,7 @@ of the first.`,
 	compile.add(cmd)
 	device.add(cmd, foundry.CPU)
 	contexts.add(cmd)
+	kernels.add(cmd)
 	p := cmd.Flags()
 	p.StringVar(&variants, "variants", "none,six,default", "names separated by commas, ladder, leave-one-out, pairs, all, or @FILE with lines of NAME = PIPELINE")
 	p.StringVar(&o.Phase, "phase", "decode", "decode (token by token) or prefill (the prompt)")

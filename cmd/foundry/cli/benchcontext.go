@@ -22,7 +22,7 @@ func (f *contextFlags) add(cmd *cobra.Command) {
 // attention is the list that --attention gives.
 func (f *contextFlags) run(cmd *cobra.Command, s IO, m *foundry.Model, o foundry.BenchOptions, attention, format string) error {
 	c := foundry.ContextOptions{Bench: o, Backends: foundry.AttentionBackends()}
-	for _, name := range []string{"variants", "plan", "per-kernel", "plot", "context", "csv", "score"} {
+	for _, name := range []string{"variants", "plan", "per-kernel", "plot", "context", "csv", "score", "kernels"} {
 		if cmd.Flags().Changed(name) {
 			return usagef("bench: --%s has no place beside --contexts", name)
 		}

@@ -1,0 +1,100 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"foundry"
+
+	"github.com/spf13/cobra"
+)
+
+// kernelsFlags turn bench to single kernels.
+type kernelsFlags struct{ name string }
+
+// allKernels is --kernels without a name.
+const allKernels = "all"
+
+func (f *kernelsFlags) add(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.name, "kernels", "", "measure each kernel alone (--kernels=NAME or --kernels NAME: those with NAME in theirs) with loads of 1, 4 and 8, unrolled once and in full, cosines shared or not; T is 1 and --chunk (512); --variants (floor,none) say whose kernels")
+	cmd.Flags().Lookup("kernels").NoOptDefVal = allKernels
+}
+
+// args allows a name behind --kernels.
+func (f *kernelsFlags) args(cmd *cobra.Command, args []string) error {
+	if f.name == allKernels && len(args) == 1 {
+		f.name = args[0]
+		return nil
+	}
+	return cobra.NoArgs(cmd, args)
+}
+
+func (f *kernelsFlags) run(cmd *cobra.Command, s IO, m *foundry.Model, o foundry.BenchOptions, format string) error {
+	for _, name := range []string{"plan", "per-kernel", "plot", "tokens", "phase", "reps", "contexts", "csv", "score"} {
+		if cmd.Flags().Changed(name) {
+			return usagef("bench: --%s has no place beside --kernels", name)
+		}
+	}
+	if format != "table" && format != "json" && format != "markdown" {
+		return usagef("bench: --kernels is printed as table, markdown or json, not as %s", format)
+	}
+	k := foundry.KernelsOptions{Bench: o, Name: f.name, Rows: []int{1, 512}}
+	if f.name == allKernels {
+		k.Name = ""
+	}
+	if o.Compile.Chunk > 0 {
+		k.Rows[1] = o.Compile.Chunk
+	}
+	if k.Rows[1] < 2 {
+		return usagef("bench: --chunk is %d, want at least 2 tokens of a prefill", k.Rows[1])
+	}
+	rows, err := foundry.BenchKernels(cmd.Context(), m, k)
+	if err != nil {
+		return err
+	}
+	if format == "json" {
+		for i := range rows {
+			if err := json.NewEncoder(s.Out).Encode(&rows[i]); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	printAlone(s, rows, k, format)
+	return nil
+}
+
+func printAlone(s IO, rows []foundry.AloneRow, k foundry.KernelsOptions, format string) {
+	first := rows[0]
+	fmt.Fprintf(s.Out, "%s on %s, each kernel alone: one dispatch over and over, weights and caches in turn over at least 240 MB so that no cache holds them; T=1 behind %d tokens, T=%d behind none",
+		first.Model, first.Device, k.Bench.Prompt, k.Rows[1])
+	if first.Times != "" {
+		fmt.Fprintf(s.Out, " (%s: says nothing of a GPU)", first.Times)
+	}
+	fmt.Fprintln(s.Out, machineText(first.Machine))
+	fmt.Fprintln(s.Out, "constants that a kernel does not have, or that its shape does not allow, leave its text as chosen; a share is left out where less than that is read in turn")
+	t := newTable("T", "variant", "dispatch", "kernel", "constants", "threads", "us", "moved", "GB/s", "share", "TFLOP/s").
+		alignRight("T", "threads", "us", "moved", "GB/s", "share", "TFLOP/s")
+	for _, r := range rows {
+		share := ""
+		if r.Share != nil {
+			share = fmt.Sprintf("%.1f %%", 100**r.Share)
+		}
+		t.row(r.T, r.Variant, r.Dispatch, r.Kernel, constantsText(r.Constants), r.Threads, fmt.Sprintf("%.2f", r.Us), bytesText(r.Bytes),
+			fmt.Sprintf("%.0f", r.GBs), share, fmt.Sprintf("%.3g", r.TFlops))
+	}
+	if format == "markdown" {
+		t.markdown(s.Out)
+		return
+	}
+	t.render(s.Out)
+}
+
+// constantsText joins settings that make one text; all of them is what has none.
+func constantsText(settings []string) string {
+	if len(settings) == foundry.KernelSettings {
+		return "none to choose"
+	}
+	return strings.Join(settings, " = ")
+}
