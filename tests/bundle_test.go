@@ -168,36 +168,6 @@ func TestPresetGraphsReadBack(t *testing.T) {
 	}
 }
 
-// Each barrier of a whole model's plan is needed: without it the checker names two
-// dispatches that touch the same bytes.
-func TestEveryBarrierIsNeeded(t *testing.T) {
-	m, err := foundry.Open("", foundry.Hub{})
-	require.NoError(t, err)
-	c, err := foundry.Compile(m, foundry.CompileOptions{Variant: "none"})
-	require.NoError(t, err)
-	for i := range c.Plan.Entries {
-		e := &c.Plan.Entries[i]
-		barriers := 0
-		all := e.Steps
-		for at, s := range all {
-			if !s.Barrier {
-				continue
-			}
-			barriers++
-			e.Steps = slices.Delete(slices.Clone(all), at, at+1)
-			var h *plan.Hazard
-			require.ErrorAs(t, c.Plan.CheckHazards(), &h, "%s step %d", e.Name, at)
-			require.NotEmpty(t, h.First)
-			require.NotEmpty(t, h.Second)
-			require.Less(t, h.FirstStep, at, "%s", h)
-			require.GreaterOrEqual(t, h.SecondStep, at, "%s", h)
-		}
-		e.Steps = all
-		require.Greater(t, barriers, 50)
-	}
-	require.NoError(t, c.Plan.Check())
-}
-
 // A whole compile from the model's name to the verified plan in memory.
 func BenchmarkCompile(b *testing.B) {
 	for _, size := range []string{"0.5b", "14b", "72b"} {

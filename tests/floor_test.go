@@ -110,6 +110,7 @@ func TestEveryBarrierOfEveryPlanIsNeeded(t *testing.T) {
 						barriers++
 						var h *plan.Hazard
 						require.ErrorAs(t, withoutStep(p, e, i).CheckHazards(), &h, "%s %s %s without the barrier at %d", size, variant, e.Name, i)
+						require.True(t, h.FirstStep < i && h.SecondStep >= i, "%v", h)
 						continue
 					}
 					var r *plan.RedundantBarrier
@@ -169,7 +170,7 @@ func liveBytes(p *plan.Plan, e *plan.Entry) int64 {
 func TestArenaIsTight(t *testing.T) {
 	for _, size := range qwen25.Sizes() {
 		for _, o := range []foundry.CompileOptions{{Variant: "none"}, {Variant: "six"}, {Variant: "floor"}, {}, {Target: "h100"}} {
-			layers := 8
+			layers := 4
 			if slices.Contains(sizes, size) && (o.Variant == "floor" || o.Variant == "") {
 				layers = 0
 			}
@@ -196,22 +197,22 @@ func TestMoreThanFiveIsExplained(t *testing.T) {
 	numbers := regexp.MustCompile(`^predicted [0-9.]+ us with [a-z0-9 -]+, against [0-9.]+ us with [a-z0-9 -]+$|` +
 		`; not more: [a-z0-9_, ]+ would (save|lose) [0-9.]+ us, this saves [0-9.]+$`)
 	above := map[string]bool{}
-	for _, x := range target.All() {
+	for _, x := range []string{"apple-m1", target.Default, "apple-m2-ultra", "apple-m3-ultra", "apple-m4-max", "h100", "cpu"} {
 		for _, size := range sizes {
-			c := compiled(t, size, 2, foundry.CompileOptions{Target: x.Name})
+			c := compiled(t, size, 2, foundry.CompileOptions{Target: x})
 			dispatches, _ := byLayer(entryOf(t, c.Plan, "decode"))
 			if dispatches[1] <= 5 {
 				continue
 			}
-			above[x.Name+" "+size] = true
+			above[x+" "+size] = true
 			var why []string
 			for _, d := range c.Decisions {
 				if d.Entry == "decode" && d.Layer == 1 && d.Pattern != "rope-attention" && numbers.MatchString(d.Reason) {
 					why = append(why, fmt.Sprintf("%s: %s", d.Pattern, d.Reason))
 				}
 			}
-			t.Logf("%s %s: %d a layer: %q", x.Name, size, dispatches[1], why)
-			require.GreaterOrEqual(t, len(why), dispatches[1]-5, "%s %s has %d dispatches a layer", x.Name, size, dispatches[1])
+			t.Logf("%s %s: %d a layer: %q", x, size, dispatches[1], why)
+			require.GreaterOrEqual(t, len(why), dispatches[1]-5, "%s %s has %d dispatches a layer", x, size, dispatches[1])
 		}
 	}
 	require.NotEmpty(t, above)
