@@ -15,9 +15,8 @@ type rule struct {
 }
 
 var rules = []rule{
-	{"a lambda", regexp.MustCompile(`\[[&=]?[a-z_, &=]*\]\s*\([^)]*\)\s*(mutable\s*)?(->\s*\w+\s*)?\{`)},
+	{"a lambda", regexp.MustCompile(`(?:[=(,{};?:]|\breturn\b)\s*\[[\w, &=*]*\]\s*(\([^)]*\)\s*)?(mutable\s*)?(->\s*\w+\s*)?\{`)},
 	{"goto", regexp.MustCompile(`\bgoto\b`)},
-	{"a static local", regexp.MustCompile(`\{[^{}]*\n?\s+static\s+(?:const\s+)?\w+\s+\w+\s*[=;\[]`)},
 	{"inline assembly", regexp.MustCompile(`\b(asm|__asm__|__asm)\b`)},
 	{"double", regexp.MustCompile(`\bdouble\b`)},
 	{"an OpenCL name", regexp.MustCompile(`\b(__global|__local|__private|__constant|__kernel|get_global_id|get_local_id|barrier)\b\s*\(?`)},
@@ -26,7 +25,6 @@ var rules = []rule{
 	{"new or delete", regexp.MustCompile(`\b(new|delete)\b\s*[\w\[]`)},
 	{"virtual", regexp.MustCompile(`\bvirtual\b`)},
 	{"the standard library", regexp.MustCompile(`\bstd::`)},
-	{"a pointer parameter without an address space", regexp.MustCompile(`[(,]\s*(?:const\s+)?(?:float|half|int|uint|uchar|ushort|char|short|bool)[234]?\s*(?:const\s*)?\*`)},
 }
 
 // Rules returns the complaints about text, each with its line.
@@ -38,22 +36,15 @@ func Rules(text string) []string {
 	}
 	for _, r := range rules {
 		for _, m := range r.pattern.FindAllStringIndex(clean, -1) {
-			if r.what == "a pointer parameter without an address space" && castContext(clean, m[0]) {
-				continue
-			}
 			note(m[0], "%s: %q", r.what, strings.TrimSpace(clean[m[0]:m[1]]))
 		}
 	}
+	checkPointers(clean, note)
+	checkStatics(clean, note)
 	checkGlobals(clean, note)
 	checkRecursion(clean, note)
 	checkSignatures(clean, note)
 	return out
-}
-
-// castContext reports whether the match is a cast to a pointer: MSL wants the
-// address space there too, so this is never excused but in sizeof.
-func castContext(text string, at int) bool {
-	return strings.HasSuffix(strings.TrimRight(text[:at], " "), "sizeof")
 }
 
 var (
@@ -182,6 +173,7 @@ var builtins = map[string]string{
 
 var (
 	signature = regexp.MustCompile(`(?s)\bkernel\s+void\s+\w+\s*\((.*?)\)\s*\{`)
+	returning = regexp.MustCompile(`\bkernel\s+(\w+)\s+\w+\s*\(`)
 	indexed   = regexp.MustCompile(`^(buffer|threadgroup)\((\d+)\)$`)
 	argument  = regexp.MustCompile(`(?s)^\s*(.*?)\s*\b\w+\s*\[\[\s*(.*?)\s*\]\]\s*$`)
 )
@@ -189,6 +181,11 @@ var (
 // checkSignatures wants each kernel argument to have one known attribute, of the
 // right type and within the limits.
 func checkSignatures(text string, note func(int, string, ...any)) {
+	for _, m := range returning.FindAllStringSubmatchIndex(text, -1) {
+		if typ := text[m[2]:m[3]]; typ != "void" {
+			note(m[0], "a kernel returns %s, wants void", typ)
+		}
+	}
 	for _, m := range signature.FindAllStringSubmatchIndex(text, -1) {
 		seen := make(map[string]bool)
 		for _, arg := range splitArguments(text[m[2]:m[3]]) {
