@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"sort"
 	"strings"
 	"syscall"
@@ -15,7 +14,6 @@ import (
 	"foundry"
 	"foundry/frontends/qwen25"
 	"foundry/ir"
-	"foundry/lower/plan"
 
 	"github.com/stretchr/testify/require"
 )
