@@ -23,7 +23,7 @@ func TestBenchKernels(t *testing.T) {
 	require.NoError(t, err)
 	defer m.Close()
 	o := KernelsOptions{
-		Bench: BenchOptions{Compile: CompileOptions{Device: CPU, Context: 32}, Variants: []Pipeline{{"mine", "canonicalize,cse,drop-repeat-kv,fuse-rmsnorm-qkv,fuse-rope-kv,fuse-attention,fuse-residual,fuse-gate-up-swiglu,legalize"}}, Prompt: 4},
+		Bench: BenchOptions{Compile: CompileOptions{Device: CPU, Context: 32}, Variants: []Pipeline{{Name: "mine", Passes: "canonicalize,cse,drop-repeat-kv,fuse-rmsnorm-qkv,fuse-rope-kv,fuse-attention,fuse-residual,fuse-gate-up-swiglu,legalize"}}, Prompt: 4},
 		Rows:  []int{1, 8}, Name: "argmax",
 		settings: []setting{settings[0], {"load 1", metal.Tuning{Width: 1}}},
 	}
