@@ -25,6 +25,8 @@ type BenchOptions struct {
 	Tokens    int    // decode: tokens that one measurement runs, without a round trip to the host in between; 0 is 1
 	Reps      int    // runs of each variant; 0: plan statistics only, no weight is read
 	PerKernel bool   // time each kernel alone too
+	Indirect  bool   // on an Apple GPU: measure each variant a second time, replayed from an indirect command buffer
+	Capture   string // on an Apple GPU: write a trace of one more run to this file
 	CPU       cpu.Options
 	Progress  Progress
 	Say       func(line string)
@@ -92,6 +94,9 @@ func Bench(ctx context.Context, m *Model, o BenchOptions) ([]BenchRow, error) {
 	if o.Say == nil {
 		o.Say = func(string) {}
 	}
+	if err := o.checkMetal(); err != nil {
+		return nil, err
+	}
 	if m.Graph != nil {
 		return o.benchGraph(ctx, m)
 	}
@@ -116,6 +121,9 @@ func Bench(ctx context.Context, m *Model, o BenchOptions) ([]BenchRow, error) {
 	subjects, err := o.subjects(m)
 	if err != nil {
 		return nil, err
+	}
+	if o.Indirect {
+		subjects = twice(subjects)
 	}
 	rows := make([]BenchRow, len(subjects))
 	for i, s := range subjects {
@@ -151,6 +159,7 @@ func (o *BenchOptions) search(ctx context.Context, m *Model) error {
 type subject struct {
 	name     string
 	plan     *plan.Plan
+	indirect bool           // replayed from an indirect command buffer
 	graphs   *Graphs        // nil for a plan from disk
 	compiled *runtime.Phase // nil for a plan from disk
 }
@@ -176,7 +185,7 @@ func (o *BenchOptions) subjects(m *Model) ([]subject, error) {
 			return nil, fmt.Errorf("variant %s: %w", v.Name, err)
 		}
 		compiled.Plan.Options.Variant = v.Name
-		out = append(out, subject{v.Name, compiled.Plan, compiled.Graphs, compiling(start)})
+		out = append(out, subject{name: v.Name, plan: compiled.Plan, graphs: compiled.Graphs, compiled: compiling(start)})
 	}
 	return out, nil
 }

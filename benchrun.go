@@ -19,20 +19,37 @@ type contender struct {
 	tokens int // of a decode measurement
 	row    *BenchRow
 
-	machine *Machine // where the device was measured
+	machine *Machine       // where the device was measured
+	dev     runtime.Device // nil on ref
 }
 
 // measure loads the variants and times them. Variants whose weights do not fit in
 // memory together are measured one after the other.
 func (o *BenchOptions) measure(ctx context.Context, m *Model, subjects []subject, rows []BenchRow) (err error) {
-	var where *place // nil on ref
+	var where, indirect *place // nil on ref, and where nothing is replayed so
 	if o.Compile.Device != Ref {
 		if where, err = o.openPlace(ctx); err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, where.close()) }()
 	}
-	start := func(i int) (*contender, error) { return o.contender(ctx, m, subjects[i], &rows[i], where) }
+	if o.Indirect {
+		if indirect, err = o.openIndirect(where); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, indirect.close()) }()
+	}
+	return o.measureOn(ctx, m, subjects, rows, where, indirect)
+}
+
+func (o *BenchOptions) measureOn(ctx context.Context, m *Model, subjects []subject, rows []BenchRow, where, indirect *place) error {
+	start := func(i int) (*contender, error) {
+		at := where
+		if subjects[i].indirect {
+			at = indirect
+		}
+		return o.contender(ctx, m, subjects[i], &rows[i], at)
+	}
 	if where.fit(subjects) {
 		var all []*contender
 		var err error
@@ -77,7 +94,7 @@ func (o *BenchOptions) contender(ctx context.Context, m *Model, s subject, row *
 	case where == nil:
 		err = errors.New("ref runs graphs, not plans: take --device cpu for a plan")
 	default:
-		c.machine = where.machine
+		c.machine, c.dev = where.machine, where.dev
 		if where.dev.Info().Emulation {
 			row.Times = "emulation"
 		}
@@ -153,6 +170,11 @@ func (o *BenchOptions) interleave(ctx context.Context, all []*contender) error {
 		if o.PerKernel {
 			if err := c.perKernel(ctx); err != nil {
 				return fmt.Errorf("variant %s: %w", c.row.Variant, err)
+			}
+		}
+		if o.Capture != "" {
+			if err := c.capture(ctx, o.Capture); err != nil {
+				return err
 			}
 		}
 	}

@@ -123,6 +123,13 @@ type Recording interface {
 	Close() error
 }
 
+// Capturer is implemented by devices that can write down, for their maker's tools,
+// what the GPU is given.
+type Capturer interface {
+	// Capture runs f and writes a trace to path, which must not exist.
+	Capture(path string, f func() error) error
+}
+
 // Timer is implemented by programs that time single dispatches by the device's own
 // clock, without what the host adds.
 type Timer interface {

@@ -42,6 +42,7 @@ of the first.`,
   foundry bench --variants none,six,default --phase prefill --prompt 256 --format json
   foundry bench --device cuda --model synth:qwen2.5-0.5b --contexts 128,2k,8k,32k
   foundry bench --device cuda --model synth:qwen2.5-7b --kernels gate_up
+  foundry bench --device metal --variants six,floor --indirect --per-kernel
   foundry bench --variants @variants.txt --plot ladder.svg     # lines of NAME = PIPELINE`,
 		Args: kernels.args,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -152,6 +153,8 @@ of the first.`,
 	p.IntVar(&o.Tokens, "tokens", 1, "decode: tokens that one run decodes without a round trip to the host; times are a token's")
 	p.IntVar(&o.Reps, "reps", 10, "runs of each variant; 0 prints plan statistics and reads no weight")
 	p.BoolVar(&o.PerKernel, "per-kernel", false, "also time each kernel alone: all its dispatches, one after the other")
+	p.BoolVar(&o.Indirect, "indirect", false, "on an Apple GPU: also measure each variant replayed from an indirect command buffer, in a row of its own")
+	p.StringVar(&o.Capture, "capture", "", "on an Apple GPU: also write a trace of one run to this .gputrace, for Xcode; needs MTL_CAPTURE_ENABLED=1")
 	p.StringVar(&format, "format", "table", strings.Join(benchFormats, ", "))
 	p.BoolVar(&asJSON, "json", false, "the same as --format json")
 	p.StringVar(&samples, "csv", "", "also write every sample to this file, a line each")

@@ -151,7 +151,7 @@ func (f *Framework) Fault(name string) { f.fault(name) }
 
 // Limit makes the GPU say another value of itself: "family", "threadgroup-memory",
 // "buffer", "working-set", "unified", "pipeline-threads", "lanes",
-// "counter-sampling", "capturing". It returns a
+// "counter-sampling", "capturing" (somebody does), "capture" (it is allowed). It returns a
 // function that undoes it.
 func (f *Framework) Limit(name string, value int64) func() {
 	f.limit(name, value)
@@ -183,6 +183,14 @@ func (p *prepared) Adopt(pages []byte, offset, bytes int64) (fruntime.Memory, er
 		return a.Adopt(pages, offset, bytes)
 	}
 	return nil, nil
+}
+
+// Capture implements runtime.Capturer where the device does.
+func (p *prepared) Capture(path string, f func() error) error {
+	if c, ok := p.Device.(fruntime.Capturer); ok {
+		return c.Capture(path, f)
+	}
+	return errors.New("the device writes no traces")
 }
 
 func (p *prepared) Load(ctx context.Context, pl *plan.Plan, progress fruntime.Progress) (fruntime.Program, error) {

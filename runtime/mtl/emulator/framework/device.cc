@@ -268,17 +268,6 @@ Class BufferClass("MTLBuffer", nullptr, nullptr, {minus("contents", contents), m
 Class IndirectDescriptorClass("MTLIndirectCommandBufferDescriptor", nullptr, make<IndirectDescriptor>, {
     minus("setCommandTypes:", set_types), minus("setInheritPipelineState:", set_inherit_state), minus("setInheritBuffers:", set_inherit_buffers),
     minus("setMaxKernelBufferBindCount:", set_max_buffers), minus("setMaxKernelThreadgroupMemoryBindCount:", set_max_groups)});
-extern Class CaptureManagerClass;
-// The emulator captures nothing, but can say that somebody else does.
-static id capture_manager(id, SEL) {
-    static Object manager(nullptr);  // not counted: nobody releases it
-    manager.isa = &CaptureManagerClass;
-    return &manager;
-}
-static bool is_capturing(id, SEL) { return emulator.limit("capturing", 0) != 0; }
-Class CaptureManagerClass("MTLCaptureManager", nullptr, nullptr,
-    {plus("sharedCaptureManager", capture_manager), minus("isCapturing", is_capturing)});
-static Class CaptureDescriptorClass("MTLCaptureDescriptor", nullptr, nullptr, {});
 
 extern "C" {
 

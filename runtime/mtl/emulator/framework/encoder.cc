@@ -283,6 +283,7 @@ void commit(id self, SEL) {
     b->committed = true;
     for (Command& c : b->commands)
         if (c.copy.from && !c.copy.from->is_private && !c.copy.from->kernel_written) c.copy.sum = sum_of(c.copy);
+    emulator.committed++;
     b->status = 2;
     objc_retain(b);
     {

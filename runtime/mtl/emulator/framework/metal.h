@@ -43,6 +43,7 @@ struct Emulator {
     std::map<std::string, std::string> rejected;  // text that does not compile, and what the compiler says
     std::string fault;    // taken by the next call that it concerns
     uint64_t seed;        // of the order of the dispatches of a wave
+    std::atomic<long> committed{0};  // command buffers
     bool skip_execution;  // commands are checked and not run: the cost of encoding alone
     std::mutex lock;
     std::map<std::string, int64_t> limits;  // what the GPU says of itself, where a test changed it

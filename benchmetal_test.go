@@ -1,0 +1,88 @@
+package foundry
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"foundry/runtime"
+	"foundry/runtime/cpu"
+	"foundry/runtime/mtl"
+	"foundry/runtime/mtl/emulator"
+)
+
+// TestBenchOnEmulatedMetal measures a variant encoded and replayed, each kernel by
+// the GPU's clock, and captures a run; the machine is the emulated framework.
+func TestBenchOnEmulatedMetal(t *testing.T) {
+	host, err := cpu.Open(cpu.Options{})
+	if errors.Is(err, cpu.ErrNoCompiler) {
+		t.Skip(err)
+	}
+	require.NoError(t, err)
+	f, err := emulator.Build(host, "runtime/mtl/testdata/build")
+	require.NoError(t, err)
+	m := embedded(t)
+	o := BenchOptions{
+		Compile: CompileOptions{Device: Metal, Context: 32, Chunk: 1, Target: "apple-m3-pro"},
+		Phase:   "decode", Prompt: 3, Tokens: 2, Reps: 1, PerKernel: true, Say: func(string) {},
+	}
+	o.Variants, err = ParseVariants("floor")
+	require.NoError(t, err)
+	subjects, err := o.subjects(m)
+	require.NoError(t, err)
+	open := func(indirect bool) *place {
+		dev, err := mtl.Open(mtl.Options{Libraries: mtl.Libraries{ObjC: f.Path, Foundation: f.Path, Metal: f.Path}, Indirect: indirect})
+		require.NoError(t, err)
+		wrapped := f.Wrap(dev)
+		return &place{dev: wrapped, weights: runtime.NewWeights(wrapped)}
+	}
+	where, indirect := open(false), open(true)
+	measure := func(s ...subject) ([]BenchRow, error) {
+		rows := make([]BenchRow, len(s))
+		for i := range s {
+			var err error
+			rows[i], err = o.row(m, s[i])
+			require.NoError(t, err)
+		}
+		return rows, o.measureOn(context.Background(), m, s, rows, where, indirect)
+	}
+	rows, err := measure(twice(subjects)...)
+	require.NoError(t, err)
+	require.Equal(t, []string{"floor", "floor indirect"}, []string{rows[0].Variant, rows[1].Variant})
+	for _, r := range rows {
+		require.NotNil(t, r.Measured)
+		require.NotEmpty(t, r.Kernels)
+		for _, k := range r.Kernels {
+			require.Positive(t, k.Us, k.Kernel)
+		}
+	}
+
+	o.PerKernel, o.Capture = false, filepath.Join(t.TempDir(), "step.gputrace")
+	_, err = measure(subjects...)
+	require.ErrorContains(t, err, "run with MTL_CAPTURE_ENABLED=1")
+	defer f.Limit("capture", 1)()
+	_, err = measure(subjects...)
+	require.NoError(t, err)
+	trace, err := os.ReadFile(o.Capture)
+	require.NoError(t, err)
+	require.Regexp(t, `^[1-9]\d* command buffers\n$`, string(trace))
+	_, err = measure(subjects...)
+	require.ErrorContains(t, err, "exists already")
+
+	require.NoError(t, errors.Join(where.close(), indirect.close()))
+	require.Empty(t, f.Noted())
+}
+
+func TestBenchAsksForMetal(t *testing.T) {
+	for want, o := range map[string]BenchOptions{
+		"replay from indirect command buffers needs an Apple GPU": {Indirect: true, Reps: 1, Compile: CompileOptions{Device: CPU}},
+		"a capture needs runs":        {Capture: "x", Compile: CompileOptions{Device: Metal}},
+		"a capture is of one variant": {Capture: "x", Reps: 1, Compile: CompileOptions{Device: Metal}, Variants: make([]Pipeline, 2)},
+	} {
+		require.ErrorContains(t, o.checkMetal(), want)
+	}
+}
