@@ -49,14 +49,23 @@ func Moved(n *ir.Node) sym.Poly {
 	return sum
 }
 
-// Read returns the bytes of its operands that n must read.
-func Read(n *ir.Node) sym.Poly {
-	var sum sym.Poly
-	for i := range n.Args {
-		sum = sum.Add(readOf(n, i))
+// ReadOf returns the bytes of operand i that n must read.
+func ReadOf(n *ir.Node, i int) sym.Poly { return readOf(n, i) }
+
+// Written returns the bytes of result i that n stores; of a view, those that a copy
+// of it would.
+func Written(n *ir.Node, i int) sym.Poly {
+	if n.Region == nil {
+		return written(n)
 	}
-	return sum
+	if v := n.Region.Results[i].Value; v.Def != nil {
+		return written(v.Def)
+	}
+	return sym.Poly{}
 }
+
+// Bytes returns the bytes of a tensor.
+func Bytes(t ir.Type) sym.Poly { return bytesOf(t) }
 
 // isView reports whether n is no dispatch: a view by nature, or a region of them.
 func isView(n *ir.Node) bool {

@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"foundry/ir"
-	"foundry/ir/cost"
 	"foundry/ir/sym"
 	"foundry/lower/plan"
 )
@@ -145,7 +144,7 @@ func (e *entry) node(n *ir.Node, outputs map[*ir.Value]*storage) error {
 
 func (e *entry) dispatchStage(s stage) error {
 	for _, k := range s.l.kernels {
-		d, err := e.dispatch(s.n, k, s.scratch)
+		d, err := e.dispatch(&s, k)
 		if err != nil {
 			return err
 		}
@@ -251,18 +250,20 @@ func (e *entry) rest(t tensor) sym.Poly {
 	return t.l.off.Add(sym.Poly{C: -e.whole(t) / t.s.dtype.Bytes(1)})
 }
 
-// dispatch binds a kernel of n.
-func (e *entry) dispatch(n *ir.Node, k *kernel, scratch []*storage) (*dispatch, error) {
+// dispatch binds a kernel of a node.
+func (e *entry) dispatch(of *stage, k *kernel) (*dispatch, error) {
+	n, scratch := of.n, of.scratch
 	index, err := e.c.place(k)
 	if err != nil {
 		return nil, err
 	}
-	d := &dispatch{Dispatch: plan.Dispatch{Kernel: index, Label: n.Label, Layer: n.Layer(), Grid: k.grid, Moved: cost.Moved(n), Flops: cost.Flops(n)}}
+	d := &dispatch{Dispatch: plan.Dispatch{Kernel: index, Label: n.Label, Layer: n.Layer(), Grid: k.grid}}
+	d.Moved, d.Flops = of.traffic(k)
 	if d.Label == "" {
 		d.Label = n.Op.String()
 	}
 	if k.label != "" {
-		d.Label, d.Moved, d.Flops = d.Label+"."+k.label, k.moved, sym.Poly{}
+		d.Label += "." + k.label
 	}
 	d.Nodes = nodeNames(n)
 	for i, r := range k.refs {

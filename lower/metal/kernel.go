@@ -50,7 +50,8 @@ type kernel struct {
 	usesT    bool
 	usesP    bool
 	names    map[string]int
-	moved    sym.Poly                // where it is not what the node moves
+	moved    sym.Poly                // where it is not what the kernel binds, once each
+	flops    *sym.Poly               // where it is not what the node computes
 	reads    map[int]map[string]bool // operand -> offsets that the thread which owns an element reads
 	writes   map[int]map[string]bool // result -> offsets that it writes
 	widely   map[int]bool            // operands that other threads read too

@@ -260,7 +260,6 @@ func (e *emitter) argmaxMerge(simds int) {
 func (r *region) argmaxFinish(rows sym.Dim, parts int64, result int) (*kernel, error) {
 	k := newKernel(fmt.Sprintf("argmax_merge_%d", parts), "argmax; main: parts of rows")
 	k.label = "merge"
-	k.moved = poly(rows).Scale(8*parts + 4)
 	k.threads = 256
 	k.grid[0].N = rows
 	k.param("parts", int(parts))

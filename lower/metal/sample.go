@@ -149,7 +149,6 @@ func (s *sampler) levels() error {
 	for level := range sampleHistograms {
 		k, e := s.stage(fmt.Sprintf("level_%d", level), s.parts, "main/sample_cut.metal")
 		scores, best, settings := s.part(k), s.best(k), s.settings(e)
-		k.moved = poly(s.rows).Scale(4 * s.vocab)
 		local := k.threadgroup("gathered", "atomic_uint", 3*4*sampleBins)
 		vocab := fmt.Sprintf(", %du", s.vocab)
 		if level == sampleHistograms-1 {
@@ -175,7 +174,6 @@ func (s *sampler) levels() error {
 func (s *sampler) sums() error {
 	k, e := s.stage("sums", s.parts, "main/sample_cut.metal", "main/sample_choose.metal")
 	scores, best, settings := s.part(k), s.best(k), s.settings(e)
-	k.moved = poly(s.rows).Scale(4 * s.vocab)
 	progress := s.between(k, sampleProgress, "uint", plan.ReadWrite)
 	counts := s.between(k, sampleCounts, "uint", plan.Read)
 	sums := s.between(k, sampleSums, "uint", plan.Write)

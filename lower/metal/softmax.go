@@ -59,7 +59,7 @@ func (r *region) lowerSoftmax() (*lowering, error) {
 		return nil, err
 	}
 	merge.name += "_merge"
-	merge.label, merge.moved = "merge", cost.Read(n)
+	merge.label = "merge"
 	between := s.rows
 	between.Dims[between.Rank] = sym.Const(s.segments)
 	between.Rank++

@@ -48,6 +48,7 @@ func (r *region) lowerSplitProjection() (*lowering, error) {
 		return nil, fmt.Errorf("a product behind attention that takes two kernels itself")
 	}
 	l.kernels[0].label = "merge"
+	divideFlops(r, parts, l.kernels[0])
 	return &lowering{kernels: []*kernel{parts, l.kernels[0]}, scratch: scratch}, nil
 }
 
@@ -113,8 +114,6 @@ func (a *attention) merge() (*kernel, error) {
 	k.label = "merge"
 	k.threads = int((a.d + 31) / 32 * 32)
 	k.grid[0].N, k.grid[1].N = sym.Const(a.heads), a.rows
-	rows, _ := sym.Product(sym.Const(a.heads*(a.splits*(a.d+2)+a.d)*4), a.rows)
-	k.moved = rows
 	k.use("common/load.metal")
 	k.builtin(plan.ThreadgroupPosition)
 	k.builtin(plan.ThreadIndex)

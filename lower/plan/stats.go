@@ -11,27 +11,27 @@ import (
 
 // EntryStats counts what one run of an entry does at given T and P.
 type EntryStats struct {
-	Entry          string
-	Dispatches     int
-	Waves          int
-	Barriers       int
-	CommandBuffers int
-	MovedBytes     int64 // read and written by the dispatches, each operand once a dispatch
-	Flops          int64
-	WeightBytes    int64 // of the distinct weight buffers that the entry reads
-	ArenaBytes     int64 // of the plan: the entries share the arena
-	Kernels        []KernelStats
+	Entry          string        `json:"entry"`
+	Dispatches     int           `json:"dispatches"`
+	Waves          int           `json:"waves"`
+	Barriers       int           `json:"barriers"`
+	CommandBuffers int           `json:"command_buffers"`
+	MovedBytes     int64         `json:"moved_bytes"` // read and written by the dispatches, each operand once a dispatch
+	Flops          int64         `json:"flops"`
+	WeightBytes    int64         `json:"weight_bytes"` // of the distinct weight buffers that the entry reads
+	ArenaBytes     int64         `json:"arena_bytes"`  // of the plan: the entries share the arena
+	Kernels        []KernelStats `json:"kernels"`
 }
 
 // KernelStats sums the dispatches of one kernel in an entry.
 type KernelStats struct {
-	Kernel           string
-	Dispatches       int
-	Threads          int   // a threadgroup
-	ThreadgroupBytes int   // a threadgroup
-	Threadgroups     int64 // of all its dispatches
-	MovedBytes       int64
-	Flops            int64
+	Kernel           string `json:"kernel"`
+	Dispatches       int    `json:"dispatches"`
+	Threads          int    `json:"threads"`           // a threadgroup
+	ThreadgroupBytes int    `json:"threadgroup_bytes"` // a threadgroup
+	Threadgroups     int64  `json:"threadgroups"`      // of all its dispatches
+	MovedBytes       int64  `json:"moved_bytes"`
+	Flops            int64  `json:"flops"`
 }
 
 // Intensity is floating-point operations a byte moved.

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -15,11 +16,13 @@ import (
 
 func inspectCommand(s IO) *cobra.Command {
 	var cached int
+	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "inspect MODEL|PLAN-DIR|FILE.fir",
 		Short: "Show what a model, a plan or a graph consists of, and verify it",
 		Example: `  foundry inspect kjv-2m
   foundry inspect plan/
+  foundry inspect plan/ --cached 4000 --json
   foundry inspect graph.fir`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -31,8 +34,14 @@ func inspectCommand(s IO) *cobra.Command {
 				if err != nil {
 					return err
 				}
+				if asJSON {
+					return json.NewEncoder(s.Out).Encode(planJSON{p.Model, p.Options, p.Hash, statsOf(p, cached)})
+				}
 				printPlan(s, p, cached)
 				return nil
+			}
+			if asJSON {
+				return usagef("inspect: --json is of plans; %s is none", args[0])
 			}
 			m, err := (&modelFlags{args[0]}).open(s)
 			if err != nil {
@@ -48,7 +57,34 @@ func inspectCommand(s IO) *cobra.Command {
 		},
 	}
 	cmd.Flags().IntVar(&cached, "cached", 256, "tokens in the cache, for the byte counts of a plan's decode step")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "of a plan: print one JSON object")
 	return cmd
+}
+
+// planJSON is what `inspect PLAN-DIR --json` prints.
+type planJSON struct {
+	Model   plan.Model        `json:"model"`
+	Options plan.Options      `json:"options"`
+	Hash    string            `json:"hash"`
+	Entries []plan.EntryStats `json:"entries"`
+}
+
+// statsOf counts what the plan's entries do: as many tokens as they take, decode
+// behind cached tokens.
+func statsOf(p *plan.Plan, cached int) []plan.EntryStats {
+	var out []plan.EntryStats
+	for i := range p.Entries {
+		out = append(out, p.Stats(&p.Entries[i], inspectedAt(p, &p.Entries[i], cached)))
+	}
+	return out
+}
+
+func inspectedAt(p *plan.Plan, e *plan.Entry, cached int) sym.Env {
+	env := sym.Env{T: e.TMax}
+	if e.TMax == 1 {
+		env.P = int64(max(0, min(cached, p.Model.Context-1)))
+	}
+	return env
 }
 
 // printPlan prints a plan's header and, for each entry, its totals and kernels.
@@ -73,10 +109,7 @@ func printPlan(s IO, p *plan.Plan, cached int) {
 }
 
 func printEntry(s IO, p *plan.Plan, e *plan.Entry, cached int) {
-	env := sym.Env{T: e.TMax}
-	if e.TMax == 1 {
-		env.P = int64(max(0, min(cached, p.Model.Context-1)))
-	}
+	env := inspectedAt(p, e, cached)
 	st := p.Stats(e, env)
 	fmt.Fprintf(s.Out, "\n%s (T=%d, P=%d): %d dispatches, %d waves, %d barriers, %d command buffers, %s moved\n",
 		e.Name, env.T, env.P, st.Dispatches, st.Waves, st.Barriers, st.CommandBuffers, bytesText(st.MovedBytes))
