@@ -6,6 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"foundry/frontends/qwen25"
+	"foundry/ir"
 	"foundry/ir/dtype"
 	"foundry/ir/target"
 	"foundry/lower/metal"
@@ -31,6 +32,39 @@ func TestSamplerCompiles(t *testing.T) {
 		Meta: plan.Options{Weights: dtype.F16, Cache: dtype.F16},
 	})
 	require.NoError(t, err)
+	requireInRegisters(t, rtc, p)
+}
+
+// TestSoftmaxCompiles does the same for a softmax alone in both forms, over rows of
+// floats that begin anywhere and over blocks.
+func TestSoftmaxCompiles(t *testing.T) {
+	rtc, err := openNVRTC()
+	if err != nil {
+		t.Skip(err)
+	}
+	h100, err := target.Find("h100")
+	require.NoError(t, err)
+	g, err := ir.Parse("softmax.fir", `graph @g (T=1..4, P=0..4000, S<=4000) {
+  %0 = input "x" : f32[2, T, S]
+  %1 = weight "w" : q4_k[2, 8192]
+  %2 = weight "v" : q8_0[2, 8192]
+  %a = softmax %0 {causal=true, start=P}
+  %b = softmax %0 {causal=true, start=P, segment=1024}
+  %c = softmax %1 {causal=false, start=0, segment=1024}
+  %d = softmax %2 {causal=false, start=0}
+  return a=%a, b=%b, c=%c, d=%d
+}`)
+	require.NoError(t, err)
+	p, err := metal.Compile([]metal.Entry{{Name: g.Name, Graph: g}}, metal.Options{
+		Target: h100, Model: plan.Model{Name: "softmax", Layers: 1, Context: 4000}, Meta: plan.Options{Weights: dtype.F16, Cache: dtype.F16}})
+	require.NoError(t, err)
+	requireInRegisters(t, rtc, p)
+}
+
+// requireInRegisters compiles every kernel of a plan for an H100 and looks at what
+// its threads keep outside registers.
+func requireInRegisters(t *testing.T, rtc *nvrtc, p *plan.Plan) {
+	t.Helper()
 	for _, k := range p.Kernels {
 		k.File = "kernels/" + k.Name + ".metal"
 		text, err := msl.CUDA(&k)
