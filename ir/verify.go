@@ -253,7 +253,7 @@ func verifyType(g *Graph, t Type) error {
 			return fmt.Errorf("%s has no row for blocks", t)
 		}
 		if _, ok := t.Shape.At(-1).Div(int64(elems)); !ok {
-			return fmt.Errorf("rows of %s are not a multiple of the block's %d elements", t, elems)
+			return fmt.Errorf("rows of %s are not a multiple of the block's %d elements; f16 takes rows of any length", t, elems)
 		}
 	}
 	return nil

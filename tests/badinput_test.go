@@ -158,6 +158,8 @@ func TestBadRequests(t *testing.T) {
 	require.NoError(t, os.WriteFile(file, []byte("x"), 0o666))
 	fir := filepath.Join(t.TempDir(), "bad.fir")
 	require.NoError(t, os.WriteFile(fir, []byte("graph @g (T=1..1, P=0..0, S<=1) {\n  %0 = input \"x\" : f33[1]\n}\n"), 0o666))
+	odd := filepath.Join(t.TempDir(), "odd.fir")
+	require.NoError(t, os.WriteFile(odd, []byte("graph @g (T=1..1, P=0..0, S<=1) {\n  %0 = input \"x\" : f32[T, 288]\n  %1 = weight \"w\" : q4_k[8, 288]\n  %2 = matmul_nt %0, %1\n  return y=%2\n}\n"), 0o666))
 	empty := t.TempDir()
 	for _, c := range []struct {
 		name string
@@ -176,7 +178,9 @@ func TestBadRequests(t *testing.T) {
 		{"variant", `unknown variant "flor"; did you mean "floor"?`, []string{"compile", "--model", small, "--variant", "flor", "-o", empty}},
 		{"target", "apple-m3-pro", []string{"compile", "--model", small, "--target", "apple-m3-por", "-o", empty}},
 		{"attention", `attention backend "flsh" (from flag) does not exist, want one of auto, chained, flash, split; did you mean "flash"?`, []string{"compile", "--model", small, "--attention", "flsh", "-o", empty}},
-		{"dtype", `--weights: unknown dtype "f61"`, []string{"compile", "--model", small, "--weights", "f61", "-o", empty}},
+		{"K format", "weights cannot be made q4_k: it can only be read; take f32, f16, bf16, q8_0, q4_0, q4_1, q5_0 or q5_1", []string{"compile", "--model", small, "--weights", "q4_k", "-o", empty}},
+		{"odd rows", `weight "w" q4_k[8, 288]: rows of q4_k[8, 288] are not a multiple of the block's 256 elements; f16 takes rows of any length`, []string{"compile", "--model", odd, "-o", empty}},
+		{"dtype", `--weights: unknown dtype "f61", want one of f32, f16, `, []string{"compile", "--model", small, "--weights", "f61", "-o", empty}},
 		{"device", `there is no device "cpi", want one of ref, cpu, cuda, metal, auto; did you mean "cpu"?`, []string{"eval", "--model", small, "--ids", "1", "--device", "cpi"}},
 		{"output is a file", "is not a folder", []string{"compile", "--model", small, "-o", file}},
 		{"output below a file", "not a directory", []string{"compile", "--model", small, "-o", filepath.Join(file, "plan")}},

@@ -132,9 +132,11 @@ func parseDType(flag, name string) (dtype.Type, error) {
 	if err != nil {
 		var names []string
 		for _, t := range dtype.All() {
-			names = append(names, t.String())
+			if t.CanQuantise() {
+				names = append(names, t.String())
+			}
 		}
-		return t, fmt.Errorf("--%s: %w%s", flag, err, foundry.Nearest(name, names))
+		return t, fmt.Errorf("--%s: %w, want one of %s%s", flag, err, strings.Join(names, ", "), foundry.Nearest(name, names))
 	}
 	return t, nil
 }
