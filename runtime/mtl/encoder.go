@@ -3,6 +3,7 @@ package mtl
 import (
 	"fmt"
 	"runtime"
+	"unsafe"
 
 	"github.com/ebitengine/purego"
 
@@ -20,6 +21,8 @@ type encoder struct {
 	labelled  bool // somebody captures: dispatches stand in groups with their labels
 	current   int  // the kernel whose pipeline is set, or -1
 	args      [14]uintptr
+	buffers   [maxSlots]id
+	offsets   [maxSlots]uint64
 	grid      size
 	threads   size
 }
@@ -49,20 +52,27 @@ func (e *encoder) begin() error {
 	b := e.g.d.b
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	pool, _, _ := purego.SyscallN(b.poolPush)
-	defer purego.SyscallN(b.poolPop, pool)
+	pool := e.call(b.poolPush)
+	defer e.call(b.poolPop, pool)
 	if e.buffer = e.message(e.g.queue, b.commandBuffer.Sel); e.buffer == 0 {
 		return fmt.Errorf("metal: the queue gives no command buffer")
 	}
-	b.retain(e.buffer)
+	e.call(b.retainAddr, e.buffer)
 	if e.encoder = e.message(e.buffer, b.computeEncoder.Sel, MTLDispatchTypeConcurrent); e.encoder == 0 {
-		b.release(e.buffer)
+		e.call(b.releaseAddr, e.buffer)
 		return fmt.Errorf("metal: the command buffer gives no compute encoder")
 	}
-	b.retain(e.encoder)
+	e.call(b.retainAddr, e.encoder)
 	manager := e.message(b.MTLCaptureManager, b.captureManager.Sel)
 	e.labelled = byte(e.message(manager, b.isCapturing.Sel)) != 0
 	return nil
+}
+
+// call calls a function on the reused argument slice.
+func (e *encoder) call(fn uintptr, args ...uintptr) uintptr {
+	n := copy(e.args[:], args)
+	r, _, _ := purego.SyscallN(fn, e.args[:n]...)
+	return r
 }
 
 // message sends a message of integer arguments on the reused argument slice.
@@ -102,8 +112,10 @@ func (e *encoder) Dispatch(l *fruntime.Launch) error {
 	for i := range l.Bind {
 		o := &l.Bind[i]
 		m := o.Memory.(*memory)
-		e.send(b.setBuffer.Sel, m.buf, uintptr(m.at+o.Offset), uintptr(i))
+		e.buffers[i], e.offsets[i] = m.buf, uint64(m.at+o.Offset)
 	}
+	// The range goes in two registers on both architectures.
+	e.send(b.setBuffers.Sel, uintptr(unsafe.Pointer(&e.buffers)), uintptr(unsafe.Pointer(&e.offsets)), 0, uintptr(len(l.Bind)))
 	e.grid = size{uint64(l.Grid[0]), uint64(l.Grid[1]), uint64(l.Grid[2])}
 	e.threads = k.threads
 	purego.SyscallN(b.msgSend, dispatchArgs(&e.args, e.encoder, b.dispatch.Sel, &e.grid, &e.threads)...)
@@ -159,7 +171,7 @@ func (e *encoder) Commit() error {
 	b := e.g.d.b
 	e.send(b.endEncoding.Sel)
 	e.message(e.buffer, b.commit.Sel)
-	b.release(e.encoder)
+	e.call(b.releaseAddr, e.encoder)
 	e.encoder = 0
 	return nil
 }
@@ -191,9 +203,9 @@ func (e *encoder) failure() error {
 func (e *encoder) close() {
 	b := e.g.d.b
 	if e.encoder != 0 {
-		b.release(e.encoder)
+		e.call(b.releaseAddr, e.encoder)
 	}
-	b.release(e.buffer)
+	e.call(b.releaseAddr, e.buffer)
 	e.buffer, e.encoder = 0, 0
 	e.g.mu.Lock()
 	delete(e.g.open, e)

@@ -20,6 +20,9 @@ type limits struct {
 // kernels: the M1's.
 const oldest = MTLGPUFamilyApple7
 
+// maxSlots is how many buffers Metal binds.
+const maxSlots = 31
+
 func (d *Device) readLimits() limits {
 	b := d.b
 	l := limits{
@@ -72,6 +75,9 @@ func (l *limits) check(p *plan.Plan) error {
 		total := 0
 		for _, t := range k.Threadgroup {
 			total += t.Bytes
+		}
+		if len(k.Slots) > maxSlots {
+			return fmt.Errorf("metal: kernel %s has %d buffers, Metal binds %d", k.Name, len(k.Slots), maxSlots)
 		}
 		if int64(total) > l.threadgroup {
 			return fmt.Errorf("metal: kernel %s wants %d bytes of threadgroup memory, %s has %d; the plan was compiled for %s: compile it for this GPU",

@@ -82,11 +82,11 @@ type messages struct {
 	waitForFence    method[func(id, sel, id)]                             `objc:"- MTLComputeCommandEncoder waitForFence:"`
 	updateFence     method[func(id, sel, id)]                             `objc:"- MTLComputeCommandEncoder updateFence:"`
 	setPipeline     method[func(id, sel, id)]                             `objc:"- MTLComputeCommandEncoder setComputePipelineState:"`
-	setBuffer       method[func(id, sel, id, uint64, uint64)]             `objc:"- MTLComputeCommandEncoder setBuffer:offset:atIndex:"`
+	setBuffers      method[func(id, sel, uintptr, uintptr, rng)]          `objc:"- MTLComputeCommandEncoder setBuffers:offsets:withRange:"`
 	setThreadgroup  method[func(id, sel, uint64, uint64)]                 `objc:"- MTLComputeCommandEncoder setThreadgroupMemoryLength:atIndex:"`
 	dispatch        method[func(id, sel, size, size)]                     `objc:"- MTLComputeCommandEncoder dispatchThreadgroups:threadsPerThreadgroup:"`
 	memoryBarrier   method[func(id, sel, uint64)]                         `objc:"- MTLComputeCommandEncoder memoryBarrierWithScope:"`
-	useResource     method[func(id, sel, id, uint64)]                     `objc:"- MTLComputeCommandEncoder useResource:usage:"`
+	useResources    method[func(id, sel, uintptr, uint64, uint64)]        `objc:"- MTLComputeCommandEncoder useResources:count:usage:"`
 	executeIndirect method[func(id, sel, id, rng)]                        `objc:"- MTLComputeCommandEncoder executeCommandsInBuffer:withRange:"`
 
 	setCommandTypes  method[func(id, sel, uint64)]             `objc:"- MTLIndirectCommandBufferDescriptor setCommandTypes:"`

@@ -64,7 +64,7 @@ func kind(apple string) string {
 		return "double"
 	case apple == "MTLSize" || apple == "NSRange" || apple == "MTLOrigin" || apple == "MTLRegion":
 		return apple
-	case strings.HasSuffix(apple, "*") || apple == "id" || apple == "block" || strings.HasPrefix(apple, "MTLAutoreleased"):
+	case strings.HasSuffix(apple, "*") || strings.HasSuffix(apple, "[]") || apple == "id" || apple == "block" || strings.HasPrefix(apple, "MTLAutoreleased"):
 		return "pointer"
 	}
 	return "integer"

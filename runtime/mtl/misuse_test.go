@@ -115,12 +115,19 @@ func (b *bench) copy(e, from id, fromAt uint64, to id, toAt, n uint64) {
 	b.dev.b.copyBuffer.Call(e, b.dev.b.copyBuffer.Sel, from, fromAt, to, toAt, n)
 }
 
+// set binds one buffer.
+func (b *bench) set(buf id, offset uint64, index uintptr) {
+	e := b.enc
+	e.buffers[0], e.offsets[0] = buf, offset
+	e.send(b.dev.b.setBuffers.Sel, uintptr(unsafe.Pointer(&e.buffers)), uintptr(unsafe.Pointer(&e.offsets)), index, 1)
+}
+
 func (b *bench) bound() {
 	br := b.dev.b
 	b.enc.send(br.setPipeline.Sel, b.g.kernels[0].pipeline)
 	b.enc.send(br.setThreadgroup.Sel, 128, 0)
-	b.enc.send(br.setBuffer.Sel, b.x.buf, 0, 0)
-	b.enc.send(br.setBuffer.Sel, b.y.buf, 0, 1)
+	b.set(b.x.buf, 0, 0)
+	b.set(b.y.buf, 0, 1)
 }
 
 var one, warp = size{1, 1, 1}, size{32, 1, 1}
@@ -137,20 +144,20 @@ var misuses = []struct {
 	{"message to nil", "to nil", func(b *bench) {
 		purego.SyscallN(b.dev.b.msgSend, 0, b.dev.b.dispatch.Sel)
 	}},
-	{"nil buffer", "setBuffer:offset:atIndex: is nil", func(b *bench) {
-		b.enc.send(b.dev.b.setBuffer.Sel, 0, 0, 0)
+	{"nil buffer", "setBuffers:offsets:withRange: is nil", func(b *bench) {
+		b.set(0, 0, 0)
 	}},
 	{"slot beyond 31", "at index 31", func(b *bench) {
-		b.enc.send(b.dev.b.setBuffer.Sel, b.x.buf, 0, 31)
+		b.set(b.x.buf, 0, 31)
 	}},
 	{"offset beyond the buffer", "offset 128 of a buffer of 128 bytes", func(b *bench) {
-		b.enc.send(b.dev.b.setBuffer.Sel, b.x.buf, 128, 0)
+		b.set(b.x.buf, 128, 0)
 	}},
 	{"missing binding", "missing buffer binding at index 1", func(b *bench) {
 		br := b.dev.b
 		b.enc.send(br.setPipeline.Sel, b.g.kernels[0].pipeline)
 		b.enc.send(br.setThreadgroup.Sel, 128, 0)
-		b.enc.send(br.setBuffer.Sel, b.x.buf, 0, 0)
+		b.set(b.x.buf, 0, 0)
 		b.dispatch(one, warp)
 	}},
 	{"no pipeline", "without a pipeline", func(b *bench) { b.dispatch(one, warp) }},
@@ -173,8 +180,8 @@ var misuses = []struct {
 	{"threadgroup memory not set", "threadgroup memory at index 0 is 0 bytes", func(b *bench) {
 		br := b.dev.b
 		b.enc.send(br.setPipeline.Sel, b.g.kernels[0].pipeline)
-		b.enc.send(br.setBuffer.Sel, b.x.buf, 0, 0)
-		b.enc.send(br.setBuffer.Sel, b.y.buf, 0, 1)
+		b.set(b.x.buf, 0, 0)
+		b.set(b.y.buf, 0, 1)
 		b.dispatch(one, warp)
 	}},
 	{"dispatch after endEncoding", "after endEncoding", func(b *bench) {
@@ -214,7 +221,8 @@ var misuses = []struct {
 			br.retain(buffer)
 			enc := br.computeEncoder.Call(buffer, br.computeEncoder.Sel, MTLDispatchTypeConcurrent)
 			br.setPipeline.Call(enc, br.setPipeline.Sel, b.g.kernels[0].pipeline)
-			br.setBuffer.Call(enc, br.setBuffer.Sel, b.x.buf, 0, 0)
+			buf, offset := b.x.buf, uint64(0)
+			br.setBuffers.Call(enc, br.setBuffers.Sel, uintptr(unsafe.Pointer(&buf)), uintptr(unsafe.Pointer(&offset)), rng{0, 1})
 			br.endEncoding.Call(enc, br.endEncoding.Sel)
 			return nil
 		}))
@@ -389,77 +397,4 @@ func TestArchive(t *testing.T) {
 		require.FileExists(t, dir+"/0123.metalarchive")
 	}
 	require.Empty(t, e.Noted())
-}
-
-// BenchmarkEncode123 is the host's cost of encoding one decode step of 123
-// dispatches in 5 waves a layer, with the GPU's work left out.
-func BenchmarkEncode123(b *testing.B) {
-	e := emulate(b)
-	e.Skip(true)
-	defer e.Skip(false)
-	e.Prepare(context.Background(), copyPlan())
-	for _, row := range []struct {
-		name     string
-		indirect bool
-	}{{"direct", false}, {"indirect", true}} {
-		b.Run(row.name, func(b *testing.B) {
-			d, err := openOn(e, Options{Indirect: row.indirect})
-			require.NoError(b, err)
-			defer d.Close()
-			p, err := d.Load(context.Background(), copyPlan(), nil)
-			require.NoError(b, err)
-			defer p.Close()
-			x, err := d.Alloc(128, fruntime.Shared)
-			require.NoError(b, err)
-			defer x.Free()
-			y, err := d.Alloc(128, fruntime.Shared)
-			require.NoError(b, err)
-			defer y.Free()
-			l := &fruntime.Launch{Label: "copy", Grid: [3]int64{1, 1, 1}, Bind: []fruntime.Operand{
-				{Memory: x, Bytes: 128, Access: plan.Read}, {Memory: y, Bytes: 128, Access: plan.Write}}}
-			encode := func(enc fruntime.Encoder) error {
-				for range 123 {
-					if err := enc.Barrier(); err != nil {
-						return err
-					}
-					if err := enc.Dispatch(l); err != nil {
-						return err
-					}
-				}
-				return nil
-			}
-			step := func() error {
-				enc, err := p.Begin()
-				if err != nil {
-					return err
-				}
-				if err := encode(enc); err != nil {
-					return err
-				}
-				if err := enc.Commit(); err != nil {
-					return err
-				}
-				return enc.Wait()
-			}
-			if row.indirect {
-				rec, err := p.(*program).Record(encode)
-				require.NoError(b, err)
-				defer rec.Close()
-				step = func() error {
-					if err := rec.Run(); err != nil {
-						return err
-					}
-					return rec.Wait()
-				}
-			}
-			b.ReportAllocs()
-			for b.Loop() {
-				if err := step(); err != nil {
-					b.Fatal(err)
-				}
-			}
-			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/123, "ns/dispatch")
-			require.Empty(b, e.Noted())
-		})
-	}
 }

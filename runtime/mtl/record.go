@@ -3,6 +3,7 @@ package mtl
 import (
 	"errors"
 	"fmt"
+	"unsafe"
 
 	"github.com/ebitengine/purego"
 
@@ -181,10 +182,10 @@ func (r *recording) runIndirect() error {
 	}
 	r.running = append(r.running, e)
 	enc := e.(*encoder)
-	for _, buf := range r.resources {
-		b.useResource.Call(enc.encoder, b.useResource.Sel, buf, MTLResourceUsageRead|MTLResourceUsageWrite)
+	if n := len(r.resources); n > 0 {
+		enc.send(b.useResources.Sel, uintptr(unsafe.Pointer(&r.resources[0])), uintptr(n), MTLResourceUsageRead|MTLResourceUsageWrite)
 	}
-	b.executeIndirect.Call(enc.encoder, b.executeIndirect.Sel, r.indirect, rng{0, r.commands})
+	enc.send(b.executeIndirect.Sel, r.indirect, 0, uintptr(r.commands)) // an NSRange goes in two registers
 	return e.Commit()
 }
 

@@ -149,7 +149,10 @@ void Queue::work() {
     }
 }
 
-CommandBuffer::CommandBuffer(Queue* q, bool r) : Object(&CommandBufferClass), queue(q), retains(r) { objc_retain(q); }
+CommandBuffer::CommandBuffer(Queue* q, bool r) : Object(&CommandBufferClass), queue(q), retains(r) {
+    objc_retain(q);
+    commands.reserve(256);
+}
 
 void CommandBuffer::hold(Object* o) {
     if (held.insert(o).second && retains) objc_retain(o);
@@ -405,6 +408,14 @@ void set_buffer(id self, SEL, id b, NSUInteger offset, NSUInteger index) {
     bind(e->state, b, offset, index, "setBuffer:offset:atIndex:");
     if (b) e->buffer->hold(b);
 }
+void set_buffers(id self, SEL, id* list, NSUInteger* offsets, Range range) {
+    Encoder* e = static_cast<Encoder*>(self);
+    if (!e->open("setBuffers:")) return;
+    for (NSUInteger i = 0; i < range.length; i++) {
+        bind(e->state, list[i], offsets[i], range.location + i, "setBuffers:offsets:withRange:");
+        if (list[i]) e->buffer->hold(list[i]);
+    }
+}
 void threadgroup(Binding& state, NSUInteger length, NSUInteger index) {
     if (index > 30) violation("setThreadgroupMemoryLength: at index %lu, 30 is the last", (unsigned long)index);
     else if (length % 16) violation("setThreadgroupMemoryLength: of %lu bytes, not a multiple of 16", (unsigned long)length);
@@ -436,11 +447,12 @@ void memory_barrier(id self, SEL, NSUInteger scope) {
     if (!(scope & 1)) violation("a memory barrier that leaves buffers out");
     e->barrier = true;
 }
-void use_resource(id self, SEL, id r, NSUInteger usage) {
+void use_resources(id self, SEL, id* list, NSUInteger count, NSUInteger usage) {
     Encoder* e = static_cast<Encoder*>(self);
-    if (!e->open("useResource:") || !alive(r, &BufferClass, "useResource:")) return;
-    if (usage & ~3ull) violation("useResource: with usage %lu", (unsigned long)usage);
-    e->buffer->hold(r);
+    if (!e->open("useResources:")) return;
+    if (usage & ~3ull) violation("useResources: with usage %lu", (unsigned long)usage);
+    for (NSUInteger i = 0; i < count; i++)
+        if (alive(list[i], &BufferClass, "useResources:")) e->buffer->hold(list[i]);
 }
 void execute_indirect(id self, SEL, id icb, Range range) {
     Encoder* e = static_cast<Encoder*>(self);
@@ -455,7 +467,7 @@ void execute_indirect(id self, SEL, id icb, Range range) {
         if (!c->filled) continue;
         for (size_t s = 0; s < c->command.code->slots.size(); s++)
             if (!e->buffer->held.count(c->command.state.slot[s].buffer))
-                violation("%s: an indirect command uses a buffer without useResource:", c->command.code->function.c_str());
+                violation("%s: an indirect command uses a buffer without useResources:", c->command.code->function.c_str());
         add(e, c->command, c->command.barrier || (n == range.location && e->barrier));
     }
     e->barrier = false;
@@ -521,8 +533,9 @@ Class CommandBufferClass("MTLCommandBuffer", nullptr, nullptr, {
     minus("status", status), minus("error", buffer_error), minus("GPUStartTime", gpu_start), minus("GPUEndTime", gpu_end)});
 Class EncoderClass("MTLComputeCommandEncoder", nullptr, nullptr, {
     minus("waitForFence:", fence), minus("updateFence:", fence), minus("endEncoding", end_encoding), minus("setComputePipelineState:", set_pipeline), minus("setBuffer:offset:atIndex:", set_buffer),
+    minus("setBuffers:offsets:withRange:", set_buffers),
     minus("setThreadgroupMemoryLength:atIndex:", set_threadgroup), minus("dispatchThreadgroups:threadsPerThreadgroup:", dispatch),
-    minus("memoryBarrierWithScope:", memory_barrier), minus("useResource:usage:", use_resource),
+    minus("memoryBarrierWithScope:", memory_barrier), minus("useResources:count:usage:", use_resources),
     minus("executeCommandsInBuffer:withRange:", execute_indirect), minus("pushDebugGroup:", push_group), minus("popDebugGroup", pop_group)});
 Class BlitClass("MTLBlitCommandEncoder", nullptr, nullptr,
     {minus("copyFromBuffer:sourceOffset:toBuffer:destinationOffset:size:", copy_buffer), minus("endEncoding", end_blit),
