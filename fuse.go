@@ -23,8 +23,10 @@ type Graphs struct {
 	Target    *target.Target
 	Entries   []*ir.Graph     // "prefill" with T = 1..Chunk and "decode" with T = 1, or a .fir file's graph
 	Decisions []plan.Decision // one a site where a pattern matched or nearly did
-	Rewrites  int             // that passes applied
-	Notes     []string        // what the user should know, a line each
+	Rewrites  int             // that passes applied, where Options.Fuel bounds them
+	// LastRewrite is the last of them: pass and node.
+	LastRewrite string
+	Notes       []string // what the user should know, a line each
 }
 
 // Fuse builds the model's graphs and runs the passes over them. No weight is
@@ -136,7 +138,7 @@ func (g *Graphs) runPasses() error {
 		return failed
 	}
 	if cx.Fuel != nil {
-		g.Rewrites = cx.Fuel.Used
+		g.Rewrites, g.LastRewrite = cx.Fuel.Used, cx.Fuel.Last
 	}
 	return g.forced()
 }

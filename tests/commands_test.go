@@ -225,3 +225,22 @@ func TestRun(t *testing.T) {
 	require.NotEqual(t, a, ok(t, "run", "--device", "ref", "--prompt", "In the", "-n", "12", "--temperature", "0.9", "--seed", "4"))
 	requireOneLine(t, nil, 1, "chat_template", "run", "--device", "ref", "--chat", "--prompt", "x")
 }
+
+// The command of --bisect sees the graph after each number of rewrites; the first
+// with which it fails is named, with what the log says of it.
+func TestOptBisect(t *testing.T) {
+	fir := firFile(t)
+	out := ok(t, "opt", fir, "--variant", "six", "--bisect", `! grep -q 'pattern="residual"' {}`)
+	require.Contains(t, out, "    2 rewrites: fails (exit status 1)\n    0 rewrites: passes\n    1 rewrites: ")
+	require.Regexp(t, `rewrite [12] of 2 is the first with which it fails: fuse-residual layers\.0\.resid\n  matmul_nt, add: 2 nodes become one, `, out)
+	out = ok(t, "opt", "--variant", "floor", "--bisect", "test {fuel} -lt 17", "--model", "kjv-2m")
+	require.Contains(t, out, "rewrite 17 of ")
+
+	requireOneLine(t, nil, 1, "nothing is broken with all 2 rewrites", "opt", fir, "--variant", "six", "--bisect", "true {}")
+	requireOneLine(t, nil, 1, "it is broken before any rewrite", "opt", fir, "--variant", "six", "--bisect", "false {}")
+	requireOneLine(t, nil, 1, "the command cannot be run", "opt", fir, "--variant", "six", "--bisect", "no-such-command {}")
+	requireOneLine(t, nil, 2, "holds neither {}", "opt", fir, "--bisect", "true")
+	requireOneLine(t, nil, 2, "leave out --fuel", "opt", fir, "--bisect", "true {}", "--fuel", "3")
+	requireOneLine(t, nil, 2, "a model's command takes {fuel}", "opt", "--model", "kjv-2m", "--bisect", "true {}")
+	requireOneLine(t, nil, 2, "give FILE.fir, or a model", "opt")
+}

@@ -1,0 +1,61 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"foundry"
+)
+
+// bisectRewrites finds the first rewrite with which the shell command fails, and
+// prints it behind what was tried. In the command {} stands for a file with the graph as rewritten
+// so far, {fuel} for the number of rewrites.
+func bisectRewrites(ctx context.Context, s IO, m *foundry.Model, o foundry.CompileOptions, command string) error {
+	switch {
+	case o.Fuel != nil:
+		return usagef("opt: --bisect finds the fuel; leave out --fuel")
+	case !strings.Contains(command, "{}") && !strings.Contains(command, "{fuel}"):
+		return usagef("opt: the command of --bisect holds neither {}, a file with the graph, nor {fuel}, the number of rewrites")
+	case m.Graph == nil && strings.Contains(command, "{}"):
+		return usagef("opt: {} is for the graph of a .fir file; a model's command takes {fuel}, as in 'foundry eval --fuel {fuel} ...'")
+	}
+	dir, err := os.MkdirTemp("", "foundry-bisect-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	var tries strings.Builder
+	c, err := foundry.Bisect(m, o, func(g *foundry.Graphs) (bool, error) {
+		file := filepath.Join(dir, "graph.fir")
+		if m.Graph != nil {
+			if err := os.WriteFile(file, []byte(g.Entries[0].String()), 0o666); err != nil {
+				return false, err
+			}
+		}
+		line := strings.NewReplacer("{}", file, "{fuel}", strconv.Itoa(g.Rewrites)).Replace(command)
+		out, err := exec.CommandContext(ctx, "sh", "-c", line).CombinedOutput()
+		var exit *exec.ExitError
+		switch {
+		case ctx.Err() != nil:
+			return false, ctx.Err()
+		case err == nil:
+			fmt.Fprintf(&tries, "%5d rewrites: passes\n", g.Rewrites)
+			return false, nil
+		case !errors.As(err, &exit) || exit.ExitCode() == 126 || exit.ExitCode() == 127:
+			return false, fmt.Errorf("--bisect: the command cannot be run: %w: %s", err, strings.TrimSpace(string(out)))
+		}
+		fmt.Fprintf(&tries, "%5d rewrites: fails (%v)\n", g.Rewrites, err)
+		return true, nil
+	})
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(s.Out, "%srewrite %d of %d is the first with which it fails: %s\n  %s\n", &tries, c.Number, c.Of, c.Name, c.Decision.Reason)
+	return nil
+}
