@@ -29,7 +29,7 @@ type CompileOptions struct {
 	Context   int  // tokens a cache holds: the model's limit, at most DefaultContext
 	Chunk     int  // most tokens of one prefill run: DefaultChunk, at most Context
 	AllLogits bool // logits of every row of a run, not of the last one only
-	Sampler   bool // the plan draws tokens where it runs, by settings given at run time
+	Sampler   bool // the plan draws tokens where it runs, by settings given at run time; with AllLogits the host does
 
 	Attention       string // one of AttentionBackends; "auto" when empty
 	AttentionChosen string // who chose it: flag | environment | default

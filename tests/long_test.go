@@ -3,6 +3,7 @@ package tests
 import (
 	"context"
 	"os"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -11,6 +12,9 @@ import (
 	"foundry/frontends/qwen25"
 	"foundry/ir/dtype"
 	"foundry/ir/interp"
+	"foundry/ir/target"
+	"foundry/lower/plan"
+	"foundry/passes"
 
 	"github.com/stretchr/testify/require"
 )
@@ -62,16 +66,25 @@ func TestLongContext(t *testing.T) {
 	want := evaluate(t, e, 8)
 	for _, x := range []struct {
 		backend string
+		target  string
 		pass    int // tokens of the fewest runs
 		chunks  []int
-	}{{"auto", n, []int{n - 1, 100, 33}}, {"chained", longPass, []int{100}}, {"flash", n, []int{100}}, {"split", longPass, []int{100}}} {
+	}{
+		{"auto", target.Default, n, []int{n - 1, 100, 33}},
+		{"chained", "h100", longPass, []int{100}}, // for which decode's softmax is in segments
+		{"flash", target.Default, n, []int{100}},
+		{"split", target.Default, longPass, []int{100}},
+	} {
 		if os.Getenv(longTokensEnv) != "" && x.backend == "split" {
 			x.chunks = append(x.chunks, 1) // every token through decode
 		}
-		o.Attention, o.Chunk = x.backend, x.pass
+		o.Attention, o.Target, o.Chunk = x.backend, x.target, x.pass
 		load := planOnDisk(t, m, o)
 		t.Run(x.backend, func(t *testing.T) {
-			whole := evaluate(t, load(t, x.pass), 8)
+			e := load(t, x.pass)
+			whole := evaluate(t, e, 8)
+			cut := slices.ContainsFunc(e.Plan.Decisions, func(d plan.Decision) bool { return d.Pass == "cut-softmax" && d.Outcome == passes.Matched })
+			require.Equal(t, x.backend == "chained", cut, "softmax in segments")
 			d := interp.Compare(whole.Logits, want.Logits)
 			t.Logf("%d at once against the interpreter: %s", x.pass, d)
 			require.LessOrEqual(t, d.NMSE, interp.ModelF16)
