@@ -1,0 +1,173 @@
+package verify
+
+import (
+	"foundry/ir/dtype"
+)
+
+// headDims are those of the checklist, 64 first.
+var headDims = []int{64, 80, 96, 128}
+
+// softmaxRows are lengths that rows of t allow. Of f32 they are below 256, 256 to
+// 2,047, 2,048 to 4,095 and above 4,096, and the first four are a quick run's.
+func softmaxRows(t dtype.Type, quick bool) []int {
+	per, _ := t.Block()
+	all := []int{33, 896, 2049, 4864, 1, 31, 32, 255, 256, 2047, 2048, 4095, 4096, 8960}
+	if per > 1 {
+		all = []int{3 * per, 4864, 2048, per}
+	}
+	if t != dtype.F32 {
+		return some(quick, 1, all[:4])
+	}
+	return some(quick, 4, all)
+}
+
+// softmaxOf is rows of t alone, and causal rows over a cache, with the segment in
+// both as text.
+func softmaxOf(t dtype.Type, quick bool, segment string) []form {
+	var out []form
+	source := "weight"
+	if t == dtype.F32 {
+		source = "input"
+		causal := fill(softmaxBody, "A", "true", "P", "P", "G", segment)
+		out = append(out, many(33, window, "", causal), one(window-1, "", causal))
+		if !quick {
+			out = append(out, many(33, window, "", fill(softmaxBody, "A", "false", "P", 0, "G", segment)))
+		}
+	}
+	for _, k := range softmaxRows(t, quick) {
+		out = append(out, one(window-1, "", fill(softmaxRowBody, "I", source, "W", t, "R", 3, "K", k, "G", segment)))
+	}
+	for i := range out {
+		out[i] = out[i].louder("x", 8)
+	}
+	return out
+}
+
+func softmaxVectorForms(t dtype.Type, quick bool) []form { return softmaxOf(t, quick, "") }
+
+// softmaxBlockForms forces segments on rows of every length; the twin is the vector
+// form.
+func softmaxBlockForms(t dtype.Type, quick bool) []form {
+	forced := func(segment string, quick bool) []form {
+		out, plain := softmaxOf(t, quick, segment), softmaxOf(t, quick, "")
+		for i := range out {
+			out[i].twin = plain[i].body
+		}
+		return out
+	}
+	if quick || t != dtype.F32 {
+		return forced(", segment=256", quick)
+	}
+	return append(forced(", segment=256", false), forced(", segment=1024", true)...)
+}
+
+func scoresForms(t dtype.Type, quick bool) []form {
+	return cached(t, quick, "", fill(scoresBody))
+}
+
+func weightedForms(t dtype.Type, quick bool) []form {
+	return cached(t, quick, "", fill(weightedBody))
+}
+
+// cached returns the forms of a body over a cache: decode and prefill of every
+// head_dim, in tiles too. A quick run takes decode, and of f16 prefill as well.
+func cached(t dtype.Type, quick bool, passes, body string) []form {
+	at := func(d, l int) string { return fill(body, "C", t, "D", d, "H", d/2, "L", l, "Q", 4) }
+	out := []form{one(window-1, passes, at(64, window))}
+	if t == dtype.F16 {
+		out = append(out, many(65, window, passes, at(80, window)).inTiles())
+	}
+	if !quick {
+		out = nil
+		for _, d := range headDims {
+			out = append(out, one(window-1, passes, at(d, window)), many(33, window, passes, at(d, window)))
+			if t == dtype.F16 {
+				out = append(out, many(65, window, passes, at(d, window)).inTiles())
+			}
+		}
+		if t == dtype.F16 {
+			out = append(out, one(long-1, passes, at(64, long)))
+		}
+	}
+	for i := range out {
+		out[i] = out[i].louder("q", 8)
+	}
+	return out
+}
+
+func flashForms(t dtype.Type, quick bool) []form {
+	out := cached(t, quick, "fuse-attention", fill(attentionBody, "A", "true", "P", "P"))
+	full := many(33, window, "fuse-attention", fill(attentionBody, "A", "false", "P", 0, "C", t, "D", 80, "L", window, "Q", 4)).louder("q", 8)
+	if quick {
+		return out
+	}
+	out = append(out, full)
+	if t == dtype.F16 {
+		out = append(out, full.inTiles())
+	}
+	return out
+}
+
+func splitForms(t dtype.Type, quick bool) []form {
+	const pass = "fuse-attention-split"
+	var out []form
+	for _, d := range some(quick, 1, headDims) {
+		at := fill(attentionBody, "A", "true", "P", "P", "C", t, "D", d, "L", window, "Q", 4)
+		out = append(out, one(window-1, pass, at).louder("q", 8))
+		if !quick {
+			out = append(out, many(9, window, pass, at).louder("q", 8))
+		}
+	}
+	if !quick && t == dtype.F16 {
+		out = append(out, one(long-1, pass, fill(attentionBody, "A", "true", "P", "P", "C", t, "D", 64, "L", long, "Q", 4)).louder("q", 8))
+	}
+	return out
+}
+
+func splitOutForms(t dtype.Type, quick bool) []form {
+	var out []form
+	for _, d := range some(quick || t != dtype.F16, 1, headDims) {
+		n := 96
+		if per, _ := t.Block(); per > 32 {
+			n = per
+		}
+		body := fill(attentionOutBody, "W", t, "C", "f16", "D", d, "H", d/2, "L", window, "K", 4*d, "N", n)
+		if per, _ := t.Block(); 4*d%per != 0 {
+			continue
+		}
+		out = append(out, one(window-1, "fuse-attention-split-o", body).louder("q", 8))
+		if !quick {
+			out = append(out, one(window-1, "split-norm,fuse-attention-split-o", body).louder("q", 8))
+		}
+	}
+	return out
+}
+
+func ropeAttentionForms(t dtype.Type, quick bool) []form {
+	var out []form
+	for _, d := range some(quick, 1, headDims) {
+		body := fill(attentionOutBody, "W", "f32", "C", t, "D", d, "H", d/2, "L", window, "K", 4*d, "N", 16)
+		out = append(out, one(window-1, "fuse-rope-attention", body).louder("q", 8))
+		if !quick {
+			out = append(out, many(33, window, "fuse-rope-attention", body).louder("q", 8))
+			if t == dtype.F16 {
+				out = append(out, many(33, window, "fuse-rope-attention", body).louder("q", 8).inTiles())
+			}
+		}
+	}
+	return out
+}
+
+func headForms(pass string) func(t dtype.Type, quick bool) []form {
+	return func(t dtype.Type, quick bool) []form {
+		var out []form
+		for _, d := range some(quick, 1, headDims) {
+			body := fill(headsBody, "Q", 3*d, "D", d, "H", d/2, "C", t, "L", window)
+			out = append(out, many(33, window, pass, body))
+			if !quick {
+				out = append(out, one(window-1, pass, body))
+			}
+		}
+		return out
+	}
+}
