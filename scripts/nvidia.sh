@@ -15,7 +15,8 @@
 # torch        the same models through torch.compile, and torch's matmul rate
 # startup      what comes before the first token, cold and cached
 #
-# No part is all of them. Neither Go nor a CUDA toolkit is needed on the GPU's machine,
+# SIZES="0.5b" takes some of the sizes only, REPS other than 5 runs; DEVICE=cpu and
+# MODELS=kjv-2m try the script out where there is no GPU. No part is all of them. Neither Go nor a CUDA toolkit is needed on the GPU's machine,
 # NVRTC is (a CUDA build of torch brings it). A part that fails does not stop the
 # others; the exit code says whether any did.
 set -u
@@ -23,6 +24,8 @@ foundry=$(realpath "${FOUNDRY:?the foundry binary}")
 here=$(cd "$(dirname "$0")" && pwd)
 data=$here/../tests/testdata
 reps=${REPS:-5}
+device=${DEVICE:-cuda}
+sizes=${SIZES:-0.5b 1.5b 7b}
 failed=()
 
 # step says what runs and how long it took.
@@ -32,8 +35,17 @@ step() {
   "$@" || failed+=("${*:2:6}")
   echo "-- $((SECONDS - start)) s"
 }
-bench() { step "$foundry" bench --device cuda --reps "$reps" "$@"; }
-goldens() { step "$foundry" eval --device cuda "$@"; }
+bench() { step "$foundry" bench --device "$device" --reps "$reps" "$@"; }
+goldens() { step "$foundry" eval --device "$device" "$@"; }
+
+# models names those of the sizes asked for that are among the given ones.
+models() {
+  [[ -n ${MODELS:-} ]] && echo "$MODELS" && return
+  local size
+  for size in $sizes; do
+    [[ " $* " == *" $size "* ]] && echo "synth:qwen2.5-$size"
+  done
+}
 
 conformance() {
   step "$foundry" devices
@@ -44,56 +56,64 @@ conformance() {
   else
     echo "CUDA_TEST is not set: the device suite is left out" && failed+=("device suite")
   fi
-  step "$foundry" verify --device cuda
+  step "$foundry" verify --device "$device"
   # As on cpu: an f16 cache and f16 operands against float32.
-  local by
+  local by model
   for by in "" "--chunk 1"; do # tiles for many rows, and row by row
     goldens --goldens "$data/kjv-2m/goldens.safetensors" --nmse 2e-6 --margin 0.02 $by
     for model in rand-hd64 rand-hd128; do
       goldens --model "$data/$model" --goldens "$data/$model/goldens.safetensors" --nmse 2e-6 --margin 0.02 $by
     done
   done
-  for size in 0.5b 1.5b; do
-    goldens --model synth:qwen2.5-$size --goldens "$data/synth-goldens.json"
+  [[ -n ${MODELS:-} ]] && return
+  for model in $(models 0.5b 1.5b); do
+    goldens --model "$model" --goldens "$data/synth-goldens.json"
   done
-  # 7b has no goldens: the reference makes them once, wherever there is time and memory.
-  #   foundry eval --model synth:qwen2.5-7b --device ref --weights f16 --ids 13,7932,15851,23770 --logits-out ref-7b.safetensors
-  if [[ -n ${REF_7B:-} ]]; then
-    goldens --model synth:qwen2.5-7b --ids 13,7932,15851,23770 --goldens "$REF_7B"
-  else
-    echo "REF_7B is not set: 7b is not held against the reference (this script says how to make the file)"
-  fi
+  for model in $(models 7b); do # which has no goldens: the reference makes them here, in 30 GB
+    local want
+    want=$(mktemp -d)
+    step "$foundry" eval --model "$model" --device ref --ids 13,7932,15851,23770 --logits-out "$want/logits.safetensors"
+    goldens --model "$model" --ids 13,7932,15851,23770 --goldens "$want/logits.safetensors"
+    rm -r "$want"
+  done
 }
 
 decode() {
-  for size in 0.5b 1.5b 7b; do
-    bench --model synth:qwen2.5-$size --variants floor,default --context 512 --prompt 128 --tokens 128
+  local model
+  for model in $(models 0.5b 1.5b 7b); do
+    bench --model "$model" --variants floor,default --context 512 --prompt 128 --tokens 128
   done
-  bench --model synth:qwen2.5-0.5b --variants floor,default --prompt 128 --tokens 128 --per-kernel
-  bench --model synth:qwen2.5-0.5b --weights q8_0 --variants floor,default --context 512 --prompt 128 --tokens 128 --per-kernel
+  for model in $(models 0.5b); do
+    bench --model "$model" --variants floor,default --prompt 128 --tokens 128 --per-kernel
+    bench --model "$model" --weights q8_0 --variants floor,default --context 512 --prompt 128 --tokens 128 --per-kernel
+  done
 }
 
 prefill() {
-  for size in 0.5b 1.5b 7b; do
-    bench --model synth:qwen2.5-$size --variants default --phase prefill --prompt 512 --per-kernel
+  local model
+  for model in $(models 0.5b 1.5b 7b); do
+    bench --model "$model" --variants default --phase prefill --prompt "${PROMPT:-512}" --per-kernel
   done
 }
 
 ladder() {
-  for size in 0.5b 1.5b 7b; do
-    bench --model synth:qwen2.5-$size --variants ladder --score --prompt 128 --tokens 64
+  local model
+  for model in $(models 0.5b 1.5b 7b); do
+    bench --model "$model" --variants ladder --score --prompt 128 --tokens 64
   done
 }
 
 context() {
-  for size in 0.5b 7b; do
-    bench --model synth:qwen2.5-$size --contexts 128,2k,8k,32k
+  local model
+  for model in $(models 0.5b 7b); do
+    bench --model "$model" --contexts "${CONTEXTS:-128,2k,8k,32k}" --prompt "${PROMPT:-512}"
   done
 }
 
 kernels() {
-  for size in 0.5b 7b; do
-    bench --model synth:qwen2.5-$size --kernels all
+  local model
+  for model in $(models 0.5b 7b); do
+    step "$foundry" bench --device "$device" --model "$model" --kernels --chunk "${PROMPT:-512}"
   done
 }
 
@@ -102,20 +122,20 @@ torch() {
     echo "no torch and transformers with CUDA here: the comparison is left out"
     return
   fi
-  step python3 "$here/torch_baseline.py" matmul 0.5b 1.5b 7b
+  step python3 "$here/torch_baseline.py" matmul $sizes
 }
 
 startup() {
-  local cache
+  local cache what model
   cache=$(mktemp -d)
   for what in cold cached; do
     echo "kernels $what"
-    XDG_CACHE_HOME=$cache step "$foundry" run --device cuda --prompt "In the beginning" -n 16 --verbose
+    XDG_CACHE_HOME=$cache step "$foundry" run --device "$device" --prompt "In the beginning" -n 16 --verbose
   done
-  for size in 0.5b 7b; do
+  for model in $(models 0.5b 7b); do
     for what in cold cached; do
       echo "kernels $what"
-      XDG_CACHE_HOME=$cache step "$foundry" bench --device cuda --model synth:qwen2.5-$size --variants floor --tokens 8 --reps 1
+      XDG_CACHE_HOME=$cache step "$foundry" bench --device "$device" --model "$model" --variants floor --tokens 8 --reps 1
     done
   done
   rm -r "$cache"

@@ -82,6 +82,9 @@ func Target(ordinal int) string {
 // find starts the driver and asks about the GPU.
 func (d *Device) find() (err error) {
 	if d.drv, err = openDriver(); err != nil {
+		if _, rtc := openNVRTC(); rtc != nil {
+			err = fmt.Errorf("%w; %w", err, rtc)
+		}
 		return fmt.Errorf("cuda: %w; install the NVIDIA driver, or take --device cpu", err)
 	}
 	var count int32

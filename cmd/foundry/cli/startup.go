@@ -24,7 +24,7 @@ func phaseText(p runtime.Phase) string {
 	}
 	if p.Bytes > 0 {
 		text += fmt.Sprintf(", %s", bytesText(p.Bytes))
-		if p.Seconds > 0 {
+		if p.Bytes > 1e6 && p.Seconds > 0 {
 			text += fmt.Sprintf(" at %.2f GB/s", float64(p.Bytes)/p.Seconds/1e9)
 		}
 	}
@@ -47,32 +47,64 @@ func printStartup(w io.Writer, phases []runtime.Phase) {
 	t.render(w)
 }
 
-// printStartups prints each variant's start-up: a column a variant, at most six of
-// them side by side.
+// printStartups prints what the first variant took to start and, in one more column,
+// the others together. They share its device and weights.
 func printStartups(s IO, rows []foundry.BenchRow) {
-	for some := range slices.Chunk(rows, 6) {
-		if len(some[0].Startup) == 0 {
-			return
-		}
-		columns := []string{"phase"}
-		for _, r := range some {
-			columns = append(columns, r.Variant)
-		}
-		t := newTable(columns...)
-		for _, p := range some[0].Startup {
-			cells := []any{p.Name}
-			for _, r := range some {
-				text := "nothing: shared"
-				if i := slices.IndexFunc(r.Startup, func(q runtime.Phase) bool { return q.Name == p.Name }); i >= 0 {
-					text = phaseText(r.Startup[i])
-				}
-				cells = append(cells, text)
-			}
-			t.row(cells...)
-		}
-		fmt.Fprintf(s.Out, "\nstart-up, once, before the runs (%s)\n", startupNote)
-		t.render(s.Out)
+	first := rows[0].Startup
+	if len(first) == 0 {
+		return
 	}
+	columns := []string{"phase", rows[0].Variant}
+	others := sumPhases(first, rows[1:])
+	if len(rows) > 1 {
+		columns = append(columns, fmt.Sprintf("the other %d together", len(rows)-1))
+	}
+	t := newTable(columns...)
+	for _, p := range others {
+		cells := []any{p.Name, ""}
+		if i := slices.IndexFunc(first, func(q runtime.Phase) bool { return q.Name == p.Name }); i >= 0 {
+			cells[1] = phaseText(first[i])
+		}
+		switch {
+		case len(rows) == 1:
+		case p.Seconds == 0:
+			cells = append(cells, "shared")
+		default:
+			cells = append(cells, phaseText(p))
+		}
+		t.row(cells...)
+	}
+	fmt.Fprintf(s.Out, "\nstart-up, once, before the runs (%s)\n", startupNote)
+	t.render(s.Out)
+}
+
+// sumPhases adds up the phases of rows, by name, in the order of first's and then
+// their own. A phase of the shared device is first's and not added again.
+func sumPhases(first []runtime.Phase, rows []foundry.BenchRow) []runtime.Phase {
+	var out []runtime.Phase
+	at := map[string]int{}
+	for _, p := range first {
+		at[p.Name] = len(out)
+		out = append(out, runtime.Phase{Name: p.Name})
+	}
+	for _, r := range rows {
+		for _, p := range r.Startup {
+			if slices.Contains(first, p) {
+				continue
+			}
+			i, have := at[p.Name]
+			if !have {
+				i = len(out)
+				at[p.Name] = i
+				out = append(out, runtime.Phase{Name: p.Name})
+			}
+			out[i].Seconds += p.Seconds
+			out[i].Kernels += p.Kernels
+			out[i].Fresh += p.Fresh
+			out[i].Bytes += p.Bytes
+		}
+	}
+	return out
 }
 
 // shareColumns and shareCells are what a row adds where a GPU was measured: bytes

@@ -1,0 +1,28 @@
+package cli
+
+import (
+	"testing"
+
+	"foundry"
+	"foundry/runtime"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestStartupTable(t *testing.T) {
+	s, out, _ := streams()
+	device := runtime.Phase{Name: "open", Seconds: 0.5}
+	printStartups(s, []foundry.BenchRow{
+		{Variant: "a", Startup: []runtime.Phase{device, {Name: "compile kernels", Seconds: 2, Kernels: 9, Fresh: 9}, {Name: "upload", Seconds: 0.1, Bytes: 2e8}}},
+		{Variant: "b", Startup: []runtime.Phase{device, {Name: "compile kernels", Seconds: 0.25, Kernels: 8, Fresh: 1}, {Name: "record decode", Seconds: 0.001}}},
+		{Variant: "c", Startup: []runtime.Phase{device, {Name: "compile kernels", Seconds: 0.25, Kernels: 7}}},
+	})
+	require.Equal(t, `
+start-up, once, before the runs (`+startupNote+`)
+ phase            a                                      the other 2 together                   
+ open             500 ms                                 shared                                 
+ compile kernels  2000 ms, 9 kernels (9 cold, 0 cached)  500 ms, 15 kernels (1 cold, 14 cached) 
+ upload           100 ms, 200 MB at 2.00 GB/s            shared                                 
+ record decode                                           1.00 ms                                
+`, out.String())
+}
