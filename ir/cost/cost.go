@@ -33,6 +33,8 @@ type Kernel struct {
 	// other take where nothing hides them.
 	WaitUs float64
 
+	Exchanges float64 // among the threads of a threadgroup, each thread's
+
 	// What every threadgroup does before its main stage can start.
 	PrologueCache float64 // bytes, all threadgroups together
 	PrologueFlops float64
@@ -65,7 +67,16 @@ func (k Kernel) us(t *target.Target, share float64) float64 {
 		k.rounds(t)*t.GroupUs,
 		k.WaitUs,
 	)
-	return mainUs + k.prologueUs(t, share)
+	return mainUs + k.prologueUs(t, share) + k.exchangeUs(t)
+}
+
+// exchangeUs is what emulated threads pay for exchanging values; GPUs have no such
+// cost apart.
+func (k Kernel) exchangeUs(t *target.Target) float64 {
+	if t.ExchangeNs == 0 {
+		return 0
+	}
+	return math.Ceil(k.Groups/float64(t.Cores)) * k.Threads * k.Exchanges * t.ExchangeNs * 1e-3
 }
 
 func (k Kernel) prologueUs(t *target.Target, share float64) float64 {

@@ -162,8 +162,13 @@ func (p Product) rowwise(t *target.Target) Kernel {
 	vectors := float64(min(p.Tokens, gemvVectors))
 	passes := math.Ceil(float64(p.Tokens) / vectors)
 	across := float64(d.Groups(p.Rows))
+	exchanges := float64(d.PerSimd)
+	if d.Share > 1 {
+		exchanges += exchangesOfShare
+	}
 	return Kernel{
-		Memory: float64(p.Bytes), Flops: p.flops() * (1 + 1/vectors + 1/float64(d.PerSimd)),
+		Exchanges: exchanges,
+		Memory:    float64(p.Bytes), Flops: p.flops() * (1 + 1/vectors + 1/float64(d.PerSimd)),
 		Groups: across * passes, Threads: float64(d.Simds * t.Limits.SIMDWidth),
 		Cache: (passes-1)*float64(p.Bytes) + across*passes*vectors*float64(p.Cols)*4,
 	}

@@ -90,7 +90,9 @@ func Kernels(n *ir.Node, t *target.Target, e sym.Env) []Kernel {
 	} else {
 		m.ops = n.Region.Nodes()
 	}
-	return m.kernels()
+	ks := m.kernels()
+	ks[0].Exchanges += m.exchanges()
+	return ks
 }
 
 // model is one node on its way to kernels.
@@ -237,7 +239,10 @@ func (m *model) product(k *Kernel, products []*ir.Node) {
 	k.Tile, k.Groups, k.Threads, k.Tiled = grid.Tile, grid.Groups, grid.Threads, grid.Tiled
 	k.Cache += grid.Cache
 	k.WaitUs = grid.WaitUs
-	m.prologue(k, x, k.Groups*vectors)
+	k.Exchanges += grid.Exchanges
+	if m.node.Region != nil { // what a product alone reads is made elsewhere
+		m.prologue(k, x, k.Groups*vectors)
+	}
 }
 
 // unit returns how many rows of the weights one thread must end up with.

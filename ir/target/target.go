@@ -32,6 +32,7 @@ type Target struct {
 	WaveUs          float64 // what a barrier and the refill of the machine after it cost
 	GroupUs         float64 // fixed cost of one threadgroup on one core
 	LatencyUs       float64 // from a load to a barrier past its reduction: what a prologue that reduces adds to a threadgroup
+	ExchangeNs      float64 // what an exchange of values within a threadgroup costs each thread where threads are emulated; 0 on GPUs
 	CommandBufferUs float64 // device time lost at the border of two command buffers
 	EncodeUs        float64 // host time to encode one dispatch
 	SubmitUs        float64 // host time from committing a command buffer to its start
