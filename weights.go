@@ -31,7 +31,7 @@ func (w *weights) Weight(b *plan.Buffer) ([]byte, error) {
 		return nil, fmt.Errorf("buffer %q has no load recipe", b.Name)
 	}
 	switch kind := b.Weight.Kind; kind {
-	case "as_stored", "convert", "quantise":
+	case "as_stored", "convert", "quantise", plan.Planes:
 	default:
 		return nil, fmt.Errorf("tensor %q: there is no load recipe %q", b.Weight.Tensor, kind)
 	}

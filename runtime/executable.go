@@ -127,7 +127,11 @@ func (x *Executable) make(b *plan.Buffer, work *filling) (Memory, error) {
 		if b.Class == plan.Constant {
 			return constant(b), nil
 		}
-		return work.source.Weight(b)
+		content, err := work.source.Weight(b)
+		if err == nil && int64(len(content)) == b.Bytes {
+			content = b.Arrange(content)
+		}
+		return content, err
 	}()
 	if err != nil {
 		return nil, err
@@ -152,12 +156,12 @@ func (x *Executable) make(b *plan.Buffer, work *filling) (Memory, error) {
 // kernels read weights in pieces of at most 16 (float4, uint4), in device space.
 const lendAlign = 16
 
-// adopt takes a weight where its file is mapped, if source and device can do that
-// and its place is aligned as kernels read it; else nil.
+// adopt takes a weight where its file is mapped, if source and device can do that,
+// kernels read it as it lies there and its place is aligned as they want; else nil.
 func (x *Executable) adopt(b *plan.Buffer, w WeightSource) (Memory, error) {
 	adopter, can := x.device.(Adopter)
 	lender, has := w.(Lender)
-	if !can || !has || b.Class != plan.Weight {
+	if !can || !has || b.Class != plan.Weight || b.Weight.Kind == plan.Planes {
 		return nil, nil
 	}
 	pages, offset := lender.Lend(b)

@@ -38,11 +38,16 @@ func (d Deal) Groups(rows int64) int64 {
 // The machine wants half of the simdgroups that its cores keep in flight. Where
 // there are more rows than that, simdgroups take several and share the loads of
 // the vector. Where there are fewer, simdgroups share rows, each lane of a row
-// down to one load; H100 measurements for both stand in docs/performance.md.
-func GEMV(rows int64, unit int, rounds int64, t *target.Target) Deal {
+// down to one load. A vector that is read where it lies (direct) and too long to stay
+// near the core beside the weights that stream past comes from the cache for every
+// set of rows, so there more rows go together and simdgroups share them.
+// Measurements for all three stand in docs/performance.md.
+func GEMV(rows int64, unit int, rounds int64, direct bool, t *target.Target) Deal {
 	want := int64(t.Cores) * int64(t.CoreThreads/t.Limits.SIMDWidth) / 2
 	d := Deal{PerSimd: unit, Share: 1, Simds: 2}
-	if rows/int64(unit) >= want*3/4 {
+	if direct && (rounds == 1 || rounds > 16) {
+		d.PerSimd, d.Share = dealDirect(rows, unit, rounds, want*7/10)
+	} else if rows/int64(unit) >= want/2 {
 		for _, r := range []int{2, 4} {
 			if r > unit && r%unit == 0 && rows/int64(r) >= want*3/2 {
 				d.PerSimd = r
@@ -67,6 +72,31 @@ func GEMV(rows int64, unit int, rounds int64, t *target.Target) Deal {
 		d.Simds = max(d.Simds, 2*d.Share)
 	}
 	return d
+}
+
+// dealDirect returns the most rows a simdgroup, and the fewest simdgroups that share
+// them, that leave enough simdgroups. Where a row takes one round, or there are
+// vectors enough to fill the machine, it is two rows: of four, with as many sums for
+// each of several vectors, registers overflow.
+func dealDirect(rows int64, unit int, rounds, enough int64) (perSimd, share int) {
+	if rounds == 1 {
+		return max(unit, 2), 1
+	}
+	most := 1
+	for most < 8 && int64(most*2) <= rounds {
+		most *= 2
+	}
+	for _, r := range []int{4, 2, 1} {
+		if r < unit || r%unit != 0 {
+			continue
+		}
+		for s := 1; s <= most && s <= 16/r; s *= 2 {
+			if rows/int64(r)*int64(s) >= enough {
+				return r, s
+			}
+		}
+	}
+	return unit, most
 }
 
 // Splits returns into how many parts attention's positions are split, 1 for the

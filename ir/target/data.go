@@ -104,6 +104,7 @@ func (n nvidia) target() Target {
 		// A CUDA graph runs a chain: each kernel pays for its launch, and the
 		// barrier costs little more.
 		DispatchUs: 1.0, WaveUs: 0.3, GroupUs: 0.15, LatencyUs: 0.6, CommandBufferUs: 5, EncodeUs: 0, SubmitUs: 8,
+		Planes: []string{"q8_0"},
 		Limits: metalLimits(),
 	}
 }

@@ -37,6 +37,10 @@ type Target struct {
 	EncodeUs        float64 // host time to encode one dispatch
 	SubmitUs        float64 // host time from committing a command buffer to its start
 
+	// Quantised dtypes whose rows are loaded with levels and scales apart, since
+	// wide loads gain more than a copy of the weights costs.
+	Planes []string
+
 	Limits Limits
 }
 
@@ -51,6 +55,9 @@ type Limits struct {
 	Weights          []string // dtypes of weights that kernels exist for
 	Cache            []string // dtypes of caches that kernels exist for
 }
+
+// HasPlanes reports whether weights of the named dtype lie in planes.
+func (t *Target) HasPlanes(dtype string) bool { return slices.Contains(t.Planes, dtype) }
 
 // HasWeights reports whether kernels read weights of the named dtype.
 func (l Limits) HasWeights(dtype string) bool { return slices.Contains(l.Weights, dtype) }

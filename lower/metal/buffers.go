@@ -17,6 +17,7 @@ type storage struct {
 	dtype   dtype.Type
 	shape   ir.Shape
 	special string
+	planes  bool // a quantised weight, levels and scales apart
 	values  []float32
 	index   int   // in the plan, once it has one
 	offset  int64 // of a transient in the arena
@@ -89,7 +90,7 @@ func (c *compiler) step() *storage {
 func (c *compiler) store(s *storage) {
 	b := plan.Buffer{Name: s.name, Class: s.class, Bytes: s.bytes, DType: s.dtype, Shape: s.shape.Slice(), Special: s.special, Values: s.values}
 	if s.class == plan.Weight {
-		b.Weight = &plan.WeightRecipe{Tensor: s.name, Kind: c.recipeKind(s.name, s.dtype)}
+		b.Weight = &plan.WeightRecipe{Tensor: s.name, Kind: c.recipeKind(s)}
 	}
 	if s.class == plan.Transient {
 		b.Offset = s.offset
@@ -98,11 +99,13 @@ func (c *compiler) store(s *storage) {
 }
 
 // recipeKind says how a weight of the plan's dtype comes from a checkpoint's.
-func (c *compiler) recipeKind(tensor string, t dtype.Type) string {
+func (c *compiler) recipeKind(s *storage) string {
 	switch {
-	case c.o.Stored != nil && c.o.Stored(tensor) == t || !t.CanQuantise():
+	case s.planes:
+		return plan.Planes
+	case c.o.Stored != nil && c.o.Stored(s.name) == s.dtype || !s.dtype.CanQuantise():
 		return "as_stored"
-	case t.Quantised():
+	case s.dtype.Quantised():
 		return "quantise"
 	}
 	return "convert"
@@ -128,6 +131,7 @@ func (e *entry) params() error {
 			return err
 		}
 		s.special, s.values = special, p.Param.Values
+		s.planes = class == plan.Weight && inPlanes(p.Type, e.c.o.Target)
 		e.c.store(s)
 		l, ok := contiguous(p.Type.Shape)
 		if !ok {

@@ -193,6 +193,9 @@ func (e *entry) lower(n *ir.Node) (*lowering, error) {
 		r.operands[i].layout = t.l
 		r.operands[i].layout.off = e.rest(t)
 		r.operands[i].fixed = t.s.class == plan.Weight || t.s.class == plan.Constant
+		if r.operands[i].planes = t.s.planes; t.s.planes && a.Type.Shape.At(-1) != t.s.shape.At(-1) {
+			return nil, fmt.Errorf("%s: rows in planes are read whole", t.s.name)
+		}
 		key = r.operands[i].appendKey(append(key, '\n'))
 	}
 	for _, v := range n.Results {
@@ -215,7 +218,7 @@ func (e *entry) lower(n *ir.Node) (*lowering, error) {
 
 // appendKey appends what tells o from other operands.
 func (o *operand) appendKey(b []byte) []byte {
-	b = strconv.AppendBool(b, o.fixed)
+	b = strconv.AppendBool(strconv.AppendBool(b, o.fixed), o.planes)
 	b = appendPoly(b, o.layout.off)
 	for _, p := range o.layout.stride {
 		b = appendPoly(b, p)

@@ -513,8 +513,9 @@ func (e *emitter) gather(table *ir.Value, id string, c affine) string {
 		if e.w != 4 {
 			return e.fail("rows of %s are read four at a time", t)
 		}
-		e.k.use(formats[t].files()...)
-		return fmt.Sprintf("dequant4_%s(%s + ulong(%s) * %s, %s)", t, slot, id, unsigned(t.Bytes(cols)), e.k.text(c))
+		f := e.r.format(table)
+		e.k.use(f.files()...)
+		return fmt.Sprintf("%s(%s + ulong(%s) * %s, %s)", f.four(), slot, id, unsigned(t.Bytes(cols)), e.k.text(c))
 	}
 	if e.w > 1 && (cols%int64(e.w) != 0 || !e.divides(int64(e.w), c)) {
 		return e.fail("four adjacent elements are not aligned")

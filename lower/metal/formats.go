@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"slices"
 
+	"foundry/ir"
 	"foundry/ir/dtype"
+	"foundry/ir/target"
 )
 
 // format is what lowering knows of a weight format: the widths its stage file
@@ -14,6 +16,7 @@ type format struct {
 	widths []int    // weights of one chunk, widest first; a row is a multiple of the width
 	words  int      // 32-bit registers that a chunk of the widest form takes as loaded
 	needs  []string // stage files that the format's own builds on
+	cols   int64    // weights of a row, where the reader must know
 }
 
 var (
@@ -23,17 +26,39 @@ var (
 
 // formats are the weight formats that have a stage file.
 var formats = map[dtype.Type]format{
-	dtype.F32:  {"f32", []int{4, 1}, 4, nil},
-	dtype.F16:  {"f16", []int{8, 4, 1}, 4, nil},
-	dtype.BF16: {"bf16", []int{8, 4, 1}, 4, nil},
-	dtype.Q8_0: {"q8_0", []int{8}, 3, blocks},
-	dtype.Q4_0: {"q4_0", []int{8}, 2, blocks},
-	dtype.Q4_1: {"q4_1", []int{8}, 2, blocks},
-	dtype.Q5_0: {"q5_0", []int{8}, 3, blocks},
-	dtype.Q5_1: {"q5_1", []int{8}, 3, blocks},
-	dtype.Q4_K: {"q4_k", []int{16}, 4, kblocks},
-	dtype.Q5_K: {"q5_k", []int{16}, 6, kblocks},
-	dtype.Q6_K: {"q6_k", []int{16}, 5, blocks},
+	dtype.F32:  {"f32", []int{4, 1}, 4, nil, 0},
+	dtype.F16:  {"f16", []int{8, 4, 1}, 4, nil, 0},
+	dtype.BF16: {"bf16", []int{8, 4, 1}, 4, nil, 0},
+	dtype.Q8_0: {"q8_0", []int{8}, 3, blocks, 0},
+	dtype.Q4_0: {"q4_0", []int{8}, 2, blocks, 0},
+	dtype.Q4_1: {"q4_1", []int{8}, 2, blocks, 0},
+	dtype.Q5_0: {"q5_0", []int{8}, 3, blocks, 0},
+	dtype.Q5_1: {"q5_1", []int{8}, 3, blocks, 0},
+	dtype.Q4_K: {"q4_k", []int{16}, 4, kblocks, 0},
+	dtype.Q5_K: {"q5_k", []int{16}, 6, kblocks, 0},
+	dtype.Q6_K: {"q6_k", []int{16}, 5, blocks, 0},
+}
+
+// planed are the formats that have a stage file for rows in planes.
+var planed = map[dtype.Type]format{
+	dtype.Q8_0: {name: "q8_0_planes", widths: []int{8}, words: 3, needs: blocks},
+}
+
+// inPlanes reports whether a weight of t lies in planes on a target: so it is where
+// the target gains by it and the rows can.
+func inPlanes(t ir.Type, x *target.Target) bool {
+	cols, ok := t.Shape.At(-1).Const()
+	return ok && x.HasPlanes(t.DType.String()) && t.DType.HasPlanes(cols)
+}
+
+// format returns how a param of the region that holds weights is read.
+func (r *region) format(v *ir.Value) format {
+	f := formats[v.Type.DType]
+	if r.operands[v.Index].planes {
+		f = planed[v.Type.DType]
+		f.cols = v.Type.Shape.At(-1).C
+	}
+	return f
 }
 
 // files returns the stage files that read weights of the format.
@@ -58,8 +83,22 @@ func (f format) width(n int64) int {
 	return best
 }
 
+// registers is how many 32-bit registers a chunk of the given width takes as loaded.
+func (f format) registers(width int) int { return max(1, f.words*width/f.widths[0]) }
+
+// four is the MSL function that reads four adjacent weights of a block format.
+func (f format) four() string {
+	if f.cols > 0 {
+		return fmt.Sprintf("dequant4_%s<%du>", f.name, f.cols)
+	}
+	return "dequant4_" + f.name
+}
+
 // reader is the MSL type that reads chunks of the given width.
 func (f format) reader(width int) string {
+	if f.cols > 0 {
+		return fmt.Sprintf("weight_%s<%du>", f.name, f.cols)
+	}
 	if len(f.widths) == 1 {
 		return "weight_" + f.name
 	}

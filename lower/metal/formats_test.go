@@ -11,7 +11,9 @@ import (
 	"foundry/ir"
 	"foundry/ir/dtype"
 	"foundry/ir/sym"
+	"foundry/ir/target"
 	"foundry/lower/metal"
+	"foundry/lower/plan"
 	"foundry/passes"
 )
 
@@ -70,6 +72,38 @@ func TestWeightFormatsChecked(t *testing.T) {
 	b := newBatch(t, graphs, true)
 	for i, g := range graphs {
 		t.Run(g.Name, func(t *testing.T) { b.run(t, i, sym.Env{T: 2}, 5) })
+	}
+}
+
+// TestPlanes runs products and embeddings of weights whose rows lie in planes, every
+// access checked: one row, a few, and as many as tiles take.
+func TestPlanes(t *testing.T) {
+	x, err := target.Find("h100")
+	require.NoError(t, err)
+	var graphs []*ir.Graph
+	for i, bounds := range []string{"T=1..1, P=0..8, S<=9", "T=1..9, P=0..8, S<=16", "T=1..64, P=0..8, S<=72"} {
+		for _, n := range []int64{96, 128, 896} { // rows of 96 stay in blocks
+			graphs = append(graphs, alone(parse(t, bounds, productAndRow(dtype.Q8_0, n, 37)), fmt.Sprintf("r%d_%d", n, i)))
+		}
+	}
+	graphs = append(graphs, alone(parse(t, "T=1..1, P=0..8, S<=9", "%0 = weight \"w\" : q8_0[5, 256]\n%1 = softmax %0 : f32[5, 256]\nreturn y=%1"), "softmax"))
+	b := newBatchFor(t, graphs, true, x)
+	for i, g := range graphs {
+		t.Run(g.Name, func(t *testing.T) { b.run(t, i, sym.Env{T: g.Bounds.TMax, P: 3}, 7) })
+	}
+	kinds := map[string]int{}
+	for i := range b.plan.Buffers {
+		if w := b.plan.Buffers[i].Weight; w != nil {
+			kinds[w.Kind]++
+		}
+	}
+	require.Equal(t, map[string]int{plan.Planes: 13, "quantise": 6}, kinds)
+	var text strings.Builder
+	for i := range b.plan.Kernels {
+		text.WriteString(b.plan.Kernels[i].Source)
+	}
+	for _, part := range []string{"weight_q8_0_planes<896u>", "dequant4_q8_0_planes<128u>", "gemm_weights<weight_q8_0_planes", "weight_q8_0::Raw"} {
+		require.True(t, strings.Contains(text.String(), part), part)
 	}
 }
 

@@ -74,7 +74,7 @@ func (g *gemm) lower() (*lowering, error) {
 // chunk is the weights of format t that a thread brings at once: the most that
 // divide a row.
 func (g *gemm) chunk(t dtype.Type) int {
-	for _, w := range formats[t].widths {
+	for _, w := range g.format(t).widths {
 		if g.depth%int64(w) == 0 {
 			return w
 		}
@@ -235,12 +235,12 @@ func (g *gemm) carrier(t dtype.Type) string {
 	if g.copied(t) {
 		return fmt.Sprintf("gemm_halves<COLUMNS, DEPTH, THREADS, %du>", g.depth)
 	}
-	return fmt.Sprintf("gemm_weights<%s, COLUMNS, DEPTH, THREADS, %du>", formats[t].reader(g.chunk(t)), g.depth)
+	return fmt.Sprintf("gemm_weights<%s, COLUMNS, DEPTH, THREADS, %du>", g.format(t).reader(g.chunk(t)), g.depth)
 }
 
 // declareRows declares what pickWeights fills.
 func (g *gemm) declareRows(k *kernel, t dtype.Type) {
-	k.use(formats[t].files()...)
+	k.use(g.format(t).files()...)
 	chunks := g.Columns * g.Depth / g.chunk(t)
 	k.line("device const uchar *row[%d];", (chunks+g.threads()-1)/g.threads())
 	k.line("constexpr uint WIDTH = %du, MINE = %du;", g.chunk(t), (chunks+g.threads()-1)/g.threads())

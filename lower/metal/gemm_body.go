@@ -48,7 +48,7 @@ func (g *gemm) rowScales(k *kernel, stage string) error {
 	k.close()
 	k.line("threadgroup_barrier(mem_flags::mem_threadgroup);")
 	k.line("float scale[%d];", g.staged())
-	k.line("for (uint i = 0u; i < %du; i++) scale[i] = 1.0f / sqrt(squares[(thread_index + i * THREADS) / %du] / float(%d) + %s);",
+	k.line("for (uint i = 0u; i < %du; i++) scale[i] = rsqrt(squares[(thread_index + i * THREADS) / %du] * (1.0f / float(%d)) + %s);",
 		g.staged(), g.Depth/g.w, g.depth, floatText(g.norm.Attr.Eps))
 	k.line("threadgroup_barrier(mem_flags::mem_threadgroup);")
 	return e.err
@@ -113,7 +113,7 @@ func (g *gemm) main(k *kernel, stage string, t dtype.Type) error {
 func (g *gemm) element(e *emitter, t dtype.Type, b string) (column affine, ok string) {
 	k := e.k
 	k.line("const uint m = (thread_index + i * THREADS) / %du, j = (thread_index + i * THREADS) %% %du * %du;", g.Depth/g.w, g.Depth/g.w, g.w)
-	at := fmt.Sprintf("gemm_column<%s, DEPTH>(%s, j / 4u)", formats[t].reader(g.chunk(t)), b)
+	at := fmt.Sprintf("gemm_column<%s, DEPTH>(%s, j / 4u)", g.format(t).reader(g.chunk(t)), b)
 	switch {
 	case g.chunk(t) < 4:
 		at = b + " * DEPTH + j"

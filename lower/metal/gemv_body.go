@@ -93,7 +93,7 @@ func (g *gemv) describe() string {
 }
 
 func (g *gemv) accumulate(k *kernel, t dtype.Type, x string, begin, size int64, preload int, row, rows, acc string) {
-	f := formats[t]
+	f := g.format(t)
 	w := g.width(t)
 	k.use(f.files()...)
 	reader := f.reader(w)
@@ -102,16 +102,16 @@ func (g *gemv) accumulate(k *kernel, t dtype.Type, x string, begin, size int64, 
 	}
 	if size/int64(w) > int64(preload)*int64(32*g.share) {
 		k.line("gemv_accumulate<%s, %s, %s, VECTORS, %du, %du, %du, %du, %du>(%s, %s, %s, %s);",
-			reader, g.operandType(), rows, 32*g.share, begin/int64(w), size/int64(w), preload, g.ahead(f.words, size/int64(w), preload), row, g.lane(), x, acc)
+			reader, g.operandType(), rows, 32*g.share, begin/int64(w), size/int64(w), preload, g.ahead(f.registers(w), size/int64(w), preload), row, g.lane(), x, acc)
 	}
 }
 
 // ahead is how many rounds of chunks a lane loads before it uses the first: what
 // its registers hold, evenly over the rounds that are left.
-func (g *gemv) ahead(words int, chunks int64, preload int) int {
+func (g *gemv) ahead(registers int, chunks int64, preload int) int {
 	lanes := int64(32 * g.share)
 	left := (chunks+lanes-1)/lanes - int64(preload)
-	most := int64(max(1, preloadRegisters/(words*g.perSimd)))
+	most := int64(max(1, preloadRegisters/(registers*g.perSimd)))
 	if left < 1 || g.vectors > 1 {
 		return 1
 	}
@@ -174,7 +174,7 @@ func (g *gemv) stageWith(k *kernel, begin, size int64, w int) error {
 		open, m = 1, "m"
 		t = e.atom("t", fmt.Sprintf("min(first + m, %s - 1u)", k.text(dimension(g.rows))), 0, 1)
 	}
-	k.open("for (uint k = thread_index * %du; k < %du; k += %du)", w, size, threads*w)
+	done := k.each("k", size, threads, w)
 	col := e.know("k", size, int64(w)).plus(begin)
 	ix := []affine{t, col}
 	e.report = fmt.Sprintf("group.x == 0u && %s == 0u", col.group())
@@ -193,7 +193,7 @@ func (g *gemv) stageWith(k *kernel, begin, size int64, w int) error {
 		value = e.define("scaled", "%s * %s", v, e.at(gamma, ix[1:]))
 	}
 	k.line("staged_store%d(staged + %s * %du, k, %s);", w, m, padded(g.segment), value)
-	k.close()
+	done()
 	if sums := g.sums(); sums != nil && begin == 0 {
 		if err := g.r.addSums(e, sums, ix[:1], "squares["+m+"]"); err != nil {
 			return err

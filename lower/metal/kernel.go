@@ -181,6 +181,30 @@ func (k *kernel) close() {
 	k.line("}")
 }
 
+// each opens what the threads of a threadgroup do for size elements in turn, w at a
+// time, with the first of them in the variable name; the function it returns
+// closes it. A few rounds are written as a loop of known length, which compilers
+// unroll to the loads alone.
+func (k *kernel) each(name string, size int64, threads, w int) (close func()) {
+	step := int64(threads) * int64(w)
+	rounds := (size + step - 1) / step
+	if rounds > 4 {
+		k.open("for (uint %s = thread_index * %du; %s < %du; %s += %du)", name, w, name, size, name, step)
+		return k.close
+	}
+	k.line("FOUNDRY_UNROLL")
+	k.open("for (uint round = 0u; round < %du; round++)", rounds)
+	k.line("const uint %s = (thread_index + round * %du) * %du;", name, threads, w)
+	if size%step == 0 {
+		return k.close
+	}
+	k.open("if (%s < %du)", name, size)
+	return func() {
+		k.close()
+		k.close()
+	}
+}
+
 // attempt takes back the text that write wrote when it fails.
 func (k *kernel) attempt(write func() error) error {
 	text, depth := k.body.String(), k.depth

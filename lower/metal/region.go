@@ -26,6 +26,7 @@ type region struct {
 type operand struct {
 	layout layout
 	fixed  bool // no dispatch of the step writes it
+	planes bool // quantised rows lie with levels and scales apart
 }
 
 // regionOf returns n's region with operands that lie row-major; a primitive node
@@ -52,7 +53,8 @@ func regionOf(n *ir.Node, bounds sym.Bounds, t *target.Target) (*region, error) 
 			return nil, fmt.Errorf("operand %d has %s, whose strides have too many symbols", i, p.Type)
 		}
 		root := ir.StateRoot(n.Args[i])
-		r.operands[i] = operand{l, root.Param != nil && (root.Param.Kind == ir.Weight || root.Param.Kind == ir.Const)}
+		weight := root.Param != nil && root.Param.Kind == ir.Weight
+		r.operands[i] = operand{l, weight || root.Param != nil && root.Param.Kind == ir.Const, weight && inPlanes(p.Type, t)}
 	}
 	return r, nil
 }

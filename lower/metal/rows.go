@@ -120,11 +120,11 @@ func (r *region) addSums(e *emitter, sums *ir.Value, row []affine, to string) er
 		return fmt.Errorf("sums of %s", sums.Type)
 	}
 	j := e.k.fresh("part")
-	e.k.open("for (uint %s = thread_index; %s < %du; %s += %du)", j, j, count, j, e.k.threads)
+	end := e.k.each(j, count, e.k.threads, 1)
 	done := e.scope()
 	e.k.line("%s += %s;", to, e.at(sums, append(append([]affine(nil), row...), e.know(j, count, 1))))
 	done()
-	e.k.close()
+	end()
 	return e.err
 }
 

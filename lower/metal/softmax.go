@@ -133,13 +133,14 @@ func (s *softmax) operand(k *kernel, e *emitter, ix []affine, lin affine, row *s
 		if x.Param == nil || formats[t].name == "" {
 			return fmt.Errorf("no kernel reads %s rows here", t)
 		}
-		row.width = int64(formats[t].widths[0])
+		f := s.r.format(x)
+		row.width = int64(f.widths[0])
 		if s.segment%row.width != 0 {
 			return fmt.Errorf("segment=%d of rows of %s, wants a multiple of %d", s.segment, t, row.width)
 		}
-		k.use(formats[t].files()...)
+		k.use(f.files()...)
 		k.widely[x.Index] = true
-		k.line("const SoftmaxBlocks<%s> row = {%s + ulong(%s) * %du};", formats[t].reader(int(row.width)), s.r.argSlot(k, x.Index), k.text(lin), t.Bytes(s.length.C))
+		k.line("const SoftmaxBlocks<%s> row = {%s + ulong(%s) * %du};", f.reader(int(row.width)), s.r.argSlot(k, x.Index), k.text(lin), t.Bytes(s.length.C))
 		k.line("const uint chunks = count / %du;", row.width)
 		return nil
 	}

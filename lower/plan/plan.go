@@ -157,7 +157,28 @@ type Buffer struct {
 // Tensor of the checkpoint, converted to the buffer's dtype.
 type WeightRecipe struct {
 	Tensor string `json:"tensor"` // Hugging Face name
-	Kind   string `json:"kind"`   // as_stored | convert | quantise | planes | blocked
+	Kind   string `json:"kind"`   // as_stored | convert | quantise | planes
+}
+
+// Planes is the recipe of a quantised weight, stored so or quantised, whose rows
+// are then put in planes as dtype.Type.Planes says.
+const Planes = "planes"
+
+// rowOf returns the length of b's rows, in elements.
+func rowOf(b *Buffer) (n int64, fixed bool) {
+	if len(b.Shape) == 0 {
+		return 0, false
+	}
+	return b.Shape[len(b.Shape)-1].Const()
+}
+
+// Arrange brings a weight's bytes, in the order of its dtype, into the buffer's.
+func (b *Buffer) Arrange(content []byte) []byte {
+	if b.Weight == nil || b.Weight.Kind != Planes {
+		return content
+	}
+	n, _ := rowOf(b)
+	return b.DType.Planes(content, n)
 }
 
 // Entry is one way into the plan.

@@ -211,7 +211,7 @@ func (p *Plan) verifyBuffers() error {
 	return nil
 }
 
-var recipeKinds = []string{"as_stored", "convert", "quantise", "planes", "blocked"}
+var recipeKinds = []string{"as_stored", "convert", "quantise", Planes}
 
 // specialForm is the class and dtype that each special buffer has. Logits are a
 // state where another entry reads them.
@@ -240,6 +240,9 @@ func (p *Plan) verifyBuffer(b *Buffer, boundBy func(entry int) bool) error {
 	case Weight:
 		if b.Weight.Tensor == "" || !slices.Contains(recipeKinds, b.Weight.Kind) {
 			return fmt.Errorf("recipe %q of tensor %q, want one of %s", b.Weight.Kind, b.Weight.Tensor, strings.Join(recipeKinds, ", "))
+		}
+		if n, fixed := rowOf(b); b.Weight.Kind == Planes && !(fixed && b.DType.HasPlanes(n)) {
+			return fmt.Errorf("rows of %d of %s have no planes", n, b.DType)
 		}
 	case Constant:
 		if b.DType.Quantised() {

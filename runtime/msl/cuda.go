@@ -44,10 +44,10 @@ func CUDA(k *plan.Kernel) (string, error) {
 	fmt.Fprintf(&b, `%snamespace metal {
 extern "C" __global__ void __launch_bounds__(%d) %s(%s) {
     extern __shared__ __align__(16) unsigned char shared[];
-    const uint tid = threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z);
+    const uint tid = %s;
     (void)tid, (void)shared;
     FOUNDRY_TRIGGER();
-`, arity(0, k), threads, k.Name, strings.Join(params, ", "))
+`, arity(0, k), threads, k.Name, strings.Join(params, ", "), cudaThread(k))
 	if !strings.Contains(k.Source, "FOUNDRY_READY();") {
 		b.WriteString("    FOUNDRY_WAIT();\n")
 	}
@@ -68,4 +68,12 @@ func SharedBytes(k *plan.Kernel) int {
 		n += t.Bytes
 	}
 	return n
+}
+
+// cudaThread is the thread's index in its threadgroup.
+func cudaThread(k *plan.Kernel) string {
+	if k.Threads[1] == 1 && k.Threads[2] == 1 {
+		return "threadIdx.x"
+	}
+	return "threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z)"
 }

@@ -28,10 +28,11 @@ inline void gemv_chunk(thread const typename W::Raw *raw, X x, uint c, thread fl
     FOUNDRY_UNROLL
     for (uint r = 0u; r < R; r++) {
         float w[W::WIDTH];
-        W::expand(raw[r], w);
+        if (W::SCALED) W::levels(raw[r], w);
+        else W::expand(raw[r], w);
         FOUNDRY_UNROLL
         for (uint m = 0u; m < M; m++) {
-            float sum = acc[m * R + r];
+            float sum = W::SCALED ? 0.0f : acc[m * R + r];
             if (W::WIDTH == 1u) {
                 sum = fma(w[0], x.at1(m, W::position(c, 0u)), sum);
             } else {
@@ -44,7 +45,7 @@ inline void gemv_chunk(thread const typename W::Raw *raw, X x, uint c, thread fl
                     sum = fma(w[4u * q + 3u], v.w, sum);
                 }
             }
-            acc[m * R + r] = sum;
+            acc[m * R + r] = W::SCALED ? fma(W::scale(raw[r]), sum, acc[m * R + r]) : sum;
         }
     }
 }

@@ -18,12 +18,22 @@ inline half half_at(device const uchar *p) { return *(device const half *)p; }
 // Four bytes as floats, less an offset: a byte in the low bits of 2^23's fraction
 // adds its value, and the difference is exact. It takes no conversion, which GPUs
 // make at a part of the rate.
+//
+// FOUNDRY_BYTE_UNDER is byte i of v below the upper three bytes of top, whose lowest
+// is 0; an executor whose machine permutes bytes defines it as that.
+#ifndef FOUNDRY_BYTE_UNDER
+#define FOUNDRY_BYTE_UNDER(top, v, i) ((top) | (((v) >> (8u * (i))) & 255u))
+#endif
 inline float4 levels4(uint v, float offset)
 {
-    const float4 raised = float4(as_type<float>(0x4b000000u | (v & 255u)), as_type<float>(0x4b000000u | ((v >> 8) & 255u)),
-                                 as_type<float>(0x4b000000u | ((v >> 16) & 255u)), as_type<float>(0x4b000000u | (v >> 24)));
+    const uint top = 0x4b000000u;
+    const float4 raised = float4(as_type<float>(FOUNDRY_BYTE_UNDER(top, v, 0u)), as_type<float>(FOUNDRY_BYTE_UNDER(top, v, 1u)),
+                                 as_type<float>(FOUNDRY_BYTE_UNDER(top, v, 2u)), as_type<float>(FOUNDRY_BYTE_UNDER(top, v, 3u)));
     return raised - (8388608.0f + offset);
 }
+
+// Four signed bytes as floats.
+inline float4 signed_levels4(uint v) { return levels4(v ^ 0x80808080u, 128.0f); }
 
 // The low and the high halves of four bytes, each in a byte.
 inline uint low_halves(uint v) { return v & 0x0f0f0f0fu; }

@@ -3,7 +3,7 @@
 // weight is scale * (level - 8). A chunk is the halves of four bytes. The contract
 // is that of prologue/blocks.metal.
 struct weight_q4_0 {
-    enum : uint { WIDTH = 8 };
+    enum : uint { WIDTH = 8, SCALED = 0 };
     struct Raw {
         uint halves;
         half scale;
@@ -22,6 +22,8 @@ struct weight_q4_0 {
         put4(w, levels4(low_halves(r.halves), 8.0f) * scale);
         put4(w + 4, levels4(high_halves(r.halves), 8.0f) * scale);
     }
+    static float scale(Raw) { return 1.0f; }
+    static void levels(Raw r, thread float *w) { expand(r, w); }
     static uint position(uint c, uint q) { return halves_position(c, q); }
 };
 

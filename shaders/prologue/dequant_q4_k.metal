@@ -4,7 +4,7 @@
 // level - offset. A chunk is the halves of 8 bytes. The contract is that of
 // prologue/blocks.metal.
 struct weight_q4_k {
-    enum : uint { WIDTH = 16 };
+    enum : uint { WIDTH = 16, SCALED = 0 };
     struct Raw {
         uint2 halves;
         uint scale;
@@ -28,6 +28,8 @@ struct weight_q4_k {
         put4(w + 8, fma(levels4(high_halves(r.halves.x), 0.0f), float4(f.z), float4(-f.w)));
         put4(w + 12, fma(levels4(high_halves(r.halves.y), 0.0f), float4(f.z), float4(-f.w)));
     }
+    static float scale(Raw) { return 1.0f; }
+    static void levels(Raw r, thread float *w) { expand(r, w); }
     static uint position(uint c, uint q)
     {
         return 64u * (c / 4u) + 8u * (c % 4u) + 32u * (q / 2u) + 4u * (q % 2u);

@@ -3,7 +3,7 @@
 // scale * (level - 16). A chunk is the halves of four bytes. The contract is that
 // of prologue/blocks.metal.
 struct weight_q5_0 {
-    enum : uint { WIDTH = 8 };
+    enum : uint { WIDTH = 8, SCALED = 0 };
     struct Raw {
         uint halves;
         uint fifth; // of the low halves from bit 0, of the high ones from bit 16
@@ -25,6 +25,8 @@ struct weight_q5_0 {
         put4(w, levels4(low_halves(r.halves) | fifth_bits(r.fifth), 16.0f) * scale);
         put4(w + 4, levels4(high_halves(r.halves) | fifth_bits(r.fifth >> 16), 16.0f) * scale);
     }
+    static float scale(Raw) { return 1.0f; }
+    static void levels(Raw r, thread float *w) { expand(r, w); }
     static uint position(uint c, uint q) { return halves_position(c, q); }
 };
 

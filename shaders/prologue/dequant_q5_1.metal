@@ -2,7 +2,7 @@
 // fifth bits and low bits as in q5_0; a weight is scale * level + minimum. A chunk
 // is the halves of four bytes. The contract is that of prologue/blocks.metal.
 struct weight_q5_1 {
-    enum : uint { WIDTH = 8 };
+    enum : uint { WIDTH = 8, SCALED = 0 };
     struct Raw {
         uint halves;
         uint fifth; // of the low halves from bit 0, of the high ones from bit 16
@@ -27,6 +27,8 @@ struct weight_q5_1 {
         put4(w, fma(levels4(low, 0.0f), float4(s.x), float4(s.y)));
         put4(w + 4, fma(levels4(high, 0.0f), float4(s.x), float4(s.y)));
     }
+    static float scale(Raw) { return 1.0f; }
+    static void levels(Raw r, thread float *w) { expand(r, w); }
     static uint position(uint c, uint q) { return halves_position(c, q); }
 };
 

@@ -3,7 +3,7 @@
 // of run j. A chunk is the halves of 8 bytes. The contract is that of
 // prologue/blocks.metal.
 struct weight_q5_k {
-    enum : uint { WIDTH = 16 };
+    enum : uint { WIDTH = 16, SCALED = 0 };
     struct Raw {
         uint2 halves;
         uint2 fifth; // of the first run in bit 0 of each byte, of the second in bit 1
@@ -32,6 +32,8 @@ struct weight_q5_k {
         put4(w + 8, fma(levels4(second_run(r.halves.x, r.fifth.x), 0.0f), float4(f.z), float4(-f.w)));
         put4(w + 12, fma(levels4(second_run(r.halves.y, r.fifth.y), 0.0f), float4(f.z), float4(-f.w)));
     }
+    static float scale(Raw) { return 1.0f; }
+    static void levels(Raw r, thread float *w) { expand(r, w); }
     static uint position(uint c, uint q)
     {
         return 64u * (c / 4u) + 8u * (c % 4u) + 32u * (q / 2u) + 4u * (q % 2u);

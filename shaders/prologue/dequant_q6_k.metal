@@ -6,7 +6,7 @@
 // chunk is four weights of each run. The contract is that of
 // prologue/blocks.metal.
 struct weight_q6_k {
-    enum : uint { WIDTH = 16 };
+    enum : uint { WIDTH = 16, SCALED = 0 };
     struct Raw {
         uint first;  // low bits of runs 0 (low halves) and 2
         uint second; // of runs 1 and 3
@@ -36,6 +36,8 @@ struct weight_q6_k {
         put4(w + 8, levels4(with_top(high_halves(r.first), r.top >> 4), 32.0f) * s.z);
         put4(w + 12, levels4(with_top(high_halves(r.second), r.top >> 6), 32.0f) * s.w);
     }
+    static float scale(Raw) { return 1.0f; }
+    static void levels(Raw r, thread float *w) { expand(r, w); }
     static uint position(uint c, uint q) { return 128u * (c / 8u) + 32u * q + 4u * (c % 8u); }
 };
 

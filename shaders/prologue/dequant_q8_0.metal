@@ -1,11 +1,8 @@
 // Prologue: weights of q8_0, blocks of 32 in 34 bytes: f16 scale, 32 signed
 // levels; a weight is scale * level. A chunk is eight adjacent weights. The
 // contract is that of prologue/blocks.metal.
-inline float low_level(ushort v) { return float(int(short(v << 8)) >> 8); }
-inline float high_level(ushort v) { return float(int(short(v)) >> 8); }
-
 struct weight_q8_0 {
-    enum : uint { WIDTH = 8 };
+    enum : uint { WIDTH = 8, SCALED = 1 };
     struct Raw {
         half scale;
         ushort level[4]; // two to each
@@ -20,14 +17,18 @@ struct weight_q8_0 {
         for (uint i = 0u; i < 4u; i++) r.level[i] = level[i];
         return r;
     }
+    static float scale(Raw r) { return float(r.scale); }
+    static void levels(Raw r, thread float *w)
+    {
+        put4(w, signed_levels4(uint(r.level[0]) | uint(r.level[1]) << 16));
+        put4(w + 4, signed_levels4(uint(r.level[2]) | uint(r.level[3]) << 16));
+    }
     static void expand(Raw r, thread float *w)
     {
-        const float scale = float(r.scale);
+        const float s = scale(r);
+        levels(r, w);
         FOUNDRY_UNROLL
-        for (uint i = 0u; i < 4u; i++) {
-            w[2u * i] = low_level(r.level[i]) * scale;
-            w[2u * i + 1u] = high_level(r.level[i]) * scale;
-        }
+        for (uint i = 0u; i < 8u; i++) w[i] *= s;
     }
     static uint position(uint c, uint q) { return 8u * c + 4u * q; }
 };
@@ -35,6 +36,5 @@ struct weight_q8_0 {
 inline float4 dequant4_q8_0(device const uchar *row, uint k)
 {
     device const uchar *block = row + k / 32u * 34u;
-    device const ushort *level = (device const ushort *)(block + 2u + k % 32u);
-    return float4(low_level(level[0]), high_level(level[0]), low_level(level[1]), high_level(level[1])) * float(half_at(block));
+    return signed_levels4(word_at2(block + 2u + k % 32u)) * float(half_at(block));
 }

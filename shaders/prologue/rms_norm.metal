@@ -15,7 +15,7 @@ inline float rms_scale(threadgroup const float *partial, float eps)
 {
     float sum = 0.0f;
     for (uint i = 0u; i < SIMDS; i++) sum += partial[i];
-    return 1.0f / sqrt(sum / float(N) + eps);
+    return rsqrt(sum * (1.0f / float(N)) + eps);
 }
 
 inline float squares_of(float x) { return x * x; }

@@ -4,8 +4,9 @@
 // Staged operands hold M vectors of STRIDE floats, STRIDE a multiple of 8, in
 // quads of four; quad q lies at q ^ ((q >> 3) & 1), so that lanes that read every
 // second quad (weights come eight to a lane) meet no bank twice, and lanes that
-// read every quad do not either. Threadgroup bytes: 4 * M * STRIDE.
-inline uint staged_quad(uint q) { return q ^ ((q >> 3) & 1u); }
+// read every quad do not either. It is written as a sum, so that rounds of 32 lanes
+// differ by a constant. Threadgroup bytes: 4 * M * STRIDE.
+inline uint staged_quad(uint q) { return (q & ~1u) + ((q ^ (q >> 3)) & 1u); }
 
 inline void staged_store4(threadgroup float *x, uint k, float4 v)
 {

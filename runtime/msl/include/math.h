@@ -36,7 +36,10 @@ inline float exp2(float x) { return FOUNDRY_EXP2(x); }
 inline half exp2(half x) { return half(exp2(float(x))); }
 inline float exp10(float x) { return FOUNDRY_LIBM(powf)(10.0f, x); }
 inline half exp10(half x) { return half(exp10(float(x))); }
-inline float rsqrt(float x) { return 1.0f / FOUNDRY_LIBM(sqrtf)(x); }
+#ifndef FOUNDRY_RSQRT
+#define FOUNDRY_RSQRT(x) (1.0f / FOUNDRY_LIBM(sqrtf)(x))
+#endif
+inline float rsqrt(float x) { return FOUNDRY_RSQRT(x); }
 inline half rsqrt(half x) { return half(rsqrt(float(x))); }
 
 #define FOUNDRY_FLOAT2(name, f)                                                        \

@@ -6,6 +6,7 @@
 #define FOUNDRY_CONSTEXPR_HALF
 #define FOUNDRY_INLINE __forceinline__
 #define FOUNDRY_CUDA 1
+#define FOUNDRY_RSQRT(x) ::rsqrtf(x)
 // g++'s names for what NVRTC has under others.
 #define __builtin_memcpy ::memcpy
 #define __builtin_huge_valf() __int_as_float(0x7f800000)
@@ -33,6 +34,7 @@ inline float foundry_to_float(foundry_half_bits h) {
 #define FOUNDRY_TRIGGER()
 #endif
 #define FOUNDRY_READY() FOUNDRY_WAIT()
+#define FOUNDRY_BYTE_UNDER(top, v, i) __byte_perm(v, top, 0x7650u | (i))
 
 // A vector is copied in one piece: NVRTC makes one load of 16 bytes of it, where
 // a copy by element or by memcpy would become loads of elements or bytes.
