@@ -24,8 +24,8 @@ var knownFusions = [...]struct {
 	1:  {what: "x * inv_rms * gamma in one kernel"},
 	2:  {what: "residual add into the norm, two outputs"},
 	3:  {what: "Q, K, V in one product"},
-	4:  {what: "with their biases"},
-	5:  {what: "with RMSNorm as prologue"},
+	4:  {what: "Q, K, V with their biases"},
+	5:  {what: "Q, K, V with RMSNorm as prologue"},
 	6:  {what: "RoPE of q and of k"},
 	7:  {what: "RoPE and the cache writes"},
 	8:  {what: "Q, K, V, biases, RoPE and cache writes in one kernel"},
@@ -34,10 +34,10 @@ var knownFusions = [...]struct {
 	11: {what: "RoPE of q inside attention"},
 	12: {what: "repeat_kv replaced by indexing"},
 	13: {what: "gate and up in one product"},
-	14: {what: "with SwiGLU as epilogue"},
-	15: {what: "with RMSNorm as prologue"},
+	14: {what: "gate and up with SwiGLU as epilogue"},
+	15: {what: "gate and up with RMSNorm as prologue"},
 	16: {what: "SwiGLU as down_proj's prologue"},
-	17: {what: "gate, up, SwiGLU and down in one kernel", not: "every row of down needs all rows of gate and up: it takes a wait of the whole grid, which Metal does not have, or sums in an order that is another every time"},
+	17: {what: "gate, up, SwiGLU and down in one kernel", not: "every row of down needs all rows of gate and up: it takes a wait of the whole grid, which Metal does not have, or atomic sums, whose order and so whose rounding is another in every run"},
 	18: {what: "final norm, lm_head, argmax partials"},
 	19: {what: "embedding and the first norm"},
 	20: {what: "sums of squares left by o and down for the next norm"},
@@ -49,12 +49,13 @@ var edits = map[int]string{12: "drop-repeat-kv", 20: "split-norm"}
 
 // apart says why two neighbours never share a kernel.
 var apart = map[[2]ir.Op]string{
-	{ir.OpKVWrite, ir.OpSlice}:       "a view; behind it attention reads rows that every threadgroup wrote, so a wave ends between them",
-	{ir.OpSumSquares, ir.OpRMSScale}: "the scale needs the sums of the whole row, which many threadgroups make, so a wave ends between them",
-	{ir.OpAdd, ir.OpRMSScale}:        "the scale needs the sums of the whole row, so it stands a wave after what makes the row",
-	{ir.OpEmbedding, ir.OpRMSScale}:  "the scale needs the sums of the whole row, so it stands a wave after what makes the row",
-	{ir.OpAdd, ir.OpAdd}:             "the residual stream: between two of its sums lies half a layer (elementwise joins sums that have nothing between them)",
-	{ir.OpEmbedding, ir.OpAdd}:       "the row is the residual that a product adds waves later; it stays in memory until then",
+	{ir.OpKVWrite, ir.OpSlice}:        "the slice is a view of the cache through which attention reads rows that many threadgroups wrote, so a wave ends between them",
+	{ir.OpSumSquares, ir.OpRMSScale}:  "the scale needs the sums of the whole row, which many threadgroups make, so a wave ends between them",
+	{ir.OpAdd, ir.OpRMSScale}:         "the scale needs the sums of the whole row, so it stands a wave after what makes the row",
+	{ir.OpEmbedding, ir.OpRMSScale}:   "the scale needs the sums of the whole row, so it stands a wave after what makes the row",
+	{ir.OpAdd, ir.OpAdd}:              "the residual stream: between two of its sums lies half a layer (elementwise joins sums that have nothing between them)",
+	{ir.OpRandomUniform, ir.OpSample}: "left alone: one number for a token, and only where tokens are drawn; the greedy plan has neither",
+	{ir.OpEmbedding, ir.OpAdd}:        "the row is the residual that a product adds waves later; it stays in memory until then",
 }
 
 // edges lists the pairs of producer and user inside the regions of each pattern.
@@ -83,13 +84,25 @@ func edges() map[[2]ir.Op][]string {
 }
 
 // neighbours lists the pairs that the graphs of the model have: as the frontend
-// emits them and with norms split, for prefill and for decode.
+// emits them and with norms split, for prefill, for decode and for drawing a token.
 func neighbours(t *testing.T) [][2]ir.Op {
 	t.Helper()
 	c, err := qwen25.Preset("0.5b")
 	require.NoError(t, err)
 	c.Layers = 2
 	seen := map[[2]ir.Op]bool{}
+	see := func(g *ir.Graph) {
+		for _, n := range g.Nodes() {
+			for _, a := range n.Args {
+				if a.Def != nil {
+					seen[[2]ir.Op{a.Def.Op, n.Op}] = true
+				}
+			}
+		}
+	}
+	sampler, err := qwen25.Sampler(c, 64)
+	require.NoError(t, err)
+	see(sampler)
 	for _, all := range []bool{false, true} {
 		for _, pipeline := range []string{"dce", "canonicalize", "canonicalize,drop-repeat-kv,split-norm"} {
 			for _, tokens := range []int64{0, 1} {
@@ -102,13 +115,7 @@ func neighbours(t *testing.T) [][2]ir.Op {
 				p, err := Parse(pipeline)
 				require.NoError(t, err)
 				require.NoError(t, p.Run(g, &Context{}))
-				for _, n := range g.Nodes() {
-					for _, a := range n.Args {
-						if a.Def != nil {
-							seen[[2]ir.Op{a.Def.Op, n.Op}] = true
-						}
-					}
-				}
+				see(g)
 			}
 		}
 	}
@@ -132,9 +139,9 @@ func verdict(pair [2]ir.Op, fused map[[2]ir.Op][]string) string {
 	case len(fused[pair]) > 0:
 		return "fused: " + strings.Join(fused[pair], ", ")
 	case pair[0] == ir.OpRepeatKV || pair[1] == ir.OpRepeatKV:
-		return "gone: drop-repeat-kv lets the product index the heads"
+		return "gone: drop-repeat-kv lets the products index the heads of the cache"
 	case pair[0].Is(ir.View) || pair[1].Is(ir.View):
-		return "a view: no dispatch stands between them, the reader follows its strides"
+		return "a view: what reads it follows its strides"
 	}
 	return ""
 }
@@ -142,7 +149,10 @@ func verdict(pair [2]ir.Op, fused map[[2]ir.Op][]string) string {
 // docs/fusions.md is what the table of patterns says; -update writes it.
 func TestFusionsDocument(t *testing.T) {
 	var b strings.Builder
-	b.WriteString("# Fusions\n\nGenerated from the table of patterns by `go test ./passes -update`; do not edit.\n\n")
+	b.WriteString("# Fusions\n\nWhich fusions of a Qwen2.5 layer are known, and which pattern makes each; for every pair of\n" +
+		"neighbours in the model's graphs, whether they can share a kernel, and if not why; and the\n" +
+		"patterns. What was done to one model, site by site and with the numbers, `foundry compile\n" +
+		"--explain` says. Generated from the table of patterns by `go test ./passes -update`; do not edit.\n\n")
 	b.WriteString("## Known fusions\n\n| # | fusion | made by |\n|---|---|---|\n")
 	for i, k := range knownFusions {
 		if i == 0 {
@@ -165,7 +175,10 @@ func TestFusionsDocument(t *testing.T) {
 		fmt.Fprintf(&b, "| %d | %s | %s |\n", i, k.what, strings.Join(by, ", "))
 	}
 	fused := edges()
-	b.WriteString("\n## Every pair of neighbours\n\nEach operation with each that takes its result in the graphs of the model, prefill and decode, as the frontend emits them and with norms split.\n\n| operation | taken by | verdict |\n|---|---|---|\n")
+	b.WriteString("\n## Every pair of neighbours\n\nEach operation with each that takes its result in the graphs of the model, prefill, decode and\n" +
+		"sampling, as the frontend emits them and with norms split. *fused* names the patterns whose region holds both;\n" +
+		"*apart* says why no kernel can; *a view* is no dispatch, so nothing is to be fused; *gone* is what\n" +
+		"an edit removes before.\n\n| operation | taken by | verdict |\n|---|---|---|\n")
 	for _, pair := range neighbours(t) {
 		v := verdict(pair, fused)
 		require.NotEmpty(t, v, "%s taken by %s has no verdict", pair[0], pair[1])
