@@ -132,7 +132,7 @@ func pipelineOf(fusions string) string {
 
 // steps are the sizes that a form is run with: tokens and cached tokens of the
 // checklist, as far as the bounds allow. quick takes each size once, the whole run
-// every pair.
+// each with two of the others.
 func (f form) steps(quick bool) []sym.Env {
 	b := f.bounds
 	tokens := []int64{1, 2, 7, 8, 9, 33}
@@ -161,7 +161,7 @@ func (f form) steps(quick bool) []sym.Env {
 			if b.Contains(e) && !slices.Contains(out, e) {
 				out = append(out, e)
 			}
-			if quick {
+			if quick || j == 1 {
 				break
 			}
 		}

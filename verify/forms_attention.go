@@ -114,7 +114,7 @@ func splitForms(t dtype.Type, quick bool) []form {
 	for _, d := range some(quick, 1, headDims) {
 		at := fill(attentionBody, "A", "true", "P", "P", "C", t, "D", d, "L", window, "Q", 4)
 		out = append(out, one(window-1, pass, at).louder("q", 8))
-		if !quick {
+		if !quick && d == headDims[0] {
 			out = append(out, many(9, window, pass, at).louder("q", 8))
 		}
 	}
@@ -148,7 +148,7 @@ func ropeAttentionForms(t dtype.Type, quick bool) []form {
 	for _, d := range some(quick, 1, headDims) {
 		body := fill(attentionOutBody, "W", "f32", "C", t, "D", d, "H", d/2, "L", window, "K", 4*d, "N", 16)
 		out = append(out, one(window-1, "fuse-rope-attention", body).louder("q", 8))
-		if !quick {
+		if !quick && d == headDims[0] {
 			out = append(out, many(33, window, "fuse-rope-attention", body).louder("q", 8))
 			if t == dtype.F16 {
 				out = append(out, many(33, window, "fuse-rope-attention", body).louder("q", 8).inTiles())

@@ -26,15 +26,13 @@ func spread(t dtype.Type, quick bool, few int) []int64 {
 // many of f16.
 func over(t dtype.Type, quick bool, passes string, body func(k int64) string) []form {
 	var out []form
-	for _, k := range spread(t, quick, 2) {
+	for _, k := range spread(t, quick, 1) {
 		out = append(out, one(window-1, passes, body(k)))
 	}
 	if quick && t != dtype.F16 {
 		return out
 	}
-	for _, k := range spread(t, quick, 1) {
-		out = append(out, many(33, window, passes, body(k)))
-	}
+	out = append(out, many(33, window, passes, body(lengths(t)[0])))
 	if t == dtype.F32 || quick {
 		return out
 	}

@@ -145,17 +145,17 @@ const attentionOutBody = `
 return y=%y, z=%z`
 
 const scoresBody = `
-%q = input "q" : f32[6, T, {D}]
+%q = input "q" : f32[{Q}, T, {D}]
 %k = state "k" : {C}[2, {L}, {D}]
 %ks = slice %k {axis=1, start=0, size=S} : {C}[2, S, {D}]
-%y = bmm_nt %q, %ks {scale=0.125} : f32[6, T, S]
+%y = bmm_nt %q, %ks {scale=0.125} : f32[{Q}, T, S]
 return y=%y`
 
 const weightedBody = `
-%p = input "p" : f32[6, T, S]
+%p = input "p" : f32[{Q}, T, S]
 %v = state "v" : {C}[2, {L}, {D}]
 %vs = slice %v {axis=1, start=0, size=S} : {C}[2, S, {D}]
-%y = bmm_nn %p, %vs : f32[6, T, {D}]
+%y = bmm_nn %p, %vs : f32[{Q}, T, {D}]
 return y=%y`
 
 // From the rows of three projections to attention's heads; 3 query heads, one of

@@ -133,8 +133,12 @@ func (b batch) load(ctx context.Context, o Options) (runner, error) {
 func (r *Report) runSubject(ctx context.Context, run runner, s *subject, quick bool) error {
 	row := r.row(s.kernel, s.format)
 	oracle := newInterpreter(interp.Float64, s.weights)
+	program, err := oracle.program(s.flat)
+	if err != nil {
+		return err
+	}
 	for i, env := range s.sizesOf(quick) {
-		in, err := s.input(env, uint64(i+1))
+		in, err := s.input(program, env, uint64(i+1))
 		if err != nil {
 			return err
 		}
@@ -171,8 +175,8 @@ func (r *Report) runSubject(ctx context.Context, run runner, s *subject, quick b
 	return nil
 }
 
-// sizesOf returns the T and P that a form is run with: every pair of them in a whole
-// run, but of products in many formats, which read no more of P than others.
+// sizesOf returns the T and P that a form is run with: each with two in a whole
+// run, with one of products in many formats, which read no more of P than others.
 func (s *subject) sizesOf(quick bool) []sym.Env {
 	return s.form.steps(quick || s.kernel.pattern != "" && len(s.kernel.formats) > 2)
 }

@@ -43,14 +43,19 @@ func newInterpreter(p interp.Precision, weights func(*ir.Graph) interp.Source) *
 	return &interpreter{p, weights, map[*ir.Graph]*interp.Program{}}
 }
 
-func (r *interpreter) run(ctx context.Context, g *ir.Graph, in input) (map[string]interp.Tensor, error) {
-	p := r.programs[g]
-	if p == nil {
-		var err error
-		if p, err = interp.New(g, r.weights(g), r.precision); err != nil {
-			return nil, err
-		}
+// program returns g made ready, once.
+func (r *interpreter) program(g *ir.Graph) (p *interp.Program, err error) {
+	if p = r.programs[g]; p == nil {
+		p, err = interp.New(g, r.weights(g), r.precision)
 		r.programs[g] = p
+	}
+	return p, err
+}
+
+func (r *interpreter) run(ctx context.Context, g *ir.Graph, in input) (map[string]interp.Tensor, error) {
+	p, err := r.program(g)
+	if err != nil {
+		return nil, err
 	}
 	state := p.NewState()
 	for name, values := range in.caches {
@@ -222,8 +227,8 @@ func (s *subject) values(param string) ([]float32, bool) {
 	return v, own
 }
 
-// input makes the operands of a run.
-func (s *subject) input(e sym.Env, seed uint64) (input, error) {
+// input makes the operands of a run; program is the flat graph's.
+func (s *subject) input(program *interp.Program, e sym.Env, seed uint64) (input, error) {
 	in := input{env: e, inputs: irgen.Inputs(s.flat, e, seed), caches: map[string][]float32{}}
 	for name, t := range in.inputs {
 		if v, own := s.values(name); own {
@@ -237,10 +242,6 @@ func (s *subject) input(e sym.Env, seed uint64) (input, error) {
 			}
 			in.inputs[name] = interp.Floats(values, t.Shape...)
 		}
-	}
-	program, err := interp.New(s.flat, s.weights(s.flat), interp.Float32)
-	if err != nil {
-		return in, err
 	}
 	state := program.NewState()
 	if err := irgen.FillState(state, seed); err != nil {
