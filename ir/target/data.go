@@ -78,7 +78,7 @@ type nvidia struct {
 
 var nvidias = [...]nvidia{
 	{"h100", "NVIDIA H100 80 GB: read bandwidth measured at 3,093 GB/s, 1.3 us a kernel in a CUDA graph", 3093},
-	{"h200", "NVIDIA H200 141 GB: 4,800 GB/s by its datasheet, the rest as measured on an H100", 4800},
+	{"h200", "NVIDIA H200 141 GB: read bandwidth measured at 4,705 GB/s, the rest as measured on an H100", 4705},
 }
 
 // NVIDIA names the target for a GPU by the name that its driver reports and its
