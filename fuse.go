@@ -128,6 +128,11 @@ func (g *Graphs) runPasses() error {
 		})
 	}
 	failed := group.Wait()
+	count := 0
+	for i := range logs {
+		count += len(logs[i].Decisions)
+	}
+	g.Decisions = slices.Grow(g.Decisions, count)
 	for i := range slices.Backward(logs) {
 		for _, d := range logs[i].Decisions {
 			d.Entry = g.Entries[i].Name

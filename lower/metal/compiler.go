@@ -269,6 +269,7 @@ func (e *entry) dispatch(of *stage, k *kernel) (*dispatch, error) {
 		d.Label += "." + k.label
 	}
 	d.Nodes = nodeNames(n)
+	d.bind, d.Bind = make([]*storage, 0, len(k.refs)), make([]plan.Binding, 0, len(k.refs))
 	for i, r := range k.refs {
 		b := plan.Binding{Access: k.slots[i].Access}
 		var s *storage
@@ -310,7 +311,7 @@ func nodeNames(n *ir.Node) []string {
 	if n.Region == nil {
 		return []string{n.Op.String()}
 	}
-	var out []string
+	out := make([]string, 0, len(n.Region.Nodes()))
 	for _, m := range n.Region.Nodes() {
 		out = append(out, m.Label+" "+m.Op.String())
 	}

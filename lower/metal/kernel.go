@@ -74,6 +74,9 @@ var builtinNames = [...]struct {
 	{plan.LaneIndex, "uint", "lane"},
 }
 
+// typicalBody is the bytes of a long body, for the first allocation.
+const typicalBody = 6 << 10
+
 func newKernel(name, about string) *kernel {
 	k := &kernel{name: name, about: about, builtins: map[plan.Builtin]bool{}, names: map[string]int{}, depth: 1,
 		reads: map[int]map[string]bool{}, writes: map[int]map[string]bool{}, widely: map[int]bool{}}
@@ -83,6 +86,7 @@ func newKernel(name, about string) *kernel {
 	for _, b := range builtinNames {
 		k.names[b.name] = 1
 	}
+	k.body.Grow(typicalBody)
 	k.use("common/phases.metal")
 	return k
 }
@@ -155,7 +159,7 @@ func (k *kernel) note(p sym.Poly) {
 }
 
 func (k *kernel) line(format string, args ...any) {
-	for _, l := range strings.Split(fmt.Sprintf(format, args...), "\n") {
+	for l := range strings.SplitSeq(fmt.Sprintf(format, args...), "\n") {
 		if l != "" {
 			for range k.depth {
 				k.body.WriteString("    ")

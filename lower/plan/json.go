@@ -29,7 +29,7 @@ func encode(p *Plan) ([]byte, error) {
 }
 
 // typicalLine is how many bytes a line has on average, for the first allocation.
-const typicalLine = 320
+const typicalLine = 640
 
 // writer holds the text and an encoder that appends to it.
 type writer struct {
