@@ -6,39 +6,69 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 
 	"foundry/lower/plan"
 	"foundry/runtime/msl"
 )
 
-// cubin returns the machine code of one kernel, from the cache where it stands
-// there: its key is the text, the options and the versions of NVRTC and driver.
-func (d *Device) cubin(k *plan.Kernel) (code []byte, fresh bool, err error) {
+// cache keeps compiled units on disk. A kernel's entry, named by everything that
+// its machine code depends on, holds the name of the unit that has it; a unit is
+// named by its content, so that a damaged one is not taken for whole.
+type cache struct{ dir string }
+
+// key names what k is compiled from: text, options, versions of NVRTC and driver.
+func (d *Device) key(k *plan.Kernel) (string, error) {
 	text, err := msl.CUDA(k)
 	if err != nil {
-		return nil, false, err
+		return "", err
 	}
-	options := append([]string{"--gpu-architecture=" + d.arch}, msl.CUDAOptions...)
-	path := ""
-	if d.opts.CacheDir != "" {
-		sum := sha256.Sum256([]byte(strings.Join(append(options, d.rtc.version, d.info.Note, text), "\x00")))
-		path = filepath.Join(d.opts.CacheDir, hex.EncodeToString(sum[:])+".cubin")
-		if code, err := os.ReadFile(path); err == nil && len(code) > 0 {
-			return code, false, nil
-		}
+	return sum([]byte(strings.Join(append(d.options(), d.rtc.version, d.info.Note, text), "\x00"))), nil
+}
+
+func sum(b []byte) string {
+	s := sha256.Sum256(b)
+	return hex.EncodeToString(s[:])
+}
+
+func (c cache) entry(key string) string { return filepath.Join(c.dir, key+".unit") }
+func (c cache) unit(name string) string { return filepath.Join(c.dir, name+".cubin") }
+
+// find returns the name of the unit that has the kernel of that key, and the unit
+// itself unless it is among those that were read before; "" where there is none.
+func (c cache) find(key string, read map[string][]byte) (name string, code []byte) {
+	if c.dir == "" {
+		return "", nil
 	}
-	code, err = d.rtc.compile(k.File, text, options)
+	b, err := os.ReadFile(c.entry(key))
 	if err != nil {
-		return nil, false, fmt.Errorf("cuda: kernel %s does not compile: %s", k.Name, firstError(err.Error()))
+		return "", nil
 	}
-	if path != "" {
-		if err := writeFile(path, code); err != nil {
-			return nil, false, fmt.Errorf("cuda: the kernel cache: %w", err)
+	name = string(b)
+	if code, ok := read[name]; ok {
+		return name, code
+	}
+	if code, err = os.ReadFile(c.unit(name)); err != nil || sum(code) != name {
+		return "", nil
+	}
+	return name, code
+}
+
+// keep stores a unit, and an entry for each of its kernels.
+func (c cache) keep(code []byte, keys []string) error {
+	if c.dir == "" {
+		return nil
+	}
+	name := sum(code)
+	if err := writeFile(c.unit(name), code); err != nil {
+		return fmt.Errorf("the kernel cache: %w", err)
+	}
+	for _, key := range keys {
+		if err := writeFile(c.entry(key), []byte(name)); err != nil {
+			return fmt.Errorf("the kernel cache: %w", err)
 		}
 	}
-	return code, true, nil
+	return nil
 }
 
 // writeFile makes path appear whole or not at all.
@@ -59,16 +89,4 @@ func writeFile(path string, b []byte) error {
 		return err
 	}
 	return os.Rename(f.Name(), path)
-}
-
-var compileError = regexp.MustCompile(`(?m)^(.+)\((\d+)\): (?:catastrophic )?error: (.*)$`)
-
-// firstError returns the first error of a compile log as file:line: text; the
-// line directives of the kernel make that the stage's file and line.
-func firstError(log string) string {
-	m := compileError.FindStringSubmatch(log)
-	if m == nil {
-		return strings.SplitN(log, "\n", 2)[0]
-	}
-	return fmt.Sprintf("%s:%s: %s", m[1], m[2], m[3])
 }

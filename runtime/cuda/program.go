@@ -4,13 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"sync"
-	"sync/atomic"
 	"time"
 	"unsafe"
-
-	"golang.org/x/sync/errgroup"
 
 	"foundry/lower/plan"
 	fruntime "foundry/runtime"
@@ -21,6 +17,7 @@ import (
 type program struct {
 	d       *Device
 	stream  uintptr
+	modules map[string]uintptr // by unit
 	kernels []kernel
 	startup fruntime.Startup
 	mu      sync.Mutex // one recording at a time
@@ -29,7 +26,6 @@ type program struct {
 // kernel is one entry point and what its launches need.
 type kernel struct {
 	name    string
-	module  uintptr
 	fn      uintptr
 	slots   int
 	threads [3]uint32
@@ -40,44 +36,22 @@ type kernel struct {
 // holds are read from there.
 func (d *Device) Load(ctx context.Context, p *plan.Plan, progress fruntime.Progress) (fruntime.Program, error) {
 	start := time.Now()
-	cubins := make([][]byte, len(p.Kernels))
-	var done, cold atomic.Int64
-	var report sync.Mutex
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(runtime.GOMAXPROCS(0))
-	for i := range p.Kernels {
-		group.Go(func() error {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			var fresh bool
-			var err error
-			if cubins[i], fresh, err = d.cubin(&p.Kernels[i]); err != nil {
-				return err
-			}
-			if fresh {
-				cold.Add(1)
-			}
-			if progress != nil {
-				report.Lock()
-				defer report.Unlock()
-				progress("compile kernels", done.Add(1), int64(len(p.Kernels)))
-			}
-			return nil
-		})
-	}
-	if err := group.Wait(); err != nil {
-		return nil, err
+	u, err := d.compile(ctx, p.Kernels, progress)
+	if err != nil {
+		return nil, fmt.Errorf("cuda: %w", err)
 	}
 	g := &program{d: d}
-	g.startup.Add(fruntime.Phase{Name: "compile kernels (NVRTC)", Kernels: len(p.Kernels), Fresh: int(cold.Load())}, start)
+	g.startup.Add(fruntime.Phase{Name: "compile kernels (NVRTC)", Kernels: len(p.Kernels), Fresh: u.fresh}, start)
 	start = time.Now()
-	err := d.do(func() error {
+	err = d.do(func() error {
 		if err := d.drv.call("cuStreamCreate", uintptr(unsafe.Pointer(&g.stream)), 0); err != nil {
 			return err
 		}
+		if err := g.load(u); err != nil {
+			return err
+		}
 		for i := range p.Kernels {
-			k, err := d.module(&p.Kernels[i], cubins[i])
+			k, err := d.entry(&p.Kernels[i], g.modules[u.of[i]])
 			if err != nil {
 				return fmt.Errorf("kernel %s: %w", p.Kernels[i].Name, err)
 			}
@@ -92,8 +66,21 @@ func (d *Device) Load(ctx context.Context, p *plan.Plan, progress fruntime.Progr
 	return g, nil
 }
 
-// module loads a cubin and prepares its entry.
-func (d *Device) module(k *plan.Kernel, cubin []byte) (kernel, error) {
+// load loads every unit once.
+func (g *program) load(u *units) error {
+	g.modules = make(map[string]uintptr, len(u.code))
+	for name, code := range u.code {
+		var module uintptr
+		if err := g.d.drv.call("cuModuleLoadData", uintptr(unsafe.Pointer(&module)), uintptr(unsafe.Pointer(&code[0]))); err != nil {
+			return err
+		}
+		g.modules[name] = module
+	}
+	return nil
+}
+
+// entry finds k in its module and prepares it.
+func (d *Device) entry(k *plan.Kernel, module uintptr) (kernel, error) {
 	shared := msl.SharedBytes(k)
 	out := kernel{name: k.Name, slots: len(k.Slots), shared: uint32(shared),
 		threads: [3]uint32{uint32(k.Threads[0]), uint32(k.Threads[1]), uint32(k.Threads[2])}}
@@ -103,11 +90,8 @@ func (d *Device) module(k *plan.Kernel, cubin []byte) (kernel, error) {
 	if out.slots > maxSlots {
 		return out, fmt.Errorf("has %d buffer slots, %d are the most", out.slots, maxSlots)
 	}
-	if err := d.drv.call("cuModuleLoadData", uintptr(unsafe.Pointer(&out.module)), uintptr(unsafe.Pointer(&cubin[0]))); err != nil {
-		return out, err
-	}
 	name := append([]byte(k.Name), 0)
-	if err := d.drv.call("cuModuleGetFunction", uintptr(unsafe.Pointer(&out.fn)), out.module, uintptr(unsafe.Pointer(&name[0]))); err != nil {
+	if err := d.drv.call("cuModuleGetFunction", uintptr(unsafe.Pointer(&out.fn)), module, uintptr(unsafe.Pointer(&name[0]))); err != nil {
 		return out, err
 	}
 	if shared > 48<<10 {
@@ -130,10 +114,10 @@ func (g *program) Close() error {
 			errs = append(errs, g.d.drv.call("cuStreamSynchronize", g.stream), g.d.drv.call("cuStreamDestroy_v2", g.stream))
 			g.stream = 0
 		}
-		for _, k := range g.kernels {
-			errs = append(errs, g.d.drv.call("cuModuleUnload", k.module))
+		for _, module := range g.modules {
+			errs = append(errs, g.d.drv.call("cuModuleUnload", module))
 		}
-		g.kernels = nil
+		g.modules, g.kernels = nil, nil
 		return errors.Join(errs...)
 	})
 }

@@ -22,43 +22,50 @@ var cudaBuiltins = map[plan.Builtin]string{
 // architecture.
 var CUDAOptions = []string{"--std=c++17", "--device-as-default-execution-space", "--fmad=false", "--disable-warnings"}
 
-// CUDA returns the CUDA unit of one kernel: an entry of the kernel's name that
-// takes an address for each slot, with the threadgroup arguments one behind the
-// other in dynamic shared memory.
+// CUDA returns the CUDA unit of some kernels: for each an entry of the kernel's name
+// that takes an address for each slot, with the threadgroup arguments one behind
+// the other in dynamic shared memory. What the compiler makes of a kernel does not
+// depend on the others in its unit; what it makes of the header it makes once.
 //
 // A kernel may be launched before its predecessor in the stream has ended
 // (programmatic dependent launch): its own ready point waits, or the entry does
 // where the text has none. The entry waits at the end in any case, so that a
 // kernel is never done before its predecessor.
-func CUDA(k *plan.Kernel) (string, error) {
+func CUDA(kernels ...*plan.Kernel) (string, error) {
 	var b strings.Builder
 	b.WriteString(header(cudaParts))
-	if err := body(&b, 0, k); err != nil {
-		return "", err
+	for i, k := range kernels {
+		if err := body(&b, i, k); err != nil {
+			return "", err
+		}
+		cudaEntry(&b, i, k)
 	}
+	return b.String(), nil
+}
+
+func cudaEntry(b *strings.Builder, i int, k *plan.Kernel) {
 	var params []string
 	for n := range k.Slots {
 		params = append(params, fmt.Sprintf("void* b%d", n))
 	}
 	threads := k.Threads[0] * k.Threads[1] * k.Threads[2]
-	fmt.Fprintf(&b, `%snamespace metal {
+	fmt.Fprintf(b, `%snamespace metal {
 extern "C" __global__ void __launch_bounds__(%d) %s(%s) {
     extern __shared__ __align__(16) unsigned char shared[];
     const uint tid = %s;
     (void)tid, (void)shared;
     FOUNDRY_TRIGGER();
-`, arity(0, k), threads, k.Name, strings.Join(params, ", "), cudaThread(k))
+`, arity(i, k), threads, k.Name, strings.Join(params, ", "), cudaThread(k))
 	if !strings.Contains(k.Source, "FOUNDRY_READY();") {
 		b.WriteString("    FOUNDRY_WAIT();\n")
 	}
 	offset := 0
 	for n, t := range k.Threadgroup {
-		fmt.Fprintf(&b, "    void* t%d = shared + %d;\n", n, offset)
+		fmt.Fprintf(b, "    void* t%d = shared + %d;\n", n, offset)
 		offset += t.Bytes
 	}
-	fmt.Fprintf(&b, "    %s::%s(%s);\n    FOUNDRY_WAIT();\n}\n}\n", space(0), k.Name,
-		strings.Join(arguments(0, k, "b%d", "t%d", cudaBuiltins), ",\n        "))
-	return b.String(), nil
+	fmt.Fprintf(b, "    %s::%s(%s);\n    FOUNDRY_WAIT();\n}\n}\n", space(i), k.Name,
+		strings.Join(arguments(i, k, "b%d", "t%d", cudaBuiltins), ",\n        "))
 }
 
 // SharedBytes is the dynamic shared memory that k's threadgroup arguments need.
