@@ -8,9 +8,13 @@ import (
 	"foundry/lower/plan"
 )
 
-// sumRun is how many elements one partial sum of squares covers at most: the
-// rows that one threadgroup of the product before it owns.
-const sumRun = 8
+// sumRun is how many elements one partial sum of squares covers at most: rows that
+// must meet in one threadgroup of the product before it. It covers fewer where the sums
+// are still few enough for a threadgroup of the product behind to have a thread each.
+const (
+	sumRun   = 8
+	mostSums = 256
+)
 
 // splitNorm replaces a norm of x by the sums of squares of x and a scaling by
 // them, where x is a residual's sum or an embedding, whose kernel can leave the
@@ -117,10 +121,13 @@ func splittable(n *ir.Node) (size int64, why string) {
 		}
 	}
 	cols, ok := x.Type.Shape.At(-1).Const()
-	for size = sumRun; ok && size > 1; size /= 2 {
-		if cols%size == 0 {
-			return size, ""
+	for n := int64(sumRun); ok && n > 1; n /= 2 {
+		if cols%n == 0 && (size == 0 || cols/n <= mostSums) {
+			size = n
 		}
+	}
+	if size > 0 {
+		return size, ""
 	}
 	return 0, fmt.Sprintf("runs of 2 to %d elements do not divide rows of %s", sumRun, x.Type.Shape.At(-1))
 }

@@ -77,7 +77,7 @@ func TestGridOfQKVAsPublished(t *testing.T) {
 	n, _ := chosen(t, "0.5b", m3, "q_proj")
 	require.Equal(t, "qkv-rope-kv", n.Attr.Pattern)
 	k := cost.Kernels(n, m3, cost.Typical(n.Region.Bounds))[0]
-	deal := cost.GEMV(896+2*128, 2, 7, false, m3)
+	deal := cost.GEMV(896+2*128, 2, 7, 1, false, m3)
 	require.Equal(t, float64(deal.Groups(896+2*128)), k.Groups)
 	require.Greater(t, k.Groups, float64(deal.Groups(896)))
 }

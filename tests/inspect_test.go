@@ -44,7 +44,7 @@ func TestInspectNumbers(t *testing.T) {
 	const layers, hidden, keys = 24, 896, 257
 	entry, none := inspected(t, "none")
 	require.Equal(t, plan.KernelStats{
-		Kernel: "matmul_nt_896x896_f16", Dispatches: 2 * layers, Threads: 256, Threadgroups: 2 * layers * 56, // q and o; 16 rows a threadgroup
+		Kernel: "matmul_nt_896x896_f16", Dispatches: 2 * layers, Threads: 128, Threadgroups: 2 * layers * 112, // q and o; 8 rows a threadgroup
 		MovedBytes: 2 * layers * (hidden*hidden*2 + 2*hidden*4), Flops: 2 * layers * 2 * hidden * hidden,
 	}, none["matmul_nt_896x896_f16"])
 	require.Equal(t, plan.KernelStats{
@@ -67,7 +67,7 @@ func TestInspectNumbers(t *testing.T) {
 	_, chosen := inspected(t, "default")
 	const parts = 14 * 3 * (64 + 2) * 4 // of each head: values, a maximum, a sum
 	require.Equal(t, int64(layers*(14*64*4+2*2*keys*64*2+parts)), chosen["attention_parts_14x64"].MovedBytes)
-	require.Equal(t, int64(layers*(parts+hidden*hidden*2+2*hidden*4+hidden/8*4)), chosen["attention_split_o_896x896_f16"].MovedBytes) // residual, result, sums of 8 squares
+	require.Equal(t, int64(layers*(parts+hidden*hidden*2+2*hidden*4+hidden/4*4)), chosen["attention_split_o_896x896_f16"].MovedBytes) // residual, result, sums of 4 squares
 	require.Equal(t, int64(layers*(2*hidden*hidden+hidden+2*hidden)), chosen["attention_split_o_896x896_f16"].Flops)
 	require.Equal(t, int64(2*4*4748+4), chosen["argmax_merge_4748_advance_2"].MovedBytes)
 }

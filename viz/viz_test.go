@@ -66,7 +66,7 @@ func TestCollapsedFloor(t *testing.T) {
 		text := d.String()
 		require.Contains(t, text, `"layers 0..5 × 6"`)
 		require.Contains(t, text, "layers.N+1.input_norm | final_norm")
-		require.Contains(t, text, "f32[1, 8]", "the type of sum_squares, which shares its label with rms_scale")
+		require.Contains(t, text, "f32[1, 32]", "the type of sum_squares, which shares its label with rms_scale")
 	}
 }
 

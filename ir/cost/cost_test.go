@@ -162,7 +162,7 @@ func TestGEMVFillsTheTarget(t *testing.T) {
 		for _, rows := range []int64{64, 896, 1152, 9728, 37888, 151936} {
 			for i := range 4 {
 				unit, direct := 1+i%2, i >= 2
-				d := cost.GEMV(rows, unit, 7, direct, &tgt)
+				d := cost.GEMV(rows, unit, 7, 1, direct, &tgt)
 				require.Zero(t, d.PerSimd%unit)
 				require.LessOrEqual(t, d.Simds*tgt.Limits.SIMDWidth, tgt.Limits.Threads)
 				require.Zero(t, d.Simds%d.Share)

@@ -158,7 +158,7 @@ func (p Product) tiled(x Tiles, t *target.Target) Kernel {
 // its prologue. Its lanes widen each weight once for those rows and load each
 // element of x once for the rows of weights that a simdgroup has.
 func (p Product) rowwise(t *target.Target) Kernel {
-	d := GEMV(p.Rows, p.Unit, (p.Cols+8*int64(t.Limits.SIMDWidth)-1)/(8*int64(t.Limits.SIMDWidth)), false, t)
+	d := GEMV(p.Rows, p.Unit, (p.Cols+8*int64(t.Limits.SIMDWidth)-1)/(8*int64(t.Limits.SIMDWidth)), 1, false, t)
 	vectors := float64(min(p.Tokens, gemvVectors))
 	passes := math.Ceil(float64(p.Tokens) / vectors)
 	across := float64(d.Groups(p.Rows))

@@ -41,8 +41,12 @@ func (d Deal) Groups(rows int64) int64 {
 // down to one load. A vector that is read where it lies (direct) and too long to stay
 // near the core beside the weights that stream past comes from the cache for every
 // set of rows, so there more rows go together and simdgroups share them.
-// Measurements for all three stand in docs/performance.md.
-func GEMV(rows int64, unit int, rounds int64, direct bool, t *target.Target) Deal {
+// Threadgroups are small where all of them run at once and few threads are enough to
+// take up the vector: a core then lets in the next kernel's while it ends this
+// one's. run is how many adjacent units must meet in a
+// threadgroup, 1 where none do. Measurements for all of it stand in
+// docs/performance.md.
+func GEMV(rows int64, unit int, rounds, run int64, direct bool, t *target.Target) Deal {
 	want := int64(t.Cores) * int64(t.CoreThreads/t.Limits.SIMDWidth) / 2
 	d := Deal{PerSimd: unit, Share: 1, Simds: 2}
 	if direct && (rounds == 1 || rounds > 16) {
@@ -63,14 +67,17 @@ func GEMV(rows int64, unit int, rounds int64, direct bool, t *target.Target) Dea
 			}
 		}
 	}
-	for _, s := range []int{4, 8} {
-		if rows*int64(d.Share)/int64(d.PerSimd*s) >= 2*int64(t.Cores) {
-			d.Simds = s
-		}
+	simds := rows * int64(d.Share) / int64(d.PerSimd)
+	switch {
+	case simds >= 2*want || simds >= 16*int64(t.Cores) && rounds > 8:
+		d.Simds = 8
+	case simds >= 8*int64(t.Cores):
+		d.Simds = 4
 	}
 	if d.Share > 1 {
 		d.Simds = max(d.Simds, 2*d.Share)
 	}
+	d.Simds = max(d.Simds, d.Share*int(run)*unit/d.PerSimd)
 	return d
 }
 

@@ -21,6 +21,7 @@ type attention struct {
 	keys         sym.Dim
 	width, lanes int // elements a load, lanes that share a key
 	simds, ahead int
+	early        int   // keys of a slot that are loaded before the ready point
 	splits       int64 // parts of the cache, each a threadgroup; 0 for a single pass
 }
 
@@ -89,6 +90,26 @@ func (a *attention) tune() {
 		a.ahead = 2 // registers, since a row is going to have many simdgroups
 	}
 	a.simds = int(cost.RowSIMDs(groups, a.keys.Max(a.r.g.Bounds)/max(a.splits, 1), a.d, int64(slots*a.ahead), t))
+	a.early = 0
+	if k, v := a.cache(a.scores.Args[1]), a.cache(a.pv.Args[1]); k != nil && v != nil && a.rows == sym.Const(1) {
+		perKey := (k.Type.DType.Bytes(a.d/int64(a.lanes)) + v.Type.DType.Bytes(a.d/int64(a.lanes)) + 3) / 4
+		a.early = int(preloadRegisters/perKey) / a.ahead * a.ahead
+	}
+}
+
+// cache returns the operand whose rows are keys or values x, each in its place, where
+// earlier runs wrote those below P; otherwise nil.
+func (a *attention) cache(x *ir.Value) *ir.Value {
+	for x.Param == nil {
+		if x.Def.Op != ir.OpRepeatKV && (x.Def.Op != ir.OpSlice || x.Def.Attr.Start != sym.Const(0)) {
+			return nil
+		}
+		x = x.Def.Args[0]
+	}
+	if !a.r.operands[x.Index].settled {
+		return nil
+	}
+	return x
 }
 
 func (a *attention) emit() (*kernel, error) {
@@ -121,7 +142,7 @@ func (a *attention) body(k *kernel) error {
 	for _, p := range []struct {
 		name  string
 		value int
-	}{{"head_dim", int(a.d)}, {"lanes_per_key", a.lanes}, {"simdgroups", a.simds}, {"keys_ahead", a.ahead}, {"width", a.width}} {
+	}{{"head_dim", int(a.d)}, {"lanes_per_key", a.lanes}, {"simdgroups", a.simds}, {"keys_ahead", a.ahead}, {"keys_early", a.early}, {"width", a.width}} {
 		k.param(p.name, p.value)
 	}
 	k.use("common/load.metal", "main/attention.metal")
@@ -129,7 +150,6 @@ func (a *attention) body(k *kernel) error {
 	k.builtin(plan.SimdgroupIndex)
 	k.builtin(plan.LaneIndex)
 	shared := k.threadgroup("shared", "float", 4*a.simds*int(a.d+2))
-	k.ready()
 	e := newEmitter(k, r, a.width)
 	h := e.know("group.x", a.heads, 1)
 	t := number(0)
@@ -137,17 +157,6 @@ func (a *attention) body(k *kernel) error {
 		t = e.know("group.y", 0, 1)
 	}
 	mine := int(a.d) / a.lanes
-	k.phase("Prologue: the lane's elements of the query.")
-	first := e.atom("element", fmt.Sprintf("(lane %% %du) * %du", a.lanes, a.width), int64(a.lanes*a.width), int64(a.width))
-	k.line("float q[%d];", mine)
-	for j := 0; j < mine; j += a.width {
-		v := e.at(a.scores.Args[0], []affine{h, t, first.plus(int64(j * a.lanes))})
-		if a.width == 1 {
-			k.line("q[%d] = %s;", j, v)
-			continue
-		}
-		k.line("q[%d] = %s.x; q[%d] = %s.y; q[%d] = %s.z; q[%d] = %s.w;", j, v, j+1, v, j+2, v, j+3, v)
-	}
 	kp, ks, kt, err := a.rowsOf(e, a.scores.Args[1], h)
 	if err != nil {
 		return err
@@ -160,14 +169,41 @@ func (a *attention) body(k *kernel) error {
 	if a.soft.Attr.Causal {
 		visible = fmt.Sprintf("min(%s, %s)", k.text(t.add(dimension(a.soft.Attr.Start)).plus(1)), visible)
 	}
+	known := "0u"
+	if a.early > 0 {
+		known = k.text(dimension(sym.P))
+	}
 	if a.splits > 0 {
 		kp, vp, visible = a.cutKeys(k, kp, ks, vp, vs, visible)
+		if a.early > 0 {
+			known = fmt.Sprintf("min(max(%s, begin) - begin, count)", known)
+		}
+	}
+	pieces := max(1, a.early*mine/a.width) // an array has an element
+	k.phase("Preload: keys and values that earlier runs wrote.")
+	k.line("const uint known = %s;", known)
+	kt, vt = fmt.Sprintf("attention_piece<%s, %du>", kt, a.width), fmt.Sprintf("attention_piece<%s, %du>", vt, a.width)
+	k.line("%s::Raw early_key[%d];", kt, pieces)
+	k.line("%s::Raw early_value[%d];", vt, pieces)
+	k.line("attention_preload<%s, %s, %du, %du, %du, %du, %du>(%s, %s, %s, %s, known, simd, lane, early_key, early_value);",
+		kt, vt, a.d, a.lanes, a.width, a.simds, a.early, kp, ks, vp, vs)
+	k.ready()
+	k.phase("Prologue: the lane's elements of the query.")
+	first := e.atom("element", fmt.Sprintf("(lane %% %du) * %du", a.lanes, a.width), int64(a.lanes*a.width), int64(a.width))
+	k.line("float q[%d];", mine)
+	for j := 0; j < mine; j += a.width {
+		v := e.at(a.scores.Args[0], []affine{h, t, first.plus(int64(j * a.lanes))})
+		if a.width == 1 {
+			k.line("q[%d] = %s;", j, v)
+			continue
+		}
+		k.line("q[%d] = %s.x; q[%d] = %s.y; q[%d] = %s.z; q[%d] = %s.w;", j, v, j+1, v, j+2, v, j+3, v)
 	}
 	k.phase("Main: softmax and weighted values in one pass over the keys.")
 	k.line("float top = -3.0e38f, sum = 0.0f, acc[%d];", mine)
 	k.line("for (uint j = 0u; j < %du; j++) acc[j] = 0.0f;", mine)
-	k.line("attention_scan<%s, %s, %du, %du, %du, %du, %du>(q, %s, %s, %s, %s, %s, %s, simd, lane, top, sum, acc);",
-		kt, vt, a.d, a.lanes, a.width, a.simds, a.ahead, kp, ks, vp, vs, visible, floatText(a.scores.Attr.Scale))
+	k.line("attention_scan<%s, %s, %du, %du, %du, %du, %du, %du>(q, %s, %s, %s, %s, known, %s, %s, simd, lane, early_key, early_value, top, sum, acc);",
+		kt, vt, a.d, a.lanes, a.width, a.simds, a.ahead, a.early, kp, ks, vp, vs, visible, floatText(a.scores.Attr.Scale))
 	if a.splits > 0 {
 		a.storeParts(e, h, t, shared)
 		return e.err

@@ -218,7 +218,9 @@ func (e *entry) lower(n *ir.Node) (*lowering, error) {
 
 // appendKey appends what tells o from other operands.
 func (o *operand) appendKey(b []byte) []byte {
-	b = strconv.AppendBool(strconv.AppendBool(b, o.fixed), o.planes)
+	for _, is := range [...]bool{o.fixed, o.settled, o.planes} {
+		b = strconv.AppendBool(b, is)
+	}
 	b = appendPoly(b, o.layout.off)
 	for _, p := range o.layout.stride {
 		b = appendPoly(b, p)

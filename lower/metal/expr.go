@@ -23,6 +23,7 @@ type emitter struct {
 	whole  bool              // values are i32, which are only moved
 	owns   bool              // no other thread computes the element
 	report string            // condition that is true once for each token, for refusals
+	early  *early            // takes loads to the ready point, or nil
 	err    error
 }
 
@@ -51,7 +52,9 @@ func (e *emitter) fail(format string, args ...any) string {
 // atom declares an index variable.
 func (e *emitter) atom(base, init string, below, step int64) affine {
 	name := e.k.fresh(base)
-	e.k.line("const uint %s = %s;", name, init)
+	line := fmt.Sprintf("const uint %s = %s;", name, init)
+	e.k.line("%s", line)
+	e.early.index(name, line)
 	return e.know(name, below, step)
 }
 
@@ -405,7 +408,11 @@ func (e *emitter) load(v *ir.Value, ix []affine) string {
 	} else {
 		e.k.widely[v.Index] = true
 	}
-	return e.define(name+"_value", "load%d(%s)", e.w, e.r.offset(e.k, v.Index, off))
+	from := e.r.offset(e.k, v.Index, off)
+	if e.early.takes(e) {
+		return e.early.load(e.r.operands[v.Index].fixed, from)
+	}
+	return e.define(name+"_value", "load%d(%s)", e.w, from)
 }
 
 // narrow rounds to a cast's dtype and back: a register is always float.
@@ -466,9 +473,15 @@ func (e *emitter) turn(n *ir.Node, t, i affine) (c, s string) {
 		return c, e.bound[key+"sin"]
 	}
 	f := e.at(n.Args[1], []affine{i})
-	c, s = e.k.fresh("cosine"), e.k.fresh("sine")
-	e.k.line("%s %s, %s;", e.vec(), c, s)
-	e.k.line("rope_turn(%s, %s, %s, %s);", e.k.text(t.add(dimension(n.Attr.Start))), f, c, s)
+	position := e.k.text(t.add(dimension(n.Attr.Start)))
+	if x := n.Args[1]; e.early.takes(e) && x.Param != nil && e.r.operands[x.Index].fixed {
+		c, s = e.early.register(), e.early.register()
+		e.early.line(true, fmt.Sprintf("rope_turn(%s, %s, %s, %s);", position, f, c, s))
+	} else {
+		c, s = e.k.fresh("cosine"), e.k.fresh("sine")
+		e.k.line("%s %s, %s;", e.vec(), c, s)
+		e.k.line("rope_turn(%s, %s, %s, %s);", position, f, c, s)
+	}
 	e.bound[key], e.bound[key+"sin"] = c, s
 	return c, s
 }

@@ -2,6 +2,7 @@ package metal
 
 import (
 	"fmt"
+	"slices"
 
 	"foundry/ir"
 	"foundry/ir/cost"
@@ -26,6 +27,7 @@ type gemv struct {
 	share                   int // simdgroups that share the chunks of their rows
 	segment                 int64
 	direct                  bool // the operand is read where it lies
+	early                   *early
 }
 
 // gemvPart is a set of results that need the same rows: one thread ends up with
@@ -254,12 +256,8 @@ func (g *gemv) tune() {
 		rounds = 1 // many vectors keep the cores busy as it is
 	}
 	g.direct = g.norm == nil && g.readsDirectly()
-	d := cost.GEMV(total, unit, rounds, g.direct, t)
+	d := cost.GEMV(total, unit, rounds, int64(g.run()), g.direct, t)
 	g.perSimd, g.share, g.simds = d.PerSimd, d.Share, d.Simds
-	// A run whose squares are summed lies in one threadgroup.
-	for g.simds/g.share*g.perSimd/unit%g.run() != 0 && g.simds < t.Limits.Threads/32 {
-		g.simds *= 2
-	}
 	g.vectors = 1
 	if n, ok := g.rows.Const(); !ok {
 		g.vectors = 4
@@ -333,6 +331,9 @@ func (g *gemv) name() string {
 func (g *gemv) emit() (*kernel, error) {
 	k := newKernel(g.name(), g.r.about("rows of a matrix product"))
 	k.threads = g.simds * 32
+	if g.rows == sym.Const(1) {
+		g.early = &early{k: k}
+	}
 	for _, p := range []struct {
 		name  string
 		value int
@@ -370,14 +371,51 @@ func (g *gemv) emit() (*kernel, error) {
 		return nil, err
 	}
 	k.phase("Epilogue: one lane a unit and vector.")
+	var taken [2][][]string
 	for i, p := range g.parts {
 		var err error
 		g.choose(k, i, begins, func() { err = g.epilogue(k, p, partial) })
 		if err != nil {
 			return nil, err
 		}
+		if g.early != nil {
+			taken[0] = append(taken[0], g.early.end(false))
+			taken[1] = append(taken[1], g.early.end(true))
+		}
 	}
+	g.placeEarly(k, taken, begins)
 	return k, nil
+}
+
+// placeEarly writes what epilogues of the parts load early: before the ready point
+// and behind it, under the conditions of the epilogue itself.
+func (g *gemv) placeEarly(k *kernel, taken [2][][]string, begins []int64) {
+	if g.early == nil || len(g.early.registers) == 0 {
+		return
+	}
+	write := func(blocks [][]string) {
+		if !slices.ContainsFunc(blocks, func(lines []string) bool { return len(lines) > 0 }) {
+			return
+		}
+		for i, p := range g.parts {
+			g.choose(k, i, begins, func() {
+				if len(blocks[i]) == 0 {
+					return
+				}
+				k.open("if (%s)", g.guard(p))
+				for _, l := range blocks[i] {
+					k.line("%s", l)
+				}
+				k.close()
+			})
+		}
+	}
+	k.preload += k.aside(1, func() {
+		k.phase("Preload: what the epilogue needs and no dispatch of the step writes.")
+		k.line("%s", g.early.declare())
+		write(taken[1])
+	})
+	k.behind += k.aside(1, func() { write(taken[0]) })
 }
 
 // choose writes body for part i: bare where there is one part, otherwise under

@@ -190,7 +190,7 @@ func (g *gemv) stageWith(k *kernel, begin, size int64, w int) error {
 	value := v
 	if g.norm != nil {
 		_, gamma := normOperands(g.norm)
-		value = e.define("scaled", "%s * %s", v, e.at(gamma, ix[1:]))
+		value = e.define("scaled", "%s * %s", v, g.gamma(e, gamma, ix[1:], size))
 	}
 	k.line("staged_store%d(staged + %s * %du, k, %s);", w, m, padded(g.segment), value)
 	done()
@@ -203,6 +203,34 @@ func (g *gemv) stageWith(k *kernel, begin, size int64, w int) error {
 		k.close()
 	}
 	return e.err
+}
+
+// gammaRounds is the most loads of the norm's weights that a thread holds across the
+// ready point. Longer vectors belong to longer kernels, which have other work then
+// and need the registers.
+const gammaRounds = 2
+
+// gamma returns the norm's weights for the elements at ix, in the loop over size
+// elements that stage is in: loaded before the ready point where there is one vector
+// and a thread needs few.
+func (g *gemv) gamma(e *emitter, gamma *ir.Value, ix []affine, size int64) string {
+	rounds, _ := rounds(size, g.simds*32, e.w)
+	if g.early == nil || rounds > gammaRounds || size != g.depth || gamma.Param == nil || !g.r.operands[gamma.Index].fixed {
+		return e.at(gamma, ix)
+	}
+	k, name := e.k, e.k.fresh("gammas")
+	k.preload += k.aside(1, func() {
+		k.phase("Preload: the norm's weights.")
+		k.line("%s %s[%d];", e.vec(), name, rounds)
+		k.line("FOUNDRY_UNROLL")
+		k.open("for (uint round = 0u; round < %du; round++)", rounds)
+		k.line("const uint k = min((thread_index + round * %du) * %du, %du);", g.simds*32, e.w, size-int64(e.w))
+		done := e.scope()
+		k.line("%s[round] = %s;", name, e.at(gamma, ix))
+		done()
+		k.close()
+	})
+	return name + "[round]"
 }
 
 // sums returns the finished sums of squares that the prologue adds up, or nil.
@@ -232,14 +260,11 @@ func (g *gemv) epilogue(k *kernel, p *gemvPart, partial string) error {
 	e := newEmitter(k, g.r, 1)
 	e.owns = len(g.parts) == 1
 	u, t, vector := "lane", number(0), "0u"
-	guard := fmt.Sprintf("lane < %du && unit + lane < %du", units, p.units())
-	if g.vectors > 1 || !g.rows.IsConst() || g.rows.C > 1 {
+	guard := g.guard(p)
+	if g.many() {
 		u = fmt.Sprintf("lane %% %du", units)
 		vector = fmt.Sprintf("lane / %du", units)
-		guard = fmt.Sprintf("lane < %du && unit + %s < %du && first + %s < %s", units*g.vectors, u, p.units(), vector, k.text(dimension(g.rows)))
-	}
-	if g.share > 1 {
-		guard = "share == 0u && " + guard
+		guard += fmt.Sprintf(" && first + %s < %s", vector, k.text(dimension(g.rows)))
 	}
 	for i := range p.sums {
 		k.line("float square%d = 0.0f;", i)
@@ -249,6 +274,8 @@ func (g *gemv) epilogue(k *kernel, p *gemvPart, partial string) error {
 		k.line("uint place = 0xffffffffu;")
 	}
 	k.open("if (%s)", guard)
+	e.early = g.early
+	e.early.begin()
 	done := e.scope()
 	if vector != "0u" {
 		t = e.atom("t", "first + "+vector, 0, 1)
@@ -277,6 +304,7 @@ func (g *gemv) epilogue(k *kernel, p *gemvPart, partial string) error {
 	}
 	done()
 	k.close()
+	e.early = nil
 	for i, j := range p.sums {
 		g.storeSums(e, p, i, j, units, u, vector)
 	}
@@ -284,6 +312,23 @@ func (g *gemv) epilogue(k *kernel, p *gemvPart, partial string) error {
 		g.storeBest(e)
 	}
 	return e.err
+}
+
+// many reports whether a threadgroup may have several vectors.
+func (g *gemv) many() bool { return g.vectors > 1 || g.rows != sym.Const(1) }
+
+// guard is the condition of a lane that has a unit of the part.
+func (g *gemv) guard(p *gemvPart) string {
+	units := g.perSimd / p.rowsPerUnit()
+	u, lanes := "lane", units
+	if g.many() {
+		u, lanes = fmt.Sprintf("lane %% %du", units), units*g.vectors
+	}
+	share := ""
+	if g.share > 1 {
+		share = "share == 0u && "
+	}
+	return fmt.Sprintf("%slane < %du && unit + %s < %du", share, lanes, u, p.units())
 }
 
 // storeSums adds up the squares of runs of adjacent rows and stores them: the

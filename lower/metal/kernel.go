@@ -46,6 +46,8 @@ type kernel struct {
 	stages   []string
 	params   []plan.Param
 	body     strings.Builder
+	preload  string // text before the ready point
+	behind   string // text right behind it
 	depth    int
 	usesT    bool
 	usesP    bool
@@ -191,8 +193,8 @@ func (k *kernel) close() {
 // unroll to the loads alone.
 func (k *kernel) each(name string, size int64, threads, w int) (close func()) {
 	step := int64(threads) * int64(w)
-	rounds := (size + step - 1) / step
-	if rounds > 4 {
+	rounds, known := rounds(size, threads, w)
+	if !known {
 		k.open("for (uint %s = thread_index * %du; %s < %du; %s += %du)", name, w, name, size, name, step)
 		return k.close
 	}
@@ -209,23 +211,41 @@ func (k *kernel) each(name string, size int64, threads, w int) (close func()) {
 	}
 }
 
+// rounds is how often each thread has its turn in the loop that each writes; known
+// where that is little, and the loop counts them in the variable round.
+func rounds(size int64, threads, w int) (n int64, known bool) {
+	step := int64(threads) * int64(w)
+	n = (size + step - 1) / step
+	return n, n <= 4
+}
+
 // attempt takes back the text that write wrote when it fails.
 func (k *kernel) attempt(write func() error) error {
-	text, depth := k.body.String(), k.depth
+	text, preload, behind, depth := k.body.String(), k.preload, k.behind, k.depth
 	err := write()
 	if err != nil {
 		k.body.Reset()
 		k.body.WriteString(text)
-		k.depth = depth
+		k.preload, k.behind, k.depth = preload, behind, depth
 	}
 	return err
+}
+
+// aside returns the text that write writes, as it stands at depth.
+func (k *kernel) aside(depth int, write func()) string {
+	body, own := k.body, k.depth
+	k.body, k.depth = strings.Builder{}, depth
+	write()
+	text := k.body.String()
+	k.body, k.depth = body, own
+	return text
 }
 
 // phase writes the banner of a phase: preload, prologue, main, epilogue.
 func (k *kernel) phase(format string, args ...any) { k.line("// "+format, args...) }
 
 // ready marks the point behind which a kernel may read what other dispatches
-// wrote; T and P are read right there.
+// wrote. The text of preload comes before it.
 func (k *kernel) ready() { k.body.WriteString(readyPoint) }
 
 const readyPoint = "@ready@\n"
@@ -280,13 +300,15 @@ func (k *kernel) assemble(shaders fs.FS) (string, []plan.Builtin, error) {
 		}
 	}
 	fmt.Fprintf(&b, "    %s)\n{\n", strings.Join(args, ",\n    "))
-	b.WriteString(strings.Replace(k.body.String(), readyPoint, "    FOUNDRY_READY();\n"+k.symbols(), 1))
+	b.WriteString(k.symbols())
+	b.WriteString(strings.Replace(k.body.String(), readyPoint, k.preload+"    FOUNDRY_READY();\n"+k.behind, 1))
 	b.WriteString("}\n")
 	return b.String(), builtins, nil
 }
 
-// symbols returns the declarations of T and P that the body needs; they stand
-// behind the ready point, since an earlier run may have advanced the step.
+// symbols returns the declarations of T and P that the body needs. They stand before
+// the ready point: no dispatch of an entry advances the step but the last (the plan's
+// verifier holds it), and entries follow one another whole.
 func (k *kernel) symbols() string {
 	var b strings.Builder
 	if k.usesT {

@@ -24,10 +24,41 @@ type region struct {
 
 // operand is one param of a region.
 type operand struct {
-	layout layout
-	fixed  bool // no dispatch of the step writes it
-	planes bool // quantised rows lie with levels and scales apart
+	layout  layout
+	fixed   bool // no dispatch of the step writes it
+	settled bool // no dispatch of the step writes its rows below P: a cache
+	planes  bool // quantised rows lie with levels and scales apart
 }
+
+// settled reports whether v is a cache of which this run writes rows from P on, seen
+// through views that keep the rows in their places.
+func settled(v *ir.Value) bool {
+	for v.Param == nil {
+		n := v.Def
+		switch {
+		case n.Op == ir.OpSlice && n.Attr.Start == sym.Const(0):
+			v = n.Args[0]
+			continue
+		case n.Region != nil:
+			inner := n.Region.Results[v.Index].Value
+			for inner.Def != nil && writesFromP(inner.Def) {
+				inner = inner.Def.Args[0]
+			}
+			if inner.Param == nil {
+				return false
+			}
+			v = n.Args[inner.Index]
+			continue
+		case writesFromP(n):
+			v = n.Args[0]
+			continue
+		}
+		return false
+	}
+	return v.Param.Kind == ir.State
+}
+
+func writesFromP(n *ir.Node) bool { return n.Op == ir.OpKVWrite && n.Attr.Start == sym.P }
 
 // regionOf returns n's region with operands that lie row-major; a primitive node
 // becomes a region of one operation.
@@ -54,7 +85,10 @@ func regionOf(n *ir.Node, bounds sym.Bounds, t *target.Target) (*region, error) 
 		}
 		root := ir.StateRoot(n.Args[i])
 		weight := root.Param != nil && root.Param.Kind == ir.Weight
-		r.operands[i] = operand{l, weight || root.Param != nil && root.Param.Kind == ir.Const, weight && inPlanes(p.Type, t)}
+		r.operands[i] = operand{
+			layout: l, fixed: weight || root.Param != nil && root.Param.Kind == ir.Const,
+			settled: settled(n.Args[i]), planes: weight && inPlanes(p.Type, t),
+		}
 	}
 	return r, nil
 }

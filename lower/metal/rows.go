@@ -260,7 +260,7 @@ func (e *emitter) argmaxMerge(simds int) {
 func (r *region) argmaxFinish(rows sym.Dim, parts int64, result int) (*kernel, error) {
 	k := newKernel(fmt.Sprintf("argmax_merge_%d", parts), "argmax; main: parts of rows")
 	k.label = "merge"
-	k.threads = 256
+	k.threads = min(1024, r.target.Limits.Threads, (int(parts)+127)/128*32) // four parts each
 	k.grid[0].N = rows
 	k.param("parts", int(parts))
 	e := r.argmaxHead(k)
@@ -273,9 +273,9 @@ func (r *region) argmaxFinish(rows sym.Dim, parts int64, result int) (*kernel, e
 	take := r.remember(k)
 	k.line("best = -INFINITY;")
 	k.line("place = 0xffffffffu;")
-	k.line("for (uint i = thread_index; i < %du; i += 256u) argmax_take(best, place, %s[group.x * %du + i], %s[group.x * %du + i]);",
-		parts, values, parts, places, parts)
-	e.argmaxMerge(8)
+	k.line("for (uint i = thread_index; i < %du; i += %du) argmax_take(best, place, %s[group.x * %du + i], %s[group.x * %du + i]);",
+		parts, k.threads, values, parts, places, parts)
+	e.argmaxMerge(k.threads / 32)
 	k.open("if (thread_index == 0u)")
 	k.line("%s[group.x] = int(place);", token)
 	take("int(place)")

@@ -32,7 +32,7 @@ func (p *Plan) verifyEntry(e *Entry, written []bool) error {
 		return err
 	}
 	corners := p.corners(e)
-	wave := 0
+	wave, advanced := 0, ""
 	live := ranges{}
 	for i := range e.Steps {
 		s := &e.Steps[i]
@@ -50,6 +50,9 @@ func (p *Plan) verifyEntry(e *Entry, written []bool) error {
 		}
 		if err == nil {
 			err = p.verifyContent(d, live)
+		}
+		if err == nil {
+			err = p.verifyPosition(d, &advanced)
 		}
 		if err != nil {
 			return fmt.Errorf("step %d, dispatch %q: %w", i, d.Label, err)
@@ -178,6 +181,25 @@ func (p *Plan) verifyContent(d *Dispatch, live ranges) error {
 		if space, lo, runOnly := p.place(b); runOnly && b.Access.Writes() {
 			live.set(space, lo, lo+b.Bytes, b.Buffer)
 		}
+	}
+	return nil
+}
+
+// verifyPosition checks that nobody looks at T, P and S behind the dispatch that
+// advances them: kernels read them before their ready point.
+func (p *Plan) verifyPosition(d *Dispatch, advanced *string) error {
+	writes := false
+	for i, b := range d.Bind {
+		if p.Buffers[b.Buffer].Special != "step" || b.Offset > 4*StepS {
+			continue
+		}
+		if *advanced != "" {
+			return fmt.Errorf("slot %s looks at T, P and S of the step behind dispatch %q, which advances them", p.Kernels[d.Kernel].Slots[i].Name, *advanced)
+		}
+		writes = writes || b.Access.Writes()
+	}
+	if writes {
+		*advanced = d.Label
 	}
 	return nil
 }

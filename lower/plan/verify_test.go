@@ -85,8 +85,13 @@ func TestVerifyNames(t *testing.T) {
 		"read unwritten":     {func(p *Plan) { dispatch(p, 0).Bind[3].Bytes = 1024 }, "slot x reads byte 1024 of x before it is written"},
 		"read output":        {func(p *Plan) { dispatch(p, 0).Bind[2] = Binding{7, 0, 128, Read} }, "slot table reads byte 0 of logits before it is written"},
 		"overwritten":        {func(p *Plan) { p.Buffers[6].Offset = 1024; dispatch(p, 2).Bind[0] = Binding{5, 0, 2048, Read} }, "slot y reads byte 1024 of x, which y has overwritten in the arena"},
-		"result":             {func(p *Plan) { p.Entries[0].Results[0].Buffer = 9 }, "result logits: buffer 9 of 9"},
-		"result class":       {func(p *Plan) { p.Entries[0].Results[0].Buffer = 5 }, "buffer x is of class transient"},
+		"advanced": {func(p *Plan) {
+			s := &p.Kernels[0].Slots[0]
+			s.Space, s.Access, dispatch(p, 0).Bind[0].Access = "device", ReadWrite, ReadWrite
+			p.Entries[1].Steps[0].Dispatch.Bind[0].Access = ReadWrite
+		}, `dispatch "pick": slot step looks at T, P and S of the step behind dispatch "embed", which advances them`},
+		"result":       {func(p *Plan) { p.Entries[0].Results[0].Buffer = 9 }, "result logits: buffer 9 of 9"},
+		"result class": {func(p *Plan) { p.Entries[0].Results[0].Buffer = 5 }, "buffer x is of class transient"},
 		"result unwritten": {func(p *Plan) {
 			p.Buffers = append(p.Buffers, Buffer{Name: "spare", Class: State, Bytes: 4, DType: dtype.F32, Shape: []sym.Dim{}})
 			p.Entries[0].Results[0].Buffer = 9

@@ -54,10 +54,9 @@ extern "C" __global__ void __launch_bounds__(%d) %s(%s) {
     extern __shared__ __align__(16) unsigned char shared[];
     const uint tid = %s;
     (void)tid, (void)shared;
-    FOUNDRY_TRIGGER();
 `, arity(i, k), threads, k.Name, strings.Join(params, ", "), cudaThread(k))
 	if !strings.Contains(k.Source, "FOUNDRY_READY();") {
-		b.WriteString("    FOUNDRY_WAIT();\n")
+		b.WriteString("    FOUNDRY_READY();\n")
 	}
 	offset := 0
 	for n, t := range k.Threadgroup {

@@ -8,14 +8,17 @@
 inline float load1(device const float *p) { return p[0]; }
 inline float load1(device const half *p) { return float(p[0]); }
 inline float load1(device const ushort *p) { return as_type<float>(uint(p[0]) << 16); }
-inline float4 load4(device const float *p) { return *(device const float4 *)p; }
-inline float4 load4(device const half *p) { return float4(*(device const half4 *)p); }
-inline float4 load4(device const ushort *p)
+inline float4 widen(float4 v) { return v; }
+inline float4 widen(half4 v) { return float4(v); }
+inline float4 widen(ushort4 v)
 {
-    const ushort4 b = *(device const ushort4 *)p;
-    return float4(as_type<float>(uint(b.x) << 16), as_type<float>(uint(b.y) << 16),
-                  as_type<float>(uint(b.z) << 16), as_type<float>(uint(b.w) << 16));
+    return float4(as_type<float>(uint(v.x) << 16), as_type<float>(uint(v.y) << 16),
+                  as_type<float>(uint(v.z) << 16), as_type<float>(uint(v.w) << 16));
 }
+
+inline float4 load4(device const float *p) { return *(device const float4 *)p; }
+inline float4 load4(device const half *p) { return widen(*(device const half4 *)p); }
+inline float4 load4(device const ushort *p) { return widen(*(device const ushort4 *)p); }
 
 inline int load1(device const int *p) { return p[0]; }
 inline int4 load4(device const int *p) { return *(device const int4 *)p; }

@@ -7,64 +7,139 @@
 // shuffles, simdgroups through threadgroup memory.
 //
 // Inputs: q, the lane's elements in float; k and v at key 0 of the head in
-// elements of type E, rows k_stride and v_stride apart; visible, the count of
+// elements of pieces K and V, rows k_stride and v_stride apart; visible, the count of
 // keys, at least 1; scale. W elements (4 or 1) a load; with W = 4 the strides are
-// multiples of 4. Group: SIMDS simdgroups, SIMDS * 32 >= D. Output: attention_merge
+// multiples of 4. Of the first `known` keys earlier runs wrote the rows:
+// attention_preload loads a slot's first PRE keys, a multiple of AHEAD, as far as they
+// are among those, before the ready point. Group: SIMDS simdgroups,
+// SIMDS * 32 >= D. Output: attention_merge
 // returns element d of the result to the thread with index d < D.
 // Threadgroup bytes: 4 * SIMDS * (D + 2).
-template <typename E, uint W>
-inline void attention_load(device const E *p, thread float *out)
+template <typename E, uint W> struct attention_piece;
+template <> struct attention_piece<float, 4u> { typedef float E; typedef float4 Raw; };
+template <> struct attention_piece<half, 4u> { typedef half E; typedef half4 Raw; };
+template <> struct attention_piece<ushort, 4u> { typedef ushort E; typedef ushort4 Raw; };
+template <typename T> struct attention_piece<T, 1u> { typedef T E; typedef T Raw; };
+
+inline void attention_widen(float4 r, thread float *out)
 {
-    if (W == 4u) {
-        const float4 v = load4(p);
-        out[0] = v.x; out[1] = v.y; out[2] = v.z; out[3] = v.w;
-    } else {
-        out[0] = load1(p);
+    out[0] = r.x; out[1] = r.y; out[2] = r.z; out[3] = r.w;
+}
+inline void attention_widen(half4 r, thread float *out) { attention_widen(widen(r), out); }
+inline void attention_widen(ushort4 r, thread float *out) { attention_widen(widen(r), out); }
+inline void attention_widen(float r, thread float *out) { out[0] = r; }
+inline void attention_widen(half r, thread float *out) { out[0] = float(r); }
+inline void attention_widen(ushort r, thread float *out) { out[0] = as_type<float>(uint(r) << 16); }
+
+// attention_fetch loads the lane's elements of one row.
+template <typename X, uint D, uint LANES, uint W>
+inline void attention_fetch(device const typename X::E *row, uint lane, thread typename X::Raw *raw)
+{
+    FOUNDRY_UNROLL
+    for (uint j = 0u; j < D / LANES / W; j++) {
+        raw[j] = *(device const typename X::Raw *)(row + (lane % LANES) * W + j * W * LANES);
     }
 }
 
-template <typename EK, typename EV, uint D, uint LANES, uint W, uint SIMDS, uint AHEAD>
-inline void attention_scan(thread const float *q, device const EK *k, uint k_stride, device const EV *v, uint v_stride,
-                           uint visible, float scale, uint simd, uint lane, thread float &top, thread float &sum, thread float *acc)
+template <typename K, typename V, uint D, uint LANES, uint W, uint SIMDS, uint PRE>
+inline void attention_preload(device const typename K::E *k, uint k_stride, device const typename V::E *v, uint v_stride, uint known, uint simd, uint lane,
+                              thread typename K::Raw *key, thread typename V::Raw *value)
+{
+    constexpr uint SLOTS = 32u / LANES, PIECES = D / LANES / W;
+    FOUNDRY_UNROLL
+    for (uint a = 0u; a < PRE; a++) {
+        const uint s = simd * SLOTS + lane / LANES + a * SIMDS * SLOTS;
+        if (s < known) {
+            attention_fetch<K, D, LANES, W>(k + s * k_stride, lane, key + a * PIECES);
+            attention_fetch<V, D, LANES, W>(v + s * v_stride, lane, value + a * PIECES);
+        } else {
+            FOUNDRY_UNROLL
+            for (uint j = 0u; j < PIECES; j++) {
+                key[a * PIECES + j] = typename K::Raw(0);
+                value[a * PIECES + j] = typename V::Raw(0);
+            }
+        }
+    }
+}
+
+// attention_weigh takes up N keys, the first of which is key s of the slot.
+template <typename K, typename V, uint D, uint LANES, uint W, uint SIMDS, uint N>
+inline void attention_weigh(thread const float *q, thread const typename K::Raw *key,
+                            thread const typename V::Raw *value, uint s, uint visible, float scale,
+                            thread float &top, thread float &sum, thread float *acc)
 {
     constexpr uint SLOTS = 32u / LANES, MINE = D / LANES;
-    const uint slot = lane / LANES, first = (lane % LANES) * W;
+    float score[N], peak = top;
+    FOUNDRY_UNROLL
+    for (uint a = 0u; a < N; a++) {
+        float dot = 0.0f;
+        FOUNDRY_UNROLL
+        for (uint j = 0u; j < MINE; j += W) {
+            float x[W];
+            attention_widen(key[(a * MINE + j) / W], x);
+            FOUNDRY_UNROLL
+            for (uint i = 0u; i < W; i++) dot = fma(q[j + i], x[i], dot);
+        }
+        FOUNDRY_UNROLL
+        for (uint o = 1u; o < LANES; o <<= 1) dot += simd_shuffle_xor(dot, ushort(o));
+        score[a] = s + a * SIMDS * SLOTS < visible ? dot * scale : -INFINITY;
+        peak = max(peak, score[a]);
+    }
+    const float shrink = exp(top - peak);
+    top = peak;
+    sum *= shrink;
+    FOUNDRY_UNROLL
+    for (uint j = 0u; j < MINE; j++) acc[j] *= shrink;
+    FOUNDRY_UNROLL
+    for (uint a = 0u; a < N; a++) {
+        const float p = exp(score[a] - peak);
+        sum += p;
+        FOUNDRY_UNROLL
+        for (uint j = 0u; j < MINE; j += W) {
+            float x[W];
+            attention_widen(value[(a * MINE + j) / W], x);
+            FOUNDRY_UNROLL
+            for (uint i = 0u; i < W; i++) acc[j + i] = fma(p, x[i], acc[j + i]);
+        }
+    }
+}
+
+template <typename K, typename V, uint D, uint LANES, uint W, uint SIMDS, uint AHEAD, uint PRE>
+inline void attention_scan(thread const float *q, device const typename K::E *k, uint k_stride, device const typename V::E *v, uint v_stride,
+                           uint known, uint visible, float scale, uint simd, uint lane,
+                           thread typename K::Raw *early_key, thread typename V::Raw *early_value,
+                           thread float &top, thread float &sum, thread float *acc)
+{
+    constexpr uint SLOTS = 32u / LANES, MINE = D / LANES, PIECES = MINE / W;
+    const uint slot = lane / LANES, first = simd * SLOTS + slot;
+    // What was preloaded; rows that this run wrote are loaded now.
+    FOUNDRY_UNROLL
+    for (uint a = 0u; a < PRE; a++) {
+        const uint s = first + a * SIMDS * SLOTS;
+        if (s >= known && s < visible) {
+            attention_fetch<K, D, LANES, W>(k + s * k_stride, lane, early_key + a * PIECES);
+            attention_fetch<V, D, LANES, W>(v + s * v_stride, lane, early_value + a * PIECES);
+        }
+    }
+    FOUNDRY_UNROLL
+    for (uint a = 0u; a < PRE; a += AHEAD) {
+        const uint s = first + a * SIMDS * SLOTS;
+        if (s - slot < visible) {
+            attention_weigh<K, V, D, LANES, W, SIMDS, AHEAD>(q, early_key + a * PIECES, early_value + a * PIECES, s, visible, scale, top, sum, acc);
+        }
+    }
     // All of a round's loads go out before the first is used. Keys are dealt out
     // one a slot over the whole threadgroup, so that few keys keep all busy.
-    for (uint base = simd * SLOTS + slot; base - slot < visible; base += SIMDS * SLOTS * AHEAD) {
-        float key[AHEAD * MINE], value[AHEAD * MINE], score[AHEAD];
+    for (uint base = first + PRE * SIMDS * SLOTS; base - slot < visible; base += SIMDS * SLOTS * AHEAD) {
+        typename K::Raw key[AHEAD * PIECES];
+        typename V::Raw value[AHEAD * PIECES];
         FOUNDRY_UNROLL
         for (uint a = 0u; a < AHEAD; a++) {
             const uint s = min(base + a * SIMDS * SLOTS, visible - 1u);
-            FOUNDRY_UNROLL
-            for (uint j = 0u; j < MINE; j += W) {
-                attention_load<EK, W>(k + s * k_stride + first + j * LANES, key + a * MINE + j);
-                attention_load<EV, W>(v + s * v_stride + first + j * LANES, value + a * MINE + j);
-            }
+            attention_fetch<K, D, LANES, W>(k + s * k_stride, lane, key + a * PIECES);
+            attention_fetch<V, D, LANES, W>(v + s * v_stride, lane, value + a * PIECES);
         }
-        float peak = top;
-        FOUNDRY_UNROLL
-        for (uint a = 0u; a < AHEAD; a++) {
-            float dot = 0.0f;
-            FOUNDRY_UNROLL
-            for (uint j = 0u; j < MINE; j++) dot = fma(q[j], key[a * MINE + j], dot);
-            FOUNDRY_UNROLL
-            for (uint o = 1u; o < LANES; o <<= 1) dot += simd_shuffle_xor(dot, ushort(o));
-            score[a] = base + a * SIMDS * SLOTS < visible ? dot * scale : -INFINITY;
-            peak = max(peak, score[a]);
-        }
-        const float shrink = exp(top - peak);
-        top = peak;
-        sum *= shrink;
-        FOUNDRY_UNROLL
-        for (uint j = 0u; j < MINE; j++) acc[j] *= shrink;
-        FOUNDRY_UNROLL
-        for (uint a = 0u; a < AHEAD; a++) {
-            const float p = exp(score[a] - peak);
-            sum += p;
-            FOUNDRY_UNROLL
-            for (uint j = 0u; j < MINE; j++) acc[j] = fma(p, value[a * MINE + j], acc[j]);
-        }
+        attention_weigh<K, V, D, LANES, W, SIMDS, AHEAD>(q, key, value, base, visible, scale, top, sum, acc);
     }
     FOUNDRY_UNROLL
     for (uint o = LANES; o < 32u; o <<= 1) {

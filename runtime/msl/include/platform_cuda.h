@@ -25,7 +25,9 @@ inline float foundry_to_float(foundry_half_bits h) {
 }
 
 // The ready point of a kernel: what earlier kernels of the stream wrote may be
-// read from here on. A kernel launched without dependence passes at once.
+// read from here on. A kernel launched without dependence passes at once. The next
+// kernel may start when this one's loads before the point are on their way, and not
+// compete with them.
 #if __CUDA_ARCH__ >= 900
 #define FOUNDRY_WAIT() asm volatile("griddepcontrol.wait;" ::: "memory")
 #define FOUNDRY_TRIGGER() asm volatile("griddepcontrol.launch_dependents;")
@@ -33,7 +35,7 @@ inline float foundry_to_float(foundry_half_bits h) {
 #define FOUNDRY_WAIT()
 #define FOUNDRY_TRIGGER()
 #endif
-#define FOUNDRY_READY() FOUNDRY_WAIT()
+#define FOUNDRY_READY() FOUNDRY_TRIGGER(); FOUNDRY_WAIT()
 #define FOUNDRY_BYTE_UNDER(top, v, i) __byte_perm(v, top, 0x7650u | (i))
 
 // A vector is copied in one piece: NVRTC makes one load of 16 bytes of it, where
