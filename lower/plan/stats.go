@@ -18,7 +18,7 @@ type EntryStats struct {
 	CommandBuffers int           `json:"command_buffers"`
 	MovedBytes     int64         `json:"moved_bytes"` // read and written by the dispatches, each operand once a dispatch
 	Flops          int64         `json:"flops"`
-	WeightBytes    int64         `json:"weight_bytes"` // of the distinct weight buffers that the entry reads
+	WeightBytes    int64         `json:"weight_bytes"` // of the distinct weight buffers that the entry reads, as far as it reads them: few rows of a table
 	ArenaBytes     int64         `json:"arena_bytes"`  // of the plan: the entries share the arena
 	Kernels        []KernelStats `json:"kernels"`
 }
@@ -105,7 +105,7 @@ func (p *Plan) EntryArena(e *Entry) int64 {
 func (p *Plan) Stats(e *Entry, env sym.Env) EntryStats {
 	s := EntryStats{Entry: e.Name, CommandBuffers: len(e.CommandBuffers), ArenaBytes: p.ArenaBytes}
 	kernels := make([]KernelStats, len(p.Kernels))
-	weights := make([]bool, len(p.Buffers))
+	weights := make([]int64, len(p.Buffers)) // bytes that count already
 	lastWave := -1
 	for i := range e.Steps {
 		d := e.Steps[i].Dispatch
@@ -127,9 +127,10 @@ func (p *Plan) Stats(e *Entry, env sym.Env) EntryStats {
 		k.Flops += flops
 		k.Threadgroups += d.Grid[0].Eval(env) * d.Grid[1].Eval(env) * d.Grid[2].Eval(env)
 		for _, b := range d.Bind {
-			if buf := &p.Buffers[b.Buffer]; buf.Class == Weight && !weights[b.Buffer] {
-				weights[b.Buffer] = true
-				s.WeightBytes += buf.Bytes
+			if buf := &p.Buffers[b.Buffer]; buf.Class == Weight {
+				more := max(0, min(buf.Bytes, moved)-weights[b.Buffer])
+				weights[b.Buffer] += more
+				s.WeightBytes += more
 			}
 		}
 	}

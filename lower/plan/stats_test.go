@@ -15,7 +15,7 @@ func TestStats(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, EntryStats{
 		Entry: "prefill", Dispatches: 3, Waves: 3, Barriers: 2, CommandBuffers: 2,
-		MovedBytes: 388*4 + 8 + 512*4 + 128*2 + 384, Flops: 64 * 4, WeightBytes: 4096, ArenaBytes: 4096,
+		MovedBytes: 388*4 + 8 + 512*4 + 128*2 + 384, Flops: 64 * 4, WeightBytes: 388 * 4, ArenaBytes: 4096, // four rows of the table, and what else the dispatch moves
 		Kernels: []KernelStats{
 			{Kernel: "embed", Dispatches: 1, Threads: 64, Threadgroups: 4, MovedBytes: 388 * 4},
 			{Kernel: "scale", Dispatches: 1, Threads: 128, ThreadgroupBytes: 384, Threadgroups: 2, MovedBytes: 8 + 512*4 + 128*2, Flops: 256},
