@@ -123,6 +123,13 @@ type Recording interface {
 	Close() error
 }
 
+// Stopwatch is implemented by recordings that time their runs by the device's own
+// clock.
+type Stopwatch interface {
+	// Timed runs once, waits, and returns how long the device was at it.
+	Timed() (time.Duration, error)
+}
+
 // Capturer is implemented by devices that can write down, for their maker's tools,
 // what the GPU is given.
 type Capturer interface {

@@ -19,7 +19,6 @@ type encoder struct {
 	attr   launchAttr
 	config launchConfig
 	first  bool // nothing launched yet: no predecessor of ours to overlap with
-	timer  *timer
 }
 
 const maxSlots = 32
@@ -68,14 +67,11 @@ func (e *encoder) Dispatch(l *fruntime.Launch) error {
 	}
 	e.first = false
 	return e.p.d.do(func() error {
-		if err := e.timer.before(e, l.Label); err != nil {
-			return err
-		}
 		if err := e.p.d.drv.call("cuLaunchKernelEx", uintptr(unsafe.Pointer(&e.config)), k.fn,
 			uintptr(unsafe.Pointer(&e.params[0])), 0); err != nil {
 			return fmt.Errorf("%s (%s): %w", l.Label, k.name, err)
 		}
-		return e.timer.after(e)
+		return nil
 	})
 }
 

@@ -2,6 +2,7 @@ package devicetest
 
 import (
 	"sync"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -212,5 +213,13 @@ func recording(r *rig) {
 	require.NoError(r, rec.Run())
 	require.NoError(r, rec.Wait())
 	require.Equal(r, mirroredTimes(start, steps+2), get[uint32](r, x[0], mirrorN))
+	if watch, ok := rec.(runtime.Stopwatch); ok {
+		began := time.Now()
+		took, err := watch.Timed()
+		require.NoError(r, err)
+		require.Positive(r, took)
+		require.LessOrEqual(r, took, time.Since(began), "the device was at it no longer than the host waited")
+		require.Equal(r, mirroredTimes(start, steps+4), get[uint32](r, x[0], mirrorN))
+	}
 	require.NoError(r, rec.Close())
 }
