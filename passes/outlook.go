@@ -153,15 +153,28 @@ func (r *run) outlook(stretch *ir.Graph, calls Pipeline) (outlook, error) {
 			return outlook{}, err
 		}
 	}
-	o := outlook{us: cost.Of(g, r.target, r.env).Us}
-	var names []string
+	return outlook{us: cost.Of(g, r.target, r.env).Us, regions: regionsOf(g)}, nil
+}
+
+// regionsOf names the patterns of g's regions in their order: "qkv and 3 bias".
+func regionsOf(g *ir.Graph) string {
+	var patterns []string
+	counts := map[string]int{}
 	for _, n := range g.Nodes() {
-		if n.Region != nil {
-			names = append(names, n.Attr.Pattern)
+		if n.Region == nil {
+			continue
+		}
+		if counts[n.Attr.Pattern] == 0 {
+			patterns = append(patterns, n.Attr.Pattern)
+		}
+		counts[n.Attr.Pattern]++
+	}
+	for i, p := range patterns {
+		if counts[p] > 1 {
+			patterns[i] = fmt.Sprintf("%d %s", counts[p], p)
 		}
 	}
-	o.regions = strings.Join(names, " and ")
-	return o, nil
+	return strings.Join(patterns, " and ")
 }
 
 // String says what it comes to.
