@@ -59,10 +59,20 @@ func newEnumeration(cx *Context) *enumeration {
 	return &enumeration{context: &Context{Target: cx.Target, Lowerable: cx.Lowerable}, known: newKnown(), at: map[[32]byte]int{}}
 }
 
-// stage is a graph behind some calls of a pipeline, the last of which is call.
+// stage is a graph behind some calls of a pipeline. Pipelines that begin with the
+// same keys make the same of a graph.
 type stage struct {
-	call  string
+	key   string // of the last of the calls
 	graph *ir.Graph
+}
+
+// key names call i of p as far as its effect on a graph goes: one that weighs sites
+// against the passes to come, with these.
+func (p Pipeline) key(i int) string {
+	if p[i].careful() {
+		return p[i:].String()
+	}
+	return p[i].String()
 }
 
 // walk runs subsets, the first of which has the given index, on copies of g.
@@ -71,7 +81,7 @@ func (e *enumeration) walk(g *ir.Graph, subsets []Subset, index int) error {
 	for k, s := range subsets {
 		// Go back to where this pipeline and the one before part.
 		common := 0
-		for common < len(s.Pipeline) && common+1 < len(stack) && stack[common+1].call == s.Pipeline[common].String() {
+		for common < len(s.Pipeline) && common+1 < len(stack) && stack[common+1].key == s.Pipeline.key(common) {
 			common++
 		}
 		stack = stack[:common+1]
@@ -80,7 +90,7 @@ func (e *enumeration) walk(g *ir.Graph, subsets []Subset, index int) error {
 			if err != nil {
 				return fmt.Errorf("subset %s: %w", s, err)
 			}
-			stack = append(stack, stage{s.Pipeline[i].String(), next})
+			stack = append(stack, stage{s.Pipeline.key(i), next})
 		}
 		last := stack[len(stack)-1].graph
 		e.meet(sha256.Sum256([]byte(last.Canonical())), Outcome{s, last, []int{index + k}})

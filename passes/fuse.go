@@ -114,7 +114,7 @@ func (p *compiled) absence(f *flat) string {
 // can be lowered, or, where the call asks for gains, the one that saves most. It
 // returns neither a site nor a refusal where the pattern has nothing to do there.
 func (r *run) consider(p *compiled, forms []*form, anchor *op) (*site, *plan.Decision, error) {
-	careful := r.call.option("when") == "cheaper"
+	careful := r.call.careful()
 	var best, largest *site
 	var nearest miss // of the form that came furthest, the smaller of equals
 	unrunnable := ""

@@ -30,7 +30,10 @@ func (r *run) weighAgainst(s *site) (out rivalry, err error) {
 	if len(s.pattern.Rivals) == 0 {
 		return out, nil
 	}
-	key := r.key(s, 2*reach)
+	if r.restText == "" {
+		r.restText = r.rest.String()
+	}
+	key := rivalKey{r.key(s, 2*reach), r.restText}
 	if out, ok := r.known.rivalries[key]; ok {
 		return out, nil
 	}

@@ -66,3 +66,21 @@ func TestEnumerateIsRun(t *testing.T) {
 		require.Equal(t, g.Canonical(), o.Graph.Canonical(), o.String())
 	}
 }
+
+// A fusion that is weighed against the passes to come may be taken before some and not
+// before others: pipelines share neither its graph nor what was found of its rivals.
+func TestEnumerateWeighsWhatIsToCome(t *testing.T) {
+	var some []passes.Subset
+	for _, rest := range []string{"fuse-residual", "fuse-gate-up-swiglu", "fuse-head"} {
+		some = append(some, passes.Subset{Names: []string{rest}, Pipeline: parse(t, "canonicalize,cse,dce,fuse-swiglu-down{when=cheaper},"+rest+",legalize")})
+	}
+	g := decode(t, "0.5b")
+	outcomes, err := passes.Enumerate(g, &passes.Context{}, some)
+	require.NoError(t, err)
+	require.Len(t, outcomes, len(some))
+	for _, o := range outcomes {
+		alone := g.Clone()
+		require.NoError(t, o.Pipeline.Run(alone, &passes.Context{}))
+		require.Equal(t, alone.Canonical(), o.Graph.Canonical(), o.String())
+	}
+}
