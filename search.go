@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"foundry/ir"
 	"foundry/ir/cost"
 	"foundry/ir/dtype"
 	"foundry/ir/target"
@@ -197,13 +198,14 @@ func withLayers(m *Model, n int) *Model {
 	return &Model{Name: m.Name, Config: c, source: m.source}
 }
 
-// outcomes runs pipelines over the phase's graph of a model.
-func (s *search) outcomes(g *Graphs, subsets []passes.Subset) ([]passes.Outcome, error) {
+// predict runs pipelines over the phase's graph of a model and returns what us says of
+// the distinct results.
+func (s *search) predict(g *Graphs, subsets []passes.Subset, us func(*ir.Graph) float64) ([]passes.Outcome[float64], error) {
 	graph, err := g.Entry(s.Phase)
 	if err != nil {
 		return nil, err
 	}
-	out, err := passes.Enumerate(graph, &passes.Context{Target: g.Target, Lowerable: lowerable(g.Target)}, subsets)
+	out, err := passes.Enumerate(graph, &passes.Context{Target: g.Target, Lowerable: lowerable(g.Target)}, subsets, us)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", s.m.Name, err)
 	}
@@ -237,19 +239,15 @@ func (s *search) rank() error {
 	if err != nil {
 		return err
 	}
-	outcomes, err := s.outcomes(one, subsets)
+	layers := max(1, s.m.Config.Layers)
+	outcomes, err := s.predict(one, subsets, func(g *ir.Graph) float64 {
+		return cost.Repeated(g, s.graphs.Target, s.costs, cost.Typical(g.Bounds), layers)
+	})
 	if err != nil {
 		return err
 	}
 	s.found.Subsets, s.found.Graphs = len(subsets), len(outcomes)
-	layers := max(1, s.m.Config.Layers)
-	us := make([]float64, len(outcomes))
-	order := make([]int, len(outcomes))
-	for i, o := range outcomes {
-		order[i] = i
-		us[i] = cost.Repeated(o.Graph, s.graphs.Target, s.costs, cost.Typical(o.Graph.Bounds), layers)
-	}
-	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(us[a], us[b]) })
+	slices.SortStableFunc(outcomes, func(a, b passes.Outcome[float64]) int { return cmp.Compare(a.Of, b.Of) })
 
 	var best []passes.Subset
 	for _, name := range named {
@@ -262,18 +260,17 @@ func (s *search) rank() error {
 	if err := s.pipelines(best); err != nil {
 		return err
 	}
-	for _, i := range order[:min(ranked, len(order))] {
-		best = append(best, outcomes[i].Subset)
+	for _, o := range outcomes[:min(ranked, len(outcomes))] {
+		best = append(best, o.Subset)
 	}
-	whole, err := s.outcomes(s.graphs, best)
+	whole, err := s.predict(s.graphs, best, func(g *ir.Graph) float64 {
+		return modelled(g, s.graphs.Target, s.costs, cost.Typical(g.Bounds), s.Compile.CommandBuffers)
+	})
 	if err != nil {
 		return err
 	}
 	for _, o := range whole {
-		env := cost.Typical(o.Graph.Bounds)
-		s.found.Candidates = append(s.found.Candidates, Candidate{
-			Name: o.String(), Passes: o.Pipeline.String(), PredictedUs: modelled(o.Graph, s.graphs.Target, s.costs, env, s.Compile.CommandBuffers),
-		})
+		s.found.Candidates = append(s.found.Candidates, Candidate{Name: o.String(), Passes: o.Pipeline.String(), PredictedUs: o.Of})
 	}
 	slices.SortStableFunc(s.found.Candidates, func(a, b Candidate) int { return cmp.Compare(a.PredictedUs, b.PredictedUs) })
 	return nil
@@ -295,20 +292,19 @@ func (s *search) measure(ctx context.Context) error {
 			b.Variants = append(b.Variants, Pipeline{Name: c.Name, Passes: c.Passes})
 		}
 	}
-	g, outcomes, err := b.enumerate(m)
+	bundle, variants, err := b.bundle(m)
 	if err != nil {
 		return err
 	}
 	// In the middle of what the cache can hold, as the prediction is.
-	typical := cost.Typical(outcomes[0].Graph.Bounds)
+	typical := cost.Typical(bundle.graph.Bounds)
 	b.Prompt = int(typical.P)
 	if s.Phase != "decode" {
 		b.Prompt = int(typical.T)
 	}
 	where := &place{dev: s.dev, weights: runtime.NewWeights(s.dev)}
 	defer where.weights.Close()
-	bundle := bundle{o: &b, m: m, graphs: g, met: map[string]int{}}
-	p, fresh, err := bundle.compile(outcomes)
+	p, fresh, err := bundle.compile(variants)
 	if err != nil {
 		return err
 	}
