@@ -139,8 +139,8 @@ type kernelsBench struct {
 
 // measure times the kernels that one setting makes different.
 func (b *kernelsBench) measure(ctx context.Context, v Pipeline, s setting) (err error) {
-	o := b.Bench.Compile
-	o.Variant, o.Passes, o.Tuning = "", v.Passes, s.tuning
+	o := v.options(b.Bench.Compile)
+	o.Tuning = s.tuning
 	o.Chunk = slices.Max(b.Rows)
 	if o.Context == 0 {
 		o.Context = min(b.m.Config.MaxPositions, max(b.Bench.Prompt+aloneRoom, o.Chunk))

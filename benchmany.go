@@ -84,9 +84,7 @@ func (o *BenchOptions) bundle(m *Model) (*bundle, []passes.Subset, error) {
 	}
 	variants := make([]passes.Subset, len(o.Variants))
 	for i, v := range o.Variants {
-		own := c
-		own.Variant, own.Passes = "", v.Passes
-		pipeline, err := own.pipeline()
+		pipeline, err := v.options(c).pipelineOf(o.Phase)
 		if err != nil {
 			return nil, nil, fmt.Errorf("variant %s: %w", v.Name, err)
 		}

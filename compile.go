@@ -53,7 +53,7 @@ func (g *Graphs) Lower() (*Compiled, error) {
 func (g *Graphs) lowerEntries(entries []metal.Entry) (*plan.Plan, error) {
 	o := g.Options
 	meta := plan.Options{
-		Target: o.Target, Variant: o.Variant, Passes: o.Passes, Weights: o.Weights, Cache: o.Cache,
+		Target: o.Target, Variant: o.Variant, Passes: o.Passes, PrefillPasses: o.PrefillPasses, Weights: o.Weights, Cache: o.Cache,
 		Attention: o.Attention, AttentionChosen: o.AttentionChosen, AllLogits: o.AllLogits,
 	}
 	stages := o.Shaders

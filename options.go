@@ -24,7 +24,10 @@ type CompileOptions struct {
 
 	Variant string // a named pipeline; "default" when neither it nor Passes is given
 	Passes  string // a pipeline: "canonicalize,cse,fuse-rmsnorm-qkv"
-	Fuel    *int   // most rewrites that passes may apply; nil: no limit
+	// PrefillPasses is the pipeline of the entry prefill, where that shall be another
+	// than Variant or Passes say.
+	PrefillPasses string
+	Fuel          *int // most rewrites that passes may apply; nil: no limit
 
 	Context   int  // tokens a cache holds: the model's limit, at most DefaultContext
 	Chunk     int  // most tokens of one prefill run: DefaultChunk, at most Context
@@ -67,6 +70,8 @@ func (o CompileOptions) resolve(m *Model) (CompileOptions, *target.Target, error
 	switch {
 	case o.Variant != "" && o.Passes != "":
 		return o, nil, fmt.Errorf("a variant (%s) and a list of passes are both given; take one", o.Variant)
+	case o.PrefillPasses != "" && m.Graph != nil:
+		return o, nil, fmt.Errorf("%s is one graph, which has one pipeline: leave out the passes for prefill", m.Name)
 	case !slices.Contains(attentionBackends[:], o.Attention):
 		return o, nil, fmt.Errorf("attention backend %q (from %s) does not exist, want one of %s%s", o.Attention, o.AttentionChosen,
 			strings.Join(attentionBackends[:], ", "), Nearest(o.Attention, attentionBackends[:]))

@@ -85,6 +85,9 @@ func (f searchFile) read(say func(string)) *Found {
 	if err == nil {
 		_, err = passes.Parse(found.Winner.Passes)
 	}
+	if err == nil && found.Other != nil {
+		_, err = passes.Parse(found.Other.Passes)
+	}
 	if err == nil && found.Winner.Passes == "" {
 		err = errors.New("it names no pipeline")
 	}

@@ -41,7 +41,7 @@ func Start(ctx context.Context, m *Model, o StartOptions) (*Engine, error) {
 		if err != nil {
 			return nil, err
 		}
-		o.Compile.Passes = found.Winner.Passes
+		found.Apply(&o.Compile)
 	}
 	if o.Compile.Target == "" {
 		o.Compile.Target = o.Compile.deviceTarget() // which may start a driver, not to be counted as compilation

@@ -217,6 +217,31 @@ func TestDiffAndInspect(t *testing.T) {
 	require.Contains(t, ok(t, "devices"), "ref     yes")
 }
 
+// --prefill-passes: compile and inspect print both pipelines, bench counts what the
+// phase has, and what it would not apply to is refused.
+func TestPrefillPassesCommand(t *testing.T) {
+	const own = "canonicalize,cse,dce,drop-repeat-kv,fuse-attention,legalize"
+	dir := filepath.Join(t.TempDir(), "plan")
+	require.Contains(t, ok(t, "compile", "--variant", "six", "--prefill-passes", own, "-o", dir), "passes of prefill: "+own+"\n")
+	require.Contains(t, ok(t, "inspect", dir), "passes of prefill: "+own+"\n")
+	require.NotContains(t, ok(t, "compile", "--variant", "six", "-o", dir), "passes of prefill")
+	for _, phase := range []string{"decode", "prefill"} {
+		args := []string{"bench", "--phase", phase, "--prompt", "16", "--reps", "0", "--json"}
+		six := benchRows(t, ok(t, append(args, "--variant", "six")...))[0]
+		both := benchRows(t, ok(t, append(args, "--variant", "six", "--prefill-passes", own)...))[0]
+		if phase == "decode" {
+			both.ArenaBytes = six.ArenaBytes // both entries lie in it
+			require.Equal(t, six, both)
+		} else {
+			require.Equal(t, own, both.Passes)
+			require.Greater(t, both.Dispatches, six.Dispatches)
+		}
+	}
+	requireOneLine(t, nil, 2, "leave out --prefill-passes", "diff", "six", "floor", "--prefill-passes", own)
+	requireOneLine(t, nil, 2, "goes with --passes or --variant", "bench", "--variants", "six,floor", "--reps", "0", "--prefill-passes", own)
+	requireOneLine(t, nil, 1, "leave out the passes for prefill", "compile", "--model", firFile(t), "--explain", "--prefill-passes", own)
+}
+
 func TestRun(t *testing.T) {
 	out := ok(t, "run", "--device", "ref", "--prompt", "And the LORD spake unto Moses, saying,", "-n", "13")
 	require.Equal(t, "And the LORD spake unto Moses, saying, Speak unto the children of Israel, and say unto them,\n", out)

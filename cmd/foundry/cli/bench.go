@@ -67,6 +67,9 @@ of the first.`,
 			if plot != "" && !slices.Contains(plotFormats, extension(plot)) {
 				return usagef("bench: --plot %s: want a name that ends in .%s", plot, strings.Join(plotFormats, " or ."))
 			}
+			if compile.prefillPasses != "" && compile.passes == "" && compile.variant == "" && contexts.contexts == "" {
+				return usagef("bench: --prefill-passes goes with --passes or --variant; a variant of a list is one pipeline for both phases")
+			}
 			if kernels.name != "" && !cmd.Flags().Changed("variants") {
 				variants = "floor,none"
 			}
@@ -86,6 +89,9 @@ of the first.`,
 			}
 			if err != nil {
 				return err
+			}
+			for i := range o.Variants {
+				o.Variants[i].PrefillPasses = compile.prefillPasses
 			}
 			if strings.Contains(compile.commandBuffers, ",") {
 				var numbers []int

@@ -27,8 +27,10 @@ decisions that only one of them has.`,
   foundry diff plan-old/ plan-new/`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if cmd.Flags().Changed("variant") || cmd.Flags().Changed("passes") {
-				return usagef("diff: variants and passes are the arguments A and B, not flags")
+			for _, flag := range []string{"variant", "passes", "prefill-passes"} {
+				if cmd.Flags().Changed(flag) {
+					return usagef("diff: variants and passes are the arguments A and B, not flags; leave out --%s", flag)
+				}
 			}
 			var plans [2]*plan.Plan
 			for i, arg := range args {

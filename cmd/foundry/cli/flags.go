@@ -30,12 +30,12 @@ func (f *modelFlags) open(s IO) (*foundry.Model, error) {
 }
 
 // compileFlagNames are what compileFlags.add adds.
-var compileFlagNames = []string{"weights", "cache", "passes", "variant", "target", "attention", "shaders", "context", "chunk", "command-buffers", "fuel"}
+var compileFlagNames = []string{"weights", "cache", "passes", "prefill-passes", "variant", "target", "attention", "shaders", "context", "chunk", "command-buffers", "fuel"}
 
 // compileFlags say how a model is compiled.
 type compileFlags struct {
-	weights, cache, passes, variant, target, attention, shaders, commandBuffers string
-	context, chunk, fuel                                                        int
+	weights, cache, passes, prefillPasses, variant, target, attention, shaders, commandBuffers string
+	context, chunk, fuel                                                                       int
 }
 
 func (f *compileFlags) add(cmd *cobra.Command) {
@@ -43,6 +43,7 @@ func (f *compileFlags) add(cmd *cobra.Command) {
 	p.StringVar(&f.weights, "weights", "", "dtype of matrices: f32, f16, bf16, q8_0, q4_0, q4_1, q5_0 or q5_1 (quantised ones as stored, others f32 on ref, f16 elsewhere)")
 	p.StringVar(&f.cache, "cache", "", "dtype of the key and value cache: f32 or f16 (f32 on ref, otherwise f16)")
 	p.StringVar(&f.passes, "passes", "", "the pipeline, such as canonicalize,cse,fuse-rmsnorm-qkv, or search: the fastest of all legal sets of fusions, by the cost model and, where the device is at hand, as measured")
+	p.StringVar(&f.prefillPasses, "prefill-passes", "", "the pipeline of prefill, where it shall be another than that of decode (the same; of search, the best that it meets)")
 	p.StringVar(&f.variant, "variant", "", "a named pipeline: none, default, six, floor, or a rung of the ladder (foundry bench --variants ladder)")
 	p.StringVar(&f.target, "target", "", "the machine whose limits and costs decide (apple-m3-pro)")
 	p.IntVar(&f.context, "context", 0, "tokens that the cache holds (the model's limit, at most 4096)")
@@ -59,7 +60,7 @@ func (f *compileFlags) options(cmd *cobra.Command, s IO, device string) (foundry
 		return foundry.CompileOptions{}, err
 	}
 	o := foundry.CompileOptions{
-		Device: device, Passes: f.passes, Variant: f.variant, Target: f.target,
+		Device: device, Passes: f.passes, PrefillPasses: f.prefillPasses, Variant: f.variant, Target: f.target,
 		Context: f.context, Chunk: f.chunk,
 		Attention: f.attention, AttentionChosen: "flag",
 	}
