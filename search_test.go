@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"foundry/lower/metal"
 	"foundry/runtime/cpu"
 )
 
@@ -158,6 +159,31 @@ func TestSearchFile(t *testing.T) {
 	searchFile{}.write(want, say)
 	require.Nil(t, searchFile{}.read(say))
 	require.Len(t, said, 1)
+}
+
+// A result is found again only while the compiler would make the same of a layer: other
+// kernels, or another prediction of what they take, have another name.
+func TestSearchFileIsOfThisCompiler(t *testing.T) {
+	m := embedded(t)
+	look := func(o CompileOptions) *search {
+		s := &search{SearchOptions: SearchOptions{Phase: "decode", CacheDir: "x", Compile: o}, m: m}
+		s.Compile.Target = "apple-m3-pro"
+		require.NoError(t, s.prepare())
+		t.Cleanup(s.closeDevice)
+		return s
+	}
+	s := look(CompileOptions{})
+	require.Equal(t, s.file(), look(CompileOptions{}).file())
+	require.Len(t, strings.Split(strings.TrimSpace(s.now()), "\n"), 8, "four variants of both phases")
+
+	lowered := look(CompileOptions{Tuning: metal.Tuning{Width: 1}})
+	require.NotEqual(t, s.file(), lowered.file(), "kernels are written in another way")
+
+	before := s.now()
+	costs := *s.costs
+	costs.WaveUs++
+	s.costs = &costs
+	require.NotEqual(t, before, s.now(), "what they take is predicted in another way")
 }
 
 // What takes a pipeline says that it does not search.
