@@ -210,7 +210,14 @@ func readFloats(t *testing.T, file, tensor string) []float32 {
 }
 
 func TestDiffAndInspect(t *testing.T) {
-	out := ok(t, "diff", "none", "six")
+	bundles := []string{filepath.Join(t.TempDir(), "a"), filepath.Join(t.TempDir(), "b")}
+	for i, variant := range []string{"qkv", "qkv-bias"} {
+		ok(t, "compile", "--variant", variant, "-o", bundles[i])
+	}
+	out := ok(t, append([]string{"diff"}, bundles...)...)
+	require.Regexp(t, `(?m)^  decode   dispatch       5 x layers\.0\.q_bias +add$`, out)
+	require.NotContains(t, out, "nothing")
+	out = ok(t, "diff", "none", "six")
 	require.Contains(t, out, "decode   dispatches")
 	require.Contains(t, out, "rmsnorm-qkv")
 	require.Contains(t, ok(t, "inspect", "kjv-2m"), "bf16")
