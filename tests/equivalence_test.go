@@ -98,9 +98,9 @@ func TestEverySubset(t *testing.T) {
 
 // 500 random graphs, each as it is and behind the variants that people use: the same
 // results on ref, valid plans, and the same results on cpu. The quick form takes the
-// first 40, two of them on cpu.
+// first 100, two of them on cpu.
 func TestRandomGraphsEverywhere(t *testing.T) {
-	count, onCPU := 40, 2
+	count, onCPU := 100, 2
 	if isComplete() {
 		count, onCPU = 500, 500
 	} else {
