@@ -34,7 +34,7 @@ type Graphs struct {
 // error: their decisions say what was refused on the way.
 func Fuse(m *Model, o CompileOptions) (*Graphs, error) {
 	if o.Passes == SearchPasses || o.PrefillPasses == SearchPasses {
-		return nil, errors.New("passes \"search\" is no pipeline yet: compile, dot, bench and what runs a model search for one of each phase where Passes asks for it")
+		return nil, errors.New("passes \"search\" is no pipeline yet: --passes search makes compile, dot, bench and what runs a model look for one for each phase")
 	}
 	asked := o.Weights
 	o, t, err := o.resolve(m)

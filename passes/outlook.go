@@ -74,7 +74,8 @@ func (r *run) weighAgainst(s *site) (out rivalry, err error) {
 		if slices.Contains(out.without.patterns, c.Pass.pattern) {
 			continue
 		}
-		o, err := r.outlook(stretch, append(Pipeline{{Pass: c.Pass}}, r.rest...))
+		always := Call{c.Pass, slices.DeleteFunc(slices.Clone(c.Options), func(s Setting) bool { return s.Name == "when" })}
+		o, err := r.outlook(stretch, append(Pipeline{always}, r.rest...))
 		if err != nil {
 			return out, err
 		}
