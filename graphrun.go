@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"slices"
 
@@ -350,8 +351,8 @@ func summarise(name string, t interp.Tensor) GraphResult {
 	return r
 }
 
-// Write writes every result to a safetensors file, by its name.
-func (r *GraphRun) Write(path string) error {
+// Write writes every result by its name, as a safetensors file.
+func (r *GraphRun) Write(w io.Writer) error {
 	var out []checkpoint.Tensor
 	for _, result := range r.Results {
 		shape := make([]int64, len(result.Shape))
@@ -360,5 +361,5 @@ func (r *GraphRun) Write(path string) error {
 		}
 		out = append(out, checkpoint.Tensor{Name: result.Name, DType: result.DType, Shape: shape, Data: bytesOf(result.Tensor)})
 	}
-	return checkpoint.WriteSafetensors(path, out)
+	return checkpoint.WriteSafetensors(w, out)
 }
