@@ -77,12 +77,7 @@ C++ compiler, and its graph runs as a reference with nothing installed.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.ArbitraryArgs,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return cmd.Help()
-			}
-			return noCommand(cmd, args[0])
-		},
+		RunE:          runGroup,
 	}
 	root.SetIn(s.In)
 	root.SetOut(s.Out)
@@ -92,6 +87,10 @@ C++ compiler, and its graph runs as a reference with nothing installed.`,
 	root.SetHelpCommand(helpCommand())
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
+	if c, _, err := root.Find([]string{"completion"}); err == nil {
+		c.Args, c.RunE = cobra.ArbitraryArgs, runGroup
+		c.Example = "  foundry completion bash   # foundry completion bash --help says where it goes"
+	}
 	checkArgs(root)
 	return root
 }
@@ -112,6 +111,14 @@ func helpCommand() *cobra.Command {
 	}
 }
 
+// runGroup stands for a command that only holds others.
+func runGroup(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return cmd.Help()
+	}
+	return noCommand(cmd, args[0])
+}
+
 // noCommand is the error of a name that is none of parent's commands.
 func noCommand(parent *cobra.Command, name string) error {
 	var names []string
@@ -121,15 +128,10 @@ func noCommand(parent *cobra.Command, name string) error {
 	return usagef("there is no command %q%s; %s --help lists them", name, foundry.Nearest(name, names), parent.CommandPath())
 }
 
-// checkArgs makes wrong arguments of the commands below parent usage errors. A
-// command that only holds others takes none.
+// checkArgs makes wrong arguments of the commands below parent usage errors.
 func checkArgs(parent *cobra.Command) {
 	for _, c := range parent.Commands() {
 		checkArgs(c)
-		if c.HasSubCommands() {
-			c.Args, c.RunE = cobra.ArbitraryArgs, parent.RunE
-			continue
-		}
 		if check := c.Args; check != nil {
 			c.Args = func(cmd *cobra.Command, args []string) error {
 				if err := check(cmd, args); err != nil {
