@@ -64,6 +64,14 @@ func RunGraph(ctx context.Context, m *Model, o GraphOptions) (*GraphRun, error) 
 	if _, _, err := deviceKind(o.Compile.Device); err != nil {
 		return nil, err
 	}
+	b := m.Graph.Bounds
+	env := sym.Env{T: o.T, P: o.P}
+	if env.T == 0 {
+		env.T = min(b.TMax, b.SMax-env.P)
+	}
+	if !b.Contains(env) {
+		return nil, fmt.Errorf("%s: T=%d P=%d lies outside the graph's bounds T=%d..%d P=%d..%d S<=%d", m.Name, env.T, env.P, b.TMin, b.TMax, b.PMin, b.PMax, b.SMax)
+	}
 	if o.Compile.Device == Auto {
 		o.Compile.Device = (&StartOptions{CPU: o.CPU, Say: o.Say}).auto()
 	}
@@ -72,14 +80,6 @@ func RunGraph(ctx context.Context, m *Model, o GraphOptions) (*GraphRun, error) 
 		return nil, err
 	}
 	graph := g.Entries[0]
-	b := graph.Bounds
-	env := sym.Env{T: o.T, P: o.P}
-	if env.T == 0 {
-		env.T = min(b.TMax, b.SMax-env.P)
-	}
-	if !b.Contains(env) {
-		return nil, fmt.Errorf("%s: T=%d P=%d lies outside the graph's bounds T=%d..%d P=%d..%d S<=%d", m.Name, env.T, env.P, b.TMin, b.TMax, b.PMin, b.PMax, b.SMax)
-	}
 	in, err := newGraphValues(graph, env, o)
 	if err != nil {
 		return nil, err
