@@ -81,6 +81,9 @@ func (o CompileOptions) resolve(m *Model) (CompileOptions, *target.Target, error
 		if o.Chunk == 0 {
 			o.Chunk = min(o.Context, DefaultChunk)
 		}
+		if err := m.Config.CheckContext(o.Context); err != nil {
+			return o, nil, fmt.Errorf("%s: %w", m.Name, err)
+		}
 	}
 	t, err := target.Find(o.Target)
 	if err != nil {

@@ -42,7 +42,10 @@ func TestFind(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "f32", again.Limits.Weights[0])
 	_, err = target.Find("apple-m3pro")
-	require.EqualError(t, err, `unknown target "apple-m3pro"; did you mean "apple-m3-pro"?`)
+	require.ErrorContains(t, err, `there is no target "apple-m3pro", want one of apple-m1, `)
+	require.ErrorContains(t, err, `, cpu; did you mean "apple-m3-pro"?`)
+	_, err = target.Find("something")
+	require.NotContains(t, err.Error(), "did you mean")
 	_, err = target.Find("")
 	require.Error(t, err)
 }
