@@ -5,12 +5,6 @@
 
 #include "metal.h"
 
-// In counters.cc.
-id counter_sets(id, SEL);
-id new_fence(id, SEL);
-void sample_timestamps(id, SEL, uint64_t* host, uint64_t* gpu);
-id new_samples(id, SEL, id descriptor, id* error);
-
 Emulator emulator;
 
 bool Emulator::take(const char* name) {
@@ -72,20 +66,13 @@ struct Archive : Object {
     Archive() : Object(&ArchiveClass) {}
 };
 
-struct IndirectDescriptor : Object {
-    NSUInteger types = 0, buffers = 0, groups = 0;
-    bool inherit_state = true, inherit_buffers = true;
-    IndirectDescriptor() : Object(&IndirectDescriptorClass) {}
-};
-
 id device_name(id, SEL) { return autorelease(new String("Apple M3 Pro")); }
-bool supports_family(id, SEL, int64_t family) { return family <= emulator.limit("family", 1009) || family == 5001; }
+bool supports_family(id, SEL, int64_t family) { return family <= emulator.limit("family", 1009); }
 uint64_t working_set(id, SEL) { return emulator.limit("working-set", 12ll << 30); }
 NSUInteger max_buffer(id, SEL) { return emulator.limit("buffer", 9ll << 30); }
 NSUInteger max_threadgroup(id, SEL) { return emulator.limit("threadgroup-memory", 32768); }
 bool unified(id, SEL) { return emulator.limit("unified", 1) != 0; }
 bool supports_sampling(id, SEL, NSUInteger point) { return point == 0 && emulator.limit("counter-sampling", 1); }
-id new_queue(id, SEL) { return new Queue; }
 
 id new_buffer(id, SEL, NSUInteger length, NSUInteger options) {
     if (length == 0) violation("newBufferWithLength: of zero bytes");
@@ -215,27 +202,12 @@ bool save_archive(id self, SEL, id url, id* error) {
     return true;
 }
 
-id new_indirect(id, SEL, id descriptor, NSUInteger count, NSUInteger) {
-    if (!alive(descriptor, &IndirectDescriptorClass, "the indirect command buffer's descriptor")) return nullptr;
-    IndirectDescriptor* d = static_cast<IndirectDescriptor*>(descriptor);
-    if (d->types != 32) violation("an indirect command buffer for commands other than concurrent dispatches");
-    if (d->inherit_state || d->inherit_buffers) violation("indirect commands inherit state and set it too");
-    if (d->buffers > 31) violation("an indirect command buffer with %lu buffer slots, 31 is the limit", (unsigned long)d->buffers);
-    return new Indirect(count, d->buffers, d->groups);
-}
-void set_types(id self, SEL, NSUInteger t) { static_cast<IndirectDescriptor*>(self)->types = t; }
-void set_inherit_state(id self, SEL, bool on) { static_cast<IndirectDescriptor*>(self)->inherit_state = on; }
-void set_inherit_buffers(id self, SEL, bool on) { static_cast<IndirectDescriptor*>(self)->inherit_buffers = on; }
-void set_max_buffers(id self, SEL, NSUInteger n) { static_cast<IndirectDescriptor*>(self)->buffers = n; }
-void set_max_groups(id self, SEL, NSUInteger n) { static_cast<IndirectDescriptor*>(self)->groups = n; }
-
 void* contents(id self, SEL) {
     Buffer* b = static_cast<Buffer*>(self);
     if (!b->is_private) return b->data;
     violation("contents of a private buffer");
     return nullptr;
 }
-NSUInteger buffer_length(id self, SEL) { return static_cast<Buffer*>(self)->length; }
 
 template <class T> Object* make() { return new T; }
 
@@ -264,10 +236,7 @@ Class PipelineClass("MTLComputePipelineState", nullptr, nullptr,
 Class ArchiveDescriptorClass("MTLBinaryArchiveDescriptor", nullptr, make<ArchiveDescriptor>, {minus("setUrl:", set_archive_url)});
 Class ArchiveClass("MTLBinaryArchive", nullptr, nullptr,
     {minus("addComputePipelineFunctionsWithDescriptor:error:", add_to_archive), minus("serializeToURL:error:", save_archive)});
-Class BufferClass("MTLBuffer", nullptr, nullptr, {minus("contents", contents), minus("length", buffer_length)});
-Class IndirectDescriptorClass("MTLIndirectCommandBufferDescriptor", nullptr, make<IndirectDescriptor>, {
-    minus("setCommandTypes:", set_types), minus("setInheritPipelineState:", set_inherit_state), minus("setInheritBuffers:", set_inherit_buffers),
-    minus("setMaxKernelBufferBindCount:", set_max_buffers), minus("setMaxKernelThreadgroupMemoryBindCount:", set_max_groups)});
+Class BufferClass("MTLBuffer", nullptr, nullptr, {minus("contents", contents)});
 
 extern "C" {
 
@@ -310,7 +279,6 @@ void emulator_limit(const char* name, int64_t value) {
     if (value < 0) emulator.limits.erase(name);
     else emulator.limits[name] = value;
 }
-void emulator_seed(uint64_t seed) { emulator.seed = seed; }
 // emulator_nothing stands in for objc_msgSend, to time the caller alone.
 uint64_t emulator_nothing() { return 0; }
 void emulator_skip(int on) { emulator.skip_execution = on != 0; }

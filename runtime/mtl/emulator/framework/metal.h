@@ -88,6 +88,9 @@ struct Binding {
         NSUInteger offset = 0;
     } slot[31];
     NSUInteger threadgroup[31] = {};
+    // Each notes what it does not take; what names the message.
+    void set_buffer(id buffer, NSUInteger offset, NSUInteger index, const char* what);
+    void set_threadgroup(NSUInteger length, NSUInteger index);
 };
 
 // Copy is one copy of a blit encoder. sum is of the source's bytes when it was
@@ -170,6 +173,17 @@ struct Pass : Object {
 
 // gpu_ticks is the GPU's clock, of 24 MHz.
 uint64_t gpu_ticks();
+
+// What a device and a command buffer make, each in the file of its class.
+id counter_sets(id, SEL);
+id new_fence(id, SEL);
+void sample_timestamps(id, SEL, uint64_t* host, uint64_t* gpu);
+id new_samples(id, SEL, id descriptor, id* error);
+id new_indirect(id, SEL, id descriptor, NSUInteger count, NSUInteger options);
+id new_queue(id, SEL);
+id compute_encoder(id, SEL, NSUInteger type);
+id compute_encoder_of(id, SEL, id descriptor);
+id blit_encoder(id, SEL);
 
 struct Indirect : Object {
     std::vector<struct IndirectCommand*> commands;
