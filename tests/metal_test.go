@@ -9,7 +9,6 @@ import (
 	"runtime"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -64,8 +63,7 @@ func clean(t *testing.T) {
 	f, err := framework()
 	require.NoError(t, err)
 	require.Empty(t, f.Noted())
-	// A queue's thread lets go of the last command buffer when it is done with it.
-	require.Eventually(t, func() bool { return f.Live() == 0 }, 5*time.Second, time.Millisecond, "%d objects are left", f.Live())
+	require.Zero(t, f.Live(), "objects are left")
 }
 
 // bundle writes the plan to disk and reads it back.
@@ -172,7 +170,7 @@ func TestDecodeOnEmulatedMetal(t *testing.T) {
 			early, objects = ms.HeapInuse, f.Live()
 		}
 		late = ms.HeapInuse
-		require.Eventually(t, func() bool { return f.Live() <= objects }, 5*time.Second, time.Millisecond, "objects of the framework after %d steps", done)
+		require.Equal(t, objects, f.Live(), "objects of the framework after %d steps", done)
 	}
 	require.Less(t, float64(late), 1.5*float64(early)+float64(8<<20))
 	require.NoError(t, e.Close())

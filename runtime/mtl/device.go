@@ -89,11 +89,14 @@ func (d *Device) Info() fruntime.Info { return d.info }
 
 // Close gives the GPU back. Memory and programs must be closed before.
 func (d *Device) Close() error {
-	if d.dev != 0 {
+	if d.dev == 0 {
+		return nil
+	}
+	return d.b.pool(func() error {
 		d.staging.close()
 		d.b.release(d.times.set)
 		d.b.release(d.dev)
 		d.dev = 0
-	}
-	return nil
+		return nil
+	})
 }

@@ -3,6 +3,7 @@ package mtl
 import (
 	"context"
 	"os"
+	"runtime"
 	"testing"
 	"unsafe"
 
@@ -35,7 +36,7 @@ kernel void copy(device const float *x [[buffer(0)]], device float *y [[buffer(1
 }
 
 // bench is an open encoder with the copy kernel's state, for sending wrong
-// messages by hand.
+// messages by hand, in a pool of the test's.
 type bench struct {
 	t    *testing.T
 	e    *emulator.Framework
@@ -49,6 +50,8 @@ func newBench(t *testing.T) *bench {
 	e := emulate(t)
 	d, err := openOn(e, Options{Indirect: true})
 	require.NoError(t, err)
+	runtime.LockOSThread()
+	pool, _, _ := purego.SyscallN(d.b.poolPush)
 	e.Prepare(context.Background(), copyPlan())
 	p, err := d.Load(context.Background(), copyPlan(), nil)
 	require.NoError(t, err)
@@ -63,12 +66,42 @@ func newBench(t *testing.T) *bench {
 	b.enc = enc.(*encoder)
 	require.Empty(t, e.Noted())
 	t.Cleanup(func() {
-		_ = b.g.Close()
+		b.finish()
 		_, _ = b.x.Free(), b.y.Free()
 		_ = b.dev.Close()
+		purego.SyscallN(d.b.poolPop, pool)
+		runtime.UnlockOSThread()
 		e.Noted()
+		require.Zero(t, e.Live())
 	})
 	return b
+}
+
+// finish commits what is encoded, waits for it and closes the program.
+func (b *bench) finish() {
+	if !b.enc.committed {
+		require.NoError(b.t, b.enc.Commit())
+	}
+	require.NoError(b.t, b.enc.Wait())
+	require.NoError(b.t, b.g.Close())
+}
+
+// outside runs f on another OS thread, which has no pool.
+func (b *bench) outside(f func()) {
+	done := make(chan bool)
+	go func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		defer close(done)
+		f()
+	}()
+	<-done
+}
+
+// ended is for a test that ends and commits by hand.
+func (b *bench) ended() {
+	b.enc.committed = true
+	b.enc.leave()
 }
 
 func (b *bench) launch() *fruntime.Launch {
@@ -77,9 +110,8 @@ func (b *bench) launch() *fruntime.Launch {
 }
 
 // dispatch sends the dispatch message with the given sizes.
-func (b *bench) dispatch(grid, threads size) {
-	s := b.dev.b.dispatch.Sel
-	purego.SyscallN(b.dev.b.msgSend, dispatchArgs(&b.enc.args, b.enc.encoder, s, &grid, &threads)...)
+func (b *bench) dispatch(grid [3]int64, threads size) {
+	b.enc.dispatch(b.enc.encoder, b.dev.b.dispatch.Sel, grid, threads)
 }
 
 // over asks for a no-copy buffer, off bytes into a mapping and short bytes less
@@ -130,7 +162,7 @@ func (b *bench) bound() {
 	b.set(b.y.buf, 0, 1)
 }
 
-var one, warp = size{1, 1, 1}, size{32, 1, 1}
+var one, warp = [3]int64{1, 1, 1}, size{32, 1, 1}
 
 // misuses are what Metal's validation layer, or the Objective-C runtime, would
 // stop at; each sends one wrong message and names what must be noted.
@@ -167,7 +199,7 @@ var misuses = []struct {
 	}},
 	{"empty grid", "an empty grid", func(b *bench) {
 		b.bound()
-		b.dispatch(size{0, 1, 1}, warp)
+		b.dispatch([3]int64{0, 1, 1}, warp)
 	}},
 	{"threadgroup memory beyond 32 KiB", "the limit is 32768", func(b *bench) {
 		b.bound()
@@ -190,13 +222,13 @@ var misuses = []struct {
 		br.endEncoding.Call(b.enc.encoder, br.endEncoding.Sel)
 		b.dispatch(one, warp)
 		br.commit.Call(b.enc.buffer, br.commit.Sel)
-		b.enc.committed = true
+		b.ended()
 	}},
 	{"commit before endEncoding", "commit before endEncoding", func(b *bench) {
 		br := b.dev.b
 		br.commit.Call(b.enc.buffer, br.commit.Sel)
 		br.endEncoding.Call(b.enc.encoder, br.endEncoding.Sel)
-		b.enc.committed = true
+		b.ended()
 	}},
 	{"commit twice", "commit of a command buffer that is committed", func(b *bench) {
 		require.NoError(b.t, b.enc.Commit())
@@ -231,9 +263,12 @@ var misuses = []struct {
 		br.waitCompleted.Call(buffer, br.waitCompleted.Sel)
 		br.release(buffer)
 	}},
-	{"object outside a pool", "autoreleased outside a pool", func(b *bench) {
-		s := b.dev.b.str("nobody drains this")
-		b.dev.b.release(s)
+	{"message outside a pool", "+[NSString stringWithCString:encoding:] outside an autorelease pool", func(b *bench) {
+		b.outside(func() { b.dev.b.release(b.dev.b.str("nobody drains this")) })
+	}},
+	{"last release outside a pool", "the last release of a MTLFence outside an autorelease pool", func(b *bench) {
+		fence := b.dev.b.newFence.Call(b.dev.dev, b.dev.b.newFence.Sel)
+		b.outside(func() { b.dev.b.release(fence) })
 	}},
 	{"fast math", "with fast math", func(b *bench) {
 		br := b.dev.b
@@ -295,7 +330,7 @@ func TestMisuseIsNoted(t *testing.T) {
 		t.Run(m.name, func(t *testing.T) {
 			b := newBench(t)
 			m.run(b)
-			require.NoError(t, b.g.Close())
+			b.finish()
 			notes := b.e.Noted()
 			require.NotEmpty(t, notes)
 			require.Contains(t, notes[0], m.want)

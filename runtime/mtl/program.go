@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"foundry/lower/plan"
@@ -19,8 +21,8 @@ type program struct {
 	kernels []kernel
 
 	mu   sync.Mutex
-	open map[*encoder]bool // begun and not yet waited for
-	free []*encoder        // waited for
+	open map[*encoder]bool // in use
+	free []*encoder
 }
 
 // kernel is one pipeline and what its dispatches need.
@@ -45,9 +47,9 @@ func (d *Device) Load(ctx context.Context, p *plan.Plan, progress fruntime.Progr
 		return nil, err
 	}
 	g := &program{d: d, open: make(map[*encoder]bool)}
-	err := d.b.pool(func() error {
-		if g.queue = d.b.newQueue.Call(d.dev, d.b.newQueue.Sel); g.queue == 0 {
-			return fmt.Errorf("metal: no command queue is left")
+	err := d.b.pool(func() (err error) {
+		if g.queue, err = d.newQueue(); err != nil {
+			return err
 		}
 		a := d.openArchive(p.Hash)
 		defer a.close()
@@ -120,28 +122,27 @@ func (d *Device) compile(k *plan.Kernel, language uint64, a *archive) (kernel, e
 	return out, a.add(desc)
 }
 
-// Close releases pipelines and queue; what was begun and not waited for is waited
-// for first.
+// Close releases pipelines and queue; what was committed and not waited for is
+// waited for first. What is still encoded only its goroutine can end.
 func (g *program) Close() error {
 	g.mu.Lock()
-	var left []*encoder
-	for e := range g.open {
-		left = append(left, e)
-	}
+	open := slices.Collect(maps.Keys(g.open))
 	g.mu.Unlock()
 	var err error
-	for _, e := range left {
-		err = errors.Join(err, e.abandon())
+	for _, e := range open {
+		if !e.committed {
+			return fmt.Errorf("metal: the program is closed while a command buffer is encoded: commit it first")
+		}
+		err = errors.Join(err, e.Wait())
 	}
-	for _, k := range g.kernels {
-		g.d.b.release(k.pipeline)
-	}
-	g.kernels = nil
-	if g.queue != 0 {
+	return errors.Join(err, g.d.b.pool(func() error {
+		for _, k := range g.kernels {
+			g.d.b.release(k.pipeline)
+		}
 		g.d.b.release(g.queue)
-		g.queue = 0
-	}
-	return err
+		g.kernels, g.queue = nil, 0
+		return nil
+	}))
 }
 
 // archive is the binary archive of one plan on disk; nil keeps nothing.

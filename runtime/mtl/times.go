@@ -36,14 +36,14 @@ func (g *program) Time(encode func(fruntime.Encoder) error) ([]time.Duration, er
 	for first := 0; first < len(launches); first += timedAtOnce {
 		part := launches[first:min(first+timedAtOnce, len(launches))]
 		var spans []span
-		if clock.set != 0 {
-			err = g.d.b.pool(func() (err error) {
+		err := g.d.b.pool(func() (err error) {
+			if clock.set != 0 {
 				spans, err = g.timePasses(clock, part)
-				return err
-			})
-		} else {
-			spans, err = g.timeBuffers(part)
-		}
+			} else {
+				spans, err = g.timeBuffers(part)
+			}
+			return err
+		})
 		if err != nil {
 			return nil, err
 		}
@@ -134,6 +134,8 @@ func (g *program) timePasses(c clock, launches []*fruntime.Launch) (spans []span
 	if buffer == 0 {
 		return nil, fmt.Errorf("metal: the queue gives no command buffer")
 	}
+	e := g.take()
+	defer g.put(e)
 	for i, l := range launches {
 		pass := b.computePass.Call(b.MTLComputePassDescriptor, b.computePass.Sel)
 		b.setPassType.Call(pass, b.setPassType.Sel, MTLDispatchTypeConcurrent)
@@ -141,8 +143,8 @@ func (g *program) timePasses(c clock, launches []*fruntime.Launch) (spans []span
 		b.setSampleBuffer.Call(at, b.setSampleBuffer.Sel, samples)
 		b.setFirstSample.Call(at, b.setFirstSample.Sel, uint64(2*i))
 		b.setLastSample.Call(at, b.setLastSample.Sel, uint64(2*i+1))
-		e := &encoder{g: g, current: -1, encoder: b.computeEncoderOf.Call(buffer, b.computeEncoderOf.Sel, pass)}
-		if e.encoder == 0 {
+		e.current = -1
+		if e.encoder = b.computeEncoderOf.Call(buffer, b.computeEncoderOf.Sel, pass); e.encoder == 0 {
 			return nil, fmt.Errorf("metal: the command buffer gives no compute encoder")
 		}
 		if i > 0 {

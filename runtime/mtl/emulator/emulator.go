@@ -52,6 +52,7 @@ type Framework struct {
 	limit      func(name string, value int64)
 	skip       func(on int32)
 	live       func() int64
+	pools      func() int64
 	violations func(out *byte, bytes int64) int64
 }
 
@@ -70,6 +71,7 @@ func Build(dev *cpu.Device, dir string) (*Framework, error) {
 	for name, fn := range map[string]any{
 		"emulator_start": &f.start, "emulator_kernel": &f.kernel, "emulator_slot": &f.slot, "emulator_array": &f.array,
 		"emulator_reject": &f.reject, "emulator_fault": &f.fault, "emulator_limit": &f.limit, "emulator_skip": &f.skip, "emulator_live": &f.live,
+		"emulator_pools":      &f.pools,
 		"emulator_violations": &f.violations,
 	} {
 		p, err := purego.Dlsym(h, name)
@@ -141,8 +143,12 @@ func (f *Framework) Noted() []string {
 	return strings.FieldsFunc(string(buf[:n]), func(r rune) bool { return r == '\n' })
 }
 
-// Live returns how many objects exist.
+// Live returns how many objects exist, when what was committed has run.
 func (f *Framework) Live() int64 { return f.live() }
+
+// Pools returns how many autorelease pools are open on the OS thread, which the
+// goroutine must be locked to.
+func (f *Framework) Pools() int64 { return f.pools() }
 
 // Fault makes the next call that it concerns fail: "device-lost",
 // "command-buffer-error", "gpu-out-of-memory", "out-of-memory", "compile-error";

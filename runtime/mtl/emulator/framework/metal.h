@@ -65,6 +65,7 @@ struct Buffer : Object {
     explicit Buffer(int64_t n);
     Buffer(void* pages, int64_t n) : Object(&BufferClass), data(pages), length(n), lent(true) {}
     ~Buffer() override;
+    void drop() override { autorelease(new String("what Metal leaves behind when a buffer goes")); }
 };
 
 struct Function : Object {

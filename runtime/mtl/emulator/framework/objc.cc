@@ -1,5 +1,6 @@
 #include "objc.h"
 
+#include <condition_variable>
 #include <cstring>
 #include <deque>
 #include <map>
@@ -19,6 +20,8 @@ std::set<std::string>& selectors() {
 std::vector<std::string> notes;
 std::deque<id> quarantine;
 std::atomic<long> live{0};
+long works = 0;
+std::condition_variable works_changed;
 
 struct Pool {
     std::vector<id> objects;
@@ -28,6 +31,16 @@ thread_local std::vector<Pool*> pools;
 // What a message to nil or to an unknown method reaches: everything is zero.
 uint64_t nothing() { return 0; }
 }  // namespace
+
+void work_begins() {
+    std::lock_guard<std::mutex> hold(lock);
+    works++;
+}
+void work_ends() {
+    std::lock_guard<std::mutex> hold(lock);
+    works--;
+    works_changed.notify_all();
+}
 
 void violation(const char* format, ...) {
     char text[512];
@@ -74,6 +87,7 @@ void objc_release(id o) {
         return;
     }
     if (--o->refs > 0) return;
+    if (pools.empty()) violation("the last release of a %s outside an autorelease pool", o->isa->name);
     o->drop();
     o->dead = true;
     live--;
@@ -109,8 +123,12 @@ void objc_autoreleasePoolPop(void* pool) {
         return;
     }
     Pool* p = pools.back();
+    while (!p->objects.empty()) {  // what goes may autorelease more
+        id o = p->objects.back();
+        p->objects.pop_back();
+        objc_release(o);
+    }
     pools.pop_back();
-    for (id o : p->objects) objc_release(o);
     delete p;
 }
 
@@ -127,6 +145,9 @@ IMP emulator_lookup(id self, SEL selector) {
         violation("use after release: -[%s %s]", c->name, selector);
         return (IMP)nothing;
     }
+    // Any message may leave autoreleased objects behind, and some do only in drivers
+    // that nobody has tested with.
+    if (pools.empty()) violation("%c[%s %s] outside an autorelease pool", is_class ? '+' : '-', c->name, selector);
     // As in a real runtime, what was found is found again at once.
     struct Found {
         Class* c;
@@ -147,7 +168,14 @@ IMP emulator_lookup(id self, SEL selector) {
     return (IMP)nothing;
 }
 
-long emulator_live() { return live; }
+long emulator_live() {
+    std::unique_lock<std::mutex> hold(lock);
+    works_changed.wait(hold, [] { return works == 0; });
+    return live;
+}
+
+// emulator_pools is how many pools are open on the calling thread.
+long emulator_pools() { return (long)pools.size(); }
 
 // emulator_violations copies the notes, one a line, and forgets them.
 long emulator_violations(char* out, long bytes) {

@@ -45,7 +45,10 @@ void Queue::work() {
         b->completed = true;
         changed.notify_all();
         hold.unlock();
+        void* pool = objc_autoreleasePoolPush();
         objc_release(b);
+        objc_autoreleasePoolPop(pool);
+        work_ends();
         hold.lock();
     }
 }
@@ -66,8 +69,17 @@ void CommandBuffer::drop() {
     held.clear();
     objc_release(error);
     // The worker's own reference may be the last one to the queue's buffer.
-    if (std::this_thread::get_id() != queue->worker.get_id()) objc_release(queue);
-    else std::thread([](Queue* q) { objc_release(q); }, queue).detach();
+    if (std::this_thread::get_id() != queue->worker.get_id()) {
+        objc_release(queue);
+        return;
+    }
+    work_begins();
+    std::thread([](Queue* q) {
+        void* pool = objc_autoreleasePoolPush();
+        objc_release(q);
+        objc_autoreleasePoolPop(pool);
+        work_ends();
+    }, queue).detach();
 }
 
 void CommandBuffer::execute() {
@@ -164,7 +176,9 @@ void commit(id self, SEL) {
         if (c.copy.from && !c.copy.from->is_private && !c.copy.from->kernel_written) c.copy.sum = sum_of(c.copy);
     emulator.committed++;
     b->status = 2;
+    autorelease(new String("what Metal leaves behind in commit"));
     objc_retain(b);
+    work_begins();
     {
         std::lock_guard<std::mutex> hold(b->queue->lock);
         b->queue->waiting.push_back(b);
