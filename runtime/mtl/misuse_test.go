@@ -154,6 +154,18 @@ func (b *bench) set(buf id, offset uint64, index uintptr) {
 	e.send(b.dev.b.setBuffers.Sel, uintptr(unsafe.Pointer(&e.buffers)), uintptr(unsafe.Pointer(&e.offsets)), index, 1)
 }
 
+// replay records a dispatch and executes it behind what use sends.
+func (b *bench) replay(use func(resources []id)) {
+	rec, err := b.g.Record(func(enc fruntime.Encoder) error { return enc.Dispatch(b.launch()) })
+	require.NoError(b.t, err)
+	r := rec.(*recording)
+	if use != nil {
+		use(r.resources)
+	}
+	b.enc.send(b.dev.b.executeIndirect.Sel, r.indirect, 0, uintptr(r.commands))
+	require.NoError(b.t, r.Close())
+}
+
 func (b *bench) bound() {
 	br := b.dev.b
 	b.enc.send(br.setPipeline.Sel, b.g.kernels[0].pipeline)
@@ -303,6 +315,19 @@ var misuses = []struct {
 	{"staging rewritten before its copy has run", "the host wrote to the source of a copy", func(b *bench) {
 		b.e.Fault("late")
 		b.blit(func(e id) { b.copy(e, b.x.buf, 0, b.y.buf, 0, 64) }, func() { b.x.bytes[0]++ })
+	}},
+	{"indirect command without useResources", "copy: an indirect command has usage 1 of x, useResources: gave it 0", func(b *bench) {
+		b.replay(nil)
+	}},
+	{"resources used for nothing", "useResources: with usage 0", func(b *bench) {
+		b.replay(func(resources []id) {
+			b.enc.send(b.dev.b.useResources.Sel, uintptr(unsafe.Pointer(&resources[0])), uintptr(len(resources)), 0)
+		})
+	}},
+	{"indirect command writes what is used for reading", "copy: an indirect command has usage 2 of y, useResources: gave it 1", func(b *bench) {
+		b.replay(func(resources []id) {
+			b.enc.send(b.dev.b.useResources.Sel, uintptr(unsafe.Pointer(&resources[0])), uintptr(len(resources)), MTLResourceUsageRead)
+		})
 	}},
 	{"second encoder while one is open", "a second encoder while one is open", func(b *bench) {
 		br := b.dev.b

@@ -157,8 +157,7 @@ const utf8 = 4
 
 // str returns an autoreleased NSString.
 func (b *bridge) str(s string) id {
-	m := &b.nsString
-	return m.Call(b.NSString, m.Sel, s, utf8)
+	return b.nsString.Call(b.NSString, b.nsString.Sel, s, utf8)
 }
 
 // goString copies an NSString.

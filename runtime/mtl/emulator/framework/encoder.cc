@@ -20,6 +20,7 @@ struct Encoder : Object {
     bool ended = false, barrier = false, concurrent;
     Sample last;  // taken at the end
     std::vector<Access> wave;
+    std::map<id, NSUInteger> used;  // by useResources: for reading 1, for writing 2
     int groups = 0;  // debug groups that are open
     Encoder(CommandBuffer* b, bool c) : Object(&EncoderClass), buffer(b), concurrent(c) { objc_retain(b); }
     void drop() override {
@@ -174,9 +175,12 @@ void memory_barrier(id self, SEL, NSUInteger scope) {
 void use_resources(id self, SEL, id* list, NSUInteger count, NSUInteger usage) {
     Encoder* e = static_cast<Encoder*>(self);
     if (!e->open("useResources:")) return;
-    if (usage & ~3ull) violation("useResources: with usage %lu", (unsigned long)usage);
-    for (NSUInteger i = 0; i < count; i++)
-        if (alive(list[i], &BufferClass, "useResources:")) e->buffer->hold(list[i]);
+    if (!usage || usage & ~3ull) violation("useResources: with usage %lu", (unsigned long)usage);
+    for (NSUInteger i = 0; i < count; i++) {
+        if (!alive(list[i], &BufferClass, "useResources:")) continue;
+        e->buffer->hold(list[i]);
+        e->used[list[i]] |= usage;
+    }
 }
 void execute_indirect(id self, SEL, id icb, Range range) {
     Encoder* e = static_cast<Encoder*>(self);
@@ -189,9 +193,15 @@ void execute_indirect(id self, SEL, id icb, Range range) {
     for (NSUInteger n = range.location; n < range.location + range.length; n++) {
         IndirectCommand* c = i->commands[n];
         if (!c->filled) continue;
-        for (size_t s = 0; s < c->command.code->slots.size(); s++)
-            if (!e->buffer->held.count(c->command.state.slot[s].buffer))
-                violation("%s: an indirect command uses a buffer without useResources:", c->command.code->function.c_str());
+        const Code* code = c->command.code;
+        for (size_t s = 0; s < code->slots.size(); s++) {
+            auto use = e->used.find(c->command.state.slot[s].buffer);
+            NSUInteger usage = use == e->used.end() ? 0 : use->second;
+            NSUInteger wanted = (code->slots[s].reads ? 1 : 0) | (code->slots[s].writes ? 2 : 0);
+            if (wanted & ~usage)
+                violation("%s: an indirect command has usage %lu of %s, useResources: gave it %lu", code->function.c_str(),
+                          (unsigned long)wanted, code->slots[s].name.c_str(), (unsigned long)usage);
+        }
         add(e, c->command, c->command.barrier || (n == range.location && e->barrier));
     }
     e->barrier = false;
