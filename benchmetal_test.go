@@ -9,8 +9,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"foundry/lower/plan"
 	"foundry/runtime"
-	"foundry/runtime/cpu"
 	"foundry/runtime/mtl"
 	"foundry/runtime/mtl/emulator"
 )
@@ -18,12 +18,10 @@ import (
 // TestBenchOnEmulatedMetal measures a variant encoded and replayed, each kernel by
 // the GPU's clock, and captures a run; the machine is the emulated framework.
 func TestBenchOnEmulatedMetal(t *testing.T) {
-	host, err := cpu.Open(cpu.Options{})
-	if errors.Is(err, cpu.ErrNoCompiler) {
+	f, err := emulator.Build("runtime/mtl/testdata/build")
+	if errors.Is(err, emulator.ErrUnavailable) {
 		t.Skip(err)
 	}
-	require.NoError(t, err)
-	f, err := emulator.Build(host, "runtime/mtl/testdata/build")
 	require.NoError(t, err)
 	m := embedded(t)
 	o := BenchOptions{
@@ -35,7 +33,7 @@ func TestBenchOnEmulatedMetal(t *testing.T) {
 	subjects, err := o.subjects(m)
 	require.NoError(t, err)
 	open := func(indirect bool) *place {
-		dev, err := mtl.Open(mtl.Options{Libraries: mtl.Libraries{ObjC: f.Path, Foundation: f.Path, Metal: f.Path}, Indirect: indirect})
+		dev, err := mtl.Open(mtl.Options{Libraries: mtl.Libraries{ObjC: f.Path, Foundation: f.Path, CoreGraphics: f.Path, Metal: f.Path}, Indirect: indirect})
 		require.NoError(t, err)
 		wrapped := f.Wrap(dev)
 		return &place{dev: wrapped, weights: runtime.NewWeights(wrapped)}
@@ -77,6 +75,13 @@ func TestBenchOnEmulatedMetal(t *testing.T) {
 
 	require.NoError(t, errors.Join(where.close(), indirect.close()))
 	require.Empty(t, f.Noted())
+}
+
+func TestUnknownGPUs(t *testing.T) {
+	p := &plan.Plan{Options: plan.Options{Target: "apple-m3-pro"}}
+	require.Equal(t, "nothing is known of the costs of Apple M9: the plan was compiled for apple-m3-pro", unknownCosts(runtime.Info{Name: "Apple M9"}, p))
+	require.Empty(t, unknownCosts(runtime.Info{Name: "Apple M4", Target: "apple-m4"}, p))
+	require.Empty(t, unknownCosts(runtime.Info{Name: "x86-64", Emulation: true}, p))
 }
 
 func TestBenchAsksForMetal(t *testing.T) {

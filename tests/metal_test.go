@@ -23,22 +23,18 @@ import (
 var metalSteps = flag.Int("metal-steps", 500, "decode steps of TestDecodeOnEmulatedMetal")
 
 var framework = sync.OnceValues(func() (*emulator.Framework, error) {
-	dev, err := cpu.Open(cpu.Options{})
-	if err != nil {
-		return nil, err
-	}
 	dir, err := filepath.Abs(filepath.Join("testdata", "build"))
 	if err != nil {
 		return nil, err
 	}
-	return emulator.Build(dev, dir)
+	return emulator.Build(dir)
 })
 
-// emulated returns the framework; the test skips where there is no C++ compiler.
+// emulated returns the framework; the test skips where it cannot be had.
 func emulated(t *testing.T) *emulator.Framework {
 	t.Helper()
 	f, err := framework()
-	if errors.Is(err, cpu.ErrNoCompiler) || errors.Is(err, emulator.ErrNoCompiler) {
+	if errors.Is(err, emulator.ErrUnavailable) {
 		t.Skip(err)
 	}
 	require.NoError(t, err)
@@ -49,7 +45,7 @@ func emulated(t *testing.T) *emulator.Framework {
 func onEmulatedMetal(t *testing.T, m *foundry.Model, p *plan.Plan, o mtl.Options) *foundry.Engine {
 	t.Helper()
 	f := emulated(t)
-	o.Libraries = mtl.Libraries{ObjC: f.Path, Foundation: f.Path, Metal: f.Path}
+	o.Libraries = mtl.Libraries{ObjC: f.Path, Foundation: f.Path, CoreGraphics: f.Path, Metal: f.Path}
 	dev, err := mtl.Open(o)
 	require.NoError(t, err)
 	e, err := foundry.Load(context.Background(), f.Wrap(dev), m, p, nil, nil)
@@ -137,7 +133,7 @@ func TestMetalWithoutMemory(t *testing.T) {
 	p := bundle(t, m, foundry.CompileOptions{Variant: "floor", Context: 512, Chunk: 64})
 	f := emulated(t)
 	defer f.Limit("working-set", 1<<20)()
-	dev, err := mtl.Open(mtl.Options{Libraries: mtl.Libraries{ObjC: f.Path, Foundation: f.Path, Metal: f.Path}})
+	dev, err := mtl.Open(mtl.Options{Libraries: mtl.Libraries{ObjC: f.Path, Foundation: f.Path, CoreGraphics: f.Path, Metal: f.Path}})
 	require.NoError(t, err)
 	_, err = foundry.Load(context.Background(), f.Wrap(dev), m, p, nil, nil)
 	require.ErrorContains(t, err, "Apple M3 Pro has 0.00 GB of memory, the plan needs")

@@ -18,14 +18,8 @@ type memory struct {
 	lent  bool   // over pages of the host's, which are not ours to write
 }
 
-// private says which storage mode memory gets. What only kernels touch is private.
-// Weights are private where the GPU has memory of its own; where it has the
-// host's, a copy into private memory would gain nothing.
-func private(use fruntime.Use, unified bool) bool {
-	return use == fruntime.Private || use == fruntime.Filled && !unified
-}
-
-// Alloc returns a buffer, which Metal clears.
+// Alloc returns a buffer, which Metal clears. What only kernels touch is private;
+// weights are not, since the GPU has the host's memory and a copy gains nothing.
 func (d *Device) Alloc(bytes int64, use fruntime.Use) (fruntime.Memory, error) {
 	if bytes < 0 {
 		return nil, fmt.Errorf("metal: a buffer of %d bytes", bytes)
@@ -35,7 +29,7 @@ func (d *Device) Alloc(bytes int64, use fruntime.Use) (fruntime.Memory, error) {
 	}
 	b := d.b
 	mode := uint64(MTLResourceStorageModeShared)
-	if private(use, d.limits.unified) {
+	if use == fruntime.Private {
 		mode = MTLResourceStorageModePrivate
 	}
 	n := (uint64(max(bytes, 1)) + 15) / 16 * 16
@@ -58,9 +52,6 @@ func (d *Device) Alloc(bytes int64, use fruntime.Use) (fruntime.Memory, error) {
 
 // Adopt implements runtime.Adopter: a buffer over mapped pages, without a copy.
 func (d *Device) Adopt(pages []byte, offset, bytes int64) (fruntime.Memory, error) {
-	if !d.limits.unified {
-		return nil, nil
-	}
 	if err := d.limits.fits(int64(len(pages))); err != nil {
 		return nil, err
 	}

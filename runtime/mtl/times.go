@@ -84,7 +84,7 @@ func (d *Device) clock() (clock, error) {
 		}
 		for i := range b.arrayCount.Call(sets, b.arrayCount.Sel) {
 			set := b.arrayObject.Call(sets, b.arrayObject.Sel, i)
-			if b.goString(b.counterSetName.Call(set, b.counterSetName.Sel)) != "timestamp" { // MTLCommonCounterSetTimestamp
+			if b.goString(b.counterSetName.Call(set, b.counterSetName.Sel)) != b.goString(b.timestamp) {
 				continue
 			}
 			var host, first, last uint64
@@ -171,16 +171,13 @@ func (g *program) timePasses(c clock, launches []*fruntime.Launch) (spans []span
 	raw := ticks.(*memory).bytes
 	for i := range launches {
 		start, end := binary.LittleEndian.Uint64(raw[16*i:]), binary.LittleEndian.Uint64(raw[16*i+8:])
-		if start == noSample || end == noSample || end < start {
+		if start == MTLCounterErrorValue || end == MTLCounterErrorValue || end < start {
 			return nil, fmt.Errorf("metal: the GPU took no time of dispatch %d, %s", i, launches[i].Label)
 		}
 		spans = append(spans, span{float64(start) * c.nsATick, float64(end) * c.nsATick})
 	}
 	return spans, nil
 }
-
-// noSample is MTLCounterErrorValue.
-const noSample = math.MaxUint64
 
 // timeBuffers runs each launch as a command buffer.
 func (g *program) timeBuffers(launches []*fruntime.Launch) (spans []span, err error) {

@@ -35,8 +35,9 @@ import (
 //go:embed framework
 var sources embed.FS
 
-// ErrNoCompiler is what Build returns, wrapped, where there is no C++ compiler.
-var ErrNoCompiler = errors.New("no C++ compiler for the emulated framework: install g++ or clang++")
+// ErrUnavailable is what Build returns, wrapped, where the framework cannot be had;
+// the error says why, and tests skip with it.
+var ErrUnavailable = errors.New("no emulated Metal framework here")
 
 // Framework is the loaded library. There is one in a process.
 type Framework struct {
@@ -56,9 +57,19 @@ type Framework struct {
 	violations func(out *byte, bytes int64) int64
 }
 
-// Build compiles the framework, or finds it in dir, and starts it on dev's
-// executor.
-func Build(dev *cpu.Device, dir string) (*Framework, error) {
+// Build compiles the framework, or finds it in dir, and starts it on an executor of
+// the CPU device's, which it opens.
+func Build(dir string) (*Framework, error) {
+	if err := supported(runtime.GOOS, runtime.GOARCH); err != nil {
+		return nil, err
+	}
+	dev, err := cpu.Open(cpu.Options{})
+	if errors.Is(err, cpu.ErrNoCompiler) {
+		err = fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	if err != nil {
+		return nil, err
+	}
 	path, err := compile(dir)
 	if err != nil {
 		return nil, err
@@ -85,6 +96,15 @@ func Build(dev *cpu.Device, dir string) (*Framework, error) {
 		return nil, errors.New("the executor does not start")
 	}
 	return f, nil
+}
+
+// supported is an error where the framework's objc_msgSend, which is assembly for
+// Linux, does not build.
+func supported(goos, goarch string) error {
+	if goos != "linux" || goarch != "amd64" && goarch != "arm64" {
+		return fmt.Errorf("%w: it is built for Linux on amd64 and arm64, this is %s on %s", ErrUnavailable, goos, goarch)
+	}
+	return nil
 }
 
 // compile writes the sources below dir under the hash of their text and compiles
@@ -126,7 +146,7 @@ func compile(dir string) (string, error) {
 	cxx, err := exec.LookPath("c++")
 	if err != nil {
 		if cxx, err = exec.LookPath("g++"); err != nil {
-			return "", ErrNoCompiler
+			return "", fmt.Errorf("%w: no C++ compiler: install g++ or clang++", ErrUnavailable)
 		}
 	}
 	tmp := fmt.Sprintf("%s.%d", lib, os.Getpid())
@@ -155,10 +175,11 @@ func (f *Framework) Pools() int64 { return f.pools() }
 // "late" makes the next command buffer start 20 ms late.
 func (f *Framework) Fault(name string) { f.fault(name) }
 
-// Limit makes the GPU say another value of itself: "family", "threadgroup-memory",
-// "buffer", "working-set", "unified", "pipeline-threads", "lanes",
-// "counter-sampling", "capturing" (somebody does), "capture" (it is allowed). It returns a
-// function that undoes it.
+// Limit makes the GPU say another value of itself: "generation" (of its name),
+// "family", "threadgroup-memory", "buffer", "working-set", "pipeline-threads", "lanes",
+// "counter-sampling", "default-device" (0: the system names none), "macos" (the
+// version), "capturing" (somebody does), "capture" (it is allowed). It returns a function
+// that undoes it.
 func (f *Framework) Limit(name string, value int64) func() {
 	f.limit(name, value)
 	return func() { f.limit(name, -1) }

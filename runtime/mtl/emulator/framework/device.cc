@@ -27,11 +27,30 @@ int64_t Emulator::limit(const char* name, int64_t usual) {
     return it == limits.end() ? usual : it->second;
 }
 
+int64_t macos() { return emulator.limit("macos", 14); }
+
+// absent reports what the emulated version of macOS does not have yet.
+bool absent(SEL selector) {
+    static const SEL newest = sel_registerName("setMaxKernelThreadgroupMemoryBindCount:");
+    return selector == newest && macos() < 14;
+}
+
 namespace {
 
 struct Device : Object {
     Device() : Object(&DeviceClass) {}
+    void drop() override {
+        std::lock_guard<std::mutex> hold(emulator.lock);
+        emulator.gpu = nullptr;
+    }
 };
+
+// gpu returns the GPU, retained. Metal gives all who ask the same object.
+id gpu() {
+    std::lock_guard<std::mutex> hold(emulator.lock);
+    if (emulator.gpu) return objc_retain(emulator.gpu);
+    return emulator.gpu = new Device;
+}
 
 struct CompileOptions : Object {
     bool fast_math = true;  // Metal's default
@@ -66,12 +85,11 @@ struct Archive : Object {
     Archive() : Object(&ArchiveClass) {}
 };
 
-id device_name(id, SEL) { return autorelease(new String("Apple M3 Pro")); }
+id device_name(id, SEL) { return autorelease(new String("Apple M" + std::to_string(emulator.limit("generation", 3)) + " Pro")); }
 bool supports_family(id, SEL, int64_t family) { return family <= emulator.limit("family", 1009); }
 uint64_t working_set(id, SEL) { return emulator.limit("working-set", 12ll << 30); }
 NSUInteger max_buffer(id, SEL) { return emulator.limit("buffer", 9ll << 30); }
 NSUInteger max_threadgroup(id, SEL) { return emulator.limit("threadgroup-memory", 32768); }
-bool unified(id, SEL) { return emulator.limit("unified", 1) != 0; }
 bool supports_sampling(id, SEL, NSUInteger point) { return point == 0 && emulator.limit("counter-sampling", 1); }
 
 id new_buffer(id, SEL, NSUInteger length, NSUInteger options) {
@@ -215,7 +233,7 @@ template <class T> Object* make() { return new T; }
 
 Class DeviceClass("MTLDevice", nullptr, nullptr, {
     minus("name", device_name), minus("supportsFamily:", supports_family), minus("recommendedMaxWorkingSetSize", working_set),
-    minus("maxBufferLength", max_buffer), minus("maxThreadgroupMemoryLength", max_threadgroup), minus("hasUnifiedMemory", unified),
+    minus("maxBufferLength", max_buffer), minus("maxThreadgroupMemoryLength", max_threadgroup),
     minus("newCommandQueue", new_queue),
     minus("supportsCounterSampling:", supports_sampling), minus("counterSets", counter_sets), minus("newFence", new_fence),
     minus("sampleTimestamps:gpuTimestamp:", sample_timestamps), minus("newCounterSampleBufferWithDescriptor:error:", new_samples), minus("newBufferWithLength:options:", new_buffer),
@@ -240,11 +258,11 @@ Class BufferClass("MTLBuffer", nullptr, nullptr, {minus("contents", contents)});
 
 extern "C" {
 
-id MTLCreateSystemDefaultDevice() { return new Device; }
+id MTLCreateSystemDefaultDevice() { return emulator.limit("default-device", 1) ? gpu() : nullptr; }
 
 id MTLCopyAllDevices() {
     Array* a = new Array;
-    a->items.push_back(new Device);
+    a->items.push_back(gpu());
     return a;
 }
 

@@ -47,6 +47,7 @@ struct Emulator {
     bool skip_execution;  // commands are checked and not run: the cost of encoding alone
     std::mutex lock;
     std::map<std::string, int64_t> limits;  // what the GPU says of itself, where a test changed it
+    Object* gpu = nullptr;  // the one GPU, while somebody has it
     bool take(const char* name);
     int64_t limit(const char* name, int64_t usual);
 };

@@ -61,6 +61,8 @@ Class::Class(const char* n, Class* s, Object* (*m)(), std::initializer_list<Meth
     registry()[n] = this;
 }
 
+extern Class NSObjectClass;
+
 extern "C" {
 
 Class* objc_getClass(const char* name) {
@@ -132,6 +134,15 @@ void objc_autoreleasePoolPop(void* pool) {
     delete p;
 }
 
+// find returns the method of a class, or of all classes; null: it has none.
+static IMP find(Class* c, SEL selector, bool is_static) {
+    if (absent(selector)) return nullptr;
+    for (Class* k = c; k; k = k->super)
+        for (const Method& m : k->methods)
+            if (m.is_static == is_static && !strcmp(m.selector, selector)) return m.imp;
+    return c == &NSObjectClass ? nullptr : find(&NSObjectClass, selector, is_static);
+}
+
 // emulator_lookup finds what self does for a selector; objc_msgSend calls it with
 // the message's arguments saved.
 IMP emulator_lookup(id self, SEL selector) {
@@ -157,13 +168,11 @@ IMP emulator_lookup(id self, SEL selector) {
     };
     static thread_local Found cache[256];
     Found& f = cache[((uintptr_t)c / 64 ^ (uintptr_t)selector / 16) % 256];
-    if (f.c == c && f.selector == selector && f.is_class == is_class) return f.imp;
-    for (Class* k = c; k; k = k->super)
-        for (const Method& m : k->methods)
-            if (m.is_static == is_class && !strcmp(m.selector, selector)) {
-                f = {c, selector, is_class, m.imp};
-                return m.imp;
-            }
+    if (f.c == c && f.selector == selector && f.is_class == is_class && !absent(selector)) return f.imp;
+    if (IMP imp = find(c, selector, is_class)) {
+        f = {c, selector, is_class, imp};
+        return imp;
+    }
     violation("unknown selector %c[%s %s]", is_class ? '+' : '-', c->name, selector);
     return (IMP)nothing;
 }
@@ -317,6 +326,9 @@ id array_with(id, SEL, id o) {
     a->items.push_back(objc_retain(o));
     return autorelease(a);
 }
+bool responds(id self, SEL, SEL selector) { return find(self->isa, selector, false); }
+id process_info(id, SEL) { return autorelease(new Object(objc_getClass("NSProcessInfo"))); }
+id system_version(id, SEL) { return autorelease(new String("Version " + std::to_string(macos()) + ".0 (emulated)")); }
 id file_url(id, SEL, id path) {
     if (!alive(path, &NSStringClass, "the path of fileURLWithPath:")) return nullptr;
     return autorelease(new URL(static_cast<String*>(path)->text));
@@ -329,6 +341,9 @@ Class NSErrorClass("NSError", nullptr, nullptr, {minus("localizedDescription", d
 Class NSArrayClass("NSArray", nullptr, nullptr,
                    {plus("arrayWithObject:", array_with), minus("count", count), minus("objectAtIndex:", object_at)});
 Class NSURLClass("NSURL", nullptr, nullptr, {plus("fileURLWithPath:", file_url)});
+Class NSObjectClass("NSObject", nullptr, nullptr, {minus("respondsToSelector:", responds)});
+static Class ProcessInfoClass("NSProcessInfo", nullptr, nullptr,
+    {plus("processInfo", process_info), minus("operatingSystemVersionString", system_version)});
 
 String::String(std::string s) : Object(&NSStringClass), text(std::move(s)) {}
 Error::Error(std::string s, int64_t c) : Object(&NSErrorClass), text(std::move(s)), code(c) {}
@@ -336,6 +351,16 @@ Array::Array() : Object(&NSArrayClass) {}
 void Array::drop() {
     for (id o : items) objc_release(o);
     items.clear();
+}
+// A constant of a framework is none of the user's objects: it is not counted.
+static String* constant(const char* text) {
+    String* s = new String(text);
+    live--;
+    return s;
+}
+extern "C" {
+extern const id MTLCommonCounterSetTimestamp;
+const id MTLCommonCounterSetTimestamp = constant("timestamp");
 }
 URL::URL(std::string s) : Object(&NSURLClass), path(std::move(s)) {}
 
