@@ -89,14 +89,15 @@ func TestLimitsOfTheDevice(t *testing.T) {
 			defer e.Limit(c.limit, c.value)()
 			d, err := openOn(e, Options{})
 			require.NoError(t, err)
-			defer d.Close()
 			p := copyPlan()
 			p.Options.Target = "apple-m3-pro"
 			p.Buffers = []plan.Buffer{{Name: "cache", Class: plan.State, Bytes: 2 << 20}}
 			e.Prepare(context.Background(), p)
 			_, err = d.Load(context.Background(), p, nil)
 			require.ErrorContains(t, err, c.want)
+			require.NoError(t, d.Close())
 			require.Empty(t, e.Noted())
+			require.Zero(t, e.Live(), "what was made before the error")
 		})
 	}
 }

@@ -438,23 +438,3 @@ func TestFaults(t *testing.T) {
 		require.NoError(t, p.Close())
 	})
 }
-
-// TestArchive compiles into a binary archive, reads it back and survives a
-// damaged one.
-func TestArchive(t *testing.T) {
-	e := emulate(t)
-	dir := t.TempDir()
-	e.Prepare(context.Background(), copyPlan())
-	for range 3 {
-		d, err := openOn(e, Options{CacheDir: dir})
-		require.NoError(t, err)
-		p := copyPlan()
-		p.Hash = "0123"
-		g, err := d.Load(context.Background(), p, nil)
-		require.NoError(t, err)
-		require.NoError(t, g.Close())
-		require.NoError(t, d.Close())
-		require.FileExists(t, dir+"/0123.metalarchive")
-	}
-	require.Empty(t, e.Noted())
-}

@@ -54,6 +54,7 @@ type Framework struct {
 	skip       func(on int32)
 	live       func() int64
 	pools      func() int64
+	hits       func() int64
 	violations func(out *byte, bytes int64) int64
 }
 
@@ -82,7 +83,7 @@ func Build(dir string) (*Framework, error) {
 	for name, fn := range map[string]any{
 		"emulator_start": &f.start, "emulator_kernel": &f.kernel, "emulator_slot": &f.slot, "emulator_array": &f.array,
 		"emulator_reject": &f.reject, "emulator_fault": &f.fault, "emulator_limit": &f.limit, "emulator_skip": &f.skip, "emulator_live": &f.live,
-		"emulator_pools":      &f.pools,
+		"emulator_pools": &f.pools, "emulator_hits": &f.hits,
 		"emulator_violations": &f.violations,
 	} {
 		p, err := purego.Dlsym(h, name)
@@ -166,12 +167,16 @@ func (f *Framework) Noted() []string {
 // Live returns how many objects exist, when what was committed has run.
 func (f *Framework) Live() int64 { return f.live() }
 
+// Hits returns how many pipelines came from a binary archive so far.
+func (f *Framework) Hits() int64 { return f.hits() }
+
 // Pools returns how many autorelease pools are open on the OS thread, which the
 // goroutine must be locked to.
 func (f *Framework) Pools() int64 { return f.pools() }
 
 // Fault makes the next call that it concerns fail: "device-lost",
-// "command-buffer-error", "gpu-out-of-memory", "out-of-memory", "compile-error";
+// "command-buffer-error", "gpu-out-of-memory", "out-of-memory", "compile-error",
+// "no-samples", "no-archive", "archive-full";
 // "late" makes the next command buffer start 20 ms late.
 func (f *Framework) Fault(name string) { f.fault(name) }
 

@@ -1,6 +1,7 @@
 // Devices, libraries, pipelines, archives, buffers, and the harness's controls.
 #include <algorithm>
 #include <cstdlib>
+#include <fstream>
 #include <unistd.h>
 
 #include "metal.h"
@@ -81,8 +82,9 @@ struct ArchiveDescriptor : Object {
 };
 
 struct Archive : Object {
-    std::set<std::string> functions;
+    std::set<std::string> pipelines;
     Archive() : Object(&ArchiveClass) {}
+    static std::string key(const PipelineDescriptor* d) { return d->function->code->key + (d->indirect ? " indirect" : ""); }
 };
 
 id device_name(id, SEL) { return autorelease(new String("Apple M" + std::to_string(emulator.limit("generation", 3)) + " Pro")); }
@@ -142,9 +144,17 @@ id new_function(id self, SEL, id name) {
 id new_pipeline(id, SEL, id descriptor, NSUInteger options, id* reflection, id* error) {
     if (!alive(descriptor, &PipelineDescriptorClass, "the pipeline descriptor")) return nullptr;
     PipelineDescriptor* d = static_cast<PipelineDescriptor*>(descriptor);
-    if (options != 0 || reflection) violation("a pipeline is made with reflection that nobody reads");
+    if ((options & ~4ull) || reflection) violation("a pipeline is made with reflection that nobody reads");
     if (!d->function) {
         fail(error, 3, "Compute function must be set.");
+        return nullptr;
+    }
+    bool found = false;
+    if (d->archives)
+        for (id a : static_cast<Array*>(d->archives)->items) found |= static_cast<Archive*>(a)->pipelines.count(Archive::key(d)) != 0;
+    if (found) emulator.hits++;
+    else if (options & 4) {
+        fail(error, 2, "no archive has the pipeline");
         return nullptr;
     }
     NSUInteger n = d->max_threads ? d->max_threads : 1024;
@@ -167,7 +177,7 @@ void set_max_threads(id self, SEL, NSUInteger n) { static_cast<PipelineDescripto
 void set_indirect(id self, SEL, bool on) { static_cast<PipelineDescriptor*>(self)->indirect = on; }
 void set_archives(id self, SEL, id list) {
     PipelineDescriptor* d = static_cast<PipelineDescriptor*>(self);
-    if (!alive(list, &NSArrayClass, "setBinaryArchives:")) return;
+    if (list && !alive(list, &NSArrayClass, "setBinaryArchives:")) return;
     objc_retain(list);
     objc_release(d->archives);
     d->archives = list;
@@ -182,15 +192,15 @@ id new_archive(id, SEL, id descriptor, id* error) {
     if (!alive(descriptor, &ArchiveDescriptorClass, "the archive descriptor")) return nullptr;
     const std::string& path = static_cast<ArchiveDescriptor*>(descriptor)->path;
     Archive* a = new Archive;
-    if (path.empty()) return a;
-    FILE* f = fopen(path.c_str(), "rb");
-    char magic[16] = {};
-    if (!f || fread(magic, 1, 8, f) != 8 || memcmp(magic, "EMULATED", 8)) {
+    if (path.empty() && !emulator.take("no-archive")) return a;
+    std::ifstream f(path);
+    std::string line;
+    if (!std::getline(f, line) || line != "EMULATED") {
         fail(error, 1, "the archive cannot be read");
         objc_release(a);
-        a = nullptr;
+        return nullptr;
     }
-    if (f) fclose(f);
+    while (std::getline(f, line)) a->pipelines.insert(line);
     return a;
 }
 void set_archive_url(id self, SEL, id url) {
@@ -204,20 +214,22 @@ bool add_to_archive(id self, SEL, id descriptor, id* error) {
         fail(error, 1, "the descriptor has no function");
         return false;
     }
-    static_cast<Archive*>(self)->functions.insert(d->function->code->function);
+    if (emulator.take("archive-full")) {
+        fail(error, 1, "the archive is full (injected)");
+        return false;
+    }
+    static_cast<Archive*>(self)->pipelines.insert(Archive::key(d));
     return true;
 }
 bool save_archive(id self, SEL, id url, id* error) {
     if (!alive(url, &NSURLClass, "serializeToURL:")) return false;
-    FILE* f = fopen(static_cast<URL*>(url)->path.c_str(), "wb");
-    if (!f) {
-        fail(error, 1, "the archive cannot be written");
-        return false;
-    }
-    fwrite("EMULATED", 1, 8, f);
-    for (const std::string& s : static_cast<Archive*>(self)->functions) fprintf(f, "\n%s", s.c_str());
-    fclose(f);
-    return true;
+    std::ofstream f(static_cast<URL*>(url)->path);
+    f << "EMULATED\n";
+    for (const std::string& s : static_cast<Archive*>(self)->pipelines) f << s << "\n";
+    f.close();
+    if (f) return true;
+    fail(error, 1, "the archive cannot be written");
+    return false;
 }
 
 void* contents(id self, SEL) {
@@ -278,7 +290,8 @@ int emulator_start(void* open, void* run, unsigned threads) {
 // emulator_kernel registers the code of one text; its slots and threadgroup
 // arguments follow by emulator_slot and emulator_array.
 void emulator_kernel(const char* text, const char* function, const void* module, unsigned index) {
-    emulator.kernels[text] = Code{function, (const foundry_module_table*)module, index, {}, {}};
+    std::string key = std::string(function) + " " + std::to_string(std::hash<std::string>()(text));
+    emulator.kernels[text] = Code{function, key, (const foundry_module_table*)module, index, {}, {}};
 }
 void emulator_slot(const char* text, const char* name, int reads, int writes, int64_t bytes) {
     emulator.kernels[text].slots.push_back({name, reads != 0, writes != 0, bytes});
@@ -299,6 +312,7 @@ void emulator_limit(const char* name, int64_t value) {
 }
 // emulator_nothing stands in for objc_msgSend, to time the caller alone.
 uint64_t emulator_nothing() { return 0; }
+long emulator_hits() { return emulator.hits; }
 void emulator_skip(int on) { emulator.skip_execution = on != 0; }
 
 }  // extern "C"

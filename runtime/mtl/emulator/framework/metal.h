@@ -22,7 +22,7 @@ struct Range {
 
 // Code is what the test harness registered for one MSL text.
 struct Code {
-    std::string function;
+    std::string function, key;  // the key is of the text
     const foundry_module_table* module;
     foundry_u32 index;
     struct Slot {
@@ -44,6 +44,7 @@ struct Emulator {
     std::string fault;    // taken by the next call that it concerns
     uint64_t seed;        // of the order of the dispatches of a wave
     std::atomic<long> committed{0};  // command buffers
+    std::atomic<long> hits{0};       // pipelines that an archive had
     bool skip_execution;  // commands are checked and not run: the cost of encoding alone
     std::mutex lock;
     std::map<std::string, int64_t> limits;  // what the GPU says of itself, where a test changed it
