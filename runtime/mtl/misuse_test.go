@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"runtime"
+	"strings"
 	"testing"
 	"unsafe"
 
@@ -313,8 +314,8 @@ var misuses = []struct {
 	{"copy of half words", "not whole words", func(b *bench) { b.blit(func(e id) { b.copy(e, b.x.buf, 2, b.y.buf, 0, 64) }) }},
 	{"copy over its source", "source and destination overlap", func(b *bench) { b.blit(func(e id) { b.copy(e, b.x.buf, 0, b.x.buf, 32, 64) }) }},
 	{"staging rewritten before its copy has run", "the host wrote to the source of a copy", func(b *bench) {
-		b.e.Fault("late")
-		b.blit(func(e id) { b.copy(e, b.x.buf, 0, b.y.buf, 0, 64) }, func() { b.x.bytes[0]++ })
+		release := b.e.Hold()
+		b.blit(func(e id) { b.copy(e, b.x.buf, 0, b.y.buf, 0, 64) }, func() { b.x.bytes[0]++ }, release)
 	}},
 	{"indirect command without useResources", "copy: an indirect command has usage 1 of x, useResources: gave it 0", func(b *bench) {
 		b.replay(nil)
@@ -397,6 +398,25 @@ func TestLabelsInACapture(t *testing.T) {
 	require.Equal(t, []string{"capture shows layers.0.qkv", "capture shows layers.0.attn"}, b.e.Noted())
 }
 
+// TestCompileErrorNamesItsStage: of two kernels the broken one is named, with the
+// stage file and the line in it, in one line.
+func TestCompileErrorNamesItsStage(t *testing.T) {
+	b := newBench(t)
+	p := copyPlan()
+	bad := p.Kernels[0]
+	bad.Name = "broken"
+	bad.Source = strings.ReplaceAll(bad.Source, "copy", "broken")
+	bad.Source = strings.Replace(bad.Source, "    y[i] = t[i];", "#line 7 \"epilogue/relu.metal\"\n    // max(x, 0)\n    y[i] = relu(t[i]);", 1)
+	p.Kernels = append(p.Kernels, bad)
+	b.e.Prepare(context.Background(), p)
+	compiled := int64(0)
+	_, err := b.dev.Load(context.Background(), p, func(_ string, done, _ int64) { compiled = done })
+	require.ErrorContains(t, err, "metal: kernel broken does not compile: epilogue/relu.metal:8:")
+	require.ErrorContains(t, err, "relu")
+	require.NotContains(t, err.Error(), "\n")
+	require.EqualValues(t, 1, compiled, "the kernel before it compiles")
+}
+
 // TestFaults injects what a GPU does to its users; each becomes one Go error and
 // the device works on.
 func TestFaults(t *testing.T) {
@@ -432,7 +452,7 @@ func TestFaults(t *testing.T) {
 		b := newBench(t)
 		b.e.Fault("compile-error")
 		_, err := b.dev.Load(context.Background(), copyPlan(), nil)
-		require.ErrorContains(t, err, "kernel copy does not compile: program_source:12:5")
+		require.EqualError(t, err, "metal: kernel copy does not compile: program_source:12:5: error: use of undeclared identifier 'injected' (code 3)")
 		p, err := b.dev.Load(context.Background(), copyPlan(), nil)
 		require.NoError(t, err)
 		require.NoError(t, p.Close())

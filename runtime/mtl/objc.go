@@ -192,5 +192,17 @@ func (b *bridge) failure(what string, o id) error {
 		return fmt.Errorf("metal: %s, and Metal gave no reason", what)
 	}
 	text := b.goString(b.localizedDescription.Call(o, b.localizedDescription.Sel))
-	return fmt.Errorf("metal: %s: %s (code %d)", what, text, int64(b.errorCode.Call(o, b.errorCode.Sel)))
+	return fmt.Errorf("metal: %s: %s (code %d)", what, firstError(text), int64(b.errorCode.Call(o, b.errorCode.Sel)))
+}
+
+// firstError is the line of a description that says what is wrong: a compiler's is
+// many lines, with places as file:line:column, which kernels' #line makes a stage's.
+func firstError(text string) string {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	for _, l := range lines {
+		if strings.Contains(l, "error:") {
+			return strings.TrimSpace(l)
+		}
+	}
+	return lines[0]
 }

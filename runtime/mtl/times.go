@@ -66,6 +66,9 @@ type clock struct {
 	nsATick float64 // of the timestamp, by the host's clock
 }
 
+// clockRun is for how long the two clocks are compared.
+const clockRun = 20 * time.Millisecond
+
 // clock looks for the timestamp and compares it with the host's clock, once.
 func (d *Device) clock() (clock, error) {
 	d.clockMu.Lock()
@@ -87,14 +90,16 @@ func (d *Device) clock() (clock, error) {
 			if b.goString(b.counterSetName.Call(set, b.counterSetName.Sel)) != b.goString(b.timestamp) {
 				continue
 			}
+			// The ticks are of no shorter time than the host's: no dispatch is timed
+			// longer than it took.
 			var host, first, last uint64
-			began := time.Now()
 			b.sampleTimestamps.Call(d.dev, b.sampleTimestamps.Sel, &host, &first)
-			time.Sleep(20 * time.Millisecond)
+			began := time.Now()
+			time.Sleep(clockRun)
 			took := time.Since(began)
 			b.sampleTimestamps.Call(d.dev, b.sampleTimestamps.Sel, &host, &last)
 			if last <= first {
-				return fmt.Errorf("metal: the GPU's timestamp stands still: %d, and 20 ms later %d", first, last)
+				return fmt.Errorf("metal: the GPU's timestamp stands still: %d, and %v later %d", first, clockRun, last)
 			}
 			d.times = clock{b.retain(set), float64(took.Nanoseconds()) / float64(last-first)}
 			return nil

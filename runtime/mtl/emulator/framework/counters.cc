@@ -4,6 +4,8 @@
 #include "metal.h"
 
 uint64_t gpu_ticks() {
+    static std::atomic<uint64_t> steps{0};
+    if (int64_t step = emulator.limit("ticks", 0)) return steps += step;
     auto ns = std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch());
     return (uint64_t)ns.count() * 3 / 125;
 }

@@ -123,7 +123,8 @@ id new_library(id, SEL, id source, id options, id* error) {
     if (o->fast_math) violation("a library is compiled with fast math");
     if (!o->language) violation("a library is compiled without a language version");
     if (emulator.take("compile-error")) {
-        fail(error, 3, "program_source:12:5: error: use of undeclared identifier 'injected'");
+        fail(error, 3, "program_source:9:9: warning: unused variable 'x'\n    int x;\n        ^\n"
+                       "program_source:12:5: error: use of undeclared identifier 'injected'\n    injected = 1;\n    ^\n");
         return nullptr;
     }
     auto it = emulator.kernels.find(static_cast<String*>(source)->text);
@@ -303,6 +304,11 @@ void emulator_reject(const char* text, const char* message) { emulator.rejected[
 void emulator_fault(const char* name) {
     std::lock_guard<std::mutex> hold(emulator.lock);
     emulator.fault = name;
+}
+void emulator_hold(int on) {
+    std::lock_guard<std::mutex> hold(emulator.lock);
+    emulator.held = on != 0;
+    emulator.changed.notify_all();
 }
 // emulator_limit sets what the GPU says of itself; a negative value is the usual one.
 void emulator_limit(const char* name, int64_t value) {

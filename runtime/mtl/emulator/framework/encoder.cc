@@ -26,6 +26,8 @@ struct Encoder : Object {
     void drop() override {
         if (!ended) violation("a command encoder is released without endEncoding");
         objc_release(buffer);
+        std::vector<Access>().swap(wave);
+        used.clear();
     }
     bool open(const char* what) {
         if (ended) violation("%s after endEncoding", what);

@@ -46,7 +46,9 @@ struct Emulator {
     std::atomic<long> committed{0};  // command buffers
     std::atomic<long> hits{0};       // pipelines that an archive had
     bool skip_execution;  // commands are checked and not run: the cost of encoding alone
+    bool held = false;  // no command buffer starts
     std::mutex lock;
+    std::condition_variable changed;
     std::map<std::string, int64_t> limits;  // what the GPU says of itself, where a test changed it
     Object* gpu = nullptr;  // the one GPU, while somebody has it
     bool take(const char* name);
@@ -174,7 +176,8 @@ struct Pass : Object {
     void drop() override { objc_release(attachment); }
 };
 
-// gpu_ticks is the GPU's clock, of 24 MHz.
+// gpu_ticks is the GPU's clock, of 24 MHz; with a limit "ticks" each reading is that
+// many after the one before.
 uint64_t gpu_ticks();
 
 // What a device and a command buffer make, each in the file of its class.

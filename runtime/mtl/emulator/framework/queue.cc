@@ -1,15 +1,12 @@
 // Queues and command buffers: what was encoded is run by the queue's worker.
 #include <algorithm>
-#include <chrono>
 #include <random>
 
 #include "metal.h"
 
 namespace {
 
-double now() {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
+double now() { return (double)gpu_ticks() / 24e6; }
 
 // sum_of is FNV-1a of a copy's source; never 0, which stands for none.
 uint64_t sum_of(const Copy& c) {
@@ -66,7 +63,9 @@ void CommandBuffer::drop() {
     if (encoding) violation("a command buffer is released while it is encoded");
     if (retains)
         for (Object* o : held) objc_release(o);
-    held.clear();
+    // What is kept for a while is the object, not all that was encoded.
+    std::unordered_set<Object*>().swap(held);
+    std::vector<Command>().swap(commands);
     objc_release(error);
     // The worker's own reference may be the last one to the queue's buffer.
     if (std::this_thread::get_id() != queue->worker.get_id()) {
@@ -83,6 +82,10 @@ void CommandBuffer::drop() {
 }
 
 void CommandBuffer::execute() {
+    {
+        std::unique_lock<std::mutex> hold(emulator.lock);
+        emulator.changed.wait(hold, [] { return !emulator.held; });
+    }
     start = now();
     for (Object* o : held)
         if (o->dead) violation("a %s was released while a command buffer held it unretained", o->isa->name);
@@ -91,7 +94,6 @@ void CommandBuffer::execute() {
     if (emulator.take("device-lost")) code = 11, text = "Caused GPU Device Removed Error (injected)";
     else if (emulator.take("command-buffer-error")) code = 1, text = "Internal Error (injected)";
     else if (emulator.take("gpu-out-of-memory")) code = 8, text = "Insufficient Memory (injected)";
-    if (emulator.take("late")) std::this_thread::sleep_for(std::chrono::milliseconds(20));
     for (size_t i = 0; i < commands.size() && !code;) {
         if (commands[i].sample.samples) {
             const Sample& s = commands[i++].sample;
