@@ -119,7 +119,7 @@ func (g *program) check(l *fruntime.Launch) (*kernel, error) {
 	for i := range l.Bind {
 		o := &l.Bind[i]
 		m, ok := o.Memory.(*memory)
-		if !ok || m.d != g.d {
+		if !ok || m.d.dev != g.d.dev { // which Metal gives once for one GPU
 			return nil, fmt.Errorf("metal: %s: operand %q lies on another device", l.Label, k.slots[i].Name)
 		}
 		if m.buf == 0 {
