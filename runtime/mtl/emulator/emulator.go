@@ -178,7 +178,7 @@ func (f *Framework) Pools() int64 { return f.pools() }
 
 // Fault makes the next call that it concerns fail: "device-lost",
 // "command-buffer-error", "gpu-out-of-memory", "out-of-memory", "compile-error",
-// "no-samples", "no-archive", "archive-full".
+// "no-command-buffer", "no-samples", "no-indirect", "no-archive", "archive-full".
 func (f *Framework) Fault(name string) { f.fault(name) }
 
 // Hold keeps command buffers from starting until the function that it returns is

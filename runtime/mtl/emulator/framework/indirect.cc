@@ -54,6 +54,7 @@ id new_indirect(id, SEL, id descriptor, NSUInteger count, NSUInteger) {
     IndirectDescriptor* d = static_cast<IndirectDescriptor*>(descriptor);
     if (d->types != 32) violation("an indirect command buffer for commands other than concurrent dispatches");
     if (d->inherit_state || d->inherit_buffers) violation("indirect commands inherit state and set it too");
+    if (emulator.take("no-indirect")) return nullptr;
     if (d->buffers > 31) violation("an indirect command buffer with %lu buffer slots, 31 is the limit", (unsigned long)d->buffers);
     return new Indirect(count, d->buffers, d->groups);
 }

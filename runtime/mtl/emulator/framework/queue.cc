@@ -163,7 +163,10 @@ id new_queue(id, SEL) { return new Queue; }
 
 namespace {
 
-id command_buffer(id self, SEL) { return autorelease(new CommandBuffer(static_cast<Queue*>(self), true)); }
+id command_buffer(id self, SEL) {
+    if (emulator.take("no-command-buffer")) return nullptr;
+    return autorelease(new CommandBuffer(static_cast<Queue*>(self), true));
+}
 id command_buffer_unretained(id self, SEL) { return autorelease(new CommandBuffer(static_cast<Queue*>(self), false)); }
 
 void commit(id self, SEL) {
