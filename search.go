@@ -305,7 +305,7 @@ func (s *search) measure(ctx context.Context) error {
 	if s.Phase != "decode" {
 		b.Prompt = int(typical.T)
 	}
-	where := &place{dev: s.dev, weights: runtime.NewWeights(s.dev)}
+	where := &place{dev: s.dev, weights: runtime.NewWeights()}
 	defer where.weights.Close()
 	bundle := bundle{o: &b, m: m, graphs: g, met: map[string]int{}}
 	p, fresh, err := bundle.compile(outcomes)

@@ -140,11 +140,23 @@ func startOn(ctx context.Context, m *Model, device string, p *plan.Plan, g *Grap
 	if err != nil {
 		return nil, err
 	}
+	if note := unknownCosts(dev.Info(), p); note != "" {
+		o.Say(note)
+	}
 	e, err := Load(ctx, dev, m, p, g, o.Progress)
 	if err == nil && e.Loss.Overflowed+e.Loss.Flushed > 0 {
 		o.Say(fmt.Sprintf("%s: of %d weights converted to narrower types %d overflowed and %d became zero", m.Name, e.Loss.Values, e.Loss.Overflowed, e.Loss.Flushed))
 	}
 	return e, err
+}
+
+// unknownCosts is what to say of a GPU of which no target is known: the plan's choices
+// are those for another.
+func unknownCosts(i runtime.Info, p *plan.Plan) string {
+	if i.Emulation || i.Target != "" {
+		return ""
+	}
+	return fmt.Sprintf("nothing is known of the costs of %s: the plan was compiled for %s", i.Name, p.Options.Target)
 }
 
 // expectations are what auto tries, the fastest first, and the speed to expect.

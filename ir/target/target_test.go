@@ -50,6 +50,15 @@ func TestFind(t *testing.T) {
 	require.Error(t, err)
 }
 
+func TestAppleByName(t *testing.T) {
+	for gpu, want := range map[string]string{
+		"Apple M1": "apple-m1", "Apple M3 Pro": "apple-m3-pro", "Apple M4 Max": "apple-m4-max", "Apple M2 Ultra": "apple-m2-ultra",
+		"Apple M9 Pro": "", "Apple Paravirtual device": "", "AMD Radeon Pro 5500M": "", "": "",
+	} {
+		require.Equal(t, want, target.Apple(gpu), gpu)
+	}
+}
+
 func TestNVIDIAByNameOrCapability(t *testing.T) {
 	for _, c := range []struct {
 		gpu   string
