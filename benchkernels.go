@@ -161,7 +161,7 @@ func (b *kernelsBench) measure(ctx context.Context, v Pipeline, s setting) (err 
 	if len(todo) == 0 {
 		return nil
 	}
-	exec, err := runtime.NewSharing(ctx, p, patterned{}, b.place.weights, b.Bench.Progress)
+	exec, err := runtime.NewSharing(ctx, b.place.dev, p, patterned{}, b.place.weights, b.Bench.Progress)
 	if err != nil {
 		return err
 	}

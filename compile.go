@@ -62,7 +62,7 @@ func (g *Graphs) lowerEntries(entries []metal.Entry) (*plan.Plan, error) {
 		stages = overlay{stages, shaders.FS}
 	}
 	p, err := metal.Compile(entries, metal.Options{
-		Target: g.Target, Model: g.planModel(), Meta: meta,
+		Target: g.Target, Compiler: Version, Model: g.planModel(), Meta: meta,
 		Shaders: stages, CommandBuffers: o.CommandBuffers, Decisions: g.Decisions,
 		Stored: g.Model.stored, Tuning: o.Tuning,
 	})

@@ -12,6 +12,7 @@ import (
 	"foundry/ir/target"
 	"foundry/lower/metal"
 	"foundry/runtime/cuda"
+	"foundry/runtime/mtl"
 )
 
 // CompileOptions say how a model is compiled. The zero value leaves every choice
@@ -86,6 +87,9 @@ func (o CompileOptions) resolve(m *Model) (CompileOptions, *target.Target, error
 		if o.Chunk == 0 {
 			o.Chunk = min(o.Context, DefaultChunk)
 		}
+		if err := m.Config.CheckContext(o.Context); err != nil {
+			return o, nil, fmt.Errorf("%s: %w", m.Name, err)
+		}
 	}
 	t, err := target.Find(o.Target)
 	if err != nil {
@@ -94,12 +98,15 @@ func (o CompileOptions) resolve(m *Model) (CompileOptions, *target.Target, error
 	return o, t, nil
 }
 
-// deviceTarget is the target of the device: of an NVIDIA GPU, the one that the
-// driver's name for it says, or the H100's where that says nothing.
+// deviceTarget is the target of the device: of a GPU, the one that the driver's name
+// for it says; where that says nothing, the H100's or Apple's default.
 func (o CompileOptions) deviceTarget() string {
 	kind, ordinal, err := deviceKind(o.Device)
-	if err != nil || kind != CUDA {
-		return DefaultTarget
+	switch {
+	case err == nil && kind == CUDA:
+		return cmp.Or(cuda.Target(ordinal), "h100")
+	case err == nil && kind == Metal:
+		return cmp.Or(mtl.Target(ordinal), DefaultTarget)
 	}
-	return cmp.Or(cuda.Target(ordinal), "h100")
+	return DefaultTarget
 }

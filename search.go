@@ -354,7 +354,7 @@ func (s *search) measure(ctx context.Context) error {
 	if s.Phase != "decode" {
 		b.Prompt = int(typical.T)
 	}
-	where := &place{dev: s.dev, weights: runtime.NewWeights(s.dev)}
+	where := &place{dev: s.dev, weights: runtime.NewWeights()}
 	defer where.weights.Close()
 	p, fresh, err := bundle.compile(variants)
 	if err != nil {

@@ -37,7 +37,7 @@ var knownFusions = [...]struct {
 	14: {what: "gate and up with SwiGLU as epilogue"},
 	15: {what: "gate and up with RMSNorm as prologue"},
 	16: {what: "SwiGLU as down_proj's prologue"},
-	17: {what: "gate, up, SwiGLU and down in one kernel", not: "every row of down needs all rows of gate and up: it takes a wait of the whole grid, which Metal does not have, or atomic sums, whose order and so whose rounding is another in every run"},
+	17: {what: "gate, up, SwiGLU and down in one kernel", not: "every row of down needs all rows of gate and up: it takes a wait of the whole grid, which Metal does not have, or atomic sums, which are added in another order, and so rounded differently, in every run"},
 	18: {what: "final norm, lm_head, argmax partials"},
 	19: {what: "embedding and the first norm"},
 	20: {what: "sums of squares left by o and down for the next norm"},

@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"strings"
@@ -25,7 +26,9 @@ func folder(t *testing.T, files map[string]string, shards map[string][]Tensor) s
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644))
 	}
 	for name, tensors := range shards {
-		require.NoError(t, WriteSafetensors(filepath.Join(dir, name), tensors))
+		var file bytes.Buffer
+		require.NoError(t, WriteSafetensors(&file, tensors))
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), file.Bytes(), 0o644))
 	}
 	return dir
 }

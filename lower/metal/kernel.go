@@ -267,7 +267,7 @@ func (k *kernel) assemble(shaders fs.FS) (string, []plan.Builtin, error) {
 		}
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "// %s: %s\n#include <metal_stdlib>\nusing namespace metal;\n", kernelName, k.about)
+	fmt.Fprintf(&b, "// %s: %s\n%s", kernelName, k.about, preamble)
 	for _, f := range k.stages {
 		text, err := fs.ReadFile(shaders, f)
 		if err != nil {
@@ -305,6 +305,14 @@ func (k *kernel) assemble(shaders fs.FS) (string, []plan.Builtin, error) {
 	b.WriteString("}\n")
 	return b.String(), builtins, nil
 }
+
+// preamble stands in every kernel. A product and a sum are rounded each, wherever
+// fma is not written: the compile options that turn fast mathematics off do not say so
+// to Apple's compiler.
+const preamble = `#include <metal_stdlib>
+using namespace metal;
+#pragma METAL fp contract(off)
+`
 
 // symbols returns the declarations of T and P that the body needs. They stand before
 // the ready point: no dispatch of an entry advances the step but the last (the plan's

@@ -70,7 +70,7 @@ func (s source) kernel() plan.Kernel {
 	for _, b := range s.builtins {
 		args = append(args, fmt.Sprintf("%s [[%s]]", builtinArgs[b], b))
 	}
-	text := "#include <metal_stdlib>\nusing namespace metal;\n" + s.prelude +
+	text := "#include <metal_stdlib>\nusing namespace metal;\n#pragma METAL fp contract(off)\n" + s.prelude +
 		"\nkernel void " + s.name + "(\n    " + strings.Join(args, ",\n    ") + ")\n{\n" + s.body + "\n}\n"
 	return plan.Kernel{
 		Name: s.name, File: "kernels/" + s.name + ".metal", Source: text,

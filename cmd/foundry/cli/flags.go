@@ -4,12 +4,15 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
+	"slices"
 	"strconv"
 	"strings"
 
 	"foundry"
 	"foundry/frontends/checkpoint"
 	"foundry/ir/dtype"
+	"foundry/shaders"
 
 	"github.com/spf13/cobra"
 )
@@ -72,6 +75,14 @@ func (f *compileFlags) options(cmd *cobra.Command, s IO, device string) (foundry
 			return o, fmt.Errorf("--%s is %d, want at least 1", n.flag, n.value)
 		}
 	}
+	for flag, value := range map[string]string{"passes": f.passes, "variant": f.variant} {
+		if cmd.Flags().Changed(flag) && strings.Trim(value, ", ") == "" {
+			return o, usagef("%s: --%s names nothing; leave it out for the default", cmd.Name(), flag)
+		}
+	}
+	if f.fuel < -1 {
+		return o, usagef("%s: --fuel is %d, want a number of rewrites, or -1 for no limit", cmd.Name(), f.fuel)
+	}
 	var err error
 	if o.CommandBuffers, err = parseBuffers(f.commandBuffers); err != nil {
 		return o, err
@@ -92,7 +103,8 @@ func (f *compileFlags) options(cmd *cobra.Command, s IO, device string) (foundry
 	return o, err
 }
 
-// shaderFolder opens a folder of stage files, nil for none.
+// shaderFolder opens a folder of stage files, nil for none. Each of its .metal files
+// must be one that kernels are made of: another would be left out without a word.
 func shaderFolder(dir string) (fs.FS, error) {
 	if dir == "" {
 		return nil, nil
@@ -100,7 +112,35 @@ func shaderFolder(dir string) (fs.FS, error) {
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
 		return nil, fmt.Errorf("--shaders %s: no such folder", dir)
 	}
-	return os.DirFS(dir), nil
+	folder := os.DirFS(dir)
+	stages, err := metalFiles(shaders.FS)
+	if err != nil {
+		return nil, err
+	}
+	given, err := metalFiles(folder)
+	if err != nil {
+		return nil, fmt.Errorf("--shaders: %w", err)
+	}
+	for _, name := range given {
+		if !slices.Contains(stages, name) {
+			return nil, fmt.Errorf("--shaders %s: %s is no stage file%s", dir, name, foundry.Nearest(name, stages))
+		}
+	}
+	if len(given) == 0 {
+		return nil, fmt.Errorf("--shaders %s: holds no stage file, such as %s", dir, stages[0])
+	}
+	return folder, nil
+}
+
+// metalFiles lists the .metal files of a folder and of those below it.
+func metalFiles(folder fs.FS) (names []string, err error) {
+	err = fs.WalkDir(folder, ".", func(name string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() && path.Ext(name) == ".metal" {
+			names = append(names, name)
+		}
+		return err
+	})
+	return names, err
 }
 
 // parseBuffers reads a number of command buffers; auto, or nothing, is 0.
@@ -171,27 +211,28 @@ func (f *idsFlags) read(cmd *cobra.Command, m *foundry.Model) ([]int32, error) {
 		}
 		return parseIDs(f.file, string(text))
 	case f.prompt != "":
-		t, err := m.Tokenizer()
-		if err != nil {
-			return nil, err
-		}
-		return t.Encode(f.prompt)
+		return m.Encode(f.prompt)
 	}
 	return nil, usagef("%s: give --ids, --ids-file or --prompt", cmd.Name())
 }
 
 func parseIDs(where, text string) ([]int32, error) {
-	fields := strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(", \t\r\n", r) })
-	out := make([]int32, len(fields))
-	for i, f := range fields {
-		n, err := strconv.ParseInt(f, 10, 32)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %q is not a token id", where, f)
-		}
-		out[i] = int32(n)
-	}
-	if len(out) == 0 {
+	if strings.TrimSpace(text) == "" {
 		return nil, fmt.Errorf("%s: holds no token id", where)
+	}
+	var out []int32
+	for i, part := range strings.Split(text, ",") {
+		fields := strings.Fields(part)
+		if len(fields) == 0 {
+			return nil, fmt.Errorf("%s: an id is missing beside comma %d", where, max(i, 1))
+		}
+		for _, f := range fields {
+			n, err := strconv.ParseInt(f, 10, 32)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %q is not a token id", where, f)
+			}
+			out = append(out, int32(n))
+		}
 	}
 	return out, nil
 }
