@@ -42,8 +42,9 @@ func WithCommandBuffers(variants []Pipeline, numbers []int) []Pipeline {
 
 // ParseVariants reads a list of variants: names separated by commas, "ladder"
 // (one fusion more a row), "leave-one-out" (the last rung without one of its
-// fusions), "search" (what Search finds), "pairs" (every fusion alone and with each other that it goes with) or
-// "all" (every legal set of fusions).
+// fusions), "search" (what Search finds), "pairs" (every fusion alone and with each
+// other that it goes with), "all" (every legal set of fusions, each of them whole) or
+// "forms" (of fusions in part as well, five times as many).
 func ParseVariants(list string) ([]Pipeline, error) {
 	var out []Pipeline
 	named := func(names ...string) error {
@@ -56,10 +57,10 @@ func ParseVariants(list string) ([]Pipeline, error) {
 		}
 		return nil
 	}
-	subsets := func(most int) error {
+	subsets := func(most int, parts bool) error {
 		all, err := passes.Subsets()
 		for _, s := range all {
-			if len(s.Names) <= most {
+			if len(s.Names) <= most && (parts || s.Whole) {
 				out = append(out, Pipeline{Name: s.String(), Passes: s.Pipeline.String()})
 			}
 		}
@@ -76,9 +77,11 @@ func ParseVariants(list string) ([]Pipeline, error) {
 		case SearchPasses:
 			out = append(out, Pipeline{Name: SearchPasses, Passes: SearchPasses})
 		case "pairs":
-			err = subsets(2)
+			err = subsets(2, false)
 		case "all":
-			err = subsets(math.MaxInt)
+			err = subsets(math.MaxInt, false)
+		case "forms":
+			err = subsets(math.MaxInt, true)
 		default:
 			err = named(name)
 		}

@@ -10,6 +10,7 @@ import (
 type choice struct {
 	name  string
 	calls string
+	part  bool // of a fusion that is a choice as a whole too, and is seldom worse
 	// not are sets of other choices with which this one wants the same operations, or
 	// comes to nothing; "-x" is the absence of x.
 	not [][]string
@@ -30,11 +31,11 @@ var choices = [...][]choice{
 		{name: "attention-split-o", calls: "fuse-attention-split-o"},
 	},
 	{
-		{name: "bias", calls: "fuse-bias"},
-		{name: "qkv-no-bias", calls: "fuse-qkv{bias=false}"},
+		{name: "bias", part: true, calls: "fuse-bias"},
+		{name: "qkv-no-bias", part: true, calls: "fuse-qkv{bias=false}"},
 		{name: "qkv", calls: "fuse-qkv"},
 		{name: "rmsnorm-qkv", calls: "fuse-rmsnorm-qkv"},
-		{name: "qkv-rope-kv-no-norm", calls: "fuse-qkv-rope-kv{norm=false}", not: [][]string{{"rope-kv"}, {"rope-qk"}}},
+		{name: "qkv-rope-kv-no-norm", part: true, calls: "fuse-qkv-rope-kv{norm=false}", not: [][]string{{"rope-kv"}, {"rope-qk"}}},
 		{name: "qkv-rope-kv", calls: "fuse-qkv-rope-kv", not: [][]string{{"rope-kv"}, {"rope-qk"}}},
 	},
 	{
@@ -42,7 +43,7 @@ var choices = [...][]choice{
 		{name: "rope-kv", calls: "fuse-rope-kv"},
 	},
 	{
-		{name: "gate-up-no-norm", calls: "fuse-gate-up"},
+		{name: "gate-up-no-norm", part: true, calls: "fuse-gate-up"},
 		{name: "gate-up", calls: "fuse-gate-up{norm=true}"},
 		{name: "gate-up-swiglu-no-norm", calls: "fuse-gate-up-swiglu{norm=false}"},
 		{name: "gate-up-swiglu", calls: "fuse-gate-up-swiglu"},
@@ -56,8 +57,8 @@ var choices = [...][]choice{
 		{name: "residual-norm", calls: "fuse-residual-norm", not: [][]string{{"split-norm"}, {"gate-up", "swiglu-down"}, {"attention-split-o", "swiglu-down"}}},
 	},
 	{
-		{name: "head-no-norm", calls: "fuse-head{norm=false}"},
-		{name: "head-no-argmax", calls: "fuse-head{argmax=false}"},
+		{name: "head-no-norm", part: true, calls: "fuse-head{norm=false}"},
+		{name: "head-no-argmax", part: true, calls: "fuse-head{argmax=false}"},
 		{name: "head", calls: "fuse-head"},
 	},
 	{{name: "embedding-norm", calls: "fuse-embedding-norm", not: [][]string{{"-split-norm", "rmsnorm-qkv"}, {"-split-norm", "qkv-rope-kv"}}}},
@@ -68,6 +69,7 @@ var choices = [...][]choice{
 type Subset struct {
 	Names    []string // of its choices
 	Pipeline Pipeline
+	Whole    bool // it has no fusion in part
 }
 
 // String joins the names with "+"; the empty subset is "none".
@@ -125,7 +127,7 @@ func legal(taken []*choice) bool {
 }
 
 func subset(taken []*choice) (Subset, error) {
-	s := Subset{}
+	s := Subset{Whole: !slices.ContainsFunc(taken, func(c *choice) bool { return c.part })}
 	calls := []string{prepare}
 	for _, c := range taken {
 		s.Names = append(s.Names, c.name)

@@ -101,3 +101,25 @@ func TestCommandBuffers(t *testing.T) {
 	requireOneLine(t, nil, 2, "want auto or a number", "compile", "--command-buffers", "0", "--explain")
 	requireOneLine(t, nil, 2, "want auto or a number", "bench", "--command-buffers", "1,few")
 }
+
+// "all" has fusions as they are whole, "forms" those in part as well.
+func TestListsOfSubsets(t *testing.T) {
+	names := func(list string) map[string]bool {
+		variants, err := foundry.ParseVariants(list)
+		require.NoError(t, err)
+		out := map[string]bool{}
+		for _, v := range variants {
+			out[v.Name] = true
+		}
+		require.Len(t, out, len(variants), "no name stands twice")
+		return out
+	}
+	all, forms := names("all"), names("forms")
+	require.Less(t, len(all), len(forms))
+	for name := range all {
+		require.True(t, forms[name], name)
+	}
+	require.True(t, all["head"] && all["gate-up-swiglu-no-norm"])
+	require.False(t, all["head-no-argmax"])
+	require.True(t, forms["head-no-argmax"])
+}

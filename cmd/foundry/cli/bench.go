@@ -40,7 +40,7 @@ of the first.`,
 		Example: `  foundry bench --variants ladder                             # one fusion more a row, on cpu
   foundry bench --variants ladder,leave-one-out --score       # does the cost model rank them as measured?
   foundry bench --variants pairs --csv pairs.csv              # every two fusions; each sample to a file
-  foundry bench --variants all --reps 0                       # every legal set of fusions
+  foundry bench --variants all --reps 0                       # every legal set of whole fusions
   foundry bench --model synth:qwen2.5-7b --variants ladder --reps 0
   foundry bench --variants default --command-buffers 1,2,4,auto   # what splitting a step is worth
   foundry bench --variants none,six,default --phase prefill --prompt 256 --format json
@@ -160,7 +160,7 @@ of the first.`,
 	contexts.add(cmd)
 	kernels.add(cmd)
 	p := cmd.Flags()
-	p.StringVar(&variants, "variants", "none,six,default", "names separated by commas, ladder, leave-one-out, pairs, all, or @FILE with lines of NAME = PIPELINE")
+	p.StringVar(&variants, "variants", "none,six,default", "names separated by commas, ladder, leave-one-out, pairs, all (fusions whole), forms (in part too), search, or @FILE with lines of NAME = PIPELINE")
 	p.StringVar(&o.Phase, "phase", "decode", "decode (token by token) or prefill (the prompt)")
 	p.IntVar(&o.Prompt, "prompt", 128, "decode: tokens in the cache; prefill: tokens that run")
 	p.IntVar(&o.Tokens, "tokens", 1, "decode: tokens that one run decodes without a round trip to the host; times are a token's")
