@@ -23,6 +23,12 @@ func embeddingForms(t dtype.Type, quick bool) []form {
 
 func normForms(t dtype.Type, quick bool) []form {
 	var out []form
+	if t != dtype.F32 {
+		for _, k := range some(quick, 1, lengths(t)) {
+			out = append(out, one(window-1, "", fill(normRowsBody, "W", t, "K", k)))
+		}
+		return out
+	}
 	for _, k := range some(quick, 5, lengths(t)) {
 		out = append(out, many(33, window, "", fill(normBody, "K", k)))
 	}

@@ -16,6 +16,13 @@ const normBody = `
 %y = rms_norm %x, %g {eps=1e-06} : f32[T, {K}]
 return y=%y`
 
+// Rows that a checkpoint holds.
+const normRowsBody = `
+%x = weight "x" : {W}[33, {K}]
+%g = weight "g" : f32[{K}]
+%y = rms_norm %x, %g {eps=1e-06} : f32[33, {K}]
+return y=%y`
+
 // A norm in two steps; {M} is the run of a sum.
 const normStepsBody = `
 %x = input "x" : f32[T, {K}]

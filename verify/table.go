@@ -51,8 +51,8 @@ var table = []kernel{
 		ideas: "none: it moves one row a token",
 	},
 	{
-		name: "rms_norm", checklist: "rms_norm", ops: []ir.Op{ir.OpRMSNorm}, formats: plain, forms: normForms,
-		logic: "a threadgroup a row, which stays in registers between the sum of squares (lanes, then simdgroups, one barrier) and the result",
+		name: "rms_norm", checklist: "rms_norm", ops: []ir.Op{ir.OpRMSNorm}, formats: operands, forms: normForms,
+		logic: "a threadgroup a row of any float or block format, loaded four elements at a time, which stays in registers as floats between the sum of squares (lanes, then simdgroups, one barrier) and the result",
 		ideas: "several short rows a threadgroup",
 	},
 	{

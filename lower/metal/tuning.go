@@ -31,10 +31,11 @@ const (
 	UnrollFull
 )
 
-// widths lists the elements a load that a kernel tries, the widest first.
+// widths lists the elements a load that a kernel tries, the widest first but where
+// one is asked for; four again for what lies in blocks, which are read by four.
 func (t Tuning) widths() []int {
 	if t.Width == 1 {
-		return []int{1}
+		return []int{1, 4}
 	}
 	return []int{4, 1}
 }
