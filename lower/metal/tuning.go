@@ -15,10 +15,10 @@ type Tuning struct {
 	// first, in rows of products and over keys: Unroll1 or UnrollFull, all that its
 	// shape says there are.
 	Unroll Unroll
-	// SharedTurns makes a thread of a kernel by element turn the pair of every head
-	// by one cosine and sine, where otherwise each head has a thread that computes
-	// its own.
-	SharedTurns bool
+	// OwnTurns makes each thread of a kernel by element compute the cosines and sines
+	// of its own pairs, where otherwise a threadgroup computes those of a position once
+	// for all heads.
+	OwnTurns bool
 }
 
 // Unroll is a choice of Tuning.
