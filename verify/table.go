@@ -9,7 +9,7 @@ import (
 // that reach it through the compiler.
 type kernel struct {
 	name      string
-	checklist string   // the row of the mission's list that it serves
+	checklist string   // the row of the list of kernels that a Qwen2.5 engine needs
 	pattern   string   // the fusion that forms it, or
 	ops       []ir.Op  // the operations that are dispatches of their own
 	main      []string // only these mains, where a row is one of several ways; nil: all
@@ -152,7 +152,7 @@ var table = []kernel{
 	},
 	{
 		name: "sample", checklist: "sample", ops: []ir.Op{ir.OpSample}, formats: plain, forms: sampleForms,
-		logic: "scores in parts of 4,096; top-k, top-p and min-p become one threshold, found digit by digit of the scores' bits over all threadgroups; then sums and the choice by one random number",
+		logic: "scores in parts of 4,096; top-k, top-p and min-p become one threshold, found digit by digit of the scores' bits over all threadgroups; then sums and the choice by one random number; weights are fixed-point integers, added by simd_sum and prefix sums, so that no order of adding gives another token",
 		ideas: "levels that no filter needs are still dispatched",
 	},
 	{
