@@ -122,12 +122,12 @@ var table = []kernel{
 	},
 	{
 		name: "attention chained: scores", checklist: "attention", ops: []ir.Op{ir.OpBmmNT}, formats: caches, forms: scoresForms,
-		logic: "queries times keys, a head at a time: a thread an element, or tiles for many rows",
+		logic: "queries times keys, a head at a time: a thread an element, or for many rows over an f16 cache a GEMM in tiles; over an f32 cache there is no GEMM (tiles hold f16), and many rows go a thread an element too",
 		ideas: "none: a fused attention stores no scores",
 	},
 	{
 		name: "attention chained: values", checklist: "attention", ops: []ir.Op{ir.OpBmmNN}, formats: caches, forms: weightedForms,
-		logic: "weights times values, a head at a time: a lane a column, rows shared by simdgroups, or tiles for many rows",
+		logic: "weights times values, a head at a time: a lane a column, rows shared by simdgroups, or for many rows over an f16 cache a GEMM in tiles; over an f32 cache there is no GEMM (tiles hold f16), and many rows go as one does",
 		ideas: "none: a fused attention stores no weights",
 	},
 	{
