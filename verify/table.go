@@ -189,11 +189,11 @@ var table = []kernel{
 	},
 	{
 		name: "rope q, k", checklist: "rope", pattern: "rope-qk", formats: caches, forms: headForms("fuse-rope-qk"),
-		logic: "both rotations of a layer as one dispatch", ideas: "none",
+		logic: "both rotations of a layer as one dispatch: a threadgroup a position, with one set of turns for the heads of both", ideas: "none",
 	},
 	{
 		name: "rope + kv_write", checklist: "kv_rearrange", pattern: "rope-kv", formats: caches, forms: headForms("fuse-rope-kv"),
-		logic: "head layout, rotation and both cache writes as one dispatch: planes of the grid", ideas: "none",
+		logic: "head layout, rotation and both cache writes as one dispatch: a threadgroup a position, with one set of turns for all heads", ideas: "none",
 	},
 	{
 		name: "product + residual", checklist: "matmul", pattern: "residual", formats: matrix, forms: residualForms,
