@@ -95,6 +95,44 @@ func TestBadFolders(t *testing.T) {
 	}
 }
 
+// Whatever an index says, no file outside of its folder is opened, and what is wrong is
+// one line.
+func FuzzShards(f *testing.F) {
+	for _, index := range []string{
+		twoShards, "nonsense", "{}", `{"weight_map":{"a":"../m-1.safetensors"}}`, `{"weight_map":{"a":"m-3.safetensors"}}`,
+		`{"weight_map":{"model.a":"m-1.safetensors"}}`, `{"weight_map":{"model.a":"."}}`, `{"weight_map":{"model.a":1}}`,
+	} {
+		f.Add([]byte(index))
+	}
+	dir := f.TempDir()
+	for name, tensors := range map[string][]Tensor{
+		"m-1.safetensors": {tensor("model.a", 'a', 4)},
+		"m-2.safetensors": {tensor("model.b", 'b', 2), tensor("model.c", 'c', 3)},
+	} {
+		require.NoError(f, WriteSafetensors(filepath.Join(dir, name), tensors))
+	}
+	f.Fuzz(func(t *testing.T, index []byte) {
+		shardOf, err := parseIndex("f", index)
+		for name, shard := range shardOf {
+			if filepath.Dir(filepath.Join(dir, shard)) != dir {
+				t.Fatalf("tensor %q is in %q", name, shard)
+			}
+		}
+		if err == nil {
+			var s Source
+			if s, err = openShards(dir, shardOf); err == nil {
+				if len(s.Names()) != len(shardOf) {
+					t.Fatalf("%d tensors of %d", len(s.Names()), len(shardOf))
+				}
+				err = s.Close()
+			}
+		}
+		if err != nil && strings.ContainsAny(err.Error(), "\n\r") {
+			t.Fatalf("an error of several lines: %q", err)
+		}
+	})
+}
+
 func TestOpenRefuses(t *testing.T) {
 	dir := folder(t, map[string]string{"x.txt": "x", "empty.safetensors": ""}, nil)
 	for path, want := range map[string]string{
