@@ -26,7 +26,15 @@ var attentionBackends = [...]string{"auto", "chained", "flash", "split"}
 // parts and their merge; auto leaves it to the pipeline.
 func AttentionBackends() []string { return slices.Clone(attentionBackends[:]) }
 
-// pipeline returns the passes that o asks for.
+// pipelineOf returns the passes that o asks for over an entry.
+func (o CompileOptions) pipelineOf(entry string) (passes.Pipeline, error) {
+	if entry == "prefill" && o.PrefillPasses != "" {
+		o.Variant, o.Passes = "", o.PrefillPasses
+	}
+	return o.pipeline()
+}
+
+// pipeline returns the passes that o asks for wherever nothing else is said.
 func (o CompileOptions) pipeline() (passes.Pipeline, error) {
 	var p passes.Pipeline
 	var err error

@@ -150,7 +150,9 @@ func (o *BenchOptions) search(ctx context.Context, m *Model) error {
 		if err != nil {
 			return err
 		}
-		o.Variants[i].Passes = found.Winner.Passes
+		c := CompileOptions{PrefillPasses: v.PrefillPasses}
+		found.Apply(&c)
+		o.Variants[i].Passes, o.Variants[i].PrefillPasses = c.Passes, c.PrefillPasses
 	}
 	return nil
 }
@@ -174,8 +176,7 @@ func (o *BenchOptions) subjects(m *Model) ([]subject, error) {
 	}
 	var out []subject
 	for _, v := range o.Variants {
-		c := o.Compile
-		c.Variant, c.Passes = "", v.Passes
+		c := v.options(o.Compile)
 		if v.CommandBuffers > 0 {
 			c.CommandBuffers = v.CommandBuffers
 		}
@@ -226,7 +227,7 @@ func (o *BenchOptions) row(m *Model, s subject) (BenchRow, error) {
 
 // rowOf is row for runs at the given T and P, one after the other.
 func (o *BenchOptions) rowOf(m *Model, s subject, envs []sym.Env) (BenchRow, error) {
-	r := o.newRow(m, s.plan, s.name, s.plan.Options.Passes)
+	r := o.newRow(m, s.plan, s.name, s.plan.Options.PassesOf(o.Phase))
 	entry, err := s.plan.Entry(o.Phase)
 	if err != nil {
 		return r, err

@@ -139,8 +139,8 @@ type kernelsBench struct {
 
 // measure times the kernels that one setting makes different.
 func (b *kernelsBench) measure(ctx context.Context, v Pipeline, s setting) (err error) {
-	o := b.Bench.Compile
-	o.Variant, o.Passes, o.Tuning = "", v.Passes, s.tuning
+	o := v.options(b.Bench.Compile)
+	o.Tuning = s.tuning
 	o.Chunk = slices.Max(b.Rows)
 	if o.Context == 0 {
 		o.Context = min(b.m.Config.MaxPositions, max(b.Bench.Prompt+aloneRoom, o.Chunk))
@@ -161,7 +161,7 @@ func (b *kernelsBench) measure(ctx context.Context, v Pipeline, s setting) (err 
 	if len(todo) == 0 {
 		return nil
 	}
-	exec, err := runtime.NewSharing(ctx, p, patterned{}, b.place.weights, b.Bench.Progress)
+	exec, err := runtime.NewSharing(ctx, b.place.dev, p, patterned{}, b.place.weights, b.Bench.Progress)
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"foundry/ir"
 	"foundry/lower/metal"
 	"foundry/lower/plan"
 	"foundry/passes"
@@ -14,7 +15,7 @@ import (
 
 // A list of more than few variants is not compiled one by one: variants that begin
 // alike share passes, plans that run the same are measured once, and what is left
-// shares kernels as the entries of one plan, together of them at most.
+// shares kernels as the entries of one plan, of together variants at most.
 const (
 	few      = 32
 	together = 2048
@@ -37,11 +38,10 @@ func (o *BenchOptions) benchMany(ctx context.Context, m *Model) ([]BenchRow, err
 	case o.Compile.Fuel != nil:
 		return nil, fmt.Errorf("--fuel is for a list of at most %d variants", few)
 	}
-	g, outcomes, err := o.enumerate(m)
+	b, variants, err := o.bundle(m)
 	if err != nil {
 		return nil, err
 	}
-	o.Say(fmt.Sprintf("%d variants give %d distinct graphs", len(o.Variants), len(outcomes)))
 	var where *place
 	if o.Reps > 0 {
 		if where, err = o.openPlace(ctx); err != nil {
@@ -49,8 +49,8 @@ func (o *BenchOptions) benchMany(ctx context.Context, m *Model) ([]BenchRow, err
 		}
 		defer where.close()
 	}
-	b := bundle{o: o, m: m, graphs: g, met: map[string]int{}, more: func(rep int) bool { return rep < o.Reps }}
-	for part := range slices.Chunk(outcomes, together) {
+	b.more = func(rep int) bool { return rep < o.Reps }
+	for part := range slices.Chunk(variants, together) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
@@ -63,39 +63,34 @@ func (o *BenchOptions) benchMany(ctx context.Context, m *Model) ([]BenchRow, err
 				return nil, err
 			}
 		}
-		clear(part) // the graphs have served
 	}
-	o.Say(fmt.Sprintf("%d distinct graphs give %d distinct plans", len(outcomes), len(b.rows)))
+	o.Say(fmt.Sprintf("%d variants give %d distinct plans", len(o.Variants), len(b.rows)))
 	return b.rows, nil
 }
 
-// enumerate runs the variants over the phase's graph as the frontend makes it.
-func (o *BenchOptions) enumerate(m *Model) (*Graphs, []passes.Outcome, error) {
+// bundle returns an empty bundle and the variants that may go into it.
+func (o *BenchOptions) bundle(m *Model) (*bundle, []passes.Subset, error) {
 	asked := o.Compile.Weights
 	c, t, err := o.Compile.resolve(m)
 	if err != nil {
 		return nil, nil, err
 	}
-	g := &Graphs{Model: m, Options: c, Target: t}
-	if err := g.build(asked); err != nil {
+	b := &bundle{o: o, m: m, graphs: &Graphs{Model: m, Options: c, Target: t}, met: map[string]int{}}
+	if err := b.graphs.build(asked); err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", m.Name, err)
 	}
-	graph, err := g.Entry(o.Phase)
-	if err != nil {
+	if b.graph, err = b.graphs.Entry(o.Phase); err != nil {
 		return nil, nil, err
 	}
-	subsets := make([]passes.Subset, len(o.Variants))
+	variants := make([]passes.Subset, len(o.Variants))
 	for i, v := range o.Variants {
-		own := c
-		own.Variant, own.Passes = "", v.Passes
-		pipeline, err := own.pipeline()
+		pipeline, err := v.options(c).pipelineOf(o.Phase)
 		if err != nil {
 			return nil, nil, fmt.Errorf("variant %s: %w", v.Name, err)
 		}
-		subsets[i] = passes.Subset{Names: []string{v.Name}, Pipeline: pipeline}
+		variants[i] = passes.Subset{Names: []string{v.Name}, Pipeline: pipeline}
 	}
-	outcomes, err := passes.Enumerate(graph, &passes.Context{Target: t, Lowerable: lowerable(t)}, subsets)
-	return g, outcomes, err
+	return b, variants, nil
 }
 
 // bundle is the work of benchMany: rows of distinct plans, in the order they were
@@ -103,19 +98,25 @@ func (o *BenchOptions) enumerate(m *Model) (*Graphs, []passes.Outcome, error) {
 type bundle struct {
 	o      *BenchOptions
 	m      *Model
-	graphs *Graphs // their model, target and options
+	graphs *Graphs   // their model, target and options
+	graph  *ir.Graph // of the phase, as the frontend makes it
 	rows   []BenchRow
 	met    map[string]int     // a plan's digest to its row
 	more   func(rep int) bool // whether to run all plans once more, behind rep runs
 }
 
-// compile makes one plan of graphs, verified, and keeps the entries that do
+// compile makes one plan of variants, verified, and keeps the entries that do
 // something new: fresh are their rows.
-func (b *bundle) compile(part []passes.Outcome) (p *plan.Plan, fresh []int, err error) {
+func (b *bundle) compile(variants []passes.Subset) (p *plan.Plan, fresh []int, err error) {
+	cx := &passes.Context{Target: b.graphs.Target, Lowerable: lowerable(b.graphs.Target)}
+	part, err := passes.Enumerate(b.graph, cx, variants, func(g *ir.Graph) *ir.Graph { return g })
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", b.m.Name, err)
+	}
 	entries := make([]metal.Entry, len(part))
 	for i, x := range part {
-		x.Graph.Name = x.String()
-		entries[i] = metal.Entry{Name: x.Graph.Name, Graph: x.Graph}
+		x.Of.Name = x.String()
+		entries[i] = metal.Entry{Name: x.Of.Name, Graph: x.Of}
 	}
 	if p, err = b.graphs.lowerEntries(entries); err != nil {
 		return nil, nil, err
@@ -124,7 +125,7 @@ func (b *bundle) compile(part []passes.Outcome) (p *plan.Plan, fresh []int, err 
 	for i := range p.Entries {
 		var names []string
 		for _, k := range part[i].Members {
-			names = append(names, b.o.Variants[k].Name)
+			names = append(names, variants[k].String())
 		}
 		digest := p.Digest(&p.Entries[i])
 		if k, known := b.met[digest]; known {
@@ -139,7 +140,7 @@ func (b *bundle) compile(part []passes.Outcome) (p *plan.Plan, fresh []int, err 
 		row.Also = names[1:]
 		row.count(p, &p.Entries[i], envs)
 		row.ArenaBytes = p.EntryArena(&p.Entries[i])
-		b.o.model(&row, part[i].Graph, b.graphs.Target, envs)
+		b.o.model(&row, part[i].Of, b.graphs.Target, envs)
 		b.met[digest] = len(b.rows)
 		fresh = append(fresh, len(b.rows))
 		b.rows = append(b.rows, row)

@@ -55,17 +55,17 @@ func twice(subjects []subject) []subject {
 }
 
 // openIndirect opens the same GPU once more, with programs that replay from
-// indirect command buffers. Its weights are its own.
+// indirect command buffers.
 func (o *BenchOptions) openIndirect(first *place) (*place, error) {
 	_, ordinal, err := deviceKind(o.Compile.Device)
 	if err != nil {
 		return nil, err
 	}
-	dev, err := opened(mtl.Open(mtl.Options{Ordinal: ordinal, Indirect: true}))
+	dev, err := opened(mtl.Open(mtl.Options{Ordinal: ordinal, CacheDir: kernelCache(o.CPU, Metal), Indirect: true}))
 	if err != nil {
 		return nil, err
 	}
-	return &place{dev: dev, weights: runtime.NewWeights(dev), machine: first.machine}, nil
+	return first.beside(dev), nil
 }
 
 // capture runs what is measured once more and writes a trace of it.

@@ -9,8 +9,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"foundry/lower/plan"
 	"foundry/runtime"
-	"foundry/runtime/cpu"
 	"foundry/runtime/mtl"
 	"foundry/runtime/mtl/emulator"
 )
@@ -18,12 +18,10 @@ import (
 // TestBenchOnEmulatedMetal measures a variant encoded and replayed, each kernel by
 // the GPU's clock, and captures a run; the machine is the emulated framework.
 func TestBenchOnEmulatedMetal(t *testing.T) {
-	host, err := cpu.Open(cpu.Options{})
-	if errors.Is(err, cpu.ErrNoCompiler) {
+	f, err := emulator.Build("runtime/mtl/testdata/build")
+	if errors.Is(err, emulator.ErrUnavailable) {
 		t.Skip(err)
 	}
-	require.NoError(t, err)
-	f, err := emulator.Build(host, "runtime/mtl/testdata/build")
 	require.NoError(t, err)
 	m := embedded(t)
 	o := BenchOptions{
@@ -34,13 +32,13 @@ func TestBenchOnEmulatedMetal(t *testing.T) {
 	require.NoError(t, err)
 	subjects, err := o.subjects(m)
 	require.NoError(t, err)
-	open := func(indirect bool) *place {
-		dev, err := mtl.Open(mtl.Options{Libraries: mtl.Libraries{ObjC: f.Path, Foundation: f.Path, Metal: f.Path}, Indirect: indirect})
+	open := func(indirect bool) runtime.Device {
+		dev, err := mtl.Open(mtl.Options{Libraries: mtl.Libraries{ObjC: f.Path, Foundation: f.Path, CoreGraphics: f.Path, Metal: f.Path}, Indirect: indirect})
 		require.NoError(t, err)
-		wrapped := f.Wrap(dev)
-		return &place{dev: wrapped, weights: runtime.NewWeights(wrapped)}
+		return f.Wrap(dev)
 	}
-	where, indirect := open(false), open(true)
+	where := &place{dev: open(false), weights: runtime.NewWeights()}
+	indirect := where.beside(open(true))
 	measure := func(s ...subject) ([]BenchRow, error) {
 		rows := make([]BenchRow, len(s))
 		for i := range s {
@@ -61,6 +59,17 @@ func TestBenchOnEmulatedMetal(t *testing.T) {
 		}
 	}
 
+	uploaded := func(r BenchRow) int64 {
+		for _, p := range r.Startup {
+			if p.Name == "weights: upload" {
+				return p.Bytes
+			}
+		}
+		return -1
+	}
+	require.Greater(t, uploaded(rows[0]), subjects[0].plan.ClassBytes(plan.Weight)-1)
+	require.Equal(t, subjects[0].plan.ClassBytes(plan.Constant), uploaded(rows[1]), "the replayed row has the other's weights")
+
 	o.PerKernel, o.Capture = false, filepath.Join(t.TempDir(), "step.gputrace")
 	_, err = measure(subjects...)
 	require.ErrorContains(t, err, "run with MTL_CAPTURE_ENABLED=1")
@@ -75,8 +84,16 @@ func TestBenchOnEmulatedMetal(t *testing.T) {
 	_, err = measure(subjects...)
 	require.ErrorContains(t, err, "exists already")
 
-	require.NoError(t, errors.Join(where.close(), indirect.close()))
+	require.NoError(t, errors.Join(indirect.close(), where.close()))
 	require.Empty(t, f.Noted())
+	require.Zero(t, f.Live())
+}
+
+func TestUnknownGPUs(t *testing.T) {
+	p := &plan.Plan{Options: plan.Options{Target: "apple-m3-pro"}}
+	require.Equal(t, "nothing is known of the costs of Apple M9: the plan was compiled for apple-m3-pro", unknownCosts(runtime.Info{Name: "Apple M9"}, p))
+	require.Empty(t, unknownCosts(runtime.Info{Name: "Apple M4", Target: "apple-m4"}, p))
+	require.Empty(t, unknownCosts(runtime.Info{Name: "x86-64", Emulation: true}, p))
 }
 
 func TestBenchAsksForMetal(t *testing.T) {

@@ -23,7 +23,7 @@ func (o *BenchOptions) openPlace(ctx context.Context) (*place, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &place{dev: dev, weights: runtime.NewWeights(dev)}
+	p := &place{dev: dev, weights: runtime.NewWeights()}
 	if dev.Info().Emulation {
 		return p, nil
 	}
@@ -37,6 +37,12 @@ func (o *BenchOptions) openPlace(ctx context.Context) (*place, error) {
 	return p, nil
 }
 
+// beside is the place on another device of the same GPU, with the same weights. It is
+// closed first.
+func (p *place) beside(dev runtime.Device) *place {
+	return &place{dev: dev, weights: p.weights, machine: p.machine}
+}
+
 func (p *place) close() error { return errors.Join(p.weights.Close(), p.dev.Close()) }
 
 // load makes a subject ready to run. The engine must be closed before the place.
@@ -45,7 +51,7 @@ func (p *place) load(ctx context.Context, m *Model, s subject, progress Progress
 		return nil, err
 	}
 	w := &weights{source: m.source}
-	exec, err := runtime.NewSharing(ctx, s.plan, w, p.weights, progress)
+	exec, err := runtime.NewSharing(ctx, p.dev, s.plan, w, p.weights, progress)
 	if err != nil {
 		return nil, err
 	}

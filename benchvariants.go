@@ -12,7 +12,14 @@ import (
 // Pipeline is a variant to be measured: a list of passes under a name.
 type Pipeline struct {
 	Name, Passes   string
-	CommandBuffers int // that an entry is split into; 0: what CompileOptions say
+	PrefillPasses  string // of prefill, where they shall be others
+	CommandBuffers int    // that an entry is split into; 0: what CompileOptions say
+}
+
+// options are o with the variant's pipelines.
+func (v Pipeline) options(o CompileOptions) CompileOptions {
+	o.Variant, o.Passes, o.PrefillPasses = "", v.Passes, v.PrefillPasses
+	return o
 }
 
 // WithCommandBuffers returns each variant with each number of command buffers, 0 for

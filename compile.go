@@ -53,7 +53,7 @@ func (g *Graphs) Lower() (*Compiled, error) {
 func (g *Graphs) lowerEntries(entries []metal.Entry) (*plan.Plan, error) {
 	o := g.Options
 	meta := plan.Options{
-		Target: o.Target, Variant: o.Variant, Passes: o.Passes, Weights: o.Weights, Cache: o.Cache,
+		Target: o.Target, Variant: o.Variant, Passes: o.Passes, PrefillPasses: o.PrefillPasses, Weights: o.Weights, Cache: o.Cache,
 		Attention: o.Attention, AttentionChosen: o.AttentionChosen, AllLogits: o.AllLogits,
 	}
 	stages := o.Shaders
@@ -62,7 +62,7 @@ func (g *Graphs) lowerEntries(entries []metal.Entry) (*plan.Plan, error) {
 		stages = overlay{stages, shaders.FS}
 	}
 	p, err := metal.Compile(entries, metal.Options{
-		Target: g.Target, Model: g.planModel(), Meta: meta,
+		Target: g.Target, Compiler: Version, Model: g.planModel(), Meta: meta,
 		Shaders: stages, CommandBuffers: o.CommandBuffers, Decisions: g.Decisions,
 		Stored: g.Model.stored, Tuning: o.Tuning,
 	})

@@ -8,9 +8,17 @@ cd "$(dirname "$0")"
 export CGO_ENABLED=0
 mkdir -p out
 
+# show prints a command as it can be pasted, and runs it.
 show() {
+  line=./out/foundry
+  for word; do
+    case $word in
+    *[!A-Za-z0-9_./,=-]*) line="$line \"$word\"" ;;
+    *) line="$line $word" ;;
+    esac
+  done
   echo
-  echo "\$ foundry $*"
+  echo "\$ $line"
   ./out/foundry "$@"
 }
 

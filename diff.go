@@ -2,6 +2,8 @@ package foundry
 
 import (
 	"fmt"
+	"regexp"
+	"strings"
 
 	"foundry/ir/sym"
 	"foundry/lower/plan"
@@ -12,9 +14,23 @@ import (
 type Difference struct {
 	A, B    string // the plans' names
 	Numbers []DiffNumber
-	// Decisions that only one of the plans has, sites that differ in their layer
-	// only counted together.
-	OnlyA, OnlyB []passes.Group
+	// What only one of the plans has.
+	OnlyA, OnlyB DiffSide
+}
+
+// DiffSide is what one plan has and the other lacks; what differs in its layer only
+// is counted together.
+type DiffSide struct {
+	Dispatches []DiffDispatch
+	Decisions  []passes.Group
+}
+
+// DiffDispatch are dispatches of the same operations in the same place of their layers.
+type DiffDispatch struct {
+	Entry string
+	Label string // of the first
+	Ops   string // "rms_norm, 3 matmul_nt"
+	Count int
 }
 
 // DiffNumber is one count of both plans.
@@ -57,16 +73,74 @@ func Diff(nameA string, a *plan.Plan, nameB string, b *plan.Plan) (*Difference, 
 			d.Numbers = append(d.Numbers, DiffNumber{ea.Name, n.what, n.a, n.b})
 		}
 	}
-	d.OnlyA = grouped(without(a.Decisions, b.Decisions))
-	d.OnlyB = grouped(without(b.Decisions, a.Decisions))
+	d.OnlyA = DiffSide{dispatchesWithout(a, b), grouped(without(a.Decisions, b.Decisions))}
+	d.OnlyB = DiffSide{dispatchesWithout(b, a), grouped(without(b.Decisions, a.Decisions))}
 	return d, nil
 }
 
-// without returns the decisions of a that b lacks. Passes and reasons of the same
-// decision may differ; pattern, node and outcome say which it is.
+// dispatchesWithout returns the dispatches of a that b lacks.
+func dispatchesWithout(a, b *plan.Plan) []DiffDispatch {
+	type key struct{ entry, label, ops string }
+	each := func(p *plan.Plan, see func(k key, layer int)) {
+		for _, e := range p.Entries {
+			for _, s := range e.Steps {
+				if d := s.Dispatch; d != nil {
+					see(key{e.Name, d.Label, opsText(d.Nodes)}, d.Layer)
+				}
+			}
+		}
+	}
+	have := map[key]int{}
+	each(b, func(k key, _ int) { have[k]++ })
+	at := map[key]int{} // by the label behind the layer
+	var out []DiffDispatch
+	each(a, func(k key, layer int) {
+		if have[k] > 0 {
+			have[k]--
+			return
+		}
+		first := DiffDispatch{Entry: k.entry, Label: k.label, Ops: k.ops}
+		k.label = strings.TrimPrefix(k.label, fmt.Sprintf("layers.%d.", layer))
+		i, met := at[k]
+		if !met {
+			i = len(out)
+			at[k], out = i, append(out, first)
+		}
+		out[i].Count++
+	})
+	return out
+}
+
+// opsText counts the operations of a dispatch: "rms_norm, 3 matmul_nt". A node is an
+// operation, behind its label where it has one.
+func opsText(nodes []string) string {
+	var ops []string
+	counts := map[string]int{}
+	for _, n := range nodes {
+		op := n[strings.LastIndexByte(n, ' ')+1:]
+		if counts[op] == 0 {
+			ops = append(ops, op)
+		}
+		counts[op]++
+	}
+	for i, op := range ops {
+		if counts[op] > 1 {
+			ops[i] = fmt.Sprintf("%d %s", counts[op], op)
+		}
+	}
+	return strings.Join(ops, ", ")
+}
+
+// figures are the numbers in a reason, with what they count.
+var figures = regexp.MustCompile(`\b[0-9]+(\.[0-9]+)?( (B|KiB|MiB|us|dispatch(es)?|waves?|nodes))?\b`)
+
+// without returns the decisions of a that b lacks. Passes and figures of the same
+// decision may differ; pattern, node, outcome and the rest of the reason say which it is.
 func without(a, b []plan.Decision) []plan.Decision {
-	type key struct{ entry, pattern, node, outcome string }
-	of := func(d plan.Decision) key { return key{d.Entry, d.Pattern, d.Node, d.Outcome} }
+	type key struct{ entry, pattern, node, outcome, reason string }
+	of := func(d plan.Decision) key {
+		return key{d.Entry, d.Pattern, d.Node, d.Outcome, figures.ReplaceAllString(d.Reason, "")}
+	}
 	have := make(map[key]bool, len(b))
 	for _, d := range b {
 		have[of(d)] = true

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"foundry/ir"
+	"foundry/passes"
 	"foundry/viz"
 )
 
@@ -44,7 +45,11 @@ func Draw(m *Model, o CompileOptions, stage, entry string, picture viz.Options) 
 	picture.Title = fmt.Sprintf("%s %s, %s", m.BaseName(), entry, stage)
 	switch {
 	case after && snapshot == nil:
-		return "", fmt.Errorf("the pipeline %s has no pass %q%s", g.Options.Passes, pass, Nearest(pass, passNames(g.Options.Passes)))
+		p, err := g.Options.pipelineOf(entry)
+		if err != nil {
+			return "", err
+		}
+		return "", fmt.Errorf("the pipeline %s has no pass %q%s", p, pass, Nearest(pass, passNames(p)))
 	case after:
 		graph = snapshot
 	case stage == "plan":
@@ -67,11 +72,7 @@ func Draw(m *Model, o CompileOptions, stage, entry string, picture viz.Options) 
 }
 
 // passNames lists the passes of a pipeline without their options.
-func passNames(pipeline string) []string {
-	p, err := CompileOptions{Passes: pipeline, Attention: "auto"}.pipeline()
-	if err != nil {
-		return nil
-	}
+func passNames(p passes.Pipeline) []string {
 	var out []string
 	for _, c := range p {
 		out = append(out, c.Pass.Name)

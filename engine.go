@@ -64,8 +64,8 @@ type Engine struct {
 
 // Interpret makes graphs ready to run on the reference, and reads their weights.
 func Interpret(ctx context.Context, g *Graphs) (*Engine, error) {
-	if g.Model.Graph != nil {
-		return nil, fmt.Errorf("%s is a graph and no language model: it has no prompt to run", g.Model.Name)
+	if err := g.Model.speaks(); err != nil {
+		return nil, err
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -97,8 +97,8 @@ func Load(ctx context.Context, dev runtime.Device, m *Model, p *plan.Plan, g *Gr
 
 // fits reports how a plan differs from the model that shall give it weights.
 func (m *Model) fits(p *plan.Plan) error {
-	if m.Graph != nil {
-		return fmt.Errorf("%s is a graph and no language model: it has no prompt to run", m.Name)
+	if err := m.speaks(); err != nil {
+		return err
 	}
 	c := m.Config
 	if have := p.Model; have.Layers != c.Layers || have.Hidden != c.Hidden || have.Vocab != c.Vocab {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"io"
 	"math"
 
 	"foundry/frontends/checkpoint"
@@ -76,8 +77,9 @@ func (e *Engine) Evaluate(ctx context.Context, o EvalOptions) (_ *Evaluation, er
 	return out, err
 }
 
-// WriteLogits writes the prompt's logits as tensor "logits", f32 [T, vocab].
-func (e *Evaluation) WriteLogits(path string) error {
+// WriteLogits writes the prompt's logits as tensor "logits", f32 [T, vocab], of a
+// safetensors file.
+func (e *Evaluation) WriteLogits(w io.Writer) error {
 	if e.Logits == nil {
 		return errors.New("the model was compiled for the last row's logits only")
 	}
@@ -86,7 +88,7 @@ func (e *Evaluation) WriteLogits(path string) error {
 		data = binary.LittleEndian.AppendUint32(data, math.Float32bits(l))
 	}
 	shape := []int64{int64(len(e.PromptIDs)), int64(e.vocab)}
-	return checkpoint.WriteSafetensors(path, []checkpoint.Tensor{{Name: "logits", DType: dtype.F32, Shape: shape, Data: data}})
+	return checkpoint.WriteSafetensors(w, []checkpoint.Tensor{{Name: "logits", DType: dtype.F32, Shape: shape, Data: data}})
 }
 
 // describe fills in what was run: on ref, the plan that its graphs lower to.

@@ -196,3 +196,40 @@ func TestParseVariants(t *testing.T) {
 	_, err = ParseVariantFile("v.txt", "none\nmine = nothing-such\n")
 	require.ErrorContains(t, err, `v.txt:2: pipeline: unknown pass "nothing-such"`)
 }
+
+// Prefill may have a pipeline of its own: its entry is what that pipeline alone would
+// make of it, decode's is as before, and the plan says which was which.
+func TestPrefillPasses(t *testing.T) {
+	m := embedded(t)
+	compile := func(o CompileOptions) *Compiled {
+		c, err := Compile(m, o)
+		require.NoError(t, err)
+		return c
+	}
+	digest := func(c *Compiled, name string) string {
+		e, err := c.Plan.Entry(name)
+		require.NoError(t, err)
+		return c.Plan.Digest(e)
+	}
+	floor, six := compile(CompileOptions{Variant: "floor"}), compile(CompileOptions{Variant: "six"})
+	require.Empty(t, floor.Plan.Options.PrefillPasses)
+	both := compile(CompileOptions{Variant: "floor", PrefillPasses: six.Options.Passes})
+	require.Equal(t, "floor", both.Plan.Options.Variant)
+	require.Equal(t, floor.Options.Passes, both.Plan.Options.PassesOf("decode"))
+	require.Equal(t, six.Options.Passes, both.Plan.Options.PassesOf("prefill"))
+	require.Equal(t, digest(floor, "decode"), digest(both, "decode"))
+	require.Equal(t, digest(six, "prefill"), digest(both, "prefill"))
+	require.NotEqual(t, digest(floor, "prefill"), digest(both, "prefill"))
+
+	same := compile(CompileOptions{Variant: "floor", PrefillPasses: floor.Options.Passes})
+	require.Equal(t, floor.Plan.Hash, same.Plan.Hash, "the same pipeline twice is one")
+
+	// A forced attention backend is forced in both.
+	both = compile(CompileOptions{Variant: "floor", PrefillPasses: six.Options.Passes, Attention: "chained"})
+	require.NotContains(t, both.Plan.Options.PassesOf("prefill"), "fuse-attention")
+
+	_, err := Compile(m, CompileOptions{PrefillPasses: SearchPasses})
+	require.ErrorContains(t, err, "no pipeline yet")
+	_, err = Compile(m, CompileOptions{PrefillPasses: "fuse-atention"})
+	require.ErrorContains(t, err, "did you mean")
+}

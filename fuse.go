@@ -19,7 +19,7 @@ import (
 // what the reference runs.
 type Graphs struct {
 	Model     *Model
-	Options   CompileOptions // with every choice made; Passes is the pipeline that ran
+	Options   CompileOptions // with every choice made; Passes, and PrefillPasses where it is another, are the pipelines that ran
 	Target    *target.Target
 	Entries   []*ir.Graph     // "prefill" with T = 1..Chunk and "decode" with T = 1, or a .fir file's graph
 	Decisions []plan.Decision // one a site where a pattern matched or nearly did
@@ -33,8 +33,8 @@ type Graphs struct {
 // read. Where a pass fails, the graphs as far as they came are returned beside the
 // error: their decisions say what was refused on the way.
 func Fuse(m *Model, o CompileOptions) (*Graphs, error) {
-	if o.Passes == SearchPasses {
-		return nil, errors.New("passes \"search\" is no pipeline yet: it is searched for by compile, dot, bench and what runs a model")
+	if o.Passes == SearchPasses || o.PrefillPasses == SearchPasses {
+		return nil, errors.New("passes \"search\" is no pipeline yet: --passes search makes compile, dot, bench and what runs a model look for one for each phase")
 	}
 	asked := o.Weights
 	o, t, err := o.resolve(m)
@@ -91,14 +91,30 @@ func (g *Graphs) build(asked dtype.Type) error {
 	return nil
 }
 
-// runPasses runs the pipeline over the entries. Each has its own goroutine, unless
+// pipelines returns the passes of each entry and notes them in the options.
+func (g *Graphs) pipelines() ([]passes.Pipeline, error) {
+	out := make([]passes.Pipeline, len(g.Entries))
+	for i, e := range g.Entries {
+		var err error
+		if out[i], err = g.Options.pipelineOf(e.Name); err != nil {
+			return nil, err
+		}
+	}
+	first, last := out[0].String(), out[len(out)-1].String()
+	g.Options.Passes, g.Options.PrefillPasses = last, ""
+	if first != last {
+		g.Options.PrefillPasses = first
+	}
+	return out, nil
+}
+
+// runPasses runs the entries' pipelines. Each has its own goroutine, unless
 // somebody watches or fuel is to be spent: then decode comes first.
 func (g *Graphs) runPasses() error {
-	pipeline, err := g.Options.pipeline()
+	pipelines, err := g.pipelines()
 	if err != nil {
 		return err
 	}
-	g.Options.Passes = pipeline.String()
 	cx := passes.Context{Target: g.Target, Lowerable: lowerable(g.Target)}
 	if g.Options.Fuel != nil {
 		cx.Fuel = &passes.Fuel{Left: *g.Options.Fuel}
@@ -121,7 +137,7 @@ func (g *Graphs) runPasses() error {
 			if own.After != nil {
 				_ = own.After("input", g.Entries[i]) // never fails
 			}
-			if err := pipeline.Run(g.Entries[i], &own); err != nil {
+			if err := pipelines[i].Run(g.Entries[i], &own); err != nil {
 				return fmt.Errorf("%s: %w", g.Entries[i].Name, err)
 			}
 			return nil

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"slices"
 
@@ -63,6 +64,14 @@ func RunGraph(ctx context.Context, m *Model, o GraphOptions) (*GraphRun, error) 
 	if _, _, err := deviceKind(o.Compile.Device); err != nil {
 		return nil, err
 	}
+	b := m.Graph.Bounds
+	env := sym.Env{T: o.T, P: o.P}
+	if env.T == 0 {
+		env.T = min(b.TMax, b.SMax-env.P)
+	}
+	if !b.Contains(env) {
+		return nil, fmt.Errorf("%s: T=%d P=%d lies outside the graph's bounds T=%d..%d P=%d..%d S<=%d", m.Name, env.T, env.P, b.TMin, b.TMax, b.PMin, b.PMax, b.SMax)
+	}
 	if o.Compile.Device == Auto {
 		o.Compile.Device = (&StartOptions{CPU: o.CPU, Say: o.Say}).auto()
 	}
@@ -71,14 +80,6 @@ func RunGraph(ctx context.Context, m *Model, o GraphOptions) (*GraphRun, error) 
 		return nil, err
 	}
 	graph := g.Entries[0]
-	b := graph.Bounds
-	env := sym.Env{T: o.T, P: o.P}
-	if env.T == 0 {
-		env.T = min(b.TMax, b.SMax-env.P)
-	}
-	if !b.Contains(env) {
-		return nil, fmt.Errorf("%s: T=%d P=%d lies outside the graph's bounds T=%d..%d P=%d..%d S<=%d", m.Name, env.T, env.P, b.TMin, b.TMax, b.PMin, b.PMax, b.SMax)
-	}
 	in, err := newGraphValues(graph, env, o)
 	if err != nil {
 		return nil, err
@@ -350,8 +351,8 @@ func summarise(name string, t interp.Tensor) GraphResult {
 	return r
 }
 
-// Write writes every result to a safetensors file, by its name.
-func (r *GraphRun) Write(path string) error {
+// Write writes every result by its name, as a safetensors file.
+func (r *GraphRun) Write(w io.Writer) error {
 	var out []checkpoint.Tensor
 	for _, result := range r.Results {
 		shape := make([]int64, len(result.Shape))
@@ -360,5 +361,5 @@ func (r *GraphRun) Write(path string) error {
 		}
 		out = append(out, checkpoint.Tensor{Name: result.Name, DType: result.DType, Shape: shape, Data: bytesOf(result.Tensor)})
 	}
-	return checkpoint.WriteSafetensors(path, out)
+	return checkpoint.WriteSafetensors(w, out)
 }

@@ -12,6 +12,7 @@ import (
 	"foundry/ir/target"
 	"foundry/lower/metal"
 	"foundry/runtime/cuda"
+	"foundry/runtime/mtl"
 )
 
 // CompileOptions say how a model is compiled. The zero value leaves every choice
@@ -24,7 +25,10 @@ type CompileOptions struct {
 
 	Variant string // a named pipeline; "default" when neither it nor Passes is given
 	Passes  string // a pipeline: "canonicalize,cse,fuse-rmsnorm-qkv"
-	Fuel    *int   // most rewrites that passes may apply; nil: no limit
+	// PrefillPasses is the pipeline of the entry prefill, where that shall be another
+	// than Variant or Passes say.
+	PrefillPasses string
+	Fuel          *int // most rewrites that passes may apply; nil: no limit
 
 	Context   int  // tokens a cache holds: the model's limit, at most DefaultContext
 	Chunk     int  // most tokens of one prefill run: DefaultChunk, at most Context
@@ -67,6 +71,8 @@ func (o CompileOptions) resolve(m *Model) (CompileOptions, *target.Target, error
 	switch {
 	case o.Variant != "" && o.Passes != "":
 		return o, nil, fmt.Errorf("a variant (%s) and a list of passes are both given; take one", o.Variant)
+	case o.PrefillPasses != "" && m.Graph != nil:
+		return o, nil, fmt.Errorf("%s is one graph, which has one pipeline: leave out the passes for prefill", m.Name)
 	case !slices.Contains(attentionBackends[:], o.Attention):
 		return o, nil, fmt.Errorf("attention backend %q (from %s) does not exist, want one of %s%s", o.Attention, o.AttentionChosen,
 			strings.Join(attentionBackends[:], ", "), Nearest(o.Attention, attentionBackends[:]))
@@ -81,6 +87,9 @@ func (o CompileOptions) resolve(m *Model) (CompileOptions, *target.Target, error
 		if o.Chunk == 0 {
 			o.Chunk = min(o.Context, DefaultChunk)
 		}
+		if err := m.Config.CheckContext(o.Context); err != nil {
+			return o, nil, fmt.Errorf("%s: %w", m.Name, err)
+		}
 	}
 	t, err := target.Find(o.Target)
 	if err != nil {
@@ -89,12 +98,15 @@ func (o CompileOptions) resolve(m *Model) (CompileOptions, *target.Target, error
 	return o, t, nil
 }
 
-// deviceTarget is the target of the device: of an NVIDIA GPU, the one that the
-// driver's name for it says, or the H100's where that says nothing.
+// deviceTarget is the target of the device: of a GPU, the one that the driver's name
+// for it says; where that says nothing, the H100's or Apple's default.
 func (o CompileOptions) deviceTarget() string {
 	kind, ordinal, err := deviceKind(o.Device)
-	if err != nil || kind != CUDA {
-		return DefaultTarget
+	switch {
+	case err == nil && kind == CUDA:
+		return cmp.Or(cuda.Target(ordinal), "h100")
+	case err == nil && kind == Metal:
+		return cmp.Or(mtl.Target(ordinal), DefaultTarget)
 	}
-	return cmp.Or(cuda.Target(ordinal), "h100")
+	return DefaultTarget
 }

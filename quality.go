@@ -80,6 +80,7 @@ func (o *QualityOptions) run(ctx context.Context, m *Model, w dtype.Type, visit 
 	start := o.Start
 	start.Compile.Weights, start.Compile.Cache, start.Compile.AllLogits = w, dtype.F32, true
 	start.Compile.Context = len(o.IDs)
+	start.Fits = func(l runtime.Limits) error { return l.Takes(0, o.IDs, 0) }
 	e, err := Start(ctx, m, start)
 	if err != nil {
 		return 0, err

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"foundry/ir"
 	"foundry/ir/cost"
 	"foundry/ir/dtype"
 	"foundry/ir/target"
@@ -15,7 +16,7 @@ import (
 	"foundry/runtime/cpu"
 )
 
-// SearchPasses is the value of CompileOptions.Passes that asks for the pipeline
+// SearchPasses is the value of CompileOptions.Passes that asks for the pipelines
 // that Search finds. Start and Bench search; Compile takes what Search found.
 const SearchPasses = "search"
 
@@ -23,7 +24,7 @@ const SearchPasses = "search"
 type SearchOptions struct {
 	Compile  CompileOptions // Device is where it shall run, Target what it is compiled for; Passes and Variant are not used
 	CPU      cpu.Options
-	Phase    string // whose time counts: "decode", where empty, or "prefill"
+	Phase    string // whose time counts: "decode", where empty, or "prefill"; the other phase gets the best that is met on the way
 	Measure  int    // most of the best candidates that are measured, beside the named variants; 0: 6
 	CacheDir string // where results are kept; empty: foundry/search in the user's cache
 	Progress Progress
@@ -34,25 +35,28 @@ type SearchOptions struct {
 type Found struct {
 	Model      string      `json:"model"`
 	Phase      string      `json:"phase"`
-	Target     string      `json:"target"`           // that kernels are made for
-	Costs      string      `json:"costs"`            // target whose costs ranked
-	Device     string      `json:"device,omitempty"` // that measured; empty: the model alone decided
-	Unmeasured string      `json:"unmeasured"`       // why nothing was measured
-	Layers     int         `json:"layers,omitempty"` // of the model that was measured
-	Subsets    int         `json:"subsets"`          // legal ones that were tried
-	Graphs     int         `json:"graphs"`           // distinct ones that they give
-	Winner     Candidate   `json:"winner"`           // the fastest
-	Candidates []Candidate `json:"candidates"`       // the best by prediction in that order, and the named variants
-	Seconds    float64     `json:"seconds"`          // that the search took
-	FromCache  string      `json:"-"`                // the file that it was read from
+	Target     string      `json:"target"`                // that kernels are made for
+	Costs      string      `json:"costs"`                 // target whose costs ranked
+	Device     string      `json:"device,omitempty"`      // that measured; empty: the model alone decided
+	Unmeasured string      `json:"unmeasured"`            // why nothing was measured
+	Layers     int         `json:"layers,omitempty"`      // of the model that was measured
+	Subsets    int         `json:"subsets"`               // legal ones that were tried
+	Graphs     int         `json:"graphs"`                // distinct ones that they give
+	Winner     Candidate   `json:"winner"`                // the fastest
+	OtherPhase string      `json:"other_phase,omitempty"` // empty where there is but one
+	Other      *Candidate  `json:"other,omitempty"`       // the candidate that is predicted to be the fastest there
+	Candidates []Candidate `json:"candidates"`            // the best by prediction in that order, and the named variants
+	Seconds    float64     `json:"seconds"`               // that the search took
+	FromCache  string      `json:"-"`                     // the file that it was read from
 }
 
 // Candidate is one pipeline of a search.
 type Candidate struct {
 	Name        string  `json:"name"` // its fusions, or the named variant
 	Passes      string  `json:"passes"`
-	PredictedUs float64 `json:"predicted_us"` // of the whole model
-	Measured    *Spread `json:"measured_us"`  // of Found.Layers layers; null where it was not measured
+	PredictedUs float64 `json:"predicted_us"`       // of the whole model
+	OtherUs     float64 `json:"other_us,omitempty"` // predicted, of Found.OtherPhase
+	Measured    *Spread `json:"measured_us"`        // of Found.Layers layers; null where it was not measured
 }
 
 // What a search looks at and how long.
@@ -70,7 +74,9 @@ var named = [...]string{"default", "floor"}
 // Search finds the fastest pipeline for a model: it runs every legal subset of the
 // fusions on a model of one layer, ranks the distinct results by predicted time with
 // that layer repeated, predicts the best again on the whole model, measures the best
-// of these on the device, where that is at hand, and keeps the result in a file.
+// of these on the device, where that is at hand, and keeps the result in a file. The
+// other phase gets the pipeline that is predicted to be the best of those for it: what
+// is fast for one token is often slow for many.
 func Search(ctx context.Context, m *Model, o SearchOptions) (*Found, error) {
 	if o.Say == nil {
 		o.Say = func(string) {}
@@ -84,7 +90,7 @@ func Search(ctx context.Context, m *Model, o SearchOptions) (*Found, error) {
 	if o.Measure == 0 {
 		o.Measure = 6
 	}
-	o.Compile.Passes, o.Compile.Variant = "", ""
+	o.Compile.Passes, o.Compile.PrefillPasses, o.Compile.Variant = "", "", ""
 	s := search{SearchOptions: o, m: m, start: time.Now()}
 	if err := s.prepare(); err != nil {
 		return nil, err
@@ -96,6 +102,9 @@ func Search(ctx context.Context, m *Model, o SearchOptions) (*Found, error) {
 		return found, nil
 	}
 	if err := s.rank(); err != nil {
+		return nil, err
+	}
+	if err := s.rankOther(); err != nil {
 		return nil, err
 	}
 	if s.dev != nil {
@@ -197,13 +206,14 @@ func withLayers(m *Model, n int) *Model {
 	return &Model{Name: m.Name, Config: c, source: m.source}
 }
 
-// outcomes runs pipelines over the phase's graph of a model.
-func (s *search) outcomes(g *Graphs, subsets []passes.Subset) ([]passes.Outcome, error) {
-	graph, err := g.Entry(s.Phase)
+// predict runs pipelines over a phase's graph of a model and returns what us says of
+// the distinct results.
+func (s *search) predict(g *Graphs, phase string, subsets []passes.Subset, us func(*ir.Graph) float64) ([]passes.Outcome[float64], error) {
+	graph, err := g.Entry(phase)
 	if err != nil {
 		return nil, err
 	}
-	out, err := passes.Enumerate(graph, &passes.Context{Target: g.Target, Lowerable: lowerable(g.Target)}, subsets)
+	out, err := passes.Enumerate(graph, &passes.Context{Target: g.Target, Lowerable: lowerable(g.Target)}, subsets, us)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", s.m.Name, err)
 	}
@@ -237,19 +247,15 @@ func (s *search) rank() error {
 	if err != nil {
 		return err
 	}
-	outcomes, err := s.outcomes(one, subsets)
+	layers := max(1, s.m.Config.Layers)
+	outcomes, err := s.predict(one, s.Phase, subsets, func(g *ir.Graph) float64 {
+		return cost.Repeated(g, s.graphs.Target, s.costs, cost.Typical(g.Bounds), layers)
+	})
 	if err != nil {
 		return err
 	}
 	s.found.Subsets, s.found.Graphs = len(subsets), len(outcomes)
-	layers := max(1, s.m.Config.Layers)
-	us := make([]float64, len(outcomes))
-	order := make([]int, len(outcomes))
-	for i, o := range outcomes {
-		order[i] = i
-		us[i] = cost.Repeated(o.Graph, s.graphs.Target, s.costs, cost.Typical(o.Graph.Bounds), layers)
-	}
-	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(us[a], us[b]) })
+	slices.SortStableFunc(outcomes, func(a, b passes.Outcome[float64]) int { return cmp.Compare(a.Of, b.Of) })
 
 	var best []passes.Subset
 	for _, name := range named {
@@ -262,21 +268,64 @@ func (s *search) rank() error {
 	if err := s.pipelines(best); err != nil {
 		return err
 	}
-	for _, i := range order[:min(ranked, len(order))] {
-		best = append(best, outcomes[i].Subset)
+	for _, o := range outcomes[:min(ranked, len(outcomes))] {
+		best = append(best, o.Subset)
 	}
-	whole, err := s.outcomes(s.graphs, best)
+	whole, err := s.predict(s.graphs, s.Phase, best, s.typical)
 	if err != nil {
 		return err
 	}
 	for _, o := range whole {
-		env := cost.Typical(o.Graph.Bounds)
-		s.found.Candidates = append(s.found.Candidates, Candidate{
-			Name: o.String(), Passes: o.Pipeline.String(), PredictedUs: modelled(o.Graph, s.graphs.Target, s.costs, env, s.Compile.CommandBuffers),
-		})
+		s.found.Candidates = append(s.found.Candidates, Candidate{Name: o.String(), Passes: o.Pipeline.String(), PredictedUs: o.Of})
 	}
 	slices.SortStableFunc(s.found.Candidates, func(a, b Candidate) int { return cmp.Compare(a.PredictedUs, b.PredictedUs) })
 	return nil
+}
+
+// typical predicts the run of a graph that decisions are made for.
+func (s *search) typical(g *ir.Graph) float64 {
+	return modelled(g, s.graphs.Target, s.costs, cost.Typical(g.Bounds), s.Compile.CommandBuffers)
+}
+
+// rankOther predicts the other phase behind each candidate and takes the fastest.
+func (s *search) rankOther() error {
+	phase := map[string]string{"decode": "prefill", "prefill": "decode"}[s.Phase]
+	if s.m.Graph != nil || s.graphs.Entries[0].Bounds.TMax == 1 { // token by token prefill is decode
+		return nil
+	}
+	pipelines := make([]passes.Subset, len(s.found.Candidates))
+	for i, c := range s.found.Candidates {
+		p, err := passes.Parse(c.Passes)
+		if err != nil {
+			return err
+		}
+		pipelines[i] = passes.Subset{Names: []string{c.Name}, Pipeline: p}
+	}
+	outcomes, err := s.predict(s.graphs, phase, pipelines, s.typical)
+	if err != nil {
+		return err
+	}
+	for _, o := range outcomes {
+		for _, i := range o.Members {
+			s.found.Candidates[i].OtherUs = o.Of
+		}
+	}
+	best := slices.MinFunc(s.found.Candidates, func(a, b Candidate) int { return cmp.Compare(a.OtherUs, b.OtherUs) })
+	s.found.OtherPhase, s.found.Other = phase, &best
+	return nil
+}
+
+// Apply makes o compile what was found: for each phase its own pipeline, but for
+// prefill what o asks for, if it does.
+func (f *Found) Apply(o *CompileOptions) {
+	first, other := f.Winner.Passes, ""
+	if f.Other != nil {
+		other = f.Other.Passes
+	}
+	if f.Phase == "prefill" && f.Other != nil {
+		first, other = other, first
+	}
+	o.Variant, o.Passes, o.PrefillPasses = "", first, cmp.Or(o.PrefillPasses, other)
 }
 
 // measure times the best candidates and the named ones, interleaved, on the whole
@@ -295,20 +344,19 @@ func (s *search) measure(ctx context.Context) error {
 			b.Variants = append(b.Variants, Pipeline{Name: c.Name, Passes: c.Passes})
 		}
 	}
-	g, outcomes, err := b.enumerate(m)
+	bundle, variants, err := b.bundle(m)
 	if err != nil {
 		return err
 	}
 	// In the middle of what the cache can hold, as the prediction is.
-	typical := cost.Typical(outcomes[0].Graph.Bounds)
+	typical := cost.Typical(bundle.graph.Bounds)
 	b.Prompt = int(typical.P)
 	if s.Phase != "decode" {
 		b.Prompt = int(typical.T)
 	}
-	where := &place{dev: s.dev, weights: runtime.NewWeights(s.dev)}
+	where := &place{dev: s.dev, weights: runtime.NewWeights()}
 	defer where.weights.Close()
-	bundle := bundle{o: &b, m: m, graphs: g, met: map[string]int{}}
-	p, fresh, err := bundle.compile(outcomes)
+	p, fresh, err := bundle.compile(variants)
 	if err != nil {
 		return err
 	}
@@ -366,9 +414,17 @@ func (f *Found) String() string {
 			how += fmt.Sprintf(" (%d layers)", f.Layers)
 		}
 	}
+	other := ""
+	switch {
+	case f.Other == nil:
+	case f.Other.Name == f.Winner.Name:
+		other = fmt.Sprintf("; %s: the same, predicted %.0f us", f.OtherPhase, f.Other.OtherUs)
+	default:
+		other = fmt.Sprintf("; %s: %s, predicted %.0f us, behind the pipeline for %s %.0f us", f.OtherPhase, f.Other.Name, f.Other.OtherUs, f.Phase, f.Winner.OtherUs)
+	}
 	where := fmt.Sprintf("%d legal sets of fusions, %d graphs, %.1f s", f.Subsets, f.Graphs, f.Seconds)
 	if f.FromCache != "" {
 		where = "from " + f.FromCache
 	}
-	return fmt.Sprintf("search: %s of %s: %s, predicted %.0f us, %s; %s", f.Phase, f.Model, f.Winner.Name, f.Winner.PredictedUs, how, where)
+	return fmt.Sprintf("search: %s of %s: %s, predicted %.0f us, %s%s; %s", f.Phase, f.Model, f.Winner.Name, f.Winner.PredictedUs, how, other, where)
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"foundry/lower/metal"
 	"foundry/runtime/cpu"
 )
 
@@ -54,9 +55,16 @@ func TestSearch(t *testing.T) {
 		require.Equal(t, "cpu", found.Costs)
 		require.Empty(t, found.Unmeasured)
 	}
-	c, err := Compile(m, CompileOptions{Device: CPU, Context: 64, Passes: found.Winner.Passes})
+	require.Equal(t, "prefill", found.OtherPhase)
+	for _, c := range found.Candidates {
+		require.LessOrEqual(t, found.Other.OtherUs, c.OtherUs, c.Name)
+	}
+	compile := CompileOptions{Device: CPU, Context: 64}
+	found.Apply(&compile)
+	c, err := Compile(m, compile)
 	require.NoError(t, err)
-	require.NoError(t, c.Plan.Check())
+	require.Equal(t, found.Winner.Passes, c.Plan.Options.PassesOf("decode"))
+	require.Equal(t, found.Other.Passes, c.Plan.Options.PassesOf("prefill"))
 
 	// The second search is the file.
 	again, err := Search(context.Background(), m, o)
@@ -77,13 +85,58 @@ func TestSearch(t *testing.T) {
 	require.NotEqual(t, files[0], s.file().path)
 }
 
+// What is best for one token need not be for many: on an H100 attention in parts wins in
+// decode of 7b and would make prefill twice as long. Each phase has its own pipeline,
+// whichever of them is asked for, unless both are one graph.
+func TestSearchServesBothPhases(t *testing.T) {
+	m, err := Open("synth:qwen2.5-7b", Hub{})
+	require.NoError(t, err)
+	parts := "canonicalize,cse,dce,drop-repeat-kv,split-norm,fuse-attention-split,fuse-rmsnorm-qkv,fuse-rope-kv,fuse-gate-up-swiglu,fuse-residual,fuse-head,fuse-embedding-norm,legalize"
+	whole, err := CompileOptions{Variant: "default", Attention: "auto"}.pipeline()
+	require.NoError(t, err)
+	look := func(phase string, winner, chunk int) *Found {
+		s := search{SearchOptions: SearchOptions{Phase: phase, Compile: CompileOptions{Target: "h100", Chunk: chunk}}, m: m}
+		require.NoError(t, s.prepare())
+		defer s.closeDevice()
+		s.found.Candidates = []Candidate{{Name: "parts", Passes: parts}, {Name: "default", Passes: whole.String()}}
+		s.found.Winner = s.found.Candidates[winner]
+		require.NoError(t, s.rankOther())
+		return &s.found
+	}
+
+	found := look("decode", 0, 0)
+	require.Equal(t, "prefill", found.OtherPhase)
+	require.Equal(t, "default", found.Other.Name)
+	require.Greater(t, found.Candidates[0].OtherUs, 1.5*found.Candidates[1].OtherUs)
+	var o CompileOptions
+	found.Apply(&o)
+	require.Equal(t, CompileOptions{Passes: parts, PrefillPasses: whole.String()}, o)
+	o = CompileOptions{Variant: "six", PrefillPasses: "cse"}
+	found.Apply(&o)
+	require.Equal(t, CompileOptions{Passes: parts, PrefillPasses: "cse"}, o, "what is asked for stays")
+
+	found = look("prefill", 1, 0)
+	require.Equal(t, "decode", found.OtherPhase)
+	require.Equal(t, "parts", found.Other.Name)
+	o = CompileOptions{}
+	found.Apply(&o)
+	require.Equal(t, CompileOptions{Passes: parts, PrefillPasses: whole.String()}, o)
+
+	found = look("decode", 0, 1)
+	require.Nil(t, found.Other, "token by token prefill is decode")
+	o = CompileOptions{}
+	found.Apply(&o)
+	require.Equal(t, CompileOptions{Passes: parts}, o)
+}
+
 func TestSearchFile(t *testing.T) {
 	f := searchFile{filepath.Join(t.TempDir(), "deep", "x.json")}
 	var said []string
 	say := func(line string) { said = append(said, line) }
 	require.Nil(t, f.read(say))
 	require.Empty(t, said)
-	for _, broken := range []string{"", "{", `{"winner":{"passes":"no-such-pass"}}`, `{}`, `{"device":"cpu","winner":{"passes":"cse"}}`} {
+	for _, broken := range []string{"", "{", `{"winner":{"passes":"no-such-pass"}}`, `{}`, `{"device":"cpu","winner":{"passes":"cse"}}`,
+		`{"winner":{"passes":"cse"},"other":{"passes":"no-such-pass"}}`} {
 		require.NoError(t, os.MkdirAll(filepath.Dir(f.path), 0o755))
 		require.NoError(t, os.WriteFile(f.path, []byte(broken), 0o644))
 		said = nil
@@ -106,6 +159,31 @@ func TestSearchFile(t *testing.T) {
 	searchFile{}.write(want, say)
 	require.Nil(t, searchFile{}.read(say))
 	require.Len(t, said, 1)
+}
+
+// A result is found again only while the compiler would make the same of a layer: other
+// kernels, or another prediction of what they take, have another name.
+func TestSearchFileIsOfThisCompiler(t *testing.T) {
+	m := embedded(t)
+	look := func(o CompileOptions) *search {
+		s := &search{SearchOptions: SearchOptions{Phase: "decode", CacheDir: "x", Compile: o}, m: m}
+		s.Compile.Target = "apple-m3-pro"
+		require.NoError(t, s.prepare())
+		t.Cleanup(s.closeDevice)
+		return s
+	}
+	s := look(CompileOptions{})
+	require.Equal(t, s.file(), look(CompileOptions{}).file())
+	require.Len(t, strings.Split(strings.TrimSpace(s.now()), "\n"), 8, "four variants of both phases")
+
+	lowered := look(CompileOptions{Tuning: metal.Tuning{Width: 1}})
+	require.NotEqual(t, s.file(), lowered.file(), "kernels are written in another way")
+
+	before := s.now()
+	costs := *s.costs
+	costs.WaveUs++
+	s.costs = &costs
+	require.NotEqual(t, before, s.now(), "what they take is predicted in another way")
 }
 
 // What takes a pipeline says that it does not search.

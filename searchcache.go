@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"foundry/passes"
 	"foundry/shaders"
@@ -20,7 +21,8 @@ import (
 type searchFile struct{ path string }
 
 // file names the result of s: by the model's shape and dtypes, the target's
-// numbers, the device, and the version of passes and kernels.
+// numbers, the device, the tables of passes and the stages of kernels, and what the
+// compiler makes of one layer now.
 func (s *search) file() searchFile {
 	dir := s.CacheDir
 	if dir == "" {
@@ -41,7 +43,29 @@ func (s *search) file() searchFile {
 	for _, g := range s.graphs.Entries {
 		fmt.Fprintln(h, g.Canonical())
 	}
+	fmt.Fprintln(h, s.now())
 	return searchFile{filepath.Join(dir, hex.EncodeToString(h.Sum(nil)[:16])+".json")}
+}
+
+// now says what the compiler as it is makes of one layer behind pipelines that hold most
+// of it: predicted times, and digests of kernels, grids and barriers. So a change of the
+// cost model, of a pass or of lowering gives results another name.
+func (s *search) now() string {
+	var b strings.Builder
+	one := withLayers(s.m, 1)
+	for _, variant := range []string{"none", "six", "default", "floor"} {
+		o := s.Compile
+		o.Variant = variant
+		c, err := Compile(one, o)
+		if err != nil {
+			fmt.Fprintln(&b, variant, err)
+			continue
+		}
+		for i, g := range c.Entries {
+			fmt.Fprintln(&b, variant, g.Name, s.typical(g), c.Plan.Digest(&c.Plan.Entries[i]))
+		}
+	}
+	return b.String()
 }
 
 // stagesHash is the version of the kernels' stages: the built-in ones and those
@@ -84,6 +108,9 @@ func (f searchFile) read(say func(string)) *Found {
 	}
 	if err == nil {
 		_, err = passes.Parse(found.Winner.Passes)
+	}
+	if err == nil && found.Other != nil {
+		_, err = passes.Parse(found.Other.Passes)
 	}
 	if err == nil && found.Winner.Passes == "" {
 		err = errors.New("it names no pipeline")

@@ -9,6 +9,14 @@ import (
 	"foundry/frontends/tokenizer"
 )
 
+// speaks is an error of a model that is one graph.
+func (m *Model) speaks() error {
+	if m.Graph != nil {
+		return fmt.Errorf("%s is a graph and no language model: it has no prompt to run", m.Name)
+	}
+	return nil
+}
+
 // Tokenizer reads the model's tokenizer.json. A model without one works with
 // token ids only.
 func (m *Model) Tokenizer() (*tokenizer.Tokenizer, error) {
@@ -17,9 +25,12 @@ func (m *Model) Tokenizer() (*tokenizer.Tokenizer, error) {
 }
 
 func (m *Model) readTokenizer() (*tokenizer.Tokenizer, error) {
+	if err := m.speaks(); err != nil {
+		return nil, err
+	}
 	raw, err := m.file("tokenizer.json")
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s has no tokenizer.json, so it takes token ids only: use --ids", m.Name)
+		return nil, fmt.Errorf("%s has no tokenizer.json, so it takes token ids only: use eval --ids", m.Name)
 	}
 	if err != nil {
 		return nil, err
@@ -29,6 +40,15 @@ func (m *Model) readTokenizer() (*tokenizer.Tokenizer, error) {
 		return nil, fmt.Errorf("%s: %w", m.Name, err)
 	}
 	return t, nil
+}
+
+// Encode turns a text into the token ids that Session.Generate runs for it.
+func (m *Model) Encode(text string) ([]int32, error) {
+	t, err := m.Tokenizer()
+	if err != nil {
+		return nil, err
+	}
+	return t.Encode(text)
 }
 
 // file returns a file that goes with the checkpoint; the error wraps

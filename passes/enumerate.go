@@ -11,67 +11,101 @@ import (
 )
 
 // Outcome is a distinct result of fusing one graph.
-type Outcome struct {
-	Subset  // the first that gives it
-	Graph   *ir.Graph
+type Outcome[T any] struct {
+	Subset        // the first that gives it
+	Of      T     // what was asked of its graph
 	Members []int // indices of all subsets that give it, in order
 }
 
 // Enumerate runs every subset on a copy of g and returns the distinct results, in
-// the order in which they are first met. Subsets that begin alike share the work
-// of their beginning, and processors share the subsets. cx gives target and
-// predicate, which is asked from several goroutines; its log, trace, fuel and hook
-// are not used.
-func Enumerate(g *ir.Graph, cx *Context, subsets []Subset) ([]Outcome, error) {
+// the order in which they are first met. Of each it keeps what of makes of the graph:
+// all graphs together are gigabytes. Subsets that begin alike share the work of their
+// beginning, and processors share the subsets. cx gives target and predicate, which
+// is asked from several goroutines, as of is; its log, trace, fuel and hook are not
+// used.
+func Enumerate[T any](g *ir.Graph, cx *Context, subsets []Subset, of func(*ir.Graph) T) ([]Outcome[T], error) {
 	// Shares are contiguous, so that subsets that begin alike stay together, and
 	// more than there are processors, so that these end together.
 	shares := min(4*runtime.GOMAXPROCS(0), max(1, len(subsets)/64))
-	parts := make([]*enumeration, shares)
+	parts := make([]outcomes[T], shares)
 	var group errgroup.Group
 	group.SetLimit(runtime.GOMAXPROCS(0))
 	for i := range parts {
-		parts[i] = newEnumeration(cx)
+		parts[i].at = map[[sha256.Size]byte]int{}
 		lo, hi := i*len(subsets)/shares, (i+1)*len(subsets)/shares
-		group.Go(func() error { return parts[i].walk(g, subsets[lo:hi], lo) })
+		group.Go(func() error {
+			return newEnumeration(cx).walk(g, subsets[lo:hi], func(k int, result *ir.Graph) {
+				hash := sha256.Sum256([]byte(result.Canonical()))
+				o := Outcome[T]{Subset: subsets[lo+k], Members: []int{lo + k}}
+				if _, met := parts[i].at[hash]; !met {
+					o.Of = of(result)
+				}
+				parts[i].meet(hash, o)
+			})
+		})
 	}
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	first := parts[0]
+	first := &parts[0]
 	for _, p := range parts[1:] {
-		for i, o := range p.outcomes {
+		for i, o := range p.list {
 			first.meet(p.hashes[i], o)
 		}
 	}
-	return first.outcomes, nil
+	return first.list, nil
 }
 
-// enumeration is a walk over subsets and what it has met.
+// outcomes are those met so far.
+type outcomes[T any] struct {
+	list   []Outcome[T]
+	hashes [][sha256.Size]byte // of their graphs
+	at     map[[sha256.Size]byte]int
+}
+
+func (m *outcomes[T]) meet(hash [sha256.Size]byte, o Outcome[T]) {
+	i, met := m.at[hash]
+	if met {
+		m.list[i].Members = append(m.list[i].Members, o.Members...)
+		return
+	}
+	m.at[hash] = len(m.list)
+	m.list, m.hashes = append(m.list, o), append(m.hashes, hash)
+}
+
+// enumeration is a walk over pipelines, which share what was found of sites.
 type enumeration struct {
-	context  *Context
-	known    *known
-	outcomes []Outcome
-	hashes   [][32]byte // of the outcomes' graphs
-	at       map[[32]byte]int
+	context *Context
+	known   *known
 }
 
 func newEnumeration(cx *Context) *enumeration {
-	return &enumeration{context: &Context{Target: cx.Target, Lowerable: cx.Lowerable}, known: newKnown(), at: map[[32]byte]int{}}
+	return &enumeration{&Context{Target: cx.Target, Lowerable: cx.Lowerable}, newKnown()}
 }
 
-// stage is a graph behind some calls of a pipeline, the last of which is call.
+// stage is a graph behind some calls of a pipeline. Pipelines that begin with the
+// same keys make the same of a graph.
 type stage struct {
-	call  string
+	key   string // of the last of the calls
 	graph *ir.Graph
 }
 
-// walk runs subsets, the first of which has the given index, on copies of g.
-func (e *enumeration) walk(g *ir.Graph, subsets []Subset, index int) error {
+// key names call i of p as far as its effect on a graph goes: one that weighs sites
+// against the passes to come, with these.
+func (p Pipeline) key(i int) string {
+	if p[i].careful() {
+		return p[i:].String()
+	}
+	return p[i].String()
+}
+
+// walk runs subsets on copies of g and shows each result.
+func (e *enumeration) walk(g *ir.Graph, subsets []Subset, show func(k int, result *ir.Graph)) error {
 	stack := []stage{{graph: g}}
 	for k, s := range subsets {
 		// Go back to where this pipeline and the one before part.
 		common := 0
-		for common < len(s.Pipeline) && common+1 < len(stack) && stack[common+1].call == s.Pipeline[common].String() {
+		for common < len(s.Pipeline) && common+1 < len(stack) && stack[common+1].key == s.Pipeline.key(common) {
 			common++
 		}
 		stack = stack[:common+1]
@@ -80,10 +114,9 @@ func (e *enumeration) walk(g *ir.Graph, subsets []Subset, index int) error {
 			if err != nil {
 				return fmt.Errorf("subset %s: %w", s, err)
 			}
-			stack = append(stack, stage{s.Pipeline[i].String(), next})
+			stack = append(stack, stage{s.Pipeline.key(i), next})
 		}
-		last := stack[len(stack)-1].graph
-		e.meet(sha256.Sum256([]byte(last.Canonical())), Outcome{s, last, []int{index + k}})
+		show(k, stack[len(stack)-1].graph)
 	}
 	return nil
 }
@@ -103,14 +136,4 @@ func (e *enumeration) advance(g *ir.Graph, p Pipeline, i int) (*ir.Graph, error)
 		return g, nil
 	}
 	return r.graph, ir.Verify(r.graph)
-}
-
-func (e *enumeration) meet(hash [32]byte, o Outcome) {
-	i, met := e.at[hash]
-	if met {
-		e.outcomes[i].Members = append(e.outcomes[i].Members, o.Members...)
-		return
-	}
-	e.at[hash] = len(e.outcomes)
-	e.outcomes, e.hashes = append(e.outcomes, o), append(e.hashes, hash)
 }

@@ -25,20 +25,25 @@ type site struct {
 
 // fuse is the pass that forms the regions of a pattern. A site is refused with
 // the reason where the pattern nearly matches, where the region cannot be formed
-// or lowered, and where the cost model says that it loses.
+// or lowered, and where the cost model says that it loses; where less of the pattern
+// is there than its core, in the places that are a site in other layers.
 func fuse(p *compiled) func(*run) error {
 	return func(r *run) error {
 		forms := p.allowed(r.call)
-		found := false
+		places := map[string]bool{} // that have been a site, by label behind the layer
+		var others []nowhere
 		for _, anchor := range p.anchors(r.view()) {
-			s, refusal, err := r.consider(p, forms, anchor)
+			s, refusal, far, err := r.consider(p, forms, anchor)
 			if err != nil {
 				return err
 			}
 			if s == nil && refusal == nil {
+				if far.why != nil {
+					others = append(others, nowhere{anchor, far.why})
+				}
 				continue
 			}
-			found = true
+			places[shortLabel(anchor.node.Label)] = true
 			if refusal == nil && !r.Fuel.take(r.call.Pass.Name+" "+anchor.node.Label) {
 				refusal = &plan.Decision{Outcome: Refused, Reason: "the fuel is spent"}
 			}
@@ -52,12 +57,23 @@ func fuse(p *compiled) func(*run) error {
 			}
 			r.record(p, anchor, d)
 		}
-		if !found {
+		for _, o := range others {
+			if label := shortLabel(o.anchor.node.Label); label != "" && places[label] {
+				r.record(p, o.anchor, plan.Decision{Outcome: Refused, Reason: o.why()})
+			}
+		}
+		if len(places) == 0 {
 			r.Log.add(plan.Decision{Pass: r.call.String(), Pattern: p.Name, Node: "graph " + r.graph.Name, Layer: -1, Outcome: Refused,
 				Reason: "no site: " + p.absence(r.view())})
 		}
 		return nil
 	}
+}
+
+// nowhere is an anchor with less around it than the pattern's core.
+type nowhere struct {
+	anchor *op
+	why    func() string
 }
 
 func (r *run) record(p *compiled, anchor *op, d plan.Decision) {
@@ -112,30 +128,37 @@ func (p *compiled) absence(f *flat) string {
 
 // consider finds the region of the pattern to form at anchor: the largest that
 // can be lowered, or, where the call asks for gains, the one that saves most. It
-// returns neither a site nor a refusal where the pattern has nothing to do there.
-func (r *run) consider(p *compiled, forms []*form, anchor *op) (*site, *plan.Decision, error) {
-	careful := r.call.option("when") == "cheaper"
+// returns neither a site nor a refusal where the pattern has nothing to do there; far
+// is then how far its core came.
+func (r *run) consider(p *compiled, forms []*form, anchor *op) (s *site, refusal *plan.Decision, far miss, err error) {
+	careful := r.call.careful()
 	var best, largest *site
 	var nearest miss // of the form that came furthest, the smaller of equals
 	unrunnable := ""
 	for _, f := range forms {
-		s, done, near := r.locate(p, f, anchor)
+		s, done, missed := r.locate(p, f, anchor)
 		if done {
 			taker := s.tops[0].Attr.Pattern
 			if taker == p.Name {
-				return nil, nil, nil
+				return nil, nil, miss{}, nil
 			}
-			return nil, &plan.Decision{Outcome: Refused, Reason: fmt.Sprintf("%s has taken %s already", taker, s.counts())}, nil
+			return nil, &plan.Decision{Outcome: Refused, Reason: fmt.Sprintf("%s has taken %s already", taker, s.counts())}, miss{}, nil
 		}
 		if s == nil {
-			if near.why != nil && near.depth >= nearest.depth {
-				nearest = near
+			switch {
+			case missed.why == nil:
+			case missed.core < f.core:
+				if far.why == nil || missed.depth >= far.depth {
+					far = missed
+				}
+			case missed.depth >= nearest.depth:
+				nearest = missed
 			}
 			continue
 		}
 		a := r.assess(s)
 		if a.refusal != "" {
-			nearest = miss{depth: len(f.steps), why: func() string { return a.refusal }}
+			nearest = miss{depth: len(f.steps), core: f.core, why: func() string { return a.refusal }}
 			continue
 		}
 		if a.unrunnable != nil {
@@ -146,7 +169,7 @@ func (r *run) consider(p *compiled, forms []*form, anchor *op) (*site, *plan.Dec
 		}
 		s.gain, s.larger = a.gain, unrunnable
 		if !careful {
-			return s, nil, nil
+			return s, nil, miss{}, nil
 		}
 		if largest == nil {
 			largest = s
@@ -157,12 +180,12 @@ func (r *run) consider(p *compiled, forms []*form, anchor *op) (*site, *plan.Dec
 	}
 	if best == nil {
 		if unrunnable == "" && nearest.why == nil {
-			return nil, nil, nil
+			return nil, nil, far, nil
 		}
 		if unrunnable == "" {
 			unrunnable = nearest.why()
 		}
-		return nil, &plan.Decision{Outcome: Refused, Reason: unrunnable}, nil
+		return nil, &plan.Decision{Outcome: Refused, Reason: unrunnable}, miss{}, nil
 	}
 	if best != largest && best.larger == "" {
 		best.larger = largest.counts() + " " + largest.gain.than(best.gain)
@@ -170,15 +193,15 @@ func (r *run) consider(p *compiled, forms []*form, anchor *op) (*site, *plan.Dec
 	rivals, err := r.weighAgainst(best)
 	switch {
 	case err != nil:
-		return nil, nil, err
+		return nil, nil, miss{}, err
 	case rivals.contested && rivals.with.us > rivals.without.us:
-		return nil, &plan.Decision{Outcome: Unprofitable, Reason: fmt.Sprintf("predicted %s, against %s", rivals.with, rivals.without)}, nil
+		return nil, &plan.Decision{Outcome: Unprofitable, Reason: fmt.Sprintf("predicted %s, against %s", rivals.with, rivals.instead())}, miss{}, nil
 	case rivals.contested:
-		best.instead = rivals.without.String()
+		best.instead = rivals.instead()
 	case best.gain.us <= 0:
-		return nil, &plan.Decision{Outcome: Unprofitable, Reason: best.gain.loss()}, nil
+		return nil, &plan.Decision{Outcome: Unprofitable, Reason: best.gain.loss()}, miss{}, nil
 	}
-	return best, nil, nil
+	return best, nil, miss{}, nil
 }
 
 // assessment is what is known of a site by itself.
@@ -219,19 +242,16 @@ func (s *site) region(g *ir.Graph) (*ir.Node, error) {
 }
 
 // locate seeks one form at anchor. done says that the operations stand in one
-// region already; near says nothing where the core is not there.
-func (r *run) locate(p *compiled, f *form, anchor *op) (s *site, done bool, near miss) {
+// region already.
+func (r *run) locate(p *compiled, f *form, anchor *op) (s *site, done bool, missed miss) {
 	m := r.matchers[f]
 	if m == nil {
 		m = newMatcher(f)
 		r.matchers[f] = m
 	}
-	bound, missed := m.match(anchor)
-	if missed != nil {
-		if missed.core == f.core {
-			near = *missed
-		}
-		return nil, false, near
+	bound, why := m.match(anchor)
+	if why != nil {
+		return nil, false, *why
 	}
 	s = &site{form: f, pattern: p, anchor: anchor, members: make([]*op, 0, len(bound))}
 	for i, o := range bound {
@@ -240,9 +260,9 @@ func (r *run) locate(p *compiled, f *form, anchor *op) (s *site, done bool, near
 		}
 	}
 	if why := s.close(r.view(), p); why != "" {
-		return nil, false, miss{depth: len(f.steps), why: func() string { return why }}
+		return nil, false, miss{depth: len(f.steps), core: f.core, why: func() string { return why }}
 	}
-	return s, len(s.tops) == 1, near
+	return s, len(s.tops) == 1, miss{}
 }
 
 // close collects the nodes that hold the members. A region that stands already is
@@ -303,20 +323,9 @@ func (r *run) apply(s *site) (plan.Decision, error) {
 
 // counts names the members by kind: "rms_norm, 3 matmul_nt".
 func (s *site) counts() string {
-	var kinds []ir.Op
-	n := map[ir.Op]int{}
-	for _, o := range s.members {
-		if n[o.node.Op] == 0 {
-			kinds = append(kinds, o.node.Op)
-		}
-		n[o.node.Op]++
+	kinds := make([]string, len(s.members))
+	for i, o := range s.members {
+		kinds[i] = o.node.Op.String()
 	}
-	parts := make([]string, len(kinds))
-	for i, k := range kinds {
-		parts[i] = k.String()
-		if n[k] > 1 {
-			parts[i] = fmt.Sprintf("%d %s", n[k], k)
-		}
-	}
-	return strings.Join(parts, ", ")
+	return strings.Join(countEqual(kinds), ", ")
 }

@@ -12,15 +12,27 @@ import (
 // outlook is what a stretch of the graph should come to once the rest of the
 // pipeline has run over it.
 type outlook struct {
-	us      float64
-	regions string // the patterns that stand there then
+	us       float64
+	patterns []string // of the regions that stand there then, in order
 }
 
 // rivalry is the outlook of a stretch with a site taken and without; contested is
-// false where no rival wants any of the site's operations.
+// false where no rival wants any of the site's operations. others are what would come
+// of it with a rival for the same heart that the passes to come leave aside, for people
+// to compare.
 type rivalry struct {
 	contested     bool
 	with, without outlook
+	others        []outlook
+}
+
+// instead says what would come of a stretch without the site.
+func (v rivalry) instead() string {
+	text := v.without.String()
+	for _, o := range v.others {
+		text += " or " + o.String()
+	}
+	return text
 }
 
 // weighAgainst compares taking site s now with leaving its operations to the
@@ -30,12 +42,15 @@ func (r *run) weighAgainst(s *site) (out rivalry, err error) {
 	if len(s.pattern.Rivals) == 0 {
 		return out, nil
 	}
-	key := r.key(s, 2*reach)
+	if r.restText == "" {
+		r.restText = r.rest.String()
+	}
+	key := rivalKey{r.key(s, 2*reach), r.restText}
 	if out, ok := r.known.rivalries[key]; ok {
 		return out, nil
 	}
 	defer func() { r.known.rivalries[key] = out }()
-	nodes := r.contested(s)
+	nodes, twins := r.contested(s)
 	if nodes == nil {
 		return out, nil
 	}
@@ -52,14 +67,27 @@ func (r *run) weighAgainst(s *site) (out rivalry, err error) {
 	for _, g := range s.without {
 		this.Options = append(this.Options, Setting{g, "false"})
 	}
-	out.with, err = r.outlook(stretch, append(Pipeline{this}, r.rest...))
-	return out, err
+	if out.with, err = r.outlook(stretch, append(Pipeline{this}, r.rest...)); err != nil {
+		return out, err
+	}
+	for _, c := range twins {
+		if slices.Contains(out.without.patterns, c.Pass.pattern) {
+			continue
+		}
+		always := Call{c.Pass, slices.DeleteFunc(slices.Clone(c.Options), func(s Setting) bool { return s.Name == "when" })}
+		o, err := r.outlook(stretch, append(Pipeline{always}, r.rest...))
+		if err != nil {
+			return out, err
+		}
+		out.others = append(out.others, o)
+	}
+	return out, nil
 }
 
 // contested returns the nodes of s and of the matches of its rivals, or nil where
-// no rival to come matches any of s's operations.
-func (r *run) contested(s *site) []*ir.Node {
-	var nodes []*ir.Node
+// no rival to come matches any of s's operations. twins are the calls of those that
+// start from the same operation as s.
+func (r *run) contested(s *site) (nodes []*ir.Node, twins Pipeline) {
 	lo, hi := s.extent()
 	for _, name := range s.pattern.Rivals {
 		i := slices.IndexFunc(r.rest, func(c Call) bool { return c.Pass.pattern == name })
@@ -81,15 +109,18 @@ func (r *run) contested(s *site) []*ir.Node {
 				}
 				if slices.ContainsFunc(t.members, func(m *op) bool { return slices.Contains(s.members, m) }) {
 					nodes = append(nodes, t.tops...)
+					if o == s.anchor {
+						twins = append(twins, r.rest[i])
+					}
 				}
 				break
 			}
 		}
 	}
 	if nodes == nil {
-		return nil
+		return nil, nil
 	}
-	return append(nodes, s.tops...)
+	return append(nodes, s.tops...), twins
 }
 
 // withBetween adds the nodes that lie on a path from one of nodes to another.
@@ -154,20 +185,35 @@ func (r *run) outlook(stretch *ir.Graph, calls Pipeline) (outlook, error) {
 		}
 	}
 	o := outlook{us: cost.Of(g, r.target, r.env).Us}
-	var names []string
 	for _, n := range g.Nodes() {
 		if n.Region != nil {
-			names = append(names, n.Attr.Pattern)
+			o.patterns = append(o.patterns, n.Attr.Pattern)
 		}
 	}
-	o.regions = strings.Join(names, " and ")
 	return o, nil
 }
 
-// String says what it comes to.
+// String says what it comes to: "3.9 us with qkv and 3 bias".
 func (o outlook) String() string {
-	if o.regions == "" {
+	if len(o.patterns) == 0 {
 		return fmt.Sprintf("%.1f us unfused", o.us)
 	}
-	return fmt.Sprintf("%.1f us with %s", o.us, o.regions)
+	return fmt.Sprintf("%.1f us with %s", o.us, strings.Join(countEqual(o.patterns), " and "))
+}
+
+// countEqual puts equal words together, in the order in which they come: "qkv", "3 bias".
+func countEqual(words []string) []string {
+	var out []string
+	counts := map[string]int{}
+	for _, w := range words {
+		if counts[w]++; counts[w] == 1 {
+			out = append(out, w)
+		}
+	}
+	for i, w := range out {
+		if counts[w] > 1 {
+			out[i] = fmt.Sprintf("%d %s", counts[w], w)
+		}
+	}
+	return out
 }

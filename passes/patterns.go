@@ -8,7 +8,7 @@ var patterns = [...]Pattern{
 	{
 		Name: "qkv", Label: "qkv", Fusions: []int{3, 4},
 		Doc:    "the three projections of one input are one product over all their rows",
-		Rivals: []string{"qkv-rope-kv", "rmsnorm-qkv"},
+		Rivals: []string{"qkv-rope-kv", "rmsnorm-qkv", "bias"},
 		Text: `
 			@q = matmul_nt h wq
 			@k = matmul_nt h wk
@@ -22,7 +22,7 @@ var patterns = [...]Pattern{
 	{
 		Name: "rmsnorm-qkv", Label: "qkv", Fusions: []int{1, 3, 4, 5},
 		Doc:    "the norm is computed by every threadgroup of the projections",
-		Rivals: []string{"qkv-rope-kv"},
+		Rivals: []string{"qkv-rope-kv", "bias"},
 		Text: `
 			 h = rms_norm|rms_scale
 			@q = matmul_nt h wq
@@ -35,7 +35,8 @@ var patterns = [...]Pattern{
 	},
 	{
 		Name: "qkv-rope-kv", Label: "qkv", Fusions: []int{1, 3, 4, 5, 6, 7, 8},
-		Doc: "projections, biases, rotation and cache writes are one kernel; a simdgroup owns both rows of a rotated pair",
+		Doc:    "projections, biases, rotation and cache writes are one kernel; a simdgroup owns both rows of a rotated pair",
+		Rivals: []string{"bias"},
 		Text: `
 			?norm h = rms_norm|rms_scale
 			 q  = matmul_nt h wq
@@ -136,6 +137,14 @@ var patterns = [...]Pattern{
 			@p   = matmul_nt a w
 			@@y^ = add p x:same
 			?sums ss = sum_squares y`,
+	},
+	{
+		Name: "bias", Fusions: []int{4},
+		Doc:    "the product adds its bias before it stores",
+		Rivals: []string{"qkv-rope-kv", "rmsnorm-qkv", "qkv", "gate-up", "gate-up-swiglu"},
+		Text: `
+			@p  = matmul_nt h w
+			@@y = add p b:vec`,
 	},
 	{
 		Name: "residual-norm", Label: "norm", Fusions: []int{1, 2},

@@ -100,6 +100,9 @@ func (c Call) option(name string) string {
 	return ""
 }
 
+// careful reports whether the call fuses only where the cost model predicts a gain.
+func (c Call) careful() bool { return c.option("when") == "cheaper" }
+
 // String prints the call as Parse reads it.
 func (c Call) String() string {
 	if len(c.Options) == 0 {

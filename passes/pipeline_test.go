@@ -2,6 +2,7 @@ package passes_test
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -70,6 +71,32 @@ func TestVariants(t *testing.T) {
 	require.Error(t, err)
 	require.Equal(t, "none", passes.Ladder()[0])
 	require.Equal(t, "floor", passes.Ladder()[len(passes.Ladder())-1])
+}
+
+// Floor without one fusion has what that fusion took the place of: the rest of what the
+// larger one does is still done.
+func TestLeaveOneOutLeavesOneOut(t *testing.T) {
+	for name, want := range map[string][]string{
+		"no-qkv-rope-kv":    {"fuse-rmsnorm-qkv", "fuse-rope-kv"},
+		"no-gate-up-swiglu": {"fuse-gate-up-swiglu{norm=false}"},
+		"no-attention":      nil,
+	} {
+		p, err := passes.Variant(name)
+		require.NoError(t, err)
+		floor, err := passes.Variant("floor")
+		require.NoError(t, err)
+		calls, left := strings.Split(p.String(), ","), "fuse-"+strings.TrimPrefix(name, "no-")
+		require.NotContains(t, calls, left)
+		for _, c := range strings.Split(floor.String(), ",") {
+			require.True(t, c == left || slices.Contains(calls, c), "%s lacks %s", name, c)
+		}
+		require.Len(t, calls, len(floor)-1+len(want))
+		require.Subset(t, calls, want)
+	}
+	for _, name := range []string{"no-qkv-rope-kv", "no-gate-up-swiglu"} {
+		_, _, aLayer := figures(t, "0.5b", name)
+		require.Equal(t, 6, aLayer, "%s: one dispatch more than floor", name)
+	}
 }
 
 // Equal sites of different layers are one line, in their own order.

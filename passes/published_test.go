@@ -93,7 +93,7 @@ func TestMergeFoldAsPublished(t *testing.T) {
 	for _, d := range log {
 		if d.Pattern == cost.SplitAttentionO && d.Layer == 1 {
 			require.Equal(t, passes.Unprofitable, d.Outcome)
-			require.Regexp(t, `predicted [0-9.]+ us with attention-split-o, against [0-9.]+ us with attention-split and residual`, d.Reason)
+			require.Regexp(t, `predicted [0-9.]+ us with attention-split-o, against [0-9.]+ us with attention-split and residual or [0-9.]+ us with attention and residual$`, d.Reason)
 			found = true
 		}
 	}
@@ -148,8 +148,10 @@ func TestLostConcurrencyAsPublished(t *testing.T) {
 }
 
 // tvm issue 18877, MLC on an M4 Max: the 262 dispatches of 0.5b in one command
-// buffer instead of one each are 1.95 times as fast. mlx issue 4521: fewer command
-// buffers than mlx-lm's ten or more for some 480 dispatches gain 5 to 8 %.
+// buffer instead of one each are 1.95 times as fast; the model says 4.5 times. It has the
+// direction and not the size: it charges 20 us at every border of two buffers, which so
+// many of them evidently do not cost. It never takes more than a few. mlx issue 4521:
+// fewer command buffers than mlx-lm's ten or more for some 480 dispatches gain 5 to 8 %.
 func TestCommandBuffersAsPublished(t *testing.T) {
 	m4 := machine(t, "apple-m4-max")
 	waves := predicted(t, "0.5b", "rmsnorm-qkv", dtype.Q4_0, m4) // 245 dispatches
@@ -157,6 +159,7 @@ func TestCommandBuffersAsPublished(t *testing.T) {
 	each, _ := cost.Total(waves, m4, 245)
 	t.Logf("one for all is %.2f times as fast as one each", each/one)
 	require.Greater(t, each/one, 1.95)
+	require.Less(t, each/one, 2.4*1.95)
 	waves = predicted(t, "0.5b", "attention", dtype.Q4_0, m4)
 	best, n := cost.Total(waves, m4, 0)
 	twelve, _ := cost.Total(waves, m4, 12)

@@ -160,12 +160,18 @@ func TestOrderDoesNotMatter(t *testing.T) {
 // the properties above to mean something.
 func TestPatternsMeetRandomGraphs(t *testing.T) {
 	const least = 20
+	exempt := map[string]string{
+		"canonicalize": "has no sites: it edits wherever it can",
+		"cse":          "has no sites: it edits wherever it can",
+		"dce":          "has no sites: it edits wherever it can",
+		"legalize":     "undoes what other passes have left, and here none has run",
+	}
 	matched, refused := map[string]int{}, map[string]int{}
 	for seed := range uint64(500) {
 		g := irgen.Graph(seed)
 		require.NoError(t, parse(t, "canonicalize,cse,dce").Run(g, &passes.Context{}))
 		for _, p := range passes.All() {
-			if p.Name == "canonicalize" || p.Name == "cse" || p.Name == "dce" || p.Name == "legalize" {
+			if exempt[p.Name] != "" {
 				continue
 			}
 			var log passes.Log
@@ -181,14 +187,13 @@ func TestPatternsMeetRandomGraphs(t *testing.T) {
 		}
 	}
 	for _, p := range passes.All() {
-		if _, isFusion := matched[p.Name]; !isFusion && len(p.Name) < 12 {
+		if why := exempt[p.Name]; why != "" {
+			t.Logf("%-24s %s", p.Name, why)
 			continue
 		}
 		t.Logf("%-24s %5d matched %5d nearly", p.Name, matched[p.Name], refused[p.Name])
-	}
-	for name, n := range matched {
-		require.GreaterOrEqual(t, n, least, "%s matched", name)
-		require.GreaterOrEqual(t, refused[name], least, "%s nearly matched", name)
+		require.GreaterOrEqual(t, matched[p.Name], least, "%s matched", p.Name)
+		require.GreaterOrEqual(t, refused[p.Name], least, "%s nearly matched", p.Name)
 	}
 }
 

@@ -19,6 +19,7 @@ type run struct {
 	env      sym.Env // the run that costs are compared for
 	call     Call
 	rest     Pipeline // passes still to come
+	restText string   // rest as text; empty until something is weighed against it
 	flat     *flat    // nil where an edit has made it stale
 	rewrites int      // of the current pass
 	works    map[*ir.Node][]cost.Kernel
@@ -32,12 +33,12 @@ type known struct {
 	seed      maphash.Seed
 	lowerable map[uint64]error
 	sites     map[siteKey]assessment
-	rivalries map[siteKey]rivalry
+	rivalries map[rivalKey]rivalry
 	regions   map[*ir.Node]uint64
 }
 
 func newKnown() *known {
-	return &known{maphash.MakeSeed(), make(map[uint64]error), make(map[siteKey]assessment), make(map[siteKey]rivalry), make(map[*ir.Node]uint64)}
+	return &known{maphash.MakeSeed(), make(map[uint64]error), make(map[siteKey]assessment), make(map[rivalKey]rivalry), make(map[*ir.Node]uint64)}
 }
 
 // Run applies the pipeline to g in place. After every pass that edited it the
@@ -84,7 +85,7 @@ func newRun(g *ir.Graph, cx *Context) (*run, error) {
 
 // one runs pass i of the pipeline.
 func (r *run) one(p Pipeline, i int) error {
-	r.call, r.rest, r.rewrites = p[i], p[i+1:], 0
+	r.call, r.rest, r.restText, r.rewrites = p[i], p[i+1:], "", 0
 	if err := p[i].Pass.run(r); err != nil {
 		return fmt.Errorf("%s: %w", p[i].Pass.Name, err)
 	}

@@ -11,8 +11,13 @@ import (
 // equal sites.
 type siteKey struct {
 	form *form
-	rest int // passes to come
 	sum  uint64
+}
+
+// rivalKey tells apart what sites are weighed against: the passes to come as well.
+type rivalKey struct {
+	siteKey
+	rest string
 }
 
 // key returns the key of s with margin operations around it.
@@ -39,7 +44,7 @@ func (r *run) key(s *site, margin int) siteKey {
 			}
 		}
 	}
-	return siteKey{s.form, len(r.rest), h}
+	return siteKey{s.form, h}
 }
 
 // place is a number for v that is the same in equal layers: how far before its

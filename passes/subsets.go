@@ -6,54 +6,65 @@ import (
 )
 
 // choice is one way to treat a part of the layer: a group of choices, of which a
-// subset takes at most one.
+// subset takes at most one. NAME-no-PART is the pattern without that optional part.
 type choice struct {
-	name     string
-	calls    string
-	excludes []string   // choices of other groups that want the same operations
-	requires [][]string // of each list at least one, for the choice to come to anything
+	name  string
+	calls string
+	// not are sets of other choices with which this one wants the same operations, or
+	// comes to nothing; "-x" is the absence of x.
+	not [][]string
 }
 
-// choices lists the groups in the order their passes run. What one choice
-// contains it also excludes, so that no two subsets differ in name only.
+// choices lists the groups in the order their passes run, so that no two subsets
+// differ in name only. Every fusion that a named variant makes is among them. elementwise
+// is not: of silu and mul it makes what swiglu does, and the layer has no other chain.
 var choices = [...][]choice{
 	{{name: "drop-repeat-kv", calls: "drop-repeat-kv"}},
-	{{name: "split-norm", calls: "split-norm", requires: [][]string{
-		{"residual", "swiglu-down", "gate-up+swiglu-down", "embedding-norm", "attention-split-o"},
-		{"rmsnorm-qkv", "qkv-rope-kv", "gate-up-swiglu", "gate-up", "gate-up+swiglu-down", "head"},
+	{{name: "split-norm", calls: "split-norm", not: [][]string{
+		{"-residual", "-swiglu-down", "-embedding-norm", "-attention-split-o"}, // no kernel leaves the sums
 	}}},
 	{
 		{name: "attention", calls: "fuse-attention"},
-		{name: "rope-attention", calls: "fuse-rope-attention", excludes: []string{"qkv-rope-kv", "rope-kv", "rope-qk"}},
+		{name: "rope-attention", calls: "fuse-rope-attention", not: [][]string{{"qkv-rope-kv"}, {"qkv-rope-kv-no-norm"}, {"rope-kv"}, {"rope-qk"}}},
 		{name: "attention-split", calls: "fuse-attention-split"},
 		{name: "attention-split-o", calls: "fuse-attention-split-o"},
 	},
 	{
+		{name: "bias", calls: "fuse-bias"},
+		{name: "qkv-no-bias", calls: "fuse-qkv{bias=false}"},
 		{name: "qkv", calls: "fuse-qkv"},
 		{name: "rmsnorm-qkv", calls: "fuse-rmsnorm-qkv"},
-		{name: "qkv-rope-kv", calls: "fuse-qkv-rope-kv", excludes: []string{"rope-kv", "rope-qk"}},
+		{name: "qkv-rope-kv-no-norm", calls: "fuse-qkv-rope-kv{norm=false}", not: [][]string{{"rope-kv"}, {"rope-qk"}}},
+		{name: "qkv-rope-kv", calls: "fuse-qkv-rope-kv", not: [][]string{{"rope-kv"}, {"rope-qk"}}},
 	},
 	{
 		{name: "rope-qk", calls: "fuse-rope-qk"},
 		{name: "rope-kv", calls: "fuse-rope-kv"},
 	},
 	{
+		{name: "gate-up-no-norm", calls: "fuse-gate-up"},
 		{name: "gate-up", calls: "fuse-gate-up{norm=true}"},
+		{name: "gate-up-swiglu-no-norm", calls: "fuse-gate-up-swiglu{norm=false}"},
 		{name: "gate-up-swiglu", calls: "fuse-gate-up-swiglu"},
-		{name: "swiglu-down", calls: "fuse-swiglu-down"},
-		{name: "gate-up+swiglu-down", calls: "fuse-gate-up{norm=true},fuse-swiglu-down"},
 	},
 	{
-		{name: "residual", calls: "fuse-residual", excludes: []string{"residual-norm"}},
-		{name: "residual-norm", calls: "fuse-residual-norm", excludes: []string{"split-norm"}},
+		{name: "swiglu", calls: "fuse-swiglu", not: [][]string{{"gate-up-swiglu"}, {"gate-up-swiglu-no-norm"}}},
+		{name: "swiglu-down", calls: "fuse-swiglu-down", not: [][]string{{"gate-up-swiglu"}, {"gate-up-swiglu-no-norm"}}},
 	},
-	{{name: "head", calls: "fuse-head"}},
-	{{name: "embedding-norm", calls: "fuse-embedding-norm"}},
-	{{name: "elementwise", calls: "fuse-elementwise"}},
+	{
+		{name: "residual", calls: "fuse-residual", not: [][]string{{"attention-split-o", "swiglu-down"}}},
+		{name: "residual-norm", calls: "fuse-residual-norm", not: [][]string{{"split-norm"}, {"gate-up", "swiglu-down"}, {"attention-split-o", "swiglu-down"}}},
+	},
+	{
+		{name: "head-no-norm", calls: "fuse-head{norm=false}"},
+		{name: "head-no-argmax", calls: "fuse-head{argmax=false}"},
+		{name: "head", calls: "fuse-head"},
+	},
+	{{name: "embedding-norm", calls: "fuse-embedding-norm", not: [][]string{{"-split-norm", "rmsnorm-qkv"}, {"-split-norm", "qkv-rope-kv"}}}},
 }
 
-// Subset is a legal set of fusions: none excludes another, and each has what it
-// requires.
+// Subset is a legal set of fusions: each of them finds something to fuse, and no two
+// want the same operations.
 type Subset struct {
 	Names    []string // of its choices
 	Pipeline Pipeline
@@ -78,7 +89,7 @@ func Subsets() ([]Subset, error) {
 			return
 		}
 		if group == len(choices) {
-			if complete(taken) {
+			if legal(taken) {
 				var s Subset
 				if s, err = subset(taken); err == nil {
 					out = append(out, s)
@@ -88,27 +99,24 @@ func Subsets() ([]Subset, error) {
 		}
 		descend(group + 1)
 		for i := range choices[group] {
-			c := &choices[group][i]
-			if !slices.ContainsFunc(taken, func(t *choice) bool { return clash(t, c) }) {
-				taken = append(taken, c)
-				descend(group + 1)
-				taken = taken[:len(taken)-1]
-			}
+			taken = append(taken, &choices[group][i])
+			descend(group + 1)
+			taken = taken[:len(taken)-1]
 		}
 	}
 	descend(0)
 	return out, err
 }
 
-func clash(a, b *choice) bool {
-	return slices.Contains(a.excludes, b.name) || slices.Contains(b.excludes, a.name)
-}
-
-// complete reports whether each choice taken has what it requires.
-func complete(taken []*choice) bool {
+// legal reports whether no choice taken is ruled out by the others.
+func legal(taken []*choice) bool {
+	has := func(name string) bool {
+		absent, negated := strings.CutPrefix(name, "-")
+		return negated != slices.ContainsFunc(taken, func(t *choice) bool { return t.name == absent })
+	}
 	for _, c := range taken {
-		for _, any := range c.requires {
-			if !slices.ContainsFunc(taken, func(t *choice) bool { return slices.Contains(any, t.name) }) {
+		for _, set := range c.not {
+			if !slices.ContainsFunc(set, func(name string) bool { return !has(name) }) {
 				return false
 			}
 		}
@@ -161,22 +169,30 @@ func Covering(subsets []Subset) []Subset {
 			}
 		})
 	}
+	most := make([]int, len(subsets)) // that a subset can add: what it added when it was last looked at
+	for i := range most {
+		most[i] = left
+	}
 	var out []Subset
 	for left > 0 {
-		best, most := 0, 0
+		best := -1
 		for i := range subsets {
+			if best >= 0 && most[i] <= most[best] {
+				continue
+			}
 			n := 0
 			each(taken[i], func(m *bool) {
 				if *m {
 					n++
 				}
 			})
-			if n > most {
-				best, most = i, n
+			most[i] = n
+			if best < 0 || n > most[best] {
+				best = i
 			}
 		}
 		each(taken[best], func(m *bool) { *m = false })
-		left -= most
+		left -= most[best]
 		out = append(out, subsets[best])
 	}
 	return out

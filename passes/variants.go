@@ -74,7 +74,10 @@ func climb(n int) string {
 }
 
 // chosen is the default pipeline: every fusion, each where the cost model
-// predicts a gain, rivals weighed against each other.
+// predicts a gain, rivals weighed against each other. It is greedy: norms are split
+// unweighed, and what is taken stays taken, so that it can end beside the best set
+// (a decode step of 7b on an H100 is modelled at 5,535 us, the best set at 5,331).
+// Search looks at every set.
 var chosen = strings.Join([]string{
 	prepare, "drop-repeat-kv", "split-norm",
 	// What takes more stands before what it contains: a region can grow, but what
@@ -82,7 +85,7 @@ var chosen = strings.Join([]string{
 	cheaper("attention-split-o"), cheaper("rope-attention"), cheaper("attention-split"), cheaper("attention"),
 	cheaper("qkv-rope-kv"), cheaper("rmsnorm-qkv"), cheaper("qkv"), cheaper("rope-kv"), cheaper("rope-qk"),
 	cheaper("gate-up-swiglu"), cheaper("swiglu-down"), cheaper("swiglu"), "fuse-gate-up{norm=true,when=cheaper}",
-	cheaper("residual"), cheaper("residual-norm"), cheaper("head"), cheaper("embedding-norm"),
+	cheaper("bias"), cheaper("residual"), cheaper("residual-norm"), cheaper("head"), cheaper("embedding-norm"),
 	cheaper("elementwise"), "cut-softmax", finish,
 }, ",")
 
@@ -104,13 +107,27 @@ func Variants() []string {
 }
 
 // LeaveOneOut returns the names of the variants that are floor without one of
-// its fusions.
+// its fusions. What that one took the place of stands in them again, so that
+// nothing else is left out with it.
 func LeaveOneOut() []string {
 	var names []string
 	for _, c := range fusionsOf(climb(len(ladder))) {
-		names = append(names, "no-"+strings.TrimPrefix(c, "fuse-"))
+		names = append(names, without(c))
 	}
 	return names
+}
+
+// without names the variant that leaves out a call of floor.
+func without(call string) string { return "no-" + strings.TrimPrefix(call, "fuse-") }
+
+// replacedBy returns the calls whose place a call of floor took in the ladder.
+func replacedBy(call string) []string {
+	for _, r := range ladder {
+		if r.calls == call {
+			return r.drops
+		}
+	}
+	return nil
 }
 
 // fusionsOf lists the calls of a pipeline that are left out one at a time.
@@ -138,11 +155,11 @@ func Variant(name string) (Pipeline, error) {
 			return Parse(climb(i + 1))
 		}
 	}
-	if left, ok := strings.CutPrefix(name, "no-"); ok {
-		calls := splitCalls(climb(len(ladder)))
-		kept := slices.DeleteFunc(slices.Clone(calls), func(c string) bool { return strings.TrimPrefix(c, "fuse-") == left })
-		if len(kept) < len(calls) && slices.Contains(LeaveOneOut(), name) {
-			return Parse(strings.Join(kept, ","))
+	for _, c := range fusionsOf(climb(len(ladder))) {
+		if without(c) == name {
+			calls := splitCalls(climb(len(ladder)))
+			at := slices.Index(calls, c)
+			return Parse(strings.Join(slices.Replace(calls, at, at+1, replacedBy(c)...), ","))
 		}
 	}
 	return nil, fmt.Errorf("unknown variant %q%s", name, nearest(name, Variants()))

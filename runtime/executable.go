@@ -35,10 +35,10 @@ func New(ctx context.Context, dev Device, p *plan.Plan, w WeightSource, progress
 	return newExecutable(ctx, dev, p, w, nil, progress)
 }
 
-// NewSharing is New with the weights that others of the same device and source
-// hold already; those that it makes are left to them.
-func NewSharing(ctx context.Context, p *plan.Plan, w WeightSource, with *Weights, progress Progress) (*Executable, error) {
-	return newExecutable(ctx, with.dev, p, w, with, progress)
+// NewSharing is New with the weights that others of the same GPU and source hold
+// already; those that it makes are left to them.
+func NewSharing(ctx context.Context, dev Device, p *plan.Plan, w WeightSource, with *Weights, progress Progress) (*Executable, error) {
+	return newExecutable(ctx, dev, p, w, with, progress)
 }
 
 func newExecutable(ctx context.Context, dev Device, p *plan.Plan, w WeightSource, with *Weights, progress Progress) (*Executable, error) {

@@ -60,6 +60,25 @@ type Limits struct {
 	AllLogits bool // Logits has a row a token
 }
 
+// Takes is an error where a sequence of have tokens cannot go on with ids and then
+// be continued by more: an id that the vocabulary lacks, or too many tokens for the
+// context. Of those that more asks for the last need not run.
+func (l Limits) Takes(have int, ids []int32, more int) error {
+	for i, id := range ids {
+		if id < 0 || int(id) >= l.Vocab {
+			return fmt.Errorf("token id %d at position %d is outside the vocabulary: want 0 to %d", id, i, l.Vocab-1)
+		}
+	}
+	n := have + len(ids)
+	switch most := l.Context - n + 1; {
+	case n > l.Context:
+		return fmt.Errorf("prompt longer than the context: %d tokens, context %d; compile with a larger --context", n, l.Context)
+	case more > most:
+		return fmt.Errorf("%d tokens behind a prompt of %d do not fit the context of %d: ask for at most %d, or compile with a larger --context", more, n, l.Context, most)
+	}
+	return nil
+}
+
 // specials are the buffers that a language model's plan shares with the host.
 type specials struct {
 	step, ids, logits int

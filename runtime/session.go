@@ -59,14 +59,9 @@ func (s *Session) prefill(ctx context.Context, ids []int32, visit func(int, []fl
 	if len(ids) == 0 {
 		return errors.New("the prompt is empty: no token to run")
 	}
-	for i, id := range ids {
-		if id < 0 || int(id) >= s.limits.Vocab {
-			return fmt.Errorf("token id %d at position %d is outside the vocabulary: want 0 to %d", id, i, s.limits.Vocab-1)
-		}
-	}
 	kept := len(s.tokens)
-	if n := kept + len(ids); n > s.limits.Context {
-		return fmt.Errorf("prompt longer than the context: %d tokens, context %d; compile with a larger --context", n, s.limits.Context)
+	if err := s.limits.Takes(kept, ids, 0); err != nil {
+		return err
 	}
 	s.tokens = append(s.tokens, ids...)
 	if err := s.catchUp(ctx, visit); err != nil {

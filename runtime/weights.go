@@ -8,10 +8,9 @@ import (
 	"foundry/lower/plan"
 )
 
-// Weights are weight buffers on a device that several Executables share: the plans
-// of one model differ in kernels, and most of them want the same bytes.
+// Weights are weight buffers on a GPU that several Executables share: the plans of
+// one model differ in kernels, and most of them want the same bytes.
 type Weights struct {
-	dev  Device
 	mu   sync.Mutex
 	held map[string]*weight
 }
@@ -24,7 +23,7 @@ type weight struct {
 }
 
 // NewWeights starts with none.
-func NewWeights(dev Device) *Weights { return &Weights{dev: dev, held: map[string]*weight{}} }
+func NewWeights() *Weights { return &Weights{held: map[string]*weight{}} }
 
 // get returns the memory for b, which fill makes where no plan had it before.
 func (w *Weights) get(b *plan.Buffer, fill func() (Memory, error)) (Memory, error) {
@@ -40,7 +39,8 @@ func (w *Weights) get(b *plan.Buffer, fill func() (Memory, error)) (Memory, erro
 	return x.memory, x.err
 }
 
-// Close frees the buffers. Every Executable that shares them must be closed.
+// Close frees the buffers, once. Every Executable that shares them must be closed, and
+// no device yet that one was loaded on.
 func (w *Weights) Close() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()

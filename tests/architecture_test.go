@@ -44,14 +44,18 @@ var (
 // every identifier is declared in the file that it is said to be in.
 func TestArchitectureNamesWhatExists(t *testing.T) {
 	prose := codeBlock.ReplaceAllString(page(t), "")
+	made := map[string]bool{} // by the recipes
+	for _, e := range recipe(t) {
+		made[e.file] = e.where == "New file"
+	}
 	paths, identifiers := 0, 0
 	for _, m := range quoted.FindAllStringSubmatch(prose, -1) {
 		name := m[1]
 		if !isPath.MatchString(name) || !strings.ContainsAny(name, "/.") || strings.Contains(name, "{") {
 			continue
 		}
-		if name == "shaders/epilogue/relu.metal" {
-			continue // the recipe makes it
+		if made[name] {
+			continue
 		}
 		_, err := os.Stat(filepath.Join("..", name))
 		require.NoError(t, err, "docs/architecture.md names a path that is not there")
@@ -211,20 +215,29 @@ func (e edit) apply(text string) (string, error) {
 	return strings.Join(lines[:at], "") + e.code + strings.Join(lines[at:], ""), nil
 }
 
+// generated is a command of the page that rewrites what is generated.
+var generated = regexp.MustCompile(`(?m)^    go test \./(\w+) -run '([^']+)' (-[\w-]+)$`)
+
 // The recipes "add an operation" and "add a pass" are followed to the letter, on
 // copies that stand in for the files: the tree is left as it is. Then the
 // completeness tests must pass, the new operation must compile to a kernel, and
 // the new pass must fuse it.
 func TestArchitectureRecipes(t *testing.T) {
 	edits := recipe(t)
-	require.Len(t, edits, 12, "steps that the page gives code for")
+	require.Len(t, edits, 17, "steps that the page gives code for")
 	root, err := filepath.Abs("..")
 	require.NoError(t, err)
 	dir := t.TempDir()
+	copied := filepath.Join(dir, "tree") // what tests read and rewrite
+	for _, folder := range []string{"docs", "passes/testdata", "tests/testdata"} {
+		require.NoError(t, os.CopyFS(filepath.Join(copied, folder), os.DirFS(filepath.Join(root, folder))))
+	}
 	files := map[string]string{}
 	for _, e := range edits {
 		path := filepath.Join(root, e.file)
-		if _, ok := files[path]; !ok && e.where != "New file" {
+		if strings.HasSuffix(path, ".txtar") {
+			path = filepath.Join(copied, e.file)
+		} else if _, ok := files[path]; !ok && e.where != "New file" {
 			text, err := os.ReadFile(path)
 			require.NoError(t, err)
 			files[path] = string(text)
@@ -234,6 +247,10 @@ func TestArchitectureRecipes(t *testing.T) {
 	}
 	replace := map[string]string{}
 	for path, text := range files {
+		if strings.HasPrefix(path, copied) {
+			require.NoError(t, os.WriteFile(path, []byte(text), 0o644))
+			continue
+		}
 		if strings.HasSuffix(path, ".go") {
 			formatted, err := format.Source([]byte(text))
 			require.NoError(t, err, path)
@@ -251,17 +268,28 @@ func TestArchitectureRecipes(t *testing.T) {
 		t.Skip("the steps apply; building the tree with them takes half a minute")
 	}
 
-	run := func(name string, args ...string) string {
+	run := func(in, name string, args ...string) string {
 		cmd := exec.Command(name, args...)
-		cmd.Dir = root
+		cmd.Dir = in
 		out, err := cmd.CombinedOutput()
 		require.NoError(t, err, "%s %s\n%s", name, strings.Join(args, " "), out)
 		return string(out)
 	}
-	run("go", "test", "-overlay", overlay, "./ir", "./ir/interp", "./ir/irgen", "-run", "^(TestOps|TestPrintParse|TestEveryOpAppears)$")
-	run("go", "vet", "-overlay", overlay, "./lower/metal")
+	run(root, "go", "test", "-overlay", overlay, "./ir", "./ir/interp", "./ir/irgen", "-run", "^(TestOps|TestPrintParse|TestEveryOpAppears|TestEachMutationChangesTheGraph)$")
+	run(root, "go", "vet", "-overlay", overlay, "./lower/metal")
+
+	commands := generated.FindAllStringSubmatch(page(t), -1)
+	require.Len(t, commands, 2)
+	for _, c := range commands {
+		binary := filepath.Join(dir, c[1]+".test")
+		run(root, "go", "test", "-overlay", overlay, "-c", "-o", binary, "./"+c[1])
+		run(filepath.Join(copied, c[1]), binary, "-test.run", c[2], c[3])
+	}
+	run(filepath.Join(copied, "passes"), filepath.Join(dir, "passes.test"))
+	run(filepath.Join(copied, "tests"), filepath.Join(dir, "tests.test"), "-test.run", "Explain|Counters|PlanHashes")
+
 	program := filepath.Join(dir, "foundry")
-	run("go", "build", "-overlay", overlay, "-o", program, "./cmd/foundry")
+	run(root, "go", "build", "-overlay", overlay, "-o", program, "./cmd/foundry")
 	graph := filepath.Join(dir, "reglu.fir")
 	require.NoError(t, os.WriteFile(graph, []byte(`graph @reglu (T=1..8, P=0..7, S<=8) {
   %0 = input "gate" : f32[T, 64]
@@ -271,11 +299,11 @@ func TestArchitectureRecipes(t *testing.T) {
   return y=%3
 }
 `), 0o644))
-	fused := run(program, "opt", graph, "--passes", "canonicalize,fuse-reglu,legalize", "--explain")
-	require.Regexp(t, `matched +1 x relu`, fused)
+	fused := run(dir, program, "opt", graph, "--explain")
+	require.Regexp(t, `fuse-reglu{when=cheaper}\n +matched +1 x relu`, fused)
 	require.Contains(t, fused, `{pattern="reglu"}`)
 	bundle := filepath.Join(dir, "plan")
-	run(program, "compile", "--model", graph, "--passes", "canonicalize,fuse-reglu,legalize", "-o", bundle)
+	run(dir, program, "compile", "--model", graph, "-o", bundle)
 	kernels, err := filepath.Glob(filepath.Join(bundle, "kernels", "*.metal"))
 	require.NoError(t, err)
 	require.Len(t, kernels, 1, "one dispatch for both operations")

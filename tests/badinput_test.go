@@ -160,7 +160,9 @@ func TestBadRequests(t *testing.T) {
 	require.NoError(t, os.WriteFile(fir, []byte("graph @g (T=1..1, P=0..0, S<=1) {\n  %0 = input \"x\" : f33[1]\n}\n"), 0o666))
 	odd := filepath.Join(t.TempDir(), "odd.fir")
 	require.NoError(t, os.WriteFile(odd, []byte("graph @g (T=1..1, P=0..0, S<=1) {\n  %0 = input \"x\" : f32[T, 288]\n  %1 = weight \"w\" : q4_k[8, 288]\n  %2 = matmul_nt %0, %1\n  return y=%2\n}\n"), 0o666))
-	empty := t.TempDir()
+	empty, stages := t.TempDir(), t.TempDir()
+	require.NoError(t, os.Mkdir(filepath.Join(stages, "main"), 0o777))
+	require.NoError(t, os.WriteFile(filepath.Join(stages, "main", "gemvv.metal"), nil, 0o666))
 	for _, c := range []struct {
 		name string
 		want string
@@ -193,12 +195,50 @@ func TestBadRequests(t *testing.T) {
 		{"layer", "layer 7", []string{"dot", "--layer", "7"}},
 		{"plan", "cannot read the plan", []string{"eval", "--device", "cpu", "--plan", "nowhere", "--ids", "1"}},
 		{"shaders", "no such folder", []string{"compile", "--shaders", "nowhere", "-o", empty}},
+		{"no shaders", "holds no stage file, such as ", []string{"compile", "--shaders", empty, "-o", empty}},
+		{"other shaders", "main/gemvv.metal is no stage file; did you mean \"main/gemv.metal\"?", []string{"compile", "--shaders", stages, "-o", empty}},
+		{"missing id", `--ids: an id is missing beside comma 1`, []string{"eval", "--ids", "1,,2"}},
+		{"run: tokenizer", "tokenizer.json", []string{"run", "--model", notJSON, "--prompt", "x"}},
+		{"run: no tokenizer", "synth:qwen2.5-72b has no tokenizer.json, so it takes token ids only: use eval --ids", []string{"run", "--model", "synth:qwen2.5-72b", "--prompt", "hi"}},
+		{"run: graph", "is a graph and no language model", []string{"run", "--model", firFile(t), "--prompt", "hi"}},
+		{"run: long prompt", "prompt longer than the context: 6 tokens, context 3", []string{"run", "--prompt", "In the beginning God", "--context", "3"}},
+		{"run: many tokens", "99999 tokens behind a prompt of 6 do not fit the context of 1024: ask for at most 1019", []string{"run", "--prompt", "In the beginning God", "-n", "99999"}},
+		{"run: context", "context is 99999999999, want 1 to 1024, the model's max_position_embeddings", []string{"run", "--prompt", "x", "--context", "99999999999"}},
+		{"run: pass", `unknown pass "fuse-rmsnorm-qk"`, []string{"run", "--prompt", "x", "--passes", "canonicalize,fuse-rmsnorm-qk"}},
+		{"run: plan", "cannot read the plan", []string{"run", "--plan", "nowhere", "--prompt", "x"}},
 	} {
 		t.Run(c.name, func(t *testing.T) { requireOneLine(t, nil, 1, c.want, c.args...) })
 	}
 	left, err := os.ReadDir(empty)
 	require.NoError(t, err)
 	require.Empty(t, left, "a failed command wrote something")
+}
+
+// What can be found out before weights are read is: those of 72b would fill any
+// machine's memory, and take minutes.
+func TestFoundBeforeWeights(t *testing.T) {
+	const large = "synth:qwen2.5-72b"
+	out := filepath.Join(t.TempDir(), "logits.safetensors")
+	for want, args := range map[string][]string{
+		"token id 999999 at position 1 is outside the vocabulary":                                   {"--ids", "1,999999", "--logits-out", out},
+		"prompt longer than the context: 5 tokens, context 4":                                       {"--ids", "1,2,3,4,5", "--context", "4", "--logits-out", out},
+		"99999999 tokens behind a prompt of 2 do not fit the context of 4096: ask for at most 4095": {"--ids", "1,2", "--greedy", "99999999"},
+		"--logits-out: cannot write":                                                                {"--ids", "1", "--logits-out", filepath.Join(out, "x")},
+		"is no file that can be replaced":                                                           {"--ids", "1", "--logits-out", t.TempDir()},
+	} {
+		requireOneLine(t, nil, 1, want, append([]string{"eval", "--model", large, "--device", "auto"}, args...)...)
+	}
+	left, err := os.ReadDir(filepath.Dir(out))
+	require.NoError(t, err)
+	require.Empty(t, left)
+	// The last id need not run.
+	code, _, errs := foundryCmd(t, nil, "eval", "--ids", "1,2,3", "--context", "4", "--greedy", "2")
+	require.Zero(t, code, errs)
+	requireOneLine(t, nil, 1, "ask for at most 2", "eval", "--ids", "1,2,3", "--context", "4", "--greedy", "3")
+	// Without -n a text goes on as far as the context holds it.
+	code, text, errs := foundryCmd(t, nil, "run", "--device", "ref", "--prompt", "In the beginning God", "--context", "8")
+	require.Zero(t, code, errs)
+	require.Equal(t, "In the beginning God, I have\n", text)
 }
 
 // An id that no table holds is an error on each device, before a model runs and
@@ -219,7 +259,7 @@ func TestIDOutsideTheTable(t *testing.T) {
 		}
 		for _, id := range []int32{50, -1, math.MaxInt32, math.MinInt32} {
 			data := binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint32(nil, 3), uint32(id))
-			require.NoError(t, checkpoint.WriteSafetensors(ids, []checkpoint.Tensor{{Name: "ids", DType: dtype.I32, Shape: []int64{2}, Data: data}}))
+			writeTensor(t, ids, checkpoint.Tensor{Name: "ids", DType: dtype.I32, Shape: []int64{2}, Data: data})
 			requireOneLine(t, nil, 1, fmt.Sprintf("id %d", id), "eval", "--model", fir, "--device", device, "--inputs", ids, "--tokens", "2", "--logits-out", out)
 			require.NoFileExists(t, out)
 		}
@@ -267,16 +307,36 @@ func TestAttentionFromTheEnvironment(t *testing.T) {
 // A wrong command line is one line too, with exit code 2.
 func TestUsageErrors(t *testing.T) {
 	for want, args := range map[string][]string{
-		`there is no command "complie"; did you mean "compile"?`: {"complie"},
-		`unknown flag: --modle; did you mean "model"?`:           {"eval", "--modle", "x"},
-		`accepts 2 arg(s), received 1`:                           {"diff", "none"},
-		`--ids and --prompt exclude each other`:                  {"eval", "--ids", "1", "--prompt", "x"},
-		`give --ids, --ids-file or --prompt`:                     {"eval"},
-		`invalid argument "x" for "--context"`:                   {"compile", "--context", "x"},
-		`--layer and --collapse exclude each other`:              {"dot", "--layer", "1", "--collapse"},
-		`there is no format "xml"`:                               {"bench", "--format", "xml"},
-		`give -o FOLDER`:                                         {"compile"},
-		`cannot draw .bmp`:                                       {"dot", "-o", "x.bmp"},
+		`there is no command "complie"; did you mean "compile"?`:                           {"complie"},
+		`unknown flag: --modle; did you mean "--model"?`:                                   {"eval", "--modle", "x"},
+		`accepts 2 arg(s), received 1`:                                                     {"diff", "none"},
+		`--ids and --prompt exclude each other`:                                            {"eval", "--ids", "1", "--prompt", "x"},
+		`give --ids, --ids-file or --prompt`:                                               {"eval"},
+		`invalid argument "x" for "--context"`:                                             {"compile", "--context", "x"},
+		`--layer and --collapse exclude each other`:                                        {"dot", "--layer", "1", "--collapse"},
+		`there is no format "xml"`:                                                         {"bench", "--format", "xml"},
+		`cannot draw .bmp`:                                                                 {"dot", "-o", "x.bmp"},
+		`there is no phase "x", want decode or prefill`:                                    {"bench", "--phase", "x"},
+		`quality: there is no format "xml"`:                                                {"quality", "--format", "xml"},
+		`invalid argument "99999999999999999999" for "--context": value out of range; see`: {"compile", "--context", "99999999999999999999"},
+		`there is no command "comple"; did you mean "compile"?`:                            {"help", "comple"},
+		`there is no command "bsh"; did you mean "bash"?`:                                  {"completion", "bsh"},
+		`run: temperature is -1, want 0 to`:                                                {"run", "--prompt", "x", "--temperature", "-1"},
+		`run: top-p is 2, want 0 to 1`:                                                     {"run", "--prompt", "x", "--top-p", "2"},
+		`--tokens has no effect on a language model`:                                       {"eval", "--ids", "1", "--tokens", "3"},
+		`--cached has no effect on a language model`:                                       {"eval", "--ids", "1", "--cached", "3"},
+		`--inputs has no effect on a language model`:                                       {"eval", "--ids", "1", "--inputs", "x"},
+		`--greedy has no effect on a .fir graph`:                                           {"eval", "--model", firFile(t), "--greedy", "3"},
+		`--nmse has no effect without --goldens`:                                           {"eval", "--ids", "1", "--nmse", "1"},
+		`--margin has no effect without --goldens`:                                         {"eval", "--ids", "1", "--margin", "1"},
+		`--logits-out has no effect beside --goldens`:                                      {"eval", "--goldens", "x.json", "--logits-out", "x"},
+		`eval: --checked has no effect on --device ref, only on cpu`:                       {"eval", "--ids", "1", "--checked"},
+		`verify: --checked has no effect on --device ref, only on cpu`:                     {"verify", "--device", "ref", "--checked"},
+		`--fuel is -5, want a number of rewrites, or -1 for no limit`:                      {"compile", "--fuel", "-5"},
+		`compile: --passes names nothing`:                                                  {"compile", "--passes", ""},
+		`eval: --passes names nothing`:                                                     {"eval", "--ids", "1", "--passes", ",,"},
+		`--variant names nothing`:                                                          {"compile", "--variant", ""},
+		`--weights has no effect beside --plan`:                                            {"eval", "--ids", "1", "--plan", "x", "--weights", "f16"},
 	} {
 		requireOneLine(t, nil, 2, want, args...)
 	}

@@ -30,7 +30,7 @@ var levels = []struct {
 	{3, []string{"passes", "lower/metal", "frontends/qwen25"}},
 	{4, []string{"runtime", "runtime/msl", "viz"}},
 	{5, []string{"runtime/cpu", "runtime/cuda", "runtime/mtl", "runtime/devicetest", "verify"}},
-	{6, []string{"", "search"}},
+	{6, []string{""}},
 	{7, []string{"cmd", "tests"}},
 }
 
@@ -117,6 +117,11 @@ func inModule(imported string) (string, bool) {
 }
 
 func TestBorders(t *testing.T) {
+	for _, l := range levels {
+		for _, pkg := range l.packages {
+			require.DirExists(t, filepath.Join("..", pkg), "the table of levels names it")
+		}
+	}
 	all := imports(t)
 	require.Greater(t, len(all), 10)
 	for pkg, list := range all {

@@ -50,7 +50,7 @@ func TestThreeCompilesGiveOneBundle(t *testing.T) {
 			compileTo(t, dir, "--model", model)
 			if i == 0 {
 				first = files(t, dir)
-				require.Contains(t, first, "plan.json")
+				require.Contains(t, first["plan.json"], fmt.Sprintf("\n  \"compiler\": %q,\n", foundry.Version))
 				continue
 			}
 			require.Equal(t, first, files(t, dir))

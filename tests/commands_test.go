@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"bytes"
 	"encoding/json"
 	"os"
 	"os/exec"
@@ -64,6 +65,19 @@ func TestEvalJSON(t *testing.T) {
 	// An end token does not stop --greedy, and no greedy ids is an empty list.
 	out = ok(t, "eval", "--ids", "2045", "--json")
 	require.Contains(t, out, `"greedy_ids":[],"greedy_margins":[]`)
+}
+
+// Without a folder nothing is written, and the plan's numbers are shown.
+func TestCompileWithoutFolder(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, args := range [][]string{{}, {"--explain"}} {
+		out := ok(t, append([]string{"compile", "--model", "synth:qwen2.5-0.5b"}, args...)...)
+		require.Regexp(t, `(?m)^decode \(T=1, P=0\): \d+ dispatches, \d+ waves`, out)
+		require.NotContains(t, out, "written")
+	}
+	left, err := os.ReadDir(".")
+	require.NoError(t, err)
+	require.Empty(t, left)
 }
 
 func TestBenchStatistics(t *testing.T) {
@@ -183,7 +197,9 @@ func TestGraphFile(t *testing.T) {
 	require.Contains(t, ok(t, "compile", "--model", fir, "--variant", "six", "-o", dir), "mlp (T=8, P=0): 2 dispatches")
 	ref := filepath.Join(t.TempDir(), "ref.safetensors")
 	ok(t, "eval", "--model", fir, "--tokens", "5", "--logits-out", ref)
-	require.Contains(t, ok(t, "bench", "--model", fir, "--variants", "none,six", "--device", "ref", "--reps", "2"), "measured us")
+	bench := ok(t, "bench", "--model", fir, "--variants", "none,six", "--device", "ref", "--reps", "2")
+	require.Contains(t, bench, "measured us")
+	require.Contains(t, bench, "mlp.fir, mlp (T=8);")
 	requireOneLine(t, nil, 1, "T=9 P=0 lies outside the graph's bounds", "eval", "--model", fir, "--tokens", "9")
 	requireOneLine(t, nil, 1, `input "x" is missing`, "eval", "--model", fir, "--tokens", "5", "--inputs", ref)
 	skipWithoutCompiler(t)
@@ -195,10 +211,17 @@ func TestGraphFile(t *testing.T) {
 
 	// The file's values take the place of seeded ones.
 	inputs := filepath.Join(t.TempDir(), "x.safetensors")
-	require.NoError(t, checkpoint.WriteSafetensors(inputs, []checkpoint.Tensor{{Name: "x", DType: dtype.F32, Shape: []int64{2, 64}, Data: make([]byte, 512)}}))
+	writeTensor(t, inputs, checkpoint.Tensor{Name: "x", DType: dtype.F32, Shape: []int64{2, 64}, Data: make([]byte, 512)})
 	zero := filepath.Join(t.TempDir(), "zero.safetensors")
 	ok(t, "eval", "--model", fir, "--device", "cpu", "--tokens", "2", "--inputs", inputs, "--logits-out", zero)
 	require.Equal(t, make([]float32, 128), readFloats(t, zero, "y"), "the graph maps zero to zero")
+}
+
+func writeTensor(t *testing.T, file string, tensor checkpoint.Tensor) {
+	t.Helper()
+	var b bytes.Buffer
+	require.NoError(t, checkpoint.WriteSafetensors(&b, []checkpoint.Tensor{tensor}))
+	require.NoError(t, os.WriteFile(file, b.Bytes(), 0o666))
 }
 
 func readFloats(t *testing.T, file, tensor string) []float32 {
@@ -210,11 +233,43 @@ func readFloats(t *testing.T, file, tensor string) []float32 {
 }
 
 func TestDiffAndInspect(t *testing.T) {
-	out := ok(t, "diff", "none", "six")
+	bundles := []string{filepath.Join(t.TempDir(), "a"), filepath.Join(t.TempDir(), "b")}
+	for i, variant := range []string{"qkv", "qkv-bias"} {
+		ok(t, "compile", "--variant", variant, "-o", bundles[i])
+	}
+	out := ok(t, append([]string{"diff"}, bundles...)...)
+	require.Regexp(t, `(?m)^  decode   dispatch       5 x layers\.0\.q_bias +add$`, out)
+	require.NotContains(t, out, "nothing")
+	out = ok(t, "diff", "none", "six")
 	require.Contains(t, out, "decode   dispatches")
 	require.Contains(t, out, "rmsnorm-qkv")
 	require.Contains(t, ok(t, "inspect", "kjv-2m"), "bf16")
 	require.Contains(t, ok(t, "devices"), "ref     yes")
+}
+
+// --prefill-passes: compile and inspect print both pipelines, bench counts what the
+// phase has, and what it would not apply to is refused.
+func TestPrefillPassesCommand(t *testing.T) {
+	const own = "canonicalize,cse,dce,drop-repeat-kv,fuse-attention,legalize"
+	dir := filepath.Join(t.TempDir(), "plan")
+	require.Contains(t, ok(t, "compile", "--variant", "six", "--prefill-passes", own, "-o", dir), "passes of prefill: "+own+"\n")
+	require.Contains(t, ok(t, "inspect", dir), "passes of prefill: "+own+"\n")
+	require.NotContains(t, ok(t, "compile", "--variant", "six", "-o", dir), "passes of prefill")
+	for _, phase := range []string{"decode", "prefill"} {
+		args := []string{"bench", "--phase", phase, "--prompt", "16", "--reps", "0", "--json"}
+		six := benchRows(t, ok(t, append(args, "--variant", "six")...))[0]
+		both := benchRows(t, ok(t, append(args, "--variant", "six", "--prefill-passes", own)...))[0]
+		if phase == "decode" {
+			both.ArenaBytes = six.ArenaBytes // both entries lie in it
+			require.Equal(t, six, both)
+		} else {
+			require.Equal(t, own, both.Passes)
+			require.Greater(t, both.Dispatches, six.Dispatches)
+		}
+	}
+	requireOneLine(t, nil, 2, "leave out --prefill-passes", "diff", "six", "floor", "--prefill-passes", own)
+	requireOneLine(t, nil, 2, "goes with --passes or --variant", "bench", "--variants", "six,floor", "--reps", "0", "--prefill-passes", own)
+	requireOneLine(t, nil, 1, "leave out the passes for prefill", "compile", "--model", firFile(t), "--explain", "--prefill-passes", own)
 }
 
 func TestRun(t *testing.T) {

@@ -41,14 +41,10 @@ func planOnDisk(t *testing.T, m *foundry.Model, o foundry.CompileOptions) (load 
 	}
 }
 
-// From the bundle on disk, prefill of the whole prompt and token by token; -args
-// -long takes the longest prompt token by token too.
+// From the bundle on disk, prefill of the whole prompt and token by token.
 func TestGoldensOnCPU(t *testing.T) {
 	for _, name := range goldenModels {
 		for _, variant := range []string{"none", "default", "floor"} {
-			if name == goldenModels[0] && variant == "none" && !*long {
-				continue // its kernels are those of rand-hd64 at other sizes
-			}
 			m, goldens := goldenModel(t, name)
 			load := planOnDisk(t, m, foundry.CompileOptions{Variant: variant, Context: 512, AllLogits: true})
 			for _, chunk := range []int{0, 1} {
@@ -56,9 +52,6 @@ func TestGoldensOnCPU(t *testing.T) {
 					e := load(t, chunk)
 					for _, g := range goldens {
 						ids := g.ids(t, "input_ids")
-						if len(ids) > 64 && (chunk == 1 || variant == "none") && !*long {
-							continue // 256 tokens one by one add time and no new case: rand-hd128 has p40
-						}
 						out, err := e.Evaluate(context.Background(), foundry.EvalOptions{IDs: ids, Greedy: len(g.ids(t, "greedy_ids")), Top: 1})
 						require.NoError(t, err)
 						worst := nmse(out.Logits, g.floats(t, "logits"))

@@ -20,7 +20,7 @@ var metalVerify = flag.Bool("metal-verify", false, "TestVerifyOnEmulatedMetal ru
 // interpreter, without a wrong message or a missing barrier.
 func TestVerifyOnEmulatedMetal(t *testing.T) {
 	f := emulated(t)
-	dev, err := mtl.Open(mtl.Options{Libraries: mtl.Libraries{ObjC: f.Path, Foundation: f.Path, Metal: f.Path}})
+	dev, err := mtl.Open(mtl.Options{Libraries: mtl.Libraries{ObjC: f.Path, Foundation: f.Path, CoreGraphics: f.Path, Metal: f.Path}})
 	require.NoError(t, err)
 	x, err := target.Find(target.Default)
 	require.NoError(t, err)

@@ -156,6 +156,10 @@ func residualForms(t dtype.Type, quick bool) []form {
 	}), mlpForms(t, quick, "split-norm,fuse-residual")...)
 }
 
+func biasForms(t dtype.Type, quick bool) []form {
+	return over(t, quick, "fuse-bias", func(k int64) string { return fill(biasBody, "W", t, "K", k, "N", oddRows) })
+}
+
 // mlpForms runs the second half of a layer, in which products leave sums of squares.
 func mlpForms(t dtype.Type, quick bool, passes string) []form {
 	if quick || t != dtype.F16 && t != dtype.F32 && t != dtype.Q8_0 {

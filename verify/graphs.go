@@ -275,6 +275,14 @@ const residualBody = `
 %y = add %o, %r : f32[T, {N}]
 return y=%y`
 
+const biasBody = `
+%a = input "a" : f32[T, {K}]
+%b = weight "b" : f32[{N}]
+%w = weight "w" : {W}[{N}, {K}]
+%o = matmul_nt %a, %w : f32[T, {N}]
+%y = add %o, %b : f32[T, {N}]
+return y=%y`
+
 const residualNormBody = `
 %a = input "a" : f32[T, {K}]
 %b = input "b" : f32[T, {K}]

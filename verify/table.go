@@ -201,6 +201,10 @@ var table = []kernel{
 		ideas: "none",
 	},
 	{
+		name: "product + bias", checklist: "matmul", pattern: "bias", formats: matrix, forms: biasForms,
+		logic: "the epilogue adds the bias", ideas: "none: three of one input are one dispatch where that pays",
+	},
+	{
 		name: "residual + norm", checklist: "rms_norm", pattern: "residual-norm", formats: plain, forms: residualNormForms,
 		logic: "the residual is added as the norm loads it; both are stored", ideas: "none: rival of product + residual",
 	},

@@ -1,10 +1,13 @@
 package checkpoint
 
 import (
+	"bufio"
 	"encoding/binary"
 	"fmt"
 	"io"
 	"iter"
+	"os"
+	"path/filepath"
 	"slices"
 
 	"foundry/ir/dtype"
@@ -189,4 +192,33 @@ func (b *ggufBuilder) entry(e ggufEntry) {
 	default:
 		panic(fmt.Sprintf("checkpoint: metadata %q has a value of type %T", e.key, v))
 	}
+}
+
+// writeFile lets write fill a new file beside path and moves it into place.
+func writeFile(path string, write func(io.Writer) error) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.tmp")
+	if err != nil {
+		return fmt.Errorf("cannot write %s: %w", path, err)
+	}
+	defer func() {
+		if err != nil {
+			f.Close()
+			os.Remove(f.Name())
+			err = fmt.Errorf("cannot write %s: %w", path, err)
+		}
+	}()
+	w := bufio.NewWriterSize(f, 1<<20)
+	if err := write(w); err != nil {
+		return err
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	if err := f.Chmod(0o644); err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math/bits"
 	"path/filepath"
 	"slices"
@@ -117,6 +118,9 @@ func splitHeader(b []byte) (header, data []byte, err error) {
 func decodeHeader(header []byte) (map[string]headerEntry, error) {
 	dec := json.NewDecoder(bytes.NewReader(header))
 	notJSON := func(err error) error {
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			err = errors.New("it breaks off inside the object")
+		}
 		return fmt.Errorf("the header is not the JSON of a safetensors file: %w", err)
 	}
 	open, err := dec.Token()

@@ -3,7 +3,7 @@ package checkpoint
 import (
 	"bytes"
 	"encoding/binary"
-	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -49,7 +49,7 @@ var badSafetensors = []struct {
 	{"absurd header", append(binary.LittleEndian.AppendUint64(nil, 1<<63+5), "{}"...), "f: the header says it has 9223372036854775813 bytes, but only 2 follow (truncated, or not a safetensors file)"},
 	{"no JSON", file("hello", 0), "f: the header is not the JSON of a safetensors file: invalid character 'h' looking for beginning of value"},
 	{"an array", file("[]", 0), "f: the header is not the JSON of a safetensors file: it starts with ["},
-	{"cut JSON", file(`{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}`, 4), "f: the header is not the JSON of a safetensors file: EOF"},
+	{"cut JSON", file(`{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}`, 4), "f: the header is not the JSON of a safetensors file: it breaks off inside the object"},
 	{"text behind", file(`{} x`, 0), "f: the header is not the JSON of a safetensors file: 1 bytes follow the object"},
 	{"truncated data", file(twoTensors, 21), `f: tensor "b": bytes 16-22 lie outside the 21 bytes of data (is the file truncated?)`},
 	{"more data", file(twoTensors, 30), "f: 8 bytes after the last tensor belong to no tensor"},
@@ -125,7 +125,9 @@ func TestWriteThenRead(t *testing.T) {
 		{"scalar", dtype.F16, nil, []byte{7, 8}},
 	}
 	path := filepath.Join(t.TempDir(), "x.safetensors")
-	require.NoError(t, WriteSafetensors(path, want))
+	var file bytes.Buffer
+	require.NoError(t, WriteSafetensors(&file, want))
+	require.NoError(t, os.WriteFile(path, file.Bytes(), 0o644))
 	s, err := Open(path)
 	require.NoError(t, err)
 	defer s.Close()
@@ -145,7 +147,6 @@ func TestWriteThenRead(t *testing.T) {
 }
 
 func TestWriteRefuses(t *testing.T) {
-	dir := t.TempDir()
 	for _, c := range []struct {
 		tensors []Tensor
 		err     string
@@ -154,11 +155,6 @@ func TestWriteRefuses(t *testing.T) {
 		{[]Tensor{{"a", dtype.F32, []int64{2}, make([]byte, 4)}}, `tensor "a": shape [2] of f32 needs 8 bytes, but there are 4`},
 		{[]Tensor{{"a", dtype.F32, []int64{0}, nil}, {"a", dtype.F32, []int64{0}, nil}}, `tensor "a" is given twice`},
 	} {
-		path := filepath.Join(dir, "x.safetensors")
-		require.EqualError(t, WriteSafetensors(path, c.tensors), fmt.Sprintf("cannot write %s: %s", path, c.err))
+		require.EqualError(t, WriteSafetensors(io.Discard, c.tensors), c.err)
 	}
-	left, err := os.ReadDir(dir)
-	require.NoError(t, err)
-	require.Empty(t, left, "nothing is left behind")
-	require.ErrorContains(t, WriteSafetensors(filepath.Join(dir, "no", "x"), nil), "cannot write")
 }

@@ -1,13 +1,10 @@
 package checkpoint
 
 import (
-	"bufio"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"strings"
 
 	"foundry/ir/dtype"
@@ -21,13 +18,8 @@ type Tensor struct {
 	Data  []byte // row-major, little endian
 }
 
-// WriteSafetensors writes tensors to path in the given order. The file appears
-// complete or not at all.
-func WriteSafetensors(path string, tensors []Tensor) error {
-	return writeFile(path, func(w io.Writer) error { return encodeSafetensors(w, tensors) })
-}
-
-func encodeSafetensors(w io.Writer, tensors []Tensor) error {
+// WriteSafetensors writes tensors as a safetensors file, in the given order.
+func WriteSafetensors(w io.Writer, tensors []Tensor) error {
 	names := map[dtype.Type]string{}
 	for name, t := range safetensorTypes {
 		names[t] = name
@@ -84,33 +76,4 @@ type headerOut struct {
 	DType   string   `json:"dtype"`
 	Shape   []int64  `json:"shape"`
 	Offsets [2]int64 `json:"data_offsets"`
-}
-
-// writeFile lets write fill a new file beside path and moves it into place.
-func writeFile(path string, write func(io.Writer) error) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.tmp")
-	if err != nil {
-		return fmt.Errorf("cannot write %s: %w", path, err)
-	}
-	defer func() {
-		if err != nil {
-			f.Close()
-			os.Remove(f.Name())
-			err = fmt.Errorf("cannot write %s: %w", path, err)
-		}
-	}()
-	w := bufio.NewWriterSize(f, 1<<20)
-	if err := write(w); err != nil {
-		return err
-	}
-	if err := w.Flush(); err != nil {
-		return err
-	}
-	if err := f.Chmod(0o644); err != nil {
-		return err
-	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
 }

@@ -54,9 +54,10 @@ func Build(c Config, o BuildOptions) (*ir.Graph, error) {
 }
 
 func (o *BuildOptions) check(c Config) error {
+	if err := c.CheckContext(o.Context); err != nil {
+		return err
+	}
 	switch {
-	case o.Context < 1 || o.Context > c.MaxPositions:
-		return fmt.Errorf("context is %d, want 1 to %d, the model's max_position_embeddings", o.Context, c.MaxPositions)
 	case o.Chunk < 1 || o.Chunk > o.Context:
 		return fmt.Errorf("chunk is %d, want 1 to the context, %d", o.Chunk, o.Context)
 	case o.Cache != dtype.F32 && o.Cache != dtype.F16:

@@ -210,6 +210,14 @@ func (f *file) supported() error {
 	return nil
 }
 
+// CheckContext is an error where the model has no positions for so many tokens.
+func (c Config) CheckContext(context int) error {
+	if context < 1 || context > c.MaxPositions {
+		return fmt.Errorf("context is %d, want 1 to %d, the model's max_position_embeddings", context, c.MaxPositions)
+	}
+	return nil
+}
+
 // JSON writes c as a config.json in the published form, which Parse reads back.
 func (c Config) JSON() []byte {
 	raw, err := json.MarshalIndent(map[string]any{

@@ -14,8 +14,8 @@ import (
 // from the step the settings "step.sampling" f32[5] and "step.random" i32[3], seed
 // and counter. T is 1, and P counts the tokens that have run.
 func Sampler(c Config, context int) (*ir.Graph, error) {
-	if context < 1 || context > c.MaxPositions {
-		return nil, fmt.Errorf("qwen2: context is %d, want 1 to %d, the model's max_position_embeddings", context, c.MaxPositions)
+	if err := c.CheckContext(context); err != nil {
+		return nil, fmt.Errorf("qwen2: %w", err)
 	}
 	n := int64(context)
 	g := ir.NewGraph("sample", sym.Bounds{TMin: 1, TMax: 1, PMin: 1, PMax: n, SMax: n + 1})

@@ -49,7 +49,7 @@ func (d Deal) Groups(rows int64) int64 {
 func GEMV(rows int64, unit int, rounds, run int64, direct bool, t *target.Target) Deal {
 	want := int64(t.Cores) * int64(t.CoreThreads/t.Limits.SIMDWidth) / 2
 	d := Deal{PerSimd: unit, Share: 1, Simds: 2}
-	if direct && (rounds == 1 || rounds > 16) {
+	if direct && (rounds == 1 || rounds > 8) {
 		d.PerSimd, d.Share = dealDirect(rows, unit, rounds, want*7/10)
 	} else if rows/int64(unit) >= want/2 {
 		for _, r := range []int{2, 4} {
@@ -82,9 +82,9 @@ func GEMV(rows int64, unit int, rounds, run int64, direct bool, t *target.Target
 }
 
 // dealDirect returns the most rows a simdgroup, and the fewest simdgroups that share
-// them, that leave enough simdgroups. Where a row takes one round, or there are
-// vectors enough to fill the machine, it is two rows: of four, with as many sums for
-// each of several vectors, registers overflow.
+// them, that leave enough simdgroups: four for long rows only. Where a row takes one
+// round, or there are vectors enough to fill the machine, it is two rows: of four,
+// with as many sums for each of several vectors, registers overflow.
 func dealDirect(rows int64, unit int, rounds, enough int64) (perSimd, share int) {
 	if rounds == 1 {
 		return max(unit, 2), 1
@@ -94,7 +94,7 @@ func dealDirect(rows int64, unit int, rounds, enough int64) (perSimd, share int)
 		most *= 2
 	}
 	for _, r := range []int{4, 2, 1} {
-		if r < unit || r%unit != 0 {
+		if r < unit || r%unit != 0 || r == 4 && rounds <= 16 {
 			continue
 		}
 		for s := 1; s <= most && s <= 16/r; s *= 2 {
@@ -107,11 +107,11 @@ func dealDirect(rows int64, unit int, rounds, enough int64) (perSimd, share int)
 }
 
 // Splits returns into how many parts attention's positions are split, 1 for the
-// single pass: as many as fill the target, none of them shorter than
+// single pass: as many as fill the target, but for the last none shorter than
 // mergeTokens. heads counts query heads times tokens.
 func Splits(heads, positions int64, t *target.Target) int64 {
 	want := int64(math.Ceil(float64(t.Cores) * float64(t.CoreThreads) / 2 / rowThreads / float64(max(1, heads))))
-	return max(1, min(want, positions/mergeTokens))
+	return max(1, min(want, (positions+mergeTokens-1)/mergeTokens))
 }
 
 // Kernels returns the dispatches that node n becomes on t in the run e, in the

@@ -20,7 +20,7 @@ type free struct {
 }
 
 // Free returns a graph of 3 to 20 ops drawn from the whole table but fused, each
-// on operands that are there or on new params.
+// on operands that are there or on new params, and now and then a softmax of its own.
 func Free(r *rand.Rand) *ir.Graph {
 	f := &free{builder: newBuilder(r, bounds(r))}
 	f.values = append(f.values, f.param(ir.Input, "x", dtype.F32, sym.T, sym.Const(one[int64](r, 1, 7, 32, 64))))
@@ -34,6 +34,9 @@ func Free(r *rand.Rand) *ir.Graph {
 		}
 	}
 	f.returnLeaves()
+	if r.IntN(3) == 0 {
+		f.longSoftmax()
+	}
 	return f.finish()
 }
 
@@ -326,6 +329,17 @@ func (f *free) softmax() *ir.Value {
 		return f.try(ir.OpSoftmax, ir.Attr{}, x)
 	}
 	return f.try(ir.OpSoftmax, ir.Attr{Causal: true, Start: f.place()}, x)
+}
+
+// longSoftmax returns the softmax of rows so long that several threadgroups may take
+// one. They are beyond mostElems, so no other op reads them.
+func (f *free) longSoftmax() {
+	x := f.param(ir.Weight, "long", dtype.F32, sym.Const(one[int64](f.r, 1, 2)), sym.Const(one[int64](f.r, 1<<15, 40003)))
+	a := ir.Attr{}
+	if f.r.IntN(2) == 0 {
+		a = ir.Attr{Causal: true, Start: sym.Const(1 << 14)}
+	}
+	f.g.Return("long", f.add(ir.OpSoftmax, "long", a, x))
 }
 
 func (f *free) argmax() *ir.Value {

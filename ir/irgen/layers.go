@@ -48,6 +48,7 @@ var mutations = map[string]string{
 	"resid-swapped":   "same: the residual stands first",
 	"resid-row":       "o_proj gets a bias, not the residual",
 	"down-resid-row":  "down_proj gets a bias, not the residual",
+	"down-used":       "down_proj's result is returned too",
 	"resid-twice":     "o_proj's result is added to itself",
 	"no-resid":        "down_proj has no residual",
 	"mul-swapped":     "same: up stands first in the product",

@@ -29,6 +29,7 @@ func (l *layers) mlp(x *ir.Value) *ir.Value {
 		m = l.node(ir.OpCast, "widen", ir.Attr{To: dtype.F32}, m)
 	}
 	y := l.node(ir.OpMatmulNT, "down_proj", ir.Attr{}, m, l.weight(l.name("down_proj.weight"), l.hidden, l.inter))
+	l.expose("down-used", y)
 	switch {
 	case l.has("no-resid"):
 		return y

@@ -69,6 +69,19 @@ func (a apple) target() Target {
 	}
 }
 
+// Apple names the target for a GPU by the name that Metal reports, such as "Apple M3
+// Pro"; "" where no numbers are known. The name does not tell sizes of one chip apart:
+// it is the larger's.
+func Apple(gpu string) string {
+	name := strings.ReplaceAll(strings.ToLower(strings.TrimSpace(gpu)), " ", "-")
+	for _, a := range apples {
+		if a.name == name {
+			return name
+		}
+	}
+	return ""
+}
+
 // nvidia is one row of the table of NVIDIA GPUs: those of compute capability 9.0
 // differ in their memory.
 type nvidia struct {

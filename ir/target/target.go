@@ -9,6 +9,7 @@ package target
 import (
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Target describes one kind of machine.
@@ -71,8 +72,10 @@ const Default = "apple-m3-pro"
 // Find returns a copy of the target with the given name, or an error that names
 // the nearest one.
 func Find(name string) (*Target, error) {
-	best, dist := "", len(name)+1
+	var names []string
+	best, dist := "", max(2, len(name)/2)+1
 	for _, t := range All() {
+		names = append(names, t.Name)
 		if t.Name == name {
 			return &t, nil
 		}
@@ -80,7 +83,11 @@ func Find(name string) (*Target, error) {
 			best, dist = t.Name, d
 		}
 	}
-	return nil, fmt.Errorf("unknown target %q; did you mean %q?", name, best)
+	err := fmt.Errorf("there is no target %q, want one of %s", name, strings.Join(names, ", "))
+	if best != "" {
+		err = fmt.Errorf("%w; did you mean %q?", err, best)
+	}
+	return nil, err
 }
 
 // distance is the Levenshtein distance of a and b in bytes.

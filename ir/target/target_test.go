@@ -42,9 +42,21 @@ func TestFind(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "f32", again.Limits.Weights[0])
 	_, err = target.Find("apple-m3pro")
-	require.EqualError(t, err, `unknown target "apple-m3pro"; did you mean "apple-m3-pro"?`)
+	require.ErrorContains(t, err, `there is no target "apple-m3pro", want one of apple-m1, `)
+	require.ErrorContains(t, err, `, cpu; did you mean "apple-m3-pro"?`)
+	_, err = target.Find("something")
+	require.NotContains(t, err.Error(), "did you mean")
 	_, err = target.Find("")
 	require.Error(t, err)
+}
+
+func TestAppleByName(t *testing.T) {
+	for gpu, want := range map[string]string{
+		"Apple M1": "apple-m1", "Apple M3 Pro": "apple-m3-pro", "Apple M4 Max": "apple-m4-max", "Apple M2 Ultra": "apple-m2-ultra",
+		"Apple M9 Pro": "", "Apple Paravirtual device": "", "AMD Radeon Pro 5500M": "", "": "",
+	} {
+		require.Equal(t, want, target.Apple(gpu), gpu)
+	}
 }
 
 func TestNVIDIAByNameOrCapability(t *testing.T) {

@@ -165,10 +165,7 @@ func (a *attention) body(k *kernel) error {
 	if err != nil {
 		return err
 	}
-	visible := k.text(dimension(a.keys))
-	if a.soft.Attr.Causal {
-		visible = fmt.Sprintf("min(%s, %s)", k.text(t.add(dimension(a.soft.Attr.Start)).plus(1)), visible)
-	}
+	visible := a.visible(k, t)
 	known := "0u"
 	if a.early > 0 {
 		known = k.text(dimension(sym.P))
@@ -221,6 +218,15 @@ func (a *attention) body(k *kernel) error {
 	k.line("store1(%s, value);", e.place(slot, r.g.Results[0].Value.Type.DType, l, []affine{h, t, d}))
 	k.close()
 	return e.err
+}
+
+// visible returns the count of keys that row t sees.
+func (a *attention) visible(k *kernel, t affine) string {
+	all := k.text(dimension(a.keys))
+	if !a.soft.Attr.Causal {
+		return all
+	}
+	return fmt.Sprintf("min(%s, %s)", k.text(t.add(dimension(a.soft.Attr.Start)).plus(1)), all)
 }
 
 // rowsOf returns the pointer to row 0 of the keys or values of query head h, the

@@ -35,6 +35,7 @@ type Entry struct {
 // Options say what the plan is for.
 type Options struct {
 	Target         *target.Target
+	Compiler       string // who the plan says wrote it
 	Model          plan.Model
 	Meta           plan.Options
 	Shaders        fs.FS // stage files; nil: those of package shaders
@@ -45,9 +46,6 @@ type Options struct {
 	// nil: nobody knows. Load recipes say what it spares.
 	Stored func(tensor string) dtype.Type
 }
-
-// compilerName stands in every plan.
-const compilerName = "foundry"
 
 // mslVersion is the lowest Metal language version that the stages need.
 const mslVersion = "3.0"
@@ -88,7 +86,7 @@ func Compile(entries []Entry, o Options) (*plan.Plan, error) {
 		}
 	}
 	p := c.plan
-	p.Model, p.Options, p.MSL, p.Compiler, p.Decisions = o.Model, o.Meta, mslVersion, compilerName, o.Decisions
+	p.Model, p.Options, p.MSL, p.Compiler, p.Decisions = o.Model, o.Meta, mslVersion, o.Compiler, o.Decisions
 	p.Options.CommandBuffers = o.CommandBuffers
 	if err := p.Rehash(); err != nil {
 		return nil, err

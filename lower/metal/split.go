@@ -69,16 +69,22 @@ func (a *attention) parts() (*kernel, []scratch, error) {
 }
 
 // cutKeys moves the keys and values to the threadgroup's part and returns the
-// count of keys in it, which is 0 for a part behind the last key.
+// count of keys in it. A part behind the last key ends at once and leaves nothing.
 func (a *attention) cutKeys(k *kernel, kp, ks, vp, vs, visible string) (keys, values, count string) {
 	k.grid[2].N = sym.Const(a.splits)
 	k.param("parts", int(a.splits))
 	k.phase("The keys of this part.")
 	k.line("const uint seen = %s;", visible)
-	k.line("const uint share = max(%du, (seen + %du) / %du);", partTokens, a.splits-1, a.splits)
-	k.line("const uint begin = min(group.z * share, seen);")
+	k.line("const uint share = %s;", a.share("seen"))
+	k.line("const uint begin = group.z * share;")
+	k.line("if (begin >= seen) return;")
 	k.line("const uint count = min(share, seen - begin);")
 	return fmt.Sprintf("%s + begin * (%s)", kp, ks), fmt.Sprintf("%s + begin * (%s)", vp, vs), "count"
+}
+
+// share is how many of the keys that a row sees a part has.
+func (a *attention) share(seen string) string {
+	return fmt.Sprintf("max(%du, (%s + %du) / %du)", partTokens, seen, a.splits-1, a.splits)
 }
 
 // partOffset returns which part of all parts that of head h, row t is, its first
@@ -149,5 +155,14 @@ func (a *attention) merged(e *emitter, h, t, d affine) string {
 	if e.w > 1 && (a.d%int64(e.w) != 0 || !e.divides(int64(e.w), d)) {
 		return e.fail("four adjacent elements cross a head")
 	}
-	return e.define("attended", "merged%d<%du, %du>(%s + %s, %s + %s)", e.w, a.splits, a.d, values, k.text(at.add(d)), states, k.text(pair))
+	used := e.bound["parts used "+t.text()]
+	if used == "" {
+		seen, share := k.fresh("seen"), k.fresh("share_of_keys")
+		k.line("const uint %s = %s;", seen, a.visible(k, t))
+		k.line("const uint %s = %s;", share, a.share(seen))
+		used = k.fresh("used")
+		k.line("const uint %s = (%s + %s - 1u) / %s;", used, seen, share, share)
+		e.bound["parts used "+t.text()] = used
+	}
+	return e.define("attended", "merged%d<%du, %du>(%s + %s, %s + %s, %s)", e.w, a.splits, a.d, values, k.text(at.add(d)), states, k.text(pair), used)
 }

@@ -202,6 +202,8 @@ func TestCheckerOnRandomPlans(t *testing.T) {
 			added++
 		}
 	})
-	require.Greater(t, deleted, 100)
-	require.Greater(t, added, 100)
+	if !testing.Short() { // which draws too few to count on
+		require.Greater(t, deleted, 100)
+		require.Greater(t, added, 100)
+	}
 }

@@ -50,14 +50,23 @@ type Model struct {
 type Options struct {
 	Target          string     `json:"target"`
 	Variant         string     `json:"variant,omitempty"`
-	Passes          string     `json:"passes"`  // the pipeline that ran, as a string
-	Weights         dtype.Type `json:"weights"` // of matrices; vectors stay f32
+	Passes          string     `json:"passes"`                   // the pipeline that ran, as a string
+	PrefillPasses   string     `json:"prefill_passes,omitempty"` // over the entry prefill, where that is another
+	Weights         dtype.Type `json:"weights"`                  // of matrices; vectors stay f32
 	Cache           dtype.Type `json:"cache"`
 	Attention       string     `json:"attention"`
 	AttentionChosen string     `json:"attention_chosen"` // flag | environment | default | model
 	AllLogits       bool       `json:"all_logits,omitempty"`
 	ShadersFrom     string     `json:"shaders_from,omitempty"` // "outside" when stage files were replaced
 	CommandBuffers  int        `json:"command_buffers"`
+}
+
+// PassesOf returns the pipeline that ran over an entry.
+func (o Options) PassesOf(entry string) string {
+	if entry == "prefill" && o.PrefillPasses != "" {
+		return o.PrefillPasses
+	}
+	return o.Passes
 }
 
 // Kernel is one MSL function with the signature that every executor relies on:

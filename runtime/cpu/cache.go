@@ -1,6 +1,7 @@
 package cpu
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,23 +12,59 @@ import (
 	"github.com/ebitengine/purego"
 )
 
-// cacheDir makes the folder of compiled objects.
-func cacheDir(dir string) (string, error) {
-	if dir == "" {
-		user, err := os.UserCacheDir()
-		if err != nil {
-			return "", fmt.Errorf("cpu: no cache folder for compiled kernels: %w; name one", err)
+// folder holds compiled objects.
+type folder struct {
+	dir string
+	// passing says why the folder goes when the device is closed; "" for one that stays.
+	passing string
+}
+
+// cacheFolder makes the folder of the name or, for "", one in the user's cache. For
+// a user who has no cache that can be written it is a temporary one.
+func cacheFolder(dir string) (folder, error) {
+	if dir != "" {
+		dir, err := filepath.Abs(dir)
+		if err == nil {
+			err = os.MkdirAll(dir, 0o755)
 		}
+		if err != nil {
+			return folder{}, fmt.Errorf("cpu: cache folder: %w", err)
+		}
+		return folder{dir: dir}, nil
+	}
+	user, err := os.UserCacheDir()
+	if err == nil {
 		dir = filepath.Join(user, "foundry")
+		if err = writable(dir); err == nil {
+			return folder{dir: dir}, nil
+		}
 	}
-	dir, err := filepath.Abs(dir)
-	if err != nil {
-		return "", fmt.Errorf("cpu: %w", err)
+	const remedy = "let XDG_CACHE_HOME name a folder that can be written"
+	temporary, second := os.MkdirTemp("", "foundry-")
+	if second != nil {
+		return folder{}, fmt.Errorf("cpu: no folder for compiled kernels: %w; %w; %s", err, second, remedy)
 	}
+	return folder{temporary, fmt.Sprintf("kernels are compiled anew each time (%v; %s)", err, remedy)}, nil
+}
+
+// writable makes a folder where it is not there, and a file in it for a moment.
+func writable(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return "", fmt.Errorf("cpu: cache folder: %w", err)
+		return err
 	}
-	return dir, nil
+	f, err := os.CreateTemp(dir, "build-")
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
+}
+
+// close removes a folder that does not stay.
+func (f folder) close() error {
+	if f.passing == "" {
+		return nil
+	}
+	return os.RemoveAll(f.dir)
 }
 
 // objectsKept is how many compiled objects the cache holds, the last used ones.

@@ -22,6 +22,7 @@ package cpu
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"sync"
@@ -45,7 +46,7 @@ const (
 // Options of a device; the zero value is the fast mode on all processors.
 type Options struct {
 	CXX      string // C++ compiler; empty: the first of c++, g++, clang++
-	CacheDir string // of compiled objects; empty: foundry in the user's cache
+	CacheDir string // of compiled objects; empty: foundry in the user's cache or, without one, a temporary folder
 	Threads  int    // host threads; 0: one a processor, at most 64
 
 	Checked  bool   // look at every access, at about 30 times the time, on one host thread
@@ -61,7 +62,7 @@ type Options struct {
 type Device struct {
 	opts Options
 	cc   *compiler
-	dir  string
+	kept folder // of compiled objects
 	exec *executor
 
 	startup fruntime.Startup
@@ -84,21 +85,21 @@ func Open(o Options) (*Device, error) {
 	if err != nil {
 		return nil, err
 	}
-	dir, err := cacheDir(o.CacheDir)
+	kept, err := cacheFolder(o.CacheDir)
 	if err != nil {
 		return nil, err
 	}
-	d := &Device{opts: o, cc: cc, dir: dir}
+	d := &Device{opts: o, cc: cc, kept: kept}
 	start := time.Now()
-	if d.exec, err = openExecutor(context.Background(), cc, dir); err != nil {
-		return nil, err
+	if d.exec, err = openExecutor(context.Background(), cc, kept.dir); err != nil {
+		return nil, errors.Join(err, kept.close())
 	}
 	threads := o.Threads
 	if o.Checked {
 		threads = 1
 	}
 	if d.pool, _, _ = purego.SyscallN(d.exec.open, uintptr(threads)); d.pool == 0 {
-		return nil, fmt.Errorf("cpu: %d host threads could not be started; ask for fewer", threads)
+		return nil, errors.Join(fmt.Errorf("cpu: %d host threads could not be started; ask for fewer", threads), kept.close())
 	}
 	d.startup.Add(fruntime.Phase{Name: "build or load the executor"}, start)
 	return d, nil
@@ -113,10 +114,14 @@ func (d *Device) Info() fruntime.Info {
 	if d.opts.Checked {
 		mode = ", checked"
 	}
+	note := fmt.Sprintf("%s (%s)", d.cc.version, d.cc.path)
+	if d.kept.passing != "" {
+		note += "; " + d.kept.passing
+	}
 	return fruntime.Info{
 		Kind: "cpu", Name: fmt.Sprintf("%s, %d threads%s", runtime.GOARCH, d.opts.Threads, mode), Target: "cpu",
 		MemoryBytes: totalMemory(), Emulation: true,
-		Note: fmt.Sprintf("%s (%s)", d.cc.version, d.cc.path),
+		Note: note,
 	}
 }
 
@@ -129,5 +134,5 @@ func (d *Device) Close() error {
 	}
 	d.closed = true
 	purego.SyscallN(d.exec.close, d.pool)
-	return nil
+	return d.kept.close()
 }

@@ -70,6 +70,34 @@ func TestNoCompiler(t *testing.T) {
 	require.ErrorContains(t, err, "install one")
 }
 
+// Without a cache that can be written the device works in a temporary folder, says
+// so, and leaves nothing behind.
+func TestNoUserCache(t *testing.T) {
+	tmp := t.TempDir()
+	t.Setenv("TMPDIR", tmp)
+	file := filepath.Join(t.TempDir(), "file")
+	require.NoError(t, os.WriteFile(file, nil, 0o644))
+	t.Setenv("HOME", file)
+	t.Setenv("XDG_CACHE_HOME", "")
+	t.Run("a file for a home", func(t *testing.T) {
+		r := load(t, Options{}, copyOne)
+		x, y := r.put([]uint32{1}), r.alloc(4)
+		require.NoError(t, r.run(launch(0, 1, bind(plan.Read, x), bind(plan.Write, y))))
+		require.Equal(t, []uint32{2}, get[uint32](t, y, 1))
+		require.Contains(t, r.d.Info().Note, "XDG_CACHE_HOME")
+	})
+	t.Setenv("HOME", "")
+	f, err := cacheFolder("")
+	require.NoError(t, err)
+	require.Contains(t, f.passing, "XDG_CACHE_HOME")
+	require.NoError(t, f.close())
+	left, err := os.ReadDir(tmp)
+	require.NoError(t, err)
+	require.Empty(t, left)
+	_, err = cacheFolder(filepath.Join(file, "named"))
+	require.ErrorContains(t, err, "not a directory")
+}
+
 // A damaged object of the cache is made anew.
 func TestDamagedCache(t *testing.T) {
 	dir := t.TempDir()

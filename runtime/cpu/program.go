@@ -45,7 +45,7 @@ func (d *Device) Load(ctx context.Context, p *plan.Plan, progress fruntime.Progr
 	out := &program{d: d, kernels: p.Kernels}
 	start := time.Now()
 	handle, err := openObject(purego.RTLD_NOW|purego.RTLD_LOCAL, func() (string, error) {
-		path, built, err := d.cc.build(ctx, d.dir, "kernels", units, d.linkFlags(), func(done, total int) {
+		path, built, err := d.cc.build(ctx, d.kept.dir, "kernels", units, d.linkFlags(), func(done, total int) {
 			if progress != nil {
 				progress("compile kernels", int64(done), int64(total))
 			}

@@ -35,6 +35,9 @@ func (d *Device) options() []string {
 // compile returns the machine code of kernels, from the cache where it stands
 // there, otherwise several kernels a unit and several units at a time.
 func (d *Device) compile(ctx context.Context, kernels []plan.Kernel, progress fruntime.Progress) (*units, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	u := &units{code: map[string][]byte{}, of: make([]string, len(kernels))}
 	kept := cache{d.opts.CacheDir}
 	keys := make([]string, len(kernels))

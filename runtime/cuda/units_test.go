@@ -38,6 +38,12 @@ func TestUnits(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, &units{code: cold.code, of: cold.of}, warm)
 
+	// What is cancelled stays undone, even where all is at hand.
+	cancelled, cancel := context.WithCancel(ctx)
+	cancel()
+	_, err = d.compile(cancelled, kernels, nil)
+	require.ErrorIs(t, err, context.Canceled)
+
 	// One kernel of a unit is found by itself.
 	one, err := d.compile(ctx, kernels[3:4], nil)
 	require.NoError(t, err)

@@ -18,7 +18,7 @@ func (d *Device) Capture(path string, f func() error) error {
 		defer b.release(desc)
 		b.setCaptureObject.Call(desc, b.setCaptureObject.Sel, d.dev)
 		b.setCaptureTo.Call(desc, b.setCaptureTo.Sel, MTLCaptureDestinationGPUTraceDocument)
-		b.setCaptureURL.Call(desc, b.setCaptureURL.Sel, b.fileURL.Call(b.NSURL, b.fileURL.Sel, b.str(path)))
+		b.setCaptureURL.Call(desc, b.setCaptureURL.Sel, b.url(path))
 		var failure id
 		if !b.startCapture.Call(manager, b.startCapture.Sel, desc, &failure) {
 			return fmt.Errorf("%w; run with MTL_CAPTURE_ENABLED=1", b.failure("the capture does not start", failure))

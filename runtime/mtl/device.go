@@ -11,8 +11,10 @@ package mtl
 
 import (
 	"fmt"
+	"runtime"
 	"sync"
 
+	"foundry/ir/target"
 	fruntime "foundry/runtime"
 )
 
@@ -43,7 +45,7 @@ type Device struct {
 // Open takes a GPU. The error says what is missing.
 func Open(o Options) (*Device, error) {
 	if o.Libraries == (Libraries{}) {
-		if !onMac {
+		if runtime.GOOS != "darwin" {
 			return nil, fmt.Errorf("metal: this is no Mac; take --device cpu or cuda, or carry the bundle to a Mac")
 		}
 		o.Libraries = SystemLibraries()
@@ -60,28 +62,74 @@ func Open(o Options) (*Device, error) {
 	return d, nil
 }
 
-func (d *Device) open() error {
-	b := d.b
-	if d.opts.Ordinal == 0 {
-		d.dev = b.systemDefaultDevice()
-	} else {
-		all := b.copyAllDevices()
-		if all != 0 {
-			defer b.release(all)
-			if n := b.arrayCount.Call(all, b.arrayCount.Sel); uint64(d.opts.Ordinal) < n {
-				d.dev = b.retain(b.arrayObject.Call(all, b.arrayObject.Sel, uint64(d.opts.Ordinal)))
-			}
-		}
+// Target names the entry of ir/target for a GPU, "" where it has none or no GPU is
+// found.
+func Target(ordinal int) string {
+	d, err := Open(Options{Ordinal: ordinal})
+	if err != nil {
+		return ""
 	}
+	_ = d.Close() // never fails
+	return d.info.Target
+}
+
+func (d *Device) open() error {
+	d.dev = d.b.gpu(d.opts.Ordinal)
 	if d.dev == 0 {
 		return fmt.Errorf("metal: there is no GPU %d that supports Metal", d.opts.Ordinal)
 	}
 	d.limits = d.readLimits()
+	if err := d.usable(); err != nil {
+		d.b.release(d.dev)
+		return err
+	}
+	name := target.Apple(d.limits.name)
 	d.info = fruntime.Info{
-		Kind: "metal", Name: d.limits.name, Target: targetName(d.limits.name),
-		MemoryBytes: d.limits.workingSet, Note: d.limits.note(),
+		Kind: "metal", Name: d.limits.name, Target: name, MemoryBytes: d.limits.workingSet, Note: d.limits.note(),
+	}
+	if name == "" {
+		d.info.Note += "; nothing is known of its costs: plans are for " + target.Default
 	}
 	return nil
+}
+
+// gpu returns a GPU, retained: 0 is the system's default. There may be GPUs and no
+// default, in a program of the command line.
+func (b *bridge) gpu(ordinal int) id {
+	if ordinal == 0 {
+		if dev := b.systemDefaultDevice(); dev != 0 {
+			return dev
+		}
+	}
+	all := b.copyAllDevices()
+	if all == 0 {
+		return 0
+	}
+	defer b.release(all)
+	if n := b.arrayCount.Call(all, b.arrayCount.Sel); uint64(ordinal) >= n {
+		return 0
+	}
+	return b.retain(b.arrayObject.Call(all, b.arrayObject.Sel, uint64(ordinal)))
+}
+
+// usable is an error where no plan can run, or not as the options want it.
+func (d *Device) usable() error {
+	if err := d.limits.usable(); err != nil || !d.opts.Indirect {
+		return err
+	}
+	b := d.b
+	desc := b.allocInit(b.MTLIndirectCommandBufferDescriptor)
+	defer b.release(desc)
+	if !b.responds.Call(desc, b.responds.Sel, b.setMaxGroups.Sel) {
+		return fmt.Errorf("metal: replay from indirect command buffers needs macOS 14, this is %s; run without --indirect", b.system())
+	}
+	return nil
+}
+
+// system names the version of macOS.
+func (b *bridge) system() string {
+	info := b.processInfo.Call(b.NSProcessInfo, b.processInfo.Sel)
+	return b.goString(b.systemVersion.Call(info, b.systemVersion.Sel))
 }
 
 // Info describes the GPU.
@@ -89,11 +137,14 @@ func (d *Device) Info() fruntime.Info { return d.info }
 
 // Close gives the GPU back. Memory and programs must be closed before.
 func (d *Device) Close() error {
-	if d.dev != 0 {
+	if d.dev == 0 {
+		return nil
+	}
+	return d.b.pool(func() error {
 		d.staging.close()
 		d.b.release(d.times.set)
 		d.b.release(d.dev)
 		d.dev = 0
-	}
-	return nil
+		return nil
+	})
 }

@@ -4,30 +4,22 @@ import (
 	"errors"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
 	fruntime "foundry/runtime"
-	"foundry/runtime/cpu"
 	"foundry/runtime/devicetest"
 	"foundry/runtime/mtl/emulator"
 )
 
 // framework starts the emulated framework once a test process.
-var framework = sync.OnceValues(func() (*emulator.Framework, error) {
-	dev, err := cpu.Open(cpu.Options{})
-	if err != nil {
-		return nil, err
-	}
-	return emulator.Build(dev, "testdata/build")
-})
+var framework = sync.OnceValues(func() (*emulator.Framework, error) { return emulator.Build("testdata/build") })
 
-// emulate returns the framework; the test skips where there is no C++ compiler.
+// emulate returns the framework; the test skips where it cannot be had.
 func emulate(t testing.TB) *emulator.Framework {
 	t.Helper()
 	f, err := framework()
-	if errors.Is(err, cpu.ErrNoCompiler) || errors.Is(err, emulator.ErrNoCompiler) {
+	if errors.Is(err, emulator.ErrUnavailable) {
 		t.Skip(err)
 	}
 	require.NoError(t, err)
@@ -36,8 +28,22 @@ func emulate(t testing.TB) *emulator.Framework {
 
 // openOn returns a device on the framework.
 func openOn(f *emulator.Framework, o Options) (*Device, error) {
-	o.Libraries = Libraries{f.Path, f.Path, f.Path}
+	o.Libraries = Libraries{f.Path, f.Path, f.Path, f.Path}
 	return Open(o)
+}
+
+// TestConformanceOnMetal needs a Mac with Apple's silicon.
+func TestConformanceOnMetal(t *testing.T) {
+	for name, indirect := range map[string]bool{"encoded": false, "indirect": true} {
+		t.Run(name, func(t *testing.T) {
+			d, err := Open(Options{Indirect: indirect})
+			if err != nil {
+				t.Skip(err)
+			}
+			require.NoError(t, d.Close())
+			devicetest.Run(t, func() (fruntime.Device, error) { return Open(Options{Indirect: indirect}) })
+		})
+	}
 }
 
 func TestConformanceOnTheEmulatedFramework(t *testing.T) {
@@ -55,7 +61,7 @@ func TestConformanceOnTheEmulatedFramework(t *testing.T) {
 				return f.Wrap(d), nil
 			})
 			require.Empty(t, f.Noted())
-			require.Eventually(t, func() bool { return f.Live() == 0 }, 5*time.Second, time.Millisecond)
+			require.Zero(t, f.Live())
 		})
 	}
 }

@@ -3,7 +3,10 @@ package mtl
 import (
 	"context"
 	"errors"
+	"os"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -136,4 +139,27 @@ func BenchmarkEncode(b *testing.B) {
 			b.ReportMetric(float64(submitted[len(submitted)/2].Nanoseconds())/stepDispatches, "median-ns/dispatch")
 		})
 	}
+}
+
+// TestFrameworkForgetsCommands: the emulated framework keeps released objects for a
+// while, to see late uses of them, and not what was encoded with them: long runs
+// would fill the machine.
+func TestFrameworkForgetsCommands(t *testing.T) {
+	s := newStep(t, false)
+	resident := func() int {
+		text, err := os.ReadFile("/proc/self/statm")
+		require.NoError(t, err)
+		pages, err := strconv.Atoi(strings.Fields(string(text))[1])
+		require.NoError(t, err)
+		return pages * os.Getpagesize()
+	}
+	run := func(steps int) {
+		for range steps {
+			require.NoError(t, errors.Join(s.run(), s.wait()))
+		}
+	}
+	run(100)
+	before := resident()
+	run(1000)
+	require.Less(t, resident()-before, 16<<20, "of 1000 steps of 123 commands")
 }

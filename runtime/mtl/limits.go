@@ -13,11 +13,10 @@ type limits struct {
 	threadgroup int64 // bytes of threadgroup memory of a threadgroup
 	buffer      int64 // bytes of the longest buffer
 	workingSet  int64 // bytes that all memory together should stay below
-	unified     bool  // the GPU has no memory of its own
 }
 
 // oldest is the first family with the simdgroup reductions and matrices of the
-// kernels: the M1's.
+// kernels: the M1's. All from there on have the host's memory.
 const oldest = MTLGPUFamilyApple7
 
 // maxSlots is how many buffers Metal binds.
@@ -30,7 +29,6 @@ func (d *Device) readLimits() limits {
 		threadgroup: int64(b.maxThreadgroup.Call(d.dev, b.maxThreadgroup.Sel)),
 		buffer:      int64(b.maxBuffer.Call(d.dev, b.maxBuffer.Sel)),
 		workingSet:  int64(b.workingSet.Call(d.dev, b.workingSet.Sel)),
-		unified:     b.unifiedMemory.Call(d.dev, b.unifiedMemory.Sel),
 	}
 	for f := int64(MTLGPUFamilyApple9); f >= MTLGPUFamilyApple1 && l.family == 0; f-- {
 		if b.supportsFamily.Call(d.dev, b.supportsFamily.Sel, f) {
@@ -49,8 +47,17 @@ func (l *limits) familyName() string {
 
 // note is for `foundry devices`.
 func (l *limits) note() string {
-	return fmt.Sprintf("%s, unified memory %v, buffers up to %d MiB, threadgroup memory %d bytes",
-		l.familyName(), l.unified, l.buffer>>20, l.threadgroup)
+	return fmt.Sprintf("%s, %.1f GB of memory for it, buffers up to %.1f GB, threadgroup memory %d bytes",
+		l.familyName(), float64(l.workingSet)/1e9, float64(l.buffer)/1e9, l.threadgroup)
+}
+
+// usable is an error for a GPU that cannot run the kernels of any plan.
+func (l *limits) usable() error {
+	if l.family < oldest {
+		return fmt.Errorf("metal: %s is of %s; kernels need Apple%d (M1) or later, for its simdgroup matrices: take --device cpu",
+			l.name, l.familyName(), oldest-MTLGPUFamilyApple1+1)
+	}
+	return nil
 }
 
 // fits is an error for a buffer that is longer than the GPU's longest.
@@ -66,10 +73,6 @@ func (l *limits) fits(bytes int64) error {
 // is known only when it is made; what all memory together needs, the executor
 // compares with the device's Info.
 func (l *limits) check(p *plan.Plan) error {
-	if l.family < oldest {
-		return fmt.Errorf("metal: %s is of %s; the plan's kernels need Apple%d (M1) or later, for its simdgroup matrices",
-			l.name, l.familyName(), oldest-MTLGPUFamilyApple1+1)
-	}
 	for i := range p.Kernels {
 		k := &p.Kernels[i]
 		total := 0

@@ -18,14 +18,8 @@ type memory struct {
 	lent  bool   // over pages of the host's, which are not ours to write
 }
 
-// private says which storage mode memory gets. What only kernels touch is private.
-// Weights are private where the GPU has memory of its own; where it has the
-// host's, a copy into private memory would gain nothing.
-func private(use fruntime.Use, unified bool) bool {
-	return use == fruntime.Private || use == fruntime.Filled && !unified
-}
-
-// Alloc returns a buffer, which Metal clears.
+// Alloc returns a buffer, which Metal clears. What only kernels touch is private;
+// weights are not, since the GPU has the host's memory and a copy gains nothing.
 func (d *Device) Alloc(bytes int64, use fruntime.Use) (fruntime.Memory, error) {
 	if bytes < 0 {
 		return nil, fmt.Errorf("metal: a buffer of %d bytes", bytes)
@@ -35,26 +29,29 @@ func (d *Device) Alloc(bytes int64, use fruntime.Use) (fruntime.Memory, error) {
 	}
 	b := d.b
 	mode := uint64(MTLResourceStorageModeShared)
-	if private(use, d.limits.unified) {
+	if use == fruntime.Private {
 		mode = MTLResourceStorageModePrivate
 	}
 	n := (uint64(max(bytes, 1)) + 15) / 16 * 16
-	m := &memory{d: d, size: bytes, buf: b.newBuffer.Call(d.dev, b.newBuffer.Sel, n, mode)}
-	if m.buf == 0 {
-		return nil, fmt.Errorf("metal: out of memory: %d MiB wanted; take a smaller --context or quantised --weights", bytes>>20)
-	}
-	if mode == MTLResourceStorageModeShared {
-		p := b.bufferContents.Call(m.buf, b.bufferContents.Sel)
-		m.bytes = unsafe.Slice(*(**byte)(unsafe.Pointer(&p)), n)[:bytes:bytes]
+	m := &memory{d: d, size: bytes}
+	err := b.pool(func() error {
+		if m.buf = b.newBuffer.Call(d.dev, b.newBuffer.Sel, n, mode); m.buf == 0 {
+			return fmt.Errorf("metal: out of memory: %d MiB wanted; take a smaller --context or quantised --weights", bytes>>20)
+		}
+		if mode == MTLResourceStorageModeShared {
+			p := b.bufferContents.Call(m.buf, b.bufferContents.Sel)
+			m.bytes = unsafe.Slice(*(**byte)(unsafe.Pointer(&p)), n)[:bytes:bytes]
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	return m, nil
 }
 
 // Adopt implements runtime.Adopter: a buffer over mapped pages, without a copy.
 func (d *Device) Adopt(pages []byte, offset, bytes int64) (fruntime.Memory, error) {
-	if !d.limits.unified {
-		return nil, nil
-	}
 	if err := d.limits.fits(int64(len(pages))); err != nil {
 		return nil, err
 	}
@@ -63,9 +60,15 @@ func (d *Device) Adopt(pages []byte, offset, bytes int64) (fruntime.Memory, erro
 	}
 	b := d.b
 	m := &memory{d: d, at: offset, size: bytes, bytes: pages[offset:][:bytes:bytes], lent: true}
-	m.buf = b.newBufferOver.Call(d.dev, b.newBufferOver.Sel, uintptr(unsafe.Pointer(&pages[0])), uint64(len(pages)), MTLResourceStorageModeShared, 0)
-	if m.buf == 0 {
-		return nil, fmt.Errorf("metal: the GPU cannot map %d MiB of a file", len(pages)>>20)
+	err := b.pool(func() error {
+		m.buf = b.newBufferOver.Call(d.dev, b.newBufferOver.Sel, uintptr(unsafe.Pointer(&pages[0])), uint64(len(pages)), MTLResourceStorageModeShared, 0)
+		if m.buf == 0 {
+			return fmt.Errorf("metal: the GPU cannot map %d MiB of a file", len(pages)>>20)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	return m, nil
 }
@@ -110,11 +113,11 @@ func (m *memory) Read(offset int64, b []byte) error {
 // Free lets go of the buffer; command buffers that use it keep it until they have
 // completed.
 func (m *memory) Free() error {
-	if m.buf != 0 {
+	return m.d.b.pool(func() error {
 		m.d.b.release(m.buf)
 		m.buf, m.bytes = 0, nil
-	}
-	return nil
+		return nil
+	})
 }
 
 // staging is the shared buffer through which the host writes and reads private
@@ -160,16 +163,8 @@ func (s *staging) read(m *memory, offset int64, b []byte) error {
 func (s *staging) pieces(offset int64, bytes int, move func(at, words int64, host []byte, skip, done, n int) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.queue == 0 {
-		if s.queue = s.d.b.newQueue.Call(s.d.dev, s.d.b.newQueue.Sel); s.queue == 0 {
-			return fmt.Errorf("metal: no command queue is left")
-		}
-	}
-	if s.buf == nil {
-		var err error
-		if s.buf, err = s.d.Alloc(stagingBytes, fruntime.Shared); err != nil {
-			return err
-		}
+	if err := s.open(); err != nil {
+		return err
 	}
 	for done := 0; done < bytes; {
 		at := (offset + int64(done)) / 4 * 4
@@ -182,6 +177,30 @@ func (s *staging) pieces(offset int64, bytes int, move func(at, words int64, hos
 		done += n
 	}
 	return nil
+}
+
+func (s *staging) open() (err error) {
+	if s.queue == 0 {
+		if s.queue, err = s.d.newQueue(); err != nil {
+			return err
+		}
+	}
+	if s.buf == nil {
+		s.buf, err = s.d.Alloc(stagingBytes, fruntime.Shared)
+	}
+	return err
+}
+
+// newQueue returns a command queue, whose buffers start in commit order.
+func (d *Device) newQueue() (queue id, err error) {
+	b := d.b
+	err = b.pool(func() error {
+		if queue = b.newQueue.Call(d.dev, b.newQueue.Sel); queue == 0 {
+			return fmt.Errorf("metal: no command queue is left")
+		}
+		return nil
+	})
+	return queue, err
 }
 
 // blit copies between two buffers on the GPU and waits.
@@ -207,13 +226,12 @@ func (s *staging) blit(from id, fromAt int64, to id, toAt, n int64) error {
 	})
 }
 
+// close gives back what open made; it is called in a pool.
 func (s *staging) close() {
 	if s.buf != nil {
 		_ = s.buf.Free() // never fails
 		s.buf = nil
 	}
-	if s.queue != 0 {
-		s.d.b.release(s.queue)
-		s.queue = 0
-	}
+	s.d.b.release(s.queue)
+	s.queue = 0
 }

@@ -13,13 +13,15 @@ type messages struct {
 	arrayObject          method[func(id, sel, uint64) id]         `objc:"- NSArray objectAtIndex:"`
 	arrayWith            method[func(id, sel, id) id]             `objc:"+ NSArray arrayWithObject:"`
 	fileURL              method[func(id, sel, id) id]             `objc:"+ NSURL fileURLWithPath:"`
+	processInfo          method[func(id, sel) id]                 `objc:"+ NSProcessInfo processInfo"`
+	systemVersion        method[func(id, sel) id]                 `objc:"- NSProcessInfo operatingSystemVersionString"`
+	responds             method[func(id, sel, sel) bool]          `objc:"- NSObject respondsToSelector:"`
 
 	deviceName     method[func(id, sel) id]                              `objc:"- MTLDevice name"`
 	supportsFamily method[func(id, sel, int64) bool]                     `objc:"- MTLDevice supportsFamily:"`
 	workingSet     method[func(id, sel) uint64]                          `objc:"- MTLDevice recommendedMaxWorkingSetSize"`
 	maxBuffer      method[func(id, sel) uint64]                          `objc:"- MTLDevice maxBufferLength"`
 	maxThreadgroup method[func(id, sel) uint64]                          `objc:"- MTLDevice maxThreadgroupMemoryLength"`
-	unifiedMemory  method[func(id, sel) bool]                            `objc:"- MTLDevice hasUnifiedMemory"`
 	newQueue       method[func(id, sel) id]                              `objc:"- MTLDevice newCommandQueue"`
 	newBuffer      method[func(id, sel, uint64, uint64) id]              `objc:"- MTLDevice newBufferWithLength:options:"`
 	newBufferOver  method[func(id, sel, uintptr, uint64, uint64, id) id] `objc:"- MTLDevice newBufferWithBytesNoCopy:length:options:deallocator:"`
@@ -112,7 +114,7 @@ type messages struct {
 
 // classes are those whose objects this package makes itself.
 type classes struct {
-	NSString, NSArray, NSURL                                       id
+	NSString, NSArray, NSURL, NSProcessInfo                        id
 	MTLCompileOptions, MTLComputePipelineDescriptor                id
 	MTLBinaryArchiveDescriptor, MTLIndirectCommandBufferDescriptor id
 	MTLCaptureDescriptor, MTLCaptureManager                        id
@@ -138,5 +140,7 @@ const (
 	MTLGPUFamilyApple1                       = 1001
 	MTLGPUFamilyApple7                       = 1007
 	MTLGPUFamilyApple9                       = 1009
-	MTLGPUFamilyMetal3                       = 5001
+	MTLPipelineOptionFailOnBinaryArchiveMiss = 4
+	MTLCounterErrorValue                     = 18446744073709551615
+	NSUTF8StringEncoding                     = 4
 )

@@ -46,6 +46,9 @@ func appleMessages(t *testing.T) map[string]declaration {
 				args = append(args, strings.TrimSpace(a))
 			}
 		}
+		if strings.HasPrefix(cols[0], "- NSObject") && len(args) > 0 && args[0] == "void*" {
+			args = args[1:] // the table lists the receiver too
+		}
 		out[cols[0]+" "+cols[1]] = declaration{args, cols[3]}
 	}
 	require.Greater(t, len(out), 600)
@@ -64,7 +67,7 @@ func kind(apple string) string {
 		return "double"
 	case apple == "MTLSize" || apple == "NSRange" || apple == "MTLOrigin" || apple == "MTLRegion":
 		return apple
-	case strings.HasSuffix(apple, "*") || strings.HasSuffix(apple, "[]") || apple == "id" || apple == "block" || strings.HasPrefix(apple, "MTLAutoreleased"):
+	case strings.HasSuffix(apple, "*") || strings.HasSuffix(apple, "[]") || apple == "id" || apple == "SEL" || apple == "block" || strings.HasPrefix(apple, "MTLAutoreleased"):
 		return "pointer"
 	}
 	return "integer"
@@ -159,14 +162,16 @@ func TestClassesAreApples(t *testing.T) {
 }
 
 func TestConstantsAreApples(t *testing.T) {
-	text, err := os.ReadFile("testdata/enums.tsv")
-	require.NoError(t, err)
-	apple := make(map[string]int)
-	for _, line := range strings.Split(string(text), "\n") {
-		_, rest, ok := strings.Cut(line, "\t")
-		name, value, ok2 := strings.Cut(rest, " = ")
-		if v, err := strconv.Atoi(value); ok && ok2 && err == nil { // a few are expressions; none of those is ours
-			apple[name] = v
+	apple := make(map[string]uint64)
+	for _, name := range []string{"testdata/enums.tsv", "testdata/constants.tsv"} {
+		text, err := os.ReadFile(name)
+		require.NoError(t, err)
+		for _, line := range strings.Split(string(text), "\n") {
+			_, rest, ok := strings.Cut(line, "\t")
+			name, value, ok2 := strings.Cut(rest, " = ")
+			if v, err := strconv.ParseUint(value, 10, 64); ok && ok2 && err == nil { // a few are expressions; none of those is ours
+				apple[name] = v
+			}
 		}
 	}
 	file, err := parser.ParseFile(token.NewFileSet(), "messages.go", nil, 0)
@@ -178,7 +183,7 @@ func TestConstantsAreApples(t *testing.T) {
 			return true
 		}
 		for i, name := range spec.Names {
-			have, err := strconv.Atoi(spec.Values[i].(*ast.BasicLit).Value)
+			have, err := strconv.ParseUint(spec.Values[i].(*ast.BasicLit).Value, 10, 64)
 			require.NoError(t, err)
 			want, ok := apple[name.Name]
 			require.True(t, ok, "%s is in no header", name.Name)

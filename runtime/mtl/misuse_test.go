@@ -3,6 +3,8 @@ package mtl
 import (
 	"context"
 	"os"
+	"runtime"
+	"strings"
 	"testing"
 	"unsafe"
 
@@ -35,7 +37,7 @@ kernel void copy(device const float *x [[buffer(0)]], device float *y [[buffer(1
 }
 
 // bench is an open encoder with the copy kernel's state, for sending wrong
-// messages by hand.
+// messages by hand, in a pool of the test's.
 type bench struct {
 	t    *testing.T
 	e    *emulator.Framework
@@ -49,6 +51,8 @@ func newBench(t *testing.T) *bench {
 	e := emulate(t)
 	d, err := openOn(e, Options{Indirect: true})
 	require.NoError(t, err)
+	runtime.LockOSThread()
+	pool, _, _ := purego.SyscallN(d.b.poolPush)
 	e.Prepare(context.Background(), copyPlan())
 	p, err := d.Load(context.Background(), copyPlan(), nil)
 	require.NoError(t, err)
@@ -63,12 +67,42 @@ func newBench(t *testing.T) *bench {
 	b.enc = enc.(*encoder)
 	require.Empty(t, e.Noted())
 	t.Cleanup(func() {
-		_ = b.g.Close()
+		b.finish()
 		_, _ = b.x.Free(), b.y.Free()
 		_ = b.dev.Close()
+		purego.SyscallN(d.b.poolPop, pool)
+		runtime.UnlockOSThread()
 		e.Noted()
+		require.Zero(t, e.Live())
 	})
 	return b
+}
+
+// finish commits what is encoded, waits for it and closes the program.
+func (b *bench) finish() {
+	if !b.enc.committed {
+		require.NoError(b.t, b.enc.Commit())
+	}
+	require.NoError(b.t, b.enc.Wait())
+	require.NoError(b.t, b.g.Close())
+}
+
+// outside runs f on another OS thread, which has no pool.
+func (b *bench) outside(f func()) {
+	done := make(chan bool)
+	go func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		defer close(done)
+		f()
+	}()
+	<-done
+}
+
+// ended is for a test that ends and commits by hand.
+func (b *bench) ended() {
+	b.enc.committed = true
+	b.enc.leave()
 }
 
 func (b *bench) launch() *fruntime.Launch {
@@ -77,9 +111,8 @@ func (b *bench) launch() *fruntime.Launch {
 }
 
 // dispatch sends the dispatch message with the given sizes.
-func (b *bench) dispatch(grid, threads size) {
-	s := b.dev.b.dispatch.Sel
-	purego.SyscallN(b.dev.b.msgSend, dispatchArgs(&b.enc.args, b.enc.encoder, s, &grid, &threads)...)
+func (b *bench) dispatch(grid [3]int64, threads size) {
+	b.enc.dispatch(b.enc.encoder, b.dev.b.dispatch.Sel, grid, threads)
 }
 
 // over asks for a no-copy buffer, off bytes into a mapping and short bytes less
@@ -122,6 +155,18 @@ func (b *bench) set(buf id, offset uint64, index uintptr) {
 	e.send(b.dev.b.setBuffers.Sel, uintptr(unsafe.Pointer(&e.buffers)), uintptr(unsafe.Pointer(&e.offsets)), index, 1)
 }
 
+// replay records a dispatch and executes it behind what use sends.
+func (b *bench) replay(use func(resources []id)) {
+	rec, err := b.g.Record(func(enc fruntime.Encoder) error { return enc.Dispatch(b.launch()) })
+	require.NoError(b.t, err)
+	r := rec.(*recording)
+	if use != nil {
+		use(r.resources)
+	}
+	b.enc.send(b.dev.b.executeIndirect.Sel, r.indirect, 0, uintptr(r.commands))
+	require.NoError(b.t, r.Close())
+}
+
 func (b *bench) bound() {
 	br := b.dev.b
 	b.enc.send(br.setPipeline.Sel, b.g.kernels[0].pipeline)
@@ -130,7 +175,7 @@ func (b *bench) bound() {
 	b.set(b.y.buf, 0, 1)
 }
 
-var one, warp = size{1, 1, 1}, size{32, 1, 1}
+var one, warp = [3]int64{1, 1, 1}, size{32, 1, 1}
 
 // misuses are what Metal's validation layer, or the Objective-C runtime, would
 // stop at; each sends one wrong message and names what must be noted.
@@ -167,7 +212,7 @@ var misuses = []struct {
 	}},
 	{"empty grid", "an empty grid", func(b *bench) {
 		b.bound()
-		b.dispatch(size{0, 1, 1}, warp)
+		b.dispatch([3]int64{0, 1, 1}, warp)
 	}},
 	{"threadgroup memory beyond 32 KiB", "the limit is 32768", func(b *bench) {
 		b.bound()
@@ -190,13 +235,13 @@ var misuses = []struct {
 		br.endEncoding.Call(b.enc.encoder, br.endEncoding.Sel)
 		b.dispatch(one, warp)
 		br.commit.Call(b.enc.buffer, br.commit.Sel)
-		b.enc.committed = true
+		b.ended()
 	}},
 	{"commit before endEncoding", "commit before endEncoding", func(b *bench) {
 		br := b.dev.b
 		br.commit.Call(b.enc.buffer, br.commit.Sel)
 		br.endEncoding.Call(b.enc.encoder, br.endEncoding.Sel)
-		b.enc.committed = true
+		b.ended()
 	}},
 	{"commit twice", "commit of a command buffer that is committed", func(b *bench) {
 		require.NoError(b.t, b.enc.Commit())
@@ -231,9 +276,12 @@ var misuses = []struct {
 		br.waitCompleted.Call(buffer, br.waitCompleted.Sel)
 		br.release(buffer)
 	}},
-	{"object outside a pool", "autoreleased outside a pool", func(b *bench) {
-		s := b.dev.b.str("nobody drains this")
-		b.dev.b.release(s)
+	{"message outside a pool", "+[NSString stringWithCString:encoding:] outside an autorelease pool", func(b *bench) {
+		b.outside(func() { b.dev.b.release(b.dev.b.str("nobody drains this")) })
+	}},
+	{"last release outside a pool", "the last release of a MTLFence outside an autorelease pool", func(b *bench) {
+		fence := b.dev.b.newFence.Call(b.dev.dev, b.dev.b.newFence.Sel)
+		b.outside(func() { b.dev.b.release(fence) })
 	}},
 	{"fast math", "with fast math", func(b *bench) {
 		br := b.dev.b
@@ -266,8 +314,21 @@ var misuses = []struct {
 	{"copy of half words", "not whole words", func(b *bench) { b.blit(func(e id) { b.copy(e, b.x.buf, 2, b.y.buf, 0, 64) }) }},
 	{"copy over its source", "source and destination overlap", func(b *bench) { b.blit(func(e id) { b.copy(e, b.x.buf, 0, b.x.buf, 32, 64) }) }},
 	{"staging rewritten before its copy has run", "the host wrote to the source of a copy", func(b *bench) {
-		b.e.Fault("late")
-		b.blit(func(e id) { b.copy(e, b.x.buf, 0, b.y.buf, 0, 64) }, func() { b.x.bytes[0]++ })
+		release := b.e.Hold()
+		b.blit(func(e id) { b.copy(e, b.x.buf, 0, b.y.buf, 0, 64) }, func() { b.x.bytes[0]++ }, release)
+	}},
+	{"indirect command without useResources", "copy: an indirect command has usage 1 of x, useResources: gave it 0", func(b *bench) {
+		b.replay(nil)
+	}},
+	{"resources used for nothing", "useResources: with usage 0", func(b *bench) {
+		b.replay(func(resources []id) {
+			b.enc.send(b.dev.b.useResources.Sel, uintptr(unsafe.Pointer(&resources[0])), uintptr(len(resources)), 0)
+		})
+	}},
+	{"indirect command writes what is used for reading", "copy: an indirect command has usage 2 of y, useResources: gave it 1", func(b *bench) {
+		b.replay(func(resources []id) {
+			b.enc.send(b.dev.b.useResources.Sel, uintptr(unsafe.Pointer(&resources[0])), uintptr(len(resources)), MTLResourceUsageRead)
+		})
 	}},
 	{"second encoder while one is open", "a second encoder while one is open", func(b *bench) {
 		br := b.dev.b
@@ -295,7 +356,7 @@ func TestMisuseIsNoted(t *testing.T) {
 		t.Run(m.name, func(t *testing.T) {
 			b := newBench(t)
 			m.run(b)
-			require.NoError(t, b.g.Close())
+			b.finish()
 			notes := b.e.Noted()
 			require.NotEmpty(t, notes)
 			require.Contains(t, notes[0], m.want)
@@ -337,6 +398,25 @@ func TestLabelsInACapture(t *testing.T) {
 	require.Equal(t, []string{"capture shows layers.0.qkv", "capture shows layers.0.attn"}, b.e.Noted())
 }
 
+// TestCompileErrorNamesItsStage: of two kernels the broken one is named, with the
+// stage file and the line in it, in one line.
+func TestCompileErrorNamesItsStage(t *testing.T) {
+	b := newBench(t)
+	p := copyPlan()
+	bad := p.Kernels[0]
+	bad.Name = "broken"
+	bad.Source = strings.ReplaceAll(bad.Source, "copy", "broken")
+	bad.Source = strings.Replace(bad.Source, "    y[i] = t[i];", "#line 7 \"epilogue/relu.metal\"\n    // max(x, 0)\n    y[i] = relu(t[i]);", 1)
+	p.Kernels = append(p.Kernels, bad)
+	b.e.Prepare(context.Background(), p)
+	compiled := int64(0)
+	_, err := b.dev.Load(context.Background(), p, func(_ string, done, _ int64) { compiled = done })
+	require.ErrorContains(t, err, "metal: kernel broken does not compile: epilogue/relu.metal:8:")
+	require.ErrorContains(t, err, "relu")
+	require.NotContains(t, err.Error(), "\n")
+	require.EqualValues(t, 1, compiled, "the kernel before it compiles")
+}
+
 // TestFaults injects what a GPU does to its users; each becomes one Go error and
 // the device works on.
 func TestFaults(t *testing.T) {
@@ -372,29 +452,9 @@ func TestFaults(t *testing.T) {
 		b := newBench(t)
 		b.e.Fault("compile-error")
 		_, err := b.dev.Load(context.Background(), copyPlan(), nil)
-		require.ErrorContains(t, err, "kernel copy does not compile: program_source:12:5")
+		require.EqualError(t, err, "metal: kernel copy does not compile: program_source:12:5: error: use of undeclared identifier 'injected' (code 3)")
 		p, err := b.dev.Load(context.Background(), copyPlan(), nil)
 		require.NoError(t, err)
 		require.NoError(t, p.Close())
 	})
-}
-
-// TestArchive compiles into a binary archive, reads it back and survives a
-// damaged one.
-func TestArchive(t *testing.T) {
-	e := emulate(t)
-	dir := t.TempDir()
-	e.Prepare(context.Background(), copyPlan())
-	for range 3 {
-		d, err := openOn(e, Options{CacheDir: dir})
-		require.NoError(t, err)
-		p := copyPlan()
-		p.Hash = "0123"
-		g, err := d.Load(context.Background(), p, nil)
-		require.NoError(t, err)
-		require.NoError(t, g.Close())
-		require.NoError(t, d.Close())
-		require.FileExists(t, dir+"/0123.metalarchive")
-	}
-	require.Empty(t, e.Noted())
 }

@@ -23,15 +23,16 @@ type (
 )
 
 // Libraries are the paths of the shared libraries that hold the Objective-C
-// runtime and Metal.
-type Libraries struct{ ObjC, Foundation, Metal string }
+// runtime and Metal. Without CoreGraphics Metal has no default GPU.
+type Libraries struct{ ObjC, Foundation, CoreGraphics, Metal string }
 
 // SystemLibraries are those of macOS.
 func SystemLibraries() Libraries {
 	return Libraries{
-		ObjC:       "/usr/lib/libobjc.A.dylib",
-		Foundation: "/System/Library/Frameworks/Foundation.framework/Foundation",
-		Metal:      "/System/Library/Frameworks/Metal.framework/Metal",
+		ObjC:         "/usr/lib/libobjc.A.dylib",
+		Foundation:   "/System/Library/Frameworks/Foundation.framework/Foundation",
+		CoreGraphics: "/System/Library/Frameworks/CoreGraphics.framework/CoreGraphics",
+		Metal:        "/System/Library/Frameworks/Metal.framework/Metal",
 	}
 }
 
@@ -58,12 +59,14 @@ type bridge struct {
 
 	systemDefaultDevice func() id
 	copyAllDevices      func() id
+
+	timestamp id // the name of the counter set that holds the GPU's clock
 }
 
 func load(l Libraries) (*bridge, error) {
 	b := &bridge{}
 	handles := make(map[string]uintptr)
-	for _, path := range []string{l.ObjC, l.Foundation, l.Metal} {
+	for _, path := range []string{l.ObjC, l.Foundation, l.CoreGraphics, l.Metal} {
 		h, err := purego.Dlopen(path, purego.RTLD_NOW|purego.RTLD_GLOBAL)
 		if err != nil {
 			return nil, fmt.Errorf("metal: %s does not load: %w", path, err)
@@ -86,16 +89,25 @@ func load(l Libraries) (*bridge, error) {
 		}
 		purego.RegisterFunc(f.fn, p)
 	}
-	for name, to := range map[string]*uintptr{
-		"objc_msgSend": &b.msgSend, "objc_retain": &b.retainAddr, "objc_release": &b.releaseAddr,
-		"objc_autoreleasePoolPush": &b.poolPush, "objc_autoreleasePoolPop": &b.poolPop,
+	var timestamp uintptr
+	for _, a := range []struct {
+		lib, name string
+		to        *uintptr
+	}{
+		{l.ObjC, "objc_msgSend", &b.msgSend},
+		{l.ObjC, "objc_retain", &b.retainAddr},
+		{l.ObjC, "objc_release", &b.releaseAddr},
+		{l.ObjC, "objc_autoreleasePoolPush", &b.poolPush},
+		{l.ObjC, "objc_autoreleasePoolPop", &b.poolPop},
+		{l.Metal, "MTLCommonCounterSetTimestamp", &timestamp},
 	} {
-		p, err := purego.Dlsym(handles[l.ObjC], name)
+		p, err := purego.Dlsym(handles[a.lib], a.name)
 		if err != nil {
-			return nil, fmt.Errorf("metal: %s has no %s: %w", l.ObjC, name, err)
+			return nil, fmt.Errorf("metal: %s has no %s: %w", a.lib, a.name, err)
 		}
-		*to = p
+		*a.to = p
 	}
+	b.timestamp = **(**id)(unsafe.Pointer(&timestamp))
 	return b, b.bind()
 }
 
@@ -152,13 +164,9 @@ func (b *bridge) retain(o id) id {
 
 func (b *bridge) release(o id) { purego.SyscallN(b.releaseAddr, o) }
 
-// utf8 is NSUTF8StringEncoding.
-const utf8 = 4
-
 // str returns an autoreleased NSString.
 func (b *bridge) str(s string) id {
-	m := &b.nsString
-	return m.Call(b.NSString, m.Sel, s, utf8)
+	return b.nsString.Call(b.NSString, b.nsString.Sel, s, NSUTF8StringEncoding)
 }
 
 // goString copies an NSString.
@@ -181,8 +189,20 @@ func (b *bridge) goString(s id) string {
 // failure turns an NSError into a Go error; o may be NULL.
 func (b *bridge) failure(what string, o id) error {
 	if o == 0 {
-		return fmt.Errorf("metal: %s failed, and Metal gave no reason", what)
+		return fmt.Errorf("metal: %s, and Metal gave no reason", what)
 	}
 	text := b.goString(b.localizedDescription.Call(o, b.localizedDescription.Sel))
-	return fmt.Errorf("metal: %s: %s (code %d)", what, text, int64(b.errorCode.Call(o, b.errorCode.Sel)))
+	return fmt.Errorf("metal: %s: %s (code %d)", what, firstError(text), int64(b.errorCode.Call(o, b.errorCode.Sel)))
+}
+
+// firstError is the line of a description that says what is wrong: a compiler's is
+// many lines, with places as file:line:column, which kernels' #line makes a stage's.
+func firstError(text string) string {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	for _, l := range lines {
+		if strings.Contains(l, "error:") {
+			return strings.TrimSpace(l)
+		}
+	}
+	return lines[0]
 }

@@ -4,9 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
+	"maps"
+	"slices"
 	"sync"
+	"time"
 
 	"foundry/lower/plan"
 	fruntime "foundry/runtime"
@@ -17,10 +18,11 @@ type program struct {
 	d       *Device
 	queue   id
 	kernels []kernel
+	startup fruntime.Startup
 
 	mu   sync.Mutex
-	open map[*encoder]bool // begun and not yet waited for
-	free []*encoder        // waited for
+	open map[*encoder]bool // in use
+	free []*encoder
 }
 
 // kernel is one pipeline and what its dispatches need.
@@ -34,8 +36,8 @@ type kernel struct {
 
 var languages = map[string]uint64{"2.4": MTLLanguageVersion2_4, "3.0": MTLLanguageVersion3_0, "3.1": MTLLanguageVersion3_1}
 
-// Load compiles the plan's kernels with fast math off, and keeps the pipelines
-// in a binary archive where the device has a cache folder.
+// Load compiles the plan's kernels with fast math off. Where the device has a cache
+// folder it keeps the pipelines; that they cannot be kept is told by Startup.
 func (d *Device) Load(ctx context.Context, p *plan.Plan, progress fruntime.Progress) (fruntime.Program, error) {
 	language, ok := languages[p.MSL]
 	if !ok {
@@ -45,11 +47,12 @@ func (d *Device) Load(ctx context.Context, p *plan.Plan, progress fruntime.Progr
 		return nil, err
 	}
 	g := &program{d: d, open: make(map[*encoder]bool)}
-	err := d.b.pool(func() error {
-		if g.queue = d.b.newQueue.Call(d.dev, d.b.newQueue.Sel); g.queue == 0 {
-			return fmt.Errorf("metal: no command queue is left")
+	err := d.b.pool(func() (err error) {
+		if g.queue, err = d.newQueue(); err != nil {
+			return err
 		}
-		a := d.openArchive(p.Hash)
+		start := time.Now()
+		a := d.openArchive(p)
 		defer a.close()
 		for i := range p.Kernels {
 			if err := ctx.Err(); err != nil {
@@ -64,7 +67,12 @@ func (d *Device) Load(ctx context.Context, p *plan.Plan, progress fruntime.Progr
 				progress("compile kernels", int64(i+1), int64(len(p.Kernels)))
 			}
 		}
-		return a.save()
+		g.startup.Add(fruntime.Phase{Name: "compile kernels (Metal)", Kernels: len(p.Kernels), Fresh: a.missed}, start)
+		start = time.Now()
+		if err := a.keep(); err != nil {
+			g.startup.Add(fruntime.Phase{Name: "compiled kernels are not kept: " + err.Error()}, start)
+		}
+		return nil
 	})
 	if err != nil {
 		return nil, errors.Join(err, g.Close())
@@ -72,10 +80,13 @@ func (d *Device) Load(ctx context.Context, p *plan.Plan, progress fruntime.Progr
 	return g, nil
 }
 
+// Startup says what compiling the kernels took.
+func (g *program) Startup() []fruntime.Phase { return g.startup.Phases() }
+
 // compile makes one kernel's pipeline.
-func (d *Device) compile(k *plan.Kernel, language uint64, a *archive) (kernel, error) {
+func (d *Device) compile(k *plan.Kernel, language uint64, a *archive) (out kernel, err error) {
 	b := d.b
-	out := kernel{name: k.Name, slots: k.Slots, threads: size{uint64(k.Threads[0]), uint64(k.Threads[1]), uint64(k.Threads[2])}}
+	out = kernel{name: k.Name, slots: k.Slots, threads: size{uint64(k.Threads[0]), uint64(k.Threads[1]), uint64(k.Threads[2])}}
 	for _, t := range k.Threadgroup {
 		out.threadgroup = append(out.threadgroup, uint64(t.Bytes))
 	}
@@ -101,114 +112,42 @@ func (d *Device) compile(k *plan.Kernel, language uint64, a *archive) (kernel, e
 	threads := out.threads.Width * out.threads.Height * out.threads.Depth
 	b.setMaxThreads.Call(desc, b.setMaxThreads.Sel, threads)
 	b.setIndirect.Call(desc, b.setIndirect.Sel, d.opts.Indirect)
-	if a != nil {
-		b.setArchives.Call(desc, b.setArchives.Sel, b.arrayWith.Call(b.NSArray, b.arrayWith.Sel, a.object))
-	}
-	failure = 0
-	out.pipeline = b.newPipeline.Call(d.dev, b.newPipeline.Sel, desc, 0, nil, &failure)
-	if out.pipeline == 0 {
+	if out.pipeline, failure = a.pipeline(desc); out.pipeline == 0 {
 		return out, b.failure("kernel "+k.Name+" makes no pipeline", failure)
 	}
+	defer func() {
+		if err != nil {
+			b.release(out.pipeline)
+		}
+	}()
 	if limit := b.maxTotalThreads.Call(out.pipeline, b.maxTotalThreads.Sel); threads > limit {
-		b.release(out.pipeline)
 		return out, fmt.Errorf("metal: kernel %s runs %d threads a threadgroup, its pipeline allows %d", k.Name, threads, limit)
 	}
 	if w := b.executionWidth.Call(out.pipeline, b.executionWidth.Sel); w != 32 {
-		b.release(out.pipeline)
 		return out, fmt.Errorf("metal: kernel %s has simdgroups of %d lanes on this GPU; the plan needs 32", k.Name, w)
 	}
-	return out, a.add(desc)
+	return out, nil
 }
 
-// Close releases pipelines and queue; what was begun and not waited for is waited
-// for first.
+// Close releases pipelines and queue; what was committed and not waited for is
+// waited for first. What is still encoded only its goroutine can end.
 func (g *program) Close() error {
 	g.mu.Lock()
-	var left []*encoder
-	for e := range g.open {
-		left = append(left, e)
-	}
+	open := slices.Collect(maps.Keys(g.open))
 	g.mu.Unlock()
 	var err error
-	for _, e := range left {
-		err = errors.Join(err, e.abandon())
-	}
-	for _, k := range g.kernels {
-		g.d.b.release(k.pipeline)
-	}
-	g.kernels = nil
-	if g.queue != 0 {
-		g.d.b.release(g.queue)
-		g.queue = 0
-	}
-	return err
-}
-
-// archive is the binary archive of one plan on disk; nil keeps nothing.
-type archive struct {
-	b      *bridge
-	object id
-	path   string
-	fresh  bool // nothing stood on disk
-}
-
-// openArchive reads the plan's archive, or starts one. A damaged or foreign
-// archive is started anew: the pipelines then compile from source as without it.
-func (d *Device) openArchive(hash string) *archive {
-	if d.opts.CacheDir == "" || hash == "" {
-		return nil
-	}
-	b := d.b
-	a := &archive{b: b, path: filepath.Join(d.opts.CacheDir, hash+".metalarchive")}
-	desc := b.allocInit(b.MTLBinaryArchiveDescriptor)
-	defer b.release(desc)
-	if _, err := os.Stat(a.path); err == nil {
-		b.setArchiveURL.Call(desc, b.setArchiveURL.Sel, a.url())
-		var failure id
-		a.object = b.newArchive.Call(d.dev, b.newArchive.Sel, desc, &failure)
-	}
-	if a.object == 0 {
-		a.fresh = true
-		b.setArchiveURL.Call(desc, b.setArchiveURL.Sel, 0)
-		var failure id
-		if a.object = b.newArchive.Call(d.dev, b.newArchive.Sel, desc, &failure); a.object == 0 {
-			return nil
+	for _, e := range open {
+		if !e.committed {
+			return fmt.Errorf("metal: the program is closed while a command buffer is encoded: commit it first")
 		}
+		err = errors.Join(err, e.Wait())
 	}
-	return a
-}
-
-func (a *archive) url() id {
-	return a.b.fileURL.Call(a.b.NSURL, a.b.fileURL.Sel, a.b.str(a.path))
-}
-
-func (a *archive) add(desc id) error {
-	if a == nil || !a.fresh {
+	return errors.Join(err, g.d.b.pool(func() error {
+		for _, k := range g.kernels {
+			g.d.b.release(k.pipeline)
+		}
+		g.d.b.release(g.queue)
+		g.kernels, g.queue = nil, 0
 		return nil
-	}
-	var failure id
-	if !a.b.addToArchive.Call(a.object, a.b.addToArchive.Sel, desc, &failure) {
-		return a.b.failure("the pipeline cache refuses a kernel", failure)
-	}
-	return nil
-}
-
-func (a *archive) save() error {
-	if a == nil || !a.fresh {
-		return nil
-	}
-	if err := os.MkdirAll(filepath.Dir(a.path), 0o755); err != nil {
-		return fmt.Errorf("metal: no folder for compiled pipelines: %w", err)
-	}
-	var failure id
-	if !a.b.saveArchive.Call(a.object, a.b.saveArchive.Sel, a.url(), &failure) {
-		return a.b.failure("the pipeline cache cannot be written to "+a.path, failure)
-	}
-	return nil
-}
-
-func (a *archive) close() {
-	if a != nil {
-		a.b.release(a.object)
-	}
+	}))
 }

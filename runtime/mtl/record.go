@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"unsafe"
 
-	"github.com/ebitengine/purego"
-
 	fruntime "foundry/runtime"
 )
 
@@ -18,7 +16,7 @@ func (g *program) Record(encode func(fruntime.Encoder) error) (fruntime.Recordin
 	if err != nil {
 		return nil, err
 	}
-	r := &recording{g: g, tape: t}
+	r := &recording{g: g, tape: t, sender: sender{b: g.d.b}}
 	if g.d.opts.Indirect {
 		if err := g.d.b.pool(r.fill); err != nil {
 			return nil, errors.Join(err, r.Close())
@@ -73,6 +71,7 @@ func (t *tape) Wait() error { return nil }
 
 // recording replays a tape.
 type recording struct {
+	sender
 	g         *program
 	tape      *tape
 	indirect  id
@@ -108,7 +107,6 @@ func (r *recording) fill() error {
 	}
 	seen := make(map[id]bool)
 	at, barrier := uint64(0), false
-	var args [14]uintptr
 	for _, s := range r.tape.steps {
 		if s.launch == nil {
 			barrier = barrier || !s.commit
@@ -133,9 +131,7 @@ func (r *recording) fill() error {
 			b.icbBarrier.Call(c, b.icbBarrier.Sel)
 			barrier = false
 		}
-		grid := size{uint64(s.launch.Grid[0]), uint64(s.launch.Grid[1]), uint64(s.launch.Grid[2])}
-		threads := k.threads
-		purego.SyscallN(b.msgSend, dispatchArgs(&args, c, b.icbDispatch.Sel, &grid, &threads)...)
+		r.dispatch(c, b.icbDispatch.Sel, s.launch.Grid, k.threads)
 		at++
 	}
 	return nil
@@ -147,8 +143,8 @@ func (r *recording) Run() error {
 		return r.runIndirect()
 	}
 	var open fruntime.Encoder
+	var err error
 	for _, s := range r.tape.steps {
-		var err error
 		if open == nil {
 			if open, err = r.g.Begin(); err != nil {
 				return err
@@ -165,13 +161,13 @@ func (r *recording) Run() error {
 			err = open.Barrier()
 		}
 		if err != nil {
-			return err
+			break
 		}
 	}
-	if open != nil {
-		return open.Commit()
+	if open != nil { // also after an error: what is not committed cannot be waited for
+		err = errors.Join(err, open.Commit())
 	}
-	return nil
+	return err
 }
 
 func (r *recording) runIndirect() error {
@@ -203,10 +199,9 @@ func (r *recording) Wait() error {
 
 // Close waits for what runs and releases the commands.
 func (r *recording) Close() error {
-	err := r.Wait()
-	if r.indirect != 0 {
-		r.g.d.b.release(r.indirect)
+	return errors.Join(r.Wait(), r.b.pool(func() error {
+		r.b.release(r.indirect)
 		r.indirect = 0
-	}
-	return err
+		return nil
+	}))
 }

@@ -36,14 +36,14 @@ func (g *program) Time(encode func(fruntime.Encoder) error) ([]time.Duration, er
 	for first := 0; first < len(launches); first += timedAtOnce {
 		part := launches[first:min(first+timedAtOnce, len(launches))]
 		var spans []span
-		if clock.set != 0 {
-			err = g.d.b.pool(func() (err error) {
+		err := g.d.b.pool(func() (err error) {
+			if clock.set != 0 {
 				spans, err = g.timePasses(clock, part)
-				return err
-			})
-		} else {
-			spans, err = g.timeBuffers(part)
-		}
+			} else {
+				spans, err = g.timeBuffers(part)
+			}
+			return err
+		})
 		if err != nil {
 			return nil, err
 		}
@@ -66,6 +66,9 @@ type clock struct {
 	nsATick float64 // of the timestamp, by the host's clock
 }
 
+// clockRun is for how long the two clocks are compared.
+const clockRun = 20 * time.Millisecond
+
 // clock looks for the timestamp and compares it with the host's clock, once.
 func (d *Device) clock() (clock, error) {
 	d.clockMu.Lock()
@@ -84,17 +87,19 @@ func (d *Device) clock() (clock, error) {
 		}
 		for i := range b.arrayCount.Call(sets, b.arrayCount.Sel) {
 			set := b.arrayObject.Call(sets, b.arrayObject.Sel, i)
-			if b.goString(b.counterSetName.Call(set, b.counterSetName.Sel)) != "timestamp" { // MTLCommonCounterSetTimestamp
+			if b.goString(b.counterSetName.Call(set, b.counterSetName.Sel)) != b.goString(b.timestamp) {
 				continue
 			}
+			// The ticks are of no shorter time than the host's: no dispatch is timed
+			// longer than it took.
 			var host, first, last uint64
-			began := time.Now()
 			b.sampleTimestamps.Call(d.dev, b.sampleTimestamps.Sel, &host, &first)
-			time.Sleep(20 * time.Millisecond)
+			began := time.Now()
+			time.Sleep(clockRun)
 			took := time.Since(began)
 			b.sampleTimestamps.Call(d.dev, b.sampleTimestamps.Sel, &host, &last)
 			if last <= first {
-				return fmt.Errorf("metal: the GPU's timestamp stands still: %d, and 20 ms later %d", first, last)
+				return fmt.Errorf("metal: the GPU's timestamp stands still: %d, and %v later %d", first, clockRun, last)
 			}
 			d.times = clock{b.retain(set), float64(took.Nanoseconds()) / float64(last-first)}
 			return nil
@@ -134,6 +139,8 @@ func (g *program) timePasses(c clock, launches []*fruntime.Launch) (spans []span
 	if buffer == 0 {
 		return nil, fmt.Errorf("metal: the queue gives no command buffer")
 	}
+	e := g.take()
+	defer g.put(e)
 	for i, l := range launches {
 		pass := b.computePass.Call(b.MTLComputePassDescriptor, b.computePass.Sel)
 		b.setPassType.Call(pass, b.setPassType.Sel, MTLDispatchTypeConcurrent)
@@ -141,8 +148,8 @@ func (g *program) timePasses(c clock, launches []*fruntime.Launch) (spans []span
 		b.setSampleBuffer.Call(at, b.setSampleBuffer.Sel, samples)
 		b.setFirstSample.Call(at, b.setFirstSample.Sel, uint64(2*i))
 		b.setLastSample.Call(at, b.setLastSample.Sel, uint64(2*i+1))
-		e := &encoder{g: g, current: -1, encoder: b.computeEncoderOf.Call(buffer, b.computeEncoderOf.Sel, pass)}
-		if e.encoder == 0 {
+		e.current = -1
+		if e.encoder = b.computeEncoderOf.Call(buffer, b.computeEncoderOf.Sel, pass); e.encoder == 0 {
 			return nil, fmt.Errorf("metal: the command buffer gives no compute encoder")
 		}
 		if i > 0 {
@@ -169,16 +176,13 @@ func (g *program) timePasses(c clock, launches []*fruntime.Launch) (spans []span
 	raw := ticks.(*memory).bytes
 	for i := range launches {
 		start, end := binary.LittleEndian.Uint64(raw[16*i:]), binary.LittleEndian.Uint64(raw[16*i+8:])
-		if start == noSample || end == noSample || end < start {
+		if start == MTLCounterErrorValue || end == MTLCounterErrorValue || end < start {
 			return nil, fmt.Errorf("metal: the GPU took no time of dispatch %d, %s", i, launches[i].Label)
 		}
 		spans = append(spans, span{float64(start) * c.nsATick, float64(end) * c.nsATick})
 	}
 	return spans, nil
 }
-
-// noSample is MTLCounterErrorValue.
-const noSample = math.MaxUint64
 
 // timeBuffers runs each launch as a command buffer.
 func (g *program) timeBuffers(launches []*fruntime.Launch) (spans []span, err error) {

@@ -3,40 +3,49 @@
 //
 // Of one head and row, values holds PARTS weighted sums, D floats apart, each under
 // the maximum of its part; states holds that maximum and the part's sum of weights.
-// A part without keys has the sum 0. merged1 and merged4 return one element, or
-// four adjacent ones, of the result; no threadgroup memory.
+// Only the first `used` parts, at least one, have keys; the others left nothing.
+// merged1 and merged4 return one element, or four adjacent ones, of the result; no
+// threadgroup memory.
 template <uint PARTS>
-inline float part_weights(device const float *states, thread float *weight)
+inline float part_weights(device const float *states, uint used, thread float *weight)
 {
-    float peak = states[0];
+    float top[PARTS], sum[PARTS], peak = -INFINITY;
     FOUNDRY_UNROLL
-    for (uint i = 1u; i < PARTS; i++) peak = max(peak, states[2u * i]);
+    for (uint i = 0u; i < PARTS; i++) {
+        top[i] = i < used ? states[2u * i] : -INFINITY;
+        sum[i] = i < used ? states[2u * i + 1u] : 0.0f;
+        peak = max(peak, top[i]);
+    }
     float total = 0.0f;
     FOUNDRY_UNROLL
     for (uint i = 0u; i < PARTS; i++) {
-        weight[i] = exp(states[2u * i] - peak);
-        total += weight[i] * states[2u * i + 1u];
+        weight[i] = exp(top[i] - peak);
+        total += weight[i] * sum[i];
     }
     return total;
 }
 
 template <uint PARTS, uint D>
-inline float merged1(device const float *values, device const float *states)
+inline float merged1(device const float *values, device const float *states, uint used)
 {
     float weight[PARTS], sum = 0.0f;
-    const float total = part_weights<PARTS>(states, weight);
+    const float total = part_weights<PARTS>(states, used, weight);
     FOUNDRY_UNROLL
-    for (uint i = 0u; i < PARTS; i++) sum = fma(weight[i], values[i * D], sum);
+    for (uint i = 0u; i < PARTS; i++) {
+        if (i < used) sum = fma(weight[i], values[i * D], sum);
+    }
     return sum / total;
 }
 
 template <uint PARTS, uint D>
-inline float4 merged4(device const float *values, device const float *states)
+inline float4 merged4(device const float *values, device const float *states, uint used)
 {
     float weight[PARTS];
     float4 sum = float4(0.0f);
-    const float total = part_weights<PARTS>(states, weight);
+    const float total = part_weights<PARTS>(states, used, weight);
     FOUNDRY_UNROLL
-    for (uint i = 0u; i < PARTS; i++) sum += weight[i] * *(device const float4 *)(values + i * D);
+    for (uint i = 0u; i < PARTS; i++) {
+        if (i < used) sum += weight[i] * *(device const float4 *)(values + i * D);
+    }
     return sum / total;
 }

@@ -3,6 +3,7 @@ package cli
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strings"
@@ -13,7 +14,10 @@ import (
 	"github.com/spf13/cobra"
 )
 
-var benchFormats = []string{"table", "json", "csv", "markdown", "benchstat"}
+var (
+	benchFormats = []string{"table", "json", "csv", "markdown", "benchstat"}
+	benchPhases  = []string{"decode", "prefill"}
+)
 
 func benchCommand(s IO) *cobra.Command {
 	var model modelFlags
@@ -49,7 +53,7 @@ of the first.`,
 			if err := exclusive(cmd, "variants", "variant", "passes", "plan"); err != nil {
 				return err
 			}
-			if err := device.alone(cmd); err != nil {
+			if err := device.check(cmd); err != nil {
 				return err
 			}
 			if asJSON {
@@ -57,6 +61,9 @@ of the first.`,
 			}
 			if !slices.Contains(benchFormats, format) {
 				return usagef("bench: there is no format %q, want one of %s", format, strings.Join(benchFormats, ", "))
+			}
+			if contexts.contexts == "" && !slices.Contains(benchPhases, o.Phase) {
+				return usagef("bench: there is no phase %q, want %s", o.Phase, strings.Join(benchPhases, " or "))
 			}
 			if o.Reps < 0 {
 				return usagef("bench: --reps is %d, want at least 0", o.Reps)
@@ -66,6 +73,9 @@ of the first.`,
 			}
 			if plot != "" && !slices.Contains(plotFormats, extension(plot)) {
 				return usagef("bench: --plot %s: want a name that ends in .%s", plot, strings.Join(plotFormats, " or ."))
+			}
+			if compile.prefillPasses != "" && compile.passes == "" && compile.variant == "" && contexts.contexts == "" {
+				return usagef("bench: --prefill-passes goes with --passes or --variant; a variant of a list is one pipeline for both phases")
 			}
 			if kernels.name != "" && !cmd.Flags().Changed("variants") {
 				variants = "floor,none"
@@ -86,6 +96,9 @@ of the first.`,
 			}
 			if err != nil {
 				return err
+			}
+			for i := range o.Variants {
+				o.Variants[i].PrefillPasses = compile.prefillPasses
 			}
 			if strings.Contains(compile.commandBuffers, ",") {
 				var numbers []int
@@ -118,7 +131,7 @@ of the first.`,
 			if kernels.name != "" {
 				return kernels.run(cmd, s, m, o, format)
 			}
-			file, err := openSamples(samples)
+			file, err := openOutput("--csv", samples)
 			if err != nil {
 				return err
 			}
@@ -132,10 +145,10 @@ of the first.`,
 					return err
 				}
 			}
-			if err := file.finish(rows); err != nil {
+			if err := file.finish(func(w io.Writer) error { return printCSV(w, rows) }); err != nil {
 				return err
 			}
-			if err := printRows(s, rows, format); err != nil || !score {
+			if err := printRows(s, m, rows, format); err != nil || !score {
 				return err
 			}
 			return printScore(s, rows, format)
@@ -163,7 +176,7 @@ of the first.`,
 	return cmd
 }
 
-func printRows(s IO, rows []foundry.BenchRow, format string) error {
+func printRows(s IO, m *foundry.Model, rows []foundry.BenchRow, format string) error {
 	switch format {
 	case "json":
 		e := json.NewEncoder(s.Out)
@@ -184,13 +197,13 @@ func printRows(s IO, rows []foundry.BenchRow, format string) error {
 		}
 		return nil
 	}
-	return printTable(s, rows, format)
+	return printTable(s, m, rows, format)
 }
 
 // benchName is the phase as a benchmark's name starts: with a capital.
 func benchName(phase string) string { return strings.ToUpper(phase[:1]) + phase[1:] }
 
-func printTable(s IO, rows []foundry.BenchRow, format string) error {
+func printTable(s IO, m *foundry.Model, rows []foundry.BenchRow, format string) error {
 	first := rows[0]
 	shared := slices.ContainsFunc(rows, func(r foundry.BenchRow) bool { return len(r.Also) > 0 })
 	columns := []string{"variant", "dispatches", "waves", "barriers", "buffers", "moved"}
@@ -225,11 +238,11 @@ func printTable(s IO, rows []foundry.BenchRow, format string) error {
 		t.row(cells...)
 	}
 	what := fmt.Sprintf("one token behind %d", first.Prompt)
-	if first.Tokens > 1 {
+	switch {
+	case m.Graph != nil || first.Phase == "prefill":
+		what = fmt.Sprintf("T=%d", first.Prompt)
+	case first.Tokens > 1:
 		what = fmt.Sprintf("a token, of %d behind %d", first.Tokens, first.Prompt)
-	}
-	if first.Phase == "prefill" {
-		what = fmt.Sprintf("%d tokens", first.Prompt)
 	}
 	fmt.Fprintf(s.Out, "%s, %s (%s); weights %s; modelled times are uncalibrated", first.Model, first.Phase, what, bytesText(first.WeightBytes))
 	if first.Measured != nil {

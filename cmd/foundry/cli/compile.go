@@ -19,14 +19,12 @@ func compileCommand(s IO) *cobra.Command {
 		Use:   "compile",
 		Short: "Compile a model to a Metal plan: a folder of plan.json and kernels",
 		Example: `  foundry compile -o plan/
+  foundry compile --model synth:qwen2.5-0.5b                  # what the plan would be
   foundry compile --model synth:qwen2.5-7b --target apple-m4-max --context 8192 -o plan/
   foundry compile --passes search --explain -o plan/          # the fastest of all legal sets of fusions
   foundry compile --model DIR --passes canonicalize,cse,fuse-rmsnorm-qkv --explain -o plan/`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if out == "" && !explain {
-				return usagef("compile: give -o FOLDER, where the plan goes, or --explain")
-			}
 			m, err := model.open(s)
 			if err != nil {
 				return err
@@ -60,20 +58,21 @@ func compileCommand(s IO) *cobra.Command {
 			for _, note := range c.Notes {
 				fmt.Fprintf(s.Err, "%s: %s\n", m.Name, note)
 			}
-			if out == "" {
-				return nil
-			}
-			if err := c.Plan.Save(out); err != nil {
-				return err
+			if out != "" {
+				if err := c.Plan.Save(out); err != nil {
+					return err
+				}
 			}
 			printPlan(s, c.Plan, 0)
-			fmt.Fprintf(s.Out, "written to %s\n", out)
+			if out != "" {
+				fmt.Fprintf(s.Out, "written to %s\n", out)
+			}
 			return nil
 		},
 	}
 	model.add(cmd)
 	compile.add(cmd)
-	cmd.Flags().StringVarP(&out, "output", "o", "", "folder for the plan; one that holds a plan is replaced")
+	cmd.Flags().StringVarP(&out, "output", "o", "", "folder for the plan; one that holds a plan is replaced (none: the plan's numbers are printed and nothing is written)")
 	cmd.Flags().BoolVar(&explain, "explain", false, "print every fusion decision with its reason")
 	cmd.Flags().BoolVar(&allLogits, "all-logits", false, "compute the logits of every row of a run, for eval --plan --logits-out")
 	return cmd

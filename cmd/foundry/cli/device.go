@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"slices"
 
 	"foundry"
 	"foundry/runtime/cpu"
@@ -21,36 +22,43 @@ func (f *deviceFlags) add(cmd *cobra.Command, fallback string) {
 	cmd.Flags().BoolVar(&f.checked, "checked", false, "cpu looks at every memory access, at about 30 times the time")
 }
 
-// load makes an engine of the model and says on a terminal what auto took. want
-// asks for what the command needs of the plan.
-func (f *deviceFlags) load(cmd *cobra.Command, s IO, m *foundry.Model, c *compileFlags, want func(*foundry.CompileOptions)) (*foundry.Engine, error) {
-	if err := f.alone(cmd); err != nil {
+// load makes an engine of the model. want asks for what the command needs of the
+// plan, and says what shall run.
+func (f *deviceFlags) load(cmd *cobra.Command, s IO, m *foundry.Model, c *compileFlags, want func(*foundry.StartOptions)) (*foundry.Engine, error) {
+	if err := f.check(cmd); err != nil {
 		return nil, err
 	}
 	o, err := c.options(cmd, s, f.device)
 	if err != nil {
 		return nil, err
 	}
-	want(&o)
-	e, err := foundry.Start(cmd.Context(), m, foundry.StartOptions{
+	start := foundry.StartOptions{
 		Compile: o, PlanDir: f.plan, CPU: cpu.Options{CXX: s.Env("CXX"), Checked: f.checked}, Progress: progress(s.Err),
 		Say: func(line string) { fmt.Fprintln(s.Err, line) },
-	})
-	return e, err
+	}
+	want(&start)
+	return foundry.Start(cmd.Context(), m, start)
 }
 
-// alone is an error where flags of compilation stand beside --plan: the plan has
-// decided them.
-func (f *deviceFlags) alone(cmd *cobra.Command) error {
+// check is an error where flags of compilation stand beside --plan, which has
+// decided them, and where a device cannot look at every access.
+func (f *deviceFlags) check(cmd *cobra.Command) error {
+	if f.checked && f.device != foundry.CPU {
+		return idle(cmd, "on --device "+f.device+", only on cpu", "checked")
+	}
 	if f.plan == "" {
 		return nil
 	}
-	for _, name := range compileFlagNames {
-		if name == "chunk" {
-			continue // a plan can be run in smaller chunks than it was compiled for
-		}
+	// A plan can be run in smaller chunks than it was compiled for.
+	names := slices.DeleteFunc(slices.Clone(compileFlagNames), func(name string) bool { return name == "chunk" })
+	return idle(cmd, "beside --plan, which is compiled already", names...)
+}
+
+// idle is an error where one of the flags is given, which have no effect here.
+func idle(cmd *cobra.Command, here string, flags ...string) error {
+	for _, name := range flags {
 		if cmd.Flags().Changed(name) {
-			return usagef("%s: --%s has no effect on a plan that is compiled already; leave out --%s or --plan", cmd.Name(), name, name)
+			return usagef("%s: --%s has no effect %s; leave it out", cmd.Name(), name, here)
 		}
 	}
 	return nil

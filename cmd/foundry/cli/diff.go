@@ -20,15 +20,17 @@ func diffCommand(s IO) *cobra.Command {
 		Use:   "diff A B",
 		Short: "Compare two plans, or two pipelines of one model",
 		Long: `Each of A and B is the folder of a plan, the name of a variant, or a list of
-passes. Numbers of both are printed with their difference, then the fusion
-decisions that only one of them has.`,
+passes. Numbers of both are printed with their difference, then the dispatches and
+the fusion decisions that only one of them has.`,
 		Example: `  foundry diff none default
   foundry diff --model synth:qwen2.5-1.5b six floor
   foundry diff plan-old/ plan-new/`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if cmd.Flags().Changed("variant") || cmd.Flags().Changed("passes") {
-				return usagef("diff: variants and passes are the arguments A and B, not flags")
+			for _, flag := range []string{"variant", "passes", "prefill-passes"} {
+				if cmd.Flags().Changed(flag) {
+					return usagef("diff: variants and passes are the arguments A and B, not flags; leave out --%s", flag)
+				}
 			}
 			var plans [2]*plan.Plan
 			for i, arg := range args {
@@ -89,14 +91,17 @@ func printDifference(w io.Writer, d *foundry.Difference) {
 	}
 	t.render(w)
 	for _, side := range []struct {
-		name   string
-		groups []passes.Group
+		name string
+		foundry.DiffSide
 	}{{d.A, d.OnlyA}, {d.B, d.OnlyB}} {
 		fmt.Fprintf(w, "\nonly %s:\n", side.name)
-		if len(side.groups) == 0 {
+		if len(side.Dispatches)+len(side.Decisions) == 0 {
 			fmt.Fprintln(w, "  nothing")
 		}
-		for _, g := range side.groups {
+		for _, x := range side.Dispatches {
+			fmt.Fprintf(w, "  %-8s %-12s %3d x %-24s %s\n", x.Entry, "dispatch", x.Count, x.Label, x.Ops)
+		}
+		for _, g := range side.Decisions {
 			fmt.Fprintf(w, "  %-8s %-12s %3d x %-16s %-24s %s\n", g.Entry, g.Outcome, g.Count, g.Pattern, g.Node, g.Reason)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"foundry"
+	"foundry/runtime"
 
 	"github.com/spf13/cobra"
 )
@@ -38,8 +39,16 @@ func evalCommand(s IO) *cobra.Command {
 				return err
 			}
 			defer m.Close()
+			if err := evalFlags(cmd, m, goldens.file != ""); err != nil {
+				return err
+			}
+			file, err := openOutput("--logits-out", logitsOut)
+			if err != nil {
+				return err
+			}
+			defer file.discard()
 			if m.Graph != nil {
-				return graph.run(cmd, s, m, &compile, &device, logitsOut, asJSON)
+				return graph.run(cmd, s, m, &compile, &device, file, asJSON)
 			}
 			if goldens.file != "" {
 				return goldens.run(cmd, s, m, &compile, &device, &ids, asJSON)
@@ -47,7 +56,10 @@ func evalCommand(s IO) *cobra.Command {
 			if o.IDs, err = ids.read(cmd, m); err != nil {
 				return err
 			}
-			e, err := device.load(cmd, s, m, &compile, func(c *foundry.CompileOptions) { c.AllLogits = logitsOut != "" })
+			e, err := device.load(cmd, s, m, &compile, func(start *foundry.StartOptions) {
+				start.Compile.AllLogits = file != nil
+				start.Fits = func(l runtime.Limits) error { return l.Takes(0, o.IDs, o.Greedy) }
+			})
 			if err != nil {
 				return err
 			}
@@ -56,10 +68,8 @@ func evalCommand(s IO) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if logitsOut != "" {
-				if err := out.WriteLogits(logitsOut); err != nil {
-					return err
-				}
+			if err := file.finish(out.WriteLogits); err != nil {
+				return err
 			}
 			if asJSON {
 				return json.NewEncoder(s.Out).Encode(out)
@@ -78,6 +88,20 @@ func evalCommand(s IO) *cobra.Command {
 	cmd.Flags().StringVar(&logitsOut, "logits-out", "", "write every row's logits, f32 [T, vocab], to this safetensors file; of a .fir graph, every result")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
 	return cmd
+}
+
+// evalFlags is an error where a flag is given that is not of what m is evaluated on.
+func evalFlags(cmd *cobra.Command, m *foundry.Model, goldens bool) error {
+	switch {
+	case m.Graph != nil:
+		return idle(cmd, "on a .fir graph", "plan", "ids", "ids-file", "prompt", "greedy", "top", "goldens", "nmse", "margin")
+	case goldens:
+		return idle(cmd, "beside --goldens", "inputs", "tokens", "cached", "seed", "greedy", "top", "logits-out")
+	}
+	if err := idle(cmd, "on a language model, only on a .fir graph", "inputs", "tokens", "cached", "seed"); err != nil {
+		return err
+	}
+	return idle(cmd, "without --goldens", "nmse", "margin")
 }
 
 // printEvaluation prints what --json holds, for people.

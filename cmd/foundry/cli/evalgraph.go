@@ -25,9 +25,9 @@ func (f *graphFlags) add(cmd *cobra.Command) {
 	p.Uint64Var(&f.seed, "seed", 1, "of a .fir graph: seed of what --inputs does not give")
 }
 
-func (f *graphFlags) run(cmd *cobra.Command, s IO, m *foundry.Model, c *compileFlags, d *deviceFlags, out string, asJSON bool) error {
-	if d.plan != "" {
-		return usagef("eval: --plan runs a language model's plan; a .fir graph is compiled each time")
+func (f *graphFlags) run(cmd *cobra.Command, s IO, m *foundry.Model, c *compileFlags, d *deviceFlags, out *outputFile, asJSON bool) error {
+	if err := d.check(cmd); err != nil {
+		return err
 	}
 	o, err := c.options(cmd, s, d.device)
 	if err != nil {
@@ -41,10 +41,8 @@ func (f *graphFlags) run(cmd *cobra.Command, s IO, m *foundry.Model, c *compileF
 	if err != nil {
 		return err
 	}
-	if out != "" {
-		if err := r.Write(out); err != nil {
-			return err
-		}
+	if err := out.finish(r.Write); err != nil {
+		return err
 	}
 	if asJSON {
 		return json.NewEncoder(s.Out).Encode(r)

@@ -4,12 +4,15 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
+	"slices"
 	"strconv"
 	"strings"
 
 	"foundry"
 	"foundry/frontends/checkpoint"
 	"foundry/ir/dtype"
+	"foundry/shaders"
 
 	"github.com/spf13/cobra"
 )
@@ -30,12 +33,12 @@ func (f *modelFlags) open(s IO) (*foundry.Model, error) {
 }
 
 // compileFlagNames are what compileFlags.add adds.
-var compileFlagNames = []string{"weights", "cache", "passes", "variant", "target", "attention", "shaders", "context", "chunk", "command-buffers", "fuel"}
+var compileFlagNames = []string{"weights", "cache", "passes", "prefill-passes", "variant", "target", "attention", "shaders", "context", "chunk", "command-buffers", "fuel"}
 
 // compileFlags say how a model is compiled.
 type compileFlags struct {
-	weights, cache, passes, variant, target, attention, shaders, commandBuffers string
-	context, chunk, fuel                                                        int
+	weights, cache, passes, prefillPasses, variant, target, attention, shaders, commandBuffers string
+	context, chunk, fuel                                                                       int
 }
 
 func (f *compileFlags) add(cmd *cobra.Command) {
@@ -43,6 +46,7 @@ func (f *compileFlags) add(cmd *cobra.Command) {
 	p.StringVar(&f.weights, "weights", "", "dtype of matrices: f32, f16, bf16, q8_0, q4_0, q4_1, q5_0 or q5_1 (quantised ones as stored, others f32 on ref, f16 elsewhere)")
 	p.StringVar(&f.cache, "cache", "", "dtype of the key and value cache: f32 or f16 (f32 on ref, otherwise f16)")
 	p.StringVar(&f.passes, "passes", "", "the pipeline, such as canonicalize,cse,fuse-rmsnorm-qkv, or search: the fastest of all legal sets of fusions, by the cost model and, where the device is at hand, as measured")
+	p.StringVar(&f.prefillPasses, "prefill-passes", "", "the pipeline of prefill, where it shall be another than that of decode (the same; of search, the best that it meets)")
 	p.StringVar(&f.variant, "variant", "", "a named pipeline: none, default, six, floor, or a rung of the ladder (foundry bench --variants ladder)")
 	p.StringVar(&f.target, "target", "", "the machine whose limits and costs decide (apple-m3-pro)")
 	p.IntVar(&f.context, "context", 0, "tokens that the cache holds (the model's limit, at most 4096)")
@@ -59,7 +63,7 @@ func (f *compileFlags) options(cmd *cobra.Command, s IO, device string) (foundry
 		return foundry.CompileOptions{}, err
 	}
 	o := foundry.CompileOptions{
-		Device: device, Passes: f.passes, Variant: f.variant, Target: f.target,
+		Device: device, Passes: f.passes, PrefillPasses: f.prefillPasses, Variant: f.variant, Target: f.target,
 		Context: f.context, Chunk: f.chunk,
 		Attention: f.attention, AttentionChosen: "flag",
 	}
@@ -70,6 +74,14 @@ func (f *compileFlags) options(cmd *cobra.Command, s IO, device string) (foundry
 		if cmd.Flags().Changed(n.flag) && n.value < 1 {
 			return o, fmt.Errorf("--%s is %d, want at least 1", n.flag, n.value)
 		}
+	}
+	for flag, value := range map[string]string{"passes": f.passes, "variant": f.variant} {
+		if cmd.Flags().Changed(flag) && strings.Trim(value, ", ") == "" {
+			return o, usagef("%s: --%s names nothing; leave it out for the default", cmd.Name(), flag)
+		}
+	}
+	if f.fuel < -1 {
+		return o, usagef("%s: --fuel is %d, want a number of rewrites, or -1 for no limit", cmd.Name(), f.fuel)
 	}
 	var err error
 	if o.CommandBuffers, err = parseBuffers(f.commandBuffers); err != nil {
@@ -91,7 +103,8 @@ func (f *compileFlags) options(cmd *cobra.Command, s IO, device string) (foundry
 	return o, err
 }
 
-// shaderFolder opens a folder of stage files, nil for none.
+// shaderFolder opens a folder of stage files, nil for none. Each of its .metal files
+// must be one that kernels are made of: another would be left out without a word.
 func shaderFolder(dir string) (fs.FS, error) {
 	if dir == "" {
 		return nil, nil
@@ -99,7 +112,35 @@ func shaderFolder(dir string) (fs.FS, error) {
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
 		return nil, fmt.Errorf("--shaders %s: no such folder", dir)
 	}
-	return os.DirFS(dir), nil
+	folder := os.DirFS(dir)
+	stages, err := metalFiles(shaders.FS)
+	if err != nil {
+		return nil, err
+	}
+	given, err := metalFiles(folder)
+	if err != nil {
+		return nil, fmt.Errorf("--shaders: %w", err)
+	}
+	for _, name := range given {
+		if !slices.Contains(stages, name) {
+			return nil, fmt.Errorf("--shaders %s: %s is no stage file%s", dir, name, foundry.Nearest(name, stages))
+		}
+	}
+	if len(given) == 0 {
+		return nil, fmt.Errorf("--shaders %s: holds no stage file, such as %s", dir, stages[0])
+	}
+	return folder, nil
+}
+
+// metalFiles lists the .metal files of a folder and of those below it.
+func metalFiles(folder fs.FS) (names []string, err error) {
+	err = fs.WalkDir(folder, ".", func(name string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() && path.Ext(name) == ".metal" {
+			names = append(names, name)
+		}
+		return err
+	})
+	return names, err
 }
 
 // parseBuffers reads a number of command buffers; auto, or nothing, is 0.
@@ -170,27 +211,28 @@ func (f *idsFlags) read(cmd *cobra.Command, m *foundry.Model) ([]int32, error) {
 		}
 		return parseIDs(f.file, string(text))
 	case f.prompt != "":
-		t, err := m.Tokenizer()
-		if err != nil {
-			return nil, err
-		}
-		return t.Encode(f.prompt)
+		return m.Encode(f.prompt)
 	}
 	return nil, usagef("%s: give --ids, --ids-file or --prompt", cmd.Name())
 }
 
 func parseIDs(where, text string) ([]int32, error) {
-	fields := strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(", \t\r\n", r) })
-	out := make([]int32, len(fields))
-	for i, f := range fields {
-		n, err := strconv.ParseInt(f, 10, 32)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %q is not a token id", where, f)
-		}
-		out[i] = int32(n)
-	}
-	if len(out) == 0 {
+	if strings.TrimSpace(text) == "" {
 		return nil, fmt.Errorf("%s: holds no token id", where)
+	}
+	var out []int32
+	for i, part := range strings.Split(text, ",") {
+		fields := strings.Fields(part)
+		if len(fields) == 0 {
+			return nil, fmt.Errorf("%s: an id is missing beside comma %d", where, max(i, 1))
+		}
+		for _, f := range fields {
+			n, err := strconv.ParseInt(f, 10, 32)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %q is not a token id", where, f)
+			}
+			out = append(out, int32(n))
+		}
 	}
 	return out, nil
 }

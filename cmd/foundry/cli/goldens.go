@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"foundry"
+	"foundry/runtime"
 
 	"github.com/spf13/cobra"
 )
@@ -39,7 +40,17 @@ func (f *goldenFlags) run(cmd *cobra.Command, s IO, m *foundry.Model, c *compile
 	for _, g := range goldens {
 		all = all || len(g.Logits) > m.Config.Vocab
 	}
-	e, err := d.load(cmd, s, m, c, func(c *foundry.CompileOptions) { c.AllLogits = all })
+	e, err := d.load(cmd, s, m, c, func(start *foundry.StartOptions) {
+		start.Compile.AllLogits = all
+		start.Fits = func(l runtime.Limits) error {
+			for _, g := range goldens {
+				if err := l.Takes(0, g.IDs, len(g.Greedy)); err != nil {
+					return fmt.Errorf("golden %s: %w", g.Prompt, err)
+				}
+			}
+			return nil
+		}
+	})
 	if err != nil {
 		return err
 	}

@@ -101,6 +101,9 @@ func printPlan(s IO, p *plan.Plan, cached int) {
 	fmt.Fprintf(s.Out, "%s for %s (%s; weights %s, cache %s, attention %s by %s), context %d, MSL %s%s\n",
 		p.Model.Name, o.Target, how, o.Weights, o.Cache, o.Attention, o.AttentionChosen, p.Model.Context, p.MSL, edited)
 	fmt.Fprintf(s.Out, "passes: %s\n", o.Passes)
+	if o.PrefillPasses != "" {
+		fmt.Fprintf(s.Out, "passes of prefill: %s\n", o.PrefillPasses)
+	}
 	fmt.Fprintf(s.Out, "weights %s, state %s, arena %s, %d kernels; verified, plan hash %.12s\n",
 		bytesText(p.ClassBytes(plan.Weight)), bytesText(p.ClassBytes(plan.State)), bytesText(p.ArenaBytes), len(p.Kernels), p.Hash)
 	for i := range p.Entries {

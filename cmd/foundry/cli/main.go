@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 
 	"foundry"
@@ -76,42 +77,84 @@ C++ compiler, and its graph runs as a reference with nothing installed.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.ArbitraryArgs,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return cmd.Help()
-			}
-			var names []string
-			for _, c := range cmd.Commands() {
-				names = append(names, c.Name())
-			}
-			return usagef("there is no command %q%s; foundry --help lists them", args[0], foundry.Nearest(args[0], names))
-		},
+		RunE:          runGroup,
 	}
 	root.SetIn(s.In)
 	root.SetOut(s.Out)
 	root.SetErr(s.Err)
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(commands(s)...)
-	for _, c := range root.Commands() {
+	root.SetHelpCommand(helpCommand())
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	if c, _, err := root.Find([]string{"completion"}); err == nil {
+		c.Args, c.RunE = cobra.ArbitraryArgs, runGroup
+		c.Example = "  foundry completion bash   # foundry completion bash --help says where it goes"
+	}
+	checkArgs(root)
+	return root
+}
+
+// helpCommand is cobra's, but a name that is no command's is an error.
+func helpCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "help [COMMAND]",
+		Short:   "Show what a command does and takes",
+		Example: `  foundry help bench`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			about, rest, err := cmd.Root().Find(args)
+			if err != nil || len(rest) > 0 {
+				return noCommand(about, rest[0])
+			}
+			return about.Help()
+		},
+	}
+}
+
+// runGroup stands for a command that only holds others.
+func runGroup(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return cmd.Help()
+	}
+	return noCommand(cmd, args[0])
+}
+
+// noCommand is the error of a name that is none of parent's commands.
+func noCommand(parent *cobra.Command, name string) error {
+	var names []string
+	for _, c := range parent.Commands() {
+		names = append(names, c.Name())
+	}
+	return usagef("there is no command %q%s; %s --help lists them", name, foundry.Nearest(name, names), parent.CommandPath())
+}
+
+// checkArgs makes wrong arguments of the commands below parent usage errors.
+func checkArgs(parent *cobra.Command) {
+	for _, c := range parent.Commands() {
+		checkArgs(c)
 		if check := c.Args; check != nil {
 			c.Args = func(cmd *cobra.Command, args []string) error {
 				if err := check(cmd, args); err != nil {
-					return usagef("%s: %w; see foundry %s --help", cmd.Name(), err, cmd.Name())
+					return usagef("%s: %w; see %s --help", cmd.Name(), err, cmd.CommandPath())
 				}
 				return nil
 			}
 		}
 	}
-	return root
 }
 
-// flagError makes pflag's complaint one line and names the nearest flag.
+// flagError makes pflag's complaint one line in our words and names the nearest flag.
 func flagError(cmd *cobra.Command, err error) error {
 	hint := ""
-	if name, ok := strings.CutPrefix(err.Error(), "unknown flag: --"); ok {
+	if name, ok := strings.CutPrefix(err.Error(), "unknown flag: "); ok {
 		var names []string
-		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, "--"+f.Name) })
 		hint = foundry.Nearest(name, names)
+	}
+	var invalid *pflag.InvalidValueError
+	var number *strconv.NumError
+	if errors.As(err, &invalid) && errors.As(err, &number) {
+		err = fmt.Errorf("invalid argument %q for \"--%s\": %w", invalid.GetValue(), invalid.GetFlag().Name, number.Err)
 	}
 	name, path := cmd.Name(), cmd.CommandPath()
 	if !cmd.HasParent() {

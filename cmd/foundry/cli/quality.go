@@ -3,6 +3,7 @@ package cli
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"foundry"
@@ -10,6 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 )
+
+var qualityFormats = []string{"table", "markdown", "json"}
 
 func qualityCommand(s IO) *cobra.Command {
 	var model modelFlags
@@ -26,6 +29,9 @@ whose most likely token is the same.`,
   foundry quality --model DIR --ids-file text.ids --weights q8_0,q4_0 --format markdown`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if !slices.Contains(qualityFormats, format) {
+				return usagef("quality: there is no format %q, want one of %s", format, strings.Join(qualityFormats, ", "))
+			}
 			o := foundry.QualityOptions{Start: foundry.StartOptions{
 				Compile: foundry.CompileOptions{Device: device}, Progress: progress(s.Err),
 				Say: func(line string) { fmt.Fprintln(s.Err, line) },
@@ -72,18 +78,16 @@ func printQuality(s IO, format string, rows []foundry.Quality) error {
 			fmt.Sprintf("%.2e", q.KLReverse), fmt.Sprintf("%.2e", q.WorstKL), fmt.Sprintf("%.1f %%", 100*q.Top1))
 	}
 	switch format {
-	case "table":
-		t.render(s.Out)
-	case "markdown":
-		t.markdown(s.Out)
 	case "json":
 		for _, q := range rows {
 			if err := json.NewEncoder(s.Out).Encode(q); err != nil {
 				return err
 			}
 		}
+	case "markdown":
+		t.markdown(s.Out)
 	default:
-		return usagef("quality: --format %q, want table, markdown or json", format)
+		t.render(s.Out)
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"io"
 
 	"foundry"
+	"foundry/runtime"
 
 	"github.com/spf13/cobra"
 )
@@ -41,6 +42,9 @@ func runCommand(s IO) *cobra.Command {
 			if prompt == "" {
 				return usagef("run: the prompt is empty; give --prompt or pipe a text")
 			}
+			if err := o.Sampling.Validate(); err != nil {
+				return usagef("run: %w", err)
+			}
 			m, err := model.open(s)
 			if err != nil {
 				return err
@@ -52,7 +56,22 @@ func runCommand(s IO) *cobra.Command {
 					return err
 				}
 			}
-			e, err := device.load(cmd, s, m, &compile, func(c *foundry.CompileOptions) { c.Sampler = !o.Sampling.Greedy() })
+			ids, err := m.Encode(text)
+			if err != nil {
+				return err
+			}
+			if _, err := m.EndTokens(); err != nil {
+				return err
+			}
+			e, err := device.load(cmd, s, m, &compile, func(start *foundry.StartOptions) {
+				start.Compile.Sampler = !o.Sampling.Greedy()
+				start.Fits = func(l runtime.Limits) error {
+					if !cmd.Flags().Changed("tokens") {
+						o.Max = min(o.Max, l.Context-len(ids)+1)
+					}
+					return l.Takes(0, ids, o.Max)
+				}
+			})
 			if err != nil {
 				return err
 			}
@@ -62,19 +81,29 @@ func runCommand(s IO) *cobra.Command {
 				return err
 			}
 			defer session.Close()
-			if !chat {
-				fmt.Fprint(s.Out, prompt)
-			}
-			defer fmt.Fprintln(s.Out)
 			if verbose {
 				defer func() { printStartup(s.Err, e.Startup()) }()
 			}
+			begun := false
+			begin := func() { // an error before the first token leaves nothing behind
+				if !begun && !chat {
+					fmt.Fprint(s.Out, prompt)
+				}
+				begun = true
+			}
+			defer func() {
+				if begun {
+					fmt.Fprintln(s.Out)
+				}
+			}()
 			for token, err := range session.Generate(cmd.Context(), text, o) {
 				if err != nil {
 					return err
 				}
+				begin()
 				fmt.Fprint(s.Out, token.Text)
 			}
+			begin()
 			return nil
 		},
 	}

@@ -22,24 +22,39 @@ func (f *compileFlags) search(cmd *cobra.Command, s IO, m *foundry.Model, o *fou
 	if err != nil {
 		return nil, err
 	}
-	o.Passes = found.Winner.Passes
+	found.Apply(o)
 	return found, nil
 }
 
-// printFound prints what a search tried and how it ranked that.
+// printFound prints what a search tried and how it ranked that, for both phases.
 func printFound(w io.Writer, f *foundry.Found) {
 	fmt.Fprintf(w, "== %s\n", f)
-	t := newTable("fusions", "predicted us", "measured us", "min", "max", "runs").alignRight("predicted us", "measured us", "min", "max", "runs")
+	columns := []string{"fusions", "predicted us, " + f.Phase}
+	if f.Other != nil {
+		columns = append(columns, "predicted us, "+f.OtherPhase)
+	}
+	columns = append(columns, "measured us", "min", "max", "runs")
+	t := newTable(columns...).alignRight(columns[1:]...)
 	for _, c := range f.Candidates {
 		name := c.Name
-		if c.Name == f.Winner.Name {
+		switch other := f.Other != nil && c.Name == f.Other.Name; {
+		case c.Name == f.Winner.Name && (other || f.Other == nil):
 			name += " (taken)"
+		case c.Name == f.Winner.Name:
+			name += " (taken for " + f.Phase + ")"
+		case other:
+			name += " (taken for " + f.OtherPhase + ")"
 		}
-		if c.Measured == nil {
-			t.row(name, fmt.Sprintf("%.1f", c.PredictedUs), "", "", "", "")
-			continue
+		cells := []any{name, fmt.Sprintf("%.1f", c.PredictedUs)}
+		if f.Other != nil {
+			cells = append(cells, fmt.Sprintf("%.1f", c.OtherUs))
 		}
-		t.row(name, fmt.Sprintf("%.1f", c.PredictedUs), fmt.Sprintf("%.1f", c.Measured.Median), fmt.Sprintf("%.1f", c.Measured.Min), fmt.Sprintf("%.1f", c.Measured.Max), c.Measured.N)
+		if m := c.Measured; m != nil {
+			cells = append(cells, fmt.Sprintf("%.1f", m.Median), fmt.Sprintf("%.1f", m.Min), fmt.Sprintf("%.1f", m.Max), m.N)
+		} else {
+			cells = append(cells, "", "", "", "")
+		}
+		t.row(cells...)
 	}
 	t.render(w)
 }

@@ -44,6 +44,9 @@ kernel that no row stands for.`,
 				}
 				model.model = args[0]
 			}
+			if checked && o.Device != foundry.CPU {
+				return idle(cmd, "on --device "+o.Device+", only on cpu", "checked")
+			}
 			m, err := model.open(s)
 			if err != nil {
 				return err
@@ -93,12 +96,21 @@ func verdict(r *verify.Report) error {
 		}
 	}
 	if len(failed) > 0 {
-		return fmt.Errorf("verify: %d of %d rows failed: %s", len(failed), len(r.Rows), strings.Join(failed, "; "))
+		return fmt.Errorf("verify: %d of %d rows failed: %s", len(failed), len(r.Rows), firstFew(failed))
 	}
 	if len(r.Strangers) > 0 {
-		return fmt.Errorf("verify: no row stands for %s", strings.Join(r.Strangers, "; "))
+		return fmt.Errorf("verify: no row stands for %s", firstFew(r.Strangers))
 	}
 	return nil
+}
+
+// firstFew joins the first three of a list for a line, and says how many more there are.
+func firstFew(list []string) string {
+	const few = 3
+	if len(list) <= few {
+		return strings.Join(list, "; ")
+	}
+	return fmt.Sprintf("%s; and %d more", strings.Join(list[:few], "; "), len(list)-few)
 }
 
 func printVerification(s IO, r *verify.Report) {

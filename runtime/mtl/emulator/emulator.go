@@ -12,6 +12,7 @@
 package emulator
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"embed"
@@ -35,8 +36,9 @@ import (
 //go:embed framework
 var sources embed.FS
 
-// ErrNoCompiler is what Build returns, wrapped, where there is no C++ compiler.
-var ErrNoCompiler = errors.New("no C++ compiler for the emulated framework: install g++ or clang++")
+// ErrUnavailable is what Build returns, wrapped, where the framework cannot be had;
+// the error says why, and tests skip with it.
+var ErrUnavailable = errors.New("no emulated Metal framework here")
 
 // Framework is the loaded library. There is one in a process.
 type Framework struct {
@@ -51,13 +53,26 @@ type Framework struct {
 	fault      func(name string)
 	limit      func(name string, value int64)
 	skip       func(on int32)
+	hold       func(on int32)
 	live       func() int64
+	pools      func() int64
+	hits       func() int64
 	violations func(out *byte, bytes int64) int64
 }
 
-// Build compiles the framework, or finds it in dir, and starts it on dev's
-// executor.
-func Build(dev *cpu.Device, dir string) (*Framework, error) {
+// Build compiles the framework, or finds it in dir, and starts it on an executor of
+// the CPU device's, which it opens.
+func Build(dir string) (*Framework, error) {
+	if err := supported(runtime.GOOS, runtime.GOARCH); err != nil {
+		return nil, err
+	}
+	dev, err := cpu.Open(cpu.Options{})
+	if errors.Is(err, cpu.ErrNoCompiler) {
+		err = fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	if err != nil {
+		return nil, err
+	}
 	path, err := compile(dir)
 	if err != nil {
 		return nil, err
@@ -69,7 +84,8 @@ func Build(dev *cpu.Device, dir string) (*Framework, error) {
 	f := &Framework{Path: path, cpu: dev}
 	for name, fn := range map[string]any{
 		"emulator_start": &f.start, "emulator_kernel": &f.kernel, "emulator_slot": &f.slot, "emulator_array": &f.array,
-		"emulator_reject": &f.reject, "emulator_fault": &f.fault, "emulator_limit": &f.limit, "emulator_skip": &f.skip, "emulator_live": &f.live,
+		"emulator_reject": &f.reject, "emulator_fault": &f.fault, "emulator_limit": &f.limit, "emulator_skip": &f.skip, "emulator_hold": &f.hold, "emulator_live": &f.live,
+		"emulator_pools": &f.pools, "emulator_hits": &f.hits,
 		"emulator_violations": &f.violations,
 	} {
 		p, err := purego.Dlsym(h, name)
@@ -83,6 +99,15 @@ func Build(dev *cpu.Device, dir string) (*Framework, error) {
 		return nil, errors.New("the executor does not start")
 	}
 	return f, nil
+}
+
+// supported is an error where the framework's objc_msgSend, which is assembly for
+// Linux, does not build.
+func supported(goos, goarch string) error {
+	if goos != "linux" || goarch != "amd64" && goarch != "arm64" {
+		return fmt.Errorf("%w: it is built for Linux on amd64 and arm64, this is %s on %s", ErrUnavailable, goos, goarch)
+	}
+	return nil
 }
 
 // compile writes the sources below dir under the hash of their text and compiles
@@ -124,7 +149,7 @@ func compile(dir string) (string, error) {
 	cxx, err := exec.LookPath("c++")
 	if err != nil {
 		if cxx, err = exec.LookPath("g++"); err != nil {
-			return "", ErrNoCompiler
+			return "", fmt.Errorf("%w: no C++ compiler: install g++ or clang++", ErrUnavailable)
 		}
 	}
 	tmp := fmt.Sprintf("%s.%d", lib, os.Getpid())
@@ -141,18 +166,33 @@ func (f *Framework) Noted() []string {
 	return strings.FieldsFunc(string(buf[:n]), func(r rune) bool { return r == '\n' })
 }
 
-// Live returns how many objects exist.
+// Live returns how many objects exist, when what was committed has run.
 func (f *Framework) Live() int64 { return f.live() }
 
+// Hits returns how many pipelines came from a binary archive so far.
+func (f *Framework) Hits() int64 { return f.hits() }
+
+// Pools returns how many autorelease pools are open on the OS thread, which the
+// goroutine must be locked to.
+func (f *Framework) Pools() int64 { return f.pools() }
+
 // Fault makes the next call that it concerns fail: "device-lost",
-// "command-buffer-error", "gpu-out-of-memory", "out-of-memory", "compile-error";
-// "late" makes the next command buffer start 20 ms late.
+// "command-buffer-error", "gpu-out-of-memory", "out-of-memory", "compile-error",
+// "no-command-buffer", "no-samples", "no-indirect", "no-archive", "archive-full".
 func (f *Framework) Fault(name string) { f.fault(name) }
 
-// Limit makes the GPU say another value of itself: "family", "threadgroup-memory",
-// "buffer", "working-set", "unified", "pipeline-threads", "lanes",
-// "counter-sampling", "capturing" (somebody does), "capture" (it is allowed). It returns a
-// function that undoes it.
+// Hold keeps command buffers from starting until the function that it returns is
+// called.
+func (f *Framework) Hold() (release func()) {
+	f.hold(1)
+	return func() { f.hold(0) }
+}
+
+// Limit makes the GPU say another value of itself: "generation" (of its name),
+// "family", "threadgroup-memory", "buffer", "working-set", "pipeline-threads", "lanes",
+// "counter-sampling", "ticks" (of its clock from one reading to the next), "default-device" (0: the system names none), "macos" (the
+// version), "capturing" (somebody does), "capture" (it is allowed). It returns a function
+// that undoes it.
 func (f *Framework) Limit(name string, value int64) func() {
 	f.limit(name, value)
 	return func() { f.limit(name, -1) }
@@ -202,13 +242,28 @@ func (p *prepared) Load(ctx context.Context, pl *plan.Plan, progress fruntime.Pr
 // the bytes that each slot touches at most. Text that does not compile is
 // registered with the compiler's message.
 func (f *Framework) Prepare(ctx context.Context, p *plan.Plan) {
-	module, err := f.cpu.Module(ctx, p)
-	if err != nil {
+	bytes := touched(p)
+	if module, err := f.cpu.Module(ctx, p); err == nil {
 		for i := range p.Kernels {
-			f.reject(p.Kernels[i].Source, err.Error())
+			f.register(&p.Kernels[i], bytes[i], module, i)
 		}
 		return
 	}
+	for i := range p.Kernels { // one at a time, to reject none but those that do not compile
+		alone := *p
+		alone.Kernels = p.Kernels[i:][:1]
+		module, err := f.cpu.Module(ctx, &alone)
+		if err == nil {
+			f.register(&p.Kernels[i], bytes[i], module, 0)
+			continue
+		}
+		_, text, _ := strings.Cut(err.Error(), "does not compile: ")
+		f.reject(p.Kernels[i].Source, cmp.Or(text, err.Error())+"\n")
+	}
+}
+
+// touched lists, by kernel and slot, the bytes that dispatches bind at most.
+func touched(p *plan.Plan) []map[int]int64 {
 	bytes := make([]map[int]int64, len(p.Kernels))
 	for i := range p.Entries {
 		for _, s := range p.Entries[i].Steps {
@@ -224,18 +279,20 @@ func (f *Framework) Prepare(ctx context.Context, p *plan.Plan) {
 			}
 		}
 	}
-	for i := range p.Kernels {
-		k := &p.Kernels[i]
-		f.kernel(k.Source, k.Name, module, uint32(i))
-		for j, s := range k.Slots {
-			n, ok := bytes[i][j]
-			if !ok {
-				n = 1 << 40 // to the end of what is bound
-			}
-			f.slot(k.Source, s.Name, flag(s.Access.Reads()), flag(s.Access.Writes()), n)
+	return bytes
+}
+
+// register makes the text of a kernel known, as number index of a module.
+func (f *Framework) register(k *plan.Kernel, bytes map[int]int64, module uintptr, index int) {
+	f.kernel(k.Source, k.Name, module, uint32(index))
+	for j, s := range k.Slots {
+		n, ok := bytes[j]
+		if !ok {
+			n = 1 << 40 // to the end of what is bound
 		}
-		for _, a := range k.Threadgroup {
-			f.array(k.Source, int64(a.Bytes))
-		}
+		f.slot(k.Source, s.Name, flag(s.Access.Reads()), flag(s.Access.Writes()), n)
+	}
+	for _, a := range k.Threadgroup {
+		f.array(k.Source, int64(a.Bytes))
 	}
 }

@@ -4,16 +4,23 @@
 #include "metal.h"
 
 uint64_t gpu_ticks() {
+    static std::atomic<uint64_t> steps{0};
+    if (int64_t step = emulator.limit("ticks", 0)) return steps += step;
     auto ns = std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch());
     return (uint64_t)ns.count() * 3 / 125;
 }
 
+struct CounterSet : Object {
+    const char* name;
+    explicit CounterSet(const char* n);
+};
 static Class CounterSetClass("MTLCounterSet", nullptr, nullptr,
-    {minus("name", +[](id, SEL) -> id { return autorelease(new String("timestamp")); })});
+    {minus("name", +[](id self, SEL) -> id { return autorelease(new String(static_cast<CounterSet*>(self)->name)); })});
+CounterSet::CounterSet(const char* n) : Object(&CounterSetClass), name(n) {}
 
 id counter_sets(id, SEL) {
     Array* a = new Array;
-    a->items.push_back(new Object(&CounterSetClass));
+    for (const char* name : {"statistic", "timestamp"}) a->items.push_back(new CounterSet(name));
     return autorelease(a);
 }
 
@@ -36,7 +43,9 @@ struct SamplesDescriptor : Object {
 Object* make_descriptor() { return new SamplesDescriptor; }
 void set_counter_set(id self, SEL, id set) {
     SamplesDescriptor* d = static_cast<SamplesDescriptor*>(self);
-    if (alive(set, &CounterSetClass, "setCounterSet:")) d->set = objc_retain(set);
+    if (!alive(set, &CounterSetClass, "setCounterSet:")) return;
+    if (strcmp(static_cast<CounterSet*>(set)->name, "timestamp")) violation("setCounterSet: to one without the timestamp");
+    d->set = objc_retain(set);
 }
 void set_storage(id self, SEL, NSUInteger mode) { static_cast<SamplesDescriptor*>(self)->storage = mode; }
 void set_count(id self, SEL, NSUInteger n) { static_cast<SamplesDescriptor*>(self)->count = n; }

@@ -1,15 +1,10 @@
 // Devices, libraries, pipelines, archives, buffers, and the harness's controls.
 #include <algorithm>
 #include <cstdlib>
+#include <fstream>
 #include <unistd.h>
 
 #include "metal.h"
-
-// In counters.cc.
-id counter_sets(id, SEL);
-id new_fence(id, SEL);
-void sample_timestamps(id, SEL, uint64_t* host, uint64_t* gpu);
-id new_samples(id, SEL, id descriptor, id* error);
 
 Emulator emulator;
 
@@ -33,11 +28,30 @@ int64_t Emulator::limit(const char* name, int64_t usual) {
     return it == limits.end() ? usual : it->second;
 }
 
+int64_t macos() { return emulator.limit("macos", 14); }
+
+// absent reports what the emulated version of macOS does not have yet.
+bool absent(SEL selector) {
+    static const SEL newest = sel_registerName("setMaxKernelThreadgroupMemoryBindCount:");
+    return selector == newest && macos() < 14;
+}
+
 namespace {
 
 struct Device : Object {
     Device() : Object(&DeviceClass) {}
+    void drop() override {
+        std::lock_guard<std::mutex> hold(emulator.lock);
+        emulator.gpu = nullptr;
+    }
 };
+
+// gpu returns the GPU, retained. Metal gives all who ask the same object.
+id gpu() {
+    std::lock_guard<std::mutex> hold(emulator.lock);
+    if (emulator.gpu) return objc_retain(emulator.gpu);
+    return emulator.gpu = new Device;
+}
 
 struct CompileOptions : Object {
     bool fast_math = true;  // Metal's default
@@ -68,24 +82,17 @@ struct ArchiveDescriptor : Object {
 };
 
 struct Archive : Object {
-    std::set<std::string> functions;
+    std::set<std::string> pipelines;
     Archive() : Object(&ArchiveClass) {}
+    static std::string key(const PipelineDescriptor* d) { return d->function->code->key + (d->indirect ? " indirect" : ""); }
 };
 
-struct IndirectDescriptor : Object {
-    NSUInteger types = 0, buffers = 0, groups = 0;
-    bool inherit_state = true, inherit_buffers = true;
-    IndirectDescriptor() : Object(&IndirectDescriptorClass) {}
-};
-
-id device_name(id, SEL) { return autorelease(new String("Apple M3 Pro")); }
-bool supports_family(id, SEL, int64_t family) { return family <= emulator.limit("family", 1009) || family == 5001; }
+id device_name(id, SEL) { return autorelease(new String("Apple M" + std::to_string(emulator.limit("generation", 3)) + " Pro")); }
+bool supports_family(id, SEL, int64_t family) { return family <= emulator.limit("family", 1009); }
 uint64_t working_set(id, SEL) { return emulator.limit("working-set", 12ll << 30); }
 NSUInteger max_buffer(id, SEL) { return emulator.limit("buffer", 9ll << 30); }
 NSUInteger max_threadgroup(id, SEL) { return emulator.limit("threadgroup-memory", 32768); }
-bool unified(id, SEL) { return emulator.limit("unified", 1) != 0; }
 bool supports_sampling(id, SEL, NSUInteger point) { return point == 0 && emulator.limit("counter-sampling", 1); }
-id new_queue(id, SEL) { return new Queue; }
 
 id new_buffer(id, SEL, NSUInteger length, NSUInteger options) {
     if (length == 0) violation("newBufferWithLength: of zero bytes");
@@ -116,7 +123,8 @@ id new_library(id, SEL, id source, id options, id* error) {
     if (o->fast_math) violation("a library is compiled with fast math");
     if (!o->language) violation("a library is compiled without a language version");
     if (emulator.take("compile-error")) {
-        fail(error, 3, "program_source:12:5: error: use of undeclared identifier 'injected'");
+        fail(error, 3, "program_source:9:9: warning: unused variable 'x'\n    int x;\n        ^\n"
+                       "program_source:12:5: error: use of undeclared identifier 'injected'\n    injected = 1;\n    ^\n");
         return nullptr;
     }
     auto it = emulator.kernels.find(static_cast<String*>(source)->text);
@@ -137,9 +145,17 @@ id new_function(id self, SEL, id name) {
 id new_pipeline(id, SEL, id descriptor, NSUInteger options, id* reflection, id* error) {
     if (!alive(descriptor, &PipelineDescriptorClass, "the pipeline descriptor")) return nullptr;
     PipelineDescriptor* d = static_cast<PipelineDescriptor*>(descriptor);
-    if (options != 0 || reflection) violation("a pipeline is made with reflection that nobody reads");
+    if ((options & ~4ull) || reflection) violation("a pipeline is made with reflection that nobody reads");
     if (!d->function) {
         fail(error, 3, "Compute function must be set.");
+        return nullptr;
+    }
+    bool found = false;
+    if (d->archives)
+        for (id a : static_cast<Array*>(d->archives)->items) found |= static_cast<Archive*>(a)->pipelines.count(Archive::key(d)) != 0;
+    if (found) emulator.hits++;
+    else if (options & 4) {
+        fail(error, 2, "no archive has the pipeline");
         return nullptr;
     }
     NSUInteger n = d->max_threads ? d->max_threads : 1024;
@@ -162,7 +178,7 @@ void set_max_threads(id self, SEL, NSUInteger n) { static_cast<PipelineDescripto
 void set_indirect(id self, SEL, bool on) { static_cast<PipelineDescriptor*>(self)->indirect = on; }
 void set_archives(id self, SEL, id list) {
     PipelineDescriptor* d = static_cast<PipelineDescriptor*>(self);
-    if (!alive(list, &NSArrayClass, "setBinaryArchives:")) return;
+    if (list && !alive(list, &NSArrayClass, "setBinaryArchives:")) return;
     objc_retain(list);
     objc_release(d->archives);
     d->archives = list;
@@ -177,15 +193,15 @@ id new_archive(id, SEL, id descriptor, id* error) {
     if (!alive(descriptor, &ArchiveDescriptorClass, "the archive descriptor")) return nullptr;
     const std::string& path = static_cast<ArchiveDescriptor*>(descriptor)->path;
     Archive* a = new Archive;
-    if (path.empty()) return a;
-    FILE* f = fopen(path.c_str(), "rb");
-    char magic[16] = {};
-    if (!f || fread(magic, 1, 8, f) != 8 || memcmp(magic, "EMULATED", 8)) {
+    if (path.empty() && !emulator.take("no-archive")) return a;
+    std::ifstream f(path);
+    std::string line;
+    if (!std::getline(f, line) || line != "EMULATED") {
         fail(error, 1, "the archive cannot be read");
         objc_release(a);
-        a = nullptr;
+        return nullptr;
     }
-    if (f) fclose(f);
+    while (std::getline(f, line)) a->pipelines.insert(line);
     return a;
 }
 void set_archive_url(id self, SEL, id url) {
@@ -199,35 +215,23 @@ bool add_to_archive(id self, SEL, id descriptor, id* error) {
         fail(error, 1, "the descriptor has no function");
         return false;
     }
-    static_cast<Archive*>(self)->functions.insert(d->function->code->function);
+    if (emulator.take("archive-full")) {
+        fail(error, 1, "the archive is full (injected)");
+        return false;
+    }
+    static_cast<Archive*>(self)->pipelines.insert(Archive::key(d));
     return true;
 }
 bool save_archive(id self, SEL, id url, id* error) {
     if (!alive(url, &NSURLClass, "serializeToURL:")) return false;
-    FILE* f = fopen(static_cast<URL*>(url)->path.c_str(), "wb");
-    if (!f) {
-        fail(error, 1, "the archive cannot be written");
-        return false;
-    }
-    fwrite("EMULATED", 1, 8, f);
-    for (const std::string& s : static_cast<Archive*>(self)->functions) fprintf(f, "\n%s", s.c_str());
-    fclose(f);
-    return true;
+    std::ofstream f(static_cast<URL*>(url)->path);
+    f << "EMULATED\n";
+    for (const std::string& s : static_cast<Archive*>(self)->pipelines) f << s << "\n";
+    f.close();
+    if (f) return true;
+    fail(error, 1, "the archive cannot be written");
+    return false;
 }
-
-id new_indirect(id, SEL, id descriptor, NSUInteger count, NSUInteger) {
-    if (!alive(descriptor, &IndirectDescriptorClass, "the indirect command buffer's descriptor")) return nullptr;
-    IndirectDescriptor* d = static_cast<IndirectDescriptor*>(descriptor);
-    if (d->types != 32) violation("an indirect command buffer for commands other than concurrent dispatches");
-    if (d->inherit_state || d->inherit_buffers) violation("indirect commands inherit state and set it too");
-    if (d->buffers > 31) violation("an indirect command buffer with %lu buffer slots, 31 is the limit", (unsigned long)d->buffers);
-    return new Indirect(count, d->buffers, d->groups);
-}
-void set_types(id self, SEL, NSUInteger t) { static_cast<IndirectDescriptor*>(self)->types = t; }
-void set_inherit_state(id self, SEL, bool on) { static_cast<IndirectDescriptor*>(self)->inherit_state = on; }
-void set_inherit_buffers(id self, SEL, bool on) { static_cast<IndirectDescriptor*>(self)->inherit_buffers = on; }
-void set_max_buffers(id self, SEL, NSUInteger n) { static_cast<IndirectDescriptor*>(self)->buffers = n; }
-void set_max_groups(id self, SEL, NSUInteger n) { static_cast<IndirectDescriptor*>(self)->groups = n; }
 
 void* contents(id self, SEL) {
     Buffer* b = static_cast<Buffer*>(self);
@@ -235,7 +239,6 @@ void* contents(id self, SEL) {
     violation("contents of a private buffer");
     return nullptr;
 }
-NSUInteger buffer_length(id self, SEL) { return static_cast<Buffer*>(self)->length; }
 
 template <class T> Object* make() { return new T; }
 
@@ -243,7 +246,7 @@ template <class T> Object* make() { return new T; }
 
 Class DeviceClass("MTLDevice", nullptr, nullptr, {
     minus("name", device_name), minus("supportsFamily:", supports_family), minus("recommendedMaxWorkingSetSize", working_set),
-    minus("maxBufferLength", max_buffer), minus("maxThreadgroupMemoryLength", max_threadgroup), minus("hasUnifiedMemory", unified),
+    minus("maxBufferLength", max_buffer), minus("maxThreadgroupMemoryLength", max_threadgroup),
     minus("newCommandQueue", new_queue),
     minus("supportsCounterSampling:", supports_sampling), minus("counterSets", counter_sets), minus("newFence", new_fence),
     minus("sampleTimestamps:gpuTimestamp:", sample_timestamps), minus("newCounterSampleBufferWithDescriptor:error:", new_samples), minus("newBufferWithLength:options:", new_buffer),
@@ -264,18 +267,15 @@ Class PipelineClass("MTLComputePipelineState", nullptr, nullptr,
 Class ArchiveDescriptorClass("MTLBinaryArchiveDescriptor", nullptr, make<ArchiveDescriptor>, {minus("setUrl:", set_archive_url)});
 Class ArchiveClass("MTLBinaryArchive", nullptr, nullptr,
     {minus("addComputePipelineFunctionsWithDescriptor:error:", add_to_archive), minus("serializeToURL:error:", save_archive)});
-Class BufferClass("MTLBuffer", nullptr, nullptr, {minus("contents", contents), minus("length", buffer_length)});
-Class IndirectDescriptorClass("MTLIndirectCommandBufferDescriptor", nullptr, make<IndirectDescriptor>, {
-    minus("setCommandTypes:", set_types), minus("setInheritPipelineState:", set_inherit_state), minus("setInheritBuffers:", set_inherit_buffers),
-    minus("setMaxKernelBufferBindCount:", set_max_buffers), minus("setMaxKernelThreadgroupMemoryBindCount:", set_max_groups)});
+Class BufferClass("MTLBuffer", nullptr, nullptr, {minus("contents", contents)});
 
 extern "C" {
 
-id MTLCreateSystemDefaultDevice() { return new Device; }
+id MTLCreateSystemDefaultDevice() { return emulator.limit("default-device", 1) ? gpu() : nullptr; }
 
 id MTLCopyAllDevices() {
     Array* a = new Array;
-    a->items.push_back(new Device);
+    a->items.push_back(gpu());
     return a;
 }
 
@@ -291,7 +291,8 @@ int emulator_start(void* open, void* run, unsigned threads) {
 // emulator_kernel registers the code of one text; its slots and threadgroup
 // arguments follow by emulator_slot and emulator_array.
 void emulator_kernel(const char* text, const char* function, const void* module, unsigned index) {
-    emulator.kernels[text] = Code{function, (const foundry_module_table*)module, index, {}, {}};
+    std::string key = std::string(function) + " " + std::to_string(std::hash<std::string>()(text));
+    emulator.kernels[text] = Code{function, key, (const foundry_module_table*)module, index, {}, {}};
 }
 void emulator_slot(const char* text, const char* name, int reads, int writes, int64_t bytes) {
     emulator.kernels[text].slots.push_back({name, reads != 0, writes != 0, bytes});
@@ -304,15 +305,20 @@ void emulator_fault(const char* name) {
     std::lock_guard<std::mutex> hold(emulator.lock);
     emulator.fault = name;
 }
+void emulator_hold(int on) {
+    std::lock_guard<std::mutex> hold(emulator.lock);
+    emulator.held = on != 0;
+    emulator.changed.notify_all();
+}
 // emulator_limit sets what the GPU says of itself; a negative value is the usual one.
 void emulator_limit(const char* name, int64_t value) {
     std::lock_guard<std::mutex> hold(emulator.lock);
     if (value < 0) emulator.limits.erase(name);
     else emulator.limits[name] = value;
 }
-void emulator_seed(uint64_t seed) { emulator.seed = seed; }
 // emulator_nothing stands in for objc_msgSend, to time the caller alone.
 uint64_t emulator_nothing() { return 0; }
+long emulator_hits() { return emulator.hits; }
 void emulator_skip(int on) { emulator.skip_execution = on != 0; }
 
 }  // extern "C"

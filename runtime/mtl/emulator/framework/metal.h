@@ -22,7 +22,7 @@ struct Range {
 
 // Code is what the test harness registered for one MSL text.
 struct Code {
-    std::string function;
+    std::string function, key;  // the key is of the text
     const foundry_module_table* module;
     foundry_u32 index;
     struct Slot {
@@ -44,9 +44,13 @@ struct Emulator {
     std::string fault;    // taken by the next call that it concerns
     uint64_t seed;        // of the order of the dispatches of a wave
     std::atomic<long> committed{0};  // command buffers
+    std::atomic<long> hits{0};       // pipelines that an archive had
     bool skip_execution;  // commands are checked and not run: the cost of encoding alone
+    bool held = false;  // no command buffer starts
     std::mutex lock;
+    std::condition_variable changed;
     std::map<std::string, int64_t> limits;  // what the GPU says of itself, where a test changed it
+    Object* gpu = nullptr;  // the one GPU, while somebody has it
     bool take(const char* name);
     int64_t limit(const char* name, int64_t usual);
 };
@@ -65,6 +69,7 @@ struct Buffer : Object {
     explicit Buffer(int64_t n);
     Buffer(void* pages, int64_t n) : Object(&BufferClass), data(pages), length(n), lent(true) {}
     ~Buffer() override;
+    void drop() override { autorelease(new String("what Metal leaves behind when a buffer goes")); }
 };
 
 struct Function : Object {
@@ -88,6 +93,9 @@ struct Binding {
         NSUInteger offset = 0;
     } slot[31];
     NSUInteger threadgroup[31] = {};
+    // Each notes what it does not take; what names the message.
+    void set_buffer(id buffer, NSUInteger offset, NSUInteger index, const char* what);
+    void set_threadgroup(NSUInteger length, NSUInteger index);
 };
 
 // Copy is one copy of a blit encoder. sum is of the source's bytes when it was
@@ -168,8 +176,20 @@ struct Pass : Object {
     void drop() override { objc_release(attachment); }
 };
 
-// gpu_ticks is the GPU's clock, of 24 MHz.
+// gpu_ticks is the GPU's clock, of 24 MHz; with a limit "ticks" each reading is that
+// many after the one before.
 uint64_t gpu_ticks();
+
+// What a device and a command buffer make, each in the file of its class.
+id counter_sets(id, SEL);
+id new_fence(id, SEL);
+void sample_timestamps(id, SEL, uint64_t* host, uint64_t* gpu);
+id new_samples(id, SEL, id descriptor, id* error);
+id new_indirect(id, SEL, id descriptor, NSUInteger count, NSUInteger options);
+id new_queue(id, SEL);
+id compute_encoder(id, SEL, NSUInteger type);
+id compute_encoder_of(id, SEL, id descriptor);
+id blit_encoder(id, SEL);
 
 struct Indirect : Object {
     std::vector<struct IndirectCommand*> commands;

@@ -1,5 +1,6 @@
 #include "objc.h"
 
+#include <condition_variable>
 #include <cstring>
 #include <deque>
 #include <map>
@@ -19,6 +20,8 @@ std::set<std::string>& selectors() {
 std::vector<std::string> notes;
 std::deque<id> quarantine;
 std::atomic<long> live{0};
+long works = 0;
+std::condition_variable works_changed;
 
 struct Pool {
     std::vector<id> objects;
@@ -28,6 +31,16 @@ thread_local std::vector<Pool*> pools;
 // What a message to nil or to an unknown method reaches: everything is zero.
 uint64_t nothing() { return 0; }
 }  // namespace
+
+void work_begins() {
+    std::lock_guard<std::mutex> hold(lock);
+    works++;
+}
+void work_ends() {
+    std::lock_guard<std::mutex> hold(lock);
+    works--;
+    works_changed.notify_all();
+}
 
 void violation(const char* format, ...) {
     char text[512];
@@ -47,6 +60,8 @@ Class::Class(const char* n, Class* s, Object* (*m)(), std::initializer_list<Meth
     : Object(nullptr), name(n), super(s), make(m), methods(list) {
     registry()[n] = this;
 }
+
+extern Class NSObjectClass;
 
 extern "C" {
 
@@ -74,6 +89,7 @@ void objc_release(id o) {
         return;
     }
     if (--o->refs > 0) return;
+    if (pools.empty()) violation("the last release of a %s outside an autorelease pool", o->isa->name);
     o->drop();
     o->dead = true;
     live--;
@@ -109,9 +125,22 @@ void objc_autoreleasePoolPop(void* pool) {
         return;
     }
     Pool* p = pools.back();
+    while (!p->objects.empty()) {  // what goes may autorelease more
+        id o = p->objects.back();
+        p->objects.pop_back();
+        objc_release(o);
+    }
     pools.pop_back();
-    for (id o : p->objects) objc_release(o);
     delete p;
+}
+
+// find returns the method of a class, or of all classes; null: it has none.
+static IMP find(Class* c, SEL selector, bool is_static) {
+    if (absent(selector)) return nullptr;
+    for (Class* k = c; k; k = k->super)
+        for (const Method& m : k->methods)
+            if (m.is_static == is_static && !strcmp(m.selector, selector)) return m.imp;
+    return c == &NSObjectClass ? nullptr : find(&NSObjectClass, selector, is_static);
 }
 
 // emulator_lookup finds what self does for a selector; objc_msgSend calls it with
@@ -127,6 +156,9 @@ IMP emulator_lookup(id self, SEL selector) {
         violation("use after release: -[%s %s]", c->name, selector);
         return (IMP)nothing;
     }
+    // Any message may leave autoreleased objects behind, and some do only in drivers
+    // that nobody has tested with.
+    if (pools.empty()) violation("%c[%s %s] outside an autorelease pool", is_class ? '+' : '-', c->name, selector);
     // As in a real runtime, what was found is found again at once.
     struct Found {
         Class* c;
@@ -136,18 +168,23 @@ IMP emulator_lookup(id self, SEL selector) {
     };
     static thread_local Found cache[256];
     Found& f = cache[((uintptr_t)c / 64 ^ (uintptr_t)selector / 16) % 256];
-    if (f.c == c && f.selector == selector && f.is_class == is_class) return f.imp;
-    for (Class* k = c; k; k = k->super)
-        for (const Method& m : k->methods)
-            if (m.is_static == is_class && !strcmp(m.selector, selector)) {
-                f = {c, selector, is_class, m.imp};
-                return m.imp;
-            }
+    if (f.c == c && f.selector == selector && f.is_class == is_class && !absent(selector)) return f.imp;
+    if (IMP imp = find(c, selector, is_class)) {
+        f = {c, selector, is_class, imp};
+        return imp;
+    }
     violation("unknown selector %c[%s %s]", is_class ? '+' : '-', c->name, selector);
     return (IMP)nothing;
 }
 
-long emulator_live() { return live; }
+long emulator_live() {
+    std::unique_lock<std::mutex> hold(lock);
+    works_changed.wait(hold, [] { return works == 0; });
+    return live;
+}
+
+// emulator_pools is how many pools are open on the calling thread.
+long emulator_pools() { return (long)pools.size(); }
 
 // emulator_violations copies the notes, one a line, and forgets them.
 long emulator_violations(char* out, long bytes) {
@@ -289,6 +326,9 @@ id array_with(id, SEL, id o) {
     a->items.push_back(objc_retain(o));
     return autorelease(a);
 }
+bool responds(id self, SEL, SEL selector) { return find(self->isa, selector, false); }
+id process_info(id, SEL) { return autorelease(new Object(objc_getClass("NSProcessInfo"))); }
+id system_version(id, SEL) { return autorelease(new String("Version " + std::to_string(macos()) + ".0 (emulated)")); }
 id file_url(id, SEL, id path) {
     if (!alive(path, &NSStringClass, "the path of fileURLWithPath:")) return nullptr;
     return autorelease(new URL(static_cast<String*>(path)->text));
@@ -301,6 +341,9 @@ Class NSErrorClass("NSError", nullptr, nullptr, {minus("localizedDescription", d
 Class NSArrayClass("NSArray", nullptr, nullptr,
                    {plus("arrayWithObject:", array_with), minus("count", count), minus("objectAtIndex:", object_at)});
 Class NSURLClass("NSURL", nullptr, nullptr, {plus("fileURLWithPath:", file_url)});
+Class NSObjectClass("NSObject", nullptr, nullptr, {minus("respondsToSelector:", responds)});
+static Class ProcessInfoClass("NSProcessInfo", nullptr, nullptr,
+    {plus("processInfo", process_info), minus("operatingSystemVersionString", system_version)});
 
 String::String(std::string s) : Object(&NSStringClass), text(std::move(s)) {}
 Error::Error(std::string s, int64_t c) : Object(&NSErrorClass), text(std::move(s)), code(c) {}
@@ -308,6 +351,16 @@ Array::Array() : Object(&NSArrayClass) {}
 void Array::drop() {
     for (id o : items) objc_release(o);
     items.clear();
+}
+// A constant of a framework is none of the user's objects: it is not counted.
+static String* constant(const char* text) {
+    String* s = new String(text);
+    live--;
+    return s;
+}
+extern "C" {
+extern const id MTLCommonCounterSetTimestamp;
+const id MTLCommonCounterSetTimestamp = constant("timestamp");
 }
 URL::URL(std::string s) : Object(&NSURLClass), path(std::move(s)) {}
 

@@ -48,8 +48,18 @@ template <class F> Method minus(const char* selector, F f) { return {false, sele
 extern "C" {
 id objc_retain(id);
 void objc_release(id);
+void* objc_autoreleasePoolPush();
+SEL sel_registerName(const char*);
+void objc_autoreleasePoolPop(void*);
 }
 id autorelease(id);
+// Work of another thread, which lets go of objects at its end: emulator_live waits
+// for it.
+void work_begins();
+void work_ends();
+// The version of macOS that is emulated, and the selectors that it lacks.
+int64_t macos();
+bool absent(SEL selector);
 // violation notes one line; the test reads it with emulator_violations.
 void violation(const char* format, ...) __attribute__((format(printf, 1, 2)));
 // as returns o as a T, or null with a violation when it is dead or of another class.

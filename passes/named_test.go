@@ -1,0 +1,131 @@
+package passes
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"foundry/frontends/qwen25"
+	"foundry/ir"
+	"foundry/ir/dtype"
+	"foundry/ir/target"
+	"foundry/lower/metal"
+)
+
+// noSubset are graphs of named variants that no subset gives, with the reason.
+var noSubset = map[string]string{
+	"default on cpu, decode": "the embedding leaves sums of squares and the other products do not, for 0.6 us of 3,909: " +
+		"a choice without them would add a fifth to all subsets",
+}
+
+// Every graph that a named variant makes of one layer is what some subset gives, and so
+// is what default takes on machines of every family: a search finds whatever a name
+// would have given.
+func TestSubsetsHaveNamedVariants(t *testing.T) {
+	missing := map[string]bool{}
+	look := func(size, x string, variants ...string) {
+		tgt, err := target.Find(x)
+		require.NoError(t, err)
+		for _, g := range oneLayer(t, size) {
+			e := newEnumeration(&Context{Target: tgt, Lowerable: func(n *ir.Node) error { return metal.Check(n, tgt) }})
+			for _, v := range variants {
+				p, err := Variant(v)
+				require.NoError(t, err)
+				if want := e.after(t, g, p); e.subsetFor(t, g, want) == nil {
+					what := v + " on " + x + ", " + g.Name
+					missing[what] = true
+					require.NotEmpty(t, noSubset[what], "no subset gives %s of %s, which has %q, and no reason is listed", what, size, regions(want))
+				}
+			}
+		}
+	}
+	look("0.5b", target.Default, slices.Concat(Ladder(), LeaveOneOut(), []string{"six"})...)
+	for _, x := range []string{"apple-m1", "apple-m2-pro", target.Default, "apple-m3-ultra", "apple-m4-max", "apple-m5", "h100", "h200", "cpu"} {
+		for _, size := range []string{"0.5b", "7b"} {
+			look(size, x, "default")
+		}
+	}
+	require.Len(t, missing, len(noSubset), "a reason is listed for what some subset gives")
+}
+
+// oneLayer returns the graphs of a size with one layer, prefill and decode.
+func oneLayer(t *testing.T, size string) []*ir.Graph {
+	t.Helper()
+	c, err := qwen25.Preset(size)
+	require.NoError(t, err)
+	c.Layers = 1
+	prefill, err := qwen25.Build(c, qwen25.BuildOptions{Context: 4096, Chunk: 512, Weights: dtype.F16, Cache: dtype.F16})
+	require.NoError(t, err)
+	decode, err := prefill.Specialise(1)
+	require.NoError(t, err)
+	decode.Name = "decode"
+	return []*ir.Graph{prefill, decode}
+}
+
+// after returns a copy of g behind p.
+func (e *enumeration) after(t *testing.T, g *ir.Graph, p Pipeline) *ir.Graph {
+	t.Helper()
+	for i := range p {
+		var err error
+		g, err = e.advance(g, p, i)
+		require.NoError(t, err)
+	}
+	return g
+}
+
+// subsetFor returns the subset that makes want of g, nil where there is none. A choice
+// that changes nothing, or forms a region which want has not, is not followed further.
+func (e *enumeration) subsetFor(t *testing.T, g, want *ir.Graph) *Subset {
+	t.Helper()
+	wanted := regions(want)
+	run := func(g *ir.Graph, calls string) *ir.Graph {
+		p, err := Parse(calls)
+		require.NoError(t, err)
+		return e.after(t, g, p)
+	}
+	var taken []*choice
+	var descend func(g *ir.Graph, group int) *Subset
+	descend = func(g *ir.Graph, group int) *Subset {
+		if group == len(choices) {
+			if !legal(taken) || run(g, finish).Canonical() != want.Canonical() {
+				return nil
+			}
+			s, err := subset(taken)
+			require.NoError(t, err)
+			return &s
+		}
+		for i := range choices[group] {
+			next := run(g, choices[group][i].calls)
+			if next == g || slices.ContainsFunc(regions(next), func(r string) bool { return !slices.Contains(wanted, r) }) {
+				continue
+			}
+			taken = append(taken, &choices[group][i])
+			s := descend(next, group+1)
+			taken = taken[:len(taken)-1]
+			if s != nil {
+				return s
+			}
+		}
+		return descend(g, group+1)
+	}
+	return descend(run(g, prepare), 0)
+}
+
+// regions names the regions of g by pattern and the labels of what they hold, which
+// legalize does not change.
+func regions(g *ir.Graph) []string {
+	var out []string
+	for _, n := range g.Nodes() {
+		if n.Region == nil {
+			continue
+		}
+		names := []string{n.Attr.Pattern}
+		for _, m := range n.Region.Nodes() {
+			names = append(names, m.Label)
+		}
+		out = append(out, strings.Join(names, " "))
+	}
+	return out
+}
