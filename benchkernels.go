@@ -65,7 +65,7 @@ var settings = [...]setting{
 	{"load 4, unroll full", metal.Tuning{Width: 4, Unroll: metal.UnrollFull}},
 	{"load 8, unroll 1", metal.Tuning{Width: 8, Unroll: metal.Unroll1}},
 	{"load 8, unroll full", metal.Tuning{Width: 8, Unroll: metal.UnrollFull}},
-	{"cos/sin shared", metal.Tuning{SharedTurns: true}},
+	{"cos/sin a thread", metal.Tuning{OwnTurns: true}},
 }
 
 // KernelSettings is how many settings of constants BenchKernels tries.

@@ -165,6 +165,7 @@ func (b *bundle) measure(ctx context.Context, p *plan.Plan, fresh []int, where *
 		return err
 	}
 	defer func() { err = errors.Join(err, in.Close()) }()
+	in.AssumeWritten()
 	envs, err := b.o.runs(p)
 	if err != nil {
 		return err

@@ -31,7 +31,7 @@ func (o *BenchOptions) openPlace(ctx context.Context) (*place, error) {
 	if name == "" {
 		name = o.Compile.deviceTarget()
 	}
-	if p.machine, err = measureMachine(ctx, dev, name, machineWork); err != nil {
+	if p.machine, err = measureMachine(ctx, dev, name, machineWork()); err != nil {
 		return nil, errors.Join(fmt.Errorf("measure the device: %w", err), p.close())
 	}
 	return p, nil

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"foundry/ir/dtype"
+	"foundry/runtime/cpu"
 
 	"github.com/stretchr/testify/require"
 )
@@ -64,6 +65,40 @@ func TestSessionsAreIndependent(t *testing.T) {
 		}
 	}
 	require.Equal(t, alone, turns[:])
+}
+
+// Whatever runs a model, it goes on from what its caches hold: the reference as a plan.
+func TestRunsGoOnFromWhatIsWritten(t *testing.T) {
+	m := embedded(t)
+	o := CompileOptions{Context: 64, Device: CPU}
+	engines := []*Engine{interpret(t, m, o)}
+	if d, err := OpenDevice(CPU, cpu.Options{}); err == nil {
+		require.NoError(t, d.Close())
+		e, err := Start(context.Background(), m, StartOptions{Compile: o})
+		require.NoError(t, err)
+		engines = append(engines, e)
+	}
+	for _, e := range engines {
+		model, err := e.open()
+		require.NoError(t, err)
+		refused := func(p int, held string) {
+			t.Helper()
+			_, err := model.Decode(context.Background(), p, 5)
+			require.ErrorContains(t, err, ", but the caches hold "+held+" tokens: run those before it first")
+		}
+		refused(40, "0")
+		_, err = model.Prefill(context.Background(), 0, []int32{3, 1, 4})
+		require.NoError(t, err)
+		refused(4, "3")
+		_, err = model.Decode(context.Background(), 1, 5)
+		require.NoError(t, err)
+		refused(3, "2")
+		model.(assumer).AssumeWritten()
+		_, err = model.Decode(context.Background(), 40, 5)
+		require.NoError(t, err)
+		require.NoError(t, model.Close())
+		require.NoError(t, e.Close())
+	}
 }
 
 func encode(t *testing.T, m *Model, text string) []int32 {

@@ -32,7 +32,7 @@ type machineSize struct {
 
 // machineWork takes a GPU of today milliseconds and reads many times what its cache
 // holds.
-var machineWork = machineSize{4 << 30, 4096, 8192, 8192}
+func machineWork() machineSize { return machineSize{4 << 30, 4096, 8192, 8192} }
 
 // measureMachine measures a device whose kernels are compiled for the named target.
 func measureMachine(ctx context.Context, dev runtime.Device, targetName string, s machineSize) (*Machine, error) {

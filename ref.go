@@ -43,8 +43,10 @@ func (r *reference) open() *referenceContext {
 // referenceContext is a runtime.Model.
 type referenceContext struct {
 	*reference
-	state  *interp.State // nil after Close
-	logits []float32     // of the last run; nil before the first and after a failed one
+	state   *interp.State // nil after Close
+	written int           // tokens that the caches hold
+	assumed bool          // whatever they hold
+	logits  []float32     // of the last run; nil before the first and after a failed one
 }
 
 func (c *referenceContext) Limits() runtime.Limits { return c.limits }
@@ -61,7 +63,10 @@ func (c *referenceContext) run(ctx context.Context, program *interp.Program, p i
 	if c.state == nil {
 		return 0, errors.New("the session is closed")
 	}
-	c.logits = nil
+	if p > c.written && !c.assumed {
+		return 0, fmt.Errorf("entry %s: position %d, but the caches hold %d tokens: run those before it first", entryOf(len(ids)), p, c.written)
+	}
+	c.logits, c.written = nil, min(p, c.written)
 	for _, id := range ids {
 		if id < 0 || int(id) >= c.limits.Vocab {
 			return 0, fmt.Errorf("token id %d is outside the vocabulary of %d", id, c.limits.Vocab)
@@ -75,9 +80,13 @@ func (c *referenceContext) run(ctx context.Context, program *interp.Program, p i
 	if err != nil {
 		return 0, err
 	}
+	c.written = p + len(ids)
 	c.logits = out["logits"].Float32s()
 	return out["token"].I32[0], nil
 }
+
+// AssumeWritten is that of runtime.Instance.
+func (c *referenceContext) AssumeWritten() { c.assumed = true }
 
 func (c *referenceContext) Logits() ([]float32, error) {
 	if c.logits == nil {

@@ -115,6 +115,8 @@ func TestOperandErrors(t *testing.T) {
 		`embedding %i, %v`:                           "the table has f32[8], wants rank 2",
 		`rms_norm %m, %h {eps=0}`:                    "the weight has f32[4, T, 8], wants rank 1",
 		`rms_norm %o, %v {eps=0}`:                    "the weight's length is 8, wants 7",
+		`rms_norm %i, %v {eps=0}`:                    "x has dtype i32, wants a float or quantised one",
+		`rms_scale %g, %g, %v {eps=0}`:               "x has dtype f16, wants f32",
 		`sum_squares %m {size=3}`:                    "size=3 does not divide the row length 8",
 		`rms_scale %m, %h, %v {eps=0}`:               "want the leading dims of x's",
 		`matmul_nt %h, %g`:                           "x has f32[4, T, 8], wants rank 2",

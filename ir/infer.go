@@ -53,11 +53,14 @@ func inferRMSNorm(a []Type, _ *Attr) (Type, error) {
 	if a[0].Shape.Rank < 1 {
 		return Type{}, fmt.Errorf("x has %s, wants at least one dim", a[0])
 	}
-	if err := firstError(wantDType("x", a[0], dtype.F32), wantRank("the weight", a[1], 1), wantFloat("the weight", a[1]),
+	if a[0].DType == dtype.I32 {
+		return Type{}, fmt.Errorf("x has dtype i32, wants a float or quantised one")
+	}
+	if err := firstError(wantRank("the weight", a[1], 1), wantFloat("the weight", a[1]),
 		wantDim("the weight's length", a[1].Shape.At(0), a[0].Shape.At(-1))); err != nil {
 		return Type{}, err
 	}
-	return a[0], nil
+	return Type{dtype.F32, a[0].Shape}, nil
 }
 
 func inferSumSquares(a []Type, at *Attr) (Type, error) {
@@ -79,7 +82,7 @@ func inferRMSScale(a []Type, at *Attr) (Type, error) {
 	if a[1].Shape.Rank != a[0].Shape.Rank || a[0].Shape.Rank < 1 || a[1].Shape.With(-1, a[0].Shape.At(-1)) != a[0].Shape {
 		return Type{}, fmt.Errorf("the sums have %s, want the leading dims of x's %s", a[1], a[0])
 	}
-	if err := wantDType("the sums", a[1], dtype.F32); err != nil {
+	if err := firstError(wantDType("x", a[0], dtype.F32), wantDType("the sums", a[1], dtype.F32)); err != nil {
 		return Type{}, err
 	}
 	return inferRMSNorm([]Type{a[0], a[2]}, at)

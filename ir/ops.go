@@ -108,7 +108,7 @@ var table = [numOps]Info{
 		MinArgs: 2, MaxArgs: 2, Traits: AsPrologue | AsMain, Infer: inferEmbedding,
 	},
 	OpRMSNorm: {
-		Name: "rms_norm", Doc: "[.., N], w[N] -> [.., N]: x / sqrt(mean(x²) + eps) * w along the last dim",
+		Name: "rms_norm", Doc: "w[.., N], w[N] -> f32[.., N]: x / sqrt(mean(x²) + eps) * w along the last dim",
 		MinArgs: 2, MaxArgs: 2, Fields: []Field{FieldEps}, Traits: RowReduce | AsPrologue | AsMain, Infer: inferRMSNorm,
 	},
 	OpSumSquares: {

@@ -17,13 +17,14 @@ type walk struct {
 	startup  *Startup
 	entry    *plan.Entry
 	launches []Launch // by step; barriers leave a gap
-	fixed    bool     // no grid depends on T or P, so that the walk can be recorded
+	caches   []cacheUse
+	fixed    bool // no grid depends on T or P, so that the walk can be recorded
 	recorded Recording
 	open     []Encoder // reused
 }
 
 func newWalk(x *Executable, e *plan.Entry, place []Operand) *walk {
-	w := &walk{program: x.program, startup: &x.startup, entry: e, launches: make([]Launch, len(e.Steps)), fixed: true}
+	w := &walk{program: x.program, startup: &x.startup, entry: e, launches: make([]Launch, len(e.Steps)), caches: cachesOf(x.Plan, e), fixed: true}
 	for i := range e.Steps {
 		d := e.Steps[i].Dispatch
 		if d == nil {

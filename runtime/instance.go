@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"foundry/ir/sym"
 	"foundry/lower/plan"
@@ -20,6 +21,7 @@ type Instance struct {
 	walks   []*walk   // by entry
 	model   *specials // nil when the plan is not a language model's
 	content content
+	written []int // tokens that a cache holds, by buffer
 	// sampling is what the step says of it; nil until the host has written that.
 	sampling *Sampling
 	closed   bool
@@ -29,7 +31,7 @@ var errClosed = errors.New("the session is closed")
 
 // NewInstance allocates; everything is zero.
 func (x *Executable) NewInstance() (*Instance, error) {
-	in := &Instance{exec: x, place: make([]Operand, len(x.Plan.Buffers))}
+	in := &Instance{exec: x, place: make([]Operand, len(x.Plan.Buffers)), written: make([]int, len(x.Plan.Buffers))}
 	x.users.Add(1)
 	if err := in.allocate(); err != nil {
 		return nil, errors.Join(fmt.Errorf("no memory for a session: %w", err), in.Close())
@@ -102,8 +104,9 @@ func (in *Instance) Close() error {
 }
 
 // Run writes T, P and S to the step buffer, where the plan has one, and runs the
-// entry to its end. What a kernel refused, such as an id outside a table, is an
-// error.
+// entry to its end. P may not lie behind what its caches hold: what runs wrote, or all
+// of a cache that Write filled. What a kernel refused, such as an id outside a table,
+// is an error.
 func (in *Instance) Run(ctx context.Context, entry string, env sym.Env) error {
 	if in.closed {
 		return errClosed
@@ -115,18 +118,22 @@ func (in *Instance) Run(ctx context.Context, entry string, env sym.Env) error {
 	if env.T < e.TMin || env.T > e.TMax || env.P < 0 || env.P > in.exec.Plan.MaxP(env.T) {
 		return fmt.Errorf("entry %s: T=%d P=%d, want T from %d to %d within a context of %d", entry, env.T, env.P, e.TMin, e.TMax, in.exec.Plan.Model.Context)
 	}
+	w := in.walks[slices.IndexFunc(in.walks, func(w *walk) bool { return w.entry == e })]
+	if err := in.begin(w, int(env.P)); err != nil {
+		return err
+	}
 	if err := in.setStep(env); err != nil {
 		return err
 	}
 	in.content = content{}
-	for i := range in.exec.Plan.Entries {
-		if &in.exec.Plan.Entries[i] == e {
-			if err := repeat(ctx, in.walks[i:][:1], env, 1); err != nil {
-				return err
-			}
-		}
+	if err := repeat(ctx, []*walk{w}, env, 1); err != nil {
+		return err
 	}
-	return in.stepError()
+	if err := in.stepError(); err != nil {
+		return err
+	}
+	in.wrote(w, int(env.P+env.T))
+	return nil
 }
 
 // stepError is what kernels reported in the step buffer, where the plan has one.
@@ -156,7 +163,7 @@ func (in *Instance) setStep(env sym.Env) error {
 }
 
 // Write fills the start of the named buffer, which must not be shared with
-// other sessions.
+// other sessions. A cache counts as written to its end then.
 func (in *Instance) Write(buffer string, b []byte) error {
 	i, err := in.find(buffer)
 	if err != nil {
@@ -165,7 +172,7 @@ func (in *Instance) Write(buffer string, b []byte) error {
 	if c := in.exec.Plan.Buffers[i].Class; c == plan.Weight || c == plan.Constant {
 		return fmt.Errorf("buffer %s is a %s, which all sessions share", buffer, c)
 	}
-	in.content, in.sampling = content{}, nil
+	in.content, in.sampling, in.written[i] = content{}, nil, toItsEnd
 	return in.writeAt(i, 0, b)
 }
 

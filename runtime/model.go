@@ -19,7 +19,7 @@ import (
 type Model interface {
 	Limits() Limits
 	// Prefill runs ids as the tokens at positions p, p+1, ..., of which there are 1
-	// to Chunk; the caches hold what comes before p. It returns the token with the
+	// to Chunk; the caches hold what comes before p, or it is an error. It returns the token with the
 	// largest logit behind the last one, the lowest id of equals.
 	Prefill(ctx context.Context, p int, ids []int32) (int32, error)
 	// Decode is Prefill of the one token id. With the id that the last run
@@ -163,6 +163,9 @@ func (in *Instance) runSteps(ctx context.Context, entry, p int, ids []int32, n i
 		return 0, fmt.Errorf("entry %s: %d tokens at position %d, want %d to %d within a context of %d",
 			e.Name, t+n-1, p, e.TMin, e.TMax, in.exec.Plan.Model.Context)
 	}
+	if err := in.begin(in.walks[entry], p); err != nil {
+		return 0, err
+	}
 	before := in.content
 	in.content = content{} // until the run is known to be good
 	if !(before.valid && t == 1 && before.p == p && before.token == ids[0]) {
@@ -182,6 +185,7 @@ func (in *Instance) runSteps(ctx context.Context, entry, p int, ids []int32, n i
 	if err != nil {
 		return 0, fmt.Errorf("%s: %w", e.Name, err)
 	}
+	in.wrote(walks[0], last)
 	in.content = content{valid: true, rows: 1, p: last, token: token}
 	if in.exec.Plan.Options.AllLogits {
 		in.content.rows = t

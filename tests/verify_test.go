@@ -26,12 +26,44 @@ const created = `graph @created (T=1..9, P=0..64, S<=64) {
 }
 `
 
+const norms = `graph @norms (T=1..9, P=0..64, S<=64) {
+  %0 = input "x" : f16[T, 33]
+  %1 = weight "f" : f32[33]
+  %2 = weight "rows" : q6_k[7, 512]
+  %3 = weight "g" : f32[512]
+  %4 = rms_norm %0, %1 {eps=1e-06} : f32[T, 33]
+  %5 = rms_norm %2, %3 {eps=1e-06} : f32[7, 512]
+  return y=%4, z=%5
+}
+`
+
+// Norms of narrow and of quantised rows, from a .fir graph.
+func TestVerifyNorms(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "norms.fir")
+	require.NoError(t, os.WriteFile(file, []byte(norms), 0o666))
+	devices := []string{"ref", "cpu"}
+	if d, err := cpu.Open(cpu.Options{}); err != nil {
+		devices = devices[:1]
+	} else {
+		require.NoError(t, d.Close())
+	}
+	for _, device := range devices {
+		var r verify.Report
+		require.NoError(t, json.Unmarshal([]byte(ok(t, "verify", file, "--device", device, "--json")), &r))
+		require.Equal(t, device, r.Device)
+		for _, row := range r.Rows {
+			require.True(t, row.Pass, row.Failure)
+			require.Positive(t, row.Cases)
+		}
+	}
+}
+
 // The command prints a row a kernel and format, with what the row must say; a graph
 // of a file is verified behind each pipeline.
 func TestVerifyCommand(t *testing.T) {
 	var r verify.Report
 	require.NoError(t, json.Unmarshal([]byte(ok(t, "verify", "--quick", "--device", "ref", "--only", "matmul GEMV q", "--json")), &r))
-	require.Len(t, r.Rows, 8)
+	require.Len(t, r.Rows, 9) // q8_0 in planes too
 	for _, row := range r.Rows {
 		require.Equal(t, "matmul", row.Checklist)
 		require.True(t, row.Pass)

@@ -13,21 +13,23 @@ import (
 	"foundry/passes"
 )
 
-// machine says which kernels the cost model is made to choose: those of a row take
-// all their forms, whatever the shapes of a test would get.
+// machine says which kernels the cost model is made to choose, and how weights lie:
+// those of a row take all their forms, whatever the shapes of a test would get.
 type machine uint8
 
 const (
-	rowwise machine = iota // products and attention row by row
-	tiled                  // in tiles
-	machines
+	tiled  machine = 1 << iota // products and attention in tiles; without it row by row
+	planed                     // q8_0 rows in planes, where their length allows it
 )
 
 // target returns t with costs that force the choice: a machine whose other way of
 // multiplying is a million times slower.
 func (m machine) target(t *target.Target) *target.Target {
 	out := *t
-	if m == tiled {
+	if m&planed != 0 {
+		out.Planes = []string{dtype.Q8_0.String()}
+	}
+	if m&tiled != 0 {
 		out.TFlops, out.Cores = t.TFlops/1e6, 1
 	} else {
 		out.TileTFlops = t.TileTFlops / 1e6
@@ -46,6 +48,7 @@ type form struct {
 	values map[string][]float32
 	twin   string // the body to compare with, where it is not the same without fusion
 	nudge  string // an input that a choice may depend on within 1e-5
+	refuse string // a part of the error that the reference and a device owe, in place of results
 
 	// Of a graph from a file, in place of body and passes.
 	pipeline   string
@@ -64,7 +67,13 @@ func many(tokens, context int64, passes, body string) form {
 
 // inTiles returns f with products and attention in tiles.
 func (f form) inTiles() form {
-	f.on = tiled
+	f.on |= tiled
+	return f
+}
+
+// inPlanes returns f on a machine that has q8_0 rows in planes.
+func (f form) inPlanes() form {
+	f.on |= planed
 	return f
 }
 
@@ -136,7 +145,7 @@ func pipelineOf(fusions string) string {
 func (f form) steps(quick bool) []sym.Env {
 	b := f.bounds
 	tokens := []int64{1, 2, 7, 8, 9, 33}
-	if f.on == tiled {
+	if f.on&tiled != 0 {
 		tokens = append(tokens, 64, 65)
 	}
 	if f.everywhere && !slices.Contains(tokens, b.TMax) {

@@ -18,15 +18,32 @@ func embeddingForms(t dtype.Type, quick bool) []form {
 	for _, k := range some(quick, 1, lengths(t)) {
 		out = append(out, many(33, window, "", fill(embeddingBody, "W", t, "K", k)))
 	}
-	return out
+	return append(out, strangers("", fill(embeddingBody, "W", t, "K", lengths(t)[0]))...)
+}
+
+// strangers look up ids outside a table of 50: the first behind it, beside one that is
+// in it, and one that would be a large offset.
+func strangers(passes, body string) []form {
+	two := many(2, window, passes, body)
+	two.bounds.TMin = 2
+	two.values, two.refuse = map[string][]float32{"ids": {3, 50}}, "id 50 "
+	far := one(window-1, passes, body)
+	far.values, far.refuse = map[string][]float32{"ids": {-1}}, "id -1 "
+	return []form{two, far}
 }
 
 func normForms(t dtype.Type, quick bool) []form {
 	var out []form
-	for _, k := range some(quick, 5, lengths(t)) {
-		out = append(out, many(33, window, "", fill(normBody, "K", k)))
+	if t != dtype.F32 {
+		for _, k := range some(quick, 1, lengths(t)) {
+			out = append(out, one(window-1, "", fill(normRowsBody, "W", t, "K", k)))
+		}
+		return out
 	}
-	return append(out, one(window-1, "", fill(normBody, "K", 896)))
+	for _, k := range some(quick, 5, lengths(t)) {
+		out = append(out, many(33, window, "", fill(normBody, "K", k, "E", "1e-06")))
+	}
+	return append(out, one(window-1, "", fill(normBody, "K", 896, "E", "0.01")))
 }
 
 func normStepForms(_ dtype.Type, quick bool) []form {
@@ -117,23 +134,89 @@ var settings = [][]float32{
 func sampleForms(_ dtype.Type, quick bool) []form {
 	var out []form
 	for i, vocab := range some(quick, 1, []int{4097, 33, 131071, 131072, 131073, 152064, 1}) {
-		for j, s := range some(quick || vocab > 1<<16, 2, settings) {
-			f := one(window-1, "", fill(sampleBody, "R", 3, "K", vocab)).louder("x", 8)
-			f.values = map[string][]float32{"s": settings[(i+j)%len(settings)]}
-			if !quick {
-				f.values["s"] = s
-			}
-			f.nudge = "u"
+		for j := range some(quick || vocab > 1<<16, 2, settings) {
+			out = append(out, sampled(vocab, settings[(2*i+j)%len(settings)]).louder("x", 8))
+		}
+	}
+	for _, vocab := range some(quick, 1, []int{4097, 131073}) {
+		for _, s := range settings {
+			f := sampled(vocab, s)
+			f.values["x"], f.values["u"] = sloped(vocab), []float32{0.9997, 0.0002, 0.5}
 			out = append(out, f)
 		}
 	}
+	for _, vocab := range some(quick, 1, []int{4097, 33, 131073}) {
+		for _, s := range [][]float32{{0, 0, 1, 0, 1}, {1, 2, 1, 0, 1}, {1, 0, 0.5, 0, 1}} {
+			f := sampled(vocab, s)
+			f.values["x"] = tied(vocab)
+			out = append(out, f)
+		}
+		f := sampled(vocab, []float32{0, 0, 1, 0, 1.3})
+		f.values["x"], f.values["seen"] = belowZero(vocab)
+		out = append(out, f)
+	}
 	return out
+}
+
+// sampled is three rows of logits under settings.
+func sampled(vocab int, settings []float32) form {
+	f := one(window-1, "", fill(sampleBody, "R", 3, "K", vocab))
+	f.values, f.nudge = map[string][]float32{"s": settings}, "u"
+	return f
+}
+
+// sloped is three rows of n logits that fall, rise and fall with the id: what a filter
+// takes away lies at an end, where random numbers near 1 and 0 miss it.
+func sloped(n int) []float32 {
+	x := make([]float32, 3*n)
+	for i := range n {
+		down := 8 - 16*float32(i)/float32(n)
+		x[i], x[n+n-1-i], x[2*n+i] = down, down, down
+	}
+	return x
+}
+
+// tied is three rows of n elements whose largest stands at four places: two side by
+// side, and two that are far apart.
+func tied(n int) []float32 {
+	x := make([]float32, 3*n)
+	for i := range x {
+		x[i] = -1 - float32(i%7)
+	}
+	for r := range 3 {
+		for _, at := range []int{n/5 + r, n/5 + r + 1, n / 2, n - 1 - r} {
+			x[r*n+at] = 2
+		}
+	}
+	return x
+}
+
+// belowZero is three rows of n negative logits and tokens seen: the largest logit of a
+// row is of a token seen, and the next is larger than that one times 1.3.
+func belowZero(n int) (x, seen []float32) {
+	x = make([]float32, 3*n)
+	for i := range x {
+		x[i] = -2 - float32(i%13)/16
+	}
+	for i := range 9 {
+		seen = append(seen, float32(i*n/9))
+	}
+	for r := range 3 {
+		at := r*n + int(seen[3*r])
+		x[at], x[at+1] = -1, -1.2
+	}
+	return x, seen
 }
 
 func argmaxForms(_ dtype.Type, quick bool) []form {
 	var out []form
 	for _, n := range some(quick, 2, []int{33, 4097, 1, 31, 32, 896, 4864, 8960, 131071, 131072, 131073, 152064}) {
-		out = append(out, one(window-1, "", fill(argmaxBody, "R", 3, "K", n)))
+		f := one(window-1, "", fill(argmaxBody, "R", 3, "K", n))
+		out = append(out, f)
+		if n == 33 || n == 4097 || n == 131073 {
+			f.values = map[string][]float32{"x": tied(n)}
+			out = append(out, f)
+		}
 	}
 	return out
 }

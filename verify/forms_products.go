@@ -21,9 +21,12 @@ func spread(t dtype.Type, quick bool, few int) []int64 {
 	return lengths(t)[:few]
 }
 
-// over returns the forms that decode and prefill have of a body: one row, many,
-// and many in tiles where the type can be in tiles. A quick run takes one row, and
-// many of f16.
+// wide are lengths of the checklist that blocks of every format divide.
+var wide = []int64{4864, 8960}
+
+// over returns the forms that decode and prefill have of a body: one row, in the wide
+// lengths too, many, and many in tiles where the type can be in tiles. A quick run
+// takes one row, and many of f16.
 func over(t dtype.Type, quick bool, passes string, body func(k int64) string) []form {
 	var out []form
 	for _, k := range spread(t, quick, 1) {
@@ -31,6 +34,11 @@ func over(t dtype.Type, quick bool, passes string, body func(k int64) string) []
 	}
 	if quick && t != dtype.F16 {
 		return out
+	}
+	if !quick && t != dtype.F16 {
+		for _, k := range wide {
+			out = append(out, one(window-1, passes, body(k)))
+		}
 	}
 	out = append(out, many(33, window, passes, body(lengths(t)[0])))
 	if t == dtype.F32 || quick {
@@ -92,12 +100,26 @@ func qkvMixed(pass string) func(quick bool) []form {
 	}
 }
 
-// qkvHeadForms: alone, and behind a residual that leaves sums of squares.
+// qkvHeadForms: alone, and behind a residual that leaves sums of squares; heads of 64,
+// and a few of 80 and 128.
 func qkvHeadForms(t dtype.Type, quick bool) []form {
-	body := func(k int64) string {
-		return fill(qkvHeadsBody, "K", k, "Q", 192, "D", 64, "H", 32, "C", "f16", "L", window, "WQ", t, "WK", t, "WV", t)
+	body := func(d int) func(k int64) string {
+		return func(k int64) string {
+			return fill(qkvHeadsBody, "K", k, "Q", 3*d, "D", d, "H", d/2, "C", "f16", "L", window, "WQ", t, "WK", t, "WV", t)
+		}
 	}
-	return qkvHeadsOver(t, quick, body)
+	out := qkvHeadsOver(t, quick, body(64))
+	if quick {
+		return out
+	}
+	for _, d := range []int{80, 128} {
+		out = append(out, one(window-1, "fuse-qkv-rope-kv", body(d)(lengths(t)[1])))
+		if t == dtype.F16 {
+			out = append(out, many(33, window, "fuse-qkv-rope-kv", body(d)(lengths(t)[0])),
+				many(65, window, "fuse-qkv-rope-kv", body(d)(lengths(t)[1])).inTiles())
+		}
+	}
+	return out
 }
 
 func qkvHeadsOver(t dtype.Type, quick bool, body func(k int64) string) []form {
@@ -169,9 +191,13 @@ func gateUpSwigluForms(t dtype.Type, quick bool) []form {
 }
 
 func downForms(t dtype.Type, quick bool) []form {
-	return append(over(t, quick, "fuse-swiglu-down", func(k int64) string {
+	out := over(t, quick, "fuse-swiglu-down", func(k int64) string {
 		return fill(downBody, "W", t, "K", k, "N", oddRows)
-	}), mlpForms(t, quick, "split-norm,fuse-swiglu-down,fuse-residual")...)
+	})
+	for i := range out {
+		out[i] = out[i].louder("g", 8) // or the residual would hide the product
+	}
+	return append(out, mlpForms(t, quick, "split-norm,fuse-swiglu-down,fuse-residual")...)
 }
 
 func headProductForms(t dtype.Type, quick bool) []form {
@@ -181,6 +207,11 @@ func headProductForms(t dtype.Type, quick bool) []form {
 		out = append(out, one(window-1, "fuse-head", body))
 		if i == 0 && !quick {
 			out = append(out, many(33, window, "fuse-head", body))
+		}
+		if i == 0 && t == dtype.F16 { // logits that are all the same
+			same := one(window-1, "fuse-head", body)
+			same.values = map[string][]float32{"w": slices.Repeat([]float32{0.5}, int(301*k))}
+			out = append(out, same)
 		}
 	}
 	if quick {
@@ -197,6 +228,9 @@ func embeddingNormForms(t dtype.Type, quick bool) []form {
 		out = append(out, many(33, window, "fuse-embedding-norm", body))
 		if i == 0 || !quick {
 			out = append(out, one(window-1, "split-norm,fuse-embedding-norm", body))
+		}
+		if i == 0 {
+			out = append(out, strangers("fuse-embedding-norm", body)...)
 		}
 	}
 	return out

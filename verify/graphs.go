@@ -2,7 +2,7 @@ package verify
 
 // Bodies of graphs, in the text of package ir. {K} is a row length, {N} rows of a
 // weight, {W} and {C} the types of weights and cache, {D} a head_dim, {L} the
-// context.
+// context. An eps of 0.01 moves a norm by a percent, so that a kernel without it shows.
 
 const embeddingBody = `
 %ids = input "ids" : i32[T]
@@ -13,7 +13,14 @@ return y=%y`
 const normBody = `
 %x = input "x" : f32[T, {K}]
 %g = weight "g" : f32[{K}]
-%y = rms_norm %x, %g {eps=1e-06} : f32[T, {K}]
+%y = rms_norm %x, %g {eps={E}} : f32[T, {K}]
+return y=%y`
+
+// Rows that a checkpoint holds.
+const normRowsBody = `
+%x = weight "x" : {W}[33, {K}]
+%g = weight "g" : f32[{K}]
+%y = rms_norm %x, %g {eps=0.01} : f32[33, {K}]
 return y=%y`
 
 // A norm in two steps; {M} is the run of a sum.
@@ -21,7 +28,7 @@ const normStepsBody = `
 %x = input "x" : f32[T, {K}]
 %g = weight "g" : f32[{K}]
 %s = sum_squares %x {size={M}} : f32[T, {R}]
-%y = rms_scale %x, %s, %g {eps=1e-06} : f32[T, {K}]
+%y = rms_scale %x, %s, %g {eps=0.01} : f32[T, {K}]
 return s=%s, y=%y`
 
 const ropeBody = `
@@ -140,7 +147,7 @@ const attentionOutBody = `
 %r = reshape %t {shape=[T,{K}]} : f32[T, {K}]
 %a = matmul_nt %r, %wo : f32[T, {N}]
 %y = add %a, %x : f32[T, {N}]
-%h = rms_norm %y, %g {eps=1e-06} : f32[T, {N}]
+%h = rms_norm %y, %g {eps=0.01} : f32[T, {N}]
 %z = matmul_nt %h, %wn : f32[T, {N}]
 return y=%y, z=%z`
 
@@ -193,7 +200,7 @@ const qkvBody = `
 %bq = weight "bq" : f32[{Q}]
 %bk = weight "bk" : f32[{D}]
 %bv = weight "bv" : f32[{D}]
-%h = rms_norm %x, %g {eps=1e-06} : f32[T, {K}]
+%h = rms_norm %x, %g {eps=0.01} : f32[T, {K}]
 %q0 = matmul_nt %h, %wq : f32[T, {Q}]
 %k0 = matmul_nt %h, %wk : f32[T, {D}]
 %v0 = matmul_nt %h, %wv : f32[T, {D}]
@@ -219,7 +226,7 @@ const qkvHeadsBody = `
 %cv = state "cv" : {C}[1, {L}, {D}]
 %o = matmul_nt %a, %wo : f32[T, {K}]
 %x = add %o, %r : f32[T, {K}]
-%h = rms_norm %x, %g {eps=1e-06} : f32[T, {K}]
+%h = rms_norm %x, %g {eps=0.01} : f32[T, {K}]
 %q0 = matmul_nt %h, %wq : f32[T, {Q}]
 %k0 = matmul_nt %h, %wk : f32[T, {D}]
 %v0 = matmul_nt %h, %wv : f32[T, {D}]
@@ -249,7 +256,7 @@ const mlpBody = `
 %wn = weight "wn" : {W}[{M}, {N}]
 %o = matmul_nt %a, %wo : f32[T, {N}]
 %x = add %o, %r : f32[T, {N}]
-%h = rms_norm %x, %g {eps=1e-06} : f32[T, {N}]
+%h = rms_norm %x, %g {eps=0.01} : f32[T, {N}]
 %ga = matmul_nt %h, %wg : f32[T, {M}]
 %up = matmul_nt %h, %wu : f32[T, {M}]
 %s = silu %ga : f32[T, {M}]
@@ -281,7 +288,7 @@ const residualNormBody = `
 %b = input "b" : f32[T, {K}]
 %g = weight "g" : f32[{K}]
 %x = add %a, %b : f32[T, {K}]
-%y = rms_norm %x, %g {eps=1e-06} : f32[T, {K}]
+%y = rms_norm %x, %g {eps=0.01} : f32[T, {K}]
 return x=%x, y=%y`
 
 // Norm, gate and up; biases where {BG} and {BU} name them.
@@ -290,7 +297,7 @@ const gateUpBody = `
 %g = weight "g" : f32[{K}]
 %wg = weight "wg" : {W}[{N}, {K}]
 %wu = weight "wu" : {W}[{N}, {K}]
-%h = rms_norm %x, %g {eps=1e-06} : f32[T, {K}]
+%h = rms_norm %x, %g {eps=0.01} : f32[T, {K}]
 %ga = matmul_nt %h, %wg : f32[T, {N}]
 %up = matmul_nt %h, %wu : f32[T, {N}]
 return ga=%ga, up=%up`
@@ -314,7 +321,7 @@ const swigluBody = `
 %g = weight "g" : f32[{K}]
 %wg = weight "wg" : {W}[{N}, {K}]
 %wu = weight "wu" : {W}[{N}, {K}]
-%h = rms_norm %x, %g {eps=1e-06} : f32[T, {K}]
+%h = rms_norm %x, %g {eps=0.01} : f32[T, {K}]
 %ga = matmul_nt %h, %wg : f32[T, {N}]
 %up = matmul_nt %h, %wu : f32[T, {N}]
 %s = silu %ga : f32[T, {N}]
@@ -338,7 +345,7 @@ const headBody = `
 %g = weight "g" : f32[{K}]
 %w = weight "w" : {W}[{N}, {K}]
 %l = slice %x {axis=0, start=T-1, size=1} : f32[1, {K}]
-%h = rms_norm %l, %g {eps=1e-06} : f32[1, {K}]
+%h = rms_norm %l, %g {eps=0.01} : f32[1, {K}]
 %y = matmul_nt %h, %w : f32[1, {N}]
 %t = argmax %y : i32[1]
 return y=%y, t=%t`
@@ -352,7 +359,7 @@ const headBehindBody = `
 %w = weight "w" : {W}[{N}, {K}]
 %o = matmul_nt %a, %wo : f32[T, {K}]
 %x = add %o, %r : f32[T, {K}]
-%h = rms_norm %x, %g {eps=1e-06} : f32[T, {K}]
+%h = rms_norm %x, %g {eps=0.01} : f32[T, {K}]
 %y = matmul_nt %h, %w : f32[T, {N}]
 %t = argmax %y : i32[T]
 return y=%y, t=%t`
@@ -364,7 +371,7 @@ const embeddingNormBody = `
 %g = weight "g" : f32[{K}]
 %w = weight "w" : {W}[{N}, {K}]
 %x = embedding %ids, %e : f32[T, {K}]
-%h = rms_norm %x, %g {eps=1e-06} : f32[T, {K}]
+%h = rms_norm %x, %g {eps=0.01} : f32[T, {K}]
 %y = matmul_nt %h, %w : f32[T, {N}]
 return x=%x, y=%y`
 

@@ -213,9 +213,9 @@ func (s *subject) weights(*ir.Graph) interp.Source {
 	seeded := irgen.Weights(s.flat, 1)
 	return func(name string, t ir.Type) (interp.Tensor, error) {
 		if v, own := s.values(name); own {
-			out := interp.Floats(v, t.Shape.Eval(sym.Env{})...)
-			out.Stored, out.F32 = stored(out), nil
-			return out, nil
+			data := make([]byte, t.DType.Bytes(int64(len(v))))
+			dtype.Quantise(t.DType, v, data)
+			return interp.Stored(t.DType, data, t.Shape.Eval(sym.Env{})...), nil
 		}
 		return seeded(name, t)
 	}
@@ -232,7 +232,7 @@ func (s *subject) input(program *interp.Program, e sym.Env, seed uint64) (input,
 	in := input{env: e, inputs: irgen.Inputs(s.flat, e, seed), caches: map[string][]float32{}}
 	for name, t := range in.inputs {
 		if v, own := s.values(name); own {
-			in.inputs[name] = interp.Floats(v, t.Shape...)
+			in.inputs[name] = given(v, t)
 			continue
 		}
 		if by := s.form.gain[name[len(s.flat.Name)+1:]]; by != 0 {
@@ -255,6 +255,18 @@ func (s *subject) input(program *interp.Program, e sym.Env, seed uint64) (input,
 		in.caches[name] = t.Float32s()
 	}
 	return in, nil
+}
+
+// given is the values of a form as a tensor like t.
+func given(values []float32, t interp.Tensor) interp.Tensor {
+	if t.DType != dtype.I32 {
+		return interp.Floats(values, t.Shape...)
+	}
+	ids := make([]int32, len(values))
+	for i, v := range values {
+		ids[i] = int32(v)
+	}
+	return interp.Ints(ids, t.Shape...)
 }
 
 func (in input) nudged(name string, by float32) input {

@@ -38,8 +38,8 @@ func subjects(t *target.Target, quick bool, only func(k *kernel, format string) 
 		if only != nil && !only(k, format) {
 			return nil
 		}
-		for _, f := range forms {
-			name := fmt.Sprintf("f%d", len(out))
+		for i, f := range forms {
+			name := fmt.Sprintf("%s %s %d", k.name, format, i) // which seeds the numbers of the form, whatever else the table has
 			flat, err := f.graph(name)
 			if err != nil {
 				return fmt.Errorf("%s, %s: %w", k.name, format, err)
@@ -62,6 +62,15 @@ func subjects(t *target.Target, quick bool, only func(k *kernel, format string) 
 				return nil, err
 			}
 		}
+		if slices.Contains(k.formats, dtype.Q8_0) && (k.every || !quick) {
+			forms, err := k.planedForms(quick)
+			if err != nil {
+				return nil, err
+			}
+			if err := add(k, "q8_0 in planes", forms); err != nil {
+				return nil, err
+			}
+		}
 		if k.mixed != nil {
 			if err := add(k, "mixed", k.mixed(quick)); err != nil {
 				return nil, err
@@ -79,6 +88,30 @@ func (k *kernel) formatsOf(i int, quick bool) []dtype.Type {
 		return k.formats
 	}
 	return []dtype.Type{k.formats[0], k.formats[1+i%(len(k.formats)-1)]}
+}
+
+// planedForms are those of q8_0 in which a weight can lie in planes, on a machine that
+// has it so; a quick run takes one.
+func (k *kernel) planedForms(quick bool) ([]form, error) {
+	var out []form
+	for _, f := range k.forms(dtype.Q8_0, false) {
+		g, err := f.graph("planes")
+		if err != nil {
+			return nil, fmt.Errorf("%s, q8_0 in planes: %w", k.name, err)
+		}
+		if slices.ContainsFunc(g.Params, liesInPlanes) {
+			out = append(out, f.inPlanes())
+		}
+	}
+	return some(quick, 1, out), nil
+}
+
+func liesInPlanes(p *ir.Value) bool {
+	if p.Param.Kind != ir.Weight || !p.Type.DType.Quantised() {
+		return false
+	}
+	cols, ok := p.Type.Shape.At(-1).Const()
+	return ok && p.Type.DType.HasPlanes(cols)
 }
 
 // newSubject takes flat, which nobody else has.

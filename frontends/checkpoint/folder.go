@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
+	"unicode"
 )
 
 const (
@@ -54,7 +56,8 @@ func parseIndex(path string, raw []byte) (map[string]string, error) {
 		return nil, fmt.Errorf("%s: weight_map is missing or empty", path)
 	}
 	for _, name := range slices.Sorted(maps.Keys(index.WeightMap)) {
-		if shard := index.WeightMap[name]; shard != filepath.Base(shard) || !filepath.IsLocal(shard) || shard == "." {
+		shard := index.WeightMap[name]
+		if shard != filepath.Base(shard) || !filepath.IsLocal(shard) || shard == "." || strings.ContainsFunc(shard, unicode.IsControl) {
 			return nil, fmt.Errorf("%s: tensor %q: %q is not the name of a file in this folder", path, name, shard)
 		}
 	}

@@ -20,7 +20,7 @@ func tensor(name string, fill byte, shape ...int64) Tensor {
 	return Tensor{name, dtype.BF16, shape, []byte(strings.Repeat(string(rune(fill)), int(2*n)))}
 }
 
-func folder(t *testing.T, files map[string]string, shards map[string][]Tensor) string {
+func folder(t testing.TB, files map[string]string, shards map[string][]Tensor) string {
 	dir := t.TempDir()
 	for name, text := range files {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644))
@@ -96,6 +96,41 @@ func TestBadFolders(t *testing.T) {
 			require.EqualError(t, err, strings.ReplaceAll(c.err, "DIR", dir))
 		})
 	}
+}
+
+// Whatever an index says, no file outside of its folder is opened, and what is wrong is
+// one line.
+func FuzzShards(f *testing.F) {
+	for _, index := range []string{
+		twoShards, "nonsense", "{}", `{"weight_map":{"a":"../m-1.safetensors"}}`, `{"weight_map":{"a":"m-3.safetensors"}}`,
+		`{"weight_map":{"model.a":"m-1.safetensors"}}`, `{"weight_map":{"model.a":"."}}`, `{"weight_map":{"model.a":1}}`,
+	} {
+		f.Add([]byte(index))
+	}
+	dir := folder(f, nil, map[string][]Tensor{
+		"m-1.safetensors": {tensor("model.a", 'a', 4)},
+		"m-2.safetensors": {tensor("model.b", 'b', 2), tensor("model.c", 'c', 3)},
+	})
+	f.Fuzz(func(t *testing.T, index []byte) {
+		shardOf, err := parseIndex("f", index)
+		for name, shard := range shardOf {
+			if filepath.Dir(filepath.Join(dir, shard)) != dir {
+				t.Fatalf("tensor %q is in %q", name, shard)
+			}
+		}
+		if err == nil {
+			var s Source
+			if s, err = openShards(dir, shardOf); err == nil {
+				if len(s.Names()) != len(shardOf) {
+					t.Fatalf("%d tensors of %d", len(s.Names()), len(shardOf))
+				}
+				err = s.Close()
+			}
+		}
+		if err != nil && strings.ContainsAny(err.Error(), "\n\r") {
+			t.Fatalf("an error of several lines: %q", err)
+		}
+	})
 }
 
 func TestOpenRefuses(t *testing.T) {

@@ -357,6 +357,36 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
+// What is read of a template renders, and is what the template says.
+func FuzzParseChat(f *testing.F) {
+	raw, err := os.ReadFile("testdata/qwen2.5-tokenizer_config.json")
+	require.NoError(f, err)
+	for _, config := range []string{string(raw), "x", "{}", `{"chat_template":"hi"}`, `{"chat_template":null}`, `{"chat_template":[{"name":"default","template":"hi"}]}`,
+		`{"chat_template":"<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|> <|im_start|>system\\nA b.<|im_end|>\\n'"}`} {
+		f.Add([]byte(config))
+	}
+	f.Fuzz(func(t *testing.T, config []byte) {
+		chat, err := ParseChat(config)
+		if err != nil {
+			if strings.ContainsAny(err.Error(), "\n\r") {
+				t.Fatalf("an error of several lines: %q", err)
+			}
+			return
+		}
+		text, err := chat.Render([]Message{{"user", "x"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := "<|im_start|>user\nx<|im_end|>\n<|im_start|>assistant\n"
+		if chat.System != "" {
+			want = "<|im_start|>system\n" + chat.System + "<|im_end|>\n" + want
+		}
+		if text != want || strings.ContainsAny(chat.System, "'{}") {
+			t.Fatalf("%q renders as %q", chat.System, text)
+		}
+	})
+}
+
 // Any text encodes, and decodes to its NFC with invalid bytes replaced.
 func FuzzEncode(f *testing.F) {
 	for _, s := range []string{"Hello, world", "<|im_start|>x", "\xff\xfe", "e\u0301", "  \n\n x"} {

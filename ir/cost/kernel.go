@@ -305,7 +305,7 @@ func (m *model) prologue(k *Kernel, v *ir.Value, n float64) {
 	switch d := v.Def; d.Op {
 	case ir.OpRMSNorm:
 		// The row is read and squared before main can scale it.
-		k.PrologueCache += n * cols * 4
+		k.PrologueCache += n * float64(d.Args[0].Type.DType.Bytes(int64(cols)))
 		k.PrologueFlops += n * cols * 2
 		k.PrologueSteps++
 		k.Cache += n * cols * 4

@@ -64,14 +64,15 @@ func embedding[F real](m *machine[F], _ *ir.Node, args []value[F]) (value[F], er
 	return out, nil
 }
 
-// eachRow runs do for each row of x and the same row of a result like x.
+// eachRow runs do for each row of x, as floats, and the same row of a result like x.
 func eachRow[F real](m *machine[F], args []value[F], cost int, do func(i int, x, out []F)) value[F] {
 	out := m.like(args, 0)
 	x := m.withRows(args[0])
 	m.parallel(x.rows(), cost*x.cols(), func() func(lo, hi int) {
+		row := x.reader() // which widens blocks
 		return func(lo, hi int) {
 			for i := lo; i < hi; i++ {
-				do(i, x.row(i), out.row(i))
+				do(i, row(i), out.row(i))
 			}
 		}
 	})

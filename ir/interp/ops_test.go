@@ -46,15 +46,17 @@ var cases = map[ir.Op][]struct {
 			return at(x["b"], int(at(x["a"], i[0])), i[1])
 		}},
 	},
-	ir.OpRMSNorm: {{`%a = input "a" : f32[2, T, 33]
-		%b = weight "b" : bf16[33]
-		%y = rms_norm %a, %b {eps=0.01}`, func(x map[string]interp.Tensor, i []int) float64 {
-		sum := 0.0
-		for k := range 33 {
-			sum += at(x["a"], i[0], i[1], k) * at(x["a"], i[0], i[1], k)
-		}
-		return at(x["a"], i...) / math.Sqrt(sum/33+0.01) * at(x["b"], i[2])
-	}}},
+	ir.OpRMSNorm: {
+		{`%a = input "a" : f32[2, T, 33]
+		  %b = weight "b" : bf16[33]
+		  %y = rms_norm %a, %b {eps=0.01}`, func(x map[string]interp.Tensor, i []int) float64 { return normCase(x, i, 33) }},
+		{`%a = input "a" : f16[2, T, 33]
+		  %b = weight "b" : f32[33]
+		  %y = rms_norm %a, %b {eps=0.01}`, func(x map[string]interp.Tensor, i []int) float64 { return normCase(x, i, 33) }},
+		{`%a = weight "a" : q5_1[2, 3, 96]
+		  %b = weight "b" : f32[96]
+		  %y = rms_norm %a, %b {eps=0.01}`, func(x map[string]interp.Tensor, i []int) float64 { return normCase(x, i, 96) }},
+	},
 	ir.OpSumSquares: {{`%a = input "a" : f32[T, 12]
 		%y = sum_squares %a {size=4}`, func(x map[string]interp.Tensor, i []int) (sum float64) {
 		for k := range 4 {
@@ -284,6 +286,14 @@ func sampleCase(x map[string]interp.Tensor, i []int) float64 {
 		}
 	}
 	return -1
+}
+
+func normCase(x map[string]interp.Tensor, i []int, cols int) float64 {
+	sum := 0.0
+	for k := range cols {
+		sum += math.Pow(at(x["a"], i[0], i[1], k), 2)
+	}
+	return at(x["a"], i...) / math.Sqrt(sum/float64(cols)+0.01) * at(x["b"], i[2])
 }
 
 func softmaxCase(x map[string]interp.Tensor, i []int, seen int) float64 {

@@ -179,8 +179,11 @@ func (e *emitter) compute(v *ir.Value, ix []affine) string {
 }
 
 func (e *emitter) load(v *ir.Value, ix []affine) string {
-	if (v.Type.DType == dtype.I32) != e.whole || v.Type.DType.Quantised() {
+	if (v.Type.DType == dtype.I32) != e.whole {
 		return e.fail("%s values are not read by element", v.Type.DType)
+	}
+	if v.Type.DType.Quantised() {
+		return e.loadBlocks(v, ix)
 	}
 	_, off, ok := e.address(v, ix)
 	if !ok {
@@ -204,6 +207,24 @@ func (e *emitter) load(v *ir.Value, ix []affine) string {
 		return e.early.load(e.r.operands[v.Index].fixed, from)
 	}
 	return e.define(name+"_value", "load%d(%s)", e.w, from)
+}
+
+// loadBlocks is load from rows of blocks, which have no views.
+func (e *emitter) loadBlocks(v *ir.Value, ix []affine) string {
+	last := len(ix) - 1
+	row := number(0)
+	for d, i := range ix[:last] {
+		scaled, ok := row.times(poly(v.Type.Shape.Dims[d]))
+		if !ok {
+			return e.fail("rows of %s have too many symbols", v.Type)
+		}
+		row = scaled.add(i)
+	}
+	four := e.four(v, e.k.text(row), ix[last])
+	if e.err != nil {
+		return four
+	}
+	return e.define(e.r.argName(v.Index)+"_value", "%s", four)
 }
 
 // narrow rounds to a cast's dtype and back: a register is always float.
@@ -237,22 +258,31 @@ func (e *emitter) embedding(n *ir.Node, ix []affine) string {
 
 // gather returns the expression for w elements of a table's row at column c.
 func (e *emitter) gather(table *ir.Value, id string, c affine) string {
+	if table.Type.DType.Quantised() {
+		return e.four(table, id, c)
+	}
 	slot := e.r.argSlot(e.k, table.Index)
 	e.k.widely[table.Index] = true
 	cols := table.Type.Shape.At(1).C
-	t := table.Type.DType
-	if t.Quantised() {
-		if e.w != 4 {
-			return e.fail("rows of %s are read four at a time", t)
-		}
-		f := e.r.format(table)
-		e.k.use(f.files()...)
-		return fmt.Sprintf("%s(%s + ulong(%s) * %s, %s)", f.four(), slot, id, unsigned(t.Bytes(cols)), e.k.text(c))
-	}
 	if e.w > 1 && (cols%int64(e.w) != 0 || !e.divides(int64(e.w), c)) {
 		return e.fail("four adjacent elements are not aligned")
 	}
 	return fmt.Sprintf("load%d(%s + ulong(%s) * %s + %s)", e.w, slot, id, unsigned(cols), e.k.text(c))
+}
+
+// four returns the expression for four elements, from column c on, of a row of blocks.
+func (e *emitter) four(v *ir.Value, row string, c affine) string {
+	t := v.Type.DType
+	if e.w != 4 {
+		return e.fail("rows of %s are read four at a time", t)
+	}
+	if !e.divides(4, c) {
+		return e.fail("four adjacent elements are not aligned")
+	}
+	f := e.r.format(v)
+	e.k.use(f.files()...)
+	e.k.widely[v.Index] = true
+	return fmt.Sprintf("%s(%s + ulong(%s) * %s, %s)", f.four(), e.r.argSlot(e.k, v.Index), row, unsigned(t.Bytes(v.Type.Shape.At(-1).C)), e.k.text(c))
 }
 
 // sumSquares adds up a run of elements in a loop.

@@ -44,7 +44,7 @@ func (e *emitter) ropeAnywhere(n *ir.Node, ix []affine, half int64) string {
 // turn returns the names of cos and sin for row t and pair i.
 func (e *emitter) turn(n *ir.Node, t, i affine) (c, s string) {
 	e.k.use("epilogue/rope.metal")
-	key := e.key(n.Args[1], []affine{t, i, dimension(n.Attr.Start)})
+	key := e.turnKey(n, t, i)
 	if c = e.bound[key]; c != "" {
 		return c, e.bound[key+"sin"]
 	}
@@ -58,6 +58,16 @@ func (e *emitter) turn(n *ir.Node, t, i affine) (c, s string) {
 		e.k.line("%s %s, %s;", e.vec(), c, s)
 		e.k.line("rope_turn(%s, %s, %s, %s);", position, f, c, s)
 	}
-	e.bound[key], e.bound[key+"sin"] = c, s
+	e.bindTurn(n, t, i, c, s)
 	return c, s
+}
+
+func (e *emitter) turnKey(n *ir.Node, t, i affine) string {
+	return e.key(n.Args[1], []affine{t, i, dimension(n.Attr.Start)})
+}
+
+// bindTurn names the cos and sin for row t and pair i.
+func (e *emitter) bindTurn(n *ir.Node, t, i affine, c, s string) {
+	key := e.turnKey(n, t, i)
+	e.bound[key], e.bound[key+"sin"] = c, s
 }

@@ -2,6 +2,7 @@ package metal_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -72,6 +73,46 @@ func TestWeightFormatsChecked(t *testing.T) {
 	b := newBatch(t, graphs, true)
 	for i, g := range graphs {
 		t.Run(g.Name, func(t *testing.T) { b.run(t, i, sym.Env{T: 2}, 5) })
+	}
+}
+
+// TestNormFormats runs norms of rows in every format: alone, of one dim and of three,
+// and as the prologue of products, row by row and in tiles.
+func TestNormFormats(t *testing.T) {
+	var graphs []*ir.Graph
+	for _, w := range weightFormats() {
+		per, _ := w.Block()
+		n := int64(max(per, 32))
+		graphs = append(graphs, alone(parse(t, "T=1..1, P=0..8, S<=9", fmt.Sprintf(`%%0 = weight "x" : %s[3, 2, %[2]d]
+			%%1 = weight "g" : f32[%[2]d]
+			%%2 = weight "z" : %[1]s[%[3]d]
+			%%3 = weight "h" : f32[%[3]d]
+			%%4 = rms_norm %%0, %%1 {eps=1e-6} : f32[3, 2, %[2]d]
+			%%5 = rms_norm %%2, %%3 {eps=1e-2} : f32[%[3]d]
+			return many=%%4, one=%%5`, w, n, 3*n)), w.String()))
+		if w == dtype.F32 {
+			continue // the prologue of every other test
+		}
+		for i, rows := range []int{1, 64} {
+			g := parse(t, "T=1..1, P=0..8, S<=9", fmt.Sprintf(`%%0 = weight "x" : %s[%d, %[3]d]
+				%%1 = weight "g" : f32[%[3]d]
+				%%2 = weight "w" : f16[96, %[3]d]
+				%%3 = weight "v" : f16[32, %[3]d]
+				%%4 = rms_norm %%0, %%1 {eps=1e-6} : f32[%[2]d, %[3]d]
+				%%5 = matmul_nt %%4, %%2 : f32[%[2]d, 96]
+				%%6 = matmul_nt %%4, %%3 : f32[%[2]d, 32]
+				return y=%%5, z=%%6`, w, rows, n))
+			_, err := g.Outline(slices.Clone(g.Nodes()), "norm-products", "norm-products")
+			require.NoError(t, err)
+			graphs = append(graphs, alone(g, fmt.Sprintf("%s_products_%d", w, i)))
+		}
+	}
+	for _, tuning := range []metal.Tuning{{}, {Width: 1}} {
+		b := newBatchTuned(t, graphs, true, m3Pro(t), tuning)
+		for i, g := range graphs {
+			t.Run(g.Name, func(t *testing.T) { b.run(t, i, sym.Env{T: 1, P: 3}, 7) })
+		}
+		require.True(t, slices.ContainsFunc(b.plan.Kernels, func(k plan.Kernel) bool { return strings.Contains(k.Source, "main: blocks of a matrix product") }))
 	}
 }
 

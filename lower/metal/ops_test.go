@@ -87,6 +87,7 @@ func opCases() map[string]string {
 	cases["rms_scale"] = "%0 = input \"x\" : f32[T, 96]\n%1 = weight \"w\" : f32[96]\n%2 = sum_squares %0 {size=8} : f32[T, 12]\n%3 = rms_scale %0, %2, %1 {eps=1e-6} : f32[T, 96]\nreturn y=%3"
 	for _, n := range []int{1, 31, 32, 33, 896, 1001} {
 		cases[fmt.Sprintf("rms_norm %d", n)] = fmt.Sprintf("%%0 = input \"x\" : f32[T, %d]\n%%1 = weight \"w\" : f32[%d]\n%%2 = rms_norm %%0, %%1 {eps=1e-6} : f32[T, %d]\nreturn y=%%2", n, n, n)
+		cases[fmt.Sprintf("rms_norm f16 %d", n)] = fmt.Sprintf("%%0 = input \"x\" : f16[T, %d]\n%%1 = weight \"w\" : f32[%d]\n%%2 = rms_norm %%0, %%1 {eps=1e-6} : f32[T, %d]\nreturn y=%%2", n, n, n)
 		for _, w := range []string{"f32", "f16", "bf16"} {
 			if w != "f16" && n != 33 {
 				continue

@@ -34,9 +34,13 @@ func core(v *ir.Value) ir.Shape {
 // of different shapes go to different planes of the grid.
 func (r *region) lowerPointwise() (*lowering, error) {
 	parts := r.parts()
+	write := r.pointwise
+	if !r.tuning.OwnTurns && r.atOnePosition(parts) {
+		write = r.positions
+	}
 	var last error
 	for _, w := range r.tuning.widths() {
-		k, err := r.pointwise(parts, w)
+		k, err := write(parts, w)
 		if err == nil {
 			return &lowering{kernels: []*kernel{k}}, nil
 		}
@@ -129,15 +133,9 @@ func (r *region) pointwisePart(e *emitter, p part, pos string) error {
 	if !ok || per > 1 && !lastDim.IsConst() {
 		return fmt.Errorf("rows of %s do not split into %d", lastDim, per)
 	}
-	// The trailing dims whose product is affine run along x, the others along y, but
-	// for heads whose pairs one thread turns.
+	// The trailing dims whose product is affine run along x, the others along y.
 	xDims, count := rank-1, units
-	turns, heads := r.sharedTurns(p)
-	lowest := 0
-	if len(turns) > 0 {
-		lowest = 1
-	}
-	for xDims > lowest {
+	for xDims > 0 {
 		n, ok := sym.Mul(count, p.space.Dims[xDims-1])
 		if !ok {
 			break
@@ -145,7 +143,7 @@ func (r *region) pointwisePart(e *emitter, p part, pos string) error {
 		xDims, count = xDims-1, n
 	}
 	rows := sym.Const(1)
-	for d := lowest; d < xDims; d++ {
+	for d := range xDims {
 		if rows, ok = sym.Mul(rows, p.space.Dims[d]); !ok {
 			return fmt.Errorf("%s has too many symbols for a grid", p.space)
 		}
@@ -176,49 +174,21 @@ func (r *region) pointwisePart(e *emitter, p part, pos string) error {
 		}
 	}
 	for d := rank - 2; d >= xDims; d-- {
-		if d == lowest {
+		if d == 0 {
 			ix[d] = rest
 			break
 		}
 		rest, ix[d] = e.split(rest, p.space.Dims[d], "index")
 	}
 	outer := e.know("group.y", 0, 1)
-	for d := xDims - 1; d >= lowest; d-- {
-		if d == lowest {
+	for d := xDims - 1; d >= 0; d-- {
+		if d == 0 {
 			ix[d] = outer
 			break
 		}
 		outer, ix[d] = e.split(outer, p.space.Dims[d], "index")
 	}
-	if len(turns) == 0 {
-		return r.storeResults(e, p, ix)
-	}
-	for _, n := range turns {
-		e.turn(n, ix[1], ix[2])
-	}
-	k.open("for (uint head = 0u; head < %du; head++)", heads)
-	done2 := e.scope()
-	defer func() { done2(); k.close() }()
-	ix[0] = e.know("head", heads, 1)
 	return r.storeResults(e, p, ix)
-}
-
-// sharedTurns lists the rotations of a part whose cosines and sines serve all heads
-// of it, where the tuning asks for that, and the heads.
-func (r *region) sharedTurns(p part) (turns []*ir.Node, heads int64) {
-	if !r.tuning.SharedTurns || !p.pair || p.space.Rank != 3 {
-		return nil, 0
-	}
-	heads, ok := p.space.Dims[0].Const()
-	if !ok {
-		return nil, 0
-	}
-	for _, n := range r.nodes(ir.OpRope) {
-		if n.Results[0].Type.Shape == p.space {
-			turns = append(turns, n)
-		}
-	}
-	return turns, heads
 }
 
 // storeResults computes and stores a part's results at ix, and for a pair at the

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"foundry/ir"
+	"foundry/ir/dtype"
 	"foundry/ir/sym"
 	"foundry/ir/target"
 	"foundry/lower/plan"
@@ -174,14 +175,27 @@ func (r *region) checkTypes() error {
 	for _, n := range r.g.Nodes() {
 		switch n.Op {
 		case ir.OpMatmulNT, ir.OpEmbedding:
-			if t := n.Args[1].Type.DType; !r.target.Limits.HasWeights(t.String()) || formats[t].name == "" {
-				return fmt.Errorf("no kernel for %s weights, only for %s", t, strings.Join(r.target.Limits.Weights, ", "))
+			if err := r.checkWeight(n.Args[1].Type.DType); err != nil {
+				return err
+			}
+		case ir.OpRMSNorm:
+			if t := n.Args[0].Type.DType; t.Quantised() {
+				if err := r.checkWeight(t); err != nil {
+					return err
+				}
 			}
 		case ir.OpKVWrite:
 			if t := n.Args[0].Type.DType; !r.target.Limits.HasCache(t.String()) {
 				return fmt.Errorf("no kernel for a %s cache, only for %s", t, strings.Join(r.target.Limits.Cache, ", "))
 			}
 		}
+	}
+	return nil
+}
+
+func (r *region) checkWeight(t dtype.Type) error {
+	if !r.target.Limits.HasWeights(t.String()) || formats[t].name == "" {
+		return fmt.Errorf("no kernel for %s weights, only for %s", t, strings.Join(r.target.Limits.Weights, ", "))
 	}
 	return nil
 }

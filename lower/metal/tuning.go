@@ -15,10 +15,10 @@ type Tuning struct {
 	// first, in rows of products and over keys: Unroll1 or UnrollFull, all that its
 	// shape says there are.
 	Unroll Unroll
-	// SharedTurns makes a thread of a kernel by element turn the pair of every head
-	// by one cosine and sine, where otherwise each head has a thread that computes
-	// its own.
-	SharedTurns bool
+	// OwnTurns makes each thread of a kernel by element compute the cosines and sines
+	// of its own pairs, where otherwise a threadgroup computes those of a position once
+	// for all heads.
+	OwnTurns bool
 }
 
 // Unroll is a choice of Tuning.
@@ -31,10 +31,11 @@ const (
 	UnrollFull
 )
 
-// widths lists the elements a load that a kernel tries, the widest first.
+// widths lists the elements a load that a kernel tries, the widest first but where
+// one is asked for; four again for what lies in blocks, which are read by four.
 func (t Tuning) widths() []int {
 	if t.Width == 1 {
-		return []int{1}
+		return []int{1, 4}
 	}
 	return []int{4, 1}
 }

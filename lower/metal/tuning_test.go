@@ -35,7 +35,7 @@ func TestTunedKernelsCompute(t *testing.T) {
 		differ []string // kernels whose text is not the chosen one
 	}{
 		{metal.Tuning{}, nil},
-		{metal.Tuning{Width: 1, Unroll: metal.Unroll1, SharedTurns: true}, []string{"matmul", "rope", "rms_norm", "bmm", "add"}},
+		{metal.Tuning{Width: 1, Unroll: metal.Unroll1, OwnTurns: true}, []string{"matmul", "rope", "rms_norm", "bmm", "add"}},
 		{metal.Tuning{Width: 8, Unroll: metal.UnrollFull}, []string{"matmul"}},
 	} {
 		b := compile(c.tuning)

@@ -83,18 +83,27 @@ inline float sample_best(device const float *best, uint parts, uint lane)
     return simd_max(v);
 }
 
+// The sum of v over the lanes of a simdgroup, and over those below this one: of parts
+// of 26 bits, since simd_sum takes 32. Integers, so no order of adding differs.
+inline ulong sample_sum(ulong v)
+{
+    return ulong(simd_sum(uint(v) & 0x3ffffffu)) + (ulong(simd_sum(uint(v >> 26) & 0x3ffffffu)) << 26) + (ulong(simd_sum(uint(v >> 52))) << 52);
+}
+
+inline ulong sample_below(ulong v)
+{
+    return ulong(simd_prefix_exclusive_sum(uint(v) & 0x3ffffffu)) + (ulong(simd_prefix_exclusive_sum(uint(v >> 26) & 0x3ffffffu)) << 26) +
+           (ulong(simd_prefix_exclusive_sum(uint(v >> 52))) << 52);
+}
+
 // The sum of v over the threads below this one, and of all threads in total.
 // shared: 8 ulongs. Every thread calls; a barrier stands before the next call.
 inline ulong sample_before(ulong v, threadgroup ulong *shared, uint simd, uint lane, thread ulong &total)
 {
-    const uint a = uint(v) & 0x3ffffffu, b = uint(v >> 26) & 0x3ffffffu, c = uint(v >> 52);
-    ulong before = ulong(simd_prefix_exclusive_sum(a)) + (ulong(simd_prefix_exclusive_sum(b)) << 26) + (ulong(simd_prefix_exclusive_sum(c)) << 52);
+    const ulong before = sample_below(v);
     if (lane == 31u) shared[simd] = before + v;
     threadgroup_barrier(mem_flags::mem_threadgroup);
-    total = 0ul;
-    for (uint i = 0u; i < SAMPLE_THREADS / 32u; i++) {
-        if (i == simd) before += total;
-        total += shared[i];
-    }
-    return before;
+    const ulong of = lane < SAMPLE_THREADS / 32u ? shared[lane] : 0ul; // the simdgroup with the lane's number
+    total = sample_sum(of);
+    return before + sample_sum(lane < simd ? of : 0ul);
 }

@@ -48,25 +48,19 @@ inline uint sample_choose(device const float *scores, device const uint *sums, u
     const uint key = cut[0], ties = cut[1];
     const float tied = sample_ratio(sample_score(key), best, settings);
     const ulong each = key == 0u || tied < settings[3] ? 0ul : sample_fixed(tied);
-    ulong total = 0ul;
-    uint taken = 0u;
-    for (uint p = 0u; p < parts; p++) {
-        const uint here = sums[4u * p + 2u];
-        total += sample_load(sums + 4u * p) + each * ulong(sample_kept(ties, taken, here));
-        taken += here;
-    }
+    // Two parts a lane, of 64 at most: what each keeps, and which the target lies in.
+    const uint p = 2u * lane;
+    const uint2 here = uint2(p < parts ? sums[4u * p + 2u] : 0u, p + 1u < parts ? sums[4u * p + 6u] : 0u);
+    uint taken = simd_prefix_exclusive_sum(here.x + here.y);
+    const ulong one = p < parts ? sample_load(sums + 4u * p) + each * ulong(sample_kept(ties, taken, here.x)) : 0ul;
+    const ulong two = p + 1u < parts ? sample_load(sums + 4u * p + 4u) + each * ulong(sample_kept(ties, taken + here.x, here.y)) : 0ul;
+    const ulong begin = sample_below(one + two);
     bool exact;
-    ulong target = sample_scale(total, uint(u * 16777216.0f), 24u, exact);
-    uint part = 0u;
-    taken = 0u;
-    for (uint p = 0u; p + 1u < parts; p++) {
-        const uint here = sums[4u * p + 2u];
-        const ulong weight = sample_load(sums + 4u * p) + each * ulong(sample_kept(ties, taken, here));
-        if (target < weight) break;
-        target -= weight;
-        taken += here;
-        part = p + 1u;
-    }
+    ulong target = sample_scale(sample_sum(one + two), uint(u * 16777216.0f), 24u, exact);
+    const bool within = begin <= target && target < begin + one + two, second = target >= begin + one;
+    const uint part = simd_sum(within ? p + (second ? 1u : 0u) : 0u);
+    taken = simd_sum(within ? taken + (second ? here.x : 0u) : 0u);
+    target -= sample_sum(within ? begin + (second ? one : 0ul) : 0ul);
     // The part's scores, sixteen adjacent ones a thread.
     const uint first = part * SAMPLE_PART + thread_index * (SAMPLE_PART / SAMPLE_THREADS);
     uint mine = 0u;

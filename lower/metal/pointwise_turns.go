@@ -1,0 +1,148 @@
+package metal
+
+import (
+	"fmt"
+
+	"foundry/ir"
+	"foundry/ir/sym"
+	"foundry/lower/plan"
+)
+
+// turns are the cosines and the sines of a rotation at one position, in threadgroup
+// memory, by pair.
+type turns struct {
+	n              *ir.Node
+	cosines, sines string
+}
+
+// atOnePosition reports whether all parts are heads, [H, T, D], of the same positions
+// with pairs to turn, so that a threadgroup can make all of a position.
+func (r *region) atOnePosition(parts []part) bool {
+	for _, p := range parts {
+		if !p.pair || p.space.Rank != 3 || p.space.Dims[1] != parts[0].space.Dims[1] {
+			return false
+		}
+		if !p.space.Dims[0].IsConst() || !p.space.Dims[2].IsConst() || len(r.rotations(p)) == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// rotations lists those whose pairs are the part's.
+func (r *region) rotations(p part) []*ir.Node {
+	var out []*ir.Node
+	for _, n := range r.nodes(ir.OpRope) {
+		if n.Results[0].Type.Shape == p.space {
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+// positions is pointwise with a threadgroup a position: its threads compute the cosine
+// and the sine of each pair once, meet, and turn the pairs of all heads.
+func (r *region) positions(parts []part, w int) (*kernel, error) {
+	k := newKernel(kernelBase(r.name, r.g.Results[0].Value.Type), r.about("elementwise"))
+	k.param("width", w)
+	positions := parts[0].space.Dims[1]
+	k.grid[0].N = positions
+	var ends []int64 // of each part's units, which follow one another
+	units := int64(0)
+	for _, p := range parts {
+		half := p.space.Dims[2].C / 2
+		if half%int64(w) != 0 {
+			return nil, fmt.Errorf("half rows of %d do not split into %d", half, w)
+		}
+		units += p.space.Dims[0].C * half / int64(w)
+		ends = append(ends, units)
+	}
+	k.threads = min(int(units+31)/32*32, r.target.Limits.Threads)
+	k.builtin(plan.ThreadgroupPosition)
+	k.builtin(plan.ThreadIndex)
+	k.ready()
+	e := newEmitter(k, r, w)
+	e.owns = len(parts) == 1
+	t := number(0)
+	if positions != sym.Const(1) {
+		t = e.know("group.x", positions.Max(r.g.Bounds), 1)
+	}
+	at := map[string]turns{}
+	for _, p := range parts {
+		for _, n := range r.rotations(p) {
+			if key := e.turnKey(n, t, number(0)); at[key].n == nil {
+				at[key] = e.turnOnce(n, t)
+			}
+		}
+	}
+	k.line("threadgroup_barrier(mem_flags::mem_threadgroup);")
+	k.phase("Main: the pairs of all heads.")
+	end := k.each("unit", units, k.threads, 1)
+	for i, p := range parts {
+		unit := e.know("unit", ends[0], 1)
+		switch {
+		case len(parts) == 1:
+		case i == 0:
+			k.open("if (unit < %du)", ends[0])
+		default:
+			k.open("else if (unit < %du)", ends[i])
+			unit = e.atom("own", fmt.Sprintf("unit - %du", ends[i-1]), ends[i]-ends[i-1], 1)
+		}
+		if err := e.turnPair(p, unit, t, at); err != nil {
+			return nil, err
+		}
+		if len(parts) > 1 {
+			k.close()
+		}
+	}
+	end()
+	return k, e.err
+}
+
+// turnOnce computes a rotation's turns at row t: before the ready point where no
+// dispatch of the step writes its frequencies.
+func (e *emitter) turnOnce(n *ir.Node, t affine) turns {
+	k, half := e.k, n.Results[0].Type.Shape.At(2).C/2
+	x := turns{n, k.threadgroup("cosines", "float", int(4*half)), k.threadgroup("sines", "float", int(4*half))}
+	write := func() {
+		w := e.w
+		e.w = 1
+		k.phase("The turn of each pair of the position.")
+		pair := k.fresh("pair")
+		end := k.each(pair, half, k.threads, 1)
+		done := e.scope()
+		c, s := e.turn(n, t, e.know(pair, half, 1))
+		k.line("%s[%s] = %s;", x.cosines, pair, c)
+		k.line("%s[%s] = %s;", x.sines, pair, s)
+		done()
+		end()
+		e.w = w
+	}
+	if f := n.Args[1]; f.Param != nil && e.r.operands[f.Index].fixed {
+		k.preload += k.aside(1, write)
+	} else {
+		write()
+	}
+	return x
+}
+
+// turnPair turns a pair, or four, of the part's heads at row t.
+func (e *emitter) turnPair(p part, unit, t affine, at map[string]turns) error {
+	done := e.scope()
+	defer done()
+	head, column := e.split(unit, sym.Const(p.space.Dims[2].C/2/int64(e.w)), "index")
+	i, _ := column.times(sym.Poly{C: int64(e.w)})
+	for _, n := range e.r.rotations(p) {
+		x := at[e.turnKey(n, t, number(0))]
+		e.bindTurn(n, t, i, e.define("cosine", "%s", e.shared(x.cosines, i)), e.define("sine", "%s", e.shared(x.sines, i)))
+	}
+	return e.r.storeResults(e, p, []affine{head, t, i})
+}
+
+// shared reads w adjacent floats of threadgroup memory.
+func (e *emitter) shared(name string, i affine) string {
+	if e.w == 1 {
+		return fmt.Sprintf("%s[%s]", name, e.k.text(i))
+	}
+	return fmt.Sprintf("*(threadgroup const float%d *)(%s + %s)", e.w, name, e.k.text(i))
+}
