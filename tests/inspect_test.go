@@ -48,9 +48,9 @@ func TestInspectNumbers(t *testing.T) {
 		MovedBytes: 2 * layers * (hidden*hidden*2 + 2*hidden*4), Flops: 2 * layers * 2 * hidden * hidden,
 	}, none["matmul_nt_896x896_f16"])
 	require.Equal(t, plan.KernelStats{
-		Kernel: "rms_norm_896_many", Dispatches: 2*layers + 1, Threads: hidden / 4, ThreadgroupBytes: 32, Threadgroups: 2*layers + 1, // 7 simdgroups' sums
+		Kernel: "rms_norm_896_2", Dispatches: 2*layers + 1, Threads: hidden / 4, ThreadgroupBytes: 32, Threadgroups: 2*layers + 1, // 7 simdgroups' sums
 		MovedBytes: (2*layers + 1) * 3 * hidden * 4, Flops: (2*layers + 1) * 4 * hidden,
-	}, none["rms_norm_896_many"])
+	}, none["rms_norm_896_2"])
 	require.Equal(t, plan.KernelStats{
 		Kernel: "repeat_kv_14_64_2", Dispatches: 2 * layers, Threads: 256, Threadgroups: 2 * layers * ((14*64*keys/4 + 255) / 256),
 		MovedBytes: 2 * layers * (2 + 14) * 64 * keys * 2,

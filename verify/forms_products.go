@@ -66,6 +66,11 @@ func gemmForms(t dtype.Type, quick bool) []form {
 	if !quick {
 		out = append(out, many(129, window, "", fill(matmulBody, "W", t, "K", lengths(t)[1], "N", 260)).inTiles())
 	}
+	if t == dtype.F16 { // and behind another dispatch, which leaves halves
+		for _, k := range some(quick, 1, []int64{896, 96, 48, 40}) {
+			out = append(out, many(65, window, "", fill(madeBody, "W", t, "K", k, "N", 2*oddRows)).inTiles())
+		}
+	}
 	return out
 }
 
@@ -112,6 +117,7 @@ func qkvHeadForms(t dtype.Type, quick bool) []form {
 	if quick {
 		return out
 	}
+	out = append(out, less(t, quick, "fuse-qkv-rope-kv{norm=false}", body(64))...)
 	for _, d := range []int{80, 128} {
 		out = append(out, one(window-1, "fuse-qkv-rope-kv", body(d)(lengths(t)[1])))
 		if t == dtype.F16 {

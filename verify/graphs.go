@@ -103,6 +103,13 @@ const matmulBody = `
 %y = matmul_nt %x, %w : f32[T, {N}]
 return y=%y`
 
+const madeBody = `
+%x = input "x" : f32[T, {K}]
+%w = weight "w" : {W}[{N}, {K}]
+%s = silu %x : f32[T, {K}]
+%y = matmul_nt %s, %w : f32[T, {N}]
+return y=%y`
+
 const softmaxBody = `
 %x = input "x" : f32[2, T, S]
 %y = softmax %x {causal={A}, start={P}{G}} : f32[2, T, S]

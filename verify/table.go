@@ -107,8 +107,8 @@ var table = []kernel{
 	},
 	{
 		name: "matmul GEMM", checklist: "matmul", ops: []ir.Op{ir.OpMatmulNT}, main: []string{mainBlocks}, formats: inTiles, forms: gemmForms,
-		logic: "a threadgroup makes a block of rows by columns over 16x16 tiles, blocks of weights and of x staged in threadgroup memory as f16 while others are multiplied; edges are clamped on load and masked on store",
-		ideas: "the K loop of quantised weights waits for its expansion",
+		logic: "a threadgroup makes a block of rows by columns over 16x16 tiles, blocks of weights and of x staged in threadgroup memory as f16 while others are multiplied; x that only tiles read was stored as f16 and is copied, as f16 weights are; edges are clamped on load and masked on store",
+		ideas: "the K loop of quantised weights waits for its expansion; two simdgroups that share a block's depth where few threadgroups fill the cores",
 	},
 	{
 		name: "softmax vector", checklist: "softmax", ops: []ir.Op{ir.OpSoftmax}, main: []string{"rows"}, formats: operands, forms: softmaxVectorForms,

@@ -22,6 +22,7 @@ type Kernel struct {
 	Name    string
 	Memory  float64 // bytes from and to memory
 	Cache   float64 // bytes that the cache answers while main runs
+	Pieces  float64 // of lines, that main copies to threadgroup memory
 	Flops   float64 // on the lanes
 	Tile    float64 // operations of tiles
 	Groups  float64 // threadgroups
@@ -62,6 +63,7 @@ func (k Kernel) us(t *target.Target, share float64) float64 {
 	mainUs := max(
 		k.Memory*perUs/(t.BandwidthGBs*share),
 		k.Cache*perUs/(t.CacheGBs*share),
+		k.Pieces*perUs*t.PieceNs/(float64(t.Cores)*share),
 		k.Flops*perUs*perUs/(t.TFlops*share),
 		k.Tile*perUs*perUs/(t.TileTFlops*share),
 		k.rounds(t)*t.GroupUs,

@@ -19,25 +19,33 @@ type Product struct {
 	Bytes              int64
 	Unit               int
 	Halves             bool // the weights are f16 and reach tiles as they are
+	HalfRows           bool // x is kept as halves and reaches tiles as it is
 }
 
 // Tiles is how a product of many rows is dealt out. A threadgroup makes a block of
 // Rows rows of x by Columns rows of the weights, Depth of their columns at a time.
 // Blocks of weights that are f16 go straight to one of Stages places in threadgroup
-// memory: one is multiplied while the others are on their way. What must be
-// narrowed or expanded waits in registers, Ahead blocks of it, and has two places.
-// The simdgroups share the block SIMDRows by SIMDColumns.
+// memory, and where it is Copied blocks of x with them: one is multiplied while the
+// others are on their way. What must be narrowed or expanded waits in registers,
+// Ahead blocks of it, and has two places. The simdgroups share the block SIMDRows by
+// SIMDColumns.
 type Tiles struct {
 	Rows, Columns, Depth, Stages, Ahead int
 	SIMDRows, SIMDColumns               int
+	Copied                              bool
 }
 
 // SIMDs returns the simdgroups of a threadgroup.
 func (t Tiles) SIMDs() int { return t.SIMDRows * t.SIMDColumns }
 
 // Halves returns the threadgroup memory of the stages, in f16 elements: two blocks
-// of x and Stages of the weights.
-func (t Tiles) Halves() int { return (2*t.Rows + t.Stages*t.Columns) * t.Depth }
+// of x, or where it is copied as many as of the weights, and Stages of these.
+func (t Tiles) Halves() int {
+	if t.Copied {
+		return t.Stages * (t.Rows + t.Columns) * t.Depth
+	}
+	return (2*t.Rows + t.Stages*t.Columns) * t.Depth
+}
 
 const (
 	tileSide    = 16  // of a tile
@@ -70,10 +78,15 @@ func (p Product) tilings(t *target.Target) iter.Seq[Tiles] {
 					if m%tileSide != 0 || n%(tileSide*p.Unit) != 0 || m*n > t.TileFloats*t.Limits.SIMDWidth {
 						continue
 					}
-					x := Tiles{Rows: rows, Columns: columns, SIMDRows: simds[0], SIMDColumns: simds[1]}
-					// Every thread stages at least four elements of a block of x.
-					for x.Depth = 32; x.Depth >= tileSide && rows*x.Depth >= 4*x.SIMDs()*t.Limits.SIMDWidth; x.Depth /= 2 {
-						for x.Stages = stages; x.Stages > 2 && 2*x.Halves() > t.Limits.ThreadgroupBytes; {
+					for _, depth := range [...]int{64, 32, 16} {
+						x := Tiles{Rows: rows, Columns: columns, Depth: depth, Stages: stages, SIMDRows: simds[0], SIMDColumns: simds[1]}
+						x.Copied = p.Halves && p.HalfRows && p.Cols%int64(depth) == 0
+						// Every thread stages at least four elements of a block of x. Deep
+						// blocks ask less often; those in registers have no room for it.
+						if rows*depth < 4*x.SIMDs()*t.Limits.SIMDWidth || depth > 32 && !x.Copied {
+							continue
+						}
+						for x.Stages > 2 && 2*x.Halves() > t.Limits.ThreadgroupBytes {
 							x.Stages--
 						}
 						if 2*x.Halves() > t.Limits.ThreadgroupBytes {
@@ -89,8 +102,12 @@ func (p Product) tilings(t *target.Target) iter.Seq[Tiles] {
 	}
 }
 
-// ahead returns how many blocks a thread may hold on their way.
+// ahead returns how many blocks are on their way while one is multiplied: as many as
+// a thread may hold, or as have a place.
 func (p Product) ahead(x Tiles, t *target.Target) int {
+	if x.Copied {
+		return x.Stages - 1
+	}
 	held := x.Rows * x.Depth
 	if !p.Halves {
 		held += x.Columns * x.Depth / 2 // eight weights in some four registers
@@ -109,12 +126,13 @@ func GEMM(p Product, t *target.Target) (best Tiles, faster bool) {
 	us, tile := math.Inf(1), 0.0
 	for x := range p.tilings(t) {
 		k := p.tiled(x, t)
-		// Cores end together only where the last round is full.
-		v, rounds := k.Us(t), k.Groups/float64(t.Cores)
-		if rounds > 1 {
-			v *= math.Ceil(rounds) / rounds
-		}
-		if v < us || v == us && k.Tile < tile {
+		// Cores end together only where the last round is full; what threadgroups
+		// wait for, those of a core wait for together.
+		wait, rounds := k.WaitUs, max(1, k.Groups/float64(t.Cores))
+		k.WaitUs = 0
+		v := max(wait, k.Us(t)*math.Ceil(rounds)/rounds)
+		// Of equals, the one whose tiles load less, then whose stages leave more room.
+		if v < us || v == us && (k.Tile < tile || k.Tile == tile && x.Halves() < best.Halves()) {
 			best, us, tile = x, v, k.Tile
 		}
 	}
@@ -122,19 +140,21 @@ func GEMM(p Product, t *target.Target) (best Tiles, faster bool) {
 }
 
 // resident is how many threadgroups a core takes at once: as many as hold the
-// accumulators that fill its registers.
+// accumulators that fill its registers, and have room for their stages.
 func (x Tiles) resident(t *target.Target) float64 {
-	return max(1, math.Floor(float64(t.TileFloats*tileThreads)/float64(x.Rows*x.Columns)))
+	return float64(max(1, min(t.TileFloats*tileThreads/(x.Rows*x.Columns), t.CoreBytes/(2*x.Halves()))))
 }
 
-// wait is the time that one threadgroup alone takes for its blocks to arrive: a
-// load's latency for each that is not already on its way.
+// wait is the time that one threadgroup alone takes for its blocks: the exchange of
+// places, and a load's latency for each block that is not already on its way, or the
+// loads of its tiles one after the other.
 func (p Product) wait(x Tiles, t *target.Target) float64 {
 	ahead := x.Ahead
-	if p.Halves {
+	if p.Halves && !x.Copied {
 		ahead = min(ahead, x.Stages-1)
 	}
-	return math.Ceil(float64(p.Cols)/float64(x.Depth)) * t.LatencyUs / float64(ahead)
+	step := t.StepUs + max(t.LatencyUs/float64(ahead), t.TileStepUs*float64(x.Depth/tileSide))
+	return math.Ceil(float64(p.Cols)/float64(x.Depth)) * step
 }
 
 // tiled returns the kernel over blocks, without its prologue.
@@ -142,14 +162,24 @@ func (p Product) tiled(x Tiles, t *target.Target) Kernel {
 	down := math.Ceil(float64(p.Tokens) / float64(x.Rows))
 	across := math.Ceil(float64(p.Rows) / float64(x.Columns))
 	k := Kernel{Memory: float64(p.Bytes), Groups: down * across, Threads: float64(x.SIMDs() * t.Limits.SIMDWidth), Tiled: true}
-	rows, columns, weight := float64(x.Rows), float64(x.Columns), float64(tileExpand)
+	rows, columns := float64(x.Rows), float64(x.Columns)
+	row, weight, bytes, pieces := float64(tileNarrow), float64(tileExpand), 4.0, 0.0 // pieces of lines a block
 	if p.Halves {
 		weight = tileCopy
+		pieces += columns
+	}
+	if p.HalfRows {
+		bytes = 2
+	}
+	if x.Copied {
+		row = tileCopy
+		pieces += rows
 	}
 	steps := 2 * k.Groups * float64(p.Cols)
 	k.Tile = steps * (rows*columns + tileLoad*(rows*float64(x.SIMDColumns)+columns*float64(x.SIMDRows)))
-	k.Flops = steps * (rows*tileNarrow + columns*weight)
-	k.Cache = k.Groups * (rows*float64(p.Cols)*4 + columns*float64(p.Bytes)/float64(p.Rows))
+	k.Flops = steps * (rows*row + columns*weight)
+	k.Cache = k.Groups * (rows*float64(p.Cols)*bytes + columns*float64(p.Bytes)/float64(p.Rows))
+	k.Pieces = k.Groups * pieces * math.Ceil(float64(p.Cols)/float64(x.Depth))
 	k.WaitUs = math.Ceil(k.Groups/float64(t.Cores)/x.resident(t)) * p.wait(x, t)
 	return k
 }
@@ -190,7 +220,7 @@ const (
 func RowSIMDs(groups, keys, d, step int64, t *target.Target) int64 {
 	simds := (d + 31) / 32
 	room := int64(t.Cores * t.CoreThreads / t.Limits.SIMDWidth)
-	for simds*2 <= int64(t.Limits.Threads)/64 && groups*simds < room/2 && simds*step < keys &&
+	for simds*2 <= int64(t.Limits.Threads)/64 && groups*simds*2 <= room/2 && simds*step < keys &&
 		4*2*simds*(d+2) <= int64(t.Limits.ThreadgroupBytes) {
 		simds *= 2
 	}

@@ -19,9 +19,10 @@ const (
 
 // Deal is how the rows of a matrix product of few vectors are dealt out.
 type Deal struct {
-	PerSimd int // rows a simdgroup
-	Share   int // simdgroups that share the loads of one set of rows
-	Simds   int // simdgroups a threadgroup
+	PerSimd int  // rows a simdgroup
+	Share   int  // simdgroups that share the loads of one set of rows
+	Simds   int  // simdgroups a threadgroup
+	Rounds  bool // there are as many simdgroups as the machine has places for, so they come in rounds
 }
 
 // Groups returns the threadgroups that rows take.
@@ -78,6 +79,7 @@ func GEMV(rows int64, unit int, rounds, run int64, direct bool, t *target.Target
 		d.Simds = max(d.Simds, 2*d.Share)
 	}
 	d.Simds = max(d.Simds, d.Share*int(run)*unit/d.PerSimd)
+	d.Rounds = simds >= 2*want
 	return d
 }
 
@@ -261,7 +263,7 @@ func (m *model) product(k *Kernel, products []*ir.Node) {
 	tokens, cols := float64(x.Type.Shape.At(0).Eval(m.env)), float64(x.Type.Shape.At(1).Eval(m.env))
 	p := Product{Tokens: int64(tokens), Rows: int64(rows), Cols: int64(cols), Unit: m.unit(products)}
 	takes := true
-	p.Halves = true
+	p.Halves, p.HalfRows = true, m.halfRows(x)
 	for _, q := range products {
 		w := q.Args[1].Type
 		p.Bytes += w.DType.Bytes(w.Shape.Elems(m.env))
@@ -280,6 +282,21 @@ func (m *model) product(k *Kernel, products []*ir.Node) {
 	if m.node.Region != nil { // what a product alone reads is made elsewhere
 		m.prologue(k, x, k.Groups*vectors)
 	}
+}
+
+// halfRows reports whether the left operand of a product can be kept as halves: it is
+// made by another dispatch, as rows of f32.
+func (m *model) halfRows(x *ir.Value) bool {
+	if m.node.Region != nil {
+		if x.Param == nil {
+			return false
+		}
+		x = m.node.Args[x.Index]
+	}
+	for x.Def != nil && x.Def.Op == ir.OpReshape {
+		x = x.Def.Args[0]
+	}
+	return x.Def != nil && x.Type.DType == dtype.F32 && !x.Def.Op.Is(ir.View)
 }
 
 // unit returns how many rows of the weights one thread must end up with.

@@ -214,8 +214,9 @@ func (a *attention) body(k *kernel) error {
 	k.open("if (simd * 32u + lane < %du)", a.d)
 	e.w = 1
 	d := e.atom("d", "simd * 32u + lane", a.d, 1)
-	slot := k.slot(ref{refResult, 0}, "y", pointee(r.g.Results[0].Value.Type.DType), plan.Write)
-	k.line("store1(%s, value);", e.place(slot, r.g.Results[0].Value.Type.DType, l, []affine{h, t, d}))
+	y := r.resultType(0)
+	slot := k.slot(ref{refResult, 0}, "y", pointee(y), plan.Write)
+	k.line("store1(%s, %s);", e.place(slot, y, l, []affine{h, t, d}), r.kept(k, 0, "value"))
 	k.close()
 	return e.err
 }

@@ -92,8 +92,8 @@ func (f *flash) scoresBlock(k *kernel) error {
 	k.open("for (uint i = 0u; i < 16u; i++)")
 	t := e.atom("t", "first + simd / 2u * 32u + m * 16u + i", 0, 1)
 	col := e.atom("column", fmt.Sprintf("group.x * %du + simd %% 2u * 32u + lane", f.keys), 0, 1)
-	k.line("if (%s < %s && %s < %s) store1(%s, spread[i * 40u + lane] * %s);", t.text(), k.text(dimension(f.rows)), col.text(),
-		k.text(dimension(f.attention.keys)), e.target(0, []affine{h, t, col}), floatText(f.scores.Attr.Scale))
+	k.line("if (%s < %s && %s < %s) store1(%s, %s);", t.text(), k.text(dimension(f.rows)), col.text(),
+		k.text(dimension(f.attention.keys)), e.target(0, []affine{h, t, col}), f.r.kept(k, 0, "spread[i * 40u + lane] * "+floatText(f.scores.Attr.Scale)))
 	k.close()
 	k.line("simdgroup_barrier(mem_flags::mem_threadgroup);")
 	k.close()
@@ -127,7 +127,7 @@ func (f *flash) weightedBlock(k *kernel) error {
 	t := e.atom("t", fmt.Sprintf("min(first + m, %s - 1u)", k.text(dimension(f.rows))), 0, 1)
 	col := e.atom("column", fmt.Sprintf("min(base + j, %s - 1u)", all), 0, 1)
 	v := e.at(f.scores.Args[0], []affine{h, t, col})
-	k.line("gemm_put(%s + tile_at<%du>(m, j), base + j < %s ? gemm_narrow(%s) : 0.0f);", left, depth, all, v)
+	k.line("gemm_put(%s + tile_at<%du>(m, j), base + j < %s ? to_halves(%s) : 0.0f);", left, depth, all, v)
 	k.close()
 	k.line("rows.land(%s, thread_index);", values)
 	k.line("tile_wait<0u>();")

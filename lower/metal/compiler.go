@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"foundry/ir"
+	"foundry/ir/dtype"
 	"foundry/ir/sym"
 	"foundry/lower/plan"
 )
@@ -49,6 +50,7 @@ type entry struct {
 	lowered    map[string]*lowering   // by what a node computes and how its operands lie
 	key        []byte                 // of the node at hand, kept for its memory
 	values     map[*ir.Value]tensor
+	halves     map[*ir.Value]bool // f32 that is kept as halves
 	stages     []stage
 	dispatches []*dispatch
 	token      *ir.Value // the plan's token, or nil
@@ -85,6 +87,7 @@ func (c *compiler) open(in Entry) (*entry, error) {
 // lowerNodes finds every node's kernels. It touches nothing of the compiler's, so
 // that each entry can have its own goroutine.
 func (e *entry) lowerNodes() error {
+	e.findHalves()
 	for _, n := range e.g.Nodes() {
 		if err := e.node(n, e.outputs); err != nil {
 			return fmt.Errorf("%s: %w", n, err)
@@ -173,7 +176,11 @@ func (e *entry) placeResult(n *ir.Node, i int, v *ir.Value, outputs map[*ir.Valu
 		if len(n.Results) > 1 {
 			name = fmt.Sprintf("%s.%d", n.Label, i)
 		}
-		s = e.transient(name, v.Type)
+		t := v.Type
+		if e.halves[v] {
+			t.DType = dtype.F16
+		}
+		s = e.transient(name, t)
 	}
 	e.values[v] = tensor{s, l}
 	return nil
@@ -196,9 +203,12 @@ func (e *entry) lower(n *ir.Node) (*lowering, error) {
 		if r.operands[i].planes = t.s.planes; t.s.planes && a.Type.Shape.At(-1) != t.s.shape.At(-1) {
 			return nil, fmt.Errorf("%s: rows in planes are read whole", t.s.name)
 		}
+		r.operands[i].halves = e.halves[a]
 		key = r.operands[i].appendKey(append(key, '\n'))
 	}
-	for _, v := range n.Results {
+	for i, v := range n.Results {
+		r.halves[i] = e.halves[v]
+		key = strconv.AppendBool(key, r.halves[i])
 		if v == e.token {
 			r.token = e.tokenKind
 		}
@@ -218,7 +228,7 @@ func (e *entry) lower(n *ir.Node) (*lowering, error) {
 
 // appendKey appends what tells o from other operands.
 func (o *operand) appendKey(b []byte) []byte {
-	for _, is := range [...]bool{o.fixed, o.settled, o.planes} {
+	for _, is := range [...]bool{o.fixed, o.settled, o.planes, o.halves} {
 		b = strconv.AppendBool(b, is)
 	}
 	b = appendPoly(b, o.layout.off)
@@ -263,7 +273,7 @@ func (e *entry) dispatch(of *stage, k *kernel) (*dispatch, error) {
 		return nil, err
 	}
 	d := &dispatch{Dispatch: plan.Dispatch{Kernel: index, Label: n.Label, Layer: n.Layer(), Grid: k.grid}}
-	d.Moved, d.Flops = of.traffic(k)
+	d.Moved, d.Flops = e.traffic(of, k)
 	if d.Label == "" {
 		d.Label = n.Op.String()
 	}
@@ -285,7 +295,11 @@ func (e *entry) dispatch(of *stage, k *kernel) (*dispatch, error) {
 			}
 		case refResult:
 			s = e.values[n.Results[r.index]].s
-			b.Bytes = n.Results[r.index].Type.MaxBytes(e.g.Bounds)
+			t := n.Results[r.index].Type
+			if e.halves[n.Results[r.index]] {
+				t.DType = dtype.F16
+			}
+			b.Bytes = t.MaxBytes(e.g.Bounds)
 		case refScratch:
 			s = scratch[r.index]
 			b.Bytes = s.bytes

@@ -214,7 +214,7 @@ func (r *region) offset(k *kernel, param int, off affine) string {
 }
 
 func (r *region) argSlot(k *kernel, param int) string {
-	return k.slot(ref{refArg, param}, r.argName(param), pointee(r.g.Params[param].Type.DType), plan.Read)
+	return k.slot(ref{refArg, param}, r.argName(param), pointee(r.operandType(param)), plan.Read)
 }
 
 // bounded reports whether a is known to lie in 0..n-1.

@@ -146,7 +146,7 @@ func (f *flash) stageWith(k *kernel, stage string, w int) error {
 	d := e.atom("d", fmt.Sprintf("i %% %du * %du", int(f.d)/w, w), f.d, int64(w))
 	t := e.atom("t", fmt.Sprintf("min(first + m, %s - 1u)", k.text(dimension(f.rows))), 0, 1)
 	v := e.at(f.scores.Args[0], []affine{e.know(f.head, f.heads, 1), t, d})
-	k.line("gemm_put(%s + tile_at<%du>(m, %s), gemm_narrow(%s));", stage, f.d, d.text(), v)
+	k.line("gemm_put(%s + tile_at<%du>(m, %s), to_halves(%s));", stage, f.d, d.text(), v)
 	k.close()
 	return e.err
 }
@@ -158,10 +158,11 @@ func (f *flash) store(e *emitter, h affine) error {
 	if err != nil {
 		return err
 	}
-	out := f.r.g.Results[0].Value.Type.DType
+	out := f.r.resultType(0)
 	slot := k.slot(ref{refResult, 0}, "y", pointee(out), plan.Write)
 	k.line("for (uint r = 0u; r < TILE_SLOTS; r++) sum[r] = 1.0f / tile_row_sum(sum[r]);")
-	return f.storeTiles(e, "mine", 0, "out[i] * sum[tile_slot(i)]", func(t, d affine) string { return e.place(slot, out, l, []affine{h, t, d}) })
+	value := f.r.kept(k, 0, "out[i] * sum[tile_slot(i)]")
+	return f.storeTiles(e, "mine", 0, value, func(t, d affine) string { return e.place(slot, out, l, []affine{h, t, d}) })
 }
 
 // storeTiles writes the simdgroup's 16 rows of acc, value for each element out[i],

@@ -24,7 +24,7 @@ func (g *gemv) tiled() (*gemm, bool) {
 	if g.r.merged != nil {
 		return nil, false // the prologue that merges parts of attention stages whole rows
 	}
-	p := cost.Product{Tokens: tokens, Cols: g.depth, Unit: 1, Halves: true}
+	p := cost.Product{Tokens: tokens, Cols: g.depth, Unit: 1, Halves: true, HalfRows: g.halfRows()}
 	for _, part := range g.parts {
 		if len(part.best) > 0 {
 			return nil, false // argmax wants one row
@@ -51,6 +51,12 @@ func (g *gemv) tiled() (*gemm, bool) {
 		return nil, false
 	}
 	return &gemm{gemv: g, Tiles: tiles}, true
+}
+
+// halfRows reports whether the operand is kept as halves, and is all that the
+// prologue reads.
+func (g *gemv) halfRows() bool {
+	return g.norm == nil && len(g.extra) == 0 && g.inner.Param != nil && g.r.operands[g.inner.Index].halves
 }
 
 // lower writes the region's kernel, four elements of the operand at a time
@@ -134,7 +140,11 @@ func (g *gemm) emit() (*kernel, error) {
 
 	k.line("constexpr uint ROWS = %du, COLUMNS = %du, DEPTH = %du, THREADS = %du, BLOCKS = %du, AHEAD = %du;", g.Rows, g.Columns, g.Depth, g.threads(), g.blocks(), g.Ahead)
 	k.line("constexpr uint LEFT = %du * tile_strip<DEPTH>(), RIGHT = %du * tile_strip<DEPTH>();", g.Rows/16, g.Columns/16)
-	k.line("threadgroup half *const right = %s + 2u * LEFT;", stage)
+	lefts := 2
+	if g.Copied {
+		lefts = g.Stages
+	}
+	k.line("threadgroup half *const right = %s + %du * LEFT;", stage, lefts)
 	k.line("uint unit;")
 	t, same := g.sameFormat()
 	if same {
@@ -155,7 +165,9 @@ func (g *gemm) emit() (*kernel, error) {
 	}
 	k.ready()
 	k.line("const uint first = group.x * ROWS;")
-	if err := g.rowScales(k, stage); err != nil {
+	if g.Copied {
+		g.startRows(k, stage)
+	} else if err := g.rowScales(k, stage); err != nil {
 		return nil, err
 	}
 	k.line("tile_sum acc[%d];", g.tilesDown()*g.tilesWide())

@@ -57,6 +57,10 @@ func (g *gemm) rowScales(k *kernel, stage string) error {
 // main walks over K. In turn b it starts block b on its way, multiplies the block
 // that was started AHEAD turns before, and stages the one after that.
 func (g *gemm) main(k *kernel, stage string, t dtype.Type) error {
+	if g.Copied {
+		g.mainCopied(k, stage)
+		return nil
+	}
 	k.phase("Main: products of tiles.")
 	copied := g.copied(t)
 	k.line("%s held[AHEAD * %du];", map[int]string{4: "float4", 1: "float"}[g.w], g.staged())
@@ -147,7 +151,7 @@ func (g *gemm) fetch(k *kernel, t dtype.Type) error {
 			here += " && " + ok
 		}
 		extra := e.at(v, ix)
-		k.line("if (%s) store%d(%s, %s);", here, g.w, e.target(j, ix), extra)
+		k.line("if (%s) store%d(%s, %s);", here, g.w, e.target(j, ix), g.r.kept(k, j, extra))
 	}
 	if ok != "" {
 		value = fmt.Sprintf("%s ? %s : %s(0.0f)", ok, value, e.vec())
@@ -163,7 +167,7 @@ func (g *gemm) put(k *kernel, stage string, t dtype.Type) error {
 	k.open("for (uint i = 0u; i < %du; i++)", g.staged())
 	e := newEmitter(k, g.r, g.w)
 	held := fmt.Sprintf("held[(a + 1u) %% AHEAD * %du + i]", g.staged())
-	value := "gemm_narrow(" + held + ")"
+	value := "to_halves(" + held + ")"
 	if g.norm != nil {
 		column, _ := g.element(e, t, "p")
 		_, gamma := normOperands(g.norm)

@@ -24,6 +24,7 @@ type gemv struct {
 
 	simds, perSimd, vectors int // simdgroups, rows of a simdgroup, vectors of a threadgroup
 	share                   int // simdgroups that share the chunks of their rows
+	loads                   int // registers of a lane for chunks on their way in main
 	segment                 int64
 	direct                  bool // the operand is read where it lies
 	early                   *early
@@ -114,7 +115,10 @@ func (g *gemv) tune() {
 	}
 	g.direct = g.norm == nil && g.readsDirectly()
 	d := cost.GEMV(total, unit, rounds, int64(g.run()), g.direct, t)
-	g.perSimd, g.share, g.simds = d.PerSimd, d.Share, d.Simds
+	g.perSimd, g.share, g.simds, g.loads = d.PerSimd, d.Share, d.Simds, preloadRegisters
+	if d.Rounds && !g.direct {
+		g.loads = t.LoadAhead
+	}
 	g.vectors = 1
 	if n, ok := g.rows.Const(); !ok {
 		g.vectors = 4
@@ -153,7 +157,7 @@ func padded(n int64) int64 { return (n + 7) / 8 * 8 }
 
 // readsDirectly reports whether the operand lies as rows at a constant stride.
 func (g *gemv) readsDirectly() bool {
-	if g.inner.Param == nil || g.inner.Type.DType != dtype.F32 {
+	if g.inner.Param == nil || g.r.operandType(g.inner.Index) != dtype.F32 {
 		return false
 	}
 	l := g.r.operands[g.inner.Index].layout

@@ -111,7 +111,7 @@ func (g *gemv) accumulate(k *kernel, t dtype.Type, x string, begin, size int64, 
 func (g *gemv) ahead(registers int, chunks int64, preload int) int {
 	lanes := int64(32 * g.share)
 	left := (chunks+lanes-1)/lanes - int64(preload)
-	most := int64(max(1, preloadRegisters/(registers*g.perSimd)))
+	most := int64(max(1, g.loads/(registers*g.perSimd)))
 	if left < 1 || g.vectors > 1 {
 		return 1
 	}
@@ -249,7 +249,7 @@ func (g *gemv) storeExtra(e *emitter, j int, ix []affine, m string) error {
 		return fmt.Errorf("a result of %s is not what the prologue walks over", v.Type)
 	}
 	value := e.at(v, ix)
-	e.k.line("if (group.x == 0u && first + %s < %s) store%d(%s, %s);", m, e.k.text(dimension(g.rows)), e.w, e.target(j, ix), value)
+	e.k.line("if (group.x == 0u && first + %s < %s) store%d(%s, %s);", m, e.k.text(dimension(g.rows)), e.w, e.target(j, ix), g.r.kept(e.k, j, value))
 	return nil
 }
 

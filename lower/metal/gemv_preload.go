@@ -5,7 +5,7 @@ import (
 )
 
 // preloadRegisters is what a lane may spend on weights held across the prologue,
-// and on those loaded ahead in main.
+// and on those loaded ahead in main where all simdgroups run at once.
 const preloadRegisters = 32
 
 // preloadRounds is the most rounds held across the prologue: with all seven of

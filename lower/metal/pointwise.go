@@ -214,7 +214,7 @@ func (r *region) storeResults(e *emitter, p part, ix []affine) error {
 			e.whole = v.Type.DType == dtype.I32
 			value := e.at(from, at)
 			e.whole = false
-			writes = append(writes, write{e.target(j, at), value})
+			writes = append(writes, write{e.target(j, at), r.kept(e.k, j, value)})
 		}
 	}
 	for _, w := range writes {
@@ -244,7 +244,8 @@ func (e *emitter) target(j int, ix []affine) string {
 	}
 	off, _ := e.offsetOf(l, ix)
 	note(e.k.writes, j, off.text())
-	return e.place(e.k.slot(ref{refResult, j}, "y", pointee(v.Type.DType), plan.Write), v.Type.DType, l, ix)
+	to := e.r.resultType(j)
+	return e.place(e.k.slot(ref{refResult, j}, "y", pointee(to), plan.Write), to, l, ix)
 }
 
 func (e *emitter) cacheTarget(n *ir.Node, ix []affine) string {

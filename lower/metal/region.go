@@ -16,6 +16,7 @@ import (
 type region struct {
 	g        *ir.Graph
 	operands []operand
+	halves   []bool     // results that are kept as halves
 	name     string     // pattern or op, for the kernel's name
 	merged   *attention // whose parts a prologue merges
 	token    tokenKind  // what becomes of the token that it chooses
@@ -29,6 +30,33 @@ type operand struct {
 	fixed   bool // no dispatch of the step writes it
 	settled bool // no dispatch of the step writes its rows below P: a cache
 	planes  bool // quantised rows lie with levels and scales apart
+	halves  bool // f32 that is kept as halves, which is what its readers make of it
+}
+
+// operandType is the dtype in which operand i lies in memory.
+func (r *region) operandType(i int) dtype.Type {
+	if r.operands[i].halves {
+		return dtype.F16
+	}
+	return r.g.Params[i].Type.DType
+}
+
+// resultType is the dtype in which result j lies in memory.
+func (r *region) resultType(j int) dtype.Type {
+	if r.halves[j] {
+		return dtype.F16
+	}
+	return r.g.Results[j].Value.Type.DType
+}
+
+// kept is value as result j holds it: what halves cannot hold becomes the largest
+// number that they can.
+func (r *region) kept(k *kernel, j int, value string) string {
+	if !r.halves[j] {
+		return value
+	}
+	k.use("common/load.metal")
+	return "to_halves(" + value + ")"
 }
 
 // settled reports whether v is a cache of which this run writes rows from P on, seen
@@ -64,7 +92,7 @@ func writesFromP(n *ir.Node) bool { return n.Op == ir.OpKVWrite && n.Attr.Start 
 // regionOf returns n's region with operands that lie row-major; a primitive node
 // becomes a region of one operation.
 func regionOf(n *ir.Node, bounds sym.Bounds, t *target.Target) (*region, error) {
-	r := &region{g: n.Region, target: t, name: n.Op.String(), operands: make([]operand, len(n.Args))}
+	r := &region{g: n.Region, target: t, name: n.Op.String(), operands: make([]operand, len(n.Args)), halves: make([]bool, len(n.Results))}
 	if n.Region != nil {
 		r.name = n.Attr.Pattern
 	} else {

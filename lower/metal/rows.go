@@ -71,7 +71,7 @@ func (r *region) rows(w int) (*kernel, error) {
 		for j, res := range r.g.Results {
 			if !dependsOn(res.Value, func(m *ir.Node) bool { return m == norm }) {
 				value := e.at(res.Value, ix)
-				k.line("store%d(%s, %s);", w, e.target(j, ix), value)
+				k.line("store%d(%s, %s);", w, e.target(j, ix), r.kept(k, j, value))
 			}
 		}
 	})
@@ -91,7 +91,7 @@ func (r *region) rows(w int) (*kernel, error) {
 		for j, res := range r.g.Results {
 			if dependsOn(res.Value, func(m *ir.Node) bool { return m == norm }) {
 				value := e.at(res.Value, ix)
-				k.line("store%d(%s, %s);", w, e.target(j, ix), value)
+				k.line("store%d(%s, %s);", w, e.target(j, ix), r.kept(k, j, value))
 			}
 		}
 	})

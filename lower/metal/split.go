@@ -136,8 +136,9 @@ func (a *attention) merge() (*kernel, error) {
 	k.open("if (thread_index < %du)", a.d)
 	d := e.know("thread_index", a.d, 1)
 	value := a.merged(e, h, t, d)
-	y := a.r.g.Results[0].Value.Type.DType
-	k.line("store1(%s, %s);", e.place(k.slot(ref{refResult, 0}, "y", pointee(y), plan.Write), y, l, []affine{h, t, d}), value)
+	y := a.r.resultType(0)
+	slot := k.slot(ref{refResult, 0}, "y", pointee(y), plan.Write)
+	k.line("store1(%s, %s);", e.place(slot, y, l, []affine{h, t, d}), a.r.kept(k, 0, value))
 	k.close()
 	return k, e.err
 }

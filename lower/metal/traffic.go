@@ -1,6 +1,8 @@
 package metal
 
 import (
+	"slices"
+
 	"foundry/ir"
 	"foundry/ir/cost"
 	"foundry/ir/sym"
@@ -11,13 +13,17 @@ import (
 // kernel that is alone moves and computes what its node does. Of several, each moves
 // the operands, results and memory between them that it binds, and the first
 // computes, unless the kernels say otherwise.
-func (s *stage) traffic(k *kernel) (moved, flops sym.Poly) {
+func (e *entry) traffic(s *stage, k *kernel) (moved, flops sym.Poly) {
 	n := s.n
 	if len(s.l.kernels) == 1 {
 		if n.Op.Is(ir.View) { // one that strides cannot say is a copy
 			return cost.Written(n, 0).Scale(2), sym.Poly{}
 		}
-		return cost.Moved(n), cost.Flops(n)
+		moved = cost.Moved(n)
+		for _, v := range slices.Concat(n.Args, n.Results) {
+			moved = moved.Add(e.saved(v))
+		}
+		return moved, cost.Flops(n)
 	}
 	if k.flops != nil {
 		flops = *k.flops
@@ -30,9 +36,9 @@ func (s *stage) traffic(k *kernel) (moved, flops sym.Poly) {
 	for i, r := range k.refs {
 		switch r.kind {
 		case refArg:
-			moved = moved.Add(cost.ReadOf(n, r.index))
+			moved = moved.Add(cost.ReadOf(n, r.index)).Add(e.saved(n.Args[r.index]))
 		case refResult:
-			moved = moved.Add(cost.Written(n, r.index))
+			moved = moved.Add(cost.Written(n, r.index)).Add(e.saved(n.Results[r.index]))
 		case refScratch:
 			times := int64(1)
 			if k.slots[i].Access == plan.ReadWrite {

@@ -14,9 +14,6 @@
 // operand. row[i]: first byte of the weights of stage row gemm_row(i, thread_index).
 // gemm_halves is the same for f16, eight to a chunk, which need no expanding.
 //
-// gemm_narrow makes the left operand's halves: what f16 cannot hold becomes the
-// largest number that it can.
-//
 // gemm_block adds the products of a block to acc[m * N + n]; left and right are the
 // stages' strips of the simdgroup's first tile.
 template <typename W, uint COLUMNS, uint DEPTH, uint THREADS, uint K>
@@ -93,9 +90,6 @@ inline uint gemm_column(uint b, uint j)
     constexpr uint QUADS = W::WIDTH < 4u ? 1u : W::WIDTH / 4u;
     return W::position(b * (DEPTH / W::WIDTH) + j / QUADS, j % QUADS);
 }
-
-inline float gemm_narrow(float v) { return v > 65504.0f ? 65504.0f : v < -65504.0f ? -65504.0f : v; }
-inline float4 gemm_narrow(float4 v) { return float4(gemm_narrow(v.x), gemm_narrow(v.y), gemm_narrow(v.z), gemm_narrow(v.w)); }
 
 inline void gemm_put(threadgroup half *to, float v) { *to = half(v); }
 inline void gemm_put(threadgroup half *to, float4 v) { *(threadgroup half4 *)to = half4(v); }

@@ -1,0 +1,91 @@
+package metal
+
+import (
+	"slices"
+
+	"foundry/ir"
+	"foundry/ir/cost"
+	"foundry/ir/dtype"
+	"foundry/ir/sym"
+)
+
+// findHalves marks the f32 values that only tiled products read, as the rows of their
+// left operand. Tiles multiply halves, so each reader would narrow every element of
+// them, once for each block of weights that meets it. Their maker does so instead:
+// the same halves, in half the bytes, which go to threadgroup memory as they are.
+func (e *entry) findHalves() {
+	e.halves = map[*ir.Value]bool{}
+	for _, n := range e.g.Nodes() {
+		if n.Op.Is(ir.View) || softmaxAlone(n) {
+			continue // a view lies as what it shows does, that kernel writes f32
+		}
+		for _, v := range n.Results {
+			if v.Type.DType == dtype.F32 && ir.StateRoot(v) == v && e.onlyCopied(v) {
+				e.markHalves(v)
+			}
+		}
+	}
+}
+
+func softmaxAlone(n *ir.Node) bool {
+	if n.Region != nil && len(n.Region.Nodes()) == 1 {
+		n = n.Region.Nodes()[0]
+	}
+	return n.Op == ir.OpSoftmax
+}
+
+// onlyCopied reports whether all readers of v, and of reshapes of it, bring it to tiles.
+func (e *entry) onlyCopied(v *ir.Value) bool {
+	if e.outputs[v] != nil || len(v.Users()) == 0 {
+		return false
+	}
+	return !slices.ContainsFunc(v.Users(), func(n *ir.Node) bool {
+		if n.Op == ir.OpReshape {
+			return !e.onlyCopied(n.Results[0])
+		}
+		return !e.copies(n, v)
+	})
+}
+
+func (e *entry) markHalves(v *ir.Value) {
+	e.halves[v] = true
+	for _, n := range v.Users() {
+		if n.Op == ir.OpReshape {
+			e.markHalves(n.Results[0])
+		}
+	}
+}
+
+// copies reports whether n's kernel brings v to tiles and does nothing else with it.
+func (e *entry) copies(n *ir.Node, v *ir.Value) bool {
+	r, err := regionOf(n, e.g.Bounds, e.c.o.Target)
+	if err != nil || !r.has(ir.OpMatmulNT) || v.Type.Shape.At(0).IsConst() || !r.nodes(ir.OpMatmulNT)[0].Args[1].Type.Shape.At(0).IsConst() {
+		return false
+	}
+	r.tuning = e.c.o.Tuning
+	at := slices.Index(n.Args, v)
+	x := r.g.Params[at]
+	if slices.Contains(n.Args[at+1:], v) || slices.ContainsFunc(r.g.Results, func(res ir.Result) bool { return res.Value == x }) {
+		return false
+	}
+	for _, u := range x.Users() {
+		if u.Op != ir.OpMatmulNT || u.Args[0] != x {
+			return false
+		}
+	}
+	r.operands[at].halves = true
+	g, err := r.analyseGEMV()
+	if err != nil {
+		return false
+	}
+	tiles, ok := g.tiled()
+	return ok && tiles.Copied
+}
+
+// saved returns how many bytes fewer v has than its type says, as a number to add.
+func (e *entry) saved(v *ir.Value) sym.Poly {
+	if !e.halves[v] {
+		return sym.Poly{}
+	}
+	return cost.Bytes(ir.Type{DType: dtype.F16, Shape: v.Type.Shape}).Add(cost.Bytes(v.Type).Scale(-1))
+}
