@@ -215,12 +215,12 @@ const (
 
 // RowSIMDs is how many simdgroups share the keys of a row of attention of d
 // elements, where there are groups rows and each simdgroup loads step keys at once:
-// more while the machine has room for them and there are keys to share. Of 1,024
-// threads each would have too few registers for what it loads ahead.
+// more while they fill no more than three quarters of the machine and there are keys
+// to share. Of 1,024 threads each would have too few registers for what it loads ahead.
 func RowSIMDs(groups, keys, d, step int64, t *target.Target) int64 {
 	simds := (d + 31) / 32
 	room := int64(t.Cores * t.CoreThreads / t.Limits.SIMDWidth)
-	for simds*2 <= int64(t.Limits.Threads)/64 && groups*simds*2 <= room/2 && simds*step < keys &&
+	for simds*2 <= int64(t.Limits.Threads)/64 && groups*simds*2 <= room*3/4 && simds*step < keys &&
 		4*2*simds*(d+2) <= int64(t.Limits.ThreadgroupBytes) {
 		simds *= 2
 	}

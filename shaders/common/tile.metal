@@ -13,7 +13,7 @@
 // a strip: 32 * DEPTH, or 32 * (DEPTH + 8) where DEPTH / 8 is no power of two.
 //
 // tile_flight carries eight adjacent halves from device memory to a stage: start
-// begins, land ends it, and tile_wait, then a barrier, make it visible. tile_wait<N>
+// begins (start_row, where the halves behind them are wanted next), land ends it, and tile_wait, then a barrier, make it visible. tile_wait<N>
 // leaves the flights of the last N calls of tile_launched in the air.
 //
 // tile_spread shows a lane its elements of N tiles that stand beside each other, 8
@@ -88,6 +88,7 @@ inline void tile_store(thread const tile_sum &t, threadgroup float *to, uint str
 struct tile_flight {
     uint4 held;
     void start(device const uchar *from, threadgroup half *) { held = *(device const uint4 *)from; }
+    void start_row(device const uchar *from, threadgroup half *to) { start(from, to); }
     void land(threadgroup half *to) { *(threadgroup uint4 *)to = held; }
 };
 

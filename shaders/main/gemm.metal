@@ -62,7 +62,7 @@ struct gemm_halves {
             const uint index = thread_index + i * THREADS, c = b * CHUNKS + index % CHUNKS;
             if (COLUMNS * CHUNKS % THREADS != 0u && index >= COLUMNS * CHUNKS) continue;
             threadgroup half *to = stage + tile_at<DEPTH>(index / CHUNKS, 8u * (index % CHUNKS));
-            flight[i].start(row[i] + 16u * (ALL % CHUNKS == 0u ? c : min(c, ALL - 1u)), to);
+            flight[i].start_row(row[i] + 16u * (ALL % CHUNKS == 0u ? c : min(c, ALL - 1u)), to);
         }
     }
 

@@ -74,9 +74,12 @@ FOUNDRY_SIMD void tile_store(const tile_sum& t, float* to, uint stride) {
     for (uint i = 0; i < 8; i += 2) *(float2*)(to + tile_row(l, tile_slot(i)) * stride + tile_column(l, i)) = float2(t.v[i], t.v[i + 1]);
 }
 
-// What is asked for brings its neighbours to the L2 cache: the next block of its row.
 struct tile_flight {
     FOUNDRY_SIMD void start(const uchar* from, half* to) {
+        asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" : : "r"(foundry_shared(to)), "l"(from) : "memory");
+    }
+    // A line that is asked for brings its neighbour to the L2 cache.
+    FOUNDRY_SIMD void start_row(const uchar* from, half* to) {
         asm volatile("cp.async.cg.shared.global.L2::256B [%0], [%1], 16;" : : "r"(foundry_shared(to)), "l"(from) : "memory");
     }
     FOUNDRY_SIMD void land(half*) {}
