@@ -120,6 +120,7 @@ func TestWrongKernels(t *testing.T) {
 		{"a simdgroup keeps the last of equals", "main/argmax.metal", "simd_min(best == top ? at : 0xffffffffu)", "simd_max(best == top ? at : 0u)", []string{"argmax f32", "sample f32", "head f16"}},
 		{"all that stand at the cut are kept", "main/sample_choose.metal", "min(here, ties - min(ties, taken))", "here", []string{"sample f32"}},
 		{"top-p keeps all", "main/sample_cut.metal", "if (sample_by_weight(settings)) {", "if (false) {", []string{"sample f32"}},
+		{"rows of a block are their neighbours", "main/gemm.metal", "(DEPTH / WIDTH), COLUMNS - 1u)", "(DEPTH / WIDTH) + 1u, COLUMNS - 1u)", []string{"matmul GEMM f16"}},
 		{"no eps", "prologue/rms_norm.metal", " + eps);", ");", []string{
 			"rms_norm f32", "rms_norm in two steps f32", "rmsnorm + qkv f16", "qkv + rope + kv_write f16", "residual + norm f32", "gate, up f16",
 			"gate, up + swiglu f16", "head f16", "embedding + norm f16"}},

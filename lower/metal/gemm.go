@@ -138,7 +138,10 @@ func (g *gemm) emit() (*kernel, error) {
 	k.grid[0], k.grid[1].N = plan.GridDim{N: g.rows, Div: int64(g.Rows)}, sym.Const(groups)
 	stage := k.threadgroup("stage", "half", max(2*g.Halves(), 4*16*g.scratchStride()*g.SIMDs()))
 
-	k.line("constexpr uint ROWS = %du, COLUMNS = %du, DEPTH = %du, THREADS = %du, BLOCKS = %du, AHEAD = %du;", g.Rows, g.Columns, g.Depth, g.threads(), g.blocks(), g.Ahead)
+	k.line("constexpr uint ROWS = %du, COLUMNS = %du, DEPTH = %du, THREADS = %du, BLOCKS = %du;", g.Rows, g.Columns, g.Depth, g.threads(), g.blocks())
+	if !g.Copied {
+		k.line("constexpr uint AHEAD = %du;", g.Ahead)
+	}
 	k.line("constexpr uint LEFT = %du * tile_strip<DEPTH>(), RIGHT = %du * tile_strip<DEPTH>();", g.Rows/16, g.Columns/16)
 	lefts := 2
 	if g.Copied {
