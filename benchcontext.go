@@ -48,8 +48,8 @@ type ContextRow struct {
 func (r *ContextRow) Within(part float64) bool { return r.OverBest != nil && *r.OverBest <= part }
 
 // BenchContexts measures every backend at every point, the backends of a point
-// interleaved. auto is compiled twice: for a cache of the point's size and for the
-// largest. The caches hold a pattern of small numbers instead of a text's keys and
+// interleaved. auto is compiled twice: for a cache of the point's size and, where that
+// is another, for the largest. The caches hold a pattern of small numbers instead of a text's keys and
 // values, on which times do not depend.
 func BenchContexts(ctx context.Context, m *Model, o ContextOptions) (rows []ContextRow, err error) {
 	if m.Graph != nil {
@@ -177,7 +177,10 @@ func (b *contextBench) context(ctx context.Context, n int, full *attentionConten
 		}
 		all = append(all, c)
 	}
-	contenders := append(slices.Clone(all), full)
+	contenders := slices.Clone(all)
+	if full.engine.Plan.Model.Context != b.cache(n) || !slices.Contains(b.Backends, full.backend) { // else it is there already
+		contenders = append(contenders, full)
+	}
 	for _, t := range b.Rows {
 		point, err := b.point(ctx, n, t, contenders)
 		if err != nil {

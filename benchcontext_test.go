@@ -46,6 +46,18 @@ func TestBenchContexts(t *testing.T) {
 	}
 	require.Equal(t, 2, ranked)
 
+	// auto's plan for the largest cache is measured beside one for a smaller cache only.
+	rows, err = BenchContexts(context.Background(), m, ContextOptions{
+		Bench:    BenchOptions{Compile: CompileOptions{Device: CPU}, Reps: 1, Tokens: 2},
+		Contexts: []int{8, 12}, Rows: []int{1}, Backends: []string{"auto"},
+	})
+	require.NoError(t, err)
+	var full []bool
+	for _, r := range rows {
+		full = append(full, r.Full)
+	}
+	require.Equal(t, []bool{false, true, false}, full)
+
 	_, err = BenchContexts(context.Background(), m, ContextOptions{
 		Bench: BenchOptions{Compile: CompileOptions{Device: CPU}, Reps: 1, Tokens: 1}, Contexts: []int{1 << 20}, Rows: []int{1 << 20}, Backends: []string{"auto"},
 	})
