@@ -90,6 +90,9 @@ func newStep(t testing.TB, indirect bool) *step {
 
 // TestEncodingAllocatesNothing: a step, encoded or replayed, makes no garbage.
 func TestEncodingAllocatesNothing(t *testing.T) {
+	if raceDetector {
+		t.Skip("the race detector allocates")
+	}
 	for name, indirect := range map[string]bool{"direct": false, "indirect": true} {
 		t.Run(name, func(t *testing.T) {
 			s := newStep(t, indirect)
