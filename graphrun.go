@@ -268,7 +268,11 @@ func (v *graphValues) execute(ctx context.Context, g *Graphs, o GraphOptions) (_
 	for _, r := range v.graph.Results {
 		t := r.Value.Type
 		b := make([]byte, t.DType.Bytes(t.Shape.Elems(v.env)))
-		if err := in.Read(r.Name, b); err != nil {
+		buffer, err := c.Plan.ResultBuffer(v.graph.Name, r.Name)
+		if err != nil {
+			return nil, err
+		}
+		if err := in.Read(buffer.Name, b); err != nil {
 			return nil, err
 		}
 		out[r.Name] = interp.Stored(t.DType, b, t.Shape.Eval(v.env)...)

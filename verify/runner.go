@@ -146,11 +146,15 @@ func (d *device) run(ctx context.Context, g *ir.Graph, in input) (map[string]int
 			}
 		}
 	}
-	results := map[string]ir.Type{}
+	results, buffers := map[string]ir.Type{}, map[string]string{}
 	for _, r := range g.Results {
-		results[r.Name] = r.Value.Type
+		b, err := d.plan.ResultBuffer(g.Name, r.Name)
+		if err != nil {
+			return nil, err
+		}
+		results[r.Name], buffers[r.Name] = r.Value.Type, b.Name
 		if ir.StateRoot(r.Value).Param == nil { // what no kernel writes shall be seen
-			if err := d.in.Write(r.Name, poison(int(bytesOf(r.Value.Type, in.env)))); err != nil {
+			if err := d.in.Write(b.Name, poison(int(bytesOf(r.Value.Type, in.env)))); err != nil {
 				return nil, err
 			}
 		}
@@ -161,7 +165,7 @@ func (d *device) run(ctx context.Context, g *ir.Graph, in input) (map[string]int
 	out := map[string]interp.Tensor{}
 	for name, t := range results {
 		b := make([]byte, bytesOf(t, in.env))
-		if err := d.in.Read(name, b); err != nil {
+		if err := d.in.Read(buffers[name], b); err != nil {
 			return nil, err
 		}
 		out[name] = interp.Stored(t.DType, b, t.Shape.Eval(in.env)...)

@@ -42,6 +42,21 @@ func (k KernelStats) Intensity() float64 {
 	return float64(k.Flops) / float64(k.MovedBytes)
 }
 
+// ResultBuffer returns the buffer that holds the named result of an entry. Its own name
+// is another where a param of the graph has the result's.
+func (p *Plan) ResultBuffer(entry, name string) (*Buffer, error) {
+	e, err := p.Entry(entry)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range e.Results {
+		if r.Name == name {
+			return &p.Buffers[r.Buffer], nil
+		}
+	}
+	return nil, fmt.Errorf("entry %s has no result %q", entry, name)
+}
+
 // Entry returns the entry of that name.
 func (p *Plan) Entry(name string) (*Entry, error) {
 	for i := range p.Entries {
