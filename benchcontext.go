@@ -63,6 +63,11 @@ func BenchContexts(ctx context.Context, m *Model, o ContextOptions) (rows []Cont
 			return nil, fmt.Errorf("attention backend %q does not exist, want one of %s%s", backend, strings.Join(attentionBackends[:], ", "), Nearest(backend, attentionBackends[:]))
 		}
 	}
+	for _, n := range o.Contexts {
+		if n > m.Config.MaxPositions {
+			return nil, fmt.Errorf("a context of %d tokens is longer than the %d positions of %s", n, m.Config.MaxPositions, m.Name)
+		}
+	}
 	if o.Bench.Compile.Target == "" {
 		o.Bench.Compile.Target = o.Bench.Compile.deviceTarget()
 	}

@@ -58,8 +58,12 @@ func TestBenchContexts(t *testing.T) {
 	}
 	require.Equal(t, []bool{false, true, false}, full)
 
-	_, err = BenchContexts(context.Background(), m, ContextOptions{
-		Bench: BenchOptions{Compile: CompileOptions{Device: CPU}, Reps: 1, Tokens: 1}, Contexts: []int{1 << 20}, Rows: []int{1 << 20}, Backends: []string{"auto"},
-	})
-	require.Error(t, err)
+	for what, o := range map[string]ContextOptions{
+		"a context of 1048576 tokens is longer than the ": {Contexts: []int{1 << 20}, Rows: []int{1}},
+		" does not fit the model's ":                      {Contexts: []int{12}, Rows: []int{1 << 20}},
+	} {
+		o.Bench, o.Backends = BenchOptions{Compile: CompileOptions{Device: CPU}, Reps: 1, Tokens: 1}, []string{"auto"}
+		_, err = BenchContexts(context.Background(), m, o)
+		require.ErrorContains(t, err, what)
+	}
 }
