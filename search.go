@@ -90,6 +90,9 @@ func Search(ctx context.Context, m *Model, o SearchOptions) (*Found, error) {
 	if o.Measure == 0 {
 		o.Measure = 6
 	}
+	if _, err := passes.Parse(o.Compile.PrefillPasses); err != nil { // which takes the place of what is found
+		return nil, fmt.Errorf("prefill %w", err)
+	}
 	o.Compile.Passes, o.Compile.PrefillPasses, o.Compile.Variant = "", "", ""
 	s := search{SearchOptions: o, m: m, start: time.Now()}
 	if err := s.prepare(); err != nil {

@@ -193,4 +193,9 @@ func TestSearchIsNoPipeline(t *testing.T) {
 	defer m.Close()
 	_, err = Compile(m, CompileOptions{Passes: SearchPasses})
 	require.ErrorContains(t, err, "no pipeline yet")
+	// A pipeline for prefill that is none is said before anything is looked for.
+	_, err = Search(context.Background(), m, SearchOptions{
+		Compile: CompileOptions{Passes: SearchPasses, PrefillPasses: "fuse-atention"}, Say: func(line string) { t.Error(line) },
+	})
+	require.ErrorContains(t, err, `prefill pipeline: unknown pass "fuse-atention"; did you mean "fuse-attention"?`)
 }

@@ -15,10 +15,11 @@
 # torch        the same models through torch.compile, and torch's matmul rate
 # startup      what comes before the first token, cold and cached
 #
-# SIZES="0.5b" takes some of the sizes only, REPS other than 5 runs; DEVICE=cpu and
-# MODELS=kjv-2m try the script out where there is no GPU. No part is all of them. Neither Go nor a CUDA toolkit is needed on the GPU's machine,
-# NVRTC is (a CUDA build of torch brings it). A part that fails does not stop the
-# others; the exit code says whether any did.
+# SIZES="0.5b" takes some of the sizes only, REPS other than 5 runs; DEVICE=cpu,
+# MODELS=kjv-2m and CONTEXTS=128,512 try the script out where there is no GPU. No part
+# is all of them. Neither Go nor a CUDA toolkit is needed on the GPU's machine, NVRTC
+# is (a CUDA build of torch brings it). A part that fails does not stop the others; the
+# exit code says whether any did.
 set -u
 foundry=$(realpath "${FOUNDRY:?the foundry binary}")
 here=$(cd "$(dirname "$0")" && pwd)

@@ -1,0 +1,28 @@
+package verify_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"foundry/ir"
+	"foundry/verify"
+)
+
+// A result may have the name of a weight, whose buffer is not the result's.
+func TestResultNamedLikeAWeight(t *testing.T) {
+	g, err := ir.Parse("named.fir", `graph @named (T=1..4, P=0..3, S<=4) {
+  %0 = input "x" : f32[T, 8]
+  %1 = weight "y" : f32[6, 8]
+  %2 = matmul_nt %0, %1 : f32[T, 6]
+  return y=%2
+}
+`)
+	require.NoError(t, err)
+	o := onCPU(t, options(t))
+	r, err := verify.RunGraph(context.Background(), o, g, []verify.Pipeline{{Name: "none", Passes: "legalize"}})
+	require.NoError(t, err)
+	require.Len(t, r.Rows, 1)
+	require.True(t, r.Rows[0].Pass, r.Rows[0].Failure)
+}
