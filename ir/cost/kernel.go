@@ -22,7 +22,7 @@ type Deal struct {
 	PerSimd int  // rows a simdgroup
 	Share   int  // simdgroups that share the loads of one set of rows
 	Simds   int  // simdgroups a threadgroup
-	Rounds  bool // there are as many simdgroups as the machine has places for, so they come in rounds
+	Queued  bool // there are as many simdgroups as the machine has places for: some wait for others
 }
 
 // Groups returns the threadgroups that rows take.
@@ -79,7 +79,7 @@ func GEMV(rows int64, unit int, rounds, run int64, direct bool, t *target.Target
 		d.Simds = max(d.Simds, 2*d.Share)
 	}
 	d.Simds = max(d.Simds, d.Share*int(run)*unit/d.PerSimd)
-	d.Rounds = simds >= 2*want
+	d.Queued = simds >= 2*want
 	return d
 }
 

@@ -25,7 +25,7 @@ type Target struct {
 	TFlops       float64 // f32 multiply and add, outside matrix units
 	TileTFlops   float64 // products of a tile of f16 operands accumulated in f32
 	CoreThreads  int     // threads that one core keeps in flight
-	LoadAhead    int     // registers of a lane for loads on their way, where simdgroups come in rounds and more of them at once would not help
+	LoadAhead    int     // registers of a lane for loads on their way, where simdgroups wait for others and more of them at once would not help
 	LineBytes    int     // bytes of one memory transaction
 	TileFloats   int     // accumulators of tiles that a thread can hold in registers
 	CopyStages   int     // blocks that a tiled product keeps of what it copies: one in use, the others on their way
@@ -34,7 +34,7 @@ type Target struct {
 	DispatchUs      float64 // what one more dispatch costs within a wave
 	WaveUs          float64 // what a barrier and the refill of the machine after it cost
 	GroupUs         float64 // fixed cost of one threadgroup on one core
-	PieceNs         float64 // what a core takes to copy a part of a line to threadgroup memory, however short
+	PieceNs         float64 // what a core takes to copy a part of a line to threadgroup memory, however short; 0 where nobody measured it, as the next two
 	StepUs          float64 // what a tiled product's barrier between two blocks costs
 	TileStepUs      float64 // what a simdgroup takes to load its tiles of a block, for each tile's depth, where nothing hides it
 	LatencyUs       float64 // from a load to a barrier past its reduction: what a prologue that reduces adds to a threadgroup

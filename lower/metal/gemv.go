@@ -116,7 +116,7 @@ func (g *gemv) tune() {
 	g.direct = g.norm == nil && g.readsDirectly()
 	d := cost.GEMV(total, unit, rounds, int64(g.run()), g.direct, t)
 	g.perSimd, g.share, g.simds, g.loads = d.PerSimd, d.Share, d.Simds, preloadRegisters
-	if d.Rounds && !g.direct {
+	if d.Queued && !g.direct {
 		g.loads = t.LoadAhead
 	}
 	g.vectors = 1
