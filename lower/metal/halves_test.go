@@ -2,11 +2,13 @@ package metal_test
 
 import (
 	"fmt"
+	"math"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"foundry/ir"
+	"foundry/ir/dtype"
 	"foundry/ir/irgen"
 	"foundry/ir/sym"
 	"foundry/ir/target"
@@ -28,23 +30,32 @@ func TestHalves(t *testing.T) {
 	require.NoError(t, err)
 	x.TFlops, x.Cores = 1e-6, 1 // many rows go to tiles, however few
 	env := sym.Env{T: 77}
-	run := func(n int64, results string) (made, product string, y []byte) {
+	run := func(n int64, results string, gain float32) (made, product string, y []byte) {
 		g := parse(t, "T=1..80, P=0..8, S<=88", fmt.Sprintf(madeRows, n/2, n, n/2, n, n)+"return "+results)
 		b := newBatchFor(t, []*ir.Graph{g}, true, x)
 		b.run(t, 0, env, 3)
 		made, product = ends(t, b, g.Name)
-		return made, product, b.outcome(t, env, 3)
+		return made, product, b.outcome(t, env, 3, gain)
 	}
 	for _, n := range []int64{192, 96, 48} { // blocks of 64, 32 and 16 elements
-		made, product, y := run(n, "y=%4")
+		made, product, y := run(n, "y=%4", 1)
 		require.Contains(t, made, "device half *y")
 		require.Contains(t, product, "left.start(from")
-		made, product, want := run(n, "y=%4, s=%2")
+		made, product, want := run(n, "y=%4, s=%2", 1)
 		require.Contains(t, made, "device float *y")
 		require.Contains(t, product, "held[")
 		require.Equal(t, want, y, "rows of %d", n)
 	}
-	made, product, _ := run(40, "y=%4") // no whole blocks
+	// What halves cannot hold is the largest number that they can, in either form.
+	_, _, y := run(192, "y=%4", 1e6)
+	_, _, want := run(192, "y=%4, s=%2", 1e6)
+	require.Equal(t, want, y)
+	values := make([]float32, len(y)/4)
+	dtype.Dequantise(dtype.F32, y, values)
+	for _, v := range values {
+		require.False(t, math.IsInf(float64(v), 0) || math.IsNaN(float64(v)))
+	}
+	made, product, _ := run(40, "y=%4", 1) // no whole blocks
 	require.Contains(t, made, "device float *y")
 	require.Contains(t, product, "gemm_block<")
 }
@@ -66,14 +77,18 @@ func ends(t testing.TB, b *batch, entry string) (first, last string) {
 	return first, last
 }
 
-// outcome runs the batch's graph and returns the bytes of its first result.
-func (b *batch) outcome(t testing.TB, env sym.Env, seed uint64) []byte {
+// outcome runs the batch's graph on inputs that are gain times irgen's and returns the
+// bytes of its first result.
+func (b *batch) outcome(t testing.TB, env sym.Env, seed uint64, gain float32) []byte {
 	t.Helper()
 	g := b.graphs[0]
 	in, err := b.exec.NewInstance()
 	require.NoError(t, err)
 	defer in.Close()
 	for name, x := range irgen.Inputs(g, env, seed) {
+		for i := range x.F32 {
+			x.F32[i] *= gain
+		}
 		require.NoError(t, in.Write(name, stored(x)))
 	}
 	require.NoError(t, in.Run(background, g.Name, env))
