@@ -9,6 +9,7 @@ import (
 
 	"foundry/ir"
 	"foundry/ir/dtype"
+	"foundry/ir/interp"
 	"foundry/ir/irgen"
 	"foundry/ir/sym"
 	"foundry/ir/target"
@@ -86,10 +87,11 @@ func (b *batch) outcome(t testing.TB, env sym.Env, seed uint64, gain float32) []
 	require.NoError(t, err)
 	defer in.Close()
 	for name, x := range irgen.Inputs(g, env, seed) {
-		for i := range x.F32 {
-			x.F32[i] *= gain
+		values := x.Float32s()
+		for i := range values {
+			values[i] *= gain
 		}
-		require.NoError(t, in.Write(name, stored(x)))
+		require.NoError(t, in.Write(name, stored(interp.Floats(values, x.Shape...))))
 	}
 	require.NoError(t, in.Run(background, g.Name, env))
 	v := g.Results[0].Value
