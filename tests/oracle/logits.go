@@ -1,0 +1,158 @@
+package oracle
+
+import "math"
+
+// Logits returns a row of logits, [Vocab], for each token of a prompt: Qwen2.5 as it
+// is published, in float64. Its one number that is rounded is the table of rotary
+// frequencies, theta^(-2i/HeadDim), which the published model keeps in float32.
+func (c *Checkpoint) Logits(ids []int32) [][]float64 { return c.logits(ids, "") }
+
+// Share is the part of the logits' energy that a branch accounts for: the squares of
+// what changes when it is left out, over the squares of the logits, which are given.
+// Without q and k every token attends to all before it alike; the other branches are
+// left out whole.
+func (c *Checkpoint) Share(b Branch, ids []int32, logits [][]float64) float64 {
+	var changed, all float64
+	for t, row := range c.logits(ids, b) {
+		for i, v := range row {
+			d := v - logits[t][i]
+			changed, all = changed+d*d, all+logits[t][i]*logits[t][i]
+		}
+	}
+	return changed / all
+}
+
+// logits computes the model without a branch, "" for all of it.
+func (c *Checkpoint) logits(ids []int32, without Branch) [][]float64 {
+	embedding := c.values("model.embed_tokens.weight")
+	x := make([][]float64, len(ids)) // the residual stream, a row a token
+	for t, id := range ids {
+		x[t] = append([]float64(nil), embedding[int(id)*c.Hidden:][:c.Hidden]...)
+	}
+	for n := range c.Layers {
+		w := func(name string) []float64 { return c.values(layerName(n, name)) }
+		if without != ValueOutput {
+			h := c.normed(x, w("input_layernorm.weight"))
+			q := product(h, w("self_attn.q_proj.weight"), w("self_attn.q_proj.bias"))
+			k := product(h, w("self_attn.k_proj.weight"), w("self_attn.k_proj.bias"))
+			v := product(h, w("self_attn.v_proj.weight"), w("self_attn.v_proj.bias"))
+			c.rotate(q)
+			c.rotate(k)
+			accumulate(x, product(c.attention(q, k, v, without == QueryKey), w("self_attn.o_proj.weight"), nil))
+		}
+		if without != UpDown && without != GateDown {
+			h := c.normed(x, w("post_attention_layernorm.weight"))
+			gate, up := product(h, w("mlp.gate_proj.weight"), nil), product(h, w("mlp.up_proj.weight"), nil)
+			for t := range gate {
+				for i, g := range gate[t] {
+					up[t][i] *= g / (1 + math.Exp(-g))
+				}
+			}
+			accumulate(x, product(up, w("mlp.down_proj.weight"), nil))
+		}
+	}
+	head := embedding
+	if !c.Tied {
+		head = c.values("lm_head.weight")
+	}
+	return product(c.normed(x, c.values("model.norm.weight")), head, nil)
+}
+
+// normed returns x / sqrt(mean of squares + eps) * weight, row by row.
+func (c *Checkpoint) normed(x [][]float64, weight []float64) [][]float64 {
+	out := make([][]float64, len(x))
+	for t, row := range x {
+		var squares float64
+		for _, v := range row {
+			squares += v * v
+		}
+		scale := 1 / math.Sqrt(squares/float64(len(row))+c.NormEps)
+		out[t] = make([]float64, len(row))
+		for i, v := range row {
+			out[t][i] = v * scale * weight[i]
+		}
+	}
+	return out
+}
+
+// product returns x times the transpose of w, plus a bias where there is one.
+func product(x [][]float64, w, bias []float64) [][]float64 {
+	cols := len(x[0])
+	out := make([][]float64, len(x))
+	for t, row := range x {
+		y := make([]float64, len(w)/cols)
+		for i := range y {
+			var sum float64
+			for j, v := range w[i*cols:][:cols] {
+				sum += v * row[j]
+			}
+			if bias != nil {
+				sum += bias[i]
+			}
+			y[i] = sum
+		}
+		out[t] = y
+	}
+	return out
+}
+
+// rotate turns the pairs (i, i + HeadDim/2) of every head by the token's position
+// times the pair's frequency.
+func (c *Checkpoint) rotate(x [][]float64) {
+	d := c.HeadDim
+	for t, row := range x {
+		for i := range d / 2 {
+			frequency := float64(float32(math.Pow(c.RopeTheta, -2*float64(i)/float64(d))))
+			sin, cos := math.Sincos(float64(t) * frequency)
+			for h := 0; h < len(row); h += d {
+				a, b := row[h+i], row[h+i+d/2]
+				row[h+i], row[h+i+d/2] = a*cos-b*sin, b*cos+a*sin
+			}
+		}
+	}
+}
+
+// attention is causal; query head h reads key head h / (Heads/KVHeads). With alike
+// every score is 0.
+func (c *Checkpoint) attention(q, k, v [][]float64, alike bool) [][]float64 {
+	d := c.HeadDim
+	out := make([][]float64, len(q))
+	for t := range q {
+		out[t] = make([]float64, c.Heads*d)
+		scores := make([]float64, t+1)
+		for h := range c.Heads {
+			kv := h / (c.Heads / c.KVHeads) * d
+			top := math.Inf(-1)
+			for s := range scores {
+				var sum float64
+				for i := range d {
+					sum += q[t][h*d+i] * k[s][kv+i]
+				}
+				if alike {
+					sum = 0
+				}
+				scores[s] = sum / math.Sqrt(float64(d))
+				top = max(top, scores[s])
+			}
+			var total float64
+			for s := range scores {
+				scores[s] = math.Exp(scores[s] - top)
+				total += scores[s]
+			}
+			for s, weight := range scores {
+				for i := range d {
+					out[t][h*d+i] += weight / total * v[s][kv+i]
+				}
+			}
+		}
+	}
+	return out
+}
+
+func accumulate(x, y [][]float64) {
+	for t := range x {
+		for i, v := range y[t] {
+			x[t][i] += v
+		}
+	}
+}

@@ -1,0 +1,103 @@
+package tests
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"testing"
+
+	"foundry"
+	"foundry/ir/interp"
+	"foundry/runtime/cpu"
+	"foundry/tests/oracle"
+
+	"github.com/stretchr/testify/require"
+)
+
+// oracleRef bounds a row's NMSE on ref, whose values are rounded to float32: some
+// hundred roundings of 2^-24 in a row, (100 x 2^-24)²/3, and as much again for what
+// the layers behind make of them.
+const oracleRef = 1e-12
+
+// The oracle itself is held to what transformers computed in float32.
+func TestOracleIsTransformers(t *testing.T) {
+	for _, name := range goldenModels[1:] {
+		c, err := oracle.Read("testdata/" + name)
+		require.NoError(t, err)
+		_, goldens := goldenModel(t, name)
+		for _, g := range goldens {
+			want := c.Logits(g.ids(t, "input_ids"))
+			have := g.floats(t, "logits")
+			nmse, row := oracle.Worst(have, want[len(want)-len(have)/c.Vocab:])
+			t.Logf("%s %s: NMSE %.3g at row %d", name, g.name, nmse, row)
+			require.LessOrEqual(t, nmse, interp.ModelF32)
+		}
+	}
+}
+
+// rescaled moves 2^k across a branch, or as much of it as the formats hold, and gives
+// the logits that must come out: those of before but for the gate. The branch must
+// account for a tenth of their energy.
+func rescaled(t *testing.T, c *oracle.Checkpoint, b oracle.Branch, k int, ids []int32, logits [][]float64) (*oracle.Checkpoint, int, [][]float64) {
+	t.Helper()
+	out, err := c.Rescale(b, k)
+	for err != nil {
+		k -= k / max(k, -k)
+		require.NotZero(t, k, err)
+		out, err = c.Rescale(b, k)
+	}
+	if b == oracle.GateDown {
+		logits = out.Logits(ids)
+	}
+	require.GreaterOrEqual(t, out.Share(b, ids, logits), 0.1, "%s, %d ids: the part of %s in the logits", c, len(ids), b)
+	return out, k, logits
+}
+
+// evaluateAll returns the logits of all rows of a checkpoint on a device.
+func evaluateAll(t *testing.T, c *oracle.Checkpoint, o foundry.CompileOptions, ids []int32) []float32 {
+	t.Helper()
+	name, err := c.Write(t.TempDir())
+	require.NoError(t, err)
+	m, err := foundry.Open(name, foundry.Hub{})
+	require.NoError(t, err)
+	defer m.Close()
+	o.AllLogits = true
+	e, err := foundry.Start(context.Background(), m, foundry.StartOptions{Compile: o})
+	if errors.Is(err, cpu.ErrNoCompiler) {
+		t.Skip(err)
+	}
+	require.NoError(t, err)
+	defer e.Close()
+	out, err := e.Evaluate(context.Background(), foundry.EvalOptions{IDs: ids, Top: 1})
+	require.NoError(t, err)
+	return out.Logits
+}
+
+// Generated checkpoints of all forms on ref, as drawn and rescaled: 20, with
+// FOUNDRY_COMPLETE 500.
+func TestGeneratedOnRef(t *testing.T) {
+	count := uint64(20)
+	if isComplete() {
+		count = 500
+	} else {
+		t.Logf("%d checkpoints; %s=1 takes 500", count, complete)
+	}
+	worst := 0.0
+	for seed := range count {
+		r := rand.New(rand.NewPCG(seed, 9))
+		branch := oracle.Branches[seed%4]
+		k := []int{13, 15, 17, 20}[r.IntN(4)] * (1 - 2*r.IntN(2))
+		c := oracle.Generate(oracle.Random(seed), seed)
+		ids := c.IDs(8+r.IntN(56), seed)
+		o := foundry.CompileOptions{Device: foundry.Ref, Context: 64, Chunk: 1 + r.IntN(64), Variant: []string{"none", "default"}[r.IntN(2)]}
+		want := c.Logits(ids)
+		drawn, row := oracle.Worst(evaluateAll(t, c, o, ids), want)
+		require.LessOrEqual(t, drawn, oracleRef, "seed %d: %s: row %d of %d", seed, c, row, len(ids))
+		c, k, want = rescaled(t, c, branch, k, ids, want)
+		nmse, row := oracle.Worst(evaluateAll(t, c, o, ids), want)
+		t.Logf("seed %d: %s: %d ids: %.2g; %s by 2^%d: %.2g", seed, c, len(ids), drawn, branch, k, nmse)
+		require.LessOrEqual(t, nmse, oracleRef, "seed %d: %s: %s by 2^%d: row %d of %d", seed, c, branch, k, row, len(ids))
+		worst = max(worst, drawn, nmse)
+	}
+	t.Logf("the worst row of all has NMSE %.2g", worst)
+}
