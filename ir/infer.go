@@ -2,6 +2,7 @@ package ir
 
 import (
 	"fmt"
+	"math"
 
 	"foundry/ir/dtype"
 	"foundry/ir/sym"
@@ -49,7 +50,10 @@ func inferEmbedding(a []Type, _ *Attr) (Type, error) {
 	return TypeOf(dtype.F32, a[0].Shape.At(0), a[1].Shape.At(1)), nil
 }
 
-func inferRMSNorm(a []Type, _ *Attr) (Type, error) {
+func inferRMSNorm(a []Type, at *Attr) (Type, error) {
+	if !(at.Eps >= 0 && at.Eps <= math.MaxFloat32) {
+		return Type{}, fmt.Errorf("eps is %g, wants 0 or a positive number that fits f32", at.Eps)
+	}
 	if a[0].Shape.Rank < 1 {
 		return Type{}, fmt.Errorf("x has %s, wants at least one dim", a[0])
 	}
@@ -177,7 +181,10 @@ func wantGroups(a, b Type) error {
 	return nil
 }
 
-func inferBmmNT(a []Type, _ *Attr) (Type, error) {
+func inferBmmNT(a []Type, at *Attr) (Type, error) {
+	if !(math.Abs(at.Scale) <= math.MaxFloat32) {
+		return Type{}, fmt.Errorf("scale is %g, wants a number that fits f32", at.Scale)
+	}
 	if err := firstError(wantDType("a", a[0], dtype.F32), wantRank("a", a[0], 3),
 		wantDType("b", a[1], dtype.F32, dtype.F16), wantRank("b", a[1], 3)); err != nil {
 		return Type{}, err

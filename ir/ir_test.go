@@ -1,6 +1,7 @@
 package ir_test
 
 import (
+	"math"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -152,4 +153,19 @@ func TestNormInTwoSteps(t *testing.T) {
 	require.Error(t, err)
 	_, err = g.Add(ir.OpRMSScale, "bad", ir.Attr{}, x, w, w)
 	require.ErrorContains(t, err, "leading dims")
+}
+
+// Kernels hold an op's numbers as f32, where 1e300 would be infinite.
+func TestNumbersFitKernels(t *testing.T) {
+	g := ir.NewGraph("g", sym.Bounds{TMin: 1, TMax: 1, SMax: 1})
+	x := g.Param(ir.Input, "x", ir.TypeOf(dtype.F32, sym.Const(2), sym.Const(4), sym.Const(8)))
+	w := g.Param(ir.Weight, "w", ir.TypeOf(dtype.F32, sym.Const(8)))
+	for _, v := range []float64{1e300, -1e-6, math.NaN(), math.Inf(1)} {
+		_, err := g.Add(ir.OpRMSNorm, "n", ir.Attr{Eps: v}, x, w)
+		require.ErrorContains(t, err, "wants 0 or a positive number that fits f32")
+	}
+	for _, v := range []float64{1e300, -1e300, math.NaN(), math.Inf(1)} {
+		_, err := g.Add(ir.OpBmmNT, "s", ir.Attr{Scale: v}, x, x)
+		require.ErrorContains(t, err, "wants a number that fits f32")
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -57,10 +58,19 @@ func (p ggufParts) put(at int, words ...byte) []byte {
 func u64(v uint64) []byte { return binary.LittleEndian.AppendUint64(nil, v) }
 func u32(v uint32) []byte { return binary.LittleEndian.AppendUint32(nil, v) }
 
+// number returns a copy of the file with a float32 of the metadata replaced.
+func (p ggufParts) number(t *testing.T, key string, v float64) []byte {
+	t.Helper()
+	at := bytes.Index(p.file, append(u64(uint64(len(key))), key...))
+	require.Positive(t, at)
+	return p.put(at+8+len(key)+4, u32(math.Float32bits(float32(v)))...)
+}
+
 // TestBadGGUFOnTheCommandLine damages a good file in every way that the reader
 // must meet: each command that opens it ends with exit code 1 and one line that
 // names the file and what is wrong, and allocates no more than the file is large.
 func TestBadGGUFOnTheCommandLine(t *testing.T) {
+	const eps, base = "qwen2.attention.layer_norm_rms_epsilon", "qwen2.rope.freq_base"
 	p := goodGGUF(t)
 	cut := func(n int) []byte { return p.file[:n] }
 	cases := []struct {
@@ -90,6 +100,13 @@ func TestBadGGUFOnTheCommandLine(t *testing.T) {
 		{"unknown quantisation", "quantisation type 99 is not supported", p.put(p.entryEnd-12, u32(99)...)},
 		{"offset past the end", "lie outside the", p.put(p.entryEnd-8, u64(1<<40)...)},
 		{"offset not aligned", "is no multiple of the alignment 32", p.put(p.entryEnd-8, u64(8)...)},
+		{"eps not a number", `"qwen2.attention.layer_norm_rms_epsilon" is NaN`, p.number(t, eps, math.NaN())},
+		{"eps infinite", `"qwen2.attention.layer_norm_rms_epsilon" is +Inf`, p.number(t, eps, math.Inf(1))},
+		{"eps of 1e30", "rms_norm_eps is 1e+30, want 1e-30 to 1", p.number(t, eps, 1e30)},
+		{"eps of 1e-40", "rms_norm_eps is 1e-40, want 1e-30 to 1", p.number(t, eps, 1e-40)},
+		{"negative base", "rope_theta is -10000, want 1 to 1e+30", p.number(t, base, -1e4)},
+		{"base of 1e-30", "rope_theta is 1e-30, want 1 to 1e+30", p.number(t, base, 1e-30)},
+		{"base not a number", `"qwen2.rope.freq_base" is NaN`, p.number(t, base, math.NaN())},
 		{"dimension 2^62", "is too large", p.put(p.entryEnd-12-8, u64(1<<62)...)},
 	}
 	for _, c := range cases {

@@ -35,17 +35,24 @@ func TestOracleIsTransformers(t *testing.T) {
 	}
 }
 
-// rescaled moves 2^k across a branch, or as much of it as the formats hold, and gives
-// the logits that must come out: those of before but for the gate. The branch must
-// account for a tenth of their energy.
+// rescaled moves 2^k across a branch, or as much of it as the formats hold, the other
+// way where they hold none; and gives the logits that must come out: those of before
+// but for the gate. The branch must account for a tenth of their energy.
 func rescaled(t *testing.T, c *oracle.Checkpoint, b oracle.Branch, k int, ids []int32, logits [][]float64) (*oracle.Checkpoint, int, [][]float64) {
 	t.Helper()
-	out, err := c.Rescale(b, k)
-	for err != nil {
-		k -= k / max(k, -k)
-		require.NotZero(t, k, err)
-		out, err = c.Rescale(b, k)
+	var out *oracle.Checkpoint
+	var err error
+	for _, toward := range []int{k, -k} {
+		for k = toward; k != 0; k -= toward / max(toward, -toward) {
+			if out, err = c.Rescale(b, k); err == nil {
+				break
+			}
+		}
+		if k != 0 {
+			break
+		}
 	}
+	require.NoError(t, err, c)
 	if b == oracle.GateDown {
 		logits = out.Logits(ids)
 	}

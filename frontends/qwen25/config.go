@@ -13,7 +13,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 )
 
@@ -42,6 +41,13 @@ const (
 	maxHeadDim   = 1 << 12
 	maxVocab     = 1 << 22
 	maxPositions = 1 << 22
+)
+
+// Between these a kernel can compute with the number: float32 holds it, its inverse
+// root and, of rope_theta, every frequency theta^(-2i/head_dim) as a normal number.
+const (
+	leastNormEps, greatestNormEps     = 1e-30, 1
+	leastRopeTheta, greatestRopeTheta = 1, 1e30
 )
 
 // file is config.json, in the published form and in the newer one, which keeps
@@ -99,7 +105,7 @@ func jsonError(err error) string {
 	var wrongType *json.UnmarshalTypeError
 	switch {
 	case errors.As(err, &wrongType) && wrongType.Field != "":
-		want := map[string]string{"int64": "an integer", "float64": "a number", "bool": "true or false", "string": "a string"}[wrongType.Type.String()]
+		want := map[string]string{"int64": "an integer", "float64": "a number within float64's range", "bool": "true or false", "string": "a string"}[wrongType.Type.String()]
 		if want == "" {
 			want = "another kind of value"
 		}
@@ -127,13 +133,13 @@ func (f *file) config() (Config, error) {
 		}
 		return 1
 	}
-	positive := func(name string, p *float64) float64 {
+	within := func(name string, p *float64, least, greatest float64) float64 {
 		switch {
 		case err != nil:
 		case p == nil:
 			err = fmt.Errorf("%s is missing", name)
-		case !(*p > 0) || math.IsInf(*p, 0):
-			err = fmt.Errorf("%s is %v, want a positive number", name, *p)
+		case !(*p >= least && *p <= greatest): // NaN fails too
+			err = fmt.Errorf("%s is %v, want %g to %g", name, *p, least, float64(greatest))
 		default:
 			return *p
 		}
@@ -146,14 +152,14 @@ func (f *file) config() (Config, error) {
 		Heads:        count("num_attention_heads", f.Heads, maxHeads),
 		Vocab:        count("vocab_size", f.Vocab, maxVocab),
 		MaxPositions: count("max_position_embeddings", f.MaxPositions, maxPositions),
-		NormEps:      positive("rms_norm_eps", f.NormEps),
+		NormEps:      within("rms_norm_eps", f.NormEps, leastNormEps, greatestNormEps),
 		Tied:         f.Tied,
 	}
 	theta := f.RopeTheta
 	if f.Rope != nil && f.Rope.Theta != nil {
 		theta = f.Rope.Theta
 	}
-	c.RopeTheta = positive("rope_theta", theta)
+	c.RopeTheta = within("rope_theta", theta, leastRopeTheta, greatestRopeTheta)
 	c.KVHeads = c.Heads
 	if f.KVHeads != nil {
 		c.KVHeads = count("num_key_value_heads", f.KVHeads, maxHeads)

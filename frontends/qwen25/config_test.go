@@ -61,8 +61,14 @@ func TestConfigForms(t *testing.T) {
 func TestConfigErrors(t *testing.T) {
 	for want, change := range map[string]map[string]any{
 		`num_attention_heads is missing`:                                   {"num_attention_heads": nil},
-		`rms_norm_eps is 0, want a positive number`:                        {"rms_norm_eps": 0},
-		`rms_norm_eps is -1e-06, want a positive number`:                   {"rms_norm_eps": -1e-6},
+		`rms_norm_eps is 0, want 1e-30 to 1`:                               {"rms_norm_eps": 0},
+		`rms_norm_eps is -1e-06, want 1e-30 to 1`:                          {"rms_norm_eps": -1e-6},
+		`rms_norm_eps is 1e+300, want 1e-30 to 1`:                          {"rms_norm_eps": 1e300},
+		`rms_norm_eps is 1e-300, want 1e-30 to 1`:                          {"rms_norm_eps": 1e-300},
+		`rope_theta is 1e-200, want 1 to 1e+30`:                            {"rope_theta": 1e-200},
+		`rope_theta is -10000, want 1 to 1e+30`:                            {"rope_theta": -1e4},
+		`rope_theta is 1e+300, want 1 to 1e+30`:                            {"rope_theta": 1e300},
+		`rms_norm_eps is string, want a number`:                            {"rms_norm_eps": "NaN"},
 		`num_hidden_layers is 2000000000, want 1 to 1024`:                  {"num_hidden_layers": 2000000000},
 		`hidden_size 896 is not divisible by num_attention_heads 13, and`:  {"num_attention_heads": 13, "head_dim": nil},
 		`num_attention_heads 14 is not divisible by num_key_value_heads 4`: {"num_key_value_heads": 4},
@@ -86,10 +92,13 @@ func TestConfigErrors(t *testing.T) {
 		require.NotContains(t, err.Error(), "\n")
 	}
 	for raw, want := range map[string]string{
-		"":       "config.json: not JSON: unexpected end of JSON input",
-		"{":      "config.json: not JSON",
-		"[1, 2]": "config.json: holds array, want an object",
-		"null":   "config.json: model_type is missing",
+		"":                      "config.json: not JSON: unexpected end of JSON input",
+		"{":                     "config.json: not JSON",
+		"[1, 2]":                "config.json: holds array, want an object",
+		"null":                  "config.json: model_type is missing",
+		`{"rms_norm_eps": NaN}`: "config.json: not JSON: invalid character 'N'",
+		`{"rope_theta": 1e400}`: "config.json: rope_theta is number 1e400, want a number within float64's range",
+		`{"vocab_size": 1e30}`:  "config.json: vocab_size is number 1e30, want an integer",
 	} {
 		_, err := Parse([]byte(raw))
 		require.ErrorContains(t, err, want)

@@ -2,6 +2,7 @@ package metal
 
 import (
 	"fmt"
+	"math"
 
 	"foundry/ir"
 	"foundry/ir/dtype"
@@ -53,6 +54,16 @@ func (c *compiler) unique(name string) string {
 	return out
 }
 
+// countable is an error where a buffer has more elements than kernels, whose indices
+// are uints, can tell apart.
+func (s *storage) countable() error {
+	per, size := s.dtype.Block()
+	if n := s.bytes / int64(size) * int64(per); n > math.MaxUint32 {
+		return fmt.Errorf("%s has up to %d elements; kernels count to %d", s.name, n, uint32(math.MaxUint32))
+	}
+	return nil
+}
+
 // share returns the buffer of that name that all entries share, as large as the
 // largest entry needs.
 func (c *compiler) share(kind, name string, class plan.Class, t ir.Type, b sym.Bounds) (*storage, error) {
@@ -75,7 +86,7 @@ func (c *compiler) share(kind, name string, class plan.Class, t ir.Type, b sym.B
 	if bytes > s.bytes {
 		s.bytes, s.shape = bytes, t.Shape
 	}
-	return s, nil
+	return s, s.countable()
 }
 
 // step returns the step buffer.

@@ -44,6 +44,18 @@ func TestCompileIsDeterministic(t *testing.T) {
 	}
 }
 
+// Kernels index elements by uints: more of them would be read in the wrong place.
+func TestMoreElementsThanKernelsCount(t *testing.T) {
+	compile := func(rows string) error {
+		text := fmt.Sprintf("%%0 = input \"x\" : f32[1, 65536]\n%%1 = weight \"w\" : f16[%s, 65536]\n%%2 = matmul_nt %%0, %%1 : f32[1, %s]\nreturn y=%%2", rows, rows)
+		_, err := metal.Compile([]metal.Entry{{Name: "decode", Graph: parse(t, "T=1..1, P=0..0, S<=1", text)}}, metal.Options{
+			Target: m3Pro(t), Meta: plan.Options{Weights: dtype.F16, Cache: dtype.F16}})
+		return err
+	}
+	require.NoError(t, compile("65535"))
+	require.EqualError(t, compile("65536"), "entry decode: w has up to 4294967296 elements; kernels count to 4294967295")
+}
+
 // Entries share a cache by its name; one of another head_dim or dtype would read
 // what the others wrote by strides of its own.
 func TestEntriesShareACache(t *testing.T) {

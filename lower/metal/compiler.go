@@ -105,6 +105,9 @@ func (e *entry) close() error {
 	}
 	for _, s := range e.transients {
 		s.name = e.c.unique(s.name)
+		if err := s.countable(); err != nil {
+			return err
+		}
 	}
 	for _, s := range e.stages {
 		if err := e.dispatchStage(s); err != nil {
