@@ -1,0 +1,140 @@
+package child
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// parent is the environment variable that makes this test's binary a process that
+// runs a child and is killed meanwhile.
+const parent = "FOUNDRY_TEST_PARENT"
+
+func TestMain(m *testing.M) {
+	if file := os.Getenv(parent); file != "" {
+		_, _, _ = Run(context.Background(), shell(startTwo(file)))
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+func shell(line string) Command { return Command{Path: "/bin/sh", Args: []string{"-c", line}} }
+
+// startTwo starts a grandchild, and says its id and the child's in the file.
+func startTwo(file string) string {
+	return "sleep 600 & echo $$ $! > " + file + ".new; mv " + file + ".new " + file + "; wait"
+}
+
+// started waits for the ids.
+func started(t *testing.T, file string) (pids []int) {
+	t.Helper()
+	require.Eventually(t, func() bool { _, err := os.Stat(file); return err == nil }, 20*time.Second, 5*time.Millisecond)
+	text, err := os.ReadFile(file)
+	require.NoError(t, err)
+	for _, f := range strings.Fields(string(text)) {
+		pid, err := strconv.Atoi(f)
+		require.NoError(t, err)
+		pids = append(pids, pid)
+	}
+	require.Len(t, pids, 2)
+	return pids
+}
+
+func requireGone(t *testing.T, pids []int) {
+	t.Helper()
+	for _, pid := range pids {
+		require.Eventually(t, func() bool { return !running(pid) }, 10*time.Second, 5*time.Millisecond, "process %d runs on", pid)
+	}
+}
+
+// running is false for a process that has ended, also one whose parent has not asked.
+func running(pid int) bool {
+	if syscall.Kill(pid, 0) != nil {
+		return false
+	}
+	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	return err != nil || !strings.Contains(string(stat), ") Z ")
+}
+
+func TestRun(t *testing.T) {
+	c := shell(`cat; echo to stderr >&2; echo $GIVEN`)
+	c.Stdin, c.Env, c.Limits = "in\n", []string{"GIVEN=x"}, ForCompilers
+	out, said, err := Run(context.Background(), c)
+	require.NoError(t, err)
+	require.Equal(t, "in\nx\n", string(out))
+	require.Equal(t, "to stderr\n", string(said))
+}
+
+func TestFailures(t *testing.T) {
+	big := filepath.Join(t.TempDir(), "big")
+	for _, c := range []struct {
+		name   string
+		line   string
+		limits Limits
+		want   string
+	}{
+		{"silent", "exit 7", Limits{}, "failed with exit code 7: it said nothing"},
+		{"words", "echo first >&2; echo second >&2; exit 1", Limits{}, "failed with exit code 1: first"},
+		{"signal", "kill -SEGV $$", Limits{}, `was ended by the signal "segmentation fault"`},
+		{"clock", "sleep 600", Limits{Time: 50 * time.Millisecond}, "took longer than 50ms"},
+		{"processor", "while :; do :; done", Limits{Processor: time.Second}, "was ended by the signal"},
+		{"file", "dd if=/dev/zero of=" + big + " bs=1048576 count=8", Limits{File: 1 << 20}, "exit code"},
+		{"memory", "dd if=/dev/zero of=/dev/null bs=512M count=1", Limits{Memory: 64 << 20}, "memory exhausted"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			command := shell(c.line)
+			command.Limits = c.limits
+			_, _, err := Run(context.Background(), command)
+			var exit *ExitError
+			require.ErrorAs(t, err, &exit)
+			require.Contains(t, err.Error(), c.want)
+			require.Contains(t, err.Error(), "/bin/sh -c")
+		})
+	}
+	if info, err := os.Stat(big); err == nil {
+		require.LessOrEqual(t, info.Size(), int64(1<<20))
+	}
+	_, _, err := Run(context.Background(), Command{Path: "/nowhere/compiler"})
+	require.ErrorContains(t, err, "exit code 127")
+}
+
+// What a command started ends with the context, with the command, and with this process.
+func TestNothingStays(t *testing.T) {
+	t.Run("context", func(t *testing.T) {
+		file := filepath.Join(t.TempDir(), "pids")
+		ctx, stop := context.WithCancel(context.Background())
+		failure := make(chan error)
+		go func() {
+			_, _, err := Run(ctx, shell(startTwo(file)))
+			failure <- err
+		}()
+		pids := started(t, file)
+		stop()
+		require.ErrorIs(t, <-failure, context.Canceled)
+		requireGone(t, pids)
+	})
+	t.Run("command", func(t *testing.T) {
+		file := filepath.Join(t.TempDir(), "pids")
+		_, _, err := Run(context.Background(), shell("sleep 600 >/dev/null 2>&1 & echo $$ $! > "+file))
+		require.NoError(t, err)
+		requireGone(t, started(t, file))
+	})
+	t.Run("process", func(t *testing.T) {
+		file := filepath.Join(t.TempDir(), "pids")
+		self := exec.Command(os.Args[0])
+		self.Env = append(os.Environ(), parent+"="+file)
+		require.NoError(t, self.Start())
+		pids := started(t, file)
+		require.NoError(t, self.Process.Kill())
+		_ = self.Wait()
+		requireGone(t, pids)
+	})
+}

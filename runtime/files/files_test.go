@@ -1,0 +1,152 @@
+package files
+
+import (
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func names(t *testing.T, dir string) (out []string) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	for _, e := range entries {
+		out = append(out, e.Name())
+	}
+	return out
+}
+
+func text(s string) func(io.Writer) error {
+	return func(w io.Writer) error { _, err := io.WriteString(w, s); return err }
+}
+
+func TestWriteIsWholeOrNot(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "x.txt")
+	require.NoError(t, Write(path, text("first")))
+	require.NoError(t, os.Chmod(path, 0o640))
+	require.EqualError(t, Write(path, func(w io.Writer) error {
+		_, _ = io.WriteString(w, "sec")
+		return errors.New("disk full")
+	}), "disk full")
+	b, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.Equal(t, "first", string(b))
+	require.NoError(t, Write(path, text("second")))
+	info, err := os.Stat(path)
+	require.NoError(t, err)
+	require.Equal(t, os.FileMode(0o640), info.Mode(), "a file that is replaced keeps its mode")
+
+	link := filepath.Join(dir, "link")
+	require.NoError(t, os.Symlink(path, link))
+	require.NoError(t, Write(link, text("third")))
+	b, err = os.ReadFile(path)
+	require.NoError(t, err)
+	require.Equal(t, "third", string(b))
+	require.Equal(t, []string{"link", "x.txt"}, names(t, dir))
+
+	require.NoError(t, os.Remove(path))
+	require.ErrorContains(t, Write(link, text("")), "is a link to nothing")
+	require.ErrorContains(t, Write(dir, text("")), "is no file that can be replaced")
+	require.ErrorContains(t, Write(filepath.Join(dir, "nowhere", "x"), text("")), filepath.Join("nowhere", "x")+": no such file")
+}
+
+// What a killed process left is removed; what a living one builds is not.
+func TestSweep(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(temporary(dir, "dead"), nil, 0o600))
+	left := temporary(dir, "deadfolder")
+	require.NoError(t, os.MkdirAll(filepath.Join(left, "kernels"), 0o700))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, ".mine.foundry"), nil, 0o600))
+	living, err := Create(filepath.Join(dir, "living"))
+	require.NoError(t, err)
+	folder, err := Folder(dir, "livingfolder")
+	require.NoError(t, err)
+	require.NoError(t, Write(filepath.Join(dir, "new"), text("x")))
+	require.ElementsMatch(t, []string{".mine.foundry", "new", filepath.Base(living.Name()), filepath.Base(folder.Path)}, names(t, dir))
+	require.NoError(t, living.Commit())
+	require.NoError(t, folder.Remove())
+	require.Equal(t, []string{".mine.foundry", "living", "new"}, names(t, dir))
+}
+
+func TestRead(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "f")
+	require.NoError(t, os.WriteFile(path, []byte("1234"), 0o600))
+	b, err := Read(path, 4)
+	require.NoError(t, err)
+	require.Equal(t, "1234", string(b))
+	_, err = Read(path, 3)
+	require.ErrorContains(t, err, "is larger than")
+
+	pipe := filepath.Join(dir, "pipe")
+	require.NoError(t, syscall.Mkfifo(pipe, 0o600))
+	link := filepath.Join(dir, "zero")
+	require.NoError(t, os.Symlink("/dev/zero", link))
+	root, err := os.OpenRoot(dir)
+	require.NoError(t, err)
+	defer root.Close()
+	started := time.Now()
+	for _, path := range []string{pipe, link, dir} {
+		_, err = Read(path, 1<<20)
+		require.ErrorContains(t, err, "is not a regular file")
+	}
+	_, err = ReadIn(root, "pipe", 1<<20)
+	require.ErrorContains(t, err, "is not a regular file")
+	require.Less(t, time.Since(started), 5*time.Second)
+	if _, err := os.Stat("/proc/self/status"); err == nil { // of size 0, and yet not empty
+		b, err := Read("/proc/self/status", 1<<20)
+		require.NoError(t, err)
+		require.NotEmpty(t, b)
+	}
+}
+
+func TestPrivate(t *testing.T) {
+	old := syscall.Umask(0)
+	defer syscall.Umask(old)
+	dir := filepath.Join(t.TempDir(), "a", "cache")
+	require.NoError(t, Private(dir))
+	mode := func(path string) os.FileMode {
+		info, err := os.Stat(path)
+		require.NoError(t, err)
+		return info.Mode().Perm()
+	}
+	require.Equal(t, os.FileMode(0o700), mode(dir))
+	file := filepath.Join(dir, "f")
+	require.NoError(t, WritePrivate(file, []byte("x")))
+	require.Equal(t, os.FileMode(0o600), mode(file))
+
+	require.NoError(t, os.Chmod(dir, 0o777))
+	require.NoError(t, os.Chmod(file, 0o666))
+	require.NoError(t, Private(dir))
+	_, err := ReadPrivate(file, 1)
+	require.NoError(t, err)
+	require.Equal(t, os.FileMode(0o700), mode(dir))
+	require.Equal(t, os.FileMode(0o600), mode(file))
+	require.ErrorContains(t, Private(file), "is not a folder")
+
+	require.NoError(t, os.Chmod(dir, 0o777|os.ModeSticky))
+	require.ErrorContains(t, Private(dir), "is shared by all users")
+	require.NoError(t, os.Chmod(dir, 0o700))
+
+	if os.Geteuid() != 0 {
+		return // only root can give a folder away
+	}
+	require.NoError(t, os.Chown(file, 12345, -1))
+	_, err = ReadPrivate(file, 1)
+	require.ErrorContains(t, err, "belongs to another user")
+	require.NoError(t, os.Chown(dir, 12345, -1))
+	require.ErrorContains(t, Private(dir), "belongs to another user (12345)")
+}
+
+func TestLongNames(t *testing.T) {
+	path := filepath.Join(t.TempDir(), strings.Repeat("x", 250))
+	require.NoError(t, Write(path, text("x")))
+}
