@@ -1,22 +1,30 @@
 package cpu
 
 import (
-	"errors"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/ebitengine/purego"
+
+	"foundry/runtime/files"
 )
 
-// folder holds compiled objects.
+// folder holds compiled objects. An entry, named by all that its object is built of,
+// holds the name of the object, which is that of its content: what is damaged is not
+// loaded, and built anew.
 type folder struct {
 	dir string
-	// passing says why the folder goes when the device is closed; "" for one that stays.
-	passing string
+	// passing removes a folder that does not stay, and why is the reason; nil for one that does.
+	passing *files.Dir
+	why     string
 }
 
 // cacheFolder makes the folder of the name or, for "", one in the user's cache. For
@@ -25,7 +33,7 @@ func cacheFolder(dir string) (folder, error) {
 	if dir != "" {
 		dir, err := filepath.Abs(dir)
 		if err == nil {
-			err = os.MkdirAll(dir, 0o755)
+			err = files.Private(dir)
 		}
 		if err != nil {
 			return folder{}, fmt.Errorf("cpu: cache folder: %w", err)
@@ -40,87 +48,173 @@ func cacheFolder(dir string) (folder, error) {
 		}
 	}
 	const remedy = "let XDG_CACHE_HOME name a folder that can be written"
-	temporary, second := os.MkdirTemp("", "foundry-")
+	temporary, second := files.Folder("", "foundry")
 	if second != nil {
 		return folder{}, fmt.Errorf("cpu: no folder for compiled kernels: %w; %w; %s", err, second, remedy)
 	}
-	return folder{temporary, fmt.Sprintf("kernels are compiled anew each time (%v; %s)", err, remedy)}, nil
+	return folder{temporary.Path, temporary, fmt.Sprintf("kernels are compiled anew each time (%v; %s)", err, remedy)}, nil
 }
 
-// writable makes a folder where it is not there, and a file in it for a moment.
+// writable makes a private folder where it is not there, and a file in it for a moment.
 func writable(dir string) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := files.Private(dir); err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(dir, "build-")
+	f, err := files.CreatePrivate(filepath.Join(dir, "writable"))
 	if err != nil {
 		return err
 	}
-	return errors.Join(f.Close(), os.Remove(f.Name()))
+	return f.Discard()
 }
 
 // close removes a folder that does not stay.
 func (f folder) close() error {
-	if f.passing == "" {
+	if f.passing == nil {
 		return nil
 	}
-	return os.RemoveAll(f.dir)
+	return f.passing.Remove()
 }
 
-// objectsKept is how many compiled objects the cache holds, the last used ones.
-const objectsKept = 256
-
-// prune removes the objects that were used longest ago, and what a build that
-// was killed left behind.
-func prune(dir string) error {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return fmt.Errorf("cpu: cache folder: %w", err)
-	}
-	type object struct {
-		path string
-		used time.Time
-	}
-	var objects []object
-	for _, e := range entries {
-		info, err := e.Info()
-		if err != nil {
-			continue // another process removed it
-		}
-		path := filepath.Join(dir, e.Name())
-		switch {
-		case strings.HasSuffix(path, ".so"):
-			objects = append(objects, object{path, info.ModTime()})
-		case strings.HasPrefix(e.Name(), "build-") && time.Since(info.ModTime()) > 24*time.Hour:
-			_ = os.RemoveAll(path)
-		}
-	}
-	slices.SortFunc(objects, func(a, b object) int { return b.used.Compare(a.used) })
-	for _, o := range objects[min(len(objects), objectsKept):] {
-		_ = os.Remove(o.path)
-	}
-	return nil
+// object is what a shared object is built of, and the function that it must have.
+type object struct {
+	name   string // of what it is, for people
+	units  []unit
+	link   []string
+	symbol string
 }
 
-// openObject loads what build makes. An object of the cache that does not load is made
-// anew, once.
-func openObject(mode int, build func() (string, error)) (uintptr, error) {
-	path, err := build()
-	if err != nil {
-		return 0, err
+// maxObjectBytes is beyond any object that the compiler may write.
+const maxObjectBytes = 1 << 30
+
+// opened is a loaded object.
+type opened struct {
+	handle uintptr
+	built  bool      // anew
+	ready  time.Time // when the file was there, to be loaded
+}
+
+// open loads the object, built where the cache does not have it whole. One of the
+// cache that does not load, or lacks the symbol, is built anew, once.
+func (f folder) open(ctx context.Context, c *compiler, o object, mode int, progress func(done, total int)) (opened, error) {
+	entry := filepath.Join(f.dir, o.name+"-"+o.key(c)+".entry")
+	if path, whole := f.find(entry); whole {
+		ready := time.Now()
+		if handle, err := loadObject(path, mode, o.symbol); err == nil {
+			return opened{handle, false, ready}, ctx.Err()
+		}
 	}
+	path, err := f.build(ctx, c, o, entry, progress)
+	if err != nil {
+		return opened{}, err
+	}
+	ready := time.Now()
+	handle, err := loadObject(path, mode, o.symbol)
+	return opened{handle, true, ready}, err
+}
+
+// key is the hash of everything that goes into the object.
+func (o object) key(c *compiler) string {
+	h := sha256.New()
+	fmt.Fprintf(h, "%q %q %q", c.id, c.flags, o.link)
+	for _, u := range o.units {
+		fmt.Fprintf(h, "%q %q", u.flags, u.text)
+	}
+	return hex.EncodeToString(h.Sum(nil)[:16])
+}
+
+var objectName = regexp.MustCompile(`^[a-z]+-[0-9a-f]{64}\.so$`)
+
+// find returns the path of the object that an entry names, and whether it is there
+// with the content that it was built with. Both count as used now.
+func (f folder) find(entry string) (path string, whole bool) {
+	name, err := files.ReadPrivate(entry, 1<<10)
+	if err != nil || !objectName.Match(name) {
+		return "", false
+	}
+	path = filepath.Join(f.dir, string(name))
+	content, err := files.ReadPrivate(path, maxObjectBytes)
+	if err != nil || named(strings.SplitN(string(name), "-", 2)[0], content) != string(name) {
+		return "", false
+	}
+	now := time.Now()
+	_ = os.Chtimes(entry, now, now) // one that is not touched is removed earlier
+	_ = os.Chtimes(path, now, now)
+	return path, true
+}
+
+// named is the name of an object with the content.
+func named(name string, content []byte) string {
+	sum := sha256.Sum256(content)
+	return name + "-" + hex.EncodeToString(sum[:]) + ".so"
+}
+
+// build compiles the object into the cache, writes its entry and returns its path.
+func (f folder) build(ctx context.Context, c *compiler, o object, entry string, progress func(done, total int)) (string, error) {
+	work, err := files.Folder(f.dir, o.name)
+	if err != nil {
+		return "", fmt.Errorf("cpu: %w", err)
+	}
+	defer work.Remove()
+	made, err := c.build(ctx, work.Path, o.units, o.link, progress)
+	if err != nil {
+		return "", err
+	}
+	content, err := files.Read(made, maxObjectBytes)
+	if err != nil {
+		return "", fmt.Errorf("cpu: %w", err)
+	}
+	name := named(o.name, content)
+	path := filepath.Join(f.dir, name)
+	if err := files.WritePrivate(path, content); err != nil {
+		return "", fmt.Errorf("cpu: %w", err)
+	}
+	if err := files.WritePrivate(entry, []byte(name)); err != nil {
+		return "", fmt.Errorf("cpu: %w", err)
+	}
+	return path, f.prune()
+}
+
+// loadObject opens a shared object that has the symbol.
+func loadObject(path string, mode int, symbol string) (uintptr, error) {
 	handle, err := purego.Dlopen(path, mode)
-	if err == nil {
-		return handle, nil
-	}
-	if err := os.Remove(path); err != nil && !os.IsNotExist(err) {
+	if err != nil {
 		return 0, fmt.Errorf("cpu: %w", err)
 	}
-	if path, err = build(); err != nil {
-		return 0, err
-	}
-	if handle, err = purego.Dlopen(path, mode); err != nil {
+	if _, err := purego.Dlsym(handle, symbol); err != nil {
+		_ = purego.Dlclose(handle)
 		return 0, fmt.Errorf("cpu: %w", err)
 	}
 	return handle, nil
+}
+
+// objectsKept is how many objects, and how many entries, the cache holds: the last
+// used ones.
+const objectsKept = 256
+
+// prune removes the objects and the entries that were used longest ago.
+func (f folder) prune() error {
+	entries, err := os.ReadDir(f.dir)
+	if err != nil {
+		return fmt.Errorf("cpu: cache folder: %w", err)
+	}
+	type file struct {
+		path string
+		used time.Time
+	}
+	kinds := map[string][]file{".so": nil, ".entry": nil}
+	for _, e := range entries {
+		kind := filepath.Ext(e.Name())
+		info, err := e.Info()
+		if _, ours := kinds[kind]; err != nil || !ours {
+			continue // of another kind, or another process removed it
+		}
+		kinds[kind] = append(kinds[kind], file{filepath.Join(f.dir, e.Name()), info.ModTime()})
+	}
+	for _, all := range kinds {
+		slices.SortFunc(all, func(a, b file) int { return b.used.Compare(a.used) })
+		for _, old := range all[min(len(all), objectsKept):] {
+			_ = os.Remove(old.path)
+		}
+	}
+	return nil
 }

@@ -1,22 +1,18 @@
 package cpu
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/cpu"
+
+	"foundry/runtime/child"
 )
 
 // compiler is the C++ compiler found on this machine.
@@ -30,7 +26,7 @@ type compiler struct {
 // ErrNoCompiler: no C++ compiler is installed, so kernels cannot be built.
 var ErrNoCompiler = errors.New("cpu: no C++ compiler found")
 
-func findCompiler(cxx string) (*compiler, error) {
+func findCompiler(ctx context.Context, cxx string) (*compiler, error) {
 	names := []string{"c++", "g++", "clang++"}
 	if cxx != "" {
 		names = []string{cxx}
@@ -40,9 +36,9 @@ func findCompiler(cxx string) (*compiler, error) {
 		if err != nil {
 			continue
 		}
-		out, err := exec.Command(path, "--version").Output()
+		out, _, err := child.Run(ctx, child.Command{Path: path, Args: []string{"--version"}, Limits: child.ForCompilers})
 		if err != nil {
-			return nil, fmt.Errorf("cpu: %s --version: %w", path, err)
+			return nil, fmt.Errorf("cpu: %w", err)
 		}
 		first, _, _ := strings.Cut(string(out), "\n")
 		return &compiler{path: path, version: first, id: string(out), flags: machineFlags(append([]string(nil), commonFlags...))}, nil
@@ -84,33 +80,18 @@ type unit struct {
 	flags []string
 }
 
-// build compiles units in parallel and links them to a shared object, which is
-// found again by the hash of everything that went into it; then built is false.
-// progress may be nil.
-func (c *compiler) build(ctx context.Context, dir, name string, units []unit, link []string, progress func(done, total int)) (path string, built bool, err error) {
-	h := sha256.New()
-	fmt.Fprintf(h, "%q %q %q", c.id, c.flags, link)
-	for _, u := range units {
-		fmt.Fprintf(h, "%q %q", u.flags, u.text)
-	}
-	final := filepath.Join(dir, name+"-"+hex.EncodeToString(h.Sum(nil)[:16])+".so")
-	if now := time.Now(); os.Chtimes(final, now, now) == nil { // there, and used again
-		return final, false, ctx.Err()
-	}
-	tmp, err := os.MkdirTemp(dir, "build-")
-	if err != nil {
-		return "", true, fmt.Errorf("cpu: %w", err)
-	}
-	defer os.RemoveAll(tmp)
+// build compiles units in parallel and links them to a shared object in the folder
+// work, whose path it returns. progress may be nil.
+func (c *compiler) build(ctx context.Context, work string, units []unit, link []string, progress func(done, total int)) (string, error) {
 	done := make(chan struct{}, len(units))
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(runtime.NumCPU())
 	objects := make([]string, len(units))
 	for i, u := range units {
-		objects[i] = filepath.Join(tmp, fmt.Sprintf("%d.o", i))
+		objects[i] = filepath.Join(work, fmt.Sprintf("%d.o", i))
 		group.Go(func() error {
 			args := append(append([]string{"-x", "c++", "-c", "-o", objects[i]}, u.flags...), "-")
-			err := c.run(groupCtx, u.text, args)
+			err := c.run(groupCtx, work, u.text, args)
 			done <- struct{}{}
 			if progress != nil && err == nil {
 				progress(len(done), len(units))
@@ -119,58 +100,47 @@ func (c *compiler) build(ctx context.Context, dir, name string, units []unit, li
 		})
 	}
 	if err := group.Wait(); err != nil {
-		return "", true, err
+		return "", err
 	}
-	object := filepath.Join(tmp, "out.so")
-	if err := c.run(ctx, "", append(append([]string{"-shared", "-o", object}, objects...), link...)); err != nil {
-		return "", true, err
-	}
-	if err := os.Rename(object, final); err != nil { // whole or not at all
-		return "", true, fmt.Errorf("cpu: %w", err)
-	}
-	return final, true, prune(dir)
+	object := filepath.Join(work, "out.so")
+	return object, c.run(ctx, work, "", append(append([]string{"-shared", "-o", object}, objects...), link...))
 }
 
 // compileError is what the compiler said.
-type compileError struct{ log string }
+type compileError struct{ *child.ExitError }
 
 func (e *compileError) Error() string { return "cpu: " + e.first() }
 
-// first is the first line that is an error, with how many more there are; of a
-// linker's words, which have no such mark, the first line.
+// first is the first line that is an error, with how many more there are; where no
+// line is marked as one, how the compiler ended.
 func (e *compileError) first() string {
-	lines := strings.Split(strings.TrimSpace(e.log), "\n")
 	var found []string
-	for _, l := range lines {
+	for _, l := range strings.Split(string(e.Stderr), "\n") {
 		if strings.Contains(l, "error:") && !strings.Contains(l, "linker command") && !strings.Contains(l, "ld returned") {
 			found = append(found, strings.TrimSpace(l))
 		}
 	}
 	switch len(found) {
 	case 0:
-		return lines[0]
+		return e.ExitError.Error()
 	case 1:
 		return found[0]
 	}
 	return fmt.Sprintf("%s (and %d more)", found[0], len(found)-1)
 }
 
-func (c *compiler) run(ctx context.Context, stdin string, args []string) error {
-	cmd := exec.CommandContext(ctx, c.path, append(append([]string(nil), c.flags...), args...)...)
-	cmd.Env = append(os.Environ(), "LC_ALL=C")
-	cmd.Stdin = strings.NewReader(stdin)
-	var stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = io.Discard, &stderr
-	err := cmd.Run()
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	var exit *exec.ExitError
+// run runs the compiler, which keeps its own temporary files in the folder work.
+func (c *compiler) run(ctx context.Context, work, stdin string, args []string) error {
+	_, _, err := child.Run(ctx, child.Command{
+		Path: c.path, Args: append(append([]string(nil), c.flags...), args...), Stdin: stdin,
+		Env: []string{"LC_ALL=C", "TMPDIR=" + work}, Limits: child.ForCompilers,
+	})
+	var exit *child.ExitError
 	if errors.As(err, &exit) {
-		return &compileError{stderr.String()}
+		return &compileError{exit}
 	}
-	if err != nil {
+	if err != nil && ctx.Err() == nil {
 		return fmt.Errorf("cpu: %w", err)
 	}
-	return nil
+	return err
 }

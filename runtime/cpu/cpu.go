@@ -74,14 +74,16 @@ type Device struct {
 
 // Open finds a compiler, builds the executor once (cached), and starts the host
 // threads. The error says what is missing and how to get it.
-func Open(o Options) (*Device, error) {
+func Open(o Options) (*Device, error) { return openDevice(context.Background(), o) }
+
+func openDevice(ctx context.Context, o Options) (*Device, error) {
 	if o.Threads <= 0 {
 		o.Threads = min(runtime.NumCPU(), 64)
 	}
 	if o.MaxSteps == 0 {
 		o.MaxSteps = 1 << 28
 	}
-	cc, err := findCompiler(o.CXX)
+	cc, err := findCompiler(ctx, o.CXX)
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +93,7 @@ func Open(o Options) (*Device, error) {
 	}
 	d := &Device{opts: o, cc: cc, kept: kept}
 	start := time.Now()
-	if d.exec, err = openExecutor(context.Background(), cc, kept.dir); err != nil {
+	if d.exec, err = openExecutor(ctx, cc, kept); err != nil {
 		return nil, errors.Join(err, kept.close())
 	}
 	threads := o.Threads
@@ -115,8 +117,8 @@ func (d *Device) Info() fruntime.Info {
 		mode = ", checked"
 	}
 	note := fmt.Sprintf("%s (%s)", d.cc.version, d.cc.path)
-	if d.kept.passing != "" {
-		note += "; " + d.kept.passing
+	if d.kept.why != "" {
+		note += "; " + d.kept.why
 	}
 	return fruntime.Info{
 		Kind: "cpu", Name: fmt.Sprintf("%s, %d threads%s", runtime.GOARCH, d.opts.Threads, mode), Target: "cpu",

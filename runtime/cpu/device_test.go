@@ -89,39 +89,13 @@ func TestNoUserCache(t *testing.T) {
 	t.Setenv("HOME", "")
 	f, err := cacheFolder("")
 	require.NoError(t, err)
-	require.Contains(t, f.passing, "XDG_CACHE_HOME")
+	require.Contains(t, f.why, "XDG_CACHE_HOME")
 	require.NoError(t, f.close())
 	left, err := os.ReadDir(tmp)
 	require.NoError(t, err)
 	require.Empty(t, left)
 	_, err = cacheFolder(filepath.Join(file, "named"))
 	require.ErrorContains(t, err, "not a directory")
-}
-
-// A damaged object of the cache is made anew.
-func TestDamagedCache(t *testing.T) {
-	dir := t.TempDir()
-	load(t, Options{CacheDir: dir}, copyOne)
-	objects, err := filepath.Glob(filepath.Join(dir, "kernels-*.so"))
-	require.NoError(t, err)
-	require.Len(t, objects, 1)
-	require.NoError(t, os.Remove(objects[0])) // another file: the first is still mapped
-	require.NoError(t, os.WriteFile(objects[0], []byte("no object"), 0o644))
-	r := load(t, Options{CacheDir: dir}, copyOne)
-	x, y := r.put([]uint32{1}), r.alloc(4)
-	require.NoError(t, r.run(launch(0, 1, bind(plan.Read, x), bind(plan.Write, y))))
-	require.Equal(t, []uint32{2}, get[uint32](t, y, 1))
-}
-
-func TestCacheIsPruned(t *testing.T) {
-	dir := t.TempDir()
-	for i := range objectsKept + 5 {
-		require.NoError(t, os.WriteFile(filepath.Join(dir, string(rune('a'+i%26))+string(rune('a'+i/26))+".so"), nil, 0o644))
-	}
-	require.NoError(t, prune(dir))
-	left, err := os.ReadDir(dir)
-	require.NoError(t, err)
-	require.Len(t, left, objectsKept)
 }
 
 // What the plan declares and what the text takes must agree.

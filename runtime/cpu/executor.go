@@ -26,7 +26,7 @@ type executor struct {
 	open, close, run uintptr
 }
 
-func openExecutor(ctx context.Context, cc *compiler, dir string) (*executor, error) {
+func openExecutor(ctx context.Context, cc *compiler, kept folder) (*executor, error) {
 	var text bytes.Buffer
 	// Its own functions are hidden; the interface and the hooks are not.
 	text.WriteString("#pragma GCC visibility push(default)\n" + msl.ABI() + "#pragma GCC visibility pop\n")
@@ -42,16 +42,14 @@ func openExecutor(ctx context.Context, cc *compiler, dir string) (*executor, err
 		link = append(link, "-ldl")
 	}
 	// Kernels find the executor's functions by name.
-	handle, err := openObject(purego.RTLD_NOW|purego.RTLD_GLOBAL, func() (string, error) {
-		path, _, err := cc.build(ctx, dir, "executor", []unit{{text: text.String()}}, link, nil)
-		return path, err
-	})
+	o := object{name: "executor", units: []unit{{text: text.String()}}, link: link, symbol: "foundry_run"}
+	lib, err := kept.open(ctx, cc, o, purego.RTLD_NOW|purego.RTLD_GLOBAL, nil)
 	if err != nil {
 		return nil, fmt.Errorf("the executor does not build: %w", err)
 	}
 	e := &executor{}
 	for name, to := range map[string]*uintptr{"foundry_open": &e.open, "foundry_close": &e.close, "foundry_run": &e.run} {
-		if *to, err = purego.Dlsym(handle, name); err != nil {
+		if *to, err = purego.Dlsym(lib.handle, name); err != nil {
 			return nil, fmt.Errorf("cpu: %w", err)
 		}
 	}

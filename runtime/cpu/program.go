@@ -12,11 +12,15 @@ import (
 
 	"foundry/lower/plan"
 	fruntime "foundry/runtime"
+	"foundry/runtime/files"
 	"foundry/runtime/msl"
 )
 
 // threadgroupLimit is Metal's, in bytes.
 const threadgroupLimit = 32 << 10
+
+// moduleSymbol is the function of an object that returns its table of kernels.
+const moduleSymbol = "foundry_module"
 
 // program is a plan's kernels in a loaded module.
 type program struct {
@@ -44,19 +48,11 @@ func (d *Device) Load(ctx context.Context, p *plan.Plan, progress fruntime.Progr
 	}
 	out := &program{d: d, kernels: p.Kernels}
 	start := time.Now()
-	handle, err := openObject(purego.RTLD_NOW|purego.RTLD_LOCAL, func() (string, error) {
-		path, built, err := d.cc.build(ctx, d.kept.dir, "kernels", units, d.linkFlags(), func(done, total int) {
-			if progress != nil {
-				progress("compile kernels", int64(done), int64(total))
-			}
-		})
-		compiled := fruntime.Phase{Name: "compile kernels (C++)", Kernels: len(p.Kernels)}
-		if built {
-			compiled.Fresh = len(p.Kernels)
+	o := object{name: "kernels", units: units, link: d.linkFlags(), symbol: moduleSymbol}
+	lib, err := d.kept.open(ctx, d.cc, o, purego.RTLD_NOW|purego.RTLD_LOCAL, func(done, total int) {
+		if progress != nil {
+			progress("compile kernels", int64(done), int64(total))
 		}
-		out.startup.Add(compiled, start)
-		start = time.Now()
-		return path, err
 	})
 	var compile *compileError
 	if errors.As(err, &compile) {
@@ -65,14 +61,19 @@ func (d *Device) Load(ctx context.Context, p *plan.Plan, progress fruntime.Progr
 	if err != nil {
 		return nil, err
 	}
-	table, err := purego.Dlsym(handle, "foundry_module")
+	table, err := purego.Dlsym(lib.handle, moduleSymbol)
 	if err != nil {
-		_ = purego.Dlclose(handle)
-		return nil, fmt.Errorf("cpu: %w", err)
+		return nil, errors.Join(fmt.Errorf("cpu: %w", err), purego.Dlclose(lib.handle))
 	}
-	out.handle = handle
+	out.handle = lib.handle
 	out.module, _, _ = purego.SyscallN(table)
-	out.startup.Add(fruntime.Phase{Name: "load kernels", Kernels: len(p.Kernels)}, start)
+	compiled := fruntime.Phase{Name: "compile kernels (C++)", Kernels: len(p.Kernels)}
+	if lib.built {
+		compiled.Fresh = len(p.Kernels)
+	}
+	compiled.Seconds = lib.ready.Sub(start).Seconds()
+	out.startup.Note(compiled)
+	out.startup.Add(fruntime.Phase{Name: "load kernels", Kernels: len(p.Kernels)}, lib.ready)
 	return out, nil
 }
 
@@ -152,12 +153,17 @@ func (d *Device) units(kernels []plan.Kernel) ([]unit, error) {
 
 // blame finds the kernel that does not compile by compiling each alone.
 func (d *Device) blame(ctx context.Context, kernels []plan.Kernel, all *compileError) error {
+	work, err := files.Folder(d.kept.dir, "kernels")
+	if err != nil {
+		return errors.Join(all, err)
+	}
+	defer work.Remove()
 	for i := range kernels {
 		text, err := msl.CPU(kernels, i, i+1, false, d.opts.Checked)
 		if err != nil {
 			return fmt.Errorf("cpu: %w", err)
 		}
-		err = d.cc.run(ctx, text, append(append([]string{"-x", "c++", "-fsyntax-only"}, d.kernelFlags()...), "-"))
+		err = d.cc.run(ctx, work.Path, text, append(append([]string{"-x", "c++", "-fsyntax-only"}, d.kernelFlags()...), "-"))
 		var own *compileError
 		if errors.As(err, &own) {
 			return fmt.Errorf("cpu: kernel %s does not compile: %s", kernels[i].Name, own.first())

@@ -4,11 +4,12 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"foundry/lower/plan"
+	"foundry/runtime/files"
 	"foundry/runtime/msl"
 )
 
@@ -34,21 +35,27 @@ func sum(b []byte) string {
 func (c cache) entry(key string) string { return filepath.Join(c.dir, key+".unit") }
 func (c cache) unit(name string) string { return filepath.Join(c.dir, name+".cubin") }
 
+// unitName is the form of a unit's name: a hash.
+var unitName = regexp.MustCompile(`^[0-9a-f]{64}$`)
+
+// maxUnitBytes is beyond any compiled unit.
+const maxUnitBytes = 1 << 30
+
 // find returns the name of the unit that has the kernel of that key, and the unit
 // itself unless it is among those that were read before; "" where there is none.
 func (c cache) find(key string, read map[string][]byte) (name string, code []byte) {
 	if c.dir == "" {
 		return "", nil
 	}
-	b, err := os.ReadFile(c.entry(key))
-	if err != nil {
+	b, err := files.ReadPrivate(c.entry(key), 1<<10)
+	if err != nil || !unitName.Match(b) {
 		return "", nil
 	}
 	name = string(b)
 	if code, ok := read[name]; ok {
 		return name, code
 	}
-	if code, err = os.ReadFile(c.unit(name)); err != nil || sum(code) != name {
+	if code, err = files.ReadPrivate(c.unit(name), maxUnitBytes); err != nil || sum(code) != name {
 		return "", nil
 	}
 	return name, code
@@ -60,33 +67,17 @@ func (c cache) keep(code []byte, keys []string) error {
 		return nil
 	}
 	name := sum(code)
-	if err := writeFile(c.unit(name), code); err != nil {
-		return fmt.Errorf("the kernel cache: %w", err)
+	err := files.Private(c.dir)
+	if err == nil {
+		err = files.WritePrivate(c.unit(name), code)
 	}
 	for _, key := range keys {
-		if err := writeFile(c.entry(key), []byte(name)); err != nil {
-			return fmt.Errorf("the kernel cache: %w", err)
+		if err == nil {
+			err = files.WritePrivate(c.entry(key), []byte(name))
 		}
 	}
-	return nil
-}
-
-// writeFile makes path appear whole or not at all.
-func writeFile(path string, b []byte) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return err
-	}
-	f, err := os.CreateTemp(filepath.Dir(path), "cubin-*")
 	if err != nil {
-		return err
+		return fmt.Errorf("the kernel cache: %w", err)
 	}
-	defer os.Remove(f.Name())
-	if _, err := f.Write(b); err != nil {
-		f.Close()
-		return err
-	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
+	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"foundry/lower/plan"
+	"foundry/runtime/files"
 )
 
 // archive keeps a plan's pipelines on disk from one load to the next. It is either
@@ -97,13 +98,21 @@ func (a *archive) keep() error {
 			return b.failure("the archive takes no kernel", failure)
 		}
 	}
-	if err := os.MkdirAll(filepath.Dir(a.path), 0o755); err != nil {
+	dir := filepath.Dir(a.path)
+	if err := files.Private(dir); err != nil {
 		return err
 	}
-	written := fmt.Sprintf("%s.%d", a.path, os.Getpid())
-	defer os.Remove(written)
+	work, err := files.Folder(dir, filepath.Base(a.path))
+	if err != nil {
+		return err
+	}
+	defer work.Remove()
+	written := filepath.Join(work.Path, "archive")
 	if !b.saveArchive.Call(object, b.saveArchive.Sel, b.url(written), &failure) {
 		return b.failure("nothing can be written to "+written, failure)
+	}
+	if err := os.Chmod(written, 0o600); err != nil {
+		return err
 	}
 	return os.Rename(written, a.path)
 }

@@ -11,12 +11,16 @@ import (
 	"bytes"
 	"context"
 	_ "embed"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
+
+	"foundry/runtime/child"
+	"foundry/runtime/files"
 )
 
 //go:embed metal.h
@@ -43,11 +47,12 @@ var attribute = regexp.MustCompile(`\[\[[^\]]*\]\]`)
 // every complaint, a line each, as file:line of the stage the text came from.
 func Check(ctx context.Context, clang, name, text string) error {
 	complaints := Rules(text)
-	dir, err := os.MkdirTemp("", "foundry-strict-")
+	work, err := files.Folder("", "strict")
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer work.Remove()
+	dir := work.Path
 	for file, content := range map[string][]byte{
 		"metal_stdlib": header,
 		"kernel.cl":    attribute.ReplaceAllFunc([]byte(text), func(b []byte) []byte { return bytes.Repeat([]byte(" "), len(b)) }),
@@ -56,20 +61,24 @@ func Check(ctx context.Context, clang, name, text string) error {
 			return err
 		}
 	}
-	cmd := exec.CommandContext(ctx, clang, "-x", "cl", "-cl-std=CLC++2021", "-target", "spir64", "-Xclang", "-finclude-default-header",
+	_, _, err = child.Run(ctx, child.Command{Path: clang, Dir: dir, Env: []string{"TMPDIR=" + dir}, Limits: child.ForCompilers, Args: []string{
+		"-x", "cl", "-cl-std=CLC++2021", "-target", "spir64", "-Xclang", "-finclude-default-header",
 		"-Xclang", "-cl-ext=+cl_khr_fp16,+__opencl_c_generic_address_space", "-isystem", dir,
 		"-Wall", "-Wextra", "-Werror", "-Wno-unused", "-Wno-unused-parameter", "-Wno-unknown-pragmas", "-Wno-missing-prototypes",
-		"-fno-caret-diagnostics", "-fsyntax-only", "kernel.cl")
-	cmd.Dir = dir
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		for _, line := range strings.Split(string(out), "\n") {
+		"-fno-caret-diagnostics", "-fsyntax-only", "kernel.cl"}})
+	var failed *child.ExitError
+	if err != nil && !errors.As(err, &failed) {
+		return err
+	}
+	if failed != nil {
+		found := false
+		for _, line := range strings.Split(string(failed.Stderr), "\n") {
 			if strings.Contains(line, "error:") || strings.Contains(line, "warning:") {
-				complaints = append(complaints, strings.ReplaceAll(line, dir+"/", ""))
+				complaints, found = append(complaints, strings.ReplaceAll(line, dir+"/", "")), true
 			}
 		}
-		if len(out) == 0 {
-			return fmt.Errorf("%s: %w", clang, err)
+		if !found {
+			return failed
 		}
 	}
 	if len(complaints) > 0 {

@@ -29,7 +29,9 @@ import (
 
 	"foundry/lower/plan"
 	fruntime "foundry/runtime"
+	"foundry/runtime/child"
 	"foundry/runtime/cpu"
+	"foundry/runtime/files"
 	"foundry/runtime/msl"
 )
 
@@ -73,7 +75,7 @@ func Build(dir string) (*Framework, error) {
 	if err != nil {
 		return nil, err
 	}
-	path, err := compile(dir)
+	path, err := compile(context.Background(), dir)
 	if err != nil {
 		return nil, err
 	}
@@ -110,36 +112,41 @@ func supported(goos, goarch string) error {
 	return nil
 }
 
-// compile writes the sources below dir under the hash of their text and compiles
-// them there once.
-func compile(dir string) (string, error) {
+// compile compiles the sources, once, to a library below dir whose name is the hash
+// of their text.
+func compile(ctx context.Context, dir string) (string, error) {
 	entries, err := sources.ReadDir("framework")
 	if err != nil {
 		return "", err
 	}
-	files := map[string]string{"abi.h": msl.ABI()}
+	text := map[string]string{"abi.h": msl.ABI()}
 	sum := sha256.New()
-	sum.Write([]byte(runtime.GOARCH + files["abi.h"]))
+	sum.Write([]byte(runtime.GOARCH + text["abi.h"]))
 	for _, e := range entries {
 		b, err := sources.ReadFile("framework/" + e.Name())
 		if err != nil {
 			return "", err
 		}
-		files[e.Name()] = string(b)
+		text[e.Name()] = string(b)
 		sum.Write(b)
 	}
-	dir = filepath.Join(dir, "emulator-"+hex.EncodeToString(sum.Sum(nil))[:16])
-	lib := filepath.Join(dir, "emulator.so")
+	lib := filepath.Join(dir, "emulator-"+hex.EncodeToString(sum.Sum(nil))[:16]+".so")
 	if _, err := os.Stat(lib); err == nil {
 		return lib, nil
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := files.Private(dir); err != nil {
 		return "", err
 	}
-	args := []string{"-std=c++17", "-O2", "-fPIC", "-shared"}
-	for name, text := range files {
-		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+	work, err := files.Folder(dir, "emulator")
+	if err != nil {
+		return "", err
+	}
+	defer work.Remove()
+	made := filepath.Join(work.Path, "emulator.so")
+	args := []string{"-std=c++17", "-O2", "-fPIC", "-shared", "-o", made}
+	for name, text := range text {
+		path := filepath.Join(work.Path, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			return "", err
 		}
 		if strings.HasSuffix(name, ".cc") {
@@ -152,11 +159,15 @@ func compile(dir string) (string, error) {
 			return "", fmt.Errorf("%w: no C++ compiler: install g++ or clang++", ErrUnavailable)
 		}
 	}
-	tmp := fmt.Sprintf("%s.%d", lib, os.Getpid())
-	if out, err := exec.Command(cxx, append(args, "-o", tmp, "-lpthread")...).CombinedOutput(); err != nil {
-		return "", fmt.Errorf("the emulated framework does not build: %s", out)
+	_, _, err = child.Run(ctx, child.Command{Path: cxx, Args: append(args, "-lpthread"), Env: []string{"TMPDIR=" + work.Path}, Limits: child.ForCompilers})
+	var failed *child.ExitError
+	if errors.As(err, &failed) {
+		return "", fmt.Errorf("the emulated framework does not build: %s: %s", failed.Status(), failed.Stderr)
 	}
-	return lib, os.Rename(tmp, lib)
+	if err != nil {
+		return "", err
+	}
+	return lib, os.Rename(made, lib)
 }
 
 // Noted returns the violations since the last call, the first hundred at most.
