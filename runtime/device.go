@@ -159,3 +159,10 @@ type Lender interface {
 	// executable is closed.
 	Lend(b *plan.Buffer) (pages []byte, offset int64)
 }
+
+// Mapped is implemented by weight sources whose files are mapped into memory.
+type Mapped interface {
+	// Whole is an error that names a file that was cut since it was mapped: what
+	// reads it faults.
+	Whole() error
+}

@@ -14,6 +14,7 @@ import (
 
 	"foundry/ir/dtype"
 	"foundry/lower/plan"
+	"foundry/runtime/files"
 )
 
 // Executable is a plan loaded on a device: compiled kernels, and weights and
@@ -24,6 +25,7 @@ type Executable struct {
 	program Program
 	shared  []Memory // by buffer; nil for those that each Instance owns
 	weights *Weights // that own those of shared which are weights; nil: the executable does
+	mapped  Mapped   // the source whose files the device may read in place; nil for none
 	users   atomic.Int64
 	startup Startup
 }
@@ -56,6 +58,9 @@ func newExecutable(ctx context.Context, dev Device, p *plan.Plan, w WeightSource
 		return nil, err
 	}
 	x := &Executable{Plan: p, device: dev, program: program, shared: make([]Memory, len(p.Buffers)), weights: with}
+	if _, can := dev.(Adopter); can {
+		x.mapped, _ = w.(Mapped)
+	}
 	if err := x.fill(ctx, w, progress); err != nil {
 		return nil, errors.Join(err, x.Close())
 	}
@@ -121,19 +126,21 @@ func (x *Executable) make(b *plan.Buffer, work *filling) (Memory, error) {
 	if m, err := x.adopt(b, work.source); m != nil || err != nil {
 		return m, err
 	}
-	content, err := func() ([]byte, error) {
+	var content []byte
+	err := files.Guard(func() (err error) { // the source may read mapped files
 		work.making.start()
 		defer work.making.stop()
 		if b.Class == plan.Constant {
-			return constant(b), nil
+			content = constant(b)
+			return nil
 		}
-		content, err := work.source.Weight(b)
+		content, err = work.source.Weight(b)
 		if err == nil && int64(len(content)) == b.Bytes {
 			content = b.Arrange(content)
 		}
-		return content, err
-	}()
-	if err != nil {
+		return err
+	})
+	if err = cause(work.source, err); err != nil { // a cut one would end the process in a device's driver
 		return nil, err
 	}
 	if int64(len(content)) != b.Bytes {
@@ -146,8 +153,8 @@ func (x *Executable) make(b *plan.Buffer, work *filling) (Memory, error) {
 		return nil, err
 	}
 	work.moved.Add(b.Bytes)
-	if err := m.Write(0, content); err != nil {
-		return nil, errors.Join(err, m.Free())
+	if err := files.Guard(func() error { return m.Write(0, content) }); err != nil {
+		return nil, errors.Join(cause(work.source, err), m.Free())
 	}
 	return m, nil
 }
@@ -169,6 +176,16 @@ func (x *Executable) adopt(b *plan.Buffer, w WeightSource) (Memory, error) {
 		return nil, nil
 	}
 	return adopter.Adopt(pages, offset, b.Bytes)
+}
+
+// cause is that a file of the source was cut, where that is so, otherwise err.
+func cause(w WeightSource, err error) error {
+	if mapped, ok := w.(Mapped); ok {
+		if cut := mapped.Whole(); cut != nil {
+			return cut
+		}
+	}
+	return err
 }
 
 // constant returns the values of b as the bytes of its dtype.

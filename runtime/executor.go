@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 type walk struct {
 	program  Program
 	startup  *Startup
+	mapped   Mapped // of weights that are read in place; nil for none
 	entry    *plan.Entry
 	launches []Launch // by step; barriers leave a gap
 	caches   []cacheUse
@@ -24,7 +26,7 @@ type walk struct {
 }
 
 func newWalk(x *Executable, e *plan.Entry, place []Operand) *walk {
-	w := &walk{program: x.program, startup: &x.startup, entry: e, launches: make([]Launch, len(e.Steps)), caches: cachesOf(x.Plan, e), fixed: true}
+	w := &walk{program: x.program, startup: &x.startup, mapped: x.mapped, entry: e, launches: make([]Launch, len(e.Steps)), caches: cachesOf(x.Plan, e), fixed: true}
 	for i := range e.Steps {
 		d := e.Steps[i].Dispatch
 		if d == nil {
@@ -48,7 +50,7 @@ func newWalk(x *Executable, e *plan.Entry, place []Operand) *walk {
 // constant is recorded once, where the program can do so: then the host waits for
 // the last run only.
 func repeat(ctx context.Context, walks []*walk, env sym.Env, n int) error {
-	var err error
+	err := walks[0].whole()
 	for i := 0; i < n && err == nil; i++ {
 		for _, w := range walks {
 			if err = ctx.Err(); err == nil {
@@ -69,7 +71,18 @@ func repeat(ctx context.Context, walks []*walk, env sym.Env, n int) error {
 			err = fmt.Errorf("%s: %w", w.entry.Name, errors.Join(waited, err))
 		}
 	}
-	return err
+	if err == nil {
+		return nil
+	}
+	return cmp.Or(walks[0].whole(), err)
+}
+
+// whole is an error where a file of weights that kernels read in place was cut.
+func (w *walk) whole() error {
+	if w.mapped == nil {
+		return nil
+	}
+	return w.mapped.Whole()
 }
 
 // start submits a run of a recorded walk, or makes a run of another.

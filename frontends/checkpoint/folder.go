@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+
+	"foundry/runtime/files"
 )
 
 const (
@@ -22,6 +24,9 @@ const (
 // model.safetensors.index.json lists.
 func openFolder(dir string) (Source, error) {
 	single := filepath.Join(dir, singleFile)
+	if err := dangling(single); err != nil {
+		return nil, err
+	}
 	if _, err := os.Stat(single); err == nil {
 		s, err := openFile(single)
 		if err != nil {
@@ -30,7 +35,7 @@ func openFolder(dir string) (Source, error) {
 		s.(*store).label = dir
 		return s, nil
 	}
-	raw, err := os.ReadFile(filepath.Join(dir, indexFile))
+	raw, err := files.Read(filepath.Join(dir, indexFile), fileLimit(indexFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%s: neither %s nor %s is in this folder", dir, singleFile, indexFile)
 	}
@@ -42,6 +47,19 @@ func openFolder(dir string) (Source, error) {
 		return nil, err
 	}
 	return openShards(dir, shardOf)
+}
+
+// dangling is an error for a link that leads nowhere, as one into a cache whose
+// files were removed.
+func dangling(link string) error {
+	to, err := os.Readlink(link)
+	if err != nil {
+		return nil // no link
+	}
+	if _, err := os.Stat(link); !errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return fmt.Errorf("%s is a link to %s, which does not exist", link, to)
 }
 
 // parseIndex reads the index: the shard file of each tensor.
@@ -79,6 +97,9 @@ func openShards(dir string, shardOf map[string]string) (_ Source, err error) {
 		shard := shardOf[name]
 		if shards[shard] == nil {
 			path := filepath.Join(dir, shard)
+			if err := dangling(path); err != nil {
+				return nil, err
+			}
 			m, err := mapFile(path)
 			if errors.Is(err, fs.ErrNotExist) {
 				return nil, fmt.Errorf("%s: shard %s is missing; %s puts tensor %q there", dir, shard, indexFile, name)

@@ -6,11 +6,10 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"os"
-	"path/filepath"
 	"slices"
 
 	"foundry/ir/dtype"
+	"foundry/runtime/files"
 )
 
 // StoredAs is the type that WriteGGUF stores a tensor in when matrices are wanted
@@ -67,9 +66,18 @@ func WriteGGUF(path string, s Source, weights dtype.Type, report *Narrowing, pro
 	if err != nil {
 		return fmt.Errorf("cannot write %s: %s: %w", path, s.Label(), err)
 	}
-	return writeFile(path, func(w io.Writer) error {
-		return encodeGGUF(w, s, meta, weights, report, progress)
+	err = files.Write(path, func(w io.Writer) error {
+		buffered := bufio.NewWriterSize(w, 1<<20)
+		err := files.Guard(func() error { return encodeGGUF(buffered, s, meta, weights, report, progress) })
+		if err != nil {
+			return Cause(s, err)
+		}
+		return buffered.Flush()
 	})
+	if err != nil {
+		return fmt.Errorf("cannot write %s: %w", path, err)
+	}
+	return nil
 }
 
 // writable lists the types that a file's matrices can be made.
@@ -192,33 +200,4 @@ func (b *ggufBuilder) entry(e ggufEntry) {
 	default:
 		panic(fmt.Sprintf("checkpoint: metadata %q has a value of type %T", e.key, v))
 	}
-}
-
-// writeFile lets write fill a new file beside path and moves it into place.
-func writeFile(path string, write func(io.Writer) error) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.tmp")
-	if err != nil {
-		return fmt.Errorf("cannot write %s: %w", path, err)
-	}
-	defer func() {
-		if err != nil {
-			f.Close()
-			os.Remove(f.Name())
-			err = fmt.Errorf("cannot write %s: %w", path, err)
-		}
-	}()
-	w := bufio.NewWriterSize(f, 1<<20)
-	if err := write(w); err != nil {
-		return err
-	}
-	if err := w.Flush(); err != nil {
-		return err
-	}
-	if err := f.Chmod(0o644); err != nil {
-		return err
-	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
 }

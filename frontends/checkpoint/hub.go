@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/url"
 	"os"
@@ -11,6 +12,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"foundry/runtime/files"
 
 	"github.com/gomlx/go-huggingface/hub"
 )
@@ -87,7 +90,7 @@ func (h Hub) folder(name string) string {
 // is there; otherwise the error says what is missing.
 func (h Hub) cached(name string) (dir string, err error) {
 	folder := h.folder(name)
-	commit, err := os.ReadFile(filepath.Join(folder, "refs", revision))
+	commit, err := files.Read(filepath.Join(folder, "refs", revision), 1<<10)
 	if err != nil {
 		return "", fmt.Errorf("it is not in the hub cache %s", h.Cache)
 	}
@@ -110,7 +113,7 @@ func firstMissing(dir string) string {
 	if !lacks(singleFile) {
 		return ""
 	}
-	raw, err := os.ReadFile(filepath.Join(dir, indexFile))
+	raw, err := files.Read(filepath.Join(dir, indexFile), fileLimit(indexFile))
 	if err != nil {
 		return singleFile
 	}
@@ -144,27 +147,27 @@ func (h Hub) download(name string) error {
 		}
 		has = append(has, file)
 	}
-	var files []string
+	var wanted []string
 	for _, file := range companions {
 		if slices.Contains(has, file) {
-			files = append(files, file)
+			wanted = append(wanted, file)
 		}
 	}
 	switch {
 	case slices.Contains(has, singleFile):
-		files = append(files, singleFile)
+		wanted = append(wanted, singleFile)
 	case slices.Contains(has, indexFile):
 		shards, err := h.shards(repo)
 		if err != nil {
 			return err
 		}
-		files = append(append(files, indexFile), shards...)
+		wanted = append(append(wanted, indexFile), shards...)
 	default:
 		return fmt.Errorf("it has no %s", singleFile)
 	}
-	for i, file := range files {
+	for i, file := range wanted {
 		if h.Progress != nil {
-			h.Progress(file, i+1, len(files))
+			h.Progress(file, i+1, len(wanted))
 		}
 		if _, err := repo.DownloadFile(file); err != nil {
 			return err
@@ -179,7 +182,7 @@ func (h Hub) shards(repo *hub.Repo) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	raw, err := os.ReadFile(path)
+	raw, err := files.Read(path, fileLimit(indexFile))
 	if err != nil {
 		return nil, err
 	}
@@ -202,7 +205,10 @@ func (h Hub) record(name, commit string) error {
 	if err := os.MkdirAll(filepath.Dir(ref), 0o755); err != nil {
 		return err
 	}
-	return os.WriteFile(ref, []byte(commit), 0o644)
+	return files.Write(ref, func(w io.Writer) error {
+		_, err := io.WriteString(w, commit)
+		return err
+	})
 }
 
 var badStatus = regexp.MustCompile(`bad status code (\d{3})`)

@@ -1,9 +1,11 @@
 package checkpoint
 
 import (
+	"errors"
 	"fmt"
 
 	"foundry/ir/dtype"
+	"foundry/runtime/files"
 )
 
 // generator is a Source that makes a tensor in the wanted type directly.
@@ -60,8 +62,23 @@ func Load(s Source, name string, want dtype.Type, dst []byte, report *Narrowing)
 	if err != nil {
 		return err
 	}
-	if err := Convert(want, dst, info.DType, src, report); err != nil {
+	err = files.Guard(func() error { return Convert(want, dst, info.DType, src, report) })
+	if fault := (*files.Fault)(nil); errors.As(err, &fault) {
+		return Cause(s, err)
+	}
+	if err != nil {
 		return fmt.Errorf("%s: tensor %q: %w", s.Label(), name, err)
 	}
 	return nil
+}
+
+// Cause is the reason of an error of those who read the tensors of s: that a file was
+// cut, where that is so, otherwise err.
+func Cause(s Source, err error) error {
+	if mapped, ok := s.(Mapped); ok && err != nil {
+		if cut := mapped.Whole(); cut != nil {
+			return cut
+		}
+	}
+	return err
 }

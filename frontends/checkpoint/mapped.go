@@ -1,8 +1,11 @@
 package checkpoint
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"syscall"
 	"unsafe"
 
 	"github.com/edsrzf/mmap-go"
@@ -11,30 +14,58 @@ import (
 // mapping is a whole file in memory, read-only. unmap must be called once, after
 // the last use of data.
 type mapping struct {
-	data  []byte
-	unmap func() error
+	data []byte
+	f    *os.File // open, to see whether the file is cut
 }
 
 func mapFile(path string) (mapping, error) {
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // does not wait for a pipe's other end
 	if err != nil {
 		return mapping{}, err
 	}
-	defer f.Close() // a mapping outlives its descriptor
+	m, err := mapOpen(f)
+	if err != nil {
+		f.Close()
+		if pathError := (*fs.PathError)(nil); !errors.As(err, &pathError) {
+			err = fmt.Errorf("%s: %w", path, err)
+		}
+		return mapping{}, err
+	}
+	return mapping{m, f}, nil
+}
+
+func mapOpen(f *os.File) ([]byte, error) {
 	st, err := f.Stat()
 	switch {
 	case err != nil:
-		return mapping{}, err
+		return nil, err
 	case !st.Mode().IsRegular():
-		return mapping{}, fmt.Errorf("%s: not a regular file", path)
+		return nil, errors.New("not a regular file")
 	case st.Size() == 0:
-		return mapping{}, fmt.Errorf("%s: the file is empty", path)
+		return nil, errors.New("the file is empty")
 	}
 	m, err := mmap.Map(f, mmap.RDONLY, 0)
 	if err != nil {
-		return mapping{}, fmt.Errorf("%s: cannot map the file: %w", path, err)
+		return nil, fmt.Errorf("cannot map the file: %w", err)
 	}
-	return mapping{m, m.Unmap}, nil
+	return m, nil
+}
+
+func (m mapping) unmap() error {
+	b := mmap.MMap(m.data)
+	return errors.Join(b.Unmap(), m.f.Close())
+}
+
+// whole is an error where the file is shorter than what was mapped of it.
+func (m mapping) whole() error {
+	st, err := m.f.Stat()
+	if err != nil {
+		return err
+	}
+	if st.Size() < int64(len(m.data)) {
+		return fmt.Errorf("%s was cut to %d bytes while it was in use; it had %d", m.f.Name(), st.Size(), len(m.data))
+	}
+	return nil
 }
 
 // pages returns the whole pages around b and where b begins in them; nil when b

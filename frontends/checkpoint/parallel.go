@@ -4,6 +4,8 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+
+	"foundry/runtime/files"
 )
 
 // parallel calls f on consecutive ranges that cover 0..n, grain elements each
@@ -18,17 +20,21 @@ func parallel(n, grain int, f func(lo, hi int)) {
 	}
 	var next atomic.Int64
 	var wg sync.WaitGroup
-	for range workers {
+	faults := make([]error, workers) // of mapped files
+	for w := range workers {
 		wg.Go(func() {
-			for {
-				hi := int(next.Add(int64(grain)))
-				lo := hi - grain
-				if lo >= n {
-					return
+			faults[w] = files.Guard(func() error {
+				for {
+					hi := int(next.Add(int64(grain)))
+					lo := hi - grain
+					if lo >= n {
+						return nil
+					}
+					f(lo, min(n, hi))
 				}
-				f(lo, min(n, hi))
-			}
+			})
 		})
 	}
 	wg.Wait()
+	files.Raise(faults...)
 }

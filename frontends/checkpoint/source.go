@@ -22,6 +22,7 @@ import (
 	"strings"
 
 	"foundry/ir/dtype"
+	"foundry/runtime/files"
 
 	"github.com/agnivade/levenshtein"
 )
@@ -35,7 +36,8 @@ type Source interface {
 	// Info describes a tensor; false when there is none of that name.
 	Info(name string) (Info, bool)
 	// Read returns a tensor's bytes as stored, row-major. They must not be
-	// written to and are valid until Close (they may be a mapped file).
+	// written to and are valid until Close. They may be a mapped file: who reads
+	// them does so in files.Guard.
 	Read(name string) ([]byte, error)
 	// File returns a file that goes with the tensors, such as config.json or
 	// tokenizer.json. The error wraps fs.ErrNotExist when there is none.
@@ -49,6 +51,9 @@ type Mapped interface {
 	// where it begins in them; nil when it lies in no mapped file. They may be read
 	// until Close.
 	Pages(name string) (pages []byte, offset int64)
+	// Whole is an error that names a mapped file that was cut since: reading the
+	// tensors in it ends in a fault.
+	Whole() error
 }
 
 // Info describes one stored tensor.
@@ -69,10 +74,24 @@ func (i Info) Elements() int64 {
 
 // Open opens a checkpoint on disk: a Hugging Face folder (one safetensors file,
 // or several with an index), a single .safetensors file, or a .gguf file.
-func Open(path string) (Source, error) {
+func Open(path string) (s Source, err error) {
+	guarded := files.Guard(func() error {
+		s, err = open(path)
+		return nil
+	})
+	if guarded != nil {
+		return nil, fmt.Errorf("%s: %w", path, guarded)
+	}
+	return s, err
+}
+
+func open(path string) (Source, error) {
 	st, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
+		if err := dangling(path); err != nil {
+			return nil, err
+		}
 		return nil, fmt.Errorf("%s: no such model file or folder", path)
 	case err != nil:
 		return nil, err
@@ -126,6 +145,16 @@ func (s *store) Pages(name string) (pages []byte, offset int64) {
 	return pages, offset
 }
 
+// Whole implements Mapped.
+func (s *store) Whole() error {
+	for _, f := range s.files {
+		if err := f.whole(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (s *store) File(name string) ([]byte, error) { return s.file(name) }
 
 func (s *store) Close() error {
@@ -154,12 +183,21 @@ func unknownTensor(s Source, name string) error {
 // folderFile reads the files of one folder.
 func folderFile(dir string) func(string) ([]byte, error) {
 	return func(name string) ([]byte, error) {
-		b, err := os.ReadFile(filepath.Join(dir, name))
+		b, err := files.Read(filepath.Join(dir, name), fileLimit(name))
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil, missingFile(dir, name)
 		}
 		return b, err
 	}
+}
+
+// fileLimit is how many bytes a file beside the tensors may have. Qwen2.5's
+// tokenizer.json has 7 MB, the index of its largest shards 80 kB.
+func fileLimit(name string) int64 {
+	if name == "tokenizer.json" || name == indexFile {
+		return 64 << 20
+	}
+	return 4 << 20
 }
 
 func missingFile(where, name string) error {

@@ -23,6 +23,7 @@ import (
 	"foundry/ir"
 	"foundry/ir/dtype"
 	"foundry/ir/sym"
+	"foundry/runtime/files"
 )
 
 // Precision says what a value is kept in between two nodes.
@@ -69,15 +70,17 @@ func New(g *ir.Graph, weights Source, p Precision) (*Program, error) {
 			out.states = append(out.states, v)
 		}
 	}
-	var err error
-	switch p {
-	case Float32:
-		out.engine, err = newEngine(g, weights, kernels32())
-	case Float64:
-		out.engine, err = newEngine(g, weights, kernels64())
-	default:
-		err = fmt.Errorf("precision %d is neither Float32 nor Float64", p)
-	}
+	err := files.Guard(func() (err error) { // weights may be mapped files
+		switch p {
+		case Float32:
+			out.engine, err = newEngine(g, weights, kernels32())
+		case Float64:
+			out.engine, err = newEngine(g, weights, kernels64())
+		default:
+			err = fmt.Errorf("precision %d is neither Float32 nor Float64", p)
+		}
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("graph @%s: %w", g.Name, err)
 	}
@@ -107,7 +110,12 @@ func (p *Program) Run(ctx context.Context, r Run) (map[string]Tensor, error) {
 			return nil, err
 		}
 	}
-	return p.engine.run(ctx, &r)
+	var out map[string]Tensor
+	err := files.Guard(func() (err error) { // weights may be mapped files
+		out, err = p.engine.run(ctx, &r)
+		return err
+	})
+	return out, err
 }
 
 // NewState returns the program's states, all zero.

@@ -4,6 +4,8 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+
+	"foundry/runtime/files"
 )
 
 // chunkWork is about how many multiply-adds are worth handing to a goroutine.
@@ -28,17 +30,22 @@ func (m *machine[F]) parallel(n, cost int, setup func() func(lo, hi int)) {
 	}
 	var next atomic.Int64
 	var wg sync.WaitGroup
-	for range workers {
+	faults := make([]error, workers) // of mapped weights
+	for w := range workers {
 		wg.Go(func() {
-			do := setup()
-			for m.ctx.Err() == nil {
-				hi := int(next.Add(int64(chunk)))
-				if hi-chunk >= n {
-					return
+			faults[w] = files.Guard(func() error {
+				do := setup()
+				for m.ctx.Err() == nil {
+					hi := int(next.Add(int64(chunk)))
+					if hi-chunk >= n {
+						break
+					}
+					do(hi-chunk, min(hi, n))
 				}
-				do(hi-chunk, min(hi, n))
-			}
+				return nil
+			})
 		})
 	}
 	wg.Wait()
+	files.Raise(faults...)
 }

@@ -11,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"foundry/runtime/files"
 )
 
 // A bundle is a folder: plan.json and kernels/NAME.metal.
@@ -73,8 +75,7 @@ func (p *Plan) Save(dir string) (err error) {
 		return err
 	}
 	dir = filepath.Clean(dir)
-	exists, err := replaceable(dir)
-	if err != nil {
+	if _, err := replaceable(dir); err != nil {
 		return err
 	}
 	parent := filepath.Dir(dir)
@@ -82,12 +83,12 @@ func (p *Plan) Save(dir string) (err error) {
 		return fmt.Errorf("cannot write the plan: %w", err)
 	}
 	// Everything is made inside one folder beside dir and renamed into place.
-	work, err := os.MkdirTemp(parent, "."+filepath.Base(dir)+"-*")
+	work, err := files.Folder(parent, filepath.Base(dir))
 	if err != nil {
 		return fmt.Errorf("cannot write the plan: %w", err)
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
-	fresh := filepath.Join(work, "new")
+	defer func() { err = errors.Join(err, work.Remove()) }()
+	fresh := filepath.Join(work.Path, "new")
 	if err := os.MkdirAll(filepath.Join(fresh, kernelsDir), 0o777); err != nil {
 		return fmt.Errorf("cannot write the plan: %w", err)
 	}
@@ -100,23 +101,38 @@ func (p *Plan) Save(dir string) (err error) {
 	if err := writeFile(filepath.Join(fresh, planFile), text); err != nil {
 		return err
 	}
-	return swap(fresh, dir, filepath.Join(work, "old"), exists)
+	return swap(fresh, dir, work.Path)
 }
 
-// swap renames fresh to dir; what stood there goes to old, and back on failure.
-func swap(fresh, dir, old string, exists bool) error {
-	if exists {
-		if err := os.Rename(dir, old); err != nil {
-			return fmt.Errorf("cannot replace the bundle: %w", err)
+// swap renames fresh to dir; what stands there goes to the folder work, and back on
+// failure. Of several processes that do so at once, each bundle is whole and the last
+// one stays.
+func swap(fresh, dir, work string) error {
+	for attempt := 0; ; attempt++ {
+		exists, err := replaceable(dir)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
 		}
-	}
-	if err := os.Rename(fresh, dir); err != nil {
+		old := filepath.Join(work, fmt.Sprintf("old%d", attempt))
+		if exists {
+			if err := os.Rename(dir, old); errors.Is(err, fs.ErrNotExist) {
+				exists = false // another process took it away
+			} else if err != nil {
+				return fmt.Errorf("cannot replace the bundle: %w", err)
+			}
+		}
+		err = os.Rename(fresh, dir)
+		if err == nil {
+			return nil
+		}
+		if errors.Is(err, fs.ErrExist) && attempt < 1000 { // and ENOTEMPTY: another process's stands there now
+			continue
+		}
 		if exists {
 			err = errors.Join(err, os.Rename(old, dir))
 		}
 		return fmt.Errorf("cannot write the plan: %w", err)
 	}
-	return nil
 }
 
 func writeFile(path string, b []byte) error {
@@ -223,17 +239,12 @@ func Seal(dir string) (*Plan, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %s: %w", dir, planFile, err)
 	}
-	tmp, err := os.CreateTemp(dir, "."+planFile+"-*")
+	err = files.Write(filepath.Join(dir, planFile), func(w io.Writer) error {
+		_, err := w.Write(text)
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("cannot seal the plan: %w", err)
-	}
-	_, err = tmp.Write(text)
-	err = errors.Join(err, tmp.Chmod(0o644), tmp.Close())
-	if err == nil {
-		err = os.Rename(tmp.Name(), filepath.Join(dir, planFile))
-	}
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("cannot seal the plan: %w", err), os.Remove(tmp.Name()))
 	}
 	return p, nil
 }
@@ -246,7 +257,7 @@ func read(dir string) (*Plan, []byte, error) {
 		return nil, nil, fmt.Errorf("cannot read the plan: %w", err)
 	}
 	defer root.Close()
-	text, err := readFile(root, planFile, maxPlanBytes)
+	text, err := files.ReadIn(root, planFile, maxPlanBytes)
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", dir, err)
 	}
@@ -260,34 +271,11 @@ func read(dir string) (*Plan, []byte, error) {
 			return nil, nil, fmt.Errorf("%s: %s: kernel %d: name %q and file %q, want a C identifier and kernels/NAME.metal",
 				dir, planFile, i, k.Name, k.File)
 		}
-		source, err := readFile(root, k.File, maxKernelBytes)
+		source, err := files.ReadIn(root, k.File, maxKernelBytes)
 		if err != nil {
 			return nil, nil, fmt.Errorf("%s: %w", dir, err)
 		}
 		k.Source = string(source)
 	}
 	return p, text, nil
-}
-
-func readFile(root *os.Root, name string, limit int64) ([]byte, error) {
-	f, err := root.Open(filepath.FromSlash(name))
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is not a regular file", name)
-	}
-	b, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err != nil {
-		return nil, err
-	}
-	if int64(len(b)) > limit {
-		return nil, fmt.Errorf("%s is larger than %d MiB, which no plan needs", name, limit>>20)
-	}
-	return b, nil
 }

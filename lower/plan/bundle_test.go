@@ -1,12 +1,15 @@
 package plan
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
 	"pgregory.net/rapid"
 )
 
@@ -228,4 +231,36 @@ func FuzzDecode(f *testing.F) {
 			p.Stats(&p.Entries[i], p.corners(&p.Entries[i])[0])
 		}
 	})
+}
+
+// Several processes that write one bundle at once all succeed, and a whole one stays.
+func TestSavesAtOnce(t *testing.T) {
+	base := t.TempDir()
+	for round := range 20 {
+		dir := filepath.Join(base, fmt.Sprint(round))
+		var group errgroup.Group
+		for range 6 {
+			p := sample(t)
+			group.Go(func() error { return p.Save(dir) })
+		}
+		require.NoError(t, group.Wait())
+		_, err := Load(dir)
+		require.NoError(t, err)
+	}
+	left, err := os.ReadDir(base)
+	require.NoError(t, err)
+	require.Len(t, left, 20)
+}
+
+// What is no regular file is an error at once, for plan.json and for kernels.
+func TestLoadDoesNotWait(t *testing.T) {
+	for _, name := range []string{planFile, "kernels/embed.metal"} {
+		dir := filepath.Join(t.TempDir(), "plan")
+		require.NoError(t, sample(t).Save(dir))
+		path := filepath.Join(dir, filepath.FromSlash(name))
+		require.NoError(t, os.Remove(path))
+		require.NoError(t, syscall.Mkfifo(path, 0o600))
+		_, err := Load(dir)
+		require.ErrorContains(t, err, name+" is not a regular file")
+	}
 }

@@ -3,6 +3,7 @@ package files
 import (
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -100,6 +101,15 @@ func TestRead(t *testing.T) {
 	}
 	_, err = ReadIn(root, "pipe", 1<<20)
 	require.ErrorContains(t, err, "is not a regular file")
+	for _, name := range []string{"pipe", "zero"} {
+		_, err = fs.ReadFile(DirFS(dir, 1<<20), name)
+		require.ErrorContains(t, err, "is not a regular file")
+	}
+	_, err = fs.ReadFile(DirFS(dir, 3), "f")
+	require.ErrorContains(t, err, "is larger than")
+	b, err = fs.ReadFile(DirFS(dir, 4), "f")
+	require.NoError(t, err)
+	require.Equal(t, "1234", string(b))
 	require.Less(t, time.Since(started), 5*time.Second)
 	if _, err := os.Stat("/proc/self/status"); err == nil { // of size 0, and yet not empty
 		b, err := Read("/proc/self/status", 1<<20)

@@ -3,15 +3,10 @@ package files
 import (
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"syscall"
-)
-
-// Sizes beyond which a file is not what its reader takes it for, in bytes.
-const (
-	ConfigBytes    = 16 << 20  // a configuration, an index of shards, a list of ids
-	TokenizerBytes = 256 << 20 // tokenizer.json: Qwen2.5's has 7 MB
 )
 
 // Read returns the content of a regular file of at most limit bytes. A pipe, a
@@ -39,7 +34,7 @@ func read(name string, limit int64, open func() (*os.File, error)) ([]byte, erro
 	case err != nil:
 		return nil, err
 	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("%q is not a regular file", name)
+		return nil, fmt.Errorf("%s is not a regular file", name)
 	case info.Size() > limit:
 		return nil, tooLarge(name, limit)
 	}
@@ -62,5 +57,40 @@ func read(name string, limit int64, open func() (*os.File, error)) ([]byte, erro
 }
 
 func tooLarge(name string, limit int64) error {
-	return fmt.Errorf("%q is larger than %d MiB, the limit for such a file", name, limit>>20)
+	return fmt.Errorf("%s is larger than %d MiB, the limit for such a file", name, limit>>20)
+}
+
+// DirFS is os.DirFS for regular files of at most limit bytes and folders.
+func DirFS(dir string, limit int64) fs.FS { return dirFS{dir, limit} }
+
+type dirFS struct {
+	dir   string
+	limit int64
+}
+
+// Open implements fs.FS.
+func (d dirFS) Open(name string) (fs.File, error) {
+	if !fs.ValidPath(name) {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrInvalid}
+	}
+	path := filepath.Join(d.dir, filepath.FromSlash(name))
+	f, err := os.OpenFile(path, openFlags, 0)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+	case info.IsDir():
+		return f, nil
+	case !info.Mode().IsRegular():
+		err = fmt.Errorf("%s is not a regular file", path)
+	case info.Size() > d.limit:
+		err = tooLarge(path, d.limit)
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
 }

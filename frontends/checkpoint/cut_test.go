@@ -1,0 +1,118 @@
+package checkpoint
+
+import (
+	"bytes"
+	"io"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"foundry/ir/dtype"
+	"foundry/runtime/files"
+
+	"github.com/stretchr/testify/require"
+)
+
+// A file that is cut after it was mapped gives one error that names it, from one
+// goroutine and from several, and does not end the process.
+func TestCutFile(t *testing.T) {
+	for name, shape := range map[string][]int64{"small": {64, 256}, "parallel": {1024, 256}} {
+		t.Run(name, func(t *testing.T) {
+			dir := folder(t, nil, map[string][]Tensor{"model.safetensors": {tensor("w", 'a', shape...)}})
+			path := filepath.Join(dir, "model.safetensors")
+			s, err := Open(dir)
+			require.NoError(t, err)
+			defer s.Close()
+			require.NoError(t, s.(Mapped).Whole())
+			before, err := ReadAs(s, "w", dtype.F32, nil)
+			require.NoError(t, err)
+			require.NoError(t, os.Truncate(path, 4096))
+			for range 2 {
+				_, err = ReadAs(s, "w", dtype.F32, nil)
+				require.ErrorContains(t, err, path+" was cut to 4096 bytes while it was in use; it had")
+			}
+			raw, err := s.Read("w")
+			require.NoError(t, err)
+			var fault *files.Fault
+			require.ErrorAs(t, files.Guard(func() error {
+				_, err := io.Copy(io.Discard, bytes.NewReader(bytes.Clone(raw)))
+				return err
+			}), &fault)
+			require.Len(t, before, len(raw)*2)
+		})
+	}
+}
+
+func TestCutWhileConverted(t *testing.T) {
+	s, err := KJV2M()
+	require.NoError(t, err)
+	path := filepath.Join(t.TempDir(), "x.gguf")
+	require.NoError(t, WriteGGUF(path, s, dtype.Invalid, nil, nil))
+	cut, err := Open(path)
+	require.NoError(t, err)
+	defer cut.Close()
+	require.NoError(t, os.Truncate(path, 1<<20))
+	out := filepath.Join(t.TempDir(), "out")
+	require.NoError(t, os.Mkdir(out, 0o777))
+	for _, want := range []dtype.Type{dtype.Invalid, dtype.Q8_0} {
+		err = WriteGGUF(filepath.Join(out, "y.gguf"), cut, want, nil, nil)
+		require.ErrorContains(t, err, path+" was cut to 1048576 bytes")
+	}
+	left, err := os.ReadDir(out)
+	require.NoError(t, err)
+	require.Empty(t, left)
+}
+
+// What is no regular file, or larger than such a file is, is an error at once.
+func TestBoundedFiles(t *testing.T) {
+	pipe := func(path string) error { return syscall.Mkfifo(path, 0o600) }
+	zero := func(path string) error { return os.Symlink("/dev/zero", path) }
+	huge := func(path string) error { // holes: it takes no room
+		f, err := os.Create(path)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		return f.Truncate(3 << 30)
+	}
+	for name, make := range map[string]func(string) error{"a regular file": pipe, " a regular file": zero, "is larger than": huge} {
+		dir := folder(t, nil, map[string][]Tensor{"model.safetensors": {tensor("w", 'a', 2, 3)}})
+		for _, file := range []string{"config.json", "tokenizer.json"} {
+			require.NoError(t, make(filepath.Join(dir, file)))
+			s, err := Open(dir)
+			require.NoError(t, err)
+			_, err = s.File(file)
+			require.ErrorContains(t, err, file)
+			require.ErrorContains(t, err, name)
+			require.NoError(t, s.Close())
+		}
+		dir = t.TempDir()
+		require.NoError(t, make(filepath.Join(dir, indexFile)))
+		_, err := Open(dir)
+		require.ErrorContains(t, err, name)
+	}
+	for _, make := range []func(string) error{pipe, zero} {
+		for _, file := range []string{"x.safetensors", "x.gguf"} {
+			path := filepath.Join(t.TempDir(), file)
+			require.NoError(t, make(path))
+			_, err := Open(path)
+			require.ErrorContains(t, err, "not a regular file")
+		}
+	}
+}
+
+// A link that leads nowhere is said to, for one file and for a shard.
+func TestDanglingLinks(t *testing.T) {
+	dir := folder(t, map[string]string{"config.json": "{}"}, nil)
+	require.NoError(t, os.Symlink("../blobs/gone", filepath.Join(dir, singleFile)))
+	_, err := Open(dir)
+	require.EqualError(t, err, filepath.Join(dir, singleFile)+" is a link to ../blobs/gone, which does not exist")
+	_, err = Open(filepath.Join(dir, singleFile))
+	require.ErrorContains(t, err, "is a link to ../blobs/gone, which does not exist")
+
+	dir = folder(t, map[string]string{indexFile: twoShards}, map[string][]Tensor{"m-1.safetensors": {tensor("model.a", 'a', 4)}})
+	require.NoError(t, os.Symlink("nowhere", filepath.Join(dir, "m-2.safetensors")))
+	_, err = Open(dir)
+	require.ErrorContains(t, err, "m-2.safetensors is a link to nowhere, which does not exist")
+}
