@@ -131,14 +131,16 @@ func (f Field) parse(a *Attr, s string) (err error) {
 	case *Shape:
 		*p, err = parseShape(s)
 	case *[4]int8:
+		bad := fmt.Errorf("want an index for each dim, such as [1,0] for a matrix, have %q", s)
 		parts := strings.Split(strings.Trim(s, "[]"), ",")
-		if len(parts) != len(p) {
-			return fmt.Errorf("want four indices such as [1,0,2,3], have %q", s)
+		if len(parts) > len(p) {
+			return bad
 		}
+		*p = [4]int8{} // those behind the operand's rank are 0
 		for i, part := range parts {
 			n, err := strconv.ParseInt(strings.TrimSpace(part), 10, 8)
 			if err != nil {
-				return fmt.Errorf("want four indices such as [1,0,2,3], have %q", s)
+				return bad
 			}
 			p[i] = int8(n)
 		}

@@ -3,6 +3,7 @@ package ir
 import (
 	"fmt"
 	"slices"
+	"strconv"
 
 	"foundry/ir/sym"
 )
@@ -78,12 +79,17 @@ func (n *Node) Layer() int {
 	return k
 }
 
-// String names the node for messages: its label and op.
+// String names the node for messages: its label and op; without a label its place
+// among the graph's nodes, from 1.
 func (n *Node) String() string {
+	what := n.Op.String()
 	if n.Op == OpFused {
-		return fmt.Sprintf("%s %q", n.Label, n.Attr.Pattern)
+		what = strconv.Quote(n.Attr.Pattern)
 	}
-	return n.Label + " " + n.Op.String()
+	if n.Label == "" {
+		return fmt.Sprintf("node %d, %s", n.index+1, what)
+	}
+	return n.Label + " " + what
 }
 
 // Result is a named result of a graph. A result with the name of a state param

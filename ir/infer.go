@@ -305,7 +305,7 @@ func inferTranspose(a []Type, at *Attr) (Type, error) {
 	}
 	for i := r; i < MaxRank; i++ {
 		if at.Perm[i] != 0 {
-			return Type{}, fmt.Errorf("perm=%v has more than %d entries", at.Perm, r)
+			return Type{}, fmt.Errorf("perm=%v has more than %d entries, the operand's rank", at.Perm, r)
 		}
 	}
 	if a[0].DType.Quantised() {

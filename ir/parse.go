@@ -67,6 +67,9 @@ func (p *parser) graph() (*Graph, error) {
 	if len(p.lex.text) > maxText {
 		return nil, fmt.Errorf("%s: %d bytes of text, wants at most %d", p.lex.file, len(p.lex.text), maxText)
 	}
+	if strings.HasPrefix(p.lex.text, "\ufeff") {
+		return nil, fmt.Errorf("%s:1:1: the file begins with a UTF-8 byte order mark; save it without one", p.lex.file)
+	}
 	if err := p.next(); err != nil {
 		return nil, err
 	}

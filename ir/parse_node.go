@@ -27,7 +27,7 @@ func (p *parser) node(g *Graph, env map[string]*Value, word token) ([]*Value, er
 	}
 	var attr Attr
 	if p.at("{") && len(op.Info().Fields) > 0 {
-		if err := p.attr(op, &attr); err != nil {
+		if err := p.attr(op, &attr, args); err != nil {
 			return nil, err
 		}
 	}
@@ -85,7 +85,7 @@ func (p *parser) fused(g *Graph, args []*Value, attr Attr, label string, word to
 
 // attr reads {name=value, ...}; every field of the op must stand there, unless it
 // is optional.
-func (p *parser) attr(op Op, a *Attr) error {
+func (p *parser) attr(op Op, a *Attr, args []*Value) error {
 	open := p.tok
 	if err := p.next(); err != nil {
 		return err
@@ -121,6 +121,9 @@ func (p *parser) attr(op Op, a *Attr) error {
 		}
 		if err := fields[k].parse(a, text); err != nil {
 			return p.errorf(start, "%s: %v", name.text, err)
+		}
+		if n := strings.Count(text, ",") + 1; fields[k] == FieldPerm && len(args) == 1 && n < MaxRank && n != int(args[0].Type.Shape.Rank) {
+			return p.errorf(start, "perm has %d indices, its operand %s", n, args[0].Type)
 		}
 		if err := p.next(); err != nil {
 			return err

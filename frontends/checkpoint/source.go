@@ -12,6 +12,7 @@
 package checkpoint
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -186,6 +187,9 @@ func folderFile(dir string) func(string) ([]byte, error) {
 		b, err := files.Read(filepath.Join(dir, name), fileLimit(name))
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil, missingFile(dir, name)
+		}
+		if bytes.HasPrefix(b, []byte("\ufeff")) {
+			return nil, fmt.Errorf("%s: %s begins with a UTF-8 byte order mark; save it without one", dir, name)
 		}
 		return b, err
 	}

@@ -1,6 +1,7 @@
 package tokenizer
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -14,13 +15,21 @@ import (
 // look-ahead, which Go's own regexp does not have.
 const Qwen2Pattern = `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`
 
-// splitTimeout bounds one match, because patterns come from outside and the
-// engine backtracks.
-const splitTimeout = 5 * time.Second
+// Patterns come from outside and the engine backtracks, so its time has limits: for
+// one match, and for a text. The published pattern takes about a microsecond for a
+// character.
+const (
+	matchTime     = 5 * time.Second
+	textTime      = 5 * time.Second
+	characterTime = 50 * time.Microsecond // on top, for each of a text
+)
 
 // splitter cuts text into the pieces that are merged separately: the matches
 // of a pattern, and what lies between them.
-type splitter struct{ re *regexp2.Regexp }
+type splitter struct {
+	re       *regexp2.Regexp
+	textTime time.Duration
+}
 
 func newSplitter(pattern string) (splitter, error) {
 	if pattern == "" {
@@ -31,12 +40,17 @@ func newSplitter(pattern string) (splitter, error) {
 		reason := strings.Join(strings.Fields(err.Error()), " ") // it quotes the pattern, line breaks and all
 		return splitter{}, fmt.Errorf("the split pattern does not compile: %s", reason)
 	}
-	re.MatchTimeout = splitTimeout
-	return splitter{re}, nil
+	re.MatchTimeout = matchTime
+	return splitter{re, textTime}, nil
+}
+
+// deadline is when splitting a text that begins now is given up.
+func (s splitter) deadline(text string) time.Time {
+	return time.Now().Add(s.textTime + time.Duration(len(text))*characterTime)
 }
 
 // each calls f on every piece of text in order.
-func (s splitter) each(text string, f func(piece string)) error {
+func (s splitter) each(text string, deadline time.Time, f func(piece string)) error {
 	if text == "" {
 		return nil
 	}
@@ -59,6 +73,10 @@ func (s splitter) each(text string, f func(piece string)) error {
 	for ; m != nil && err == nil; m, err = s.re.FindNextMatch(m) {
 		piece(m.Index)
 		piece(m.Index + m.Length)
+		if time.Now().After(deadline) {
+			err = errors.New("the split pattern takes too long for this text")
+			break
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("splitting text of %d characters failed at character %d: %w", len(runes), at, err)

@@ -13,6 +13,7 @@ package tokenizer
 
 import (
 	"fmt"
+	"time"
 
 	"golang.org/x/text/unicode/norm"
 )
@@ -126,7 +127,7 @@ func (t *Tokenizer) Special(id int32) bool { return t.special[id] }
 // are not UTF-8 are read as U+FFFD. The error is that of a split pattern that
 // takes too long.
 func (t *Tokenizer) Encode(text string) ([]int32, error) {
-	e := encoder{t: t, seen: map[string][]int32{}}
+	e := encoder{t: t, seen: map[string][]int32{}, deadline: t.split.deadline(text)}
 	for text != "" {
 		begin, end, id := t.added.find(text)
 		if err := e.plain(text[:begin]); err != nil {
@@ -146,6 +147,8 @@ type encoder struct {
 	ids  []int32
 	seen map[string][]int32 // pieces recur; merging each once is enough
 	work mergeWork
+
+	deadline time.Time // of splitting all of the text
 }
 
 // plain encodes text without added tokens.
@@ -153,7 +156,7 @@ func (e *encoder) plain(text string) error {
 	if e.t.nfc {
 		text = norm.NFC.String(text)
 	}
-	return e.t.split.each(text, func(piece string) {
+	return e.t.split.each(text, e.deadline, func(piece string) {
 		ids, ok := e.seen[piece]
 		if !ok {
 			start := len(e.ids)
