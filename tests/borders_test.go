@@ -24,7 +24,7 @@ var levels = []struct {
 	level    int
 	packages []string
 }{
-	{0, []string{"ir/dtype", "ir/sym", "ir/target", "ir/sampling", "shaders", "runtime/files", "runtime/child"}}, // standard library only
+	{0, []string{"ir/dtype", "ir/sym", "ir/target", "ir/sampling", "shaders", "runtime/files", "runtime/child", "runtime/msl/lex"}}, // standard library only
 	{1, []string{"ir", "lower/plan", "frontends/checkpoint", "frontends/tokenizer"}},
 	{2, []string{"ir/interp", "ir/irgen", "ir/cost"}},
 	{3, []string{"passes", "lower/metal", "frontends/qwen25"}},

@@ -2,11 +2,15 @@ package msl
 
 import (
 	"fmt"
+	"slices"
 	"strings"
+
+	"foundry/runtime/msl/lex"
 )
 
 // cleaned is kernel text as C++: the same lines without attributes and address
-// spaces, and the macros it defines, which end with it.
+// spaces, and the macros it defines, which end with it: those of the header it may
+// define only where the header does not.
 type cleaned struct {
 	text   string
 	macros []string
@@ -21,9 +25,10 @@ var words = map[string]string{
 	"kernel":   "static",
 }
 
-// clean makes C++ of the text of the kernel file named file.
-func clean(file, text string) (*cleaned, error) {
-	c := &cleaner{file: file, line: 1, toks: lex(text)}
+// clean makes C++ of the text of the kernel file named file; the macros of owned are
+// the header's.
+func clean(file, text string, owned map[string]bool) (*cleaned, error) {
+	c := &cleaner{file: file, line: 1, toks: lex.Cut(text), owned: owned}
 	for c.i = 0; c.i < len(c.toks); c.i++ {
 		if err := c.token(); err != nil {
 			return nil, err
@@ -35,10 +40,12 @@ func clean(file, text string) (*cleaned, error) {
 type cleaner struct {
 	file           string
 	line           int
-	toks           []string
+	toks           []lex.Token
 	i              int
 	braces, parens int
 	out            strings.Builder
+	owned          map[string]bool
+	absent         []string // by open #if: the macro that is not defined in it, or ""
 	macros         []string
 }
 
@@ -55,11 +62,11 @@ func (c *cleaner) put(s, t string) {
 func (c *cleaner) token() error {
 	t := c.toks[c.i]
 	switch {
-	case strings.HasPrefix(t, "#"):
-		return c.directive(t)
-	case t == "[[":
+	case t.Kind == lex.Directive:
+		return c.directive(t.Text)
+	case t.Text == "[[":
 		return c.attribute()
-	case t == "threadgroup":
+	case t.Text == "threadgroup":
 		n, err := c.declaration()
 		if err != nil {
 			return err
@@ -68,13 +75,13 @@ func (c *cleaner) token() error {
 			c.i += n - 1
 			return nil
 		}
-		c.put(strings.Repeat(" ", len(t)), t)
+		c.put(lex.Hide(t.Text), t.Text)
 		return nil
-	case t == "constant" && (c.beside(-1) == "const" || c.beside(1) == "const"):
-		c.put(strings.Repeat(" ", len(t)), t)
+	case t.Text == "constant" && (c.beside(-1) == "const" || c.beside(1) == "const"):
+		c.put(lex.Hide(t.Text), t.Text)
 		return nil
 	}
-	switch t {
+	switch t.Text {
 	case "{":
 		c.braces++
 	case "}":
@@ -84,57 +91,100 @@ func (c *cleaner) token() error {
 	case ")":
 		c.parens--
 	}
-	if w, ok := words[t]; ok {
-		c.put(w, t)
-		return nil
-	}
-	if isFloatLiteral(t) { // the Metal language has no double
-		t += "f"
-	}
-	c.put(t, t)
+	c.put(plain(t), t.Text)
 	return nil
+}
+
+// plain is a token as C++: the Metal language has no double.
+func plain(t lex.Token) string {
+	if w, ok := words[t.Text]; ok {
+		return w
+	}
+	if t.Float() {
+		return t.Text + "f"
+	}
+	return t.Text
 }
 
 // beside returns the next token in direction d that is no space or comment.
 func (c *cleaner) beside(d int) string {
 	for i := c.i + d; i >= 0 && i < len(c.toks); i += d {
-		if !isBlank(c.toks[i]) {
-			return c.toks[i]
+		if !c.toks[i].Blank() {
+			return c.toks[i].Text
 		}
 	}
 	return ""
 }
 
+// directives are those that a kernel's text may have.
+var directives = []string{"include", "define", "undef", "if", "ifdef", "ifndef", "else", "elif", "endif", "pragma", "line", "error"}
+
 // directive keeps a preprocessor line, but for includes: the header is there
 // already, and a kernel's text is otherwise whole.
 func (c *cleaner) directive(t string) error {
-	f := strings.Fields(strings.TrimSpace(t[1:]))
-	if len(f) > 0 && f[0] == "include" {
-		if len(f) < 2 || f[1] != "<metal_stdlib>" && f[1] != "<metal_math>" && f[1] != "<metal_simdgroup_matrix>" && f[1] != "<metal_atomic>" {
+	all := lex.Cut(t[1:])
+	var toks []lex.Token
+	for _, u := range all {
+		if !u.Blank() && strings.TrimSpace(u.Text) != "\\" {
+			toks = append(toks, u)
+		}
+	}
+	word := func(i int) string {
+		if i < len(toks) {
+			return toks[i].Text
+		}
+		return ""
+	}
+	name := word(1)
+	switch what := word(0); what {
+	case "":
+	case "include":
+		header := ""
+		for _, u := range toks[1:] {
+			header += u.Text
+		}
+		if !slices.Contains([]string{"<metal_stdlib>", "<metal_math>", "<metal_simdgroup_matrix>", "<metal_atomic>"}, header) {
 			return c.errorf("%s: a kernel's text is whole, only <metal_stdlib> may be included", strings.TrimSpace(t))
 		}
 		c.put(strings.Repeat("\n", strings.Count(t, "\n")), t)
 		return nil
-	}
-	if len(f) > 1 && f[0] == "define" {
-		// Names that begin so are the header's, where it has them.
-		if name, _, _ := strings.Cut(f[1], "("); !strings.HasPrefix(name, "FOUNDRY_") {
+	case "ifndef":
+		c.absent = append(c.absent, name)
+	case "if", "ifdef":
+		c.absent = append(c.absent, "")
+	case "else", "elif":
+		if n := len(c.absent); n > 0 {
+			c.absent[n-1] = ""
+		}
+	case "endif":
+		c.absent = c.absent[:max(0, len(c.absent)-1)]
+	case "define":
+		if c.owned[name] && !slices.Contains(c.absent, name) {
+			return c.errorf("#define %s: the header has a macro of that name; write #ifndef %s around it", name, name)
+		}
+		if !c.owned[name] {
 			c.macros = append(c.macros, name)
 		}
+	case "undef":
+		if c.owned[name] {
+			return c.errorf("#undef %s: the macro is the header's", name)
+		}
+	default:
+		if !slices.Contains(directives, what) {
+			return c.errorf("#%s: a kernel's text has no such directive", what)
+		}
 	}
-	// Within a directive the words are replaced as elsewhere.
+	// Within a definition the words are replaced as elsewhere.
 	var b strings.Builder
 	b.WriteByte('#')
-	for _, w := range lex(t[1:]) {
+	for _, u := range all {
 		switch {
-		case w == "threadgroup":
-			b.WriteString(strings.Repeat(" ", len(w)))
-		case words[w] != "" && len(f) > 0 && f[0] == "define":
-			b.WriteString(words[w])
-		case isFloatLiteral(w):
-			b.WriteString(w + "f")
+		case u.Text == "threadgroup":
+			b.WriteString(lex.Hide(u.Text))
+		case word(0) != "define" && words[u.Text] != "":
+			b.WriteString(u.Text)
 		default:
-			b.WriteString(w)
+			b.WriteString(plain(u))
 		}
 	}
 	c.put(b.String(), t)
@@ -146,11 +196,10 @@ func (c *cleaner) attribute() error {
 	open := c.line
 	for ; c.i < len(c.toks); c.i++ {
 		t := c.toks[c.i]
-		if t == "]]" {
-			c.put("  ", t)
+		c.put(lex.Hide(t.Text), t.Text)
+		if t.Text == "]]" {
 			return nil
 		}
-		c.put(blank(t), t)
 	}
 	return fmt.Errorf("%s:%d: [[ without ]]", c.file, open)
 }
@@ -163,8 +212,8 @@ func (c *cleaner) declaration() (int, error) {
 		return 0, nil
 	}
 	end, depth := c.i+1, 0
-	for ; end < len(c.toks) && (depth > 0 || c.toks[end] != ";"); end++ {
-		switch t := c.toks[end]; {
+	for ; end < len(c.toks) && (depth > 0 || c.toks[end].Text != ";"); end++ {
+		switch t := c.toks[end].Text; {
 		case t == "[":
 			depth++
 		case t == "]":
@@ -186,7 +235,10 @@ func (c *cleaner) declaration() (int, error) {
 	for _, n := range names {
 		fmt.Fprintf(&c.out, "typedef %s foundry_element_%s; FOUNDRY_THREADGROUP_ARRAY(foundry_element_%s, %s, %s) ", typ, n.name, n.name, n.name, n.dims)
 	}
-	lines := strings.Count(strings.Join(c.toks[c.i:end], ""), "\n")
+	lines := 0
+	for _, t := range c.toks[c.i:end] {
+		lines += strings.Count(t.Text, "\n")
+	}
 	c.out.WriteString(strings.Repeat("\n", lines))
 	c.line += lines
 	return end - c.i + 1, nil
@@ -195,15 +247,15 @@ func (c *cleaner) declaration() (int, error) {
 type declarator struct{ name, dims string }
 
 // splitDeclaration reads the tokens of `T name[N], other[M][K]`.
-func splitDeclaration(toks []string) (typ string, names []declarator) {
+func splitDeclaration(toks []lex.Token) (typ string, names []declarator) {
 	depth, angle := 0, 0
-	var part []string
-	var parts [][]string
+	var part []lex.Token
+	var parts [][]lex.Token
 	for _, t := range toks {
-		if isBlank(t) {
+		if t.Blank() {
 			continue
 		}
-		switch t {
+		switch t.Text {
 		case "[":
 			depth++
 		case "]":
@@ -224,30 +276,30 @@ func splitDeclaration(toks []string) (typ string, names []declarator) {
 	for i, p := range parts {
 		first := len(p)
 		for j, t := range p {
-			if t == "[" {
+			if t.Text == "[" {
 				first = j
 				break
 			}
 		}
-		if first == 0 || !isWord(p[first-1]) || i == 0 && first < 2 {
+		if first == 0 || p[first-1].Kind != lex.Word || i == 0 && first < 2 {
 			return "", nil
 		}
 		if i == 0 {
 			typ = join(p[:first-1])
 		}
-		names = append(names, declarator{p[first-1], join(p[first:])})
+		names = append(names, declarator{p[first-1].Text, join(p[first:])})
 	}
 	return typ, names
 }
 
 // join writes tokens with a space where two words would run together.
-func join(toks []string) string {
+func join(toks []lex.Token) string {
 	var b strings.Builder
 	for i, t := range toks {
-		if i > 0 && isWord(t) && isWord(toks[i-1]) {
+		if i > 0 && t.Kind == lex.Word && toks[i-1].Kind == lex.Word {
 			b.WriteByte(' ')
 		}
-		b.WriteString(t)
+		b.WriteString(t.Text)
 	}
 	return b.String()
 }

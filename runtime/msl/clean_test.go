@@ -30,7 +30,7 @@ func TestClean(t *testing.T) {
 		{"a macro", "#define A(x) \\\n  (threadgroup float*)x * 2.0\ny", "#define A(x) \\\n  (            float*)x * 2.0f\ny"},
 		{"a line directive", "#line 7 \"main/gemv.metal\"\nx", "#line 7 \"main/gemv.metal\"\nx"},
 	} {
-		got, err := clean("k.metal", c.text)
+		got, err := clean("k.metal", c.text, nil)
 		require.NoError(t, err, c.name)
 		require.Equal(t, c.want, got.text, c.name)
 	}
@@ -41,30 +41,38 @@ func TestCleanErrors(t *testing.T) {
 		"\n#include \"step.metal\"\n":           `k.metal:2: #include "step.metal": a kernel's text is whole`,
 		"{\nthreadgroup float a[2] = {1, 2}; }": "k.metal:2: threadgroup memory cannot be declared so",
 		"\n\nuint x [[buffer(0)":                "k.metal:3: [[ without ]]",
+		"#/* */include </etc/passwd>\n":         "k.metal:1: #/* */include </etc/passwd>: a kernel's text is whole",
+		"#\\\ninclude </etc/passwd>\n":          "a kernel's text is whole",
+		"#include_next <metal_stdlib>\n":        "#include_next: a kernel's text has no such directive",
+		"#import <metal_stdlib>\n":              "#import: a kernel's text has no such directive",
+		"#embed </etc/passwd>\n":                "#embed: a kernel's text has no such directive",
+		"#define OWNED 1\n":                     "#define OWNED: the header has a macro of that name",
+		"#ifndef A\n#define OWNED 1\n#endif\n":  "#define OWNED: the header has a macro of that name",
+		"#ifndef OWNED\n#else\n#define OWNED\n": "k.metal:3: #define OWNED: the header has a macro of that name",
+		"#undef OWNED\n":                        "#undef OWNED: the macro is the header's",
 	} {
-		_, err := clean("k.metal", text)
+		_, err := clean("k.metal", text, map[string]bool{"OWNED": true})
 		require.ErrorContains(t, err, want)
 	}
 }
 
-// A kernel's macros end with it, the header's do not.
+// A kernel's macros end with it, however they are written, the header's do not.
 func TestMacrosEnd(t *testing.T) {
 	k := plan.Kernel{Name: "k", File: "kernels/k.metal", Threads: [3]int{1, 1, 1},
-		Source: "#define K 64\n#define SQUARE(x) ((x) * (x))\n#ifndef FOUNDRY_READY\n#define FOUNDRY_READY()\n#endif\nkernel void k() {}\n"}
+		Source: "#define K 64\n # /* */ define SQUARE(x) ((x) * (x))\n#ifndef FOUNDRY_READY\n#define FOUNDRY_READY()\n#endif\n" +
+			"#ifndef FOUNDRY_UNROLL\n#define FOUNDRY_UNROLL\n#endif\nkernel void k() {}\n"}
 	text, err := CPU([]plan.Kernel{k}, 0, 1, true, false)
 	require.NoError(t, err)
-	require.Contains(t, text, "#undef K\n#undef SQUARE\n}")
-	require.NotContains(t, text, "#undef FOUNDRY_READY")
+	require.Contains(t, text, "#undef K\n#undef SQUARE\n#undef FOUNDRY_READY\n}")
 }
 
-// Whatever the text, tokens are the text, and lines stay where they are.
+// Whatever the text, lines stay where they are.
 func FuzzClean(f *testing.F) {
 	f.Add("kernel void k(device float* x [[buffer(0)]]) { threadgroup float a[2]; x[0] = 1.0; }")
 	f.Add("#define A \\\n thread\n\"a\\\"b\" 'c' /* \n */ [[ [ ]]")
 	f.Add("threadgroup threadgroup a[; { threadgroup a b , ; }")
 	f.Fuzz(func(t *testing.T, text string) {
-		require.Equal(t, text, strings.Join(lex(text), ""))
-		got, err := clean("k.metal", text)
+		got, err := clean("k.metal", text, map[string]bool{"OWNED": true})
 		if err == nil {
 			require.Equal(t, strings.Count(text, "\n"), strings.Count(got.text, "\n"))
 		}

@@ -15,9 +15,11 @@ func CPU(kernels []plan.Kernel, first, last int, table, checked bool) (string, e
 	if checked {
 		b.WriteString("#define FOUNDRY_CHECKED 1\n")
 	}
-	b.WriteString(header(cpuParts))
+	head := header(cpuParts)
+	b.WriteString(head)
+	owned := macros(head)
 	for i := first; i < last; i++ {
-		if err := body(&b, i, &kernels[i]); err != nil {
+		if err := body(&b, i, &kernels[i], owned); err != nil {
 			return "", err
 		}
 		cpuEntry(&b, i, &kernels[i])
@@ -28,9 +30,10 @@ func CPU(kernels []plan.Kernel, first, last int, table, checked bool) (string, e
 	return b.String(), nil
 }
 
-// body writes the kernel's own text in its namespace.
-func body(b *strings.Builder, i int, k *plan.Kernel) error {
-	c, err := clean(k.File, k.Source)
+// body writes the kernel's own text in its namespace; the macros of owned are the
+// header's.
+func body(b *strings.Builder, i int, k *plan.Kernel, owned map[string]bool) error {
+	c, err := clean(k.File, k.Source, owned)
 	if err != nil {
 		return fmt.Errorf("kernel %s: %w", k.Name, err)
 	}

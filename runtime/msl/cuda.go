@@ -33,9 +33,11 @@ var CUDAOptions = []string{"--std=c++17", "--device-as-default-execution-space",
 // kernel is never done before its predecessor.
 func CUDA(kernels ...*plan.Kernel) (string, error) {
 	var b strings.Builder
-	b.WriteString(header(cudaParts))
+	head := header(cudaParts)
+	b.WriteString(head)
+	owned := macros(head)
 	for i, k := range kernels {
-		if err := body(&b, i, k); err != nil {
+		if err := body(&b, i, k, owned); err != nil {
 			return "", err
 		}
 		cudaEntry(&b, i, k)

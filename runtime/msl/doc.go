@@ -50,6 +50,21 @@ func header(parts []string) string {
 	return b.String()
 }
 
+// macros are the names that a header's text defines as macros.
+func macros(text string) map[string]bool {
+	out := map[string]bool{}
+	for line := range strings.Lines(text) {
+		if rest, ok := strings.CutPrefix(line, "#define "); ok {
+			out[rest[:strings.IndexFunc(rest, notInName)]] = true
+		}
+	}
+	return out
+}
+
+func notInName(r rune) bool {
+	return !(r == '_' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9')
+}
+
 // signature is what the entry points use: the type of a kernel's n-th parameter,
 // and an argument made of an address for it.
 const signature = `namespace metal {

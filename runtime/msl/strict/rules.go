@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"foundry/runtime/msl/lex"
 )
 
 // rule is a construct that clang's OpenCL accepts and Metal does not, or that the
@@ -14,22 +16,24 @@ type rule struct {
 	pattern *regexp.Regexp
 }
 
+// words are those that name such a construct wherever they stand.
+var words = map[string]string{
+	"goto": "goto", "asm": "inline assembly", "__asm__": "inline assembly", "__asm": "inline assembly", "double": "double",
+	"__global": "an OpenCL name", "__local": "an OpenCL name", "__private": "an OpenCL name", "__constant": "an OpenCL name",
+	"__kernel": "an OpenCL name", "get_global_id": "an OpenCL name", "get_local_id": "an OpenCL name", "barrier": "an OpenCL name",
+	"bfloat": "bfloat (needs Metal 3.1; read ushort and shift)", "throw": "exceptions", "try": "exceptions", "catch": "exceptions",
+	"virtual": "virtual",
+}
+
 var rules = []rule{
 	{"a lambda", regexp.MustCompile(`(?:[=(,{};?:]|\breturn\b)\s*\[[\w, &=*]*\]\s*(\([^)]*\)\s*)?(mutable\s*)?(->\s*\w+\s*)?\{`)},
-	{"goto", regexp.MustCompile(`\bgoto\b`)},
-	{"inline assembly", regexp.MustCompile(`\b(asm|__asm__|__asm)\b`)},
-	{"double", regexp.MustCompile(`\bdouble\b`)},
-	{"an OpenCL name", regexp.MustCompile(`\b(__global|__local|__private|__constant|__kernel|get_global_id|get_local_id|barrier)\b\s*\(?`)},
-	{"bfloat (needs Metal 3.1; read ushort and shift)", regexp.MustCompile(`\bbfloat\b`)},
-	{"exceptions", regexp.MustCompile(`\b(throw|try|catch)\b`)},
 	{"new or delete", regexp.MustCompile(`\b(new|delete)\b\s*[\w\[]`)},
-	{"virtual", regexp.MustCompile(`\bvirtual\b`)},
 	{"the standard library", regexp.MustCompile(`\bstd::`)},
 }
 
 // Rules returns the complaints about text, each with its line.
 func Rules(text string) []string {
-	clean := blankComments(text)
+	clean, toks := visible(text)
 	var out []string
 	note := func(at int, format string, args ...any) {
 		out = append(out, fmt.Sprintf("line %d: %s", 1+strings.Count(clean[:at], "\n"), fmt.Sprintf(format, args...)))
@@ -39,6 +43,13 @@ func Rules(text string) []string {
 			note(m[0], "%s: %q", r.what, strings.TrimSpace(clean[m[0]:m[1]]))
 		}
 	}
+	at := 0
+	for _, t := range toks {
+		if what := words[t.Text]; what != "" {
+			note(at, "%s: %q", what, t.Text)
+		}
+		at += len(t.Text)
+	}
 	checkPointers(clean, note)
 	checkStatics(clean, note)
 	checkGlobals(clean, note)
@@ -47,22 +58,25 @@ func Rules(text string) []string {
 	return out
 }
 
-var (
-	lineComment  = regexp.MustCompile(`//[^\n]*`)
-	blockComment = regexp.MustCompile(`(?s)/\*.*?\*/`)
-)
-
-// blankComments replaces comments by spaces, line breaks kept.
-func blankComments(text string) string {
-	blank := func(s string) string {
-		return strings.Map(func(r rune) rune {
-			if r == '\n' {
-				return r
-			}
-			return ' '
-		}, s)
+// visible returns text with comments replaced by spaces, line breaks kept, and its
+// tokens, those of preprocessor lines too.
+func visible(text string) (string, []lex.Token) {
+	var toks []lex.Token
+	for _, t := range lex.Cut(text) {
+		if t.Kind == lex.Directive {
+			toks = append(append(toks, lex.Token{Kind: lex.Mark, Text: "#"}), lex.Cut(t.Text[1:])...)
+			continue
+		}
+		toks = append(toks, t)
 	}
-	return lineComment.ReplaceAllStringFunc(blockComment.ReplaceAllStringFunc(text, blank), blank)
+	var b strings.Builder
+	for i, t := range toks {
+		if t.Kind == lex.Comment {
+			toks[i].Text = lex.Hide(t.Text)
+		}
+		b.WriteString(toks[i].Text)
+	}
+	return b.String(), toks
 }
 
 var global = regexp.MustCompile(`^(?:static\s+|const\s+|constexpr\s+|device\s+|constant\s+|threadgroup\s+)*(?:float|half|int|uint|uchar|ushort|char|bool|atomic_\w+)[234]?\s+\w+\s*(?:\[[^\]]*\]\s*)?[=;]`)

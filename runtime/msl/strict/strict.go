@@ -8,7 +8,6 @@
 package strict
 
 import (
-	"bytes"
 	"context"
 	_ "embed"
 	"errors"
@@ -16,11 +15,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 
 	"foundry/runtime/child"
 	"foundry/runtime/files"
+	"foundry/runtime/msl/lex"
 )
 
 //go:embed metal.h
@@ -40,8 +39,21 @@ func Find() (string, error) {
 	return "", fmt.Errorf("no clang found (looked for %s): install one, such as apt-get install clang-19", strings.Join(compilers, ", "))
 }
 
-// attribute is [[...]] of MSL, which OpenCL does not know.
-var attribute = regexp.MustCompile(`\[\[[^\]]*\]\]`)
+// withoutAttributes blanks [[...]] of MSL, which OpenCL does not know.
+func withoutAttributes(text string) []byte {
+	var out []byte
+	inside := false
+	for _, t := range lex.Cut(text) {
+		inside = inside || t.Text == "[["
+		if inside {
+			out = append(out, lex.Hide(t.Text)...)
+		} else {
+			out = append(out, t.Text...)
+		}
+		inside = inside && t.Text != "]]"
+	}
+	return out
+}
 
 // Check gives the text of one kernel to clang and to the rules. The error holds
 // every complaint, a line each, as file:line of the stage the text came from.
@@ -55,7 +67,7 @@ func Check(ctx context.Context, clang, name, text string) error {
 	dir := work.Path
 	for file, content := range map[string][]byte{
 		"metal_stdlib": header,
-		"kernel.cl":    attribute.ReplaceAllFunc([]byte(text), func(b []byte) []byte { return bytes.Repeat([]byte(" "), len(b)) }),
+		"kernel.cl":    withoutAttributes(text),
 	} {
 		if err := os.WriteFile(filepath.Join(dir, file), content, 0o644); err != nil {
 			return err

@@ -130,6 +130,21 @@ func TestWrongKernelsFail(t *testing.T) {
 	}
 }
 
+// What is a word to a compiler is one to the rules, and nothing else is.
+func TestWords(t *testing.T) {
+	for text, want := range map[string][]string{
+		"/* asm */ // goto\nx = my_asm;\n":           nil,
+		"x = \"goto\";\n":                            nil,
+		"/*/ goto */\n":                              nil,
+		"#define A \\\n  asm(1)\n":                   {`line 2: inline assembly: "asm"`},
+		"// goes on \\\ngoto\n\ngoto a;\n":           {`line 4: goto: "goto"`},
+		"double a; // double\n":                      {`line 1: double: "double"`},
+		"try { throw 1; } catch (...) { bfloat b; }": {`line 1: exceptions: "try"`, `line 1: exceptions: "throw"`, `line 1: exceptions: "catch"`, `line 1: bfloat (needs Metal 3.1; read ushort and shift): "bfloat"`},
+	} {
+		require.Equal(t, want, strict.Rules(text), text)
+	}
+}
+
 func TestFindSaysHow(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	_, err := strict.Find()

@@ -1,0 +1,40 @@
+package lex
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestCut(t *testing.T) {
+	for _, c := range []struct {
+		name, text string
+		want       []Token
+	}{
+		{"words and numbers", "a1 .5e-3+0x1p-2", []Token{{Word, "a1"}, {Space, " "}, {Number, ".5e-3"}, {Mark, "+"}, {Number, "0x1p-2"}}},
+		{"comments", "/* [[ */// x\n", []Token{{Comment, "/* [[ */"}, {Comment, "// x"}, {Space, "\n"}}},
+		{"a comment that goes on", "// x \\ \nint\n", []Token{{Comment, "// x \\ \nint"}, {Space, "\n"}}},
+		{"a comment that ends within its beginning", "/*/ x", []Token{{Comment, "/*/ x"}}},
+		{"a directive behind a comment", "/* */ #define A \\\n b\nc", []Token{{Comment, "/* */"}, {Space, " "}, {Directive, "#define A \\\n b\n"}, {Word, "c"}}},
+		{"no directive", "a # b", []Token{{Word, "a"}, {Space, " "}, {Mark, "#"}, {Space, " "}, {Word, "b"}}},
+		{"literals", `"a\"[[" 'c'`, []Token{{Literal, `"a\"[["`}, {Space, " "}, {Literal, "'c'"}}},
+		{"attributes", "[[a]]b[c[0]]", []Token{{Mark, "[["}, {Word, "a"}, {Mark, "]]"}, {Word, "b"}, {Mark, "["}, {Word, "c"}, {Mark, "["}, {Number, "0"}, {Mark, "]"}, {Mark, "]"}}},
+	} {
+		require.Equal(t, c.want, Cut(c.text), c.name)
+	}
+}
+
+// Whatever the text, tokens are the text.
+func FuzzCut(f *testing.F) {
+	f.Add("kernel void k(device float* x [[buffer(0)]]) { x[0] = 1.0; }")
+	f.Add("#define A \\\n thread\n\"a\\\"b\" 'c' /* \n */ [[ [ ]]")
+	f.Fuzz(func(t *testing.T, text string) {
+		var b strings.Builder
+		for _, tok := range Cut(text) {
+			require.NotEmpty(t, tok.Text)
+			b.WriteString(tok.Text)
+		}
+		require.Equal(t, text, b.String())
+	})
+}
