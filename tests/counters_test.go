@@ -16,6 +16,7 @@ import (
 	"foundry/ir/sym"
 	"foundry/ir/target"
 	"foundry/passes"
+	"foundry/runtime/msl/gate"
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
@@ -101,7 +102,8 @@ func (r reference) counters(c *foundry.Compiled) (lines []string) {
 	return lines
 }
 
-// table compiles references and puts together what lines says of each.
+// table compiles references, whose kernels the gate accepts, and puts together what
+// lines says of each.
 func table(t *testing.T, header string, all []reference, lines func(reference, *foundry.Compiled) []string) string {
 	t.Helper()
 	each := make([][]string, len(all))
@@ -110,6 +112,9 @@ func table(t *testing.T, header string, all []reference, lines func(reference, *
 	for i, r := range all {
 		group.Go(func() error {
 			c, err := r.compile()
+			if err == nil {
+				err = gate.Check(c.Plan.Kernels)
+			}
 			if err == nil {
 				each[i] = lines(r, c)
 			}

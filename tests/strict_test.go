@@ -15,6 +15,9 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
+// blockFormats are the formats of a model's matrices, as files mix them.
+var blockFormats = []dtype.Type{dtype.Q4_K, dtype.Q6_K, dtype.Q8_0, dtype.Q5_1, dtype.Q5_K, dtype.Q4_0, dtype.F16, dtype.Q4_1, dtype.Q5_0, dtype.F32, dtype.BF16}
+
 // strictKernels gathers kernels by their text, whatever their names are.
 type strictKernels map[string]plan.Kernel
 
@@ -52,9 +55,8 @@ func TestEveryKernelIsMSL(t *testing.T) {
 			all.add(t, kjv, foundry.CompileOptions{Weights: w})
 		}
 	}
-	formats := []dtype.Type{dtype.Q4_K, dtype.Q6_K, dtype.Q8_0, dtype.Q5_1, dtype.Q5_K, dtype.Q4_0, dtype.F16, dtype.Q4_1, dtype.Q5_0, dtype.F32, dtype.BF16}
 	for _, v := range []string{"none", "default", "floor", "six"} {
-		all.add(t, newBlocks(t, twoLayers, formats).open(t), foundry.CompileOptions{Variant: v})
+		all.add(t, newBlocks(t, twoLayers, blockFormats).open(t), foundry.CompileOptions{Variant: v})
 	}
 	t.Logf("%d kernels", len(all))
 	var group errgroup.Group

@@ -343,10 +343,11 @@ func (c *compiler) place(k *kernel) (int, error) {
 	if p, ok := c.placed[k]; ok {
 		return p.index, nil
 	}
-	text, builtins, err := k.assemble(c.o.Shaders)
+	out, err := k.assemble(c.o.Shaders)
 	if err != nil {
 		return 0, err
 	}
+	text := out.Source
 	index, ok := c.kernels[text]
 	if !ok {
 		name := k.name
@@ -357,10 +358,8 @@ func (c *compiler) place(k *kernel) (int, error) {
 		c.names[strings.ToLower(name)] = true
 		index = len(c.plan.Kernels)
 		c.kernels[text] = index
-		c.plan.Kernels = append(c.plan.Kernels, plan.Kernel{
-			Name: name, Source: strings.ReplaceAll(text, kernelName, name), Slots: k.slots, Threadgroup: k.shared,
-			Builtins: builtins, Threads: [3]int{k.threads, 1, 1}, Params: k.params,
-		})
+		out.Name, out.Source = name, strings.ReplaceAll(text, kernelName, name)
+		c.plan.Kernels = append(c.plan.Kernels, out)
 	}
 	c.placed[k] = kernelPlace{index}
 	return index, nil

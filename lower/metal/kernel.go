@@ -63,19 +63,6 @@ type kernel struct {
 // kernelName stands for the function's name until the plan gives it one.
 const kernelName = "KERNEL_NAME"
 
-var builtinNames = [...]struct {
-	builtin plan.Builtin
-	typ     string
-	name    string
-}{
-	{plan.ThreadgroupPosition, "uint3", "group"},
-	{plan.ThreadgroupsPerGrid, "uint3", "groups"},
-	{plan.ThreadPosition, "uint3", "position"},
-	{plan.ThreadIndex, "uint", "thread_index"},
-	{plan.SimdgroupIndex, "uint", "simd"},
-	{plan.LaneIndex, "uint", "lane"},
-}
-
 // typicalBody is the bytes of a long body, for the first allocation.
 const typicalBody = 6 << 10
 
@@ -85,8 +72,8 @@ func newKernel(name, about string) *kernel {
 	for i := range k.grid {
 		k.grid[i] = plan.GridDim{N: sym.Const(1), Div: 1}
 	}
-	for _, b := range builtinNames {
-		k.names[b.name] = 1
+	for _, b := range plan.BuiltinArguments() {
+		k.names[b.Name] = 1
 	}
 	k.body.Grow(typicalBody)
 	k.use("common/phases.metal")
@@ -138,12 +125,7 @@ func (k *kernel) threadgroup(base, mslType string, bytes int) string {
 
 func (k *kernel) builtin(b plan.Builtin) string {
 	k.builtins[b] = true
-	for _, n := range builtinNames {
-		if n.builtin == b {
-			return n.name
-		}
-	}
-	panic("metal: unknown built-in " + string(b))
+	return b.Argument().Name
 }
 
 // text prints an affine and notes which step symbols the kernel needs.
@@ -254,9 +236,8 @@ func (k *kernel) param(name string, v int) {
 	k.params = append(k.params, plan.Param{Name: name, Value: int64(v)})
 }
 
-// assemble returns the whole MSL text, with kernelName for the name, and the
-// built-ins in signature order.
-func (k *kernel) assemble(shaders fs.FS) (string, []plan.Builtin, error) {
+// assemble returns the kernel with its whole MSL text, with kernelName for the name.
+func (k *kernel) assemble(shaders fs.FS) (plan.Kernel, error) {
 	if k.usesT || k.usesP {
 		k.slot(ref{kind: refPosition}, "step", "Position", plan.Read)
 	}
@@ -266,53 +247,24 @@ func (k *kernel) assemble(shaders fs.FS) (string, []plan.Builtin, error) {
 			break
 		}
 	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "// %s: %s\n%s", kernelName, k.about, preamble)
+	text := plan.Text{About: k.about}
 	for _, f := range k.stages {
-		text, err := fs.ReadFile(shaders, f)
+		content, err := fs.ReadFile(shaders, f)
 		if err != nil {
-			return "", nil, fmt.Errorf("stage file %s: %w", f, err)
+			return plan.Kernel{}, fmt.Errorf("stage file %s: %w", f, err)
 		}
-		fmt.Fprintf(&b, "\n// ---- %s ----\n#line 1 \"shaders/%s\"\n%s", f, f, text)
+		text.Stages = append(text.Stages, plan.Stage{Path: f, Text: string(content)})
 	}
-	b.WriteString("\n// ---- kernel ----\n")
-	fmt.Fprintf(&b, "#line %d \"kernels/%s.metal\"\n", strings.Count(b.String(), "\n")+2, kernelName)
-	fmt.Fprintf(&b, "kernel void %s(\n", kernelName)
-	var args []string
-	for i, s := range k.slots {
-		switch {
-		case s.Space == "constant":
-			args = append(args, fmt.Sprintf("constant %s &%s [[buffer(%d)]]", s.Type, s.Name, i))
-		case s.Access == plan.Read:
-			args = append(args, fmt.Sprintf("device const %s *%s [[buffer(%d)]]", s.Type, s.Name, i))
-		default:
-			args = append(args, fmt.Sprintf("device %s *%s [[buffer(%d)]]", s.Type, s.Name, i))
+	text.Body = k.symbols() + strings.Replace(k.body.String(), readyPoint, k.preload+"    FOUNDRY_READY();\n"+k.behind, 1)
+	out := plan.Kernel{Name: kernelName, Slots: k.slots, Threadgroup: k.shared, Threads: [3]int{k.threads, 1, 1}, Params: k.params}
+	for _, a := range plan.BuiltinArguments() {
+		if k.builtins[a.Builtin] {
+			out.Builtins = append(out.Builtins, a.Builtin)
 		}
 	}
-	for i, t := range k.shared {
-		args = append(args, fmt.Sprintf("threadgroup %s *%s [[threadgroup(%d)]]", t.Type, t.Name, i))
-	}
-	var builtins []plan.Builtin
-	for _, n := range builtinNames {
-		if k.builtins[n.builtin] {
-			builtins = append(builtins, n.builtin)
-			args = append(args, fmt.Sprintf("%s %s [[%s]]", n.typ, n.name, n.builtin))
-		}
-	}
-	fmt.Fprintf(&b, "    %s)\n{\n", strings.Join(args, ",\n    "))
-	b.WriteString(k.symbols())
-	b.WriteString(strings.Replace(k.body.String(), readyPoint, k.preload+"    FOUNDRY_READY();\n"+k.behind, 1))
-	b.WriteString("}\n")
-	return b.String(), builtins, nil
+	out.Source = text.Join(&out)
+	return out, nil
 }
-
-// preamble stands in every kernel. A product and a sum are rounded each, wherever
-// fma is not written: the compile options that turn fast mathematics off do not say so
-// to Apple's compiler.
-const preamble = `#include <metal_stdlib>
-using namespace metal;
-#pragma METAL fp contract(off)
-`
 
 // symbols returns the declarations of T and P that the body needs. They stand before
 // the ready point: no dispatch of an entry advances the step but the last (the plan's

@@ -103,15 +103,43 @@ type ThreadgroupArg struct {
 // Builtin is an attribute of Metal whose value a kernel takes as an argument.
 type Builtin string
 
-// The built-ins a kernel may take; the argument's type is fixed by each.
+// The built-ins a kernel may take.
 const (
-	ThreadgroupPosition Builtin = "threadgroup_position_in_grid"   // uint3
-	ThreadgroupsPerGrid Builtin = "threadgroups_per_grid"          // uint3
-	ThreadPosition      Builtin = "thread_position_in_grid"        // uint3
-	ThreadIndex         Builtin = "thread_index_in_threadgroup"    // uint
-	SimdgroupIndex      Builtin = "simdgroup_index_in_threadgroup" // uint
-	LaneIndex           Builtin = "thread_index_in_simdgroup"      // uint
+	ThreadgroupPosition Builtin = "threadgroup_position_in_grid"
+	ThreadgroupsPerGrid Builtin = "threadgroups_per_grid"
+	ThreadPosition      Builtin = "thread_position_in_grid"
+	ThreadIndex         Builtin = "thread_index_in_threadgroup"
+	SimdgroupIndex      Builtin = "simdgroup_index_in_threadgroup"
+	LaneIndex           Builtin = "thread_index_in_simdgroup"
 )
+
+// BuiltinArgument is how kernels take a built-in.
+type BuiltinArgument struct {
+	Builtin    Builtin
+	Type, Name string // of the argument
+}
+
+// BuiltinArguments returns all of them, in the order in which kernels take theirs.
+func BuiltinArguments() []BuiltinArgument {
+	return []BuiltinArgument{
+		{ThreadgroupPosition, "uint3", "group"},
+		{ThreadgroupsPerGrid, "uint3", "groups"},
+		{ThreadPosition, "uint3", "position"},
+		{ThreadIndex, "uint", "thread_index"},
+		{SimdgroupIndex, "uint", "simd"},
+		{LaneIndex, "uint", "lane"},
+	}
+}
+
+// Argument returns how kernels take b; an unknown one has no name.
+func (b Builtin) Argument() BuiltinArgument {
+	for _, a := range BuiltinArguments() {
+		if a.Builtin == b {
+			return a
+		}
+	}
+	return BuiltinArgument{Builtin: b}
+}
 
 // Param is a compile-time constant of a kernel, for people and statistics.
 type Param struct {

@@ -108,10 +108,6 @@ func (p *Plan) verifyKernels() error {
 	return nil
 }
 
-var builtins = []Builtin{
-	ThreadgroupPosition, ThreadgroupsPerGrid, ThreadPosition, ThreadIndex, SimdgroupIndex, LaneIndex,
-}
-
 func (k *Kernel) verify() error {
 	if k.File != "" && k.File != kernelFile(k.Name) {
 		return fmt.Errorf("file is %q, want %q", k.File, kernelFile(k.Name))
@@ -163,7 +159,7 @@ func (k *Kernel) verify() error {
 		}
 	}
 	for i, b := range k.Builtins {
-		if !slices.Contains(builtins, b) {
+		if b.Argument().Name == "" {
 			return fmt.Errorf("unknown built-in %q", b)
 		}
 		if slices.Contains(k.Builtins[:i], b) {

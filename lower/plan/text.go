@@ -1,0 +1,131 @@
+package plan
+
+import (
+	"fmt"
+	"io/fs"
+	"strings"
+)
+
+// Text is a kernel's file in its parts: a banner, the stage files that the kernel
+// is assembled from, each as it stands in its file, and the function, whose head
+// says what the Kernel says and whose body is all that was written for this kernel.
+type Text struct {
+	About  string // what the kernel does, for the banner: one line
+	Stages []Stage
+	Body   string // of the function, between the lines of its braces
+	Line   int    // of the file in which Body begins
+}
+
+// Stage is a stage file within a kernel's text.
+type Stage struct {
+	Path string // below shaders/, such as "main/gemv.metal"
+	Text string // whole lines
+}
+
+// preamble stands in every kernel. A product and a sum are rounded each, wherever
+// fma is not written: the compile options that turn fast mathematics off do not say so
+// to Apple's compiler.
+const preamble = `#include <metal_stdlib>
+using namespace metal;
+#pragma METAL fp contract(off)
+`
+
+// Join returns the whole file of the kernel k, whose Source is not looked at.
+func (t *Text) Join(k *Kernel) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "// %s: %s\n%s", k.Name, t.About, preamble)
+	for _, s := range t.Stages {
+		b.WriteString(stageHead(s.Path) + s.Text)
+	}
+	lines := strings.Count(b.String(), "\n")
+	b.WriteString(functionHead(k, lines) + t.Body + functionEnd)
+	return b.String()
+}
+
+// Split cuts k's Source into its parts, which Join puts together again. The error
+// says which part is another than k and the stage files say.
+func (k *Kernel) Split(stages fs.FS) (*Text, error) {
+	var t Text
+	rest, lines := k.Source, 0
+	take := func(part string) bool {
+		after, ok := strings.CutPrefix(rest, part)
+		if ok {
+			rest, lines = after, lines+strings.Count(part, "\n")
+		}
+		return ok
+	}
+	if !take("// " + k.Name + ": ") {
+		return nil, fmt.Errorf("line 1 is not the kernel's banner, // %s: and what it does", k.Name)
+	}
+	t.About, _, _ = strings.Cut(rest, "\n")
+	take(t.About)
+	if !take("\n" + preamble) {
+		return nil, fmt.Errorf("lines 2 to 4 are not those that every kernel has")
+	}
+	for !strings.HasPrefix(rest, functionBanner) {
+		path, found := nextStage(rest)
+		if !found {
+			return nil, fmt.Errorf("behind line %d stands neither a stage file nor the function", lines)
+		}
+		text, err := fs.ReadFile(stages, path)
+		if err != nil {
+			return nil, fmt.Errorf("line %d: there is no stage file %q", lines+2, path)
+		}
+		if at := lines + 2; !take(stageHead(path) + string(text)) {
+			return nil, fmt.Errorf("line %d: the stage file %s is another than the one in this program", at, path)
+		}
+		t.Stages = append(t.Stages, Stage{path, string(text)})
+	}
+	if at := lines + 2; !take(functionHead(k, lines)) {
+		return nil, fmt.Errorf("line %d: the function's head is another than the plan declares", at)
+	}
+	body, ok := strings.CutSuffix(rest, functionEnd)
+	if !ok {
+		return nil, fmt.Errorf("the text does not end with the function's brace")
+	}
+	t.Body, t.Line = body, lines+1
+	return &t, nil
+}
+
+const (
+	stageBanner    = "\n// ---- %s ----\n#line 1 \"shaders/%s\"\n"
+	functionBanner = "\n// ---- kernel ----\n"
+	functionEnd    = "}\n"
+)
+
+func stageHead(path string) string { return fmt.Sprintf(stageBanner, path, path) }
+
+// nextStage returns the path in the stage banner that rest begins with.
+func nextStage(rest string) (path string, ok bool) {
+	rest, ok = strings.CutPrefix(rest, "\n// ---- ")
+	if !ok {
+		return "", false
+	}
+	path, _, ok = strings.Cut(rest, " ----\n")
+	return path, ok && fs.ValidPath(path)
+}
+
+// functionHead is what stands between the stages, which end in the given line, and
+// the function's body.
+func functionHead(k *Kernel, lines int) string {
+	var args []string
+	for i, s := range k.Slots {
+		switch {
+		case s.Space == "constant":
+			args = append(args, fmt.Sprintf("constant %s &%s [[buffer(%d)]]", s.Type, s.Name, i))
+		case s.Access == Read:
+			args = append(args, fmt.Sprintf("device const %s *%s [[buffer(%d)]]", s.Type, s.Name, i))
+		default:
+			args = append(args, fmt.Sprintf("device %s *%s [[buffer(%d)]]", s.Type, s.Name, i))
+		}
+	}
+	for i, a := range k.Threadgroup {
+		args = append(args, fmt.Sprintf("threadgroup %s *%s [[threadgroup(%d)]]", a.Type, a.Name, i))
+	}
+	for _, b := range k.Builtins {
+		a := b.Argument()
+		args = append(args, fmt.Sprintf("%s %s [[%s]]", a.Type, a.Name, b))
+	}
+	return functionBanner + fmt.Sprintf("#line %d \"%s\"\nkernel void %s(\n    %s)\n{\n",
+		lines+4, kernelFile(k.Name), k.Name, strings.Join(args, ",\n    "))
+}

@@ -1,0 +1,367 @@
+package gate
+
+import (
+	"fmt"
+	"strings"
+
+	"foundry/lower/plan"
+	"foundry/runtime/msl/lex"
+)
+
+// body reads a kernel's body by this grammar:
+//
+//	block       = "{" { statement } "}"
+//	statement   = block | declaration ";" | expression ";"
+//	            | "if" "(" expression ")" statement [ "else" statement ]
+//	            | [ unroll ] "for" "(" ( declaration | expression ) ";" expression ";" expression ")" statement
+//	            | "while" "(" expression ")" statement
+//	            | ( "return" | "break" | "continue" ) ";"
+//	            | "FOUNDRY_READY" "(" ")" ";"        (once, in no block)
+//	declaration = { "const" | "constexpr" } [ space ] type declarator { "," declarator }
+//	space       = "device" "const" | "threadgroup" [ "const" ]
+//	declarator  = [ "*" [ "const" ] ] name { "[" expression "]" } [ "=" ( expression | list ) ]
+//	list        = "{" [ expression { "," expression } ] "}"
+//
+// A declaration has a space where its declarators are pointers, and only there. So a
+// body declares no function, no type, nothing static, no threadgroup memory and no
+// pointer through which device memory could be written that is not an argument.
+type body struct {
+	stages []*stage
+	toks   []token
+	i      int
+	line   int // of the file, where the body begins
+	depth  int
+	names  map[string]bool // arguments and declared values in scope
+	scope  []string        // names in the order of their declaration, but for arguments
+	ready  bool
+}
+
+// token is one that is not blank.
+type token struct {
+	lex.Token
+	line  int
+	tight bool // nothing between it and the one before
+}
+
+// head checks the names and types of the kernel's arguments, which are its body's
+// first names.
+func (b *body) head(k *plan.Kernel) error {
+	argument := func(name, typ string, pointer bool) error {
+		if !plain(name) || b.names[name] {
+			return fmt.Errorf("argument %q: no name that an argument may have", name)
+		}
+		if !isType(typ) && !b.isStageType(typ) && !(pointer && pointees[typ]) {
+			return fmt.Errorf("argument %s: no type that an argument may have: %q", name, typ)
+		}
+		b.names[name] = true
+		return nil
+	}
+	if !plain(k.Name) {
+		return fmt.Errorf("no name that a kernel may have")
+	}
+	for _, s := range k.Slots {
+		if err := argument(s.Name, s.Type, true); err != nil {
+			return err
+		}
+		if s.Space != "device" && s.Space != "constant" {
+			return fmt.Errorf("argument %s: no address space %q", s.Name, s.Space)
+		}
+	}
+	for _, t := range k.Threadgroup {
+		if err := argument(t.Name, t.Type, true); err != nil {
+			return err
+		}
+	}
+	for _, u := range k.Builtins {
+		if a := u.Argument(); a.Name == "" {
+			return fmt.Errorf("unknown built-in %q", u)
+		} else if err := argument(a.Name, a.Type, false); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// check reads the whole body, which stands between the function's braces.
+func (b *body) check(text string) error {
+	line, tight := b.line, false
+	if text != "" && text[len(text)-1] != '\n' {
+		return fmt.Errorf("the function's last brace does not begin a line")
+	}
+	for _, t := range lex.Cut(text) {
+		if strings.HasPrefix(t.Text, "/*") {
+			return fmt.Errorf("line %d: a body has comments of one line only", line)
+		}
+		if !t.Blank() {
+			b.toks = append(b.toks, token{t, line, tight})
+		}
+		tight = !t.Blank()
+		line += strings.Count(t.Text, "\n")
+	}
+	b.line = line
+	for b.i < len(b.toks) {
+		if err := b.statement(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// peek is the token i places ahead; an empty one at the end.
+func (b *body) peek(i int) token {
+	if b.i+i < len(b.toks) {
+		return b.toks[b.i+i]
+	}
+	return token{line: b.line}
+}
+
+func (b *body) at(text string) bool { return b.i < len(b.toks) && b.toks[b.i].Text == text }
+
+func (b *body) accept(text string) bool {
+	if b.at(text) {
+		b.i++
+		return true
+	}
+	return false
+}
+
+func (b *body) expect(texts ...string) error {
+	for _, text := range texts {
+		if !b.accept(text) {
+			return b.errorf("want %q", text)
+		}
+	}
+	return nil
+}
+
+// errorf describes the next token.
+func (b *body) errorf(format string, args ...any) error {
+	t := b.peek(0)
+	what := fmt.Sprintf("%.80q", t.Text)
+	if t.Text == "" {
+		what = "the end"
+	}
+	return fmt.Errorf("line %d: %s: %s", t.line, what, fmt.Sprintf(format, args...))
+}
+
+// nested runs f one level deeper.
+func (b *body) nested(f func() error) error {
+	if b.depth == maxDepth {
+		return b.errorf("more than %d blocks and brackets in one another", maxDepth)
+	}
+	b.depth++
+	defer func() { b.depth-- }()
+	return f()
+}
+
+// scoped runs f and forgets the names that it declares.
+func (b *body) scoped(f func() error) error {
+	n := len(b.scope)
+	err := b.nested(f)
+	for _, name := range b.scope[n:] {
+		delete(b.names, name)
+	}
+	b.scope = b.scope[:n]
+	return err
+}
+
+// declare adds a name to the scope. One that hides another would bring that back
+// with its own end; no body that lowering writes has any.
+func (b *body) declare(name string) error {
+	if !plain(name) {
+		return b.errorf("no name that a value may have: it is a word of the language or reserved")
+	}
+	if !b.names[name] {
+		b.names[name] = true
+		b.scope = append(b.scope, name)
+	}
+	return nil
+}
+
+func (b *body) statement() error {
+	switch t := b.peek(0); {
+	case t.Text == "{":
+		return b.scoped(b.block)
+	case t.Text == "if":
+		return b.scoped(b.condition)
+	case t.Text == "for":
+		return b.scoped(b.loop)
+	case unrolls[t.Text]:
+		b.i++
+		if !b.at("for") {
+			return b.errorf("want the loop that is unrolled")
+		}
+		return b.scoped(b.loop)
+	case b.accept("while"):
+		return b.scoped(func() error {
+			if err := b.bracketed(b.expression); err != nil {
+				return err
+			}
+			return b.statement()
+		})
+	case t.Text == "return" || t.Text == "break" || t.Text == "continue":
+		b.i++
+		return b.expect(";")
+	case t.Text == readyPoint:
+		if b.ready || b.depth > 0 {
+			return b.errorf("the ready point stands once, in no block")
+		}
+		b.ready = true
+		b.i++
+		return b.expect("(", ")", ";")
+	case b.declares():
+		if err := b.declaration(); err != nil {
+			return err
+		}
+		return b.expect(";")
+	}
+	if err := b.expression(); err != nil {
+		return err
+	}
+	return b.expect(";")
+}
+
+func (b *body) block() error {
+	b.i++
+	for !b.at("}") {
+		if b.i == len(b.toks) {
+			return b.errorf("want %q", "}")
+		}
+		if err := b.statement(); err != nil {
+			return err
+		}
+	}
+	b.i++
+	return nil
+}
+
+func (b *body) bracketed(f func() error) error {
+	if err := b.expect("("); err != nil {
+		return err
+	}
+	if err := f(); err != nil {
+		return err
+	}
+	return b.expect(")")
+}
+
+func (b *body) condition() error {
+	for b.accept("if") {
+		if err := b.bracketed(b.expression); err != nil {
+			return err
+		}
+		if err := b.statement(); err != nil {
+			return err
+		}
+		if !b.accept("else") {
+			return nil
+		}
+	}
+	return b.statement()
+}
+
+func (b *body) loop() error {
+	b.i++
+	err := b.bracketed(func() error {
+		first := b.expression
+		if b.declares() {
+			first = b.declaration
+		}
+		for i, f := range []func() error{first, b.expression, b.expression} {
+			if err := f(); err != nil {
+				return err
+			}
+			if i < 2 {
+				if err := b.expect(";"); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return b.statement()
+}
+
+// declares reports whether a declaration begins here.
+func (b *body) declares() bool {
+	t := b.peek(0).Text
+	return t == "const" || t == "constexpr" || t == "device" || t == "threadgroup" || isType(t) || b.isStageType(t)
+}
+
+func (b *body) declaration() error {
+	for b.accept("const") || b.accept("constexpr") {
+	}
+	pointer, err := b.space()
+	if err != nil {
+		return err
+	}
+	if err := b.typ(); err != nil {
+		return err
+	}
+	for {
+		if pointer != b.accept("*") {
+			return b.errorf("an address space stands at pointers, and at pointers only")
+		}
+		if pointer {
+			b.accept("const")
+		}
+		if err := b.declarator(); err != nil {
+			return err
+		}
+		if !b.accept(",") {
+			return nil
+		}
+	}
+}
+
+// space reads an address space, where there is one.
+func (b *body) space() (found bool, err error) {
+	switch {
+	case b.accept("device"):
+		return true, b.expect("const")
+	case b.accept("threadgroup"):
+		b.accept("const")
+		return true, nil
+	}
+	return false, nil
+}
+
+func (b *body) declarator() error {
+	name := b.peek(0)
+	if err := b.declare(name.Text); err != nil {
+		return err
+	}
+	b.i++
+	for b.accept("[") {
+		if err := b.nested(b.expression); err != nil {
+			return err
+		}
+		if err := b.expect("]"); err != nil {
+			return err
+		}
+	}
+	switch {
+	case !b.accept("="):
+		return nil
+	case b.accept("{"):
+		return b.arguments("}")
+	}
+	return b.expression()
+}
+
+func (b *body) isStageType(word string) bool {
+	return b.any(func(s *stage) map[string]bool { return s.types }, word)
+}
+
+// any reports whether a stage file of the kernel has the word in one of its sets.
+func (b *body) any(of func(*stage) map[string]bool, word string) bool {
+	for _, s := range b.stages {
+		if of(s)[word] {
+			return true
+		}
+	}
+	return false
+}

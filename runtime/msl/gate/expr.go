@@ -1,0 +1,288 @@
+package gate
+
+import (
+	"strconv"
+
+	"foundry/runtime/msl/lex"
+)
+
+// Expressions follow this grammar:
+//
+//	expression = conditional [ assignment expression ]
+//	conditional = binary [ "?" expression ":" expression ]
+//	binary     = unary { operator unary }
+//	unary      = ( "!" | "~" | "-" | "+" | "*" | "++" | "--" ) unary | cast | postfix
+//	cast       = "(" space type "*" ")" unary
+//	postfix    = primary { "[" expression "]" | "." member [ "(" arguments ")" ] | "++" | "--" }
+//	primary    = number | "(" expression ")" | value | scope "::" member
+//	           | function [ angles ] "(" arguments ")"
+//	           | type ( "(" arguments ")" | list | "::" member )
+//	type       = name [ angles ] { "::" member }
+//	angles     = "<" ( type | additive ) { "," ( type | additive ) } ">"
+//
+// There is no comma operator, no address of anything, no cast but of pointers and
+// none that takes a const away from device memory.
+
+// assignments and operators; the lexer has them as single characters.
+var (
+	assignments = []string{"<<=", ">>=", "+=", "-=", "*=", "/=", "%=", "&=", "|=", "^=", "="}
+	relations   = []string{"&&", "||", "==", "!=", "<=", ">=", "<<", ">>", "<", ">", "&", "|", "^"}
+	sums        = []string{"+", "-", "*", "/", "%"}
+)
+
+// operator accepts one of ops, which stand in the order of their length, where
+// it stands as such: the characters side by side, and none behind that would make
+// another operator of it.
+func (b *body) operator(ops []string) bool {
+	if b.peek(0).Kind != lex.Mark {
+		return false
+	}
+	for _, op := range ops {
+		if !b.spells(op) {
+			continue
+		}
+		if next := b.peek(len(op)); next.tight && next.Text == "=" && op != "=" && op[len(op)-1] != '=' {
+			return false // an assignment
+		}
+		if next := b.peek(1); len(op) == 1 && (op == "+" || op == "-") && next.tight && next.Text == op {
+			return false // ++ or --
+		}
+		b.i += len(op)
+		return true
+	}
+	return false
+}
+
+// spells reports whether op stands here, one character a token.
+func (b *body) spells(op string) bool {
+	for i := range len(op) {
+		if t := b.peek(i); t.Text != op[i:i+1] || i > 0 && !t.tight {
+			return false
+		}
+	}
+	return true
+}
+
+func (b *body) expression() error {
+	return b.nested(func() error {
+		if err := b.conditional(); err != nil {
+			return err
+		}
+		if b.operator(assignments) {
+			return b.expression()
+		}
+		return nil
+	})
+}
+
+func (b *body) conditional() error {
+	if err := b.binary(true); err != nil {
+		return err
+	}
+	if !b.accept("?") {
+		return nil
+	}
+	if err := b.expression(); err != nil {
+		return err
+	}
+	if err := b.expect(":"); err != nil {
+		return err
+	}
+	return b.expression()
+}
+
+// binary leaves precedence to the compiler; relations are let in outside angle
+// brackets.
+func (b *body) binary(relation bool) error {
+	for {
+		if err := b.unary(); err != nil {
+			return err
+		}
+		if !b.operator(sums) && !(relation && b.operator(relations)) {
+			return nil
+		}
+	}
+}
+
+func (b *body) unary() error {
+	for b.accept("!") || b.accept("~") || b.accept("-") || b.accept("+") || b.accept("*") {
+	}
+	if next := b.peek(1).Text; b.at("(") && (next == "device" || next == "threadgroup") {
+		b.i++
+		if _, err := b.space(); err != nil {
+			return err
+		}
+		if err := b.typ(); err != nil {
+			return err
+		}
+		if err := b.expect("*", ")"); err != nil {
+			return err
+		}
+		return b.nested(b.unary)
+	}
+	return b.postfix()
+}
+
+func (b *body) postfix() error {
+	if err := b.primary(); err != nil {
+		return err
+	}
+	for {
+		switch {
+		case b.accept("["):
+			if err := b.expression(); err != nil {
+				return err
+			}
+			if err := b.expect("]"); err != nil {
+				return err
+			}
+		case b.accept("."):
+			if err := b.member(); err != nil {
+				return err
+			}
+			if b.accept("(") {
+				if err := b.arguments(")"); err != nil {
+					return err
+				}
+			}
+		case b.spells("++") || b.spells("--"):
+			b.i += 2
+		default:
+			return nil
+		}
+	}
+}
+
+// member reads the name of a member or of what a type holds.
+func (b *body) member() error {
+	name := b.peek(0).Text
+	if !swizzle.MatchString(name) && !(plain(name) && b.any(func(s *stage) map[string]bool { return s.words }, name)) {
+		return b.errorf("no member that a stage file declares")
+	}
+	b.i++
+	return nil
+}
+
+func (b *body) primary() error {
+	t := b.peek(0)
+	name := t.Text
+	switch {
+	case t.Kind == lex.Number:
+		return b.number()
+	case name == "(":
+		return b.bracketed(b.expression)
+	case b.names[name] || values[name] || b.any(func(s *stage) map[string]bool { return s.values }, name):
+		b.i++
+		return nil
+	case scopes[name] != nil:
+		b.i++
+		if err := b.expect(":", ":"); err != nil {
+			return err
+		}
+		if !scopes[name][b.peek(0).Text] {
+			return b.errorf("no member of %s", name)
+		}
+		b.i++
+		return nil
+	case isType(name) || b.isStageType(name):
+		return b.made()
+	case functions[name] || b.any(func(s *stage) map[string]bool { return s.functions }, name):
+		b.i++
+		if err := b.angles(name); err != nil {
+			return err
+		}
+		if err := b.expect("("); err != nil {
+			return err
+		}
+		return b.arguments(")")
+	case t.Kind == lex.Word:
+		return b.errorf("neither an argument, nor declared, nor a word that a body may have")
+	}
+	return b.errorf("want an expression")
+}
+
+// made reads a value of a type, or a constant that the type holds.
+func (b *body) made() error {
+	if err := b.typ(); err != nil {
+		return err
+	}
+	switch {
+	case b.accept("("):
+		return b.arguments(")")
+	case b.accept("{"):
+		return b.arguments("}")
+	}
+	if before := b.toks[b.i-2]; before.Text == ":" { // typ read ::NAME
+		return nil
+	}
+	return b.errorf("want the type's arguments")
+}
+
+// arguments reads expressions up to the closing bracket.
+func (b *body) arguments(end string) error {
+	if b.accept(end) {
+		return nil
+	}
+	for {
+		if err := b.expression(); err != nil {
+			return err
+		}
+		if !b.accept(",") {
+			return b.expect(end)
+		}
+	}
+}
+
+func (b *body) typ() error {
+	name := b.peek(0).Text
+	if !isType(name) && !b.isStageType(name) {
+		return b.errorf("no type that a body may name")
+	}
+	b.i++
+	if err := b.angles(name); err != nil {
+		return err
+	}
+	for b.spells("::") {
+		b.i += 2
+		if err := b.member(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// angles reads the template arguments of name, where it takes any.
+func (b *body) angles(name string) error {
+	if !b.at("<") || !templates[name] && !b.any(func(s *stage) map[string]bool { return s.templates }, name) {
+		return nil
+	}
+	b.i++
+	return b.nested(func() error {
+		for {
+			one := func() error { return b.binary(false) }
+			if t := b.peek(0).Text; isType(t) || b.isStageType(t) {
+				one = b.typ
+			}
+			if err := one(); err != nil {
+				return err
+			}
+			if !b.accept(",") {
+				return b.expect(">")
+			}
+		}
+	})
+}
+
+func (b *body) number() error {
+	text := b.peek(0).Text
+	if m := integer.FindStringSubmatch(text); m != nil {
+		bits := map[string]int{"": 31, "u": 32, "ul": 64}[m[1]]
+		if _, err := strconv.ParseUint(text[:len(text)-len(m[1])], 0, bits); err != nil {
+			return b.errorf("the number has more than %d bits", bits)
+		}
+	} else if !floating.MatchString(text) {
+		return b.errorf("no number that a body may have: 1u, 1ul, 1 or 1.0f")
+	}
+	b.i++
+	return nil
+}
