@@ -25,7 +25,7 @@ var levels = []struct {
 	packages []string
 }{
 	{0, []string{"ir/dtype", "ir/sym", "ir/target", "ir/sampling", "shaders", "runtime/files", "runtime/child", "runtime/msl/lex"}}, // standard library only
-	{1, []string{"ir", "lower/plan", "frontends/checkpoint", "frontends/tokenizer"}},
+	{1, []string{"ir", "lower/plan", "frontends/checkpoint", "frontends/tokenizer", "frontends/jinja", "frontends/chat"}},
 	{2, []string{"ir/interp", "ir/irgen", "ir/cost"}},
 	{3, []string{"passes", "lower/metal", "frontends/qwen25"}},
 	{4, []string{"runtime", "runtime/msl", "viz"}},
@@ -36,8 +36,9 @@ var levels = []struct {
 
 // within are imports inside one level.
 var within = map[string][]string{
-	"runtime/mtl/emulator": {"runtime/cpu"}, // for tests: Metal's classes over the CPU executor
-	"ir/irgen":             {"ir/interp"},   // inputs of a sane scale are found by running the graph
+	"runtime/mtl/emulator": {"runtime/cpu"},     // for tests: Metal's classes over the CPU executor
+	"frontends/chat":       {"frontends/jinja"}, // a chat template is a program, and jinja its language
+	"ir/irgen":             {"ir/interp"},       // inputs of a sane scale are found by running the graph
 }
 
 // forbidden are imports that the level alone would allow.

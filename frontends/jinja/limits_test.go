@@ -1,0 +1,140 @@
+package jinja
+
+import (
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// hostile are templates that would run on or fill the memory.
+var hostile = map[string]string{
+	"a long loop":          `{% for i in range(1000000000) %}{% endfor %}`,
+	"nested loops":         strings.Repeat(`{% for i in range(1000) %}`, 9) + `x` + strings.Repeat(`{% endfor %}`, 9),
+	"a repeated string":    `{{ 'A' * 100000000000 }}`,
+	"a repeated list":      `{{ [1] * 100000000000 }}`,
+	"beyond an integer":    `{{ 'AA' * 9223372036854775807 }}`,
+	"doubling text":        `{% set ns = namespace(x='A') %}{% for i in range(100) %}{% set ns.x = ns.x + ns.x %}{% endfor %}`,
+	"doubling by concat":   `{% set ns = namespace(x='A') %}{% for i in range(100) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}`,
+	"doubling lists":       `{% set ns = namespace(x=[1]) %}{% for i in range(100) %}{% set ns.x = ns.x + ns.x %}{% endfor %}`,
+	"a tree of itself":     `{% set ns = namespace(x=[1]) %}{% for i in range(100) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}{{ ns.x }}`,
+	"a tree as JSON":       `{% set ns = namespace(x={}) %}{% for i in range(100) %}{% set ns.x = {'a': ns.x, 'b': ns.x} %}{% endfor %}{{ ns.x | tojson(indent=8) }}`,
+	"equal trees":          `{% set ns = namespace(x=[], y=[]) %}{% for i in range(100) %}{% set ns.x = [ns.x, ns.x] %}{% set ns.y = [ns.y, ns.y] %}{% endfor %}{{ ns.x == ns.y }}`,
+	"a deep value":         `{% set ns = namespace(x=[]) %}{% for i in range(100000) %}{% set ns.x = [ns.x] %}{% endfor %}{{ ns.x }}`,
+	"recursion":            `{% macro f(n) %}{{ f(n + 1) }}{% endmacro %}{{ f(0) }}`,
+	"doubled recursion":    `{% macro f(n) %}{% if n %}{{ f(n - 1) }}{{ f(n - 1) }}{% endif %}{% endmacro %}{{ f(100) }}`,
+	"join":                 `{{ range(100000) | join('A' * 100000) }}`,
+	"replace":              `{{ ('A' * 100000) | replace('A', 'B' * 100000) }}`,
+	"replace of nothing":   `{{ ('A' * 1000000).replace('', 'B' * 1000000) }}`,
+	"indentation":          `{{ 'a' | indent(9999999999999, true) }}`,
+	"many indented lines":  `{{ ('\n' * 10000) | indent(100000, true, true) }}`,
+	"indented JSON":        `{{ range(100000) | list | tojson(indent='A' * 100000) }}`,
+	"separated JSON":       `{{ range(100000) | list | tojson(separators=('A' * 100000, 'B')) }}`,
+	"center":               `{{ 'a' | center(9999999999999) }}`,
+	"sort":                 `{% for i in range(100000) %}{% set x = range(100000) | sort(reverse=true) %}{% endfor %}`,
+	"long comparisons":     `{% set x = 'A' * 10000000 %}{% set y = x ~ 'b' %}{% for i in range(100000) %}{% if x in y %}{% endif %}{% endfor %}`,
+	"power":                `{{ 99 ** 99999999 }}`,
+	"the power of one":     `{% for i in range(100000) %}{% for j in range(100000) %}{% set x = 1 ** 9223372036854775807 %}{% endfor %}{% endfor %}`,
+	"batches":              `{{ range(100000) | batch(100000, 'x') | list | length }}{% for i in range(100000) %}{% set x = [1] | batch(100000, 0) | list %}{% endfor %}`,
+	"split":                `{{ (' a' * 30000000).split() | length }}`,
+	"characters":           `{{ ('a' * 60000000) | list | length }}`,
+	"reversed characters":  `{{ ('a' * 60000000)[::-1] | length }}`,
+	"stripped characters":  `{% set x = 'a' * 1000000 %}{% for i in range(100000) %}{% set y = x.strip(x) %}{% endfor %}`,
+	"names in a namespace": `{% set ns = namespace() %}{% for i in range(100000) %}{% for j in range(1000) %}{% set x = dict(a=i, b=j) %}{% endfor %}{% endfor %}`,
+	"maps of maps":         `{% for i in range(100000) %}{% set x = range(100000) | map('string') | list %}{% endfor %}`,
+	"deep brackets":        `{{ ` + strings.Repeat("(", 100000) + `1` + strings.Repeat(")", 100000) + ` }}`,
+	"deep lists":           `{{ ` + strings.Repeat("[", 100000) + strings.Repeat("]", 100000) + ` }}`,
+	"deep blocks":          strings.Repeat(`{% if true %}`, 10000),
+	"deep nots":            `{{ ` + strings.Repeat("not ", 100000) + `1 }}`,
+	"deep signs":           `{{ ` + strings.Repeat("-", 100000) + `1 }}`,
+	"a long sum":           `{{ 1` + strings.Repeat(" + 1", 100000) + ` }}`,
+	"many filters":         `{{ 1` + strings.Repeat(" | string", 50000) + ` }}`,
+	"many attributes":      `{{ a` + strings.Repeat(".b", 50000) + ` }}`,
+	"many conditions":      `{{ 1` + strings.Repeat(" if 1 else 1", 50000) + ` }}`,
+	"a huge template":      strings.Repeat("x", maxSource+1),
+}
+
+// Every hostile template is an error within a second, and makes less than 600 megabytes
+// in all, of which the collector frees what is not held.
+func TestHostileTemplatesAreStopped(t *testing.T) {
+	for name, template := range hostile {
+		t.Run(name, func(t *testing.T) {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			start := time.Now()
+			_, err := render(template, nil)
+			took := time.Since(start)
+			runtime.ReadMemStats(&after)
+			require.Error(t, err)
+			require.Less(t, len(err.Error()), 300)
+			require.Less(t, took, DefaultLimits.Time+2*time.Second, err) // the rest is for a loaded machine
+			require.Less(t, int(after.TotalAlloc-before.TotalAlloc)>>20, 600, err)
+			t.Logf("%v, %d MiB allocated in all: %v", took.Round(time.Millisecond), (after.TotalAlloc-before.TotalAlloc)>>20, err)
+		})
+	}
+}
+
+// Chains of and, or and ~ are flat or short-circuited in every real template; they may
+// be as long as the source allows and still end.
+func TestLongChainsEnd(t *testing.T) {
+	for _, template := range []string{
+		`{{ 'a'` + strings.Repeat(" ~ 'a'", 50000) + ` }}`,
+		`{{ 0` + strings.Repeat(" or 0", 50000) + ` }}`,
+		`{{ 1` + strings.Repeat(" < 2 > 1", 50000) + ` }}`,
+	} {
+		start := time.Now()
+		_, _ = render(template, nil)
+		require.Less(t, time.Since(start), time.Second)
+	}
+}
+
+// The time is watched too, for a machine on which the steps take long.
+func TestTimeIsWatched(t *testing.T) {
+	tmpl, err := Parse(`{% for i in range(100000) %}{% for j in range(100000) %}{% endfor %}{% endfor %}`)
+	require.NoError(t, err)
+	l := DefaultLimits
+	l.Time, l.Steps = time.Millisecond, 1<<40
+	_, err = tmpl.Render(nil, goldenTime, l)
+	require.EqualError(t, err, "line 1: the template was stopped: it takes longer than 1ms")
+}
+
+// A long conversation is far from the limits.
+func TestALongConversationIsWithinTheLimits(t *testing.T) {
+	list := &List{}
+	for i := range 4000 {
+		list.Items = append(list.Items, NewDict("role", []string{"user", "assistant"}[i%2], "content", strings.Repeat("word ", 200)))
+	}
+	text, err := render(`{%- for message in messages %}{{- '<|im_start|>' + message.role + '\n' + message.content + '<|im_end|>' + '\n' }}{%- endfor %}`,
+		map[string]any{"messages": list})
+	require.NoError(t, err)
+	require.Greater(t, len(text), 4_000_000)
+}
+
+func FuzzRender(f *testing.F) {
+	values, g := readGoldens(f)
+	for _, c := range g.Cases {
+		f.Add(c.Template)
+	}
+	for _, template := range hostile {
+		if len(template) < 1000 {
+			f.Add(template)
+		}
+	}
+	f.Fuzz(func(t *testing.T, template string) {
+		start := time.Now()
+		tmpl, err := Parse(template)
+		if err == nil {
+			l := Limits{Steps: 200_000, Bytes: 4 << 20, Depth: 300, Time: time.Minute}
+			_, err = tmpl.Render(values, goldenTime, l)
+		}
+		if took := time.Since(start); took > 5*time.Second {
+			t.Fatalf("%v for %q", took, template)
+		}
+		if err != nil {
+			require.IsType(t, &Error{}, err)
+			require.Greater(t, err.(*Error).Line, 0)
+		}
+	})
+}

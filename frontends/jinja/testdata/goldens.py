@@ -1,0 +1,581 @@
+"""Makes goldens.json: what jinja2, in the environment that Hugging Face transformers
+sets up for chat templates, makes of small templates. Made with transformers 5.24 and
+jinja2 3.1.6:
+
+    pip install transformers==5.24 jinja2==3.1.6 && python goldens.py
+"""
+import datetime, json, pathlib
+from transformers.utils import chat_template_utils as hf
+
+VALUES = {
+    "n": 7, "f": 2.5, "s": "Hello, World", "empty": "", "yes": True, "no": False, "none": None,
+    "list": [3, 1, 2], "words": ["beta", "Alpha", "gamma"], "nested": [[1, 2], [3, [4]]],
+    "text": "one\n\ntwo  three\n", "uni": "naïve – 日本語 😀", "quotes": "it's \"quoted\" \\ back",
+    "d": {"b": 1, "a": {"c": [1, 2.0, None, True]}, "items": "shadow"},
+    "people": [{"name": "Bo", "age": 30, "tags": []}, {"name": "al", "age": 25, "tags": ["x"]}, {"name": "Cy", "age": 30}],
+    "tool": {"type": "function", "function": {"name": "f", "parameters": {"é": "<&>'\"", "x": [1e16, 1e-5, 0.1, 1e300]}}},
+}
+
+class Fixed(datetime.datetime):
+    @classmethod
+    def now(cls, tz=None):
+        return cls(2026, 3, 5, 7, 8, 9, 123456)
+
+hf.datetime = Fixed
+
+EXPRESSIONS = r"""
+1 + 2 * 3 - 4
+7 // 2
+-7 // 2
+-7 % 3
+7 % -3
+7 / 2
+6 / 2
+2 ** 10
+2 ** -1
+2 ** 0.5
+2 ** 3 ** 2
+-2 ** 2
+1 / 0
+1 // 0
+1 % 0
+0.1 + 0.2
+1e16
+1e15
+123456789012345680.0
+0.00001
+0.0001
+1.0
+-0.0
+1_000
+0x1F
+0b101
+1e3
+5.5 // 2
+-5.5 // 2
+-5.5 % 2
+'a' 'b'
+'a' + 'b'
+'a' + 1
+1 + 'a'
+'a' ~ 1 ~ none ~ true ~ 1.5
+'ab' * 3
+3 * 'ab'
+'ab' * -1
+[1] * 2
+[1] + [2]
+(1,) + (2,)
+[1] + (2,)
+1 + none
+1 + true
+true
+none
+False
+[]
+[none, true, 'a', "it's", 1.0]
+(1,)
+(1, 2)
+()
+{}
+{'a': 1, 'b': [1]}
+{'a': {'b': none}}
+{1: 'x', none: 2}
+{1: 'x', True: 'y'}
+1 < 2 < 3
+1 < 3 < 2
+1 == 1.0
+true == 1
+'1' == 1
+'a' < 'b'
+'a' < 1
+[1, 2] < [1, 3]
+[1] == (1,)
+none == none
+none < 1
+1 in [1, 2]
+'a' in 'abc'
+'b' in d
+'z' not in d
+1 in 'abc'
+'x' in 5
+not true
+not not 5
+not 1 == 2
+true and 'x'
+'' and 'x'
+'' or 'x'
+1 if true else 2
+1 if false
+(1 if false) is defined
+1 if false else 2 if false else 3
+missing
+missing.attr
+missing['x']
+missing + 1
+missing ~ 'x'
+missing == none
+missing is defined
+missing or 'dflt'
+missing | default('x')
+'' | default('x')
+'' | default('x', true)
+none | default('x')
+none | default('x', boolean=true)
+missing | length
+missing | list
+missing | join(',')
+missing | upper
+missing | tojson
+missing()
+d.missing
+d.missing.more
+d.a.c
+d.items
+d['items']
+d.b
+d['b']
+d.get('b')
+d.get('zz')
+d.get('zz', 5)
+d.keys() | list
+d.values() | list
+d.items() | list
+d.update({'x': 1})
+d.pop('b')
+list.append(1)
+list[0]
+list[-1]
+list[5]
+list[5].x
+list[1:]
+list[::-1]
+list[:-1]
+list[::2]
+list[5:1]
+list[-2:]
+list['x']
+s[0]
+s[-1]
+s[1:4]
+s[::-1]
+s[::2]
+s[10:2:-2]
+s[100:]
+uni[0:3]
+uni[-1]
+uni[::-1]
+s[::0]
+none.x
+n.x
+n[0]
+s.missing
+s.upper()
+s.lower()
+s.title()
+"they're bill's".title()
+"they're bill's (ok) a-b" | title
+'hELLO wORLD' | capitalize
+'hELLO wORLD'.capitalize()
+s.swapcase()
+'  x '.strip()
+'xxaxx'.strip('x')
+'xxaxx'.lstrip('x')
+'xyaxy'.rstrip('xy')
+'  x ' | trim
+'xxaxx' | trim('x')
+'a,b,,c'.split(',')
+'a,b,,c'.split(',', 1)
+'a,b,,c'.rsplit(',', 1)
+' a  b c '.split()
+' a  b c '.split(none, 1)
+' a  b c '.rsplit(none, 1)
+'a'.split('')
+'a<think>b</think>c'.split('</think>')[-1].lstrip('\n')
+text.splitlines()
+text.splitlines(true)
+'a\r\nb\rc\x0bd\u2028e'.splitlines()
+s.startswith('Hell')
+s.startswith(('x', 'H'))
+s.endswith('ld')
+s.startswith(1)
+s.find('o')
+s.rfind('o')
+uni.find('日')
+s.find('zz')
+s.index('zz')
+s.count('l')
+s.replace('l', 'L')
+s.replace('l', 'L', 1)
+s.replace('', '-')
+'a-b-c'.partition('-')
+'a-b-c'.rpartition('-')
+'abc'.partition('-')
+'abc'.rpartition('-')
+'-'.join(['a', 'b'])
+'-'.join([1])
+'abc'.removeprefix('a').removesuffix('c')
+'12'.isdigit()
+''.isdigit()
+'ab'.isalpha()
+'AB'.isupper()
+'A1'.isupper()
+'1'.isupper()
+'ab'.islower()
+' \n'.isspace()
+s | length
+uni | length
+list | length
+d | length
+5 | length
+none | length
+list | first
+[] | first
+list | last
+s | first
+s | last
+list | sort
+list | sort(reverse=true)
+words | sort
+words | sort(case_sensitive=true)
+people | sort(attribute='age') | map(attribute='name') | list
+people | sort(attribute='age', reverse=true) | map(attribute='name') | list
+[1, 'a'] | sort
+list | reverse | list
+s | reverse
+list | join
+list | join(', ')
+people | join(', ', attribute='name')
+'abc' | join('-')
+d | join(',')
+5 | join
+[1, none, true] | join('|')
+list | max
+list | min
+words | max
+[] | max
+people | map(attribute='name') | max
+list | sum
+people | sum(attribute='age')
+list | sum(start=10)
+words | map('upper') | list
+words | map('upper') | join(' ')
+people | map(attribute='tags', default='none') | list
+people | map(attribute='tags') | list
+list | map('string') | list
+words | map('replace', 'a', 'o') | list
+words | map('nofilter') | list
+words | map
+list | select('odd') | list
+list | select | list
+list | reject('odd') | list
+list | select('gt', 1) | list
+people | selectattr('tags') | map(attribute='name') | list
+people | selectattr('age', 'equalto', 30) | map(attribute='name') | list
+people | rejectattr('age', '==', 30) | map(attribute='name') | list
+people | selectattr('tags', 'defined') | map(attribute='name') | list
+list | batch(2) | list
+list | batch(2, 0) | list
+[1,2,3,4,5,6,7] | slice(3) | list
+[1,2,3,4,5,6,7] | slice(3, 'x') | list
+[1, 2, 1, 3, 2] | unique | list
+['a', 'A', 'b'] | unique | list
+['a', 'A', 'b'] | unique(case_sensitive=true) | list
+{'b': 1, 'A': 2} | dictsort
+{'b': 1, 'A': 2} | dictsort(true)
+{'b': 1, 'A': 2} | dictsort(by='value', reverse=true)
+d | items | list
+5 | items
+'5' | int
+' 5 ' | int
+'5.7' | int
+'x' | int
+'x' | int(3)
+5.9 | int
+-5.9 | int
+true | int
+none | int
+'2.50' | float
+'x' | float
+3 | float
+'1e3' | float
+42.55 | round
+42.55 | round(1)
+2.675 | round(2)
+2.5 | round
+3.5 | round
+42 | round
+42.1 | round(method='ceil')
+42.19 | round(1, 'floor')
+-3 | abs
+-3.5 | abs
+'x' | abs
+5 | string
+none | string
+[1] | string
+text | indent
+text | indent(2, true)
+text | indent(2, true, true)
+text | indent('> ')
+text | wordcount
+'foo bar baz qux' | truncate(9)
+'foo bar baz qux' | truncate(9, true)
+'foo bar baz qux' | truncate(11)
+'foo bar baz qux' | truncate(11, false, '...', 0)
+'foo' | center(10)
+'foo' | center(9)
+s | replace('o', '0')
+s | replace('o', '0', 1)
+s | lower | upper | title
+s | attr('upper')
+d | attr('b')
+s | upper.lower
+s | nosuch
+s | safe
+d | tojson
+tool | tojson
+tool | tojson(indent=2)
+tool | tojson(indent=4, sort_keys=true)
+tool | tojson(ensure_ascii=true)
+tool | tojson(separators=(',', ':'))
+uni | tojson
+uni | tojson(ensure_ascii=true)
+quotes | tojson
+quotes
+[quotes, uni, '\t\r\x00\x7f\u200b']
+'\x00\x1f\x7f\u2028' | tojson
+'\x7f' | tojson(true)
+[] | tojson(indent=2)
+{} | tojson(indent=2)
+{'a': [], 'b': {}} | tojson(indent=2)
+{'a': 1} | tojson(indent=0)
+{'a': 1} | tojson(indent='--')
+{1: 2, none: 3, true: 4, 1.5: 5} | tojson
+(1, 2) | tojson
+range(3) | tojson
+range(3) | list
+range(1, 7, 2) | list
+range(5, 0, -2) | list
+range(0)
+range(2, 5)
+range(3)[1]
+range(1, 2, 0)
+range(1000000)
+range(3) | sum
+dict(a=1, b=2)
+dict({'a': 1}, b=2)
+dict([('a', 1)])
+namespace(a=1).a
+namespace().a
+raise_exception('no way')
+strftime_now('%Y-%m-%d %H:%M:%S')
+strftime_now('%d %b %Y, %A %B %-d %j %y %I %p %%')
+strftime_now('%-H %-M %-S %f %Z|')
+n is number
+n is integer
+true is integer
+true is number
+true is boolean
+f is float
+s is string
+list is sequence
+s is sequence
+d is sequence
+5 is sequence
+list is iterable
+s is iterable
+5 is iterable
+missing is iterable
+d is mapping
+list is mapping
+range is callable
+missing is callable
+none is none
+missing is none
+n is odd
+n is even
+n is divisibleby 7
+n is divisibleby(2)
+'ABC' is upper
+'abc' is lower
+n is eq 7
+n is ne 7
+n is gt 5
+n is in [7]
+n is in([7])
+s is nosuch
+n is not none
+n is defined and n == 7
+n is string or n is number
+not n is none
+none is sameas none
+yes is true
+no is false
+1 is true
+'a' ~ n is string
+s | length > 3
+-n | abs
+-5 | abs
+(-5) | abs
+s.split(', ')[0].lower()
+people[0].name
+people[0]['name']
+people.0.name
+people | first | attr('name')
+(people | first).name
+d.a.c[1]
+list.index(2)
+list.index(9)
+list.count(1)
+s.__class__
+s._x
+s['__class__']
+'%s' % s
+'{}'.format(s)
+'\u00e9\x41\101\n\q'
+"a\
+b"
+1 if
+(1
+'abc
+1 2
+{{1}
+a..b
+[1, 2
+foo(
+s|
+n is
+{'a' 1}
+lambda x: x
+d[[1]]
+[1, 2][1.0]
+[1, 2][true]
+{'a': 1}['a']
+1.5 | string ~ 2
+nested
+nested | length
+nested[1][1][0]
+nested | map('length') | list
+nested | sum(start=[])
+nested | tojson
+loop
+loop.index
+caller
+words | join(sep=', ')
+words | upper
+list | upper
+[3, 2] | sort | first
+s and n
+none and missing.x
+[missing]
+[missing] | tojson
+{'a': missing}
+missing in [1]
+1 in missing
+missing < 1
+missing | int
+missing | sort
+missing | items | list
+missing | trim
+missing | replace('a', 'b')
+missing | first
+missing | string
+missing is eq none
+missing == missing
+joiner(', ')
+not missing
+- missing
+missing | map('upper') | list
+missing | selectattr('x') | list
+missing | tojson | length
+people | map(attribute='name') | length
+people | map(attribute='name')
+people | map(attribute='name') | first
+words | first | upper | first
+10 | batch(2)
+yes ~ no
+[yes, none]
+f ~ ''
+1e400
+-1e400
+10 ** 18
+10 ** 18 * 5
+7.0 // 2
+7 // 2.0
+2.0 ** 3
+'a' is in 'abc'
+5 is sameas 5
+s is upper
+''.split(',')
+''.split()
+'' | length
+'a\nb' | indent(2)
+'x' | indent(2, first=true)
+'' | indent
+'' | title
+'ǆ'.title()
+'ß' | upper
+'İ' | lower
+'ß'.capitalize()
+"""
+
+TEMPLATES = [
+    "a\n", "a\n\n", "", "\n", "x{# c #}y", "x\n  {# c #}\ny", "x\n  {#- c -#}\ny",
+    "{% if yes %}\n  a\n{% endif %}\nb", "  {% if yes %}  \n  a\n  {% endif %}  \nb",
+    "x {% if yes %} y {% endif %} z", "x\n\t{%- if yes %}\n y\n{%- endif -%}\n z",
+    "x\n  {%+ if yes %}\n y\n  {%+ endif +%}\n z", "{{ n }}\n{{ n -}}\n x {{- n }}", "  {{ n }}\n",
+    "{% raw %}{{ x }}{% y %}{% endraw %}\nz", "a {%- raw -%}  {{ x }} {%- endraw -%} z", "x\n  {% raw %}\n a\n  {% endraw %}\nb",
+    "{% for x in list %}{{ x }},{% endfor %}", "{% for x in list %}\n{{ x }}\n{% endfor %}\n",
+    "{% for x in list -%}\n{{ x }}\n{%- endfor %}", "{% for x in [] %}a{% else %}b{% endfor %}",
+    "{% for x in list %}{{ loop.index }}{{ loop.index0 }}{{ loop.first }}{{ loop.last }}{{ loop.revindex }}{{ loop.revindex0 }}{{ loop.length }} {% endfor %}",
+    "{% for x in list %}{{ loop.previtem }}<{{ x }}>{{ loop.nextitem }} {% endfor %}",
+    "{% for x in list %}{{ loop.previtem is defined }}{% endfor %}",
+    "{% for x in list %}{{ loop.cycle('a', 'b') }}{% endfor %}", "{% for x in [1,1,2] %}{{ loop.changed(x) }}{% endfor %}",
+    "{% for x in list if x > 1 %}{{ loop.index }}:{{ x }} {% endfor %}", "{% for x in list if x > 9 %}a{% else %}none{% endfor %}",
+    "{% for k, v in d.items() %}{{ k }}={{ v }};{% endfor %}", "{% for k in d %}{{ k }};{% endfor %}", "{% for c in 'aé' %}{{ c }};{% endfor %}",
+    "{% for k, v in [[1,2],[3]] %}{{ k }}{% endfor %}", "{% for (a, b) in [(1, 2)] %}{{ a }}{{ b }}{% endfor %}",
+    "{% for a, (b, c) in [(1, (2, 3))] %}{{ a }}{{ b }}{{ c }}{% endfor %}", "{% for x in 5 %}{% endfor %}", "{% for x in missing %}a{% endfor %}b",
+    "{% for x in list %}{% if x == 1 %}{% continue %}{% endif %}{{ x }}{% endfor %}", "{% for x in list %}{% if x == 1 %}{% break %}{% endif %}{{ x }}{% endfor %}",
+    "{% break %}", "{% for x in list %}{% set y = x %}{% endfor %}{{ y }}", "{% set y = 0 %}{% for x in list %}{{ y }}{% set y = x %}{% endfor %}{{ y }}",
+    "{% set ns = namespace(y=0) %}{% for x in list %}{% set ns.y = ns.y + x %}{% endfor %}{{ ns.y }}", "{% set ns = namespace(_y=0) %}", "{% set d.x = 1 %}", "{% set q.x = 1 %}",
+    "{% if yes %}{% set y = 1 %}{% endif %}{{ y }}", "{% set a, b = 1, 2 %}{{ a }}{{ b }}", "{% set a = 1, 2 %}{{ a }}", "{% set a, b = 1 %}", "{% set true = 1 %}", "{% set a.b.c = 1 %}",
+    "{% set t %}a {{ n }}{% endset %}[{{ t }}]", "{% set t | upper %}a {{ n }}{% endset %}[{{ t }}]", "{% set t %}{% set inner = 5 %}{% endset %}[{{ inner }}]",
+    "{% filter upper %}abc {{ n }}{% endfilter %}", "{% filter replace('a', 'b') | upper %}aa{% endfilter %}",
+    "{% macro m(a, b=2) %}{{ a }}-{{ b }}{% endmacro %}{{ m(1) }} {{ m(1, 3) }} {{ m(a=5, b=6) }} {{ m() }}", "{% macro m(a) %}{% endmacro %}{{ m(1, 2) }}", "{% macro m(a) %}{% endmacro %}{{ m(z=2) }}", "{% macro m(a) %}{% endmacro %}{{ m(1, a=2) }}",
+    "{% macro m(a, b=a) %}{{ b }}{% endmacro %}{{ m(1) }}", "{% macro m(a=1, b) %}{% endmacro %}", "{% set x = 1 %}{% macro m() %}{{ x }}{% endmacro %}{% set x = 2 %}{{ m() }}", "{% macro m() %}{{ s }}{% endmacro %}{{ m() | upper }}",
+    "{% macro fact(n) %}{{ n * (fact(n - 1) | int) if n > 1 else 1 }}{% endmacro %}{{ fact(10) }}", "{% macro m() %}[{{ caller() }}]{% endmacro %}{% call m() %}x{{ n }}{% endcall %}",
+    "{% macro m(l) %}{% for x in l %}{{ caller(x) }}{% endfor %}{% endmacro %}{% call(y) m(list) %}<{{ y }}>{% endcall %}", "{{ m() }}{% macro m() %}x{% endmacro %}",
+    "{% for x in list %}{% macro m() %}{{ x }}{% endmacro %}{{ m() }}{% endfor %}", "{% for x in list %}{% for y in list %}{{ loop.index }}{% endfor %}{{ loop.index }}{% endfor %}",
+    "{% with a = 1, b = 2 %}{{ a }}{{ b }}{% endwith %}{{ a }}", "{% with %}{% set z = 1 %}{{ z }}{% endwith %}{{ z }}", "{% set a = 1 %}{% with a = 2, b = a %}{{ a }}{{ b }}{% endwith %}",
+    "{% generation %}x{{ n }}{% endgeneration %}y", "{%- for m in words %}{% generation %}{{ m }}{% endgeneration %}\n{%- endfor %}", "{% generation %}{% set z = 1 %}{% endgeneration %}{{ z }}",
+    "{% if missing %}a{% elif yes %}b{% else %}c{% endif %}", "{% if no %}a{% elif none %}b{% else %}c{% endif %}", "{% if not yes %}a{% endif %}", "{% if yes and not no %}a{% endif %}",
+    "{% if yes %}", "{% endif %}", "{% for %}{% endfor %}", "{% nosuch %}", "{{ }}", "{{ n", "{% if", "{# x", "{% raw %}x", "{{ 'a }}", "{% if yes %}a{% endfor %}",
+    "{% do list.append(1) %}", "{% for x in range(3) %}{{ x }}{% endfor %}", "{% set x = [] %}{% for i in range(3) %}{% set x = x + [i] %}{% endfor %}{{ x }}",
+    "line1\r\nline2\rline3\n", "{{ 'a\r\nb' }}", "{% set j = joiner(', ') %}{% for x in list %}{{ j() }}{{ x }}{% endfor %}",
+    "{% for p in people %}{{ p.name }}{% if not loop.last %}, {% endif %}{% endfor %}", "{{ '{{' }}{{ '}}' }}{{ '{%' }}", "{{ {'a': {'b': 1}}['a']['b'] }}", "{{ {'a': {}} }}",
+    "{{ n }}{# a #}\n{# b #}\n{{ n }}", "{% if yes %}{# c #}\n  x\n{% endif %}", " {% if yes %}a{% endif %}", "{{ s }}  {% if yes %}a{% endif %}", "\n  {% if yes %}\n    {{ n }}\n  {% endif %}\n", "{% set x = 'a\\nb' %}{{ x }}",
+    "{% for x in list %}\n    {%- if x == 1 %}\n one\n    {%- else %}\n {{ x }}\n    {%- endif %}\n{%- endfor %}\n", "{%-if yes-%}a{%-endif-%}", "{{-n-}}", "{{n|string+'a'}}", "{{ 1if yes else 2 }}", "{% set ns = namespace(a=1, b='x') %}{{ ns.a }}{{ ns['b'] }}", "{{ ns.a }}{% set ns = namespace(a=1) %}",
+    "{% for x in list recursive %}{{ x }}{% endfor %}", "{% include 'x' %}", "{% extends 'x' %}", "{% import 'x' as y %}", "{% block a %}x{% endblock %}", "{% autoescape true %}{% endautoescape %}",
+    "{% set content = missing.x if missing else 'ok' %}{{ content }}", "{% for m in people[1:] %}{{ m.name }}{% endfor %}", "{% for m in people %}{% if loop.index0 == 0 %}{% continue %}{% endif %}{{ m.name }}{{ loop.index }}{% endfor %}",
+    "{% set loop_messages = people %}{% set x = loop_messages[0]['name'] %}{{ x }}", "{{ people[0] }}", "{{ people }}", "{{ tool }}", "{{ d }}", "{% set x %}{% endset %}{{ x | length }}", "{{ s | e }}", "{{ '<' | escape }}", "{{ uni | urlencode }}",
+]
+
+def render(text):
+    try:
+        return {"text": hf._compile_jinja_template(text).render(**VALUES)}
+    except Exception as e:
+        return {"error": f"{type(e).__name__}: {e}"}
+
+cases = [{"template": t, **render(t)} for t in
+         ["{{ %s }}" % e for e in EXPRESSIONS.strip("\n").replace("\\\nb", "\0b").split("\n")] + TEMPLATES]
+for c in cases:  # the one expression that holds a line break
+    if "\0" in c["template"]:
+        c["template"] = c["template"].replace("\0", "\\\n")
+        for k in ("text", "error"):
+            c.pop(k, None)
+        c.update(render(c["template"]))
+    if "0x" in c.get("text", ""):  # an address
+        c.pop("text")
+        c["error"] = "an address"
+out = pathlib.Path(__file__).with_name("goldens.json")
+out.write_text(json.dumps({"values": VALUES, "cases": cases}, ensure_ascii=False, indent=0) + "\n")
+print(len(cases), sum("error" in c for c in cases), "errors")
