@@ -50,9 +50,9 @@ var hostile = map[string]string{
 	"deep nots":            `{{ ` + strings.Repeat("not ", 100000) + `1 }}`,
 	"deep signs":           `{{ ` + strings.Repeat("-", 100000) + `1 }}`,
 	"a long sum":           `{{ 1` + strings.Repeat(" + 1", 100000) + ` }}`,
-	"many filters":         `{{ 1` + strings.Repeat(" | string", 50000) + ` }}`,
-	"many attributes":      `{{ a` + strings.Repeat(".b", 50000) + ` }}`,
-	"many conditions":      `{{ 1` + strings.Repeat(" if 1 else 1", 50000) + ` }}`,
+	"many filters":         `{{ 1` + strings.Repeat(" | string", 20000) + ` }}`,
+	"many attributes":      `{{ a` + strings.Repeat(".b", 20000) + ` }}`,
+	"many conditions":      `{{ 1` + strings.Repeat(" if 1 else 1", 20000) + ` }}`,
 	"a huge template":      strings.Repeat("x", maxSource+1),
 }
 
@@ -80,13 +80,13 @@ func TestHostileTemplatesAreStopped(t *testing.T) {
 // be as long as the source allows and still end.
 func TestLongChainsEnd(t *testing.T) {
 	for _, template := range []string{
-		`{{ 'a'` + strings.Repeat(" ~ 'a'", 50000) + ` }}`,
-		`{{ 0` + strings.Repeat(" or 0", 50000) + ` }}`,
-		`{{ 1` + strings.Repeat(" < 2 > 1", 50000) + ` }}`,
+		`{{ 'a'` + strings.Repeat(" ~ 'a'", 20000) + ` }}`,
+		`{{ 0` + strings.Repeat(" or 0", 20000) + ` }}`,
+		`{{ 1` + strings.Repeat(" < 2 > 1", 20000) + ` }}`,
 	} {
 		start := time.Now()
 		_, _ = render(template, nil)
-		require.Less(t, time.Since(start), time.Second)
+		require.Less(t, time.Since(start), DefaultLimits.Time+2*time.Second)
 	}
 }
 
