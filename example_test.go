@@ -20,11 +20,10 @@ func Example() {
 		log.Fatal(err)
 	}
 	defer m.Close()
-	options := foundry.CompileOptions{
-		Device: foundry.Ref,
+	options := foundry.Defaults(foundry.Ref, foundry.CompileOptions{
 		Passes: "canonicalize,cse,drop-repeat-kv,fuse-rmsnorm-qkv,fuse-rope-kv,fuse-attention,fuse-gate-up-swiglu,legalize",
-	}
-	picture, err := foundry.Draw(m, options, "fused", "decode", viz.Options{Layer: viz.AllLayers, Collapse: true})
+	})
+	picture, err := viz.Draw(m, options, "fused", "decode", viz.Options{Layer: viz.AllLayers, Collapse: true})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"foundry/ir"
 	"foundry/ir/interp"
 	"foundry/ir/irgen"
+	"foundry/ir/seeded"
 	"foundry/ir/sym"
 )
 
@@ -83,15 +84,15 @@ func outlineSome(g *ir.Graph, r *rand.Rand) (done int) {
 
 // values runs g and returns every result and state, flat.
 func values(g *ir.Graph, seed uint64, e sym.Env, p interp.Precision) (map[string][]float64, error) {
-	prog, err := interp.New(g, irgen.Weights(g, seed), p)
+	prog, err := interp.New(g, seeded.Weights(g, seed), p)
 	if err != nil {
 		return nil, err
 	}
 	s := prog.NewState()
-	if err := irgen.FillState(s, seed); err != nil {
+	if err := seeded.FillState(s, seed); err != nil {
 		return nil, err
 	}
-	out, err := prog.Run(context.Background(), interp.Run{Env: e, Inputs: irgen.Inputs(g, e, seed), State: s})
+	out, err := prog.Run(context.Background(), interp.Run{Env: e, Inputs: seeded.Inputs(g, e, seed), State: s})
 	if err != nil {
 		return nil, err
 	}

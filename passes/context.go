@@ -5,6 +5,7 @@ import (
 
 	"foundry/ir"
 	"foundry/ir/target"
+	"foundry/lower/plan"
 )
 
 // Context is what a pipeline runs with. The zero value fuses whatever the
@@ -20,6 +21,15 @@ type Context struct {
 	Trace     *[]Step // receives a record for each pass; may be nil
 	// After is called with the graph after every pass; its error ends the run.
 	After func(pass string, g *ir.Graph) error
+}
+
+// Log collects the decisions of a run, one a site, in the order they were made.
+type Log struct{ Decisions []plan.Decision }
+
+func (l *Log) add(d plan.Decision) {
+	if l != nil {
+		l.Decisions = append(l.Decisions, d)
+	}
 }
 
 // Step is the record of one pass over one graph.

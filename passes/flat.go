@@ -1,6 +1,9 @@
 package passes
 
-import "foundry/ir"
+import (
+	"foundry/ir"
+	"foundry/ir/names"
+)
 
 // flat is a graph with its regions seen through: every primitive node, wherever
 // it stands, with operands and users resolved across region borders. Patterns
@@ -117,7 +120,7 @@ func (f *flat) regroup(members []*op, top *ir.Node) {
 // name is how messages speak of an op: its label without the layer, and its kind
 // where the label is another word.
 func (o *op) name() string {
-	label, kind := shortLabel(o.node.Label), o.node.Op.String()
+	label, kind := names.InLayer(o.node.Label), o.node.Op.String()
 	if label == kind {
 		return kind
 	}

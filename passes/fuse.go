@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"foundry/ir"
+	"foundry/ir/names"
 	"foundry/lower/plan"
 )
 
@@ -43,9 +44,9 @@ func fuse(p *compiled) func(*run) error {
 				}
 				continue
 			}
-			places[shortLabel(anchor.node.Label)] = true
+			places[names.InLayer(anchor.node.Label)] = true
 			if refusal == nil && !r.Fuel.take(r.call.Pass.Name+" "+anchor.node.Label) {
-				refusal = &plan.Decision{Outcome: Refused, Reason: "the fuel is spent"}
+				refusal = &plan.Decision{Outcome: plan.Refused, Reason: "the fuel is spent"}
 			}
 			if refusal != nil {
 				r.record(p, anchor, *refusal)
@@ -58,12 +59,12 @@ func fuse(p *compiled) func(*run) error {
 			r.record(p, anchor, d)
 		}
 		for _, o := range others {
-			if label := shortLabel(o.anchor.node.Label); label != "" && places[label] {
-				r.record(p, o.anchor, plan.Decision{Outcome: Refused, Reason: o.why()})
+			if label := names.InLayer(o.anchor.node.Label); label != "" && places[label] {
+				r.record(p, o.anchor, plan.Decision{Outcome: plan.Refused, Reason: o.why()})
 			}
 		}
 		if len(places) == 0 {
-			r.Log.add(plan.Decision{Pass: r.call.String(), Pattern: p.Name, Node: "graph " + r.graph.Name, Layer: -1, Outcome: Refused,
+			r.Log.add(plan.Decision{Pass: r.call.String(), Pattern: p.Name, Node: "graph " + r.graph.Name, Layer: -1, Outcome: plan.Refused,
 				Reason: "no site: " + p.absence(r.view())})
 		}
 		return nil
@@ -142,7 +143,7 @@ func (r *run) consider(p *compiled, forms []*form, anchor *op) (s *site, refusal
 			if taker == p.Name {
 				return nil, nil, miss{}, nil
 			}
-			return nil, &plan.Decision{Outcome: Refused, Reason: fmt.Sprintf("%s has taken %s already", taker, s.counts())}, miss{}, nil
+			return nil, &plan.Decision{Outcome: plan.Refused, Reason: fmt.Sprintf("%s has taken %s already", taker, s.counts())}, miss{}, nil
 		}
 		if s == nil {
 			switch {
@@ -185,7 +186,7 @@ func (r *run) consider(p *compiled, forms []*form, anchor *op) (s *site, refusal
 		if unrunnable == "" {
 			unrunnable = nearest.why()
 		}
-		return nil, &plan.Decision{Outcome: Refused, Reason: unrunnable}, miss{}, nil
+		return nil, &plan.Decision{Outcome: plan.Refused, Reason: unrunnable}, miss{}, nil
 	}
 	if best != largest && best.larger == "" {
 		best.larger = largest.counts() + " " + largest.gain.than(best.gain)
@@ -195,11 +196,11 @@ func (r *run) consider(p *compiled, forms []*form, anchor *op) (s *site, refusal
 	case err != nil:
 		return nil, nil, miss{}, err
 	case rivals.contested && rivals.with.us > rivals.without.us:
-		return nil, &plan.Decision{Outcome: Unprofitable, Reason: fmt.Sprintf("predicted %s, against %s", rivals.with, rivals.instead())}, miss{}, nil
+		return nil, &plan.Decision{Outcome: plan.Unprofitable, Reason: fmt.Sprintf("predicted %s, against %s", rivals.with, rivals.instead())}, miss{}, nil
 	case rivals.contested:
 		best.instead = rivals.instead()
 	case best.gain.us <= 0:
-		return nil, &plan.Decision{Outcome: Unprofitable, Reason: best.gain.loss()}, miss{}, nil
+		return nil, &plan.Decision{Outcome: plan.Unprofitable, Reason: best.gain.loss()}, miss{}, nil
 	}
 	return best, nil, miss{}, nil
 }
@@ -293,7 +294,7 @@ func (s *site) label() string {
 	if s.pattern.Label == "" {
 		return l
 	}
-	return l[:len(l)-len(shortLabel(l))] + s.pattern.Label
+	return l[:len(l)-len(names.InLayer(l))] + s.pattern.Label
 }
 
 // apply replaces the site's nodes by the fused node.
@@ -318,7 +319,7 @@ func (r *run) apply(s *site) (plan.Decision, error) {
 	if s.larger != "" {
 		reason += "; not more: " + s.larger
 	}
-	return plan.Decision{Outcome: Matched, Reason: reason, Bytes: s.gain.bytes, Waves: s.gain.waves}, nil
+	return plan.Decision{Outcome: plan.Matched, Reason: reason, Bytes: s.gain.bytes, Waves: s.gain.waves}, nil
 }
 
 // counts names the members by kind: "rms_norm, 3 matmul_nt".

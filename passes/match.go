@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"foundry/ir"
+	"foundry/ir/names"
 )
 
 // matcher seeks one form of a pattern from one anchor after another.
@@ -330,5 +331,5 @@ func (v *val) name() string {
 	if v.def != nil {
 		return v.def.name()
 	}
-	return fmt.Sprintf("%s %q", v.param.Kind, shortLabel(v.param.Name))
+	return fmt.Sprintf("%s %q", v.param.Kind, names.InLayer(v.param.Name))
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"foundry/ir"
+	"foundry/ir/names"
 	"foundry/ir/sym"
 	"foundry/lower/plan"
 )
@@ -26,7 +27,7 @@ func splitNorm(r *run) error {
 			continue
 		}
 		found = true
-		d := plan.Decision{Pass: r.call.String(), Pattern: r.call.Pass.Name, Node: n.Label, Layer: n.Layer(), Outcome: Refused}
+		d := plan.Decision{Pass: r.call.String(), Pattern: r.call.Pass.Name, Node: n.Label, Layer: n.Layer(), Outcome: plan.Refused}
 		size, why := splittable(n)
 		if why == "" {
 			sums, refusal, err := r.split(n, size)
@@ -35,9 +36,9 @@ func splitNorm(r *run) error {
 			}
 			if why = refusal; why == "" {
 				x := sums.Args[0]
-				d.Outcome = Matched
+				d.Outcome = plan.Matched
 				d.Reason = fmt.Sprintf("%s can leave %s sums of %d squares, which each threadgroup of the next product adds up instead of squaring %s elements",
-					shortLabel(x.Def.Label), sums.Result().Type.Shape.At(-1), size, x.Type.Shape.At(-1))
+					names.InLayer(x.Def.Label), sums.Result().Type.Shape.At(-1), size, x.Type.Shape.At(-1))
 			}
 		}
 		if why != "" {
@@ -46,7 +47,7 @@ func splitNorm(r *run) error {
 		r.Log.add(d)
 	}
 	if !found {
-		r.Log.add(plan.Decision{Pass: r.call.String(), Pattern: r.call.Pass.Name, Node: "graph " + r.graph.Name, Layer: -1, Outcome: Refused, Reason: "no site: the graph has no rms_norm"})
+		r.Log.add(plan.Decision{Pass: r.call.String(), Pattern: r.call.Pass.Name, Node: "graph " + r.graph.Name, Layer: -1, Outcome: plan.Refused, Reason: "no site: the graph has no rms_norm"})
 	}
 	return nil
 }
@@ -113,11 +114,11 @@ func splittable(n *ir.Node) (size int64, why string) {
 		return 0, fmt.Sprintf("%s is made by no kernel", x)
 	}
 	if !leavesSums(x.Def) {
-		return 0, fmt.Sprintf("%s %s is neither a product with its residual nor an embedding, so no kernel could leave the sums", shortLabel(x.Def.Label), x.Def.Op)
+		return 0, fmt.Sprintf("%s %s is neither a product with its residual nor an embedding, so no kernel could leave the sums", names.InLayer(x.Def.Label), x.Def.Op)
 	}
 	for _, u := range n.Result().Users() {
 		if u.Op != ir.OpMatmulNT {
-			return 0, fmt.Sprintf("%s %s takes the norm, and only a product can finish it", shortLabel(u.Label), u.Op)
+			return 0, fmt.Sprintf("%s %s takes the norm, and only a product can finish it", names.InLayer(u.Label), u.Op)
 		}
 	}
 	cols, ok := x.Type.Shape.At(-1).Const()
@@ -177,7 +178,7 @@ func (r *run) joinNorms() error {
 			return err
 		}
 		r.edited()
-		r.Log.add(plan.Decision{Pass: r.call.String(), Pattern: "split-norm", Node: n.Label, Layer: n.Layer(), Outcome: Refused,
+		r.Log.add(plan.Decision{Pass: r.call.String(), Pattern: "split-norm", Node: n.Label, Layer: n.Layer(), Outcome: plan.Refused,
 			Reason: "joined again: no kernel took up the sums, which would cost a dispatch of their own"})
 	}
 	return nil

@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"foundry/ir"
+	"foundry/lower/plan"
 	"foundry/passes"
 )
 
@@ -106,7 +107,7 @@ func TestExplainGroups(t *testing.T) {
 	p, err := passes.Variant("floor")
 	require.NoError(t, err)
 	require.NoError(t, p.Run(g, &passes.Context{Log: &log}))
-	groups := passes.Groups(log.Decisions)
+	groups := plan.Groups(log.Decisions)
 	total := 0
 	for _, g := range groups {
 		total += g.Count
@@ -115,7 +116,7 @@ func TestExplainGroups(t *testing.T) {
 	require.Equal(t, len(log.Decisions), total)
 	require.Less(t, len(groups), 40)
 	var text strings.Builder
-	require.NoError(t, passes.Explain(&text, log.Decisions))
+	require.NoError(t, plan.Explain(&text, log.Decisions))
 	require.Contains(t, text.String(), "fuse-attention\n  matched       24 x layers.0-23.scores")
 }
 
@@ -136,7 +137,7 @@ func TestLowerableRefuses(t *testing.T) {
 	refused := 0
 	for _, d := range log.Decisions {
 		if d.Pattern == "attention" {
-			require.Equal(t, passes.Refused, d.Outcome)
+			require.Equal(t, plan.Refused, d.Outcome)
 			require.Equal(t, "apple-m3-pro cannot make one kernel of bmm_nt, softmax, bmm_nn: threadgroup bytes 40000 > 32768", d.Reason)
 			refused++
 		}

@@ -11,6 +11,7 @@ import (
 	"foundry/ir/cost"
 	"foundry/ir/dtype"
 	"foundry/ir/target"
+	"foundry/lower/plan"
 	"foundry/passes"
 )
 
@@ -92,7 +93,7 @@ func TestMergeFoldAsPublished(t *testing.T) {
 	found := false
 	for _, d := range log {
 		if d.Pattern == cost.SplitAttentionO && d.Layer == 1 {
-			require.Equal(t, passes.Unprofitable, d.Outcome)
+			require.Equal(t, plan.Unprofitable, d.Outcome)
 			require.Regexp(t, `predicted [0-9.]+ us with attention-split-o, against [0-9.]+ us with attention-split and residual or [0-9.]+ us with attention and residual$`, d.Reason)
 			found = true
 		}
@@ -127,7 +128,7 @@ func TestFewPartsAtTheDefaultContext(t *testing.T) {
 // wait for the other operand: where the two filled the machine only together the
 // fusion is refused, where each fills it alone it is taken.
 func TestLostConcurrencyAsPublished(t *testing.T) {
-	for rows, want := range map[string]string{"32": passes.Unprofitable, "8192": passes.Matched} {
+	for rows, want := range map[string]string{"32": plan.Unprofitable, "8192": plan.Matched} {
 		g, err := ir.Parse("two.fir", `graph @decode (T=1..1, P=0..39, S<=40) {
   %x = input "x" : f32[1, 16384]
   %z = input "z" : f32[1, 16384]

@@ -12,7 +12,9 @@ import (
 	"foundry/ir/cost"
 	"foundry/ir/interp"
 	"foundry/ir/irgen"
+	"foundry/ir/seeded"
 	"foundry/ir/sym"
+	"foundry/lower/plan"
 	"foundry/passes"
 )
 
@@ -28,11 +30,11 @@ func graphs(quick, all int) uint64 {
 // and returns its results and the caches after.
 func values(t *testing.T, g, origin *ir.Graph, seed uint64, e sym.Env) map[string]interp.Tensor {
 	t.Helper()
-	p, err := interp.New(g, irgen.Weights(origin, seed), interp.Float64)
+	p, err := interp.New(g, seeded.Weights(origin, seed), interp.Float64)
 	require.NoError(t, err)
 	state := p.NewState()
-	require.NoError(t, irgen.FillState(state, seed))
-	out, err := p.Run(context.Background(), interp.Run{Inputs: irgen.Inputs(origin, e, seed), Env: e, State: state})
+	require.NoError(t, seeded.FillState(state, seed))
+	out, err := p.Run(context.Background(), interp.Run{Inputs: seeded.Inputs(origin, e, seed), Env: e, State: state})
 	require.NoError(t, err)
 	for _, name := range state.Names() {
 		out["state "+name], err = state.Tensor(name)
@@ -146,7 +148,7 @@ func TestOrderDoesNotMatter(t *testing.T) {
 				var log passes.Log
 				require.NoError(t, parse(t, p.Name).Run(c, &passes.Context{Log: &log}))
 				for _, d := range log.Decisions {
-					if d.Outcome == passes.Matched {
+					if d.Outcome == plan.Matched {
 						counts[i]++
 					}
 				}
@@ -178,7 +180,7 @@ func TestPatternsMeetRandomGraphs(t *testing.T) {
 			require.NoError(t, parse(t, p.Name).Run(g.Clone(), &passes.Context{Log: &log}))
 			for _, d := range log.Decisions {
 				switch {
-				case d.Outcome == passes.Matched:
+				case d.Outcome == plan.Matched:
 					matched[p.Name]++
 				case d.Node != "graph "+g.Name:
 					refused[p.Name]++

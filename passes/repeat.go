@@ -6,6 +6,7 @@ import (
 
 	"foundry/ir"
 	"foundry/ir/cost"
+	"foundry/ir/names"
 	"foundry/lower/plan"
 )
 
@@ -18,11 +19,11 @@ func dropRepeatKV(r *run) error {
 			continue
 		}
 		found = true
-		d := plan.Decision{Pass: r.call.String(), Pattern: r.call.Pass.Name, Node: n.Label, Layer: n.Layer(), Outcome: Refused}
+		d := plan.Decision{Pass: r.call.String(), Pattern: r.call.Pass.Name, Node: n.Label, Layer: n.Layer(), Outcome: plan.Refused}
 		users := slices.Clone(n.Result().Users())
 		switch odd := oddUser(n); {
 		case odd != nil:
-			d.Reason = fmt.Sprintf("%s %s takes the copy, and only products of heads can index instead", shortLabel(odd.Label), odd.Op)
+			d.Reason = fmt.Sprintf("%s %s takes the copy, and only products of heads can index instead", names.InLayer(odd.Label), odd.Op)
 		case overwritten(n.Args[0]):
 			d.Reason = "the cache is overwritten later, so the products need the copy"
 		case r.graph.Returned(n.Result()):
@@ -35,7 +36,7 @@ func dropRepeatKV(r *run) error {
 					return err
 				}
 			}
-			d.Outcome, d.Waves, d.Bytes = Matched, 1, cost.Moved(n).Eval(r.env)
+			d.Outcome, d.Waves, d.Bytes = plan.Matched, 1, cost.Moved(n).Eval(r.env)
 			d.Reason = fmt.Sprintf("%s the heads of the cache, %s for %d, %s less moved",
 				counted(len(users), "product indexes", "products index"), n.Args[0].Type.Shape.At(0), int(n.Result().Type.Shape.At(0).C), bytesText(d.Bytes))
 			if err := r.graph.Erase(n); err != nil {
@@ -46,7 +47,7 @@ func dropRepeatKV(r *run) error {
 		r.Log.add(d)
 	}
 	if !found {
-		r.Log.add(plan.Decision{Pass: r.call.String(), Pattern: r.call.Pass.Name, Node: "graph " + r.graph.Name, Layer: -1, Outcome: Refused, Reason: "no site: the graph repeats no heads"})
+		r.Log.add(plan.Decision{Pass: r.call.String(), Pattern: r.call.Pass.Name, Node: "graph " + r.graph.Name, Layer: -1, Outcome: plan.Refused, Reason: "no site: the graph repeats no heads"})
 	}
 	return nil
 }

@@ -17,7 +17,7 @@ func cutSoftmax(r *run) error {
 			continue
 		}
 		found = true
-		d := plan.Decision{Pass: r.call.String(), Pattern: r.call.Pass.Name, Node: n.Label, Layer: n.Layer(), Outcome: Refused}
+		d := plan.Decision{Pass: r.call.String(), Pattern: r.call.Pass.Name, Node: n.Label, Layer: n.Layer(), Outcome: plan.Refused}
 		if d.Node == "" {
 			d.Node = n.Results[0].String()
 		}
@@ -31,12 +31,12 @@ func cutSoftmax(r *run) error {
 		case cut == whole:
 			d.Reason = fmt.Sprintf("%s for %s: they are too short to cut", whole, what)
 		case wholeUs <= cutUs:
-			d.Outcome = Unprofitable
+			d.Outcome = plan.Unprofitable
 			d.Reason = fmt.Sprintf("%s for %s: predicted %.1f us, in %s %.1f", whole, what, wholeUs, cut, cutUs)
 		case !r.Fuel.take(r.call.Pass.Name + " " + n.Label):
 			d.Reason = "the fuel is spent"
 		default:
-			d.Outcome, d.Waves = Matched, -1
+			d.Outcome, d.Waves = plan.Matched, -1
 			d.Reason = fmt.Sprintf("%s for %s: predicted %.1f us, as %s %.1f", cut, what, cutUs, whole, wholeUs)
 			if err := r.cut(n, int(cut.Segment)); err != nil {
 				return err
@@ -45,7 +45,7 @@ func cutSoftmax(r *run) error {
 		r.Log.add(d)
 	}
 	if !found {
-		r.Log.add(plan.Decision{Pass: r.call.String(), Pattern: r.call.Pass.Name, Node: "graph " + r.graph.Name, Layer: -1, Outcome: Refused, Reason: "no site: no softmax stands alone"})
+		r.Log.add(plan.Decision{Pass: r.call.String(), Pattern: r.call.Pass.Name, Node: "graph " + r.graph.Name, Layer: -1, Outcome: plan.Refused, Reason: "no site: no softmax stands alone"})
 	}
 	return nil
 }

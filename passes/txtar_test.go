@@ -11,6 +11,7 @@ import (
 	"golang.org/x/tools/txtar"
 
 	"foundry/ir"
+	"foundry/lower/plan"
 	"foundry/passes"
 )
 
@@ -45,7 +46,7 @@ func TestTexts(t *testing.T) {
 			var log passes.Log
 			require.NoError(t, p.Run(g, &passes.Context{Log: &log}))
 			var text strings.Builder
-			require.NoError(t, passes.Explain(&text, log.Decisions))
+			require.NoError(t, plan.Explain(&text, log.Decisions))
 			if *update {
 				part("out").Data, part("log").Data = []byte(g.String()), []byte(text.String())
 				require.NoError(t, os.WriteFile(file, txtar.Format(a), 0o666))
@@ -76,10 +77,10 @@ func TestEveryPassHasTexts(t *testing.T) {
 		if name == "canonicalize" || name == "cse" || name == "dce" || name == "legalize" {
 			continue
 		}
-		require.Contains(t, hit, passes.Matched, p.Name)
+		require.Contains(t, hit, plan.Matched, p.Name)
 		miss := log(name + "-miss")
-		require.Contains(t, miss, passes.Refused, p.Name)
-		require.NotContains(t, miss, passes.Matched, p.Name)
+		require.Contains(t, miss, plan.Refused, p.Name)
+		require.NotContains(t, miss, plan.Matched, p.Name)
 		require.NotContains(t, miss, "no site", p.Name)
 	}
 }

@@ -9,9 +9,26 @@
 // Read next: main/gemv.metal, then foundry/lower/metal, which assembles them.
 package shaders
 
-import "embed"
+import (
+	"embed"
+	"errors"
+	"io/fs"
+)
 
 // FS holds the stage files by path, such as "main/gemv.metal".
 //
 //go:embed common prologue main epilogue
 var FS embed.FS
+
+// Overlay is FS with files of top in place of its own.
+func Overlay(top fs.FS) fs.FS { return overlay{top} }
+
+type overlay struct{ top fs.FS }
+
+func (o overlay) Open(name string) (fs.File, error) {
+	f, err := o.top.Open(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return FS.Open(name)
+	}
+	return f, err
+}

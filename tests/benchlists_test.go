@@ -9,16 +9,16 @@ import (
 	"strings"
 	"testing"
 
-	"foundry"
-
 	"github.com/stretchr/testify/require"
+
+	"foundry/runtime/bench"
 )
 
-func benchRows(t *testing.T, out string) []foundry.BenchRow {
+func benchRows(t *testing.T, out string) []bench.Row {
 	t.Helper()
-	var rows []foundry.BenchRow
+	var rows []bench.Row
 	for _, l := range strings.Split(strings.TrimSpace(out), "\n") {
-		var r foundry.BenchRow
+		var r bench.Row
 		require.NoError(t, json.Unmarshal([]byte(l), &r))
 		rows = append(rows, r)
 	}
@@ -30,7 +30,7 @@ func benchRows(t *testing.T, out string) []foundry.BenchRow {
 func TestBenchPairs(t *testing.T) {
 	rows := benchRows(t, ok(t, "bench", "--variants", "pairs", "--reps", "0", "--json"))
 	require.Greater(t, len(rows), 100)
-	names := map[string]foundry.BenchRow{}
+	names := map[string]bench.Row{}
 	for _, r := range rows {
 		names[r.Variant] = r
 	}
@@ -74,7 +74,7 @@ func TestBenchScore(t *testing.T) {
 	args := []string{"bench", "--device", "ref", "--variants", "none,six,floor", "--reps", "1", "--prompt", "4", "--score"}
 	require.Regexp(t, `Spearman's rank correlation: -?[01]\.\d{3} over 3 variants`, ok(t, args...))
 	out := strings.Split(strings.TrimSpace(ok(t, append(args, "--json")...)), "\n")
-	var last struct{ Score *foundry.Score }
+	var last struct{ Score *bench.Score }
 	require.NoError(t, json.Unmarshal([]byte(out[3]), &last))
 	require.Equal(t, "apple-m3-pro", last.Score.Target)
 	require.Len(t, last.Score.Rows, 3)
@@ -96,7 +96,7 @@ func TestCommandBuffers(t *testing.T) {
 	require.Len(t, rows, 3)
 	require.Equal(t, []string{"none/buffers=1", "none/buffers=4", "none/buffers=auto"}, []string{rows[0].Variant, rows[1].Variant, rows[2].Variant})
 	require.Equal(t, []int{1, 4}, []int{rows[0].CommandBuffers, rows[1].CommandBuffers})
-	us := func(r foundry.BenchRow) float64 { return r.Modelled["apple-m3-pro"] }
+	us := func(r bench.Row) float64 { return r.Modelled["apple-m3-pro"] }
 	require.LessOrEqual(t, us(rows[2]), min(us(rows[0]), us(rows[1])), "auto is the best")
 	requireOneLine(t, nil, 2, "want auto or a number", "compile", "--command-buffers", "0", "--explain")
 	requireOneLine(t, nil, 2, "want auto or a number", "bench", "--command-buffers", "1,few")
@@ -105,7 +105,7 @@ func TestCommandBuffers(t *testing.T) {
 // "all" has fusions as they are whole, "forms" those in part as well.
 func TestListsOfSubsets(t *testing.T) {
 	names := func(list string) map[string]bool {
-		variants, err := foundry.ParseVariants(list)
+		variants, err := bench.ParseVariants(list)
 		require.NoError(t, err)
 		out := map[string]bool{}
 		for _, v := range variants {

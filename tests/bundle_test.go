@@ -12,6 +12,7 @@ import (
 	"foundry"
 	"foundry/frontends/qwen25"
 	"foundry/ir"
+	"foundry/runtime/eval"
 
 	"github.com/stretchr/testify/require"
 )
@@ -69,7 +70,7 @@ func TestMovedBundleRuns(t *testing.T) {
 	skipWithoutCompiler(t)
 	code, out, errs := foundryCmd(t, nil, "eval", "--device", "cpu", "--plan", b, "--prompt", "In the beginning", "--greedy", "2", "--json")
 	require.Zero(t, code, errs)
-	var e foundry.Evaluation
+	var e eval.Evaluation
 	require.NoError(t, json.Unmarshal([]byte(out), &e))
 	require.Equal(t, []int32{268, 258}, e.GreedyIDs)
 	require.Equal(t, "cpu", e.Device)

@@ -9,9 +9,10 @@ import (
 	"strings"
 	"testing"
 
-	"foundry"
 	"foundry/frontends/checkpoint"
 	"foundry/ir/dtype"
+	"foundry/runtime/bench"
+	"foundry/runtime/eval"
 
 	"github.com/stretchr/testify/require"
 )
@@ -48,7 +49,7 @@ func TestEvalJSON(t *testing.T) {
 	out := ok(t, "eval", "--ids-file", ids, "--greedy", "3", "--top", "2", "--json", "--logits-out", file)
 	require.Equal(t, 1, strings.Count(out, "\n"))
 	require.Equal(t, []string{"model", "device", "passes", "prompt_ids", "top", "greedy_ids", "greedy_margins", "dispatches", "waves"}, fields(t, out))
-	var e foundry.Evaluation
+	var e eval.Evaluation
 	require.NoError(t, json.Unmarshal([]byte(out), &e))
 	require.Equal(t, []int32{268, 258, 1036}, e.GreedyIDs)
 	require.Len(t, e.GreedyMargins, 3)
@@ -86,9 +87,9 @@ func TestBenchStatistics(t *testing.T) {
 	require.Len(t, lines, 3)
 	require.Equal(t, []string{"model", "device", "phase", "variant", "passes", "context", "prompt", "tokens", "dispatches", "waves", "barriers",
 		"command_buffers", "weight_bytes", "moved_bytes", "arena_bytes", "modelled", "measured_us", "tok_s", "bandwidth_share", "flops"}, fields(t, lines[0]))
-	var rows []foundry.BenchRow
+	var rows []bench.Row
 	for _, l := range lines {
-		var r foundry.BenchRow
+		var r bench.Row
 		require.NoError(t, json.Unmarshal([]byte(l), &r))
 		require.Equal(t, r.Waves-1, r.Barriers)
 		require.Nil(t, r.Measured)
@@ -113,7 +114,7 @@ func TestBenchStatistics(t *testing.T) {
 func TestBenchMeasures(t *testing.T) {
 	out := ok(t, "bench", "--device", "ref", "--variants", "none,six", "--reps", "3", "--prompt", "16", "--format", "json")
 	for _, l := range strings.Split(strings.TrimSpace(out), "\n") {
-		var r foundry.BenchRow
+		var r bench.Row
 		require.NoError(t, json.Unmarshal([]byte(l), &r))
 		require.Equal(t, 3, r.Measured.N)
 		require.LessOrEqual(t, r.Measured.Min, r.Measured.Median)

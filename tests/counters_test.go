@@ -11,15 +11,16 @@ import (
 	"testing"
 	"text/tabwriter"
 
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
+
 	"foundry"
 	"foundry/frontends/qwen25"
 	"foundry/ir/sym"
 	"foundry/ir/target"
+	"foundry/lower/plan"
 	"foundry/passes"
 	"foundry/runtime/msl/gate"
-
-	"github.com/stretchr/testify/require"
-	"golang.org/x/sync/errgroup"
 )
 
 var updateCounters = flag.Bool("update-counters", false, "rewrite the tables of counters and of plan hashes")
@@ -85,7 +86,7 @@ func (r reference) counters(c *foundry.Compiled) (lines []string) {
 		s := c.Plan.Stats(e, env)
 		sites := map[string]int{}
 		for _, d := range c.Decisions {
-			if d.Entry == e.Name && d.Outcome == passes.Matched {
+			if d.Entry == e.Name && d.Outcome == plan.Matched {
 				sites[d.Pattern]++
 			}
 		}

@@ -9,6 +9,7 @@ import (
 
 	"foundry"
 	"foundry/runtime/cpu"
+	"foundry/runtime/eval"
 
 	"github.com/stretchr/testify/require"
 )
@@ -33,7 +34,7 @@ func planOnDisk(t *testing.T, m *foundry.Model, o foundry.CompileOptions) (load 
 	return func(t *testing.T, chunk int) *foundry.Engine {
 		t.Helper()
 		e, err := foundry.Start(context.Background(), m, foundry.StartOptions{
-			Compile: foundry.CompileOptions{Device: foundry.CPU, Chunk: chunk}, PlanDir: dir,
+			Device: foundry.CPU, Compile: foundry.CompileOptions{Chunk: chunk}, PlanDir: dir,
 		})
 		require.NoError(t, err)
 		t.Cleanup(func() { require.NoError(t, e.Close()) })
@@ -52,7 +53,7 @@ func TestGoldensOnCPU(t *testing.T) {
 					e := load(t, chunk)
 					for _, g := range goldens {
 						ids := g.ids(t, "input_ids")
-						out, err := e.Evaluate(context.Background(), foundry.EvalOptions{IDs: ids, Greedy: len(g.ids(t, "greedy_ids")), Top: 1})
+						out, err := eval.Prompt(context.Background(), e, eval.Options{IDs: ids, Greedy: len(g.ids(t, "greedy_ids")), Top: 1})
 						require.NoError(t, err)
 						worst := nmse(out.Logits, g.floats(t, "logits"))
 						require.LessOrEqual(t, worst, cpuBound, g.name)

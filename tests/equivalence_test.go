@@ -9,11 +9,15 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
+
 	"foundry/frontends/qwen25"
 	"foundry/ir"
 	"foundry/ir/dtype"
 	"foundry/ir/interp"
 	"foundry/ir/irgen"
+	"foundry/ir/seeded"
 	"foundry/ir/sym"
 	"foundry/ir/target"
 	"foundry/lower/metal"
@@ -21,9 +25,6 @@ import (
 	"foundry/passes"
 	"foundry/runtime"
 	"foundry/runtime/cpu"
-
-	"github.com/stretchr/testify/require"
-	"golang.org/x/sync/errgroup"
 )
 
 // complete asks for every subset and every random graph instead of a covering
@@ -205,11 +206,11 @@ func (e *equivalence) check(t *testing.T, graphs []*ir.Graph) {
 
 // interpret returns a graph's results and its caches after.
 func (e *equivalence) interpret(t *testing.T, g *ir.Graph) map[string]interp.Tensor {
-	p, err := interp.New(g, irgen.Weights(e.origin, e.seed), interp.Float64)
+	p, err := interp.New(g, seeded.Weights(e.origin, e.seed), interp.Float64)
 	require.NoError(t, err, g.Name)
 	state := p.NewState()
-	require.NoError(t, irgen.FillState(state, e.seed))
-	out, err := p.Run(context.Background(), interp.Run{Inputs: irgen.Inputs(e.origin, e.env, e.seed), Env: e.env, State: state})
+	require.NoError(t, seeded.FillState(state, e.seed))
+	out, err := p.Run(context.Background(), interp.Run{Inputs: seeded.Inputs(e.origin, e.env, e.seed), Env: e.env, State: state})
 	require.NoError(t, err, g.Name)
 	for _, name := range state.Names() {
 		out[name], err = state.Tensor(name)
@@ -233,24 +234,24 @@ func (e *equivalence) device(t *testing.T, p *plan.Plan, names []string, want ma
 	for _, v := range e.origin.Params {
 		types[v.Param.Name] = v.Type
 	}
-	exec, err := runtime.New(context.Background(), dev, p, storedWeights{irgen.Weights(e.origin, e.seed), types}, nil)
+	exec, err := runtime.New(context.Background(), dev, p, storedWeights{seeded.Weights(e.origin, e.seed), types}, nil)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, exec.Close()) }()
 	in, err := exec.NewInstance()
 	require.NoError(t, err)
 	defer func() { require.NoError(t, in.Close()) }()
 
-	origin, err := interp.New(e.origin, irgen.Weights(e.origin, e.seed), interp.Float64)
+	origin, err := interp.New(e.origin, seeded.Weights(e.origin, e.seed), interp.Float64)
 	require.NoError(t, err)
 	state := origin.NewState()
-	require.NoError(t, irgen.FillState(state, e.seed))
+	require.NoError(t, seeded.FillState(state, e.seed))
 	for _, name := range names {
 		for _, s := range state.Names() {
 			x, err := state.Tensor(s)
 			require.NoError(t, err)
 			require.NoError(t, in.Write(s, bytesOf(x)))
 		}
-		for s, x := range irgen.Inputs(e.origin, e.env, e.seed) {
+		for s, x := range seeded.Inputs(e.origin, e.env, e.seed) {
 			require.NoError(t, in.Write(s, bytesOf(x)))
 		}
 		require.NoError(t, in.Run(context.Background(), name, e.env), name)

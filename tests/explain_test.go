@@ -33,9 +33,9 @@ func fusionPasses() []string {
 // what took the operations, what else uses them, what stands there, or what the
 // target lacks.
 var reasons = map[string]*regexp.Regexp{
-	passes.Matched:      regexp.MustCompile(`[0-9] (fewer|bytes|sums)|(KiB|MiB|[0-9] B) less moved`),
-	passes.Unprofitable: regexp.MustCompile(`predicted [0-9.]+ us .*[0-9.]+`),
-	passes.Refused: regexp.MustCompile(`^[a-z-]+ has taken [a-z_0-9, ]+ already|has a second use \(used by|; the pattern wants |` +
+	plan.Matched:      regexp.MustCompile(`[0-9] (fewer|bytes|sums)|(KiB|MiB|[0-9] B) less moved`),
+	plan.Unprofitable: regexp.MustCompile(`predicted [0-9.]+ us .*[0-9.]+`),
+	plan.Refused: regexp.MustCompile(`^[a-z-]+ has taken [a-z_0-9, ]+ already|has a second use \(used by|; the pattern wants |` +
 		`^no site: |^no (other )?[a-z_ ]+ takes |cannot (make one kernel of|run a kernel that) .*: |is neither .* nor .*, so no kernel could`),
 }
 

@@ -9,16 +9,18 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/stretchr/testify/require"
+
 	"foundry"
 	"foundry/frontends/checkpoint"
+	"foundry/frontends/model"
 	"foundry/frontends/qwen25"
 	"foundry/ir"
 	"foundry/ir/dtype"
 	"foundry/ir/interp"
-	"foundry/ir/irgen"
+	"foundry/ir/seeded"
 	"foundry/runtime/cpu"
-
-	"github.com/stretchr/testify/require"
+	"foundry/runtime/eval"
 )
 
 // blocks is a checkpoint of random valid blocks: each matrix in a format of its
@@ -47,7 +49,7 @@ func newBlocks(t *testing.T, c qwen25.Config, formats []dtype.Type) *blocks {
 		WeightType: func(name string) dtype.Type { return s.types[name] },
 	})
 	require.NoError(t, err)
-	values := irgen.Weights(g, 1)
+	values := seeded.Weights(g, 1)
 	for _, p := range g.Params {
 		if p.Param.Kind == ir.Weight {
 			x, err := values(p.Param.Name, p.Type)
@@ -92,22 +94,22 @@ func (s *blocks) open(t *testing.T) *foundry.Model {
 }
 
 // run evaluates ids on a device; the test is skipped where cpu has no compiler.
-func run(t *testing.T, m *foundry.Model, o foundry.CompileOptions, ids []int32) *foundry.Evaluation {
+func run(t *testing.T, m *foundry.Model, device string, o foundry.CompileOptions, ids []int32) *eval.Evaluation {
 	t.Helper()
 	o.Context, o.AllLogits = 64, true
-	e, err := foundry.Start(context.Background(), m, foundry.StartOptions{Compile: o})
+	e, err := foundry.Start(context.Background(), m, foundry.StartOptions{Device: device, Compile: o})
 	if errors.Is(err, cpu.ErrNoCompiler) {
 		t.Skip(err)
 	}
 	require.NoError(t, err)
 	defer e.Close()
-	out, err := e.Evaluate(context.Background(), foundry.EvalOptions{IDs: ids, Greedy: 4, Top: 1})
+	out, err := eval.Prompt(context.Background(), e, eval.Options{IDs: ids, Greedy: 4, Top: 1})
 	require.NoError(t, err)
 	return out
 }
 
 // requireSame holds a run on cpu against the reference on the same blocks.
-func requireSame(t *testing.T, have, want *foundry.Evaluation) {
+func requireSame(t *testing.T, have, want *eval.Evaluation) {
 	t.Helper()
 	d := interp.Compare(have.Logits, want.Logits)
 	t.Log(d)
@@ -152,8 +154,8 @@ func TestModelsOfBlocks(t *testing.T) {
 			c.Tied = x.tied
 			m := newBlocks(t, c, x.formats).open(t)
 			ids := someIDs(9, c.Vocab)
-			want := run(t, m, foundry.CompileOptions{Device: foundry.Ref}, ids)
-			requireSame(t, run(t, m, foundry.CompileOptions{Device: foundry.CPU, Variant: x.variant}, ids), want)
+			want := run(t, m, foundry.Ref, foundry.CompileOptions{}, ids)
+			requireSame(t, run(t, m, foundry.CPU, foundry.CompileOptions{Variant: x.variant}, ids), want)
 		})
 	}
 }
@@ -199,8 +201,8 @@ func TestQuantisedKJV(t *testing.T) {
 	require.NoError(t, err)
 	for _, w := range []dtype.Type{dtype.F16, dtype.Q8_0, dtype.Q4_0, dtype.Q5_1} {
 		t.Run(w.String(), func(t *testing.T) {
-			want := run(t, m, foundry.CompileOptions{Device: foundry.Ref, Weights: w}, ids)
-			requireSame(t, run(t, m, foundry.CompileOptions{Device: foundry.CPU, Weights: w}, ids), want)
+			want := run(t, m, foundry.Ref, foundry.CompileOptions{Weights: w}, ids)
+			requireSame(t, run(t, m, foundry.CPU, foundry.CompileOptions{Weights: w}, ids), want)
 		})
 	}
 }
@@ -213,15 +215,15 @@ func TestConvertedRunsTheSame(t *testing.T) {
 	defer m.Close()
 	for _, w := range []dtype.Type{dtype.Q8_0, dtype.Q4_1, dtype.Q5_0} {
 		path := filepath.Join(t.TempDir(), w.String()+".gguf")
-		c, err := foundry.Convert(m, w, path, nil)
+		c, err := model.Convert(m, w, path, nil)
 		require.NoError(t, err)
 		require.Len(t, c.Tensors, 2)
 		require.Equal(t, w, c.Tensors[1].DType)
 		file, err := foundry.Open(path, foundry.Hub{})
 		require.NoError(t, err)
 		ids := someIDs(12, m.Config.Vocab)
-		want := run(t, m, foundry.CompileOptions{Device: foundry.Ref, Weights: w}, ids)
-		have := run(t, file, foundry.CompileOptions{Device: foundry.Ref}, ids)
+		want := run(t, m, foundry.Ref, foundry.CompileOptions{Weights: w}, ids)
+		have := run(t, file, foundry.Ref, foundry.CompileOptions{}, ids)
 		require.NoError(t, file.Close())
 		require.Equal(t, want.Logits, have.Logits)
 		require.Equal(t, want.GreedyIDs, have.GreedyIDs)

@@ -14,6 +14,7 @@ import (
 	"foundry/ir/dtype"
 	"foundry/ir/interp"
 	"foundry/ir/sym"
+	"foundry/runtime/eval"
 
 	"github.com/stretchr/testify/require"
 )
@@ -102,14 +103,14 @@ func TestGoldensOnRef(t *testing.T) {
 		for _, variant := range []string{"none", "default", "six", "floor"} {
 			t.Run(name+"/"+variant, func(t *testing.T) {
 				m, goldens := goldenModel(t, name)
-				g, err := foundry.Fuse(m, foundry.CompileOptions{Device: foundry.Ref, Variant: variant, Context: 512, AllLogits: true})
+				g, err := foundry.Fuse(m, foundry.Defaults(foundry.Ref, foundry.CompileOptions{Variant: variant, Context: 512, AllLogits: true}))
 				require.NoError(t, err)
 				e, err := foundry.Interpret(context.Background(), g)
 				require.NoError(t, err)
 				defer e.Close()
 				for _, g := range goldens {
 					want := g.ids(t, "greedy_ids")
-					out, err := e.Evaluate(context.Background(), foundry.EvalOptions{IDs: g.ids(t, "input_ids"), Greedy: len(want), Top: 1})
+					out, err := eval.Prompt(context.Background(), e, eval.Options{IDs: g.ids(t, "input_ids"), Greedy: len(want), Top: 1})
 					require.NoError(t, err)
 					require.LessOrEqual(t, nmse(out.Logits, g.floats(t, "logits")), refBound, g.name)
 					require.Equal(t, want, out.GreedyIDs, g.name)
@@ -131,9 +132,9 @@ func TestHiddenStatesOnRef(t *testing.T) {
 
 func requireHiddenStates(t *testing.T, name, variant string) {
 	m, goldens := goldenModel(t, name)
-	g, err := foundry.Fuse(m, foundry.CompileOptions{Device: foundry.Ref, Variant: variant, Context: 512, AllLogits: true})
+	g, err := foundry.Fuse(m, foundry.Defaults(foundry.Ref, foundry.CompileOptions{Variant: variant, Context: 512, AllLogits: true}))
 	require.NoError(t, err)
-	program, err := interp.New(g.Entries[0], foundry.Weights(m), interp.Float32)
+	program, err := interp.New(g.Entries[0], m.Weights().Tensor, interp.Float32)
 	require.NoError(t, err)
 	hidden := []string{"embed"}
 	for n := range m.Config.Layers - 1 {

@@ -14,7 +14,7 @@ import (
 	"foundry/ir/interp"
 	"foundry/ir/target"
 	"foundry/lower/plan"
-	"foundry/passes"
+	"foundry/runtime/eval"
 
 	"github.com/stretchr/testify/require"
 )
@@ -50,17 +50,17 @@ func TestLongContext(t *testing.T) {
 	m := newBlocks(t, longModel, []dtype.Type{dtype.F16}).open(t)
 	ids := someIDs(n, longModel.Vocab)
 	o := foundry.CompileOptions{Context: longModel.MaxPositions, Chunk: n, AllLogits: true}
-	evaluate := func(t *testing.T, e *foundry.Engine, greedy int) *foundry.Evaluation {
+	evaluate := func(t *testing.T, e *foundry.Engine, greedy int) *eval.Evaluation {
 		t.Helper()
 		start := time.Now()
-		out, err := e.Evaluate(context.Background(), foundry.EvalOptions{IDs: ids, Greedy: greedy, Top: 1})
+		out, err := eval.Prompt(context.Background(), e, eval.Options{IDs: ids, Greedy: greedy, Top: 1})
 		require.NoError(t, err)
 		t.Logf("%d tokens in %.1f s", n, time.Since(start).Seconds())
 		return out
 	}
 	reference := o
-	reference.Device, reference.Variant, reference.Chunk = foundry.Ref, "none", longPass
-	e, err := foundry.Start(context.Background(), m, foundry.StartOptions{Compile: reference})
+	reference.Variant, reference.Chunk = "none", longPass
+	e, err := foundry.Start(context.Background(), m, foundry.StartOptions{Device: foundry.Ref, Compile: reference})
 	require.NoError(t, err)
 	defer e.Close()
 	want := evaluate(t, e, 8)
@@ -83,7 +83,7 @@ func TestLongContext(t *testing.T) {
 		t.Run(x.backend, func(t *testing.T) {
 			e := load(t, x.pass)
 			whole := evaluate(t, e, 8)
-			cut := slices.ContainsFunc(e.Plan.Decisions, func(d plan.Decision) bool { return d.Pass == "cut-softmax" && d.Outcome == passes.Matched })
+			cut := slices.ContainsFunc(e.Plan.Decisions, func(d plan.Decision) bool { return d.Pass == "cut-softmax" && d.Outcome == plan.Matched })
 			require.Equal(t, x.backend == "chained", cut, "softmax in segments")
 			d := interp.Compare(whole.Logits, want.Logits)
 			t.Logf("%d at once against the interpreter: %s", x.pass, d)

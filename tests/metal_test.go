@@ -14,9 +14,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"foundry"
+	"foundry/frontends/model"
 	"foundry/ir/dtype"
 	"foundry/lower/plan"
 	"foundry/runtime/cpu"
+	"foundry/runtime/eval"
 	"foundry/runtime/mtl"
 	"foundry/runtime/mtl/emulator"
 )
@@ -95,8 +97,8 @@ func TestGoldensOnEmulatedMetal(t *testing.T) {
 				m, goldens := goldenModel(t, name)
 				p := bundle(t, m, foundry.CompileOptions{Variant: variant, Context: 512, Chunk: 64, AllLogits: true})
 				g := goldens[0]
-				run := func(t *testing.T, e *foundry.Engine) *foundry.Evaluation {
-					out, err := e.Evaluate(context.Background(), foundry.EvalOptions{IDs: g.ids(t, "input_ids"), Greedy: len(g.ids(t, "greedy_ids")), Top: 1})
+				run := func(t *testing.T, e *foundry.Engine) *eval.Evaluation {
+					out, err := eval.Prompt(context.Background(), e, eval.Options{IDs: g.ids(t, "input_ids"), Greedy: len(g.ids(t, "greedy_ids")), Top: 1})
 					require.NoError(t, err)
 					require.NoError(t, e.Close())
 					return out
@@ -123,7 +125,7 @@ func TestGoldensOnEmulatedMetal(t *testing.T) {
 func TestMappedWeightsOnEmulatedMetal(t *testing.T) {
 	from, goldens := goldenModel(t, goldenModels[0])
 	path := filepath.Join(t.TempDir(), "x.gguf")
-	_, err := foundry.Convert(from, dtype.Q8_0, path, nil)
+	_, err := model.Convert(from, dtype.Q8_0, path, nil)
 	require.NoError(t, err)
 	m, err := foundry.Open(path, foundry.Hub{})
 	require.NoError(t, err)
@@ -137,7 +139,7 @@ func TestMappedWeightsOnEmulatedMetal(t *testing.T) {
 		} else {
 			e = onCPU(t, m, p)
 		}
-		out, err := e.Evaluate(context.Background(), foundry.EvalOptions{IDs: goldens[0].ids(t, "input_ids"), Greedy: 8, Top: 1})
+		out, err := eval.Prompt(context.Background(), e, eval.Options{IDs: goldens[0].ids(t, "input_ids"), Greedy: 8, Top: 1})
 		require.NoError(t, err)
 		ids[i] = out.GreedyIDs
 		require.NoError(t, e.Close())

@@ -9,6 +9,7 @@ import (
 	"foundry"
 	"foundry/ir/interp"
 	"foundry/runtime/cpu"
+	"foundry/runtime/eval"
 	"foundry/tests/oracle"
 
 	"github.com/stretchr/testify/require"
@@ -61,7 +62,7 @@ func rescaled(t *testing.T, c *oracle.Checkpoint, b oracle.Branch, k int, ids []
 }
 
 // evaluateAll returns the logits of all rows of a checkpoint on a device.
-func evaluateAll(t *testing.T, c *oracle.Checkpoint, o foundry.CompileOptions, ids []int32) []float32 {
+func evaluateAll(t *testing.T, c *oracle.Checkpoint, device string, o foundry.CompileOptions, ids []int32) []float32 {
 	t.Helper()
 	name, err := c.Write(t.TempDir())
 	require.NoError(t, err)
@@ -69,13 +70,13 @@ func evaluateAll(t *testing.T, c *oracle.Checkpoint, o foundry.CompileOptions, i
 	require.NoError(t, err)
 	defer m.Close()
 	o.AllLogits = true
-	e, err := foundry.Start(context.Background(), m, foundry.StartOptions{Compile: o})
+	e, err := foundry.Start(context.Background(), m, foundry.StartOptions{Device: device, Compile: o})
 	if errors.Is(err, cpu.ErrNoCompiler) {
 		t.Skip(err)
 	}
 	require.NoError(t, err)
 	defer e.Close()
-	out, err := e.Evaluate(context.Background(), foundry.EvalOptions{IDs: ids, Top: 1})
+	out, err := eval.Prompt(context.Background(), e, eval.Options{IDs: ids, Top: 1})
 	require.NoError(t, err)
 	return out.Logits
 }
@@ -96,12 +97,12 @@ func TestGeneratedOnRef(t *testing.T) {
 		k := []int{13, 15, 17, 20}[r.IntN(4)] * (1 - 2*r.IntN(2))
 		c := oracle.Generate(oracle.Random(seed), seed)
 		ids := c.IDs(8+r.IntN(56), seed)
-		o := foundry.CompileOptions{Device: foundry.Ref, Context: 64, Chunk: 1 + r.IntN(64), Variant: []string{"none", "default"}[r.IntN(2)]}
+		o := foundry.CompileOptions{Context: 64, Chunk: 1 + r.IntN(64), Variant: []string{"none", "default"}[r.IntN(2)]}
 		want := c.Logits(ids)
-		drawn, row := oracle.Worst(evaluateAll(t, c, o, ids), want)
+		drawn, row := oracle.Worst(evaluateAll(t, c, foundry.Ref, o, ids), want)
 		require.LessOrEqual(t, drawn, oracleRef, "seed %d: %s: row %d of %d", seed, c, row, len(ids))
 		c, k, want = rescaled(t, c, branch, k, ids, want)
-		nmse, row := oracle.Worst(evaluateAll(t, c, o, ids), want)
+		nmse, row := oracle.Worst(evaluateAll(t, c, foundry.Ref, o, ids), want)
 		t.Logf("seed %d: %s: %d ids: %.2g; %s by 2^%d: %.2g", seed, c, len(ids), drawn, branch, k, nmse)
 		require.LessOrEqual(t, nmse, oracleRef, "seed %d: %s: %s by 2^%d: row %d of %d", seed, c, branch, k, row, len(ids))
 		worst = max(worst, drawn, nmse)

@@ -7,6 +7,7 @@ import (
 
 	"foundry"
 	"foundry/ir/interp"
+	"foundry/runtime/eval"
 
 	"github.com/stretchr/testify/require"
 )
@@ -25,7 +26,7 @@ func TestPrefillInChunks(t *testing.T) {
 		}
 		prompt = prompt[:min(len(prompt), 130)]
 		logits := func(t *testing.T, chunk int) []float32 {
-			out, err := load(t, chunk).Evaluate(context.Background(), foundry.EvalOptions{IDs: prompt, Top: 1})
+			out, err := eval.Prompt(context.Background(), load(t, chunk), eval.Options{IDs: prompt, Top: 1})
 			require.NoError(t, err)
 			return out.Logits
 		}

@@ -12,11 +12,12 @@ import (
 	"foundry"
 	"foundry/frontends/checkpoint"
 	"foundry/ir/dtype"
+	"foundry/runtime/eval"
 
 	"github.com/stretchr/testify/require"
 )
 
-func measure(t *testing.T, positions int, weights ...dtype.Type) []foundry.Quality {
+func measure(t *testing.T, positions int, weights ...dtype.Type) []eval.Quality {
 	t.Helper()
 	m, err := foundry.Open(checkpoint.KJV2MName, foundry.Hub{})
 	require.NoError(t, err)
@@ -31,8 +32,8 @@ func measure(t *testing.T, positions int, weights ...dtype.Type) []foundry.Quali
 	if positions > 0 {
 		ids = ids[:positions]
 	}
-	rows, err := foundry.MeasureQuality(context.Background(), m, foundry.QualityOptions{
-		IDs: ids, Weights: weights, Start: foundry.StartOptions{Compile: foundry.CompileOptions{Device: foundry.Ref}},
+	rows, err := eval.MeasureQuality(context.Background(), m, eval.QualityOptions{
+		IDs: ids, Weights: weights, Start: foundry.StartOptions{Device: foundry.Ref},
 	})
 	require.NoError(t, err)
 	require.Len(t, rows, len(weights))

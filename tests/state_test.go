@@ -8,6 +8,7 @@ import (
 	"foundry"
 	"foundry/ir/interp"
 	"foundry/runtime"
+	"foundry/runtime/eval"
 
 	"github.com/stretchr/testify/require"
 )
@@ -33,7 +34,7 @@ func follow(t *testing.T, e *foundry.Engine, s *foundry.Session, ids []int32) {
 		return nil
 	}))
 	require.Equal(t, before+len(ids), at, "a row for every token")
-	fresh, err := e.Evaluate(context.Background(), foundry.EvalOptions{IDs: s.IDs.Tokens(), Top: 1})
+	fresh, err := eval.Prompt(context.Background(), e, eval.Options{IDs: s.IDs.Tokens(), Top: 1})
 	require.NoError(t, err)
 	d := interp.Compare(have, fresh.Logits[first*vocab:])
 	require.LessOrEqual(t, d.NMSE, interp.ModelChunks, "%d tokens at %d: %s", len(ids), before, d)
@@ -46,9 +47,7 @@ func TestStateOfSessions(t *testing.T) {
 	o := foundry.CompileOptions{Variant: "default", Context: 512, AllLogits: true}
 	engines := []func() *foundry.Engine{
 		func() *foundry.Engine {
-			r := o
-			r.Device = foundry.Ref
-			e, err := foundry.Start(context.Background(), m, foundry.StartOptions{Compile: r})
+			e, err := foundry.Start(context.Background(), m, foundry.StartOptions{Device: foundry.Ref, Compile: o})
 			require.NoError(t, err)
 			t.Cleanup(func() { require.NoError(t, e.Close()) })
 			return e

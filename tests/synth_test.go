@@ -10,9 +10,10 @@ import (
 	"testing"
 	"time"
 
-	"foundry"
-
 	"github.com/stretchr/testify/require"
+
+	"foundry"
+	"foundry/runtime/eval"
 )
 
 var long = flag.Bool("long", false, "also run what takes minutes: real shapes on the reference")
@@ -41,7 +42,7 @@ func TestSynthGoldensOnRef(t *testing.T) {
 	for _, name := range sizes {
 		m, err := foundry.Open("synth:"+name, foundry.Hub{})
 		require.NoError(t, err)
-		g, err := foundry.Fuse(m, foundry.CompileOptions{Device: foundry.Ref, Variant: "six", Context: 512})
+		g, err := foundry.Fuse(m, foundry.Defaults(foundry.Ref, foundry.CompileOptions{Variant: "six", Context: 512}))
 		require.NoError(t, err)
 		start := time.Now()
 		e, err := foundry.Interpret(context.Background(), g)
@@ -58,7 +59,7 @@ func TestSynthGoldensOnRef(t *testing.T) {
 				ids[i] = int32((i*7919 + 13) % 151643)
 			}
 			start := time.Now()
-			out, err := e.Evaluate(context.Background(), foundry.EvalOptions{IDs: ids, Greedy: len(want.GreedyIDs), Top: 32})
+			out, err := eval.Prompt(context.Background(), e, eval.Options{IDs: ids, Greedy: len(want.GreedyIDs), Top: 32})
 			require.NoError(t, err)
 			steps := n + len(want.GreedyIDs) - 1
 			t.Logf("%s: %d tokens in %v, %v a token", name, steps, time.Since(start), time.Since(start)/time.Duration(steps))

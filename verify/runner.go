@@ -11,7 +11,7 @@ import (
 	"foundry/ir"
 	"foundry/ir/dtype"
 	"foundry/ir/interp"
-	"foundry/ir/irgen"
+	"foundry/ir/seeded"
 	"foundry/ir/sym"
 	"foundry/ir/target"
 	"foundry/lower/metal"
@@ -214,7 +214,7 @@ func stored(t interp.Tensor) []byte {
 // weightsOf returns the weights of a form's graphs: irgen's numbers of the flat
 // graph, and the form's own.
 func (s *subject) weights(*ir.Graph) interp.Source {
-	seeded := irgen.Weights(s.flat, 1)
+	seeded := seeded.Weights(s.flat, 1)
 	return func(name string, t ir.Type) (interp.Tensor, error) {
 		if v, own := s.values(name); own {
 			data := make([]byte, t.DType.Bytes(int64(len(v))))
@@ -233,7 +233,7 @@ func (s *subject) values(param string) ([]float32, bool) {
 
 // input makes the operands of a run; program is the flat graph's.
 func (s *subject) input(program *interp.Program, e sym.Env, seed uint64) (input, error) {
-	in := input{env: e, inputs: irgen.Inputs(s.flat, e, seed), caches: map[string][]float32{}}
+	in := input{env: e, inputs: seeded.Inputs(s.flat, e, seed), caches: map[string][]float32{}}
 	for name, t := range in.inputs {
 		if v, own := s.values(name); own {
 			in.inputs[name] = given(v, t)
@@ -248,7 +248,7 @@ func (s *subject) input(program *interp.Program, e sym.Env, seed uint64) (input,
 		}
 	}
 	state := program.NewState()
-	if err := irgen.FillState(state, seed); err != nil {
+	if err := seeded.FillState(state, seed); err != nil {
 		return in, err
 	}
 	for _, name := range state.Names() {

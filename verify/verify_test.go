@@ -46,7 +46,7 @@ func plans(t *testing.T, name string) []verify.Compiled {
 	m, err := foundry.Open(name, foundry.Hub{})
 	require.NoError(t, err)
 	defer m.Close()
-	out, err := foundry.VerifyPlans(m, target.Default)
+	out, err := verify.Plans(m, target.Default)
 	require.NoError(t, err)
 	return out
 }

@@ -12,7 +12,6 @@ import (
 
 	"foundry/ir"
 	"foundry/lower/plan"
-	"foundry/passes"
 )
 
 // Report is what HTML puts on its page; what is empty is left out.
@@ -138,7 +137,7 @@ type passDecisions struct {
 }
 
 type decisionRow struct {
-	passes.Group
+	plan.Group
 	Site   string // the node, without its layer
 	Layers string // "0..23"
 }
@@ -155,7 +154,7 @@ func decisionsByPass(all []plan.Decision) []*passDecisions {
 	var out []*passDecisions
 	for _, entry := range entries {
 		byPass := map[string]*passDecisions{}
-		for _, g := range passes.Groups(byEntry[entry]) {
+		for _, g := range plan.Groups(byEntry[entry]) {
 			p := byPass[g.Pass]
 			if p == nil {
 				p = &passDecisions{Entry: entry, Pass: g.Pass}
@@ -163,11 +162,11 @@ func decisionsByPass(all []plan.Decision) []*passDecisions {
 				out = append(out, p)
 			}
 			switch g.Outcome {
-			case passes.Matched:
+			case plan.Matched:
 				p.Matched += g.Count
-			case passes.Refused:
+			case plan.Refused:
 				p.Refused += g.Count
-			case passes.Unprofitable:
+			case plan.Unprofitable:
 				p.Unprofitable += g.Count
 			}
 			p.Rows = append(p.Rows, decisionRow{g, inLayer(g.Node, g.Layer), layersText(g.Layers)})

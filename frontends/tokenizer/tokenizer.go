@@ -7,8 +7,8 @@
 // ids are joined. Decoding is a table of bytes per id; a Decoder emits text as
 // ids arrive and never cuts a UTF-8 sequence (decode.go).
 //
-// Read next: json.go for the file's form, chat.go for conversations, and the
-// package foundry, where text, ids and sessions meet.
+// Read next: json.go for the file's form, chat.go for conversations, and
+// package runtime/engine, where text, ids and sessions meet.
 package tokenizer
 
 import (

@@ -35,6 +35,15 @@ func Of(g *ir.Graph, t *target.Target, e sym.Env) Summary {
 	return s
 }
 
+// Predict returns the time on t, us, of the kernels that lowering makes of g for
+// another target, or for t, in so many command buffers: how they are dealt out
+// follows from the one, what that costs from the other.
+func Predict(g *ir.Graph, lowered, t *target.Target, e sym.Env, buffers int) float64 {
+	kernels := func(n *ir.Node) []Kernel { return Kernels(n, lowered, e) }
+	us, _ := Total(Waves(g.Nodes(), nil, kernels), t, buffers)
+	return us
+}
+
 // Waves puts the kernels of nodes into the earliest wave that each can run in;
 // what other nodes make is there from the start. A node that stands in replaced
 // counts as the node it maps to, so that a region can be weighed before the graph

@@ -11,8 +11,8 @@ import (
 	"foundry/ir"
 	"foundry/ir/dtype"
 	"foundry/ir/interp"
-	"foundry/ir/irgen"
 	"foundry/ir/sampling"
+	"foundry/ir/seeded"
 	"foundry/ir/sym"
 )
 
@@ -319,16 +319,16 @@ func TestOps(t *testing.T) {
 			g, err := ir.Parse(op.String(), "graph @g (T=2..5, P=1..4, S<=8) {\n"+c.text+"\nreturn "+result+"=%y\n}")
 			require.NoError(t, err)
 			for _, precision := range []interp.Precision{interp.Float32, interp.Float64} {
-				p, err := interp.New(g, irgen.Weights(g, 1), precision)
+				p, err := interp.New(g, seeded.Weights(g, 1), precision)
 				require.NoError(t, err)
 				s := p.NewState()
-				require.NoError(t, irgen.FillState(s, 1))
-				x := irgen.Inputs(g, e, 1)
-				given := irgen.Inputs(g, e, 1)
+				require.NoError(t, seeded.FillState(s, 1))
+				x := seeded.Inputs(g, e, 1)
+				given := seeded.Inputs(g, e, 1)
 				for _, v := range g.Params {
 					switch v.Param.Kind {
 					case ir.Weight:
-						given[v.Param.Name], err = irgen.Weights(g, 1)(v.Param.Name, v.Type)
+						given[v.Param.Name], err = seeded.Weights(g, 1)(v.Param.Name, v.Type)
 					case ir.State:
 						given[v.Param.Name], err = s.Clone().Tensor(v.Param.Name)
 					}

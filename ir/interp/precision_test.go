@@ -11,6 +11,7 @@ import (
 	"foundry/ir"
 	"foundry/ir/interp"
 	"foundry/ir/irgen"
+	"foundry/ir/seeded"
 	"foundry/ir/sym"
 )
 
@@ -25,11 +26,11 @@ type watched struct {
 func watch(t *testing.T, g *ir.Graph, seed uint64) watched {
 	t.Helper()
 	w := watched{g, irgen.Env(g, seed), map[*ir.Value]interp.Tensor{}}
-	p, err := interp.New(g, irgen.Weights(g, seed), interp.Float32)
+	p, err := interp.New(g, seeded.Weights(g, seed), interp.Float32)
 	require.NoError(t, err)
 	s := p.NewState()
-	require.NoError(t, irgen.FillState(s, seed))
-	inputs := irgen.Inputs(g, w.env, seed)
+	require.NoError(t, seeded.FillState(s, seed))
+	inputs := seeded.Inputs(g, w.env, seed)
 	before := s.Clone()
 	for _, v := range g.Params {
 		switch v.Param.Kind {
@@ -38,7 +39,7 @@ func watch(t *testing.T, g *ir.Graph, seed uint64) watched {
 		case ir.State:
 			w.values[v], err = before.Tensor(v.Param.Name)
 		case ir.Weight:
-			w.values[v], err = irgen.Weights(g, seed)(v.Param.Name, v.Type)
+			w.values[v], err = seeded.Weights(g, seed)(v.Param.Name, v.Type)
 		case ir.Const:
 			w.values[v] = interp.Floats(v.Param.Values, v.Type.Shape.Eval(w.env)...)
 		}
@@ -132,12 +133,12 @@ func scale(w watched, n *ir.Node) float64 {
 // program runs again.
 func TestConcurrentRuns(t *testing.T) {
 	g := irgen.Layers(rand.New(rand.NewPCG(1, 1)))
-	p, err := interp.New(g, irgen.Weights(g, 1), interp.Float32)
+	p, err := interp.New(g, seeded.Weights(g, 1), interp.Float32)
 	require.NoError(t, err)
 	run := func(seed uint64) map[string]interp.Tensor {
 		e := irgen.Env(g, seed)
 		s := p.NewState()
-		out, err := p.Run(context.Background(), interp.Run{Env: e, Inputs: irgen.Inputs(g, e, seed), State: s})
+		out, err := p.Run(context.Background(), interp.Run{Env: e, Inputs: seeded.Inputs(g, e, seed), State: s})
 		require.NoError(t, err)
 		return out
 	}

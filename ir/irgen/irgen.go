@@ -1,15 +1,13 @@
-// Package irgen turns a seed into a graph, and a graph and a seed into inputs,
-// weights and caches of sane scale: what property tests, `foundry verify` on a
-// .fir file and benchmarks on made-up inputs run on.
+// Package irgen turns a seed into a graph: what property tests run on.
 //
 // Graph mixes two kinds. Layers builds pieces of a Qwen2.5 model as the frontend
 // does, with mutations: changes that a fusion must notice, such as a second use
 // of an intermediate or a bias that is not there. Free strings together any ops
-// that fit. The same seed gives the same graph and the same numbers on every
-// machine. Shrink makes a failing graph small.
+// that fit. The same seed gives the same graph on every machine. Shrink makes a failing
+// graph small.
 //
-// Read next: layers.go for the pieces and their mutations, inputs.go for the
-// numbers.
+// Read next: layers.go for the pieces and their mutations; ir/seeded for the
+// numbers that such a graph is run on.
 package irgen
 
 import (

@@ -10,15 +10,16 @@ import (
 	"foundry/ir"
 	"foundry/ir/interp"
 	"foundry/ir/irgen"
+	"foundry/ir/seeded"
 )
 
 func run(t require.TestingT, g *ir.Graph, seed uint64, p interp.Precision) (map[string]interp.Tensor, error) {
-	prog, err := interp.New(g, irgen.Weights(g, seed), p)
+	prog, err := interp.New(g, seeded.Weights(g, seed), p)
 	require.NoError(t, err, "%s", g)
 	s := prog.NewState()
-	require.NoError(t, irgen.FillState(s, seed))
+	require.NoError(t, seeded.FillState(s, seed))
 	e := irgen.Env(g, seed)
-	out, err := prog.Run(context.Background(), interp.Run{Env: e, Inputs: irgen.Inputs(g, e, seed), State: s})
+	out, err := prog.Run(context.Background(), interp.Run{Env: e, Inputs: seeded.Inputs(g, e, seed), State: s})
 	return out, err
 }
 

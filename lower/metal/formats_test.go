@@ -214,7 +214,7 @@ func TestFusionOfFormatSwitchedOff(t *testing.T) {
 	require.ErrorContains(t, err, "no kernel for q8_0 weights")
 	refused := map[string]bool{}
 	for _, d := range log.Decisions {
-		if d.Outcome == passes.Refused && strings.Contains(d.Reason, "no kernel for q8_0 weights") {
+		if d.Outcome == plan.Refused && strings.Contains(d.Reason, "no kernel for q8_0 weights") {
 			refused[d.Pattern] = true
 		}
 	}

@@ -10,7 +10,7 @@ import (
 	"foundry/ir"
 	"foundry/ir/dtype"
 	"foundry/ir/interp"
-	"foundry/ir/irgen"
+	"foundry/ir/seeded"
 	"foundry/ir/sym"
 	"foundry/ir/target"
 )
@@ -86,7 +86,7 @@ func (b *batch) outcome(t testing.TB, env sym.Env, seed uint64, gain float32) []
 	in, err := b.exec.NewInstance()
 	require.NoError(t, err)
 	defer in.Close()
-	for name, x := range irgen.Inputs(g, env, seed) {
+	for name, x := range seeded.Inputs(g, env, seed) {
 		values := x.Float32s()
 		for i := range values {
 			values[i] *= gain

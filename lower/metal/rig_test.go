@@ -13,7 +13,7 @@ import (
 	"foundry/ir"
 	"foundry/ir/dtype"
 	"foundry/ir/interp"
-	"foundry/ir/irgen"
+	"foundry/ir/seeded"
 	"foundry/ir/sym"
 	"foundry/ir/target"
 	"foundry/lower/metal"
@@ -98,7 +98,7 @@ func newBatchTuned(t testing.TB, graphs []*ir.Graph, checked bool, x *target.Tar
 	for _, g := range graphs {
 		in = append(in, metal.Entry{Name: g.Name, Graph: g})
 		context = max(context, g.Bounds.SMax)
-		source := irgen.Weights(g, 1)
+		source := seeded.Weights(g, 1)
 		for _, p := range g.Params {
 			w.types[p.Param.Name], sources[p.Param.Name] = p.Type, source
 		}
@@ -141,8 +141,8 @@ func (b *batch) run(t testing.TB, i int, env sym.Env, seed uint64) {
 	require.NoError(t, err)
 	defer in.Close()
 	state := program.NewState()
-	require.NoError(t, irgen.FillState(state, seed))
-	inputs := irgen.Inputs(g, env, seed)
+	require.NoError(t, seeded.FillState(state, seed))
+	inputs := seeded.Inputs(g, env, seed)
 	for _, name := range state.Names() {
 		x, err := state.Tensor(name)
 		require.NoError(t, err)

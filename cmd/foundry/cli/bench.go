@@ -9,7 +9,9 @@ import (
 	"strings"
 
 	"foundry"
+	"foundry/runtime/bench"
 	"foundry/runtime/cpu"
+	"foundry/runtime/search"
 
 	"github.com/spf13/cobra"
 )
@@ -25,7 +27,7 @@ func benchCommand(s IO) *cobra.Command {
 	var device deviceFlags
 	var contexts contextFlags
 	var kernels kernelsFlags
-	var o foundry.BenchOptions
+	var o bench.Options
 	var variants, format, plot, samples string
 	var score, asJSON bool
 	cmd := &cobra.Command{
@@ -83,16 +85,16 @@ of the first.`,
 			var err error
 			switch {
 			case compile.passes != "":
-				o.Variants = []foundry.Pipeline{{Name: "passes", Passes: compile.passes}}
+				o.Variants = []bench.Variant{{Name: "passes", Passes: compile.passes}}
 			case compile.variant != "":
-				o.Variants, err = foundry.ParseVariants(compile.variant)
+				o.Variants, err = bench.ParseVariants(compile.variant)
 			case strings.HasPrefix(variants, "@"):
 				var text []byte
 				if text, err = os.ReadFile(variants[1:]); err == nil {
-					o.Variants, err = foundry.ParseVariantFile(variants[1:], string(text))
+					o.Variants, err = bench.ParseVariantFile(variants[1:], string(text))
 				}
 			default:
-				o.Variants, err = foundry.ParseVariants(variants)
+				o.Variants, err = bench.ParseVariants(variants)
 			}
 			if err != nil {
 				return err
@@ -109,7 +111,7 @@ of the first.`,
 					}
 					numbers = append(numbers, n)
 				}
-				o.Variants, compile.commandBuffers = foundry.WithCommandBuffers(o.Variants, numbers), "auto"
+				o.Variants, compile.commandBuffers = bench.WithCommandBuffers(o.Variants, numbers), "auto"
 			}
 			m, err := model.open(s)
 			if err != nil {
@@ -120,10 +122,10 @@ of the first.`,
 			if contexts.contexts != "" {
 				compile.attention = "" // a list there
 			}
-			if o.Compile, err = compile.options(cmd, s, device.device); err != nil {
+			if o.Compile, err = compile.options(cmd, s); err != nil {
 				return err
 			}
-			o.PlanDir, o.CPU = device.plan, cpu.Options{CXX: s.Env("CXX"), Checked: device.checked}
+			o.Device, o.PlanDir, o.CPU = device.device, device.plan, cpu.Options{CXX: s.Env("CXX"), Checked: device.checked}
 			o.Progress, o.Say = progress(s.Err), func(line string) { fmt.Fprintln(s.Err, line) }
 			if contexts.contexts != "" {
 				return contexts.run(cmd, s, m, o, backends, format)
@@ -136,7 +138,7 @@ of the first.`,
 				return err
 			}
 			defer file.discard()
-			rows, err := foundry.Bench(cmd.Context(), m, o)
+			rows, err := search.Bench(cmd.Context(), m, o)
 			if err != nil {
 				return err
 			}
@@ -176,7 +178,7 @@ of the first.`,
 	return cmd
 }
 
-func printRows(s IO, m *foundry.Model, rows []foundry.BenchRow, format string) error {
+func printRows(s IO, m *foundry.Model, rows []bench.Row, format string) error {
 	switch format {
 	case "json":
 		e := json.NewEncoder(s.Out)
@@ -203,9 +205,9 @@ func printRows(s IO, m *foundry.Model, rows []foundry.BenchRow, format string) e
 // benchName is the phase as a benchmark's name starts: with a capital.
 func benchName(phase string) string { return strings.ToUpper(phase[:1]) + phase[1:] }
 
-func printTable(s IO, m *foundry.Model, rows []foundry.BenchRow, format string) error {
+func printTable(s IO, m *foundry.Model, rows []bench.Row, format string) error {
 	first := rows[0]
-	shared := slices.ContainsFunc(rows, func(r foundry.BenchRow) bool { return len(r.Also) > 0 })
+	shared := slices.ContainsFunc(rows, func(r bench.Row) bool { return len(r.Also) > 0 })
 	columns := []string{"variant", "dispatches", "waves", "barriers", "buffers", "moved"}
 	var targets []string
 	for name := range first.Modelled {
@@ -264,7 +266,7 @@ func printTable(s IO, m *foundry.Model, rows []foundry.BenchRow, format string) 
 }
 
 // printKernels prints a table a variant of its kernels' own times.
-func printKernels(s IO, rows []foundry.BenchRow) {
+func printKernels(s IO, rows []bench.Row) {
 	for _, r := range rows {
 		if len(r.Kernels) == 0 {
 			continue

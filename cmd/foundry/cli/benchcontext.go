@@ -6,9 +6,11 @@ import (
 	"strconv"
 	"strings"
 
-	"foundry"
-
 	"github.com/spf13/cobra"
+
+	"foundry"
+	"foundry/lower/compile"
+	"foundry/runtime/bench"
 )
 
 // contextFlags turn bench to attention at several lengths of text.
@@ -20,8 +22,8 @@ func (f *contextFlags) add(cmd *cobra.Command) {
 
 // run measures and prints; o is filled in but for what the flags here say, and
 // attention is the list that --attention gives.
-func (f *contextFlags) run(cmd *cobra.Command, s IO, m *foundry.Model, o foundry.BenchOptions, attention, format string) error {
-	c := foundry.ContextOptions{Bench: o, Backends: foundry.AttentionBackends()}
+func (f *contextFlags) run(cmd *cobra.Command, s IO, m *foundry.Model, o bench.Options, attention, format string) error {
+	c := bench.ContextOptions{Bench: o, Backends: compile.AttentionBackends()}
 	for _, name := range []string{"variants", "plan", "per-kernel", "plot", "context", "csv", "score", "kernels"} {
 		if cmd.Flags().Changed(name) {
 			return usagef("bench: --%s has no place beside --contexts", name)
@@ -68,7 +70,7 @@ func (f *contextFlags) run(cmd *cobra.Command, s IO, m *foundry.Model, o foundry
 		c.Bench.Tokens = 16
 	}
 	c.Bench.Variants = nil
-	points, err := foundry.BenchContexts(cmd.Context(), m, c)
+	points, err := bench.Contexts(cmd.Context(), m, c)
 	if err != nil {
 		return err
 	}
@@ -100,7 +102,7 @@ func parseTokens(word string) (int, error) {
 // near is how far auto may lie from the best backend.
 const near = 0.05
 
-func printContexts(s IO, rows []foundry.ContextRow, c foundry.ContextOptions, format string) {
+func printContexts(s IO, rows []bench.ContextRow, c bench.ContextOptions, format string) {
 	first := rows[0]
 	fmt.Fprintf(s.Out, "%s on %s, attention by context: a step of T tokens behind so many, median of %d, backends interleaved; decode times are a token's, of %d in a row",
 		first.Model, first.Device, c.Bench.Reps, c.Bench.Tokens)

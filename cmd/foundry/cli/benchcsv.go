@@ -6,11 +6,11 @@ import (
 	"slices"
 	"strconv"
 
-	"foundry"
+	"foundry/runtime/bench"
 )
 
 // printCSV prints a line a sample, or one a row where nothing was measured.
-func printCSV(out io.Writer, rows []foundry.BenchRow) error {
+func printCSV(out io.Writer, rows []bench.Row) error {
 	w := csv.NewWriter(out)
 	write := func(cells ...string) { _ = w.Write(cells) } // Flush's error, below, is the first
 	write("model", "device", "phase", "variant", "context", "prompt", "dispatches", "waves", "barriers",

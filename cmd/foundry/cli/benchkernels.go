@@ -5,9 +5,10 @@ import (
 	"fmt"
 	"strings"
 
-	"foundry"
-
 	"github.com/spf13/cobra"
+
+	"foundry"
+	"foundry/runtime/bench"
 )
 
 // kernelsFlags turn bench to single kernels.
@@ -30,7 +31,7 @@ func (f *kernelsFlags) args(cmd *cobra.Command, args []string) error {
 	return cobra.NoArgs(cmd, args)
 }
 
-func (f *kernelsFlags) run(cmd *cobra.Command, s IO, m *foundry.Model, o foundry.BenchOptions, format string) error {
+func (f *kernelsFlags) run(cmd *cobra.Command, s IO, m *foundry.Model, o bench.Options, format string) error {
 	for _, name := range []string{"plan", "per-kernel", "plot", "tokens", "phase", "reps", "contexts", "csv", "score"} {
 		if cmd.Flags().Changed(name) {
 			return usagef("bench: --%s has no place beside --kernels", name)
@@ -39,7 +40,7 @@ func (f *kernelsFlags) run(cmd *cobra.Command, s IO, m *foundry.Model, o foundry
 	if format != "table" && format != "json" && format != "markdown" {
 		return usagef("bench: --kernels is printed as table, markdown or json, not as %s", format)
 	}
-	k := foundry.KernelsOptions{Bench: o, Name: f.name, Rows: []int{1, 512}}
+	k := bench.KernelsOptions{Bench: o, Name: f.name, Rows: []int{1, 512}}
 	if f.name == allKernels {
 		k.Name = ""
 	}
@@ -49,7 +50,7 @@ func (f *kernelsFlags) run(cmd *cobra.Command, s IO, m *foundry.Model, o foundry
 	if k.Rows[1] < 2 {
 		return usagef("bench: --chunk is %d, want at least 2 tokens of a prefill", k.Rows[1])
 	}
-	rows, err := foundry.BenchKernels(cmd.Context(), m, k)
+	rows, err := bench.Kernels(cmd.Context(), m, k)
 	if err != nil {
 		return err
 	}
@@ -65,7 +66,7 @@ func (f *kernelsFlags) run(cmd *cobra.Command, s IO, m *foundry.Model, o foundry
 	return nil
 }
 
-func printAlone(s IO, rows []foundry.AloneRow, k foundry.KernelsOptions, format string) {
+func printAlone(s IO, rows []bench.AloneRow, k bench.KernelsOptions, format string) {
 	first := rows[0]
 	fmt.Fprintf(s.Out, "%s on %s, each kernel alone: one dispatch over and over, weights and caches in turn over at least 240 MB so that no cache holds them; T=1 behind %d tokens, T=%d behind none",
 		first.Model, first.Device, k.Bench.Prompt, k.Rows[1])
@@ -93,7 +94,7 @@ func printAlone(s IO, rows []foundry.AloneRow, k foundry.KernelsOptions, format 
 
 // constantsText joins settings that make one text; all of them is what has none.
 func constantsText(settings []string) string {
-	if len(settings) == foundry.KernelSettings {
+	if len(settings) == bench.KernelSettings {
 		return "none to choose"
 	}
 	return strings.Join(settings, " = ")

@@ -4,18 +4,18 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"foundry"
+	"foundry/runtime/bench"
 )
 
 // printScore prints how well the cost model ranks rows, behind their own output.
-func printScore(s IO, rows []foundry.BenchRow, format string) error {
-	score, err := foundry.ScoreOf(rows)
+func printScore(s IO, rows []bench.Row, format string) error {
+	score, err := bench.ScoreOf(rows)
 	if err != nil {
 		return fmt.Errorf("--score: %w", err)
 	}
 	if format == "json" {
 		return json.NewEncoder(s.Out).Encode(struct {
-			Score *foundry.Score `json:"score"`
+			Score *bench.Score `json:"score"`
 		}{score})
 	}
 	fmt.Fprintf(s.Out, "\npredicted and measured order, by the costs of %s (%s)\n", score.Target, score.Note)

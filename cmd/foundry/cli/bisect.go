@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"foundry"
+	"foundry/lower/compile"
 )
 
 // bisectRewrites finds the first rewrite with which the shell command fails, and
@@ -31,7 +32,7 @@ func bisectRewrites(ctx context.Context, s IO, m *foundry.Model, o foundry.Compi
 	}
 	defer os.RemoveAll(dir)
 	var tries strings.Builder
-	c, err := foundry.Bisect(m, o, func(g *foundry.Graphs) (bool, error) {
+	c, err := compile.Bisect(m, o, func(g *foundry.Graphs) (bool, error) {
 		file := filepath.Join(dir, "graph.fir")
 		if m.Graph != nil {
 			if err := os.WriteFile(file, []byte(g.Entries[0].String()), 0o666); err != nil {

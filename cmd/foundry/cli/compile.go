@@ -5,7 +5,6 @@ import (
 
 	"foundry"
 	"foundry/lower/plan"
-	"foundry/passes"
 
 	"github.com/spf13/cobra"
 )
@@ -30,7 +29,7 @@ func compileCommand(s IO) *cobra.Command {
 				return err
 			}
 			defer m.Close()
-			o, err := compile.options(cmd, s, "")
+			o, err := compile.options(cmd, s)
 			if err != nil {
 				return err
 			}
@@ -87,7 +86,7 @@ func explainDecisions(s IO, ds []plan.Decision) error {
 			n++
 		}
 		fmt.Fprintf(s.Out, "== %s\n", entry)
-		if err := passes.Explain(s.Out, ds[:n]); err != nil {
+		if err := plan.Explain(s.Out, ds[:n]); err != nil {
 			return err
 		}
 		ds = ds[n:]

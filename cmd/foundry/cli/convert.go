@@ -4,13 +4,13 @@ import (
 	"fmt"
 	"strings"
 
-	"foundry"
-
 	"github.com/spf13/cobra"
+
+	"foundry/frontends/model"
 )
 
 func convertCommand(s IO) *cobra.Command {
-	var model modelFlags
+	var from modelFlags
 	var weights, out string
 	cmd := &cobra.Command{
 		Use:   "convert",
@@ -30,12 +30,12 @@ biases are f32. A matrix whose rows the blocks do not divide becomes f16.`,
 			if err != nil {
 				return err
 			}
-			m, err := model.open(s)
+			m, err := from.open(s)
 			if err != nil {
 				return err
 			}
 			defer m.Close()
-			c, err := foundry.Convert(m, t, out, progress(s.Err))
+			c, err := model.Convert(m, t, out, progress(s.Err))
 			if err != nil {
 				return err
 			}
@@ -47,7 +47,7 @@ biases are f32. A matrix whose rows the blocks do not divide becomes f16.`,
 			return nil
 		},
 	}
-	model.add(cmd)
+	from.add(cmd)
 	cmd.Flags().StringVar(&weights, "weights", "", "dtype of matrices: f32, f16, bf16, q8_0, q4_0, q4_1, q5_0 or q5_1 (as stored)")
 	cmd.Flags().StringVarP(&out, "output", "o", "", "the GGUF file to write")
 	return cmd

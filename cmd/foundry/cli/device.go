@@ -28,12 +28,12 @@ func (f *deviceFlags) load(cmd *cobra.Command, s IO, m *foundry.Model, c *compil
 	if err := f.check(cmd); err != nil {
 		return nil, err
 	}
-	o, err := c.options(cmd, s, f.device)
+	o, err := c.options(cmd, s)
 	if err != nil {
 		return nil, err
 	}
 	start := foundry.StartOptions{
-		Compile: o, PlanDir: f.plan, CPU: cpu.Options{CXX: s.Env("CXX"), Checked: f.checked}, Progress: progress(s.Err),
+		Device: f.device, Compile: o, PlanDir: f.plan, CPU: cpu.Options{CXX: s.Env("CXX"), Checked: f.checked}, Progress: progress(s.Err),
 		Say: func(line string) { fmt.Fprintln(s.Err, line) },
 	}
 	want(&start)

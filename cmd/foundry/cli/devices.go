@@ -1,10 +1,10 @@
 package cli
 
 import (
-	"foundry"
-	"foundry/runtime/cpu"
-
 	"github.com/spf13/cobra"
+
+	"foundry/runtime/cpu"
+	"foundry/runtime/engine"
 )
 
 func devicesCommand(s IO) *cobra.Command {
@@ -15,7 +15,7 @@ func devicesCommand(s IO) *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			t := newTable("device", "usable", "what was found")
-			for _, d := range foundry.FindDevices(cpu.Options{CXX: s.Env("CXX")}) {
+			for _, d := range engine.FindDevices(cpu.Options{CXX: s.Env("CXX")}) {
 				usable := "no"
 				if d.Usable {
 					usable = "yes"

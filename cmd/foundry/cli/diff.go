@@ -39,7 +39,7 @@ the fusion decisions that only one of them has.`,
 					return err
 				}
 			}
-			d, err := foundry.Diff(args[0], plans[0], args[1], plans[1])
+			d, err := plan.Diff(args[0], plans[0], args[1], plans[1])
 			if err != nil {
 				return err
 			}
@@ -62,7 +62,7 @@ func diffPlan(cmd *cobra.Command, s IO, model *modelFlags, compile compileFlags,
 		return nil, err
 	}
 	defer m.Close()
-	o, err := compile.options(cmd, s, "")
+	o, err := compile.options(cmd, s)
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +80,7 @@ func diffPlan(cmd *cobra.Command, s IO, model *modelFlags, compile compileFlags,
 	return c.Plan, nil
 }
 
-func printDifference(w io.Writer, d *foundry.Difference) {
+func printDifference(w io.Writer, d *plan.Difference) {
 	t := newTable("entry", "what", d.A, d.B, "change").alignRight(d.A, d.B, "change")
 	for _, n := range d.Numbers {
 		entry := n.Entry
@@ -92,7 +92,7 @@ func printDifference(w io.Writer, d *foundry.Difference) {
 	t.render(w)
 	for _, side := range []struct {
 		name string
-		foundry.DiffSide
+		plan.DiffSide
 	}{{d.A, d.OnlyA}, {d.B, d.OnlyB}} {
 		fmt.Fprintf(w, "\nonly %s:\n", side.name)
 		if len(side.Dispatches)+len(side.Decisions) == 0 {

@@ -9,10 +9,9 @@ import (
 	"path/filepath"
 	"strings"
 
-	"foundry"
-	"foundry/viz"
-
 	"github.com/spf13/cobra"
+
+	"foundry/viz"
 )
 
 func dotCommand(s IO) *cobra.Command {
@@ -47,7 +46,7 @@ func dotCommand(s IO) *cobra.Command {
 				return err
 			}
 			defer m.Close()
-			c, err := compile.options(cmd, s, "")
+			c, err := compile.options(cmd, s)
 			if err != nil {
 				return err
 			}
@@ -57,10 +56,10 @@ func dotCommand(s IO) *cobra.Command {
 			var picture bytes.Buffer
 			if format == "html" {
 				graphviz, _ := exec.LookPath("dot") // without it the page holds DOT text
-				err = foundry.Report(&picture, m, c, o, graphviz)
+				err = viz.WriteReport(&picture, m, c, o, graphviz)
 			} else {
 				var text string
-				if text, err = foundry.Draw(m, c, stage, entry, o); err == nil {
+				if text, err = viz.Draw(m, c, stage, entry, o); err == nil {
 					err = render(&picture, text, format)
 				}
 			}

@@ -6,6 +6,7 @@ import (
 
 	"foundry"
 	"foundry/runtime"
+	"foundry/runtime/eval"
 
 	"github.com/spf13/cobra"
 )
@@ -17,7 +18,7 @@ func evalCommand(s IO) *cobra.Command {
 	var ids idsFlags
 	var graph graphFlags
 	var goldens goldenFlags
-	var o foundry.EvalOptions
+	var o eval.Options
 	var logitsOut string
 	var asJSON bool
 	cmd := &cobra.Command{
@@ -64,7 +65,7 @@ func evalCommand(s IO) *cobra.Command {
 				return err
 			}
 			defer e.Close()
-			out, err := e.Evaluate(cmd.Context(), o)
+			out, err := eval.Prompt(cmd.Context(), e, o)
 			if err != nil {
 				return err
 			}
@@ -105,7 +106,7 @@ func evalFlags(cmd *cobra.Command, m *foundry.Model, goldens bool) error {
 }
 
 // printEvaluation prints what --json holds, for people.
-func printEvaluation(s IO, m *foundry.Model, e *foundry.Evaluation) error {
+func printEvaluation(s IO, m *foundry.Model, e *eval.Evaluation) error {
 	fmt.Fprintf(s.Out, "%s on %s: %d prompt tokens; a decode step is %d dispatches in %d waves on %s\n",
 		e.Model, e.Device, len(e.PromptIDs), e.Dispatches, e.Waves, e.Target)
 	t := newTable("rank", "id", "token", "logit").alignRight("rank", "id", "logit")

@@ -6,6 +6,7 @@ import (
 
 	"foundry"
 	"foundry/runtime/cpu"
+	"foundry/runtime/eval"
 
 	"github.com/spf13/cobra"
 )
@@ -29,12 +30,12 @@ func (f *graphFlags) run(cmd *cobra.Command, s IO, m *foundry.Model, c *compileF
 	if err := d.check(cmd); err != nil {
 		return err
 	}
-	o, err := c.options(cmd, s, d.device)
+	o, err := c.options(cmd, s)
 	if err != nil {
 		return err
 	}
-	r, err := foundry.RunGraph(cmd.Context(), m, foundry.GraphOptions{
-		Compile: o, CPU: cpu.Options{CXX: s.Env("CXX"), Checked: d.checked},
+	r, err := eval.RunGraph(cmd.Context(), m, eval.GraphOptions{
+		Device: d.device, Compile: o, CPU: cpu.Options{CXX: s.Env("CXX"), Checked: d.checked},
 		T: f.tokens, P: f.cached, Inputs: f.inputs, Seed: f.seed,
 		Say: func(line string) { fmt.Fprintln(s.Err, line) },
 	})

@@ -12,6 +12,8 @@ import (
 	"foundry"
 	"foundry/frontends/checkpoint"
 	"foundry/ir/dtype"
+	"foundry/ir/names"
+	"foundry/lower/compile"
 	"foundry/shaders"
 
 	"github.com/spf13/cobra"
@@ -51,19 +53,19 @@ func (f *compileFlags) add(cmd *cobra.Command) {
 	p.StringVar(&f.target, "target", "", "the machine whose limits and costs decide (apple-m3-pro)")
 	p.IntVar(&f.context, "context", 0, "tokens that the cache holds (the model's limit, at most 4096)")
 	p.IntVar(&f.chunk, "chunk", 0, "most tokens of one prefill run; 1 is token by token (512)")
-	p.StringVar(&f.attention, "attention", "", "attention backend: "+strings.Join(foundry.AttentionBackends(), ", ")+" (FOUNDRY_ATTENTION, then auto)")
+	p.StringVar(&f.attention, "attention", "", "attention backend: "+strings.Join(compile.AttentionBackends(), ", ")+" (FOUNDRY_ATTENTION, then auto)")
 	p.StringVar(&f.shaders, "shaders", "", "folder of stage files that replace the built-in ones")
 	p.StringVar(&f.commandBuffers, "command-buffers", "auto", "command buffers an entry is split into, so that encoding overlaps execution: a number, or auto for the cost model's choice")
 	p.IntVar(&f.fuel, "fuel", -1, "apply at most this many rewrites (to bisect); -1 is no limit")
 }
 
-// options turns the flags into compile options for a device ("" for none).
-func (f *compileFlags) options(cmd *cobra.Command, s IO, device string) (foundry.CompileOptions, error) {
+// options turns the flags into compile options.
+func (f *compileFlags) options(cmd *cobra.Command, s IO) (foundry.CompileOptions, error) {
 	if err := exclusive(cmd, "passes", "variant"); err != nil {
 		return foundry.CompileOptions{}, err
 	}
 	o := foundry.CompileOptions{
-		Device: device, Passes: f.passes, PrefillPasses: f.prefillPasses, Variant: f.variant, Target: f.target,
+		Passes: f.passes, PrefillPasses: f.prefillPasses, Variant: f.variant, Target: f.target,
 		Context: f.context, Chunk: f.chunk,
 		Attention: f.attention, AttentionChosen: "flag",
 	}
@@ -123,7 +125,7 @@ func shaderFolder(dir string) (fs.FS, error) {
 	}
 	for _, name := range given {
 		if !slices.Contains(stages, name) {
-			return nil, fmt.Errorf("--shaders %s: %s is no stage file%s", dir, name, foundry.Nearest(name, stages))
+			return nil, fmt.Errorf("--shaders %s: %s is no stage file%s", dir, name, names.Nearest(name, stages))
 		}
 	}
 	if len(given) == 0 {
@@ -171,13 +173,13 @@ func parseDType(flag, name string) (dtype.Type, error) {
 	}
 	t, err := dtype.Parse(strings.ToLower(name))
 	if err != nil {
-		var names []string
+		var types []string
 		for _, t := range dtype.All() {
 			if t.CanQuantise() {
-				names = append(names, t.String())
+				types = append(types, t.String())
 			}
 		}
-		return t, fmt.Errorf("--%s: %w, want one of %s%s", flag, err, strings.Join(names, ", "), foundry.Nearest(name, names))
+		return t, fmt.Errorf("--%s: %w, want one of %s%s", flag, err, strings.Join(types, ", "), names.Nearest(name, types))
 	}
 	return t, nil
 }

@@ -6,6 +6,7 @@ import (
 
 	"foundry"
 	"foundry/runtime"
+	"foundry/runtime/eval"
 
 	"github.com/spf13/cobra"
 )
@@ -14,7 +15,7 @@ import (
 // says of the same prompts.
 type goldenFlags struct {
 	file   string
-	bounds foundry.GoldenBounds
+	bounds eval.GoldenBounds
 }
 
 func (f *goldenFlags) add(cmd *cobra.Command) {
@@ -32,7 +33,7 @@ func (f *goldenFlags) run(cmd *cobra.Command, s IO, m *foundry.Model, c *compile
 			return err
 		}
 	}
-	goldens, err := foundry.ReadGoldens(f.file, m, given)
+	goldens, err := eval.ReadGoldens(f.file, m, given)
 	if err != nil {
 		return err
 	}
@@ -58,7 +59,7 @@ func (f *goldenFlags) run(cmd *cobra.Command, s IO, m *foundry.Model, c *compile
 	t := newTable("prompt", "tokens", "logits compared", "NMSE", "max abs", "greedy ids", "").alignRight("tokens", "logits compared", "NMSE", "max abs", "greedy ids")
 	failures, worst := 0, 0.0
 	for i := range goldens {
-		r, err := e.CompareGolden(cmd.Context(), &goldens[i], f.bounds)
+		r, err := goldens[i].Compare(cmd.Context(), e, f.bounds)
 		if err != nil {
 			return fmt.Errorf("golden %s: %w", goldens[i].Prompt, err)
 		}

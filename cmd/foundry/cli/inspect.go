@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"foundry"
+	"foundry/frontends/model"
 	"foundry/ir"
 	"foundry/ir/sym"
 	"foundry/lower/plan"
@@ -139,7 +140,7 @@ func printModel(s IO, m *foundry.Model) {
 	printGroups(s, m.TensorGroups())
 }
 
-func printGroups(s IO, groups []foundry.TensorGroup) {
+func printGroups(s IO, groups []model.TensorGroup) {
 	t := newTable("dtype", "tensors", "parameters", "bytes").alignRight("tensors", "parameters", "bytes")
 	for _, g := range groups {
 		t.row(g.DType, g.Tensors, g.Elements, bytesText(g.Bytes))

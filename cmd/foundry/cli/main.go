@@ -1,10 +1,10 @@
-// Package cli turns command lines into calls of package foundry and their
+// Package cli turns command lines into calls of the compiler's packages and their
 // results into text, JSON and exit codes. It holds flags and printing only.
 //
 // Exit codes: 0 done; 1 the work failed; 2 the command line is wrong. Every error
 // is one line on the error stream.
 //
-// Read next: the facade, package foundry.
+// Read next: the map in package foundry.
 package cli
 
 import (
@@ -15,10 +15,11 @@ import (
 	"strconv"
 	"strings"
 
-	"foundry"
-
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"foundry"
+	"foundry/ir/names"
 )
 
 // IO is where a command reads and writes. Env looks up environment variables;
@@ -121,11 +122,11 @@ func runGroup(cmd *cobra.Command, args []string) error {
 
 // noCommand is the error of a name that is none of parent's commands.
 func noCommand(parent *cobra.Command, name string) error {
-	var names []string
+	var commands []string
 	for _, c := range parent.Commands() {
-		names = append(names, c.Name())
+		commands = append(commands, c.Name())
 	}
-	return usagef("there is no command %q%s; %s --help lists them", name, foundry.Nearest(name, names), parent.CommandPath())
+	return usagef("there is no command %q%s; %s --help lists them", name, names.Nearest(name, commands), parent.CommandPath())
 }
 
 // checkArgs makes wrong arguments of the commands below parent usage errors.
@@ -147,9 +148,9 @@ func checkArgs(parent *cobra.Command) {
 func flagError(cmd *cobra.Command, err error) error {
 	hint := ""
 	if name, ok := strings.CutPrefix(err.Error(), "unknown flag: "); ok {
-		var names []string
-		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, "--"+f.Name) })
-		hint = foundry.Nearest(name, names)
+		var flags []string
+		cmd.Flags().VisitAll(func(f *pflag.Flag) { flags = append(flags, "--"+f.Name) })
+		hint = names.Nearest(name, flags)
 	}
 	var invalid *pflag.InvalidValueError
 	var number *strconv.NumError

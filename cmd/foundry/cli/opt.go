@@ -5,6 +5,7 @@ import (
 	"os"
 
 	"foundry"
+	"foundry/frontends/model"
 	"foundry/ir"
 
 	"github.com/spf13/cobra"
@@ -36,7 +37,7 @@ the first rewrite with which the command fails is found by halving and named.`,
 				return err
 			}
 			defer m.Close()
-			o, err := compile.options(cmd, s, "")
+			o, err := compile.options(cmd, s)
 			if err != nil {
 				return err
 			}
@@ -79,17 +80,17 @@ the first rewrite with which the command fails is found by halving and named.`,
 }
 
 // optModel opens the graph of the argument, or the model of the flag.
-func optModel(cmd *cobra.Command, s IO, model modelFlags, args []string) (*foundry.Model, error) {
+func optModel(cmd *cobra.Command, s IO, flags modelFlags, args []string) (*foundry.Model, error) {
 	switch {
 	case len(args) == 0 && !cmd.Flags().Changed("model"):
 		return nil, usagef("opt: give FILE.fir, or a model with --model")
 	case len(args) == 0:
-		return model.open(s)
+		return flags.open(s)
 	case cmd.Flags().Changed("model"):
 		return nil, usagef("opt: give FILE.fir or --model, not both")
 	}
 	if _, err := os.Stat(args[0]); err != nil {
 		return nil, fmt.Errorf("%s: no such graph file", args[0])
 	}
-	return foundry.OpenGraph(args[0])
+	return model.OpenGraph(args[0])
 }

@@ -6,11 +6,11 @@ import (
 	"slices"
 	"strings"
 
-	"foundry"
-
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
+
+	"foundry/runtime/bench"
 )
 
 var plotFormats = []string{"svg", "png"}
@@ -19,7 +19,7 @@ func extension(path string) string { return strings.TrimPrefix(filepath.Ext(path
 
 // plotRows draws a bar a variant: the measured median or, where nothing ran, the
 // modelled time of the first target.
-func plotRows(path string, rows []foundry.BenchRow) error {
+func plotRows(path string, rows []bench.Row) error {
 	p := plot.New()
 	p.Title.Text = fmt.Sprintf("%s, %s", rows[0].Model, rows[0].Phase)
 	values := make(plotter.Values, len(rows))

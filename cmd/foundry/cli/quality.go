@@ -8,6 +8,8 @@ import (
 
 	"foundry"
 	"foundry/ir/dtype"
+	"foundry/runtime/engine"
+	"foundry/runtime/eval"
 
 	"github.com/spf13/cobra"
 )
@@ -32,8 +34,8 @@ whose most likely token is the same.`,
 			if !slices.Contains(qualityFormats, format) {
 				return usagef("quality: there is no format %q, want one of %s", format, strings.Join(qualityFormats, ", "))
 			}
-			o := foundry.QualityOptions{Start: foundry.StartOptions{
-				Compile: foundry.CompileOptions{Device: device}, Progress: progress(s.Err),
+			o := eval.QualityOptions{Start: foundry.StartOptions{
+				Device: device, Progress: progress(s.Err),
 				Say: func(line string) { fmt.Fprintln(s.Err, line) },
 			}}
 			for _, name := range strings.Split(weights, ",") {
@@ -54,7 +56,7 @@ whose most likely token is the same.`,
 			if o.IDs, err = ids.read(cmd, m); err != nil {
 				return err
 			}
-			rows, err := foundry.MeasureQuality(cmd.Context(), m, o)
+			rows, err := eval.MeasureQuality(cmd.Context(), m, o)
 			if err != nil {
 				return err
 			}
@@ -65,12 +67,12 @@ whose most likely token is the same.`,
 	ids.add(cmd)
 	p := cmd.Flags()
 	p.StringVar(&weights, "weights", "f16,q8_0,q5_1,q5_0,q4_1,q4_0", "the formats to measure, separated by commas")
-	p.StringVar(&device, "device", foundry.Ref, "where to run: "+strings.Join(foundry.Devices(), ", "))
+	p.StringVar(&device, "device", foundry.Ref, "where to run: "+strings.Join(engine.Devices(), ", "))
 	p.StringVar(&format, "format", "table", "table, markdown or json (an object a line)")
 	return cmd
 }
 
-func printQuality(s IO, format string, rows []foundry.Quality) error {
+func printQuality(s IO, format string, rows []eval.Quality) error {
 	t := newTable("weights", "bytes", "positions", "NMSE", "KL(f32, format)", "KL(format, f32)", "worst KL", "same top-1").
 		alignRight("bytes", "positions", "NMSE", "KL(f32, format)", "KL(format, f32)", "worst KL", "same top-1")
 	for _, q := range rows {

@@ -5,18 +5,20 @@ import (
 	"io"
 
 	"foundry"
+	"foundry/lower/compile"
 	"foundry/runtime/cpu"
+	"foundry/runtime/search"
 
 	"github.com/spf13/cobra"
 )
 
 // search replaces --passes search by the pipeline that is found; nil where it was
 // not asked for.
-func (f *compileFlags) search(cmd *cobra.Command, s IO, m *foundry.Model, o *foundry.CompileOptions) (*foundry.Found, error) {
-	if o.Passes != foundry.SearchPasses {
+func (f *compileFlags) search(cmd *cobra.Command, s IO, m *foundry.Model, o *foundry.CompileOptions) (*search.Found, error) {
+	if o.Passes != compile.SearchPasses {
 		return nil, nil
 	}
-	found, err := foundry.Search(cmd.Context(), m, foundry.SearchOptions{
+	found, err := search.Run(cmd.Context(), m, search.Options{
 		Compile: *o, CPU: cpu.Options{CXX: s.Env("CXX")}, Progress: progress(s.Err), Say: func(line string) { fmt.Fprintln(s.Err, line) },
 	})
 	if err != nil {
@@ -27,7 +29,7 @@ func (f *compileFlags) search(cmd *cobra.Command, s IO, m *foundry.Model, o *fou
 }
 
 // printFound prints what a search tried and how it ranked that, for both phases.
-func printFound(w io.Writer, f *foundry.Found) {
+func printFound(w io.Writer, f *search.Found) {
 	fmt.Fprintf(w, "== %s\n", f)
 	columns := []string{"fusions", "predicted us, " + f.Phase}
 	if f.Other != nil {

@@ -6,8 +6,8 @@ import (
 	"slices"
 	"strings"
 
-	"foundry"
 	"foundry/runtime"
+	"foundry/runtime/bench"
 )
 
 // phaseText is a phase's time and what it was about.
@@ -49,7 +49,7 @@ func printStartup(w io.Writer, phases []runtime.Phase) {
 
 // printStartups prints what the first variant took to start and, in one more column,
 // the others together. They share its device and weights.
-func printStartups(s IO, rows []foundry.BenchRow) {
+func printStartups(s IO, rows []bench.Row) {
 	first := rows[0].Startup
 	if len(first) == 0 {
 		return
@@ -80,7 +80,7 @@ func printStartups(s IO, rows []foundry.BenchRow) {
 
 // sumPhases adds up the phases of rows, by name, in the order of first's and then
 // their own. A phase of the shared device is first's and not added again.
-func sumPhases(first []runtime.Phase, rows []foundry.BenchRow) []runtime.Phase {
+func sumPhases(first []runtime.Phase, rows []bench.Row) []runtime.Phase {
 	var out []runtime.Phase
 	at := map[string]int{}
 	for _, p := range first {
@@ -109,7 +109,7 @@ func sumPhases(first []runtime.Phase, rows []foundry.BenchRow) []runtime.Phase {
 
 // shareColumns and shareCells are what a row adds where a GPU was measured: bytes
 // for a token, operations for a prompt.
-func shareColumns(r *foundry.BenchRow) []string {
+func shareColumns(r *bench.Row) []string {
 	switch {
 	case r.Machine == nil:
 		return nil
@@ -119,7 +119,7 @@ func shareColumns(r *foundry.BenchRow) []string {
 	return []string{"TFLOP/s", "share of matmul", "share of bandwidth"}
 }
 
-func shareCells(r *foundry.BenchRow) []any {
+func shareCells(r *bench.Row) []any {
 	percent := func(x float64) string { return fmt.Sprintf("%.1f %%", 100*x) }
 	switch {
 	case r.Machine == nil:
@@ -131,7 +131,7 @@ func shareCells(r *foundry.BenchRow) []any {
 }
 
 // machineText says what shares are of.
-func machineText(m *foundry.Machine) string {
+func machineText(m *bench.Machine) string {
 	if m == nil {
 		return ""
 	}

@@ -3,8 +3,8 @@ package cli
 import (
 	"testing"
 
-	"foundry"
 	"foundry/runtime"
+	"foundry/runtime/bench"
 
 	"github.com/stretchr/testify/require"
 )
@@ -12,7 +12,7 @@ import (
 func TestStartupTable(t *testing.T) {
 	s, out, _ := streams()
 	device := runtime.Phase{Name: "open", Seconds: 0.5}
-	printStartups(s, []foundry.BenchRow{
+	printStartups(s, []bench.Row{
 		{Variant: "a", Startup: []runtime.Phase{device, {Name: "compile kernels", Seconds: 2, Kernels: 9, Fresh: 9}, {Name: "upload", Seconds: 0.1, Bytes: 2e8}}},
 		{Variant: "b", Startup: []runtime.Phase{device, {Name: "compile kernels", Seconds: 0.25, Kernels: 8, Fresh: 1}, {Name: "record decode", Seconds: 0.001}}},
 		{Variant: "c", Startup: []runtime.Phase{device, {Name: "compile kernels", Seconds: 0.25, Kernels: 7}}},

@@ -7,6 +7,7 @@ import (
 
 	"foundry"
 	"foundry/runtime/cpu"
+	"foundry/runtime/engine"
 	"foundry/verify"
 
 	"github.com/spf13/cobra"
@@ -16,7 +17,7 @@ func verifyCommand(s IO) *cobra.Command {
 	var model modelFlags
 	var only, shaders string
 	var checked, asJSON bool
-	o := foundry.VerifyOptions{Progress: progress(s.Err), Say: func(line string) { fmt.Fprintln(s.Err, line) }}
+	o := verify.ModelOptions{Progress: progress(s.Err), Say: func(line string) { fmt.Fprintln(s.Err, line) }}
 	cmd := &cobra.Command{
 		Use:   "verify [FILE.fir]",
 		Short: "Run every kernel on a device and compare it with the reference",
@@ -57,7 +58,7 @@ kernel that no row stands for.`,
 			}
 			o.CPU = cpu.Options{CXX: s.Env("CXX"), Checked: checked}
 			o.Only = func(kernel, format string) bool { return strings.Contains(kernel+" "+format, only) }
-			r, err := foundry.Verify(cmd.Context(), m, o)
+			r, err := verify.Model(cmd.Context(), m, o)
 			if err != nil {
 				return err
 			}
@@ -77,7 +78,7 @@ kernel that no row stands for.`,
 	}
 	model.add(cmd)
 	p := cmd.Flags()
-	p.StringVar(&o.Device, "device", foundry.CPU, "where to run: "+strings.Join(foundry.Devices(), ", ")+"; ref checks fusion and rounding, and no kernel")
+	p.StringVar(&o.Device, "device", foundry.CPU, "where to run: "+strings.Join(engine.Devices(), ", ")+"; ref checks fusion and rounding, and no kernel")
 	p.StringVar(&o.Target, "target", "", "the machine whose limits and costs choose the kernels (the device's, or apple-m3-pro)")
 	p.BoolVar(&o.Quick, "quick", false, "few sizes, and of most products two formats")
 	p.StringVar(&only, "only", "", "kernels whose name and format (such as \"matmul GEMV q8_0\") contain this")

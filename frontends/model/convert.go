@@ -1,0 +1,49 @@
+package model
+
+import (
+	"errors"
+	"fmt"
+
+	"foundry/frontends/checkpoint"
+	"foundry/ir/dtype"
+)
+
+// Conversion is what Convert wrote.
+type Conversion struct {
+	Tensors []TensorGroup        // by dtype
+	Loss    checkpoint.Narrowing // what narrower types lost
+	Notes   []string             // what the user should know, a line each
+}
+
+// Convert writes a model as a GGUF file, its matrices in the given dtype or, for
+// dtype.Invalid, in the one they are stored in. Vectors are f32. Rows that the
+// dtype's blocks do not divide stay f16. progress may be nil.
+func Convert(m *Model, weights dtype.Type, path string, progress func(what string, done, of int64)) (*Conversion, error) {
+	if m.source == nil {
+		return nil, errors.New("a graph has no weights to convert; give --model a checkpoint")
+	}
+	out := &Conversion{}
+	var told func(done, of int)
+	if progress != nil {
+		told = func(done, of int) { progress("convert", int64(done), int64(of)) }
+	}
+	if err := checkpoint.WriteGGUF(path, m.source, weights, &out.Loss, told); err != nil {
+		return nil, err
+	}
+	if weights != dtype.Invalid {
+		if _, _, note := m.MatrixTypes(weights, dtype.F16); note != "" {
+			out.Notes = append(out.Notes, note)
+		}
+	}
+	if lost := out.Loss.Overflowed + out.Loss.Flushed; lost > 0 {
+		out.Notes = append(out.Notes, fmt.Sprintf("of %d weights converted to narrower types %d overflowed and %d became zero",
+			out.Loss.Values, out.Loss.Overflowed, out.Loss.Flushed))
+	}
+	written, err := Open(path, checkpoint.Hub{})
+	if err != nil {
+		return nil, fmt.Errorf("what was written does not read back: %w", err)
+	}
+	defer written.Close()
+	out.Tensors = written.TensorGroups()
+	return out, nil
+}

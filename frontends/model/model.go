@@ -1,0 +1,194 @@
+// Package model turns a name into a model: its configuration, weights and
+// tokenizer, or the one graph of a .fir file.
+//
+// Read next: frontends/checkpoint for where weights come from, frontends/qwen25
+// for the operations that a model consists of.
+package model
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"foundry/frontends/checkpoint"
+	"foundry/frontends/qwen25"
+	"foundry/frontends/tokenizer"
+	"foundry/ir"
+	"foundry/ir/dtype"
+)
+
+// Model is an opened model: a checkpoint with its configuration, or one graph
+// of a .fir file.
+type Model struct {
+	Name   string        // as it was opened
+	Config qwen25.Config // zero for a .fir file
+	Graph  *ir.Graph     // of a .fir file, otherwise nil
+
+	source  checkpoint.Source
+	readers atomic.Int64 // executables that read the source's mapped files
+
+	textOnce sync.Once
+	text     *tokenizer.Tokenizer
+	textErr  error
+}
+
+// The names that Open takes beside files and folders.
+const (
+	synthPrefix = "synth:qwen2.5-"
+	hubPrefix   = "hf:"
+)
+
+// Open opens a model by name: "" or "kjv-2m" (embedded in the program), a Hugging
+// Face folder, a checkpoint file, a .fir graph, "synth:qwen2.5-SIZE" (a published
+// shape with generated weights) or "hf:OWNER/NAME". Tensor names and shapes are
+// checked against the configuration; weights are not read. h says where models named
+// hf:OWNER/NAME are found; its zero value serves all other names.
+func Open(name string, h checkpoint.Hub) (*Model, error) {
+	if strings.HasSuffix(name, ".fir") {
+		return OpenGraph(name)
+	}
+	if size, ok := strings.CutPrefix(name, synthPrefix); ok {
+		return openSynth(name, size)
+	}
+	var source checkpoint.Source
+	var err error
+	switch {
+	case name == "" || name == checkpoint.KJV2MName:
+		name = checkpoint.KJV2MName
+		source, err = checkpoint.KJV2M()
+	case strings.HasPrefix(name, "synth:"):
+		return nil, fmt.Errorf("%s: synthetic models are named %sSIZE, with SIZE one of %s", name, synthPrefix, strings.Join(qwen25.Sizes(), ", "))
+	case strings.HasPrefix(name, hubPrefix):
+		var dir string
+		if dir, err = h.Fetch(strings.TrimPrefix(name, hubPrefix)); err == nil {
+			source, err = checkpoint.Open(dir)
+		}
+	default:
+		source, err = checkpoint.Open(name)
+	}
+	if err != nil {
+		return nil, err
+	}
+	m, err := newModel(name, source)
+	if err != nil {
+		return nil, errors.Join(err, source.Close())
+	}
+	return m, nil
+}
+
+func newModel(name string, source checkpoint.Source) (*Model, error) {
+	raw, err := source.File("config.json")
+	if err != nil {
+		return nil, err
+	}
+	c, err := qwen25.Parse(raw)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", source.Label(), err)
+	}
+	if err := qwen25.Check(c, source); err != nil {
+		return nil, err
+	}
+	return &Model{Name: name, Config: c, source: source}, nil
+}
+
+func openSynth(name, size string) (*Model, error) {
+	c, err := qwen25.Preset(size)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	source, err := checkpoint.Synth(name, qwen25.Weights(c), map[string][]byte{"config.json": c.JSON()})
+	if err != nil {
+		return nil, err
+	}
+	return newModel(name, source)
+}
+
+// OpenGraph opens a .fir file: one graph, verified.
+func OpenGraph(path string) (*Model, error) {
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s: no such graph file", path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	g, err := ir.Parse(path, string(text))
+	if err != nil {
+		return nil, err
+	}
+	if err := ir.Verify(g); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return &Model{Name: path, Graph: g}, nil
+}
+
+// BaseName is the model's name without folders: what a plan records.
+func (m *Model) BaseName() string {
+	if abs, err := filepath.Abs(m.Name); err == nil {
+		return filepath.Base(abs)
+	}
+	return filepath.Base(m.Name)
+}
+
+// Close releases the checkpoint. An Engine on ref reads it for as long as it runs,
+// one on an Apple GPU reads the files of weights that need no conversion: Close is
+// an error while one of the latter is open. Others keep no part of it.
+func (m *Model) Close() error {
+	if m.source == nil {
+		return nil
+	}
+	if n := m.readers.Load(); n > 0 {
+		return fmt.Errorf("cannot close %s: the GPU reads its files for %d engines; close them first", m.Name, n)
+	}
+	return m.source.Close()
+}
+
+// Read notes that an executable reads the mapped files of the model's weights until
+// it calls done.
+func (m *Model) Read() (done func()) {
+	m.readers.Add(1)
+	return func() { m.readers.Add(-1) }
+}
+
+// WithLayers is the model with the first n of its layers, or all where it has fewer.
+// It shares the checkpoint and is not closed; a .fir graph is as it was.
+func (m *Model) WithLayers(n int) *Model {
+	if m.Graph != nil {
+		return m
+	}
+	c := m.Config
+	c.Layers = min(n, c.Layers)
+	return &Model{Name: m.Name, Config: c, source: m.source}
+}
+
+// TensorGroup sums the stored tensors of one dtype.
+type TensorGroup struct {
+	DType    dtype.Type
+	Tensors  int
+	Elements int64
+	Bytes    int64
+}
+
+// TensorGroups sums the checkpoint's tensors by dtype, in the dtypes' order.
+func (m *Model) TensorGroups() []TensorGroup {
+	var out []TensorGroup
+	for _, t := range dtype.All() {
+		g := TensorGroup{DType: t}
+		for _, name := range m.source.Names() {
+			if info, _ := m.source.Info(name); info.DType == t {
+				g.Tensors++
+				g.Elements += info.Elements()
+				g.Bytes += info.Bytes
+			}
+		}
+		if g.Tensors > 0 {
+			out = append(out, g)
+		}
+	}
+	return out
+}

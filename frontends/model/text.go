@@ -1,0 +1,140 @@
+package model
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"foundry/frontends/tokenizer"
+)
+
+// CheckLanguage is an error of a model that is one graph.
+func (m *Model) CheckLanguage() error {
+	if m.Graph != nil {
+		return fmt.Errorf("%s is a graph and no language model: it has no prompt to run", m.Name)
+	}
+	return nil
+}
+
+// Tokenizer reads the model's tokenizer.json. A model without one works with
+// token ids only.
+func (m *Model) Tokenizer() (*tokenizer.Tokenizer, error) {
+	m.textOnce.Do(func() { m.text, m.textErr = m.readTokenizer() })
+	return m.text, m.textErr
+}
+
+func (m *Model) readTokenizer() (*tokenizer.Tokenizer, error) {
+	if err := m.CheckLanguage(); err != nil {
+		return nil, err
+	}
+	raw, err := m.file("tokenizer.json")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s has no tokenizer.json, so it takes token ids only: use eval --ids", m.Name)
+	}
+	if err != nil {
+		return nil, err
+	}
+	t, err := tokenizer.Parse(raw)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", m.Name, err)
+	}
+	return t, nil
+}
+
+// Encode turns a text into the token ids that Session.Generate runs for it.
+func (m *Model) Encode(text string) ([]int32, error) {
+	t, err := m.Tokenizer()
+	if err != nil {
+		return nil, err
+	}
+	return t.Encode(text)
+}
+
+// file returns a file that goes with the checkpoint; the error wraps
+// fs.ErrNotExist when there is none.
+func (m *Model) file(name string) ([]byte, error) {
+	if m.source == nil {
+		return nil, fmt.Errorf("%s: a graph has no %s: %w", m.Name, name, fs.ErrNotExist)
+	}
+	return m.source.File(name)
+}
+
+// EndTokens lists the ids that end a text: eos_token_id of generation_config.json
+// or, where that has none, of config.json.
+func (m *Model) EndTokens() ([]int32, error) {
+	for _, name := range []string{"generation_config.json", "config.json"} {
+		raw, err := m.file(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		ids, err := endTokens(raw)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %s: %w", m.Name, name, err)
+		}
+		if len(ids) > 0 {
+			return ids, nil
+		}
+	}
+	return nil, nil
+}
+
+// endTokens reads eos_token_id: a number, a list or nothing.
+func endTokens(raw []byte) ([]int32, error) {
+	var c struct {
+		EOS json.RawMessage `json:"eos_token_id"`
+	}
+	if err := json.Unmarshal(raw, &c); err != nil {
+		return nil, fmt.Errorf("not JSON: %w", err)
+	}
+	if len(c.EOS) == 0 || string(c.EOS) == "null" {
+		return nil, nil
+	}
+	var one int32
+	if json.Unmarshal(c.EOS, &one) == nil {
+		return []int32{one}, nil
+	}
+	var list []int32
+	if err := json.Unmarshal(c.EOS, &list); err != nil {
+		return nil, fmt.Errorf("eos_token_id is %s, want an id or a list of ids", c.EOS)
+	}
+	return list, nil
+}
+
+// ChatPrompt puts a user's message into the model's chat template, up to where
+// the assistant speaks; system may be empty for the template's own.
+func (m *Model) ChatPrompt(system, message string) (string, error) {
+	raw, err := m.file("tokenizer_config.json")
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("%s has no tokenizer_config.json and so no chat template: prompt it with plain text", m.Name)
+	}
+	if err != nil {
+		return "", err
+	}
+	chat, err := tokenizer.ParseChat(raw)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", m.Name, err)
+	}
+	var turns []tokenizer.Message
+	if system != "" {
+		turns = append(turns, tokenizer.Message{Role: "system", Content: system})
+	}
+	return chat.Render(append(turns, tokenizer.Message{Role: "user", Content: message}))
+}
+
+// TokenText is the text of one token, for display: empty where the model has no
+// tokenizer or the tokenizer no such token.
+func (m *Model) TokenText(id int32) string {
+	t, err := m.Tokenizer()
+	if err != nil {
+		return ""
+	}
+	text, err := t.Decode([]int32{id})
+	if err != nil {
+		return ""
+	}
+	return text
+}

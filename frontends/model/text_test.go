@@ -1,0 +1,25 @@
+package model
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"foundry/frontends/checkpoint"
+)
+
+func TestEndTokens(t *testing.T) {
+	m, err := Open("", checkpoint.Hub{})
+	require.NoError(t, err)
+	defer m.Close()
+	ids, err := m.EndTokens()
+	require.NoError(t, err)
+	require.Equal(t, []int32{2045}, ids)
+	for text, want := range map[string][]int32{`{}`: nil, `{"eos_token_id":null}`: nil, `{"eos_token_id":7}`: {7}, `{"eos_token_id":[7,8]}`: {7, 8}} {
+		ids, err := endTokens([]byte(text))
+		require.NoError(t, err)
+		require.Equal(t, want, ids)
+	}
+	_, err = endTokens([]byte(`{"eos_token_id":"x"}`))
+	require.ErrorContains(t, err, `eos_token_id is "x", want an id or a list of ids`)
+}

@@ -1,0 +1,88 @@
+package compile
+
+import (
+	"fmt"
+
+	"foundry/frontends/model"
+	"foundry/frontends/qwen25"
+	"foundry/lower/metal"
+	"foundry/lower/plan"
+	"foundry/shaders"
+)
+
+// Compiled is a model's plan, and the graphs that it was lowered from.
+type Compiled struct {
+	*Graphs
+	Plan *plan.Plan // verified; Save writes it as a bundle
+}
+
+// Model turns a model into a plan: the frontend's graphs, passes, kernels,
+// memory, schedule. No weight is read, so synthetic models of any size compile in
+// milliseconds.
+func Model(m *model.Model, o Options) (*Compiled, error) {
+	g, err := Fuse(m, o)
+	if err != nil {
+		return nil, err
+	}
+	return g.Lower()
+}
+
+// Lower turns the graphs into a plan.
+func (g *Graphs) Lower() (*Compiled, error) {
+	o := g.Options
+	var entries []metal.Entry
+	for _, e := range g.Entries {
+		entries = append(entries, metal.Entry{Name: e.Name, Graph: e})
+	}
+	if o.Sampler && g.Model.Graph == nil && !o.AllLogits {
+		sampler, err := qwen25.Sampler(g.Model.Config, o.Context)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", g.Model.Name, err)
+		}
+		entries = append(entries, metal.Entry{Name: sampler.Name, Graph: sampler})
+	}
+	p, err := g.LowerEntries(entries)
+	if err != nil {
+		return nil, err
+	}
+	return &Compiled{Graphs: g, Plan: p}, nil
+}
+
+// LowerEntries turns any entries into a verified plan with the graphs' options.
+func (g *Graphs) LowerEntries(entries []metal.Entry) (*plan.Plan, error) {
+	o := g.Options
+	meta := plan.Options{
+		Target: o.Target, Variant: o.Variant, Passes: o.Passes, PrefillPasses: o.PrefillPasses, Weights: o.Weights, Cache: o.Cache,
+		Attention: o.Attention, AttentionChosen: o.AttentionChosen, AllLogits: o.AllLogits,
+	}
+	stages := o.Shaders
+	if stages != nil {
+		meta.ShadersFrom = "outside"
+		stages = shaders.Overlay(stages)
+	}
+	p, err := metal.Compile(entries, metal.Options{
+		Target: g.Target, Compiler: Version, Model: g.planModel(), Meta: meta,
+		Shaders: stages, CommandBuffers: o.CommandBuffers, Decisions: g.Decisions,
+		Stored: g.Model.Stored, Tuning: o.Tuning,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", g.Model.Name, err)
+	}
+	if err := p.Check(); err != nil {
+		return nil, fmt.Errorf("%s: the compiler made a plan that is not valid: %w", g.Model.Name, err)
+	}
+	return p, nil
+}
+
+// planModel is what a plan records of its model.
+func (g *Graphs) planModel() plan.Model {
+	c := g.Model.Config
+	m := plan.Model{Name: g.Model.BaseName(), Layers: c.Layers, Hidden: c.Hidden, Vocab: c.Vocab, Context: g.Options.Context, Chunk: g.Options.Chunk}
+	if graph := g.Model.Graph; graph != nil {
+		m.Context, m.Chunk = int(graph.Bounds.SMax), int(graph.Bounds.TMax)
+		for _, n := range graph.Nodes() {
+			m.Layers = max(m.Layers, n.Layer()+1)
+		}
+	}
+	return m
+}

@@ -1,0 +1,44 @@
+package compile
+
+import (
+	"strings"
+	"sync"
+
+	"foundry/ir"
+	"foundry/ir/target"
+	"foundry/lower/metal"
+)
+
+// Lowerable returns what passes ask before they fuse: whether lowering has a
+// kernel for a node. It is lowering's own predicate, asked once for all nodes
+// that compute the same: a model's layers repeat. It may be called from several
+// goroutines.
+func Lowerable(t *target.Target) func(*ir.Node) error {
+	var known sync.Map // question to answer
+	type answer struct{ err error }
+	return func(n *ir.Node) error {
+		key := question(n)
+		if a, ok := known.Load(key); ok {
+			return a.(answer).err
+		}
+		err := metal.Check(n, t)
+		known.Store(key, answer{err})
+		return err
+	}
+}
+
+// question is the same for two nodes only when Check answers the same: the
+// pattern that formed the region, which operands are weights, what is computed.
+func question(n *ir.Node) string {
+	var b strings.Builder
+	b.WriteString(n.Attr.Pattern)
+	for _, a := range n.Args {
+		b.WriteByte(',')
+		if p := ir.StateRoot(a).Param; p != nil {
+			b.WriteString(p.Kind.String())
+		}
+	}
+	b.WriteByte('\n')
+	b.WriteString(n.Key())
+	return b.String()
+}

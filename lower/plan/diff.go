@@ -1,0 +1,167 @@
+package plan
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+
+	"foundry/ir/sym"
+)
+
+// Difference is what two plans have not in common.
+type Difference struct {
+	A, B    string // the plans' names
+	Numbers []DiffNumber
+	// What only one of the plans has.
+	OnlyA, OnlyB DiffSide
+}
+
+// DiffSide is what one plan has and the other lacks; what differs in its layer only
+// is counted together.
+type DiffSide struct {
+	Dispatches []DiffDispatch
+	Decisions  []Group
+}
+
+// DiffDispatch are dispatches of the same operations in the same place of their layers.
+type DiffDispatch struct {
+	Entry string
+	Label string // of the first
+	Ops   string // "rms_norm, 3 matmul_nt"
+	Count int
+}
+
+// DiffNumber is one count of both plans.
+type DiffNumber struct {
+	Entry string // empty: of the whole plan
+	What  string
+	A, B  int64
+}
+
+// Diff compares two plans: dispatches, waves, bytes and decisions.
+func Diff(nameA string, a *Plan, nameB string, b *Plan) (*Difference, error) {
+	d := &Difference{A: nameA, B: nameB}
+	whole := func(what string, f func(p *Plan) int64) {
+		d.Numbers = append(d.Numbers, DiffNumber{What: what, A: f(a), B: f(b)})
+	}
+	whole("kernels", func(p *Plan) int64 { return int64(len(p.Kernels)) })
+	whole("weight bytes", func(p *Plan) int64 { return p.ClassBytes(Weight) })
+	whole("state bytes", func(p *Plan) int64 { return p.ClassBytes(State) })
+	whole("arena bytes", func(p *Plan) int64 { return p.ArenaBytes })
+	for i := range a.Entries {
+		ea := &a.Entries[i]
+		eb, err := b.Entry(ea.Name)
+		if err != nil {
+			return nil, fmt.Errorf("%s and %s cannot be compared: %w", nameA, nameB, err)
+		}
+		// Both at the same T and P, as large as both allow.
+		env := sym.Env{T: min(ea.TMax, eb.TMax)}
+		if env.T == 1 {
+			env.P = int64(min(a.Model.Context, b.Model.Context) / 2)
+		}
+		sa, sb := a.Stats(ea, env), b.Stats(eb, env)
+		for _, n := range []struct {
+			what string
+			a, b int64
+		}{
+			{"dispatches", int64(sa.Dispatches), int64(sb.Dispatches)}, {"waves", int64(sa.Waves), int64(sb.Waves)},
+			{"barriers", int64(sa.Barriers), int64(sb.Barriers)}, {"command buffers", int64(sa.CommandBuffers), int64(sb.CommandBuffers)},
+			{"bytes moved", sa.MovedBytes, sb.MovedBytes}, {"flops", sa.Flops, sb.Flops},
+		} {
+			d.Numbers = append(d.Numbers, DiffNumber{ea.Name, n.what, n.a, n.b})
+		}
+	}
+	d.OnlyA = DiffSide{dispatchesWithout(a, b), grouped(without(a.Decisions, b.Decisions))}
+	d.OnlyB = DiffSide{dispatchesWithout(b, a), grouped(without(b.Decisions, a.Decisions))}
+	return d, nil
+}
+
+// dispatchesWithout returns the dispatches of a that b lacks.
+func dispatchesWithout(a, b *Plan) []DiffDispatch {
+	type key struct{ entry, label, ops string }
+	each := func(p *Plan, see func(k key, layer int)) {
+		for _, e := range p.Entries {
+			for _, s := range e.Steps {
+				if d := s.Dispatch; d != nil {
+					see(key{e.Name, d.Label, opsText(d.Nodes)}, d.Layer)
+				}
+			}
+		}
+	}
+	have := map[key]int{}
+	each(b, func(k key, _ int) { have[k]++ })
+	at := map[key]int{} // by the label behind the layer
+	var out []DiffDispatch
+	each(a, func(k key, layer int) {
+		if have[k] > 0 {
+			have[k]--
+			return
+		}
+		first := DiffDispatch{Entry: k.entry, Label: k.label, Ops: k.ops}
+		k.label = strings.TrimPrefix(k.label, fmt.Sprintf("layers.%d.", layer))
+		i, met := at[k]
+		if !met {
+			i = len(out)
+			at[k], out = i, append(out, first)
+		}
+		out[i].Count++
+	})
+	return out
+}
+
+// opsText counts the operations of a dispatch: "rms_norm, 3 matmul_nt". A node is an
+// operation, behind its label where it has one.
+func opsText(nodes []string) string {
+	var ops []string
+	counts := map[string]int{}
+	for _, n := range nodes {
+		op := n[strings.LastIndexByte(n, ' ')+1:]
+		if counts[op] == 0 {
+			ops = append(ops, op)
+		}
+		counts[op]++
+	}
+	for i, op := range ops {
+		if counts[op] > 1 {
+			ops[i] = fmt.Sprintf("%d %s", counts[op], op)
+		}
+	}
+	return strings.Join(ops, ", ")
+}
+
+// figures are the numbers in a reason, with what they count.
+var figures = regexp.MustCompile(`\b[0-9]+(\.[0-9]+)?( (B|KiB|MiB|us|dispatch(es)?|waves?|nodes))?\b`)
+
+// without returns the decisions of a that b lacks. Passes and figures of the same
+// decision may differ; pattern, node, outcome and the rest of the reason say which it is.
+func without(a, b []Decision) []Decision {
+	type key struct{ entry, pattern, node, outcome, reason string }
+	of := func(d Decision) key {
+		return key{d.Entry, d.Pattern, d.Node, d.Outcome, figures.ReplaceAllString(d.Reason, "")}
+	}
+	have := make(map[key]bool, len(b))
+	for _, d := range b {
+		have[of(d)] = true
+	}
+	var out []Decision
+	for _, d := range a {
+		if !have[of(d)] {
+			out = append(out, d)
+		}
+	}
+	return out
+}
+
+// grouped groups the decisions of each entry on their own.
+func grouped(ds []Decision) []Group {
+	var out []Group
+	for len(ds) > 0 {
+		n := 0
+		for n < len(ds) && ds[n].Entry == ds[0].Entry {
+			n++
+		}
+		out = append(out, Groups(ds[:n])...)
+		ds = ds[n:]
+	}
+	return out
+}

@@ -1,0 +1,84 @@
+package plan_test
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"foundry/frontends/checkpoint"
+	"foundry/frontends/model"
+	"foundry/lower/compile"
+	"foundry/lower/plan"
+)
+
+func embedded(t *testing.T) *model.Model {
+	t.Helper()
+	m, err := model.Open("", checkpoint.Hub{})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, m.Close()) })
+	return m
+}
+
+func only(entry, label, ops string, count int) plan.DiffDispatch {
+	return plan.DiffDispatch{Entry: entry, Label: label, Ops: ops, Count: count}
+}
+
+func diffOf(t *testing.T, a, b *plan.Plan) *plan.Difference {
+	t.Helper()
+	d, err := plan.Diff("a", a, "b", b)
+	require.NoError(t, err)
+	return d
+}
+
+// Regions of one pattern that hold other operations are a difference, in what is
+// dispatched and in what was decided.
+func TestDiffOfRegions(t *testing.T) {
+	m := embedded(t)
+	plans := map[string]*plan.Plan{}
+	for _, v := range []string{"qkv", "qkv-bias", "swiglu", "gate-up-swiglu"} {
+		c, err := compile.Model(m, compile.Options{Variant: v})
+		require.NoError(t, err)
+		plans[v] = c.Plan
+	}
+	decode := func(all []plan.DiffDispatch) []plan.DiffDispatch {
+		return slices.DeleteFunc(slices.Clone(all), func(d plan.DiffDispatch) bool { return d.Entry != "decode" })
+	}
+	d := diffOf(t, plans["qkv"], plans["qkv-bias"])
+	require.Equal(t, []plan.DiffDispatch{
+		only("decode", "layers.0.qkv", "3 matmul_nt", 5),
+		only("decode", "layers.0.q_bias", "add", 5), only("decode", "layers.0.k_bias", "add", 5), only("decode", "layers.0.v_bias", "add", 5),
+	}, decode(d.OnlyA.Dispatches))
+	require.Equal(t, []plan.DiffDispatch{only("decode", "layers.0.qkv", "3 matmul_nt, 3 add", 5)}, decode(d.OnlyB.Dispatches))
+	require.Regexp(t, "^3 matmul_nt: 3 nodes", d.OnlyA.Decisions[0].Reason)
+	require.Equal(t, 5, d.OnlyA.Decisions[0].Count)
+	require.Regexp(t, "^3 matmul_nt, 3 add: 6 nodes", d.OnlyB.Decisions[0].Reason)
+
+	d = diffOf(t, plans["swiglu"], plans["gate-up-swiglu"])
+	require.Equal(t, []plan.DiffDispatch{
+		only("decode", "layers.0.post_norm", "rms_norm", 5), only("decode", "layers.0.gate_up", "2 matmul_nt, silu, mul", 5),
+	}, decode(d.OnlyA.Dispatches))
+	require.Equal(t, []plan.DiffDispatch{only("decode", "layers.0.gate_up", "rms_norm, 2 matmul_nt, silu, mul", 5)}, decode(d.OnlyB.Dispatches))
+
+	d = diffOf(t, plans["qkv"], plans["qkv"])
+	require.Equal(t, plan.DiffSide{}, d.OnlyA)
+	require.Equal(t, plan.DiffSide{}, d.OnlyB)
+}
+
+// Of a reason the words count, not the figures.
+func TestDiffOfReasons(t *testing.T) {
+	c, err := compile.Model(embedded(t), compile.Options{Variant: "six"})
+	require.NoError(t, err)
+	with := func(outcome, reason string) *plan.Plan {
+		p := *c.Plan
+		p.Decisions = []plan.Decision{{Entry: "decode", Pattern: "attention-split", Node: "layers.0.scores", Outcome: outcome, Reason: reason}}
+		return &p
+	}
+	a := with(plan.Unprofitable, "predicted 7.5 us instead of 6, though it saves 1 dispatch, 1 wave and 512 B")
+	require.Empty(t, diffOf(t, a, with(plan.Unprofitable, "predicted 12 us instead of 11.5, though it saves 2 dispatches, 3 waves and 17 KiB")).OnlyA)
+	d := diffOf(t, a, with(plan.Unprofitable, "predicted 12 us with attention-split, against 11.5 us with attention"))
+	require.Len(t, d.OnlyA.Decisions, 1)
+	require.Len(t, d.OnlyB.Decisions, 1)
+	a = with(plan.Refused, "apple-m3-pro cannot make one kernel of bmm_nt: no kernel for q8_0 weights")
+	require.Len(t, diffOf(t, a, with(plan.Refused, "apple-m3-pro cannot make one kernel of bmm_nt: no kernel for q4_0 weights")).OnlyB.Decisions, 1)
+}

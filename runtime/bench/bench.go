@@ -1,0 +1,282 @@
+// Package bench turns a model and variants of how it is compiled into numbers: counts
+// of the plan, times that the cost model predicts, and times measured on a device.
+//
+//	Run       variants of a model     -> Rows: one step each
+//	Contexts  attention backends      -> ContextRows: at several lengths of text
+//	Kernels   kernels of a model      -> AloneRows: each alone
+//
+// Whatever is compared is measured interleaved, by the one loop in interleave.go.
+//
+// Read next: run.go for what one measurement is; runtime/search for who asks.
+package bench
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"foundry/frontends/model"
+	"foundry/ir"
+	"foundry/ir/cost"
+	"foundry/ir/sym"
+	"foundry/ir/target"
+	"foundry/lower/compile"
+	"foundry/lower/plan"
+	"foundry/runtime"
+	"foundry/runtime/cpu"
+	"foundry/runtime/engine"
+)
+
+// Options say what to measure.
+type Options struct {
+	Device    string          // where: an engine's device, not Auto
+	Compile   compile.Options // engine.Defaults fill what it leaves open
+	Variants  []Variant
+	PlanDir   string // measure this bundle instead of Variants
+	Phase     string // "decode": tokens one by one; "prefill": the prompt
+	Prompt    int    // decode: tokens in the cache; prefill: tokens that run
+	Tokens    int    // decode: tokens that one measurement runs, without a round trip to the host in between; 0 is 1
+	Reps      int    // runs of each variant; 0: plan statistics only, no weight is read
+	PerKernel bool   // time each kernel alone too
+	Indirect  bool   // on an Apple GPU: measure each variant a second time, replayed from an indirect command buffer
+	Capture   string // on an Apple GPU: write a trace of one more run to this file
+	CPU       cpu.Options
+	Progress  runtime.Progress
+	Say       func(line string)
+}
+
+// Row is one variant in numbers: what `foundry bench --format json` prints.
+type Row struct {
+	Model          string             `json:"model"`
+	Device         string             `json:"device"`
+	Phase          string             `json:"phase"`
+	Variant        string             `json:"variant"`
+	Also           []string           `json:"also,omitempty"` // variants that give the same plan: it is measured once
+	Passes         string             `json:"passes"`
+	Context        int                `json:"context"`
+	Prompt         int                `json:"prompt"`
+	Tokens         int                `json:"tokens,omitempty"` // decode: tokens of one measurement, whose time is divided by them
+	Dispatches     int                `json:"dispatches"`
+	Waves          int                `json:"waves"`
+	Barriers       int                `json:"barriers"`
+	CommandBuffers int                `json:"command_buffers"`
+	WeightBytes    int64              `json:"weight_bytes"`
+	MovedBytes     int64              `json:"moved_bytes"`
+	ArenaBytes     int64              `json:"arena_bytes"`
+	Modelled       map[string]float64 `json:"modelled"`        // target: us; uncalibrated
+	Measured       *Spread            `json:"measured_us"`     // null when nothing ran
+	Times          string             `json:"times,omitempty"` // "emulation" where they say nothing of a GPU
+	TokS           *float64           `json:"tok_s"`           // of the median
+	BandwidthShare *float64           `json:"bandwidth_share"` // weights over median time, of the device's bandwidth; null where that is not known
+
+	Flops       int64           `json:"flops,omitempty"`        // of the entry's products
+	TFlops      *float64        `json:"tflop_s,omitempty"`      // of the median
+	MatmulShare *float64        `json:"matmul_share,omitempty"` // TFlops, of the machine's matmul rate
+	Machine     *Machine        `json:"machine,omitempty"`      // what the shares are of, measured in the same run; on GPUs
+	Startup     []runtime.Phase `json:"startup,omitempty"`      // what was done once, before the runs
+
+	Kernels []KernelRow `json:"kernels,omitempty"` // with Options.PerKernel
+
+	Samples []float64 `json:"-"` // us, in the order they were taken
+}
+
+// KernelRow is what one kernel of the entry costs when its dispatches run alone,
+// one after the other.
+type KernelRow struct {
+	Kernel     string  `json:"kernel"`
+	Dispatches int     `json:"dispatches"` // in one run
+	Us         float64 `json:"us"`         // of one dispatch
+	Bytes      int64   `json:"bytes"`      // moved by one dispatch
+	GBs        float64 `json:"gb_s"`
+	Share      float64 `json:"bandwidth_share,omitempty"` // of the device's bandwidth, where that is known
+	TFlops     float64 `json:"tflop_s"`
+}
+
+// Spread summarises samples.
+type Spread struct {
+	Median float64 `json:"median"`
+	Min    float64 `json:"min"`
+	Max    float64 `json:"max"`
+	N      int     `json:"n"`
+}
+
+// Check is an error of what cannot be measured, as far as that is seen without
+// compiling anything.
+func (o *Options) Check(m *model.Model) error {
+	if err := o.checkMetal(); err != nil || m.Graph != nil {
+		return err
+	}
+	if o.Phase != "decode" && o.Phase != "prefill" {
+		return fmt.Errorf("there is no phase %q, want decode or prefill", o.Phase)
+	}
+	if o.Tokens < 0 || o.Tokens > 1 && o.Phase != "decode" {
+		return fmt.Errorf("%d tokens a measurement of %s, want 1, or more of decode", o.Tokens, o.Phase)
+	}
+	return nil
+}
+
+// Run compiles every variant and measures them, interleaved.
+func Run(ctx context.Context, m *model.Model, o Options) ([]Row, error) {
+	if o.Say == nil {
+		o.Say = func(string) {}
+	}
+	if err := o.Check(m); err != nil {
+		return nil, err
+	}
+	o.Compile = engine.Defaults(o.Device, o.Compile)
+	if m.Graph != nil {
+		return o.benchGraph(ctx, m)
+	}
+	o.Tokens = max(1, o.Tokens)
+	if o.many() {
+		return o.benchMany(ctx, m)
+	}
+	subjects, err := o.subjects(m)
+	if err != nil {
+		return nil, err
+	}
+	if o.Indirect {
+		subjects = twice(subjects)
+	}
+	rows := make([]Row, len(subjects))
+	for i, s := range subjects {
+		if rows[i], err = o.row(m, s); err != nil {
+			return nil, err
+		}
+	}
+	if o.Reps > 0 {
+		if err := o.measure(ctx, m, subjects, rows); err != nil {
+			return nil, err
+		}
+	}
+	return rows, nil
+}
+
+// subject is one compiled variant.
+type subject struct {
+	name     string
+	plan     *plan.Plan
+	indirect bool            // replayed from an indirect command buffer
+	graphs   *compile.Graphs // nil for a plan from disk
+	compiled *runtime.Phase  // nil for a plan from disk
+}
+
+func (o *Options) subjects(m *model.Model) ([]subject, error) {
+	if o.PlanDir != "" {
+		p, err := plan.Load(o.PlanDir)
+		if err != nil {
+			return nil, err
+		}
+		return []subject{{name: p.Options.Variant, plan: p}}, nil
+	}
+	var out []subject
+	for _, v := range o.Variants {
+		c := v.options(o.Compile)
+		if v.CommandBuffers > 0 {
+			c.CommandBuffers = v.CommandBuffers
+		}
+		start := time.Now()
+		compiled, err := compile.Model(m, c)
+		if err != nil {
+			return nil, fmt.Errorf("variant %s: %w", v.Name, err)
+		}
+		compiled.Plan.Options.Variant = v.Name
+		out = append(out, subject{name: v.Name, plan: compiled.Plan, graphs: compiled.Graphs, compiled: engine.CompilePhase(start)})
+	}
+	return out, nil
+}
+
+// runs lists the values of T and P of what one measurement runs.
+func (o *Options) runs(p *plan.Plan) ([]sym.Env, error) {
+	if o.Phase == "decode" {
+		if o.Prompt < 0 || o.Prompt > p.Model.Context-o.Tokens {
+			return nil, fmt.Errorf("%d decode steps behind %d tokens do not fit the context of %d", o.Tokens, o.Prompt, p.Model.Context)
+		}
+		return []sym.Env{{T: 1, P: int64(o.Prompt)}}, nil
+	}
+	if o.Prompt < 1 || o.Prompt > p.Model.Context {
+		return nil, fmt.Errorf("a prompt of %d tokens does not fit the context of %d", o.Prompt, p.Model.Context)
+	}
+	chunk := p.Model.Chunk
+	if o.Compile.Chunk > chunk {
+		return nil, fmt.Errorf("the plan runs at most %d tokens at a time, not %d; compile it with --chunk %d", chunk, o.Compile.Chunk, o.Compile.Chunk)
+	}
+	if o.Compile.Chunk > 0 {
+		chunk = o.Compile.Chunk
+	}
+	var out []sym.Env
+	for at := 0; at < o.Prompt; at += chunk {
+		out = append(out, sym.Env{T: int64(min(chunk, o.Prompt-at)), P: int64(at)})
+	}
+	return out, nil
+}
+
+// row counts what the plan does and models its time.
+func (o *Options) row(m *model.Model, s subject) (Row, error) {
+	envs, err := o.runs(s.plan)
+	if err != nil {
+		return Row{}, err
+	}
+	return o.rowOf(m, s, envs)
+}
+
+// rowOf is row for runs at the given T and P, one after the other.
+func (o *Options) rowOf(m *model.Model, s subject, envs []sym.Env) (Row, error) {
+	r := o.newRow(m, s.plan, s.name, s.plan.Options.PassesOf(o.Phase))
+	entry, err := s.plan.Entry(o.Phase)
+	if err != nil {
+		return r, err
+	}
+	r.count(s.plan, entry, envs)
+	if s.graphs == nil {
+		return r, nil
+	}
+	graph, err := s.graphs.Entry(o.Phase)
+	if err != nil {
+		return r, err
+	}
+	o.model(&r, graph, s.graphs.Target, envs)
+	return r, nil
+}
+
+// newRow is a row that nothing has been counted for.
+func (o *Options) newRow(m *model.Model, p *plan.Plan, variant, passes string) Row {
+	r := Row{
+		Model: m.BaseName(), Device: o.Device, Phase: o.Phase, Variant: variant, Passes: passes,
+		Context: p.Model.Context, Prompt: o.Prompt, Modelled: map[string]float64{},
+	}
+	if o.Phase == "decode" {
+		r.Tokens = o.Tokens
+	}
+	return r
+}
+
+// count adds what runs of an entry do.
+func (r *Row) count(p *plan.Plan, entry *plan.Entry, envs []sym.Env) {
+	for _, env := range envs {
+		st := p.Stats(entry, env)
+		r.Dispatches += st.Dispatches
+		r.Waves += st.Waves
+		r.Barriers += st.Barriers
+		r.CommandBuffers += st.CommandBuffers
+		r.WeightBytes += st.WeightBytes
+		r.MovedBytes += st.MovedBytes
+		r.Flops += flops(entry, env)
+		r.ArenaBytes = st.ArenaBytes
+	}
+}
+
+// model predicts what runs of a graph take: on the target that it was lowered for,
+// and on the device's own where that is another.
+func (o *Options) model(r *Row, graph *ir.Graph, lowered *target.Target, envs []sym.Env) {
+	targets := []*target.Target{lowered}
+	if own, err := target.Find(o.Device); err == nil && own.Name != lowered.Name {
+		targets = append(targets, own)
+	}
+	buffers := r.CommandBuffers / len(envs)
+	for _, t := range targets {
+		for _, env := range envs {
+			r.Modelled[t.Name] += cost.Predict(graph, lowered, t, env, buffers)
+		}
+	}
+}

@@ -1,0 +1,72 @@
+package bench
+
+import (
+	"context"
+	"path/filepath"
+	"testing"
+
+	"foundry/frontends/checkpoint"
+	"foundry/frontends/model"
+	"foundry/runtime/cpu"
+	"foundry/runtime/engine"
+
+	"github.com/stretchr/testify/require"
+)
+
+// Attention at one point: every backend has a row, auto says what it took and what
+// share of the step it is, and the rows are ranked.
+func TestContexts(t *testing.T) {
+	dev, err := engine.OpenDevice(engine.CPU, cpu.Options{})
+	if err != nil {
+		t.Skip(err)
+	}
+	require.NoError(t, dev.Close())
+	m, err := model.Open(filepath.Join("..", "..", "tests", "testdata", "rand-hd64"), checkpoint.Hub{})
+	require.NoError(t, err)
+	defer m.Close()
+	rows, err := Contexts(context.Background(), m, ContextOptions{
+		Bench:    Options{Device: engine.CPU, Reps: 1, Tokens: 2},
+		Contexts: []int{12}, Rows: []int{1, 4}, Backends: []string{"chained"},
+	})
+	require.NoError(t, err)
+	require.Len(t, rows, 4)
+	ranked := 0
+	for _, r := range rows {
+		require.Equal(t, 12, r.P)
+		require.Equal(t, 16, r.Cache)
+		require.NotNil(t, r.Measured)
+		require.GreaterOrEqual(t, *r.OverBest, 0.0)
+		if *r.OverBest == 0 {
+			ranked++
+		}
+		if r.Backend == "chained" {
+			require.Equal(t, "chained", r.Took)
+			continue
+		}
+		require.NotEmpty(t, r.Took)
+		require.Positive(t, *r.Attention)
+		require.Less(t, *r.Attention, 1.0)
+	}
+	require.Equal(t, 2, ranked)
+
+	// auto's plan for the largest cache is measured beside one for a smaller cache only.
+	rows, err = Contexts(context.Background(), m, ContextOptions{
+		Bench:    Options{Device: engine.CPU, Reps: 1, Tokens: 2},
+		Contexts: []int{8, 12}, Rows: []int{1}, Backends: []string{"auto"},
+	})
+	require.NoError(t, err)
+	var full []bool
+	for _, r := range rows {
+		full = append(full, r.Full)
+	}
+	require.Equal(t, []bool{false, true, false}, full)
+
+	for what, o := range map[string]ContextOptions{
+		"a context of 1048576 tokens is longer than the ": {Contexts: []int{1 << 20}, Rows: []int{1}},
+		" does not fit the model's ":                      {Contexts: []int{12}, Rows: []int{1 << 20}},
+	} {
+		o.Bench, o.Backends = Options{Device: engine.CPU, Reps: 1, Tokens: 1}, []string{"auto"}
+		_, err = Contexts(context.Background(), m, o)
+		require.ErrorContains(t, err, what)
+	}
+}

@@ -1,0 +1,57 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"foundry/frontends/model"
+	"foundry/ir/sym"
+	"foundry/runtime/eval"
+)
+
+// benchGraph is Run for a .fir file: its one graph takes the phase's place, at
+// the most tokens that it allows.
+func (o *Options) benchGraph(ctx context.Context, m *model.Model) (rows []Row, err error) {
+	if o.PlanDir != "" || o.PerKernel {
+		return nil, fmt.Errorf("%s is a graph: it is measured whole and without a plan from disk", m.Name)
+	}
+	if o.many() {
+		return nil, fmt.Errorf("%s is a graph: it is measured in at most %d variants, not %d", m.Name, few, len(o.Variants))
+	}
+	b := m.Graph.Bounds
+	env := sym.Env{T: min(b.TMax, b.SMax-b.PMin), P: b.PMin}
+	o.Phase, o.Prompt, o.Tokens = m.Graph.Name, int(env.T), 1
+	subjects, err := o.subjects(m)
+	if err != nil {
+		return nil, err
+	}
+	rows = make([]Row, len(subjects))
+	for i, s := range subjects {
+		if rows[i], err = o.rowOf(m, s, []sym.Env{env}); err != nil {
+			return nil, err
+		}
+	}
+	if o.Reps == 0 {
+		return rows, nil
+	}
+	all := make([]*timed, len(subjects))
+	for i, s := range subjects {
+		var l *eval.LoadedGraph
+		if l, err = eval.LoadGraph(ctx, s.graphs.Entries[0], s.plan, env, eval.GraphOptions{Device: o.Device, CPU: o.CPU, Seed: 1, Progress: o.Progress}); err != nil {
+			return nil, err
+		}
+		defer func() { err = errors.Join(err, l.Close()) }()
+		if l.Emulation {
+			rows[i].Times = "emulation"
+		}
+		all[i] = &timed{name: "variant " + s.name, run: took(l.Run)}
+	}
+	if err := interleave(ctx, all, rounds(o.Reps), o.told(len(all))); err != nil {
+		return nil, err
+	}
+	for i := range rows {
+		rows[i].summarise(all[i].samples, nil)
+	}
+	return rows, nil
+}

@@ -1,0 +1,56 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// timed is something to be measured, and what was measured of it.
+type timed struct {
+	name    string                                       // for errors
+	run     func(context.Context) (time.Duration, error) // once: how long it took
+	samples []float64                                    // us, in the order they were taken
+}
+
+// interleave runs each of all once, then each again, for as long as more says so of
+// the rounds behind it: a machine that warms up or slows down favours none. The first
+// round warms up and counts for nothing. told hears how many runs are done; nil:
+// nobody does.
+func interleave(ctx context.Context, all []*timed, more func(rounds int) bool, told func(runs int)) error {
+	for round := -1; round < 0 || more(round); round++ {
+		for i, t := range all {
+			if told != nil {
+				told((round+1)*len(all) + i)
+			}
+			took, err := t.run(ctx)
+			if err != nil {
+				return fmt.Errorf("%s: %w", t.name, err)
+			}
+			if round >= 0 {
+				t.samples = append(t.samples, float64(took.Nanoseconds())/1e3)
+			}
+		}
+	}
+	return nil
+}
+
+// rounds says more until there were n.
+func rounds(n int) func(int) bool { return func(round int) bool { return round < n } }
+
+// told reports the runs of n things to the options' Progress.
+func (o *Options) told(n int) func(int) {
+	if o.Progress == nil {
+		return nil
+	}
+	return func(runs int) { o.Progress("measure", int64(runs), int64((o.Reps+1)*n)) }
+}
+
+// took times a run that tells no time of its own.
+func took(run func(context.Context) error) func(context.Context) (time.Duration, error) {
+	return func(ctx context.Context) (time.Duration, error) {
+		start := time.Now()
+		err := run(ctx)
+		return time.Since(start), err
+	}
+}

@@ -1,0 +1,254 @@
+package bench
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"foundry/frontends/model"
+	"foundry/ir/sym"
+	"foundry/lower/compile"
+	"foundry/lower/metal"
+	"foundry/lower/plan"
+	"foundry/runtime"
+	"foundry/runtime/engine"
+)
+
+// KernelsOptions say which kernels are measured alone.
+type KernelsOptions struct {
+	Bench Options // Compile, Variants, Prompt (tokens behind which decode kernels run), CPU, Progress, Say
+	Name  string  // part of a kernel's or dispatch's name; "" is every kernel
+	Rows  []int   // tokens of a step: 1 is decode, more prefill
+	// Rotate is how many bytes of weights and caches lie between two reads of the
+	// same: several times the last-level cache. 0 is 4 times 60 MB.
+	Rotate int64
+
+	settings []setting // all of them when nil
+}
+
+// AloneRow is one text of one kernel.
+type AloneRow struct {
+	Model     string   `json:"model"`
+	Device    string   `json:"device"`
+	Variant   string   `json:"variant"` // of the pipeline that makes the kernel
+	T         int      `json:"t"`
+	P         int      `json:"cached"`
+	Dispatch  string   `json:"dispatch"` // its label in the first layer
+	Kernel    string   `json:"kernel"`
+	Threads   int      `json:"threads"`
+	Constants []string `json:"constants"` // the settings that make this text, "chosen" among them for what lowering takes
+	Us        float64  `json:"us"`
+	Bytes     int64    `json:"bytes"` // moved
+	GBs       float64  `json:"gb_s"`
+	// Share is of the measured read bandwidth; null on emulation and where weights
+	// and caches are too small to be read from memory.
+	Share   *float64 `json:"bandwidth_share"`
+	TFlops  float64  `json:"tflop_s"`
+	Rotated int64    `json:"rotated"` // bytes of weights and caches read in turn
+	Times   string   `json:"times,omitempty"`
+	Machine *Machine `json:"machine,omitempty"`
+}
+
+// setting is a choice of constants under a name.
+type setting struct {
+	name   string
+	tuning metal.Tuning
+}
+
+// settings lists the constants that are tried, what lowering chooses first.
+var settings = [...]setting{
+	{"chosen", metal.Tuning{}},
+	{"load 1, unroll 1", metal.Tuning{Width: 1, Unroll: metal.Unroll1}},
+	{"load 1, unroll full", metal.Tuning{Width: 1, Unroll: metal.UnrollFull}},
+	{"load 4, unroll 1", metal.Tuning{Width: 4, Unroll: metal.Unroll1}},
+	{"load 4, unroll full", metal.Tuning{Width: 4, Unroll: metal.UnrollFull}},
+	{"load 8, unroll 1", metal.Tuning{Width: 8, Unroll: metal.Unroll1}},
+	{"load 8, unroll full", metal.Tuning{Width: 8, Unroll: metal.UnrollFull}},
+	{"cos/sin a thread", metal.Tuning{OwnTurns: true}},
+}
+
+// KernelSettings is how many settings of constants Kernels tries.
+const KernelSettings = len(settings)
+
+// Kernels times each kernel of a model's first layers alone, in every text that
+// its constants give it. Weights are a pattern of small numbers.
+func Kernels(ctx context.Context, m *model.Model, o KernelsOptions) (rows []AloneRow, err error) {
+	if m.Graph != nil {
+		return nil, fmt.Errorf("%s is a graph: kernels are measured at a language model's shapes", m.Name)
+	}
+	if o.Bench.Device == engine.Ref {
+		return nil, errors.New("ref runs no kernels: take --device cpu or a GPU")
+	}
+	o.Bench.Compile = engine.Defaults(o.Bench.Device, o.Bench.Compile)
+	if o.settings == nil {
+		o.settings = settings[:]
+	}
+	if o.Rotate == 0 {
+		o.Rotate = 4 * 60e6
+	}
+	short := m.WithLayers(2) // all layers are made of the kernels of the first
+	where, err := o.Bench.openPlace(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, where.close()) }()
+	b := kernelsBench{KernelsOptions: o, m: short, place: where, seen: map[string]int{}, names: map[string]bool{}, times: 64}
+	if where.dev.Info().Emulation { // whose times say nothing
+		b.Rotate, b.times = min(b.Rotate, 1<<18), 1
+	}
+	for i, v := range o.Bench.Variants {
+		for j, s := range o.settings {
+			if o.Bench.Progress != nil {
+				o.Bench.Progress("kernels", int64(i*len(o.settings)+j), int64(len(o.Bench.Variants)*len(o.settings)))
+			}
+			if err := b.measure(ctx, v, s); err != nil {
+				return nil, fmt.Errorf("variant %s, %s: %w", v.Name, s.name, err)
+			}
+		}
+	}
+	if len(b.rows) == 0 {
+		return nil, fmt.Errorf("no kernel's name has %q in it; there are %s", o.Name, strings.Join(slices.Sorted(maps.Keys(b.names)), ", "))
+	}
+	// Texts of one kernel stand together, in the order in which the step has them.
+	first := map[string]int{}
+	for i, r := range slices.Backward(b.rows) {
+		first[r.place()] = i
+	}
+	slices.SortStableFunc(b.rows, func(x, y AloneRow) int {
+		return cmp.Or(cmp.Compare(x.T, y.T), cmp.Compare(first[x.place()], first[y.place()]))
+	})
+	return b.rows, nil
+}
+
+// place says which dispatch of which step a row is about.
+func (r *AloneRow) place() string { return fmt.Sprint(r.T, r.Variant, r.Dispatch) }
+
+type kernelsBench struct {
+	KernelsOptions
+	m     *model.Model
+	place *place
+	rows  []AloneRow
+	seen  map[string]int // row by dispatch, T and text
+	names map[string]bool
+	times int // a dispatch is run in one submission, at least
+}
+
+// measure times the kernels that one setting makes different.
+func (b *kernelsBench) measure(ctx context.Context, v Variant, s setting) (err error) {
+	o := v.options(b.Bench.Compile)
+	o.Tuning = s.tuning
+	o.Chunk = slices.Max(b.Rows)
+	if o.Context == 0 {
+		o.Context = min(b.m.Config.MaxPositions, max(b.Bench.Prompt+aloneRoom, o.Chunk))
+	}
+	compiled, err := compile.Model(b.m, o)
+	if err != nil {
+		return err
+	}
+	p := compiled.Plan
+	var todo []wantedKernel
+	for _, t := range b.Rows {
+		wanted, err := b.wanted(p, v, s, t)
+		if err != nil {
+			return err
+		}
+		todo = append(todo, wanted...)
+	}
+	if len(todo) == 0 {
+		return nil
+	}
+	exec, err := runtime.NewSharing(ctx, b.place.dev, p, patterned{}, b.place.weights, b.Bench.Progress)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, exec.Close()) }()
+	in, err := exec.NewInstance()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, in.Close()) }()
+	if err := fillStates(in, p); err != nil {
+		return err
+	}
+	for _, w := range todo {
+		if err := b.time(ctx, in, w); err != nil {
+			return fmt.Errorf("%s: %w", b.rows[w.row].Dispatch, err)
+		}
+	}
+	return nil
+}
+
+// aloneRoom is what a cache holds behind the prompt, for dispatches that advance.
+const aloneRoom = 64
+
+// wantedKernel is a kernel to be timed for a row.
+type wantedKernel struct {
+	row   int
+	entry string
+	env   sym.Env
+}
+
+// wanted lists the kernels of the step of t tokens whose text is new, one dispatch
+// of each; of the others the setting is noted.
+func (b *kernelsBench) wanted(p *plan.Plan, v Variant, s setting, t int) ([]wantedKernel, error) {
+	entry, err := p.Entry(compile.EntryOf(t))
+	if err != nil {
+		return nil, err
+	}
+	env := sym.Env{T: int64(t)}
+	if t == 1 {
+		env.P = int64(b.Bench.Prompt)
+	}
+	if env.P > p.MaxP(env.T) {
+		return nil, fmt.Errorf("%d tokens behind %d do not fit the context of %d", t, env.P, p.Model.Context)
+	}
+	var out []wantedKernel
+	done := map[int]bool{}
+	for _, step := range entry.Steps {
+		if step.Dispatch == nil || done[step.Dispatch.Kernel] {
+			continue
+		}
+		d, k := step.Dispatch, &p.Kernels[step.Dispatch.Kernel]
+		done[d.Kernel] = true
+		b.names[k.Name] = true
+		if b.Name != "" && !strings.Contains(k.Name, b.Name) && !strings.Contains(d.Label, b.Name) {
+			continue
+		}
+		key := fmt.Sprint(t, d.Label, strings.ReplaceAll(k.Source, k.Name, ""), d.Grid, d.Moved)
+		if row, seen := b.seen[key]; seen {
+			if r := &b.rows[row]; r.Variant == v.Name {
+				r.Constants = append(r.Constants, s.name)
+			}
+			continue
+		}
+		b.seen[key] = len(b.rows)
+		out = append(out, wantedKernel{len(b.rows), entry.Name, env})
+		b.rows = append(b.rows, AloneRow{
+			Model: b.m.BaseName(), Device: b.Bench.Device, Variant: v.Name, T: t, P: int(env.P), Dispatch: d.Label,
+			Kernel: k.Name, Threads: k.Threads[0] * k.Threads[1] * k.Threads[2], Constants: []string{s.name}, Machine: b.place.machine,
+		})
+	}
+	return out, nil
+}
+
+func (b *kernelsBench) time(ctx context.Context, in *runtime.Instance, w wantedKernel) error {
+	r := &b.rows[w.row]
+	alone, err := in.Alone(ctx, w.entry, w.env, r.Dispatch, b.Rotate, b.times)
+	if err != nil {
+		return err
+	}
+	r.Us, r.Bytes, r.Rotated = float64(alone.Each.Nanoseconds())/1e3, alone.Bytes, alone.Rotated
+	r.GBs, r.TFlops = float64(r.Bytes)/r.Us/1e3, float64(alone.Flops)/r.Us/1e6
+	if b.place.dev.Info().Emulation {
+		r.Times = "emulation"
+	}
+	if b.place.machine != nil && r.Rotated >= b.Rotate {
+		share := r.GBs / b.place.machine.ReadGBs
+		r.Share = &share
+	}
+	return nil
+}

@@ -1,0 +1,54 @@
+package bench
+
+import (
+	"context"
+	"path/filepath"
+	"testing"
+
+	"foundry/frontends/checkpoint"
+	"foundry/frontends/model"
+	"foundry/lower/compile"
+	"foundry/lower/metal"
+	"foundry/runtime/cpu"
+	"foundry/runtime/engine"
+
+	"github.com/stretchr/testify/require"
+)
+
+// A kernel alone in two texts: each has a row with its constants, for a step of one
+// token and of several; kernels without the constants have one row.
+func TestKernels(t *testing.T) {
+	dev, err := engine.OpenDevice(engine.CPU, cpu.Options{})
+	if err != nil {
+		t.Skip(err)
+	}
+	require.NoError(t, dev.Close())
+	m, err := model.Open(filepath.Join("..", "..", "tests", "testdata", "rand-hd64"), checkpoint.Hub{})
+	require.NoError(t, err)
+	defer m.Close()
+	o := KernelsOptions{
+		Bench: Options{Device: engine.CPU, Compile: compile.Options{Context: 32}, Variants: []Variant{{Name: "mine", Passes: "canonicalize,cse,drop-repeat-kv,fuse-rmsnorm-qkv,fuse-rope-kv,fuse-attention,fuse-residual,fuse-gate-up-swiglu,legalize"}}, Prompt: 4},
+		Rows:  []int{1, 8}, Name: "argmax",
+		settings: []setting{settings[0], {"load 1", metal.Tuning{Width: 1}}},
+	}
+	rows, err := Kernels(context.Background(), m, o)
+	require.NoError(t, err)
+	require.NotEmpty(t, rows)
+	for _, r := range rows { // a maximum has no constants
+		require.Equal(t, []string{"chosen", "load 1"}, r.Constants)
+	}
+	o.Name = "resid_mlp"
+	rows, err = Kernels(context.Background(), m, o)
+	require.NoError(t, err)
+	require.Len(t, rows, 4)
+	for _, r := range rows {
+		require.Len(t, r.Constants, 1)
+		require.Positive(t, r.Us)
+		require.Positive(t, r.TFlops)
+		require.GreaterOrEqual(t, r.Rotated, int64(1<<18))
+		require.Nil(t, r.Share)
+	}
+	o.Name = "nothing"
+	_, err = Kernels(context.Background(), m, o)
+	require.ErrorContains(t, err, `no kernel's name has "nothing" in it; there are `)
+}

@@ -1,0 +1,42 @@
+package bench
+
+import (
+	"context"
+	"testing"
+
+	"foundry/ir/dtype"
+	"foundry/runtime/cpu"
+	"foundry/runtime/engine"
+
+	"github.com/stretchr/testify/require"
+)
+
+// What a benchmark on a GPU measures of the machine, small, on the cpu.
+func TestMeasureMachine(t *testing.T) {
+	dev, err := engine.OpenDevice(engine.CPU, cpu.Options{})
+	if err != nil {
+		t.Skip(err)
+	}
+	defer dev.Close()
+	m, err := measureMachine(context.Background(), dev, "h100", machineSize{1 << 20, 64, 128, 128})
+	require.NoError(t, err)
+	require.Positive(t, m.ReadGBs)
+	require.Positive(t, m.MatmulTFlops)
+	require.Contains(t, m.MatmulKernel, "128x128")
+}
+
+// Noise is finite in every dtype that it is written as.
+func TestNoiseIsFinite(t *testing.T) {
+	for _, d := range []dtype.Type{dtype.F32, dtype.F16, dtype.BF16} {
+		values := make([]float32, 1<<16)
+		dtype.Dequantise(d, noise(d.Bytes(1<<16)), values)
+		negative := 0
+		for _, v := range values {
+			require.Less(t, v*v, float32(1))
+			if v < 0 {
+				negative++
+			}
+		}
+		require.InDelta(t, 1<<15, negative, 1<<12)
+	}
+}

@@ -1,0 +1,243 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"foundry/frontends/model"
+	"foundry/ir/sym"
+	"foundry/runtime"
+	"foundry/runtime/engine"
+)
+
+// contender is one variant, loaded and ready to be timed.
+type contender struct {
+	engine *engine.Engine
+	model  runtime.Model
+	envs   []sym.Env
+	tokens int // of a decode measurement
+	row    *Row
+
+	compiled *runtime.Phase // nil for a plan from disk
+	machine  *Machine       // where the device was measured
+	dev      runtime.Device // nil on ref
+}
+
+// measure loads the variants and times them. Variants whose weights do not fit in
+// memory together are measured one after the other.
+func (o *Options) measure(ctx context.Context, m *model.Model, subjects []subject, rows []Row) (err error) {
+	var where, indirect *place // nil on ref, and where nothing is replayed so
+	if o.Device != engine.Ref {
+		if where, err = o.openPlace(ctx); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, where.close()) }()
+	}
+	if o.Indirect {
+		if indirect, err = o.openIndirect(where); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, indirect.close()) }()
+	}
+	return o.measureOn(ctx, m, subjects, rows, where, indirect)
+}
+
+func (o *Options) measureOn(ctx context.Context, m *model.Model, subjects []subject, rows []Row, where, indirect *place) error {
+	start := func(i int) (*contender, error) {
+		at := where
+		if subjects[i].indirect {
+			at = indirect
+		}
+		return o.contender(ctx, m, subjects[i], &rows[i], at)
+	}
+	if where.fit(subjects) {
+		var all []*contender
+		var err error
+		for i := range subjects {
+			var c *contender
+			if c, err = start(i); err != nil {
+				break
+			}
+			all = append(all, c)
+		}
+		if err == nil {
+			err = o.interleave(ctx, all)
+		}
+		for _, c := range all {
+			err = errors.Join(err, c.close())
+		}
+		return err
+	}
+	o.Say("the variants do not fit in memory together: each is measured on its own, not interleaved")
+	for i := range subjects {
+		c, err := start(i)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(o.interleave(ctx, []*contender{c}), c.close()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (o *Options) contender(ctx context.Context, m *model.Model, s subject, row *Row, where *place) (*contender, error) {
+	c := &contender{row: row, tokens: o.Tokens, compiled: s.compiled}
+	var err error
+	if c.envs, err = o.runs(s.plan); err != nil {
+		return nil, err
+	}
+	switch {
+	case o.Device == engine.Ref && s.graphs != nil:
+		c.engine, err = engine.Interpret(ctx, s.graphs)
+		row.Times = "emulation"
+	case where == nil:
+		err = errors.New("ref runs graphs, not plans: take --device cpu for a plan")
+	default:
+		c.machine, c.dev = where.machine, where.dev
+		if where.dev.Info().Emulation {
+			row.Times = "emulation"
+		}
+		c.engine, err = where.load(ctx, m, s, o.Progress)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if c.model, err = c.engine.Open(); err != nil {
+		return nil, errors.Join(err, c.engine.Close())
+	}
+	c.model.(assumer).AssumeWritten()
+	return c, nil
+}
+
+// assumer is a model that can be measured behind tokens that did not run.
+type assumer interface{ AssumeWritten() }
+
+func (c *contender) close() error { return errors.Join(c.model.Close(), c.engine.Close()) }
+
+// run executes what is measured once, and returns how long it took: of decode, a
+// token. The caches' content does not change the time, so nothing fills them first
+// (AssumeWritten).
+func (c *contender) run(ctx context.Context) (time.Duration, error) {
+	var took time.Duration
+	for _, e := range c.envs {
+		ids := make([]int32, e.T)
+		for i := range ids {
+			ids[i] = int32((i*7919 + 13) % c.model.Limits().Vocab)
+		}
+		start := time.Now()
+		var err error
+		if c.row.Phase == "decode" {
+			err = c.decode(ctx, int(e.P), ids[0])
+		} else {
+			_, err = c.model.Prefill(ctx, int(e.P), ids)
+		}
+		took += time.Since(start)
+		if err != nil {
+			return 0, err
+		}
+	}
+	return took / time.Duration(c.tokens), nil
+}
+
+func (c *contender) decode(ctx context.Context, p int, id int32) error {
+	if b, ok := c.model.(runtime.Batcher); ok && c.tokens > 1 {
+		_, err := b.DecodeN(ctx, p, id, c.tokens)
+		return err
+	}
+	for i := range c.tokens {
+		var err error
+		if id, err = c.model.Decode(ctx, p+i, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// interleave measures the contenders, and what else the options ask of each.
+func (o *Options) interleave(ctx context.Context, all []*contender) error {
+	list := make([]*timed, len(all))
+	for i, c := range all {
+		list[i] = &timed{name: "variant " + c.row.Variant, run: c.run}
+	}
+	if err := interleave(ctx, list, rounds(o.Reps), o.told(len(all))); err != nil {
+		return err
+	}
+	for i, c := range all {
+		c.row.summarise(list[i].samples, c.machine)
+		if c.row.Startup = c.engine.Startup(); c.compiled != nil && c.row.Startup != nil {
+			c.row.Startup = slices.Insert(c.row.Startup, 0, *c.compiled)
+		}
+		if o.PerKernel {
+			if err := c.perKernel(ctx); err != nil {
+				return fmt.Errorf("variant %s: %w", c.row.Variant, err)
+			}
+		}
+		if o.Capture != "" {
+			if err := c.capture(ctx, o.Capture); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// perKernel times each kernel of what is measured alone.
+func (c *contender) perKernel(ctx context.Context) error {
+	in, ok := c.model.(*runtime.Instance)
+	if !ok {
+		return errors.New("the reference runs no kernels; take --device cpu or a GPU")
+	}
+	e := c.envs[len(c.envs)-1]
+	entry := "prefill"
+	if e.T == 1 {
+		entry = "decode"
+	}
+	times, err := in.KernelTimes(ctx, entry, e, 4)
+	if err != nil {
+		return err
+	}
+	for _, t := range times {
+		us := float64(t.Each.Nanoseconds()) / 1e3
+		row := KernelRow{Kernel: t.Kernel, Dispatches: t.Dispatches, Us: us, Bytes: t.Bytes, GBs: float64(t.Bytes) / us / 1e3, TFlops: float64(t.Flops) / us / 1e6}
+		if c.machine != nil {
+			row.Share = row.GBs / c.machine.ReadGBs
+		}
+		c.row.Kernels = append(c.row.Kernels, row)
+	}
+	return nil
+}
+
+// summarise makes the row's numbers of its samples; machine may be nil.
+func (r *Row) summarise(samples []float64, machine *Machine) {
+	r.Samples = samples
+	measured := spread(r.Samples)
+	r.Measured = &measured
+	tokens := 1.0
+	if r.Phase != "decode" {
+		tokens = float64(r.Prompt)
+	}
+	rate := tokens / r.Measured.Median * 1e6
+	r.TokS = &rate
+	tflops := float64(r.Flops) / r.Measured.Median / 1e6
+	if r.Flops > 0 && r.Times == "" {
+		r.TFlops = &tflops
+	}
+	if r.Machine = machine; machine != nil {
+		share := float64(r.WeightBytes) / r.Measured.Median / 1e3 / machine.ReadGBs
+		product := tflops / machine.MatmulTFlops
+		r.BandwidthShare, r.MatmulShare = &share, &product
+	}
+}
+
+// spread summarises samples, of which there is at least one.
+func spread(samples []float64) Spread {
+	sorted := slices.Sorted(slices.Values(samples))
+	return Spread{
+		Median: (sorted[(len(sorted)-1)/2] + sorted[len(sorted)/2]) / 2,
+		Min:    sorted[0], Max: sorted[len(sorted)-1], N: len(sorted),
+	}
+}

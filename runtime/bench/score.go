@@ -1,0 +1,100 @@
+package bench
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+
+	"gonum.org/v1/gonum/stat"
+
+	"foundry/ir/target"
+	"foundry/runtime/engine"
+)
+
+// Score says how well the cost model ranks variants that were measured.
+type Score struct {
+	Model    string     `json:"model"`
+	Device   string     `json:"device"`
+	Phase    string     `json:"phase"`
+	Target   string     `json:"target"`   // whose costs predicted
+	Note     string     `json:"note"`     // where that target's numbers come from
+	Spearman float64    `json:"spearman"` // rank correlation: 1 is the same order, 0 none, -1 the reverse
+	Rows     []ScoreRow `json:"rows"`     // in the predicted order
+}
+
+// ScoreRow is one variant; ranks count from 1, the fastest. Variants that tie share
+// the mean of their ranks.
+type ScoreRow struct {
+	Variant       string  `json:"variant"`
+	PredictedRank float64 `json:"predicted_rank"`
+	MeasuredRank  float64 `json:"measured_rank"`
+	PredictedUs   float64 `json:"predicted_us"`
+	MeasuredUs    float64 `json:"measured_us"` // median
+}
+
+// ScoreOf compares the predicted and the measured order of rows, which Bench has
+// measured. Spearman's coefficient is Pearson's of the ranks.
+func ScoreOf(rows []Row) (*Score, error) {
+	if len(rows) < 3 {
+		return nil, fmt.Errorf("%d variants are too few to compare orders; take three or more", len(rows))
+	}
+	s := &Score{Model: rows[0].Model, Device: rows[0].Device, Phase: rows[0].Phase}
+	kind, _, err := engine.ParseDevice(s.Device)
+	if err != nil {
+		return nil, err
+	}
+	for name := range rows[0].Modelled {
+		if s.Target == "" || name == kind { // the device's own costs, where it has some
+			s.Target = name
+		}
+	}
+	if s.Target == "" {
+		return nil, errors.New("a plan from disk has no prediction; compile the variants")
+	}
+	t, err := target.Find(s.Target)
+	if err != nil {
+		return nil, err
+	}
+	s.Note = t.Note
+	var predicted, measured []float64
+	for i := range rows {
+		if rows[i].Measured == nil {
+			return nil, errors.New("nothing was measured; give --reps of 1 or more")
+		}
+		predicted = append(predicted, rows[i].Modelled[s.Target])
+		measured = append(measured, rows[i].Measured.Median)
+	}
+	byPrediction, byMeasurement := ranks(predicted), ranks(measured)
+	for i := range rows {
+		s.Rows = append(s.Rows, ScoreRow{rows[i].Variant, byPrediction[i], byMeasurement[i], predicted[i], measured[i]})
+	}
+	slices.SortStableFunc(s.Rows, func(a, b ScoreRow) int { return cmp.Compare(a.PredictedRank, b.PredictedRank) })
+	s.Spearman = stat.Correlation(byPrediction, byMeasurement, nil)
+	if math.IsNaN(s.Spearman) {
+		return nil, errors.New("all variants are predicted, or measured, alike: there is no order to compare")
+	}
+	return s, nil
+}
+
+// ranks numbers values from the smallest, which is 1; equal ones share the mean.
+func ranks(values []float64) []float64 {
+	order := make([]int, len(values))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(a, b int) int { return cmp.Compare(values[a], values[b]) })
+	out := make([]float64, len(values))
+	for lo := 0; lo < len(order); {
+		hi := lo + 1
+		for hi < len(order) && values[order[hi]] == values[order[lo]] {
+			hi++
+		}
+		for _, i := range order[lo:hi] {
+			out[i] = float64(lo+1+hi) / 2
+		}
+		lo = hi
+	}
+	return out
+}

@@ -1,0 +1,127 @@
+package bench
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+
+	"foundry/lower/compile"
+	"foundry/passes"
+)
+
+// Variant is a pipeline to be measured: a list of passes under a name.
+type Variant struct {
+	Name, Passes   string
+	PrefillPasses  string // of prefill, where they shall be others
+	CommandBuffers int    // that an entry is split into; 0: what Options.Compile says
+}
+
+// options are o with the variant's pipelines.
+func (v Variant) options(o compile.Options) compile.Options {
+	o.Variant, o.Passes, o.PrefillPasses = "", v.Passes, v.PrefillPasses
+	return o
+}
+
+// WithCommandBuffers returns each variant with each number of command buffers, 0 for
+// the compiler's choice.
+func WithCommandBuffers(variants []Variant, numbers []int) []Variant {
+	var out []Variant
+	for _, v := range variants {
+		for _, n := range numbers {
+			own := v
+			own.CommandBuffers = n
+			own.Name = fmt.Sprintf("%s/buffers=%d", v.Name, n)
+			if n == 0 {
+				own.Name = v.Name + "/buffers=auto"
+			}
+			out = append(out, own)
+		}
+	}
+	return out
+}
+
+// ParseVariants reads a list of variants: names separated by commas, "ladder"
+// (one fusion more a row), "leave-one-out" (the last rung without one of its
+// fusions), "search" (what Search finds), "pairs" (every fusion alone and with each
+// other that it goes with), "all" (every legal set of fusions, each of them whole) or
+// "forms" (of fusions in part as well, five times as many).
+func ParseVariants(list string) ([]Variant, error) {
+	var out []Variant
+	named := func(names ...string) error {
+		for _, name := range names {
+			p, err := passes.Variant(name)
+			if err != nil {
+				return err
+			}
+			out = append(out, Variant{Name: name, Passes: p.String()})
+		}
+		return nil
+	}
+	subsets := func(most int, parts bool) error {
+		all, err := passes.Subsets()
+		for _, s := range all {
+			if len(s.Names) <= most && (parts || s.Whole) {
+				out = append(out, Variant{Name: s.String(), Passes: s.Pipeline.String()})
+			}
+		}
+		return err
+	}
+	for _, name := range strings.Split(list, ",") {
+		var err error
+		switch name = strings.TrimSpace(name); name {
+		case "":
+		case "ladder":
+			err = named(passes.Ladder()...)
+		case "leave-one-out":
+			err = named(append([]string{"floor"}, passes.LeaveOneOut()...)...)
+		case compile.SearchPasses:
+			out = append(out, Variant{Name: compile.SearchPasses, Passes: compile.SearchPasses})
+		case "pairs":
+			err = subsets(2, false)
+		case "all":
+			err = subsets(math.MaxInt, false)
+		case "forms":
+			err = subsets(math.MaxInt, true)
+		default:
+			err = named(name)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	if len(out) == 0 {
+		return nil, errors.New("the list of variants is empty")
+	}
+	return out, nil
+}
+
+// ParseVariantFile reads one variant a line: NAME, or NAME = PIPELINE. Empty
+// lines and lines that begin with # are skipped.
+func ParseVariantFile(name, text string) ([]Variant, error) {
+	var out []Variant
+	for i, line := range strings.Split(text, "\n") {
+		line = strings.TrimSpace(line)
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		variant, pipeline, own := strings.Cut(line, "=")
+		if own && !strings.ContainsAny(variant, "{,") {
+			p, err := passes.Parse(strings.TrimSpace(pipeline))
+			if err != nil {
+				return nil, fmt.Errorf("%s:%d: %w", name, i+1, err)
+			}
+			out = append(out, Variant{Name: strings.TrimSpace(variant), Passes: p.String()})
+			continue
+		}
+		named, err := ParseVariants(line)
+		if err != nil {
+			return nil, fmt.Errorf("%s:%d: %w", name, i+1, err)
+		}
+		out = append(out, named...)
+	}
+	if len(out) == 0 {
+		return nil, fmt.Errorf("%s: holds no variant", name)
+	}
+	return out, nil
+}

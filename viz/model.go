@@ -1,0 +1,120 @@
+package viz
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"foundry/frontends/model"
+	"foundry/ir"
+	"foundry/ir/names"
+	"foundry/lower/compile"
+	"foundry/passes"
+)
+
+// Draw returns a picture of the model as DOT text. stage is "input" (as the
+// frontend made the graph), "after:PASS", "fused" (behind all passes) or "plan";
+// entry is "decode" or "prefill" and has no meaning for a .fir graph.
+func Draw(m *model.Model, o compile.Options, stage, entry string, picture Options) (string, error) {
+	pass, after := strings.CutPrefix(stage, "after:")
+	if !after && !slices.Contains([]string{"input", "fused", "plan"}, stage) {
+		stages := []string{"input", "after:PASS", "fused", "plan"}
+		return "", fmt.Errorf("there is no stage %q, want one of %s%s", stage, strings.Join(stages, ", "), names.Nearest(stage, stages))
+	}
+	if stage == "input" {
+		pass, after = stage, true
+	}
+	var snapshot *ir.Graph
+	if m.Graph != nil {
+		entry = m.Graph.Name
+	}
+	if after {
+		o.AfterPass = func(have string, g *ir.Graph) {
+			if have == pass && g.Name == entry {
+				snapshot = g.Clone()
+			}
+		}
+	}
+	g, err := compile.Fuse(m, o)
+	if err != nil {
+		return "", err
+	}
+	graph, err := g.Entry(entry)
+	if err != nil {
+		return "", err
+	}
+	picture.Title = fmt.Sprintf("%s %s, %s", m.BaseName(), entry, stage)
+	switch {
+	case after && snapshot == nil:
+		p, err := g.Options.PipelineOf(entry)
+		if err != nil {
+			return "", err
+		}
+		return "", fmt.Errorf("the pipeline %s has no pass %q%s", p, pass, names.Nearest(pass, passNames(p)))
+	case after:
+		graph = snapshot
+	case stage == "plan":
+		c, err := g.Lower()
+		if err != nil {
+			return "", err
+		}
+		picture.Source = graph
+		d, err := Plan(c.Plan, entry, picture)
+		if err != nil {
+			return "", err
+		}
+		return d.String(), nil
+	}
+	d, err := Graph(graph, picture)
+	if err != nil {
+		return "", err
+	}
+	return d.String(), nil
+}
+
+// passNames lists the passes of a pipeline without their options.
+func passNames(p passes.Pipeline) []string {
+	var out []string
+	for _, c := range p {
+		out = append(out, c.Pass.Name)
+	}
+	return out
+}
+
+// WriteReport writes one HTML page: every entry's decode graph after each pass, the
+// fusion decisions, the plan, and pictures of the fused graph and the plan.
+// graphviz is the path of Graphviz's dot; empty leaves the pictures as DOT text.
+func WriteReport(w io.Writer, m *model.Model, o compile.Options, picture Options, graphviz string) error {
+	var trace []Stage
+	entry := "decode"
+	if m.Graph != nil {
+		entry = m.Graph.Name
+	}
+	o.AfterPass = func(pass string, g *ir.Graph) {
+		if g.Name == entry {
+			trace = append(trace, Stage{Name: pass, Text: g.String()})
+		}
+	}
+	c, err := compile.Model(m, o)
+	if err != nil {
+		return err
+	}
+	graph, err := c.Entry(entry)
+	if err != nil {
+		return err
+	}
+	fused, err := Graph(graph, picture)
+	if err != nil {
+		return err
+	}
+	picture.Source = graph
+	dispatches, err := Plan(c.Plan, entry, picture)
+	if err != nil {
+		return err
+	}
+	return HTML(w, Report{
+		Title: fmt.Sprintf("%s for %s, %s", m.BaseName(), c.Options.Target, entry), Trace: trace, Plan: c.Plan, Graphviz: graphviz,
+		Pictures: []Picture{{Title: "fused graph", DOT: fused.String()}, {Title: "plan", DOT: dispatches.String()}},
+	})
+}
