@@ -34,8 +34,8 @@ var formats = map[dtype.Type]format{
 	dtype.Q4_1: {"q4_1", []int{8}, 2, blocks, 0},
 	dtype.Q5_0: {"q5_0", []int{8}, 3, blocks, 0},
 	dtype.Q5_1: {"q5_1", []int{8}, 3, blocks, 0},
-	dtype.Q4_K: {"q4_k", []int{16}, 4, kblocks, 0},
-	dtype.Q5_K: {"q5_k", []int{16}, 6, kblocks, 0},
+	dtype.Q4_K: {"q4_k", []int{32, 16}, 6, kblocks, 0},
+	dtype.Q5_K: {"q5_k", []int{32, 16}, 10, kblocks, 0},
 	dtype.Q6_K: {"q6_k", []int{16}, 5, blocks, 0},
 }
 

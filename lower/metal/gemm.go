@@ -77,11 +77,15 @@ func (g *gemm) lower() (*lowering, error) {
 	return nil, last
 }
 
+// widestChunk is the most weights that a thread brings at once: with more, threads
+// would have none.
+const widestChunk = 16
+
 // chunk is the weights of format t that a thread brings at once: the most that
 // divide a row.
 func (g *gemm) chunk(t dtype.Type) int {
 	for _, w := range g.format(t).widths {
-		if g.depth%int64(w) == 0 {
+		if w <= widestChunk && g.depth%int64(w) == 0 {
 			return w
 		}
 	}

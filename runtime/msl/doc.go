@@ -26,7 +26,7 @@ var (
 	cpuParts = []string{"abi.h", "platform_cpu.h", "types.h", "math.h", "vector.h", "convert_cpu.h",
 		"simd_cpu.h", "simd.h", "atomic.h", "matrix_cpu.h"}
 	cudaParts = []string{"platform_cuda.h", "types.h", "math.h", "vector.h",
-		"simd_cuda.h", "simd.h", "atomic.h", "matrix_cuda.h", "tile_cuda.h"}
+		"simd_cuda.h", "simd.h", "atomic.h", "matrix_cuda.h", "tile_cuda.h", "levels_cuda.h"}
 )
 
 // ABI is the C interface between the CPU executor, the kernels it runs and the

@@ -22,32 +22,84 @@ inline void gemv_preload(device const uchar *const thread *row, uint lane, threa
     }
 }
 
+// gemv_chunk adds what a chunk of R rows has of M products. Floats meet x one by
+// one. A group of levels (prologue/blocks.metal) meets it first, its factor then
+// meets the group's sum, and its offset the sum of x, which all rows share.
+template <uint GROUPS>
+struct gemv_meeting {
+    template <typename W, typename X, uint R, uint M>
+    static void add(thread const typename W::Raw *raw, X x, uint c, thread float *acc)
+    {
+        constexpr uint QUADS = W::WIDTH / 4u / GROUPS;
+        FOUNDRY_UNROLL
+        for (uint g = 0u; g < GROUPS; g++) {
+            float sum[M * R], all[M];
+            FOUNDRY_UNROLL
+            for (uint i = 0u; i < M * R; i++) sum[i] = 0.0f;
+            FOUNDRY_UNROLL
+            for (uint m = 0u; m < M; m++) all[m] = 0.0f;
+            FOUNDRY_UNROLL
+            for (uint q = g * QUADS; q < (g + 1u) * QUADS; q++) {
+                float4 v[M];
+                FOUNDRY_UNROLL
+                for (uint m = 0u; m < M; m++) {
+                    v[m] = x.at4(m, W::position(c, q));
+                    if (W::OFFSETS) all[m] += (v[m].x + v[m].y) + (v[m].z + v[m].w);
+                }
+                FOUNDRY_UNROLL
+                for (uint r = 0u; r < R; r++) {
+                    const float4 w = W::quad(raw[r], q);
+                    FOUNDRY_UNROLL
+                    for (uint m = 0u; m < M; m++) sum[m * R + r] = fma(w.w, v[m].w, fma(w.z, v[m].z, fma(w.y, v[m].y, fma(w.x, v[m].x, sum[m * R + r]))));
+                }
+            }
+            FOUNDRY_UNROLL
+            for (uint r = 0u; r < R; r++) {
+                const float2 f = W::factors(raw[r], g);
+                FOUNDRY_UNROLL
+                for (uint m = 0u; m < M; m++) {
+                    acc[m * R + r] = fma(f.x, sum[m * R + r], acc[m * R + r]);
+                    if (W::OFFSETS) acc[m * R + r] = fma(-f.y, all[m], acc[m * R + r]);
+                }
+            }
+        }
+    }
+};
+
+template <>
+struct gemv_meeting<0u> {
+    template <typename W, typename X, uint R, uint M>
+    static void add(thread const typename W::Raw *raw, X x, uint c, thread float *acc)
+    {
+        FOUNDRY_UNROLL
+        for (uint r = 0u; r < R; r++) {
+            float w[W::WIDTH];
+            W::expand(raw[r], w);
+            FOUNDRY_UNROLL
+            for (uint m = 0u; m < M; m++) {
+                float sum = acc[m * R + r];
+                if (W::WIDTH == 1u) {
+                    sum = fma(w[0], x.at1(m, W::position(c, 0u)), sum);
+                } else {
+                    FOUNDRY_UNROLL
+                    for (uint q = 0u; q < W::WIDTH / 4u; q++) {
+                        const float4 v = x.at4(m, W::position(c, q));
+                        sum = fma(w[4u * q], v.x, sum);
+                        sum = fma(w[4u * q + 1u], v.y, sum);
+                        sum = fma(w[4u * q + 2u], v.z, sum);
+                        sum = fma(w[4u * q + 3u], v.w, sum);
+                    }
+                }
+                acc[m * R + r] = sum;
+            }
+        }
+    }
+};
+
 template <typename W, typename X, uint R, uint M>
 inline void gemv_chunk(thread const typename W::Raw *raw, X x, uint c, thread float *acc)
 {
-    FOUNDRY_UNROLL
-    for (uint r = 0u; r < R; r++) {
-        float w[W::WIDTH];
-        if (W::SCALED) W::levels(raw[r], w);
-        else W::expand(raw[r], w);
-        FOUNDRY_UNROLL
-        for (uint m = 0u; m < M; m++) {
-            float sum = W::SCALED ? 0.0f : acc[m * R + r];
-            if (W::WIDTH == 1u) {
-                sum = fma(w[0], x.at1(m, W::position(c, 0u)), sum);
-            } else {
-                FOUNDRY_UNROLL
-                for (uint q = 0u; q < W::WIDTH / 4u; q++) {
-                    const float4 v = x.at4(m, W::position(c, q));
-                    sum = fma(w[4u * q], v.x, sum);
-                    sum = fma(w[4u * q + 1u], v.y, sum);
-                    sum = fma(w[4u * q + 2u], v.z, sum);
-                    sum = fma(w[4u * q + 3u], v.w, sum);
-                }
-            }
-            acc[m * R + r] = W::SCALED ? fma(W::scale(raw[r]), sum, acc[m * R + r]) : sum;
-        }
-    }
+    gemv_meeting<W::GROUPS>::template add<W, X, R, M>(raw, x, c, acc);
 }
 
 template <typename W, typename X, uint R, uint M, uint LANES, uint CHUNKS, uint PRE>

@@ -1,11 +1,20 @@
 // Prologue: what the block formats share.
 //
-// A block format is a weight format as prologue/dequant_f16.metal says; beside it
-// stands dequant4_NAME(row, k), the weights k .. k + 3 of a row (k a multiple of
-// 4), with every product and sum rounded as the format's definition has it; the
-// chunks of a product may use fma instead. Blocks are read as stored: a chunk is
-// a part of one block that adjacent lanes complete, and words are read in pieces
-// that the block's size keeps aligned, two bytes where it is no multiple of four.
+// A block format is a weight format as prologue/dequant_f16.metal says, whose chunk
+// is GROUPS groups of as many quads. levels(raw, q) holds the levels of quad q, a
+// byte each: signed where SIGNED is 1, else below 128; factors(raw, g) a factor and
+// an offset of group g. A weight is factor * (level - BIAS) - offset; OFFSETS is 0
+// where no offset is meant. Products take the factor and the offset out of the
+// inner sum: factor * sum((level - BIAS) * x) - offset * sum(x). Levels are exact,
+// so in f32 this adds one rounded product a group to the sum's roundings, and where
+// there are offsets they are relative to |factor * level| + |offset|, not to the
+// weight.
+//
+// Beside the format stands dequant4_NAME(row, k), the weights k .. k + 3 of a row
+// (k a multiple of 4), with every product and sum rounded as the format's
+// definition has it. Blocks are read as stored, in pieces that the block's size
+// keeps aligned, two bytes where it is no multiple of four; a chunk is a part of
+// one block that adjacent lanes complete.
 inline uint word_at2(device const uchar *p)
 {
     device const ushort *h = (device const ushort *)p;
@@ -13,35 +22,45 @@ inline uint word_at2(device const uchar *p)
 }
 
 inline uint word_at4(device const uchar *p) { return *(device const uint *)p; }
+
+// Four words, or two, in one load.
+template <uint WORDS>
+inline void words_at(device const uchar *p, thread uint *v)
+{
+    if (WORDS == 4u) {
+        const uint4 w = *(device const uint4 *)p;
+        v[0] = w.x;
+        v[1] = w.y;
+        v[2] = w.z;
+        v[3] = w.w;
+    } else {
+        const uint2 w = *(device const uint2 *)p;
+        v[0] = w.x;
+        v[1] = w.y;
+    }
+}
+
 inline half half_at(device const uchar *p) { return *(device const half *)p; }
 
-// Four bytes as floats, less an offset: a byte in the low bits of 2^23's fraction
-// adds its value, and the difference is exact. It takes no conversion, which GPUs
-// make at a part of the rate.
-//
-// FOUNDRY_BYTE_UNDER is byte i of v below the upper three bytes of top, whose lowest
-// is 0; an executor whose machine permutes bytes defines it as that.
-#ifndef FOUNDRY_BYTE_UNDER
-#define FOUNDRY_BYTE_UNDER(top, v, i) ((top) | (((v) >> (8u * (i))) & 255u))
-#endif
-inline float4 levels4(uint v, float offset)
+// Four bytes as floats, less BIAS: a byte in the low bits of 2^23's fraction adds
+// its value, and the difference is exact. It takes no conversion of integers, which
+// GPUs make at a part of the rate. An executor that has a shorter way defines
+// FOUNDRY_LEVELS4.
+template <uint BIAS>
+inline float4 levels4(uint v)
 {
+#ifdef FOUNDRY_LEVELS4
+    return FOUNDRY_LEVELS4(v, BIAS);
+#else
     const uint top = 0x4b000000u;
-    const float4 raised = float4(as_type<float>(FOUNDRY_BYTE_UNDER(top, v, 0u)), as_type<float>(FOUNDRY_BYTE_UNDER(top, v, 1u)),
-                                 as_type<float>(FOUNDRY_BYTE_UNDER(top, v, 2u)), as_type<float>(FOUNDRY_BYTE_UNDER(top, v, 3u)));
-    return raised - (8388608.0f + offset);
+    const float4 raised = float4(as_type<float>(top | (v & 255u)), as_type<float>(top | ((v >> 8) & 255u)),
+                                 as_type<float>(top | ((v >> 16) & 255u)), as_type<float>(top | (v >> 24)));
+    return raised - (8388608.0f + float(BIAS));
+#endif
 }
 
 // Four signed bytes as floats.
-inline float4 signed_levels4(uint v) { return levels4(v ^ 0x80808080u, 128.0f); }
-
-// The low and the high halves of four bytes, each in a byte.
-inline uint low_halves(uint v) { return v & 0x0f0f0f0fu; }
-inline uint high_halves(uint v) { return (v >> 4) & 0x0f0f0f0fu; }
-
-// Bits 0 to 3 of v as bit 4 of four bytes: the product puts bit i at i + 7j for
-// j = 0 to 3, all different, and the mask keeps those where both are equal.
-inline uint fifth_bits(uint v) { return (((v & 15u) * 0x00204081u) & 0x01010101u) << 4; }
+inline float4 signed_levels4(uint v) { return levels4<128u>(v ^ 0x80808080u); }
 
 inline void put4(thread float *w, float4 v)
 {
@@ -50,6 +69,35 @@ inline void put4(thread float *w, float4 v)
     w[2] = v.z;
     w[3] = v.w;
 }
+
+// What formats derive from: quad q of a chunk without factor and offset, and the
+// chunk's weights.
+template <typename W>
+struct block_format {
+    template <typename Raw>
+    static float4 quad(Raw r, uint q)
+    {
+        return W::SIGNED ? signed_levels4(W::levels(r, q)) : levels4<W::BIAS>(W::levels(r, q));
+    }
+    template <typename Raw>
+    static void expand(Raw r, thread float *w)
+    {
+        FOUNDRY_UNROLL
+        for (uint q = 0u; q < W::WIDTH / 4u; q++) {
+            const float2 f = W::factors(r, q / (W::WIDTH / 4u / W::GROUPS));
+            const float4 v = quad(r, q);
+            put4(w + 4u * q, W::OFFSETS ? fma(v, float4(f.x), float4(-f.y)) : v * f.x);
+        }
+    }
+};
+
+// The low and the high halves of four bytes, each in a byte.
+inline uint low_halves(uint v) { return v & 0x0f0f0f0fu; }
+inline uint high_halves(uint v) { return (v >> 4) & 0x0f0f0f0fu; }
+
+// Bits 0 to 3 of v as bit 4 of four bytes: the product puts bit i at i + 7j for
+// j = 0 to 3, all different, and the mask keeps those where both are equal.
+inline uint fifth_bits(uint v) { return (((v & 15u) * 0x00204081u) & 0x01010101u) << 4; }
 
 // Where the weights of a chunk stand whose levels are the halves of a fourth of a
 // block's 16 bytes: four of the block's first 16 weights, and those 16 further on.

@@ -3,10 +3,11 @@
 // A weight format has: WIDTH, the weights of one chunk; Raw, a chunk as loaded;
 // fetch(row, c), chunk c of a row; expand(raw, w), its WIDTH floats; position(c,
 // q), the index in the row of the first of the four weights w[4q..4q+3] (of the
-// only one where WIDTH is 1). A row holds a multiple of WIDTH weights and starts
-// at a multiple of a chunk's bytes.
+// only one where WIDTH is 1); GROUPS, 0 where weights are floats; formats of
+// levels and factors have more, which prologue/blocks.metal says. A row holds a
+// multiple of WIDTH weights and starts at a multiple of a chunk's bytes.
 struct weight_f16_8 {
-    enum : uint { WIDTH = 8, SCALED = 0 };
+    enum : uint { WIDTH = 8, GROUPS = 0 };
     typedef uint4 Raw;
     static Raw fetch(device const uchar *row, uint c) { return ((device const uint4 *)row)[c]; }
     static void expand(Raw r, thread float *w)
@@ -16,13 +17,11 @@ struct weight_f16_8 {
         w[0] = a.x; w[1] = a.y; w[2] = b.x; w[3] = b.y;
         w[4] = c.x; w[5] = c.y; w[6] = d.x; w[7] = d.y;
     }
-    static float scale(Raw) { return 1.0f; }
-    static void levels(Raw r, thread float *w) { expand(r, w); }
     static uint position(uint c, uint q) { return 8u * c + 4u * q; }
 };
 
 struct weight_f16_4 {
-    enum : uint { WIDTH = 4, SCALED = 0 };
+    enum : uint { WIDTH = 4, GROUPS = 0 };
     typedef half4 Raw;
     static Raw fetch(device const uchar *row, uint c) { return ((device const half4 *)row)[c]; }
     static void expand(Raw r, thread float *w)
@@ -30,17 +29,13 @@ struct weight_f16_4 {
         const float4 v = float4(r);
         w[0] = v.x; w[1] = v.y; w[2] = v.z; w[3] = v.w;
     }
-    static float scale(Raw) { return 1.0f; }
-    static void levels(Raw r, thread float *w) { expand(r, w); }
     static uint position(uint c, uint q) { return 4u * (c + q); }
 };
 
 struct weight_f16_1 {
-    enum : uint { WIDTH = 1, SCALED = 0 };
+    enum : uint { WIDTH = 1, GROUPS = 0 };
     typedef half Raw;
     static Raw fetch(device const uchar *row, uint c) { return ((device const half *)row)[c]; }
     static void expand(Raw r, thread float *w) { w[0] = float(r); }
-    static float scale(Raw) { return 1.0f; }
-    static void levels(Raw r, thread float *w) { expand(r, w); }
     static uint position(uint c, uint) { return c; }
 };

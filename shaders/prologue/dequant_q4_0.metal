@@ -2,8 +2,8 @@
 // low halves are levels 0 to 15 and whose high halves are levels 16 to 31; a
 // weight is scale * (level - 8). A chunk is the halves of four bytes. The contract
 // is that of prologue/blocks.metal.
-struct weight_q4_0 {
-    enum : uint { WIDTH = 8, SCALED = 0 };
+struct weight_q4_0 : block_format<weight_q4_0> {
+    enum : uint { WIDTH = 8, GROUPS = 1, BIAS = 8, SIGNED = 0, OFFSETS = 0 };
     struct Raw {
         uint halves;
         half scale;
@@ -16,14 +16,8 @@ struct weight_q4_0 {
         r.halves = word_at2(block + 2u + c % 4u * 4u);
         return r;
     }
-    static void expand(Raw r, thread float *w)
-    {
-        const float scale = float(r.scale);
-        put4(w, levels4(low_halves(r.halves), 8.0f) * scale);
-        put4(w + 4, levels4(high_halves(r.halves), 8.0f) * scale);
-    }
-    static float scale(Raw) { return 1.0f; }
-    static void levels(Raw r, thread float *w) { expand(r, w); }
+    static uint levels(Raw r, uint q) { return q == 0u ? low_halves(r.halves) : high_halves(r.halves); }
+    static float2 factors(Raw r, uint) { return float2(float(r.scale), 0.0f); }
     static uint position(uint c, uint q) { return halves_position(c, q); }
 };
 
@@ -31,5 +25,5 @@ inline float4 dequant4_q4_0(device const uchar *row, uint k)
 {
     device const uchar *block = row + k / 32u * 18u;
     const uint v = word_at2(block + 2u + k % 16u) >> (k % 32u / 16u * 4u);
-    return levels4(low_halves(v), 8.0f) * float(half_at(block));
+    return levels4<8u>(low_halves(v)) * float(half_at(block));
 }

@@ -1,8 +1,8 @@
 // Prologue: weights of q4_1, blocks of 32 in 20 bytes: f16 scale, f16 minimum, 16
 // bytes of levels as in q4_0; a weight is scale * level + minimum. A chunk is the
 // halves of four bytes. The contract is that of prologue/blocks.metal.
-struct weight_q4_1 {
-    enum : uint { WIDTH = 8, SCALED = 0 };
+struct weight_q4_1 : block_format<weight_q4_1> {
+    enum : uint { WIDTH = 8, GROUPS = 1, BIAS = 0, SIGNED = 0, OFFSETS = 1 };
     struct Raw {
         uint halves;
         uint scale; // and minimum
@@ -15,14 +15,12 @@ struct weight_q4_1 {
         r.halves = word_at4(block + 4u + c % 4u * 4u);
         return r;
     }
-    static void expand(Raw r, thread float *w)
+    static uint levels(Raw r, uint q) { return q == 0u ? low_halves(r.halves) : high_halves(r.halves); }
+    static float2 factors(Raw r, uint)
     {
         const float2 s = float2(as_type<half2>(r.scale));
-        put4(w, fma(levels4(low_halves(r.halves), 0.0f), float4(s.x), float4(s.y)));
-        put4(w + 4, fma(levels4(high_halves(r.halves), 0.0f), float4(s.x), float4(s.y)));
+        return float2(s.x, -s.y);
     }
-    static float scale(Raw) { return 1.0f; }
-    static void levels(Raw r, thread float *w) { expand(r, w); }
     static uint position(uint c, uint q) { return halves_position(c, q); }
 };
 
@@ -31,5 +29,5 @@ inline float4 dequant4_q4_1(device const uchar *row, uint k)
     device const uchar *block = row + k / 32u * 20u;
     const uint v = word_at4(block + 4u + k % 16u) >> (k % 32u / 16u * 4u);
     const float2 s = float2(as_type<half2>(word_at4(block)));
-    return levels4(low_halves(v), 0.0f) * s.x + s.y;
+    return levels4<0u>(low_halves(v)) * s.x + s.y;
 }

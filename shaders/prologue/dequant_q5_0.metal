@@ -2,8 +2,8 @@
 // i is the fifth bit of level i, 16 bytes of low bits as in q4_0; a weight is
 // scale * (level - 16). A chunk is the halves of four bytes. The contract is that
 // of prologue/blocks.metal.
-struct weight_q5_0 {
-    enum : uint { WIDTH = 8, SCALED = 0 };
+struct weight_q5_0 : block_format<weight_q5_0> {
+    enum : uint { WIDTH = 8, GROUPS = 1, BIAS = 16, SIGNED = 0, OFFSETS = 0 };
     struct Raw {
         uint halves;
         uint fifth; // of the low halves from bit 0, of the high ones from bit 16
@@ -19,14 +19,11 @@ struct weight_q5_0 {
         r.halves = word_at2(block + 6u + at);
         return r;
     }
-    static void expand(Raw r, thread float *w)
+    static uint levels(Raw r, uint q)
     {
-        const float scale = float(r.scale);
-        put4(w, levels4(low_halves(r.halves) | fifth_bits(r.fifth), 16.0f) * scale);
-        put4(w + 4, levels4(high_halves(r.halves) | fifth_bits(r.fifth >> 16), 16.0f) * scale);
+        return q == 0u ? low_halves(r.halves) | fifth_bits(r.fifth) : high_halves(r.halves) | fifth_bits(r.fifth >> 16);
     }
-    static float scale(Raw) { return 1.0f; }
-    static void levels(Raw r, thread float *w) { expand(r, w); }
+    static float2 factors(Raw r, uint) { return float2(float(r.scale), 0.0f); }
     static uint position(uint c, uint q) { return halves_position(c, q); }
 };
 
@@ -35,5 +32,5 @@ inline float4 dequant4_q5_0(device const uchar *row, uint k)
     device const uchar *block = row + k / 32u * 22u;
     const uint v = word_at2(block + 6u + k % 16u) >> (k % 32u / 16u * 4u);
     const uint fifth = word_at2(block + 2u) >> (k % 32u);
-    return levels4(low_halves(v) | fifth_bits(fifth), 16.0f) * float(half_at(block));
+    return levels4<16u>(low_halves(v) | fifth_bits(fifth)) * float(half_at(block));
 }

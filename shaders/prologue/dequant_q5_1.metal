@@ -1,8 +1,8 @@
 // Prologue: weights of q5_1, blocks of 32 in 24 bytes: f16 scale, f16 minimum,
 // fifth bits and low bits as in q5_0; a weight is scale * level + minimum. A chunk
 // is the halves of four bytes. The contract is that of prologue/blocks.metal.
-struct weight_q5_1 {
-    enum : uint { WIDTH = 8, SCALED = 0 };
+struct weight_q5_1 : block_format<weight_q5_1> {
+    enum : uint { WIDTH = 8, GROUPS = 1, BIAS = 0, SIGNED = 0, OFFSETS = 1 };
     struct Raw {
         uint halves;
         uint fifth; // of the low halves from bit 0, of the high ones from bit 16
@@ -19,16 +19,15 @@ struct weight_q5_1 {
         r.halves = word_at4(block + 8u + at);
         return r;
     }
-    static void expand(Raw r, thread float *w)
+    static uint levels(Raw r, uint q)
+    {
+        return q == 0u ? low_halves(r.halves) | fifth_bits(r.fifth) : high_halves(r.halves) | fifth_bits(r.fifth >> 16);
+    }
+    static float2 factors(Raw r, uint)
     {
         const float2 s = float2(as_type<half2>(r.scale));
-        const uint low = low_halves(r.halves) | fifth_bits(r.fifth);
-        const uint high = high_halves(r.halves) | fifth_bits(r.fifth >> 16);
-        put4(w, fma(levels4(low, 0.0f), float4(s.x), float4(s.y)));
-        put4(w + 4, fma(levels4(high, 0.0f), float4(s.x), float4(s.y)));
+        return float2(s.x, -s.y);
     }
-    static float scale(Raw) { return 1.0f; }
-    static void levels(Raw r, thread float *w) { expand(r, w); }
     static uint position(uint c, uint q) { return halves_position(c, q); }
 };
 
@@ -38,5 +37,5 @@ inline float4 dequant4_q5_1(device const uchar *row, uint k)
     const uint2 head = *(device const uint2 *)block;
     const uint v = word_at4(block + 8u + k % 16u) >> (k % 32u / 16u * 4u);
     const float2 s = float2(as_type<half2>(head.x));
-    return levels4(low_halves(v) | fifth_bits(head.y >> (k % 32u)), 0.0f) * s.x + s.y;
+    return levels4<0u>(low_halves(v) | fifth_bits(head.y >> (k % 32u))) * s.x + s.y;
 }

@@ -5,11 +5,10 @@
 // 0, 2, 4 and 6 of 32 bytes. A weight is scale * small scale * (level - 32). A
 // chunk is four weights of each run. The contract is that of
 // prologue/blocks.metal.
-struct weight_q6_k {
-    enum : uint { WIDTH = 16, SCALED = 0 };
+struct weight_q6_k : block_format<weight_q6_k> {
+    enum : uint { WIDTH = 16, GROUPS = 4, BIAS = 32, SIGNED = 0, OFFSETS = 0 };
     struct Raw {
-        uint first;  // low bits of runs 0 (low halves) and 2
-        uint second; // of runs 1 and 3
+        uint low[2]; // low bits of runs 0 (low halves) and 2, of runs 1 and 3
         uint top;
         uint small; // a byte a run
         half scale;
@@ -20,24 +19,23 @@ struct weight_q6_k {
         const uint part = c % 16u / 8u, i = c % 8u * 4u;
         device const uchar *small = block + 192u + 8u * part + i / 16u;
         Raw r;
-        r.first = word_at2(block + 64u * part + i);
-        r.second = word_at2(block + 64u * part + 32u + i);
+        r.low[0] = word_at2(block + 64u * part + i);
+        r.low[1] = word_at2(block + 64u * part + 32u + i);
         r.top = word_at2(block + 128u + 32u * part + i);
         r.small = uint(small[0]) | uint(small[2]) << 8 | uint(small[4]) << 16 | uint(small[6]) << 24;
         r.scale = half_at(block + 208u);
         return r;
     }
-    static uint with_top(uint low, uint top) { return low | (top & 0x03030303u) << 4; }
-    static void expand(Raw r, thread float *w)
+    static uint levels(Raw r, uint q)
     {
-        const float4 s = levels4(r.small ^ 0x80808080u, 128.0f) * float(r.scale);
-        put4(w, levels4(with_top(low_halves(r.first), r.top), 32.0f) * s.x);
-        put4(w + 4, levels4(with_top(low_halves(r.second), r.top >> 2), 32.0f) * s.y);
-        put4(w + 8, levels4(with_top(high_halves(r.first), r.top >> 4), 32.0f) * s.z);
-        put4(w + 12, levels4(with_top(high_halves(r.second), r.top >> 6), 32.0f) * s.w);
+        const uint low = r.low[q % 2u] >> (q / 2u * 4u);
+        return low_halves(low) | ((q < 2u ? r.top << (4u - 2u * q) : r.top >> (2u * q - 4u)) & 0x30303030u);
     }
-    static float scale(Raw) { return 1.0f; }
-    static void levels(Raw r, thread float *w) { expand(r, w); }
+    static float2 factors(Raw r, uint g)
+    {
+        const float small = signed_levels4(r.small)[g];
+        return float2(float(r.scale) * small, 0.0f);
+    }
     static uint position(uint c, uint q) { return 128u * (c / 8u) + 32u * q + 4u * (c % 8u); }
 };
 
@@ -48,5 +46,5 @@ inline float4 dequant4_q6_k(device const uchar *row, uint k)
     const uint low = word_at2(block + 64u * part + 32u * (run % 2u) + i) >> (run / 2u * 4u);
     const uint top = word_at2(block + 128u + 32u * part + i) >> (2u * run);
     const char small = as_type<char>(block[192u + 8u * part + 2u * run + i / 16u]);
-    return levels4(low_halves(low) | (top & 0x03030303u) << 4, 32.0f) * (float(half_at(block + 208u)) * float(small));
+    return levels4<32u>(low_halves(low) | (top & 0x03030303u) << 4) * (float(half_at(block + 208u)) * float(small));
 }

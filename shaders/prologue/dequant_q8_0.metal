@@ -1,8 +1,8 @@
 // Prologue: weights of q8_0, blocks of 32 in 34 bytes: f16 scale, 32 signed
 // levels; a weight is scale * level. A chunk is eight adjacent weights. The
 // contract is that of prologue/blocks.metal.
-struct weight_q8_0 {
-    enum : uint { WIDTH = 8, SCALED = 1 };
+struct weight_q8_0 : block_format<weight_q8_0> {
+    enum : uint { WIDTH = 8, GROUPS = 1, BIAS = 0, SIGNED = 1, OFFSETS = 0 };
     struct Raw {
         half scale;
         ushort level[4]; // two to each
@@ -17,19 +17,8 @@ struct weight_q8_0 {
         for (uint i = 0u; i < 4u; i++) r.level[i] = level[i];
         return r;
     }
-    static float scale(Raw r) { return float(r.scale); }
-    static void levels(Raw r, thread float *w)
-    {
-        put4(w, signed_levels4(uint(r.level[0]) | uint(r.level[1]) << 16));
-        put4(w + 4, signed_levels4(uint(r.level[2]) | uint(r.level[3]) << 16));
-    }
-    static void expand(Raw r, thread float *w)
-    {
-        const float s = scale(r);
-        levels(r, w);
-        FOUNDRY_UNROLL
-        for (uint i = 0u; i < 8u; i++) w[i] *= s;
-    }
+    static uint levels(Raw r, uint q) { return uint(r.level[2u * q]) | uint(r.level[2u * q + 1u]) << 16; }
+    static float2 factors(Raw r, uint) { return float2(float(r.scale), 0.0f); }
     static uint position(uint c, uint q) { return 8u * c + 4u * q; }
 };
 

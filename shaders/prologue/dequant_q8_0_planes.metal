@@ -3,31 +3,21 @@
 // eight adjacent weights, and eight bytes of the row, which starts at a multiple of
 // eight. The contract is that of prologue/blocks.metal.
 template <uint COLS>
-struct weight_q8_0_planes {
-    enum : uint { WIDTH = 8, SCALED = 1 };
+struct weight_q8_0_planes : block_format<weight_q8_0_planes<COLS>> {
+    enum : uint { WIDTH = 8, GROUPS = 1, BIAS = 0, SIGNED = 1, OFFSETS = 0 };
     struct Raw {
-        uint2 levels;
+        uint2 level;
         half scale;
     };
     static Raw fetch(device const uchar *row, uint c)
     {
         Raw r;
-        r.levels = *(device const uint2 *)(row + 8u * c);
+        r.level = *(device const uint2 *)(row + 8u * c);
         r.scale = half_at(row + COLS + c / 4u * 2u);
         return r;
     }
-    static float scale(Raw r) { return float(r.scale); }
-    static void levels(Raw r, thread float *w)
-    {
-        put4(w, signed_levels4(r.levels.x));
-        put4(w + 4, signed_levels4(r.levels.y));
-    }
-    static void expand(Raw r, thread float *w)
-    {
-        const float s = scale(r);
-        put4(w, signed_levels4(r.levels.x) * s);
-        put4(w + 4, signed_levels4(r.levels.y) * s);
-    }
+    static uint levels(Raw r, uint q) { return q == 0u ? r.level.x : r.level.y; }
+    static float2 factors(Raw r, uint) { return float2(float(r.scale), 0.0f); }
     static uint position(uint c, uint q) { return 8u * c + 4u * q; }
 };
 

@@ -5,21 +5,29 @@
 // packed numbers in y, z and w. Runs 0 to 3 lie whole in the low six bits of y
 // (scales) and z (minima); runs 4 to 7 have four bits in w and the other two in
 // the bits that are left in y and z. k_packed returns, for runs 2 * pair and
-// 2 * pair + 1, the scales in bytes 0 and 1 and the minima in bytes 2 and 3.
+// 2 * pair + 1, the scales in bytes 0 and 1 and the minima in bytes 2 and 3: the
+// pair's halves of y, z and w, then for whole and split runs the same shift and
+// masks with other numbers, which depend on the pair alone.
 inline uint k_packed(uint4 head, uint pair)
 {
     const uint shift = 16u * (pair & 1u);
-    const uint a = (head.y >> shift) & 0xffffu, b = (head.z >> shift) & 0xffffu, c = (head.w >> shift) & 0xffffu;
-    const uint whole = (a & 0x3f3fu) | (b & 0x3f3fu) << 16;
-    const uint split = (c & 0x0f0fu) | ((a >> 2) & 0x3030u) | (((c >> 4) & 0x0f0fu) | ((b >> 2) & 0x3030u)) << 16;
-    return pair < 2u ? whole : split;
+    const uint whole = ((head.y >> shift) & 0xffffu) | (head.z >> shift) << 16;
+    const uint low = ((head.w >> shift) & 0xffffu) | ((head.w >> 4) >> shift) << 16;
+    const uint masks = pair < 2u ? 0x3f3f3f3fu : 0x30303030u;
+    return ((whole >> (pair < 2u ? 0u : 2u)) & masks) | (low & ~masks & 0x0f0f0f0fu);
 }
 
-// The factor and the offset of a pair's two runs: scale and minimum of the first
-// in x and y, of the second in z and w.
-inline float4 k_factors(uint scale, uint packed)
+// The factor and the offset of the first (run 0) or second run of a pair.
+inline float2 k_factors(uint scale, uint packed, uint run)
 {
     const float2 s = float2(as_type<half2>(scale));
-    const float4 p = levels4(packed, 0.0f);
-    return float4(s.x * p.x, s.y * p.z, s.x * p.y, s.y * p.w);
+    const float4 p = levels4<0u>(packed);
+    return run == 0u ? float2(s.x * p.x, s.y * p.z) : float2(s.x * p.y, s.y * p.w);
+}
+
+// Where quad q of chunk c stands, of WORDS quads from each run of a pair.
+template <uint WORDS>
+inline uint k_position(uint c, uint q)
+{
+    return 64u * (c / (8u / WORDS)) + 4u * WORDS * (c % (8u / WORDS)) + 32u * (q / WORDS) + 4u * (q % WORDS);
 }

@@ -36,7 +36,6 @@ inline float foundry_to_float(foundry_half_bits h) {
 #define FOUNDRY_TRIGGER()
 #endif
 #define FOUNDRY_READY() FOUNDRY_TRIGGER(); FOUNDRY_WAIT()
-#define FOUNDRY_BYTE_UNDER(top, v, i) __byte_perm(v, top, 0x7650u | (i))
 
 // A vector is copied in one piece: NVRTC makes one load of 16 bytes of it, where
 // a copy by element or by memcpy would become loads of elements or bytes.
