@@ -50,7 +50,7 @@ func TestEveryKernelIsMSL(t *testing.T) {
 		}
 	}
 	kjv, _ := goldenModel(t, goldenModels[0])
-	for _, w := range dtype.All() {
+	for _, w := range dtype.Named() {
 		if w.CanQuantise() {
 			all.add(t, kjv, foundry.CompileOptions{Weights: w})
 		}

@@ -24,12 +24,14 @@ const (
 	maxRank   = 8
 )
 
-// safetensorTypes are the dtype names of the format that a model here can use.
+// safetensorTypes are the dtype names of the format that a model here can use. A
+// U32 holds packed levels, whose sign is no matter.
 var safetensorTypes = map[string]dtype.Type{
 	"F32":  dtype.F32,
 	"F16":  dtype.F16,
 	"BF16": dtype.BF16,
 	"I32":  dtype.I32,
+	"U32":  dtype.I32,
 }
 
 // openFile opens a single safetensors file; the files beside it go with it.
@@ -171,7 +173,7 @@ func (e headerEntry) check(data int64) (Info, error) {
 	}
 	t, ok := safetensorTypes[*e.DType]
 	if !ok {
-		return Info{}, fmt.Errorf("unknown dtype %q (known: BF16, F16, F32, I32)", *e.DType)
+		return Info{}, fmt.Errorf("unknown dtype %q (known: BF16, F16, F32, I32, U32)", *e.DType)
 	}
 	size, err := storedBytes(t, *e.Shape)
 	if err != nil {

@@ -53,7 +53,7 @@ var badSafetensors = []struct {
 	{"text behind", file(`{} x`, 0), "f: the header is not the JSON of a safetensors file: 1 bytes follow the object"},
 	{"truncated data", file(twoTensors, 21), `f: tensor "b": bytes 16-22 lie outside the 21 bytes of data (is the file truncated?)`},
 	{"more data", file(twoTensors, 30), "f: 8 bytes after the last tensor belong to no tensor"},
-	{"unknown dtype", file(`{"a":{"dtype":"F99","shape":[1],"data_offsets":[0,4]}}`, 4), `f: tensor "a": unknown dtype "F99" (known: BF16, F16, F32, I32)`},
+	{"unknown dtype", file(`{"a":{"dtype":"F99","shape":[1],"data_offsets":[0,4]}}`, 4), `f: tensor "a": unknown dtype "F99" (known: BF16, F16, F32, I32, U32)`},
 	{"no dtype", file(`{"a":{"shape":[1],"data_offsets":[0,4]}}`, 4), `f: tensor "a": its header entry needs dtype, shape and two data_offsets`},
 	{"null", file(`{"a":null}`, 0), `f: tensor "a": its header entry needs dtype, shape and two data_offsets`},
 	{"wrong kind", file(`{"a":{"dtype":"F32","shape":"x","data_offsets":[0,4]}}`, 4), `f: tensor "a": its header entry is malformed: a string cannot be its shape`},

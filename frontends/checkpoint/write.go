@@ -20,10 +20,7 @@ type Tensor struct {
 
 // WriteSafetensors writes tensors as a safetensors file, in the given order.
 func WriteSafetensors(w io.Writer, tensors []Tensor) error {
-	names := map[dtype.Type]string{}
-	for name, t := range safetensorTypes {
-		names[t] = name
-	}
+	names := map[dtype.Type]string{dtype.F32: "F32", dtype.F16: "F16", dtype.BF16: "BF16", dtype.I32: "I32"}
 	var header strings.Builder
 	header.WriteByte('{')
 	at := int64(0)

@@ -32,7 +32,12 @@ func Dequantise(t Type, src []byte, dst []float32) {
 		}
 	default:
 		elems, bytes := t.Block()
-		block := dequantisers[t]
+		var block func(src []byte, dst []float32)
+		if a, affine := t.Affine(); affine {
+			block = a.dequantise
+		} else {
+			block = dequantisers[t]
+		}
 		for len(dst) > 0 {
 			block(src[:bytes:bytes], dst[:elems:elems])
 			src, dst = src[bytes:], dst[elems:]
@@ -41,7 +46,7 @@ func Dequantise(t Type, src []byte, dst []float32) {
 }
 
 // dequantisers holds, by block format, the function that reads one block.
-var dequantisers = [numTypes]func(src []byte, dst []float32){
+var dequantisers = [firstAffine]func(src []byte, dst []float32){
 	Q8_0: dequantiseQ8_0,
 	Q4_0: dequantiseQ4_0,
 	Q4_1: dequantiseQ4_1,

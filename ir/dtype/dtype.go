@@ -2,7 +2,9 @@
 // into another: f32, f16, bf16, i32 and the block-quantised weight formats.
 //
 // A block format stores Elems consecutive elements of a row in Bytes bytes; the
-// element count of a row must be a multiple of Elems.
+// element count of a row must be a multiple of Elems. Most have a name of their own
+// in GGML; the affine family (affine.go) is one format for each choice of bits,
+// group, scales and zero form.
 //
 // Read next: foundry/ir/sym for dims, foundry/ir for tensors of these types.
 package dtype
@@ -27,7 +29,8 @@ const (
 	Q4_K
 	Q5_K
 	Q6_K
-	numTypes
+	firstAffine
+	numTypes = firstAffine + affineTypes
 )
 
 type info struct {
@@ -35,7 +38,8 @@ type info struct {
 	elems, bytes int // of one block; a plain type is a block of one element
 }
 
-var infos = [numTypes]info{
+// infos describes every type; affine ones follow the named ones.
+var infos = withAffine([numTypes]info{
 	Invalid: {"invalid", 1, 0},
 	F32:     {"f32", 1, 4},
 	F16:     {"f16", 1, 2},
@@ -49,12 +53,25 @@ var infos = [numTypes]info{
 	Q4_K:    {"q4_k", 256, 144},
 	Q5_K:    {"q5_k", 256, 176},
 	Q6_K:    {"q6_k", 256, 210},
-}
+})
 
-// All lists every valid type, in declaration order.
-func All() []Type {
-	out := make([]Type, 0, numTypes-1)
+var byName = func() map[string]Type {
+	out := make(map[string]Type, numTypes)
 	for t := F32; t < numTypes; t++ {
+		out[infos[t].name] = t
+	}
+	return out
+}()
+
+// Named lists the valid types that are no affine ones, in declaration order.
+func Named() []Type { return between(F32, firstAffine) }
+
+// All lists every valid type, Named and then Affines, in declaration order.
+func All() []Type { return between(F32, numTypes) }
+
+func between(first, end Type) []Type {
+	out := make([]Type, 0, end-first)
+	for t := first; t < end; t++ {
 		out = append(out, t)
 	}
 	return out
@@ -62,10 +79,8 @@ func All() []Type {
 
 // Parse returns the type with the given lower-case name.
 func Parse(name string) (Type, error) {
-	for t := F32; t < numTypes; t++ {
-		if infos[t].name == name {
-			return t, nil
-		}
+	if t, ok := byName[name]; ok {
+		return t, nil
 	}
 	return Invalid, fmt.Errorf("unknown dtype %q", name)
 }

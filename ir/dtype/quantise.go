@@ -7,13 +7,17 @@ import (
 
 // CanQuantise reports whether Quantise writes type t. The K formats are read
 // only: their published encoders search for scales, and any valid choice of
-// ours would differ from the files people compare with.
-func (t Type) CanQuantise() bool { return t.Float() || t >= Q8_0 && t <= Q5_1 }
+// ours would differ from the files people compare with. So are affine formats with
+// zero points: who makes those calibrates them on a text.
+func (t Type) CanQuantise() bool {
+	a, affine := t.Affine()
+	return t.Float() || t >= Q8_0 && t <= Q5_1 || affine && !a.Zeros
+}
 
 // Quantise writes the elements of src to dst as type t, with the rounding of
-// GGML's reference quantisers in plain float32 arithmetic; f16 and bf16 round
-// to nearest even. Values must be finite for a block format: a block with an
-// infinity or a NaN has no meaningful scale.
+// GGML's reference quantisers in plain float32 arithmetic, or MLX's for an affine
+// type; f16 and bf16 round to nearest even. Values must be finite for a block
+// format: a block with an infinity or a NaN has no meaningful scale.
 //
 // len(src) must be a multiple of the block's element count and dst must hold
 // exactly t.Bytes(len(src)) bytes; anything else, and a type for which
@@ -38,7 +42,12 @@ func Quantise(t Type, src []float32, dst []byte) {
 		}
 	default:
 		elems, bytes := t.Block()
-		block := quantisers[t]
+		var block func(src []float32, dst []byte)
+		if a, affine := t.Affine(); affine {
+			block = a.quantise
+		} else {
+			block = quantisers[t]
+		}
 		for len(src) > 0 {
 			block(src[:elems:elems], dst[:bytes:bytes])
 			src, dst = src[elems:], dst[bytes:]
@@ -47,7 +56,7 @@ func Quantise(t Type, src []float32, dst []byte) {
 }
 
 // quantisers holds, by block format, the function that writes one block.
-var quantisers = [numTypes]func(src []float32, dst []byte){
+var quantisers = [firstAffine]func(src []float32, dst []byte){
 	Q8_0: quantiseQ8_0,
 	Q4_0: quantiseQ4_0,
 	Q4_1: quantiseQ4_1,

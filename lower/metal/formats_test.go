@@ -21,7 +21,7 @@ import (
 // weightFormats lists every dtype that a matrix may have.
 func weightFormats() []dtype.Type {
 	var out []dtype.Type
-	for _, t := range dtype.All() {
+	for _, t := range dtype.Named() {
 		if t.Float() || t.Quantised() {
 			out = append(out, t)
 		}
