@@ -70,7 +70,6 @@ type file struct {
 	Act          *string         `json:"hidden_act"`
 	Sliding      bool            `json:"use_sliding_window"`
 	LayerTypes   []string        `json:"layer_types"`
-	Quantization json.RawMessage `json:"quantization_config"`
 }
 
 type ropeParameters struct {
@@ -207,8 +206,6 @@ func (f *file) supported() error {
 		return fmt.Errorf("rope_scaling of type %q is not supported; remove it to run within max_position_embeddings", f.RopeScaling.kind())
 	case f.Rope != nil && f.Rope.kind() != "default" && f.Rope.kind() != "":
 		return fmt.Errorf("rope_parameters of type %q are not supported, want \"default\"", f.Rope.kind())
-	case len(f.Quantization) > 0 && string(f.Quantization) != "null":
-		return errors.New("quantization_config is set; foundry reads plain safetensors weights and quantises them itself (--weights)")
 	}
 	if i := slices.IndexFunc(f.LayerTypes, func(t string) bool { return t != "full_attention" }); i >= 0 {
 		return fmt.Errorf("layer_types[%d] is %q, want \"full_attention\"", i, f.LayerTypes[i])

@@ -1,11 +1,13 @@
 package qwen25
 
 import (
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"strings"
 
 	"foundry/frontends/checkpoint"
+	"foundry/ir/dtype"
 
 	"github.com/agnivade/levenshtein"
 )
@@ -55,7 +57,8 @@ func Weights(c Config) []checkpoint.Shape {
 // Check holds a checkpoint against the configuration: every tensor of Weights
 // must be there with its shape, and no other. The error names the first tensor
 // that is missing, wrongly shaped or unknown. Rotary tables that old exports
-// kept beside the weights are ignored, and so is an lm_head of a tied model.
+// kept beside the weights are ignored, and so are an lm_head of a tied model and
+// biases that are zero, which tools for GPTQ write.
 func Check(c Config, s checkpoint.Source) error {
 	want := Weights(c)
 	known := make(map[string]bool, len(want))
@@ -75,9 +78,33 @@ func Check(c Config, s checkpoint.Source) error {
 		if known[name] || strings.HasSuffix(name, "rotary_emb.inv_freq") || c.Tied && name == headName {
 			continue
 		}
+		if layer, ok := strings.CutSuffix(name, ".bias"); ok && known[layer+".weight"] {
+			zero, err := isZero(s, name)
+			if err != nil {
+				return err
+			}
+			if zero {
+				continue
+			}
+			return fmt.Errorf("%s: tensor %q is not zero; that part of a qwen2 model has no bias", s.Label(), name)
+		}
 		return fmt.Errorf("%s: tensor %q is no part of a qwen2 model of %d layers", s.Label(), name, c.Layers)
 	}
 	return nil
+}
+
+// isZero reports whether every element of a tensor is zero, of either sign.
+func isZero(s checkpoint.Source, name string) (bool, error) {
+	raw, err := checkpoint.ReadAs(s, name, dtype.F32, nil)
+	if err != nil {
+		return false, err
+	}
+	for i := 0; i+4 <= len(raw); i += 4 {
+		if binary.LittleEndian.Uint32(raw[i:])&^(1<<31) != 0 {
+			return false, nil
+		}
+	}
+	return true, nil
 }
 
 // insteadOf names a tensor of s that may be the missing one misspelt.
