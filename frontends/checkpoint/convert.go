@@ -113,11 +113,23 @@ func countLoss(values []float32, zeroTo, infFrom uint32) Narrowing {
 	return Narrowing{int64(len(values)), overflowed, flushed}
 }
 
-// countBlockLoss looks at the f16 scale that opens every writable block, and at
-// the minimum behind it in the formats that have one.
+// countBlockLoss looks at the scale that opens every writable block, an f16 unless
+// the type is affine, and at the minimum or bias behind it in the formats that have
+// one.
 func countBlockLoss(t dtype.Type, blocks []byte, values []float32) Narrowing {
 	n := Narrowing{Values: int64(len(values))}
 	per, size := t.Block()
+	if a, ok := t.Affine(); ok {
+		_, scale := a.Scales.Block()
+		var ends [2]float32
+		for ; len(blocks) > 0; blocks = blocks[size:] {
+			dtype.Dequantise(a.Scales, blocks[:2*scale], ends[:])
+			if ends[0]-ends[0] != 0 || ends[1]-ends[1] != 0 {
+				n.Overflowed += int64(per)
+			}
+		}
+		return n
+	}
 	affine := t == dtype.Q4_1 || t == dtype.Q5_1
 	isInf := func(b []byte) bool { return binary.LittleEndian.Uint16(b)&0x7fff == 0x7c00 }
 	for len(values) > 0 {

@@ -157,6 +157,21 @@ func TestBlockLossIsCounted(t *testing.T) {
 	require.Equal(t, Narrowing{Values: 96, Overflowed: 32, Flushed: 2}, got)
 }
 
+// A group under an infinite scale or bias is counted whole, whatever type those have.
+func TestAffineLossIsCounted(t *testing.T) {
+	src := make([]byte, 4*96)
+	values := make([]float32, 96)
+	values[40], values[70] = 1e9, 1e-9
+	dtype.Quantise(dtype.F32, values, src)
+	for name, overflowed := range map[string]int64{"affine4_g32_f16": 32, "affine4_g32_bf16": 0, "affine3_g32_f32": 0} {
+		typ, err := dtype.Parse(name)
+		require.NoError(t, err)
+		var got Narrowing
+		require.NoError(t, Convert(typ, make([]byte, typ.Bytes(96)), dtype.F32, src, &got))
+		require.Equal(t, Narrowing{Values: 96, Overflowed: overflowed}, got, name)
+	}
+}
+
 func TestConvertRefuses(t *testing.T) {
 	require.EqualError(t, Convert(dtype.F16, make([]byte, 2), dtype.BF16, make([]byte, 3), nil), "3 bytes are no whole number of bf16 blocks")
 	require.EqualError(t, Convert(dtype.Q8_0, make([]byte, 34), dtype.BF16, make([]byte, 2), nil), "cannot convert 1 elements of bf16 to q8_0 in 34 bytes")

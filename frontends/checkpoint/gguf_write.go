@@ -59,7 +59,7 @@ func Mostly(weights dtype.Type, s Source) dtype.Type {
 // report and progress may be nil; progress is told how many tensors are
 // written. The file appears complete or not at all.
 func WriteGGUF(path string, s Source, weights dtype.Type, report *Narrowing, progress func(done, of int)) error {
-	if weights != dtype.Invalid && !weights.CanQuantise() {
+	if _, named := fileTypes[weights]; weights != dtype.Invalid && !(named && weights.CanQuantise()) {
 		return fmt.Errorf("cannot write %s: %v weights cannot be made (%s can)", path, weights, typeNames(writable()))
 	}
 	meta, err := ggufMetadata(s, weights)
@@ -108,6 +108,9 @@ func encodeGGUF(w io.Writer, s Source, meta []ggufEntry, weights dtype.Type, rep
 	for _, name := range names {
 		info, _ := s.Info(name)
 		t := StoredAs(weights, info)
+		if _, ok := numbers[t]; !ok {
+			return fmt.Errorf("tensor %q is %v, which GGUF does not hold; give --weights", name, t)
+		}
 		size, err := storedBytes(t, info.Shape)
 		if err != nil {
 			return fmt.Errorf("tensor %q: %w", name, err)

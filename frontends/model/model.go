@@ -90,6 +90,9 @@ func newModel(name string, source checkpoint.Source) (*Model, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", source.Label(), err)
 	}
+	if source, err = checkpoint.Unpack(source, raw); err != nil {
+		return nil, err
+	}
 	if err := qwen25.Check(c, source); err != nil {
 		return nil, err
 	}

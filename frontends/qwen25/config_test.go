@@ -83,7 +83,6 @@ func TestConfigErrors(t *testing.T) {
 		`rope_parameters of type "linear" are not supported`:               {"rope_parameters": map[string]any{"rope_type": "linear"}},
 		`rope_theta is missing`:                                            {"rope_theta": nil},
 		`layer_types[1] is "sliding_attention"`:                            {"layer_types": []string{"full_attention", "sliding_attention"}},
-		`quantization_config is set`:                                       {"quantization_config": map[string]any{"bits": 4}},
 		`config.json: hidden_size is string, want an integer`:              {"hidden_size": "896"},
 		`config.json: hidden_size is number 896.5, want an integer`:        {"hidden_size": 896.5},
 	} {

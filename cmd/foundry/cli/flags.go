@@ -171,14 +171,15 @@ func parseDType(flag, name string) (dtype.Type, error) {
 	if name == "" {
 		return dtype.Invalid, nil
 	}
-	t, err := dtype.Parse(strings.ToLower(name))
+	t, err := dtype.ParseWeights(strings.ToLower(name))
 	if err != nil {
 		var types []string
-		for _, t := range dtype.All() {
+		for _, t := range dtype.Named() {
 			if t.CanQuantise() {
 				types = append(types, t.String())
 			}
 		}
+		types = append(types, "affine4", "affine8", "affine4_g32_f16")
 		return t, fmt.Errorf("--%s: %w, want one of %s%s", flag, err, strings.Join(types, ", "), names.Nearest(name, types))
 	}
 	return t, nil
