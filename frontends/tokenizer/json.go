@@ -13,12 +13,12 @@ import (
 // package does not do is refused by check, so nothing is ignored that would
 // change an id.
 type file struct {
-	AddedTokens   []fileAdded `json:"added_tokens"`
-	Normalizer    *filePart   `json:"normalizer"`
-	PreTokenizer  *filePart   `json:"pre_tokenizer"`
-	PostProcessor *filePart   `json:"post_processor"`
-	Decoder       *filePart   `json:"decoder"`
-	Model         *fileModel  `json:"model"`
+	AddedTokens   []fileAdded    `json:"added_tokens"`
+	Normalizer    *filePart      `json:"normalizer"`
+	PreTokenizer  *preTokenizer  `json:"pre_tokenizer"`
+	PostProcessor *postProcessor `json:"post_processor"`
+	Decoder       *filePart      `json:"decoder"`
+	Model         *fileModel     `json:"model"`
 }
 
 type fileAdded struct {
@@ -31,20 +31,10 @@ type fileAdded struct {
 	Special    bool   `json:"special"`
 }
 
-// filePart is a normalizer, pre-tokenizer, post-processor or decoder.
+// filePart is a normalizer or a decoder.
 type filePart struct {
-	Type           string      `json:"type"`
-	Normalizers    []*filePart `json:"normalizers"`
-	Pretokenizers  []*filePart `json:"pretokenizers"`
-	Pattern        filePattern `json:"pattern"`
-	Behavior       string      `json:"behavior"`
-	Invert         bool        `json:"invert"`
-	AddPrefixSpace bool        `json:"add_prefix_space"`
-	UseRegex       *bool       `json:"use_regex"` // absent means true
-}
-
-type filePattern struct {
-	Regex string `json:"Regex"`
+	Type        string      `json:"type"`
+	Normalizers []*filePart `json:"normalizers"`
 }
 
 type fileModel struct {
@@ -91,25 +81,42 @@ func (m *fileMerge) UnmarshalJSON(b []byte) error {
 // Parse reads a tokenizer.json. Errors are one line and name the part of the
 // file; the caller knows its path.
 func Parse(tokenizerJSON []byte) (*Tokenizer, error) {
-	var f file
-	if err := json.Unmarshal(tokenizerJSON, &f); err != nil {
-		if syntax := (*json.SyntaxError)(nil); errors.As(err, &syntax) {
-			return nil, fmt.Errorf("tokenizer.json is not JSON: %w", err)
-		}
-		if wrong := (*json.UnmarshalTypeError)(nil); errors.As(err, &wrong) {
-			return nil, fmt.Errorf("tokenizer.json: %s cannot be of JSON type %s", cmp.Or(wrong.Field, "the file"), wrong.Value)
-		}
-		return nil, fmt.Errorf("tokenizer.json: %w", err)
-	}
-	spec, err := f.spec()
+	spec, err := parseSpec(tokenizerJSON)
 	if err != nil {
-		return nil, fmt.Errorf("tokenizer.json: %w", err)
+		return nil, err
 	}
 	t, err := New(spec)
 	if err != nil {
-		return nil, fmt.Errorf("tokenizer.json: %w", err)
+		return nil, fmt.Errorf("%s: %w", jsonFile, err)
 	}
 	return t, nil
+}
+
+func parseSpec(tokenizerJSON []byte) (Spec, error) {
+	var f file
+	if err := unmarshal(jsonFile, tokenizerJSON, &f); err != nil {
+		return Spec{}, err
+	}
+	spec, err := f.spec()
+	if err != nil {
+		return Spec{}, fmt.Errorf("%s: %w", jsonFile, err)
+	}
+	return spec, nil
+}
+
+// unmarshal reads the JSON of the named file; the error is one line.
+func unmarshal(name string, raw []byte, into any) error {
+	err := json.Unmarshal(raw, into)
+	if syntax := (*json.SyntaxError)(nil); errors.As(err, &syntax) {
+		return fmt.Errorf("%s is not JSON: %w", name, err)
+	}
+	if wrong := (*json.UnmarshalTypeError)(nil); errors.As(err, &wrong) {
+		return fmt.Errorf("%s: %s cannot be of JSON type %s", name, cmp.Or(wrong.Field, "the file"), wrong.Value)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
 }
 
 func (f *file) spec() (Spec, error) {
@@ -127,24 +134,32 @@ func (f *file) spec() (Spec, error) {
 		s.Merges[i] = m
 	}
 	for _, a := range f.AddedTokens {
-		if a.SingleWord || a.LStrip || a.RStrip || a.Normalized {
-			return s, fmt.Errorf("added token %q: single_word, lstrip, rstrip and normalized are not supported", a.Content)
+		added, err := a.added()
+		if err != nil {
+			return s, err
 		}
-		s.Added = append(s.Added, Added{a.ID, a.Content, a.Special})
+		s.Added = append(s.Added, added)
 	}
 	if s.NFC, err = f.Normalizer.nfc(); err != nil {
 		return s, err
 	}
-	if s.Pattern, err = f.PreTokenizer.pattern(); err != nil {
+	if s.Splits, err = f.PreTokenizer.splits(); err != nil {
 		return s, err
 	}
-	if p := f.PostProcessor; p != nil && p.Type != "ByteLevel" { // which moves offsets only
-		return s, fmt.Errorf("post_processor %q is not supported (none or ByteLevel is)", p.Type)
+	if s.Prefix, s.Suffix, err = f.PostProcessor.around(); err != nil {
+		return s, err
 	}
 	if d := f.Decoder; d == nil || d.Type != "ByteLevel" {
 		return s, fmt.Errorf("the decoder must be ByteLevel")
 	}
 	return s, nil
+}
+
+func (a fileAdded) added() (Added, error) {
+	if a.SingleWord || a.LStrip || a.RStrip {
+		return Added{}, fmt.Errorf("added token %q: single_word, lstrip and rstrip are not supported", a.Content)
+	}
+	return Added{a.ID, a.Content, a.Special, a.Normalized}, nil
 }
 
 // vocabulary returns the tokens by id.
@@ -202,23 +217,4 @@ func (p *filePart) nfc() (bool, error) {
 		return any, nil
 	}
 	return false, fmt.Errorf("normalizer %q is not supported (none or NFC is)", p.Type)
-}
-
-// pattern reads the pre-tokenizer: a Split by a pattern, then ByteLevel.
-func (p *filePart) pattern() (string, error) {
-	const want = "want a Sequence of Split (a Regex, Isolated) and ByteLevel (without add_prefix_space and use_regex)"
-	if p == nil {
-		return "", fmt.Errorf("there is no pre_tokenizer: %s", want)
-	}
-	if p.Type != "Sequence" || len(p.Pretokenizers) != 2 || p.Pretokenizers[0] == nil || p.Pretokenizers[1] == nil {
-		return "", fmt.Errorf("pre_tokenizer %q is not supported: %s", p.Type, want)
-	}
-	split, level := p.Pretokenizers[0], p.Pretokenizers[1]
-	if split.Type != "Split" || split.Behavior != "Isolated" || split.Invert || split.Pattern.Regex == "" {
-		return "", fmt.Errorf("the first pre_tokenizer is not supported: %s", want)
-	}
-	if level.Type != "ByteLevel" || level.AddPrefixSpace || level.UseRegex == nil || *level.UseRegex {
-		return "", fmt.Errorf("the second pre_tokenizer is not supported: %s", want)
-	}
-	return split.Pattern.Regex, nil
 }

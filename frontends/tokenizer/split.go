@@ -1,6 +1,7 @@
 package tokenizer
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -24,29 +25,56 @@ const (
 	characterTime = 50 * time.Microsecond // on top, for each of a text
 )
 
+// Split is one step of cutting text into pieces.
+type Split struct {
+	Pattern string // as published: Qwen2Pattern
+	// MatchesOnly drops what lies between the matches.
+	MatchesOnly bool
+}
+
 // splitter cuts text into the pieces that are merged separately: the matches
 // of a pattern, and what lies between them.
 type splitter struct {
-	re       *regexp2.Regexp
-	textTime time.Duration
+	re          *regexp2.Regexp
+	matchesOnly bool
+	textTime    time.Duration
 }
 
-func newSplitter(pattern string) (splitter, error) {
-	if pattern == "" {
+func newSplitter(s Split) (splitter, error) {
+	if s.Pattern == "" {
 		return splitter{}, fmt.Errorf("the split pattern is empty")
 	}
-	re, err := regexp2.Compile(foldGroups(pattern), regexp2.None)
+	re, err := regexp2.Compile(foldGroups(s.Pattern), regexp2.None)
 	if err != nil {
 		reason := strings.Join(strings.Fields(err.Error()), " ") // it quotes the pattern, line breaks and all
 		return splitter{}, fmt.Errorf("the split pattern does not compile: %s", reason)
 	}
 	re.MatchTimeout = matchTime
-	return splitter{re, textTime}, nil
+	return splitter{re, s.MatchesOnly, textTime}, nil
 }
 
 // deadline is when splitting a text that begins now is given up.
-func (s splitter) deadline(text string) time.Time {
-	return time.Now().Add(s.textTime + time.Duration(len(text))*characterTime)
+func deadline(splits []splitter, text string) time.Time {
+	var most time.Duration
+	for _, s := range splits {
+		most += s.textTime + time.Duration(len(text))*characterTime
+	}
+	return time.Now().Add(most)
+}
+
+// cut calls f on the pieces that the splitters cut, each from the pieces of the one
+// before.
+func cut(splits []splitter, text string, deadline time.Time, f func(piece string)) error {
+	if len(splits) == 1 {
+		return splits[0].each(text, deadline, f)
+	}
+	var failed error
+	err := splits[0].each(text, deadline, func(piece string) {
+		if failed == nil {
+			failed = cut(splits[1:], piece, deadline, f)
+		}
+	})
+	return cmp.Or(err, failed)
 }
 
 // each calls f on every piece of text in order.
@@ -59,20 +87,20 @@ func (s splitter) each(text string, deadline time.Time, f func(piece string)) er
 		text = string(runes) // so that its bytes and runes agree
 	}
 	at := 0 // in runes; text starts there
-	piece := func(end int) {
+	piece := func(end int, wanted bool) {
 		n := 0
 		for _, r := range runes[at:end] {
 			n += utf8.RuneLen(r)
 		}
-		if n > 0 {
+		if n > 0 && wanted {
 			f(text[:n])
 		}
 		at, text = end, text[n:]
 	}
 	m, err := s.re.FindRunesMatch(runes)
 	for ; m != nil && err == nil; m, err = s.re.FindNextMatch(m) {
-		piece(m.Index)
-		piece(m.Index + m.Length)
+		piece(m.Index, !s.matchesOnly)
+		piece(m.Index+m.Length, true)
 		if time.Now().After(deadline) {
 			err = errors.New("the split pattern takes too long for this text")
 			break
@@ -81,7 +109,7 @@ func (s splitter) each(text string, deadline time.Time, f func(piece string)) er
 	if err != nil {
 		return fmt.Errorf("splitting text of %d characters failed at character %d: %w", len(runes), at, err)
 	}
-	piece(len(runes))
+	piece(len(runes), !s.matchesOnly)
 	return nil
 }
 

@@ -11,12 +11,12 @@ import (
 // A pattern that is slow at every character, though no match reaches its own limit,
 // is given up within the limit of the text.
 func TestSplitTimeOfText(t *testing.T) {
-	s, err := newSplitter(`a*a*a*b|a`)
+	s, err := newSplitter(Split{Pattern: `a*a*a*b|a`})
 	require.NoError(t, err)
 	s.textTime = 50 * time.Millisecond
 	text := strings.Repeat("a", 400)
 	began := time.Now()
-	err = s.each(text, s.deadline(text), func(string) {})
+	err = s.each(text, deadline([]splitter{s}, text), func(string) {})
 	require.ErrorContains(t, err, "splitting text of 400 characters failed at character")
 	require.ErrorContains(t, err, "takes too long for this text")
 	require.Less(t, time.Since(began), matchTime)

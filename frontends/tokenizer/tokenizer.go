@@ -1,18 +1,27 @@
 // Package tokenizer turns text into token ids and ids into text: byte-level
-// byte-pair encoding as Qwen2.5 publishes it in tokenizer.json.
+// byte-pair encoding as Qwen2.5 publishes it in tokenizer.json, or in vocab.json and
+// merges.txt.
 //
-// Text goes through five steps: added tokens such as <|im_start|> are cut out
+// Text goes through six steps: added tokens such as <|im_start|> are cut out
 // (added.go), the rest is normalised to NFC, split into pieces by the published
-// pattern (split.go), each piece's bytes are merged by rank (bpe.go), and the
-// ids are joined. Decoding is a table of bytes per id; a Decoder emits text as
-// ids arrive and never cuts a UTF-8 sequence (decode.go).
+// patterns (split.go), each piece's bytes are merged by rank (bpe.go), the ids are
+// joined, and those that begin and end a text are put around them (postprocess.go).
+// Decoding is a table of bytes per id; a Decoder emits text as ids arrive and never
+// cuts a UTF-8 sequence (decode.go).
 //
-// Read next: json.go for the file's form, chat.go for conversations, and
-// package runtime/engine, where text, ids and sessions meet.
+// What is a letter and a number, and what NFC makes of a text, is read from Go's tables
+// of Unicode, of version 15.0 (unicode.Version). Hugging Face's tokenizers have newer ones
+// for the first and older ones for the second, so a text with characters that came to
+// Unicode since can be cut otherwise there: 1 of 60,000 random texts of all characters.
+//
+// Read next: files.go for the files of a model, json.go for the form of tokenizer.json,
+// foundry/frontends/chat for conversations, and package runtime/engine, where
+// text, ids and sessions meet.
 package tokenizer
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/text/unicode/norm"
@@ -21,14 +30,16 @@ import (
 // Spec is all that defines a tokenizer. Vocab and Merges are spelled in the
 // byte-level alphabet of GPT-2, where every byte is a printable character.
 type Spec struct {
-	Vocab   []string // by id; "" where no token has the id
-	Merges  [][2]string
-	Added   []Added
-	Pattern string // splits text into pieces, as published: Qwen2Pattern
-	NFC     bool   // normalise text first
+	Vocab  []string // by id; "" where no token has the id
+	Merges [][2]string
+	Added  []Added
+	Splits []Split // cut text into pieces, one after the other
+	NFC    bool    // normalise text first
 	// IgnoreMerges takes a piece that is a token as that token, whatever the
 	// merges would make of it.
 	IgnoreMerges bool
+	// Prefix and Suffix are the ids that begin and end every text.
+	Prefix, Suffix []int32
 }
 
 // Added is a token that is found in text as it stands, before all else.
@@ -36,6 +47,8 @@ type Added struct {
 	ID      int32
 	Content string
 	Special bool // a control token, no text of the model's
+	// Normalized says that the token is found in normalised text, after all others.
+	Normalized bool
 }
 
 // Tokenizer encodes and decodes. It is immutable and safe for concurrent use.
@@ -44,10 +57,13 @@ type Tokenizer struct {
 	ids     map[string]int32
 	special map[int32]bool
 	added   matcher
-	split   splitter
+	late    matcher // added tokens that are looked for in normalised text
+	splits  []splitter
 	bpe     merger
 	nfc     bool
 	whole   bool // Spec.IgnoreMerges
+
+	prefix, suffix []int32
 }
 
 // New checks a specification and builds its tokenizer.
@@ -73,12 +89,25 @@ func New(s Spec) (*Tokenizer, error) {
 	if t.bpe, err = newMerger(t.ids, s.Merges); err != nil {
 		return nil, err
 	}
-	if t.split, err = newSplitter(s.Pattern); err != nil {
-		return nil, err
+	if len(s.Splits) == 0 {
+		return nil, fmt.Errorf("there is no split pattern")
+	}
+	for _, split := range s.Splits {
+		one, err := newSplitter(split)
+		if err != nil {
+			return nil, err
+		}
+		t.splits = append(t.splits, one)
 	}
 	if err := t.add(s.Added); err != nil {
 		return nil, err
 	}
+	for _, id := range slices.Concat(s.Prefix, s.Suffix) {
+		if id < 0 || int(id) >= len(t.tokens) || t.tokens[id] == "" {
+			return nil, fmt.Errorf("the id %d that begins or ends every text is no token", id)
+		}
+	}
+	t.prefix, t.suffix = s.Prefix, s.Suffix
 	return t, nil
 }
 
@@ -105,7 +134,14 @@ func (t *Tokenizer) add(added []Added) error {
 		if a.Special {
 			t.special[a.ID] = true
 		}
-		t.added.add(a)
+		if a.Normalized {
+			if t.nfc {
+				a.Content = norm.NFC.String(a.Content)
+			}
+			t.late.add(a)
+		} else {
+			t.added.add(a)
+		}
 	}
 	return nil
 }
@@ -123,20 +159,23 @@ func (t *Tokenizer) ID(content string) (int32, bool) {
 // Special reports whether id is a control token.
 func (t *Tokenizer) Special(id int32) bool { return t.special[id] }
 
-// Encode returns the ids of text; added tokens in it are recognised. Bytes that
-// are not UTF-8 are read as U+FFFD. The error is that of a split pattern that
-// takes too long.
+// Encode returns the ids of a text, with those that begin and end every text where the
+// model has such; added tokens in it are recognised. Bytes that are not UTF-8 are read
+// as U+FFFD. The error is that of a split pattern that takes too long.
 func (t *Tokenizer) Encode(text string) ([]int32, error) {
-	e := encoder{t: t, seen: map[string][]int32{}, deadline: t.split.deadline(text)}
-	for text != "" {
-		begin, end, id := t.added.find(text)
-		if err := e.plain(text[:begin]); err != nil {
-			return nil, err
-		}
-		if end > begin {
-			e.ids = append(e.ids, id)
-		}
-		text = text[end:]
+	ids, err := t.EncodePart(text)
+	if err != nil || len(t.prefix)+len(t.suffix) == 0 {
+		return ids, err
+	}
+	return slices.Concat(t.prefix, ids, t.suffix), nil
+}
+
+// EncodePart is Encode without the ids that begin and end a text: for text that goes
+// on, and for prompts that a chat template rendered, which hold them.
+func (t *Tokenizer) EncodePart(text string) ([]int32, error) {
+	e := encoder{t: t, seen: map[string][]int32{}, deadline: deadline(t.splits, text)}
+	if err := e.around(&t.added, text, e.normal); err != nil {
+		return nil, err
 	}
 	return e.ids, nil
 }
@@ -151,12 +190,32 @@ type encoder struct {
 	deadline time.Time // of splitting all of the text
 }
 
-// plain encodes text without added tokens.
-func (e *encoder) plain(text string) error {
+// around enters the added tokens that m finds in text, and what f makes of the rest.
+func (e *encoder) around(m *matcher, text string, f func(string) error) error {
+	for text != "" {
+		begin, end, id := m.find(text)
+		if err := f(text[:begin]); err != nil {
+			return err
+		}
+		if end > begin {
+			e.ids = append(e.ids, id)
+		}
+		text = text[end:]
+	}
+	return nil
+}
+
+// normal encodes text without added tokens other than those of normalised text.
+func (e *encoder) normal(text string) error {
 	if e.t.nfc {
 		text = norm.NFC.String(text)
 	}
-	return e.t.split.each(text, e.deadline, func(piece string) {
+	return e.around(&e.t.late, text, e.plain)
+}
+
+// plain encodes text without added tokens.
+func (e *encoder) plain(text string) error {
+	return cut(e.t.splits, text, e.deadline, func(piece string) {
 		ids, ok := e.seen[piece]
 		if !ok {
 			start := len(e.ids)

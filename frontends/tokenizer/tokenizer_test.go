@@ -242,7 +242,7 @@ func edited(t *testing.T, edit func(map[string]any)) []byte {
 	return raw
 }
 
-const wantPreTokenizer = "want a Sequence of Split (a Regex, Isolated) and ByteLevel (without add_prefix_space and use_regex)"
+const wantPreTokenizer = "want ByteLevel, or a Sequence of Split and Digits that ends with it"
 
 func splitBy(pattern string) any {
 	return map[string]any{"type": "Sequence", "pretokenizers": []any{
@@ -286,11 +286,19 @@ func TestBadFiles(t *testing.T) {
 		{top("pre_tokenizer", splitBy("(")), "the split pattern does not compile: error parsing regexp: missing closing ) in `(`"},
 		{top("pre_tokenizer", splitBy("a\n[")), "the split pattern does not compile: error parsing regexp: unterminated [] set in `a [`"},
 		{top("decoder", nil), "the decoder must be ByteLevel"},
-		{top("post_processor", map[string]any{"type": "TemplateProcessing"}), `post_processor "TemplateProcessing" is not supported (none or ByteLevel is)`},
+		{top("post_processor", map[string]any{"type": "BertProcessing"}), `post_processor "BertProcessing" is not supported (none, ByteLevel, TemplateProcessing and Sequence are)`},
+		{top("post_processor", map[string]any{"type": "TemplateProcessing"}), "post_processor: single holds the text 0 times, want once"},
+		{top("post_processor", json.RawMessage(`{"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"<s>"}}]}`)), `post_processor: special token "<s>" has no ids`},
+		{top("post_processor", json.RawMessage(`{"type":"TemplateProcessing","single":[{"Sequence":{"id":"B"}}]}`)), "post_processor: a part of single is neither a special token nor the text, A"},
+		{top("post_processor", json.RawMessage(`{"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"<s>"}},{"Sequence":{"id":"A"}}],"special_tokens":{"<s>":{"ids":[9999]}}}`)), "the id 9999 that begins or ends every text is no token"},
+		{top("pre_tokenizer", json.RawMessage(`{"type":"Sequence","pretokenizers":[{"type":"Split","pattern":{"Regex":"a"},"behavior":"MergedWithNext"},{"type":"ByteLevel","use_regex":false}]}`)), `pre_tokenizer 1, Split: the behavior "MergedWithNext" (invert false) is not supported (Isolated is)`},
+		{top("pre_tokenizer", json.RawMessage(`{"type":"Sequence","pretokenizers":[{"type":"Split","behavior":"Isolated"},{"type":"ByteLevel","use_regex":false}]}`)), "pre_tokenizer 1, Split: there is no pattern"},
+		{top("pre_tokenizer", json.RawMessage(`{"type":"ByteLevel","add_prefix_space":true}`)), "pre_tokenizer 1, ByteLevel: add_prefix_space is not supported"},
+		{top("pre_tokenizer", json.RawMessage(`{"type":"Sequence","pretokenizers":[{"type":"Whitespace"},{"type":"ByteLevel"}]}`)), "pre_tokenizer 1, Whitespace: it is not supported"},
 		{top("added_tokens", []any{map[string]any{"id": 88888888, "content": "<x>"}}), `added token "<x>" has id 88888888, far from the vocabulary of 2045`},
 		{top("added_tokens", []any{map[string]any{"id": 3, "content": "<x>"}}), `added token "<x>" has id 3, which is already "$"`},
 		{top("added_tokens", []any{map[string]any{"id": 2046, "content": "!"}}), `added token "!" has the ids 0 and 2046`},
-		{top("added_tokens", []any{map[string]any{"id": 2045, "content": "<x>", "lstrip": true}}), `added token "<x>": single_word, lstrip, rstrip and normalized are not supported`},
+		{top("added_tokens", []any{map[string]any{"id": 2045, "content": "<x>", "lstrip": true}}), `added token "<x>": single_word, lstrip and rstrip are not supported`},
 	} {
 		_, err := Parse(edited(t, c.edit))
 		require.EqualError(t, err, "tokenizer.json: "+c.err)
@@ -307,7 +315,7 @@ func TestNewFromLists(t *testing.T) {
 	for _, c := range chars {
 		vocab = append(vocab, string(c))
 	}
-	spec := Spec{Vocab: append(vocab, "ab", "abc", "Ġa", ""), Merges: [][2]string{{"a", "b"}, {"ab", "c"}, {"Ġ", "a"}}, Pattern: Qwen2Pattern}
+	spec := Spec{Vocab: append(vocab, "ab", "abc", "Ġa", ""), Merges: [][2]string{{"a", "b"}, {"ab", "c"}, {"Ġ", "a"}}, Splits: []Split{{Pattern: Qwen2Pattern}}}
 	tok, err := New(spec)
 	require.NoError(t, err)
 	ids, err := tok.Encode("abc ab")
@@ -316,10 +324,10 @@ func TestNewFromLists(t *testing.T) {
 	_, err = tok.Decode([]int32{259})
 	require.EqualError(t, err, "token id 259 has no token: the vocabulary has a gap there")
 
-	spec.Pattern = "("
+	spec.Splits[0].Pattern = "("
 	_, err = New(spec)
 	require.ErrorContains(t, err, "the split pattern does not compile")
-	spec.Pattern = ""
+	spec.Splits[0].Pattern = ""
 	_, err = New(spec)
 	require.EqualError(t, err, "the split pattern is empty")
 	spec.Vocab = spec.Vocab[1:]
@@ -338,7 +346,7 @@ func TestIgnoreMerges(t *testing.T) {
 		vocab = append(vocab, string(c))
 	}
 	for ignore, want := range map[bool][]int32{false: {'a', 'b'}, true: {256}} {
-		tok, err := New(Spec{Vocab: append(vocab, "ab"), Pattern: Qwen2Pattern, IgnoreMerges: ignore})
+		tok, err := New(Spec{Vocab: append(vocab, "ab"), Splits: []Split{{Pattern: Qwen2Pattern}}, IgnoreMerges: ignore})
 		require.NoError(t, err)
 		ids, err := tok.Encode("ab")
 		require.NoError(t, err)
