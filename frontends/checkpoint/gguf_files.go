@@ -3,7 +3,10 @@ package checkpoint
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
+	"strings"
 )
 
 // ggufFiles makes, from the metadata, the files that a Hugging Face folder has.
@@ -102,6 +105,9 @@ var splitPatterns = map[string]string{
 	"qwen2": `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`,
 }
 
+// samePattern are pre-tokenizers that GGUF names otherwise and that split as another does.
+var samePattern = map[string]string{"deepseek-r1-qwen": "qwen2", "kormo": "qwen2", "megrez": "qwen2"}
+
 // The types of tokens, by the format's numbers.
 const (
 	tokenNormal      = 1
@@ -117,9 +123,13 @@ func (f *gguf) tokenizer() ([]byte, error) {
 		return nil, fmt.Errorf("metadata %q is %v: only gpt2, byte-level pairs, is supported", keys+"model", model)
 	}
 	pre, _ := f.meta[keys+"pre"].(string)
+	if other, ok := samePattern[pre]; ok {
+		pre = other
+	}
 	pattern, ok := splitPatterns[pre]
 	if !ok {
-		return nil, fmt.Errorf("metadata %q is %q: only qwen2 is supported", keys+"pre", pre)
+		return nil, fmt.Errorf("metadata %q is %q: only qwen2 and %s, which split alike, are supported",
+			keys+"pre", pre, strings.Join(slices.Sorted(maps.Keys(samePattern)), ", "))
 	}
 	tokens, ok := f.meta[keys+"tokens"].([]string)
 	if !ok {
@@ -157,10 +167,26 @@ func (f *gguf) tokenizer() ([]byte, error) {
 	})
 }
 
+// The keys of chat templates: the model's own, and behind a dot the names of others, of
+// which the one for conversations with tools counts.
+const (
+	chatTemplateKey = "tokenizer.chat_template"
+	toolTemplate    = "tool_use"
+)
+
+// namedTemplate is an element of chat_template where a model has several.
+type namedTemplate struct {
+	Name     string `json:"name"`
+	Template string `json:"template"`
+}
+
 func (f *gguf) tokenizerConfig() ([]byte, error) {
 	out := map[string]any{}
-	if template, ok := f.meta["tokenizer.chat_template"].(string); ok {
+	if template, ok := f.meta[chatTemplateKey].(string); ok {
 		out["chat_template"] = template
+		if tools, ok := f.meta[chatTemplateKey+"."+toolTemplate].(string); ok {
+			out["chat_template"] = []namedTemplate{{"default", template}, {toolTemplate, tools}}
+		}
 	}
 	tokens, _ := f.meta["tokenizer.ggml.tokens"].([]string)
 	for key, token := range map[string]string{"eos_token": "eos", "bos_token": "bos", "pad_token": "padding"} {

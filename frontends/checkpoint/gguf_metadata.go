@@ -170,8 +170,17 @@ func preTokenizerName(preTokenizer []byte) (string, error) {
 	return "", fmt.Errorf("its split pattern has no name in GGUF")
 }
 
+// appendChatTemplate adds the model's chat template: a file of its own, or the text or
+// the named texts of tokenizer_config.json.
 func appendChatTemplate(meta []ggufEntry, s Source) ([]ggufEntry, error) {
-	raw, err := s.File("tokenizer_config.json")
+	raw, err := s.File("chat_template.jinja")
+	if err == nil {
+		return append(meta, ggufEntry{chatTemplateKey, string(raw)}), nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	raw, err = s.File("tokenizer_config.json")
 	if errors.Is(err, fs.ErrNotExist) {
 		return meta, nil
 	}
@@ -179,13 +188,28 @@ func appendChatTemplate(meta []ggufEntry, s Source) ([]ggufEntry, error) {
 		return nil, err
 	}
 	var config struct {
-		ChatTemplate string `json:"chat_template"`
+		ChatTemplate json.RawMessage `json:"chat_template"`
 	}
 	if err := json.Unmarshal(raw, &config); err != nil {
 		return nil, fmt.Errorf("tokenizer_config.json is not readable: %w", err)
 	}
-	if config.ChatTemplate != "" {
-		meta = append(meta, ggufEntry{"tokenizer.chat_template", config.ChatTemplate})
+	var text string
+	var named []namedTemplate
+	switch {
+	case len(config.ChatTemplate) == 0:
+	case json.Unmarshal(config.ChatTemplate, &text) == nil:
+		named = []namedTemplate{{"default", text}}
+	case json.Unmarshal(config.ChatTemplate, &named) != nil:
+		return nil, errors.New("tokenizer_config.json: chat_template is neither a text nor a list of named templates")
+	}
+	for _, t := range named {
+		switch {
+		case t.Template == "":
+		case t.Name == "default":
+			meta = append(meta, ggufEntry{chatTemplateKey, t.Template})
+		default:
+			meta = append(meta, ggufEntry{chatTemplateKey + "." + t.Name, t.Template})
+		}
 	}
 	return meta, nil
 }

@@ -346,10 +346,10 @@ func TestBadGGUFMetadata(t *testing.T) {
 	const k = "tokenizer.ggml."
 	types := numbers{ggufInt32, []byte{1, 0, 0, 0, 1, 0, 0, 0}}
 	for want, meta := range map[string]map[string]any{
-		`metadata "tokenizer.ggml.model" is llama: only gpt2, byte-level pairs, is supported`: {k + "model": "llama"},
-		`metadata "tokenizer.ggml.pre" is "llama-bpe": only qwen2 is supported`:               {k + "model": "gpt2", k + "pre": "llama-bpe"},
-		`metadata "tokenizer.ggml.tokens" is missing or no array of strings`:                  {k + "model": "gpt2", k + "pre": "qwen2"},
-		`metadata "tokenizer.ggml.token_type" is not one number for each of the 3 tokens`:     {k + "model": "gpt2", k + "pre": "qwen2", k + "tokens": []string{"a", "b", "c"}, k + "token_type": types},
+		`metadata "tokenizer.ggml.model" is llama: only gpt2, byte-level pairs, is supported`:                                            {k + "model": "llama"},
+		`metadata "tokenizer.ggml.pre" is "llama-bpe": only qwen2 and deepseek-r1-qwen, kormo, megrez, which split alike, are supported`: {k + "model": "gpt2", k + "pre": "llama-bpe"},
+		`metadata "tokenizer.ggml.tokens" is missing or no array of strings`:                                                             {k + "model": "gpt2", k + "pre": "deepseek-r1-qwen"},
+		`metadata "tokenizer.ggml.token_type" is not one number for each of the 3 tokens`:                                                {k + "model": "gpt2", k + "pre": "qwen2", k + "tokens": []string{"a", "b", "c"}, k + "token_type": types},
 		`tokens 0 and 1 are both "a"`:                          {k + "model": "gpt2", k + "pre": "qwen2", k + "tokens": []string{"a", "a"}, k + "token_type": types},
 		`token 1, "b", has the type 6, which is not supported`: {k + "model": "gpt2", k + "pre": "qwen2", k + "tokens": []string{"a", "b"}, k + "token_type": numbers{ggufInt32, []byte{1, 0, 0, 0, 6, 0, 0, 0}}},
 	} {
