@@ -166,7 +166,7 @@ func (m *model) kernels() []Kernel {
 	case len(attention) > 0:
 		return m.attention(k, attention, products)
 	case len(products) > 0:
-		m.product(&k, products)
+		m.product(&k, products, true)
 		if argmax != nil {
 			return []Kernel{k, m.merge("argmax_merge", k.Groups*8)}
 		}
@@ -256,13 +256,14 @@ func (m *model) merge(name string, bytes float64) Kernel {
 }
 
 // product fills in the grid of a matrix product over all rows of its weights,
-// and what its threadgroups read again and compute again.
-func (m *model) product(k *Kernel, products []*ir.Node) {
+// and what its threadgroups read again and compute again. tiles tells whether the
+// kernel has a form in tiles.
+func (m *model) product(k *Kernel, products []*ir.Node, tiles bool) {
 	rows := rowsOf(products, m.env)
 	x := products[0].Args[0]
 	tokens, cols := float64(x.Type.Shape.At(0).Eval(m.env)), float64(x.Type.Shape.At(1).Eval(m.env))
 	p := Product{Tokens: int64(tokens), Rows: int64(rows), Cols: int64(cols), Unit: m.unit(products)}
-	takes := true
+	takes := tiles
 	p.Halves, p.HalfRows = true, m.halfRows(x)
 	for _, q := range products {
 		w := q.Args[1].Type
@@ -406,7 +407,7 @@ func (m *model) attention(k Kernel, products, outs []*ir.Node) []Kernel {
 			o.Memory += bytes
 		}
 	}
-	m.product(&o, outs)
+	m.product(&o, outs, false) // its prologue merges whole rows, which tiles do not have
 	o.Flops = 2 * rowsOf(outs, m.env) * heads * dim * tokens
 	k.Flops -= min(k.Flops, o.Flops)
 	o.PrologueCache += o.Groups * partials
