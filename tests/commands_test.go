@@ -279,7 +279,7 @@ func TestRun(t *testing.T) {
 	a := ok(t, "run", "--device", "ref", "--prompt", "In the", "-n", "12", "--temperature", "0.9", "--seed", "3")
 	require.Equal(t, a, ok(t, "run", "--device", "ref", "--prompt", "In the", "-n", "12", "--temperature", "0.9", "--seed", "3"))
 	require.NotEqual(t, a, ok(t, "run", "--device", "ref", "--prompt", "In the", "-n", "12", "--temperature", "0.9", "--seed", "4"))
-	requireOneLine(t, nil, 1, "chat_template", "run", "--device", "ref", "--chat", "--prompt", "x")
+	requireOneLine(t, nil, 1, "there is no chat template", "run", "--device", "ref", "--chat", "--prompt", "x")
 }
 
 // The command of --bisect sees the graph after each number of rewrites; the first

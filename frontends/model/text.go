@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 
+	"foundry/frontends/chat"
 	"foundry/frontends/tokenizer"
 )
 
@@ -17,8 +18,8 @@ func (m *Model) CheckLanguage() error {
 	return nil
 }
 
-// Tokenizer reads the model's tokenizer.json. A model without one works with
-// token ids only.
+// Tokenizer reads the model's tokenizer: tokenizer.json, or vocab.json and merges.txt. A
+// model without one works with token ids only.
 func (m *Model) Tokenizer() (*tokenizer.Tokenizer, error) {
 	m.textOnce.Do(func() { m.text, m.textErr = m.readTokenizer() })
 	return m.text, m.textErr
@@ -28,21 +29,18 @@ func (m *Model) readTokenizer() (*tokenizer.Tokenizer, error) {
 	if err := m.CheckLanguage(); err != nil {
 		return nil, err
 	}
-	raw, err := m.file("tokenizer.json")
+	t, err := tokenizer.Read(m.file)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s has no tokenizer.json, so it takes token ids only: use eval --ids", m.Name)
+		return nil, fmt.Errorf("%s has no tokenizer.json (nor vocab.json and merges.txt), so it takes token ids only: use eval --ids", m.Name)
 	}
-	if err != nil {
-		return nil, err
-	}
-	t, err := tokenizer.Parse(raw)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", m.Name, err)
 	}
 	return t, nil
 }
 
-// Encode turns a text into the token ids that Session.Generate runs for it.
+// Encode turns a text into the token ids that Session.Generate runs for it, with those
+// that begin and end every text where the model has such.
 func (m *Model) Encode(text string) ([]int32, error) {
 	t, err := m.Tokenizer()
 	if err != nil {
@@ -104,25 +102,27 @@ func endTokens(raw []byte) ([]int32, error) {
 	return list, nil
 }
 
-// ChatPrompt puts a user's message into the model's chat template, up to where
-// the assistant speaks; system may be empty for the template's own.
-func (m *Model) ChatPrompt(system, message string) (string, error) {
-	raw, err := m.file("tokenizer_config.json")
-	if errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("%s has no tokenizer_config.json and so no chat template: prompt it with plain text", m.Name)
+// ChatTemplate is what renders the model's conversations. A model that was not trained
+// to chat has none, which is an error.
+func (m *Model) ChatTemplate() (*chat.Template, error) {
+	if err := m.CheckLanguage(); err != nil {
+		return nil, err
 	}
+	t, err := chat.Read(m.file)
 	if err != nil {
-		return "", err
+		return nil, fmt.Errorf("%s: %w", m.Name, err)
 	}
-	chat, err := tokenizer.ParseChat(raw)
+	return t, nil
+}
+
+// EncodeChat turns a conversation that ChatTemplate rendered into token ids. The text
+// holds all of the control tokens, so none is put around it.
+func (m *Model) EncodeChat(rendered string) ([]int32, error) {
+	t, err := m.Tokenizer()
 	if err != nil {
-		return "", fmt.Errorf("%s: %w", m.Name, err)
+		return nil, err
 	}
-	var turns []tokenizer.Message
-	if system != "" {
-		turns = append(turns, tokenizer.Message{Role: "system", Content: system})
-	}
-	return chat.Render(append(turns, tokenizer.Message{Role: "user", Content: message}))
+	return t.EncodePart(rendered)
 }
 
 // TokenText is the text of one token, for display: empty where the model has no

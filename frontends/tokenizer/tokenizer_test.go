@@ -80,10 +80,6 @@ func TestGoldens(t *testing.T) {
 
 type moreGoldens struct {
 	Encode, Decode map[string][]golden
-	Chat           []struct {
-		Messages []Message
-		Text     string
-	}
 }
 
 // Our own goldens, made by the same library: every text is encoded, and ids
@@ -105,34 +101,6 @@ func TestMoreGoldens(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, g.Text, text, "%s %v", name, g.IDs)
 		}
-	}
-}
-
-func TestChat(t *testing.T) {
-	raw, err := os.ReadFile("testdata/qwen2.5-tokenizer_config.json")
-	require.NoError(t, err)
-	chat, err := ParseChat(raw)
-	require.NoError(t, err)
-	require.Equal(t, "You are Qwen, created by Alibaba Cloud. You are a helpful assistant.", chat.System)
-	var more moreGoldens
-	readJSON(t, "testdata/goldens-more.json", &more)
-	require.NotEmpty(t, more.Chat)
-	for _, g := range more.Chat {
-		text, err := chat.Render(g.Messages)
-		require.NoError(t, err)
-		require.Equal(t, g.Text, text)
-	}
-	_, err = chat.Render([]Message{{"tool", "x"}})
-	require.EqualError(t, err, `unknown role "tool" in a conversation: want system, user or assistant`)
-	_, err = chat.Render(nil)
-	require.EqualError(t, err, "a conversation needs a message")
-	for config, want := range map[string]string{
-		`x`:                      "tokenizer_config.json is not readable: invalid character 'x' looking for beginning of value",
-		`{}`:                     "tokenizer_config.json has no chat_template: the model was not trained to chat; prompt it with plain text",
-		`{"chat_template":"hi"}`: "tokenizer_config.json: the chat_template is not the ChatML of Qwen2.5",
-	} {
-		_, err := ParseChat([]byte(config))
-		require.EqualError(t, err, want)
 	}
 }
 
@@ -361,36 +329,6 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if _, err := Parse(b); err != nil && strings.ContainsAny(err.Error(), "\n\r") {
 			t.Fatalf("an error of several lines: %q", err)
-		}
-	})
-}
-
-// What is read of a template renders, and is what the template says.
-func FuzzParseChat(f *testing.F) {
-	raw, err := os.ReadFile("testdata/qwen2.5-tokenizer_config.json")
-	require.NoError(f, err)
-	for _, config := range []string{string(raw), "x", "{}", `{"chat_template":"hi"}`, `{"chat_template":null}`, `{"chat_template":[{"name":"default","template":"hi"}]}`,
-		`{"chat_template":"<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|> <|im_start|>system\\nA b.<|im_end|>\\n'"}`} {
-		f.Add([]byte(config))
-	}
-	f.Fuzz(func(t *testing.T, config []byte) {
-		chat, err := ParseChat(config)
-		if err != nil {
-			if strings.ContainsAny(err.Error(), "\n\r") {
-				t.Fatalf("an error of several lines: %q", err)
-			}
-			return
-		}
-		text, err := chat.Render([]Message{{"user", "x"}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		want := "<|im_start|>user\nx<|im_end|>\n<|im_start|>assistant\n"
-		if chat.System != "" {
-			want = "<|im_start|>system\n" + chat.System + "<|im_end|>\n" + want
-		}
-		if text != want || strings.ContainsAny(chat.System, "'{}") {
-			t.Fatalf("%q renders as %q", chat.System, text)
 		}
 	})
 }

@@ -48,19 +48,48 @@ type Token struct {
 // It ends at Max tokens, behind a token that ends a text (which it does not
 // yield), when the consumer breaks off, or with an error, which it yields.
 func (s *Session) Generate(ctx context.Context, prompt string, o GenerateOptions) iter.Seq2[Token, error] {
+	return s.yielding(func(yield func(Token, error) bool) error {
+		t, err := s.model.Tokenizer()
+		if err != nil {
+			return err
+		}
+		encode := t.Encode
+		if len(s.IDs.Tokens()) > 0 { // the text goes on: nothing begins it again
+			encode = t.EncodePart
+		}
+		ids, err := encode(prompt)
+		if err != nil {
+			return err
+		}
+		return s.generate(ctx, ids, o, yield)
+	})
+}
+
+// Answer is Generate behind the whole text given as ids, in place of what the session
+// holds: a conversation that grew, of which the caches keep what did not change.
+func (s *Session) Answer(ctx context.Context, ids []int32, o GenerateOptions) iter.Seq2[Token, error] {
+	return s.yielding(func(yield func(Token, error) bool) error {
+		kept := 0
+		for have := s.IDs.Tokens(); kept < min(len(have), len(ids)-1) && have[kept] == ids[kept]; kept++ {
+		}
+		if err := s.IDs.Rewind(kept); err != nil {
+			return err
+		}
+		return s.generate(ctx, ids[kept:], o, yield)
+	})
+}
+
+// yielding makes a sequence that ends with the error of run, if it has one.
+func (s *Session) yielding(run func(yield func(Token, error) bool) error) iter.Seq2[Token, error] {
 	return func(yield func(Token, error) bool) {
-		if err := s.generate(ctx, prompt, o, yield); err != nil {
+		if err := run(yield); err != nil {
 			yield(Token{}, err)
 		}
 	}
 }
 
-func (s *Session) generate(ctx context.Context, prompt string, o GenerateOptions, yield func(Token, error) bool) error {
+func (s *Session) generate(ctx context.Context, ids []int32, o GenerateOptions, yield func(Token, error) bool) error {
 	t, err := s.model.Tokenizer()
-	if err != nil {
-		return err
-	}
-	ids, err := t.Encode(prompt)
 	if err != nil {
 		return err
 	}

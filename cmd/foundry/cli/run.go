@@ -1,8 +1,10 @@
 package cli
 
 import (
+	"context"
 	"fmt"
-	"io"
+	"os"
+	"os/signal"
 
 	"foundry"
 	"foundry/runtime"
@@ -15,50 +17,39 @@ func runCommand(s IO) *cobra.Command {
 	var compile compileFlags
 	var device deviceFlags
 	var o foundry.GenerateOptions
-	var prompt, system string
-	var chat, verbose bool
+	var prompts promptFlags
+	var verbose bool
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Generate text",
 		Example: `  foundry run --prompt "And the LORD spake unto Moses, saying," -n 40
   foundry run --device cpu --plan plan/ --prompt "In the beginning" --temperature 0.8 --seed 7
   foundry run --model hf:Qwen/Qwen2.5-0.5B-Instruct --chat --prompt "Why is the sky blue?"
+  foundry run --model Qwen2.5-0.5B-Instruct/ --chat
+  foundry run --model Qwen2.5-0.5B-Instruct/ --messages talk.json --tools tools.json --show-prompt
   echo "In the beginning" | foundry run`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			if o.Max < 1 {
 				return usagef("run: -n is %d, want at least 1", o.Max)
 			}
-			if system != "" && !chat {
-				return usagef("run: --system needs --chat")
-			}
-			if !cmd.Flags().Changed("prompt") {
-				text, err := io.ReadAll(s.In)
-				if err != nil {
-					return fmt.Errorf("cannot read the prompt from standard input: %w", err)
-				}
-				prompt = string(text)
-			}
-			if prompt == "" {
-				return usagef("run: the prompt is empty; give --prompt or pipe a text")
+			if err := prompts.check(cmd); err != nil {
+				return err
 			}
 			if err := o.Sampling.Validate(); err != nil {
 				return usagef("run: %w", err)
 			}
-			m, err := model.open(s)
+			open := func() (*foundry.Model, error) { return model.open(s) }
+			if prompts.talks(cmd, s) {
+				return converse(cmd, s, open, &compile, &device, &prompts, o)
+			}
+			m, p, err := prompts.read(cmd, s, open)
 			if err != nil {
 				return err
 			}
 			defer m.Close()
-			text := prompt
-			if chat {
-				if text, err = m.ChatPrompt(system, prompt); err != nil {
-					return err
-				}
-			}
-			ids, err := m.Encode(text)
-			if err != nil {
-				return err
+			if prompts.show {
+				return prompts.print(s, p)
 			}
 			if _, err := m.EndTokens(); err != nil {
 				return err
@@ -67,9 +58,9 @@ func runCommand(s IO) *cobra.Command {
 				start.Compile.Sampler = !o.Sampling.Greedy()
 				start.Fits = func(l runtime.Limits) error {
 					if !cmd.Flags().Changed("tokens") {
-						o.Max = min(o.Max, l.Context-len(ids)+1)
+						o.Max = min(o.Max, l.Context-len(p.ids)+1)
 					}
-					return l.Takes(0, ids, o.Max)
+					return l.Takes(0, p.ids, o.Max)
 				}
 			})
 			if err != nil {
@@ -86,8 +77,8 @@ func runCommand(s IO) *cobra.Command {
 			}
 			begun := false
 			begin := func() { // an error before the first token leaves nothing behind
-				if !begun && !chat {
-					fmt.Fprint(s.Out, prompt)
+				if !begun {
+					fmt.Fprint(s.Out, p.echo)
 				}
 				begun = true
 			}
@@ -96,7 +87,7 @@ func runCommand(s IO) *cobra.Command {
 					fmt.Fprintln(s.Out)
 				}
 			}()
-			for token, err := range session.Generate(cmd.Context(), text, o) {
+			for token, err := range session.Answer(cmd.Context(), p.ids, o) {
 				if err != nil {
 					return err
 				}
@@ -110,10 +101,8 @@ func runCommand(s IO) *cobra.Command {
 	model.add(cmd)
 	compile.add(cmd)
 	device.add(cmd, foundry.Auto)
+	prompts.add(cmd)
 	p := cmd.Flags()
-	p.StringVar(&prompt, "prompt", "", "the text to go on with (standard input when not given)")
-	p.BoolVar(&chat, "chat", false, "put the prompt into the model's chat template")
-	p.StringVar(&system, "system", "", "the system message of --chat")
 	p.BoolVar(&verbose, "verbose", false, "say on standard error what starting up took, phase by phase")
 	p.IntVarP(&o.Max, "tokens", "n", 128, "tokens to generate at most")
 	p.BoolVar(&o.IgnoreEnd, "ignore-end", false, "go on behind an end token")
@@ -124,4 +113,39 @@ func runCommand(s IO) *cobra.Command {
 	p.Float64Var(&o.Sampling.Repetition, "repetition", 0, "penalty of tokens seen before; 0 is off")
 	p.Uint64Var(&o.Sampling.Seed, "seed", 0, "of the random numbers")
 	return cmd
+}
+
+// converse talks with a model on a terminal.
+func converse(cmd *cobra.Command, s IO, open func() (*foundry.Model, error), compile *compileFlags, device *deviceFlags, prompts *promptFlags, o foundry.GenerateOptions) error {
+	start, err := prompts.start(s)
+	if err != nil {
+		return err
+	}
+	m, err := open()
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	if _, err := m.ChatTemplate(); err != nil {
+		return err
+	}
+	if _, err := m.EndTokens(); err != nil {
+		return err
+	}
+	e, err := device.load(cmd, s, m, compile, func(start *foundry.StartOptions) { start.Compile.Sampler = !o.Sampling.Greedy() })
+	if err != nil {
+		return err
+	}
+	defer e.Close()
+	session, err := e.NewSession()
+	if err != nil {
+		return err
+	}
+	defer session.Close()
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, os.Interrupt)
+	defer signal.Stop(stop)
+	fmt.Fprintf(s.Err, "Ctrl-C stops an answer, %s begins anew, Ctrl-D ends.\n", resetLine)
+	t := &talk{s: s, session: session, model: m, options: o, bounded: cmd.Flags().Changed("tokens"), start: start, stop: stop}
+	return t.run(context.WithoutCancel(cmd.Context())) // an interrupt ends an answer, not all
 }

@@ -1,11 +1,10 @@
-"""Writes goldens-more.json: hard texts, broken byte sequences and rendered chats,
-as Hugging Face's `tokenizers` and Jinja see them.
+"""Writes goldens-more.json: hard texts and broken byte sequences, as Hugging Face's
+`tokenizers` sees them.
 
-    pip install tokenizers==0.23.3 jinja2==3.1.6 && python goldens.py > goldens-more.json
+    pip install tokenizers==0.23.3 && python goldens.py > goldens-more.json
 
 Run it in this folder; the small model's tokenizer is beside the checkpoint
-package. `encode` holds {text, ids} per tokenizer, `decode` {ids, text}, `chat`
-{messages, text}.
+package. `encode` holds {text, ids} per tokenizer, `decode` {ids, text}.
 """
 
 import gzip
@@ -14,7 +13,6 @@ import random
 import sys
 import unicodedata
 
-import jinja2
 from tokenizers import Tokenizer
 
 rng = random.Random(7)
@@ -41,7 +39,7 @@ for pool, n in ((common, 30), (common + odd, 40), (common + marks + hangul, 40),
     for _ in range(n):
         texts.append("".join(rng.choice(pool) for _ in range(rng.randrange(1, 40))))
 
-out = {"encode": {}, "decode": {}, "chat": []}
+out = {"encode": {}, "decode": {}}
 for name, raw in (
     ("kjv", open("../../checkpoint/kjv2m/tokenizer.json", encoding="utf-8").read()),
     ("qwen2.5", gzip.open("qwen2.5-tokenizer.json.gz", "rt", encoding="utf-8").read()),
@@ -57,16 +55,5 @@ for name, raw in (
         ids = [rng.choice(flat) if rng.random() < 0.7 else rng.randrange(size) for _ in range(rng.randrange(1, 12))]
         decode.append({"ids": ids, "text": tok.decode(ids, skip_special_tokens=False)})
     out["decode"][name] = decode
-
-template = jinja2.Environment().from_string(json.load(open("qwen2.5-tokenizer_config.json"))["chat_template"])
-for messages in (
-    [("user", "Hello!")],
-    [("system", "Be brief."), ("user", "Hi")],
-    [("user", "Hi"), ("assistant", "Hello.\nHow are you?"), ("user", "Fine")],
-    [("system", ""), ("user", "x"), ("system", "again"), ("assistant", "")],
-):
-    messages = [{"role": r, "content": c} for r, c in messages]
-    text = template.render(messages=messages, add_generation_prompt=True)
-    out["chat"].append({"messages": messages, "text": text})
 
 json.dump(out, sys.stdout, ensure_ascii=True, separators=(",", ":"))
