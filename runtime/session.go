@@ -106,7 +106,11 @@ func (s *Session) catchUp(ctx context.Context, visit func(int, []float32) error)
 			return err
 		}
 		for i := range chunk {
-			if err := visit(first+i, logits[i*s.limits.Vocab:(i+1)*s.limits.Vocab]); err != nil {
+			row := logits[i*s.limits.Vocab : (i+1)*s.limits.Vocab]
+			if err := sampling.Finite(row); err != nil {
+				return fmt.Errorf("position %d: %w", first+i, err)
+			}
+			if err := visit(first+i, row); err != nil {
 				return err
 			}
 		}

@@ -161,6 +161,22 @@ func penalise(cs []candidate, seen []int32, penalty float64) {
 // ErrNotFinite is the error of logits that no token can be chosen from.
 var ErrNotFinite = errors.New("no token can be chosen: the logits hold NaN or +Inf, or nothing else than -Inf")
 
+// Finite is ErrNotFinite where no token can be chosen from logits.
+func Finite(logits []float32) error {
+	best := math.Inf(-1)
+	for _, v := range logits {
+		if v := float64(v); !(v < math.Inf(1)) { // NaN fails too
+			return ErrNotFinite
+		} else if v > best {
+			best = v
+		}
+	}
+	if math.IsInf(best, -1) {
+		return ErrNotFinite
+	}
+	return nil
+}
+
 func largest(cs []candidate) (candidate, error) {
 	best := candidate{id: -1, score: math.Inf(-1)}
 	for _, c := range cs {

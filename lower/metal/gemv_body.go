@@ -300,7 +300,11 @@ func (g *gemv) epilogue(k *kernel, p *gemvPart, partial string) error {
 		k.line("square%d = %s * %s;", i, x, x)
 	}
 	for _, j := range p.best {
-		k.line("argmax_take(best, place, %s, %s);", e.at(g.r.g.Results[j].Value.Def.Args[0], []affine{t, row}), k.text(row))
+		v := e.at(g.r.g.Results[j].Value.Def.Args[0], []affine{t, row})
+		if g.r.token != tokenPlain {
+			v = fmt.Sprintf("argmax_logit(%s)", v)
+		}
+		k.line("argmax_take(best, place, %s, %s);", v, k.text(row))
 	}
 	done()
 	k.close()

@@ -210,8 +210,8 @@ func (r *region) lowerArgmax() (*lowering, error) {
 		return nil, fmt.Errorf("the operand of argmax is computed in the region")
 	}
 	_, from, _ := e.address(n.Args[0], []affine{variable("group.y"), number(0)})
-	k.line("argmax_part<8u, %t>(%s, group.x * %du, min(group.x * %du + %du, %du), thread_index, best, place);",
-		e.divides(4, from), x, argmaxPart, argmaxPart, argmaxPart, length)
+	k.line("argmax_part<8u, %t, %t>(%s, group.x * %du, min(group.x * %du + %du, %du), thread_index, best, place);",
+		e.divides(4, from), r.token != tokenPlain, x, argmaxPart, argmaxPart, argmaxPart, length)
 	e.argmaxMerge(8)
 	values := k.slot(ref{refScratch, 0}, "part_best", "float", plan.Write)
 	places := k.slot(ref{refScratch, 1}, "part_place", "uint", plan.Write)
@@ -277,6 +277,13 @@ func (r *region) argmaxFinish(rows sym.Dim, parts int64, result int) (*kernel, e
 		parts, k.threads, values, parts, places, parts)
 	e.argmaxMerge(k.threads / 32)
 	k.open("if (thread_index == 0u)")
+	if r.token != tokenPlain {
+		k.use("epilogue/refuse.metal")
+		k.open("if (!isfinite(best))")
+		k.line("place = 0u;")
+		k.line("refuse(%s, %du, group.x);", k.slot(ref{kind: refRefused}, "refused", "atomic_uint", plan.Write), plan.ErrLogits)
+		k.close()
+	}
 	k.line("%s[group.x] = int(place);", token)
 	take("int(place)")
 	k.close()

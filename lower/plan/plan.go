@@ -330,5 +330,5 @@ const (
 const (
 	ErrNone   = 0
 	ErrToken  = 1 // a token id outside the vocabulary; StepErrorArg holds it
-	ErrLogits = 2 // logits that no token can be sampled from; StepErrorArg is their row
+	ErrLogits = 2 // logits that no token can be chosen from; StepErrorArg is their row
 )

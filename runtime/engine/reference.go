@@ -8,6 +8,7 @@ import (
 	"foundry/frontends/model"
 	"foundry/ir"
 	"foundry/ir/interp"
+	"foundry/ir/sampling"
 	"foundry/ir/sym"
 	"foundry/lower/compile"
 	"foundry/runtime"
@@ -82,8 +83,11 @@ func (c *referenceContext) run(ctx context.Context, program *interp.Program, p i
 	if err != nil {
 		return 0, err
 	}
-	c.written = p + len(ids)
-	c.logits = out["logits"].Float32s()
+	logits := out["logits"].Float32s()
+	if err := sampling.Finite(logits[len(logits)-c.limits.Vocab:]); err != nil {
+		return 0, fmt.Errorf("%s: %w", compile.EntryOf(len(ids)), err)
+	}
+	c.written, c.logits = p+len(ids), logits
 	return out["token"].I32[0], nil
 }
 

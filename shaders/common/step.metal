@@ -5,7 +5,7 @@
 // decode runs again without the host; counter is then the token's position, for
 // which a random number is drawn. error holds the first refusal of a kernel
 // (1: a token id outside the vocabulary, error_argument is the id;
-// 2: logits that no token can be sampled from).
+// 2: logits that no token can be chosen from, error_argument is their row).
 struct Step {
     uint T;
     uint P;

@@ -4,7 +4,11 @@
 // SIMDS simdgroups, four adjacent ones a thread; begin is a multiple of four, and
 // where ALIGNED they can be loaded at once. argmax_group merges what its threads
 // hold, so that every thread of simdgroup 0 has the best value and its index. An
-// element that is not a number never wins. Threadgroup bytes: 4 * SIMDS floats and 4 * SIMDS uints.
+// element that is not a number never wins, but in rows of LOGITS: there it counts as
+// infinite, so that the best value of a row is finite only where a token can be chosen
+// from it. Threadgroup bytes: 4 * SIMDS floats and 4 * SIMDS uints.
+inline float argmax_logit(float v) { return v < INFINITY ? v : INFINITY; }
+
 inline void argmax_take(thread float &best, thread uint &at, float v, uint i)
 {
     if (v > best || (v == best && i < at)) {
@@ -35,7 +39,7 @@ inline void argmax_group(thread float &best, thread uint &at, threadgroup float 
     argmax_simd(best, at);
 }
 
-template <uint SIMDS, bool ALIGNED>
+template <uint SIMDS, bool ALIGNED, bool LOGITS>
 inline void argmax_part(device const float *x, uint begin, uint end, uint thread_index, thread float &best, thread uint &at)
 {
     best = -INFINITY;
@@ -47,6 +51,6 @@ inline void argmax_part(device const float *x, uint begin, uint end, uint thread
         } else {
             for (uint j = 0u; j < 4u && i + j < end; j++) v[j] = x[i + j];
         }
-        for (uint j = 0u; j < 4u; j++) argmax_take(best, at, v[j], i + j);
+        for (uint j = 0u; j < 4u; j++) argmax_take(best, at, LOGITS ? argmax_logit(v[j]) : v[j], i + j);
     }
 }
