@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"sort"
 )
 
 // Hazard is a conflict of two dispatches on the same bytes, at least one of
@@ -86,45 +87,88 @@ func (p *Plan) waves(e *Entry) (waves [][]touch, barriers []int) {
 
 func (p *Plan) checkWaves(e *Entry, waves [][]touch, barriers []int) error {
 	for _, w := range waves {
-		if a, b, found := firstConflict(w, -1); found {
+		if a, b, found := firstConflict(w); found {
 			return p.hazard(e, a, b)
 		}
 	}
-	for i, step := range barriers {
-		if _, _, found := firstConflict(slices.Concat(waves[i], waves[i+1]), step); !found {
+	for i, step := range barriers { // no wave has a conflict of its own: one of both lies across
+		if !anyConflict(byAddress(slices.Concat(waves[i], waves[i+1]))) {
 			return &RedundantBarrier{e.Name, step, e.labelBefore(step), e.labelAfter(step)}
 		}
 	}
 	return nil
 }
 
-// firstConflict returns the conflicting pair a before b with the least steps, of
-// those with across between them where across is not negative.
-func firstConflict(touches []touch, across int) (a, b touch, found bool) {
-	sorted := slices.Clone(touches)
-	slices.SortFunc(sorted, func(a, b touch) int {
-		return cmp.Or(cmp.Compare(a.space, b.space), cmp.Compare(a.lo, b.lo),
-			cmp.Compare(a.step, b.step), cmp.Compare(a.bind, b.bind))
+func byAddress(touches []touch) []touch {
+	slices.SortFunc(touches, func(a, b touch) int {
+		return cmp.Or(cmp.Compare(a.space, b.space), cmp.Compare(a.lo, b.lo), cmp.Compare(a.step, b.step), cmp.Compare(a.bind, b.bind))
 	})
-	var open []touch // ranges that reach beyond the address of the sweep
-	for _, t := range sorted {
-		open = slices.DeleteFunc(open, func(o touch) bool { return o.space != t.space || o.hi <= t.lo })
-		for _, o := range open {
-			x, y := o, t
-			if x.step > y.step {
-				x, y = y, x
-			}
-			if x.step == y.step || !x.access.Writes() && !y.access.Writes() ||
-				across >= 0 && (x.step > across || y.step < across) {
-				continue
-			}
-			if !found || cmp.Or(cmp.Compare(x.step, a.step), cmp.Compare(y.step, b.step)) < 0 {
-				a, b, found = x, y, true
+	return touches
+}
+
+// reach holds, of touches that begin at or before the address of a sweep, the one
+// that ends last, and the one that does so of all other steps.
+type reach struct{ first, second touch }
+
+func (r *reach) add(t touch) {
+	switch {
+	case t.hi > r.first.hi && t.step != r.first.step:
+		r.first, r.second = t, r.first
+	case t.hi > r.first.hi:
+		r.first = t
+	case t.hi > r.second.hi && t.step != r.first.step:
+		r.second = t
+	}
+}
+
+// beyond reports whether a touch of another step than t's reaches behind t's begin.
+func (r *reach) beyond(t touch) bool {
+	if r.first.step != t.step {
+		return r.first.hi > t.lo
+	}
+	return r.second.hi > t.lo
+}
+
+// anyConflict reports whether two of the touches, which stand by address, conflict.
+func anyConflict(touches []touch) bool {
+	var all, writes reach
+	for i, t := range touches {
+		if i == 0 || touches[i-1].space != t.space {
+			none := touch{hi: -1, step: -1}
+			all, writes = reach{none, none}, reach{none, none}
+		}
+		if writes.beyond(t) || t.access.Writes() && all.beyond(t) {
+			return true
+		}
+		all.add(t)
+		if t.access.Writes() {
+			writes.add(t)
+		}
+	}
+	return false
+}
+
+// firstConflict returns the conflicting pair a before b with the least step of b
+// and, of those, of a.
+func firstConflict(touches []touch) (a, b touch, found bool) {
+	sorted := byAddress(slices.Clone(touches))
+	if !anyConflict(sorted) {
+		return a, b, false
+	}
+	upTo := func(step int) []touch {
+		return slices.DeleteFunc(slices.Clone(sorted), func(t touch) bool { return t.step > step })
+	}
+	least, most := touches[0].step, touches[len(touches)-1].step // touches stand in the order of steps
+	second := least + sort.Search(most-least, func(n int) bool { return anyConflict(upTo(least + n)) })
+	for _, x := range touches {
+		for _, y := range touches {
+			if y.step == second && x.step < second && x.space == y.space && x.lo < y.hi && y.lo < x.hi &&
+				(x.access.Writes() || y.access.Writes()) {
+				return x, y, true
 			}
 		}
-		open = append(open, t)
 	}
-	return a, b, found
+	return a, b, false
 }
 
 func (p *Plan) hazard(e *Entry, a, b touch) error {

@@ -184,7 +184,6 @@ func (a Access) valid() bool { return a.Reads() || a.Writes() }
 // verifyBuffers checks what can be said of each buffer alone.
 func (p *Plan) verifyBuffers() error {
 	names, specials := map[string]bool{}, map[string]string{}
-	bound := p.bound()
 	for i := range p.Buffers {
 		b := &p.Buffers[i]
 		if b.Name == "" {
@@ -200,11 +199,11 @@ func (p *Plan) verifyBuffers() error {
 			}
 			specials[b.Special] = b.Name
 		}
-		if err := p.verifyBuffer(b, func(entry int) bool { return bound[entry][i] }); err != nil {
+		if err := p.verifyBuffer(b); err != nil {
 			return fmt.Errorf("buffer %s: %w", b.Name, err)
 		}
 	}
-	return nil
+	return p.verifyShapes()
 }
 
 var recipeKinds = []string{"as_stored", "convert", "quantise", Planes}
@@ -216,7 +215,7 @@ var specialForm = map[string]struct {
 	dtype dtype.Type
 }{"step": {State, dtype.I32}, "ids": {State, dtype.I32}, "logits": {Output, dtype.F32}, "token": {Output, dtype.I32}, "history": {State, dtype.I32}}
 
-func (p *Plan) verifyBuffer(b *Buffer, boundBy func(entry int) bool) error {
+func (p *Plan) verifyBuffer(b *Buffer) error {
 	if b.Bytes <= 0 {
 		return fmt.Errorf("%d bytes", b.Bytes)
 	}
@@ -270,44 +269,41 @@ func (p *Plan) verifyBuffer(b *Buffer, boundBy func(entry int) bool) error {
 			return fmt.Errorf("the step buffer has %d bytes, want %d", b.Bytes, StepBytes)
 		}
 	}
-	return p.verifyShape(b, boundBy)
+	return nil
 }
 
-// bound says of each entry which buffers its dispatches bind.
-func (p *Plan) bound() [][]bool {
-	out := make([][]bool, len(p.Entries))
+// verifyShapes checks that the elements of each buffer fit for every T and P of
+// every entry that binds it.
+func (p *Plan) verifyShapes() error {
+	seen := slices.Repeat([]int{-1}, len(p.Buffers)) // the last entry that binds it
 	for i := range p.Entries {
-		out[i] = make([]bool, len(p.Buffers))
+		corners := p.corners(&p.Entries[i])
 		for _, s := range p.Entries[i].Steps {
 			if s.Dispatch == nil {
 				continue
 			}
 			for _, b := range s.Dispatch.Bind {
-				if b.Buffer >= 0 && b.Buffer < len(p.Buffers) {
-					out[i][b.Buffer] = true
+				if b.Buffer < 0 || b.Buffer >= len(p.Buffers) || seen[b.Buffer] == i {
+					continue
+				}
+				seen[b.Buffer] = i
+				if err := p.Buffers[b.Buffer].verifyShape(corners); err != nil {
+					return fmt.Errorf("buffer %s: %w", p.Buffers[b.Buffer].Name, err)
 				}
 			}
 		}
 	}
-	return out
+	return nil
 }
 
-// verifyShape checks that the elements fit for every T and P of every entry that
-// binds b.
-func (p *Plan) verifyShape(b *Buffer, boundBy func(entry int) bool) error {
-	for i := range p.Entries {
-		if !boundBy(i) {
-			continue
+func (b *Buffer) verifyShape(corners []sym.Env) error {
+	for _, env := range corners {
+		bytes, ok := shapeBytes(b, env)
+		if !ok {
+			return fmt.Errorf("shape %v of %s makes no sense at T=%d P=%d", b.Shape, b.DType, env.T, env.P)
 		}
-		e := &p.Entries[i]
-		for _, env := range p.corners(e) {
-			bytes, ok := shapeBytes(b, env)
-			if !ok {
-				return fmt.Errorf("shape %v of %s makes no sense at T=%d P=%d", b.Shape, b.DType, env.T, env.P)
-			}
-			if bytes > b.Bytes {
-				return fmt.Errorf("shape %v of %s needs %d bytes at T=%d P=%d, the buffer has %d", b.Shape, b.DType, bytes, env.T, env.P, b.Bytes)
-			}
+		if bytes > b.Bytes {
+			return fmt.Errorf("shape %v of %s needs %d bytes at T=%d P=%d, the buffer has %d", b.Shape, b.DType, bytes, env.T, env.P, b.Bytes)
 		}
 	}
 	return nil

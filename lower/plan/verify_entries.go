@@ -33,7 +33,7 @@ func (p *Plan) verifyEntry(e *Entry, written []bool) error {
 	}
 	corners := p.corners(e)
 	wave, advanced := 0, ""
-	live := ranges{}
+	live := p.newRanges(e)
 	for i := range e.Steps {
 		s := &e.Steps[i]
 		if s.Barrier == (s.Dispatch != nil) {
@@ -58,14 +58,17 @@ func (p *Plan) verifyEntry(e *Entry, written []bool) error {
 			return fmt.Errorf("step %d, dispatch %q: %w", i, d.Label, err)
 		}
 	}
+	here := map[int]bool{}
 	for i := range e.Steps {
 		if d := e.Steps[i].Dispatch; d != nil {
 			for _, b := range d.Bind {
-				written[b.Buffer] = written[b.Buffer] || b.Access.Writes()
+				if b.Access.Writes() {
+					written[b.Buffer], here[b.Buffer] = true, true
+				}
 			}
 		}
 	}
-	return p.verifyResults(e)
+	return p.verifyResults(e, here)
 }
 
 // verifyCommandBuffers checks that they cut the steps into consecutive runs.
@@ -218,7 +221,8 @@ func (p *Plan) place(b Binding) (space int, lo int64, runOnly bool) {
 	return b.Buffer, b.Offset, buf.Class == Output
 }
 
-func (p *Plan) verifyResults(e *Entry) error {
+// verifyResults checks the entry's results; written says which buffers it writes.
+func (p *Plan) verifyResults(e *Entry, written map[int]bool) error {
 	names := map[string]bool{}
 	for _, r := range e.Results {
 		if r.Name == "" || names[r.Name] {
@@ -231,22 +235,9 @@ func (p *Plan) verifyResults(e *Entry) error {
 		if buf := &p.Buffers[r.Buffer]; buf.Class != Output && buf.Class != State {
 			return fmt.Errorf("result %s: buffer %s is of class %s, want output or state", r.Name, buf.Name, buf.Class)
 		}
-		if !e.writes(r.Buffer) {
+		if !written[r.Buffer] {
 			return fmt.Errorf("result %s: no dispatch writes buffer %s", r.Name, p.Buffers[r.Buffer].Name)
 		}
 	}
 	return nil
-}
-
-func (e *Entry) writes(buffer int) bool {
-	for i := range e.Steps {
-		if d := e.Steps[i].Dispatch; d != nil {
-			for _, b := range d.Bind {
-				if b.Buffer == buffer && b.Access.Writes() {
-					return true
-				}
-			}
-		}
-	}
-	return false
 }
