@@ -284,9 +284,17 @@ func (s *site) close(f *flat, p *compiled) (why string) {
 			}
 			s.members = append(s.members, other)
 		}
+		if len(s.members) > mostOps {
+			return fmt.Sprintf("the region would have %d operations; a kernel takes %d", len(s.members), mostOps)
+		}
 	}
 	return ""
 }
+
+// mostOps is the number of operations in a region that grows by one at a time, each
+// time looked at whole: without it a chain of n operations costs the square of n, and
+// more. What it costs is a dispatch for every so many operations of a longer chain.
+const mostOps = 64
 
 // label names the fused node: the layer's prefix and the pattern's name for it.
 func (s *site) label() string {

@@ -38,19 +38,20 @@ func (e *entry) transient(name string, t ir.Type) *storage {
 
 // reserve takes the names that hosts know params by.
 func (c *compiler) reserve(g *ir.Graph) {
-	c.buffers["step"] = true
+	c.buffers["step"] = 1
 	for _, p := range g.Params {
-		c.buffers[p.Param.Name] = true
+		c.buffers[p.Param.Name] = 1
 	}
 }
 
 // unique returns name, or name with a number where a buffer has it already.
 func (c *compiler) unique(name string) string {
 	out := name
-	for i := 2; c.buffers[out]; i++ {
-		out = fmt.Sprintf("%s.%d", name, i)
+	for c.buffers[out] > 0 {
+		c.buffers[name]++
+		out = fmt.Sprintf("%s.%d", name, c.buffers[name])
 	}
-	c.buffers[out] = true
+	c.buffers[out] = 1
 	return out
 }
 

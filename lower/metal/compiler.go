@@ -17,7 +17,7 @@ type compiler struct {
 	plan    *plan.Plan
 	kernels map[string]int          // by text with kernelName for the name
 	names   map[string]bool         // of kernels, lower case
-	buffers map[string]bool         // names
+	buffers map[string]int          // by name: the last number behind it, at least 1
 	shared  map[string]*storage     // weights, states, inputs, outputs: by class and name
 	placed  map[*kernel]kernelPlace // kernels that stand in the plan
 }
@@ -27,7 +27,7 @@ type kernelPlace struct{ index int }
 func newCompiler(o *Options) *compiler {
 	return &compiler{
 		o: o, plan: &plan.Plan{Schema: plan.Schema}, kernels: map[string]int{},
-		names: map[string]bool{}, buffers: map[string]bool{}, shared: map[string]*storage{}, placed: map[*kernel]kernelPlace{},
+		names: map[string]bool{}, buffers: map[string]int{}, shared: map[string]*storage{}, placed: map[*kernel]kernelPlace{},
 	}
 }
 

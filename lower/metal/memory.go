@@ -38,10 +38,14 @@ func (e *entry) allocate() error {
 
 // host returns the storage whose place s takes in the end.
 func (s *storage) host() *storage {
-	for s.inside != nil {
-		s = s.inside
+	last := s
+	for last.inside != nil {
+		last = last.inside
 	}
-	return s
+	for s != last { // the next to ask has a short way
+		s, s.inside = s.inside, last
+	}
+	return last
 }
 
 func align(n int64) int64 { return (n + arenaAlign - 1) / arenaAlign * arenaAlign }
