@@ -96,8 +96,8 @@ func Compile(m *Model, o CompileOptions) (*Compiled, error) { return compile.Mod
 func Interpret(ctx context.Context, g *Graphs) (*Engine, error) { return engine.Interpret(ctx, g) }
 
 // OpenDevice opens a device that executes kernels. The error says what it lacks.
-func OpenDevice(name string, c cpu.Options) (runtime.Device, error) {
-	return engine.OpenDevice(name, c)
+func OpenDevice(ctx context.Context, name string, c cpu.Options) (runtime.Device, error) {
+	return engine.OpenDevice(ctx, name, c)
 }
 
 // Load makes a plan ready to run on a device, which the engine owns from now on, and

@@ -24,8 +24,8 @@ func Parse(file, text string) (*Graph, error) {
 	return g, nil
 }
 
-// maxText bounds what Parse reads; the largest preset prints to about 1 MiB.
-const maxText = 64 << 20
+// MaxText bounds what Parse reads; the largest preset prints to about 1 MiB.
+const MaxText = 64 << 20
 
 type parser struct {
 	lex   lexer
@@ -64,8 +64,8 @@ func (p *parser) punct(text string) error {
 func (p *parser) at(text string) bool { return p.tok.kind == tokPunct && p.tok.text == text }
 
 func (p *parser) graph() (*Graph, error) {
-	if len(p.lex.text) > maxText {
-		return nil, fmt.Errorf("%s: %d bytes of text, wants at most %d", p.lex.file, len(p.lex.text), maxText)
+	if len(p.lex.text) > MaxText {
+		return nil, fmt.Errorf("%s: %d bytes of text, wants at most %d", p.lex.file, len(p.lex.text), MaxText)
 	}
 	if strings.HasPrefix(p.lex.text, "\ufeff") {
 		return nil, fmt.Errorf("%s:1:1: the file begins with a UTF-8 byte order mark; save it without one", p.lex.file)

@@ -68,7 +68,7 @@ func TestGoldensOnCPU(t *testing.T) {
 
 func skipWithoutCompiler(t *testing.T) {
 	t.Helper()
-	dev, err := cpu.Open(cpu.Options{})
+	dev, err := cpu.Open(t.Context(), cpu.Options{})
 	if errors.Is(err, cpu.ErrNoCompiler) {
 		t.Skip(err)
 	}

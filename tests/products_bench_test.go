@@ -35,7 +35,7 @@ func (constantWeights) Weight(b *plan.Buffer) ([]byte, error) {
 // in the blocks that targets with more or fewer registers and stages would get:
 // TFLOP/s by shape and by block. It is how the numbers of target h100 are chosen.
 func BenchmarkProducts(b *testing.B) {
-	dev, err := foundry.OpenDevice(foundry.CUDA, cpu.Options{})
+	dev, err := foundry.OpenDevice(b.Context(), foundry.CUDA, cpu.Options{})
 	if err != nil {
 		b.Skip(err)
 	}

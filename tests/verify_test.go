@@ -42,7 +42,7 @@ func TestVerifyNorms(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "norms.fir")
 	require.NoError(t, os.WriteFile(file, []byte(norms), 0o666))
 	devices := []string{"ref", "cpu"}
-	if d, err := cpu.Open(cpu.Options{}); err != nil {
+	if d, err := cpu.Open(t.Context(), cpu.Options{}); err != nil {
 		devices = devices[:1]
 	} else {
 		require.NoError(t, d.Close())
@@ -93,7 +93,7 @@ func TestVerifyCommand(t *testing.T) {
 
 // A wrong kernel is exit code 1, and a line that names the row.
 func TestVerifyFails(t *testing.T) {
-	if d, err := cpu.Open(cpu.Options{}); err != nil {
+	if d, err := cpu.Open(t.Context(), cpu.Options{}); err != nil {
 		t.Skip(err)
 	} else {
 		require.NoError(t, d.Close())

@@ -44,7 +44,9 @@ func Model(ctx context.Context, m *model.Model, o ModelOptions) (_ *Report, err 
 	if o.Say == nil {
 		o.Say = func(string) {}
 	}
-	o.Device = engine.Choose(o.Device, o.CPU, o.Say)
+	if o.Device, err = engine.Choose(ctx, o.Device, o.CPU, o.Say); err != nil {
+		return nil, err
+	}
 	choices, t, err := engine.Defaults(o.Device, compile.Options{Target: o.Target}).Resolve(m)
 	if err != nil {
 		return nil, err
@@ -55,7 +57,7 @@ func Model(ctx context.Context, m *model.Model, o ModelOptions) (_ *Report, err 
 	}
 	if o.Device != engine.Ref {
 		var dev runtime.Device
-		if dev, err = engine.OpenDevice(o.Device, o.CPU); err != nil {
+		if dev, err = engine.OpenDevice(ctx, o.Device, o.CPU); err != nil {
 			return nil, err
 		}
 		defer func() { err = errors.Join(err, dev.Close()) }()

@@ -2,6 +2,7 @@ package viz
 
 import (
 	"bytes"
+	"context"
 	_ "embed"
 	"fmt"
 	"html/template"
@@ -37,7 +38,7 @@ type Picture struct{ Title, DOT string }
 var reportText string
 
 // HTML writes a page that stands alone: no script, no network, one file.
-func HTML(w io.Writer, r Report) error {
+func HTML(ctx context.Context, w io.Writer, r Report) error {
 	page := reportPage{Title: r.Title, Plan: r.Plan}
 	previous := ""
 	for i, s := range r.Trace {
@@ -66,7 +67,7 @@ func HTML(w io.Writer, r Report) error {
 		view := pictureView{Title: p.Title, DOT: p.DOT}
 		if r.Graphviz != "" {
 			var svg bytes.Buffer
-			if err := Render(&svg, r.Graphviz, p.DOT, "svg"); err != nil {
+			if err := Render(ctx, &svg, r.Graphviz, p.DOT, "svg"); err != nil {
 				return fmt.Errorf("picture %q: %w", p.Title, err)
 			}
 			view.SVG = inlineSVG(svg.String())

@@ -28,7 +28,7 @@ func report(t *testing.T, graphviz string) string {
 		{Pass: "fuse-swiglu-down", Pattern: "swiglu-down", Node: "layers.1.mul", Layer: 1, Outcome: "refused", Reason: "mul is taken"},
 	}
 	var b bytes.Buffer
-	require.NoError(t, viz.HTML(&b, viz.Report{
+	require.NoError(t, viz.HTML(t.Context(), &b, viz.Report{
 		Title: "tiny", Plan: p, Graphviz: graphviz,
 		Trace:    []viz.Stage{{Name: "input", Text: in.String()}, {Name: "cse", Text: in.String()}, {Name: "fuse", Text: out.String()}},
 		Pictures: []viz.Picture{{Title: "fused", DOT: graph(t, out, collapsed).String()}},

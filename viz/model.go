@@ -1,6 +1,7 @@
 package viz
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"slices"
@@ -85,7 +86,7 @@ func passNames(p passes.Pipeline) []string {
 // WriteReport writes one HTML page: every entry's decode graph after each pass, the
 // fusion decisions, the plan, and pictures of the fused graph and the plan.
 // graphviz is the path of Graphviz's dot; empty leaves the pictures as DOT text.
-func WriteReport(w io.Writer, m *model.Model, o compile.Options, picture Options, graphviz string) error {
+func WriteReport(ctx context.Context, w io.Writer, m *model.Model, o compile.Options, picture Options, graphviz string) error {
 	var trace []Stage
 	entry := "decode"
 	if m.Graph != nil {
@@ -113,7 +114,7 @@ func WriteReport(w io.Writer, m *model.Model, o compile.Options, picture Options
 	if err != nil {
 		return err
 	}
-	return HTML(w, Report{
+	return HTML(ctx, w, Report{
 		Title: fmt.Sprintf("%s for %s, %s", m.BaseName(), c.Options.Target, entry), Trace: trace, Plan: c.Plan, Graphviz: graphviz,
 		Pictures: []Picture{{Title: "fused graph", DOT: fused.String()}, {Title: "plan", DOT: dispatches.String()}},
 	})

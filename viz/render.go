@@ -1,13 +1,14 @@
 package viz
 
 import (
-	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
-	"os/exec"
 	"slices"
 	"strings"
+
+	"foundry/runtime/child"
 )
 
 // ErrNoGraphviz says that a picture needs a program that is not there.
@@ -19,20 +20,17 @@ var formats = []string{"svg", "png", "pdf"}
 // Render draws DOT text as svg, png or pdf with the program graphviz, the path
 // of Graphviz's dot: what exec.LookPath("dot") found, or empty. Empty gives
 // ErrNoGraphviz. Nothing is written to w unless all of the picture was made.
-func Render(w io.Writer, graphviz, text, format string) error {
+func Render(ctx context.Context, w io.Writer, graphviz, text, format string) error {
 	if !slices.Contains(formats, format) {
 		return fmt.Errorf("unknown picture format %q: it is one of %s", format, strings.Join(formats, ", "))
 	}
 	if graphviz == "" {
 		return ErrNoGraphviz
 	}
-	var picture, complaint bytes.Buffer
-	cmd := exec.Command(graphviz, "-T"+format)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(text), &picture, &complaint
-	if err := cmd.Run(); err != nil {
-		line, _, _ := strings.Cut(strings.TrimSpace(complaint.String()), "\n")
-		return fmt.Errorf("%s could not draw the graph: %w: %s", graphviz, err, line)
+	picture, _, err := child.Run(ctx, child.Command{Path: graphviz, Args: []string{"-T" + format}, Stdin: text, Limits: child.ForCompilers})
+	if err != nil {
+		return fmt.Errorf("the graph could not be drawn: %w", err)
 	}
-	_, err := w.Write(picture.Bytes())
+	_, err = w.Write(picture)
 	return err
 }

@@ -233,14 +233,14 @@ func TestPlanFollowsBytes(t *testing.T) {
 
 func TestRender(t *testing.T) {
 	var out bytes.Buffer
-	require.ErrorIs(t, viz.Render(&out, "", "digraph {}", "svg"), viz.ErrNoGraphviz)
-	require.EqualError(t, viz.Render(&out, "", "digraph {}", "gif"), `unknown picture format "gif": it is one of svg, png, pdf`)
+	require.ErrorIs(t, viz.Render(t.Context(), &out, "", "digraph {}", "svg"), viz.ErrNoGraphviz)
+	require.EqualError(t, viz.Render(t.Context(), &out, "", "digraph {}", "gif"), `unknown picture format "gif": it is one of svg, png, pdf`)
 	path, err := exec.LookPath("dot")
 	if err != nil {
 		t.Skip("Graphviz's dot is not installed")
 	}
-	require.ErrorContains(t, viz.Render(&out, path, "digraph {", "svg"), "syntax error")
+	require.ErrorContains(t, viz.Render(t.Context(), &out, path, "digraph {", "svg"), "syntax error")
 	require.Zero(t, out.Len())
-	require.NoError(t, viz.Render(&out, path, graph(t, fused(t, 2, sym.T), collapsed).String(), "svg"))
+	require.NoError(t, viz.Render(t.Context(), &out, path, graph(t, fused(t, 2, sym.T), collapsed).String(), "svg"))
 	require.Contains(t, out.String(), "<svg")
 }

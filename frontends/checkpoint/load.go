@@ -75,7 +75,7 @@ func Load(s Source, name string, want dtype.Type, dst []byte, report *Narrowing)
 // Cause is the reason of an error of those who read the tensors of s: that a file was
 // cut, where that is so, otherwise err.
 func Cause(s Source, err error) error {
-	if mapped, ok := s.(Mapped); ok && err != nil {
+	if mapped, ok := s.(Mapped); ok {
 		if cut := mapped.Whole(); cut != nil {
 			return cut
 		}

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -19,6 +18,7 @@ import (
 	"foundry/frontends/qwen25"
 	"foundry/frontends/tokenizer"
 	"foundry/ir"
+	"foundry/runtime/files"
 	"foundry/ir/dtype"
 )
 
@@ -113,7 +113,7 @@ func openSynth(name, size string) (*Model, error) {
 
 // OpenGraph opens a .fir file: one graph, verified.
 func OpenGraph(path string) (*Model, error) {
-	text, err := os.ReadFile(path)
+	text, err := files.Read(path, ir.MaxText)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%s: no such graph file", path)
 	}

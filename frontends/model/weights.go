@@ -94,6 +94,9 @@ func (w *Weights) Lend(b *plan.Buffer) (pages []byte, offset int64) {
 	return pages, offset
 }
 
+// Whole is runtime.Mapped: an error that names a mapped file that was cut.
+func (w *Weights) Whole() error { return checkpoint.Cause(w.source, nil) }
+
 // Tensor is an interp.Source. The graphs of one model name the same tensors, so
 // each is read once.
 func (w *Weights) Tensor(name string, t ir.Type) (interp.Tensor, error) {

@@ -24,8 +24,8 @@ import (
 
 // device is one CPU device for all tests, in the fast mode; checkedDevice looks at
 // every access.
-var device = sync.OnceValues(func() (*cpu.Device, error) { return cpu.Open(cpu.Options{}) })
-var checkedDevice = sync.OnceValues(func() (*cpu.Device, error) { return cpu.Open(cpu.Options{Checked: true}) })
+var device = sync.OnceValues(func() (*cpu.Device, error) { return cpu.Open(context.Background(), cpu.Options{}) })
+var checkedDevice = sync.OnceValues(func() (*cpu.Device, error) { return cpu.Open(context.Background(), cpu.Options{Checked: true}) })
 
 func openDevice(t testing.TB, checked bool) *cpu.Device {
 	t.Helper()

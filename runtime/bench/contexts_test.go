@@ -16,7 +16,7 @@ import (
 // Attention at one point: every backend has a row, auto says what it took and what
 // share of the step it is, and the rows are ranked.
 func TestContexts(t *testing.T) {
-	dev, err := engine.OpenDevice(engine.CPU, cpu.Options{})
+	dev, err := engine.OpenDevice(t.Context(), engine.CPU, cpu.Options{})
 	if err != nil {
 		t.Skip(err)
 	}

@@ -18,7 +18,7 @@ import (
 // A kernel alone in two texts: each has a row with its constants, for a step of one
 // token and of several; kernels without the constants have one row.
 func TestKernels(t *testing.T) {
-	dev, err := engine.OpenDevice(engine.CPU, cpu.Options{})
+	dev, err := engine.OpenDevice(t.Context(), engine.CPU, cpu.Options{})
 	if err != nil {
 		t.Skip(err)
 	}

@@ -13,7 +13,7 @@ import (
 
 // What a benchmark on a GPU measures of the machine, small, on the cpu.
 func TestMeasureMachine(t *testing.T) {
-	dev, err := engine.OpenDevice(engine.CPU, cpu.Options{})
+	dev, err := engine.OpenDevice(t.Context(), engine.CPU, cpu.Options{})
 	if err != nil {
 		t.Skip(err)
 	}

@@ -22,7 +22,7 @@ type place struct {
 // openPlace opens the device and, where that is a GPU, measures it for the target that
 // is compiled for.
 func (o *Options) openPlace(ctx context.Context) (*place, error) {
-	dev, err := engine.OpenDevice(o.Device, o.CPU)
+	dev, err := engine.OpenDevice(ctx, o.Device, o.CPU)
 	if err != nil {
 		return nil, err
 	}

@@ -128,11 +128,11 @@ func compilerThat(t *testing.T, version, otherwise string) string {
 // A compiler that says nothing is reported with its command and exit code.
 func TestSilentCompiler(t *testing.T) {
 	cxx := compilerThat(t, "echo cxx 1", "exit 3")
-	_, err := Open(Options{CXX: cxx, CacheDir: t.TempDir()})
+	_, err := Open(t.Context(), Options{CXX: cxx, CacheDir: t.TempDir()})
 	require.ErrorContains(t, err, "the executor does not build: cpu: ")
 	require.ErrorContains(t, err, cxx+" -std=c++17")
 	require.ErrorContains(t, err, "failed with exit code 3: it said nothing")
-	_, err = Open(Options{CXX: compilerThat(t, "exit 9", ""), CacheDir: t.TempDir()})
+	_, err = Open(t.Context(), Options{CXX: compilerThat(t, "exit 9", ""), CacheDir: t.TempDir()})
 	require.ErrorContains(t, err, "--version\" failed with exit code 9")
 }
 
@@ -147,7 +147,7 @@ func TestOpenIsInterrupted(t *testing.T) {
 			ctx, stop := context.WithTimeout(t.Context(), 200*time.Millisecond)
 			defer stop()
 			began := time.Now()
-			_, err := openDevice(ctx, Options{CXX: cxx, CacheDir: dir})
+			_, err := Open(ctx, Options{CXX: cxx, CacheDir: dir})
 			require.ErrorIs(t, err, context.DeadlineExceeded)
 			require.Less(t, time.Since(began), 5*time.Second)
 			left, err := os.ReadDir(dir)

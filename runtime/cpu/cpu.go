@@ -74,9 +74,7 @@ type Device struct {
 
 // Open finds a compiler, builds the executor once (cached), and starts the host
 // threads. The error says what is missing and how to get it.
-func Open(o Options) (*Device, error) { return openDevice(context.Background(), o) }
-
-func openDevice(ctx context.Context, o Options) (*Device, error) {
+func Open(ctx context.Context, o Options) (*Device, error) {
 	if o.Threads <= 0 {
 		o.Threads = min(runtime.NumCPU(), 64)
 	}

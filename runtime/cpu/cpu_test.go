@@ -14,7 +14,7 @@ import (
 // in the user's cache: tests are fast the second time.
 func open(t testing.TB, o Options) *Device {
 	t.Helper()
-	d, err := Open(o)
+	d, err := Open(t.Context(), o)
 	if errors.Is(err, ErrNoCompiler) {
 		t.Skip(err)
 	}
@@ -36,7 +36,7 @@ func TestConformance(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			open(t, c.opts) // skips
-			devicetest.Run(t, func() (fruntime.Device, error) { return Open(c.opts) })
+			devicetest.Run(t, func() (fruntime.Device, error) { return Open(t.Context(), c.opts) })
 		})
 	}
 }

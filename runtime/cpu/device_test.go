@@ -11,6 +11,7 @@ import (
 
 	"foundry/lower/plan"
 	fruntime "foundry/runtime"
+	"foundry/runtime/files"
 )
 
 var copyOne = sketch{name: "copy_one", threads: 1, body: "y[0] = x[0] + 1u;", slots: words}
@@ -64,7 +65,7 @@ func TestRecording(t *testing.T) {
 }
 
 func TestNoCompiler(t *testing.T) {
-	_, err := Open(Options{CXX: "no-such-compiler"})
+	_, err := Open(t.Context(), Options{CXX: "no-such-compiler"})
 	require.ErrorIs(t, err, ErrNoCompiler)
 	require.ErrorContains(t, err, "looked for no-such-compiler")
 	require.ErrorContains(t, err, "install one")
@@ -114,4 +115,23 @@ func TestDeclaredSignature(t *testing.T) {
 		require.ErrorContains(t, err, "kernel copy_one")
 		require.ErrorContains(t, err, want)
 	}
+}
+
+// A read of a mapped file that was cut is a fault that Go recovers, though the
+// executor's signal handlers stand before Go's.
+func TestWriteFromACutFile(t *testing.T) {
+	d := open(t, Options{})
+	m, err := d.Alloc(1<<16, fruntime.Filled)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, m.Free()) }()
+	f, err := os.Create(filepath.Join(t.TempDir(), "x"))
+	require.NoError(t, err)
+	defer f.Close()
+	require.NoError(t, f.Truncate(1<<16))
+	b, err := unix.Mmap(int(f.Fd()), 0, 1<<16, unix.PROT_READ, unix.MAP_SHARED)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, unix.Munmap(b)) }()
+	require.NoError(t, f.Truncate(100))
+	var fault *files.Fault
+	require.ErrorAs(t, files.Guard(func() error { return m.Write(0, b) }), &fault)
 }

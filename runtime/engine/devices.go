@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -50,11 +51,11 @@ type DeviceStatus struct {
 }
 
 // FindDevices looks for every device, in the order in which Auto prefers them.
-func FindDevices(c cpu.Options) []DeviceStatus {
+func FindDevices(ctx context.Context, c cpu.Options) []DeviceStatus {
 	var out []DeviceStatus
 	for _, x := range expectations {
 		status := DeviceStatus{Name: x.device}
-		dev, err := OpenDevice(x.device, c)
+		dev, err := OpenDevice(ctx, x.device, c)
 		if err == nil {
 			info := dev.Info()
 			status.Usable, status.Note = true, fmt.Sprintf("%s; %s", info.Name, info.Note)
@@ -69,14 +70,14 @@ func FindDevices(c cpu.Options) []DeviceStatus {
 }
 
 // OpenDevice opens a device that executes kernels. The error says what it lacks.
-func OpenDevice(name string, c cpu.Options) (runtime.Device, error) {
+func OpenDevice(ctx context.Context, name string, c cpu.Options) (runtime.Device, error) {
 	kind, ordinal, err := ParseDevice(name)
 	if err != nil {
 		return nil, err
 	}
 	switch kind {
 	case CPU:
-		return cpu.Open(c)
+		return cpu.Open(ctx, c)
 	case CUDA:
 		return opened(cuda.Open(cuda.Options{Ordinal: ordinal, CacheDir: kernelCache(c, CUDA), Dependent: true}))
 	case Metal:

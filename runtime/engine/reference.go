@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,19 +20,20 @@ import (
 type reference struct {
 	prefill, decode *interp.Program
 	limits          runtime.Limits
+	weights         *model.Weights
 }
 
 func newReference(g *compile.Graphs, w *model.Weights) (*reference, error) {
 	r := &reference{limits: runtime.Limits{
 		Vocab: g.Model.Config.Vocab, Context: g.Options.Context, Chunk: g.Options.Chunk, AllLogits: g.Options.AllLogits,
-	}}
+	}, weights: w}
 	for _, e := range []struct {
 		graph   *ir.Graph
 		program **interp.Program
 	}{{g.Entries[0], &r.prefill}, {g.Entries[1], &r.decode}} {
 		p, err := interp.New(e.graph, w.Tensor, interp.Float32)
 		if err != nil {
-			return nil, err
+			return nil, cmp.Or(w.Whole(), err)
 		}
 		*e.program = p
 	}
@@ -81,7 +83,7 @@ func (c *referenceContext) run(ctx context.Context, program *interp.Program, p i
 		State:  c.state,
 	})
 	if err != nil {
-		return 0, err
+		return 0, cmp.Or(c.weights.Whole(), err)
 	}
 	logits := out["logits"].Float32s()
 	if err := sampling.Finite(logits[len(logits)-c.limits.Vocab:]); err != nil {

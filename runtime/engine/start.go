@@ -29,7 +29,7 @@ type Options struct {
 // Start is the way from a model to an Engine in one call: it compiles for the
 // device, or reads a plan, and loads the weights.
 func Start(ctx context.Context, m *model.Model, o Options) (*Engine, error) {
-	s, err := Prepare(m, o)
+	s, err := Prepare(ctx, m, o)
 	if err != nil {
 		return nil, err
 	}
@@ -45,7 +45,7 @@ type Starting struct {
 
 // Prepare checks everything that can be checked without a weight, and takes a device
 // for Auto. A search for the fastest pipeline has its place behind it.
-func Prepare(m *model.Model, o Options) (*Starting, error) {
+func Prepare(ctx context.Context, m *model.Model, o Options) (*Starting, error) {
 	if o.Say == nil {
 		o.Say = func(string) {}
 	}
@@ -53,8 +53,9 @@ func Prepare(m *model.Model, o Options) (*Starting, error) {
 	if err := s.check(); err != nil {
 		return nil, err
 	}
-	s.Device = Choose(o.Device, o.CPU, o.Say)
-	return s, nil
+	var err error
+	s.Device, err = Choose(ctx, o.Device, o.CPU, o.Say)
+	return s, err
 }
 
 // Start compiles and loads.
@@ -148,7 +149,7 @@ func (s *Starting) startPlan(ctx context.Context) (*Engine, error) {
 }
 
 func (s *Starting) load(ctx context.Context, p *plan.Plan, g *compile.Graphs) (*Engine, error) {
-	dev, err := OpenDevice(s.Device, s.CPU)
+	dev, err := OpenDevice(ctx, s.Device, s.CPU)
 	if err != nil {
 		return nil, err
 	}
@@ -179,14 +180,17 @@ var expectations = []struct{ device, expect string }{
 }
 
 // Choose returns the device, or for Auto the fastest that opens here, of which it
-// tells say.
-func Choose(device string, c cpu.Options, say func(line string)) string {
+// tells say. The error is that the context ended.
+func Choose(ctx context.Context, device string, c cpu.Options, say func(line string)) (string, error) {
 	if device != Auto {
-		return device
+		return device, nil
 	}
 	var why error
 	for _, x := range expectations {
-		dev, err := OpenDevice(x.device, c)
+		dev, err := OpenDevice(ctx, x.device, c)
+		if ctx.Err() != nil {
+			return "", ctx.Err()
+		}
 		if err != nil {
 			why = err
 			continue
@@ -197,8 +201,8 @@ func Choose(device string, c cpu.Options, say func(line string)) string {
 			continue
 		}
 		say(fmt.Sprintf("device auto: took %s (%s), %s", x.device, name, x.expect))
-		return x.device
+		return x.device, nil
 	}
 	say(fmt.Sprintf("device auto: took ref, the interpreter, because no device that executes kernels is usable: %v", why))
-	return Ref
+	return Ref, nil
 }

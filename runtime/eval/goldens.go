@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"regexp"
 	"slices"
 	"strconv"
@@ -18,6 +17,7 @@ import (
 	"foundry/ir/interp"
 	"foundry/runtime"
 	"foundry/runtime/engine"
+	"foundry/runtime/files"
 )
 
 // Golden is what another implementation says of one prompt.
@@ -112,8 +112,11 @@ func (g *Golden) check(vocab int) error {
 // idsFormula is how the JSON file writes a prompt: (i*7919+13)%151643 for i in 0..T-1.
 var idsFormula = regexp.MustCompile(`^\(i\*(\d+)\+(\d+)\)%(\d+) for i in 0\.\.T-1$`)
 
+// maxGoldens is beyond any list of goldens in JSON, in bytes.
+const maxGoldens = 256 << 20
+
 func goldensFromJSON(path string, m *model.Model) ([]Golden, error) {
-	raw, err := os.ReadFile(path)
+	raw, err := files.Read(path, maxGoldens)
 	if err != nil {
 		return nil, err
 	}

@@ -75,7 +75,9 @@ func RunGraph(ctx context.Context, m *model.Model, o GraphOptions) (_ *GraphRun,
 	if !b.Contains(env) {
 		return nil, fmt.Errorf("%s: T=%d P=%d lies outside the graph's bounds T=%d..%d P=%d..%d S<=%d", m.Name, env.T, env.P, b.TMin, b.TMax, b.PMin, b.PMax, b.SMax)
 	}
-	o.Device = engine.Choose(o.Device, o.CPU, o.Say)
+	if o.Device, err = engine.Choose(ctx, o.Device, o.CPU, o.Say); err != nil {
+		return nil, err
+	}
 	g, err := compile.Fuse(m, engine.Defaults(o.Device, o.Compile))
 	if err != nil {
 		return nil, err
@@ -147,7 +149,7 @@ func LoadGraph(ctx context.Context, g *ir.Graph, p *plan.Plan, env sym.Env, o Gr
 		l.state, err = v.state(l.program)
 		return l, err
 	}
-	if l.dev, err = engine.OpenDevice(o.Device, o.CPU); err != nil {
+	if l.dev, err = engine.OpenDevice(ctx, o.Device, o.CPU); err != nil {
 		return nil, err
 	}
 	l.Emulation = l.dev.Info().Emulation

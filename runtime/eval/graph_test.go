@@ -34,7 +34,7 @@ func TestGraphResultNamedLikeAWeight(t *testing.T) {
 		require.Len(t, r.Results, 1)
 		return r.Results[0]
 	}
-	if dev, err := engine.OpenDevice(engine.CPU, cpu.Options{}); err != nil {
+	if dev, err := engine.OpenDevice(t.Context(), engine.CPU, cpu.Options{}); err != nil {
 		t.Skip(err)
 	} else {
 		require.NoError(t, dev.Close())

@@ -14,6 +14,7 @@ import (
 
 	"foundry/lower/compile"
 	"foundry/passes"
+	"foundry/runtime/files"
 	"foundry/shaders"
 )
 
@@ -93,13 +94,16 @@ func stagesHash(outside fs.FS) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
+// maxResult is beyond any result of a search, in bytes.
+const maxResult = 16 << 20
+
 // read returns the result that is kept, nil where there is none. A file that does
 // not hold one is said to be ignored.
 func (f searchFile) read(say func(string)) *Found {
 	if f.path == "" {
 		return nil
 	}
-	text, err := os.ReadFile(f.path)
+	text, err := files.ReadPrivate(f.path, maxResult)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -138,25 +142,14 @@ func (f searchFile) write(found *Found, say func(string)) {
 	}
 }
 
-// replaceJSON writes v to path through a file beside it.
+// replaceJSON writes v to path, in a folder of this user.
 func replaceJSON(path string, v any) error {
 	text, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+	if err := files.Private(filepath.Dir(path)); err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(append(text, '\n'))
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		_ = os.Remove(f.Name())
-	}
-	return err
+	return files.WritePrivate(path, append(text, '\n'))
 }

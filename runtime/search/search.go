@@ -101,7 +101,7 @@ func Run(ctx context.Context, m *model.Model, o Options) (*Found, error) {
 	}
 	o.Compile.Passes, o.Compile.PrefillPasses, o.Compile.Variant = "", "", ""
 	s := search{Options: o, m: m, start: time.Now()}
-	if err := s.prepare(); err != nil {
+	if err := s.prepare(ctx); err != nil {
 		return nil, err
 	}
 	defer func() { s.closeDevice() }()
@@ -140,7 +140,7 @@ type search struct {
 }
 
 // prepare resolves the options and looks for the device.
-func (s *search) prepare() error {
+func (s *search) prepare(ctx context.Context) error {
 	asked := s.Compile.Target
 	s.Compile = engine.Defaults(s.Device, s.Compile)
 	var err error
@@ -149,7 +149,7 @@ func (s *search) prepare() error {
 	}
 	s.costs = s.graphs.Target
 	s.found = Found{Model: s.m.BaseName(), Phase: s.Phase, Target: s.graphs.Target.Name}
-	s.found.Unmeasured = s.findDevice(asked)
+	s.found.Unmeasured = s.findDevice(ctx, asked)
 	s.found.Costs = s.costs.Name
 	return nil
 }
@@ -157,7 +157,7 @@ func (s *search) prepare() error {
 // findDevice opens the device that the plan is for, or says why it cannot measure.
 // A target that was asked for must be the device's own; the default one is what cpu
 // runs too.
-func (s *search) findDevice(asked string) string {
+func (s *search) findDevice(ctx context.Context, asked string) string {
 	name := s.Device
 	switch {
 	case s.m.Graph != nil:
@@ -168,7 +168,7 @@ func (s *search) findDevice(asked string) string {
 		name = map[string]string{"apple": engine.Metal, "nvidia": engine.CUDA, "cpu": engine.CPU}[s.graphs.Target.Family]
 		asked = s.graphs.Target.Name
 	}
-	dev, err := engine.OpenDevice(name, s.CPU)
+	dev, err := engine.OpenDevice(ctx, name, s.CPU)
 	if err != nil {
 		return "the device is not at hand: " + err.Error()
 	}

@@ -30,7 +30,7 @@ func TestSearch(t *testing.T) {
 		Device: engine.CPU, Compile: compile.Options{Context: 64}, Measure: 1, CacheDir: dir,
 		Say: func(line string) { said = append(said, line) },
 	}
-	dev, err := engine.OpenDevice(engine.CPU, cpu.Options{})
+	dev, err := engine.OpenDevice(t.Context(), engine.CPU, cpu.Options{})
 	measured := err == nil
 	if measured {
 		require.NoError(t, dev.Close())
@@ -84,7 +84,7 @@ func TestSearch(t *testing.T) {
 	require.Len(t, files, 1)
 	s := search{Options: o, m: m}
 	s.Phase, s.Compile.Context = "decode", 65
-	require.NoError(t, s.prepare())
+	require.NoError(t, s.prepare(t.Context()))
 	defer s.closeDevice()
 	require.NotEqual(t, files[0], s.file().path)
 }
@@ -100,7 +100,7 @@ func TestSearchServesBothPhases(t *testing.T) {
 	require.NoError(t, err)
 	look := func(phase string, winner, chunk int) *Found {
 		s := search{Options: Options{Phase: phase, Compile: compile.Options{Target: "h100", Chunk: chunk}}, m: m}
-		require.NoError(t, s.prepare())
+		require.NoError(t, s.prepare(t.Context()))
 		defer s.closeDevice()
 		s.found.Candidates = []Candidate{{Name: "parts", Passes: parts}, {Name: "default", Passes: whole.String()}}
 		s.found.Winner = s.found.Candidates[winner]
@@ -174,7 +174,7 @@ func TestSearchFileIsOfThisCompiler(t *testing.T) {
 	look := func(o compile.Options) *search {
 		s := &search{Options: Options{Phase: "decode", CacheDir: "x", Compile: o}, m: m}
 		s.Compile.Target = "apple-m3-pro"
-		require.NoError(t, s.prepare())
+		require.NoError(t, s.prepare(t.Context()))
 		t.Cleanup(s.closeDevice)
 		return s
 	}

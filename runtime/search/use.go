@@ -12,7 +12,7 @@ import (
 
 // Start is engine.Start, behind a search where the passes ask for one.
 func Start(ctx context.Context, m *model.Model, o engine.Options) (*engine.Engine, error) {
-	s, err := engine.Prepare(m, o)
+	s, err := engine.Prepare(ctx, m, o)
 	if err != nil {
 		return nil, err
 	}

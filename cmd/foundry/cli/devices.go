@@ -13,9 +13,9 @@ func devicesCommand(s IO) *cobra.Command {
 		Short:   "Show what this machine can run plans on",
 		Example: `  foundry devices`,
 		Args:    cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) error {
 			t := newTable("device", "usable", "what was found")
-			for _, d := range engine.FindDevices(cpu.Options{CXX: s.Env("CXX")}) {
+			for _, d := range engine.FindDevices(cmd.Context(), cpu.Options{CXX: s.Env("CXX")}) {
 				usable := "no"
 				if d.Usable {
 					usable = "yes"

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -56,11 +57,11 @@ func dotCommand(s IO) *cobra.Command {
 			var picture bytes.Buffer
 			if format == "html" {
 				graphviz, _ := exec.LookPath("dot") // without it the page holds DOT text
-				err = viz.WriteReport(&picture, m, c, o, graphviz)
+				err = viz.WriteReport(cmd.Context(), &picture, m, c, o, graphviz)
 			} else {
 				var text string
 				if text, err = viz.Draw(m, c, stage, entry, o); err == nil {
-					err = render(&picture, text, format)
+					err = render(cmd.Context(), &picture, text, format)
 				}
 			}
 			if err != nil {
@@ -82,7 +83,7 @@ func dotCommand(s IO) *cobra.Command {
 }
 
 // render turns DOT text into the format; Graphviz draws what is a picture.
-func render(w io.Writer, text, format string) error {
+func render(ctx context.Context, w io.Writer, text, format string) error {
 	if format == "" || format == "dot" || format == "gv" {
 		_, err := io.WriteString(w, text)
 		return err
@@ -91,7 +92,7 @@ func render(w io.Writer, text, format string) error {
 	if err != nil {
 		return viz.ErrNoGraphviz
 	}
-	return viz.Render(w, graphviz, text, format)
+	return viz.Render(ctx, w, graphviz, text, format)
 }
 
 // writeOut writes to the file, or to w where no name is given.
