@@ -26,7 +26,7 @@ func TestGateAcceptsEveryKernel(t *testing.T) {
 	}
 	kjv, _ := goldenModel(t, goldenModels[0])
 	for _, target := range []string{"", "h100"} {
-		for _, w := range dtype.All() {
+		for _, w := range dtype.Named() {
 			if w.CanQuantise() {
 				all.add(t, kjv, foundry.CompileOptions{Weights: w, Target: target})
 			}

@@ -18,6 +18,7 @@ type storage struct {
 	dtype   dtype.Type
 	shape   ir.Shape
 	special string
+	cache   bool // a state that gets a row at each position
 	planes  bool // a quantised weight, levels and scales apart
 	values  []float32
 	index   int   // in the plan, once it has one
@@ -100,7 +101,7 @@ func (c *compiler) step() *storage {
 
 // store writes a shared storage into the plan's buffers.
 func (c *compiler) store(s *storage) {
-	b := plan.Buffer{Name: s.name, Class: s.class, Bytes: s.bytes, DType: s.dtype, Shape: s.shape.Slice(), Special: s.special, Values: s.values}
+	b := plan.Buffer{Name: s.name, Class: s.class, Bytes: s.bytes, DType: s.dtype, Shape: s.shape.Slice(), Cache: s.cache, Special: s.special, Values: s.values}
 	if s.class == plan.Weight {
 		b.Weight = &plan.WeightRecipe{Tensor: s.name, Kind: c.recipeKind(s)}
 	}

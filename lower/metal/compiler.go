@@ -110,6 +110,7 @@ func (e *entry) close() error {
 		}
 	}
 	for _, s := range e.stages {
+		e.markCaches(s.n)
 		if err := e.dispatchStage(s); err != nil {
 			return fmt.Errorf("%s: %w", s.n, err)
 		}
@@ -146,6 +147,23 @@ func (e *entry) node(n *ir.Node, outputs map[*ir.Value]*storage) error {
 	}
 	e.stages = append(e.stages, stage{n, l, scratch})
 	return nil
+}
+
+// markCaches notes the states that n writes a row to at each position of its run.
+func (e *entry) markCaches(n *ir.Node) {
+	for i, v := range n.Results {
+		def := n
+		if n.Region != nil {
+			def = n.Region.Results[i].Value.Def
+		}
+		if def == nil || !writesFromP(def) || ir.StateRoot(v) == v {
+			continue
+		}
+		if s := e.values[v].s; s.class == plan.State && !s.cache {
+			s.cache = true
+			e.c.store(s)
+		}
+	}
 }
 
 func (e *entry) dispatchStage(s stage) error {

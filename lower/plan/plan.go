@@ -187,6 +187,7 @@ type Buffer struct {
 	Shape   []sym.Dim     `json:"shape"`
 	Weight  *WeightRecipe `json:"weight,omitempty"`
 	Values  []float32     `json:"values,omitempty"`  // constants
+	Cache   bool          `json:"cache,omitempty"`   // a state [.., positions, width] that gets a row at each position of the context
 	Special string        `json:"special,omitempty"` // "step" | "ids" | "logits" | "token" | "history" for those the session touches
 }
 

@@ -56,7 +56,7 @@ func sample(t testing.TB) *Plan {
 			{Name: "embed", Class: Weight, Bytes: 4096, DType: dtype.F16, Shape: []sym.Dim{sym.Const(32), sym.Const(64)},
 				Weight: &WeightRecipe{"model.embed_tokens.weight", "convert"}},
 			{Name: "factor", Class: Constant, Bytes: 8, DType: dtype.F32, Shape: vec(2), Values: []float32{0.5, 1e-30}},
-			{Name: "layers.0.k", Class: State, Bytes: 2048, DType: dtype.F16, Shape: []sym.Dim{sym.Const(16), sym.Const(64)}},
+			{Name: "layers.0.k", Class: State, Bytes: 2048, DType: dtype.F16, Shape: []sym.Dim{sym.Const(16), sym.Const(64)}, Cache: true},
 			{Name: "x", Class: Transient, Bytes: 2048, DType: dtype.F32, Shape: []sym.Dim{sym.T, sym.Const(64)}},
 			{Name: "y", Class: Transient, Bytes: 2048, Offset: 2048, DType: dtype.F32, Shape: []sym.Dim{sym.T, sym.Const(64)}},
 			{Name: "logits", Class: Output, Bytes: 128, DType: dtype.F32, Shape: vec(32), Special: "logits"},

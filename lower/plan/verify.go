@@ -77,10 +77,15 @@ func (p *Plan) verifyHeader() error {
 	if limit == 0 { // a graph without a cache
 		limit = maxTokens
 	}
+	most := int64(0) // tokens of a run
 	for _, e := range p.Entries {
+		most = max(most, e.TMax)
 		if e.TMin < 1 || e.TMax < e.TMin || e.TMax > limit {
 			return fmt.Errorf("entry %s: T from %d to %d, want 1 to at most %d", e.Name, e.TMin, e.TMax, limit)
 		}
+	}
+	if int64(m.Chunk) > most {
+		return fmt.Errorf("chunk %d, but no entry runs more than %d tokens", m.Chunk, most)
 	}
 	return nil
 }
@@ -239,6 +244,9 @@ func (p *Plan) verifyBuffer(b *Buffer) error {
 		if n, fixed := rowOf(b); b.Weight.Kind == Planes && !(fixed && b.DType.HasPlanes(n)) {
 			return fmt.Errorf("rows of %d of %s have no planes", n, b.DType)
 		}
+		if k := b.Weight.Kind; k == "quantise" && !(b.DType.Quantised() && b.DType.CanQuantise()) || k == "convert" && !b.DType.Float() {
+			return fmt.Errorf("recipe %s makes no %s of tensor %q", k, b.DType, b.Weight.Tensor)
+		}
 	case Constant:
 		if b.DType.Quantised() {
 			return fmt.Errorf("constant of dtype %s, want a plain one", b.DType)
@@ -268,6 +276,27 @@ func (p *Plan) verifyBuffer(b *Buffer) error {
 		if b.Special == "step" && b.Bytes < StepBytes {
 			return fmt.Errorf("the step buffer has %d bytes, want %d", b.Bytes, StepBytes)
 		}
+	}
+	return p.verifyPositions(b)
+}
+
+// verifyPositions holds what has an element or a row for each position to the context:
+// runs go up to its end, whatever memory there is.
+func (p *Plan) verifyPositions(b *Buffer) error {
+	context := int64(p.Model.Context)
+	switch {
+	case b.Cache:
+		if b.Class != State || len(b.Shape) < 2 {
+			return fmt.Errorf("a cache of class %s and %d dimensions, want a state of positions and a width", b.Class, len(b.Shape))
+		}
+		if n, fixed := b.Shape[len(b.Shape)-2].Const(); !fixed || n < context {
+			return fmt.Errorf("a cache of shape %v, the context has %d positions", b.Shape, context)
+		}
+		if bytes, ok := shapeBytes(b, sym.Env{}); !ok || bytes > b.Bytes {
+			return fmt.Errorf("a cache of shape %v of %s in %d bytes", b.Shape, b.DType, b.Bytes)
+		}
+	case b.Special == "history" && b.Bytes < 4*context:
+		return fmt.Errorf("%d bytes for the tokens of a context of %d", b.Bytes, context)
 	}
 	return nil
 }

@@ -3,7 +3,9 @@ package plan
 import (
 	"errors"
 	"fmt"
+	"regexp"
 
+	"foundry/ir/dtype"
 	"foundry/ir/sym"
 )
 
@@ -145,10 +147,38 @@ func (p *Plan) verifyBinding(b *Binding, s *Slot) error {
 	if known && b.Offset%align != 0 {
 		return fmt.Errorf("offset %d of buffer %s, want a multiple of %d for %s %s", b.Offset, buf.Name, align, s.Space, s.Type)
 	}
-	if s.Type == "Step" && b.Bytes < StepBytes {
-		return fmt.Errorf("%d bytes of buffer %s, a Step has %d", b.Bytes, buf.Name, StepBytes)
+	if want := stepTypes[s.Type]; want > 0 && (buf.Special != "step" || b.Bytes < want) {
+		return fmt.Errorf("%d bytes of buffer %s, want the step's, of which a %s has %d", b.Bytes, buf.Name, s.Type, want)
 	}
-	return nil
+	return buf.holds(s.Type)
+}
+
+// stepTypes are the types of the step buffer and its beginning, with their bytes.
+var stepTypes = map[string]int64{"Step": StepBytes, "Position": 4 * (StepS + 1)}
+
+// elementForm takes a scalar's name out of that of a vector, a packed or an atomic one.
+var elementForm = regexp.MustCompile(`^(?:packed_|atomic_)?([a-z]+?)[234]?$`)
+
+// elements are the dtypes that the scalar types of Metal read. Block formats are bytes.
+var elements = map[string]func(dtype.Type) bool{
+	"float":  func(t dtype.Type) bool { return t == dtype.F32 },
+	"half":   func(t dtype.Type) bool { return t == dtype.F16 },
+	"short":  func(t dtype.Type) bool { return t == dtype.BF16 },
+	"ushort": func(t dtype.Type) bool { return t == dtype.BF16 },
+	"int":    func(t dtype.Type) bool { return t == dtype.I32 },
+	"uint":   func(t dtype.Type) bool { return t == dtype.I32 },
+	"char":   dtype.Type.Quantised,
+	"uchar":  dtype.Type.Quantised,
+}
+
+// holds checks that a slot's type reads what b's dtype says that it holds. The step
+// has words of several types; types that a kernel declares itself are its own matter.
+func (b *Buffer) holds(slotType string) error {
+	m := elementForm.FindStringSubmatch(slotType)
+	if m == nil || elements[m[1]] == nil || b.Special == "step" || elements[m[1]](b.DType) {
+		return nil
+	}
+	return fmt.Errorf("elements of type %s, buffer %s holds %s", slotType, b.Name, b.DType)
 }
 
 // alignments are those of the pointee types whose size Metal fixes; types that

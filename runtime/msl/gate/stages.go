@@ -28,7 +28,7 @@ func declared(text string) *stage {
 		}
 		return ""
 	}
-	depth, template, enum := 0, false, false
+	depth, template, enum, typedef := 0, false, false, false
 	for i := 0; i < len(toks); i++ {
 		switch t := toks[i]; {
 		case t.Text == "{" || t.Text == "(":
@@ -46,7 +46,12 @@ func declared(text string) *stage {
 			s.values[t.Text] = true
 		case depth > 0:
 		case t.Text == ";":
-			template, enum = false, false
+			if typedef {
+				s.types[at(i-1)] = true
+			}
+			template, enum, typedef = false, false, false
+		case t.Text == "typedef":
+			typedef = true
 		case t.Text == "template":
 			template = true
 			i = afterAngles(toks, i+1)
