@@ -74,6 +74,54 @@ var fieldInfos = [numFields]fieldInfo{
 // String returns the field's name in the text form.
 func (f Field) String() string { return fieldInfos[f].name }
 
+// ParseField returns the field of that name in the text form.
+func ParseField(name string) (Field, error) {
+	known := make([]string, numFields)
+	for f := range numFields {
+		if known[f] = f.String(); known[f] == name {
+			return f, nil
+		}
+	}
+	return 0, fmt.Errorf("unknown attr %q%s", name, nearest(name, known))
+}
+
+// Format prints a's field f as the text form has it.
+func (f Field) Format(a *Attr) string { return f.format(a) }
+
+// Parse returns attrs of which field f is what the text says, all others are zero.
+func (f Field) Parse(text string) (a Attr, err error) {
+	err = f.parse(&a, text)
+	return a, err
+}
+
+// Same reports whether a's field f holds what b's field g holds.
+func (f Field) Same(a *Attr, g Field, b *Attr) bool {
+	switch p := fieldInfos[f].ptr(a).(type) {
+	case *float64:
+		return same(p, fieldInfos[g].ptr(b))
+	case *int:
+		return same(p, fieldInfos[g].ptr(b))
+	case *bool:
+		return same(p, fieldInfos[g].ptr(b))
+	case *string:
+		return same(p, fieldInfos[g].ptr(b))
+	case *sym.Dim:
+		return same(p, fieldInfos[g].ptr(b))
+	case *dtype.Type:
+		return same(p, fieldInfos[g].ptr(b))
+	case *Shape:
+		return same(p, fieldInfos[g].ptr(b))
+	case *[4]int8:
+		return same(p, fieldInfos[g].ptr(b))
+	}
+	panic("ir: attr field that cannot be compared")
+}
+
+func same[T comparable](p *T, other any) bool {
+	q, ok := other.(*T)
+	return ok && *p == *q
+}
+
 // absent reports whether the text form of a leaves f out.
 func (f Field) absent(a *Attr) bool {
 	without := *a

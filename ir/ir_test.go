@@ -91,6 +91,22 @@ func TestOutlineRefusesCycle(t *testing.T) {
 	require.Equal(t, before, g.String())
 }
 
+// A region whose results nobody uses has none, and would print as no node does.
+func TestOutlineRefusesWhatNothingUses(t *testing.T) {
+	g := mlp(t)
+	dead, err := g.Add(ir.OpSilu, "dead", ir.Attr{}, g.Params[0])
+	require.NoError(t, err)
+	deader, err := g.Add(ir.OpSilu, "deader", ir.Attr{}, dead)
+	require.NoError(t, err)
+	before := g.String()
+	_, err = g.Outline([]*ir.Node{dead.Def, deader.Def}, "x", "x")
+	require.ErrorContains(t, err, "nothing uses what the region would compute")
+	require.Equal(t, before, g.String())
+	again, err := ir.Parse("g.fir", before)
+	require.NoError(t, err)
+	require.Equal(t, before, again.String())
+}
+
 func TestSpecialise(t *testing.T) {
 	g := mlp(t)
 	d, err := g.Specialise(1)

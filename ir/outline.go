@@ -9,7 +9,8 @@ import (
 // nodes among them contribute their region's nodes, so regions never nest. The
 // nodes between the first and the last member are reordered as far as needed.
 // It fails, and leaves g as it was, when a value would leave the region and come
-// back, or when moving a node across a cache write would change what it reads.
+// back, when moving a node across a cache write would change what it reads, or when
+// nothing uses a result of the nodes.
 func (g *Graph) Outline(nodes []*Node, pattern, label string) (*Node, error) {
 	fused, err := g.Form(nodes, pattern, label)
 	if err != nil {
@@ -26,7 +27,11 @@ func (g *Graph) Form(nodes []*Node, pattern, label string) (*Node, error) {
 	if _, _, err := g.split(members); err != nil {
 		return nil, err
 	}
-	return g.formRegion(members, pattern, label), nil
+	fused := g.formRegion(members, pattern, label)
+	if len(fused.Results) == 0 {
+		return nil, fmt.Errorf("%s: nothing uses what the region would compute", members[0])
+	}
+	return fused, nil
 }
 
 // Place puts fused, which Form made of nodes, in their place; g has not changed

@@ -1,7 +1,6 @@
 package passes
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -235,11 +234,7 @@ func (r *run) assess(s *site) assessment {
 
 // region forms the site's region beside the graph.
 func (s *site) region(g *ir.Graph) (*ir.Node, error) {
-	n, err := g.Form(s.tops, s.pattern.Name, s.label())
-	if err == nil && len(n.Results) == 0 {
-		err = errors.New("nothing uses its result; dce removes it")
-	}
-	return n, err
+	return g.Form(s.tops, s.pattern.Name, s.label())
 }
 
 // locate seeks one form at anchor. done says that the operations stand in one

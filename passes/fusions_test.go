@@ -62,7 +62,7 @@ var apart = map[[2]ir.Op]string{
 func edges() map[[2]ir.Op][]string {
 	out := map[[2]ir.Op][]string{}
 	for _, p := range patterns {
-		for _, f := range compilePatterns()[p.Name].forms {
+		for _, f := range builtIn().byName["fuse-"+p.Name].fusion.forms {
 			for _, n := range f.nodes {
 				for _, r := range n.args {
 					if r.node < 0 || n.context || f.nodes[r.node].context {

@@ -16,10 +16,17 @@ type matcher struct {
 	swap  []bool      // the op's two operands stand in the other order
 	ext   []*val      // operands from outside
 	vars  []attrValue // what the attr variables are
-	known []bool      // which of them have a value
 	undo  []int       // what was bound, to be undone: externs, and variables below zero
 	miss  miss
 }
+
+// attrValue is what a field of some node's attrs holds; attr is nil for nothing.
+type attrValue struct {
+	field ir.Field
+	attr  *ir.Attr
+}
+
+func (v attrValue) String() string { return v.field.Format(v.attr) }
 
 // miss is the furthest that a match came, and what was in the way.
 type miss struct {
@@ -31,7 +38,7 @@ type miss struct {
 func newMatcher(f *form) *matcher {
 	return &matcher{
 		form: f, bound: make([]*op, len(f.nodes)), swap: make([]bool, len(f.nodes)),
-		ext: make([]*val, f.externs), vars: make([]attrValue, f.vars), known: make([]bool, f.vars),
+		ext: make([]*val, f.externs), vars: make([]attrValue, f.vars),
 	}
 }
 
@@ -41,7 +48,7 @@ func (m *matcher) match(o *op) ([]*op, *miss) {
 	clear(m.bound)
 	clear(m.swap)
 	clear(m.ext)
-	clear(m.known)
+	clear(m.vars)
 	m.undo, m.miss = m.undo[:0], miss{depth: -1}
 	if m.bind(0, o) {
 		return m.bound, nil
@@ -153,7 +160,7 @@ func (m *matcher) bind(s int, o *op) bool {
 func (m *matcher) back(mark int) {
 	for _, u := range m.undo[mark:] {
 		if u < 0 {
-			m.known[-1-u] = false
+			m.vars[-1-u] = attrValue{}
 		} else {
 			m.ext[u] = nil
 		}
@@ -165,19 +172,15 @@ func (m *matcher) back(mark int) {
 func (m *matcher) attrs(s int, n *formNode, o *op) bool {
 	for i := range n.tests {
 		t := &n.tests[i]
-		have := t.get(&o.node.Attr)
-		if t.variable >= 0 && !m.known[t.variable] {
-			m.known[t.variable], m.vars[t.variable] = true, have
-			m.undo = append(m.undo, -1-t.variable)
-			continue
-		}
-		var want string
-		if t.variable >= 0 {
-			if m.vars[t.variable] == have {
+		have, want := attrValue{t.field, &o.node.Attr}, attrValue{t.field, t.literal}
+		if t.literal == nil {
+			if want = m.vars[t.variable]; want.attr == nil {
+				m.vars[t.variable] = have
+				m.undo = append(m.undo, -1-t.variable)
 				continue
 			}
-			want = m.vars[t.variable].String()
-		} else if want = t.want; have.String() == want {
+		}
+		if have.field.Same(have.attr, want.field, want.attr) {
 			continue
 		}
 		if m.deeper(s) {
@@ -187,8 +190,6 @@ func (m *matcher) attrs(s int, n *formNode, o *op) bool {
 	}
 	return true
 }
-
-func isVariable(s string) bool { return s[0] >= 'a' && s[0] <= 'z' }
 
 // fits checks the operands of the node just bound, and that it makes what the
 // bound nodes want of it; it binds operands from outside.

@@ -38,7 +38,7 @@ func refusals(t *testing.T, mutation ...string) map[string][]string {
 
 func fusions() []string {
 	var out []string
-	for _, p := range passes.All() {
+	for _, p := range passes.BuiltIn().Passes() {
 		if strings.HasPrefix(p.Name, "fuse-") || p.Name == "split-norm" || p.Name == "drop-repeat-kv" {
 			out = append(out, p.Name)
 		}

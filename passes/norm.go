@@ -27,7 +27,7 @@ func splitNorm(r *run) error {
 			continue
 		}
 		found = true
-		d := plan.Decision{Pass: r.call.String(), Pattern: r.call.Pass.Name, Node: n.Label, Layer: n.Layer(), Outcome: plan.Refused}
+		d := plan.Decision{Node: n.Label, Layer: n.Layer(), Outcome: plan.Refused}
 		size, why := splittable(n)
 		if why == "" {
 			sums, refusal, err := r.split(n, size)
@@ -44,10 +44,10 @@ func splitNorm(r *run) error {
 		if why != "" {
 			d.Reason = why
 		}
-		r.Log.add(d)
+		r.decide(d)
 	}
 	if !found {
-		r.Log.add(plan.Decision{Pass: r.call.String(), Pattern: r.call.Pass.Name, Node: "graph " + r.graph.Name, Layer: -1, Outcome: plan.Refused, Reason: "no site: the graph has no rms_norm"})
+		r.nothing("the graph has no rms_norm")
 	}
 	return nil
 }

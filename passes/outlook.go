@@ -71,7 +71,7 @@ func (r *run) weighAgainst(s *site) (out rivalry, err error) {
 		return out, err
 	}
 	for _, c := range twins {
-		if slices.Contains(out.without.patterns, c.Pass.pattern) {
+		if slices.Contains(out.without.patterns, c.Pass.fusion.Name) {
 			continue
 		}
 		always := Call{c.Pass, slices.DeleteFunc(slices.Clone(c.Options), func(s Setting) bool { return s.Name == "when" })}
@@ -90,11 +90,11 @@ func (r *run) weighAgainst(s *site) (out rivalry, err error) {
 func (r *run) contested(s *site) (nodes []*ir.Node, twins Pipeline) {
 	lo, hi := s.extent()
 	for _, name := range s.pattern.Rivals {
-		i := slices.IndexFunc(r.rest, func(c Call) bool { return c.Pass.pattern == name })
+		i := slices.IndexFunc(r.rest, func(c Call) bool { return c.Pass.forms(name) })
 		if i < 0 {
 			continue
 		}
-		rival := compilePatterns()[name]
+		rival := r.rest[i].Pass.fusion
 		forms := rival.allowed(r.rest[i])
 		anchors := rival.anchors(r.view())
 		first, _ := slices.BinarySearchFunc(anchors, lo-reach, func(o *op, at int) int { return o.index - at })
@@ -177,7 +177,7 @@ func (r *run) outlook(stretch *ir.Graph, calls Pipeline) (outlook, error) {
 	child := &run{Context: &Context{Target: r.target, Lowerable: r.Lowerable}, graph: g, target: r.target, env: r.env,
 		works: make(map[*ir.Node][]cost.Kernel), known: r.known, matchers: make(map[*form]*matcher)}
 	for i := range calls {
-		if calls[i].Pass.pattern == "" {
+		if calls[i].Pass.fusion == nil {
 			continue // what edits a whole graph has no say in a stretch of one
 		}
 		if err := child.one(calls, i); err != nil {

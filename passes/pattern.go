@@ -1,8 +1,9 @@
 package passes
 
 import (
+	"errors"
 	"fmt"
-	"sync"
+	"slices"
 )
 
 // Pattern is a fusion as data: the operations of the region it forms, as the
@@ -25,21 +26,32 @@ type compiled struct {
 	forms    []*form
 }
 
-// compilePatterns compiles the table once; a mistake in it is a programmer's and
-// is found by the first caller.
-var compilePatterns = sync.OnceValue(func() map[string]*compiled {
-	out := make(map[string]*compiled, len(patterns))
-	for i := range patterns {
-		p := &patterns[i]
-		t, err := parseTemplate(p.Text)
-		if err != nil {
-			panic(fmt.Sprintf("passes: pattern %s: %v", p.Name, err))
-		}
-		forms, err := t.forms()
-		if err != nil {
-			panic(fmt.Sprintf("passes: pattern %s: %v", p.Name, err))
-		}
-		out[p.Name] = &compiled{p, t, forms}
+// compile reads the pattern's text.
+func (p *Pattern) compile() (*compiled, error) {
+	t, err := parseTemplate(p.Text)
+	if err != nil {
+		return nil, fmt.Errorf("pattern %s: %w", p.Name, err)
 	}
-	return out
-})
+	forms, err := t.forms()
+	if err == nil && len(forms) == 0 {
+		err = errors.New("it has fewer than two operations, and one alone is a kernel already")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("pattern %s: %w", p.Name, err)
+	}
+	return &compiled{p, t, forms}, nil
+}
+
+// pass is the pass that forms the pattern's regions.
+func (p *compiled) pass() *Pass {
+	pass := &Pass{Name: "fuse-" + p.Name, Doc: p.Doc, fusion: p, run: fuse(p)}
+	for _, g := range p.template.groups {
+		standard := "true"
+		if slices.Contains(p.Off, g) {
+			standard = "false"
+		}
+		pass.Options = append(pass.Options, Option{g, standard, []string{"true", "false"}, "take the optional operations \"" + g + "\" into the region where they are there"})
+	}
+	pass.Options = append(pass.Options, Option{"when", "always", []string{"always", "cheaper"}, "fuse wherever possible, or where the cost model predicts a gain"})
+	return pass
+}

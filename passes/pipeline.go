@@ -20,16 +20,19 @@ type Setting struct{ Name, Value string }
 // Pipeline is a list of passes in the order they run.
 type Pipeline []Call
 
-// Parse reads a pipeline such as "canonicalize,fuse-swiglu-down{residual=true}".
-// An unknown name suggests the nearest; an order that a constraint forbids is an
-// error with the reason.
-func Parse(text string) (Pipeline, error) {
+// Parse reads a pipeline of built-in passes.
+func Parse(text string) (Pipeline, error) { return builtIn().Parse(text) }
+
+// Parse reads a pipeline such as "canonicalize,fuse-swiglu-down{residual=true}"
+// of the table's passes. An unknown name suggests the nearest; an order that a
+// constraint forbids is an error with the reason.
+func (t *Table) Parse(text string) (Pipeline, error) {
 	var p Pipeline
 	for _, item := range splitCalls(text) {
 		if item = strings.TrimSpace(item); item == "" {
 			continue
 		}
-		c, err := parseCall(item)
+		c, err := t.parseCall(item)
 		if err != nil {
 			return nil, fmt.Errorf("pipeline: %w", err)
 		}
@@ -52,11 +55,11 @@ func splitCalls(text string) []string {
 	})
 }
 
-func parseCall(item string) (Call, error) {
+func (t *Table) parseCall(item string) (Call, error) {
 	name, rest, hasOptions := strings.Cut(item, "{")
-	c := Call{Pass: find(name)}
+	c := Call{Pass: t.byName[name]}
 	if c.Pass == nil {
-		return c, fmt.Errorf("unknown pass %q%s", name, nearest(name, passNames()))
+		return c, fmt.Errorf("unknown pass %q%s", name, nearest(name, t.names()))
 	}
 	if !hasOptions {
 		return c, nil

@@ -63,7 +63,7 @@ func requireSame(t *testing.T, want, have map[string]interp.Tensor, what string)
 func pipelines(t *testing.T) []string {
 	t.Helper()
 	var out []string
-	for _, p := range passes.All() {
+	for _, p := range passes.BuiltIn().Passes() {
 		if p.Name == "split-norm" {
 			out = append(out, "canonicalize,split-norm,fuse-residual,fuse-embedding-norm,fuse-gate-up-swiglu,legalize")
 			continue
@@ -117,7 +117,7 @@ func TestInlineUndoesFusions(t *testing.T) {
 		g := irgen.Graph(seed)
 		require.NoError(t, parse(t, "canonicalize,cse,dce").Run(g, &passes.Context{}))
 		want := g.Canonical()
-		for _, p := range passes.All() {
+		for _, p := range passes.BuiltIn().Passes() {
 			if len(p.Name) > 5 && p.Name[:5] == "fuse-" {
 				require.NoError(t, parse(t, p.Name).Run(g, &passes.Context{}), p.Name)
 			}
@@ -139,7 +139,7 @@ func TestOrderDoesNotMatter(t *testing.T) {
 			require.ErrorContains(t, err, "overwritten") // the order of cache writes matters
 			continue
 		}
-		for _, p := range passes.All() {
+		for _, p := range passes.BuiltIn().Passes() {
 			if len(p.Name) < 5 || p.Name[:5] != "fuse-" {
 				continue
 			}
@@ -172,7 +172,7 @@ func TestPatternsMeetRandomGraphs(t *testing.T) {
 	for seed := range uint64(500) {
 		g := irgen.Graph(seed)
 		require.NoError(t, parse(t, "canonicalize,cse,dce").Run(g, &passes.Context{}))
-		for _, p := range passes.All() {
+		for _, p := range passes.BuiltIn().Passes() {
 			if exempt[p.Name] != "" {
 				continue
 			}
@@ -188,7 +188,7 @@ func TestPatternsMeetRandomGraphs(t *testing.T) {
 			}
 		}
 	}
-	for _, p := range passes.All() {
+	for _, p := range passes.BuiltIn().Passes() {
 		if why := exempt[p.Name]; why != "" {
 			t.Logf("%-24s %s", p.Name, why)
 			continue

@@ -86,6 +86,9 @@ func newRun(g *ir.Graph, cx *Context) (*run, error) {
 // one runs pass i of the pipeline.
 func (r *run) one(p Pipeline, i int) error {
 	r.call, r.rest, r.restText, r.rewrites = p[i], p[i+1:], "", 0
+	if p[i].Pass.run == nil {
+		return fmt.Errorf("pass %q: %w", p[i].Pass.Name, errNoTable)
+	}
 	if err := p[i].Pass.run(r); err != nil {
 		return fmt.Errorf("%s: %w", p[i].Pass.Name, err)
 	}

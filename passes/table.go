@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
+	"regexp"
 	"slices"
 	"sync"
 )
@@ -13,7 +15,7 @@ type Pass struct {
 	Name    string
 	Doc     string
 	Options []Option
-	pattern string // the pattern it forms; empty for an edit of another kind
+	fusion  *compiled // the pattern it forms; nil for an edit of another kind
 	run     func(*run) error
 }
 
@@ -34,61 +36,109 @@ func (p *Pass) optionNames() []string {
 }
 
 // once reports whether a second call could only repeat the first.
-func (p *Pass) once() bool { return p.pattern != "" }
+func (p *Pass) once() bool { return p.fusion != nil }
 
-// All returns the table: the edits, then a pass for each pattern.
-var All = sync.OnceValue(func() []*Pass {
-	out := []*Pass{
-		{Name: "canonicalize", Doc: "drops views, casts and repeats that change nothing, joins reshapes, turns transposes that move no element into reshapes, and orders the operands of commutative operations", run: canonicalize},
-		{Name: "cse", Doc: "computes equal operations of equal operands once", run: cse},
-		{Name: "dce", Doc: "removes operations whose results nothing uses", run: dce},
-		{Name: "drop-repeat-kv", Doc: "lets the products of attention index the heads of the cache that repeat_kv would copy (fusion 12)", run: dropRepeatKV},
-		{Name: "split-norm", Doc: "makes a norm of a product's sum two steps, so that the product's kernel can leave sums of squares and the norm's consumer finish them (fusion 20)", run: splitNorm},
-		{Name: "cut-softmax", Doc: "gives the rows of a softmax that stands alone to several threadgroups each, and a merge, where the cost model predicts that to be faster", run: cutSoftmax},
-		{Name: "legalize", Doc: "joins the norms again whose sums no kernel took up, and checks what must hold before lowering", run: legalize},
-	}
-	for _, p := range patterns {
-		c := compilePatterns()[p.Name]
-		pass := &Pass{Name: "fuse-" + p.Name, Doc: p.Doc, pattern: p.Name, run: fuse(c)}
-		for _, g := range c.template.groups {
-			standard := "true"
-			if slices.Contains(p.Off, g) {
-				standard = "false"
-			}
-			pass.Options = append(pass.Options, Option{g, standard, []string{"true", "false"}, "take the optional operations \"" + g + "\" into the region where they are there"})
+// forms reports whether the pass forms regions of the named pattern.
+func (p *Pass) forms(pattern string) bool { return p.fusion != nil && p.fusion.Name == pattern }
+
+// Table is the passes that pipelines are made of: the edits, then a pass for each
+// pattern. It never changes, and is safe for concurrent use.
+type Table struct {
+	passes []*Pass
+	byName map[string]*Pass
+}
+
+// BuiltIn returns the table of what Foundry has.
+func BuiltIn() *Table { return builtIn() }
+
+var builtIn = sync.OnceValue(func() *Table {
+	t := &Table{byName: map[string]*Pass{}}
+	t.add(&Pass{Name: "canonicalize", Doc: "drops views, casts and repeats that change nothing, joins reshapes, turns transposes that move no element into reshapes, and orders the operands of commutative operations", run: canonicalize})
+	t.add(&Pass{Name: "cse", Doc: "computes equal operations of equal operands once", run: cse})
+	t.add(&Pass{Name: "dce", Doc: "removes operations whose results nothing uses", run: dce})
+	t.add(dropRepeatKV.pass())
+	t.add(&Pass{Name: "split-norm", Doc: "makes a norm of a product's sum two steps, so that the product's kernel can leave sums of squares and the norm's consumer finish them (fusion 20)", run: splitNorm})
+	t.add(cutSoftmax.pass())
+	t.add(&Pass{Name: "legalize", Doc: "joins the norms again whose sums no kernel took up, and checks what must hold before lowering", run: legalize})
+	for i := range patterns {
+		c, err := patterns[i].compile()
+		if err != nil {
+			panic("passes: " + err.Error()) // a mistake in the table is found by its first reader
 		}
-		pass.Options = append(pass.Options, Option{"when", "always", []string{"always", "cheaper"}, "fuse wherever possible, or where the cost model predicts a gain"})
-		out = append(out, pass)
+		t.add(c.pass())
 	}
-	return out
+	return t
 })
 
-func find(name string) *Pass {
-	for _, p := range All() {
-		if p.Name == name {
-			return p
+func (t *Table) add(p *Pass) {
+	t.passes = append(t.passes, p)
+	t.byName[p.Name] = p
+}
+
+var passName = regexp.MustCompile(`^[a-z][a-z0-9]*(-[a-z0-9]+)*$`)
+
+// With returns a table that has passes of one's own behind those of t: fuse-NAME for
+// each pattern, and the edits. Their names work wherever those of built-in passes do.
+// An error says which name is taken or none, and where a pattern's text is wrong.
+func (t *Table) With(patterns []Pattern, edits []Edit) (*Table, error) {
+	out := &Table{slices.Clone(t.passes), maps.Clone(t.byName)}
+	own := func(name string, p *Pass) error {
+		switch {
+		case !passName.MatchString(name):
+			return fmt.Errorf("pass %q: want a name of lower-case words with - between them", name)
+		case out.byName[p.Name] != nil:
+			return fmt.Errorf("pass %q is there already", p.Name)
+		}
+		out.add(p)
+		return nil
+	}
+	for _, e := range edits {
+		if e.Consider == nil {
+			return nil, fmt.Errorf("pass %q: Consider is nil", e.Name)
+		}
+		if err := own(e.Name, e.pass()); err != nil {
+			return nil, err
 		}
 	}
-	return nil
+	for _, p := range patterns {
+		c, err := p.compile()
+		if err != nil {
+			return nil, err
+		}
+		if err := own(p.Name, c.pass()); err != nil {
+			return nil, err
+		}
+	}
+	for _, p := range patterns {
+		for _, rival := range p.Rivals {
+			if out.byName["fuse-"+rival] == nil {
+				return nil, fmt.Errorf("pattern %s: there is no rival %q", p.Name, rival)
+			}
+		}
+	}
+	return out, nil
 }
+
+// Passes lists the passes of the table.
+func (t *Table) Passes() []*Pass { return slices.Clone(t.passes) }
 
 // TableHash changes with the passes, their options, the patterns and the sets of
 // them that Subsets takes.
 func TableHash() string {
 	h := sha256.New()
-	for _, p := range All() {
+	for _, p := range builtIn().passes {
 		fmt.Fprintf(h, "%s %+v\n", p.Name, p.Options)
 	}
 	fmt.Fprintf(h, "%+v\n%+v\n%s\n%+v", patterns, choices, chosen, ladder)
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-func passNames() []string {
-	names := make([]string, len(All()))
-	for i, p := range All() {
-		names[i] = p.Name
+func (t *Table) names() []string {
+	out := make([]string, len(t.passes))
+	for i, p := range t.passes {
+		out[i] = p.Name
 	}
-	return names
+	return out
 }
 
 // ordering is a constraint between two kinds of passes, with its reason.
@@ -101,10 +151,14 @@ func named(names ...string) func(*Pass) bool {
 	return func(p *Pass) bool { return slices.Contains(names, p.Name) }
 }
 
-func anyFusion(p *Pass) bool { return p.pattern != "" }
+func anyFusion(p *Pass) bool { return p.fusion != nil }
 
 func otherFusion(names ...string) func(*Pass) bool {
-	return func(p *Pass) bool { return p.pattern != "" && !slices.Contains(names, p.Name) }
+	return func(p *Pass) bool { return p.fusion != nil && !slices.Contains(names, p.Name) }
+}
+
+func otherEdit(name string) func(*Pass) bool {
+	return func(p *Pass) bool { return p.fusion == nil && p.Name != name }
 }
 
 var orders = [...]ordering{
@@ -114,6 +168,6 @@ var orders = [...]ordering{
 	{named("split-norm"), anyFusion, "the sums must stand in the graph for the product's kernel to take them up"},
 	{otherFusion("fuse-elementwise"), named("fuse-elementwise"), "a chain would take up what others want as a prologue or an epilogue"},
 	{anyFusion, named("cut-softmax"), "a softmax that a region takes up is not cut"},
-	{named("canonicalize", "cse", "dce", "drop-repeat-kv", "split-norm", "cut-softmax"), named("legalize"), "it checks what they leave"},
+	{otherEdit("legalize"), named("legalize"), "it checks what they leave"},
 	{anyFusion, named("legalize"), "it checks the regions"},
 }

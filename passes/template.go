@@ -2,11 +2,11 @@ package passes
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
 	"foundry/ir"
-	"foundry/ir/sym"
 )
 
 // A template is the text of a pattern, one operation a line, in the words of the
@@ -29,8 +29,8 @@ import (
 //	.       context: must be there, stays outside of the region
 //	^       may also be used outside of the region
 //	:vec    the operand has one dim        :same  it has the type of the result
-//	{a=x}   the attr has the value x; where x is a word, the same everywhere
-//	        in the pattern
+//	{a=x}   the attr has the value x, as the graph's text has it; where x is no
+//	        value of the attr but a word, the same value everywhere in the pattern
 //
 // "order q k v" makes interchangeable lines match in the graph's order; "all q k
 // v" asks that no other op of their kind takes their first operand; "returned y"
@@ -68,22 +68,38 @@ const (
 	sameOperand
 )
 
+// attrTest asks that an attr has a value, or the one that a word stands for.
 type attrTest struct {
-	field string
-	value string // a literal, or the name of a variable
+	field   ir.Field
+	literal *ir.Attr // nil for a word
+	word    string
 }
 
-// attrValue is the value of an attr that templates test.
-type attrValue struct {
-	dim  sym.Dim
-	perm [4]int8
-}
+var isWord = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
 
-func (v attrValue) String() string {
-	if v.perm != ([4]int8{}) {
-		return strings.ReplaceAll(fmt.Sprint(v.perm), " ", ",")
+func parseAttrTest(text string, ops []ir.Op) (t attrTest, err error) {
+	name, value, ok := strings.Cut(text, "=")
+	if !ok {
+		return t, fmt.Errorf("attr test %q, want attr=value", text)
 	}
-	return v.dim.String()
+	if t.field, err = ir.ParseField(name); err != nil {
+		return t, err
+	}
+	for _, o := range ops {
+		if !slices.Contains(o.Info().Fields, t.field) {
+			return t, fmt.Errorf("%s has no attr %s", o, t.field)
+		}
+	}
+	a, err := t.field.Parse(value)
+	switch {
+	case err == nil:
+		t.literal = &a
+	case isWord.MatchString(value):
+		t.word = value
+	default:
+		return t, fmt.Errorf("attr %s: %w, or a word", name, err)
+	}
+	return t, nil
 }
 
 // parseTemplate reads the text of a pattern; a mistake is the programmer's.
@@ -141,11 +157,11 @@ func parseLine(words []string) (l line, err error) {
 	for _, w := range words[3:] {
 		if strings.HasPrefix(w, "{") {
 			for _, pair := range strings.Split(strings.Trim(w, "{}"), ";") {
-				field, value, ok := strings.Cut(pair, "=")
-				if _, known := attrGetters[field]; !ok || !known {
-					return l, fmt.Errorf("unknown attr test %q", pair)
+				t, err := parseAttrTest(pair, l.ops)
+				if err != nil {
+					return l, err
 				}
-				l.attrs = append(l.attrs, attrTest{field: field, value: value})
+				l.attrs = append(l.attrs, t)
 			}
 			continue
 		}
@@ -163,12 +179,6 @@ func parseLine(words []string) (l line, err error) {
 		l.args = append(l.args, a)
 	}
 	return l, nil
-}
-
-// attrGetters are the attrs that templates test.
-var attrGetters = map[string]func(*ir.Attr) attrValue{
-	"start": func(a *ir.Attr) attrValue { return attrValue{dim: a.Start} },
-	"perm":  func(a *ir.Attr) attrValue { return attrValue{perm: a.Perm} },
 }
 
 // form is a template with each optional group decided.
@@ -192,12 +202,11 @@ type formNode struct {
 	inner bool // a node of the region takes its result
 }
 
-// formTest asks that get returns want, or the value that a variable has elsewhere.
+// formTest asks that field holds what literal does, or what a variable has elsewhere.
 type formTest struct {
-	field    string
-	get      func(*ir.Attr) attrValue
-	want     string
-	variable int // -1: want
+	field    ir.Field
+	literal  *ir.Attr
+	variable int // where literal is nil
 }
 
 // ref is what an operand refers to: a node of the form, or an operand from outside.
@@ -283,14 +292,10 @@ func (t *template) fill(f *form) error {
 			node.args = append(node.args, r)
 		}
 		for _, a := range l.attrs {
-			test := formTest{a.field, attrGetters[a.field], a.value, -1}
-			if isVariable(a.value) {
-				if _, ok := vars[a.value]; !ok {
-					vars[a.value] = len(vars)
-				}
-				test.variable = vars[a.value]
+			if _, ok := vars[a.word]; !ok && a.literal == nil {
+				vars[a.word] = len(vars)
 			}
-			node.tests = append(node.tests, test)
+			node.tests = append(node.tests, formTest{a.field, a.literal, vars[a.word]})
 		}
 		defined[l.name] = len(f.nodes)
 		f.nodes = append(f.nodes, node)

@@ -60,7 +60,7 @@ func TestTexts(t *testing.T) {
 // Every pass has a file in which it edits, and every one that decides has one in
 // which it refuses.
 func TestEveryPassHasTexts(t *testing.T) {
-	for _, p := range passes.All() {
+	for _, p := range passes.BuiltIn().Passes() {
 		name := strings.TrimPrefix(p.Name, "fuse-")
 		log := func(file string) string {
 			a, err := txtar.ParseFile(filepath.Join("testdata", file+".txtar"))

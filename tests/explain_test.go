@@ -21,7 +21,7 @@ import (
 // fusionPasses are the passes that make the known fusions.
 func fusionPasses() []string {
 	var out []string
-	for _, p := range passes.All() {
+	for _, p := range passes.BuiltIn().Passes() {
 		if strings.HasPrefix(p.Name, "fuse-") || p.Name == "drop-repeat-kv" || p.Name == "split-norm" {
 			out = append(out, p.Name)
 		}

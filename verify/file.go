@@ -8,10 +8,14 @@ import (
 
 	"foundry/ir"
 	"foundry/ir/interp"
+	"foundry/passes"
 )
 
-// Pipeline is a list of passes with a name.
-type Pipeline struct{ Name, Passes string }
+// Pipeline is a list of passes, of any table, with a name.
+type Pipeline struct {
+	Name   string
+	Passes passes.Pipeline
+}
 
 // RunGraph verifies one graph in place of the table: behind each pipeline, at the
 // sizes of the checklist that its bounds allow and at the most tokens they allow. A

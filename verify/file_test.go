@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"foundry/ir"
+	"foundry/passes"
 	"foundry/verify"
 )
 
@@ -20,8 +21,10 @@ func TestResultNamedLikeAWeight(t *testing.T) {
 }
 `)
 	require.NoError(t, err)
+	legalize, err := passes.Parse("legalize")
+	require.NoError(t, err)
 	o := onCPU(t, options(t))
-	r, err := verify.RunGraph(context.Background(), o, g, []verify.Pipeline{{Name: "none", Passes: "legalize"}})
+	r, err := verify.RunGraph(context.Background(), o, g, []verify.Pipeline{{Name: "none", Passes: legalize}})
 	require.NoError(t, err)
 	require.Len(t, r.Rows, 1)
 	require.True(t, r.Rows[0].Pass, r.Rows[0].Failure)

@@ -51,7 +51,7 @@ type form struct {
 	refuse string // a part of the error that the reference and a device owe, in place of results
 
 	// Of a graph from a file, in place of body and passes.
-	pipeline   string
+	pipeline   passes.Pipeline
 	everywhere bool // run at the most tokens too, and at every P
 }
 
@@ -101,13 +101,12 @@ func (f form) graph(name string) (*ir.Graph, error) {
 // fused returns g behind the form's passes, for t.
 func (f form) fused(g *ir.Graph, t *target.Target) (*ir.Graph, error) {
 	out := g.Clone()
-	text := f.pipeline
-	if text == "" {
-		text = pipelineOf(f.passes)
-	}
-	pipeline, err := passes.Parse(text)
-	if err != nil {
-		return nil, err
+	pipeline := f.pipeline
+	if pipeline == nil {
+		var err error
+		if pipeline, err = passes.Parse(pipelineOf(f.passes)); err != nil {
+			return nil, err
+		}
 	}
 	log := &passes.Log{}
 	cx := &passes.Context{Target: t, Log: log, Lowerable: func(n *ir.Node) error { return metal.Check(n, t) }}

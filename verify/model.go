@@ -75,7 +75,7 @@ func Model(ctx context.Context, m *model.Model, o ModelOptions) (_ *Report, err 
 		if err != nil {
 			return nil, err
 		}
-		list = append(list, Pipeline{Name: name, Passes: p.String()})
+		list = append(list, Pipeline{Name: name, Passes: p})
 	}
 	r, err := RunGraph(ctx, in, m.Graph, list)
 	if err != nil {

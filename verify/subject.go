@@ -136,7 +136,7 @@ func newSubject(name string, k *kernel, format string, f form, flat *ir.Graph, t
 	}
 	if slices.ContainsFunc(s.fused.Nodes(), func(n *ir.Node) bool { return n.Op == ir.OpFused }) {
 		plain := f
-		plain.passes, plain.pipeline = "", ""
+		plain.passes, plain.pipeline = "", nil
 		if s.twin, err = plain.fused(flat, t); err != nil {
 			return nil, err
 		}

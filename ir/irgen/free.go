@@ -1,6 +1,7 @@
 package irgen
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -26,9 +27,10 @@ func Free(r *rand.Rand) *ir.Graph {
 	f.values = append(f.values, f.param(ir.Input, "x", dtype.F32, sym.T, sym.Const(one[int64](r, 1, 7, 32, 64))))
 	want := 3 + r.IntN(18)
 	for tries := 0; len(f.g.Nodes()) < want && tries < 20*want; tries++ {
-		ops := ir.Ops()
-		if make := makers[ops[r.IntN(len(ops))]]; make != nil {
-			if v := make(f); v != nil {
+		draw := r.Uint64()
+		op := slices.MaxFunc(ir.Ops(), func(a, b ir.Op) int { return cmp.Compare(lot(draw, a.String()), lot(draw, b.String())) })
+		if maker := makers[op]; maker != nil {
+			if v := maker(f); v != nil {
 				f.values = append(f.values, v)
 			}
 		}

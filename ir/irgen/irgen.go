@@ -12,6 +12,7 @@ package irgen
 
 import (
 	"fmt"
+	"hash/fnv"
 	"math/rand/v2"
 
 	"foundry/ir"
@@ -23,15 +24,34 @@ import (
 const stream = 0xf0d41e5
 
 // Graph returns the random graph of a seed: three in four are pieces of a model
-// with up to six mutations, one is free. It always verifies.
+// with a few mutations, one is free. It always verifies.
 func Graph(seed uint64) *ir.Graph {
 	r := rand.New(rand.NewPCG(seed, stream))
 	if r.IntN(4) == 0 {
 		return Free(r)
 	}
-	names := Mutations()
-	r.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
-	return Layers(r, names[:r.IntN(7)]...)
+	return Layers(r, drawn(seed, r.IntN(7))...)
+}
+
+// drawn returns mutations, about so many on average. Whether one is among them
+// depends on the seed and its own name, so that a new mutation leaves the graphs
+// that it is not drawn for as they were.
+func drawn(seed uint64, about int) []string {
+	const typical = 50 // how many mutations there are, roughly
+	var out []string
+	for _, name := range Mutations() {
+		if lot(seed, name)%typical < uint64(about) {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// lot is what a name draws: whatever other names there are, it stays the same.
+func lot(seed uint64, name string) uint64 {
+	h := fnv.New64a()
+	h.Write([]byte(name))
+	return rand.NewPCG(seed, h.Sum64()).Uint64()
 }
 
 // Env returns values for T and P within g's bounds: their ends more often than

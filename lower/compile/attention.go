@@ -27,6 +27,14 @@ var attentionBackends = [...]string{"auto", "chained", "flash", "split"}
 // parts and their merge; auto leaves it to the pipeline.
 func AttentionBackends() []string { return slices.Clone(attentionBackends[:]) }
 
+// Parse reads a pipeline of the options' table of passes.
+func (o Options) Parse(text string) (passes.Pipeline, error) {
+	if o.Table == nil {
+		return passes.Parse(text)
+	}
+	return o.Table.Parse(text)
+}
+
 // PipelineOf returns the passes that o asks for over an entry.
 func (o Options) PipelineOf(entry string) (passes.Pipeline, error) {
 	if entry == "prefill" && o.PrefillPasses != "" {
@@ -40,7 +48,7 @@ func (o Options) Pipeline() (passes.Pipeline, error) {
 	var p passes.Pipeline
 	var err error
 	if o.Passes != "" {
-		p, err = passes.Parse(o.Passes)
+		p, err = o.Parse(o.Passes)
 	} else {
 		p, err = passes.Variant(o.Variant)
 	}
@@ -71,7 +79,7 @@ func (o Options) Pipeline() (passes.Pipeline, error) {
 	if err != nil {
 		return nil, err
 	}
-	return passes.Parse(slices.Insert(out, at, forced...).String())
+	return o.Parse(slices.Insert(out, at, forced...).String())
 }
 
 func isAttentionPass(name string) bool {

@@ -23,6 +23,7 @@ import (
 	"foundry/ir/names"
 	"foundry/ir/target"
 	"foundry/lower/metal"
+	"foundry/passes"
 )
 
 // Version is what plans record as their compiler.
@@ -46,8 +47,9 @@ type Options struct {
 	Cache   dtype.Type // f16
 	Target  string     // the machine whose limits and costs decide; target.Default
 
-	Variant string // a named pipeline; "default" when neither it nor Passes is given
-	Passes  string // a pipeline: "canonicalize,cse,fuse-rmsnorm-qkv"
+	Variant string        // a named pipeline; "default" when neither it nor Passes is given
+	Passes  string        // a pipeline: "canonicalize,cse,fuse-rmsnorm-qkv"
+	Table   *passes.Table // whose passes Passes and PrefillPasses name; nil: passes.BuiltIn()
 	// PrefillPasses is the pipeline of the entry prefill, where that shall be another
 	// than Variant or Passes say.
 	PrefillPasses string

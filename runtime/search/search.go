@@ -96,7 +96,7 @@ func Run(ctx context.Context, m *model.Model, o Options) (*Found, error) {
 	if o.Measure == 0 {
 		o.Measure = 6
 	}
-	if _, err := passes.Parse(o.Compile.PrefillPasses); err != nil { // which takes the place of what is found
+	if _, err := o.Compile.Parse(o.Compile.PrefillPasses); err != nil { // which takes the place of what is found
 		return nil, fmt.Errorf("prefill %w", err)
 	}
 	o.Compile.Passes, o.Compile.PrefillPasses, o.Compile.Variant = "", "", ""

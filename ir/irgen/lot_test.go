@@ -1,0 +1,32 @@
+package irgen
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// Each mutation is drawn now and then, whatever others there are: a name that joins
+// the table changes no other name's lot.
+func TestMutationsAreDrawnApart(t *testing.T) {
+	count := map[string]int{}
+	for seed := range uint64(2000) {
+		for _, name := range drawn(seed, 3) {
+			count[name]++
+		}
+	}
+	for name := range mutations {
+		require.InDelta(t, 120, count[name], 50, name) // 3 in 50
+	}
+	before := drawn(7, 6)
+	mutations["another"] = "nothing"
+	defer delete(mutations, "another")
+	after := drawn(7, 6)
+	for i, name := range after {
+		if name == "another" {
+			after = append(after[:i], after[i+1:]...)
+			break
+		}
+	}
+	require.Equal(t, before, after)
+}
