@@ -79,6 +79,15 @@ func (n *Node) Layer() int {
 	return k
 }
 
+// Layers is how many layers the labels of g's nodes number.
+func (g *Graph) Layers() int {
+	layers := 0
+	for _, n := range g.Nodes() {
+		layers = max(layers, n.Layer()+1)
+	}
+	return layers
+}
+
 // String names the node for messages: its label and op; without a label its place
 // among the graph's nodes, from 1.
 func (n *Node) String() string {

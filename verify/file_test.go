@@ -16,7 +16,7 @@ func TestResultNamedLikeAWeight(t *testing.T) {
 	g, err := ir.Parse("named.fir", `graph @named (T=1..4, P=0..3, S<=4) {
   %0 = input "x" : f32[T, 8]
   %1 = weight "y" : f32[6, 8]
-  %2 = matmul_nt %0, %1 : f32[T, 6]
+  %2 = matmul_nt %0, %1 : f32[T, 6] @"layers.3.proj"
   return y=%2
 }
 `)

@@ -106,11 +106,13 @@ func (w weightSource) Weight(b *plan.Buffer) ([]byte, error) {
 // lower compiles graphs of one context into a plan.
 func lower(graphs []*ir.Graph, t *target.Target, stages fs.FS) (*plan.Plan, error) {
 	var entries []metal.Entry
+	layers := 0
 	for _, g := range graphs {
 		entries = append(entries, metal.Entry{Name: g.Name, Graph: g})
+		layers = max(layers, g.Layers())
 	}
 	p, err := metal.Compile(entries, metal.Options{
-		Target: t, Model: plan.Model{Name: "verify", Context: int(graphs[0].Bounds.SMax), Chunk: 1},
+		Target: t, Model: plan.Model{Name: "verify", Layers: layers, Context: int(graphs[0].Bounds.SMax), Chunk: 1},
 		Meta: plan.Options{Target: t.Name, Weights: dtype.F16, Cache: dtype.F16}, Shaders: stages,
 	})
 	if err != nil {

@@ -80,9 +80,7 @@ func (g *Graphs) planModel() plan.Model {
 	m := plan.Model{Name: g.Model.BaseName(), Layers: c.Layers, Hidden: c.Hidden, Vocab: c.Vocab, Context: g.Options.Context, Chunk: g.Options.Chunk}
 	if graph := g.Model.Graph; graph != nil {
 		m.Context, m.Chunk = int(graph.Bounds.SMax), int(graph.Bounds.TMax)
-		for _, n := range graph.Nodes() {
-			m.Layers = max(m.Layers, n.Layer()+1)
-		}
+		m.Layers = graph.Layers()
 	}
 	return m
 }
