@@ -3,6 +3,8 @@ package tests
 import (
 	"encoding/binary"
 	"encoding/json"
+	"fmt"
+	"path/filepath"
 	"testing"
 
 	"foundry"
@@ -57,4 +59,52 @@ func TestNoTokenOfLogitsThatAreNotFinite(t *testing.T) {
 			}
 		})
 	}
+}
+
+// inspect --scan and convert count what is not finite by tensor; blocks, which cannot
+// hold it, are not made of it.
+func TestScanAndConvertCount(t *testing.T) {
+	const up, norm = "model.layers.0.mlp.up_proj.weight", "model.norm.weight"
+	code, out, errs := foundryCmd(t, nil, "inspect", modelDir(t, func(string) {}), "--scan")
+	require.Zero(t, code, errs)
+	require.Contains(t, out, "scanned: all values are finite\n")
+
+	dir := modelDir(t, func(dir string) {
+		poke(t, up, 5, nanBits)(dir)
+		poke(t, up, 300, infBits)(dir)
+		poke(t, norm, 7, infBits)(dir)
+	})
+	code, out, errs = foundryCmd(t, nil, "inspect", dir, "--scan")
+	require.Equal(t, 1, code)
+	require.Equal(t, "foundry: "+dir+": 2 tensors hold values that are not finite\n", errs)
+	require.Regexp(t, `model.layers.0.mlp.up_proj.weight +bf16 +\d+ +1 +1 *\n`, out)
+	require.Regexp(t, `model.norm.weight +bf16 +128 +0 +1 *\n`, out)
+
+	file := filepath.Join(t.TempDir(), "x.gguf")
+	for _, weights := range []string{"", "f16", "f32"} {
+		code, _, errs = foundryCmd(t, nil, "convert", "--model", dir, "--weights", weights, "-o", file)
+		require.Zero(t, code, errs)
+		require.Contains(t, errs, fmt.Sprintf("%s: tensor %q: 1 of", dir, up))
+		require.Contains(t, errs, "values are NaN and 1 infinite\n")
+		require.Contains(t, errs, fmt.Sprintf("%s: tensor %q: 0 of 128 values are NaN and 1 infinite\n", dir, norm))
+	}
+	q8 := filepath.Join(t.TempDir(), "q8.gguf")
+	requireOneLine(t, nil, 1, "values are NaN and 1 infinite, which no q8_0 block holds", "convert", "--model", dir, "--weights", "q8_0", "-o", q8)
+	require.NoFileExists(t, q8)
+}
+
+// A weight that f16 cannot hold is an error with the way out, at load and in convert,
+// and runs where it fits.
+func TestWeightsTooLargeForTheirType(t *testing.T) {
+	const large = 0x4800 // 2^17
+	dir := modelDir(t, poke(t, "model.layers.1.mlp.down_proj.weight", 9, large))
+	const want = `tensor "model.layers.1.mlp.down_proj.weight": 1 of`
+	file := filepath.Join(t.TempDir(), "x.gguf")
+	requireOneLine(t, nil, 1, want, "convert", "--model", dir, "--weights", "f16", "-o", file)
+	require.NoFileExists(t, file)
+	requireOneLine(t, nil, 1, "too large for f16; take wider weights (--weights bf16 or f32)", "eval", "--model", dir, "--device", "ref", "--weights", "f16", "--ids", "1,2")
+	code, _, errs := foundryCmd(t, nil, "eval", "--model", dir, "--device", "ref", "--ids", "1,2")
+	require.Zero(t, code, errs)
+	skipWithoutCompiler(t)
+	requireOneLine(t, nil, 1, "too large for f16; take wider weights (--weights bf16 or f32)", "eval", "--model", dir, "--device", "cpu", "--context", "512", "--variant", "floor", "--ids", "1,2")
 }

@@ -9,21 +9,35 @@ import (
 	"foundry/ir/dtype"
 )
 
-// Narrowing counts what conversions to narrower types did to values. One count
-// may be shared by concurrent conversions.
+// Narrowing counts what conversions to narrower types did to values, and the values
+// that were not finite before. One count may be shared by concurrent conversions.
 type Narrowing struct {
 	Values     int64 // converted
+	NaN        int64 // stored as NaN
+	Infinite   int64 // stored as an infinity
 	Overflowed int64 // finite before, infinite after (a block: every value under an infinite scale)
 	Flushed    int64 // not zero before, zero after (a block: every value under a zero scale)
 }
 
-func (n *Narrowing) add(m Narrowing) {
+// Add adds m's counts; nil takes none.
+func (n *Narrowing) Add(m Narrowing) {
 	if n == nil {
 		return
 	}
 	atomic.AddInt64(&n.Values, m.Values)
+	atomic.AddInt64(&n.NaN, m.NaN)
+	atomic.AddInt64(&n.Infinite, m.Infinite)
 	atomic.AddInt64(&n.Overflowed, m.Overflowed)
 	atomic.AddInt64(&n.Flushed, m.Flushed)
+}
+
+// Note says on a line what the user should know of the counts; "" where that is
+// nothing.
+func (n Narrowing) Note() string {
+	if n.Flushed == 0 {
+		return ""
+	}
+	return fmt.Sprintf("of %d weights converted to narrower types %d became zero", n.Values, n.Flushed)
 }
 
 // convertGrain is how many elements one goroutine converts at a time: a
@@ -47,7 +61,7 @@ func Convert(to dtype.Type, dst []byte, from dtype.Type, src []byte, report *Nar
 	switch {
 	case to == from && len(dst) == len(src):
 		copy(dst, src)
-		report.add(Narrowing{Values: int64(n)})
+		report.Add(countStored(from, src, n))
 		return nil
 	case !to.CanQuantise() || !from.Float() && !from.Quantised():
 		return fmt.Errorf("cannot convert %v to %v", from, to)
@@ -57,7 +71,7 @@ func Convert(to dtype.Type, dst []byte, from dtype.Type, src []byte, report *Nar
 	parallel(n, convertGrain, func(lo, hi int) {
 		d := dst[to.Bytes(int64(lo)):to.Bytes(int64(hi))]
 		s := src[from.Bytes(int64(lo)):from.Bytes(int64(hi))]
-		report.add(convertRange(to, d, from, s, hi-lo))
+		report.Add(convertRange(to, d, from, s, hi-lo))
 	})
 	return nil
 }
@@ -76,12 +90,48 @@ func convertRange(to dtype.Type, dst []byte, from dtype.Type, src []byte, n int)
 		return bf16ToF16(dst, src)
 	case from == dtype.BF16 && to == dtype.F32:
 		bf16ToF32(dst, src)
-		return Narrowing{Values: int64(n)}
+		return countPart(from, src, n)
 	}
 	var wide [convertGrain]float32
 	values := wide[:n]
 	dtype.Dequantise(from, src, values)
-	return narrow(to, dst, values)
+	lost := narrow(to, dst, values)
+	lost.countNonFinite(values)
+	return lost
+}
+
+// countStored counts n stored values, of which none is lost, on all cores.
+func countStored(t dtype.Type, src []byte, n int) Narrowing {
+	out := Narrowing{}
+	if !t.Float() && !t.Quantised() {
+		out.Values = int64(n)
+		return out
+	}
+	parallel(n, convertGrain, func(lo, hi int) {
+		out.Add(countPart(t, src[t.Bytes(int64(lo)):t.Bytes(int64(hi))], hi-lo))
+	})
+	return out
+}
+
+func countPart(t dtype.Type, src []byte, n int) Narrowing {
+	var wide [convertGrain]float32
+	dtype.Dequantise(t, src, wide[:n])
+	out := Narrowing{Values: int64(n)}
+	out.countNonFinite(wide[:n])
+	return out
+}
+
+// countNonFinite adds the values that are NaN or infinite.
+func (n *Narrowing) countNonFinite(values []float32) {
+	for _, v := range values {
+		switch b := math.Float32bits(v) &^ (1 << 31); {
+		case b < 0x7f800000:
+		case b == 0x7f800000:
+			n.Infinite++
+		default:
+			n.NaN++
+		}
+	}
 }
 
 // narrow encodes values and counts what that lost.
@@ -110,7 +160,7 @@ func countLoss(values []float32, zeroTo, infFrom uint32) Narrowing {
 			overflowed++
 		}
 	}
-	return Narrowing{int64(len(values)), overflowed, flushed}
+	return Narrowing{Values: int64(len(values)), Overflowed: overflowed, Flushed: flushed}
 }
 
 // countBlockLoss looks at the scale that opens every writable block, an f16 unless
@@ -182,7 +232,11 @@ func bf16ToF16Each(dst, src []byte, n *Narrowing) {
 		switch {
 		case g&0x7fff == 0 && h&0x7fff != 0:
 			n.Flushed++
-		case g&0x7fff == 0x7c00 && h&0x7fff != 0x7f80:
+		case h&0x7fff > 0x7f80:
+			n.NaN++
+		case h&0x7fff == 0x7f80:
+			n.Infinite++
+		case g&0x7fff == 0x7c00:
 			n.Overflowed++
 		}
 	}

@@ -1,9 +1,11 @@
 package checkpoint
 
 import (
+	"context"
 	"encoding/binary"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"foundry/ir/dtype"
@@ -26,6 +28,7 @@ func TestBF16ToF16IsExhaustivelyRight(t *testing.T) {
 				f := dtype.BF16ToF32(v)
 				g := dtype.F16ToF32(dtype.F32ToF16(f))
 				want.Values++
+				want.countNonFinite([]float32{f})
 				if f != 0 && g == 0 {
 					want.Flushed++
 				}
@@ -72,6 +75,12 @@ func TestConvertPlain(t *testing.T) {
 		}
 		require.Equal(rt, wantBytes, dst)
 		for i := range before {
+			if math.IsNaN(float64(before[i])) {
+				want.NaN++
+			}
+			if math.IsInf(float64(before[i]), 0) {
+				want.Infinite++
+			}
 			if before[i] != 0 && after[i] == 0 {
 				want.Flushed++
 			}
@@ -90,16 +99,16 @@ func TestCountsAtTheEdges(t *testing.T) {
 		value float32
 		want  Narrowing
 	}{
-		{dtype.F16, 0x1p-25, Narrowing{1, 0, 1}},
-		{dtype.F16, math.Nextafter32(0x1p-25, 1), Narrowing{1, 0, 0}},
-		{dtype.F16, 0, Narrowing{1, 0, 0}},
-		{dtype.F16, 65520, Narrowing{1, 1, 0}},
-		{dtype.F16, math.Nextafter32(65520, 0), Narrowing{1, 0, 0}},
-		{dtype.F16, float32(math.Inf(-1)), Narrowing{1, 0, 0}},
-		{dtype.BF16, 0x1p-134, Narrowing{1, 0, 1}},
-		{dtype.BF16, math.Nextafter32(0x1p-134, 1), Narrowing{1, 0, 0}},
-		{dtype.BF16, math.MaxFloat32, Narrowing{1, 1, 0}},
-		{dtype.BF16, float32(math.NaN()), Narrowing{1, 0, 0}},
+		{dtype.F16, 0x1p-25, Narrowing{Values: 1, Flushed: 1}},
+		{dtype.F16, math.Nextafter32(0x1p-25, 1), Narrowing{Values: 1}},
+		{dtype.F16, 0, Narrowing{Values: 1}},
+		{dtype.F16, 65520, Narrowing{Values: 1, Overflowed: 1}},
+		{dtype.F16, math.Nextafter32(65520, 0), Narrowing{Values: 1}},
+		{dtype.F16, float32(math.Inf(-1)), Narrowing{Values: 1, Infinite: 1}},
+		{dtype.BF16, 0x1p-134, Narrowing{Values: 1, Flushed: 1}},
+		{dtype.BF16, math.Nextafter32(0x1p-134, 1), Narrowing{Values: 1}},
+		{dtype.BF16, math.MaxFloat32, Narrowing{Values: 1, Overflowed: 1}},
+		{dtype.BF16, float32(math.NaN()), Narrowing{Values: 1, NaN: 1}},
 	} {
 		for _, v := range []float32{c.value, -c.value} {
 			src, dst := make([]byte, 4), make([]byte, 2)
@@ -200,4 +209,59 @@ func BenchmarkConvert(b *testing.B) {
 			}
 		})
 	}
+}
+
+// Nothing that cannot stand in the wanted type gets there; what is not finite in the
+// file is counted, by tensor, whether it is converted or not.
+func TestWhatNarrowTypesCannotHold(t *testing.T) {
+	values := make([]float32, 64)
+	for i := range values {
+		values[i] = float32(i) / 8
+	}
+	source := func(at int, v float32) Source {
+		x := slices.Clone(values)
+		x[at] = v
+		data := make([]byte, 4*len(x))
+		dtype.Quantise(dtype.F32, x, data)
+		return &store{label: "m", tensors: map[string]stored{"w": {Info{dtype.F32, []int64{2, 32}, int64(len(data))}, data}}}
+	}
+	nan, inf := float32(math.NaN()), float32(math.Inf(-1))
+	for _, c := range []struct {
+		to    dtype.Type
+		value float32
+		want  string
+	}{
+		{dtype.F16, 1e5, `m: tensor "w": 1 of 64 values are too large for f16; take wider weights (--weights bf16 or f32)`},
+		{dtype.BF16, math.MaxFloat32, `m: tensor "w": 1 of 64 values are too large for bf16; take wider weights (--weights bf16 or f32)`},
+		{dtype.Q8_0, 1e9, `m: tensor "w": 32 of 64 values are too large for q8_0; take wider weights (--weights bf16 or f32)`},
+		{dtype.Q4_0, nan, `m: tensor "w": 1 of 64 values are NaN and 0 infinite, which no q4_0 block holds`},
+		{dtype.Q5_1, inf, `m: tensor "w": 0 of 64 values are NaN and 1 infinite, which no q5_1 block holds`},
+		{dtype.F16, nan, ""},
+		{dtype.BF16, inf, ""},
+		{dtype.F32, inf, ""},
+	} {
+		s := source(40, c.value)
+		var n Narrowing
+		_, err := ReadAs(s, "w", c.to, &n)
+		if c.want != "" {
+			require.EqualError(t, err, c.want)
+			require.Zero(t, n, "what failed counts for nothing")
+		} else {
+			require.NoError(t, err)
+		}
+		found, err := Scan(context.Background(), s, nil)
+		require.NoError(t, err)
+		switch {
+		case c.value-c.value == 0:
+			require.Empty(t, found)
+		case c.value != c.value:
+			require.Equal(t, []Finding{{"w", dtype.F32, 64, 1, 0}}, found)
+		default:
+			require.Equal(t, []Finding{{"w", dtype.F32, 64, 0, 1}}, found)
+		}
+	}
+	ended, end := context.WithCancel(context.Background())
+	end()
+	_, err := Scan(ended, source(0, 0), nil)
+	require.ErrorIs(t, err, context.Canceled)
 }

@@ -122,13 +122,18 @@ func writeKJV(t *testing.T, weights dtype.Type) (Source, string) {
 	require.NoError(t, err)
 	path := filepath.Join(t.TempDir(), "kjv.gguf")
 	last := 0
-	var n Narrowing
-	require.NoError(t, WriteGGUF(path, s, weights, &n, func(done, of int) {
+	reported := map[string]Narrowing{}
+	report := func(tensor string, n Narrowing) { reported[tensor] = n }
+	require.NoError(t, WriteGGUF(path, s, weights, report, func(done, of int) {
 		require.Equal(t, 62, of)
 		last = done
 	}))
 	require.Equal(t, 62, last)
-	require.Zero(t, n.Overflowed)
+	require.Len(t, reported, 62)
+	for name, n := range reported {
+		info, _ := s.Info(name)
+		require.Equal(t, Narrowing{Values: info.Elements(), Flushed: n.Flushed}, n, name)
+	}
 	return s, path
 }
 

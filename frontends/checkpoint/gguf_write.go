@@ -58,7 +58,7 @@ func Mostly(weights dtype.Type, s Source) dtype.Type {
 // one. Tensors are converted one after the other, so memory holds one of them.
 // report and progress may be nil; progress is told how many tensors are
 // written. The file appears complete or not at all.
-func WriteGGUF(path string, s Source, weights dtype.Type, report *Narrowing, progress func(done, of int)) error {
+func WriteGGUF(path string, s Source, weights dtype.Type, report func(tensor string, n Narrowing), progress func(done, of int)) error {
 	if _, named := fileTypes[weights]; weights != dtype.Invalid && !(named && weights.CanQuantise()) {
 		return fmt.Errorf("cannot write %s: %v weights cannot be made (%s can)", path, weights, typeNames(writable()))
 	}
@@ -91,7 +91,7 @@ func writable() iter.Seq[dtype.Type] {
 	}
 }
 
-func encodeGGUF(w io.Writer, s Source, meta []ggufEntry, weights dtype.Type, report *Narrowing, progress func(done, of int)) error {
+func encodeGGUF(w io.Writer, s Source, meta []ggufEntry, weights dtype.Type, report func(tensor string, n Narrowing), progress func(done, of int)) error {
 	names := s.Names()
 	numbers := map[dtype.Type]uint32{}
 	for number, t := range ggmlTypes {
@@ -135,9 +135,17 @@ func encodeGGUF(w io.Writer, s Source, meta []ggufEntry, weights dtype.Type, rep
 	}
 	for i, name := range names {
 		info, _ := s.Info(name)
-		data, err := ReadAs(s, name, StoredAs(weights, info), report)
+		t := StoredAs(weights, info)
+		var n Narrowing
+		data, err := ReadAs(s, name, t, &n)
+		if err == nil && report != nil && t == info.DType {
+			n, err = census(s, name)
+		}
 		if err != nil {
 			return err
+		}
+		if report != nil {
+			report(name, n)
 		}
 		if _, err := w.Write(data); err != nil {
 			return err

@@ -41,7 +41,9 @@ func ReadAs(s Source, name string, want dtype.Type, report *Narrowing) ([]byte, 
 }
 
 // Load writes a tensor, as elements of type want, to dst, which must have the
-// exact length. report, which may be nil, is added to.
+// exact length. report, which may be nil, is added to. Values that become zero are
+// counted; those that would become infinite are an error, and so is in a block what
+// is not finite, because the whole block would be lost with it.
 func Load(s Source, name string, want dtype.Type, dst []byte, report *Narrowing) error {
 	info, ok := s.Info(name)
 	if !ok {
@@ -62,12 +64,28 @@ func Load(s Source, name string, want dtype.Type, dst []byte, report *Narrowing)
 	if err != nil {
 		return err
 	}
-	err = files.Guard(func() error { return Convert(want, dst, info.DType, src, report) })
+	var lost Narrowing
+	err = files.Guard(func() error { return Convert(want, dst, info.DType, src, &lost) })
 	if fault := (*files.Fault)(nil); errors.As(err, &fault) {
 		return Cause(s, err)
 	}
+	if err == nil {
+		err = lost.unusable(want)
+	}
 	if err != nil {
 		return fmt.Errorf("%s: tensor %q: %w", s.Label(), name, err)
+	}
+	report.Add(lost)
+	return nil
+}
+
+// unusable is an error where a tensor cannot stand as values of type t.
+func (n Narrowing) unusable(t dtype.Type) error {
+	switch {
+	case t.Quantised() && n.NaN+n.Infinite > 0:
+		return fmt.Errorf("%d of %d values are NaN and %d infinite, which no %v block holds", n.NaN, n.Values, n.Infinite, t)
+	case n.Overflowed > 0:
+		return fmt.Errorf("%d of %d values are too large for %v; take wider weights (--weights bf16 or f32)", n.Overflowed, n.Values, t)
 	}
 	return nil
 }

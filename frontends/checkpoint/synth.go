@@ -77,7 +77,7 @@ func (s *synth) generate(name string, want dtype.Type, dst []byte, report *Narro
 		var stored [2 * convertGrain]byte
 		part := stored[:2*(hi-lo)]
 		g.fill(part, lo)
-		report.add(convertRange(want, out, dtype.BF16, part, hi-lo))
+		report.Add(convertRange(want, out, dtype.BF16, part, hi-lo))
 	})
 }
 

@@ -27,7 +27,15 @@ func Convert(m *Model, weights dtype.Type, path string, progress func(what strin
 	if progress != nil {
 		told = func(done, of int) { progress("convert", int64(done), int64(of)) }
 	}
-	if err := checkpoint.WriteGGUF(path, m.source, weights, &out.Loss, told); err != nil {
+	var bad []checkpoint.Finding
+	report := func(tensor string, n checkpoint.Narrowing) {
+		out.Loss.Add(n)
+		if n.NaN+n.Infinite > 0 {
+			info, _ := m.source.Info(tensor)
+			bad = append(bad, checkpoint.Finding{Name: tensor, DType: info.DType, Values: n.Values, NaN: n.NaN, Infinite: n.Infinite})
+		}
+	}
+	if err := checkpoint.WriteGGUF(path, m.source, weights, report, told); err != nil {
 		return nil, err
 	}
 	if weights != dtype.Invalid {
@@ -35,9 +43,11 @@ func Convert(m *Model, weights dtype.Type, path string, progress func(what strin
 			out.Notes = append(out.Notes, note)
 		}
 	}
-	if lost := out.Loss.Overflowed + out.Loss.Flushed; lost > 0 {
-		out.Notes = append(out.Notes, fmt.Sprintf("of %d weights converted to narrower types %d overflowed and %d became zero",
-			out.Loss.Values, out.Loss.Overflowed, out.Loss.Flushed))
+	if note := out.Loss.Note(); note != "" {
+		out.Notes = append(out.Notes, note)
+	}
+	for _, f := range bad {
+		out.Notes = append(out.Notes, f.String())
 	}
 	written, err := Open(path, checkpoint.Hub{})
 	if err != nil {

@@ -6,6 +6,7 @@
 package model
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -167,6 +168,19 @@ func (m *Model) WithLayers(n int) *Model {
 	c := m.Config
 	c.Layers = min(n, c.Layers)
 	return &Model{Name: m.Name, Config: c, source: m.source}
+}
+
+// Scan reads all weights and lists the tensors in which not all values are finite. A
+// graph has none. progress, which may be nil, is told how many tensors are read.
+func (m *Model) Scan(ctx context.Context, progress func(what string, done, of int64)) ([]checkpoint.Finding, error) {
+	if m.source == nil {
+		return nil, nil
+	}
+	return checkpoint.Scan(ctx, m.source, func(done, of int) {
+		if progress != nil {
+			progress("scan", int64(done), int64(of))
+		}
+	})
 }
 
 // TensorGroup sums the stored tensors of one dtype.

@@ -48,11 +48,12 @@ func Interpret(ctx context.Context, g *compile.Graphs) (*Engine, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	ref, err := newReference(g, g.Model.Weights())
+	w := g.Model.Weights()
+	ref, err := newReference(g, w)
 	if err != nil {
 		return nil, err
 	}
-	return &Engine{Device: Ref, Graphs: g, model: g.Model, ref: ref}, nil
+	return &Engine{Device: Ref, Graphs: g, Loss: w.Loss(), model: g.Model, ref: ref}, nil
 }
 
 // Load makes a plan ready to run on a device that executes kernels, which the

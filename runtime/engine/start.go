@@ -73,7 +73,11 @@ func (s *Starting) Start(ctx context.Context) (*Engine, error) {
 		s.Say(fmt.Sprintf("%s: %s", s.m.Name, note))
 	}
 	if s.Device == Ref {
-		return Interpret(ctx, g)
+		e, err := Interpret(ctx, g)
+		if err == nil {
+			s.sayLoss(e)
+		}
+		return e, err
 	}
 	c, err := g.Lower()
 	if err != nil {
@@ -157,10 +161,17 @@ func (s *Starting) load(ctx context.Context, p *plan.Plan, g *compile.Graphs) (*
 		s.Say(note)
 	}
 	e, err := Load(ctx, dev, s.m, p, g, s.Progress)
-	if err == nil && e.Loss.Overflowed+e.Loss.Flushed > 0 {
-		s.Say(fmt.Sprintf("%s: of %d weights converted to narrower types %d overflowed and %d became zero", s.m.Name, e.Loss.Values, e.Loss.Overflowed, e.Loss.Flushed))
+	if err == nil {
+		s.sayLoss(e)
 	}
 	return e, err
+}
+
+// sayLoss says what the weights lost when they were converted.
+func (s *Starting) sayLoss(e *Engine) {
+	if note := e.Loss.Note(); note != "" {
+		s.Say(fmt.Sprintf("%s: %s", s.m.Name, note))
+	}
 }
 
 // unknownCosts is what to say of a GPU of which no target is known: the plan's choices

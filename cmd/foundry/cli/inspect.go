@@ -17,11 +17,12 @@ import (
 
 func inspectCommand(s IO) *cobra.Command {
 	var cached int
-	var asJSON bool
+	var asJSON, scan bool
 	cmd := &cobra.Command{
 		Use:   "inspect MODEL|PLAN-DIR|FILE.fir",
 		Short: "Show what a model, a plan or a graph consists of, and verify it",
 		Example: `  foundry inspect kjv-2m
+  foundry inspect model.gguf --scan
   foundry inspect plan/
   foundry inspect plan/ --cached 4000 --json
   foundry inspect graph.fir`,
@@ -31,6 +32,9 @@ func inspectCommand(s IO) *cobra.Command {
 				return usagef("inspect: --cached is %d, want at least 0", cached)
 			}
 			if _, err := os.Stat(filepath.Join(args[0], "plan.json")); err == nil {
+				if scan {
+					return usagef("inspect: --scan is of models; %s is a plan, which holds no weights", args[0])
+				}
 				p, err := plan.Load(args[0])
 				if err != nil {
 					return err
@@ -50,13 +54,20 @@ func inspectCommand(s IO) *cobra.Command {
 			}
 			defer m.Close()
 			if m.Graph != nil {
+				if scan {
+					return usagef("inspect: --scan is of models; %s is a graph, which holds no weights", args[0])
+				}
 				printGraph(s, m.Graph)
 				return nil
 			}
 			printModel(s, m)
+			if scan {
+				return scanModel(cmd, s, m)
+			}
 			return nil
 		},
 	}
+	cmd.Flags().BoolVar(&scan, "scan", false, "of a model: read all weights and count NaN and infinities by tensor; exit code 1 where there are any")
 	cmd.Flags().IntVar(&cached, "cached", 256, "tokens in the cache, for the byte counts of a plan's decode step")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "of a plan: print one JSON object")
 	return cmd
@@ -138,6 +149,25 @@ func printModel(s IO, m *foundry.Model) {
 	fmt.Fprintf(s.Out, "%s: qwen2, %d layers, hidden %d, intermediate %d, %d query heads, %d key-value heads, head_dim %d, vocabulary %d (%s), %d positions\n",
 		m.BaseName(), c.Layers, c.Hidden, c.Intermediate, c.Heads, c.KVHeads, c.HeadDim, c.Vocab, tied, c.MaxPositions)
 	printGroups(s, m.TensorGroups())
+}
+
+// scanModel prints the tensors that hold what is not finite; it is an error where there
+// are any.
+func scanModel(cmd *cobra.Command, s IO, m *model.Model) error {
+	found, err := m.Scan(cmd.Context(), progress(s.Err))
+	if err != nil {
+		return err
+	}
+	if len(found) == 0 {
+		fmt.Fprintln(s.Out, "scanned: all values are finite")
+		return nil
+	}
+	t := newTable("tensor", "dtype", "values", "NaN", "infinite").alignRight("values", "NaN", "infinite")
+	for _, f := range found {
+		t.row(f.Name, f.DType, f.Values, f.NaN, f.Infinite)
+	}
+	t.render(s.Out)
+	return fmt.Errorf("%s: %d tensors hold values that are not finite", m.Name, len(found))
 }
 
 func printGroups(s IO, groups []model.TensorGroup) {

@@ -1,0 +1,66 @@
+package checkpoint
+
+import (
+	"context"
+	"fmt"
+
+	"foundry/ir/dtype"
+	"foundry/runtime/files"
+)
+
+// Finding is a tensor that holds values that are not finite.
+type Finding struct {
+	Name     string
+	DType    dtype.Type
+	Values   int64
+	NaN      int64
+	Infinite int64
+}
+
+// String says what a tensor holds.
+func (f Finding) String() string {
+	return fmt.Sprintf("tensor %q: %d of %d values are NaN and %d infinite", f.Name, f.NaN, f.Values, f.Infinite)
+}
+
+// Scan reads every tensor and lists those in which not all values
+// are finite, in the order of their names. progress, which may be nil, is told how many
+// tensors are read.
+func Scan(ctx context.Context, s Source, progress func(done, of int)) ([]Finding, error) {
+	var out []Finding
+	names := s.Names()
+	for i, name := range names {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		n, err := census(s, name)
+		if err != nil {
+			return nil, err
+		}
+		if n.NaN+n.Infinite > 0 {
+			info, _ := s.Info(name)
+			out = append(out, Finding{name, info.DType, n.Values, n.NaN, n.Infinite})
+		}
+		if progress != nil {
+			progress(i+1, len(names))
+		}
+	}
+	return out, nil
+}
+
+// census counts a tensor's values as they are stored.
+func census(s Source, name string) (out Narrowing, err error) {
+	info, _ := s.Info(name)
+	data, err := s.Read(name)
+	if err != nil {
+		return out, err
+	}
+	n, err := elementCount(info.DType, len(data))
+	if err != nil {
+		return out, fmt.Errorf("%s: tensor %q: %w", s.Label(), name, err)
+	}
+	err = files.Guard(func() error {
+		out = countStored(info.DType, data, n)
+		return nil
+	})
+	return out, Cause(s, err)
+}
