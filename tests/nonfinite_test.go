@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -35,29 +36,50 @@ func poke(t *testing.T, tensor string, element int, bits uint16) func(string) {
 	})
 }
 
-// The options are those of TestGoldensOnCPU, so that most kernels are compiled once.
-// A model whose logits hold NaN or infinity chooses no token: not the first, not -1.
+// A model whose logits hold NaN or infinity chooses no token, not the first and not
+// -1; the error names the first operation that makes them, and the weight. The options
+// are those of TestGoldensOnCPU, so that most kernels are compiled once.
 func TestNoTokenOfLogitsThatAreNotFinite(t *testing.T) {
-	const head = "lm_head.weight"
 	for _, x := range []struct {
 		name, tensor string
+		element      int
 		bits         uint16
+		first        string
 	}{
-		{"a NaN in a layer", "model.layers.0.mlp.up_proj.weight", nanBits},
-		{"an infinity in a layer", "model.layers.1.self_attn.v_proj.weight", infBits},
-		{"a NaN in the head", head, nanBits},
+		{"a NaN in a layer", "model.layers.0.mlp.up_proj.weight", 5, nanBits, `layers.0.up_proj (matmul_nt), from tensor "model.layers.0.mlp.up_proj.weight": 1 of`},
+		{"an infinity in a layer", "model.layers.1.self_attn.v_proj.weight", 5, infBits, `layers.1.v_proj (matmul_nt), from tensor "model.layers.1.self_attn.v_proj.weight": 0 of`},
+		{"a NaN in a norm", "model.layers.1.post_attention_layernorm.weight", 5, nanBits, `layers.1.post_norm (rms_norm), from tensor "model.layers.1.post_attention_layernorm.weight": 1 of 128 values are NaN and 0 infinite`},
+		{"a NaN in the head", "lm_head.weight", 5, nanBits, `lm_head (matmul_nt), from tensor "lm_head.weight": 1 of`},
 	} {
 		t.Run(x.name, func(t *testing.T) {
-			dir := modelDir(t, poke(t, x.tensor, 5, x.bits))
+			dir := modelDir(t, poke(t, x.tensor, x.element, x.bits))
 			for _, args := range [][]string{
 				{"--device", foundry.Ref, "--greedy", "3"},
 				{"--device", foundry.CPU, "--context", "512", "--variant", "none"},
 				{"--device", foundry.CPU, "--context", "512", "--variant", "floor", "--greedy", "3"},
 			} {
 				args = append([]string{"eval", "--model", dir, "--ids", "1,2,3"}, args...)
-				requireOneLine(t, nil, 1, "no token can be chosen: the logits hold NaN", args...)
+				requireOneLine(t, nil, 1, "no token can be chosen: the logits hold NaN or +Inf, or nothing else than -Inf; values that are not finite arise first in "+x.first, args...)
 			}
 		})
+	}
+}
+
+// Where no weight is to blame, because finite values overflow, that is said.
+func TestNotFiniteOfFiniteWeights(t *testing.T) {
+	const greatest = 0x7f7f // of bf16
+	dir := modelDir(t, poke(t, "model.layers.1.post_attention_layernorm.weight", 5, greatest))
+	requireOneLine(t, nil, 1, "arise first in layers.1.post_norm (rms_norm), from weights that are finite", "eval", "--model", dir, "--device", "ref", "--ids", "1,2,3")
+}
+
+// A text on the reference ends with the error, too: it printed "!!!!!", token 0.
+func TestNoTextOfLogitsThatAreNotFinite(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, os.CopyFS(dir, os.DirFS(filepath.Join("..", "frontends", "checkpoint", "kjv2m"))))
+	poke(t, "model.layers.2.self_attn.o_proj.weight", 77, nanBits)(dir)
+	for _, how := range [][]string{{"--temperature", "0"}, {"--temperature", "0.8"}} {
+		requireOneLine(t, nil, 1, `values that are not finite arise first in layers.2.o_proj (matmul_nt), from tensor "model.layers.2.self_attn.o_proj.weight": 1 of`,
+			append([]string{"run", "--model", dir, "--device", "ref", "--prompt", "In the beginning", "-n", "5"}, how...)...)
 	}
 }
 

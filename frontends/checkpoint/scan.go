@@ -8,7 +8,7 @@ import (
 	"foundry/runtime/files"
 )
 
-// Finding is a tensor that holds values that are not finite.
+// Finding counts the values of a tensor that are not finite.
 type Finding struct {
 	Name     string
 	DType    dtype.Type
@@ -22,9 +22,8 @@ func (f Finding) String() string {
 	return fmt.Sprintf("tensor %q: %d of %d values are NaN and %d infinite", f.Name, f.NaN, f.Values, f.Infinite)
 }
 
-// Scan reads every tensor and lists those in which not all values
-// are finite, in the order of their names. progress, which may be nil, is told how many
-// tensors are read.
+// Scan reads every tensor and lists those in which not all values are finite, in the
+// order of their names. progress, which may be nil, is told how many tensors are read.
 func Scan(ctx context.Context, s Source, progress func(done, of int)) ([]Finding, error) {
 	var out []Finding
 	names := s.Names()
@@ -32,19 +31,25 @@ func Scan(ctx context.Context, s Source, progress func(done, of int)) ([]Finding
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		n, err := census(s, name)
+		f, err := ScanTensor(s, name)
 		if err != nil {
 			return nil, err
 		}
-		if n.NaN+n.Infinite > 0 {
-			info, _ := s.Info(name)
-			out = append(out, Finding{name, info.DType, n.Values, n.NaN, n.Infinite})
+		if f.NaN+f.Infinite > 0 {
+			out = append(out, f)
 		}
 		if progress != nil {
 			progress(i+1, len(names))
 		}
 	}
 	return out, nil
+}
+
+// ScanTensor counts one tensor's values.
+func ScanTensor(s Source, name string) (Finding, error) {
+	n, err := census(s, name)
+	info, _ := s.Info(name)
+	return Finding{name, info.DType, n.Values, n.NaN, n.Infinite}, err
 }
 
 // census counts a tensor's values as they are stored.

@@ -19,8 +19,8 @@ import (
 	"foundry/frontends/qwen25"
 	"foundry/frontends/tokenizer"
 	"foundry/ir"
-	"foundry/runtime/files"
 	"foundry/ir/dtype"
+	"foundry/runtime/files"
 )
 
 // Model is an opened model: a checkpoint with its configuration, or one graph
@@ -181,6 +181,11 @@ func (m *Model) Scan(ctx context.Context, progress func(what string, done, of in
 			progress("scan", int64(done), int64(of))
 		}
 	})
+}
+
+// ScanTensor counts one tensor's values.
+func (m *Model) ScanTensor(name string) (checkpoint.Finding, error) {
+	return checkpoint.ScanTensor(m.source, name)
 }
 
 // TensorGroup sums the stored tensors of one dtype.

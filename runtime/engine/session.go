@@ -5,7 +5,6 @@ import (
 	"iter"
 	"slices"
 
-	"foundry/frontends/model"
 	"foundry/runtime"
 )
 
@@ -13,8 +12,8 @@ import (
 // for who has no tokenizer or wants more say. One goroutine uses a Session at a
 // time; sessions of one Engine are independent.
 type Session struct {
-	IDs   *runtime.Session
-	model *model.Model
+	IDs    *runtime.Session
+	engine *Engine
 }
 
 // NewSession starts an empty text. Close gives its caches back.
@@ -23,7 +22,7 @@ func (e *Engine) NewSession() (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Session{IDs: runtime.NewSession(m), model: e.model}, nil
+	return &Session{IDs: runtime.NewSession(m), engine: e}, nil
 }
 
 // Close gives the session's memory back.
@@ -49,7 +48,7 @@ type Token struct {
 // yield), when the consumer breaks off, or with an error, which it yields.
 func (s *Session) Generate(ctx context.Context, prompt string, o GenerateOptions) iter.Seq2[Token, error] {
 	return s.yielding(func(yield func(Token, error) bool) error {
-		t, err := s.model.Tokenizer()
+		t, err := s.engine.model.Tokenizer()
 		if err != nil {
 			return err
 		}
@@ -89,23 +88,24 @@ func (s *Session) yielding(run func(yield func(Token, error) bool) error) iter.S
 }
 
 func (s *Session) generate(ctx context.Context, ids []int32, o GenerateOptions, yield func(Token, error) bool) error {
-	t, err := s.model.Tokenizer()
+	t, err := s.engine.model.Tokenizer()
 	if err != nil {
 		return err
 	}
 	var ends []int32
 	if !o.IgnoreEnd {
-		if ends, err = s.model.EndTokens(); err != nil {
+		if ends, err = s.engine.model.EndTokens(); err != nil {
 			return err
 		}
 	}
+	before := len(s.IDs.Tokens())
 	if err := s.IDs.Prefill(ctx, ids); err != nil {
-		return err
+		return s.engine.Diagnose(ctx, append(slices.Clone(s.IDs.Tokens()[:before]), ids...), err)
 	}
 	decoder := t.NewDecoder()
 	for id, err := range s.IDs.Generate(ctx, o.Max, o.Sampling) {
 		if err != nil {
-			return err
+			return s.engine.Diagnose(ctx, s.IDs.Tokens(), err)
 		}
 		if slices.Contains(ends, id) {
 			break

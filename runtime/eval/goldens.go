@@ -220,7 +220,9 @@ func (g *Golden) Compare(ctx context.Context, e *engine.Engine, b GoldenBounds) 
 		return nil, err
 	}
 	s := runtime.NewSession(m)
-	defer func() { err = errors.Join(err, s.Close()) }()
+	defer func() {
+		err = errors.Join(e.Diagnose(ctx, append(slices.Clone(g.IDs), g.Greedy...), err), s.Close())
+	}()
 	vocab := s.Limits().Vocab
 	var rows []float32
 	if len(g.Logits) > vocab {

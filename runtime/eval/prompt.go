@@ -11,6 +11,7 @@ import (
 	"errors"
 	"io"
 	"math"
+	"slices"
 
 	"foundry/frontends/checkpoint"
 	"foundry/ir/dtype"
@@ -57,7 +58,9 @@ func Prompt(ctx context.Context, e *engine.Engine, o Options) (_ *Evaluation, er
 		return nil, err
 	}
 	s := runtime.NewSession(m)
-	defer func() { err = errors.Join(err, s.Close()) }()
+	defer func() {
+		err = errors.Join(e.Diagnose(ctx, append(slices.Clone(o.IDs), out.GreedyIDs...), err), s.Close())
+	}()
 	out.vocab = s.Limits().Vocab
 	if s.Limits().AllLogits {
 		err = s.PrefillEach(ctx, o.IDs, func(_ int, logits []float32) error {

@@ -93,7 +93,7 @@ func (o *QualityOptions) run(ctx context.Context, m *model.Model, w dtype.Type, 
 		return 0, err
 	}
 	s := runtime.NewSession(open)
-	defer func() { err = errors.Join(err, s.Close()) }()
+	defer func() { err = errors.Join(e.Diagnose(ctx, o.IDs, err), s.Close()) }()
 	bytes := int64(0)
 	for _, p := range e.Graphs.Entries[0].Params {
 		if p.Param.Kind == ir.Weight {
