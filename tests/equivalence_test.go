@@ -225,7 +225,7 @@ func (e *equivalence) device(t *testing.T, p *plan.Plan, names []string, want ma
 	if len(names) == 0 {
 		return
 	}
-	dev, err := cpu.Open(t.Context(), cpu.Options{})
+	dev, err := cpu.Open(t.Context(), cpu.Options{FewRuns: true})
 	if err != nil {
 		return
 	}

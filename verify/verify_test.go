@@ -32,7 +32,7 @@ func options(t *testing.T) verify.Options {
 // onCPU adds the conformance device, or skips.
 func onCPU(t *testing.T, o verify.Options) verify.Options {
 	t.Helper()
-	d, err := cpu.Open(t.Context(), cpu.Options{})
+	d, err := cpu.Open(t.Context(), cpu.Options{FewRuns: true})
 	if err != nil {
 		t.Skip(err)
 	}

@@ -24,7 +24,7 @@ import (
 
 // device is one CPU device for all tests, in the fast mode; checkedDevice looks at
 // every access.
-var device = sync.OnceValues(func() (*cpu.Device, error) { return cpu.Open(context.Background(), cpu.Options{}) })
+var device = sync.OnceValues(func() (*cpu.Device, error) { return cpu.Open(context.Background(), cpu.Options{FewRuns: true}) })
 var checkedDevice = sync.OnceValues(func() (*cpu.Device, error) { return cpu.Open(context.Background(), cpu.Options{Checked: true}) })
 
 func openDevice(t testing.TB, checked bool) *cpu.Device {

@@ -50,6 +50,7 @@ type Options struct {
 	Threads  int    // host threads; 0: one a processor, at most 64
 
 	Checked  bool   // look at every access, at about 30 times the time, on one host thread
+	FewRuns  bool   // kernels run a few times only: they compile in half the time and run at two thirds of the speed
 	MaxSteps uint64 // checked: basic blocks a thread may execute; 0: 2^28
 
 	ThreadOrder Order // of the threads of a threadgroup

@@ -110,6 +110,9 @@ func declared(k *plan.Kernel) error {
 
 func (d *Device) kernelFlags() []string {
 	flags := []string{"-nostdinc"}
+	if d.opts.FewRuns || d.opts.Checked { // what looks at accesses takes most of a checked run
+		flags = append(flags, "-O1")
+	}
 	if d.opts.Checked {
 		flags = append(flags, "-fsanitize=thread", "-fsanitize-coverage=trace-pc")
 		if d.cc.isClang() { // else a read before a write of one address goes unseen

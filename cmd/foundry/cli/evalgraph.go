@@ -35,7 +35,7 @@ func (f *graphFlags) run(cmd *cobra.Command, s IO, m *foundry.Model, c *compileF
 		return err
 	}
 	r, err := eval.RunGraph(cmd.Context(), m, eval.GraphOptions{
-		Device: d.device, Compile: o, CPU: cpu.Options{CXX: s.Env("CXX"), Checked: d.checked},
+		Device: d.device, Compile: o, CPU: cpu.Options{CXX: s.Env("CXX"), Checked: d.checked, FewRuns: true},
 		T: f.tokens, P: f.cached, Inputs: f.inputs, Seed: f.seed,
 		Say: func(line string) { fmt.Fprintln(s.Err, line) },
 	})

@@ -56,7 +56,7 @@ kernel that no row stands for.`,
 			if o.Shaders, err = shaderFolder(shaders); err != nil {
 				return err
 			}
-			o.CPU = cpu.Options{CXX: s.Env("CXX"), Checked: checked}
+			o.CPU = cpu.Options{CXX: s.Env("CXX"), Checked: checked, FewRuns: true}
 			o.Only = func(kernel, format string) bool { return strings.Contains(kernel+" "+format, only) }
 			r, err := verify.Model(cmd.Context(), m, o)
 			if err != nil {
