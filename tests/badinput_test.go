@@ -173,7 +173,7 @@ func TestBadRequests(t *testing.T) {
 		{"id beyond the vocabulary", "token id 320 at position 1 is outside the vocabulary: want 0 to 319", []string{"eval", "--model", small, "--ids", "1,320"}},
 		{"negative id", "token id -1 at position 0 is outside the vocabulary", []string{"eval", "--model", small, "--ids", "-1"}},
 		{"no id", `--ids: "x" is not a token id`, []string{"eval", "--model", small, "--ids", "x"}},
-		{"context", "context is 99999999999, want 1 to 512, the model's max_position_embeddings", []string{"compile", "--model", small, "--context", "99999999999", "-o", empty}},
+		{"context", "context is 99999999999, want 1 to 512, the positions that the model's config.json allows", []string{"compile", "--model", small, "--context", "99999999999", "-o", empty}},
 		{"no context", "--context is 0, want at least 1", []string{"compile", "--model", small, "--context", "0", "-o", empty}},
 		{"long prompt", "prompt longer than the context: 3 tokens, context 2", []string{"eval", "--model", small, "--ids", "1,2,3", "--context", "2"}},
 		{"pass", `unknown pass "fuse-rmsnorm-qk"; did you mean "fuse-rmsnorm-qkv"?`, []string{"compile", "--model", small, "--passes", "canonicalize,fuse-rmsnorm-qk", "-o", empty}},
@@ -203,7 +203,7 @@ func TestBadRequests(t *testing.T) {
 		{"run: graph", "is a graph and no language model", []string{"run", "--model", firFile(t), "--prompt", "hi"}},
 		{"run: long prompt", "prompt longer than the context: 6 tokens, context 3", []string{"run", "--prompt", "In the beginning God", "--context", "3"}},
 		{"run: many tokens", "99999 tokens behind a prompt of 6 do not fit the context of 1024: ask for at most 1019", []string{"run", "--prompt", "In the beginning God", "-n", "99999"}},
-		{"run: context", "context is 99999999999, want 1 to 1024, the model's max_position_embeddings", []string{"run", "--prompt", "x", "--context", "99999999999"}},
+		{"run: context", "context is 99999999999, want 1 to 1024, the positions that the model's config.json allows", []string{"run", "--prompt", "x", "--context", "99999999999"}},
 		{"run: pass", `unknown pass "fuse-rmsnorm-qk"`, []string{"run", "--prompt", "x", "--passes", "canonicalize,fuse-rmsnorm-qk"}},
 		{"run: plan", "cannot read the plan", []string{"run", "--plan", "nowhere", "--prompt", "x"}},
 	} {

@@ -2,7 +2,6 @@ package qwen25
 
 import (
 	"fmt"
-	"math"
 
 	"foundry/ir"
 	"foundry/ir/dtype"
@@ -19,16 +18,6 @@ type BuildOptions struct {
 	WeightType func(name string) dtype.Type
 	Cache      dtype.Type // f32 or f16
 	AllLogits  bool       // logits of every row, not of the last one
-}
-
-// InvFreq returns RoPE's table, HeadDim/2 values theta^(-2i/HeadDim), computed in
-// float64 and rounded once.
-func (c Config) InvFreq() []float32 {
-	out := make([]float32, c.HeadDim/2)
-	for i := range out {
-		out[i] = float32(math.Pow(c.RopeTheta, -2*float64(i)/float64(c.HeadDim)))
-	}
-	return out
 }
 
 // Build emits the model as a graph named "prefill" with T = 1..Chunk new tokens
@@ -178,8 +167,7 @@ func (b *builder) cache(name string, x *ir.Value) *ir.Value {
 
 // attention returns f32[T, Heads*HeadDim] of q, k and v in head layout.
 func (b *builder) attention(q, k, v *ir.Value) *ir.Value {
-	scale := 1 / math.Sqrt(float64(b.c.HeadDim))
-	scores := b.op(ir.OpBmmNT, "scores", ir.Attr{Scale: scale}, q, k)
+	scores := b.op(ir.OpBmmNT, "scores", ir.Attr{Scale: b.c.scoreScale()}, q, k)
 	weights := b.op(ir.OpSoftmax, "softmax", ir.Attr{Causal: true, Start: sym.P}, scores)
 	y := b.op(ir.OpBmmNN, "pv", ir.Attr{}, weights, v)
 	y = b.op(ir.OpTranspose, "attn_heads", ir.Attr{Perm: [4]int8{1, 0, 2, 0}}, y)

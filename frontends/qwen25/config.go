@@ -29,6 +29,7 @@ type Config struct {
 	MaxPositions int
 	NormEps      float64
 	RopeTheta    float64
+	Rope         Scaling
 	Tied         bool // lm_head shares the embedding's weights
 }
 
@@ -66,23 +67,11 @@ type file struct {
 	RopeTheta    *float64        `json:"rope_theta"`
 	Rope         *ropeParameters `json:"rope_parameters"`
 	RopeScaling  *ropeParameters `json:"rope_scaling"`
-	Tied         bool            `json:"tie_word_embeddings"`
-	Act          *string         `json:"hidden_act"`
-	Sliding      bool            `json:"use_sliding_window"`
-	LayerTypes   []string        `json:"layer_types"`
-}
-
-type ropeParameters struct {
-	Theta *float64 `json:"rope_theta"`
-	Type  string   `json:"rope_type"`
-	Old   string   `json:"type"` // rope_type's older name
-}
-
-func (r *ropeParameters) kind() string {
-	if r.Type == "" {
-		return r.Old
-	}
-	return r.Type
+	family
+	Tied       bool     `json:"tie_word_embeddings"`
+	Act        *string  `json:"hidden_act"`
+	Sliding    bool     `json:"use_sliding_window"`
+	LayerTypes []string `json:"layer_types"`
 }
 
 // Parse reads a config.json. Absent fields take the value that the published
@@ -154,9 +143,9 @@ func (f *file) config() (Config, error) {
 		NormEps:      within("rms_norm_eps", f.NormEps, leastNormEps, greatestNormEps),
 		Tied:         f.Tied,
 	}
-	theta := f.RopeTheta
-	if f.Rope != nil && f.Rope.Theta != nil {
-		theta = f.Rope.Theta
+	theta, scaling, ropeErr := f.rope()
+	if err == nil {
+		err = ropeErr
 	}
 	c.RopeTheta = within("rope_theta", theta, leastRopeTheta, greatestRopeTheta)
 	c.KVHeads = c.Heads
@@ -175,6 +164,8 @@ func (f *file) config() (Config, error) {
 	if err != nil {
 		return Config{}, err
 	}
+	c.Rope = scaling
+	c.MaxPositions = min(scaling.positions(c.MaxPositions), f.DualChunk.positions())
 	return c, c.validate()
 }
 
@@ -187,6 +178,8 @@ func (c Config) validate() error {
 		return fmt.Errorf("num_attention_heads %d times head_dim %d is above %d", c.Heads, c.HeadDim, maxWidth)
 	case c.Heads%c.KVHeads != 0:
 		return fmt.Errorf("num_attention_heads %d is not divisible by num_key_value_heads %d", c.Heads, c.KVHeads)
+	case c.Rope.Kind == YaRN && c.RopeTheta <= 1:
+		return errors.New("yarn needs a rope_theta above 1: all waves are alike")
 	}
 	return nil
 }
@@ -202,35 +195,35 @@ func (f *file) supported() error {
 		return fmt.Errorf("hidden_act is %q, want \"silu\"", *f.Act)
 	case f.Sliding:
 		return errors.New("use_sliding_window is true; foundry compiles full attention only")
-	case f.RopeScaling != nil && f.RopeScaling.kind() != "default":
-		return fmt.Errorf("rope_scaling of type %q is not supported; remove it to run within max_position_embeddings", f.RopeScaling.kind())
-	case f.Rope != nil && f.Rope.kind() != "default" && f.Rope.kind() != "":
-		return fmt.Errorf("rope_parameters of type %q are not supported, want \"default\"", f.Rope.kind())
 	}
 	if i := slices.IndexFunc(f.LayerTypes, func(t string) bool { return t != "full_attention" }); i >= 0 {
 		return fmt.Errorf("layer_types[%d] is %q, want \"full_attention\"", i, f.LayerTypes[i])
 	}
-	return nil
+	return f.family.supported()
 }
 
 // CheckContext is an error where the model has no positions for so many tokens.
 func (c Config) CheckContext(context int) error {
 	if context < 1 || context > c.MaxPositions {
-		return fmt.Errorf("context is %d, want 1 to %d, the model's max_position_embeddings", context, c.MaxPositions)
+		return fmt.Errorf("context is %d, want 1 to %d, the positions that the model's config.json allows", context, c.MaxPositions)
 	}
 	return nil
 }
 
 // JSON writes c as a config.json in the published form, which Parse reads back.
 func (c Config) JSON() []byte {
-	raw, err := json.MarshalIndent(map[string]any{
+	fields := map[string]any{
 		"architectures": []string{"Qwen2ForCausalLM"}, "model_type": "qwen2", "hidden_act": "silu",
 		"num_hidden_layers": c.Layers, "hidden_size": c.Hidden, "intermediate_size": c.Intermediate,
 		"num_attention_heads": c.Heads, "num_key_value_heads": c.KVHeads, "head_dim": c.HeadDim,
 		"vocab_size": c.Vocab, "max_position_embeddings": c.MaxPositions,
 		"rms_norm_eps": c.NormEps, "rope_theta": c.RopeTheta,
 		"tie_word_embeddings": c.Tied, "use_sliding_window": false,
-	}, "", "  ")
+	}
+	if scaling := c.Rope.fields(); scaling != nil {
+		fields["rope_scaling"] = scaling
+	}
+	raw, err := json.MarshalIndent(fields, "", "  ")
 	if err != nil {
 		panic(err) // finite numbers and strings only: Parse and Preset see to it
 	}

@@ -58,33 +58,97 @@ func TestConfigForms(t *testing.T) {
 	require.Equal(t, 128, c.HeadDim)
 }
 
+// The configurations of the family: right, with what bounds their texts.
+func TestFamily(t *testing.T) {
+	for name, c := range map[string]struct {
+		change    map[string]any
+		positions int
+	}{
+		"rope_scaling of nothing":    {map[string]any{"rope_scaling": map[string]any{}}, 32768},
+		"rope_scaling null":          {map[string]any{"rope_scaling": json.RawMessage("null")}, 32768},
+		"Instruct, served long":      {map[string]any{"rope_scaling": map[string]any{"type": "yarn", "factor": 4, "original_max_position_embeddings": 32768}}, 131072},
+		"the longer of the two":      {map[string]any{"max_position_embeddings": 200000, "rope_scaling": map[string]any{"type": "yarn", "factor": 4, "original_max_position_embeddings": 32768}}, 200000},
+		"linear, of the whole":       {map[string]any{"rope_scaling": map[string]any{"type": "linear", "factor": 4}}, 32768},
+		"linear, of an original":     {map[string]any{"rope_scaling": map[string]any{"type": "linear", "factor": 4, "original_max_position_embeddings": 32768}}, 131072},
+		"R1-Distill-Qwen-7B":         {map[string]any{"max_position_embeddings": 131072, "max_window_layers": 28, "rope_theta": 10000, "sliding_window": 4096, "use_mrope": false, "use_sliding_window": false}, 131072},
+		"QwQ":                        {map[string]any{"max_position_embeddings": 40960, "sliding_window": 32768, "max_window_layers": 64, "use_sliding_window": false}, 40960},
+		"Coder":                      {map[string]any{"sliding_window": 131072, "max_window_layers": 28}, 32768},
+		"Math":                       {map[string]any{"max_position_embeddings": 4096, "rope_theta": 10000}, 4096},
+		"7B-Instruct-1M":             {map[string]any{"max_position_embeddings": 1010000, "rope_theta": 1e7, "dual_chunk_attention_config": map[string]any{"chunk_size": 262144, "local_size": 8192, "original_max_position_embeddings": 262144}}, 253952},
+		"architectures not said":     {map[string]any{"architectures": nil}, 32768},
+		"a causal model, as it says": {map[string]any{"is_causal": true}, 32768},
+	} {
+		got, err := Parse(edit(t, c.change))
+		require.NoError(t, err, name)
+		require.Equal(t, c.positions, got.MaxPositions, name)
+		back, err := Parse(got.JSON())
+		require.NoError(t, err, name)
+		require.Equal(t, got, back, name)
+	}
+}
+
+func TestParseScaling(t *testing.T) {
+	c, err := Preset("0.5b")
+	require.NoError(t, err)
+	s, err := ParseScaling("linear:2.5")
+	require.NoError(t, err)
+	scaled, err := c.Scaled(s)
+	require.NoError(t, err)
+	require.Equal(t, 81920, scaled.MaxPositions)
+	require.InEpsilon(t, c.InvFreq()[3]/2.5, scaled.InvFreq()[3], 1e-7)
+	back, err := Parse(scaled.JSON())
+	require.NoError(t, err)
+	require.Equal(t, scaled, back)
+	_, err = scaled.Scaled(s)
+	require.EqualError(t, err, "config.json scales RoPE already: linear by 2.5")
+	for _, bad := range []string{"", "yarn", "yarn:", "yarn:0.5", "yarn:NaN", "ntk:2", "yarn:4x", "linear:1e9"} {
+		_, err := ParseScaling(bad)
+		require.ErrorContains(t, err, "want yarn:FACTOR or linear:FACTOR with a factor of 1 to 1024, such as yarn:4")
+	}
+}
+
 func TestConfigErrors(t *testing.T) {
 	for want, change := range map[string]map[string]any{
-		`num_attention_heads is missing`:                                   {"num_attention_heads": nil},
-		`rms_norm_eps is 0, want 1e-30 to 1`:                               {"rms_norm_eps": 0},
-		`rms_norm_eps is -1e-06, want 1e-30 to 1`:                          {"rms_norm_eps": -1e-6},
-		`rms_norm_eps is 1e+300, want 1e-30 to 1`:                          {"rms_norm_eps": 1e300},
-		`rms_norm_eps is 1e-300, want 1e-30 to 1`:                          {"rms_norm_eps": 1e-300},
-		`rope_theta is 1e-200, want 1 to 1e+30`:                            {"rope_theta": 1e-200},
-		`rope_theta is -10000, want 1 to 1e+30`:                            {"rope_theta": -1e4},
-		`rope_theta is 1e+300, want 1 to 1e+30`:                            {"rope_theta": 1e300},
-		`rms_norm_eps is string, want a number`:                            {"rms_norm_eps": "NaN"},
-		`num_hidden_layers is 2000000000, want 1 to 1024`:                  {"num_hidden_layers": 2000000000},
-		`hidden_size 896 is not divisible by num_attention_heads 13, and`:  {"num_attention_heads": 13, "head_dim": nil},
-		`num_attention_heads 14 is not divisible by num_key_value_heads 4`: {"num_key_value_heads": 4},
-		`head_dim is 63, want an even number of at most 4096`:              {"head_dim": 63},
-		`head_dim is 1000000, want 1 to 4096`:                              {"head_dim": 1000000},
-		`this is a llama model; foundry compiles qwen2`:                    {"model_type": "llama"},
-		`model_type is missing`:                                            {"model_type": nil},
-		`hidden_act is "gelu", want "silu"`:                                {"hidden_act": "gelu"},
-		`vocab_size is -1, want 1 to 4194304`:                              {"vocab_size": -1},
-		`use_sliding_window is true`:                                       {"use_sliding_window": true},
-		`rope_scaling of type "yarn" is not supported`:                     {"rope_scaling": map[string]any{"type": "yarn", "factor": 4}},
-		`rope_parameters of type "linear" are not supported`:               {"rope_parameters": map[string]any{"rope_type": "linear"}},
-		`rope_theta is missing`:                                            {"rope_theta": nil},
-		`layer_types[1] is "sliding_attention"`:                            {"layer_types": []string{"full_attention", "sliding_attention"}},
-		`config.json: hidden_size is string, want an integer`:              {"hidden_size": "896"},
-		`config.json: hidden_size is number 896.5, want an integer`:        {"hidden_size": 896.5},
+		`num_attention_heads is missing`:                                          {"num_attention_heads": nil},
+		`rms_norm_eps is 0, want 1e-30 to 1`:                                      {"rms_norm_eps": 0},
+		`rms_norm_eps is -1e-06, want 1e-30 to 1`:                                 {"rms_norm_eps": -1e-6},
+		`rms_norm_eps is 1e+300, want 1e-30 to 1`:                                 {"rms_norm_eps": 1e300},
+		`rms_norm_eps is 1e-300, want 1e-30 to 1`:                                 {"rms_norm_eps": 1e-300},
+		`rope_theta is 1e-200, want 1 to 1e+30`:                                   {"rope_theta": 1e-200},
+		`rope_theta is -10000, want 1 to 1e+30`:                                   {"rope_theta": -1e4},
+		`rope_theta is 1e+300, want 1 to 1e+30`:                                   {"rope_theta": 1e300},
+		`rms_norm_eps is string, want a number`:                                   {"rms_norm_eps": "NaN"},
+		`num_hidden_layers is 2000000000, want 1 to 1024`:                         {"num_hidden_layers": 2000000000},
+		`hidden_size 896 is not divisible by num_attention_heads 13, and`:         {"num_attention_heads": 13, "head_dim": nil},
+		`num_attention_heads 14 is not divisible by num_key_value_heads 4`:        {"num_key_value_heads": 4},
+		`head_dim is 63, want an even number of at most 4096`:                     {"head_dim": 63},
+		`head_dim is 1000000, want 1 to 4096`:                                     {"head_dim": 1000000},
+		`this is a llama model; foundry compiles qwen2`:                           {"model_type": "llama"},
+		`model_type is missing`:                                                   {"model_type": nil},
+		`hidden_act is "gelu", want "silu"`:                                       {"hidden_act": "gelu"},
+		`vocab_size is -1, want 1 to 4194304`:                                     {"vocab_size": -1},
+		`use_sliding_window is true`:                                              {"use_sliding_window": true},
+		`rope_scaling: the type "dynamic" is not supported (linear and yarn are)`: {"rope_scaling": map[string]any{"type": "dynamic", "factor": 4}},
+		`rope_parameters: the type "longrope" is not supported`:                   {"rope_parameters": map[string]any{"rope_type": "longrope"}},
+		`rope_parameters: the factor is 0, want 1 to 1024`:                        {"rope_parameters": map[string]any{"rope_type": "linear"}},
+		`rope_scaling: the factor is 0.5, want 1 to 1024`:                         {"rope_scaling": map[string]any{"rope_type": "yarn", "factor": 0.5}},
+		`rope_scaling: there is a factor of 2, but no rope_type`:                  {"rope_scaling": map[string]any{"factor": 2}},
+		`rope_scaling: beta_fast is 1 and beta_slow 2`:                            {"rope_scaling": map[string]any{"rope_type": "yarn", "factor": 2, "beta_fast": 1, "beta_slow": 2}},
+		`rope_scaling: the attention factor is -1, want above 0`:                  {"rope_scaling": map[string]any{"rope_type": "yarn", "factor": 2, "attention_factor": -1}},
+		`rope_scaling: original_max_position_embeddings is missing or not`:        {"rope_scaling": map[string]any{"rope_type": "yarn", "factor": 2, "original_max_position_embeddings": 0}},
+		`rope_scaling: partial_rotary_factor is 0.5`:                              {"rope_scaling": map[string]any{"rope_type": "default", "partial_rotary_factor": 0.5}},
+		`rope_parameters: each kind of layer has its own`:                         {"rope_parameters": map[string]any{"full_attention": map[string]any{}}},
+		`yarn needs a rope_theta above 1`:                                         {"rope_theta": 1, "rope_scaling": map[string]any{"rope_type": "yarn", "factor": 2}},
+		`this is a Qwen2Model; foundry compiles Qwen2ForCausalLM`:                 {"architectures": []string{"Qwen2Model"}},
+		`this is a Qwen2ForRewardModel; foundry compiles Qwen2ForCausalLM`:        {"architectures": []string{"Qwen2ForRewardModel"}},
+		`is_causal is false`:                                                      {"is_causal": false},
+		`use_mrope is true`:                                                       {"use_mrope": true},
+		`chunk_size is 5 and local_size 5`:                                        {"dual_chunk_attention_config": map[string]any{"chunk_size": 5, "local_size": 5}},
+		`sparse attention is not supported`:                                       {"dual_chunk_attention_config": map[string]any{"chunk_size": 5, "local_size": 1, "sparse_attention_enabled": true}},
+		`rope_theta is missing`:                                                   {"rope_theta": nil},
+		`layer_types[1] is "sliding_attention"`:                                   {"layer_types": []string{"full_attention", "sliding_attention"}},
+		`config.json: hidden_size is string, want an integer`:                     {"hidden_size": "896"},
+		`config.json: hidden_size is number 896.5, want an integer`:               {"hidden_size": 896.5},
 	} {
 		_, err := Parse(edit(t, change))
 		require.ErrorContains(t, err, want)

@@ -51,7 +51,7 @@ func (f *deviceFlags) check(cmd *cobra.Command) error {
 	}
 	// A plan can be run in smaller chunks than it was compiled for.
 	names := slices.DeleteFunc(slices.Clone(compileFlagNames), func(name string) bool { return name == "chunk" })
-	return idle(cmd, "beside --plan, which is compiled already", names...)
+	return idle(cmd, "beside --plan, which is compiled already", append(names, ropeScalingFlag)...)
 }
 
 // idle is an error where one of the flags is given, which have no effect here.

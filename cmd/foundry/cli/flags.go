@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -11,6 +12,7 @@ import (
 
 	"foundry"
 	"foundry/frontends/checkpoint"
+	"foundry/frontends/qwen25"
 	"foundry/ir/dtype"
 	"foundry/ir/names"
 	"foundry/lower/compile"
@@ -20,18 +22,39 @@ import (
 )
 
 // modelFlags choose a model.
-type modelFlags struct{ model string }
+type modelFlags struct{ model, ropeScaling string }
 
 func (f *modelFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.model, "model", "", `kjv-2m (embedded, the default), a Hugging Face folder, FILE.gguf, FILE.fir, synth:qwen2.5-SIZE or hf:OWNER/NAME`)
+	cmd.Flags().StringVar(&f.ropeScaling, ropeScalingFlag, "", "yarn:FACTOR or linear:FACTOR: take so many times the positions of the model, where its configuration does not say so itself")
 }
+
+const ropeScalingFlag = "rope-scaling"
 
 func (f *modelFlags) open(s IO) (*foundry.Model, error) {
 	hub := checkpoint.HubFromEnv(s.Env)
 	if p := progress(s.Err); p != nil {
 		hub.Progress = func(file string, n, of int) { p("download "+file, int64(n), int64(of)) }
 	}
-	return foundry.Open(f.model, hub)
+	if f.ropeScaling == "" {
+		return foundry.Open(f.model, hub)
+	}
+	scaling, err := qwen25.ParseScaling(f.ropeScaling)
+	if err != nil {
+		return nil, usagef("--%s %w", ropeScalingFlag, err)
+	}
+	m, err := foundry.Open(f.model, hub)
+	if err != nil {
+		return nil, err
+	}
+	err = m.CheckLanguage()
+	if err == nil {
+		m.Config, err = m.Config.Scaled(scaling)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("--%s %s: %s: %w", ropeScalingFlag, f.ropeScaling, m.Name, err), m.Close())
+	}
+	return m, nil
 }
 
 // compileFlagNames are what compileFlags.add adds.

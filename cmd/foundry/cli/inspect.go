@@ -48,7 +48,7 @@ func inspectCommand(s IO) *cobra.Command {
 			if asJSON {
 				return usagef("inspect: --json is of plans; %s is none", args[0])
 			}
-			m, err := (&modelFlags{args[0]}).open(s)
+			m, err := (&modelFlags{model: args[0]}).open(s)
 			if err != nil {
 				return err
 			}

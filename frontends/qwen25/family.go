@@ -1,0 +1,62 @@
+package qwen25
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// family is what sets apart the models that share Qwen2.5's architecture: obeyed, or
+// refused by name.
+type family struct {
+	Architectures     []string   `json:"architectures"`
+	Causal            *bool      `json:"is_causal"`
+	MRope             bool       `json:"use_mrope"`
+	DualChunk         *dualChunk `json:"dual_chunk_attention_config"`
+	OriginalPositions *int64     `json:"original_max_position_embeddings"`
+}
+
+// language is the architecture that gives the logits of the next token. The others have
+// the same layers and give something else, or attend otherwise.
+const language = "Qwen2ForCausalLM"
+
+func (f *family) supported() error {
+	switch {
+	case len(f.Architectures) > 0 && !slices.Contains(f.Architectures, language):
+		return fmt.Errorf("this is a %s; foundry compiles %s, which gives the next token", f.Architectures[0], language)
+	case f.Causal != nil && !*f.Causal:
+		return errors.New("is_causal is false: the model attends to what follows too, as embedding models do; foundry compiles causal attention only")
+	case f.MRope:
+		return errors.New("use_mrope is true: the model turns by places in pictures; foundry compiles models of text")
+	}
+	return f.DualChunk.supported()
+}
+
+// dualChunk is the attention of the models with a million tokens. It is plain attention
+// for texts that fit its first chunk, and these foundry runs.
+type dualChunk struct {
+	Chunk  int64 `json:"chunk_size"`
+	Local  int64 `json:"local_size"`
+	Sparse bool  `json:"sparse_attention_enabled"`
+}
+
+func (d *dualChunk) supported() error {
+	switch {
+	case d == nil:
+		return nil
+	case d.Sparse:
+		return errors.New("dual_chunk_attention_config: sparse attention is not supported")
+	case d.Local < 0 || d.Chunk <= d.Local || d.Chunk > maxPositions:
+		return fmt.Errorf("dual_chunk_attention_config: chunk_size is %d and local_size %d, want 0 <= local_size < chunk_size <= %d", d.Chunk, d.Local, maxPositions)
+	}
+	return nil
+}
+
+// positions is how far the first chunk goes: what is behind it attends to it by other
+// positions than its own.
+func (d *dualChunk) positions() int {
+	if d == nil {
+		return maxPositions
+	}
+	return int(d.Chunk - d.Local)
+}

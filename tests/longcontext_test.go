@@ -1,0 +1,145 @@
+package tests
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"foundry"
+	"foundry/frontends/checkpoint"
+	"foundry/frontends/qwen25"
+	"foundry/ir/dtype"
+	"foundry/runtime/cpu"
+	"foundry/runtime/eval"
+
+	"github.com/stretchr/testify/require"
+)
+
+// longVariant is the small random model with another configuration, whose logits
+// transformers gave in float32.
+type longVariant struct {
+	name    string
+	dir     string
+	ids     []int32
+	goldens checkpoint.Source
+}
+
+func longVariants(t *testing.T) []longVariant {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join("testdata", "long", "goldens.json"))
+	require.NoError(t, err)
+	var file struct {
+		IDs      []int32
+		Variants map[string]map[string]any
+	}
+	require.NoError(t, json.Unmarshal(raw, &file))
+	source, err := checkpoint.Open(filepath.Join("testdata", "long", "goldens.safetensors"))
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, source.Close()) })
+	var out []longVariant
+	for _, name := range slices.Sorted(maps.Keys(file.Variants)) {
+		out = append(out, longVariant{name, modelDir(t, config(t, file.Variants[name])), file.IDs, source})
+	}
+	require.Greater(t, len(out), 12)
+	return slices.DeleteFunc(out, func(v longVariant) bool { return strings.Contains(v.name, "window") })
+}
+
+// check compares the logits behind 40 and behind 256 tokens, taken in chunks.
+func (v longVariant) check(t *testing.T, device string, o foundry.CompileOptions, bound float64) {
+	t.Helper()
+	m, err := foundry.Open(v.dir, foundry.Hub{})
+	require.NoError(t, err)
+	defer m.Close()
+	o.Context, o.Chunk, o.AllLogits = 256, 48, true
+	e, err := foundry.Start(context.Background(), m, foundry.StartOptions{Device: device, Compile: foundry.Defaults(device, o), CPU: cpu.Options{}})
+	require.NoError(t, err)
+	defer e.Close()
+	for _, n := range []int{40, len(v.ids)} {
+		out, err := eval.Prompt(context.Background(), e, eval.Options{IDs: v.ids[:n], Top: 1})
+		require.NoError(t, err)
+		require.LessOrEqual(t, nmse(out.Logits, floatsOf(t, v.goldens, fmt.Sprintf("%s.%d", v.name, n))), bound, "%d tokens", n)
+	}
+}
+
+// Scaled RoPE and sliding windows are what transformers makes of them.
+func TestLongContextOnRef(t *testing.T) {
+	for _, v := range longVariants(t) {
+		for _, variant := range []string{"none", "default"} {
+			t.Run(v.name+"/"+variant, func(t *testing.T) { v.check(t, foundry.Ref, foundry.CompileOptions{Variant: variant}, refBound) })
+		}
+	}
+}
+
+// The table of Qwen2.5-7B, scaled as its card says, is that of transformers, which
+// computes it in float32: powers, products and the ramp are off by a few 2^-24 there. At
+// the last position a table of float32 leaves angles right to a part of 2^-24.
+func TestYaRNTable(t *testing.T) {
+	c, err := qwen25.Preset("7b")
+	require.NoError(t, err)
+	s, err := qwen25.ParseScaling("yarn:4")
+	require.NoError(t, err)
+	c, err = c.Scaled(s)
+	require.NoError(t, err)
+	require.Equal(t, 131072, c.MaxPositions)
+	raw, err := os.ReadFile(filepath.Join("testdata", "long", "goldens.json"))
+	require.NoError(t, err)
+	var file struct{ Attention float64 }
+	require.NoError(t, json.Unmarshal(raw, &file))
+	require.InDelta(t, file.Attention, c.Rope.Attention, 1e-15)
+	source, err := checkpoint.Open(filepath.Join("testdata", "long", "goldens.safetensors"))
+	require.NoError(t, err)
+	defer source.Close()
+	want, table := floatsOf(t, source, "qwen2.5-7b.inv_freq"), c.InvFreq()
+	require.Len(t, table, len(want))
+	const position = 131071
+	for i, f := range table {
+		require.InEpsilon(t, want[i], f, 8.0/(1<<24), i)
+		// The waves that turn 32 times and more in 32,768 positions stay, those that turn
+		// less than once are four times as long: the bounds are between 23 and 40.
+		plain := math.Pow(1e6, -float64(i)/64)
+		exact := plain*(1-min(1, max(0, float64(i-23)/(40-23)))) + plain/4*min(1, max(0, float64(i-23)/(40-23)))
+		require.InDelta(t, exact*position, float64(f)*position, exact*position/(1<<24), i)
+	}
+}
+
+func TestLongContextOnCPU(t *testing.T) {
+	skipWithoutCompiler(t)
+	onCPU := []string{"yarn", "linear"} // what differs in kernels; the tables of the others are the host's
+	for _, v := range longVariants(t) {
+		if !slices.Contains(onCPU, v.name) {
+			continue
+		}
+		t.Run(v.name, func(t *testing.T) {
+			v.check(t, foundry.CPU, foundry.CompileOptions{Weights: dtype.F32, Cache: dtype.F32}, 1e-9)
+		})
+	}
+}
+
+// --rope-scaling does what the same words in config.json do.
+func TestRopeScalingFlag(t *testing.T) {
+	scaled := modelDir(t, config(t, map[string]any{"max_position_embeddings": 64, "rope_scaling": map[string]any{"type": "yarn", "factor": 4}}))
+	plain := modelDir(t, config(t, map[string]any{"max_position_embeddings": 64}))
+	eval := []string{"eval", "--device", "ref", "--ids", "5,7,9,11", "--greedy", "3", "--json", "--context", "256", "--model"}
+	var want, have struct {
+		Top []struct {
+			ID    int32
+			Logit float64
+		}
+	}
+	require.NoError(t, json.Unmarshal([]byte(ok(t, append(eval, scaled)...)), &want))
+	require.NoError(t, json.Unmarshal([]byte(ok(t, append(eval, plain, "--rope-scaling", "yarn:4")...)), &have))
+	require.NotEmpty(t, want.Top)
+	require.Equal(t, want, have)
+	requireOneLine(t, nil, 1, "context is 256, want 1 to 64", append(eval, plain)...)
+	requireOneLine(t, nil, 1, "config.json scales RoPE already: yarn by 4", append(eval, scaled, "--rope-scaling", "yarn:4")...)
+	requireOneLine(t, nil, 2, "want yarn:FACTOR or linear:FACTOR", append(eval, plain, "--rope-scaling", "ntk:4")...)
+	requireOneLine(t, nil, 1, "is a graph and no language model", "compile", "--model", firFile(t), "--rope-scaling", "yarn:4", "-o", t.TempDir())
+	requireOneLine(t, nil, 2, "--rope-scaling has no effect beside --plan", "eval", "--device", "cpu", "--plan", "x", "--ids", "1", "--rope-scaling", "yarn:4")
+}
