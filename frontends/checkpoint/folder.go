@@ -37,7 +37,7 @@ func openFolder(dir string) (Source, error) {
 	}
 	raw, err := files.Read(filepath.Join(dir, indexFile), fileLimit(indexFile))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s: neither %s nor %s is in this folder", dir, singleFile, indexFile)
+		return nil, withoutTensors(dir)
 	}
 	if err != nil {
 		return nil, err

@@ -50,6 +50,13 @@ func Unpack(s Source, config []byte) (Source, error) {
 	return s, nil
 }
 
+// CheckQuantization is an error where config, a config.json, names a way of quantising
+// that is not supported. No tensor is looked at.
+func CheckQuantization(config []byte) error {
+	_, err := parseQuantization(config)
+	return err
+}
+
 // scheme is a way of quantising with the settings of one checkpoint.
 type scheme interface {
 	// unpack adds every matrix of p's source that is stored so.

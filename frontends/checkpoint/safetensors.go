@@ -61,17 +61,18 @@ func parseSafetensors(file string, b []byte) (map[string]stored, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
-	entries, err := decodeHeader(header)
+	entries, order, err := decodeHeader(header)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
-	out := make(map[string]stored, len(entries))
+	out := make(map[string]stored, len(order))
 	type span struct {
 		name       string
 		begin, end int64
 	}
 	spans := make([]span, 0, len(entries))
-	for name, e := range entries {
+	for _, name := range order { // so that of several faults it is always the first that is named
+		e := entries[name]
 		info, err := e.check(int64(len(data)))
 		if err != nil {
 			return nil, fmt.Errorf("%s: tensor %q: %w", file, name, err)
@@ -115,9 +116,10 @@ func splitHeader(b []byte) (header, data []byte, err error) {
 	return b[8 : 8+n], b[8+n:], nil
 }
 
-// decodeHeader reads the header's object entry by entry, because a map would
+// decodeHeader reads the header's object entry by entry, and the names in the order of
+// the file, because a map would
 // hide a tensor that is listed twice.
-func decodeHeader(header []byte) (map[string]headerEntry, error) {
+func decodeHeader(header []byte) (entries map[string]headerEntry, order []string, err error) {
 	dec := json.NewDecoder(bytes.NewReader(header))
 	notJSON := func(err error) error {
 		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
@@ -127,43 +129,44 @@ func decodeHeader(header []byte) (map[string]headerEntry, error) {
 	}
 	open, err := dec.Token()
 	if err != nil {
-		return nil, notJSON(err)
+		return nil, nil, notJSON(err)
 	}
 	if open != json.Delim('{') {
-		return nil, notJSON(fmt.Errorf("it starts with %v", open))
+		return nil, nil, notJSON(fmt.Errorf("it starts with %v", open))
 	}
-	entries := map[string]headerEntry{}
+	entries = map[string]headerEntry{}
 	for dec.More() {
 		key, err := dec.Token()
 		if err != nil {
-			return nil, notJSON(err)
+			return nil, nil, notJSON(err)
 		}
 		name := key.(string) // the decoder accepts nothing else as a key
 		if name == "__metadata__" {
 			if err := dec.Decode(new(map[string]string)); err != nil {
-				return nil, notJSON(err)
+				return nil, nil, notJSON(err)
 			}
 			continue
 		}
 		if _, twice := entries[name]; twice {
-			return nil, fmt.Errorf("tensor %q is listed twice", name)
+			return nil, nil, fmt.Errorf("tensor %q is listed twice", name)
 		}
 		var e headerEntry
 		if err := dec.Decode(&e); err != nil {
 			if wrong := (*json.UnmarshalTypeError)(nil); errors.As(err, &wrong) {
-				return nil, fmt.Errorf("tensor %q: its header entry is malformed: a %s cannot be its %s", name, wrong.Value, cmp.Or(wrong.Field, "entry"))
+				return nil, nil, fmt.Errorf("tensor %q: its header entry is malformed: a %s cannot be its %s", name, wrong.Value, cmp.Or(wrong.Field, "entry"))
 			}
-			return nil, notJSON(err)
+			return nil, nil, notJSON(err)
 		}
 		entries[name] = e
+		order = append(order, name)
 	}
 	if _, err := dec.Token(); err != nil {
-		return nil, notJSON(err)
+		return nil, nil, notJSON(err)
 	}
 	if rest := bytes.Trim(header[dec.InputOffset():], " \t\r\n"); len(rest) > 0 {
-		return nil, notJSON(fmt.Errorf("%d bytes follow the object", len(rest)))
+		return nil, nil, notJSON(fmt.Errorf("%d bytes follow the object", len(rest)))
 	}
-	return entries, nil
+	return entries, order, nil
 }
 
 // check verifies one entry against itself and against the size of the data.

@@ -67,10 +67,10 @@ func Open(name string, h checkpoint.Hub) (*Model, error) {
 	case strings.HasPrefix(name, hubPrefix):
 		var dir string
 		if dir, err = h.Fetch(strings.TrimPrefix(name, hubPrefix)); err == nil {
-			source, err = checkpoint.Open(dir)
+			source, err = openPath(dir)
 		}
 	default:
-		source, err = checkpoint.Open(name)
+		source, err = openPath(name)
 	}
 	if err != nil {
 		return nil, err
@@ -80,6 +80,24 @@ func Open(name string, h checkpoint.Hub) (*Model, error) {
 		return nil, errors.Join(err, source.Close())
 	}
 	return m, nil
+}
+
+// openPath opens a checkpoint on disk. What its configuration says is held against what
+// is supported before a tensor is looked at: the way out of a model that is none of
+// ours, or quantised in another way, is not in its tensors.
+func openPath(path string) (checkpoint.Source, error) {
+	raw, err := checkpoint.ConfigOf(path)
+	if err == nil {
+		if _, err = qwen25.Parse(raw); err == nil {
+			err = checkpoint.CheckQuantization(raw)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	return checkpoint.Open(path)
 }
 
 func newModel(name string, source checkpoint.Source) (*Model, error) {

@@ -31,7 +31,7 @@ func (m *Model) readTokenizer() (*tokenizer.Tokenizer, error) {
 	}
 	t, err := tokenizer.Read(m.file)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s has no tokenizer.json (nor vocab.json and merges.txt), so it takes token ids only: use eval --ids", m.Name)
+		return nil, fmt.Errorf("%s has no tokenizer.json, so it takes token ids only: use eval --ids", m.Name)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", m.Name, err)
