@@ -97,7 +97,7 @@ func TestBadGGUFOnTheCommandLine(t *testing.T) {
 		{"metadata count 2^40", "the header says there are 1099511627776 metadata entries", p.put(16, u64(1<<40)...)},
 		{"string length 2^63", "needs 9223372036854775808 bytes", p.put(24, u64(1<<63)...)},
 		{"name length 2^63", "truncated: the name of tensor 0 needs 9223372036854775808 bytes", p.put(p.tensors, u64(1<<63)...)},
-		{"unknown quantisation", "quantisation type 99 is not supported", p.put(p.entryEnd-12, u32(99)...)},
+		{"unknown quantisation", "its type is the unknown number 99, which is not supported", p.put(p.entryEnd-12, u32(99)...)},
 		{"offset past the end", "lie outside the", p.put(p.entryEnd-8, u64(1<<40)...)},
 		{"offset not aligned", "is no multiple of the alignment 32", p.put(p.entryEnd-8, u64(8)...)},
 		{"eps not a number", `"qwen2.attention.layer_norm_rms_epsilon" is NaN`, p.number(t, eps, math.NaN())},

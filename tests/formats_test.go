@@ -135,7 +135,7 @@ var twoLayers = qwen25.Config{
 // format, and with Q, K, V, gate, up and all the others in different ones, which
 // every kernel around a product must take.
 func TestModelsOfBlocks(t *testing.T) {
-	mixed := []dtype.Type{dtype.Q4_K, dtype.Q6_K, dtype.Q8_0, dtype.Q5_1, dtype.Q5_K, dtype.Q4_0, dtype.F16, dtype.Q4_1, dtype.Q5_0, dtype.F32, dtype.BF16}
+	mixed := []dtype.Type{dtype.Q4_K, dtype.Q6_K, dtype.Q8_0, dtype.Q5_1, dtype.Q5_K, dtype.Q4_0, dtype.F16, dtype.Q4_1, dtype.Q5_0, dtype.F32, dtype.BF16, dtype.Q2_K, dtype.IQ4_XS, dtype.Q3_K, dtype.IQ4_NL}
 	for _, x := range []struct {
 		name    string
 		formats []dtype.Type

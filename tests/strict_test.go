@@ -16,7 +16,7 @@ import (
 )
 
 // blockFormats are the formats of a model's matrices, as files mix them.
-var blockFormats = []dtype.Type{dtype.Q4_K, dtype.Q6_K, dtype.Q8_0, dtype.Q5_1, dtype.Q5_K, dtype.Q4_0, dtype.F16, dtype.Q4_1, dtype.Q5_0, dtype.F32, dtype.BF16}
+var blockFormats = []dtype.Type{dtype.Q4_K, dtype.Q6_K, dtype.Q8_0, dtype.Q5_1, dtype.Q5_K, dtype.Q4_0, dtype.F16, dtype.Q4_1, dtype.Q5_0, dtype.F32, dtype.BF16, dtype.Q2_K, dtype.IQ4_XS, dtype.Q3_K, dtype.IQ4_NL}
 
 // strictKernels gathers kernels by their text, whatever their names are.
 type strictKernels map[string]plan.Kernel
@@ -50,7 +50,13 @@ func TestEveryKernelIsMSL(t *testing.T) {
 		}
 	}
 	kjv, _ := goldenModel(t, goldenModels[0])
-	for _, w := range dtype.Named() {
+	weights := dtype.Named()
+	for _, name := range []string{"affine4", "affine3_g32_f16", "affine8_g64_f32"} {
+		w, err := dtype.ParseWeights(name)
+		require.NoError(t, err)
+		weights = append(weights, w)
+	}
+	for _, w := range weights {
 		if w.CanQuantise() {
 			all.add(t, kjv, foundry.CompileOptions{Weights: w})
 		}

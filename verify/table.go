@@ -1,6 +1,8 @@
 package verify
 
 import (
+	"slices"
+
 	"foundry/ir"
 	"foundry/ir/dtype"
 )
@@ -27,10 +29,39 @@ type kernel struct {
 var (
 	plain    = []dtype.Type{dtype.F32}
 	caches   = []dtype.Type{dtype.F16, dtype.F32}
-	matrix   = []dtype.Type{dtype.F16, dtype.F32, dtype.BF16, dtype.Q8_0, dtype.Q4_0, dtype.Q4_1, dtype.Q5_0, dtype.Q5_1, dtype.Q4_K, dtype.Q5_K, dtype.Q6_K}
-	operands = []dtype.Type{dtype.F32, dtype.F16, dtype.BF16, dtype.Q8_0, dtype.Q4_0, dtype.Q4_1, dtype.Q5_0, dtype.Q5_1, dtype.Q4_K, dtype.Q5_K, dtype.Q6_K}
-	inTiles  = []dtype.Type{dtype.F16, dtype.BF16, dtype.Q8_0, dtype.Q4_0, dtype.Q4_1, dtype.Q5_0, dtype.Q5_1, dtype.Q4_K, dtype.Q5_K, dtype.Q6_K}
+	blocks   = []dtype.Type{dtype.Q8_0, dtype.Q4_0, dtype.Q4_1, dtype.Q5_0, dtype.Q5_1, dtype.Q4_K, dtype.Q5_K, dtype.Q6_K, dtype.Q2_K, dtype.Q3_K, dtype.IQ4_NL, dtype.IQ4_XS}
+	matrix   = slices.Concat([]dtype.Type{dtype.F16, dtype.F32, dtype.BF16}, blocks, published)
+	every    = slices.Concat(matrix, others)
+	operands = slices.Concat([]dtype.Type{dtype.F32, dtype.F16, dtype.BF16}, blocks, published)
+	inTiles  = slices.Concat([]dtype.Type{dtype.F16, dtype.BF16}, blocks, published, others)
 )
+
+// Affine types: those that MLX makes of a checkpoint in bf16 by default, and that
+// Qwen2.5 is published in by GPTQ and AWQ; and others, so that each number of bits, of
+// group, of scales and of zero forms is there.
+var (
+	published = affine(
+		dtype.Affine{Bits: 4, Group: 64, Scales: dtype.BF16},
+		dtype.Affine{Bits: 4, Group: 128, Scales: dtype.F16, Zeros: true},
+		dtype.Affine{Bits: 8, Group: 64, Scales: dtype.BF16},
+	)
+	others = affine(
+		dtype.Affine{Bits: 2, Group: 32, Scales: dtype.F32},
+		dtype.Affine{Bits: 3, Group: 128, Scales: dtype.F16},
+		dtype.Affine{Bits: 5, Group: 64, Scales: dtype.BF16, Zeros: true},
+		dtype.Affine{Bits: 6, Group: 32, Scales: dtype.F32, Zeros: true},
+		dtype.Affine{Bits: 8, Group: 128, Scales: dtype.F16, Zeros: true},
+	)
+)
+
+func affine(formats ...dtype.Affine) []dtype.Type {
+	var out []dtype.Type
+	for _, a := range formats {
+		t, _ := a.Type()
+		out = append(out, t)
+	}
+	return out
+}
 
 // The mains of kernels that have several, as their banners say.
 const (
@@ -46,7 +77,7 @@ const (
 // table lists every kind of kernel.
 var table = []kernel{
 	{
-		name: "embedding", checklist: "embedding lookup", ops: []ir.Op{ir.OpEmbedding}, formats: matrix, every: true, forms: embeddingForms,
+		name: "embedding", checklist: "embedding lookup", ops: []ir.Op{ir.OpEmbedding}, formats: every, every: true, forms: embeddingForms,
 		logic: "a thread gathers four elements (one, of odd rows) of a row, dequantised from its block; an id outside the table is reported to the step and nothing is read",
 		ideas: "none: it moves one row a token",
 	},
@@ -101,7 +132,7 @@ var table = []kernel{
 		ideas: "none",
 	},
 	{
-		name: "matmul GEMV", checklist: "matmul", ops: []ir.Op{ir.OpMatmulNT}, main: []string{mainRows}, formats: matrix, every: true, forms: gemvForms,
+		name: "matmul GEMV", checklist: "matmul", ops: []ir.Op{ir.OpMatmulNT}, main: []string{mainRows}, formats: every, every: true, forms: gemvForms,
 		logic: "a simdgroup owns a few rows of weights, its lanes stride along them in wide loads and dequantise in registers; several rows of x share what was loaded; simdgroups share a row where rows are few",
 		ideas: "split-K across threadgroups for the narrowest projections",
 	},

@@ -2,10 +2,11 @@ package checkpoint
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
+	"io/fs"
+	"path/filepath"
 	"slices"
-
-	"foundry/ir/dtype"
 )
 
 // A GGUF file is a header (magic, version, counts), metadata as typed key-value
@@ -17,14 +18,6 @@ import (
 // that back it; the published Go parser sizes arrays by what the file claims,
 // follows nested arrays without bound, and trims the white space of strings.
 // The tests have it read what we write.
-
-// ggmlTypes are the tensor types of the format that are read here, by GGML's
-// number.
-var ggmlTypes = map[uint32]dtype.Type{
-	0: dtype.F32, 1: dtype.F16, 30: dtype.BF16, 26: dtype.I32,
-	8: dtype.Q8_0, 2: dtype.Q4_0, 3: dtype.Q4_1, 6: dtype.Q5_0, 7: dtype.Q5_1,
-	12: dtype.Q4_K, 13: dtype.Q5_K, 14: dtype.Q6_K,
-}
 
 const (
 	ggufMagic     = "GGUF"
@@ -38,28 +31,68 @@ type gguf struct {
 	tensors map[string]stored
 }
 
-// openGGUF opens a GGUF file of a Qwen2 model. Tensors get Hugging Face's names;
-// config.json, tokenizer.json and tokenizer_config.json are made from the
-// metadata when they are asked for.
-func openGGUF(path string) (Source, error) {
-	m, err := mapFile(path)
+// openGGUF opens a GGUF file of a Qwen2 model, or all files of a split one of which
+// path is any. Tensors get Hugging Face's names; config.json, tokenizer.json and
+// tokenizer_config.json are made from the metadata when they are asked for.
+func openGGUF(path string) (_ Source, err error) {
+	var files []mapping
+	defer func() {
+		if err != nil {
+			for _, m := range files {
+				m.unmap()
+			}
+		}
+	}()
+	open := func(path string) (*gguf, error) {
+		m, err := mapFile(path)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, m)
+		f, err := parseGGUF(m.data)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		return f, nil
+	}
+	f, err := open(path)
 	if err != nil {
 		return nil, err
 	}
-	s, err := parseModelGGUF(path, m.data)
-	if err != nil {
-		m.unmap()
-		return nil, err
-	}
-	s.files = append(s.files, m)
-	return s, nil
-}
-
-func parseModelGGUF(path string, data []byte) (*store, error) {
-	f, err := parseGGUF(data)
+	count, err := f.splitCount()
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
+	if count > 1 {
+		names, err := splitFiles(path, count)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		parts := make([]*gguf, count)
+		for i, name := range names {
+			if filepath.Base(name) == filepath.Base(path) {
+				parts[i] = f
+			} else if parts[i], err = open(name); errors.Is(err, fs.ErrNotExist) {
+				return nil, fmt.Errorf("%s: file %d of %d of the model, %s, is missing", path, i+1, count, name)
+			} else if err != nil {
+				return nil, err
+			}
+		}
+		f = parts[0]
+		if err := f.join(parts, names); err != nil {
+			return nil, err
+		}
+	}
+	s, err := f.model(path)
+	if err != nil {
+		return nil, err
+	}
+	s.files = files
+	return s, nil
+}
+
+// model is the source that a file, or the files of a split model, are.
+func (f *gguf) model(path string) (*store, error) {
 	tensors := make(map[string]stored, len(f.tensors))
 	for name, t := range f.tensors {
 		tensors[huggingFaceName(name)] = t

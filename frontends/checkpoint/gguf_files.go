@@ -3,6 +3,7 @@ package checkpoint
 import (
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"maps"
 	"slices"
 	"strconv"
@@ -11,9 +12,10 @@ import (
 
 // ggufFiles makes, from the metadata, the files that a Hugging Face folder has.
 var ggufFiles = map[string]func(*gguf) ([]byte, error){
-	"config.json":           (*gguf).config,
-	"tokenizer.json":        (*gguf).tokenizer,
-	"tokenizer_config.json": (*gguf).tokenizerConfig,
+	"config.json":            (*gguf).config,
+	"generation_config.json": (*gguf).generationConfig,
+	"tokenizer.json":         (*gguf).tokenizer,
+	"tokenizer_config.json":  (*gguf).tokenizerConfig,
 }
 
 // configKeys pairs keys of config.json with those of the metadata behind the
@@ -59,11 +61,14 @@ func (f *gguf) config() ([]byte, error) {
 	if _, given := out["num_key_value_heads"]; !given {
 		out["num_key_value_heads"] = out["num_attention_heads"]
 	}
-	if scaling, given := f.meta[arch+".rope.scaling.type"]; given && scaling != "none" {
-		out["rope_scaling"] = map[string]any{"rope_type": scaling}
-	}
 	if t, ok := f.tensors["token_embd.weight"]; ok && len(t.Shape) == 2 {
 		out["vocab_size"] = t.Shape[0]
+	}
+	if err := f.checkRules(arch, out); err != nil {
+		return nil, err
+	}
+	if err := f.ropeScaling(arch, out); err != nil {
+		return nil, err
 	}
 	for _, token := range []string{"bos", "eos"} {
 		if id, ok := f.meta["tokenizer.ggml."+token+"_token_id"].(uint64); ok {
@@ -119,6 +124,9 @@ const (
 // tokenizer makes a tokenizer.json from the token lists.
 func (f *gguf) tokenizer() ([]byte, error) {
 	const keys = "tokenizer.ggml."
+	if f.meta[keys+"model"] == "none" {
+		return nil, fmt.Errorf("the file has no tokenizer: %w", fs.ErrNotExist)
+	}
 	if model := f.meta[keys+"model"]; model != "gpt2" {
 		return nil, fmt.Errorf("metadata %q is %v: only gpt2, byte-level pairs, is supported", keys+"model", model)
 	}
@@ -158,13 +166,17 @@ func (f *gguf) tokenizer() ([]byte, error) {
 	}
 	byteLevel := map[string]any{"type": "ByteLevel", "add_prefix_space": false, "use_regex": false}
 	split := map[string]any{"type": "Split", "pattern": map[string]any{"Regex": pattern}, "behavior": "Isolated", "invert": false}
-	return json.Marshal(map[string]any{
+	out := map[string]any{
 		"added_tokens":  added,
 		"normalizer":    map[string]any{"type": "NFC"},
 		"pre_tokenizer": map[string]any{"type": "Sequence", "pretokenizers": []any{split, byteLevel}},
 		"decoder":       byteLevel,
 		"model":         map[string]any{"type": "BPE", "vocab": vocab, "merges": merges},
-	})
+	}
+	if err := f.ends(tokens, out); err != nil {
+		return nil, err
+	}
+	return json.Marshal(out)
 }
 
 // The keys of chat templates: the model's own, and behind a dot the names of others, of

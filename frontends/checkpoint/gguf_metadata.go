@@ -51,9 +51,15 @@ func ggufMetadata(s Source, weights dtype.Type) ([]ggufEntry, error) {
 			meta = append(meta, ggufEntry{"qwen2." + k.meta, float32(v)})
 		}
 	}
+	scaling, err := ggufScaling(config)
+	if err != nil {
+		return nil, err
+	}
+	meta = append(meta, scaling...)
 	raw, err = s.File("tokenizer.json")
-	if errors.Is(err, fs.ErrNotExist) {
-		return meta, nil
+	if errors.Is(err, fs.ErrNotExist) { // llama.cpp wants both of a model without one
+		rows, _ := config["vocab_size"].(float64)
+		return append(meta, ggufEntry{"tokenizer.ggml.model", "none"}, ggufEntry{"qwen2.vocab_size", uint32(rows)}), nil
 	}
 	if err != nil {
 		return nil, err
@@ -68,6 +74,9 @@ func ggufMetadata(s Source, weights dtype.Type) ([]ggufEntry, error) {
 		if id, ok := config[token+"_token_id"].(float64); ok && id >= 0 && id < vocab {
 			meta = append(meta, ggufEntry{"tokenizer.ggml." + token + "_token_id", uint32(id)})
 		}
+	}
+	if meta, err = appendTurnEnd(meta, s, config["eos_token_id"], vocab); err != nil {
+		return nil, err
 	}
 	meta = append(meta, ggufEntry{"tokenizer.ggml.add_bos_token", false})
 	return appendChatTemplate(meta, s)
@@ -209,6 +218,72 @@ func appendChatTemplate(meta []ggufEntry, s Source) ([]ggufEntry, error) {
 			meta = append(meta, ggufEntry{chatTemplateKey, t.Template})
 		default:
 			meta = append(meta, ggufEntry{chatTemplateKey + "." + t.Name, t.Template})
+		}
+	}
+	return meta, nil
+}
+
+// ggufScaling writes what config.json says of positions beyond those that the model
+// was trained on, in either of its spellings.
+func ggufScaling(config map[string]any) ([]ggufEntry, error) {
+	rope, ok := config["rope_scaling"].(map[string]any)
+	if !ok {
+		rope, _ = config["rope_parameters"].(map[string]any)
+	}
+	kind := rope["rope_type"]
+	if kind == nil {
+		kind = rope["type"]
+	}
+	switch kind {
+	case nil, "default":
+		return nil, nil
+	case "linear", "yarn":
+	default:
+		return nil, fmt.Errorf("config.json: rope_scaling of type %v has no form in GGUF", kind)
+	}
+	factor, ok := rope["factor"].(float64)
+	if !ok || !(factor > 0) {
+		return nil, fmt.Errorf("config.json: the factor of rope_scaling is %v, want a positive number", rope["factor"])
+	}
+	const keys = "qwen2.rope.scaling."
+	out := []ggufEntry{{keys + "type", kind}, {keys + "factor", float32(factor)}}
+	if kind == "linear" {
+		return out, nil
+	}
+	if n, ok := rope["original_max_position_embeddings"].(float64); ok && n > 0 && n < math.MaxUint32 {
+		out = append(out, ggufEntry{keys + "original_context_length", uint32(n)})
+	}
+	for _, beta := range []string{"beta_fast", "beta_slow"} {
+		if x, ok := rope[beta].(float64); ok {
+			out = append(out, ggufEntry{keys + "yarn_" + beta, float32(x)})
+		}
+	}
+	if x, ok := rope["attention_factor"].(float64); ok { // config.json replaces, llama.cpp multiplies
+		out = append(out, ggufEntry{keys + "attn_factor", float32(x / (1 + 0.1*math.Log(factor)))})
+	}
+	return out, nil
+}
+
+// appendTurnEnd adds the first token beside eos that generation_config.json says ends
+// a text.
+func appendTurnEnd(meta []ggufEntry, s Source, eos any, vocab float64) ([]ggufEntry, error) {
+	raw, err := s.File("generation_config.json")
+	if errors.Is(err, fs.ErrNotExist) {
+		return meta, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var config struct {
+		EOS any `json:"eos_token_id"`
+	}
+	if err := json.Unmarshal(raw, &config); err != nil {
+		return nil, fmt.Errorf("generation_config.json is not readable: %w", err)
+	}
+	ends, _ := config.EOS.([]any)
+	for _, end := range ends {
+		if id, ok := end.(float64); ok && end != eos && id >= 0 && id < vocab && id == math.Trunc(id) {
+			return append(meta, ggufEntry{"tokenizer.ggml.eot_token_id", uint32(id)}), nil
 		}
 	}
 	return meta, nil

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"iter"
-	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -204,9 +203,8 @@ func (r *ggufReader) tensor(i uint64) (name string, info Info, offset uint64, er
 	if err != nil {
 		return
 	}
-	known := false
-	if info.DType, known = ggmlTypes[kind]; !known {
-		return name, info, 0, fmt.Errorf("%s: quantisation type %d is not supported (%s are)", what, kind, typeNames(maps.Values(ggmlTypes)))
+	if info.DType, err = ggmlType(kind); err != nil {
+		return name, info, 0, fmt.Errorf("%s: %w", what, err)
 	}
 	if info.Bytes, err = storedBytes(info.DType, info.Shape); err != nil {
 		return name, info, 0, fmt.Errorf("%s: %w", what, err)

@@ -287,32 +287,33 @@ func badGGUF() map[string][]byte {
 	}
 	one := func(parts ...func(*ggufBuilder)) []byte { return build(0, 1, parts...) }
 	return map[string][]byte{
-		`not a GGUF file: it starts with "GGML"`:                                                                                      append([]byte("GGML"), make([]byte, 60)...),
-		`truncated: the magic number needs 4 bytes, but 2 are left`:                                                                   []byte("GG"),
-		`GGUF version 1 is not supported (2 and 3 are)`:                                                                               version(1),
-		`GGUF version 4 is not supported (2 and 3 are)`:                                                                               version(4),
-		`a big-endian GGUF file is not supported`:                                                                                     version(3 << 24),
-		`the header says there are 1099511627776 metadata entries, which do not fit the 72 bytes that follow`:                         build(0, 1<<40),
-		`the header says there are 9223372036854775808 tensors, which do not fit the 80 bytes that follow`:                            build(1<<63, 0),
-		`truncated: the key of metadata entry 0 needs 9223372036854775808 bytes, but 64 are left`:                                     one(words(uint64(1 << 63)))[:96],
-		`truncated: metadata "a" needs 9223372036854775808 bytes, but 67 are left`:                                                    one(words("a", ggufString, uint64(1<<63)))[:112],
-		`metadata "a" has the unknown type 13`:                                                                                        one(words("a", 13)),
-		`metadata "a" is an array of type 9, which is not supported`:                                                                  one(words("a", ggufArray, ggufArray, uint64(1))),
-		`the header says there are 1099511627776 elements of metadata "a", which do not fit the 79 bytes that follow`:                 one(words("a", ggufArray, ggufUint8, uint64(1<<40))),
-		`metadata key "a" is given twice`:                                                                                             build(0, 2, entry("a", uint32(1)), entry("a", uint32(1))),
-		`metadata "general.alignment" is 33: want a power of two up to 1048576`:                                                       one(entry("general.alignment", uint32(33))),
-		`metadata "general.alignment" is 0: want a power of two up to 1048576`:                                                        one(entry("general.alignment", uint32(0))),
-		`metadata "general.alignment" is x: want a power of two up to 1048576`:                                                        one(entry("general.alignment", "x")),
-		`tensor "a": quantisation type 99 is not supported (f32, f16, bf16, i32, q8_0, q4_0, q4_1, q5_0, q5_1, q4_k, q5_k, q6_k are)`: build(1, 0, tensorEntry("a", 99, 0, 1)),
-		`tensor "a": rank 5 is above the limit of 4`:                                                                                  build(1, 0, tensorEntry("a", 0, 0, 1, 1, 1, 1, 1)),
-		`tensor "a": dimension 0 of 18446744073709551615 is too large`:                                                                build(1, 0, tensorEntry("a", 0, 0, 1<<64-1)),
-		`tensor "a": shape [4294967296 4294967296] is too large`:                                                                      build(1, 0, tensorEntry("a", 0, 0, 1<<32, 1<<32)),
-		`tensor "a": rows of shape [2 33] do not divide into q8_0 blocks of 32 elements`:                                              build(1, 0, tensorEntry("a", 8, 0, 33, 2)),
-		`tensor "a": offset 4 is no multiple of the alignment 32`:                                                                     build(1, 0, tensorEntry("a", 0, 4, 1)),
-		`tensor "a": 4 bytes at offset 9223372036854775808 lie outside the 64 bytes of data (is the file truncated?)`:                 build(1, 0, tensorEntry("a", 0, 1<<63, 1)),
-		`tensor "a": 68 bytes at offset 0 lie outside the 64 bytes of data (is the file truncated?)`:                                  build(1, 0, tensorEntry("a", 0, 0, 17)),
-		`tensor "b" at offset 32 overlaps tensor "a"`:                                                                                 build(2, 0, tensorEntry("a", 0, 0, 9), tensorEntry("b", 0, 32, 1)),
-		`tensor "a" is listed twice`:                                                                                                  build(2, 0, tensorEntry("a", 0, 0, 1), tensorEntry("a", 0, 32, 1)),
+		`not a GGUF file: it starts with "GGML"`:                                                                      append([]byte("GGML"), make([]byte, 60)...),
+		`truncated: the magic number needs 4 bytes, but 2 are left`:                                                   []byte("GG"),
+		`GGUF version 1 is not supported (2 and 3 are)`:                                                               version(1),
+		`GGUF version 4 is not supported (2 and 3 are)`:                                                               version(4),
+		`a big-endian GGUF file is not supported`:                                                                     version(3 << 24),
+		`the header says there are 1099511627776 metadata entries, which do not fit the 72 bytes that follow`:         build(0, 1<<40),
+		`the header says there are 9223372036854775808 tensors, which do not fit the 80 bytes that follow`:            build(1<<63, 0),
+		`truncated: the key of metadata entry 0 needs 9223372036854775808 bytes, but 64 are left`:                     one(words(uint64(1 << 63)))[:96],
+		`truncated: metadata "a" needs 9223372036854775808 bytes, but 67 are left`:                                    one(words("a", ggufString, uint64(1<<63)))[:112],
+		`metadata "a" has the unknown type 13`:                                                                        one(words("a", 13)),
+		`metadata "a" is an array of type 9, which is not supported`:                                                  one(words("a", ggufArray, ggufArray, uint64(1))),
+		`the header says there are 1099511627776 elements of metadata "a", which do not fit the 79 bytes that follow`: one(words("a", ggufArray, ggufUint8, uint64(1<<40))),
+		`metadata key "a" is given twice`:                                                                             build(0, 2, entry("a", uint32(1)), entry("a", uint32(1))),
+		`metadata "general.alignment" is 33: want a power of two up to 1048576`:                                       one(entry("general.alignment", uint32(33))),
+		`metadata "general.alignment" is 0: want a power of two up to 1048576`:                                        one(entry("general.alignment", uint32(0))),
+		`metadata "general.alignment" is x: want a power of two up to 1048576`:                                        one(entry("general.alignment", "x")),
+		`tensor "a": its type is the unknown number 99, which is not supported; take a file of the model in one of the types that are: f32, f16, bf16, i32, q8_0, q4_0, q4_1, q5_0, q5_1, q4_k, q5_k, q6_k, q2_k, q3_k, iq4_nl, iq4_xs`: build(1, 0, tensorEntry("a", 99, 0, 1)),
+		`tensor "a": its type is IQ2_XXS, which is not supported; take a file of the model in one of the types that are: f32, f16, bf16, i32, q8_0, q4_0, q4_1, q5_0, q5_1, q4_k, q5_k, q6_k, q2_k, q3_k, iq4_nl, iq4_xs`:               build(1, 0, tensorEntry("a", 16, 0, 256)),
+		`tensor "a": rank 5 is above the limit of 4`:                                                                  build(1, 0, tensorEntry("a", 0, 0, 1, 1, 1, 1, 1)),
+		`tensor "a": dimension 0 of 18446744073709551615 is too large`:                                                build(1, 0, tensorEntry("a", 0, 0, 1<<64-1)),
+		`tensor "a": shape [4294967296 4294967296] is too large`:                                                      build(1, 0, tensorEntry("a", 0, 0, 1<<32, 1<<32)),
+		`tensor "a": rows of shape [2 33] do not divide into q8_0 blocks of 32 elements`:                              build(1, 0, tensorEntry("a", 8, 0, 33, 2)),
+		`tensor "a": offset 4 is no multiple of the alignment 32`:                                                     build(1, 0, tensorEntry("a", 0, 4, 1)),
+		`tensor "a": 4 bytes at offset 9223372036854775808 lie outside the 64 bytes of data (is the file truncated?)`: build(1, 0, tensorEntry("a", 0, 1<<63, 1)),
+		`tensor "a": 68 bytes at offset 0 lie outside the 64 bytes of data (is the file truncated?)`:                  build(1, 0, tensorEntry("a", 0, 0, 17)),
+		`tensor "b" at offset 32 overlaps tensor "a"`:                                                                 build(2, 0, tensorEntry("a", 0, 0, 9), tensorEntry("b", 0, 32, 1)),
+		`tensor "a" is listed twice`:                                                                                  build(2, 0, tensorEntry("a", 0, 0, 1), tensorEntry("a", 0, 32, 1)),
 	}
 }
 
@@ -399,6 +400,18 @@ func TestGGUFNames(t *testing.T) {
 	require.Equal(t, "blk.0.attn_sinks.weight", huggingFaceName("blk.0.attn_sinks.weight"))
 }
 
+// openBytes opens a file's bytes as openGGUF opens the file.
+func openBytes(b []byte) (*store, error) {
+	f, err := parseGGUF(b)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := f.splitCount(); err != nil {
+		return nil, err
+	}
+	return f.model("f")
+}
+
 func FuzzGGUF(f *testing.F) {
 	for _, b := range badGGUF() {
 		f.Add(b)
@@ -407,7 +420,7 @@ func FuzzGGUF(f *testing.F) {
 	require.NoError(f, err)
 	f.Add(raw)
 	f.Fuzz(func(t *testing.T, b []byte) {
-		s, err := parseModelGGUF("f", b)
+		s, err := openBytes(b)
 		if err == nil {
 			for _, name := range s.Names() {
 				if data, err := s.Read(name); err != nil || int64(len(data)) != s.tensors[name].Bytes {

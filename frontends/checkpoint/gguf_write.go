@@ -30,7 +30,7 @@ func StoredAs(weights dtype.Type, info Info) dtype.Type {
 // fileTypes are GGUF's numbers for what most tensors of a file are.
 var fileTypes = map[dtype.Type]uint32{
 	dtype.F32: 0, dtype.F16: 1, dtype.Q4_0: 2, dtype.Q4_1: 3, dtype.Q8_0: 7, dtype.Q5_0: 8, dtype.Q5_1: 9, dtype.BF16: 32,
-	dtype.Q4_K: 14, dtype.Q5_K: 16, dtype.Q6_K: 18,
+	dtype.Q2_K: 10, dtype.Q3_K: 11, dtype.Q4_K: 14, dtype.Q5_K: 16, dtype.Q6_K: 18, dtype.IQ4_NL: 25, dtype.IQ4_XS: 30,
 }
 
 // Mostly is the type that most elements of a checkpoint's matrices have when they

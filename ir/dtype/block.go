@@ -55,6 +55,11 @@ var dequantisers = [firstAffine]func(src []byte, dst []float32){
 	Q4_K: dequantiseQ4_K,
 	Q5_K: dequantiseQ5_K,
 	Q6_K: dequantiseQ6_K,
+
+	Q2_K:   dequantiseQ2_K,
+	Q3_K:   dequantiseQ3_K,
+	IQ4_NL: dequantiseIQ4_NL,
+	IQ4_XS: dequantiseIQ4_XS,
 }
 
 func checkLengths(verb string, t Type, elems, bytes int) {

@@ -29,6 +29,10 @@ const (
 	Q4_K
 	Q5_K
 	Q6_K
+	Q2_K
+	Q3_K
+	IQ4_NL
+	IQ4_XS
 	firstAffine
 	numTypes = firstAffine + affineTypes
 )
@@ -53,6 +57,10 @@ var infos = withAffine([numTypes]info{
 	Q4_K:    {"q4_k", 256, 144},
 	Q5_K:    {"q5_k", 256, 176},
 	Q6_K:    {"q6_k", 256, 210},
+	Q2_K:    {"q2_k", 256, 84},
+	Q3_K:    {"q3_k", 256, 110},
+	IQ4_NL:  {"iq4_nl", 32, 18},
+	IQ4_XS:  {"iq4_xs", 256, 136},
 })
 
 var byName = func() map[string]Type {

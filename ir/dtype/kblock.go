@@ -1,8 +1,10 @@
 package dtype
 
-// The K formats hold 256 elements: one f16 scale (and, for q4_k and q5_k, one
-// f16 minimum) for the whole block, and a small integer scale for each run of
-// 32 (q4_k, q5_k) or 16 (q6_k) elements.
+import "encoding/binary"
+
+// The K formats hold 256 elements: one f16 scale (and, for q2_k, q4_k and q5_k, one
+// f16 minimum) for the whole block, and a small integer scale for each run of 32
+// (q4_k, q5_k) or 16 (q2_k, q3_k, q6_k) elements.
 
 // scaleMin reads the 6-bit scale and 6-bit minimum of run j (0 to 7) of a q4_k
 // or q5_k block. Runs 0 to 3 lie whole in the low six bits of bytes 0-3 and
@@ -67,5 +69,70 @@ func dequantiseQ6_K(src []byte, dst []float32) {
 				o[i] = s[i/16] * float32(q)
 			}
 		}
+	}
+}
+
+// q2_k: 16 bytes of a 4-bit scale (low) and a 4-bit minimum (high) for 16 elements
+// each, 64 bytes of bit pairs, d, m. Bit pair r of byte i of each 32 is element i of
+// run r of 32; value d*scale*q - m*min.
+func dequantiseQ2_K(src []byte, dst []float32) {
+	d, m := scale(src[80:]), scale(src[82:])
+	for half := range 2 {
+		qs := src[16+32*half : 16+32*half+32]
+		for run := range 4 {
+			o := dst[128*half+32*run : 128*half+32*run+32]
+			for i, q := range qs {
+				packed := src[8*half+2*run+i/16]
+				o[i] = float32(float32(d*float32(packed&15))*float32(q>>(2*run)&3)) - float32(m*float32(packed>>4))
+			}
+		}
+	}
+}
+
+// q3_k: 32 bytes whose bit j is the third bit of element i of run j of 32, 64 bytes of
+// bit pairs as in q2_k, 12 bytes of sixteen 6-bit scales less 32, d; value
+// d*scale*(q-4), a scale for 16 elements. The scales' low halves lie in the low and
+// then the high halves of the first 8 bytes, their upper pairs in the last 4: pair
+// k of byte j belongs to scale 4k + j.
+func dequantiseQ3_K(src []byte, dst []float32) {
+	d, top, packed := scale(src[108:]), src[:32], src[96:108]
+	var scales [16]float32
+	for j := range scales {
+		low := packed[j%8] >> (4 * (j / 8)) & 15
+		scales[j] = d * float32(int(low|packed[8+j%4]>>(2*(j/4))&3<<4)-32)
+	}
+	for half := range 2 {
+		qs := src[32+32*half : 32+32*half+32]
+		for run := range 4 {
+			o := dst[128*half+32*run : 128*half+32*run+32]
+			for i, q := range qs {
+				level := q>>(2*run)&3 | top[i]>>(4*half+run)&1<<2
+				o[i] = scales[8*half+2*run+i/16] * float32(int(level)-4)
+			}
+		}
+	}
+}
+
+// iq4Levels are the values that the 4-bit levels of iq4_nl and iq4_xs stand for.
+var iq4Levels = [16]float32{-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113}
+
+// iq4_nl: scale d; 16 bytes as in q4_0; value d*level, of the table.
+func dequantiseIQ4_NL(src []byte, dst []float32) { iq4(scale(src), src[2:18], dst) }
+
+func iq4(d float32, qs []byte, dst []float32) {
+	lo, hi := dst[:16], dst[16:32]
+	for i, q := range qs {
+		lo[i] = d * iq4Levels[q&15]
+		hi[i] = d * iq4Levels[q>>4]
+	}
+}
+
+// iq4_xs: d, 16 bits and 4 bytes of eight 6-bit scales less 32 (upper pairs, low
+// halves), 128 bytes, 16 for each run of 32 as in iq4_nl; value d*scale*level.
+func dequantiseIQ4_XS(src []byte, dst []float32) {
+	d, upper := scale(src), binary.LittleEndian.Uint16(src[2:])
+	for run := range 8 {
+		s := src[4+run/2]>>(4*(run%2))&15 | byte(upper>>(2*run))&3<<4
+		iq4(d*float32(int(s)-32), src[8+16*run:24+16*run], dst[32*run:32*run+32])
 	}
 }

@@ -121,7 +121,8 @@ func (b *builder) param(kind ir.ParamKind, name string, t dtype.Type, dims ...sy
 func (b *builder) weight(name string, rows, cols int64) *ir.Value {
 	t := one(b.r, dtype.F32, dtype.F16, dtype.F16, dtype.BF16)
 	if b.r.IntN(4) == 0 {
-		all := dtype.Named()
+		affine := dtype.Affines()
+		all := append(dtype.Named(), affine[b.r.IntN(len(affine))])
 		if q := all[b.r.IntN(len(all))]; q.Quantised() {
 			if elems, _ := q.Block(); cols%int64(elems) == 0 {
 				t = q

@@ -202,8 +202,9 @@ func vocabulary(v *ir.Value) uint64 {
 	return least
 }
 
-// randomBlocks fills blocks of a K format: every level, and every small scale,
-// is random, under the block's scales that give values up to about scale.
+// randomBlocks fills blocks of a format that is only read: every level, and every
+// small scale or zero point, is random, under the block's scales that give values up
+// to about scale.
 func randomBlocks(t dtype.Type, n numbers, scale float64, out []byte) {
 	for i := range out {
 		out[i] = byte(n.bits(i) >> 56)
@@ -212,7 +213,19 @@ func randomBlocks(t dtype.Type, n numbers, scale float64, out []byte) {
 		binary.LittleEndian.PutUint16(out[at:], dtype.F32ToF16(float32(f)))
 	}
 	_, size := t.Block()
+	a, affine := t.Affine()
 	for at := 0; at < len(out); at += size {
+		if affine {
+			zero := out[at] // a random byte still
+			step := float32(scale) / float32(int(1)<<(a.Bits-1))
+			if zero&1 == 1 {
+				step = -step
+			}
+			s, z, _ := a.Split(out[at : at+size])
+			dtype.Quantise(a.Scales, []float32{step}, s)
+			dtype.Quantise(a.Scales, []float32{float32(int(zero) % (1<<a.Bits + 1))}, z)
+			continue
+		}
 		switch t {
 		case dtype.Q4_K, dtype.Q5_K: // d, dmin: d * 6-bit scale * level - dmin * 6-bit minimum
 			levels := 15.0
@@ -224,6 +237,16 @@ func randomBlocks(t dtype.Type, n numbers, scale float64, out []byte) {
 			half(at+2, d*levels/2)
 		case dtype.Q6_K: // d at the end: d * 8-bit scale * level -32..31
 			half(at+size-2, scale/(127*32))
+		case dtype.Q2_K: // d, dmin at the end: d * 4-bit scale * level - dmin * 4-bit minimum
+			d := 2 * scale / (15 * 3)
+			half(at+size-4, d)
+			half(at+size-2, d*1.5)
+		case dtype.Q3_K: // d at the end: d * 6-bit scale * level -4..3
+			half(at+size-2, scale/(32*4))
+		case dtype.IQ4_NL: // d * a value of up to 127
+			half(at, scale/127)
+		case dtype.IQ4_XS: // d * 6-bit scale * a value of up to 127
+			half(at, scale/(32*127))
 		default:
 			panic(fmt.Sprintf("seeded: no random blocks of %v", t))
 		}

@@ -37,8 +37,9 @@ var apples = [...]apple{
 func metalLimits() Limits {
 	return Limits{
 		Slots: 31, Threads: 1024, ThreadgroupBytes: 32 << 10, ThreadgroupAlign: 16, SIMDWidth: 32, ConstantAlign: 256,
-		Weights: []string{"f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "q5_0", "q5_1", "q4_k", "q5_k", "q6_k"},
-		Cache:   []string{"f32", "f16"},
+		Weights: []string{"f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "q5_0", "q5_1", "q4_k", "q5_k", "q6_k", "q2_k", "q3_k", "iq4_nl", "iq4_xs",
+			"affine2", "affine3", "affine4", "affine5", "affine6", "affine8"},
+		Cache: []string{"f32", "f16"},
 	}
 }
 

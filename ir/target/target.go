@@ -58,15 +58,15 @@ type Limits struct {
 	ThreadgroupAlign int      // length granularity of a threadgroup argument, bytes
 	SIMDWidth        int      // lanes a simdgroup
 	ConstantAlign    int      // alignment of buffer offsets in constant space, bytes
-	Weights          []string // dtypes of weights that kernels exist for
+	Weights          []string // formats of weights that kernels exist for, as dtype.Type.Format names them
 	Cache            []string // dtypes of caches that kernels exist for
 }
 
 // HasPlanes reports whether weights of the named dtype lie in planes.
 func (t *Target) HasPlanes(dtype string) bool { return slices.Contains(t.Planes, dtype) }
 
-// HasWeights reports whether kernels read weights of the named dtype.
-func (l Limits) HasWeights(dtype string) bool { return slices.Contains(l.Weights, dtype) }
+// HasWeights reports whether kernels read weights of the named format.
+func (l Limits) HasWeights(format string) bool { return slices.Contains(l.Weights, format) }
 
 // HasCache reports whether kernels read and write caches of the named dtype.
 func (l Limits) HasCache(dtype string) bool { return slices.Contains(l.Cache, dtype) }

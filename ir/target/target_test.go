@@ -25,8 +25,9 @@ func TestEveryTargetIsComplete(t *testing.T) {
 		require.NotEmpty(t, x.Note)
 		require.Equal(t, 31, x.Limits.Slots)
 		for _, w := range append(x.Limits.Weights, x.Limits.Cache...) {
-			_, err := dtype.Parse(w)
+			typ, err := dtype.ParseWeights(w)
 			require.NoError(t, err)
+			require.Equal(t, w, typ.Format())
 		}
 	}
 	require.True(t, names[target.Default])

@@ -16,27 +16,54 @@ type format struct {
 	widths []int    // weights of one chunk, widest first; a row is a multiple of the width
 	words  int      // 32-bit registers that a chunk of the widest form takes as loaded
 	needs  []string // stage files that the format's own builds on
-	cols   int64    // weights of a row, where the reader must know
+	params string   // template arguments of the readers, where they have any
+	sized  bool     // a reader's last argument is its width, which its name holds otherwise
 }
 
 var (
 	blocks  = []string{"prologue/blocks.metal"}
 	kblocks = []string{"prologue/blocks.metal", "prologue/k_scales.metal"}
+
+	iq4blocks = []string{"prologue/blocks.metal", "prologue/iq4_levels.metal"}
 )
 
-// formats are the weight formats that have a stage file.
-var formats = map[dtype.Type]format{
-	dtype.F32:  {"f32", []int{4, 1}, 4, nil, 0},
-	dtype.F16:  {"f16", []int{8, 4, 1}, 4, nil, 0},
-	dtype.BF16: {"bf16", []int{8, 4, 1}, 4, nil, 0},
-	dtype.Q8_0: {"q8_0", []int{8}, 3, blocks, 0},
-	dtype.Q4_0: {"q4_0", []int{8}, 2, blocks, 0},
-	dtype.Q4_1: {"q4_1", []int{8}, 2, blocks, 0},
-	dtype.Q5_0: {"q5_0", []int{8}, 3, blocks, 0},
-	dtype.Q5_1: {"q5_1", []int{8}, 3, blocks, 0},
-	dtype.Q4_K: {"q4_k", []int{32, 16}, 6, kblocks, 0},
-	dtype.Q5_K: {"q5_k", []int{32, 16}, 10, kblocks, 0},
-	dtype.Q6_K: {"q6_k", []int{16}, 5, blocks, 0},
+// named are the formats with a stage file of their own.
+var named = map[dtype.Type]format{
+	dtype.F32:  {"f32", []int{4, 1}, 4, nil, "", false},
+	dtype.F16:  {"f16", []int{8, 4, 1}, 4, nil, "", false},
+	dtype.BF16: {"bf16", []int{8, 4, 1}, 4, nil, "", false},
+	dtype.Q8_0: {"q8_0", []int{8}, 3, blocks, "", false},
+	dtype.Q4_0: {"q4_0", []int{8}, 2, blocks, "", false},
+	dtype.Q4_1: {"q4_1", []int{8}, 2, blocks, "", false},
+	dtype.Q5_0: {"q5_0", []int{8}, 3, blocks, "", false},
+	dtype.Q5_1: {"q5_1", []int{8}, 3, blocks, "", false},
+	dtype.Q4_K: {"q4_k", []int{32, 16}, 6, kblocks, "", false},
+	dtype.Q5_K: {"q5_k", []int{32, 16}, 10, kblocks, "", false},
+	dtype.Q6_K: {"q6_k", []int{16}, 5, blocks, "", false},
+
+	dtype.Q2_K:   {"q2_k", []int{16}, 3, blocks, "", false},
+	dtype.Q3_K:   {"q3_k", []int{16}, 4, blocks, "", false},
+	dtype.IQ4_NL: {"iq4_nl", []int{8}, 2, iq4blocks, "", false},
+	dtype.IQ4_XS: {"iq4_xs", []int{8}, 3, iq4blocks, "", false},
+}
+
+// formatOf returns how weights of t are read; false where nothing reads them.
+func formatOf(t dtype.Type) (format, bool) {
+	a, affine := t.Affine()
+	if !affine {
+		f, ok := named[t]
+		return f, ok
+	}
+	zeros := 0
+	if a.Zeros {
+		zeros = 1
+	}
+	f := format{name: "affine", widths: []int{32, 16}, words: a.Bits + 2, needs: blocks, sized: true}
+	if a.Bits%2 != 0 {
+		f.widths = f.widths[:1] // sixteen are no whole words
+	}
+	f.params = fmt.Sprintf("%du, %du, affine_%s, %du", a.Bits, a.Group, a.Scales, zeros)
+	return f, true
 }
 
 // planed are the formats that have a stage file for rows in planes.
@@ -53,10 +80,10 @@ func inPlanes(t ir.Type, x *target.Target) bool {
 
 // format returns how a param of the region that holds weights is read.
 func (r *region) format(v *ir.Value) format {
-	f := formats[v.Type.DType]
+	f, _ := formatOf(v.Type.DType)
 	if r.operands[v.Index].planes {
 		f = planed[v.Type.DType]
-		f.cols = v.Type.Shape.At(-1).C
+		f.params = fmt.Sprintf("%du", v.Type.Shape.At(-1).C)
 	}
 	return f
 }
@@ -88,18 +115,20 @@ func (f format) registers(width int) int { return max(1, f.words*width/f.widths[
 
 // four is the MSL function that reads four adjacent weights of a block format.
 func (f format) four() string {
-	if f.cols > 0 {
-		return fmt.Sprintf("dequant4_%s<%du>", f.name, f.cols)
+	if f.params != "" {
+		return fmt.Sprintf("dequant4_%s<%s>", f.name, f.params)
 	}
 	return "dequant4_" + f.name
 }
 
 // reader is the MSL type that reads chunks of the given width.
 func (f format) reader(width int) string {
-	if f.cols > 0 {
-		return fmt.Sprintf("weight_%s<%du>", f.name, f.cols)
-	}
-	if len(f.widths) == 1 {
+	switch {
+	case f.sized:
+		return fmt.Sprintf("weight_%s<%s, %du>", f.name, f.params, width)
+	case f.params != "":
+		return fmt.Sprintf("weight_%s<%s>", f.name, f.params)
+	case len(f.widths) == 1:
 		return "weight_" + f.name
 	}
 	return fmt.Sprintf("weight_%s_%d", f.name, width)

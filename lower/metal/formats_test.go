@@ -18,13 +18,27 @@ import (
 	"foundry/passes"
 )
 
-// weightFormats lists every dtype that a matrix may have.
+// weightFormats lists every dtype that a matrix may have; of affine ones, every
+// number of bits, of group, of scales and of zero forms.
 func weightFormats() []dtype.Type {
 	var out []dtype.Type
 	for _, t := range dtype.Named() {
 		if t.Float() || t.Quantised() {
 			out = append(out, t)
 		}
+	}
+	for _, a := range []dtype.Affine{
+		{Bits: 2, Group: 32, Scales: dtype.F32},
+		{Bits: 3, Group: 128, Scales: dtype.F16, Zeros: true},
+		{Bits: 4, Group: 64, Scales: dtype.BF16},
+		{Bits: 4, Group: 128, Scales: dtype.F16, Zeros: true},
+		{Bits: 5, Group: 64, Scales: dtype.F16},
+		{Bits: 6, Group: 32, Scales: dtype.F32, Zeros: true},
+		{Bits: 8, Group: 64, Scales: dtype.F16},
+		{Bits: 8, Group: 32, Scales: dtype.BF16, Zeros: true},
+	} {
+		t, _ := a.Type()
+		out = append(out, t)
 	}
 	return out
 }

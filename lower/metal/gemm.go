@@ -77,19 +77,20 @@ func (g *gemm) lower() (*lowering, error) {
 	return nil, last
 }
 
-// widestChunk is the most weights that a thread brings at once: with more, threads
-// would have none.
+// widestChunk is the most weights that a thread brings at once, where the format has
+// a choice: with more, threads would have none.
 const widestChunk = 16
 
 // chunk is the weights of format t that a thread brings at once: the most that
 // divide a row.
 func (g *gemm) chunk(t dtype.Type) int {
-	for _, w := range g.format(t).widths {
+	widths := g.format(t).widths
+	for _, w := range widths {
 		if w <= widestChunk && g.depth%int64(w) == 0 {
 			return w
 		}
 	}
-	return 1
+	return widths[len(widths)-1]
 }
 
 func (g *gemm) blocks() int64  { return (g.depth + int64(g.Depth) - 1) / int64(g.Depth) }

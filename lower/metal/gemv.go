@@ -322,7 +322,8 @@ func (g *gemv) format(t dtype.Type) format {
 			}
 		}
 	}
-	return formats[t]
+	f, _ := formatOf(t)
+	return f
 }
 
 // sameFormat returns the dtype that all weights have.

@@ -222,7 +222,7 @@ func (r *region) checkTypes() error {
 }
 
 func (r *region) checkWeight(t dtype.Type) error {
-	if !r.target.Limits.HasWeights(t.String()) || formats[t].name == "" {
+	if _, ok := formatOf(t); !ok || !r.target.Limits.HasWeights(t.Format()) {
 		return fmt.Errorf("no kernel for %s weights, only for %s", t, strings.Join(r.target.Limits.Weights, ", "))
 	}
 	return nil

@@ -130,7 +130,7 @@ func (s *softmax) kernel(main string, body func(k *kernel, row softmaxRow)) (*ke
 func (s *softmax) operand(k *kernel, e *emitter, ix []affine, lin affine, row *softmaxRow) error {
 	x := s.n.Args[0]
 	if t := x.Type.DType; t.Quantised() {
-		if x.Param == nil || formats[t].name == "" {
+		if _, ok := formatOf(t); !ok || x.Param == nil {
 			return fmt.Errorf("no kernel reads %s rows here", t)
 		}
 		f := s.r.format(x)

@@ -11,6 +11,8 @@ import (
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/stretchr/testify/require"
+
+	"foundry/ir/dtype"
 )
 
 const schemaFile = "../../docs/plan-schema.json"
@@ -60,6 +62,18 @@ func first(m map[string]any, names ...string) map[string]any {
 		m = m[n].([]any)[0].(map[string]any)
 	}
 	return m
+}
+
+// Every dtype has its word in the schema, and nothing else is one.
+func TestSchemaNamesEveryDType(t *testing.T) {
+	schema, err := jsonschema.NewCompiler().Compile(schemaFile + "#/$defs/dtype")
+	require.NoError(t, err)
+	for _, typ := range dtype.All() {
+		require.NoError(t, schema.Validate(typ.String()))
+	}
+	for _, bad := range []any{"affine7_g64_f16", "affine4_g64_f16_zer", "affine4", "q9", 4.0} {
+		require.Error(t, schema.Validate(bad))
+	}
 }
 
 // Every field of the Go types is in the schema, required unless it may be left

@@ -37,7 +37,7 @@ def random_blocks(kind):
     """Random bytes, with scales that are finite f16 numbers of ordinary size."""
     size = GGML_QUANT_SIZES[kind][1]
     blocks = rng.integers(0, 256, (4, size), dtype=np.uint8)
-    at = {T.Q4_K: [0, 2], T.Q5_K: [0, 2], T.Q6_K: [208]}[kind]
+    at = {T.Q4_K: [0, 2], T.Q5_K: [0, 2], T.Q6_K: [208], T.Q2_K: [80, 82], T.Q3_K: [108], T.IQ4_NL: [0], T.IQ4_XS: [0]}[kind]
     for offset in at:
         d = (rng.standard_normal((4, 1)) * 0.05).astype(np.float16)
         blocks[:, offset : offset + 2] = d.view(np.uint8)
@@ -53,7 +53,7 @@ for kind in (T.Q8_0, T.Q4_0, T.Q4_1, T.Q5_0, T.Q5_1):
         "blocks": blocks.tobytes().hex(),
         "values": dequantize(blocks, kind).astype(np.float32).tobytes().hex(),
     }
-for kind in (T.Q4_K, T.Q5_K, T.Q6_K):
+for kind in (T.Q4_K, T.Q5_K, T.Q6_K, T.Q2_K, T.Q3_K, T.IQ4_NL, T.IQ4_XS):
     blocks = random_blocks(kind)
     out[kind.name.lower()] = {
         "blocks": blocks.tobytes().hex(),
