@@ -136,16 +136,9 @@ func encodeGGUF(w io.Writer, s Source, meta []ggufEntry, weights dtype.Type, rep
 	for i, name := range names {
 		info, _ := s.Info(name)
 		t := StoredAs(weights, info)
-		var n Narrowing
-		data, err := ReadAs(s, name, t, &n)
-		if err == nil && report != nil && t == info.DType {
-			n, err = census(s, name)
-		}
+		data, err := readReported(s, name, t, report)
 		if err != nil {
 			return err
-		}
-		if report != nil {
-			report(name, n)
 		}
 		if _, err := w.Write(data); err != nil {
 			return err

@@ -40,6 +40,20 @@ func ReadAs(s Source, name string, want dtype.Type, report *Narrowing) ([]byte, 
 	return dst, Load(s, name, want, dst, report)
 }
 
+// readReported is ReadAs that tells report, which may be nil, what the tensor lost or,
+// where it stays as stored, holds.
+func readReported(s Source, name string, want dtype.Type, report func(tensor string, n Narrowing)) ([]byte, error) {
+	var n Narrowing
+	data, err := ReadAs(s, name, want, &n)
+	if info, _ := s.Info(name); err == nil && report != nil && want == info.DType {
+		n, err = census(s, name)
+	}
+	if err == nil && report != nil {
+		report(name, n)
+	}
+	return data, err
+}
+
 // Load writes a tensor, as elements of type want, to dst, which must have the
 // exact length. report, which may be nil, is added to. Values that become zero are
 // counted; those that would become infinite are an error, and so is in a block what

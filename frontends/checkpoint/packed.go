@@ -1,13 +1,16 @@
 package checkpoint
 
 import (
+	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 
 	"foundry/ir/dtype"
+	"foundry/runtime/files"
 )
 
 // Checkpoints of MLX, GPTQ and AWQ store a quantised matrix as several tensors:
@@ -40,12 +43,12 @@ func Unpack(s Source, config []byte) (Source, error) {
 	scheme, err := parseQuantization(config)
 	if err == nil && scheme != nil {
 		p := &packed{s, map[string]matrix{}, map[string]bool{}}
-		if err = scheme.unpack(p); err == nil {
+		if err = files.Guard(func() error { return scheme.unpack(p) }); err == nil {
 			return p, nil
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", s.Label(), err)
+		return nil, fmt.Errorf("%s: %w", s.Label(), Cause(s, err))
 	}
 	return s, nil
 }
@@ -83,8 +86,8 @@ func parseQuantization(config []byte) (scheme, error) {
 	var method struct {
 		Method string `json:"quant_method"`
 	}
-	if err := json.Unmarshal(file.General, &method); err != nil {
-		return nil, fmt.Errorf("config.json: quantization_config is not readable: %w", err)
+	if err := readSettings("quantization_config", file.General, &method); err != nil {
+		return nil, err
 	}
 	switch method.Method {
 	case "":
@@ -95,6 +98,18 @@ func parseQuantization(config []byte) (scheme, error) {
 		return parseAWQ(file.General)
 	}
 	return nil, fmt.Errorf("its weights are quantised by %q, which is not supported (mlx, gptq and awq are); take the unquantised model and --weights, or its GGUF file", method.Method)
+}
+
+// readSettings reads the object under key of config.json.
+func readSettings(key string, raw []byte, into any) error {
+	err := json.Unmarshal(raw, into)
+	if wrong := (*json.UnmarshalTypeError)(nil); errors.As(err, &wrong) {
+		err = fmt.Errorf("a %s cannot be its %s", wrong.Value, cmp.Or(wrong.Field, "value"))
+	}
+	if err != nil {
+		return fmt.Errorf("config.json: %s is not readable: %w", key, err)
+	}
+	return nil
 }
 
 // add takes up a matrix of rows x cols elements and hides its parts.
@@ -196,7 +211,7 @@ func (p *packed) Read(name string) ([]byte, error) {
 	switch {
 	case ok:
 		dst := make([]byte, m.Bytes)
-		return dst, m.fill(dst)
+		return dst, Cause(p.Source, files.Guard(func() error { return m.fill(dst) }))
 	case p.parts[name]:
 		return nil, unknownTensor(p, name)
 	}
@@ -210,4 +225,12 @@ func (p *packed) Pages(name string) ([]byte, int64) {
 		return nil, 0
 	}
 	return mapped.Pages(name)
+}
+
+// Whole implements Mapped.
+func (p *packed) Whole() error {
+	if mapped, ok := p.Source.(Mapped); ok {
+		return mapped.Whole()
+	}
+	return nil
 }

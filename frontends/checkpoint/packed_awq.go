@@ -2,7 +2,6 @@ package checkpoint
 
 import (
 	"encoding/binary"
-	"encoding/json"
 	"fmt"
 
 	"foundry/ir/dtype"
@@ -26,8 +25,8 @@ func parseAWQ(raw []byte) (scheme, error) {
 		Version   string `json:"version"`
 		ZeroPoint *bool  `json:"zero_point"`
 	}
-	if err := json.Unmarshal(raw, &f); err != nil {
-		return nil, fmt.Errorf("config.json: quantization_config is not readable: %w", err)
+	if err := readSettings("quantization_config", raw, &f); err != nil {
+		return nil, err
 	}
 	switch {
 	case f.Version != "" && f.Version != "gemm" && f.Version != "GEMM":

@@ -28,8 +28,8 @@ func parseGPTQ(raw []byte) (scheme, error) {
 		Marlin    bool            `json:"is_marlin_format"`
 		Dynamic   json.RawMessage `json:"dynamic"`
 	}
-	if err := json.Unmarshal(raw, &f); err != nil {
-		return nil, fmt.Errorf("config.json: quantization_config is not readable: %w", err)
+	if err := readSettings("quantization_config", raw, &f); err != nil {
+		return nil, err
 	}
 	out := &gptq{bits: f.Bits, group: f.Group}
 	format := f.Format

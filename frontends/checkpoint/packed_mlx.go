@@ -27,8 +27,8 @@ type mlxSettings struct {
 func parseMLX(key string, raw []byte) (scheme, error) {
 	out := &mlx{layers: map[string]mlxSettings{}}
 	read := func(where string, raw []byte, s *mlxSettings) error {
-		if err := json.Unmarshal(raw, s); err != nil {
-			return fmt.Errorf("config.json: %s is not readable: %w", where, err)
+		if err := readSettings(where, raw, s); err != nil {
+			return err
 		}
 		if s.Mode != "" && s.Mode != "affine" {
 			return fmt.Errorf("config.json: %s has the mode %q, which is not supported (affine is); convert the model anew with --q-mode affine", where, s.Mode)
@@ -42,8 +42,8 @@ func parseMLX(key string, raw []byte) (scheme, error) {
 		return nil, fmt.Errorf("config.json: %s has no quant_method, and is none of MLX, which gives bits and group_size", key)
 	}
 	var entries map[string]json.RawMessage
-	if err := json.Unmarshal(raw, &entries); err != nil {
-		return nil, fmt.Errorf("config.json: %s is not readable: %w", key, err)
+	if err := readSettings(key, raw, &entries); err != nil {
+		return nil, err
 	}
 	for _, layer := range slices.Sorted(maps.Keys(entries)) {
 		raw := entries[layer]

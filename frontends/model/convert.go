@@ -3,6 +3,7 @@ package model
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"foundry/frontends/checkpoint"
 	"foundry/ir/dtype"
@@ -15,9 +16,10 @@ type Conversion struct {
 	Notes   []string             // what the user should know, a line each
 }
 
-// Convert writes a model as a GGUF file, its matrices in the given dtype or, for
-// dtype.Invalid, in the one they are stored in. Vectors are f32. Rows that the
-// dtype's blocks do not divide stay f16. progress may be nil.
+// Convert writes a model as a GGUF file, where path ends in .gguf, or as a folder of
+// safetensors, whose affine matrices MLX reads: its matrices in the given dtype or, for
+// dtype.Invalid, in the one they are stored in. Vectors of a GGUF file are f32. Rows
+// that the dtype's blocks do not divide stay f16. progress may be nil.
 func Convert(m *Model, weights dtype.Type, path string, progress func(what string, done, of int64)) (*Conversion, error) {
 	if m.source == nil {
 		return nil, errors.New("a graph has no weights to convert; give --model a checkpoint")
@@ -35,7 +37,11 @@ func Convert(m *Model, weights dtype.Type, path string, progress func(what strin
 			bad = append(bad, checkpoint.Finding{Name: tensor, DType: info.DType, Values: n.Values, NaN: n.NaN, Infinite: n.Infinite})
 		}
 	}
-	if err := checkpoint.WriteGGUF(path, m.source, weights, report, told); err != nil {
+	write := checkpoint.WriteFolder
+	if strings.HasSuffix(path, ".gguf") {
+		write = checkpoint.WriteGGUF
+	}
+	if err := write(path, m.source, weights, report, told); err != nil {
 		return nil, err
 	}
 	if weights != dtype.Invalid {

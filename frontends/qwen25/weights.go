@@ -8,6 +8,7 @@ import (
 
 	"foundry/frontends/checkpoint"
 	"foundry/ir/dtype"
+	"foundry/runtime/files"
 
 	"github.com/agnivade/levenshtein"
 )
@@ -99,12 +100,14 @@ func isZero(s checkpoint.Source, name string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	for i := 0; i+4 <= len(raw); i += 4 {
-		if binary.LittleEndian.Uint32(raw[i:])&^(1<<31) != 0 {
-			return false, nil
+	zero := true
+	err = files.Guard(func() error {
+		for i := 0; i+4 <= len(raw) && zero; i += 4 {
+			zero = binary.LittleEndian.Uint32(raw[i:])&^(1<<31) == 0
 		}
-	}
-	return true, nil
+		return nil
+	})
+	return zero, checkpoint.Cause(s, err)
 }
 
 // insteadOf names a tensor of s that may be the missing one misspelt.

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -14,17 +13,20 @@ func convertCommand(s IO) *cobra.Command {
 	var weights, out string
 	cmd := &cobra.Command{
 		Use:   "convert",
-		Short: "Write a model as a GGUF file, quantised or as it is stored",
-		Long: `Matrices are written in the dtype of --weights, rounded as GGML's reference
-quantisers round; without it they keep the one they are stored in. Norms and
-biases are f32. A matrix whose rows the blocks do not divide becomes f16.`,
+		Short: "Write a model as a GGUF file or a folder for MLX, quantised or as it is stored",
+		Long: `-o FILE.gguf writes a GGUF file, -o FOLDER a folder of safetensors. Matrices are
+written in the dtype of --weights; without it they keep the one they are stored in.
+GGUF's dtypes are rounded as GGML's reference quantisers round, affine ones, which a
+folder holds as MLX has them, as mx.quantize does. Norms and biases are f32 in GGUF
+and as stored in a folder. A matrix whose rows the blocks do not divide becomes f16.`,
 		Example: `  foundry convert --weights q8_0 -o kjv-q8_0.gguf
   foundry convert --model DIR --weights q4_0 -o model-q4_0.gguf
+  foundry convert --model DIR --weights affine4 -o model-4bit
   foundry run --model model-q4_0.gguf --prompt "In the beginning"`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if !strings.HasSuffix(out, ".gguf") {
-				return usagef("convert: give -o FILE.gguf, the file to write")
+			if out == "" {
+				return usagef("convert: give -o FILE.gguf or -o FOLDER, what to write")
 			}
 			t, err := parseDType("weights", weights)
 			if err != nil {
@@ -48,7 +50,7 @@ biases are f32. A matrix whose rows the blocks do not divide becomes f16.`,
 		},
 	}
 	from.add(cmd)
-	cmd.Flags().StringVar(&weights, "weights", "", "dtype of matrices: f32, f16, bf16, q8_0, q4_0, q4_1, q5_0 or q5_1 (as stored)")
-	cmd.Flags().StringVarP(&out, "output", "o", "", "the GGUF file to write")
+	cmd.Flags().StringVar(&weights, "weights", "", "dtype of matrices: f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1, or for a folder affine4 and others (as stored)")
+	cmd.Flags().StringVarP(&out, "output", "o", "", "the GGUF file (FILE.gguf) or the folder to write")
 	return cmd
 }
