@@ -21,7 +21,7 @@ type goldenFlags struct {
 func (f *goldenFlags) add(cmd *cobra.Command) {
 	p := cmd.Flags()
 	p.StringVar(&f.file, "goldens", "", "compare with the goldens in this .safetensors or .json file, or with what --logits-out wrote on another device, and fail where they differ")
-	p.Float64Var(&f.bounds.NMSE, "nmse", 1e-6, "of --goldens: the most that logits may differ, squared errors over squared values (f16 caches and operands cost up to 9e-7)")
+	p.Float64Var(&f.bounds.NMSE, "nmse", 1e-6, "of --goldens: the most that logits may differ, squared errors over squared values of all of a prompt (f16 caches and operands cost up to 9e-7)")
 	p.Float64Var(&f.bounds.Margin, "margin", 0.05, "of --goldens: greedy ids count where the golden's best logit leads by more than this")
 }
 
