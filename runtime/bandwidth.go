@@ -12,21 +12,12 @@ import (
 // readKernel reads 64 KiB a threadgroup, 16 loads of 16 bytes a thread. It never
 // writes, which the compiler cannot know: of an even number of odd bytes the
 // exclusive or is even.
-const readKernel = `#include <metal_stdlib>
-using namespace metal;
-kernel void read_bandwidth(
-    device const uint4 *from [[buffer(0)]],
-    device uint *to [[buffer(1)]],
-    uint3 group [[threadgroup_position_in_grid]],
-    uint thread_index [[thread_index_in_threadgroup]])
-{
-    const uint first = group.x * 4096u + thread_index;
+const readKernel = `    const uint first = group.x * 4096u + thread_index;
     uint4 loaded[16];
     for (uint i = 0u; i < 16u; i++) loaded[i] = from[first + 256u * i];
-    uint all = 0u;
-    for (uint i = 0u; i < 16u; i++) all ^= loaded[i].x ^ loaded[i].y ^ loaded[i].z ^ loaded[i].w;
-    if (all == 1u) to[0] = group.x;
-}
+    uint odd = 0u;
+    for (uint i = 0u; i < 16u; i++) odd ^= loaded[i].x ^ loaded[i].y ^ loaded[i].z ^ loaded[i].w;
+    if (odd == 1u) to[0] = group.x;
 `
 
 // readGroup is what a threadgroup of readKernel reads.
@@ -39,14 +30,17 @@ const readGroup = 64 << 10
 func ReadBandwidth(ctx context.Context, dev Device, bytes int64) (_ float64, err error) {
 	const rounds = 8
 	groups := max(bytes/readGroup, 1)
-	program, err := dev.Load(ctx, &plan.Plan{Schema: plan.Schema, MSL: "3.0", Kernels: []plan.Kernel{{
-		Name: "read_bandwidth", File: "kernels/read_bandwidth.metal", Source: readKernel, Threads: [3]int{256, 1, 1},
+	k := plan.Kernel{
+		Name: "read_bandwidth", File: "kernels/read_bandwidth.metal", Threads: [3]int{256, 1, 1},
 		Slots: []plan.Slot{
 			{Name: "from", Type: "uint4", Space: "device", Access: plan.Read},
 			{Name: "to", Type: "uint", Space: "device", Access: plan.Write},
 		},
 		Builtins: []plan.Builtin{plan.ThreadgroupPosition, plan.ThreadIndex},
-	}}}, nil)
+	}
+	text := plan.Text{About: "the rate of reading memory", Body: readKernel}
+	k.Source = text.Join(&k)
+	program, err := dev.Load(ctx, &plan.Plan{Schema: plan.Schema, MSL: "3.0", Kernels: []plan.Kernel{k}}, nil)
 	if err != nil {
 		return 0, fmt.Errorf("measure the bandwidth: %w", err)
 	}

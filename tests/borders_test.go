@@ -25,7 +25,7 @@ var levels = []struct {
 	packages []string
 }{
 	{0, []string{"ir/dtype", "ir/sym", "ir/sampling", "shaders", "runtime/files", "runtime/child", "runtime/msl/lex", "tests/oracle"}}, // standard library only
-	{1, []string{"ir/names", "frontends/jinja"}},
+	{1, []string{"ir/names", "runtime/confine", "frontends/jinja"}},
 	{2, []string{"ir", "ir/target", "lower/plan", "frontends/checkpoint", "frontends/tokenizer", "frontends/chat"}},
 	{3, []string{"ir/interp", "ir/irgen", "ir/cost", "frontends/qwen25", "runtime", "runtime/msl", "runtime/msl/gate", "runtime/msl/strict"}},
 	{4, []string{"ir/seeded", "passes", "lower/metal", "frontends/model", "runtime/cpu", "runtime/cuda", "runtime/mtl", "runtime/devicetest"}},

@@ -101,9 +101,10 @@ func TestVerifyFails(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.Mkdir(filepath.Join(dir, "epilogue"), 0o777))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "epilogue", "silu.metal"), []byte("template <typename V> inline V silu(V x) { return x / (V(1.001f) + exp(-x)); }\n"), 0o666))
-	code, out, errs := foundryCmd(t, nil, "verify", "--quick", "--only", "silu", "--shaders", dir)
+	code, out, errs := foundryCmd(t, nil, "verify", "--quick", "--only", "silu", "--shaders", dir, "--trust-kernels")
 	require.Equal(t, 1, code)
 	require.Contains(t, out, "FAIL")
-	require.Equal(t, 1, strings.Count(errs, "\n"), errs)
+	require.Equal(t, 2, strings.Count(errs, "\n"), errs)
+	require.Contains(t, errs, "--trust-kernels: kernels are compiled and run whatever their text is\n")
 	require.Contains(t, errs, "1 of 1 rows failed: silu, mul f32")
 }

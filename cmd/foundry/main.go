@@ -8,11 +8,16 @@ import (
 	"os/signal"
 
 	"foundry/cmd/foundry/cli"
+	"foundry/runtime/confine"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	code := cli.Main(ctx, os.Args[1:], cli.IO{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Env: os.Getenv})
+	s := cli.IO{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Env: os.Getenv}
+	if confine.Available() {
+		s.Confine = confine.Process
+	}
+	code := cli.Main(ctx, os.Args[1:], s)
 	stop()
 	os.Exit(code)
 }

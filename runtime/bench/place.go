@@ -22,7 +22,11 @@ type place struct {
 // openPlace opens the device and, where that is a GPU, measures it for the target that
 // is compiled for.
 func (o *Options) openPlace(ctx context.Context) (*place, error) {
-	dev, err := engine.OpenDevice(ctx, o.Device, o.CPU)
+	c := o.CPU
+	if o.PlanDir != "" {
+		c = engine.Guarded(o.Device, o.PlanDir, c, o.Say)
+	}
+	dev, err := engine.OpenDevice(ctx, o.Device, c)
 	if err != nil {
 		return nil, err
 	}

@@ -49,6 +49,14 @@ type Options struct {
 	CacheDir string // of compiled objects; empty: foundry in the user's cache or, without one, a temporary folder
 	Threads  int    // host threads; 0: one a processor, at most 64
 
+	// TrustKernels compiles and runs kernels whatever their text: those that were
+	// written by hand. All others must pass the gate.
+	TrustKernels bool
+	// Confine is called once, before the first kernel runs, and takes away from the
+	// process what kernels do not need. Nothing can be loaded from then on. nil: as
+	// they are, kernels have all rights of the process.
+	Confine func() error
+
 	Checked  bool   // look at every access, at about 30 times the time, on one host thread
 	FewRuns  bool   // kernels run a few times only: they compile in half the time and run at two thirds of the speed
 	MaxSteps uint64 // checked: basic blocks a thread may execute; 0: 2^28
@@ -67,6 +75,8 @@ type Device struct {
 	exec *executor
 
 	startup fruntime.Startup
+
+	confine func() error // gives up the process's rights, at the first call
 
 	mu     sync.Mutex
 	pool   uintptr
@@ -91,6 +101,7 @@ func Open(ctx context.Context, o Options) (*Device, error) {
 		return nil, err
 	}
 	d := &Device{opts: o, cc: cc, kept: kept}
+	d.confine = sync.OnceValue(d.giveUp)
 	start := time.Now()
 	if d.exec, err = openExecutor(ctx, cc, kept); err != nil {
 		return nil, errors.Join(err, kept.close())
@@ -124,6 +135,22 @@ func (d *Device) Info() fruntime.Info {
 		MemoryBytes: totalMemory(), Emulation: true,
 		Note: note,
 	}
+}
+
+// giveUp takes the process's rights away, where the options say how. A cache that does
+// not stay goes first: what it held is loaded.
+func (d *Device) giveUp() error {
+	if d.opts.Confine == nil {
+		return nil
+	}
+	if err := d.kept.close(); err != nil {
+		return err
+	}
+	d.kept.passing = nil
+	if err := d.opts.Confine(); err != nil {
+		return fmt.Errorf("cpu: kernels that are not trusted: %w", err)
+	}
+	return nil
 }
 
 // Close stops the host threads. Programs and memory must be closed before.

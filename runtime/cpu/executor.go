@@ -94,6 +94,9 @@ func (d *Device) call(launches []cLaunch, timing bool) error {
 	if len(launches) == 0 {
 		return nil
 	}
+	if err := d.confine(); err != nil {
+		return err
+	}
 	flag := func(b bool) uint32 {
 		if b {
 			return 1

@@ -14,6 +14,7 @@ import (
 	fruntime "foundry/runtime"
 	"foundry/runtime/files"
 	"foundry/runtime/msl"
+	"foundry/runtime/msl/gate"
 )
 
 // threadgroupLimit is Metal's, in bytes.
@@ -35,11 +36,17 @@ type program struct {
 }
 
 // Load compiles the plan's kernels into one shared object, or finds it in the
-// cache. The error of a kernel that does not compile names it and the line.
+// cache. The error of a kernel that the gate refuses, or that does not compile, names
+// it and the line.
 func (d *Device) Load(ctx context.Context, p *plan.Plan, progress fruntime.Progress) (fruntime.Program, error) {
 	for i := range p.Kernels {
 		if err := declared(&p.Kernels[i]); err != nil {
 			return nil, err
+		}
+	}
+	if !d.opts.TrustKernels {
+		if err := gate.Check(p.Kernels); err != nil {
+			return nil, fmt.Errorf("cpu: %w", err)
 		}
 	}
 	units, err := d.units(p.Kernels)

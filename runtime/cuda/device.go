@@ -29,6 +29,8 @@ type Options struct {
 	// Dependent launches kernels so that their preload phase may overlap the
 	// predecessor's tail (programmatic dependent launch).
 	Dependent bool
+	// TrustKernels compiles kernels whatever their text; all others must pass the gate.
+	TrustKernels bool
 }
 
 // Device is one NVIDIA GPU.

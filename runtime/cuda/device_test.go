@@ -13,7 +13,7 @@ import (
 // launches.
 func TestConformance(t *testing.T) {
 	for _, dependent := range []bool{false, true} {
-		o := Options{Dependent: dependent, CacheDir: t.TempDir()}
+		o := Options{Dependent: dependent, CacheDir: t.TempDir(), TrustKernels: true}
 		dev, err := Open(o)
 		if err != nil {
 			t.Skip(err)

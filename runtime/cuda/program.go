@@ -11,6 +11,7 @@ import (
 	"foundry/lower/plan"
 	fruntime "foundry/runtime"
 	"foundry/runtime/msl"
+	"foundry/runtime/msl/gate"
 )
 
 // program is a plan's kernels in modules on the GPU, and the stream they run on.
@@ -35,6 +36,11 @@ type kernel struct {
 // Load compiles the plan's kernels, several at a time; those that the cache
 // holds are read from there.
 func (d *Device) Load(ctx context.Context, p *plan.Plan, progress fruntime.Progress) (fruntime.Program, error) {
+	if !d.opts.TrustKernels {
+		if err := gate.Check(p.Kernels); err != nil {
+			return nil, fmt.Errorf("cuda: %w", err)
+		}
+	}
 	start := time.Now()
 	u, err := d.compile(ctx, p.Kernels, progress)
 	if err != nil {

@@ -79,13 +79,28 @@ func OpenDevice(ctx context.Context, name string, c cpu.Options) (runtime.Device
 	case CPU:
 		return cpu.Open(ctx, c)
 	case CUDA:
-		return opened(cuda.Open(cuda.Options{Ordinal: ordinal, CacheDir: kernelCache(c, CUDA), Dependent: true}))
+		return opened(cuda.Open(cuda.Options{Ordinal: ordinal, CacheDir: kernelCache(c, CUDA), Dependent: true, TrustKernels: c.TrustKernels}))
 	case Metal:
-		return opened(mtl.Open(mtl.Options{Ordinal: ordinal, CacheDir: kernelCache(c, Metal)}))
+		return opened(mtl.Open(mtl.Options{Ordinal: ordinal, CacheDir: kernelCache(c, Metal), TrustKernels: c.TrustKernels}))
 	case Ref:
 		return nil, errors.New("ref runs graphs, not plans: take --device cpu for a plan")
 	}
 	return nil, unknownDevice(name)
+}
+
+// Guarded returns the options under which a plan that was read from dir runs: on cpu,
+// where kernels run in this process, it gives up its rights before the first one does
+// or, where nobody said how, every access is looked at, of which say is told. A plan
+// that is trusted runs as any other.
+func Guarded(device, dir string, c cpu.Options, say func(line string)) cpu.Options {
+	if device != CPU || c.TrustKernels {
+		return c
+	}
+	if c.Confine == nil && !c.Checked {
+		c.Checked = true
+		say(fmt.Sprintf("%s: every memory access of a plan from disk is looked at, at about 30 times the time; --trust-kernels runs it as it is", dir))
+	}
+	return c
 }
 
 // OpenIndirect opens an Apple GPU with programs that replay what they recorded from
@@ -98,7 +113,7 @@ func OpenIndirect(name string, c cpu.Options) (runtime.Device, error) {
 	if err != nil {
 		return nil, err
 	}
-	return opened(mtl.Open(mtl.Options{Ordinal: ordinal, CacheDir: kernelCache(c, Metal), Indirect: true}))
+	return opened(mtl.Open(mtl.Options{Ordinal: ordinal, CacheDir: kernelCache(c, Metal), Indirect: true, TrustKernels: c.TrustKernels}))
 }
 
 // kernelCache is where a GPU's compiled kernels are kept: in the folder that the

@@ -145,6 +145,7 @@ func (s *Starting) startPlan(ctx context.Context) (*Engine, error) {
 	if chunk > p.Model.Chunk {
 		return nil, fmt.Errorf("%s runs at most %d tokens at a time, not %d; compile it with --chunk %d", s.PlanDir, p.Model.Chunk, chunk, chunk)
 	}
+	s.CPU = Guarded(s.Device, s.PlanDir, s.CPU, s.Say)
 	e, err := s.load(ctx, p, nil)
 	if err == nil {
 		e.chunk = chunk

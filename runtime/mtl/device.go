@@ -26,6 +26,8 @@ type Options struct {
 	// Indirect records a decode step into an indirect command buffer, which has a
 	// barrier where the plan has one, instead of encoding it anew for each run.
 	Indirect bool
+	// TrustKernels compiles kernels whatever their text; all others must pass the gate.
+	TrustKernels bool
 }
 
 // Device is one Apple GPU.

@@ -11,6 +11,7 @@ import (
 
 	"foundry/lower/plan"
 	fruntime "foundry/runtime"
+	"foundry/runtime/msl/gate"
 )
 
 // program is a plan's pipelines and the queue they run on.
@@ -39,6 +40,11 @@ var languages = map[string]uint64{"2.4": MTLLanguageVersion2_4, "3.0": MTLLangua
 // Load compiles the plan's kernels with fast math off. Where the device has a cache
 // folder it keeps the pipelines; that they cannot be kept is told by Startup.
 func (d *Device) Load(ctx context.Context, p *plan.Plan, progress fruntime.Progress) (fruntime.Program, error) {
+	if !d.opts.TrustKernels {
+		if err := gate.Check(p.Kernels); err != nil {
+			return nil, fmt.Errorf("metal: %w", err)
+		}
+	}
 	language, ok := languages[p.MSL]
 	if !ok {
 		return nil, fmt.Errorf("metal: the plan wants Metal language %q, which this version does not know", p.MSL)

@@ -10,7 +10,6 @@ import (
 
 	"foundry"
 	"foundry/runtime/bench"
-	"foundry/runtime/cpu"
 	"foundry/runtime/search"
 
 	"github.com/spf13/cobra"
@@ -125,7 +124,7 @@ of the first.`,
 			if o.Compile, err = compile.options(cmd, s); err != nil {
 				return err
 			}
-			o.Device, o.PlanDir, o.CPU = device.device, device.plan, cpu.Options{CXX: s.Env("CXX"), Checked: device.checked}
+			o.Device, o.PlanDir, o.CPU = device.device, device.plan, device.options(cmd, s)
 			o.Progress, o.Say = progress(s.Err), func(line string) { fmt.Fprintln(s.Err, line) }
 			if contexts.contexts != "" {
 				return contexts.run(cmd, s, m, o, backends, format)

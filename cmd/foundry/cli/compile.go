@@ -71,6 +71,7 @@ func compileCommand(s IO) *cobra.Command {
 	}
 	model.add(cmd)
 	compile.add(cmd)
+	compile.trust.add(cmd)
 	cmd.Flags().StringVarP(&out, "output", "o", "", "folder for the plan; one that holds a plan is replaced (none: the plan's numbers are printed and nothing is written)")
 	cmd.Flags().BoolVar(&explain, "explain", false, "print every fusion decision with its reason")
 	cmd.Flags().BoolVar(&allLogits, "all-logits", false, "compute the logits of every row of a run, for eval --plan --logits-out")

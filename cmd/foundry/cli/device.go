@@ -14,11 +14,40 @@ import (
 type deviceFlags struct {
 	device, plan string
 	checked      bool
+	trust        trustFlag
+}
+
+// trustFlag lets kernels run whatever their text is.
+type trustFlag struct{ on bool }
+
+func (f *trustFlag) add(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&f.on, "trust-kernels", false, "compile and run kernels whatever their text, with all rights of this process: of --shaders, and of plans that were edited or that you made")
+}
+
+// options are those of the device cpu, and of others what they share with it.
+func (f *trustFlag) options(s IO, checked bool) cpu.Options {
+	if f.on {
+		fmt.Fprintln(s.Err, "--trust-kernels: kernels are compiled and run whatever their text is")
+	}
+	return cpu.Options{CXX: s.Env("CXX"), Checked: checked, TrustKernels: f.on}
+}
+
+// options are those of the device. What --plan names may be a stranger's: the process
+// that runs it gives up its rights, but for one that has a file to put in its place
+// in the end.
+func (f *deviceFlags) options(cmd *cobra.Command, s IO) cpu.Options {
+	o := f.trust.options(s, f.checked)
+	places := func(flag string) bool { return cmd.Flags().Lookup(flag) != nil && cmd.Flags().Changed(flag) }
+	if f.plan != "" && !places("logits-out") && !places("csv") {
+		o.Confine = s.Confine
+	}
+	return o
 }
 
 func (f *deviceFlags) add(cmd *cobra.Command, fallback string) {
 	cmd.Flags().StringVar(&f.device, "device", fallback, "where to run: ref, cpu, cuda, metal or auto")
 	cmd.Flags().StringVar(&f.plan, "plan", "", "run the plan in this folder; --model then supplies weights only")
+	f.trust.add(cmd)
 	cmd.Flags().BoolVar(&f.checked, "checked", false, "cpu looks at every memory access, at about 30 times the time")
 }
 
@@ -33,7 +62,7 @@ func (f *deviceFlags) load(cmd *cobra.Command, s IO, m *foundry.Model, c *compil
 		return nil, err
 	}
 	start := foundry.StartOptions{
-		Device: f.device, Compile: o, PlanDir: f.plan, CPU: cpu.Options{CXX: s.Env("CXX"), Checked: f.checked}, Progress: progress(s.Err),
+		Device: f.device, Compile: o, PlanDir: f.plan, CPU: f.options(cmd, s), Progress: progress(s.Err),
 		Say: func(line string) { fmt.Fprintln(s.Err, line) },
 	}
 	want(&start)

@@ -72,6 +72,7 @@ func dotCommand(s IO) *cobra.Command {
 	}
 	model.add(cmd)
 	compile.add(cmd)
+	compile.trust.add(cmd)
 	p := cmd.Flags()
 	p.StringVar(&stage, "stage", "fused", "input, after:PASS, fused or plan")
 	p.StringVar(&entry, "entry", "decode", "decode or prefill")

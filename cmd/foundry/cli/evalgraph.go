@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"foundry"
-	"foundry/runtime/cpu"
 	"foundry/runtime/eval"
 
 	"github.com/spf13/cobra"
@@ -34,8 +33,10 @@ func (f *graphFlags) run(cmd *cobra.Command, s IO, m *foundry.Model, c *compileF
 	if err != nil {
 		return err
 	}
+	host := d.options(cmd, s)
+	host.FewRuns = true
 	r, err := eval.RunGraph(cmd.Context(), m, eval.GraphOptions{
-		Device: d.device, Compile: o, CPU: cpu.Options{CXX: s.Env("CXX"), Checked: d.checked, FewRuns: true},
+		Device: d.device, Compile: o, CPU: host,
 		T: f.tokens, P: f.cached, Inputs: f.inputs, Seed: f.seed,
 		Say: func(line string) { fmt.Fprintln(s.Err, line) },
 	})

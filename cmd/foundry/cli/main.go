@@ -29,6 +29,9 @@ type IO struct {
 	Out io.Writer
 	Err io.Writer
 	Env func(name string) string
+	// Confine takes from the process what kernels of a plan from disk do not need;
+	// nil where it cannot.
+	Confine func() error
 }
 
 // Main runs one command line, without the program's name, and returns the exit

@@ -3,9 +3,11 @@ package cli
 import (
 	"encoding/json"
 	"fmt"
+	"os"
 	"strings"
 
 	"foundry"
+	"foundry/lower/plan"
 	"foundry/runtime/cpu"
 	"foundry/runtime/engine"
 	"foundry/verify"
@@ -17,9 +19,10 @@ func verifyCommand(s IO) *cobra.Command {
 	var model modelFlags
 	var only, shaders string
 	var checked, asJSON bool
+	var trust trustFlag
 	o := verify.ModelOptions{Progress: progress(s.Err), Say: func(line string) { fmt.Fprintln(s.Err, line) }}
 	cmd := &cobra.Command{
-		Use:   "verify [FILE.fir]",
+		Use:   "verify [FILE.fir | PLAN-DIR]",
 		Short: "Run every kernel on a device and compare it with the reference",
 		Long: `Every kernel of the compiler, in every format, is reached through the compiler
 and run over the sizes at which kernels break; results are compared with the float64
@@ -28,20 +31,31 @@ format: cases run, worst NMSE, worst absolute error, worst error in units of the
 place where exactness is due, the bound, and the pipelines and nodes of --model that
 dispatch it. A graph of FILE.fir is verified instead, behind each pipeline.
 
+Of PLAN-DIR every entry runs on cpu over few tokens, with every memory access looked
+at: whether kernels touch what the plan says, not what they compute.
+
 Exit code 1 when a row is out of its bound, or when a plan of --model dispatches a
 kernel that no row stands for.`,
 		Example: `  foundry verify --quick
   foundry verify --device cuda --json
   foundry verify --device cpu --only attention
-  foundry verify graph.fir --device cpu`,
+  foundry verify graph.fir --device cpu
+  foundry verify plan/`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 1 && isFolder(args[0]) {
+				c := trust.options(s, true)
+				if !trust.on {
+					c.Confine = s.Confine
+				}
+				return verifyBundle(cmd, s, args[0], c, asJSON)
+			}
 			if len(args) == 1 {
 				if err := exclusive(cmd, "model", "only"); err != nil || cmd.Flags().Changed("model") || cmd.Flags().Changed("only") {
 					return usagef("verify: FILE.fir is verified alone; leave out --model and --only")
 				}
 				if !strings.HasSuffix(args[0], ".fir") {
-					return usagef("verify: %s is no .fir graph; name a model with --model", args[0])
+					return usagef("verify: %s is no .fir graph and no folder of a plan; name a model with --model", args[0])
 				}
 				model.model = args[0]
 			}
@@ -56,7 +70,8 @@ kernel that no row stands for.`,
 			if o.Shaders, err = shaderFolder(shaders); err != nil {
 				return err
 			}
-			o.CPU = cpu.Options{CXX: s.Env("CXX"), Checked: checked, FewRuns: true}
+			o.CPU = trust.options(s, checked)
+			o.CPU.FewRuns = true
 			o.Only = func(kernel, format string) bool { return strings.Contains(kernel+" "+format, only) }
 			r, err := verify.Model(cmd.Context(), m, o)
 			if err != nil {
@@ -83,9 +98,42 @@ kernel that no row stands for.`,
 	p.BoolVar(&o.Quick, "quick", false, "few sizes, and of most products two formats")
 	p.StringVar(&only, "only", "", "kernels whose name and format (such as \"matmul GEMV q8_0\") contain this")
 	p.StringVar(&shaders, "shaders", "", "folder of stage files that replace the built-in ones")
+	trust.add(cmd)
 	p.BoolVar(&checked, "checked", false, "cpu looks at every memory access, at about 30 times the time")
 	p.BoolVar(&asJSON, "json", false, "print one JSON object")
 	return cmd
+}
+
+func isFolder(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}
+
+// verifyBundle runs a plan from disk with every access looked at.
+func verifyBundle(cmd *cobra.Command, s IO, dir string, c cpu.Options, asJSON bool) error {
+	for _, flag := range []string{"model", "only", "shaders", "target", "quick"} {
+		if cmd.Flags().Changed(flag) {
+			return usagef("verify: --%s has no effect on a plan, which is verified alone; leave it out", flag)
+		}
+	}
+	if d := cmd.Flags().Lookup("device").Value.String(); d != foundry.CPU {
+		return usagef("verify: a plan is verified on cpu, which looks at every access, not on %s", d)
+	}
+	p, err := plan.Load(dir)
+	if err != nil {
+		return err
+	}
+	runs, err := verify.Bundle(cmd.Context(), p, c, progress(s.Err))
+	if err != nil {
+		return fmt.Errorf("%s: %w", dir, err)
+	}
+	if asJSON {
+		return json.NewEncoder(s.Out).Encode(runs)
+	}
+	for _, r := range runs {
+		fmt.Fprintf(s.Out, "%s at T=%d P=%d: %d dispatches touch what the plan says\n", r.Entry, r.T, r.P, r.Dispatches)
+	}
+	return nil
 }
 
 // verdict is an error that names what failed.

@@ -1,0 +1,126 @@
+package confine
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// confined names the test's other process, and the folder it may try itself in.
+const confined = "FOUNDRY_TEST_CONFINED"
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(confined); dir != "" {
+		os.Exit(inside(dir))
+	}
+	os.Exit(m.Run())
+}
+
+// inside gives up its rights and says what it can still do.
+func inside(dir string) int {
+	before := make(chan bool)
+	after := make(chan error)
+	for range 4 { // threads that were there before
+		go func() {
+			runtime.LockOSThread()
+			<-before
+			_, err := os.ReadFile(filepath.Join(dir, "secret"))
+			after <- err
+		}()
+	}
+	held, err := os.Open(filepath.Join(dir, "held"))
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	if err := Process(); err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	close(before)
+	for range 4 {
+		if err := <-after; err == nil {
+			fmt.Println("an older thread reads")
+		}
+	}
+	for what, try := range map[string]func() error{
+		"reads":  func() error { _, err := os.ReadFile(filepath.Join(dir, "secret")); return err },
+		"lists":  func() error { _, err := os.ReadDir(dir); return err },
+		"writes": func() error { return os.WriteFile(filepath.Join(dir, "new"), nil, 0o600) },
+		"appends": func() error {
+			_, err := os.OpenFile(filepath.Join(dir, "held"), os.O_APPEND|os.O_WRONLY, 0)
+			return err
+		},
+		"removes": func() error { return os.Remove(filepath.Join(dir, "secret")) },
+		"renames": func() error { return os.Rename(filepath.Join(dir, "secret"), filepath.Join(dir, "other")) },
+		"links":   func() error { return os.Link(filepath.Join(dir, "secret"), filepath.Join(dir, "other")) },
+		"chmods":  func() error { return os.Chmod(filepath.Join(dir, "secret"), 0o777) },
+		"changes": func() error { return os.Chdir("/") },
+		"starts":  func() error { return exec.Command("/bin/true").Run() },
+		"execs":   func() error { return syscall.Exec("/bin/true", []string{"true"}, nil) },
+		"dials":   func() error { _, err := net.Dial("tcp", "127.0.0.1:1"); return err },
+		"listens": func() error { _, err := net.Listen("tcp", "127.0.0.1:0"); return err },
+		"sockets": func() error { _, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM, 0); return err },
+		"kills":   func() error { return syscall.Kill(os.Getppid(), 0) },
+		"traces":  func() error { return syscall.PtraceAttach(os.Getppid()) },
+		"mounts":  func() error { return syscall.Mount("none", dir, "tmpfs", 0, "") },
+		"forks": func() error {
+			_, _, e := syscall.RawSyscall(syscall.SYS_CLONE, uintptr(syscall.SIGCHLD), 0, 0)
+			return errno(e)
+		},
+		"pidfd":    func() error { _, _, e := syscall.RawSyscall(434, uintptr(os.Getppid()), 0, 0); return errno(e) },
+		"io_uring": func() error { _, _, e := syscall.RawSyscall(425, 1, 0, 0); return errno(e) },
+	} {
+		if err := try(); err == nil {
+			fmt.Println(what)
+		} else if !strings.Contains(err.Error(), "not permitted") && !strings.Contains(err.Error(), "not implemented") {
+			fmt.Println(what, err)
+		}
+	}
+	b := make([]byte, 4)
+	if _, err := held.Read(b); err != nil || string(b) != "held" {
+		fmt.Println("cannot read what is open:", err)
+	}
+	var group sync.WaitGroup
+	for range 50 { // new threads, a collection, memory
+		group.Go(func() {
+			runtime.LockOSThread()
+			runtime.GC()
+			_ = make([]byte, 1<<20)
+		})
+	}
+	group.Wait()
+	fmt.Println("done")
+	return 0
+}
+
+func errno(e syscall.Errno) error {
+	if e != 0 {
+		return e
+	}
+	return nil
+}
+
+func TestProcess(t *testing.T) {
+	if !Available() {
+		t.Skip(ErrUnavailable)
+	}
+	dir := t.TempDir()
+	for _, name := range []string{"secret", "held"} {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(name), 0o600))
+	}
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), confined+"="+dir)
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, string(out))
+	require.Equal(t, "done\n", string(out))
+}
