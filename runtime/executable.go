@@ -134,17 +134,17 @@ func (x *Executable) make(b *plan.Buffer, work *filling) (Memory, error) {
 			content = constant(b)
 			return nil
 		}
-		content, err = work.source.Weight(b)
-		if err == nil && int64(len(content)) == b.Bytes {
-			content = b.Arrange(content)
+		if content, err = work.source.Weight(b); err != nil {
+			return err
 		}
-		return err
+		if int64(len(content)) != b.StoredBytes() {
+			return fmt.Errorf("%d bytes of weights, the plan wants %d", len(content), b.StoredBytes())
+		}
+		content = b.Arrange(content)
+		return nil
 	})
 	if err = cause(work.source, err); err != nil { // a cut one would end the process in a device's driver
 		return nil, err
-	}
-	if int64(len(content)) != b.Bytes {
-		return nil, fmt.Errorf("%d bytes of weights, the plan wants %d", len(content), b.Bytes)
 	}
 	work.upload.start()
 	defer work.upload.stop()

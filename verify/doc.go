@@ -58,7 +58,7 @@ Generated from the table of package verify by ` + "`go test ./verify -run Doc -u
 edit. ` + "`foundry verify`" + ` runs it: every kernel is reached through the compiler, from a
 graph that the passes fuse as in a model, and its results are compared with the float64
 interpreter's. A fused kernel runs beside its unfused twin, and the two are compared as
-well. Blocks are read as stored; "q8_0 in planes" are rows with their levels and scales
+well. Blocks are read as stored; "in planes" are rows with their levels and scales
 apart, as targets have them that say so (Planes in ir/target/data.go).
 
 Used in: plans of %s, pipelines %s (of the

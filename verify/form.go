@@ -19,7 +19,7 @@ type machine uint8
 
 const (
 	tiled  machine = 1 << iota // products and attention in tiles; without it row by row
-	planed                     // q8_0 rows in planes, where their length allows it
+	planed                     // rows of blocks in planes, where the format has them
 )
 
 // target returns t with costs that force the choice: a machine whose other way of
@@ -27,7 +27,12 @@ const (
 func (m machine) target(t *target.Target) *target.Target {
 	out := *t
 	if m&planed != 0 {
-		out.Planes = []string{dtype.Q8_0.String()}
+		out.Planes = nil
+		for _, t := range dtype.All() {
+			if n, _ := t.Block(); t.HasPlanes(int64(n)) {
+				out.Planes = append(out.Planes, t.String())
+			}
+		}
 	}
 	if m&tiled != 0 {
 		out.TFlops, out.Cores = t.TFlops/1e6, 1
@@ -71,7 +76,7 @@ func (f form) inTiles() form {
 	return f
 }
 
-// inPlanes returns f on a machine that has q8_0 rows in planes.
+// inPlanes returns f on a machine that has rows of blocks in planes.
 func (f form) inPlanes() form {
 	f.on |= planed
 	return f

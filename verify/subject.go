@@ -62,12 +62,12 @@ func subjects(t *target.Target, quick bool, only func(k *kernel, format string) 
 				return nil, err
 			}
 		}
-		if slices.Contains(k.formats, dtype.Q8_0) && (k.every || !quick) {
-			forms, err := k.planedForms(quick)
+		for _, f := range k.planedFormats(i, quick) {
+			forms, err := k.planedForms(f, quick)
 			if err != nil {
 				return nil, err
 			}
-			if err := add(k, "q8_0 in planes", forms); err != nil {
+			if err := add(k, f.String()+" in planes", forms); err != nil {
 				return nil, err
 			}
 		}
@@ -90,14 +90,33 @@ func (k *kernel) formatsOf(i int, quick bool) []dtype.Type {
 	return []dtype.Type{k.formats[0], k.formats[1+i%(len(k.formats)-1)]}
 }
 
-// planedForms are those of q8_0 in which a weight can lie in planes, on a machine that
-// has it so; a quick run takes one.
-func (k *kernel) planedForms(quick bool) ([]form, error) {
+// planedFormats returns the formats that row i is run with in planes. A quick run takes
+// one in the kernels that do little else than read them, and none elsewhere.
+func (k *kernel) planedFormats(i int, quick bool) []dtype.Type {
+	var out []dtype.Type
+	for _, f := range k.formats {
+		n, _ := f.Block()
+		if f.HasPlanes(int64(n)) {
+			out = append(out, f)
+		}
+	}
+	switch {
+	case !quick || len(out) == 0:
+		return out
+	case k.every:
+		return out[i%len(out):][:1]
+	}
+	return nil
+}
+
+// planedForms are those of a format in which a weight can lie in planes, on a machine
+// that has it so; a quick run takes one.
+func (k *kernel) planedForms(t dtype.Type, quick bool) ([]form, error) {
 	var out []form
-	for _, f := range k.forms(dtype.Q8_0, false) {
+	for _, f := range k.forms(t, false) {
 		g, err := f.graph("planes")
 		if err != nil {
-			return nil, fmt.Errorf("%s, q8_0 in planes: %w", k.name, err)
+			return nil, fmt.Errorf("%s, %s in planes: %w", k.name, t, err)
 		}
 		if slices.ContainsFunc(g.Params, liesInPlanes) {
 			out = append(out, f.inPlanes())

@@ -71,12 +71,16 @@ func (s *storage) countable() error {
 func (c *compiler) share(kind, name string, class plan.Class, t ir.Type, b sym.Bounds) (*storage, error) {
 	key := kind + " " + name
 	bytes := t.MaxBytes(b)
+	planes := class == plan.Weight && inPlanes(t, c.o.Target)
+	if cols, ok := t.Shape.At(-1).Const(); ok && planes {
+		bytes = bytes / t.DType.Bytes(cols) * t.DType.PlaneBytes(cols)
+	}
 	s := c.shared[key]
 	if s == nil {
 		if kind == "output" {
 			name = c.unique(name)
 		}
-		s = &storage{name: name, class: class, dtype: t.DType, index: len(c.plan.Buffers)}
+		s = &storage{name: name, class: class, dtype: t.DType, planes: planes, index: len(c.plan.Buffers)}
 		c.shared[key] = s
 		c.plan.Buffers = append(c.plan.Buffers, plan.Buffer{})
 	}
@@ -144,7 +148,6 @@ func (e *entry) params() error {
 			return err
 		}
 		s.special, s.values = special, p.Param.Values
-		s.planes = class == plan.Weight && inPlanes(p.Type, e.c.o.Target)
 		e.c.store(s)
 		l, ok := contiguous(p.Type.Shape)
 		if !ok {

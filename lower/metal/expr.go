@@ -282,7 +282,7 @@ func (e *emitter) four(v *ir.Value, row string, c affine) string {
 	f := e.r.format(v)
 	e.k.use(f.files()...)
 	e.k.widely[v.Index] = true
-	return fmt.Sprintf("%s(%s + ulong(%s) * %s, %s)", f.four(), e.r.argSlot(e.k, v.Index), row, unsigned(t.Bytes(v.Type.Shape.At(-1).C)), e.k.text(c))
+	return fmt.Sprintf("%s(%s + ulong(%s) * %s, %s)", f.four(), e.r.argSlot(e.k, v.Index), row, unsigned(f.rowBytes(t, v.Type.Shape.At(-1).C)), e.k.text(c))
 }
 
 // sumSquares adds up a run of elements in a loop.

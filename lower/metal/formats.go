@@ -12,16 +12,19 @@ import (
 // format is what lowering knows of a weight format: the widths its stage file
 // offers and how rows divide.
 type format struct {
-	name   string
-	widths []int    // weights of one chunk, widest first; a row is a multiple of the width
-	words  int      // 32-bit registers that a chunk of the widest form takes as loaded
-	needs  []string // stage files that the format's own builds on
-	params string   // template arguments of the readers, where they have any
-	sized  bool     // a reader's last argument is its width, which its name holds otherwise
+	name    string
+	widths  []int    // weights of one chunk, widest first; a row is a multiple of the width
+	words   int      // 32-bit registers that a chunk of the widest form takes as loaded
+	needs   []string // stage files that the format's own builds on
+	offsets bool     // weights have an offset beside their factor
+	params  string   // template arguments of the readers, where they have any
+	sized   bool     // a reader's last argument is its width, which its name holds otherwise
+	planes  bool     // of rows in planes
 }
 
 var (
 	blocks  = []string{"prologue/blocks.metal"}
+	planes  = []string{"prologue/blocks.metal", "prologue/planes.metal"}
 	kblocks = []string{"prologue/blocks.metal", "prologue/k_scales.metal"}
 
 	iq4blocks = []string{"prologue/blocks.metal", "prologue/iq4_levels.metal"}
@@ -29,22 +32,22 @@ var (
 
 // named are the formats with a stage file of their own.
 var named = map[dtype.Type]format{
-	dtype.F32:  {"f32", []int{4, 1}, 4, nil, "", false},
-	dtype.F16:  {"f16", []int{8, 4, 1}, 4, nil, "", false},
-	dtype.BF16: {"bf16", []int{8, 4, 1}, 4, nil, "", false},
-	dtype.Q8_0: {"q8_0", []int{8}, 3, blocks, "", false},
-	dtype.Q4_0: {"q4_0", []int{8}, 2, blocks, "", false},
-	dtype.Q4_1: {"q4_1", []int{8}, 2, blocks, "", false},
-	dtype.Q5_0: {"q5_0", []int{8}, 3, blocks, "", false},
-	dtype.Q5_1: {"q5_1", []int{8}, 3, blocks, "", false},
-	dtype.Q4_K: {"q4_k", []int{32, 16}, 6, kblocks, "", false},
-	dtype.Q5_K: {"q5_k", []int{32, 16}, 10, kblocks, "", false},
-	dtype.Q6_K: {"q6_k", []int{16}, 5, blocks, "", false},
+	dtype.F32:  {name: "f32", widths: []int{4, 1}, words: 4},
+	dtype.F16:  {name: "f16", widths: []int{8, 4, 1}, words: 4},
+	dtype.BF16: {name: "bf16", widths: []int{8, 4, 1}, words: 4},
+	dtype.Q8_0: {name: "q8_0", widths: []int{8}, words: 3, needs: blocks},
+	dtype.Q4_0: {name: "q4_0", widths: []int{8}, words: 2, needs: blocks},
+	dtype.Q4_1: {name: "q4_1", widths: []int{8}, words: 2, needs: blocks, offsets: true},
+	dtype.Q5_0: {name: "q5_0", widths: []int{8}, words: 3, needs: blocks},
+	dtype.Q5_1: {name: "q5_1", widths: []int{8}, words: 3, needs: blocks, offsets: true},
+	dtype.Q4_K: {name: "q4_k", widths: []int{32, 16}, words: 6, needs: kblocks, offsets: true},
+	dtype.Q5_K: {name: "q5_k", widths: []int{32, 16}, words: 10, needs: kblocks, offsets: true},
+	dtype.Q6_K: {name: "q6_k", widths: []int{16}, words: 5, needs: blocks},
 
-	dtype.Q2_K:   {"q2_k", []int{16}, 3, blocks, "", false},
-	dtype.Q3_K:   {"q3_k", []int{16}, 4, blocks, "", false},
-	dtype.IQ4_NL: {"iq4_nl", []int{8}, 2, iq4blocks, "", false},
-	dtype.IQ4_XS: {"iq4_xs", []int{8}, 3, iq4blocks, "", false},
+	dtype.Q2_K:   {name: "q2_k", widths: []int{16}, words: 3, needs: blocks, offsets: true},
+	dtype.Q3_K:   {name: "q3_k", widths: []int{16}, words: 4, needs: blocks},
+	dtype.IQ4_NL: {name: "iq4_nl", widths: []int{8}, words: 2, needs: iq4blocks},
+	dtype.IQ4_XS: {name: "iq4_xs", widths: []int{8}, words: 3, needs: iq4blocks},
 }
 
 // formatOf returns how weights of t are read; false where nothing reads them.
@@ -58,7 +61,7 @@ func formatOf(t dtype.Type) (format, bool) {
 	if a.Zeros {
 		zeros = 1
 	}
-	f := format{name: "affine", widths: []int{32, 16}, words: a.Bits + 2, needs: blocks, sized: true}
+	f := format{name: "affine", widths: []int{32, 16}, words: a.Bits + 2, needs: blocks, offsets: true, sized: true}
 	if a.Bits%2 != 0 {
 		f.widths = f.widths[:1] // sixteen are no whole words
 	}
@@ -68,7 +71,12 @@ func formatOf(t dtype.Type) (format, bool) {
 
 // planed are the formats that have a stage file for rows in planes.
 var planed = map[dtype.Type]format{
-	dtype.Q8_0: {name: "q8_0_planes", widths: []int{8}, words: 3, needs: blocks},
+	dtype.Q8_0: {name: "q8_0_planes", widths: []int{32, 16}, words: 9, needs: blocks},
+	dtype.Q4_0: {name: "q4_0_planes", widths: []int{32, 16}, words: 5, needs: planes},
+	dtype.Q4_1: {name: "q4_1_planes", widths: []int{32, 16}, words: 5, needs: planes, offsets: true},
+	dtype.Q5_0: {name: "q5_0_planes", widths: []int{32, 16}, words: 6, needs: planes},
+	dtype.Q5_1: {name: "q5_1_planes", widths: []int{32, 16}, words: 6, needs: planes, offsets: true},
+	dtype.Q6_K: {name: "q6_k_planes", widths: []int{32, 16}, words: 10, needs: blocks},
 }
 
 // inPlanes reports whether a weight of t lies in planes on a target: so it is where
@@ -83,7 +91,7 @@ func (r *region) format(v *ir.Value) format {
 	f, _ := formatOf(v.Type.DType)
 	if r.operands[v.Index].planes {
 		f = planed[v.Type.DType]
-		f.params = fmt.Sprintf("%du", v.Type.Shape.At(-1).C)
+		f.params, f.sized, f.planes = fmt.Sprintf("%du", v.Type.Shape.At(-1).C), true, true
 	}
 	return f
 }
@@ -101,13 +109,25 @@ func (f format) width(n int64) int {
 		if n%int64(w) != 0 || w == 1 && best > 0 {
 			continue
 		}
-		rounds := (n + int64(32*w) - 1) / int64(32*w) * int64(w)
+		lanes := 32
+		if w == chunkWeights {
+			lanes = 16 // teams of half a simdgroup take such chunks where they idle less
+		}
+		rounds := (n + int64(lanes*w) - 1) / int64(lanes*w) * int64(lanes*w) / 32
 		// A narrow chunk moves the same bytes with more instructions.
 		if c := rounds*8 + int64(8/w); best == 0 || c < cost {
 			best, cost = w, c
 		}
 	}
 	return best
+}
+
+// rowBytes is how far apart rows of n weights of type t start, read in the format.
+func (f format) rowBytes(t dtype.Type, n int64) int64 {
+	if f.planes {
+		return t.PlaneBytes(n)
+	}
+	return t.Bytes(n)
 }
 
 // registers is how many 32-bit registers a chunk of the given width takes as loaded.

@@ -137,9 +137,19 @@ func TestPlanes(t *testing.T) {
 	require.NoError(t, err)
 	x.TFlops, x.Cores = 1e-6, 1 // many rows go to tiles, however few
 	var graphs []*ir.Graph
+	planed := 0
 	for i, bounds := range []string{"T=1..1, P=0..8, S<=9", "T=1..9, P=0..8, S<=16", "T=1..64, P=0..8, S<=72"} {
-		for _, n := range []int64{96, 128, 896} { // rows of 96 stay in blocks
-			graphs = append(graphs, alone(parse(t, bounds, productAndRow(dtype.Q8_0, n, 37)), fmt.Sprintf("r%d_%d", n, i)))
+		for _, w := range weightFormats() {
+			for _, n := range []int64{96, 256, 1536} {
+				if w.HasPlanes(n) && (n != 96 || i == 0) {
+					planed += 2
+					text := productAndRow(w, n, 37)
+					if i == 0 { // a decode step's shapes
+						text = strings.NewReplacer("[T,", "[1,", "[T]", "[1]").Replace(text)
+					}
+					graphs = append(graphs, alone(parse(t, bounds, text), fmt.Sprintf("%s_%d_%d", w, n, i)))
+				}
+			}
 		}
 	}
 	graphs = append(graphs, alone(parse(t, "T=1..1, P=0..8, S<=9", "%0 = weight \"w\" : q8_0[5, 256]\n%1 = softmax %0 : f32[5, 256]\nreturn y=%1"), "softmax"))
@@ -153,12 +163,12 @@ func TestPlanes(t *testing.T) {
 			kinds[w.Kind]++
 		}
 	}
-	require.Equal(t, map[string]int{plan.Planes: 13, "quantise": 6}, kinds)
+	require.Equal(t, map[string]int{plan.Planes: planed + 1}, kinds)
 	var text strings.Builder
 	for i := range b.plan.Kernels {
 		text.WriteString(b.plan.Kernels[i].Source)
 	}
-	for _, part := range []string{"weight_q8_0_planes<896u>", "dequant4_q8_0_planes<128u>", "gemm_weights<weight_q8_0_planes", "weight_q8_0::Raw"} {
+	for _, part := range []string{"weight_q8_0_planes<1536u, 32u>", "dequant4_q4_1_planes<256u>", "gemm_weights<weight_q5_0_planes<256u, 16u>", "gemv_sliced<weight_q6_k_planes", "seat"} {
 		require.True(t, strings.Contains(text.String(), part), part)
 	}
 }

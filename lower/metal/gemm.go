@@ -290,7 +290,7 @@ func (g *gemm) pickWeights(k *kernel, p *gemvPart) {
 		base = fmt.Sprintf("at / %du %% %du == %du ? %s : %s", 16*each, len(p.products), i, name, base)
 	}
 	k.line("device const uchar *const base = %s;", base)
-	k.line("row[i] = base + ulong(n) * %du;", p.products[0].Args[1].Type.DType.Bytes(g.depth))
+	k.line("row[i] = base + ulong(n) * %du;", g.r.format(p.products[0].Args[1]).rowBytes(p.products[0].Args[1].Type.DType, g.depth))
 	k.close()
 }
 

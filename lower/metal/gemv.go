@@ -2,6 +2,7 @@ package metal
 
 import (
 	"fmt"
+	"math"
 
 	"foundry/ir"
 	"foundry/ir/cost"
@@ -22,11 +23,13 @@ type gemv struct {
 	parts []*gemvPart
 	extra []int // results that the prologue makes
 
-	simds, perSimd, vectors int // simdgroups, rows of a simdgroup, vectors of a threadgroup
+	simds, perTeam, vectors int // simdgroups, rows of a team, vectors of a threadgroup
+	teams                   int // of a simdgroup: each has rows of its own
 	share                   int // simdgroups that share the chunks of their rows
 	loads                   int // registers of a lane for chunks on their way in main
 	segment                 int64
 	direct                  bool // the operand is read where it lies
+	chunked                 bool // the operand is staged in the order of chunks
 	early                   *early
 }
 
@@ -100,8 +103,8 @@ func (g *gemv) run() int {
 	return run
 }
 
-// tune chooses rows a simdgroup, simdgroups a threadgroup and vectors a
-// threadgroup from the target's numbers.
+// tune chooses rows a team, teams a simdgroup, simdgroups a threadgroup and vectors
+// a threadgroup from the target's numbers.
 func (g *gemv) tune() {
 	t := g.r.target
 	total, unit := int64(0), 1
@@ -109,15 +112,21 @@ func (g *gemv) tune() {
 		total += p.units() * int64(p.rowsPerUnit())
 		unit = max(unit, p.rowsPerUnit())
 	}
-	rounds := (g.depth/int64(g.widest()) + 31) / 32
+	g.direct = g.norm == nil && g.readsDirectly()
+	g.chunked = g.inChunks()
+	g.teams = 1
+	if chunks := g.depth / int64(g.widest()); g.chunked && (chunks+15)/16*16 < (chunks+31)/32*32 {
+		g.teams = 2 // lanes of half a simdgroup idle less
+	}
+	rounds := (g.depth/int64(g.widest()) + g.seats() - 1) / g.seats()
 	if !g.rows.IsConst() {
 		rounds = 1 // many vectors keep the cores busy as it is
 	}
-	g.direct = g.norm == nil && g.readsDirectly()
-	d := cost.GEMV(total, unit, rounds, int64(g.run()), g.direct, t)
-	g.perSimd, g.share, g.simds, g.loads = d.PerSimd, d.Share, d.Simds, preloadRegisters
-	if d.Queued && !g.direct {
-		g.loads = t.LoadAhead
+	n := int64(g.teams)
+	d := cost.GEMV((total+n-1)/n, unit, rounds, (int64(g.run())+n-1)/n, g.direct, t)
+	g.perTeam, g.share, g.simds, g.loads = d.PerSimd, d.Share, d.Simds, preloadRegisters
+	if d.Queued && !g.direct && !g.chunked {
+		g.loads = t.LoadAhead // chunks of levels keep the lanes busy, not the memory
 	}
 	g.vectors = 1
 	if n, ok := g.rows.Const(); !ok {
@@ -126,17 +135,51 @@ func (g *gemv) tune() {
 		g.vectors = int(min(n, 4))
 	}
 	// A staged operand leaves room for the partial sums and the shares.
-	left := func() int64 { return int64(t.Limits.ThreadgroupBytes - 4*g.simds*g.vectors*(1+g.perSimd) - 128) }
+	left := func() int64 {
+		return int64(t.Limits.ThreadgroupBytes - 4*g.simds*g.vectors*(1+g.perTeam*g.teams) - 128)
+	}
 	room := left()
-	for !g.direct && g.vectors > 1 && padded(g.depth)*4*int64(g.vectors) > room {
+	for !g.direct && g.vectors > 1 && g.staged(g.depth)*4*int64(g.vectors) > room {
 		g.vectors /= 2
 		room = left()
 	}
 	g.segment = g.depth
-	if !g.direct && padded(g.depth)*4 > room {
-		g.segment = room / 4 / 2048 * 2048
+	if !g.direct && g.staged(g.depth)*4 > room {
+		g.segment = room / 5 / 2048 * 2048
 	}
 }
+
+// chunkWeights is the weights of a chunk in whose order operands can be staged.
+const chunkWeights = 32
+
+// inChunks reports whether all weights come in chunks of one format in whose order
+// the operand can be staged.
+func (g *gemv) inChunks() bool {
+	t, same := g.sameFormat()
+	return same && t.Quantised() && g.width(t) == chunkWeights
+}
+
+// sliced reports whether simdgroups bring what their chunks meet from device memory
+// to threadgroup memory of their own.
+func (g *gemv) sliced() bool {
+	return g.direct && g.chunked && g.rows == sym.Const(1) && g.fixedWeights()
+}
+
+// sliceBytes is the threadgroup memory that a round of chunks takes in a slice.
+func (g *gemv) sliceBytes() int64 { return g.seats() * 4 * (chunkWeights + 4) }
+
+// mostRounds is how many rounds of chunks can be loaded together besides what
+// registers hold: those that have room for their slices.
+func (g *gemv) mostRounds() int {
+	if !g.sliced() {
+		return math.MaxInt
+	}
+	room := g.r.target.Limits.ThreadgroupBytes - 8*g.simds*g.teams*g.perTeam - 256 // shares and squares of rows
+	return max(1, room/g.simds/int(g.sliceBytes()))
+}
+
+// seats is the lanes of a team.
+func (g *gemv) seats() int64 { return 32 / int64(g.teams) }
 
 // widest is the most elements that a lane loads at once from any weight.
 func (g *gemv) widest() int {
@@ -149,11 +192,17 @@ func (g *gemv) widest() int {
 	return w
 }
 
-// owners are the groups of simdgroups that own rows of their own.
-func (g *gemv) owners() int { return g.simds / g.share }
+// owners are the teams, or groups of them, that own rows of their own.
+func (g *gemv) owners() int { return g.simds / g.share * g.teams }
 
-// padded is the length of a staged vector: whole pairs of quads.
-func padded(n int64) int64 { return (n + 7) / 8 * 8 }
+// staged is the length of a staged vector of n elements, in floats: whole pairs of
+// quads, or chunks with a gap behind each.
+func (g *gemv) staged(n int64) int64 {
+	if g.chunked {
+		return n / chunkWeights * (chunkWeights + 4)
+	}
+	return (n + 7) / 8 * 8
+}
 
 // readsDirectly reports whether the operand lies as rows at a constant stride.
 func (g *gemv) readsDirectly() bool {
@@ -198,7 +247,7 @@ func (g *gemv) emit() (*kernel, error) {
 	for _, p := range []struct {
 		name  string
 		value int
-	}{{"K", int(g.depth)}, {"rows_per_simdgroup", g.perSimd}, {"simdgroups", g.simds}, {"share", g.share}, {"vectors", g.vectors}, {"segment", int(g.segment)}} {
+	}{{"K", int(g.depth)}, {"rows_per_team", g.perTeam}, {"teams", g.teams}, {"simdgroups", g.simds}, {"share", g.share}, {"vectors", g.vectors}, {"segment", int(g.segment)}} {
 		k.param(p.name, p.value)
 	}
 	k.use("main/gemv.metal", "prologue/staged.metal", "common/load.metal")
@@ -209,18 +258,21 @@ func (g *gemv) emit() (*kernel, error) {
 	var begins []int64
 	for _, p := range g.parts {
 		begins = append(begins, groups)
-		perGroup := int64(g.owners() * g.perSimd / p.rowsPerUnit())
+		perGroup := int64(g.owners() * g.perTeam / p.rowsPerUnit())
 		groups += (p.units() + perGroup - 1) / perGroup
 	}
 	k.grid[0].N = sym.Const(groups)
 	k.grid[1] = plan.GridDim{N: g.rows, Div: int64(g.vectors)}
 
-	k.phase("Rows of this simdgroup.")
-	k.line("constexpr uint ROWS = %du, VECTORS = %du;", g.perSimd, g.vectors)
+	k.phase("Rows of this team.")
+	k.line("constexpr uint ROWS = %du, VECTORS = %du;", g.perTeam, g.vectors)
 	k.line("device const uchar *row[ROWS];")
 	k.line("uint unit;")
+	if g.teams > 1 {
+		k.line("const uint team = simd * %du + lane / %du, seat = lane %% %du;", g.teams, g.seats(), g.seats())
+	}
 	if g.share > 1 {
-		k.line("const uint owner = simd / %du, share = simd %% %du, share_lane = share * 32u + lane;", g.share, g.share)
+		k.line("const uint owner = %s, share = simd %% %du, share_lane = share * %du + %s;", g.shareOwner(), g.share, g.seats(), g.seat())
 	}
 	for i, p := range g.parts {
 		g.choose(k, i, begins, func() { g.pickRows(k, p, begins[i]) })
@@ -269,7 +321,7 @@ func (g *gemv) choose(k *kernel, i int, begins []int64, body func()) {
 // pickRows points row[] at the simdgroup's rows; units beyond the end repeat the
 // last one and are not stored.
 func (g *gemv) pickRows(k *kernel, p *gemvPart, begin int64) {
-	units := g.perSimd / p.rowsPerUnit()
+	units := g.perTeam / p.rowsPerUnit()
 	group := "group.x"
 	if begin > 0 {
 		group = fmt.Sprintf("(group.x - %du)", begin)
@@ -285,7 +337,7 @@ func (g *gemv) pickRows(k *kernel, p *gemvPart, begin int64) {
 	at := 0
 	for _, q := range p.products {
 		w := q.Args[1]
-		bytes := w.Type.DType.Bytes(g.depth)
+		bytes := g.r.format(w).rowBytes(w.Type.DType, g.depth)
 		name := k.slot(ref{refArg, w.Index}, g.r.argName(w.Index), pointee(w.Type.DType), plan.Read)
 		k.line("row[u * %du + %du] = (device const uchar *)%s + ulong(%s) * %du;", p.rowsPerUnit(), at, name, n, bytes)
 		at++
@@ -297,21 +349,46 @@ func (g *gemv) pickRows(k *kernel, p *gemvPart, begin int64) {
 	k.close()
 }
 
-// owner and lane are the simdgroup's and the lane's number among those that own
-// other rows, and among those that share rows.
+// owner and lane are the number of the lane's team and of the lane among those that
+// own other rows, and among those that share rows; seat is the lane's in its team,
+// team its team's number in the threadgroup.
 func (g *gemv) owner() string {
 	if g.share > 1 {
 		return "owner"
 	}
-	return "simd"
+	return g.team()
+}
+
+func (g *gemv) shareOwner() string {
+	if g.teams > 1 {
+		return fmt.Sprintf("simd / %du * %du + lane / %du", g.share, g.teams, g.seats())
+	}
+	return fmt.Sprintf("simd / %du", g.share)
 }
 
 func (g *gemv) lane() string {
 	if g.share > 1 {
 		return "share_lane"
 	}
+	return g.seat()
+}
+
+func (g *gemv) seat() string {
+	if g.teams > 1 {
+		return "seat"
+	}
 	return "lane"
 }
+
+func (g *gemv) team() string {
+	if g.teams > 1 {
+		return "team"
+	}
+	return "simd"
+}
+
+// lanes is how many lanes share the chunks of a row.
+func (g *gemv) lanes() int64 { return g.seats() * int64(g.share) }
 
 // format returns how weights of t are read; those of one dtype lie alike.
 func (g *gemv) format(t dtype.Type) format {

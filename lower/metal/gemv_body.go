@@ -18,9 +18,12 @@ func (g *gemv) operand(k *kernel) (x, partial string) {
 		l := g.r.operands[g.inner.Index].layout
 		row, _ := variable("first").times(l.stride[0])
 		ptr := g.r.at(k, g.inner.Index, affine{c: l.off}.add(row))
+		if g.sliced() {
+			return ptr, ""
+		}
 		return fmt.Sprintf("%s{%s, %s - first}", g.operandType(), ptr, k.text(dimension(g.rows))), ""
 	}
-	staged := k.threadgroup("staged", "float", int(4*padded(g.segment))*g.vectors)
+	staged := k.threadgroup("staged", "float", int(4*g.staged(g.segment))*g.vectors)
 	if g.norm != nil {
 		partial = k.threadgroup("partial", "float", 4*g.simds*g.vectors)
 		k.use("prologue/rms_norm.metal")
@@ -32,7 +35,10 @@ func (g *gemv) operandType() string {
 	if g.direct {
 		return fmt.Sprintf("DeviceOperand<%du>", g.r.operands[g.inner.Index].layout.stride[0].C)
 	}
-	return fmt.Sprintf("StagedOperand<%du>", padded(g.segment))
+	if g.chunked {
+		return fmt.Sprintf("ChunkedOperand<%du>", g.staged(g.segment))
+	}
+	return fmt.Sprintf("StagedOperand<%du>", g.staged(g.segment))
 }
 
 // main accumulates all segments of the rows.
@@ -57,6 +63,7 @@ func (g *gemv) main(k *kernel, x, partial string, preload int, begins []int64) e
 				k.line("for (uint m = 0u; m < VECTORS; m++) rms_partial(squares[m], %s + m * %du, simd, lane);", partial, g.simds)
 			}
 			k.line("threadgroup_barrier(mem_flags::mem_threadgroup);")
+			g.stageSums(k, size)
 		}
 		k.phase("Main: rows of a matrix product.")
 		if t, same := g.sameFormat(); same {
@@ -72,12 +79,25 @@ func (g *gemv) main(k *kernel, x, partial string, preload int, begins []int64) e
 			}
 		}
 	}
-	k.line("gemv_sum<VECTORS * ROWS>(acc);")
+	k.line("gemv_sum<VECTORS * ROWS, %du>(acc);", g.seats())
 	if g.share > 1 {
-		shared := k.threadgroup("shares", "float", 4*g.simds*g.vectors*g.perSimd)
-		k.line("gemv_share<VECTORS * ROWS, %du>(acc, %s, simd, share, lane);", g.share, shared)
+		shared := k.threadgroup("shares", "float", 4*g.simds*g.teams*g.vectors*g.perTeam)
+		k.line("gemv_share<VECTORS * ROWS, %du, %du>(acc, %s, %s, share, %s);", g.share, g.teams, shared, g.team(), g.seat())
 	}
 	return nil
+}
+
+// stageSums adds up what groups of levels with offsets meet, where the operand is
+// staged in their order.
+func (g *gemv) stageSums(k *kernel, size int64) {
+	t, _ := g.sameFormat()
+	if !g.chunked || !g.format(t).offsets {
+		return
+	}
+	k.builtin(plan.ThreadIndex)
+	k.line("for (uint m = 0u; m < VECTORS; m++) chunked_sums<%s, %du, %du>(staged + m * %du, thread_index);",
+		g.format(t).reader(chunkWeights), size/chunkWeights, g.simds*32, g.staged(g.segment))
+	k.line("threadgroup_barrier(mem_flags::mem_threadgroup);")
 }
 
 // describe names what the prologue computes.
@@ -97,26 +117,38 @@ func (g *gemv) accumulate(k *kernel, t dtype.Type, x string, begin, size int64, 
 	w := g.width(t)
 	k.use(f.files()...)
 	reader := f.reader(w)
-	if preload > 0 {
-		k.line("gemv_preloaded<%s, %s, %s, VECTORS, %du, %du, %du>(%s, raw, %s, %s);", reader, g.operandType(), rows, 32*g.share, size/int64(w), preload, g.lane(), x, acc)
+	ahead := g.ahead(f.registers(w), size/int64(w), preload)
+	if g.sliced() {
+		k.use("main/gemv_slices.metal")
+		bytes := int64(max(preload, ahead)) * g.sliceBytes()
+		slices := k.threadgroup("slices", "float", int(bytes)*g.simds)
+		share := "0u"
+		if g.share > 1 {
+			share = "share"
+		}
+		k.line("gemv_sliced<%s, %s, %du, %du, %du, %du, %du>(%s, raw, %s, %s + simd * %du, %s, lane, %s);",
+			reader, rows, g.lanes(), g.seats(), size/int64(w), preload, ahead, row, x, slices, bytes/4, share, acc)
+		return
 	}
-	if size/int64(w) > int64(preload)*int64(32*g.share) {
+	if preload > 0 {
+		k.line("gemv_preloaded<%s, %s, %s, VECTORS, %du, %du, %du>(%s, raw, %s, %s);", reader, g.operandType(), rows, g.lanes(), size/int64(w), preload, g.lane(), x, acc)
+	}
+	if size/int64(w) > int64(preload)*g.lanes() {
 		k.line("gemv_accumulate<%s, %s, %s, VECTORS, %du, %du, %du, %du, %du>(%s, %s, %s, %s);",
-			reader, g.operandType(), rows, 32*g.share, begin/int64(w), size/int64(w), preload, g.ahead(f.registers(w), size/int64(w), preload), row, g.lane(), x, acc)
+			reader, g.operandType(), rows, g.lanes(), begin/int64(w), size/int64(w), preload, ahead, row, g.lane(), x, acc)
 	}
 }
 
 // ahead is how many rounds of chunks a lane loads before it uses the first: what
 // its registers hold, evenly over the rounds that are left.
 func (g *gemv) ahead(registers int, chunks int64, preload int) int {
-	lanes := int64(32 * g.share)
-	left := (chunks+lanes-1)/lanes - int64(preload)
-	most := int64(max(1, g.loads/(registers*g.perSimd)))
+	left := (chunks+g.lanes()-1)/g.lanes() - int64(preload)
+	most := int64(min(max(1, g.loads/(registers*g.perTeam)), g.mostRounds()))
 	if left < 1 || g.vectors > 1 {
 		return 1
 	}
 	batches := (left + most - 1) / most
-	return g.r.tuning.rounds(int((left+batches-1)/batches), int(left))
+	return min(g.r.tuning.rounds(int((left+batches-1)/batches), int(left)), g.mostRounds())
 }
 
 // accumulatePart is accumulate where weights differ in format: the rows of each
@@ -132,7 +164,7 @@ func (g *gemv) accumulatePart(k *kernel, p *gemvPart, x string, begin, size int6
 		g.accumulate(k, t, x, begin, size, 0, "row", "ROWS", "acc")
 		return nil
 	}
-	units := g.perSimd / per
+	units := g.perTeam / per
 	each := per / len(p.products)
 	for i, q := range p.products {
 		k.open("")
@@ -192,7 +224,13 @@ func (g *gemv) stageWith(k *kernel, begin, size int64, w int) error {
 		_, gamma := normOperands(g.norm)
 		value = e.define("scaled", "%s * %s", v, g.gamma(e, gamma, ix[1:], size))
 	}
-	k.line("staged_store%d(staged + %s * %du, k, %s);", w, m, padded(g.segment), value)
+	if g.chunked {
+		t, _ := g.sameFormat()
+		k.use(g.format(t).files()...)
+		k.line("chunked_store%d<%s>(staged + %s * %du, k, %s);", w, g.format(t).reader(g.width(t)), m, g.staged(g.segment), value)
+	} else {
+		k.line("staged_store%d(staged + %s * %du, k, %s);", w, m, g.staged(g.segment), value)
+	}
 	done()
 	if sums := g.sums(); sums != nil && begin == 0 {
 		if err := g.r.addSums(e, sums, ix[:1], "squares["+m+"]"); err != nil {
@@ -256,14 +294,14 @@ func (g *gemv) storeExtra(e *emitter, j int, ix []affine, m string) error {
 // epilogue gives each unit of each vector to a lane, which computes the results
 // of its rows and stores them.
 func (g *gemv) epilogue(k *kernel, p *gemvPart, partial string) error {
-	units := g.perSimd / p.rowsPerUnit()
+	units := g.perTeam / p.rowsPerUnit()
 	e := newEmitter(k, g.r, 1)
 	e.owns = len(g.parts) == 1
-	u, t, vector := "lane", number(0), "0u"
+	u, t, vector := g.seat(), number(0), "0u"
 	guard := g.guard(p)
 	if g.many() {
-		u = fmt.Sprintf("lane %% %du", units)
-		vector = fmt.Sprintf("lane / %du", units)
+		u = fmt.Sprintf("%s %% %du", g.seat(), units)
+		vector = fmt.Sprintf("%s / %du", g.seat(), units)
 		guard += fmt.Sprintf(" && first + %s < %s", vector, k.text(dimension(g.rows)))
 	}
 	for i := range p.sums {
@@ -323,16 +361,16 @@ func (g *gemv) many() bool { return g.vectors > 1 || g.rows != sym.Const(1) }
 
 // guard is the condition of a lane that has a unit of the part.
 func (g *gemv) guard(p *gemvPart) string {
-	units := g.perSimd / p.rowsPerUnit()
-	u, lanes := "lane", units
+	units := g.perTeam / p.rowsPerUnit()
+	u, lanes := g.seat(), units
 	if g.many() {
-		u, lanes = fmt.Sprintf("lane %% %du", units), units*g.vectors
+		u, lanes = fmt.Sprintf("%s %% %du", g.seat(), units), units*g.vectors
 	}
 	share := ""
 	if g.share > 1 {
 		share = "share == 0u && "
 	}
-	return fmt.Sprintf("%slane < %du && unit + %s < %du", share, lanes, u, p.units())
+	return fmt.Sprintf("%s%s < %du && unit + %s < %du", share, g.seat(), lanes, u, p.units())
 }
 
 // storeSums adds up the squares of runs of adjacent rows and stores them: the
@@ -344,7 +382,7 @@ func (g *gemv) storeSums(e *emitter, p *gemvPart, i, j, units int, u, vector str
 	shared := k.threadgroup("row_squares", "float", 4*rows*g.vectors)
 	k.builtin(plan.ThreadIndex)
 	k.phase("Epilogue: sums of the squares of %d rows.", size)
-	first := fmt.Sprintf("lane < %du", units*g.vectors)
+	first := fmt.Sprintf("%s < %du", g.seat(), units*g.vectors)
 	if g.share > 1 {
 		first = "share == 0u && " + first
 	}
@@ -404,7 +442,7 @@ func (g *gemv) bindRows(e *emitter, p *gemvPart, t, row affine, scale string, un
 		}
 		for _, n := range rows {
 			name := e.k.fresh("row_sum")
-			product := fmt.Sprintf("gemv_pick<%du, %du>(acc + %du, lane)", units*g.vectors, p.rowsPerUnit(), at)
+			product := fmt.Sprintf("gemv_pick<%du, %du>(acc + %du, %s)", units*g.vectors, p.rowsPerUnit(), at, g.seat())
 			if scale != "" {
 				product += " * " + scale
 			}

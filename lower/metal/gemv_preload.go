@@ -33,9 +33,9 @@ func (g *gemv) preload(k *kernel) int {
 	}
 	f := g.format(t)
 	chunks := g.segment / int64(g.width(t))
-	lanes := int64(32 * g.share)
-	chosen := min(int((chunks+lanes-1)/lanes), preloadRounds, max(1, preloadRegisters/(f.registers(g.width(t))*g.perSimd)))
-	rounds := g.r.tuning.rounds(chosen, chosen)
+	lanes := g.lanes()
+	chosen := min(int((chunks+lanes-1)/lanes), preloadRounds, g.mostRounds(), max(1, preloadRegisters/(f.registers(g.width(t))*g.perTeam)))
+	rounds := min(g.r.tuning.rounds(chosen, chosen), g.mostRounds())
 	k.use(f.files()...)
 	k.phase("Preload: weights, which no dispatch of the step writes.")
 	k.line("%s::Raw raw[%du * ROWS];", f.reader(g.width(t)), rounds)

@@ -140,7 +140,7 @@ func (s *softmax) operand(k *kernel, e *emitter, ix []affine, lin affine, row *s
 		}
 		k.use(f.files()...)
 		k.widely[x.Index] = true
-		k.line("const SoftmaxBlocks<%s> row = {%s + ulong(%s) * %du};", f.reader(int(row.width)), s.r.argSlot(k, x.Index), k.text(lin), t.Bytes(s.length.C))
+		k.line("const SoftmaxBlocks<%s> row = {%s + ulong(%s) * %du};", f.reader(int(row.width)), s.r.argSlot(k, x.Index), k.text(lin), f.rowBytes(t, s.length.C))
 		k.line("const uint chunks = count / %du;", row.width)
 		return nil
 	}

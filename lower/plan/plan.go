@@ -210,7 +210,17 @@ func rowOf(b *Buffer) (n int64, fixed bool) {
 	return b.Shape[len(b.Shape)-1].Const()
 }
 
-// Arrange brings a weight's bytes, in the order of its dtype, into the buffer's.
+// StoredBytes is the length of a weight as its source gives it, before Arrange.
+func (b *Buffer) StoredBytes() int64 {
+	n, _ := rowOf(b)
+	if b.Weight == nil || b.Weight.Kind != Planes || n == 0 {
+		return b.Bytes
+	}
+	return b.Bytes / b.DType.PlaneBytes(n) * b.DType.Bytes(n)
+}
+
+// Arrange brings a weight's bytes, in the order of its dtype, into the buffer's, which
+// may be longer.
 func (b *Buffer) Arrange(content []byte) []byte {
 	if b.Weight == nil || b.Weight.Kind != Planes {
 		return content

@@ -353,6 +353,9 @@ func shapeBytes(b *Buffer, env sym.Env) (bytes int64, ok bool) {
 		}
 		elems *= n
 	}
+	if n, _ := rowOf(b); b.Weight != nil && b.Weight.Kind == Planes && n > 0 {
+		return elems / n * b.DType.PlaneBytes(n), true
+	}
 	return b.DType.Bytes(elems), true
 }
 

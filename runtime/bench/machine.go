@@ -113,7 +113,7 @@ return y=%%3
 // patterned makes weights whose values do not matter.
 type patterned struct{}
 
-func (patterned) Weight(b *plan.Buffer) ([]byte, error) { return noise(b.Bytes), nil }
+func (patterned) Weight(b *plan.Buffer) ([]byte, error) { return noise(b.StoredBytes()), nil }
 
 // noise returns bytes that are small finite numbers of both signs as f32, f16 and
 // bf16, and differ enough to cost a GPU what real numbers cost it.

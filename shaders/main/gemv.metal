@@ -1,16 +1,17 @@
-// Main: R rows of a weight matrix against M vectors, by one simdgroup, or by
-// several that share the rows' chunks.
+// Main: R rows of a weight matrix against M vectors, by a team of lanes, or by
+// several teams that share the rows' chunks.
 //
-// Inputs: row[0..R-1], the rows' first bytes in weight format W; x, an operand
-// with at4(m, k) and at1(m, k); chunks BEGIN to BEGIN + CHUNKS - 1 of the rows,
+// A team is a simdgroup, or half of one where rows have chunks for no more lanes.
+// Inputs: row[0..R-1], the rows' first bytes in weight format W; x, an operand as
+// prologue/staged.metal says; chunks BEGIN to BEGIN + CHUNKS - 1 of the rows,
 // where chunk BEGIN meets x at k = 0. Output: acc[m * R + r] grows by the
 // lane's share of the dot product of row r and vector m, in float; gemv_sum
-// turns the shares into sums in every lane. Chunks go in turn to LANES lanes, 32
-// of each simdgroup that shares the rows (lane counts through them), so a
-// simdgroup reads 32 adjacent chunks. The first PRE rounds are loaded to raw by
+// turns the shares into sums in every lane of the team. Chunks go in turn to LANES
+// lanes, SEATS of each team that shares the rows (lane counts through them), so a
+// team reads SEATS adjacent chunks. The first PRE rounds are loaded to raw by
 // gemv_preload before the ready point and used by gemv_preloaded; gemv_accumulate
-// does the others. Where simdgroups share rows, gemv_share adds up their sums in
-// threadgroup memory: 4 * N bytes a simdgroup.
+// does the others. Where teams share rows, gemv_share adds up their sums in
+// threadgroup memory: 4 * N bytes a team.
 template <typename W, uint R, uint LANES, uint CHUNKS, uint PRE>
 inline void gemv_preload(device const uchar *const thread *row, uint lane, thread typename W::Raw *raw)
 {
@@ -33,19 +34,14 @@ struct gemv_meeting {
         constexpr uint QUADS = W::WIDTH / 4u / GROUPS;
         FOUNDRY_UNROLL
         for (uint g = 0u; g < GROUPS; g++) {
-            float sum[M * R], all[M];
+            float sum[M * R];
             FOUNDRY_UNROLL
             for (uint i = 0u; i < M * R; i++) sum[i] = 0.0f;
-            FOUNDRY_UNROLL
-            for (uint m = 0u; m < M; m++) all[m] = 0.0f;
             FOUNDRY_UNROLL
             for (uint q = g * QUADS; q < (g + 1u) * QUADS; q++) {
                 float4 v[M];
                 FOUNDRY_UNROLL
-                for (uint m = 0u; m < M; m++) {
-                    v[m] = x.at4(m, W::position(c, q));
-                    if (W::OFFSETS) all[m] += (v[m].x + v[m].y) + (v[m].z + v[m].w);
-                }
+                for (uint m = 0u; m < M; m++) v[m] = x.template quad<W>(m, c, q);
                 FOUNDRY_UNROLL
                 for (uint r = 0u; r < R; r++) {
                     const float4 w = W::quad(raw[r], q);
@@ -53,6 +49,9 @@ struct gemv_meeting {
                     for (uint m = 0u; m < M; m++) sum[m * R + r] = fma(w.w, v[m].w, fma(w.z, v[m].z, fma(w.y, v[m].y, fma(w.x, v[m].x, sum[m * R + r]))));
                 }
             }
+            float all[M];
+            FOUNDRY_UNROLL
+            for (uint m = 0u; m < M; m++) all[m] = W::OFFSETS ? x.template sum<W>(m, c, g) : 0.0f;
             FOUNDRY_UNROLL
             for (uint r = 0u; r < R; r++) {
                 const float2 f = W::factors(raw[r], g);
@@ -83,7 +82,7 @@ struct gemv_meeting<0u> {
                 } else {
                     FOUNDRY_UNROLL
                     for (uint q = 0u; q < W::WIDTH / 4u; q++) {
-                        const float4 v = x.at4(m, W::position(c, q));
+                        const float4 v = x.template quad<W>(m, c, q);
                         sum = fma(w[4u * q], v.x, sum);
                         sum = fma(w[4u * q + 1u], v.y, sum);
                         sum = fma(w[4u * q + 2u], v.z, sum);
@@ -132,27 +131,36 @@ inline void gemv_accumulate(device const uchar *const thread *row, uint lane, X 
     }
 }
 
-template <uint N>
+template <uint N, uint SEATS>
 inline void gemv_sum(thread float *acc)
 {
     FOUNDRY_UNROLL
-    for (uint i = 0u; i < N; i++) acc[i] = simd_sum(acc[i]);
+    for (uint i = 0u; i < N; i++) {
+        if (SEATS == 32u) {
+            acc[i] = simd_sum(acc[i]);
+            continue;
+        }
+        FOUNDRY_UNROLL
+        for (uint o = SEATS / 2u; o > 0u; o /= 2u) acc[i] += simd_shuffle_xor(acc[i], ushort(o));
+    }
 }
 
-// gemv_share adds the N sums of the SHARE simdgroups from simd - part on; every
-// thread of the threadgroup calls, simdgroups of part 0 get the result.
-template <uint N, uint SHARE>
-inline void gemv_share(thread float *acc, threadgroup float *shared, uint simd, uint part, uint lane)
+// gemv_share adds the N sums of SHARE teams; the shares of a set of rows are those of
+// simdgroups that stand beside each other, each with TEAMS teams, and place counts
+// through all teams of the threadgroup. Every thread of the threadgroup calls, teams of
+// share 0 get the result.
+template <uint N, uint SHARE, uint TEAMS>
+inline void gemv_share(thread float *acc, threadgroup float *shared, uint place, uint share, uint seat)
 {
-    if (part > 0u && lane == 0u) {
+    if (share > 0u && seat == 0u) {
         FOUNDRY_UNROLL
-        for (uint i = 0u; i < N; i++) shared[simd * N + i] = acc[i];
+        for (uint i = 0u; i < N; i++) shared[place * N + i] = acc[i];
     }
     threadgroup_barrier(mem_flags::mem_threadgroup);
-    if (part > 0u) return;
+    if (share > 0u) return;
     FOUNDRY_UNROLL
     for (uint i = 0u; i < N; i++) {
-        for (uint s = 1u; s < SHARE; s++) acc[i] += shared[(simd + s) * N + i];
+        for (uint s = 1u; s < SHARE; s++) acc[i] += shared[(place + s * TEAMS) * N + i];
     }
 }
 

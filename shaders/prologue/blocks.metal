@@ -2,8 +2,9 @@
 //
 // A block format is a weight format as prologue/dequant_f16.metal says, whose chunk
 // is GROUPS groups of as many quads. levels(raw, q) holds the levels of quad q, a
-// byte each: signed where SIGNED is 1, else below 128; factors(raw, g) a factor and
-// an offset of group g. A weight is factor * (level - BIAS) - offset; OFFSETS is 0
+// byte each: signed where SIGNED is 1, else below 128; quad(raw, q), where a format
+// has it instead, is levels less BIAS as floats. factors(raw, g) is a factor and an
+// offset of group g. A weight is factor * (level - BIAS) - offset; OFFSETS is 0
 // where no offset is meant. Products take the factor and the offset out of the
 // inner sum: factor * sum((level - BIAS) * x) - offset * sum(x). Levels are exact,
 // so in f32 this adds one rounded product a group to the sum's roundings, and where
@@ -59,6 +60,18 @@ inline float4 levels4(uint v)
 #endif
 }
 
+// The low halves of four bytes as floats, or the high ones, less BIAS.
+// FOUNDRY_NIBBLES4 is an executor's shorter way.
+template <uint BIAS, bool HIGH>
+inline float4 nibbles4(uint v)
+{
+#ifdef FOUNDRY_NIBBLES4
+    return FOUNDRY_NIBBLES4(v, BIAS, HIGH);
+#else
+    return levels4<BIAS>((HIGH ? v >> 4 : v) & 0x0f0f0f0fu);
+#endif
+}
+
 // Four signed bytes as floats.
 inline float4 signed_levels4(uint v) { return levels4<128u>(v ^ 0x80808080u); }
 
@@ -70,8 +83,8 @@ inline void put4(thread float *w, float4 v)
     w[3] = v.w;
 }
 
-// What formats derive from: quad q of a chunk without factor and offset, and the
-// chunk's weights.
+// What formats derive from: quad q of a chunk without factor and offset, which
+// formats of four bits replace, and the chunk's weights.
 template <typename W>
 struct block_format {
     template <typename Raw>
@@ -85,7 +98,7 @@ struct block_format {
         FOUNDRY_UNROLL
         for (uint q = 0u; q < W::WIDTH / 4u; q++) {
             const float2 f = W::factors(r, q / (W::WIDTH / 4u / W::GROUPS));
-            const float4 v = quad(r, q);
+            const float4 v = W::quad(r, q);
             put4(w + 4u * q, W::OFFSETS ? fma(v, float4(f.x), float4(-f.y)) : v * f.x);
         }
     }

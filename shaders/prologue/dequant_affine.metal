@@ -69,6 +69,7 @@ struct weight_affine : block_format<weight_affine<BITS, GROUP, SCALES, ZEROS, WE
         return float2(p.x, ZEROS ? p.x * (p.y - raised) : fma(p.x, -raised, -p.y));
     }
     static uint position(uint c, uint q) { return WIDTH * c + 4u * q; }
+    static uint place(uint quad) { return quad; }
 };
 
 template <uint BITS, uint GROUP, typename SCALES, uint ZEROS>

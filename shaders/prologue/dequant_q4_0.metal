@@ -16,7 +16,7 @@ struct weight_q4_0 : block_format<weight_q4_0> {
         r.halves = word_at2(block + 2u + c % 4u * 4u);
         return r;
     }
-    static uint levels(Raw r, uint q) { return q == 0u ? low_halves(r.halves) : high_halves(r.halves); }
+    static float4 quad(Raw r, uint q) { return q == 0u ? nibbles4<8u, false>(r.halves) : nibbles4<8u, true>(r.halves); }
     static float2 factors(Raw r, uint) { return float2(float(r.scale), 0.0f); }
     static uint position(uint c, uint q) { return halves_position(c, q); }
 };

@@ -15,7 +15,7 @@ struct weight_q4_1 : block_format<weight_q4_1> {
         r.halves = word_at4(block + 4u + c % 4u * 4u);
         return r;
     }
-    static uint levels(Raw r, uint q) { return q == 0u ? low_halves(r.halves) : high_halves(r.halves); }
+    static float4 quad(Raw r, uint q) { return q == 0u ? nibbles4<0u, false>(r.halves) : nibbles4<0u, true>(r.halves); }
     static float2 factors(Raw r, uint)
     {
         const float2 s = float2(as_type<half2>(r.scale));

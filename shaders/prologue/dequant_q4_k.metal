@@ -21,9 +21,10 @@ struct weight_q4_k : block_format<weight_q4_k<WORDS>> {
         r.packed = k_packed(head, c % (32u / WORDS) / (8u / WORDS));
         return r;
     }
-    static uint levels(Raw r, uint q) { return q < WORDS ? low_halves(r.halves[q]) : high_halves(r.halves[q - WORDS]); }
+    static float4 quad(Raw r, uint q) { return q < WORDS ? nibbles4<0u, false>(r.halves[q]) : nibbles4<0u, true>(r.halves[q - WORDS]); }
     static float2 factors(Raw r, uint g) { return k_factors(r.scale, r.packed, g); }
     static uint position(uint c, uint q) { return k_position<WORDS>(c, q); }
+    static uint place(uint quad) { return k_place(quad); }
 };
 typedef weight_q4_k<4u> weight_q4_k_32;
 typedef weight_q4_k<2u> weight_q4_k_16;

@@ -7,10 +7,9 @@ struct weight_q5_k : block_format<weight_q5_k<WORDS>> {
     enum : uint { WIDTH = 8u * WORDS, GROUPS = 2, BIAS = 0, SIGNED = 0, OFFSETS = 1 };
     struct Raw {
         uint halves[WORDS];
-        uint fifth[WORDS];
+        uint fifth[WORDS]; // of the first run in bit 0 of each byte, of the second in bit 1
         uint scale;
         uint packed;
-        uint pair;
     };
     static Raw fetch(device const uchar *row, uint c)
     {
@@ -19,19 +18,21 @@ struct weight_q5_k : block_format<weight_q5_k<WORDS>> {
         Raw r;
         words_at<WORDS>(block + 48u + c % (32u / WORDS) * 4u * WORDS, r.halves);
         words_at<WORDS>(block + 16u + c % (8u / WORDS) * 4u * WORDS, r.fifth);
-        r.pair = c % (32u / WORDS) / (8u / WORDS);
+        const uint pair = c % (32u / WORDS) / (8u / WORDS);
+        FOUNDRY_UNROLL
+        for (uint i = 0u; i < WORDS; i++) r.fifth[i] >>= 2u * pair;
         r.scale = head.x;
-        r.packed = k_packed(head, r.pair);
+        r.packed = k_packed(head, pair);
         return r;
     }
     static uint levels(Raw r, uint q)
     {
-        const uint fifth = r.fifth[q % WORDS] >> (2u * r.pair);
-        return q < WORDS ? low_halves(r.halves[q]) | ((fifth << 4) & 0x10101010u)
-                         : high_halves(r.halves[q - WORDS]) | ((fifth << 3) & 0x10101010u);
+        return q < WORDS ? low_halves(r.halves[q]) | ((r.fifth[q] << 4) & 0x10101010u)
+                         : high_halves(r.halves[q - WORDS]) | ((r.fifth[q - WORDS] << 3) & 0x10101010u);
     }
     static float2 factors(Raw r, uint g) { return k_factors(r.scale, r.packed, g); }
     static uint position(uint c, uint q) { return k_position<WORDS>(c, q); }
+    static uint place(uint quad) { return k_place(quad); }
 };
 typedef weight_q5_k<4u> weight_q5_k_32;
 typedef weight_q5_k<2u> weight_q5_k_16;

@@ -1,24 +1,26 @@
 // Prologue: weights of q8_0 in planes: a row's COLS signed levels, a byte each,
 // then its f16 scales, one for 32 weights; a weight is scale * level. A chunk is
-// eight adjacent weights, and eight bytes of the row, which starts at a multiple of
-// eight. The contract is that of prologue/blocks.metal.
-template <uint COLS>
-struct weight_q8_0_planes : block_format<weight_q8_0_planes<COLS>> {
-    enum : uint { WIDTH = 8, GROUPS = 1, BIAS = 0, SIGNED = 1, OFFSETS = 0 };
+// CHUNK adjacent weights, and as many bytes of the row, which starts at a multiple
+// of 16. The contract is that of prologue/blocks.metal.
+template <uint COLS, uint CHUNK>
+struct weight_q8_0_planes : block_format<weight_q8_0_planes<COLS, CHUNK>> {
+    enum : uint { WIDTH = CHUNK, GROUPS = 1, BIAS = 0, SIGNED = 1, OFFSETS = 0 };
     struct Raw {
-        uint2 level;
+        uint level[CHUNK / 4u];
         half scale;
     };
     static Raw fetch(device const uchar *row, uint c)
     {
         Raw r;
-        r.level = *(device const uint2 *)(row + 8u * c);
-        r.scale = half_at(row + COLS + c / 4u * 2u);
+        FOUNDRY_UNROLL
+        for (uint i = 0u; i < CHUNK; i += 16u) words_at<(CHUNK < 16u ? CHUNK / 4u : 4u)>(row + CHUNK * c + i, r.level + i / 4u);
+        r.scale = half_at(row + COLS + CHUNK * c / 32u * 2u);
         return r;
     }
-    static uint levels(Raw r, uint q) { return q == 0u ? r.level.x : r.level.y; }
+    static uint levels(Raw r, uint q) { return r.level[q]; }
     static float2 factors(Raw r, uint) { return float2(float(r.scale), 0.0f); }
-    static uint position(uint c, uint q) { return 8u * c + 4u * q; }
+    static uint position(uint c, uint q) { return CHUNK * c + 4u * q; }
+    static uint place(uint quad) { return quad; }
 };
 
 template <uint COLS>

@@ -8,11 +8,15 @@
 // 2 * pair + 1, the scales in bytes 0 and 1 and the minima in bytes 2 and 3: the
 // pair's halves of y, z and w, then for whole and split runs the same shift and
 // masks with other numbers, which depend on the pair alone.
+//
+// FOUNDRY_HALVES_AT is halfword i of a, and that of b above it; an executor whose
+// machine permutes bytes defines it as that.
+#ifndef FOUNDRY_HALVES_AT
+#define FOUNDRY_HALVES_AT(a, b, i) ((((a) >> (16u * (i))) & 0xffffu) | ((b) >> (16u * (i))) << 16)
+#endif
 inline uint k_packed(uint4 head, uint pair)
 {
-    const uint shift = 16u * (pair & 1u);
-    const uint whole = ((head.y >> shift) & 0xffffu) | (head.z >> shift) << 16;
-    const uint low = ((head.w >> shift) & 0xffffu) | ((head.w >> 4) >> shift) << 16;
+    const uint whole = FOUNDRY_HALVES_AT(head.y, head.z, pair & 1u), low = FOUNDRY_HALVES_AT(head.w, head.w >> 4, pair & 1u);
     const uint masks = pair < 2u ? 0x3f3f3f3fu : 0x30303030u;
     return ((whole >> (pair < 2u ? 0u : 2u)) & masks) | (low & ~masks & 0x0f0f0f0fu);
 }
@@ -30,4 +34,10 @@ template <uint WORDS>
 inline uint k_position(uint c, uint q)
 {
     return 64u * (c / (8u / WORDS)) + 4u * WORDS * (c % (8u / WORDS)) + 32u * (q / WORDS) + 4u * (q % WORDS);
+}
+
+// The place among chunks of 32 weights, eight quads each, of quad `quad` of a row.
+inline uint k_place(uint quad)
+{
+    return (quad & ~15u) + (quad / 4u % 2u) * 8u + (quad / 8u % 2u) * 4u + quad % 4u;
 }

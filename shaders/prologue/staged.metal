@@ -1,6 +1,10 @@
 // Prologue: an operand of a GEMV main, staged in threadgroup memory or read
 // where it lies.
 //
+// An operand has quad<W>(m, c, q): the elements of vector m that quad q of chunk c
+// of format W meets; sum<W>(m, c, g), the sum of those that group g of it meets;
+// at1(m, k) is one element.
+//
 // Staged operands hold M vectors of STRIDE floats, STRIDE a multiple of 8, in
 // quads of four; quad q lies at q ^ ((q >> 3) & 1), so that lanes that read every
 // second quad (weights come eight to a lane) meet no bank twice, and lanes that
@@ -18,11 +22,79 @@ inline void staged_store1(threadgroup float *x, uint k, float v)
     x[4u * staged_quad(k >> 2) + (k & 3u)] = v;
 }
 
+template <typename W, typename X>
+inline float sum_of_group(X x, uint m, uint c, uint g)
+{
+    constexpr uint QUADS = W::WIDTH / 4u / (W::GROUPS == 0u ? 1u : W::GROUPS);
+    float sum = 0.0f;
+    FOUNDRY_UNROLL
+    for (uint q = 0u; q < QUADS; q++) {
+        const float4 v = x.template quad<W>(m, c, g * QUADS + q);
+        sum += (v.x + v.y) + (v.z + v.w);
+    }
+    return sum;
+}
+
 template <uint STRIDE>
 struct StagedOperand {
     threadgroup const float *x;
     float4 at4(uint m, uint k) const { return *(threadgroup const float4 *)(x + m * STRIDE + 4u * staged_quad(k >> 2)); }
     float at1(uint m, uint k) const { return x[m * STRIDE + 4u * staged_quad(k >> 2) + (k & 3u)]; }
+    template <typename W>
+    float4 quad(uint m, uint c, uint q) const { return at4(m, W::position(c, q)); }
+    template <typename W>
+    float sum(uint m, uint c, uint g) const { return sum_of_group<W>(*this, m, c, g); }
+};
+
+// Operands staged in chunks hold M vectors of STRIDE floats in the order in which
+// chunks of 32 weights meet them, eight quads and a gap for each, so that lanes at
+// one quad of adjacent chunks meet no bank twice; format W's place(quad) says which
+// quad of a row comes where. For formats with offsets the gap holds the sums of the
+// chunk's groups: chunked_sums, called by THREADS threads behind a barrier and before
+// another, makes those of N chunks. Threadgroup bytes: 4 * M * STRIDE, 36 floats a
+// chunk.
+struct chunk_gaps { enum : uint { QUADS = 8, FLOATS = 36 }; };
+
+template <typename W>
+inline void chunked_store1(threadgroup float *x, uint k, float v)
+{
+    const uint place = W::place(k >> 2);
+    x[4u * (place + place / chunk_gaps::QUADS) + (k & 3u)] = v;
+}
+
+template <typename W>
+inline void chunked_store4(threadgroup float *x, uint k, float4 v)
+{
+    const uint place = W::place(k >> 2);
+    *(threadgroup float4 *)(x + 4u * (place + place / chunk_gaps::QUADS)) = v;
+}
+
+template <typename W, uint N, uint THREADS>
+inline void chunked_sums(threadgroup float *x, uint thread_index)
+{
+    constexpr uint QUADS = chunk_gaps::QUADS / W::GROUPS;
+    for (uint i = thread_index; i < N * W::GROUPS; i += THREADS) {
+        threadgroup float *chunk = x + i / W::GROUPS * chunk_gaps::FLOATS;
+        float sum = 0.0f;
+        FOUNDRY_UNROLL
+        for (uint q = 0u; q < QUADS; q++) {
+            const float4 v = *(threadgroup const float4 *)(chunk + 4u * (i % W::GROUPS * QUADS + q));
+            sum += (v.x + v.y) + (v.z + v.w);
+        }
+        chunk[4u * chunk_gaps::QUADS + i % W::GROUPS] = sum;
+    }
+}
+
+template <uint STRIDE>
+struct ChunkedOperand {
+    threadgroup const float *x;
+    template <typename W>
+    float4 quad(uint m, uint c, uint q) const
+    {
+        return *(threadgroup const float4 *)(x + m * STRIDE + c * chunk_gaps::FLOATS + 4u * q);
+    }
+    template <typename W>
+    float sum(uint m, uint c, uint g) const { return x[m * STRIDE + c * chunk_gaps::FLOATS + 4u * chunk_gaps::QUADS + g]; }
 };
 
 // Vectors in device memory, STRIDE floats apart; only the first `rows` exist.
@@ -32,4 +104,8 @@ struct DeviceOperand {
     uint rows;
     float4 at4(uint m, uint k) const { return *(device const float4 *)(x + min(m, rows - 1u) * STRIDE + k); }
     float at1(uint m, uint k) const { return x[min(m, rows - 1u) * STRIDE + k]; }
+    template <typename W>
+    float4 quad(uint m, uint c, uint q) const { return at4(m, W::position(c, q)); }
+    template <typename W>
+    float sum(uint m, uint c, uint g) const { return sum_of_group<W>(*this, m, c, g); }
 };

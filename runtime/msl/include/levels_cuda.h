@@ -13,6 +13,23 @@ template <uint BIAS> FOUNDRY_INLINE float4 foundry_levels4(uint v) {
     asm("add.rn.f16x2 %0, %0, %1;" : "+r"(high) : "r"(less));
     return float4(float(as_type<half2>(low).x), float(as_type<half2>(low).y), float(as_type<half2>(high).x), float(as_type<half2>(high).y));
 }
+// The low or high halves of four bytes: under the exponent of 1024 a low half counts by
+// ones, under that of 64 a high half does. A mask takes those of bytes 0 and 2, and of
+// bytes 1 and 3 when the word is shifted, which both halves share: with its exponent, one
+// operation for two levels.
+template <uint BIAS, bool HIGH> FOUNDRY_INLINE float4 foundry_nibbles4(uint v) {
+    const uint mask = HIGH ? 0x00f000f0u : 0x000f000fu, raise = HIGH ? 0x54005400u : 0x64006400u;
+    const uint less = HIGH ? 0xd400d400u + BIAS * 0x00100010u : 0xe400e400u + BIAS * 0x00010001u;
+    uint even, odd;
+    asm("lop3.b32 %0, %1, %2, %3, 0xEA;" : "=r"(even) : "r"(v), "r"(mask), "r"(raise));
+    asm("lop3.b32 %0, %1, %2, %3, 0xEA;" : "=r"(odd) : "r"(v >> 8), "r"(mask), "r"(raise));
+    asm("add.rn.f16x2 %0, %0, %1;" : "+r"(even) : "r"(less));
+    asm("add.rn.f16x2 %0, %0, %1;" : "+r"(odd) : "r"(less));
+    return float4(float(as_type<half2>(even).x), float(as_type<half2>(odd).x), float(as_type<half2>(even).y), float(as_type<half2>(odd).y));
+}
+#define FOUNDRY_NIBBLES4(v, BIAS, HIGH) foundry_nibbles4<BIAS, HIGH>(v)
+
+#define FOUNDRY_HALVES_AT(a, b, i) __byte_perm(a, b, (i) ? 0x7632u : 0x5410u)
 #define FOUNDRY_LEVELS4(v, BIAS) foundry_levels4<BIAS>(v)
 
 }  // namespace metal
