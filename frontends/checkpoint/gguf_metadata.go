@@ -7,12 +7,10 @@ import (
 	"io/fs"
 	"math"
 	"path/filepath"
-
-	"foundry/ir/dtype"
 )
 
 // ggufMetadata makes a GGUF file's metadata from the files of a checkpoint.
-func ggufMetadata(s Source, weights dtype.Type) ([]ggufEntry, error) {
+func ggufMetadata(s Source, fileType uint32, quantised bool) ([]ggufEntry, error) {
 	raw, err := s.File("config.json")
 	if err != nil {
 		return nil, err
@@ -31,9 +29,9 @@ func ggufMetadata(s Source, weights dtype.Type) ([]ggufEntry, error) {
 	meta := []ggufEntry{
 		{"general.architecture", "qwen2"},
 		{"general.name", filepath.Base(s.Label())},
-		{"general.file_type", fileTypes[Mostly(weights, s)]},
+		{"general.file_type", fileType},
 	}
-	if Mostly(weights, s).Quantised() {
+	if quantised {
 		meta = append(meta, ggufEntry{"general.quantization_version", uint32(2)})
 	}
 	for _, k := range configKeys {

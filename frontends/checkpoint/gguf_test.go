@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -369,7 +370,7 @@ func TestWriteGGUFRefuses(t *testing.T) {
 	path := filepath.Join(dir, "x.gguf")
 	s, err := KJV2M()
 	require.NoError(t, err)
-	require.EqualError(t, WriteGGUF(path, s, dtype.Q4_K, nil, nil), "cannot write "+path+": q4_k weights cannot be made (f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1 can)")
+	require.EqualError(t, WriteGGUF(path, s, dtype.Q5_K, nil, nil), "cannot write "+path+": q5_k weights cannot be made (f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1, q4_k, q6_k can)")
 	for config, want := range map[string]string{
 		"x":                      "config.json is not readable: invalid character 'x' looking for beginning of value",
 		`{"model_type":"llama"}`: "config.json: model_type is llama, only qwen2 can be written",
@@ -437,4 +438,56 @@ func FuzzGGUF(f *testing.F) {
 			t.Fatalf("an error of several lines: %q", err)
 		}
 	})
+}
+
+// The mix gives each matrix the type that its part of the model is due, and rows that
+// blocks of 256 do not divide the next best.
+func TestMix(t *testing.T) {
+	var shapes []Shape
+	for n := range 24 {
+		for _, part := range []string{"self_attn.q_proj", "self_attn.v_proj", "mlp.down_proj"} {
+			shapes = append(shapes, Shape{fmt.Sprintf("model.layers.%d.%s.weight", n, part), []int64{64, 512}})
+		}
+	}
+	shapes = append(shapes, Shape{"model.norm.weight", []int64{512}}, Shape{"model.embed_tokens.weight", []int64{64, 512}},
+		Shape{"model.layers.0.mlp.up_proj.weight", []int64{64, 896}}, Shape{"model.layers.0.mlp.gate_proj.weight", []int64{64, 100}})
+	for _, untied := range []bool{false, true} {
+		all := shapes
+		if untied {
+			all = append(all, Shape{"lm_head.weight", []int64{64, 896}})
+		}
+		s, err := Synth("s", all, nil)
+		require.NoError(t, err)
+		stored := mix(s)
+		want := map[string]dtype.Type{"model.norm.weight": dtype.F32, "model.embed_tokens.weight": dtype.Q6_K,
+			"model.layers.0.mlp.up_proj.weight": dtype.Q5_0, "model.layers.0.mlp.gate_proj.weight": dtype.F16}
+		if untied {
+			want["model.embed_tokens.weight"], want["lm_head.weight"] = dtype.Q4_K, dtype.Q8_0
+		}
+		for n := range 24 {
+			more := dtype.Q4_K
+			if n < 3 || n >= 21 || slices.Contains([]int{5, 8, 11, 14, 17, 20}, n) {
+				more = dtype.Q6_K
+			}
+			want[fmt.Sprintf("model.layers.%d.self_attn.q_proj.weight", n)] = dtype.Q4_K
+			want[fmt.Sprintf("model.layers.%d.self_attn.v_proj.weight", n)] = more
+			want[fmt.Sprintf("model.layers.%d.mlp.down_proj.weight", n)] = more
+		}
+		have := map[string]dtype.Type{}
+		for _, name := range s.Names() {
+			info, _ := s.Info(name)
+			have[name] = stored(name, info)
+		}
+		require.Equal(t, want, have)
+	}
+	s, err := KJV2M()
+	require.NoError(t, err)
+	path := filepath.Join(t.TempDir(), "mix.gguf")
+	require.NoError(t, WriteMix(path, s, nil, nil))
+	raw, err := os.ReadFile(path)
+	require.NoError(t, err)
+	f, err := parseGGUF(raw)
+	require.NoError(t, err)
+	require.Equal(t, uint64(15), f.meta["general.file_type"])
+	require.Equal(t, dtype.Q8_0, f.tensors["token_embd.weight"].DType) // rows of 192, and the head too
 }

@@ -33,9 +33,12 @@ var fileTypes = map[dtype.Type]uint32{
 	dtype.Q2_K: 10, dtype.Q3_K: 11, dtype.Q4_K: 14, dtype.Q5_K: 16, dtype.Q6_K: 18, dtype.IQ4_NL: 25, dtype.IQ4_XS: 30,
 }
 
-// Mostly is the type that most elements of a checkpoint's matrices have when they
-// are stored as StoredAs says; dtype.Invalid where there are no matrices.
-func Mostly(weights dtype.Type, s Source) dtype.Type {
+// choice gives each tensor of a file its type.
+type choice func(name string, info Info) dtype.Type
+
+// mostly is the type that most elements of a checkpoint's matrices have in a file;
+// dtype.Invalid where there are no matrices.
+func mostly(stored choice, s Source) dtype.Type {
 	elements := map[dtype.Type]int64{}
 	best := dtype.Invalid
 	for _, name := range s.Names() {
@@ -43,7 +46,7 @@ func Mostly(weights dtype.Type, s Source) dtype.Type {
 		if len(info.Shape) < 2 {
 			continue
 		}
-		t := StoredAs(weights, info)
+		t := stored(name, info)
 		elements[t] += info.Elements()
 		if elements[t] > elements[best] {
 			best = t
@@ -62,22 +65,26 @@ func WriteGGUF(path string, s Source, weights dtype.Type, report func(tensor str
 	if _, named := fileTypes[weights]; weights != dtype.Invalid && !(named && weights.CanQuantise()) {
 		return fmt.Errorf("cannot write %s: %v weights cannot be made (%s can)", path, weights, typeNames(writable()))
 	}
-	meta, err := ggufMetadata(s, weights)
-	if err != nil {
-		return fmt.Errorf("cannot write %s: %s: %w", path, s.Label(), err)
+	stored := func(_ string, info Info) dtype.Type { return StoredAs(weights, info) }
+	if err := writeGGUF(path, s, stored, fileTypes[mostly(stored, s)], report, progress); err != nil {
+		return fmt.Errorf("cannot write %s: %w", path, err)
 	}
-	err = files.Write(path, func(w io.Writer) error {
+	return nil
+}
+
+func writeGGUF(path string, s Source, stored choice, fileType uint32, report func(tensor string, n Narrowing), progress func(done, of int)) error {
+	meta, err := ggufMetadata(s, fileType, mostly(stored, s).Quantised())
+	if err != nil {
+		return fmt.Errorf("%s: %w", s.Label(), err)
+	}
+	return files.Write(path, func(w io.Writer) error {
 		buffered := bufio.NewWriterSize(w, 1<<20)
-		err := files.Guard(func() error { return encodeGGUF(buffered, s, meta, weights, report, progress) })
+		err := files.Guard(func() error { return encodeGGUF(buffered, s, meta, stored, report, progress) })
 		if err != nil {
 			return Cause(s, err)
 		}
 		return buffered.Flush()
 	})
-	if err != nil {
-		return fmt.Errorf("cannot write %s: %w", path, err)
-	}
-	return nil
 }
 
 // writable lists the types that a file's matrices can be made.
@@ -91,7 +98,7 @@ func writable() iter.Seq[dtype.Type] {
 	}
 }
 
-func encodeGGUF(w io.Writer, s Source, meta []ggufEntry, weights dtype.Type, report func(tensor string, n Narrowing), progress func(done, of int)) error {
+func encodeGGUF(w io.Writer, s Source, meta []ggufEntry, stored choice, report func(tensor string, n Narrowing), progress func(done, of int)) error {
 	names := s.Names()
 	numbers := map[dtype.Type]uint32{}
 	for number, t := range ggmlTypes {
@@ -107,7 +114,7 @@ func encodeGGUF(w io.Writer, s Source, meta []ggufEntry, weights dtype.Type, rep
 	offset := int64(0)
 	for _, name := range names {
 		info, _ := s.Info(name)
-		t := StoredAs(weights, info)
+		t := stored(name, info)
 		if _, ok := numbers[t]; !ok {
 			return fmt.Errorf("tensor %q is %v, which GGUF does not hold; give --weights", name, t)
 		}
@@ -135,7 +142,7 @@ func encodeGGUF(w io.Writer, s Source, meta []ggufEntry, weights dtype.Type, rep
 	}
 	for i, name := range names {
 		info, _ := s.Info(name)
-		t := StoredAs(weights, info)
+		t := stored(name, info)
 		data, err := readReported(s, name, t, report)
 		if err != nil {
 			return err

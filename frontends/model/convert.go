@@ -21,6 +21,30 @@ type Conversion struct {
 // dtype.Invalid, in the one they are stored in. Vectors of a GGUF file are f32. Rows
 // that the dtype's blocks do not divide stay f16. progress may be nil.
 func Convert(m *Model, weights dtype.Type, path string, progress func(what string, done, of int64)) (*Conversion, error) {
+	write := checkpoint.WriteFolder
+	if strings.HasSuffix(path, ".gguf") {
+		write = checkpoint.WriteGGUF
+	}
+	out, err := convert(m, path, progress, func(report func(string, checkpoint.Narrowing), told func(done, of int)) error {
+		return write(path, m.source, weights, report, told)
+	})
+	if err == nil && weights != dtype.Invalid {
+		if _, _, note := m.MatrixTypes(weights, dtype.F16); note != "" {
+			out.Notes = append([]string{note}, out.Notes...)
+		}
+	}
+	return out, err
+}
+
+// ConvertMix writes a model as a GGUF file whose matrices have the types of the mix
+// checkpoint.MixName. progress may be nil.
+func ConvertMix(m *Model, path string, progress func(what string, done, of int64)) (*Conversion, error) {
+	return convert(m, path, progress, func(report func(string, checkpoint.Narrowing), told func(done, of int)) error {
+		return checkpoint.WriteMix(path, m.source, report, told)
+	})
+}
+
+func convert(m *Model, path string, progress func(what string, done, of int64), write func(report func(string, checkpoint.Narrowing), told func(done, of int)) error) (*Conversion, error) {
 	if m.source == nil {
 		return nil, errors.New("a graph has no weights to convert; give --model a checkpoint")
 	}
@@ -37,17 +61,8 @@ func Convert(m *Model, weights dtype.Type, path string, progress func(what strin
 			bad = append(bad, checkpoint.Finding{Name: tensor, DType: info.DType, Values: n.Values, NaN: n.NaN, Infinite: n.Infinite})
 		}
 	}
-	write := checkpoint.WriteFolder
-	if strings.HasSuffix(path, ".gguf") {
-		write = checkpoint.WriteGGUF
-	}
-	if err := write(path, m.source, weights, report, told); err != nil {
+	if err := write(report, told); err != nil {
 		return nil, err
-	}
-	if weights != dtype.Invalid {
-		if _, _, note := m.MatrixTypes(weights, dtype.F16); note != "" {
-			out.Notes = append(out.Notes, note)
-		}
 	}
 	if note := out.Loss.Note(); note != "" {
 		out.Notes = append(out.Notes, note)

@@ -5,19 +5,19 @@ import (
 	"math"
 )
 
-// CanQuantise reports whether Quantise writes type t. The K formats are read
-// only: their published encoders search for scales, and any valid choice of
-// ours would differ from the files people compare with. So are affine formats with
-// zero points: who makes those calibrates them on a text.
+// CanQuantise reports whether Quantise writes type t. The other K and IQ formats are
+// read only, and so are affine formats with zero points: who makes those calibrates
+// them on a text.
 func (t Type) CanQuantise() bool {
 	a, affine := t.Affine()
-	return t.Float() || t >= Q8_0 && t <= Q5_1 || affine && !a.Zeros
+	return t.Float() || t >= Q8_0 && t <= Q4_K || t == Q6_K || affine && !a.Zeros
 }
 
 // Quantise writes the elements of src to dst as type t, with the rounding of
 // GGML's reference quantisers in plain float32 arithmetic, or MLX's for an affine
-// type; f16 and bf16 round to nearest even. Values must be finite for a block
-// format: a block with an infinity or a NaN has no meaningful scale.
+// type; q4_k and q6_k as kquantise.go says; f16 and bf16 round to nearest even.
+// Values must be finite for a block format: a block with an infinity or a NaN has no
+// meaningful scale.
 //
 // len(src) must be a multiple of the block's element count and dst must hold
 // exactly t.Bytes(len(src)) bytes; anything else, and a type for which
@@ -62,6 +62,8 @@ var quantisers = [firstAffine]func(src []float32, dst []byte){
 	Q4_1: quantiseQ4_1,
 	Q5_0: quantiseQ5_0,
 	Q5_1: quantiseQ5_1,
+	Q4_K: quantiseQ4_K,
+	Q6_K: quantiseQ6_K,
 }
 
 func putScale(b []byte, v float32) { binary.LittleEndian.PutUint16(b, F32ToF16(v)) }

@@ -128,7 +128,7 @@ func stored(p *ir.Value, n numbers, count int) []byte {
 		for i, vocab := 0, vocabulary(p); i < count; i++ {
 			binary.LittleEndian.PutUint32(out[4*i:], uint32(n.bits(i)%vocab))
 		}
-	case t.Float() || t.CanQuantise():
+	case t.Float() || t.CanQuantise() && !hasRandomBlocks(t):
 		scale, offset := spread(p)
 		dtype.Quantise(t, n.floats(count, scale, offset), out)
 	default:
@@ -202,9 +202,15 @@ func vocabulary(v *ir.Value) uint64 {
 	return least
 }
 
-// randomBlocks fills blocks of a format that is only read: every level, and every
-// small scale or zero point, is random, under the block's scales that give values up
-// to about scale.
+// hasRandomBlocks reports whether blocks of a type are random in more than the values
+// would make them: the K formats, whose small scales are, and what is only read.
+func hasRandomBlocks(t dtype.Type) bool {
+	per, _ := t.Block()
+	return t.Quantised() && (per == 256 || !t.CanQuantise())
+}
+
+// randomBlocks fills blocks: every level, and every small scale or zero point, is
+// random, under the block's scales that give values up to about scale.
 func randomBlocks(t dtype.Type, n numbers, scale float64, out []byte) {
 	for i := range out {
 		out[i] = byte(n.bits(i) >> 56)

@@ -76,7 +76,7 @@ type Options struct {
 // Resolve fills in what is left to the compiler.
 func (o Options) Resolve(m *model.Model) (Options, *target.Target, error) {
 	if o.Weights != dtype.Invalid && !o.Weights.CanQuantise() {
-		return o, nil, fmt.Errorf("weights cannot be made %s: it can only be read; take f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1 or an affine type such as affine4", o.Weights)
+		return o, nil, fmt.Errorf("weights cannot be made %s: it can only be read; take f32, f16, bf16, q8_0, q6_k, q5_1, q5_0, q4_k, q4_1, q4_0 or an affine type such as affine4", o.Weights)
 	}
 	o.Floats = cmp.Or(o.Floats, dtype.F16)
 	if o.Weights == dtype.Invalid {

@@ -2,10 +2,13 @@ package cli
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
+	"foundry/frontends/checkpoint"
 	"foundry/frontends/model"
+	"foundry/ir/dtype"
 )
 
 func convertCommand(s IO) *cobra.Command {
@@ -18,7 +21,8 @@ func convertCommand(s IO) *cobra.Command {
 written in the dtype of --weights; without it they keep the one they are stored in.
 GGUF's dtypes are rounded as GGML's reference quantisers round, affine ones, which a
 folder holds as MLX has them, as mx.quantize does. Norms and biases are f32 in GGUF
-and as stored in a folder. A matrix whose rows the blocks do not divide becomes f16.`,
+and as stored in a folder. A matrix whose rows the blocks do not divide becomes f16.
+--weights q4_k_m is a mix: q4_k, and q6_k where it tells most (docs/checkpoints.md).`,
 		Example: `  foundry convert --weights q8_0 -o kjv-q8_0.gguf
   foundry convert --model DIR --weights q4_0 -o model-q4_0.gguf
   foundry convert --model DIR --weights affine4 -o model-4bit
@@ -28,16 +32,28 @@ and as stored in a folder. A matrix whose rows the blocks do not divide becomes 
 			if out == "" {
 				return usagef("convert: give -o FILE.gguf or -o FOLDER, what to write")
 			}
-			t, err := parseDType("weights", weights)
-			if err != nil {
-				return err
+			mixed := weights == checkpoint.MixName
+			if mixed && !strings.HasSuffix(out, ".gguf") {
+				return usagef("convert: --weights %s is of GGUF; give -o FILE.gguf", weights)
+			}
+			t := dtype.Invalid
+			if !mixed {
+				var err error
+				if t, err = parseDType("weights", weights); err != nil {
+					return err
+				}
 			}
 			m, err := from.open(s)
 			if err != nil {
 				return err
 			}
 			defer m.Close()
-			c, err := model.Convert(m, t, out, progress(s.Err))
+			var c *model.Conversion
+			if mixed {
+				c, err = model.ConvertMix(m, out, progress(s.Err))
+			} else {
+				c, err = model.Convert(m, t, out, progress(s.Err))
+			}
 			if err != nil {
 				return err
 			}
@@ -50,7 +66,7 @@ and as stored in a folder. A matrix whose rows the blocks do not divide becomes 
 		},
 	}
 	from.add(cmd)
-	cmd.Flags().StringVar(&weights, "weights", "", "dtype of matrices: f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1, or for a folder affine4 and others (as stored)")
+	cmd.Flags().StringVar(&weights, "weights", "", "dtype of matrices: f32, f16, bf16, q8_0, q6_k, q5_1, q5_0, q4_k, q4_1, q4_0 or q4_k_m, or for a folder affine4 and others (as stored)")
 	cmd.Flags().StringVarP(&out, "output", "o", "", "the GGUF file (FILE.gguf) or the folder to write")
 	return cmd
 }

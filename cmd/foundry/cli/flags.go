@@ -69,7 +69,7 @@ type compileFlags struct {
 
 func (f *compileFlags) add(cmd *cobra.Command) {
 	p := cmd.Flags()
-	p.StringVar(&f.weights, "weights", "", "dtype of matrices: f32, f16, bf16, q8_0, q4_0, q4_1, q5_0 or q5_1 (quantised ones as stored, others f32 on ref, f16 elsewhere)")
+	p.StringVar(&f.weights, "weights", "", "dtype of matrices: f32, f16, bf16, q8_0, q6_k, q5_1, q5_0, q4_k, q4_1, q4_0, or affine4 and others of docs/checkpoints.md (quantised ones as stored, others f32 on ref, f16 elsewhere)")
 	p.StringVar(&f.cache, "cache", "", "dtype of the key and value cache: f32 or f16 (f32 on ref, otherwise f16)")
 	p.StringVar(&f.passes, "passes", "", "the pipeline, such as canonicalize,cse,fuse-rmsnorm-qkv, or search: the fastest of all legal sets of fusions, by the cost model and, where the device is at hand, as measured")
 	p.StringVar(&f.prefillPasses, "prefill-passes", "", "the pipeline of prefill, where it shall be another than that of decode (the same; of search, the best that it meets)")
