@@ -75,7 +75,8 @@ func (p *Plan) Save(dir string) (err error) {
 		return err
 	}
 	dir = filepath.Clean(dir)
-	if _, err := replaceable(dir); err != nil {
+	// What another process takes away meanwhile is looked at again where it is replaced.
+	if _, err := replaceable(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	parent := filepath.Dir(dir)
