@@ -22,6 +22,7 @@ type Attr struct {
 	Heads   int        // kv_rearrange
 	Times   int        // repeat_kv
 	Causal  bool       // softmax: row t of a head sees columns 0..Start+t
+	Window  int        // softmax: a causal row sees no more columns than these, the last ones; 0: all
 	Segment int        // softmax: elements of a row that one threadgroup takes; 0: the whole row
 	To      dtype.Type // cast
 	Shape   Shape      // reshape
@@ -42,6 +43,7 @@ const (
 	FieldHeads
 	FieldTimes
 	FieldCausal
+	FieldWindow
 	FieldSegment
 	FieldTo
 	FieldShape
@@ -65,6 +67,7 @@ var fieldInfos = [numFields]fieldInfo{
 	FieldHeads:   {name: "heads", ptr: func(a *Attr) any { return &a.Heads }},
 	FieldTimes:   {name: "times", ptr: func(a *Attr) any { return &a.Times }},
 	FieldCausal:  {name: "causal", ptr: func(a *Attr) any { return &a.Causal }},
+	FieldWindow:  {name: "window", ptr: func(a *Attr) any { return &a.Window }, optional: true},
 	FieldSegment: {name: "segment", ptr: func(a *Attr) any { return &a.Segment }, optional: true},
 	FieldTo:      {name: "to", ptr: func(a *Attr) any { return &a.To }},
 	FieldShape:   {name: "shape", ptr: func(a *Attr) any { return &a.Shape }},

@@ -213,6 +213,9 @@ func inferSoftmax(a []Type, at *Attr) (Type, error) {
 	if !at.Causal && at.Start != (sym.Dim{}) {
 		return Type{}, fmt.Errorf("start=%s has no meaning without causal=true", at.Start)
 	}
+	if at.Window < 0 || at.Window > 0 && !at.Causal {
+		return Type{}, fmt.Errorf("window=%d, wants a count of columns, and causal=true", at.Window)
+	}
 	if at.Segment < 0 || at.Segment%4 != 0 {
 		return Type{}, fmt.Errorf("segment=%d, wants a multiple of 4", at.Segment)
 	}

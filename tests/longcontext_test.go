@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -9,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 
 	"foundry"
@@ -48,7 +48,7 @@ func longVariants(t *testing.T) []longVariant {
 		out = append(out, longVariant{name, modelDir(t, config(t, file.Variants[name])), file.IDs, source})
 	}
 	require.Greater(t, len(out), 12)
-	return slices.DeleteFunc(out, func(v longVariant) bool { return strings.Contains(v.name, "window") })
+	return out
 }
 
 // check compares the logits behind 40 and behind 256 tokens, taken in chunks.
@@ -57,7 +57,7 @@ func (v longVariant) check(t *testing.T, device string, o foundry.CompileOptions
 	m, err := foundry.Open(v.dir, foundry.Hub{})
 	require.NoError(t, err)
 	defer m.Close()
-	o.Context, o.Chunk, o.AllLogits = 256, 48, true
+	o.Context, o.Chunk, o.AllLogits = 256, cmp.Or(o.Chunk, 48), true
 	e, err := foundry.Start(context.Background(), m, foundry.StartOptions{Device: device, Compile: foundry.Defaults(device, o), CPU: cpu.Options{}})
 	require.NoError(t, err)
 	defer e.Close()
@@ -142,4 +142,24 @@ func TestRopeScalingFlag(t *testing.T) {
 	requireOneLine(t, nil, 2, "want yarn:FACTOR or linear:FACTOR", append(eval, plain, "--rope-scaling", "ntk:4")...)
 	requireOneLine(t, nil, 1, "is a graph and no language model", "compile", "--model", firFile(t), "--rope-scaling", "yarn:4", "-o", t.TempDir())
 	requireOneLine(t, nil, 2, "--rope-scaling has no effect beside --plan", "eval", "--device", "cpu", "--plan", "x", "--ids", "1", "--rope-scaling", "yarn:4")
+}
+
+// Windows hide the same keys in every attention backend, in prefill and token by token.
+func TestWindowsOnCPU(t *testing.T) {
+	skipWithoutCompiler(t)
+	for _, v := range longVariants(t) {
+		if v.name != "window-second-layer" {
+			continue
+		}
+		for name, o := range map[string]foundry.CompileOptions{
+			"prefill":       {},
+			"chained":       {Attention: "chained"},
+			"decode":        {Chunk: 1},
+			"decode, split": {Chunk: 1, Attention: "split"},
+		} {
+			o.Weights, o.Cache = dtype.F32, dtype.F32
+			t.Run(name, func(t *testing.T) { v.check(t, foundry.CPU, o, refBound) })
+		}
+		t.Run("f16", func(t *testing.T) { v.check(t, foundry.CPU, foundry.CompileOptions{}, cpuBound) })
+	}
 }

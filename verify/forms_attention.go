@@ -7,6 +7,10 @@ import (
 // headDims are those of the checklist, 64 first.
 var headDims = []int{64, 80, 96, 128}
 
+// lastKeys is a mask, in the place of its start, that lets rows see the last of their
+// keys only.
+const lastKeys = "P, window=37"
+
 // softmaxRows are lengths that rows of t allow. Of f32 they are below 256, 256 to
 // 2,047, 2,048 to 4,095 and above 4,096, and the first four are a quick run's.
 func softmaxRows(t dtype.Type, quick bool) []int {
@@ -30,6 +34,8 @@ func softmaxOf(t dtype.Type, quick bool, segment string) []form {
 		source = "input"
 		causal := fill(softmaxBody, "A", "true", "P", "P", "G", segment)
 		out = append(out, many(33, window, "", causal), one(window-1, "", causal))
+		sliding := fill(softmaxBody, "A", "true", "P", lastKeys, "G", segment)
+		out = append(out, many(33, window, "", sliding), one(window-1, "", sliding))
 		if !quick {
 			out = append(out, many(33, window, "", fill(softmaxBody, "A", "false", "P", 0, "G", segment)))
 		}
@@ -97,6 +103,8 @@ func cached(t dtype.Type, quick bool, passes, body string) []form {
 
 func flashForms(t dtype.Type, quick bool) []form {
 	out := cached(t, quick, "fuse-attention", fill(attentionBody, "A", "true", "P", "P"))
+	sliding := fill(attentionBody, "A", "true", "P", lastKeys, "C", t, "D", 64, "L", window, "Q", 4)
+	out = append(out, one(window-1, "fuse-attention", sliding).louder("q", 8), many(33, window, "fuse-attention", sliding).louder("q", 8))
 	full := many(33, window, "fuse-attention", fill(attentionBody, "A", "false", "P", 0, "C", t, "D", 80, "L", window, "Q", 4)).louder("q", 8)
 	if quick {
 		return out
@@ -110,7 +118,8 @@ func flashForms(t dtype.Type, quick bool) []form {
 
 func splitForms(t dtype.Type, quick bool) []form {
 	const pass = "fuse-attention-split"
-	var out []form
+	sliding := fill(attentionBody, "A", "true", "P", lastKeys, "C", t, "D", 64, "L", window, "Q", 4)
+	out := []form{one(window-1, pass, sliding).louder("q", 8)}
 	for _, d := range some(quick, 1, headDims) {
 		at := fill(attentionBody, "A", "true", "P", "P", "C", t, "D", d, "L", window, "Q", 4)
 		out = append(out, one(window-1, pass, at).louder("q", 8))

@@ -137,7 +137,7 @@ func (b *builder) layer(n int, x, invFreq *ir.Value) *ir.Value {
 	v := b.heads(n, "v", h, b.c.KVHeads)
 	q = b.op(ir.OpRope, "q_rope", ir.Attr{Start: sym.P}, q, invFreq)
 	k = b.op(ir.OpRope, "k_rope", ir.Attr{Start: sym.P}, k, invFreq)
-	h = b.attention(q, b.cache("k", k), b.cache("v", v))
+	h = b.attention(q, b.cache("k", k), b.cache("v", v), b.c.windowOf(n))
 	x = b.op(ir.OpAdd, "resid_attn", ir.Attr{}, b.matmul("o_proj", h, w("self_attn.o_proj.weight")), x)
 
 	h = b.norm("post_norm", x, w("post_attention_layernorm.weight"))
@@ -165,10 +165,11 @@ func (b *builder) cache(name string, x *ir.Value) *ir.Value {
 	return b.op(ir.OpRepeatKV, name+"_repeat", ir.Attr{Times: b.c.Heads / b.c.KVHeads}, view)
 }
 
-// attention returns f32[T, Heads*HeadDim] of q, k and v in head layout.
-func (b *builder) attention(q, k, v *ir.Value) *ir.Value {
+// attention returns f32[T, Heads*HeadDim] of q, k and v in head layout, of a token and
+// those before it: of so many as the window has, where that is not 0.
+func (b *builder) attention(q, k, v *ir.Value, window int) *ir.Value {
 	scores := b.op(ir.OpBmmNT, "scores", ir.Attr{Scale: b.c.scoreScale()}, q, k)
-	weights := b.op(ir.OpSoftmax, "softmax", ir.Attr{Causal: true, Start: sym.P}, scores)
+	weights := b.op(ir.OpSoftmax, "softmax", ir.Attr{Causal: true, Start: sym.P, Window: window}, scores)
 	y := b.op(ir.OpBmmNN, "pv", ir.Attr{}, weights, v)
 	y = b.op(ir.OpTranspose, "attn_heads", ir.Attr{Perm: [4]int8{1, 0, 2, 0}}, y)
 	rows := ir.ShapeOf(sym.T, sym.Const(int64(b.c.Heads*b.c.HeadDim)))

@@ -13,7 +13,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 )
 
 // Config is what the graph needs of a model's config.json. A Config from Parse
@@ -30,7 +29,11 @@ type Config struct {
 	NormEps      float64
 	RopeTheta    float64
 	Rope         Scaling
-	Tied         bool // lm_head shares the embedding's weights
+	// Window is how many tokens, its own and those before it, a token sees in the layers
+	// that Sliding names; 0: there are none.
+	Window  int
+	Sliding []bool // by layer; nil where Window is 0
+	Tied    bool   // lm_head shares the embedding's weights
 }
 
 // The largest values that are taken for a model rather than for a mistake. They
@@ -67,11 +70,10 @@ type file struct {
 	RopeTheta    *float64        `json:"rope_theta"`
 	Rope         *ropeParameters `json:"rope_parameters"`
 	RopeScaling  *ropeParameters `json:"rope_scaling"`
+	Tied         bool            `json:"tie_word_embeddings"`
+	Act          *string         `json:"hidden_act"`
 	family
-	Tied       bool     `json:"tie_word_embeddings"`
-	Act        *string  `json:"hidden_act"`
-	Sliding    bool     `json:"use_sliding_window"`
-	LayerTypes []string `json:"layer_types"`
+	windows
 }
 
 // Parse reads a config.json. Absent fields take the value that the published
@@ -165,6 +167,9 @@ func (f *file) config() (Config, error) {
 		return Config{}, err
 	}
 	c.Rope = scaling
+	if c.Window, c.Sliding, err = f.windows.of(c.Layers); err != nil {
+		return Config{}, err
+	}
 	c.MaxPositions = min(scaling.positions(c.MaxPositions), f.DualChunk.positions())
 	return c, c.validate()
 }
@@ -193,11 +198,6 @@ func (f *file) supported() error {
 		return fmt.Errorf("this is a %s model; foundry compiles qwen2", *f.ModelType)
 	case f.Act != nil && *f.Act != "silu":
 		return fmt.Errorf("hidden_act is %q, want \"silu\"", *f.Act)
-	case f.Sliding:
-		return errors.New("use_sliding_window is true; foundry compiles full attention only")
-	}
-	if i := slices.IndexFunc(f.LayerTypes, func(t string) bool { return t != "full_attention" }); i >= 0 {
-		return fmt.Errorf("layer_types[%d] is %q, want \"full_attention\"", i, f.LayerTypes[i])
 	}
 	return f.family.supported()
 }
@@ -219,6 +219,9 @@ func (c Config) JSON() []byte {
 		"vocab_size": c.Vocab, "max_position_embeddings": c.MaxPositions,
 		"rms_norm_eps": c.NormEps, "rope_theta": c.RopeTheta,
 		"tie_word_embeddings": c.Tied, "use_sliding_window": false,
+	}
+	if c.Window > 0 {
+		fields["use_sliding_window"], fields["sliding_window"], fields["layer_types"] = true, c.Window, c.layerTypes()
 	}
 	if scaling := c.Rope.fields(); scaling != nil {
 		fields["rope_scaling"] = scaling

@@ -2,6 +2,7 @@ package qwen25
 
 import (
 	"encoding/json"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -53,7 +54,7 @@ func TestConfigForms(t *testing.T) {
 	require.Equal(t, 14, c.KVHeads)
 	require.False(t, c.Tied)
 
-	c, err = Parse(edit(t, map[string]any{"head_dim": 128, "layer_types": []string{"full_attention"}, "rope_scaling": map[string]any{"type": "default"}}))
+	c, err = Parse(edit(t, map[string]any{"head_dim": 128, "rope_scaling": map[string]any{"type": "default"}}))
 	require.NoError(t, err)
 	require.Equal(t, 128, c.HeadDim)
 }
@@ -81,6 +82,36 @@ func TestFamily(t *testing.T) {
 		got, err := Parse(edit(t, c.change))
 		require.NoError(t, err, name)
 		require.Equal(t, c.positions, got.MaxPositions, name)
+		back, err := Parse(got.JSON())
+		require.NoError(t, err, name)
+		require.Equal(t, got, back, name)
+	}
+}
+
+// Windows by count and by name; one that is off is none.
+func TestWindows(t *testing.T) {
+	for name, c := range map[string]struct {
+		change map[string]any
+		window int
+		layers int // with it, the last ones
+	}{
+		"from a layer on":    {map[string]any{"use_sliding_window": true, "sliding_window": 32, "max_window_layers": 20}, 32, 4},
+		"in no layer":        {map[string]any{"use_sliding_window": true, "sliding_window": 32, "max_window_layers": 24}, 0, 0},
+		"by default":         {map[string]any{"use_sliding_window": true, "max_window_layers": 23}, 4096, 1},
+		"off":                {map[string]any{"use_sliding_window": false, "sliding_window": 32, "max_window_layers": 0}, 0, 0},
+		"by name":            {map[string]any{"use_sliding_window": true, "sliding_window": 32, "max_window_layers": 0, "layer_types": append(slices.Repeat([]string{"full_attention"}, 22), "sliding_attention", "sliding_attention")}, 32, 2},
+		"all full, by names": {map[string]any{"use_sliding_window": true, "sliding_window": 32, "max_window_layers": 0, "layer_types": slices.Repeat([]string{"full_attention"}, 24)}, 0, 0},
+	} {
+		got, err := Parse(edit(t, c.change))
+		require.NoError(t, err, name)
+		require.Equal(t, c.window, got.Window, name)
+		for i := range got.Layers {
+			want := 0
+			if i >= got.Layers-c.layers {
+				want = c.window
+			}
+			require.Equal(t, want, got.windowOf(i), name)
+		}
 		back, err := Parse(got.JSON())
 		require.NoError(t, err, name)
 		require.Equal(t, got, back, name)
@@ -127,7 +158,6 @@ func TestConfigErrors(t *testing.T) {
 		`model_type is missing`:                                                   {"model_type": nil},
 		`hidden_act is "gelu", want "silu"`:                                       {"hidden_act": "gelu"},
 		`vocab_size is -1, want 1 to 4194304`:                                     {"vocab_size": -1},
-		`use_sliding_window is true`:                                              {"use_sliding_window": true},
 		`rope_scaling: the type "dynamic" is not supported (linear and yarn are)`: {"rope_scaling": map[string]any{"type": "dynamic", "factor": 4}},
 		`rope_parameters: the type "longrope" is not supported`:                   {"rope_parameters": map[string]any{"rope_type": "longrope"}},
 		`rope_parameters: the factor is 0, want 1 to 1024`:                        {"rope_parameters": map[string]any{"rope_type": "linear"}},
@@ -146,7 +176,10 @@ func TestConfigErrors(t *testing.T) {
 		`chunk_size is 5 and local_size 5`:                                        {"dual_chunk_attention_config": map[string]any{"chunk_size": 5, "local_size": 5}},
 		`sparse attention is not supported`:                                       {"dual_chunk_attention_config": map[string]any{"chunk_size": 5, "local_size": 1, "sparse_attention_enabled": true}},
 		`rope_theta is missing`:                                                   {"rope_theta": nil},
-		`layer_types[1] is "sliding_attention"`:                                   {"layer_types": []string{"full_attention", "sliding_attention"}},
+		`layer_types has 2 entries, want one for each of the 24 layers`:           {"layer_types": []string{"full_attention", "sliding_attention"}},
+		`layer_types[23] is "chunked", want "full_attention" or`:                  {"layer_types": append(slices.Repeat([]string{"full_attention"}, 23), "chunked")},
+		`layer_types[0] is "sliding_attention", but use_sliding_window is false`:  {"layer_types": slices.Repeat([]string{"sliding_attention"}, 24)},
+		`sliding_window is 0, want 1 to 4194304`:                                  {"use_sliding_window": true, "sliding_window": 0, "max_window_layers": 3},
 		`config.json: hidden_size is string, want an integer`:                     {"hidden_size": "896"},
 		`config.json: hidden_size is number 896.5, want an integer`:               {"hidden_size": 896.5},
 	} {

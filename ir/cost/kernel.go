@@ -1,6 +1,8 @@
 package cost
 
 import (
+	"slices"
+
 	"math"
 
 	"foundry/ir"
@@ -422,7 +424,7 @@ func (m *model) passOver(k *Kernel, scores *ir.Node, heads, tokens, dim int64) (
 	keys := scores.Results[0].Type.Shape.At(-1).Eval(m.env)
 	counted := float64(4 * heads * tokens * keys * dim)
 	x := rowAttention(heads, tokens, keys, dim, m.target)
-	tiles = !m.isSplit() && scores.Args[1].Type.DType == dtype.F16 && dim%tileSide == 0 && InTiles(heads, tokens, keys, dim, m.target)
+	tiles = !m.isSplit() && !m.windowed() && scores.Args[1].Type.DType == dtype.F16 && dim%tileSide == 0 && InTiles(heads, tokens, keys, dim, m.target)
 	if tiles {
 		x = tiledAttention(heads, tokens, keys, dim, m.target)
 		k.Tile, k.Groups, k.Threads, k.Tiled = x.Tile, x.Groups, x.Threads, x.Tiled
@@ -430,6 +432,11 @@ func (m *model) passOver(k *Kernel, scores *ir.Node, heads, tokens, dim int64) (
 	k.Flops = max(0, k.Flops-counted) + x.Flops
 	k.Cache += x.Cache
 	return tiles
+}
+
+// windowed reports whether rows see the last of their keys only, which tiles do not.
+func (m *model) windowed() bool {
+	return slices.ContainsFunc(m.ops, func(n *ir.Node) bool { return n.Op == ir.OpSoftmax && n.Attr.Window > 0 })
 }
 
 // isSplit reports whether the region asks for attention in parts.

@@ -149,11 +149,15 @@ func softmax[F real](m *machine[F], n *ir.Node, args []value[F]) (value[F], erro
 		row := x.reader() // which widens blocks
 		return func(lo, hi int) {
 			for i := lo; i < hi; i++ {
-				seen := cols
+				hidden, seen := 0, cols
 				if n.Attr.Causal {
 					seen = min(cols, start+i%tokens+1)
 				}
-				softmaxRow(row(i)[:seen], out.row(i))
+				if n.Attr.Window > 0 {
+					hidden = max(0, seen-n.Attr.Window)
+				}
+				softmaxRow(row(i)[hidden:seen], out.row(i)[hidden:])
+				clear(out.row(i)[:hidden])
 			}
 		}
 	})

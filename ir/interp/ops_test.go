@@ -152,6 +152,17 @@ var cases = map[ir.Op][]struct {
 		  %y = softmax %a {causal=true, start=P}`, func(x map[string]interp.Tensor, i []int) float64 { return softmaxCase(x, i, 3+i[1]) }},
 		{`%a = input "a" : f32[2, T, S]
 		  %y = softmax %a {causal=true, start=2*P+100}`, func(x map[string]interp.Tensor, i []int) float64 { return softmaxCase(x, i, 5) }},
+		{`%a = input "a" : f32[2, T, S]
+		  %y = softmax %a {causal=true, start=P, window=2}`, func(x map[string]interp.Tensor, i []int) float64 {
+			var sum float64
+			for _, seen := range []int{1 + i[1], 2 + i[1]} { // of 3 + i[1]
+				sum += math.Exp(at(x["a"], i[0], i[1], seen))
+			}
+			if i[2] < 1+i[1] || i[2] > 2+i[1] {
+				return 0
+			}
+			return math.Exp(at(x["a"], i[0], i[1], i[2])) / sum
+		}},
 	},
 	ir.OpArgmax: {{`%a = input "a" : f32[T, 40]
 		%y = argmax %a`, func(x map[string]interp.Tensor, i []int) float64 {

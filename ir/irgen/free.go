@@ -330,7 +330,7 @@ func (f *free) softmax() *ir.Value {
 	if f.r.IntN(2) == 0 {
 		return f.try(ir.OpSoftmax, ir.Attr{}, x)
 	}
-	return f.try(ir.OpSoftmax, ir.Attr{Causal: true, Start: f.place()}, x)
+	return f.try(ir.OpSoftmax, ir.Attr{Causal: true, Start: f.place(), Window: one(f.r, 0, 0, 1, 7)}, x)
 }
 
 // longSoftmax returns the softmax of rows so long that several threadgroups may take

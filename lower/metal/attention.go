@@ -3,6 +3,7 @@ package metal
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"foundry/ir"
 	"foundry/ir/cost"
@@ -166,15 +167,21 @@ func (a *attention) body(k *kernel) error {
 		return err
 	}
 	visible := a.visible(k, t)
-	known := "0u"
+	known, before := "0u", "" // before are the keys that stand before those that are read
 	if a.early > 0 {
 		known = k.text(dimension(sym.P))
 	}
+	if a.soft.Attr.Window > 0 {
+		k.phase("The keys of the window.")
+		k.line("const uint hidden = %s - %s;", a.end(k, t), visible)
+		kp, vp, before = fmt.Sprintf("%s + hidden * (%s)", kp, ks), fmt.Sprintf("%s + hidden * (%s)", vp, vs), "hidden"
+	}
 	if a.splits > 0 {
 		kp, vp, visible = a.cutKeys(k, kp, ks, vp, vs, visible)
-		if a.early > 0 {
-			known = fmt.Sprintf("min(max(%s, begin) - begin, count)", known)
-		}
+		before = strings.TrimPrefix(before+" + begin", " + ")
+	}
+	if a.early > 0 && before != "" {
+		known = fmt.Sprintf("min(max(%[1]s, %[2]s) - (%[2]s), %[3]s)", known, before, visible)
 	}
 	pieces := max(1, a.early*mine/a.width) // an array has an element
 	k.phase("Preload: keys and values that earlier runs wrote.")
@@ -221,8 +228,16 @@ func (a *attention) body(k *kernel) error {
 	return e.err
 }
 
-// visible returns the count of keys that row t sees.
+// visible returns the count of keys that row t sees: the last of those before end.
 func (a *attention) visible(k *kernel, t affine) string {
+	if w := a.soft.Attr.Window; w > 0 {
+		return fmt.Sprintf("min(%s, %du)", a.end(k, t), w)
+	}
+	return a.end(k, t)
+}
+
+// end returns the key behind the last one that row t sees.
+func (a *attention) end(k *kernel, t affine) string {
 	all := k.text(dimension(a.keys))
 	if !a.soft.Attr.Causal {
 		return all

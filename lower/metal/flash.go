@@ -26,7 +26,7 @@ func (a *attention) inTiles() (*flash, bool) {
 			return nil, false
 		}
 	}
-	if a.d%16 != 0 || !cost.InTiles(a.heads, a.rows.Max(b), a.keys.Max(b), a.d, t) {
+	if a.d%16 != 0 || a.soft.Attr.Window > 0 || !cost.InTiles(a.heads, a.rows.Max(b), a.keys.Max(b), a.d, t) {
 		return nil, false
 	}
 	f := &flash{attention: a, head: "group.x"}

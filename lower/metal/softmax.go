@@ -112,10 +112,16 @@ func (s *softmax) kernel(main string, body func(k *kernel, row softmaxRow)) (*ke
 		visible = fmt.Sprintf("min(%s, count)", k.text(ix[len(ix)-2].add(dimension(s.n.Attr.Start)).plus(1)))
 	}
 	k.line("const uint count = %s, visible = %s;", k.text(dimension(s.length)), visible)
+	if w := s.n.Attr.Window; w > 0 {
+		k.line("const uint hidden = visible - min(visible, %du);", w)
+	}
 	if err := s.operand(k, e, ix, lin, &row); err != nil {
 		return nil, err
 	}
 	k.use("main/softmax.metal")
+	if s.n.Attr.Window > 0 {
+		k.use("main/softmax_window.metal")
+	}
 	if s.segment > 0 {
 		if row.between, err = s.text(k, lin, sym.Const(s.segments)); err != nil {
 			return nil, err
@@ -140,7 +146,7 @@ func (s *softmax) operand(k *kernel, e *emitter, ix []affine, lin affine, row *s
 		}
 		k.use(f.files()...)
 		k.widely[x.Index] = true
-		k.line("const SoftmaxBlocks<%s> row = {%s + ulong(%s) * %du};", f.reader(int(row.width)), s.r.argSlot(k, x.Index), k.text(lin), f.rowBytes(t, s.length.C))
+		s.declare(k, fmt.Sprintf("SoftmaxBlocks<%s>", f.reader(int(row.width))), fmt.Sprintf("{%s + ulong(%s) * %du}", s.r.argSlot(k, x.Index), k.text(lin), f.rowBytes(t, s.length.C)))
 		k.line("const uint chunks = count / %du;", row.width)
 		return nil
 	}
@@ -159,9 +165,19 @@ func (s *softmax) operand(k *kernel, e *emitter, ix []affine, lin affine, row *s
 		skew = "0u" // known here, so that no row is read in pieces
 	}
 	k.line("const uint first = %s, skew = %s;", from, skew)
-	k.line("const SoftmaxRow<%s> row = {%s + (first - skew), skew, count};", pointee(x.Type.DType), s.r.argSlot(k, p))
+	s.declare(k, fmt.Sprintf("SoftmaxRow<%s>", pointee(x.Type.DType)), fmt.Sprintf("{%s + (first - skew), skew, count}", s.r.argSlot(k, p)))
 	k.line("const uint chunks = (skew + count + 3u) / 4u;")
 	return nil
+}
+
+// declare names the row as the stage reads it.
+func (s *softmax) declare(k *kernel, typ, value string) {
+	if s.n.Attr.Window == 0 {
+		k.line("const %s row = %s;", typ, value)
+		return
+	}
+	k.line("const %s all = %s;", typ, value)
+	k.line("const SoftmaxWindow<%s> row = {all, hidden};", typ)
 }
 
 // text is the place of a row in memory where rows of n elements lie one behind the
