@@ -134,8 +134,8 @@ func (g *generator) matrix(name string, rows, cols int, deviation float64) {
 		for i := range b {
 			b[i] = byte(g.r.Uint32())
 		}
-		if form == Q4_K || form == Q5_K {
-			g.sixBits(b[4:])
+		if f.minima != nil {
+			f.minima(g.r, b)
 		}
 		first := deviation / f.spread * g.sign() * (0.5 + g.r.Float64())
 		if f.elems == 1 {
@@ -147,18 +147,6 @@ func (g *generator) matrix(name string, rows, cols int, deviation float64) {
 		}
 	}
 	g.out.tensors[name] = tensor{[]int{rows, cols}, form, data}
-}
-
-// sixBits draws a block's small scales, and minima close to them: as with the second
-// scale of a block, rows whose mean is far from zero would make scores so large that
-// float32 is no longer enough for the rows behind.
-func (g *generator) sixBits(b []byte) {
-	var scales, least [8]byte
-	for j := range scales {
-		scales[j] = byte(g.r.IntN(64))
-		least[j] = byte(max(0, min(63, int(scales[j])+g.r.IntN(9)-4)))
-	}
-	packSixBits(b, scales, least)
 }
 
 // vector draws (mean + deviation x) 2^k: as bf16 in a checkpoint that is bf16 all
