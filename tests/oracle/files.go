@@ -25,7 +25,7 @@ func (c *Checkpoint) Write(dir string) (string, error) {
 	}
 	config, err := json.Marshal(configFile{
 		"qwen2", c.Layers, c.Hidden, c.Intermediate, c.Heads, c.KVHeads, c.HeadDim,
-		c.Vocab, maxPositions, c.NormEps, c.RopeTheta, c.Tied,
+		c.Vocab, maxPositions, c.NormEps, c.RopeTheta, c.Tied, c.quantization(),
 	})
 	if err != nil {
 		return "", err
@@ -50,6 +50,8 @@ type configFile struct {
 	NormEps      float64 `json:"rms_norm_eps"`
 	RopeTheta    float64 `json:"rope_theta"`
 	Tied         bool    `json:"tie_word_embeddings"`
+
+	Quantization map[string]any `json:"quantization,omitempty"`
 }
 
 // headerEntry describes a tensor in a safetensors header.
@@ -59,17 +61,32 @@ type headerEntry struct {
 	Offsets [2]int64 `json:"data_offsets"`
 }
 
+// part is a tensor as a safetensors file holds it.
+type part struct {
+	dtype string
+	shape []int
+	data  []byte
+}
+
 func (c *Checkpoint) safetensors() ([]byte, error) {
+	parts := map[string]part{}
+	for name, t := range c.tensors {
+		switch _, mlx := affines[t.format]; {
+		case mlx:
+			maps.Copy(parts, t.mlxParts(name))
+		case t.format.format().elems > 1:
+			return nil, fmt.Errorf("safetensors has no %s", t.format)
+		default:
+			parts[name] = part{strings.ToUpper(string(t.format)), t.shape, t.data}
+		}
+	}
 	header := map[string]headerEntry{}
 	var data []byte
-	for _, name := range slices.Sorted(maps.Keys(c.tensors)) {
-		t := c.tensors[name]
-		if formats[t.format].elems > 1 {
-			return nil, fmt.Errorf("safetensors has no %s", t.format)
-		}
+	for _, name := range slices.Sorted(maps.Keys(parts)) {
+		p := parts[name]
 		begin := int64(len(data))
-		data = append(data, t.data...)
-		header[name] = headerEntry{strings.ToUpper(string(t.format)), t.shape, [2]int64{begin, int64(len(data))}}
+		data = append(data, p.data...)
+		header[name] = headerEntry{p.dtype, p.shape, [2]int64{begin, int64(len(data))}}
 	}
 	text, err := json.Marshal(header)
 	if err != nil {
@@ -190,7 +207,7 @@ func (c *Checkpoint) gguf() []byte {
 		for _, n := range slices.Backward(t.shape) { // the fastest dimension first
 			b.u64(n)
 		}
-		b.u32(int(formats[t.format].ggml))
+		b.u32(int(t.format.format().ggml))
 		b.u64(offset)
 		offset += pad(len(t.data))
 	}

@@ -113,6 +113,14 @@ type format struct {
 	minima       func(r *rand.Rand, block []byte) // draws small scales with minima close to them; nil: there are none
 }
 
+// format looks a format up.
+func (f Format) format() format {
+	if a, ok := affines[f]; ok {
+		return a.format()
+	}
+	return formats[f]
+}
+
 // spread is the standard deviation of random blocks whose first scale is 1; a plain
 // format's is 1.
 var formats = map[Format]format{

@@ -7,7 +7,7 @@ import (
 )
 
 // Random draws a Config: hidden sizes of 40 to 512, heads of 32 to 128, one to eight
-// query heads a key head, one to three layers, every weight format, alone and mixed.
+// query heads a key head, one to three layers, every weight format, alone and mixed, GGUF's and MLX's.
 func Random(seed uint64) Config {
 	r := rand.New(rand.NewPCG(seed, 1))
 	c := Config{
@@ -17,8 +17,13 @@ func Random(seed uint64) Config {
 	switch kind := r.IntN(8); {
 	case kind < 3:
 		c.Formats = []Format{pick(r, Plain[:]...)}
-	case kind < 7:
+	case kind < 6:
 		c.Formats, c.GGUF = []Format{pick(r, Blocks[:]...)}, true
+	case kind < 7:
+		c.GGUF = false
+		for range 1 + 2*r.IntN(2) {
+			c.Formats = append(c.Formats, pick(r, mlxFormats()...))
+		}
 	default:
 		c.GGUF = true
 		for range 5 {
@@ -27,7 +32,7 @@ func Random(seed uint64) Config {
 	}
 	unit := 8
 	for _, f := range c.Formats {
-		unit = max(unit, formats[f].elems)
+		unit = max(unit, f.format().elems)
 	}
 	c.Hidden = unit * (1 + r.IntN(max(2, 320/unit)))
 	for c.Hidden < 40 {
@@ -110,7 +115,7 @@ type generator struct {
 func (g *generator) lift() int {
 	var lifts []float64
 	for _, f := range g.out.Formats {
-		if f := formats[f]; f.number.greatest == half.greatest {
+		if f := f.format(); f.number.greatest == half.greatest {
 			least := math.Log2(1 / (8 * f.spread * math.Sqrt(float64(g.out.Hidden))))
 			lifts = append(lifts, (4-least)/2)
 		}
@@ -127,7 +132,7 @@ func (g *generator) lift() int {
 func (g *generator) matrix(name string, rows, cols int, deviation float64) {
 	form := g.out.Formats[g.matrices%len(g.out.Formats)]
 	g.matrices++
-	f := formats[form]
+	f := form.format()
 	data := make([]byte, rows*cols/f.elems*f.bytes)
 	for at := 0; at < len(data); at += f.bytes {
 		b := data[at:][:f.bytes]
@@ -156,7 +161,7 @@ func (g *generator) vector(name string, n int, mean, deviation float64, k int) {
 	if !g.out.GGUF && g.out.Formats[0] == BF16 {
 		form = BF16
 	}
-	f := formats[form]
+	f := form.format()
 	data := make([]byte, n*f.bytes)
 	for i := range n {
 		f.number.put(data[i*f.bytes:], math.Ldexp(mean+deviation*g.normal(), k))

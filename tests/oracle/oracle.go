@@ -69,7 +69,7 @@ func (c *Checkpoint) values(name string) []float64 {
 	if !ok {
 		panic("oracle: no tensor " + name)
 	}
-	f := formats[t.format]
+	f := t.format.format()
 	out := make([]float64, len(t.data)/f.bytes*f.elems)
 	for i := range out {
 		out[i] = f.value(t.data[i/f.elems*f.bytes:][:f.bytes], i%f.elems)
@@ -80,7 +80,7 @@ func (c *Checkpoint) values(name string) []float64 {
 // scaled returns the tensor times 2^k. It is an error where a number that is stored
 // does not stay finite and normal.
 func (t tensor) scaled(k int) (tensor, error) {
-	f := formats[t.format]
+	f := t.format.format()
 	data := append([]byte(nil), t.data...)
 	for at := 0; at < len(data); at += f.bytes {
 		for _, offset := range f.scales {
