@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"foundry"
-	"foundry/ir/dtype"
 	"foundry/passes"
 	"foundry/runtime"
 	"foundry/runtime/cpu"
@@ -36,10 +35,8 @@ func TestGateAcceptsEveryKernel(t *testing.T) {
 	}
 	kjv, _ := goldenModel(t, goldenModels[0])
 	for _, target := range []string{"", "h100"} {
-		for _, w := range dtype.Named() {
-			if w.CanQuantise() {
-				all.add(t, kjv, foundry.CompileOptions{Weights: w, Target: target})
-			}
+		for _, w := range madeFormats(t) {
+			all.add(t, kjv, foundry.CompileOptions{Weights: w, Target: target})
 		}
 		all.add(t, kjv, foundry.CompileOptions{AllLogits: true, Target: target})
 		for _, v := range passes.Variants() {

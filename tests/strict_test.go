@@ -18,6 +18,23 @@ import (
 // blockFormats are the formats of a model's matrices, as files mix them.
 var blockFormats = []dtype.Type{dtype.Q4_K, dtype.Q6_K, dtype.Q8_0, dtype.Q5_1, dtype.Q5_K, dtype.Q4_0, dtype.F16, dtype.Q4_1, dtype.Q5_0, dtype.F32, dtype.BF16, dtype.Q2_K, dtype.IQ4_XS, dtype.Q3_K, dtype.IQ4_NL}
 
+// madeFormats are the weight formats that weights can be made of; of the affine ones
+// three, of which each has other bits, groups and scales.
+func madeFormats(t *testing.T) (out []dtype.Type) {
+	t.Helper()
+	for _, w := range dtype.Named() {
+		if w.CanQuantise() {
+			out = append(out, w)
+		}
+	}
+	for _, name := range []string{"affine4", "affine3_g32_f16", "affine8_g64_f32"} {
+		w, err := dtype.ParseWeights(name)
+		require.NoError(t, err)
+		out = append(out, w)
+	}
+	return out
+}
+
 // strictKernels gathers kernels by their text, whatever their names are.
 type strictKernels map[string]plan.Kernel
 
@@ -50,16 +67,8 @@ func TestEveryKernelIsMSL(t *testing.T) {
 		}
 	}
 	kjv, _ := goldenModel(t, goldenModels[0])
-	weights := dtype.Named()
-	for _, name := range []string{"affine4", "affine3_g32_f16", "affine8_g64_f32"} {
-		w, err := dtype.ParseWeights(name)
-		require.NoError(t, err)
-		weights = append(weights, w)
-	}
-	for _, w := range weights {
-		if w.CanQuantise() {
-			all.add(t, kjv, foundry.CompileOptions{Weights: w})
-		}
+	for _, w := range madeFormats(t) {
+		all.add(t, kjv, foundry.CompileOptions{Weights: w})
 	}
 	for _, v := range []string{"none", "default", "floor", "six"} {
 		all.add(t, newBlocks(t, twoLayers, blockFormats).open(t), foundry.CompileOptions{Variant: v})

@@ -2,6 +2,7 @@ package gate
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	"foundry/lower/plan"
@@ -19,7 +20,8 @@ import (
 //	            | "FOUNDRY_READY" "(" ")" ";"        (once, in no block)
 //	declaration = { "const" | "constexpr" } [ space ] type declarator { "," declarator }
 //	space       = "device" "const" | "threadgroup" [ "const" ]
-//	declarator  = [ "*" [ "const" ] ] name { "[" expression "]" } [ "=" ( expression | list ) ]
+//	declarator  = [ "*" [ "const" ] ] name { "[" length "]" } [ "=" ( expression | list ) ]
+//	length      = factor { "*" factor }      (factor: a number, or a constant of a number or of a stage file)
 //	list        = "{" [ expression { "," expression } ] "}"
 //
 // A declaration has a space where its declarators are pointers, and only there. So a
@@ -34,6 +36,8 @@ type body struct {
 	names  map[string]bool // arguments and declared values in scope
 	scope  []string        // names in the order of their declaration, but for arguments
 	ready  bool
+	known  map[string]uint64 // constants in scope that a number was given
+	length uint64            // elements of all arrays
 }
 
 // token is one that is not blank.
@@ -335,21 +339,63 @@ func (b *body) declarator() error {
 		return err
 	}
 	b.i++
+	elements := uint64(1)
 	for b.accept("[") {
-		if err := b.nested(b.expression); err != nil {
+		if err := b.factors(&elements); err != nil {
 			return err
 		}
 		if err := b.expect("]"); err != nil {
 			return err
 		}
 	}
+	if elements > 1 {
+		if b.length += elements; b.length > maxElements {
+			return b.errorf("more than %d elements in arrays", maxElements)
+		}
+	}
+	delete(b.known, name.Text)
 	switch {
 	case !b.accept("="):
 		return nil
 	case b.accept("{"):
 		return b.arguments("}")
 	}
+	if t := b.peek(0); t.Kind == lex.Number && (b.peek(1).Text == "," || b.peek(1).Text == ";") {
+		if n, err := strconv.ParseUint(strings.TrimRight(t.Text, "ul"), 0, 32); err == nil {
+			b.known[name.Text] = n
+		}
+	}
 	return b.expression()
+}
+
+// factors multiplies an array's length by the factors that stand in its brackets.
+func (b *body) factors(elements *uint64) error {
+	for {
+		t := b.peek(0)
+		n, isKnown := b.known[t.Text]
+		isKnown = isKnown && b.names[t.Text]
+		switch {
+		case t.Kind == lex.Number:
+			if err := b.number(); err != nil {
+				return err
+			}
+			n, _ = strconv.ParseUint(strings.TrimRight(t.Text, "ul"), 0, 64)
+		case isKnown:
+			b.i++
+		case b.any(func(s *stage) map[string]bool { return s.values }, t.Text):
+			n = 1 // small, and this program's own
+			b.i++
+		default:
+			return b.errorf("an array's length is a product of numbers and of constants")
+		}
+		if n > maxElements || *elements > maxElements {
+			return b.errorf("more than %d elements in arrays", maxElements)
+		}
+		*elements *= n
+		if !b.accept("*") {
+			return nil
+		}
+	}
 }
 
 func (b *body) isStageType(word string) bool {

@@ -59,6 +59,8 @@ const (
 	maxBody  = 256 << 10
 	maxLine  = 4 << 10
 	maxDepth = 256 // of blocks and brackets in one another
+	// maxElements of all arrays of a body: what a thread of the CPU's executor has room for.
+	maxElements = 16 << 10
 )
 
 func (g *Gate) kernel(k *plan.Kernel) error {
@@ -66,8 +68,13 @@ func (g *Gate) kernel(k *plan.Kernel) error {
 	if err != nil {
 		return err
 	}
-	b := &body{line: text.Line, names: map[string]bool{}}
+	b := &body{line: text.Line, names: map[string]bool{}, known: map[string]uint64{}}
+	seen := map[string]bool{}
 	for _, s := range text.Stages {
+		if seen[s.Path] {
+			return fmt.Errorf("the stage file %s stands twice", s.Path)
+		}
+		seen[s.Path] = true
 		known, ok := g.stages[s.Path]
 		if !ok {
 			known = declared(s.Text)
