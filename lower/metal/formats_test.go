@@ -173,6 +173,26 @@ func TestPlanes(t *testing.T) {
 	}
 }
 
+// Products of a decode step have a kernel, within threadgroup memory, in every format
+// and for rows and lengths of every model.
+func TestProductShapes(t *testing.T) {
+	for _, name := range []string{"apple-m3-pro", "h100"} {
+		x, err := target.Find(name)
+		require.NoError(t, err)
+		for _, w := range weightFormats() {
+			for _, n := range []int64{256, 512, 768, 896, 1024, 1536, 2048, 3584, 4864, 8192, 8960, 18944} {
+				if per, _ := w.Block(); n%int64(per) != 0 {
+					continue
+				}
+				for _, rows := range []int64{37, 896, 3584, 37888} {
+					g := parse(t, "T=1..1, P=0..8, S<=9", fmt.Sprintf("%%0 = input \"x\" : f32[1, %d]\n%%1 = weight \"w\" : %s[%d, %d]\n%%2 = matmul_nt %%0, %%1 : f32[1, %d]\nreturn y=%%2", n, w, rows, n, rows))
+					require.NoError(t, metal.Check(g.Nodes()[0], x), "%s of %d x %d on %s", w, rows, n, name)
+				}
+			}
+		}
+	}
+}
+
 // TestMixedFormats runs a model whose matrices all differ in format through every
 // kind of kernel around products: Q, K and V, gate and up in one dispatch, with
 // norms, rope and caches, SwiGLU in front of the down projection, and the head.

@@ -115,8 +115,8 @@ func (g *gemv) tune() {
 	g.direct = g.norm == nil && g.readsDirectly()
 	g.chunked = g.inChunks()
 	g.teams = 1
-	if chunks := g.depth / int64(g.widest()); g.chunked && (chunks+15)/16*16 < (chunks+31)/32*32 {
-		g.teams = 2 // lanes of half a simdgroup idle less
+	if chunks := g.depth / int64(g.widest()); g.chunked && (g.direct || (chunks+15)/16*16 < (chunks+31)/32*32) {
+		g.teams = 2 // lanes of half a simdgroup idle less, and what a slice holds serves twice the rows
 	}
 	rounds := (g.depth/int64(g.widest()) + g.seats() - 1) / g.seats()
 	if !g.rows.IsConst() {
@@ -162,7 +162,7 @@ func (g *gemv) inChunks() bool {
 // sliced reports whether simdgroups bring what their chunks meet from device memory
 // to threadgroup memory of their own.
 func (g *gemv) sliced() bool {
-	return g.direct && g.chunked && g.rows == sym.Const(1) && g.fixedWeights()
+	return g.direct && g.chunked && g.rows == sym.Const(1) && g.fixedWeights() && g.sliceRounds() > 0
 }
 
 // sliceBytes is the threadgroup memory that a round of chunks takes in a slice.
@@ -174,8 +174,14 @@ func (g *gemv) mostRounds() int {
 	if !g.sliced() {
 		return math.MaxInt
 	}
-	room := g.r.target.Limits.ThreadgroupBytes - 8*g.simds*g.teams*g.perTeam - 256 // shares and squares of rows
-	return max(1, room/g.simds/int(g.sliceBytes()))
+	return g.sliceRounds()
+}
+
+// sliceRounds is how many rounds' slices have room in threadgroup memory, beside the
+// shares and the squares of rows.
+func (g *gemv) sliceRounds() int {
+	room := g.r.target.Limits.ThreadgroupBytes - 8*g.simds*g.teams*g.perTeam - 256
+	return room / g.simds / int(g.sliceBytes())
 }
 
 // seats is the lanes of a team.
