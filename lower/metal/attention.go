@@ -3,7 +3,6 @@ package metal
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"foundry/ir"
 	"foundry/ir/cost"
@@ -178,10 +177,14 @@ func (a *attention) body(k *kernel) error {
 	}
 	if a.splits > 0 {
 		kp, vp, visible = a.cutKeys(k, kp, ks, vp, vs, visible)
-		before = strings.TrimPrefix(before+" + begin", " + ")
+		if before == "" {
+			before = "begin"
+		} else {
+			before = "(hidden + begin)"
+		}
 	}
 	if a.early > 0 && before != "" {
-		known = fmt.Sprintf("min(max(%[1]s, %[2]s) - (%[2]s), %[3]s)", known, before, visible)
+		known = fmt.Sprintf("min(max(%[1]s, %[2]s) - %[2]s, %[3]s)", known, before, visible)
 	}
 	pieces := max(1, a.early*mine/a.width) // an array has an element
 	k.phase("Preload: keys and values that earlier runs wrote.")
