@@ -22,6 +22,12 @@ func runCommand(s IO) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Generate text",
+		Long: `Goes on with a text or, with --chat or --messages, answers a conversation, which the
+model's chat template turns into a prompt as transformers' apply_chat_template does. A
+control token such as <|im_end|> counts as one wherever it stands, in a message too:
+who passes on the text of strangers must look for them. --show-prompt shows the prompt.
+On a terminal, --chat without a prompt is a conversation: Ctrl-C stops an answer, /reset
+begins anew.`,
 		Example: `  foundry run --prompt "And the LORD spake unto Moses, saying," -n 40
   foundry run --device cpu --plan plan/ --prompt "In the beginning" --temperature 0.8 --seed 7
   foundry run --model hf:Qwen/Qwen2.5-0.5B-Instruct --chat --prompt "Why is the sky blue?"
