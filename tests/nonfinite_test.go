@@ -1,14 +1,18 @@
 package tests
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"testing"
 
 	"foundry"
+	"foundry/frontends/checkpoint"
+	"foundry/ir/dtype"
 
 	"github.com/stretchr/testify/require"
 )
@@ -129,4 +133,21 @@ func TestWeightsTooLargeForTheirType(t *testing.T) {
 	require.Zero(t, code, errs)
 	skipWithoutCompiler(t)
 	requireOneLine(t, nil, 1, "too large for f16; take wider weights (--weights bf16 or f32)", "eval", "--model", dir, "--device", "cpu", "--context", "512", "--variant", "floor", "--ids", "1,2")
+}
+
+// Infinities and NaN of graphs are values like others, in tables and in JSON.
+func TestGraphsMayHoldInfinities(t *testing.T) {
+	dir := t.TempDir()
+	graph, inputs := filepath.Join(dir, "g.fir"), filepath.Join(dir, "x.safetensors")
+	require.NoError(t, os.WriteFile(graph, []byte("graph @g (T=1..1, P=0..0, S<=1) {\n %0 = input \"x\" : f32[4]\n %1 = add %0, %0 : f32[4]\n return y=%1\n}\n"), 0o666))
+	var data []byte
+	for _, v := range []float64{1, math.Inf(1), -2, 3} {
+		data = binary.LittleEndian.AppendUint32(data, math.Float32bits(float32(v)))
+	}
+	var file bytes.Buffer
+	require.NoError(t, checkpoint.WriteSafetensors(&file, []checkpoint.Tensor{{Name: "x", DType: dtype.F32, Shape: []int64{4}, Data: data}}))
+	require.NoError(t, os.WriteFile(inputs, file.Bytes(), 0o666))
+	code, out, errs := foundryCmd(t, nil, "eval", "--model", graph, "--device", "ref", "--inputs", inputs, "--json")
+	require.Zero(t, code, errs)
+	require.Contains(t, out, `"mean":"+Inf","rms":"+Inf","min":-4,"max":"+Inf"`)
 }

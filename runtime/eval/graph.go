@@ -3,10 +3,12 @@ package eval
 import (
 	"context"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"math"
+	"strconv"
 
 	"foundry/frontends/checkpoint"
 	"foundry/frontends/model"
@@ -44,6 +46,25 @@ type GraphResult struct {
 	Max   float64    `json:"max"`
 
 	Tensor interp.Tensor `json:"-"`
+}
+
+// MarshalJSON writes numbers that JSON lacks as the strings "NaN", "+Inf" and "-Inf":
+// graphs may hold and make them.
+func (r GraphResult) MarshalJSON() ([]byte, error) {
+	number := func(v float64) any {
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			return strconv.FormatFloat(v, 'g', -1, 64)
+		}
+		return v
+	}
+	type fields GraphResult
+	return json.Marshal(struct {
+		fields
+		Mean any `json:"mean"`
+		RMS  any `json:"rms"`
+		Min  any `json:"min"`
+		Max  any `json:"max"`
+	}{fields(r), number(r.Mean), number(r.RMS), number(r.Min), number(r.Max)})
 }
 
 // GraphRun is what `foundry eval --model FILE.fir --json` prints.
