@@ -141,6 +141,7 @@ func TestRopeScalingFlag(t *testing.T) {
 	requireOneLine(t, nil, 1, "config.json scales RoPE already: yarn by 4", append(eval, scaled, "--rope-scaling", "yarn:4")...)
 	requireOneLine(t, nil, 2, "want yarn:FACTOR or linear:FACTOR", append(eval, plain, "--rope-scaling", "ntk:4")...)
 	requireOneLine(t, nil, 1, "is a graph and no language model", "compile", "--model", firFile(t), "--rope-scaling", "yarn:4", "-o", t.TempDir())
+	requireOneLine(t, nil, 2, "--rope-scaling has no effect on what is written", "convert", "--model", plain, "--rope-scaling", "yarn:4", "-o", filepath.Join(t.TempDir(), "x.gguf"))
 	requireOneLine(t, nil, 2, "--rope-scaling has no effect beside --plan", "eval", "--device", "cpu", "--plan", "x", "--ids", "1", "--rope-scaling", "yarn:4")
 }
 

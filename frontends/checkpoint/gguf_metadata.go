@@ -224,8 +224,11 @@ func appendChatTemplate(meta []ggufEntry, s Source) ([]ggufEntry, error) {
 // ggufScaling writes what config.json says of positions beyond those that the model
 // was trained on, in either of its spellings.
 func ggufScaling(config map[string]any) ([]ggufEntry, error) {
+	if config["use_sliding_window"] == true {
+		return nil, errors.New("config.json: use_sliding_window is true, which has no form in a GGUF file of qwen2")
+	}
 	rope, ok := config["rope_scaling"].(map[string]any)
-	if !ok {
+	if !ok || len(rope) == 0 {
 		rope, _ = config["rope_parameters"].(map[string]any)
 	}
 	kind := rope["rope_type"]
@@ -242,6 +245,9 @@ func ggufScaling(config map[string]any) ([]ggufEntry, error) {
 	factor, ok := rope["factor"].(float64)
 	if !ok || !(factor > 0) {
 		return nil, fmt.Errorf("config.json: the factor of rope_scaling is %v, want a positive number", rope["factor"])
+	}
+	if kind == "yarn" && (rope["truncate"] == false || rope["mscale"] != nil && rope["attention_factor"] == nil) {
+		return nil, errors.New("config.json: yarn with truncate false, or with mscale, has no form in GGUF")
 	}
 	const keys = "qwen2.rope.scaling."
 	out := []ggufEntry{{keys + "type", kind}, {keys + "factor", float32(factor)}}

@@ -29,6 +29,9 @@ and as stored in a folder. A matrix whose rows the blocks do not divide becomes 
   foundry run --model model-q4_0.gguf --prompt "In the beginning"`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := idle(cmd, "on what is written, which keeps the model's own configuration", ropeScalingFlag); err != nil {
+				return err
+			}
 			if out == "" {
 				return usagef("convert: give -o FILE.gguf or -o FOLDER, what to write")
 			}
