@@ -30,7 +30,7 @@ func TestKLoss(t *testing.T) {
 		func(r *rand.Rand, _ int) float64 { return r.NormFloat64() },
 		func(r *rand.Rand, _ int) float64 { return r.NormFloat64() * 1e-3 },
 		func(r *rand.Rand, i int) float64 { return r.NormFloat64() * math.Exp2(float64(i/32%4)) }, // runs that differ
-		func(r *rand.Rand, _ int) float64 { return 1 + r.Float64() },                             // of one sign
+		func(r *rand.Rand, _ int) float64 { return 1 + r.Float64() },                              // of one sign
 		func(r *rand.Rand, _ int) float64 { return r.Float64() - 1 },
 	} {
 		r := rand.New(rand.NewPCG(1, 2))

@@ -121,8 +121,12 @@ func (b *builder) param(kind ir.ParamKind, name string, t dtype.Type, dims ...sy
 func (b *builder) weight(name string, rows, cols int64) *ir.Value {
 	t := one(b.r, dtype.F32, dtype.F16, dtype.F16, dtype.BF16)
 	if b.r.IntN(4) == 0 {
-		affine := dtype.Affines()
-		all := append(dtype.Named(), affine[b.r.IntN(len(affine))])
+		all := dtype.Named()
+		for i, q := range dtype.Affines() {
+			if i%13 == 0 { // of each number of bits some
+				all = append(all, q)
+			}
+		}
 		if q := all[b.r.IntN(len(all))]; q.Quantised() {
 			if elems, _ := q.Block(); cols%int64(elems) == 0 {
 				t = q
