@@ -34,6 +34,7 @@ type body struct {
 	line   int // of the file, where the body begins
 	depth  int
 	names  map[string]bool // arguments and declared values in scope
+	points map[string]bool // those that are pointers
 	scope  []string        // names in the order of their declaration, but for arguments
 	ready  bool
 	known  map[string]uint64 // constants in scope that a number was given
@@ -58,13 +59,14 @@ func (b *body) head(k *plan.Kernel) error {
 			return fmt.Errorf("argument %s: no type that an argument may have: %q", name, typ)
 		}
 		b.names[name] = true
+		b.points[name] = pointer
 		return nil
 	}
 	if !plain(k.Name) {
 		return fmt.Errorf("no name that a kernel may have")
 	}
 	for _, s := range k.Slots {
-		if err := argument(s.Name, s.Type, true); err != nil {
+		if err := argument(s.Name, s.Type, s.Space == "device"); err != nil {
 			return err
 		}
 		if s.Space != "device" && s.Space != "constant" {
@@ -312,9 +314,11 @@ func (b *body) declaration() error {
 		if pointer {
 			b.accept("const")
 		}
+		name := b.peek(0).Text
 		if err := b.declarator(); err != nil {
 			return err
 		}
+		b.points[name] = pointer
 		if !b.accept(",") {
 			return nil
 		}

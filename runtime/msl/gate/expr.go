@@ -12,7 +12,7 @@ import (
 //	conditional = binary [ "?" expression ":" expression ]
 //	binary     = unary { operator unary }
 //	unary      = ( "!" | "~" | "-" | "+" | "*" | "++" | "--" ) unary | cast | postfix
-//	cast       = "(" space type "*" ")" unary
+//	cast       = "(" space type "*" ")" unary      (which begins with a pointer's name)
 //	postfix    = primary { "[" expression "]" | "." member [ "(" arguments ")" ] | "++" | "--" }
 //	primary    = number | "(" expression ")" | value | scope "::" member
 //	           | function [ angles ] "(" arguments ")"
@@ -117,6 +117,13 @@ func (b *body) unary() error {
 		}
 		if err := b.expect("*", ")"); err != nil {
 			return err
+		}
+		first := 0
+		for b.peek(first).Text == "(" {
+			first++
+		}
+		if !b.points[b.peek(first).Text] {
+			return b.errorf("a cast to a pointer takes an expression that begins with one")
 		}
 		return b.nested(b.unary)
 	}

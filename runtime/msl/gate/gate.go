@@ -68,7 +68,7 @@ func (g *Gate) kernel(k *plan.Kernel) error {
 	if err != nil {
 		return err
 	}
-	b := &body{line: text.Line, names: map[string]bool{}, known: map[string]uint64{}}
+	b := &body{line: text.Line, names: map[string]bool{}, points: map[string]bool{}, known: map[string]uint64{}}
 	seen := map[string]bool{}
 	for _, s := range text.Stages {
 		if seen[s.Path] {
