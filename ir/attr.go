@@ -91,10 +91,16 @@ func ParseField(name string) (Field, error) {
 // Format prints a's field f as the text form has it.
 func (f Field) Format(a *Attr) string { return f.format(a) }
 
-// Parse returns attrs of which field f is what the text says, all others are zero.
-func (f Field) Parse(text string) (a Attr, err error) {
-	err = f.parse(&a, text)
-	return a, err
+// Set makes a's field f what the text says, as the text form has it.
+func (f Field) Set(a *Attr, text string) error { return f.parse(a, text) }
+
+// Number returns a's field f where that is a real number.
+func (f Field) Number(a *Attr) (x float64, ok bool) {
+	p, ok := fieldInfos[f].ptr(a).(*float64)
+	if ok {
+		x = *p
+	}
+	return x, ok
 }
 
 // Same reports whether a's field f holds what b's field g holds.

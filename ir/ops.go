@@ -53,6 +53,18 @@ const (
 	WritesState                   // overwrites the storage of operand 0, which must not be used later
 )
 
+// Rounding says what a device's arithmetic may do to an op's result; ir/interp bounds
+// how far that goes.
+type Rounding uint8
+
+// The kinds of arithmetic.
+const (
+	Exact    Rounding = iota // values are moved, compared or rounded once
+	Rounded                  // one rounded operation
+	Summed                   // sums of many terms
+	Function                 // exp, sin, cos and the like
+)
+
 // Info is one row of the op table.
 type Info struct {
 	Name    string
@@ -61,6 +73,10 @@ type Info struct {
 	MaxArgs int // -1: any number
 	Fields  []Field
 	Traits  Trait
+	// Flops are the operations that an element of the result costs (of the operand,
+	// where the op reduces); of a contraction they follow from its sums.
+	Flops    int64
+	Rounding Rounding
 	// Infer returns the result's type, or what is wrong with the operands.
 	Infer func(args []Type, a *Attr) (Type, error)
 }
@@ -78,6 +94,18 @@ func (o Op) String() string { return o.Info().Name }
 
 // Is reports whether the op has every trait of t.
 func (o Op) Is(t Trait) bool { return o.Info().Traits&t == t }
+
+// IsFunction reports whether the op is a function of one element and of the numbers in
+// its attrs, so that whoever knows one such function knows them all.
+func (o Op) IsFunction() bool {
+	info := o.Info()
+	for _, f := range info.Fields {
+		if _, number := f.Number(&Attr{}); !number {
+			return false
+		}
+	}
+	return info.Traits&Elementwise != 0 && info.MinArgs == 1 && info.MaxArgs == 1
+}
 
 // Ops lists every valid op, Fused included, in table order.
 func Ops() []Op {
@@ -109,35 +137,35 @@ var table = [numOps]Info{
 	},
 	OpRMSNorm: {
 		Name: "rms_norm", Doc: "w[.., N], w[N] -> f32[.., N]: x / sqrt(mean(x²) + eps) * w along the last dim",
-		MinArgs: 2, MaxArgs: 2, Fields: []Field{FieldEps}, Traits: RowReduce | AsPrologue | AsMain, Infer: inferRMSNorm,
+		MinArgs: 2, MaxArgs: 2, Fields: []Field{FieldEps}, Traits: RowReduce | AsPrologue | AsMain, Flops: 4, Rounding: Summed, Infer: inferRMSNorm,
 	},
 	OpSumSquares: {
 		Name: "sum_squares", Doc: "[.., N] -> [.., N/size]: the sum of the squares of each run of size elements along the last dim",
-		MinArgs: 1, MaxArgs: 1, Fields: []Field{FieldSize}, Traits: RowReduce | AsMain | AsEpilogue, Infer: inferSumSquares,
+		MinArgs: 1, MaxArgs: 1, Fields: []Field{FieldSize}, Traits: RowReduce | AsMain | AsEpilogue, Flops: 2, Rounding: Summed, Infer: inferSumSquares,
 	},
 	OpRMSScale: {
 		Name: "rms_scale", Doc: "[.., N], [.., M], w[N] -> [.., N]: x / sqrt(sum(sums)/N + eps) * w, where sums is what sum_squares makes of x: rms_norm in two steps",
-		MinArgs: 3, MaxArgs: 3, Fields: []Field{FieldEps}, Traits: RowReduce | AsPrologue | AsMain, Infer: inferRMSScale,
+		MinArgs: 3, MaxArgs: 3, Fields: []Field{FieldEps}, Traits: RowReduce | AsPrologue | AsMain, Flops: 3, Rounding: Summed, Infer: inferRMSScale,
 	},
 	OpMatmulNT: {
 		Name: "matmul_nt", Doc: "[M, K], w[N, K] -> [M, N]: x times w transposed",
-		MinArgs: 2, MaxArgs: 2, Traits: Contraction | AsMain, Infer: inferMatmulNT,
+		MinArgs: 2, MaxArgs: 2, Traits: Contraction | AsMain, Rounding: Summed, Infer: inferMatmulNT,
 	},
 	OpAdd: {
 		Name: "add", Doc: "[..], [suffix of ..] -> [..]: a + b, b repeated over a's leading dims",
-		MinArgs: 2, MaxArgs: 2, Traits: Elementwise | AsPrologue | AsMain | AsEpilogue | Commutative, Infer: inferBroadcast,
+		MinArgs: 2, MaxArgs: 2, Traits: Elementwise | AsPrologue | AsMain | AsEpilogue | Commutative, Flops: 1, Rounding: Rounded, Infer: inferBroadcast,
 	},
 	OpMul: {
 		Name: "mul", Doc: "[..], [suffix of ..] -> [..]: a * b, b repeated over a's leading dims",
-		MinArgs: 2, MaxArgs: 2, Traits: Elementwise | AsPrologue | AsMain | AsEpilogue | Commutative, Infer: inferBroadcast,
+		MinArgs: 2, MaxArgs: 2, Traits: Elementwise | AsPrologue | AsMain | AsEpilogue | Commutative, Flops: 1, Rounding: Rounded, Infer: inferBroadcast,
 	},
 	OpSilu: {
 		Name: "silu", Doc: "[..] -> [..]: x / (1 + exp(-x))",
-		MinArgs: 1, MaxArgs: 1, Traits: Elementwise | AsPrologue | AsMain | AsEpilogue, Infer: inferSame,
+		MinArgs: 1, MaxArgs: 1, Traits: Elementwise | AsPrologue | AsMain | AsEpilogue, Flops: 8, Rounding: Function, Infer: inferSame,
 	},
 	OpRope: {
 		Name: "rope", Doc: "[H, T, D], [D/2] -> [H, T, D]: rotates pairs (i, i + D/2) of row t by (start + t) * inv_freq[i]",
-		MinArgs: 2, MaxArgs: 2, Fields: []Field{FieldStart}, Traits: AsPrologue | AsMain | AsEpilogue, Infer: inferRope,
+		MinArgs: 2, MaxArgs: 2, Fields: []Field{FieldStart}, Traits: AsPrologue | AsMain | AsEpilogue, Flops: 6, Rounding: Function, Infer: inferRope,
 	},
 	OpKVRearrange: {
 		Name: "kv_rearrange", Doc: "[T, H*D] -> [H, T, D]: a projection's columns into attention layout",
@@ -153,27 +181,27 @@ var table = [numOps]Info{
 	},
 	OpBmmNT: {
 		Name: "bmm_nt", Doc: "[H, M, K], c[G, N, K] -> [H, M, N]: scale * a times b transposed, a head at a time; G divides H and head h takes b's head h / (H/G)",
-		MinArgs: 2, MaxArgs: 2, Fields: []Field{FieldScale}, Traits: Contraction | AsMain, Infer: inferBmmNT,
+		MinArgs: 2, MaxArgs: 2, Fields: []Field{FieldScale}, Traits: Contraction | AsMain, Rounding: Summed, Infer: inferBmmNT,
 	},
 	OpBmmNN: {
 		Name: "bmm_nn", Doc: "[H, M, K], c[G, K, N] -> [H, M, N]: a times b, a head at a time; G divides H and head h takes b's head h / (H/G)",
-		MinArgs: 2, MaxArgs: 2, Traits: Contraction | AsMain, Infer: inferBmmNN,
+		MinArgs: 2, MaxArgs: 2, Traits: Contraction | AsMain, Rounding: Summed, Infer: inferBmmNN,
 	},
 	OpSoftmax: {
 		Name: "softmax", Doc: "w[.., T, N] -> f32[.., T, N]: softmax along the last dim; causal: row t sees columns 0..start+t, with a window only the last of them, the others become 0; segment: elements of a row that one threadgroup takes, absent for the row",
-		MinArgs: 1, MaxArgs: 1, Fields: []Field{FieldCausal, FieldStart, FieldWindow, FieldSegment}, Traits: RowReduce | AsMain, Infer: inferSoftmax,
+		MinArgs: 1, MaxArgs: 1, Fields: []Field{FieldCausal, FieldStart, FieldWindow, FieldSegment}, Traits: RowReduce | AsMain, Flops: 8, Rounding: Function, Infer: inferSoftmax,
 	},
 	OpArgmax: {
 		Name: "argmax", Doc: "[T, V] -> i32[T]: index of each row's largest element, ties to the lowest",
-		MinArgs: 1, MaxArgs: 1, Traits: RowReduce | AsMain, Infer: inferArgmax,
+		MinArgs: 1, MaxArgs: 1, Traits: RowReduce | AsMain, Flops: 1, Infer: inferArgmax,
 	},
 	OpSample: {
 		Name: "sample", Doc: "[T, V], settings[5], u[T], i32[N] -> i32[T]: a token of each row of logits by the random number u[t], as ir/sampling defines it; settings are temperature, top-k, top-p, min-p and the repetition penalty of the N tokens seen",
-		MinArgs: 4, MaxArgs: 4, Traits: RowReduce | AsMain, Infer: inferSample,
+		MinArgs: 4, MaxArgs: 4, Traits: RowReduce | AsMain, Flops: 24, Infer: inferSample,
 	},
 	OpArange: {
 		Name: "arange", Doc: "-> [size]: start, start + 1, ...",
-		Fields: []Field{FieldStart, FieldSize}, Traits: AsMain, Infer: inferCreated,
+		Fields: []Field{FieldStart, FieldSize}, Traits: AsMain, Flops: 1, Infer: inferCreated,
 	},
 	OpOnes: {
 		Name: "ones", Doc: "-> [size]: 1 everywhere",
@@ -181,11 +209,11 @@ var table = [numOps]Info{
 	},
 	OpRandomUniform: {
 		Name: "random_uniform", Doc: "i32[3] -> [size]: random numbers in [0, 1), multiples of 2^-24, of a seed (low word, high word) and a counter; number i is word i%4 of Philox4x32-10 of (counter, i/4, 0, 0)",
-		MinArgs: 1, MaxArgs: 1, Fields: []Field{FieldSize}, Traits: AsMain, Infer: inferRandomUniform,
+		MinArgs: 1, MaxArgs: 1, Fields: []Field{FieldSize}, Traits: AsMain, Flops: 16, Infer: inferRandomUniform,
 	},
 	OpCast: {
 		Name: "cast", Doc: "t[..] -> to[..]: rounded to nearest even",
-		MinArgs: 1, MaxArgs: 1, Fields: []Field{FieldTo}, Traits: Elementwise | AsMain | AsEpilogue, Infer: inferCast,
+		MinArgs: 1, MaxArgs: 1, Fields: []Field{FieldTo}, Traits: Elementwise | AsMain | AsEpilogue, Flops: 1, Infer: inferCast,
 	},
 	OpReshape: {
 		Name: "reshape", Doc: "t[..] -> t[shape]: the same elements in row-major order",

@@ -90,10 +90,11 @@ func parseAttrTest(text string, ops []ir.Op) (t attrTest, err error) {
 			return t, fmt.Errorf("%s has no attr %s", o, t.field)
 		}
 	}
-	a, err := t.field.Parse(value)
+	literal := new(ir.Attr)
+	err = t.field.Set(literal, value)
 	switch {
 	case err == nil:
-		t.literal = &a
+		t.literal = literal
 	case isWord.MatchString(value):
 		t.word = value
 	default:

@@ -340,7 +340,7 @@ func (m *model) prologue(k *Kernel, v *ir.Value, n float64) {
 			return
 		}
 		// The threadgroup computes the row into its memory, and main waits for it.
-		k.PrologueFlops += n * cols * float64(flopsOf[d.Op])
+		k.PrologueFlops += n * cols * float64(d.Op.Info().Flops)
 		if d.Args[0].Def == nil {
 			k.PrologueSteps++
 		}

@@ -5,14 +5,6 @@ import (
 	"foundry/ir/sym"
 )
 
-// flopsOf holds the operations an element of the result (or of the operand,
-// where the op reduces) costs; contractions are counted by their sums.
-var flopsOf = map[ir.Op]int64{
-	ir.OpRMSNorm: 4, ir.OpSumSquares: 2, ir.OpRMSScale: 3, ir.OpAdd: 1, ir.OpMul: 1,
-	ir.OpSilu: 8, ir.OpRope: 6, ir.OpSoftmax: 8, ir.OpArgmax: 1, ir.OpSample: 24,
-	ir.OpArange: 1, ir.OpRandomUniform: 16, ir.OpCast: 1,
-}
-
 // Flops returns the floating-point operations of a node, a region's summed.
 func Flops(n *ir.Node) sym.Poly {
 	if n.Region != nil {
@@ -32,7 +24,7 @@ func Flops(n *ir.Node) sym.Poly {
 	case n.Op == ir.OpSumSquares || n.Op == ir.OpArgmax || n.Op == ir.OpSample:
 		out = n.Args[0].Type
 	}
-	return product(out.Shape.Dims[:out.Shape.Rank]).Scale(flopsOf[n.Op])
+	return product(out.Shape.Dims[:out.Shape.Rank]).Scale(n.Op.Info().Flops)
 }
 
 // Moved returns the bytes that a node must read and write: each operand and each

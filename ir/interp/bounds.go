@@ -41,50 +41,32 @@ const (
 	blockWidth              // blocks
 )
 
-// bounds holds one row an op; a fused node takes the loosest of its region.
-var bounds = map[ir.Op][3]Bound{
-	ir.OpEmbedding:     {exact, exact, exact},
-	ir.OpRMSNorm:       {sums, asked, asked},
-	ir.OpSumSquares:    {sums, asked, asked},
-	ir.OpRMSScale:      {sums, asked, asked},
-	ir.OpMatmulNT:      {sums, asked, asked},
-	ir.OpAdd:           {rounded, rounded, rounded},
-	ir.OpMul:           {rounded, rounded, rounded},
-	ir.OpSilu:          {function, asked, asked},
-	ir.OpRope:          {function, asked, asked},
-	ir.OpKVRearrange:   {exact, exact, exact},
-	ir.OpKVWrite:       {exact, exact, exact},
-	ir.OpRepeatKV:      {exact, exact, exact},
-	ir.OpBmmNT:         {sums, asked, asked},
-	ir.OpBmmNN:         {sums, asked, asked},
-	ir.OpSoftmax:       {function, asked, asked},
-	ir.OpArgmax:        {exact, exact, exact},
-	ir.OpSample:        {exact, exact, exact},
-	ir.OpArange:        {exact, exact, exact},
-	ir.OpOnes:          {exact, exact, exact},
-	ir.OpRandomUniform: {exact, exact, exact},
-	ir.OpCast:          {exact, exact, exact},
-	ir.OpReshape:       {exact, exact, exact},
-	ir.OpSlice:         {exact, exact, exact},
-	ir.OpTranspose:     {exact, exact, exact},
-	ir.OpConcat:        {exact, exact, exact},
+// bounds holds one row a kind of arithmetic; a fused node takes the loosest of its
+// region.
+var bounds = [...][3]Bound{
+	ir.Exact:    {exact, exact, exact},
+	ir.Rounded:  {rounded, rounded, rounded},
+	ir.Summed:   {sums, asked, asked},
+	ir.Function: {functions, asked, asked},
 }
+
+func boundOf(op ir.Op, w width) Bound { return bounds[op.Info().Rounding][w] }
 
 // The distinct bounds.
 var (
-	exact    = Bound{Why: "values are moved, compared or rounded once"}
-	rounded  = Bound{ULP: 1, Why: "one rounded operation"}
-	sums     = Bound{NMSE: 1e-10, Why: "f32 sums of up to some 30,000 terms: (30,000 x 2^-24)² is 3e-6 at the very worst, partial sums make it far less"}
-	function = Bound{NMSE: 1e-9, Why: "f32 exp, sin and cos within some 100 steps: (100 x 2^-24)²"}
-	asked    = Bound{NMSE: 1e-6, Why: "narrow operands, which a prefill product may also have in f16: (2^-11)²/3 for each"}
-	scores   = Bound{NMSE: 1e-5, Why: "two products and a softmax over a narrow cache"}
-	narrowed = Bound{NMSE: 1e-6, Why: "a value close to the middle of two f16 values may round to either"}
+	exact     = Bound{Why: "values are moved, compared or rounded once"}
+	rounded   = Bound{ULP: 1, Why: "one rounded operation"}
+	sums      = Bound{NMSE: 1e-10, Why: "f32 sums of up to some 30,000 terms: (30,000 x 2^-24)² is 3e-6 at the very worst, partial sums make it far less"}
+	functions = Bound{NMSE: 1e-9, Why: "f32 exp, sin and cos within some 100 steps: (100 x 2^-24)²"}
+	asked     = Bound{NMSE: 1e-6, Why: "narrow operands, which a prefill product may also have in f16: (2^-11)²/3 for each"}
+	scores    = Bound{NMSE: 1e-5, Why: "two products and a softmax over a narrow cache"}
+	narrowed  = Bound{NMSE: 1e-6, Why: "a value close to the middle of two f16 values may round to either"}
 )
 
 // BoundOf returns the bound of each result of n.
 func BoundOf(n *ir.Node) Bound {
 	if n.Region == nil {
-		return bounds[n.Op][widthOf(n.Args, n.Results)]
+		return boundOf(n.Op, widthOf(n.Args, n.Results))
 	}
 	return regionBound(n.Region, widthOf(n.Args, n.Results))
 }
@@ -100,7 +82,7 @@ func GraphBound(g *ir.Graph) Bound {
 	}
 	nodes := slices.DeleteFunc(slices.Clone(flat.Nodes()), func(n *ir.Node) bool { return n.Op.Is(ir.View) && n.Op != ir.OpTranspose })
 	if len(nodes) == 1 {
-		return bounds[nodes[0].Op][widthOf(values)]
+		return boundOf(nodes[0].Op, widthOf(values))
 	}
 	return regionBound(flat, widthOf(values))
 }
@@ -112,7 +94,7 @@ func regionBound(g *ir.Graph, w width) Bound {
 	has := map[ir.Op]bool{}
 	for _, r := range g.Nodes() {
 		has[r.Op] = true
-		b := bounds[r.Op][w]
+		b := boundOf(r.Op, w)
 		computes = computes || b != exact
 		narrows = narrows || (r.Op == ir.OpKVWrite || r.Op == ir.OpCast) && widthOf(r.Args, r.Results) != fullWidth
 		if b.NMSE > loosest.NMSE || b.NMSE == loosest.NMSE && b.ULP >= loosest.ULP {

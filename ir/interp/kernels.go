@@ -23,7 +23,7 @@ func kernels[F real]() map[ir.Op]kernel[F] {
 		ir.OpRMSScale:      rmsScale[F],
 		ir.OpAdd:           add[F],
 		ir.OpMul:           mul[F],
-		ir.OpSilu:          silu[F],
+		ir.OpSilu:          function[F](16, silu),
 		ir.OpRope:          rope[F],
 		ir.OpKVRearrange:   kvRearrange[F],
 		ir.OpKVWrite:       kvWrite[F],
@@ -109,19 +109,26 @@ func mul[F real](m *machine[F], _ *ir.Node, args []value[F]) (value[F], error) {
 	})
 }
 
-func silu[F real](m *machine[F], _ *ir.Node, args []value[F]) (value[F], error) {
-	if len(args[0].shape) == 0 {
-		args[0] = args[0].asRow()
-		out, err := silu(m, nil, args)
-		return out.asScalar(), err
-	}
-	return eachRow(m, args, 16, func(_ int, x, out []F) {
-		for i, v := range x {
-			f := float64(v)
-			out[i] = F(f / (1 + math.Exp(-f)))
+// function is the kernel of an op that works on one element: f of the element and the
+// node's attrs. cost is what one takes, in additions.
+func function[F real](cost int, f func(x float64, a *ir.Attr) float64) kernel[F] {
+	var k kernel[F]
+	k = func(m *machine[F], n *ir.Node, args []value[F]) (value[F], error) {
+		if len(args[0].shape) == 0 {
+			args[0] = args[0].asRow()
+			out, err := k(m, n, args)
+			return out.asScalar(), err
 		}
-	}), nil
+		return eachRow(m, args, cost, func(_ int, x, out []F) {
+			for i, v := range x {
+				out[i] = F(f(float64(v), &n.Attr))
+			}
+		}), nil
+	}
+	return k
 }
+
+func silu(x float64, _ *ir.Attr) float64 { return x / (1 + math.Exp(-x)) }
 
 func cast[F real](m *machine[F], n *ir.Node, args []value[F]) (value[F], error) {
 	if len(args[0].shape) == 0 {

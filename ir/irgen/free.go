@@ -29,10 +29,15 @@ func Free(r *rand.Rand) *ir.Graph {
 	for tries := 0; len(f.g.Nodes()) < want && tries < 20*want; tries++ {
 		draw := r.Uint64()
 		op := slices.MaxFunc(ir.Ops(), func(a, b ir.Op) int { return cmp.Compare(lot(draw, a.String()), lot(draw, b.String())) })
-		if maker := makers[op]; maker != nil {
-			if v := maker(f); v != nil {
-				f.values = append(f.values, v)
-			}
+		var v *ir.Value
+		switch maker := makers[op]; {
+		case maker != nil:
+			v = maker(f)
+		case op.IsFunction():
+			v = f.function(op)
+		}
+		if v != nil {
+			f.values = append(f.values, v)
 		}
 	}
 	f.returnLeaves()
@@ -97,7 +102,8 @@ func constant(v *ir.Value, i int) (int64, bool) {
 	return v.Type.Shape.At(i).Const()
 }
 
-// makers holds how to add a random node of each op; nil means it did not work out.
+// makers holds how to add a random node of each op but the functions of one element;
+// nil means it did not work out.
 var makers = map[ir.Op]func(f *free) *ir.Value{
 	ir.OpEmbedding:   (*free).embedding,
 	ir.OpRMSNorm:     (*free).rmsNorm,
@@ -106,7 +112,6 @@ var makers = map[ir.Op]func(f *free) *ir.Value{
 	ir.OpMatmulNT:    (*free).matmul,
 	ir.OpAdd:         func(f *free) *ir.Value { return f.binary(ir.OpAdd) },
 	ir.OpMul:         func(f *free) *ir.Value { return f.binary(ir.OpMul) },
-	ir.OpSilu:        (*free).silu,
 	ir.OpRope:        (*free).rope,
 	ir.OpKVRearrange: (*free).kvRearrange,
 	ir.OpKVWrite:     (*free).kvWrite,
@@ -216,9 +221,24 @@ func (f *free) binary(op ir.Op) *ir.Value {
 	return f.try(op, ir.Attr{}, x, y) // x itself fits
 }
 
-func (f *free) silu() *ir.Value {
+// function takes a function of each element and mostly, as a gate would, multiplies by
+// it; now and then the function's own result is returned, too.
+func (f *free) function(op ir.Op) *ir.Value {
 	x := f.find(func(t ir.Type) bool { return t.DType == dtype.F32 })
-	return f.try(ir.OpSilu, ir.Attr{}, x)
+	var a ir.Attr
+	for _, field := range op.Info().Fields {
+		if err := field.Set(&a, one(f.r, "0.01", "0.25", "1", "1.5")); err != nil {
+			panic("irgen: " + err.Error())
+		}
+	}
+	y := f.try(op, a, x)
+	if y == nil || f.r.IntN(6) == 0 {
+		return y
+	}
+	if f.values = append(f.values, y); f.r.IntN(3) == 0 {
+		f.g.Return(fmt.Sprintf("gate%d", len(f.g.Results)), y)
+	}
+	return f.try(ir.OpMul, ir.Attr{}, y, x)
 }
 
 // place is where row 0 of a run may stand.

@@ -175,7 +175,23 @@ func (e *emitter) compute(v *ir.Value, ix []affine) string {
 			return a.merged(e, ix[0], ix[1], ix[2])
 		}
 	}
+	if n.Op.IsFunction() {
+		return e.function(n, ix)
+	}
 	return e.fail("%s cannot be computed an element at a time here", n.Op)
+}
+
+// function calls the stage of an op that works on one element: epilogue/NAME.metal
+// holds NAME of the element and of the numbers in the op's attrs.
+func (e *emitter) function(n *ir.Node, ix []affine) string {
+	name := n.Op.String()
+	e.k.use("epilogue/" + name + ".metal")
+	args := []string{e.at(n.Args[0], ix)}
+	for _, f := range n.Op.Info().Fields {
+		x, _ := f.Number(&n.Attr)
+		args = append(args, floatText(x))
+	}
+	return e.define(name+"_value", "%s(%s)", name, strings.Join(args, ", "))
 }
 
 func (e *emitter) load(v *ir.Value, ix []affine) string {

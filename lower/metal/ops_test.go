@@ -95,5 +95,18 @@ func opCases() map[string]string {
 			cases[fmt.Sprintf("matmul_nt %s %d", w, n)] = fmt.Sprintf("%%0 = input \"x\" : f32[T, %d]\n%%1 = weight \"w\" : %s[37, %d]\n%%2 = matmul_nt %%0, %%1 : f32[T, 37]\nreturn y=%%2", n, w, n)
 		}
 	}
+	// A function of one element needs no case of its own.
+	for _, op := range ir.Ops() {
+		if name := op.String(); op.IsFunction() && cases[name] == "" {
+			var attrs []string
+			for _, f := range op.Info().Fields {
+				attrs = append(attrs, f.String()+"=0.25")
+			}
+			if attrs != nil {
+				name += " {" + strings.Join(attrs, ", ") + "}"
+			}
+			cases[op.String()] = fmt.Sprintf("%%0 = input \"x\" : f32[T, 31]\n%%1 = %s : f32[T, 31]\nreturn y=%%1", strings.Replace(name+" ", " ", " %0 ", 1))
+		}
+	}
 	return cases
 }
