@@ -179,7 +179,7 @@ func cloneNode(n *Node, m map[*Value]*Value, retype func(Type) Type, reattr func
 func (g *Graph) Specialise(t int64) (*Graph, error) {
 	b := g.Bounds
 	if t < b.TMin || t > b.TMax {
-		return nil, fmt.Errorf("T=%d lies outside the graph's bounds %d..%d", t, b.TMin, b.TMax)
+		return nil, fmt.Errorf("the value T=%d lies outside the graph's bounds %d..%d", t, b.TMin, b.TMax)
 	}
 	out, _ := g.clone(
 		func(ty Type) Type { return Type{ty.DType, ty.Shape.specialise(t)} },

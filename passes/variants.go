@@ -100,10 +100,7 @@ func Variants() []string {
 	for _, r := range ladder[:len(ladder)-1] {
 		names = append(names, r.name)
 	}
-	for _, r := range LeaveOneOut() {
-		names = append(names, r)
-	}
-	return names
+	return append(names, LeaveOneOut()...)
 }
 
 // LeaveOneOut returns the names of the variants that are floor without one of

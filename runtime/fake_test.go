@@ -21,10 +21,9 @@ type fake struct {
 	info    Info
 	records bool // programs are Recorders
 
-	mu     sync.Mutex
-	log    []string // begin, dispatch LABEL, barrier, commit, wait, run
-	live   int      // memories and programs not given back
-	allocs int
+	mu   sync.Mutex
+	log  []string // begin, dispatch LABEL, barrier, commit, wait, run
+	live int      // memories and programs not given back
 	// failAt makes the n-th call of an operation fail, counting from 1.
 	failAt map[string]int
 	calls  map[string]int

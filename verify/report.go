@@ -2,8 +2,10 @@ package verify
 
 import (
 	"encoding/json"
+	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"foundry/ir/dtype"
 	"foundry/ir/interp"
@@ -126,4 +128,38 @@ func (r *Row) DispatchedIn() string {
 		return usedIn(&kernel{}, r.Uses)
 	}
 	return usedIn(&table[i], r.Uses)
+}
+
+// String is such as "NMSE 1e-06", "1 ULP" or "exact".
+func (b Bound) String() string {
+	switch {
+	case b.NMSE > 0:
+		return fmt.Sprintf("NMSE %.0e", b.NMSE)
+	case b.ULP > 0:
+		return fmt.Sprintf("%d ULP", b.ULP)
+	}
+	return "exact"
+}
+
+// usedIn groups pipelines that dispatch a kernel for the same nodes.
+func usedIn(k *kernel, uses []Use) string {
+	if len(uses) == 0 {
+		if k.pattern != "" {
+			return "no named pipeline; `--passes fuse-" + k.pattern + "`"
+		}
+		return ".fir graphs"
+	}
+	var out []string
+	names := map[string][]string{}
+	for _, u := range uses {
+		nodes := strings.Join(u.Nodes, ", ")
+		if names[nodes] == nil {
+			out = append(out, nodes)
+		}
+		names[nodes] = append(names[nodes], u.Pipeline)
+	}
+	for i, nodes := range out {
+		out[i] = strings.Join(names[nodes], ", ") + ": " + nodes
+	}
+	return strings.Join(out, "; ")
 }

@@ -187,9 +187,7 @@ func TestGGUFFiles(t *testing.T) {
 	require.Equal(t, "<|endoftext|>", parse(back, "tokenizer_config.json")["eos_token"])
 
 	load := func(s Source) *tokenizer.Tokenizer {
-		raw, err := s.File("tokenizer.json")
-		require.NoError(t, err)
-		tok, err := tokenizer.Parse(raw)
+		tok, err := tokenizer.Read(s.File)
 		require.NoError(t, err)
 		return tok
 	}

@@ -78,20 +78,6 @@ func (m *fileMerge) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// Parse reads a tokenizer.json. Errors are one line and name the part of the
-// file; the caller knows its path.
-func Parse(tokenizerJSON []byte) (*Tokenizer, error) {
-	spec, err := parseSpec(tokenizerJSON)
-	if err != nil {
-		return nil, err
-	}
-	t, err := New(spec)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", jsonFile, err)
-	}
-	return t, nil
-}
-
 func parseSpec(tokenizerJSON []byte) (Spec, error) {
 	var f file
 	if err := unmarshal(jsonFile, tokenizerJSON, &f); err != nil {

@@ -3,6 +3,7 @@ package tokenizer
 import (
 	"compress/gzip"
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -39,7 +40,7 @@ func parseFrom(read func() ([]byte, error)) (*Tokenizer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return Parse(raw)
+	return parse(raw)
 }
 
 func get(t testing.TB, name string) *Tokenizer {
@@ -268,12 +269,12 @@ func TestBadFiles(t *testing.T) {
 		{top("added_tokens", []any{map[string]any{"id": 2046, "content": "!"}}), `added token "!" has the ids 0 and 2046`},
 		{top("added_tokens", []any{map[string]any{"id": 2045, "content": "<x>", "lstrip": true}}), `added token "<x>": single_word, lstrip and rstrip are not supported`},
 	} {
-		_, err := Parse(edited(t, c.edit))
+		_, err := parse(edited(t, c.edit))
 		require.EqualError(t, err, "tokenizer.json: "+c.err)
 	}
-	_, err := Parse([]byte("<html>"))
+	_, err := parse([]byte("<html>"))
 	require.EqualError(t, err, "tokenizer.json is not JSON: invalid character '<' looking for beginning of value")
-	_, err = Parse(nil)
+	_, err = parse(nil)
 	require.EqualError(t, err, "tokenizer.json is not JSON: unexpected end of JSON input")
 }
 
@@ -327,7 +328,7 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte(`{"added_tokens":[{"id":1,"content":"x"}],"normalizer":{"type":"Sequence","normalizers":[null]},"model":{}}`))
 	f.Add([]byte(`{"pre_tokenizer":{"type":"Sequence","pretokenizers":[null,null]}}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if _, err := Parse(b); err != nil && strings.ContainsAny(err.Error(), "\n\r") {
+		if _, err := parse(b); err != nil && strings.ContainsAny(err.Error(), "\n\r") {
 			t.Fatalf("an error of several lines: %q", err)
 		}
 	})
@@ -363,7 +364,7 @@ func BenchmarkParse(b *testing.B) {
 	require.NoError(b, err)
 	b.SetBytes(int64(len(raw)))
 	for b.Loop() {
-		if _, err := Parse(raw); err != nil {
+		if _, err := parse(raw); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -388,4 +389,17 @@ func BenchmarkEncode(b *testing.B) {
 			}
 		})
 	}
+}
+
+// parse reads a tokenizer.json alone.
+func parse(tokenizerJSON []byte) (*Tokenizer, error) {
+	spec, err := parseSpec(tokenizerJSON)
+	if err != nil {
+		return nil, err
+	}
+	t, err := New(spec)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", jsonFile, err)
+	}
+	return t, nil
 }

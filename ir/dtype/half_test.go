@@ -68,7 +68,7 @@ func nearest(v float32, widen func(uint16) float32, top uint16, limit float64) u
 		}
 	}
 	below := a - float64(widen(lo))
-	above := math.Inf(1)
+	var above float64
 	if hi == top {
 		above = 2*(limit-float64(widen(lo))) - below
 	} else {

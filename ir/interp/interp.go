@@ -102,7 +102,7 @@ type Run struct {
 // when ctx ends, the rows that the run was to write in the state are undefined.
 func (p *Program) Run(ctx context.Context, r Run) (map[string]Tensor, error) {
 	if !p.bounds.Contains(r.Env) {
-		return nil, fmt.Errorf("T=%d P=%d lies outside the graph's bounds T=%d..%d P=%d..%d S<=%d", r.Env.T, r.Env.P,
+		return nil, fmt.Errorf("the run T=%d P=%d lies outside the graph's bounds T=%d..%d P=%d..%d S<=%d", r.Env.T, r.Env.P,
 			p.bounds.TMin, p.bounds.TMax, p.bounds.PMin, p.bounds.PMax, p.bounds.SMax)
 	}
 	for _, v := range p.states {

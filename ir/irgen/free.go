@@ -235,7 +235,7 @@ func (f *free) function(op ir.Op) *ir.Value {
 	if y == nil || f.r.IntN(6) == 0 {
 		return y
 	}
-	if f.values = append(f.values, y); f.r.IntN(3) == 0 {
+	if f.values = append(f.values, y); f.r.IntN(8) == 0 {
 		f.g.Return(fmt.Sprintf("gate%d", len(f.g.Results)), y)
 	}
 	return f.try(ir.OpMul, ir.Attr{}, y, x)

@@ -37,10 +37,10 @@ func Graph(seed uint64) *ir.Graph {
 // depends on the seed and its own name, so that a new mutation leaves the graphs
 // that it is not drawn for as they were.
 func drawn(seed uint64, about int) []string {
-	const typical = 50 // how many mutations there are, roughly
+	const often = 40 // one in so many, for each that is wanted
 	var out []string
 	for _, name := range Mutations() {
-		if lot(seed, name)%typical < uint64(about) {
+		if lot(seed, name)%often < uint64(about) {
 			out = append(out, name)
 		}
 	}

@@ -35,7 +35,6 @@ func newCompiler(o *Options) *compiler {
 type dispatch struct {
 	plan.Dispatch
 	bind  []*storage
-	after []int // dispatches of the entry that must come before
 	level int
 	// Pairs of result and operand: the result may take the operand's storage.
 	inPlace [][2]*storage

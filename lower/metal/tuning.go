@@ -26,8 +26,7 @@ type Unroll int
 
 // The choices.
 const (
-	UnrollChosen Unroll = iota
-	Unroll1
+	Unroll1 Unroll = iota + 1
 	UnrollFull
 )
 

@@ -16,6 +16,7 @@ import (
 	"foundry/ir/dtype"
 	"foundry/ir/names"
 	"foundry/lower/compile"
+	"foundry/runtime/files"
 	"foundry/shaders"
 
 	"github.com/spf13/cobra"
@@ -138,7 +139,7 @@ func shaderFolder(dir string) (fs.FS, error) {
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
 		return nil, fmt.Errorf("--shaders %s: no such folder", dir)
 	}
-	folder := os.DirFS(dir)
+	folder := files.DirFS(dir, 1<<20)
 	stages, err := metalFiles(shaders.FS)
 	if err != nil {
 		return nil, err

@@ -89,40 +89,6 @@ func pipelinesOf(plans []Compiled) string {
 	return strings.Join(names, ", ")
 }
 
-// String is such as "NMSE 1e-06", "1 ULP" or "exact".
-func (b Bound) String() string {
-	switch {
-	case b.NMSE > 0:
-		return fmt.Sprintf("NMSE %.0e", b.NMSE)
-	case b.ULP > 0:
-		return fmt.Sprintf("%d ULP", b.ULP)
-	}
-	return "exact"
-}
-
-// usedIn groups pipelines that dispatch a kernel for the same nodes.
-func usedIn(k *kernel, uses []Use) string {
-	if len(uses) == 0 {
-		if k.pattern != "" {
-			return "no named pipeline; `--passes fuse-" + k.pattern + "`"
-		}
-		return ".fir graphs"
-	}
-	var out []string
-	names := map[string][]string{}
-	for _, u := range uses {
-		nodes := strings.Join(u.Nodes, ", ")
-		if names[nodes] == nil {
-			out = append(out, nodes)
-		}
-		names[nodes] = append(names[nodes], u.Pipeline)
-	}
-	for i, nodes := range out {
-		out[i] = strings.Join(names[nodes], ", ") + ": " + nodes
-	}
-	return strings.Join(out, "; ")
-}
-
 // proof says what the rows of a kernel cover.
 func (r *Report) proof(k *kernel) string {
 	var formats, bounds []string
