@@ -61,7 +61,7 @@ func (g *Graphs) LowerEntries(entries []metal.Entry) (*plan.Plan, error) {
 		stages = shaders.Overlay(stages)
 	}
 	p, err := metal.Compile(entries, metal.Options{
-		Target: g.Target, Compiler: Version, Model: g.planModel(), Meta: meta,
+		Target: g.Target, Compiler: Version, Model: g.planModel(entries), Meta: meta,
 		Shaders: stages, CommandBuffers: o.CommandBuffers, Decisions: g.Decisions,
 		Stored: g.Model.Stored, Tuning: o.Tuning,
 	})
@@ -74,13 +74,18 @@ func (g *Graphs) LowerEntries(entries []metal.Entry) (*plan.Plan, error) {
 	return p, nil
 }
 
-// planModel is what a plan records of its model.
-func (g *Graphs) planModel() plan.Model {
+// planModel is what a plan of these entries records of its model.
+func (g *Graphs) planModel(entries []metal.Entry) plan.Model {
 	c := g.Model.Config
 	m := plan.Model{Name: g.Model.BaseName(), Layers: c.Layers, Hidden: c.Hidden, Vocab: c.Vocab, Context: g.Options.Context, Chunk: g.Options.Chunk}
 	if graph := g.Model.Graph; graph != nil {
 		m.Context, m.Chunk = int(graph.Bounds.SMax), int(graph.Bounds.TMax)
 		m.Layers = graph.Layers()
 	}
+	most := 1 // tokens of an entry: decode alone has no chunk of prefill
+	for _, e := range entries {
+		most = max(most, int(e.Graph.Bounds.TMax))
+	}
+	m.Chunk = min(m.Chunk, most)
 	return m
 }
