@@ -69,7 +69,7 @@ func TestHostileTemplatesAreStopped(t *testing.T) {
 			runtime.ReadMemStats(&after)
 			require.Error(t, err)
 			require.Less(t, len(err.Error()), 300)
-			require.Less(t, took, DefaultLimits.Time+2*time.Second, err) // the rest is for a loaded machine
+			require.Less(t, took, DefaultLimits.Time+4*time.Second, err) // the rest is for a loaded machine
 			require.Less(t, int(after.TotalAlloc-before.TotalAlloc)>>20, 600, err)
 			t.Logf("%v, %d MiB allocated in all: %v", took.Round(time.Millisecond), (after.TotalAlloc-before.TotalAlloc)>>20, err)
 		})
@@ -86,7 +86,7 @@ func TestLongChainsEnd(t *testing.T) {
 	} {
 		start := time.Now()
 		_, _ = render(template, nil)
-		require.Less(t, time.Since(start), DefaultLimits.Time+2*time.Second)
+		require.Less(t, time.Since(start), DefaultLimits.Time+4*time.Second)
 	}
 }
 
