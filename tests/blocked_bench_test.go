@@ -19,6 +19,7 @@ import (
 	"foundry/runtime"
 	"foundry/runtime/cpu"
 
+	"foundry/runtime/devicetest"
 	"github.com/stretchr/testify/require"
 )
 
@@ -101,7 +102,7 @@ func BenchmarkBlockedWeights(b *testing.B) {
 	if err != nil {
 		rotate = 1
 		if dev, err = foundry.OpenDevice(b.Context(), foundry.CPU, cpu.Options{TrustKernels: true}); err != nil {
-			b.Skip(err)
+			devicetest.Need(b, err)
 		}
 	}
 	defer dev.Close()

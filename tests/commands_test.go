@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -14,6 +13,8 @@ import (
 	"foundry/runtime/bench"
 	"foundry/runtime/eval"
 
+	"foundry/runtime/child"
+	"foundry/runtime/devicetest"
 	"github.com/stretchr/testify/require"
 )
 
@@ -140,10 +141,11 @@ func TestDot(t *testing.T) {
 	page, err := os.ReadFile(filepath.Join(dir, "x.html"))
 	require.NoError(t, err)
 	require.Contains(t, string(page), "<html")
-	if _, err := exec.LookPath("dot"); err != nil {
+	_, err = child.Find("dot")
+	if err != nil {
 		requireOneLine(t, nil, 1, "install it", "dot", "-o", filepath.Join(dir, "x.svg"))
-		t.Skip("Graphviz is not installed: no SVG is drawn")
 	}
+	devicetest.Need(t, err)
 	ok(t, "dot", "--collapse", "-o", filepath.Join(dir, "x.svg"))
 	svg, err := os.ReadFile(filepath.Join(dir, "x.svg"))
 	require.NoError(t, err)

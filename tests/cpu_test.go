@@ -2,7 +2,6 @@ package tests
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"path/filepath"
 	"testing"
@@ -11,6 +10,7 @@ import (
 	"foundry/runtime/cpu"
 	"foundry/runtime/eval"
 
+	"foundry/runtime/devicetest"
 	"github.com/stretchr/testify/require"
 )
 
@@ -70,9 +70,6 @@ func TestGoldensOnCPU(t *testing.T) {
 func skipWithoutCompiler(t *testing.T) {
 	t.Helper()
 	dev, err := cpu.Open(t.Context(), cpu.Options{})
-	if errors.Is(err, cpu.ErrNoCompiler) {
-		t.Skip(err)
-	}
-	require.NoError(t, err)
+	devicetest.Need(t, err)
 	require.NoError(t, dev.Close())
 }

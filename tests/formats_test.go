@@ -2,7 +2,6 @@ package tests
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io/fs"
 	"path/filepath"
@@ -19,7 +18,7 @@ import (
 	"foundry/ir/dtype"
 	"foundry/ir/interp"
 	"foundry/ir/seeded"
-	"foundry/runtime/cpu"
+	"foundry/runtime/devicetest"
 	"foundry/runtime/eval"
 )
 
@@ -98,10 +97,7 @@ func run(t *testing.T, m *foundry.Model, device string, o foundry.CompileOptions
 	t.Helper()
 	o.Context, o.AllLogits = 64, true
 	e, err := foundry.Start(context.Background(), m, foundry.StartOptions{Device: device, Compile: o})
-	if errors.Is(err, cpu.ErrNoCompiler) {
-		t.Skip(err)
-	}
-	require.NoError(t, err)
+	devicetest.Need(t, err)
 	defer e.Close()
 	out, err := eval.Prompt(context.Background(), e, eval.Options{IDs: ids, Greedy: 4, Top: 1})
 	require.NoError(t, err)

@@ -18,6 +18,7 @@ import (
 	"foundry/ir/dtype"
 	"foundry/lower/plan"
 	"foundry/runtime/cpu"
+	"foundry/runtime/devicetest"
 	"foundry/runtime/eval"
 	"foundry/runtime/mtl"
 	"foundry/runtime/mtl/emulator"
@@ -37,10 +38,7 @@ var framework = sync.OnceValues(func() (*emulator.Framework, error) {
 func emulated(t *testing.T) *emulator.Framework {
 	t.Helper()
 	f, err := framework()
-	if errors.Is(err, emulator.ErrUnavailable) {
-		t.Skip(err)
-	}
-	require.NoError(t, err)
+	devicetest.Need(t, err)
 	return f
 }
 

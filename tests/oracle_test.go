@@ -2,17 +2,16 @@ package tests
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"testing"
 
 	"foundry"
 	"foundry/ir/interp"
-	"foundry/runtime/cpu"
 	"foundry/runtime/eval"
 	"foundry/tests/oracle"
 
+	"foundry/runtime/devicetest"
 	"github.com/stretchr/testify/require"
 )
 
@@ -72,10 +71,7 @@ func evaluateAll(t *testing.T, c *oracle.Checkpoint, device string, o foundry.Co
 	defer m.Close()
 	o.AllLogits = true
 	e, err := foundry.Start(context.Background(), m, foundry.StartOptions{Device: device, Compile: o})
-	if errors.Is(err, cpu.ErrNoCompiler) {
-		t.Skip(err)
-	}
-	require.NoError(t, err)
+	devicetest.Need(t, err)
 	defer e.Close()
 	out, err := eval.Prompt(context.Background(), e, eval.Options{IDs: ids, Top: 1})
 	require.NoError(t, err)

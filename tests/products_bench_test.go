@@ -17,6 +17,7 @@ import (
 	"foundry/runtime"
 	"foundry/runtime/cpu"
 
+	"foundry/runtime/devicetest"
 	"github.com/stretchr/testify/require"
 )
 
@@ -36,9 +37,7 @@ func (constantWeights) Weight(b *plan.Buffer) ([]byte, error) {
 // TFLOP/s by shape and by block. It is how the numbers of target h100 are chosen.
 func BenchmarkProducts(b *testing.B) {
 	dev, err := foundry.OpenDevice(b.Context(), foundry.CUDA, cpu.Options{})
-	if err != nil {
-		b.Skip(err)
-	}
+	devicetest.Need(b, err)
 	defer dev.Close()
 	const tokens = 512
 	for _, preset := range []string{"0.5b", "7b"} {

@@ -11,6 +11,7 @@ import (
 	"foundry/passes"
 	"foundry/runtime/msl/strict"
 
+	"foundry/runtime/devicetest"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
 )
@@ -52,9 +53,7 @@ func (s strictKernels) add(t *testing.T, m *foundry.Model, o foundry.CompileOpti
 // weight format that can be made, and a model of mixed blocks with the others.
 func TestEveryKernelIsMSL(t *testing.T) {
 	clang, err := strict.Find()
-	if err != nil {
-		t.Skip(err)
-	}
+	devicetest.Need(t, err)
 	all := strictKernels{}
 	for _, name := range goldenModels {
 		m, _ := goldenModel(t, name)

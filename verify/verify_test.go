@@ -16,6 +16,7 @@ import (
 	"foundry"
 	"foundry/ir/target"
 	"foundry/runtime/cpu"
+	"foundry/runtime/devicetest"
 	"foundry/shaders"
 	"foundry/verify"
 )
@@ -33,9 +34,7 @@ func options(t *testing.T) verify.Options {
 func onCPU(t *testing.T, o verify.Options) verify.Options {
 	t.Helper()
 	d, err := cpu.Open(t.Context(), cpu.Options{FewRuns: true})
-	if err != nil {
-		t.Skip(err)
-	}
+	devicetest.Need(t, err)
 	t.Cleanup(func() { require.NoError(t, d.Close()) })
 	o.Device = d
 	return o

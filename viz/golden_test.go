@@ -13,6 +13,8 @@ import (
 	"golang.org/x/tools/txtar"
 
 	"foundry/ir"
+	"foundry/runtime/child"
+	"foundry/runtime/devicetest"
 	"foundry/viz"
 )
 
@@ -78,10 +80,8 @@ func drawAs(t *testing.T, g *ir.Graph, options string) string {
 // word of complaint.
 func accepted(t *testing.T, text string) {
 	t.Helper()
-	path, err := exec.LookPath("dot")
-	if err != nil {
-		t.Skip("Graphviz's dot is not installed, so the DOT text was compared but not parsed")
-	}
+	path, err := child.Find("dot")
+	devicetest.Need(t, err)
 	cmd := exec.Command(path, "-Tcanon")
 	cmd.Stdin = strings.NewReader(text)
 	var complaint strings.Builder

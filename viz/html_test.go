@@ -5,7 +5,6 @@ import (
 	"encoding/xml"
 	"fmt"
 	"io"
-	"os/exec"
 	"strings"
 	"testing"
 
@@ -13,6 +12,8 @@ import (
 
 	"foundry/ir/sym"
 	"foundry/lower/plan"
+	"foundry/runtime/child"
+	"foundry/runtime/devicetest"
 	"foundry/viz"
 )
 
@@ -56,10 +57,8 @@ func TestHTML(t *testing.T) {
 }
 
 func TestHTMLWithPictures(t *testing.T) {
-	path, err := exec.LookPath("dot")
-	if err != nil {
-		t.Skip("Graphviz's dot is not installed")
-	}
+	path, err := child.Find("dot")
+	devicetest.Need(t, err)
 	text := report(t, path)
 	require.True(t, strings.Contains(text, "<svg"))
 	require.False(t, strings.Contains(text, "digraph"))

@@ -3,7 +3,6 @@ package viz_test
 import (
 	"bytes"
 	"fmt"
-	"os/exec"
 	"strings"
 	"testing"
 
@@ -17,6 +16,8 @@ import (
 	"foundry/lower/metal"
 	"foundry/lower/plan"
 	"foundry/passes"
+	"foundry/runtime/child"
+	"foundry/runtime/devicetest"
 	"foundry/viz"
 )
 
@@ -235,10 +236,8 @@ func TestRender(t *testing.T) {
 	var out bytes.Buffer
 	require.ErrorIs(t, viz.Render(t.Context(), &out, "", "digraph {}", "svg"), viz.ErrNoGraphviz)
 	require.EqualError(t, viz.Render(t.Context(), &out, "", "digraph {}", "gif"), `unknown picture format "gif": it is one of svg, png, pdf`)
-	path, err := exec.LookPath("dot")
-	if err != nil {
-		t.Skip("Graphviz's dot is not installed")
-	}
+	path, err := child.Find("dot")
+	devicetest.Need(t, err)
 	require.ErrorContains(t, viz.Render(t.Context(), &out, path, "digraph {", "svg"), "syntax error")
 	require.Zero(t, out.Len())
 	require.NoError(t, viz.Render(t.Context(), &out, path, graph(t, fused(t, 2, sym.T), collapsed).String(), "svg"))

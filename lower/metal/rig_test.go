@@ -20,6 +20,7 @@ import (
 	"foundry/lower/plan"
 	"foundry/runtime"
 	"foundry/runtime/cpu"
+	"foundry/runtime/devicetest"
 )
 
 // device is one CPU device for all tests, in the fast mode; checkedDevice looks at
@@ -34,9 +35,7 @@ func openDevice(t testing.TB, checked bool) *cpu.Device {
 		open = checkedDevice
 	}
 	d, err := open()
-	if err != nil {
-		t.Skip(err)
-	}
+	devicetest.Need(t, err)
 	return d
 }
 

@@ -14,6 +14,7 @@ import (
 	"foundry/ir/dtype"
 	"foundry/lower/metal"
 	"foundry/lower/plan"
+	"foundry/runtime/devicetest"
 	"foundry/runtime/msl/strict"
 )
 
@@ -21,9 +22,7 @@ import (
 // those that models do not have, which graph files reach, among them.
 func TestOpsAreMSL(t *testing.T) {
 	clang, err := strict.Find()
-	if err != nil {
-		t.Skip(err)
-	}
+	devicetest.Need(t, err)
 	var entries []metal.Entry
 	cases := opCases()
 	for _, name := range slices.Sorted(maps.Keys(cases)) {

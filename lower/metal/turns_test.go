@@ -14,6 +14,7 @@ import (
 	"foundry/ir/sym"
 	"foundry/lower/metal"
 	"foundry/lower/plan"
+	"foundry/runtime/devicetest"
 	"foundry/runtime/msl/strict"
 )
 
@@ -110,9 +111,7 @@ func TestSharedTurnsElsewhere(t *testing.T) {
 
 func TestSharedTurnsAreMSL(t *testing.T) {
 	clang, err := strict.Find()
-	if err != nil {
-		t.Skip(err)
-	}
+	devicetest.Need(t, err)
 	var entries []metal.Entry
 	for _, d := range []int{64, 80, 128} {
 		for _, g := range turned(t, 14, 2, d) {

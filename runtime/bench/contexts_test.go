@@ -10,6 +10,7 @@ import (
 	"foundry/runtime/cpu"
 	"foundry/runtime/engine"
 
+	"foundry/runtime/devicetest"
 	"github.com/stretchr/testify/require"
 )
 
@@ -17,9 +18,7 @@ import (
 // share of the step it is, and the rows are ranked.
 func TestContexts(t *testing.T) {
 	dev, err := engine.OpenDevice(t.Context(), engine.CPU, cpu.Options{})
-	if err != nil {
-		t.Skip(err)
-	}
+	devicetest.Need(t, err)
 	require.NoError(t, dev.Close())
 	m, err := model.Open(filepath.Join("..", "..", "tests", "testdata", "rand-hd64"), checkpoint.Hub{})
 	require.NoError(t, err)

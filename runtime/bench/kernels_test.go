@@ -12,6 +12,7 @@ import (
 	"foundry/runtime/cpu"
 	"foundry/runtime/engine"
 
+	"foundry/runtime/devicetest"
 	"github.com/stretchr/testify/require"
 )
 
@@ -19,9 +20,7 @@ import (
 // token and of several; kernels without the constants have one row.
 func TestKernels(t *testing.T) {
 	dev, err := engine.OpenDevice(t.Context(), engine.CPU, cpu.Options{})
-	if err != nil {
-		t.Skip(err)
-	}
+	devicetest.Need(t, err)
 	require.NoError(t, dev.Close())
 	m, err := model.Open(filepath.Join("..", "..", "tests", "testdata", "rand-hd64"), checkpoint.Hub{})
 	require.NoError(t, err)

@@ -8,15 +8,14 @@ import (
 	"foundry/runtime/cpu"
 	"foundry/runtime/engine"
 
+	"foundry/runtime/devicetest"
 	"github.com/stretchr/testify/require"
 )
 
 // What a benchmark on a GPU measures of the machine, small, on the cpu.
 func TestMeasureMachine(t *testing.T) {
 	dev, err := engine.OpenDevice(t.Context(), engine.CPU, cpu.Options{})
-	if err != nil {
-		t.Skip(err)
-	}
+	devicetest.Need(t, err)
 	defer dev.Close()
 	m, err := measureMachine(context.Background(), dev, "h100", machineSize{1 << 20, 64, 128, 128})
 	require.NoError(t, err)

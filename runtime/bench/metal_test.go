@@ -14,6 +14,7 @@ import (
 	"foundry/lower/compile"
 	"foundry/lower/plan"
 	"foundry/runtime"
+	"foundry/runtime/devicetest"
 	"foundry/runtime/engine"
 	"foundry/runtime/mtl"
 	"foundry/runtime/mtl/emulator"
@@ -23,10 +24,7 @@ import (
 // the GPU's clock, and captures a run; the machine is the emulated framework.
 func TestBenchOnEmulatedMetal(t *testing.T) {
 	f, err := emulator.Build("../mtl/testdata/build")
-	if errors.Is(err, emulator.ErrUnavailable) {
-		t.Skip(err)
-	}
-	require.NoError(t, err)
+	devicetest.Need(t, err)
 	m, err := model.Open("", checkpoint.Hub{})
 	require.NoError(t, err)
 	defer m.Close()

@@ -24,7 +24,7 @@ type compiler struct {
 }
 
 // ErrNoCompiler: no C++ compiler is installed, so kernels cannot be built.
-var ErrNoCompiler = errors.New("cpu: no C++ compiler found")
+var ErrNoCompiler = child.Absent("cpu: no C++ compiler found")
 
 func findCompiler(ctx context.Context, cxx string) (*compiler, error) {
 	names := []string{"c++", "g++", "clang++"}

@@ -1,7 +1,6 @@
 package cpu
 
 import (
-	"errors"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -16,10 +15,7 @@ func open(t testing.TB, o Options) *Device {
 	t.Helper()
 	o.TrustKernels = true // they are written by hand
 	d, err := Open(t.Context(), o)
-	if errors.Is(err, ErrNoCompiler) {
-		t.Skip(err)
-	}
-	require.NoError(t, err)
+	devicetest.Need(t, err)
 	t.Cleanup(func() { require.NoError(t, d.Close()) })
 	return d
 }

@@ -6,15 +6,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"foundry/lower/plan"
+	"foundry/runtime/devicetest"
 	"foundry/runtime/msl"
 )
 
 // TestKernelsCompile needs NVRTC and no GPU.
 func TestKernelsCompile(t *testing.T) {
 	rtc, err := openNVRTC()
-	if err != nil {
-		t.Skip(err)
-	}
+	devicetest.Need(t, err)
 	k := &plan.Kernel{
 		Name: "scale", File: "kernels/scale.metal", Threads: [3]int{64, 1, 1},
 		Slots: []plan.Slot{{Name: "x", Type: "half", Space: "device", Access: plan.Read}, {Name: "y", Type: "float", Space: "device", Access: plan.Write},

@@ -20,6 +20,7 @@ import (
 
 	"foundry/ir/target"
 	fruntime "foundry/runtime"
+	"foundry/runtime/child"
 )
 
 // Options choose a GPU and a place for compiled kernels.
@@ -94,7 +95,7 @@ func (d *Device) find() (err error) {
 		return fmt.Errorf("cuda: %w", err)
 	}
 	if d.opts.Ordinal < 0 || d.opts.Ordinal >= int(count) {
-		return fmt.Errorf("cuda: GPU %d asked for, the driver has %d", d.opts.Ordinal, count)
+		return child.Absent(fmt.Sprintf("cuda: GPU %d asked for, the driver has %d", d.opts.Ordinal, count))
 	}
 	if err := d.drv.call("cuDeviceGet", uintptr(unsafe.Pointer(&d.ordinal)), uintptr(d.opts.Ordinal)); err != nil {
 		return fmt.Errorf("cuda: %w", err)

@@ -15,9 +15,7 @@ func TestConformance(t *testing.T) {
 	for _, dependent := range []bool{false, true} {
 		o := Options{Dependent: dependent, CacheDir: t.TempDir(), TrustKernels: true}
 		dev, err := Open(o)
-		if err != nil {
-			t.Skip(err)
-		}
+		devicetest.Need(t, err)
 		require.NoError(t, dev.Close())
 		name := "in order"
 		if dependent {

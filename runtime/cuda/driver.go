@@ -1,12 +1,14 @@
 package cuda
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 	"sync"
 	"time"
 	"unsafe"
 
+	"foundry/runtime/child"
 	"github.com/ebitengine/purego"
 )
 
@@ -40,7 +42,7 @@ var openDriver = sync.OnceValues(func() (*driver, error) {
 	start := time.Now()
 	paths := driverPaths[runtime.GOOS]
 	if len(paths) == 0 {
-		return nil, fmt.Errorf("no NVIDIA driver is known for %s", runtime.GOOS)
+		return nil, child.Absent("no NVIDIA driver is known for " + runtime.GOOS)
 	}
 	names := make([]string, len(driverNames))
 	copy(names, driverNames)
@@ -63,7 +65,11 @@ var openDriver = sync.OnceValues(func() (*driver, error) {
 	}
 	d := &driver{library: l}
 	if err := d.call("cuInit", 0); err != nil {
-		return nil, fmt.Errorf("the NVIDIA driver %s does not start: %w", l.path, err)
+		text := fmt.Sprintf("the NVIDIA driver %s does not start: %v", l.path, err)
+		if code := (*result)(nil); errors.As(err, &code) && code.code == noDevice {
+			return nil, child.Absent(text)
+		}
+		return nil, errors.New(text)
 	}
 	d.took = time.Since(start)
 	return d, nil
@@ -78,7 +84,11 @@ type result struct {
 
 func (r *result) Error() string { return fmt.Sprintf("%s: %s (%d)", r.fn, r.text, r.code) }
 
-const outOfMemory = 2
+// Codes of results.
+const (
+	outOfMemory = 2
+	noDevice    = 100
+)
 
 // call runs one driver function whose result is a CUresult.
 //

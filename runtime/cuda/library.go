@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"foundry/runtime/child"
 	"github.com/ebitengine/purego"
 )
 
@@ -32,5 +33,5 @@ func open(what string, paths, names []string) (*library, error) {
 		}
 		return l, nil
 	}
-	return nil, fmt.Errorf("no %s found (looked for %s)", what, strings.Join(tried, ", "))
+	return nil, child.Absent(fmt.Sprintf("no %s found (looked for %s)", what, strings.Join(tried, ", ")))
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"unsafe"
 
+	"foundry/runtime/child"
 	"github.com/ebitengine/purego"
 )
 
@@ -34,7 +35,7 @@ var nvrtcPatterns = []string{
 
 func openNVRTC() (*nvrtc, error) {
 	if runtime.GOOS != "linux" {
-		return nil, fmt.Errorf("no NVRTC is known for %s", runtime.GOOS)
+		return nil, child.Absent("no NVRTC is known for " + runtime.GOOS)
 	}
 	paths := []string{"libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so"}
 	for _, p := range nvrtcPatterns {

@@ -11,6 +11,7 @@ import (
 	"foundry/ir/target"
 	"foundry/lower/metal"
 	"foundry/lower/plan"
+	"foundry/runtime/devicetest"
 	"foundry/runtime/msl"
 )
 
@@ -18,9 +19,7 @@ import (
 // no GPU: no thread's registers overflow into memory.
 func TestSamplerCompiles(t *testing.T) {
 	rtc, err := openNVRTC()
-	if err != nil {
-		t.Skip(err)
-	}
+	devicetest.Need(t, err)
 	h100, err := target.Find("h100")
 	require.NoError(t, err)
 	c, err := qwen25.Preset("7b")
@@ -39,9 +38,7 @@ func TestSamplerCompiles(t *testing.T) {
 // floats that begin anywhere and over blocks.
 func TestSoftmaxCompiles(t *testing.T) {
 	rtc, err := openNVRTC()
-	if err != nil {
-		t.Skip(err)
-	}
+	devicetest.Need(t, err)
 	h100, err := target.Find("h100")
 	require.NoError(t, err)
 	g, err := ir.Parse("softmax.fir", `graph @g (T=1..4, P=0..4000, S<=4000) {

@@ -15,6 +15,7 @@ import (
 	"foundry/lower/metal"
 	"foundry/lower/plan"
 	"foundry/passes"
+	"foundry/runtime/devicetest"
 	"foundry/runtime/msl"
 )
 
@@ -23,9 +24,7 @@ import (
 // registers overflow into memory.
 func TestTilesCompile(t *testing.T) {
 	rtc, err := openNVRTC()
-	if err != nil {
-		t.Skip(err)
-	}
+	devicetest.Need(t, err)
 	for _, x := range []struct {
 		preset, variant, name string // of kernels that begin so
 		weights               dtype.Type

@@ -11,15 +11,14 @@ import (
 
 	"foundry/ir/dtype"
 	"foundry/lower/plan"
+	"foundry/runtime/devicetest"
 )
 
 // compilingDevice compiles for an H100, which needs NVRTC and no GPU.
 func compilingDevice(t *testing.T) *Device {
 	t.Helper()
 	rtc, err := openNVRTC()
-	if err != nil {
-		t.Skip(err)
-	}
+	devicetest.Need(t, err)
 	return &Device{rtc: rtc, arch: "sm_90", opts: Options{CacheDir: t.TempDir()}}
 }
 

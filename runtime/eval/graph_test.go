@@ -11,6 +11,7 @@ import (
 	"foundry/frontends/checkpoint"
 	"foundry/frontends/model"
 	"foundry/runtime/cpu"
+	"foundry/runtime/devicetest"
 	"foundry/runtime/engine"
 )
 
@@ -35,7 +36,7 @@ func TestGraphResultNamedLikeAWeight(t *testing.T) {
 		return r.Results[0]
 	}
 	if dev, err := engine.OpenDevice(t.Context(), engine.CPU, cpu.Options{}); err != nil {
-		t.Skip(err)
+		devicetest.Need(t, err)
 	} else {
 		require.NoError(t, dev.Close())
 	}

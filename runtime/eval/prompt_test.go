@@ -10,6 +10,7 @@ import (
 	"foundry/frontends/model"
 	"foundry/lower/compile"
 	"foundry/runtime/cpu"
+	"foundry/runtime/devicetest"
 	"foundry/runtime/engine"
 )
 
@@ -19,9 +20,7 @@ func TestStartupPhases(t *testing.T) {
 	require.NoError(t, err)
 	defer m.Close()
 	e, err := engine.Start(context.Background(), m, engine.Options{Device: engine.CPU, Compile: compile.Options{Context: 64}, CPU: cpu.Options{CacheDir: t.TempDir()}})
-	if err != nil {
-		t.Skip(err)
-	}
+	devicetest.Need(t, err)
 	defer e.Close()
 	_, err = Prompt(context.Background(), e, Options{IDs: []int32{1, 2}, Greedy: 2, Top: 1})
 	require.NoError(t, err)

@@ -16,6 +16,7 @@ import (
 
 	"foundry/ir/target"
 	fruntime "foundry/runtime"
+	"foundry/runtime/child"
 )
 
 // Options choose a GPU and places.
@@ -48,7 +49,7 @@ type Device struct {
 func Open(o Options) (*Device, error) {
 	if o.Libraries == (Libraries{}) {
 		if runtime.GOOS != "darwin" {
-			return nil, fmt.Errorf("metal: this is no Mac; take --device cpu or cuda, or carry the bundle to a Mac")
+			return nil, child.Absent("metal: this is no Mac; take --device cpu or cuda, or carry the bundle to a Mac")
 		}
 		o.Libraries = SystemLibraries()
 	}
@@ -78,7 +79,7 @@ func Target(ordinal int) string {
 func (d *Device) open() error {
 	d.dev = d.b.gpu(d.opts.Ordinal)
 	if d.dev == 0 {
-		return fmt.Errorf("metal: there is no GPU %d that supports Metal", d.opts.Ordinal)
+		return child.Absent(fmt.Sprintf("metal: there is no GPU %d that supports Metal", d.opts.Ordinal))
 	}
 	d.limits = d.readLimits()
 	if err := d.usable(); err != nil {

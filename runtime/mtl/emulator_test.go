@@ -1,7 +1,6 @@
 package mtl
 
 import (
-	"errors"
 	"sync"
 	"testing"
 
@@ -19,10 +18,7 @@ var framework = sync.OnceValues(func() (*emulator.Framework, error) { return emu
 func emulate(t testing.TB) *emulator.Framework {
 	t.Helper()
 	f, err := framework()
-	if errors.Is(err, emulator.ErrUnavailable) {
-		t.Skip(err)
-	}
-	require.NoError(t, err)
+	devicetest.Need(t, err)
 	return f
 }
 
@@ -38,9 +34,7 @@ func TestConformanceOnMetal(t *testing.T) {
 	for name, indirect := range map[string]bool{"encoded": false, "indirect": true} {
 		t.Run(name, func(t *testing.T) {
 			d, err := Open(Options{Indirect: indirect, TrustKernels: true})
-			if err != nil {
-				t.Skip(err)
-			}
+			devicetest.Need(t, err)
 			require.NoError(t, d.Close())
 			devicetest.Run(t, func() (fruntime.Device, error) { return Open(Options{Indirect: indirect, TrustKernels: true}) })
 		})

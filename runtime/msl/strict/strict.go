@@ -36,7 +36,7 @@ func Find() (string, error) {
 			return p, nil
 		}
 	}
-	return "", fmt.Errorf("no clang found (looked for %s): install one, such as apt-get install clang-19", strings.Join(compilers, ", "))
+	return "", child.Absent(fmt.Sprintf("no clang found (looked for %s): install one, such as apt-get install clang-19", strings.Join(compilers, ", ")))
 }
 
 // withoutAttributes blanks [[...]] of MSL, which OpenCL does not know.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"foundry/runtime/devicetest"
 	"foundry/runtime/msl/strict"
 )
 
@@ -44,9 +45,7 @@ kernel void good(device const float *x [[buffer(0)]], device const half *w [[buf
 func clang(t *testing.T) string {
 	t.Helper()
 	p, err := strict.Find()
-	if err != nil {
-		t.Skip(err)
-	}
+	devicetest.Need(t, err)
 	return p
 }
 

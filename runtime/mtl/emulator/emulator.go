@@ -40,7 +40,7 @@ var sources embed.FS
 
 // ErrUnavailable is what Build returns, wrapped, where the framework cannot be had;
 // the error says why, and tests skip with it.
-var ErrUnavailable = errors.New("no emulated Metal framework here")
+var ErrUnavailable = child.Absent("no emulated Metal framework here")
 
 // Framework is the loaded library. There is one in a process.
 type Framework struct {
