@@ -28,7 +28,7 @@ func goodGGUF(t *testing.T) ggufParts {
 	s, err := checkpoint.KJV2M()
 	require.NoError(t, err)
 	path := filepath.Join(t.TempDir(), "good.gguf")
-	require.NoError(t, checkpoint.WriteGGUF(path, s, dtype.Q8_0, nil, nil))
+	require.NoError(t, checkpoint.WriteGGUF(t.Context(), path, s, dtype.Q8_0, nil, nil))
 	p := ggufParts{}
 	p.file, err = os.ReadFile(path)
 	require.NoError(t, err)

@@ -289,7 +289,7 @@ func TestRun(t *testing.T) {
 func TestOptBisect(t *testing.T) {
 	fir := firFile(t)
 	out := ok(t, "opt", fir, "--variant", "six", "--bisect", `! grep -q 'pattern="residual"' {}`)
-	require.Contains(t, out, "    2 rewrites: fails (exit status 1)\n    0 rewrites: passes\n    1 rewrites: ")
+	require.Contains(t, out, "    2 rewrites: fails (exit code 1)\n    0 rewrites: passes\n    1 rewrites: ")
 	require.Regexp(t, `rewrite [12] of 2 is the first with which it fails: fuse-residual layers\.0\.resid\n  matmul_nt, add: 2 nodes become one, `, out)
 	out = ok(t, "opt", "--variant", "floor", "--bisect", "test {fuel} -lt 17", "--model", "kjv-2m")
 	require.Contains(t, out, "rewrite 17 of ")

@@ -85,7 +85,7 @@ func (s *blocks) Close() error { return nil }
 func (s *blocks) open(t *testing.T) *foundry.Model {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "blocks.gguf")
-	require.NoError(t, checkpoint.WriteGGUF(path, s, dtype.Invalid, nil, nil))
+	require.NoError(t, checkpoint.WriteGGUF(t.Context(), path, s, dtype.Invalid, nil, nil))
 	m, err := foundry.Open(path, foundry.Hub{})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, m.Close()) })
@@ -211,7 +211,7 @@ func TestConvertedRunsTheSame(t *testing.T) {
 	defer m.Close()
 	for _, w := range []dtype.Type{dtype.Q8_0, dtype.Q4_1, dtype.Q5_0} {
 		path := filepath.Join(t.TempDir(), w.String()+".gguf")
-		c, err := model.Convert(m, w, path, nil)
+		c, err := model.Convert(t.Context(), m, w, path, nil)
 		require.NoError(t, err)
 		require.Len(t, c.Tensors, 2)
 		require.Equal(t, w, c.Tensors[1].DType)

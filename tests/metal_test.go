@@ -123,7 +123,7 @@ func TestGoldensOnEmulatedMetal(t *testing.T) {
 func TestMappedWeightsOnEmulatedMetal(t *testing.T) {
 	from, goldens := goldenModel(t, goldenModels[0])
 	path := filepath.Join(t.TempDir(), "x.gguf")
-	_, err := model.Convert(from, dtype.Q8_0, path, nil)
+	_, err := model.Convert(t.Context(), from, dtype.Q8_0, path, nil)
 	require.NoError(t, err)
 	m, err := foundry.Open(path, foundry.Hub{})
 	require.NoError(t, err)

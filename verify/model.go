@@ -25,6 +25,7 @@ type ModelOptions struct {
 	Only     func(kernel, format string) bool // nil: every kernel
 	Shaders  fs.FS                            // stage files that replace the built-in ones
 	Progress runtime.Progress
+	Finished func([]Row)       // told the rows of which every case has run
 	Say      func(line string) // told what engine.Auto took
 }
 
@@ -37,7 +38,7 @@ var pipelines = []string{"none", "six", "default", "floor"}
 // runs the graph instead, behind each pipeline. A kernel out of its bound is a row of
 // the report, not an error.
 func Model(ctx context.Context, m *model.Model, o ModelOptions) (_ *Report, err error) {
-	in := Options{Quick: o.Quick, Only: o.Only, Model: m.BaseName(), Progress: o.Progress}
+	in := Options{Quick: o.Quick, Only: o.Only, Model: m.BaseName(), Progress: o.Progress, Finished: o.Finished}
 	if _, _, err := engine.ParseDevice(o.Device); err != nil {
 		return nil, err
 	}

@@ -69,8 +69,9 @@ func (r *Report) runAll(ctx context.Context, o Options, all []*subject) error {
 			}
 		}
 	}()
+	open := map[*Row]int{}  // subjects that have not run
 	for _, s := range all { // rows stand in the table's order
-		r.row(s.kernel, s.format)
+		open[r.row(s.kernel, s.format)]++
 	}
 	done, err := 0, error(nil)
 	for l := range ready {
@@ -86,6 +87,11 @@ func (r *Report) runAll(ctx context.Context, o Options, all []*subject) error {
 			}
 			if err == nil {
 				err = r.runSubject(ctx, l.runner, s, o.Quick)
+			}
+			if row := r.row(s.kernel, s.format); err == nil {
+				if open[row]--; open[row] == 0 && o.Finished != nil {
+					o.Finished(r.without(open))
+				}
 			}
 			if done++; o.Progress != nil {
 				o.Progress("run kernels", int64(done), int64(len(all)))
@@ -103,6 +109,17 @@ func (r *Report) runAll(ctx context.Context, o Options, all []*subject) error {
 		}
 	}
 	return err
+}
+
+// without returns the rows that have no open subjects.
+func (r *Report) without(open map[*Row]int) []Row {
+	var out []Row
+	for _, row := range r.Rows {
+		if open[row] == 0 {
+			out = append(out, *row)
+		}
+	}
+	return out
 }
 
 // load compiles the batch's graphs for the device.

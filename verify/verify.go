@@ -31,6 +31,8 @@ type Options struct {
 	Model    string                           // of Plans
 	Plans    []Compiled                       // say where kernels are dispatched
 	Progress runtime.Progress
+	// Finished is told the rows of which every case has run; nil: nobody is.
+	Finished func([]Row)
 }
 
 // newReport returns a report without rows.

@@ -48,7 +48,7 @@ func TestCutWhileConverted(t *testing.T) {
 	s, err := KJV2M()
 	require.NoError(t, err)
 	path := filepath.Join(t.TempDir(), "x.gguf")
-	require.NoError(t, WriteGGUF(path, s, dtype.Invalid, nil, nil))
+	require.NoError(t, WriteGGUF(t.Context(), path, s, dtype.Invalid, nil, nil))
 	cut, err := Open(path)
 	require.NoError(t, err)
 	defer cut.Close()
@@ -56,7 +56,7 @@ func TestCutWhileConverted(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "out")
 	require.NoError(t, os.Mkdir(out, 0o777))
 	for _, want := range []dtype.Type{dtype.Invalid, dtype.Q8_0} {
-		err = WriteGGUF(filepath.Join(out, "y.gguf"), cut, want, nil, nil)
+		err = WriteGGUF(t.Context(), filepath.Join(out, "y.gguf"), cut, want, nil, nil)
 		require.ErrorContains(t, err, path+" was cut to 1048576 bytes")
 	}
 	left, err := os.ReadDir(out)

@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"context"
 	"fmt"
 	"regexp"
 	"strconv"
@@ -58,8 +59,8 @@ func mix(s Source) choice {
 }
 
 // WriteMix is WriteGGUF with the types of the mix q4_k_m.
-func WriteMix(path string, s Source, report func(tensor string, n Narrowing), progress func(done, of int)) error {
-	if err := writeGGUF(path, s, mix(s), fileTypeMix, report, progress); err != nil {
+func WriteMix(ctx context.Context, path string, s Source, report func(tensor string, n Narrowing), progress func(done, of int)) error {
+	if err := writeGGUF(ctx, path, s, mix(s), fileTypeMix, report, progress); err != nil {
 		return fmt.Errorf("cannot write %s: %w", path, err)
 	}
 	return nil

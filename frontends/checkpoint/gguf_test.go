@@ -125,7 +125,7 @@ func writeKJV(t *testing.T, weights dtype.Type) (Source, string) {
 	last := 0
 	reported := map[string]Narrowing{}
 	report := func(tensor string, n Narrowing) { reported[tensor] = n }
-	require.NoError(t, WriteGGUF(path, s, weights, report, func(done, of int) {
+	require.NoError(t, WriteGGUF(t.Context(), path, s, weights, report, func(done, of int) {
 		require.Equal(t, 62, of)
 		last = done
 	}))
@@ -368,7 +368,7 @@ func TestWriteGGUFRefuses(t *testing.T) {
 	path := filepath.Join(dir, "x.gguf")
 	s, err := KJV2M()
 	require.NoError(t, err)
-	require.EqualError(t, WriteGGUF(path, s, dtype.Q5_K, nil, nil), "cannot write "+path+": q5_k weights cannot be made (f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1, q4_k, q6_k can)")
+	require.EqualError(t, WriteGGUF(t.Context(), path, s, dtype.Q5_K, nil, nil), "cannot write "+path+": q5_k weights cannot be made (f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1, q4_k, q6_k can)")
 	for config, want := range map[string]string{
 		"x":                      "config.json is not readable: invalid character 'x' looking for beginning of value",
 		`{"model_type":"llama"}`: "config.json: model_type is llama, only qwen2 can be written",
@@ -377,7 +377,7 @@ func TestWriteGGUFRefuses(t *testing.T) {
 	} {
 		s, err := Synth("s", nil, map[string][]byte{"config.json": []byte(config)})
 		require.NoError(t, err)
-		require.EqualError(t, WriteGGUF(path, s, dtype.F16, nil, nil), "cannot write "+path+": s: "+want)
+		require.EqualError(t, WriteGGUF(t.Context(), path, s, dtype.F16, nil, nil), "cannot write "+path+": s: "+want)
 	}
 	left, err := os.ReadDir(dir)
 	require.NoError(t, err)
@@ -481,7 +481,7 @@ func TestMix(t *testing.T) {
 	s, err := KJV2M()
 	require.NoError(t, err)
 	path := filepath.Join(t.TempDir(), "mix.gguf")
-	require.NoError(t, WriteMix(path, s, nil, nil))
+	require.NoError(t, WriteMix(t.Context(), path, s, nil, nil))
 	raw, err := os.ReadFile(path)
 	require.NoError(t, err)
 	f, err := parseGGUF(raw)

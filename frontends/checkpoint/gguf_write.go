@@ -2,6 +2,7 @@ package checkpoint
 
 import (
 	"bufio"
+	"context"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -60,24 +61,24 @@ func mostly(stored choice, s Source) dtype.Type {
 // configuration, and its tokenizer where it has
 // one. Tensors are converted one after the other, so memory holds one of them.
 // report and progress may be nil; progress is told how many tensors are
-// written. The file appears complete or not at all.
-func WriteGGUF(path string, s Source, weights dtype.Type, report func(tensor string, n Narrowing), progress func(done, of int)) error {
+// written. The file appears complete or not at all; when ctx ends, not at all.
+func WriteGGUF(ctx context.Context, path string, s Source, weights dtype.Type, report func(tensor string, n Narrowing), progress func(done, of int)) error {
 	if _, named := fileTypes[weights]; weights != dtype.Invalid && !(named && weights.CanQuantise()) {
 		return fmt.Errorf("cannot write %s: %v weights cannot be made (%s can)", path, weights, typeNames(writable()))
 	}
 	stored := func(_ string, info Info) dtype.Type { return StoredAs(weights, info) }
-	if err := writeGGUF(path, s, stored, fileTypes[mostly(stored, s)], report, progress); err != nil {
+	if err := writeGGUF(ctx, path, s, stored, fileTypes[mostly(stored, s)], report, progress); err != nil {
 		return fmt.Errorf("cannot write %s: %w", path, err)
 	}
 	return nil
 }
 
-func writeGGUF(path string, s Source, stored choice, fileType uint32, report func(tensor string, n Narrowing), progress func(done, of int)) error {
+func writeGGUF(ctx context.Context, path string, s Source, stored choice, fileType uint32, report func(tensor string, n Narrowing), progress func(done, of int)) error {
 	meta, err := ggufMetadata(s, fileType, mostly(stored, s).Quantised())
 	if err != nil {
 		return fmt.Errorf("%s: %w", s.Label(), err)
 	}
-	return files.Write(path, func(w io.Writer) error {
+	return files.Write(ctx, path, func(w io.Writer) error {
 		buffered := bufio.NewWriterSize(w, 1<<20)
 		err := files.Guard(func() error { return encodeGGUF(buffered, s, meta, stored, report, progress) })
 		if err != nil {

@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -205,7 +206,7 @@ func (h Hub) record(name, commit string) error {
 	if err := os.MkdirAll(filepath.Dir(ref), 0o755); err != nil {
 		return err
 	}
-	return files.Write(ref, func(w io.Writer) error {
+	return files.Write(context.Background(), ref, func(w io.Writer) error {
 		_, err := io.WriteString(w, commit)
 		return err
 	})

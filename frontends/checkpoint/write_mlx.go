@@ -3,6 +3,7 @@ package checkpoint
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -32,7 +33,7 @@ var carried = []string{
 // must be floats. A matrix whose rows do not divide into groups becomes f16. report
 // and progress may be nil. The folder appears complete or not at all; there must be
 // none of that name.
-func WriteFolder(dir string, s Source, weights dtype.Type, report func(tensor string, n Narrowing), progress func(done, of int)) (err error) {
+func WriteFolder(ctx context.Context, dir string, s Source, weights dtype.Type, report func(tensor string, n Narrowing), progress func(done, of int)) (err error) {
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("cannot write %s: %w", dir, Cause(s, err))
@@ -55,6 +56,7 @@ func WriteFolder(dir string, s Source, weights dtype.Type, report func(tensor st
 		return err
 	}
 	defer func() { err = errors.Join(err, temp.Remove()) }() // of which nothing is left where it was renamed
+	defer temp.Until(ctx)()
 	if err := os.WriteFile(filepath.Join(temp.Path, "config.json"), config, 0o644); err != nil {
 		return err
 	}
@@ -70,7 +72,7 @@ func WriteFolder(dir string, s Source, weights dtype.Type, report func(tensor st
 			return err
 		}
 	}
-	if err := writeShards(temp.Path, items, progress); err != nil {
+	if err := writeShards(ctx, temp.Path, items, progress); err != nil {
 		return err
 	}
 	if err := os.Chmod(temp.Path, 0o755); err != nil {
@@ -182,7 +184,7 @@ func folderConfig(s Source, quantization map[string]mlxSettings) ([]byte, error)
 }
 
 // writeShards writes items as one file, or as several with an index.
-func writeShards(dir string, items []item, progress func(done, of int)) error {
+func writeShards(ctx context.Context, dir string, items []item, progress func(done, of int)) error {
 	var shards [][]item
 	room, total := int64(0), int64(0)
 	for _, x := range items {
@@ -216,7 +218,7 @@ func writeShards(dir string, items []item, progress func(done, of int)) error {
 				return data()
 			}
 		}
-		err := files.Write(filepath.Join(dir, name), func(w io.Writer) error {
+		err := files.Write(ctx, filepath.Join(dir, name), func(w io.Writer) error {
 			buffered := bufio.NewWriterSize(w, 1<<20)
 			if err := files.Guard(func() error { return writeItems(buffered, shard, map[string]string{"format": "mlx"}) }); err != nil {
 				return err

@@ -26,7 +26,7 @@ func TestWriteFolderAsMLX(t *testing.T) {
 		require.NoError(t, err)
 		dir := filepath.Join(t.TempDir(), "mlx")
 		var told []int
-		require.NoError(t, WriteFolder(dir, s, weights, nil, func(done, of int) { told = append(told, done, of) }))
+		require.NoError(t, WriteFolder(t.Context(), dir, s, weights, nil, func(done, of int) { told = append(told, done, of) }))
 		require.Equal(t, []int{62, 62}, told[len(told)-2:])
 		parts, err := Open(dir)
 		require.NoError(t, err)
@@ -59,7 +59,7 @@ func TestWriteFolderAsMLX(t *testing.T) {
 			require.Equal(t, a, b)
 		}
 		require.NoError(t, back.Close())
-		require.EqualError(t, WriteFolder(dir, s, weights, nil, nil), "cannot write "+dir+": it exists already")
+		require.EqualError(t, WriteFolder(t.Context(), dir, s, weights, nil, nil), "cannot write "+dir+": it exists already")
 	}
 }
 
@@ -69,7 +69,7 @@ func TestWriteFolderRoundTrip(t *testing.T) {
 	const from = "testdata/quantised/mlx-mixed"
 	s := unpacked(t, from)
 	dir := filepath.Join(t.TempDir(), "copy")
-	require.NoError(t, WriteFolder(dir, s, dtype.Invalid, nil, nil))
+	require.NoError(t, WriteFolder(t.Context(), dir, s, dtype.Invalid, nil, nil))
 	a, b := parsed(t, from), parsed(t, dir)
 	require.Equal(t, slices.Sorted(maps.Keys(a)), slices.Sorted(maps.Keys(b)))
 	for name := range a {
@@ -122,16 +122,16 @@ func parsed(t *testing.T, dir string) map[string]stored {
 func TestWriteFolderRefuses(t *testing.T) {
 	parent := t.TempDir()
 	dir := filepath.Join(parent, "out")
-	require.EqualError(t, WriteFolder(dir, unpacked(t, "testdata/quantised/awq"), dtype.Invalid, nil, nil),
+	require.EqualError(t, WriteFolder(t.Context(), dir, unpacked(t, "testdata/quantised/awq"), dtype.Invalid, nil, nil),
 		"cannot write "+dir+`: tensor "model.layers.0.mlp.down_proj.weight" is affine4_g64_f16_zero: MLX has no zero points; give --weights affine4`)
 	s, err := KJV2M()
 	require.NoError(t, err)
-	require.EqualError(t, WriteFolder(dir, s, dtype.Q8_0, nil, nil),
+	require.EqualError(t, WriteFolder(t.Context(), dir, s, dtype.Q8_0, nil, nil),
 		"cannot write "+dir+`: tensor "model.embed_tokens.weight" is q8_0: a folder holds floats and affine types with biases; give --weights affine4`)
 	left, err := os.ReadDir(parent)
 	require.NoError(t, err)
 	require.Empty(t, left)
-	require.NoError(t, WriteFolder(dir, unpacked(t, "testdata/quantised/awq"), dtype.F32, nil, nil))
+	require.NoError(t, WriteFolder(t.Context(), dir, unpacked(t, "testdata/quantised/awq"), dtype.F32, nil, nil))
 	back := unpacked(t, dir)
 	info, _ := back.Info("model.layers.0.mlp.down_proj.weight")
 	require.Equal(t, dtype.F32, info.DType)

@@ -1,6 +1,7 @@
 package model
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -20,13 +21,13 @@ type Conversion struct {
 // safetensors, whose affine matrices MLX reads: its matrices in the given dtype or, for
 // dtype.Invalid, in the one they are stored in. Vectors of a GGUF file are f32. Rows
 // that the dtype's blocks do not divide stay f16. progress may be nil.
-func Convert(m *Model, weights dtype.Type, path string, progress func(what string, done, of int64)) (*Conversion, error) {
+func Convert(ctx context.Context, m *Model, weights dtype.Type, path string, progress func(what string, done, of int64)) (*Conversion, error) {
 	write := checkpoint.WriteFolder
 	if strings.HasSuffix(path, ".gguf") {
 		write = checkpoint.WriteGGUF
 	}
 	out, err := convert(m, path, progress, func(report func(string, checkpoint.Narrowing), told func(done, of int)) error {
-		return write(path, m.source, weights, report, told)
+		return write(ctx, path, m.source, weights, report, told)
 	})
 	if err == nil && weights != dtype.Invalid {
 		if _, _, note := m.MatrixTypes(weights, dtype.F16); note != "" {
@@ -38,9 +39,9 @@ func Convert(m *Model, weights dtype.Type, path string, progress func(what strin
 
 // ConvertMix writes a model as a GGUF file whose matrices have the types of the mix
 // checkpoint.MixName. progress may be nil.
-func ConvertMix(m *Model, path string, progress func(what string, done, of int64)) (*Conversion, error) {
+func ConvertMix(ctx context.Context, m *Model, path string, progress func(what string, done, of int64)) (*Conversion, error) {
 	return convert(m, path, progress, func(report func(string, checkpoint.Narrowing), told func(done, of int)) error {
-		return checkpoint.WriteMix(path, m.source, report, told)
+		return checkpoint.WriteMix(ctx, path, m.source, report, told)
 	})
 }
 

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -240,7 +241,7 @@ func Seal(dir string) (*Plan, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %s: %w", dir, planFile, err)
 	}
-	err = files.Write(filepath.Join(dir, planFile), func(w io.Writer) error {
+	err = files.Write(context.Background(), filepath.Join(dir, planFile), func(w io.Writer) error {
 		_, err := w.Write(text)
 		return err
 	})

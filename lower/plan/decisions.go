@@ -54,10 +54,10 @@ func Explain(w io.Writer, ds []Decision) error {
 	}
 	for _, g := range groups {
 		if g.Pass != last {
-			fmt.Fprintf(&b, "%s\n", g.Pass)
+			names.Line(&b, "%s\n", g.Pass)
 			last = g.Pass
 		}
-		fmt.Fprintf(&b, "  %-12s %3d x %-*s  %s\n", g.Outcome, g.Count, width, siteName(g), g.Reason)
+		names.Line(&b, "  %-12s %3d x %-*s  %s\n", g.Outcome, g.Count, width, siteName(g), g.Reason)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

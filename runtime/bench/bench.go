@@ -43,6 +43,9 @@ type Options struct {
 	CPU       cpu.Options
 	Progress  runtime.Progress
 	Say       func(line string)
+	// Measured is told, behind each round, the rows as far as they are measured: what a
+	// run that is interrupted has found. nil: nobody is.
+	Measured func([]Row)
 }
 
 // Row is one variant in numbers: what `foundry bench --format json` prints.

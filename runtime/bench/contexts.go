@@ -24,6 +24,8 @@ type ContextOptions struct {
 	Contexts []int    // tokens in the cache
 	Rows     []int    // tokens of a step: 1 is decode, more prefill
 	Backends []string // of AttentionBackends
+	// Measured is told, behind each context, the rows so far; nil: nobody is.
+	Measured func([]ContextRow)
 }
 
 // ContextRow is one backend at one point.
@@ -93,6 +95,9 @@ func Contexts(ctx context.Context, m *model.Model, o ContextOptions) (rows []Con
 			return nil, fmt.Errorf("context %d: %w", n, err)
 		}
 		rows = append(rows, point...)
+		if o.Measured != nil {
+			o.Measured(slices.Clone(rows))
+		}
 	}
 	return rows, nil
 }
@@ -237,7 +242,7 @@ func (b *contextBench) point(ctx context.Context, n, t int, all []*attentionCont
 		list[i] = &timed{name: fmt.Sprintf("attention %s, T=%d", c.backend, t), run: run.run}
 		running = append(running, list[i])
 	}
-	if err := interleave(ctx, running, rounds(b.Bench.Reps), nil); err != nil {
+	if err := interleave(ctx, running, rounds(b.Bench.Reps), nil, nil); err != nil {
 		return nil, err
 	}
 	best := 0.0

@@ -47,11 +47,11 @@ func (o *Options) benchGraph(ctx context.Context, m *model.Model) (rows []Row, e
 		}
 		all[i] = &timed{name: "variant " + s.name, run: took(l.Run)}
 	}
-	if err := interleave(ctx, all, rounds(o.Reps), o.told(len(all))); err != nil {
-		return nil, err
+	summarise := func() {
+		for i := range rows {
+			rows[i].summarise(all[i].samples, nil)
+		}
+		o.report(rows)
 	}
-	for i := range rows {
-		rows[i].summarise(all[i].samples, nil)
-	}
-	return rows, nil
+	return rows, interleave(ctx, all, rounds(o.Reps), o.told(len(all)), summarise)
 }

@@ -15,9 +15,9 @@ type timed struct {
 
 // interleave runs each of all once, then each again, for as long as more says so of
 // the rounds behind it: a machine that warms up or slows down favours none. The first
-// round warms up and counts for nothing. told hears how many runs are done; nil:
-// nobody does.
-func interleave(ctx context.Context, all []*timed, more func(rounds int) bool, told func(runs int)) error {
+// round warms up and counts for nothing. told hears how many runs are done, and after
+// is called behind each round that counts; nil: nobody is.
+func interleave(ctx context.Context, all []*timed, more func(rounds int) bool, told func(runs int), after func()) error {
 	for round := -1; round < 0 || more(round); round++ {
 		for i, t := range all {
 			if told != nil {
@@ -30,6 +30,9 @@ func interleave(ctx context.Context, all []*timed, more func(rounds int) bool, t
 			if round >= 0 {
 				t.samples = append(t.samples, float64(took.Nanoseconds())/1e3)
 			}
+		}
+		if round >= 0 && after != nil {
+			after()
 		}
 	}
 	return nil
@@ -53,4 +56,18 @@ func took(run func(context.Context) error) func(context.Context) (time.Duration,
 		err := run(ctx)
 		return time.Since(start), err
 	}
+}
+
+// report tells Measured which of the rows have been measured so far.
+func (o *Options) report(rows []Row) {
+	if o.Measured == nil {
+		return
+	}
+	var done []Row
+	for _, r := range rows {
+		if r.Measured != nil {
+			done = append(done, r)
+		}
+	}
+	o.Measured(done)
 }

@@ -26,6 +26,8 @@ type KernelsOptions struct {
 	// Rotate is how many bytes of weights and caches lie between two reads of the
 	// same: several times the last-level cache. 0 is 4 times 60 MB.
 	Rotate int64
+	// Measured is told the rows so far; nil: nobody is.
+	Measured func([]AloneRow)
 
 	settings []setting // all of them when nil
 }
@@ -107,6 +109,9 @@ func Kernels(ctx context.Context, m *model.Model, o KernelsOptions) (rows []Alon
 			}
 			if err := b.measure(ctx, v, s); err != nil {
 				return nil, fmt.Errorf("variant %s, %s: %w", v.Name, s.name, err)
+			}
+			if o.Measured != nil {
+				o.Measured(slices.Clone(b.rows))
 			}
 		}
 	}

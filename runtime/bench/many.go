@@ -180,16 +180,17 @@ func (b *bundle) measure(ctx context.Context, p *plan.Plan, fresh []int, where *
 			return nil
 		})}
 	}
-	if err := interleave(ctx, all, b.more, b.o.told(len(all))); err != nil {
-		return err
-	}
-	for i, k := range fresh {
-		if where.dev.Info().Emulation {
-			b.rows[k].Times = "emulation"
+	emulation := where.dev.Info().Emulation
+	summarise := func() {
+		for i, k := range fresh {
+			if emulation {
+				b.rows[k].Times = "emulation"
+			}
+			b.rows[k].summarise(all[i].samples, where.machine)
 		}
-		b.rows[k].summarise(all[i].samples, where.machine)
+		b.o.report(b.rows)
 	}
-	return nil
+	return interleave(ctx, all, b.more, b.o.told(len(all)), summarise)
 }
 
 // OnDevice measures o.Variants of a model's phase on a device that is open, interleaved,

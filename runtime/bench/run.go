@@ -64,7 +64,7 @@ func (o *Options) measureOn(ctx context.Context, m *model.Model, subjects []subj
 			all = append(all, c)
 		}
 		if err == nil {
-			err = o.interleave(ctx, all)
+			err = o.interleave(ctx, all, rows)
 		}
 		for _, c := range all {
 			err = errors.Join(err, c.close())
@@ -77,7 +77,7 @@ func (o *Options) measureOn(ctx context.Context, m *model.Model, subjects []subj
 		if err != nil {
 			return err
 		}
-		if err := errors.Join(o.interleave(ctx, []*contender{c}), c.close()); err != nil {
+		if err := errors.Join(o.interleave(ctx, []*contender{c}, rows), c.close()); err != nil {
 			return err
 		}
 	}
@@ -157,17 +157,23 @@ func (c *contender) decode(ctx context.Context, p int, id int32) error {
 	return nil
 }
 
-// interleave measures the contenders, and what else the options ask of each.
-func (o *Options) interleave(ctx context.Context, all []*contender) error {
+// interleave measures the contenders, some of the rows, and what else the options ask
+// of each.
+func (o *Options) interleave(ctx context.Context, all []*contender, rows []Row) error {
 	list := make([]*timed, len(all))
 	for i, c := range all {
 		list[i] = &timed{name: "variant " + c.row.Variant, run: c.run}
 	}
-	if err := interleave(ctx, list, rounds(o.Reps), o.told(len(all))); err != nil {
+	summarise := func() {
+		for i, c := range all {
+			c.row.summarise(list[i].samples, c.machine)
+		}
+		o.report(rows)
+	}
+	if err := interleave(ctx, list, rounds(o.Reps), o.told(len(all)), summarise); err != nil {
 		return err
 	}
-	for i, c := range all {
-		c.row.summarise(list[i].samples, c.machine)
+	for _, c := range all {
 		if c.row.Startup = c.engine.Startup(); c.compiled != nil && c.row.Startup != nil {
 			c.row.Startup = slices.Insert(c.row.Startup, 0, *c.compiled)
 		}
@@ -213,7 +219,7 @@ func (c *contender) perKernel(ctx context.Context) error {
 
 // summarise makes the row's numbers of its samples; machine may be nil.
 func (r *Row) summarise(samples []float64, machine *Machine) {
-	r.Samples = samples
+	r.Samples = slices.Clone(samples)
 	measured := spread(r.Samples)
 	r.Measured = &measured
 	tokens := 1.0

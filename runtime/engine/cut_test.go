@@ -17,7 +17,7 @@ import (
 // weights where they are mapped, with one error that names the file.
 func TestCutModel(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "model.gguf")
-	_, err := model.Convert(embedded(t), dtype.F32, path, nil)
+	_, err := model.Convert(t.Context(), embedded(t), dtype.F32, path, nil)
 	require.NoError(t, err)
 	m, err := model.Open(path, checkpoint.Hub{})
 	require.NoError(t, err)

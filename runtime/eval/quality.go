@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"foundry/frontends/model"
 	"foundry/ir"
@@ -18,6 +19,8 @@ type QualityOptions struct {
 	IDs     []int32        // the text; every token is a position
 	Weights []dtype.Type   // to be held against f32
 	Start   engine.Options // Start.Device says where; weights, cache and rows of logits are chosen here
+	// Measured is told the rows so far, behind each format; nil: nobody is.
+	Measured func([]Quality)
 }
 
 // Quality says how far a model with narrow matrices lies from the same model with
@@ -72,6 +75,9 @@ func MeasureQuality(ctx context.Context, m *model.Model, o QualityOptions) ([]Qu
 		n := float64(q.Positions)
 		q.Bytes, q.NMSE, q.KL, q.KLReverse, q.Top1 = bytes, diff/norm, q.KL/n, q.KLReverse/n, float64(same)/n
 		out = append(out, q)
+		if o.Measured != nil {
+			o.Measured(slices.Clone(out))
+		}
 	}
 	return out, nil
 }

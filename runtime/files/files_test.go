@@ -31,32 +31,32 @@ func text(s string) func(io.Writer) error {
 func TestWriteIsWholeOrNot(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "x.txt")
-	require.NoError(t, Write(path, text("first")))
+	require.NoError(t, Write(t.Context(), path, text("first")))
 	require.NoError(t, os.Chmod(path, 0o640))
-	require.EqualError(t, Write(path, func(w io.Writer) error {
+	require.EqualError(t, Write(t.Context(), path, func(w io.Writer) error {
 		_, _ = io.WriteString(w, "sec")
 		return errors.New("disk full")
 	}), "disk full")
 	b, err := os.ReadFile(path)
 	require.NoError(t, err)
 	require.Equal(t, "first", string(b))
-	require.NoError(t, Write(path, text("second")))
+	require.NoError(t, Write(t.Context(), path, text("second")))
 	info, err := os.Stat(path)
 	require.NoError(t, err)
 	require.Equal(t, os.FileMode(0o640), info.Mode(), "a file that is replaced keeps its mode")
 
 	link := filepath.Join(dir, "link")
 	require.NoError(t, os.Symlink(path, link))
-	require.NoError(t, Write(link, text("third")))
+	require.NoError(t, Write(t.Context(), link, text("third")))
 	b, err = os.ReadFile(path)
 	require.NoError(t, err)
 	require.Equal(t, "third", string(b))
 	require.Equal(t, []string{"link", "x.txt"}, names(t, dir))
 
 	require.NoError(t, os.Remove(path))
-	require.ErrorContains(t, Write(link, text("")), "is a link to nothing")
-	require.ErrorContains(t, Write(dir, text("")), "is no file that can be replaced")
-	require.ErrorContains(t, Write(filepath.Join(dir, "nowhere", "x"), text("")), filepath.Join("nowhere", "x")+": no such file")
+	require.ErrorContains(t, Write(t.Context(), link, text("")), "is a link to nothing")
+	require.ErrorContains(t, Write(t.Context(), dir, text("")), "is no file that can be replaced")
+	require.ErrorContains(t, Write(t.Context(), filepath.Join(dir, "nowhere", "x"), text("")), filepath.Join("nowhere", "x")+": no such file")
 }
 
 // What a killed process left is removed; what a living one builds is not.
@@ -70,7 +70,7 @@ func TestSweep(t *testing.T) {
 	require.NoError(t, err)
 	folder, err := Folder(dir, "livingfolder")
 	require.NoError(t, err)
-	require.NoError(t, Write(filepath.Join(dir, "new"), text("x")))
+	require.NoError(t, Write(t.Context(), filepath.Join(dir, "new"), text("x")))
 	require.ElementsMatch(t, []string{".mine.foundry", "new", filepath.Base(living.Name()), filepath.Base(folder.Path)}, names(t, dir))
 	require.NoError(t, living.Commit())
 	require.NoError(t, folder.Remove())
@@ -158,5 +158,5 @@ func TestPrivate(t *testing.T) {
 
 func TestLongNames(t *testing.T) {
 	path := filepath.Join(t.TempDir(), strings.Repeat("x", 250))
-	require.NoError(t, Write(path, text("x")))
+	require.NoError(t, Write(t.Context(), path, text("x")))
 }

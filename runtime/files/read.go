@@ -15,6 +15,20 @@ func Read(path string, limit int64) ([]byte, error) {
 	return read(path, limit, func() (*os.File, error) { return os.OpenFile(path, openFlags, 0) })
 }
 
+// ReadAny is Read of what a person names on a command line, which may be a pipe.
+func ReadAny(path string, limit int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err == nil && int64(len(b)) > limit {
+		err = tooLarge(path, limit)
+	}
+	return b, err
+}
+
 // ReadIn is Read of a file below root, named by its path there with slashes.
 func ReadIn(root *os.Root, name string, limit int64) ([]byte, error) {
 	return read(name, limit, func() (*os.File, error) { return root.OpenFile(filepath.FromSlash(name), openFlags, 0) })

@@ -1,6 +1,8 @@
 package files
 
 import (
+	"cmp"
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -9,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"sync"
 	"syscall"
 )
 
@@ -25,8 +28,9 @@ func temporary(dir, name string) string {
 type File struct {
 	*os.File
 	path string
-	mode fs.FileMode // 0: what the umask leaves
-	done bool
+
+	mu   sync.Mutex
+	done bool // committed or discarded
 }
 
 // Create begins the file path, which is replaced when it is there and, when it is a
@@ -70,26 +74,36 @@ func create(path string, mode fs.FileMode) (*File, error) {
 				return nil, errors.Join(err, f.Close(), os.Remove(f.Name()))
 			}
 		}
-		return &File{File: f, path: path, mode: mode}, nil
+		return &File{File: f, path: path}, nil
 	}
 }
 
 // Commit makes the file appear. After an error nothing is left of it.
 func (f *File) Commit() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.done {
+		return fs.ErrClosed
+	}
+	f.done = true
 	err := f.Sync()
 	if err == nil {
 		err = os.Rename(f.Name(), f.path)
 	}
-	f.done = err == nil
-	if !f.done {
-		return errors.Join(err, f.Discard())
+	if err != nil {
+		err = errors.Join(err, os.Remove(f.Name()))
 	}
-	return f.Close()
+	return errors.Join(err, f.Close())
 }
 
-// Discard removes the file, unless it was committed.
+// Discard removes the file, unless it was committed. Another goroutine may call it.
 func (f *File) Discard() error {
-	if f == nil || f.done {
+	if f == nil {
+		return nil
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.done {
 		return nil
 	}
 	f.done = true
@@ -97,9 +111,32 @@ func (f *File) Discard() error {
 }
 
 // Write makes path a file with the content that write gives it, whole or not at all.
-func Write(path string, write func(io.Writer) error) error {
+// When ctx ends, what there is of it is removed, and write fails.
+func Write(ctx context.Context, path string, write func(io.Writer) error) error {
 	f, err := Create(path)
-	return finish(f, err, write)
+	if err != nil {
+		return err
+	}
+	defer f.Until(ctx)()
+	if err := finish(f, err, write); err != nil {
+		return cmp.Or(ctx.Err(), err)
+	}
+	return nil
+}
+
+// Until discards the file when ctx ends, unless it was committed. The function that it
+// returns ends the watch.
+func (f *File) Until(ctx context.Context) (stop func() bool) {
+	return context.AfterFunc(ctx, func() { _ = f.Discard() })
+}
+
+// Write implements io.Writer. Errors name the file, not what it is built in.
+func (f *File) Write(b []byte) (int, error) {
+	n, err := f.File.Write(b)
+	if of := (*fs.PathError)(nil); errors.As(err, &of) {
+		err = &fs.PathError{Op: of.Op, Path: f.path, Err: of.Err}
+	}
+	return n, err
 }
 
 // WritePrivate is Write of a file that this user alone can read and write.
@@ -125,6 +162,9 @@ func finish(f *File, err error, write func(io.Writer) error) error {
 type Dir struct {
 	Path string
 	held *os.File
+
+	once sync.Once // removed
+	err  error
 }
 
 // Folder makes an empty folder in dir, which may be "" for the system's, to build
@@ -147,13 +187,22 @@ func Folder(dir, name string) (*Dir, error) {
 			return nil, errors.Join(err, os.Remove(path))
 		}
 		if lock(f) {
-			return &Dir{path, f}, nil
+			return &Dir{Path: path, held: f}, nil
 		}
 	}
 }
 
-// Remove removes the folder with what it holds.
-func (d *Dir) Remove() error { return errors.Join(os.RemoveAll(d.Path), d.held.Close()) }
+// Remove removes the folder with what it holds. It may be called again, and by another
+// goroutine.
+func (d *Dir) Remove() error {
+	d.once.Do(func() { d.err = errors.Join(os.RemoveAll(d.Path), d.held.Close()) })
+	return d.err
+}
+
+// Until removes the folder when ctx ends. The function that it returns ends the watch.
+func (d *Dir) Until(ctx context.Context) (stop func() bool) {
+	return context.AfterFunc(ctx, func() { _ = d.Remove() })
+}
 
 // lock takes the lock of a new temporary, which the system drops with the process;
 // false when a sweep removed it first. A file system without locks has no sweeps.

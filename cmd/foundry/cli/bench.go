@@ -1,10 +1,10 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 
@@ -12,6 +12,8 @@ import (
 	"foundry/runtime/bench"
 	"foundry/runtime/search"
 
+	"foundry/ir/names"
+	"foundry/runtime/files"
 	"github.com/spf13/cobra"
 )
 
@@ -89,7 +91,7 @@ of the first.`,
 				o.Variants, err = bench.ParseVariants(compile.variant)
 			case strings.HasPrefix(variants, "@"):
 				var text []byte
-				if text, err = os.ReadFile(variants[1:]); err == nil {
+				if text, err = files.ReadAny(variants[1:], maxInput); err == nil {
 					o.Variants, err = bench.ParseVariantFile(variants[1:], string(text))
 				}
 			default:
@@ -132,17 +134,28 @@ of the first.`,
 			if kernels.name != "" {
 				return kernels.run(cmd, s, m, o, format)
 			}
-			file, err := openOutput("--csv", samples)
+			file, err := openOutput(cmd.Context(), "--csv", samples)
 			if err != nil {
 				return err
 			}
 			defer file.discard()
+			o.Measured = func(rows []bench.Row) {
+				s.process.whenInterrupted(func(s IO) error {
+					if samples != "" {
+						if err := files.Write(context.Background(), samples, func(w io.Writer) error { return printCSV(w, rows) }); err != nil {
+							return err
+						}
+					}
+					return printRows(s, m, rows, format)
+				})
+			}
 			rows, err := search.Bench(cmd.Context(), m, o)
 			if err != nil {
 				return err
 			}
+			s.process.whenInterrupted(nil)
 			if plot != "" {
-				if err := plotRows(plot, rows); err != nil {
+				if err := plotRows(cmd.Context(), plot, rows); err != nil {
 					return err
 				}
 			}
@@ -245,11 +258,11 @@ func printTable(s IO, m *foundry.Model, rows []bench.Row, format string) error {
 	case first.Tokens > 1:
 		what = fmt.Sprintf("a token, of %d behind %d", first.Tokens, first.Prompt)
 	}
-	fmt.Fprintf(s.Out, "%s, %s (%s); weights %s; modelled times are uncalibrated", first.Model, first.Phase, what, bytesText(first.WeightBytes))
+	names.Line(s.Out, "%s, %s (%s); weights %s; modelled times are uncalibrated", first.Model, first.Phase, what, bytesText(first.WeightBytes))
 	if first.Measured != nil {
-		fmt.Fprintf(s.Out, "; measured on %s, median of %d, interleaved", first.Device, first.Measured.N)
+		names.Line(s.Out, "; measured on %s, median of %d, interleaved", first.Device, first.Measured.N)
 		if first.Times != "" {
-			fmt.Fprintf(s.Out, " (%s: says nothing of a GPU)", first.Times)
+			names.Line(s.Out, " (%s: says nothing of a GPU)", first.Times)
 		}
 	}
 	fmt.Fprintln(s.Out, machineText(first.Machine))
@@ -274,7 +287,7 @@ func printKernels(s IO, rows []bench.Row) {
 		for _, k := range r.Kernels {
 			sum += k.Us * float64(k.Dispatches)
 		}
-		fmt.Fprintf(s.Out, "\n%s, each kernel alone, its dispatches one after the other: %.0f us in all\n", r.Variant, sum)
+		names.Line(s.Out, "\n%s, each kernel alone, its dispatches one after the other: %.0f us in all\n", r.Variant, sum)
 		t := newTable("kernel", "dispatches", "us each", "us in all", "moved each", "GB/s", "share", "TFLOP/s").
 			alignRight("dispatches", "us each", "us in all", "moved each", "GB/s", "share", "TFLOP/s")
 		for _, k := range r.Kernels {

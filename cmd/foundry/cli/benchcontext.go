@@ -70,10 +70,18 @@ func (f *contextFlags) run(cmd *cobra.Command, s IO, m *foundry.Model, o bench.O
 		c.Bench.Tokens = 16
 	}
 	c.Bench.Variants = nil
+	c.Measured = func(rows []bench.ContextRow) {
+		s.process.whenInterrupted(func(s IO) error { return printPoints(s, rows, c, format) })
+	}
 	points, err := bench.Contexts(cmd.Context(), m, c)
 	if err != nil {
 		return err
 	}
+	s.process.whenInterrupted(nil)
+	return printPoints(s, points, c, format)
+}
+
+func printPoints(s IO, points []bench.ContextRow, c bench.ContextOptions, format string) error {
 	if format == "json" {
 		for i := range points {
 			if err := json.NewEncoder(s.Out).Encode(&points[i]); err != nil {

@@ -50,10 +50,18 @@ func (f *kernelsFlags) run(cmd *cobra.Command, s IO, m *foundry.Model, o bench.O
 	if k.Rows[1] < 2 {
 		return usagef("bench: --chunk is %d, want at least 2 tokens of a prefill", k.Rows[1])
 	}
+	k.Measured = func(rows []bench.AloneRow) {
+		s.process.whenInterrupted(func(s IO) error { return printAlone(s, rows, k, format) })
+	}
 	rows, err := bench.Kernels(cmd.Context(), m, k)
 	if err != nil {
 		return err
 	}
+	s.process.whenInterrupted(nil)
+	return printAlone(s, rows, k, format)
+}
+
+func printAlone(s IO, rows []bench.AloneRow, k bench.KernelsOptions, format string) error {
 	if format == "json" {
 		for i := range rows {
 			if err := json.NewEncoder(s.Out).Encode(&rows[i]); err != nil {
@@ -62,11 +70,6 @@ func (f *kernelsFlags) run(cmd *cobra.Command, s IO, m *foundry.Model, o bench.O
 		}
 		return nil
 	}
-	printAlone(s, rows, k, format)
-	return nil
-}
-
-func printAlone(s IO, rows []bench.AloneRow, k bench.KernelsOptions, format string) {
 	first := rows[0]
 	fmt.Fprintf(s.Out, "%s on %s, each kernel alone: one dispatch over and over, weights and caches in turn over at least 240 MB so that no cache holds them; T=1 behind %d tokens, T=%d behind none",
 		first.Model, first.Device, k.Bench.Prompt, k.Rows[1])
@@ -87,9 +90,10 @@ func printAlone(s IO, rows []bench.AloneRow, k bench.KernelsOptions, format stri
 	}
 	if format == "markdown" {
 		t.markdown(s.Out)
-		return
+		return nil
 	}
 	t.render(s.Out)
+	return nil
 }
 
 // constantsText joins settings that make one text; all of them is what has none.

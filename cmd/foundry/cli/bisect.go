@@ -4,14 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 
 	"foundry"
 	"foundry/lower/compile"
+	"foundry/runtime/child"
+	"foundry/runtime/files"
 )
 
 // bisectRewrites finds the first rewrite with which the shell command fails, and
@@ -26,33 +28,38 @@ func bisectRewrites(ctx context.Context, s IO, m *foundry.Model, o foundry.Compi
 	case m.Graph == nil && strings.Contains(command, "{}"):
 		return usagef("opt: {} is for the graph of a .fir file; a model's command takes {fuel}, as in 'foundry eval --fuel {fuel} ...'")
 	}
-	dir, err := os.MkdirTemp("", "foundry-bisect-")
+	work, err := files.Folder("", "bisect")
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer work.Remove()
 	var tries strings.Builder
 	c, err := compile.Bisect(m, o, func(g *foundry.Graphs) (bool, error) {
-		file := filepath.Join(dir, "graph.fir")
+		file := filepath.Join(work.Path, "graph.fir")
 		if m.Graph != nil {
 			if err := os.WriteFile(file, []byte(g.Entries[0].String()), 0o666); err != nil {
 				return false, err
 			}
 		}
 		line := strings.NewReplacer("{}", file, "{fuel}", strconv.Itoa(g.Rewrites)).Replace(command)
-		out, err := exec.CommandContext(ctx, "sh", "-c", line).CombinedOutput()
-		var exit *exec.ExitError
+		_, _, err := child.Run(ctx, child.Command{Path: "/bin/sh", Args: []string{"-c", line}})
+		var failed *child.ExitError
 		switch {
-		case ctx.Err() != nil:
-			return false, ctx.Err()
 		case err == nil:
 			fmt.Fprintf(&tries, "%5d rewrites: passes\n", g.Rewrites)
-			return false, nil
-		case !errors.As(err, &exit) || exit.ExitCode() == 126 || exit.ExitCode() == 127:
-			return false, fmt.Errorf("--bisect: the command cannot be run: %w: %s", err, strings.TrimSpace(string(out)))
+		case !errors.As(err, &failed):
+			return false, err
+		case failed.Code == 126 || failed.Code == 127:
+			return false, fmt.Errorf("--bisect: the command cannot be run: %w", failed)
+		default:
+			fmt.Fprintf(&tries, "%5d rewrites: fails (exit code %d)\n", g.Rewrites, failed.Code)
 		}
-		fmt.Fprintf(&tries, "%5d rewrites: fails (%v)\n", g.Rewrites, err)
-		return true, nil
+		soFar := tries.String()
+		s.process.whenInterrupted(func(s IO) error {
+			_, err := io.WriteString(s.Out, soFar)
+			return err
+		})
+		return err != nil, nil
 	})
 	if err != nil {
 		return err

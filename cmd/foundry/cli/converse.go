@@ -114,7 +114,7 @@ func (t *talk) answer(ctx context.Context, asked *jinja.List) (string, error) {
 			return answer.String(), err
 		}
 		answer.WriteString(token.Text)
-		fmt.Fprint(t.s.Out, token.Text)
+		fmt.Fprint(t.s.exact(), token.Text)
 	}
 	fmt.Fprintln(t.s.Out)
 	return answer.String(), nil

@@ -53,9 +53,9 @@ and as stored in a folder. A matrix whose rows the blocks do not divide becomes 
 			defer m.Close()
 			var c *model.Conversion
 			if mixed {
-				c, err = model.ConvertMix(m, out, progress(s.Err))
+				c, err = model.ConvertMix(cmd.Context(), m, out, progress(s.Err))
 			} else {
-				c, err = model.Convert(m, t, out, progress(s.Err))
+				c, err = model.Convert(cmd.Context(), m, t, out, progress(s.Err))
 			}
 			if err != nil {
 				return err

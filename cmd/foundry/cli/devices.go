@@ -22,6 +22,9 @@ func devicesCommand(s IO) *cobra.Command {
 				}
 				t.row(d.Name, usable, d.Note)
 			}
+			if err := cmd.Context().Err(); err != nil {
+				return err
+			}
 			t.render(s.Out)
 			return nil
 		},

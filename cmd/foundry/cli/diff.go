@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"foundry"
+	"foundry/ir/names"
 	"foundry/lower/plan"
 	"foundry/passes"
 
@@ -94,15 +95,15 @@ func printDifference(w io.Writer, d *plan.Difference) {
 		name string
 		plan.DiffSide
 	}{{d.A, d.OnlyA}, {d.B, d.OnlyB}} {
-		fmt.Fprintf(w, "\nonly %s:\n", side.name)
+		names.Line(w, "\nonly %s:\n", side.name)
 		if len(side.Dispatches)+len(side.Decisions) == 0 {
 			fmt.Fprintln(w, "  nothing")
 		}
 		for _, x := range side.Dispatches {
-			fmt.Fprintf(w, "  %-8s %-12s %3d x %-24s %s\n", x.Entry, "dispatch", x.Count, x.Label, x.Ops)
+			names.Line(w, "  %-8s %-12s %3d x %-24s %s\n", x.Entry, "dispatch", x.Count, x.Label, x.Ops)
 		}
 		for _, g := range side.Decisions {
-			fmt.Fprintf(w, "  %-8s %-12s %3d x %-16s %-24s %s\n", g.Entry, g.Outcome, g.Count, g.Pattern, g.Node, g.Reason)
+			names.Line(w, "  %-8s %-12s %3d x %-16s %-24s %s\n", g.Entry, g.Outcome, g.Count, g.Pattern, g.Node, g.Reason)
 		}
 	}
 }

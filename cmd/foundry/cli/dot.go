@@ -5,13 +5,13 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"foundry/runtime/files"
 	"foundry/viz"
 )
 
@@ -67,7 +67,7 @@ func dotCommand(s IO) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return writeOut(s.Out, out, picture.Bytes())
+			return writeOut(cmd.Context(), s.Out, out, picture.Bytes())
 		},
 	}
 	model.add(cmd)
@@ -97,12 +97,16 @@ func render(ctx context.Context, w io.Writer, text, format string) error {
 }
 
 // writeOut writes to the file, or to w where no name is given.
-func writeOut(w io.Writer, path string, b []byte) error {
+func writeOut(ctx context.Context, w io.Writer, path string, b []byte) error {
 	if path == "" {
 		_, err := w.Write(b)
 		return err
 	}
-	if err := os.WriteFile(path, b, 0o666); err != nil {
+	err := files.Write(ctx, path, func(w io.Writer) error {
+		_, err := w.Write(b)
+		return err
+	})
+	if err != nil {
 		return fmt.Errorf("cannot write the result: %w", err)
 	}
 	fmt.Fprintf(w, "written to %s\n", path)

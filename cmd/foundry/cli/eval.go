@@ -43,7 +43,7 @@ func evalCommand(s IO) *cobra.Command {
 			if err := evalFlags(cmd, m, goldens.file != ""); err != nil {
 				return err
 			}
-			file, err := openOutput("--logits-out", logitsOut)
+			file, err := openOutput(cmd.Context(), "--logits-out", logitsOut)
 			if err != nil {
 				return err
 			}

@@ -130,6 +130,9 @@ func (f *compileFlags) options(cmd *cobra.Command, s IO) (foundry.CompileOptions
 	return o, err
 }
 
+// maxStage is beyond any stage file, in bytes.
+const maxStage = 4 << 20
+
 // shaderFolder opens a folder of stage files, nil for none. Each of its .metal files
 // must be one that kernels are made of: another would be left out without a word.
 func shaderFolder(dir string) (fs.FS, error) {
@@ -139,7 +142,7 @@ func shaderFolder(dir string) (fs.FS, error) {
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
 		return nil, fmt.Errorf("--shaders %s: no such folder", dir)
 	}
-	folder := files.DirFS(dir, 1<<20)
+	folder := files.DirFS(dir, maxStage)
 	stages, err := metalFiles(shaders.FS)
 	if err != nil {
 		return nil, err
@@ -233,7 +236,7 @@ func (f *idsFlags) read(cmd *cobra.Command, m *foundry.Model) ([]int32, error) {
 	case cmd.Flags().Changed("ids"):
 		return parseIDs("--ids", f.ids)
 	case f.file != "":
-		text, err := os.ReadFile(f.file)
+		text, err := files.ReadAny(f.file, maxInput)
 		if err != nil {
 			return nil, fmt.Errorf("--ids-file: %w", err)
 		}

@@ -9,6 +9,7 @@ import (
 	"foundry"
 	"foundry/frontends/model"
 	"foundry/ir"
+	"foundry/ir/names"
 	"foundry/ir/sym"
 	"foundry/lower/plan"
 
@@ -110,13 +111,13 @@ func printPlan(s IO, p *plan.Plan, cached int) {
 	if p.Edited {
 		edited = ", edited by hand and sealed"
 	}
-	fmt.Fprintf(s.Out, "%s for %s (%s; weights %s, cache %s, attention %s by %s), context %d, MSL %s%s\n",
+	names.Line(s.Out, "%s for %s (%s; weights %s, cache %s, attention %s by %s), context %d, MSL %s%s\n",
 		p.Model.Name, o.Target, how, o.Weights, o.Cache, o.Attention, o.AttentionChosen, p.Model.Context, p.MSL, edited)
-	fmt.Fprintf(s.Out, "passes: %s\n", o.Passes)
+	names.Line(s.Out, "passes: %s\n", o.Passes)
 	if o.PrefillPasses != "" {
-		fmt.Fprintf(s.Out, "passes of prefill: %s\n", o.PrefillPasses)
+		names.Line(s.Out, "passes of prefill: %s\n", o.PrefillPasses)
 	}
-	fmt.Fprintf(s.Out, "weights %s, state %s, arena %s, %d kernels; verified, plan hash %.12s\n",
+	names.Line(s.Out, "weights %s, state %s, arena %s, %d kernels; verified, plan hash %.12s\n",
 		bytesText(p.ClassBytes(plan.Weight)), bytesText(p.ClassBytes(plan.State)), bytesText(p.ArenaBytes), len(p.Kernels), p.Hash)
 	for i := range p.Entries {
 		printEntry(s, p, &p.Entries[i], cached)
@@ -126,10 +127,10 @@ func printPlan(s IO, p *plan.Plan, cached int) {
 func printEntry(s IO, p *plan.Plan, e *plan.Entry, cached int) {
 	env := inspectedAt(p, e, cached)
 	st := p.Stats(e, env)
-	fmt.Fprintf(s.Out, "\n%s (T=%d, P=%d): %d dispatches, %d waves, %d barriers, %d command buffers, %s moved\n",
+	names.Line(s.Out, "\n%s (T=%d, P=%d): %d dispatches, %d waves, %d barriers, %d command buffers, %s moved\n",
 		e.Name, env.T, env.P, st.Dispatches, st.Waves, st.Barriers, st.CommandBuffers, bytesText(st.MovedBytes))
 	if m := e.Modelled; m != nil {
-		fmt.Fprintf(s.Out, "modelled on %s, uncalibrated (T=%d, P=%d): kernels and barriers %.1f us, encoding %.1f us; %.1f us in %d command buffers, %.1f us in one\n",
+		names.Line(s.Out, "modelled on %s, uncalibrated (T=%d, P=%d): kernels and barriers %.1f us, encoding %.1f us; %.1f us in %d command buffers, %.1f us in one\n",
 			p.Options.Target, m.T, m.P, m.DeviceUs, m.EncodeUs, m.Us, len(e.CommandBuffers), m.OneBufferUs)
 	}
 	t := newTable("kernel", "dispatches", "threads", "threadgroup bytes", "threadgroups", "moved", "flops/byte").
@@ -146,7 +147,7 @@ func printModel(s IO, m *foundry.Model) {
 	if c.Tied {
 		tied = "tied"
 	}
-	fmt.Fprintf(s.Out, "%s: qwen2, %d layers, hidden %d, intermediate %d, %d query heads, %d key-value heads, head_dim %d, vocabulary %d (%s), %d positions\n",
+	names.Line(s.Out, "%s: qwen2, %d layers, hidden %d, intermediate %d, %d query heads, %d key-value heads, head_dim %d, vocabulary %d (%s), %d positions\n",
 		m.BaseName(), c.Layers, c.Hidden, c.Intermediate, c.Heads, c.KVHeads, c.HeadDim, c.Vocab, tied, c.MaxPositions)
 	printGroups(s, m.TensorGroups())
 }
@@ -180,7 +181,7 @@ func printGroups(s IO, groups []model.TensorGroup) {
 
 func printGraph(s IO, g *ir.Graph) {
 	b := g.Bounds
-	fmt.Fprintf(s.Out, "graph @%s: T=%d..%d, P=%d..%d, S<=%d; verified\n", g.Name, b.TMin, b.TMax, b.PMin, b.PMax, b.SMax)
+	names.Line(s.Out, "graph @%s: T=%d..%d, P=%d..%d, S<=%d; verified\n", g.Name, b.TMin, b.TMax, b.PMin, b.PMax, b.SMax)
 	t := newTable("kind", "name", "type")
 	for _, p := range g.Params {
 		t.row(p.Param.Kind, p.Param.Name, p.Type)

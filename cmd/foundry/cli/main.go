@@ -1,10 +1,13 @@
 // Package cli turns command lines into calls of the compiler's packages and their
 // results into text, JSON and exit codes. It holds flags and printing only.
 //
-// Exit codes: 0 done; 1 the work failed; 2 the command line is wrong. Every error
-// is one line on the error stream.
+// Exit codes: 0 done; 1 the work failed, or its result could not be written; 2 the
+// command line is wrong; 128 and the number of a signal that ended it, so 130 for an
+// interrupt and, without a word, 141 for a pipe that nobody reads. Every error is one
+// line on the error stream.
 //
-// Read next: the map in package foundry.
+// Read next: process.go for what an interrupt and a full disk do to a command; the map
+// in package foundry.
 package cli
 
 import (
@@ -12,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strconv"
 	"strings"
 
@@ -23,32 +27,39 @@ import (
 )
 
 // IO is where a command reads and writes. Env looks up environment variables;
-// nothing else in Foundry reads them.
+// nothing else in Foundry reads them. Signals, which may be nil, end it.
 type IO struct {
-	In  io.Reader
-	Out io.Writer
-	Err io.Writer
-	Env func(name string) string
+	In      io.Reader
+	Out     io.Writer
+	Err     io.Writer
+	Env     func(name string) string
+	Signals <-chan os.Signal
 	// Confine takes from the process what kernels of a plan from disk do not need;
 	// nil where it cannot.
 	Confine func() error
+
+	process *process
+}
+
+// exact is Out for what shall arrive byte for byte.
+func (s IO) exact() io.Writer {
+	if out, ok := s.Out.(*output); ok {
+		return out.exact()
+	}
+	return s.Out
 }
 
 // Main runs one command line, without the program's name, and returns the exit
 // code.
 func Main(ctx context.Context, args []string, s IO) int {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	p := &process{cancel: cancel, again: make(chan struct{})}
+	p.out = &output{to: s.Out, failed: func(err error) { cancel(err) }}
+	s.Out, s.Err, s.process = p.out, messages{s.Err}, p
 	root := newRoot(s)
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
-	if err == nil {
-		return 0
-	}
-	fmt.Fprintf(s.Err, "foundry: %s\n", oneLine(err))
-	var usage usageError
-	if errors.As(err, &usage) {
-		return 2
-	}
-	return 1
+	return p.run(ctx, root, s)
 }
 
 // usageError is a wrong command line.
@@ -60,7 +71,7 @@ func usagef(format string, args ...any) error { return usageError{fmt.Errorf(for
 func oneLine(err error) string {
 	lines := strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' || r == '\r' })
 	for i, l := range lines {
-		lines[i] = strings.TrimSpace(l)
+		lines[i] = names.Plain(strings.TrimSpace(l))
 	}
 	return strings.Join(lines, "; ")
 }

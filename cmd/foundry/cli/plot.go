@@ -1,7 +1,9 @@
 package cli
 
 import (
+	"context"
 	"fmt"
+	"io"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -11,6 +13,7 @@ import (
 	"gonum.org/v1/plot/vg"
 
 	"foundry/runtime/bench"
+	"foundry/runtime/files"
 )
 
 var plotFormats = []string{"svg", "png"}
@@ -19,7 +22,7 @@ func extension(path string) string { return strings.TrimPrefix(filepath.Ext(path
 
 // plotRows draws a bar a variant: the measured median or, where nothing ran, the
 // modelled time of the first target.
-func plotRows(path string, rows []bench.Row) error {
+func plotRows(ctx context.Context, path string, rows []bench.Row) error {
 	p := plot.New()
 	p.Title.Text = fmt.Sprintf("%s, %s", rows[0].Model, rows[0].Phase)
 	values := make(plotter.Values, len(rows))
@@ -54,7 +57,14 @@ func plotRows(path string, rows []bench.Row) error {
 	p.X.Tick.Label.Rotation = -0.6
 	p.X.Tick.Label.XAlign = -0.05
 	p.Y.Min = 0
-	if err := p.Save(vg.Points(float64(120+40*len(rows))), 12*vg.Centimeter, path); err != nil {
+	picture, err := p.WriterTo(vg.Points(float64(120+40*len(rows))), 12*vg.Centimeter, extension(path))
+	if err == nil {
+		err = files.Write(ctx, path, func(w io.Writer) error {
+			_, err := picture.WriteTo(w)
+			return err
+		})
+	}
+	if err != nil {
 		return fmt.Errorf("cannot write the plot: %w", err)
 	}
 	return nil

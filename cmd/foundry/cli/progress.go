@@ -15,6 +15,9 @@ import (
 // progress returns what draws the state of long work on a terminal, and nothing
 // (nil) where w is none.
 func progress(w io.Writer) foundry.Progress {
+	if m, ok := w.(messages); ok {
+		w = m.to
+	}
 	f, ok := w.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) {
 		return nil

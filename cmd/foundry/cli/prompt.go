@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"foundry"
 	"foundry/frontends/chat"
+	"foundry/runtime/files"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -24,7 +26,7 @@ type promptFlags struct {
 
 func (f *promptFlags) add(cmd *cobra.Command) {
 	p := cmd.Flags()
-	p.StringVar(&f.text, "prompt", "", "the text to go on with (standard input when not given)")
+	p.StringVar(&f.text, "prompt", "", "the text to go on with (when not given, standard input without its last line break)")
 	p.BoolVar(&f.chat, "chat", false, "put the prompt into the model's chat template; on a terminal without a prompt, talk")
 	p.StringVar(&f.system, "system", "", "the system message of --chat")
 	p.StringVar(&f.messages, "messages", "", "FILE.json with a conversation: a list of objects with role and content (- is standard input)")
@@ -118,11 +120,11 @@ func (f *promptFlags) conversation(cmd *cobra.Command, s IO) (*chat.Conversation
 		return &c, err
 	}
 	if !cmd.Flags().Changed("prompt") {
-		text, err := io.ReadAll(s.In)
+		text, err := readInput(s)
 		if err != nil {
 			return nil, fmt.Errorf("cannot read the prompt from standard input: %w", err)
 		}
-		f.text = string(text)
+		f.text = strings.TrimSuffix(strings.TrimSuffix(string(text), "\n"), "\r")
 	}
 	if f.text == "" {
 		return nil, usagef("%s: the prompt is empty; give --prompt or pipe a text", cmd.Name())
@@ -154,15 +156,28 @@ func (f *promptFlags) start(s IO) (chat.Conversation, error) {
 	return c, nil
 }
 
+// maxInput is how many bytes of text a command takes; the longest context is a
+// thousandth of it.
+const maxInput = 64 << 20
+
+// readInput reads standard input to its end.
+func readInput(s IO) ([]byte, error) {
+	text, err := io.ReadAll(io.LimitReader(s.In, maxInput+1))
+	if err == nil && len(text) > maxInput {
+		err = fmt.Errorf("it has more than %d MiB", maxInput>>20)
+	}
+	return text, err
+}
+
 func readFile(flag, path string, s IO) ([]byte, error) {
 	if path == "-" {
-		raw, err := io.ReadAll(s.In)
+		raw, err := readInput(s)
 		if err != nil {
 			return nil, fmt.Errorf("%s: cannot read standard input: %w", flag, err)
 		}
 		return raw, nil
 	}
-	raw, err := os.ReadFile(path)
+	raw, err := files.ReadAny(path, maxInput)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", flag, err)
 	}
@@ -172,7 +187,7 @@ func readFile(flag, path string, s IO) ([]byte, error) {
 // print shows the prompt as it is.
 func (f *promptFlags) print(s IO, p prompt) error {
 	if !f.asJSON {
-		_, err := io.WriteString(s.Out, p.text)
+		_, err := io.WriteString(s.exact(), p.text)
 		return err
 	}
 	e := json.NewEncoder(s.Out)

@@ -56,10 +56,14 @@ whose most likely token is the same.`,
 			if o.IDs, err = ids.read(cmd, m); err != nil {
 				return err
 			}
+			o.Measured = func(rows []eval.Quality) {
+				s.process.whenInterrupted(func(s IO) error { return printQuality(s, format, rows) })
+			}
 			rows, err := eval.MeasureQuality(cmd.Context(), m, o)
 			if err != nil {
 				return err
 			}
+			s.process.whenInterrupted(nil)
 			return printQuality(s, format, rows)
 		},
 	}

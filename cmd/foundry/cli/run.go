@@ -1,10 +1,8 @@
 package cli
 
 import (
-	"context"
 	"fmt"
 	"os"
-	"os/signal"
 
 	"foundry"
 	"foundry/runtime"
@@ -81,16 +79,17 @@ begins anew.`,
 			if verbose {
 				defer func() { printStartup(s.Err, e.Startup()) }()
 			}
+			text := s.exact()
 			begun := false
 			begin := func() { // an error before the first token leaves nothing behind
 				if !begun {
-					fmt.Fprint(s.Out, p.echo)
+					fmt.Fprint(text, p.echo)
 				}
 				begun = true
 			}
 			defer func() {
 				if begun {
-					fmt.Fprintln(s.Out)
+					fmt.Fprintln(text)
 				}
 			}()
 			for token, err := range session.Answer(cmd.Context(), p.ids, o) {
@@ -98,7 +97,7 @@ begins anew.`,
 					return err
 				}
 				begin()
-				fmt.Fprint(s.Out, token.Text)
+				fmt.Fprint(text, token.Text)
 			}
 			begin()
 			return nil
@@ -149,9 +148,9 @@ func converse(cmd *cobra.Command, s IO, open func() (*foundry.Model, error), com
 	}
 	defer session.Close()
 	stop := make(chan os.Signal, 1)
-	signal.Notify(stop, os.Interrupt)
-	defer signal.Stop(stop)
+	s.process.talking(stop) // an interrupt ends an answer, not all
+	defer s.process.talking(nil)
 	fmt.Fprintf(s.Err, "Ctrl-C stops an answer, %s begins anew, Ctrl-D ends.\n", resetLine)
 	t := &talk{s: s, session: session, model: m, options: o, bounded: cmd.Flags().Changed("tokens"), start: start, stop: stop}
-	return t.run(context.WithoutCancel(cmd.Context())) // an interrupt ends an answer, not all
+	return t.run(cmd.Context())
 }

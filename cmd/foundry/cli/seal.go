@@ -1,8 +1,7 @@
 package cli
 
 import (
-	"fmt"
-
+	"foundry/ir/names"
 	"foundry/lower/plan"
 
 	"github.com/spf13/cobra"
@@ -27,9 +26,9 @@ edited runs with --trust-kernels.`,
 			if p.Edited {
 				state = "edited"
 			}
-			fmt.Fprintf(s.Out, "%s: verified and sealed, %s, plan hash %.12s\n", args[0], state, p.Hash)
+			names.Line(s.Out, "%s: verified and sealed, %s, plan hash %.12s\n", args[0], state, p.Hash)
 			if p.Edited {
-				fmt.Fprintf(s.Out, "no kernel has run: foundry verify %s runs each, with every access looked at\n", args[0])
+				names.Line(s.Out, "no kernel has run: foundry verify %s runs each, with every access looked at\n", args[0])
 			}
 			return nil
 		},

@@ -6,6 +6,8 @@ import (
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
+
+	"foundry/ir/names"
 )
 
 // tableOf is a table of plain text; numbers stand on the right.
@@ -25,7 +27,14 @@ func newTable(columns ...string) *tableOf {
 	return t
 }
 
-func (t *tableOf) row(cells ...any) { t.w.AppendRow(cells) }
+func (t *tableOf) row(cells ...any) {
+	for i, c := range cells {
+		if text, ok := c.(string); ok {
+			cells[i] = names.Plain(text)
+		}
+	}
+	t.w.AppendRow(cells)
+}
 
 // alignRight puts the named columns on the right, header included.
 func (t *tableOf) alignRight(columns ...string) *tableOf {

@@ -73,10 +73,17 @@ kernel that no row stands for.`,
 			o.CPU = trust.options(s, checked)
 			o.CPU.FewRuns = true
 			o.Only = func(kernel, format string) bool { return strings.Contains(kernel+" "+format, only) }
+			o.Finished = func(rows []verify.Row) {
+				s.process.whenInterrupted(func(s IO) error {
+					printFinishedRows(s, rows)
+					return nil
+				})
+			}
 			r, err := verify.Model(cmd.Context(), m, o)
 			if err != nil {
 				return err
 			}
+			s.process.whenInterrupted(nil)
 			if len(r.Rows) == 0 {
 				return fmt.Errorf("verify: no kernel and format contains %q", only)
 			}
@@ -160,6 +167,19 @@ func firstFew(list []string) string {
 		return strings.Join(list, "; ")
 	}
 	return fmt.Sprintf("%s; and %d more", strings.Join(list[:few], "; "), len(list)-few)
+}
+
+// printFinishedRows prints what an interrupted verification found.
+func printFinishedRows(s IO, rows []verify.Row) {
+	t := newTable("kernel", "format", "cases", "NMSE", "").alignRight("cases", "NMSE")
+	for _, row := range rows {
+		verdict := "pass"
+		if !row.Pass {
+			verdict = "FAIL " + row.Failure
+		}
+		t.row(row.Kernel, row.Format, row.Cases, fmt.Sprintf("%.1e", row.NMSE), verdict)
+	}
+	t.render(s.Out)
 }
 
 func printVerification(s IO, r *verify.Report) {

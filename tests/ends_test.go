@@ -1,0 +1,371 @@
+package tests
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"foundry/runtime/child"
+	"foundry/runtime/devicetest"
+	filesystem "foundry/runtime/files"
+)
+
+// program is the command, built once, as its users have it: signals, pipes and full
+// disks are the process's.
+var program = sync.OnceValues(func() (string, error) {
+	dir, err := filesystem.Folder("", "program") // the next to make one removes it
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir.Path, "foundry")
+	out, err := exec.Command("go", "build", "-o", path, "foundry/cmd/foundry").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("%w: %s", err, out)
+	}
+	return path, nil
+})
+
+// small is a graph of a few operations, as a file.
+const small = `graph @g (T=1..4, P=0..0, S<=4) {
+  %x = input "x" : f32[T, 64]
+  %w = weight "w" : f32[32, 64]
+  %y = matmul_nt %x, %w
+  %z = silu %y
+  return z=%z
+}
+`
+
+// ended is a command that has ended, and what it left.
+type ended struct {
+	code      int
+	out, errs string
+	took      time.Duration // from the signal, where there was one
+	left      []string      // in the folder where it ran, beside what was there
+}
+
+// ending says how a command is ended.
+type ending struct {
+	stdout  *os.File    // nil: kept
+	when    func() bool // true: interrupt it now; nil: never
+	env     []string    // on top of this process's
+	waiting bool        // standard input is a pipe into which nobody writes
+}
+
+// runCommand runs a command line in a folder with small.fir and the folder plan, and
+// requires that no process of it is left.
+func runCommand(t *testing.T, dir string, args []string, how ending) ended {
+	t.Helper()
+	path, err := program()
+	require.NoError(t, err)
+	before := list(t, dir)
+	var out, errs bytes.Buffer
+	cmd := exec.Command(path, args...)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, &out, &errs
+	if how.stdout != nil {
+		cmd.Stdout = how.stdout
+	}
+	if how.waiting {
+		in, err := cmd.StdinPipe()
+		require.NoError(t, err)
+		defer in.Close()
+	}
+	mark := fmt.Sprintf("FOUNDRY_TEST_MARK=%s-%d", t.Name(), time.Now().UnixNano())
+	cmd.Env = append(append(os.Environ(), mark), how.env...)
+	require.NoError(t, cmd.Start())
+	done := make(chan error, 1)
+	go func() { done <- cmd.Wait() }()
+	deadline := time.After(time.Minute)
+	poll := time.NewTicker(2 * time.Millisecond)
+	defer poll.Stop()
+	var signalled time.Time
+	for over := false; !over; {
+		select {
+		case <-done:
+			over = true
+		case <-deadline:
+			_ = cmd.Process.Kill()
+			require.Fail(t, "the command does not end", "%q: %s", args, errs.String())
+		case <-poll.C:
+			if how.when != nil && signalled.IsZero() && how.when() {
+				signalled = time.Now()
+				require.NoError(t, cmd.Process.Signal(os.Interrupt))
+			}
+		}
+	}
+	e := ended{code: cmd.ProcessState.ExitCode(), out: out.String(), errs: errs.String()}
+	if !signalled.IsZero() {
+		e.took = time.Since(signalled)
+	}
+	for _, name := range list(t, dir) {
+		if !slices.Contains(before, name) {
+			e.left = append(e.left, name)
+		}
+	}
+	require.Eventually(t, func() bool { return len(processesWith(t, mark)) == 0 }, 10*time.Second, 5*time.Millisecond,
+		"processes of %q are left", args)
+	return e
+}
+
+func list(t *testing.T, dir string) (names []string) {
+	t.Helper()
+	require.NoError(t, filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		names = append(names, path)
+		return err
+	}))
+	return names
+}
+
+// processesWith lists the processes whose environment has the mark.
+func processesWith(t *testing.T, mark string) (pids []string) {
+	t.Helper()
+	found, err := filepath.Glob("/proc/[0-9]*/environ")
+	require.NoError(t, err)
+	for _, path := range found {
+		if text, err := os.ReadFile(path); err == nil && bytes.Contains(text, []byte(mark)) {
+			pids = append(pids, path)
+		}
+	}
+	return pids
+}
+
+// workFolder is a folder to run commands in.
+func workFolder(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "small.fir"), []byte(small), 0o666))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "variants.txt"), []byte("a = canonicalize\n"), 0o666))
+	code, _, errs := foundryCmd(t, nil, "compile", "--model", filepath.Join(dir, "small.fir"), "-o", filepath.Join(dir, "plan"))
+	require.Zero(t, code, errs)
+	return dir
+}
+
+// everyCommand is a line of each command that prints, quick where it can be. files are
+// what it writes to a full disk, too.
+var everyCommand = []struct {
+	line string
+	file string // the flag that names an output file
+}{
+	{"compile --model small.fir", "-o"},
+	{"dot --model small.fir", "-o"},
+	{"opt small.fir --passes canonicalize", ""},
+	{"inspect plan", ""},
+	{"diff --model small.fir six floor", ""},
+	{"seal plan", ""},
+	{"run --device ref --prompt In -n 2", ""},
+	{"eval --device ref --ids 1,2 --context 8", "--logits-out"},
+	{"bench --model small.fir --reps 0", "--csv"},
+	{"convert --weights q8_0 -o out.gguf", ""},
+	{"quality --device ref --ids 1,2 --weights f16", ""},
+	{"verify small.fir --device ref --quick", ""},
+	{"devices", ""},
+	{"help bench", ""},
+	{"completion bash", ""},
+	{"--version", ""},
+}
+
+func TestEveryCommandIsTried(t *testing.T) {
+	_, out, _ := foundryCmd(t, nil, "--help")
+	for _, line := range strings.Split(out, "\n") {
+		name, _, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if !strings.HasPrefix(line, "  ") || strings.HasPrefix(line, "   ") || name == "foundry" || strings.HasPrefix(name, "-") || name == "" {
+			continue
+		}
+		require.True(t, slices.ContainsFunc(everyCommand, func(c struct{ line, file string }) bool {
+			return strings.HasPrefix(c.line, name)
+		}), "command %q is in no row of everyCommand", name)
+	}
+}
+
+// A result that cannot be written is exit code 1 and a line that says so, for each
+// command; a pipe that nobody reads ends it without a word, as it does others.
+func TestOutputThatCannotBeWritten(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	require.NoError(t, err)
+	defer full.Close()
+	for _, c := range everyCommand {
+		t.Run(strings.Fields(c.line)[0], func(t *testing.T) {
+			dir := workFolder(t)
+			e := runCommand(t, dir, strings.Fields(c.line), ending{stdout: full})
+			require.Equal(t, 1, e.code, e.errs)
+			require.Equal(t, "foundry: cannot write to standard output: no space left on device\n", lastLine(e.errs))
+
+			read, write, err := os.Pipe()
+			require.NoError(t, err)
+			require.NoError(t, read.Close())
+			e = runCommand(t, dir, strings.Fields(c.line), ending{stdout: write})
+			require.NoError(t, write.Close())
+			require.Equal(t, 141, e.code, e.errs)
+			require.NotContains(t, e.errs, "foundry: ")
+			for _, name := range e.left {
+				require.NotContains(t, filepath.Base(name), ".foundry", "a temporary stays")
+			}
+		})
+	}
+}
+
+func lastLine(s string) string {
+	lines := strings.SplitAfter(strings.TrimRight(s, "\n"), "\n")
+	return lines[len(lines)-1] + "\n"
+}
+
+// A file that a flag names on a disk that is full, here a limit of file sizes, is not
+// there at all, and the command says so.
+func TestFilesThatCannotBeWritten(t *testing.T) {
+	for _, c := range everyCommand {
+		if c.file == "" {
+			continue
+		}
+		t.Run(strings.Fields(c.line)[0], func(t *testing.T) {
+			dir := workFolder(t)
+			const line = `ulimit -f 0; trap '' XFSZ; exec "$@"`
+			path, err := program()
+			require.NoError(t, err)
+			name := map[string]string{"dot": "x.dot", "eval": "x.safetensors"}[strings.Fields(c.line)[0]]
+			if name == "" {
+				name = "x"
+			}
+			args := append([]string{"-c", line, "sh", path}, append(strings.Fields(c.line), c.file, name)...)
+			before := list(t, dir)
+			cmd := exec.Command("sh", args...)
+			cmd.Dir = dir
+			var out, errs bytes.Buffer
+			cmd.Stdout, cmd.Stderr = &out, &errs
+			require.Error(t, cmd.Run())
+			require.Equal(t, 1, cmd.ProcessState.ExitCode(), errs.String())
+			require.Equal(t, 1, strings.Count(errs.String(), "foundry: "), errs.String())
+			require.Contains(t, errs.String(), "file too large")
+			require.Equal(t, before, list(t, dir), "nothing is left")
+		})
+	}
+}
+
+// An interrupt ends a command within a second whatever it does, with exit code 130
+// and a word; nothing is left of it.
+func TestInterrupts(t *testing.T) {
+	// A compiler that takes for ever, at one of the three moments at which one is asked.
+	compiler := func(version, build string) []string {
+		path := filepath.Join(t.TempDir(), "cxx")
+		text := fmt.Sprintf("#!/bin/sh\nif [ \"$*\" = --version ]; then %s; echo cxx; exit; fi\n%s\n", version, build)
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o700))
+		return []string{"CXX=" + path, "XDG_CACHE_HOME=" + t.TempDir()}
+	}
+	after := func(d time.Duration) func() func() bool {
+		return func() func() bool {
+			began := time.Now()
+			return func() bool { return time.Since(began) > d }
+		}
+	}
+	for _, c := range []struct {
+		name string
+		line string
+		env  []string
+		when func() func() bool
+	}{
+		{"at the start", "run --device ref --prompt x -n 500 --ignore-end --context 512", nil, after(100 * time.Millisecond)},
+		{"under way, run", "run --device ref --prompt x -n 500 --ignore-end --context 512", nil, after(400 * time.Millisecond)},
+		{"under way, eval", "eval --device ref --prompt x --greedy 500 --context 512", nil, after(300 * time.Millisecond)},
+		{"under way, quality", "quality --device ref --weights f16,q8_0,q4_0,q5_0,q4_1 --ids " + strings.Repeat("1,2,3,4,5,6,7,8,", 60) + "9", nil, after(300 * time.Millisecond)},
+		{"under way, verify", "verify --device ref --quick", nil, after(time.Second)},
+		{"under way, passes", "bench --variants all --reps 0", nil, after(300 * time.Millisecond)},
+		{"under way, convert", "convert --model synth:qwen2.5-7b --weights q4_0 -o x.gguf", nil, after(300 * time.Millisecond)},
+		{"standard input", "run --device ref", nil, after(100 * time.Millisecond)},
+		{"bisect", "opt small.fir --bisect", nil, after(300 * time.Millisecond)},
+		{"--version of the compiler", "devices", compiler("sleep 600", ""), after(200 * time.Millisecond)},
+		{"--version, device auto", "run --prompt x", compiler("sleep 600", ""), after(200 * time.Millisecond)},
+		{"build of the executor", "eval --device cpu --ids 1 --logits-out x.safetensors", compiler(":", "cat >/dev/null; sleep 600 & sleep 600"), after(300 * time.Millisecond)},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			dir := workFolder(t)
+			args := strings.Fields(c.line)
+			if c.name == "bisect" {
+				args = append(args, "sleep 600 & sleep 600; : {}")
+			}
+			how := ending{env: c.env, when: c.when(), waiting: c.name == "standard input"}
+			e := runCommand(t, dir, args, how)
+			require.Equal(t, 130, e.code, "%s%s", e.out, e.errs)
+			require.Equal(t, "foundry: interrupted\n", lastLine(e.errs))
+			require.Less(t, e.took, 3*time.Second, "a second, on a machine that has nothing else to do")
+			require.Empty(t, e.left)
+		})
+	}
+}
+
+// Of a bench that is interrupted the rows are printed as far as they are measured, and
+// the samples are in their file.
+func TestInterruptedBench(t *testing.T) {
+	_, err := child.Find("c++", "g++", "clang++")
+	devicetest.Need(t, err)
+	dir := workFolder(t)
+	quick := []string{"bench", "--device", "cpu", "--model", "small.fir", "--variants", "none,default"}
+	e := runCommand(t, dir, append(quick, "--reps", "1"), ending{}) // builds what the next one uses
+	require.Zero(t, e.code, e.errs)
+	began := time.Now()
+	e = runCommand(t, dir, append(quick, "--reps", "100000000", "--csv", "samples.csv"), ending{when: func() bool { return time.Since(began) > 2*time.Second }})
+	require.Equal(t, 130, e.code, e.errs)
+	require.Equal(t, "foundry: interrupted\n", lastLine(e.errs))
+	require.Contains(t, e.out, "measured us")
+	require.Contains(t, e.out, " default ")
+	require.Equal(t, []string{filepath.Join(dir, "samples.csv")}, e.left)
+	samples, err := os.ReadFile(filepath.Join(dir, "samples.csv"))
+	require.NoError(t, err)
+	require.Greater(t, bytes.Count(samples, []byte("\n")), 2)
+}
+
+// Two processes of one command that are killed leave nothing that the next does not
+// remove, and no process.
+func TestKilled(t *testing.T) {
+	dir := workFolder(t)
+	path, err := program()
+	require.NoError(t, err)
+	cmd := exec.Command(path, "eval", "--device", "ref", "--prompt", "x", "--greedy", "500", "--context", "512", "--logits-out", "x.safetensors")
+	cmd.Dir = dir
+	require.NoError(t, cmd.Start())
+	temporaries := func() []string {
+		found, err := filepath.Glob(filepath.Join(dir, ".*.foundry"))
+		require.NoError(t, err)
+		return found
+	}
+	require.Eventually(t, func() bool { return len(temporaries()) == 1 }, 20*time.Second, time.Millisecond)
+	require.NoError(t, cmd.Process.Signal(syscall.SIGKILL))
+	_ = cmd.Wait()
+	require.Len(t, temporaries(), 1)
+	e := runCommand(t, dir, []string{"eval", "--device", "ref", "--ids", "1", "--logits-out", "x.safetensors"}, ending{})
+	require.Zero(t, e.code, e.errs)
+	require.Empty(t, temporaries())
+}
+
+// echo ends a line that is no part of the prompt.
+func TestPipedPrompt(t *testing.T) {
+	run := func(in string, args ...string) string {
+		t.Helper()
+		path, err := program()
+		require.NoError(t, err)
+		cmd := exec.Command(path, append([]string{"run", "--device", "ref", "-n", "4"}, args...)...)
+		cmd.Stdin = strings.NewReader(in)
+		out, err := cmd.Output()
+		require.NoError(t, err)
+		return string(out)
+	}
+	want := run("", "--prompt", "In the beginning")
+	require.Equal(t, want, run("In the beginning\n"))
+	require.Equal(t, want, run("In the beginning\r\n"))
+	require.NotEqual(t, want, run("In the beginning\n\n"))
+	_, help, _ := foundryCmd(t, nil, "run", "--help")
+	require.Contains(t, help, "without its last line break")
+}
