@@ -25,17 +25,20 @@ import (
 // program is the command, built once, as its users have it: signals, pipes and full
 // disks are the process's.
 var program = sync.OnceValues(func() (string, error) {
-	dir, err := filesystem.Folder("", "program") // the next to make one removes it
-	if err != nil {
+	var err error
+	if programFolder, err = filesystem.Folder("", "program"); err != nil {
 		return "", err
 	}
-	path := filepath.Join(dir.Path, "foundry")
+	path := filepath.Join(programFolder.Path, "foundry")
 	out, err := exec.Command("go", "build", "-o", path, "foundry/cmd/foundry").CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("%w: %s", err, out)
 	}
 	return path, nil
 })
+
+// programFolder is held as long as the tests run; the next run removes it.
+var programFolder *filesystem.Dir
 
 // small is a graph of a few operations, as a file.
 const small = `graph @g (T=1..4, P=0..0, S<=4) {

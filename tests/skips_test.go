@@ -14,6 +14,7 @@ import (
 // skipped are the reasons for which tests are left out beside what is absent: somebody
 // asked for it, or the case has no meaning.
 var skipped = map[string]string{
+	"examples/ownpass/main_test.go": "what is absent, in a module of its own",
 	"runtime/mtl/encode_test.go":    "the race detector",
 	"runtime/msl/gate/fuzz_test.go": "inputs of a fuzz target",
 	"tests/architecture_test.go":    "-short",
