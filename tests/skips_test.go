@@ -14,15 +14,16 @@ import (
 // skipped are the reasons for which tests are left out beside what is absent: somebody
 // asked for it, or the case has no meaning.
 var skipped = map[string]string{
-	"examples/ownpass/main_test.go": "what is absent, in a module of its own",
-	"runtime/mtl/encode_test.go":    "the race detector",
-	"runtime/msl/gate/fuzz_test.go": "inputs of a fuzz target",
-	"tests/architecture_test.go":    "-short",
-	"tests/badinput_test.go":        "root may write anywhere",
-	"tests/blocked_bench_test.go":   "shapes of a benchmark",
-	"tests/darwin_test.go":          "-short",
-	"tests/synth_test.go":           "-short",
-	"verify/verify_test.go":         "FOUNDRY_VERIFY is not full",
+	"examples/ownpass/main_test.go":         "what is absent, in a module of its own",
+	"runtime/confine/confine_linux_test.go": "a system without seccomp",
+	"runtime/mtl/encode_test.go":            "the race detector",
+	"runtime/msl/gate/fuzz_test.go":         "inputs of a fuzz target",
+	"tests/architecture_test.go":            "-short",
+	"tests/badinput_test.go":                "root may write anywhere",
+	"tests/blocked_bench_test.go":           "shapes of a benchmark",
+	"tests/darwin_test.go":                  "-short",
+	"tests/synth_test.go":                   "-short",
+	"verify/verify_test.go":                 "FOUNDRY_VERIFY is not full",
 }
 
 var skipCall = regexp.MustCompile(`\b[tb]\.Skip(f|Now)?\(`)
