@@ -9,6 +9,7 @@ import (
 	"foundry/ir/sym"
 	"foundry/lower/plan"
 	"foundry/runtime/cpu"
+	"foundry/runtime/devicetest"
 	"foundry/verify"
 )
 
@@ -38,11 +39,9 @@ func doubling(t *testing.T, body string) *plan.Plan {
 
 // What a kernel touches beyond what its plan says is found by running it.
 func TestBundle(t *testing.T) {
-	if d, err := cpu.Open(t.Context(), cpu.Options{}); err != nil {
-		t.Skip(err)
-	} else {
-		require.NoError(t, d.Close())
-	}
+	d, err := cpu.Open(t.Context(), cpu.Options{})
+	devicetest.Need(t, err)
+	require.NoError(t, d.Close())
 	const double = "    y[position.x] = 2.0f * x[position.x];\n"
 	runs, err := verify.Bundle(t.Context(), doubling(t, double), cpu.Options{}, nil)
 	require.NoError(t, err)
