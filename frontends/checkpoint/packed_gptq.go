@@ -14,6 +14,7 @@ import (
 // original format.
 type gptq struct {
 	bits, group int
+	sorted      bool   // columns may be sorted, as g_idx says
 	zeroOffset  uint32 // what a stored zero point lacks
 }
 
@@ -31,7 +32,7 @@ func parseGPTQ(raw []byte) (scheme, error) {
 	if err := readSettings("quantization_config", raw, &f); err != nil {
 		return nil, err
 	}
-	out := &gptq{bits: f.Bits, group: f.Group}
+	out := &gptq{bits: f.Bits, group: f.Group, sorted: f.DescAct}
 	format := f.Format
 	if format == "" {
 		format = f.FormatNew
@@ -88,6 +89,8 @@ func (g *gptq) unpack(p *packed) error {
 					return err
 				}
 				hidden = append(hidden, layer+".g_idx")
+			} else if g.sorted {
+				return fmt.Errorf("tensor %q is missing: desc_act is true, and it says how columns are sorted", layer+".g_idx")
 			}
 		}
 		return p.add(layer+".weight", a, rows, cols, func(dst []byte) error {

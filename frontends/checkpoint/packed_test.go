@@ -82,6 +82,7 @@ func TestUnpackRefuses(t *testing.T) {
 				binary.LittleEndian.PutUint32(x.data[4:], 7)
 				m[down+".g_idx"] = x
 			}},
+		`tensor "model.layers.0.mlp.down_proj.g_idx" is missing: desc_act is true`:                                    {"gptq4-v2", replace(`"desc_act": false`, `"desc_act": true`), nil},
 		`tensor "model.layers.0.mlp.down_proj.qzeros" is missing`:                                                     {"gptq8", nil, without(down + ".qzeros")},
 		`tensor "model.layers.0.mlp.down_proj.scales" is missing`:                                                     {"awq", nil, without(down + ".scales")},
 		`tensor "model.layers.0.mlp.down_proj.scales" has shape [64 2], the quantisation wants [2 64]`:                {"awq", nil, reshaped(down+".scales", 64, 2)},
