@@ -16,7 +16,7 @@ import (
 type Options struct {
 	Device   string          // where, such as Auto
 	Compile  compile.Options // Defaults of the device fill what it leaves open
-	PlanDir  string          // run this bundle instead of compiling; of Compile only Chunk and AllLogits count then
+	PlanDir  string          // run this bundle instead of compiling, Guarded; of Compile only Chunk and AllLogits count then
 	CPU      cpu.Options     // of the device cpu
 	Progress runtime.Progress
 	Say      func(line string) // told what Auto took and why, and other notes; nil: nobody
