@@ -110,14 +110,16 @@ type generator struct {
 	matrices int // drawn so far
 }
 
-// lift is the e of Generate: what brings the least scale of q, k and gate to 2^4,
+// lift is the e of Generate: what brings the least scale of q, k and gate to 2^4, or
+// less where a second one has to fit above it,
 // between the formats' wishes where there are several.
 func (g *generator) lift() int {
 	var lifts []float64
 	for _, f := range g.out.Formats {
 		if f := f.format(); f.number.greatest == half.greatest {
 			least := math.Log2(1 / (8 * f.spread * math.Sqrt(float64(g.out.Hidden))))
-			lifts = append(lifts, (4-least)/2)
+			second := math.Log2(max(1, math.Abs(f.offset))) // how much larger the second scale is
+			lifts = append(lifts, (4-second/2-least)/2)
 		}
 	}
 	if lifts == nil {

@@ -5,7 +5,31 @@ import "math"
 // Logits returns a row of logits, [Vocab], for each token of a prompt: Qwen2.5 as it
 // is published, in float64. Its one number that is rounded is the table of rotary
 // frequencies, theta^(-2i/HeadDim), which the published model keeps in float32.
-func (c *Checkpoint) Logits(ids []int32) [][]float64 { return c.logits(ids, "") }
+func (c *Checkpoint) Logits(ids []int32) [][]float64 { return c.logits(ids, "", exact) }
+
+// Halves is the greatest NMSE of a row of logits that comes of rounding to 11 digits, at
+// whatever size, what devices keep or multiply as halves: weights, the operands of
+// products, queries, keys and values. It is how well conditioned the checkpoint is.
+func (c *Checkpoint) Halves(ids []int32, logits [][]float64) float64 {
+	var have []float32
+	for _, row := range c.logits(ids, "", toHalf) {
+		for _, v := range row {
+			have = append(have, float32(v))
+		}
+	}
+	nmse, _ := Worst(have, logits)
+	return nmse
+}
+
+// exact and toHalf are how numbers are rounded on the way.
+func exact(x []float64) {}
+
+func toHalf(x []float64) {
+	const dropped = 52 - 10
+	for i, v := range x {
+		x[i] = math.Float64frombits((math.Float64bits(v) + 1<<(dropped-1)) &^ (1<<dropped - 1))
+	}
+}
 
 // Share is the part of the logits' energy that a branch accounts for: the squares of
 // what changes when it is left out, over the squares of the logits, which are given.
@@ -13,7 +37,7 @@ func (c *Checkpoint) Logits(ids []int32) [][]float64 { return c.logits(ids, "") 
 // left out whole.
 func (c *Checkpoint) Share(b Branch, ids []int32, logits [][]float64) float64 {
 	var changed, all float64
-	for t, row := range c.logits(ids, b) {
+	for t, row := range c.logits(ids, b, exact) {
 		for i, v := range row {
 			d := v - logits[t][i]
 			changed, all = changed+d*d, all+logits[t][i]*logits[t][i]
@@ -22,40 +46,53 @@ func (c *Checkpoint) Share(b Branch, ids []int32, logits [][]float64) float64 {
 	return changed / all
 }
 
-// logits computes the model without a branch, "" for all of it.
-func (c *Checkpoint) logits(ids []int32, without Branch) [][]float64 {
-	embedding := c.values("model.embed_tokens.weight")
+// logits computes the model without a branch, "" for all of it, and rounds.
+func (c *Checkpoint) logits(ids []int32, without Branch, round func(x []float64)) [][]float64 {
+	matrix := func(name string) []float64 {
+		w := c.values(name)
+		round(w)
+		return w
+	}
+	each := func(rows [][]float64) [][]float64 {
+		for _, row := range rows {
+			round(row)
+		}
+		return rows
+	}
+	embedding := matrix("model.embed_tokens.weight")
 	x := make([][]float64, len(ids)) // the residual stream, a row a token
 	for t, id := range ids {
 		x[t] = append([]float64(nil), embedding[int(id)*c.Hidden:][:c.Hidden]...)
 	}
 	for n := range c.Layers {
-		w := func(name string) []float64 { return c.values(layerName(n, name)) }
+		w := func(name string) []float64 { return matrix(layerName(n, name)) }
+		vector := func(name string) []float64 { return c.values(layerName(n, name)) }
 		if without != ValueOutput {
-			h := c.normed(x, w("input_layernorm.weight"))
-			q := product(h, w("self_attn.q_proj.weight"), w("self_attn.q_proj.bias"))
-			k := product(h, w("self_attn.k_proj.weight"), w("self_attn.k_proj.bias"))
-			v := product(h, w("self_attn.v_proj.weight"), w("self_attn.v_proj.bias"))
+			h := each(c.normed(x, vector("input_layernorm.weight")))
+			q := product(h, w("self_attn.q_proj.weight"), vector("self_attn.q_proj.bias"))
+			k := product(h, w("self_attn.k_proj.weight"), vector("self_attn.k_proj.bias"))
+			v := product(h, w("self_attn.v_proj.weight"), vector("self_attn.v_proj.bias"))
 			c.rotate(q)
 			c.rotate(k)
-			accumulate(x, product(c.attention(q, k, v, without == QueryKey), w("self_attn.o_proj.weight"), nil))
+			y := c.attention(each(q), each(k), each(v), without == QueryKey)
+			accumulate(x, product(each(y), w("self_attn.o_proj.weight"), nil))
 		}
 		if without != UpDown && without != GateDown {
-			h := c.normed(x, w("post_attention_layernorm.weight"))
+			h := each(c.normed(x, vector("post_attention_layernorm.weight")))
 			gate, up := product(h, w("mlp.gate_proj.weight"), nil), product(h, w("mlp.up_proj.weight"), nil)
 			for t := range gate {
 				for i, g := range gate[t] {
 					up[t][i] *= g / (1 + math.Exp(-g))
 				}
 			}
-			accumulate(x, product(up, w("mlp.down_proj.weight"), nil))
+			accumulate(x, product(each(up), w("mlp.down_proj.weight"), nil))
 		}
 	}
 	head := embedding
 	if !c.Tied {
-		head = c.values("lm_head.weight")
+		head = matrix("lm_head.weight")
 	}
-	return product(c.normed(x, c.values("model.norm.weight")), head, nil)
+	return product(each(c.normed(x, c.values("model.norm.weight"))), head, nil)
 }
 
 // normed returns x / sqrt(mean of squares + eps) * weight, row by row.
