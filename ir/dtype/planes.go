@@ -29,7 +29,9 @@ func (t Type) HasPlanes(n int64) bool {
 
 // PlaneBytes is the length of a row of n elements of t in planes: that of its
 // blocks, made up to a multiple of 16.
-func (t Type) PlaneBytes(n int64) int64 { return (t.Bytes(n) + planeAlign - 1) / planeAlign * planeAlign }
+func (t Type) PlaneBytes(n int64) int64 {
+	return (t.Bytes(n) + planeAlign - 1) / planeAlign * planeAlign
+}
 
 // Planes returns rows of n elements of t, each PlaneBytes(n) long: the sections of
 // its blocks one behind the other, each of all blocks in their order. It panics where

@@ -8,6 +8,7 @@ import (
 	"foundry/ir/cost"
 	"foundry/ir/dtype"
 	"foundry/ir/sym"
+	"foundry/ir/target"
 	"foundry/lower/plan"
 )
 
@@ -26,7 +27,7 @@ type gemv struct {
 	simds, perTeam, vectors int // simdgroups, rows of a team, vectors of a threadgroup
 	teams                   int // of a simdgroup: each has rows of its own
 	share                   int // simdgroups that share the chunks of their rows
-	loads                   int // registers of a lane for chunks on their way in main
+	loads, held             int // registers of a lane for chunks on their way in main, and across the prologue
 	segment                 int64
 	direct                  bool // the operand is read where it lies
 	chunked                 bool // the operand is staged in the order of chunks
@@ -123,10 +124,25 @@ func (g *gemv) tune() {
 		rounds = 1 // many vectors keep the cores busy as it is
 	}
 	n := int64(g.teams)
-	d := cost.GEMV((total+n-1)/n, unit, rounds, (int64(g.run())+n-1)/n, g.direct, t)
-	g.perTeam, g.share, g.simds, g.loads = d.PerSimd, d.Share, d.Simds, preloadRegisters
-	if d.Queued && !g.direct && !g.chunked {
-		g.loads = t.LoadAhead // chunks of levels keep the lanes busy, not the memory
+	deal := func(rows int64, unit int, rounds, run int64, t *target.Target) cost.Deal {
+		return cost.GEMV(rows, unit, rounds, run, g.direct, t)
+	}
+	if g.direct && g.chunked && g.rows == sym.Const(1) {
+		deal = cost.Sliced
+	}
+	d := deal((total+n-1)/n, unit, rounds, (int64(g.run())+n-1)/n, t)
+	g.perTeam, g.share, g.simds, g.loads, g.held = d.PerSimd, d.Share, d.Simds, preloadRegisters, preloadRegisters
+	switch {
+	case g.chunked:
+		g.loads = chunkRegisters
+		if d.Queued {
+			g.held = chunkRegisters
+		}
+		if !g.direct && g.perTeam > max(unit, 2) && d.Share == 1 {
+			g.perTeam = max(unit, 2)
+		}
+	case d.Queued && !g.direct:
+		g.loads = t.LoadAhead
 	}
 	g.vectors = 1
 	if n, ok := g.rows.Const(); !ok {
@@ -148,6 +164,13 @@ func (g *gemv) tune() {
 		g.segment = room / 5 / 2048 * 2048
 	}
 }
+
+// chunkRegisters is what a lane may spend on chunks of levels loaded ahead, and where
+// simdgroups wait for others across the prologue: such chunks keep lanes busy, not the
+// memory, and simdgroups in flight hide more than loads ahead do. For the same reason a
+// team takes no more than two rows, or a unit, of a staged vector: with four, registers
+// leave room for two threadgroups of 256 threads a core instead of four.
+const chunkRegisters = 16
 
 // chunkWeights is the weights of a chunk in whose order operands can be staged.
 const chunkWeights = 32

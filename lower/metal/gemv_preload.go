@@ -34,7 +34,7 @@ func (g *gemv) preload(k *kernel) int {
 	f := g.format(t)
 	chunks := g.segment / int64(g.width(t))
 	lanes := g.lanes()
-	chosen := min(int((chunks+lanes-1)/lanes), preloadRounds, g.mostRounds(), max(1, preloadRegisters/(f.registers(g.width(t))*g.perTeam)))
+	chosen := min(int((chunks+lanes-1)/lanes), preloadRounds, g.mostRounds(), max(1, g.held/(f.registers(g.width(t))*g.perTeam)))
 	rounds := min(g.r.tuning.rounds(chosen, chosen), g.mostRounds())
 	k.use(f.files()...)
 	k.phase("Preload: weights, which no dispatch of the step writes.")

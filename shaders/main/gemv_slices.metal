@@ -25,6 +25,16 @@ struct gemv_slice {
     }
 };
 
+// The slice as an operand: a team's rows share the sums that offsets meet, and making
+// them in the gaps first takes a lane no fewer additions.
+struct SliceOperand {
+    threadgroup const float *x;
+    template <typename W>
+    float4 quad(uint, uint c, uint q) const { return *(threadgroup const float4 *)(x + c * chunk_gaps::FLOATS + 4u * q); }
+    template <typename W>
+    float sum(uint m, uint c, uint g) const { return sum_of_group<W>(*this, m, c, g); }
+};
+
 // N rounds of chunks in raw, from chunk `first` of the simdgroup on; place is the
 // lane's in its simdgroup, seat in its team.
 template <typename W, uint R, uint LANES, uint SEATS, uint CHUNKS, uint N>
@@ -38,14 +48,10 @@ inline void gemv_rounds(thread const typename W::Raw *raw, device const float *x
     FOUNDRY_UNROLL
     for (uint i = 0u; i < N; i++) part[i].land(slice + i * SEATS * chunk_gaps::FLOATS, place);
     simdgroup_barrier(mem_flags::mem_threadgroup);
-    if (W::OFFSETS) {
-        chunked_sums<W, N * SEATS, 32u>(slice, place);
-        simdgroup_barrier(mem_flags::mem_threadgroup);
-    }
     FOUNDRY_UNROLL
     for (uint i = 0u; i < N; i++) {
-        const ChunkedOperand<0u> mine{slice + i * SEATS * chunk_gaps::FLOATS};
-        if (first + i * LANES + seat < CHUNKS) gemv_chunk<W, ChunkedOperand<0u>, R, 1u>(raw + i * R, mine, seat, acc);
+        const SliceOperand mine{slice + i * SEATS * chunk_gaps::FLOATS};
+        if (first + i * LANES + seat < CHUNKS) gemv_chunk<W, SliceOperand, R, 1u>(raw + i * R, mine, seat, acc);
     }
 }
 
