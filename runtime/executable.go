@@ -27,6 +27,8 @@ type Executable struct {
 	weights *Weights // that own those of shared which are weights; nil: the executable does
 	mapped  Mapped   // the source whose files the device may read in place; nil for none
 	users   atomic.Int64
+	prepare sync.Once // of what the plan prepares, by the first Instance
+	ready   error     // of it
 	startup Startup
 }
 
@@ -47,7 +49,7 @@ func newExecutable(ctx context.Context, dev Device, p *plan.Plan, w WeightSource
 	if err := p.Check(); err != nil {
 		return nil, err
 	}
-	fixed := p.ClassBytes(plan.Weight) + p.ClassBytes(plan.Constant)
+	fixed := p.ClassBytes(plan.Weight) + p.ClassBytes(plan.Constant) + p.ClassBytes(plan.Prepared)
 	own := p.ArenaBytes + p.ClassBytes(plan.State) + p.ClassBytes(plan.Input) + p.ClassBytes(plan.Output)
 	if have := dev.Info().MemoryBytes; have > 0 && fixed+own > have {
 		return nil, fmt.Errorf("%s has %s of memory, the plan needs %s: %s of weights and %s a session; quantise the weights or compile with a smaller --context",
@@ -95,6 +97,12 @@ func (x *Executable) fill(ctx context.Context, w WeightSource, progress Progress
 	group.SetLimit(runtime.GOMAXPROCS(0))
 	for i := range x.Plan.Buffers {
 		b := &x.Plan.Buffers[i]
+		if b.Class == plan.Prepared {
+			var err error
+			if x.shared[i], err = x.device.Alloc(b.Bytes, Shared); err != nil {
+				return fmt.Errorf("buffer %s: %w", b.Name, err)
+			}
+		}
 		if b.Class != plan.Weight && b.Class != plan.Constant {
 			continue
 		}

@@ -36,6 +36,10 @@ func (x *Executable) NewInstance() (*Instance, error) {
 	if err := in.allocate(); err != nil {
 		return nil, errors.Join(fmt.Errorf("no memory for a session: %w", err), in.Close())
 	}
+	x.prepare.Do(func() { x.ready = in.prepare() })
+	if x.ready != nil {
+		return nil, errors.Join(fmt.Errorf("preparation: %w", x.ready), in.Close())
+	}
 	for i := range x.Plan.Entries {
 		in.walks = append(in.walks, newWalk(x, &x.Plan.Entries[i], in.place))
 	}
@@ -67,7 +71,7 @@ func (in *Instance) allocate() error {
 		b := &in.exec.Plan.Buffers[i]
 		o := Operand{Bytes: b.Bytes}
 		switch b.Class {
-		case plan.Weight, plan.Constant:
+		case plan.Weight, plan.Constant, plan.Prepared:
 			o.Memory = in.exec.shared[i]
 		case plan.Transient:
 			o.Memory, o.Offset = arena, b.Offset
@@ -146,7 +150,7 @@ func (in *Instance) stepError() error {
 	if err := in.readAt(step, 4*plan.StepError, b[:]); err != nil {
 		return err
 	}
-	return refusal(binary.LittleEndian.Uint32(b[:]), binary.LittleEndian.Uint32(b[4:]), "table")
+	return in.tell(refusal(binary.LittleEndian.Uint32(b[:]), binary.LittleEndian.Uint32(b[4:]), "table"))
 }
 
 // setStep writes T, P, S and that nothing is wrong to the step buffer, where the
@@ -169,10 +173,13 @@ func (in *Instance) Write(buffer string, b []byte) error {
 	if err != nil {
 		return err
 	}
-	if c := in.exec.Plan.Buffers[i].Class; c == plan.Weight || c == plan.Constant {
+	if c := in.exec.Plan.Buffers[i].Class; c == plan.Weight || c == plan.Constant || c == plan.Prepared {
 		return fmt.Errorf("buffer %s is a %s, which all sessions share", buffer, c)
 	}
 	in.content, in.sampling, in.written[i] = content{}, nil, toItsEnd
+	if b, err = in.inRange(i, b); err != nil {
+		return fmt.Errorf("buffer %s: %w", buffer, err)
+	}
 	return in.writeAt(i, 0, b)
 }
 
@@ -182,7 +189,10 @@ func (in *Instance) Read(buffer string, b []byte) error {
 	if err != nil {
 		return err
 	}
-	return in.readAt(i, 0, b)
+	if err := in.readAt(i, 0, b); err != nil {
+		return err
+	}
+	return in.outOfRange(i, b)
 }
 
 func (in *Instance) find(buffer string) (int, error) {

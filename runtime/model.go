@@ -8,6 +8,7 @@ import (
 	"math"
 	"slices"
 
+	"foundry/ir/dtype"
 	"foundry/ir/sampling"
 	"foundry/ir/sym"
 	"foundry/lower/plan"
@@ -217,7 +218,7 @@ func (in *Instance) readStep(p int) (int32, error) {
 	word := func(i int) uint32 { return binary.LittleEndian.Uint32(b[4*i:]) }
 	vocab := in.exec.Plan.Model.Vocab
 	if err := refusal(word(plan.StepError), word(plan.StepErrorArg), fmt.Sprintf("vocabulary of %d", vocab)); err != nil {
-		return 0, err
+		return 0, in.tell(err)
 	}
 	if t, at, s := word(plan.StepT), word(plan.StepP), word(plan.StepS); t != 1 || at != uint32(p) || s != uint32(p)+1 {
 		return 0, fmt.Errorf("the run left T=%d P=%d S=%d in the step buffer, want 1, %d, %d", t, at, s, p, p+1)
@@ -229,6 +230,32 @@ func (in *Instance) readStep(p int) (int32, error) {
 	return token, nil
 }
 
+// errCache stands for the error of in.tell, which says which cache it is.
+var errCache = errors.New("a value is beyond what an f16 cache holds")
+
+// tell names the cache that could not hold a value, where err is about one.
+func (in *Instance) tell(err error) error {
+	if err != errCache {
+		return err
+	}
+	for i := range in.exec.Plan.Buffers {
+		b := &in.exec.Plan.Buffers[i]
+		if b.Class != plan.State || b.DType != dtype.F16 {
+			continue
+		}
+		content := make([]byte, b.Bytes)
+		if err := in.readAt(i, 0, content); err != nil {
+			return err
+		}
+		for at := 0; at+1 < len(content); at += 2 {
+			if binary.LittleEndian.Uint16(content[at:])&0x7fff == 0x7c00 {
+				return fmt.Errorf("%s: %w, 65504 at most: compile with --cache f32", b.Name, err)
+			}
+		}
+	}
+	return fmt.Errorf("%w, 65504 at most: compile with --cache f32", err)
+}
+
 // refusal is what a kernel reported in the step's words error and error_argument.
 func refusal(code, argument uint32, table string) error {
 	switch code {
@@ -236,6 +263,8 @@ func refusal(code, argument uint32, table string) error {
 		return nil
 	case plan.ErrToken:
 		return fmt.Errorf("token id %d is outside the %s", int32(argument), table)
+	case plan.ErrCache:
+		return errCache
 	case plan.ErrLogits:
 		return sampling.ErrNotFinite
 	}

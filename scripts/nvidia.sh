@@ -4,9 +4,11 @@
 #
 #   CGO_ENABLED=0 go build -o foundry ./cmd/foundry
 #   CGO_ENABLED=0 go test -c -o cuda.test ./runtime/cuda
-#   FOUNDRY=./foundry CUDA_TEST=./cuda.test scripts/nvidia.sh conformance decode torch
+#   CGO_ENABLED=0 go test -c -o models.test ./tests
+#   FOUNDRY=./foundry CUDA_TEST=./cuda.test MODELS_TEST=./models.test scripts/nvidia.sh conformance decode torch
 #
-# conformance  the device suite, foundry verify, the goldens of five models
+# conformance  the device suite, foundry verify, the goldens of five models, generated
+#              models whose values are up to 2^20 times larger or smaller
 # decode       one token after the other at 0.5b, 1.5b, 7b and Q8_0, with shares
 # prefill      512 tokens at 0.5b, 1.5b and 7b
 # ladder       every rung at 0.5b, 1.5b and 7b against the cost model
@@ -58,6 +60,13 @@ conformance() {
     echo "CUDA_TEST is not set: the device suite is left out" && failed+=("device suite")
   fi
   step "$foundry" verify --device "$device"
+  if [[ -n ${MODELS_TEST:-} ]]; then
+    local rescaled
+    rescaled=$(realpath "$MODELS_TEST")
+    step bash -c "cd '$here/../tests' && FOUNDRY_COMPLETE=1 '$rescaled' -test.run 'TestRescaled\$' -rescaled-on '$device'"
+  else
+    echo "MODELS_TEST is not set: rescaled models are left out" && failed+=("rescaled models")
+  fi
   # As on cpu: an f16 cache and f16 operands against float32.
   local by model
   for by in "" "--chunk 1"; do # tiles for many rows, and row by row

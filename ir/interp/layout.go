@@ -1,9 +1,12 @@
 package interp
 
 import (
+	"fmt"
+	"math"
 	"slices"
 
 	"foundry/ir"
+	"foundry/ir/dtype"
 )
 
 // element returns where element i, counted row-major, stands.
@@ -121,6 +124,9 @@ func kvWrite[F real](m *machine[F], n *ir.Node, args []value[F]) (value[F], erro
 		out := cache.row(head*cache.shape[1] + start + t)
 		for j, v := range x.row(i) {
 			out[j] = round(cache.dtype, v)
+			if math.IsInf(float64(out[j]), 0) && !math.IsInf(float64(v), 0) && cache.dtype != dtype.F32 {
+				return value[F]{}, fmt.Errorf("%s: %g is beyond what an %s cache holds: compile with --cache f32", n.Label, v, cache.dtype)
+			}
 		}
 	}
 	return cache, nil

@@ -210,12 +210,12 @@ func (a *attention) body(k *kernel) error {
 	k.line("float top = -3.0e38f, sum = 0.0f, acc[%d];", mine)
 	k.line("for (uint j = 0u; j < %du; j++) acc[j] = 0.0f;", mine)
 	k.line("attention_scan<%s, %s, %du, %du, %du, %du, %du, %du>(q, %s, %s, %s, %s, known, %s, %s, simd, lane, early_key, early_value, top, sum, acc);",
-		kt, vt, a.d, a.lanes, a.width, a.simds, a.ahead, a.early, kp, ks, vp, vs, visible, floatText(a.scores.Attr.Scale))
+		kt, vt, a.d, a.lanes, a.width, a.simds, a.ahead, a.early, kp, ks, vp, vs, visible, times(floatText(a.scores.Attr.Scale), r.readUp(k, a.scores.Args[1])))
 	if a.splits > 0 {
 		a.storeParts(e, h, t, shared)
 		return e.err
 	}
-	k.line("const float value = attention_merge<%du, %du, %du, %du>(top, sum, acc, %s, simd, lane);", a.d, a.lanes, a.width, a.simds, shared)
+	k.line("const float value = %s;", times(fmt.Sprintf("attention_merge<%du, %du, %du, %du>(top, sum, acc, %s, simd, lane)", a.d, a.lanes, a.width, a.simds, shared), r.readUp(k, a.pv.Args[1])))
 	l, err := a.resultLayout()
 	if err != nil {
 		return err

@@ -68,7 +68,7 @@ func (r *region) scores(k *kernel, n *ir.Node, w int) error {
 	}
 	k.line("const float sum = dot_rows<%s, %du, %du>(%s, %s);", pointee(n.Args[1].Type.DType), depth, w, a, b)
 	e.w = 1
-	k.line("store1(%s, %s);", e.target(0, at), e.r.kept(k, 0, "sum * "+floatText(scale)))
+	k.line("store1(%s, %s);", e.target(0, at), e.r.kept(k, 0, times("sum * "+floatText(scale), r.readUp(k, n.Args[0]), r.readUp(k, n.Args[1]))))
 	k.close()
 	return e.err
 }
@@ -104,7 +104,7 @@ func (r *region) weighted(k *kernel, n *ir.Node, w int) error {
 	k.line("const float sum = column_sum<%s, %du>(%s, %s, %s, %s, %s, simd, lane);", pointee(b.Type.DType), simds, a, r.at(k, p, first),
 		k.text(stride), k.text(dimension(b.Type.Shape.At(1))), shared)
 	k.open("if (simd == 0u && column < %s)", k.text(dimension(out.At(2))))
-	k.line("store1(%s, %s);", e.target(0, []affine{h, m, e.know("column", 0, 1)}), e.r.kept(k, 0, "sum"))
+	k.line("store1(%s, %s);", e.target(0, []affine{h, m, e.know("column", 0, 1)}), e.r.kept(k, 0, times("sum", r.readUp(k, n.Args[0]), r.readUp(k, b))))
 	k.close()
 	return e.err
 }

@@ -72,6 +72,9 @@ func (f *flash) scoresBlock(k *kernel) error {
 	k.line("flash_rows<%du, %du, %du> rows;", f.d, f.keys, k.threads)
 	k.line("rows.start(%s, %s, group.x * %du, %s, right, thread_index);", rows, stride, f.keys, k.text(dimension(f.attention.keys)))
 	k.phase("Prologue: rows of the first operand as halves.")
+	if err := f.rowRanges(k, "simd / 2u * 32u", 32, fmt.Sprintf("%du", f.d)); err != nil {
+		return err
+	}
 	if err := f.stageRows(k, stage); err != nil {
 		return err
 	}
@@ -90,10 +93,11 @@ func (f *flash) scoresBlock(k *kernel) error {
 	k.line("for (uint n = 0u; n < 2u; n++) tile_store(acc[m * 2u + n], spread + 16u * n, 40);")
 	k.line("simdgroup_barrier(mem_flags::mem_threadgroup);")
 	k.open("for (uint i = 0u; i < 16u; i++)")
+	k.line("const float value = %s;", times("spread[i * 40u + lane] * "+floatText(f.scores.Attr.Scale), f.leftUp(k, "(simd / 2u * 32u + m * 16u + i)"), f.r.readUp(k, f.scores.Args[1])))
 	t := e.atom("t", "first + simd / 2u * 32u + m * 16u + i", 0, 1)
 	col := e.atom("column", fmt.Sprintf("group.x * %du + simd %% 2u * 32u + lane", f.keys), 0, 1)
 	k.line("if (%s < %s && %s < %s) store1(%s, %s);", t.text(), k.text(dimension(f.rows)), col.text(),
-		k.text(dimension(f.attention.keys)), e.target(0, []affine{h, t, col}), f.r.kept(k, 0, "spread[i * 40u + lane] * "+floatText(f.scores.Attr.Scale)))
+		k.text(dimension(f.attention.keys)), e.target(0, []affine{h, t, col}), f.r.kept(k, 0, "value"))
 	k.close()
 	k.line("simdgroup_barrier(mem_flags::mem_threadgroup);")
 	k.close()
@@ -118,16 +122,19 @@ func (f *flash) weightedBlock(k *kernel) error {
 	k.line("flash_rows<%du, %du, %du> rows;", f.d, depth, k.threads)
 	k.line("tile_sum acc[%d];", f.d/16)
 	k.line("for (uint i = 0u; i < %du; i++) tile_clear(acc[i]);", f.d/16)
+	if err := f.rowRanges(k, "simd * 16u", 16, all); err != nil {
+		return err
+	}
 	k.open("for (uint base = 0u; base < %s; base += %du)", all, depth)
 	k.line("rows.start(%s, %s, base, %s, %s, thread_index);", rows, stride, all, values)
 	k.phase("Prologue: rows of the first operand as halves.")
 	k.line("FOUNDRY_UNROLL")
-	k.open("for (uint i = 0u; i < %du; i++)", f.queries()*depth/k.threads)
-	k.line("const uint m = thread_index / %du + i * %du, j = thread_index %% %du;", depth, k.threads/depth, depth)
+	k.open("for (uint i = 0u; i < 16u; i++)")
+	k.line("const uint m = simd * 16u + i, j = lane;")
 	t := e.atom("t", fmt.Sprintf("min(first + m, %s - 1u)", k.text(dimension(f.rows))), 0, 1)
 	col := e.atom("column", fmt.Sprintf("min(base + j, %s - 1u)", all), 0, 1)
-	v := e.at(f.scores.Args[0], []affine{h, t, col})
-	k.line("gemm_put(%s + tile_at<%du>(m, j), base + j < %s ? to_halves(%s) : 0.0f);", left, depth, all, v)
+	k.line("const float value = %s;", times(e.at(f.scores.Args[0], []affine{h, t, col}), f.leftDown(k, "m")))
+	k.line("gemm_put(%s + tile_at<%du>(m, j), base + j < %s ? value : 0.0f);", left, depth, all)
 	k.close()
 	k.line("rows.land(%s, thread_index);", values)
 	k.line("tile_wait<0u>();")
@@ -146,5 +153,6 @@ func (f *flash) weightedBlock(k *kernel) error {
 	k.close()
 	k.line("threadgroup_barrier(mem_flags::mem_threadgroup);")
 	k.close()
-	return f.storeTiles(e, scratch, 256, "out[i]", func(t, d affine) string { return e.target(0, []affine{h, t, d}) })
+	value := f.r.kept(k, 0, times("out[i]", f.leftUp(k, "(simd * 16u + tile_row(lane, tile_slot(i)))"), f.r.readUp(k, f.scores.Args[1])))
+	return f.storeTiles(e, scratch, 256, value, func(t, d affine) string { return e.target(0, []affine{h, t, d}) })
 }

@@ -20,6 +20,8 @@ type compiler struct {
 	buffers map[string]int          // by name: the last number behind it, at least 1
 	shared  map[string]*storage     // weights, states, inputs, outputs: by class and name
 	placed  map[*kernel]kernelPlace // kernels that stand in the plan
+	ranges  ranges
+	states  map[string]*bound // by name
 }
 
 type kernelPlace struct{ index int }
@@ -50,6 +52,8 @@ type entry struct {
 	key        []byte                 // of the node at hand, kept for its memory
 	values     map[*ir.Value]tensor
 	halves     map[*ir.Value]bool // f32 that is kept as halves
+	narrowed   map[*ir.Value]bool // f32 that tiles narrow, which is kept scaled
+	bounds     *bounds
 	stages     []stage
 	dispatches []*dispatch
 	token      *ir.Value // the plan's token, or nil
@@ -73,7 +77,7 @@ type tensor struct {
 // open starts an entry: its params and outputs get their buffers, which entries
 // share.
 func (c *compiler) open(in Entry) (*entry, error) {
-	e := &entry{c: c, name: in.Name, g: in.Graph, lowered: map[string]*lowering{}, values: map[*ir.Value]tensor{}}
+	e := &entry{c: c, name: in.Name, g: in.Graph, lowered: map[string]*lowering{}, values: map[*ir.Value]tensor{}, bounds: newBounds(nil)}
 	if err := e.params(); err != nil {
 		return nil, err
 	}
@@ -118,7 +122,8 @@ func (e *entry) close() error {
 	if err := e.allocate(); err != nil {
 		return err
 	}
-	return e.emit(results)
+	e.c.plan.Entries = append(e.c.plan.Entries, e.emit(results))
+	return nil
 }
 
 // node lowers one node: a view becomes a layout where that can be, anything else
@@ -213,7 +218,7 @@ func (e *entry) lower(n *ir.Node) (*lowering, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.tuning = e.c.o.Tuning
+	r.tuning, r.bound = e.c.o.Tuning, e.boundIn(r, n)
 	key := append(e.key[:0], n.Key()...)
 	for i, a := range n.Args {
 		t := e.values[a]
@@ -223,17 +228,17 @@ func (e *entry) lower(n *ir.Node) (*lowering, error) {
 		if r.operands[i].planes = t.s.planes; t.s.planes && a.Type.Shape.At(-1) != t.s.shape.At(-1) {
 			return nil, fmt.Errorf("%s: rows in planes are read whole", t.s.name)
 		}
-		r.operands[i].halves = e.halves[a]
+		r.operands[i].halves, r.operands[i].scaled = e.halves[a], e.scaled(a) != nil
 		key = r.operands[i].appendKey(append(key, '\n'))
 	}
 	for i, v := range n.Results {
-		r.halves[i] = e.halves[v]
-		key = strconv.AppendBool(key, r.halves[i])
+		r.halves[i], r.scaled[i] = e.halves[v], e.scaled(v) != nil
+		key = strconv.AppendBool(strconv.AppendBool(key, r.halves[i]), r.scaled[i])
 		if v == e.token {
 			r.token = e.tokenKind
 		}
 	}
-	key = fmt.Appendf(key, "\n%d %s", r.token, n.Attr.Pattern)
+	key = append(fmt.Appendf(key, "\n%d %s", r.token, n.Attr.Pattern), r.narrowings()...)
 	e.key = key
 	if l := e.lowered[string(key)]; l != nil {
 		return l, nil
@@ -248,7 +253,7 @@ func (e *entry) lower(n *ir.Node) (*lowering, error) {
 
 // appendKey appends what tells o from other operands.
 func (o *operand) appendKey(b []byte) []byte {
-	for _, is := range [...]bool{o.fixed, o.settled, o.planes, o.halves} {
+	for _, is := range [...]bool{o.fixed, o.settled, o.planes, o.halves, o.scaled} {
 		b = strconv.AppendBool(b, is)
 	}
 	b = appendPoly(b, o.layout.off)
@@ -332,6 +337,9 @@ func (e *entry) dispatch(of *stage, k *kernel) (*dispatch, error) {
 		case refIDs:
 			s = e.c.shared["input ids"]
 			b.Bytes = s.dtype.Bytes(s.shape.MaxElems(e.g.Bounds))
+		case refRange:
+			v, in := located(n, r.index)
+			s, b.Offset, b.Bytes = e.c.rangeBuffer(), e.c.rangeOf(e.bounds.of(v, in), e, d.Label), plan.RangeBytes
 		case refHistory:
 			positions := e.tokenKind.positions(e.g.Bounds)
 			s = e.c.history(positions)

@@ -24,6 +24,7 @@ type emitter struct {
 	owns   bool              // no other thread computes the element
 	report string            // condition that is true once for each token, for refusals
 	early  *early            // takes loads to the ready point, or nil
+	stored *ir.Value         // a scaled operand that is wanted as it lies
 	err    error
 }
 
@@ -219,8 +220,11 @@ func (e *emitter) load(v *ir.Value, ix []affine) string {
 		e.k.widely[v.Index] = true
 	}
 	from := e.r.offset(e.k, v.Index, off)
-	if e.early.takes(e) {
+	if e.early.takes(e) && !e.r.operands[v.Index].scaled {
 		return e.early.load(e.r.operands[v.Index].fixed, from)
+	}
+	if e.r.operands[v.Index].scaled && v != e.stored {
+		return e.define(name+"_value", "load%d(%s) * %s", e.w, from, e.r.up(e.k, v))
 	}
 	return e.define(name+"_value", "load%d(%s)", e.w, from)
 }

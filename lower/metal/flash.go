@@ -106,8 +106,15 @@ func (f *flash) write(k *kernel) error {
 	k.line("tile_sum acc[%d];", f.d/16)
 	k.line("for (uint i = 0u; i < %du; i++) tile_clear(acc[i]);", f.d/16)
 	k.line("float sum[TILE_SLOTS];")
-	k.line("flash_prefill<%du, %du, %du>(q, %s, %s, %s, %s, last, visible, %s, %s, mine, thread_index, lane, acc, sum);",
-		f.d, f.keys, f.simds, kp, ks, vp, vs, floatText(f.scores.Attr.Scale*log2e), stage)
+	factor := times(floatText(f.scores.Attr.Scale*log2e), f.leftUp(k, "(simd * 16u + tile_row(lane, r))"), f.r.readUp(k, f.scores.Args[1]))
+	if f.looks() {
+		k.line("float factor[TILE_SLOTS];")
+		k.line("for (uint r = 0u; r < TILE_SLOTS; r++) factor[r] = %s;", factor)
+	} else {
+		k.line("const float factor = %s;", factor)
+	}
+	k.line("flash_prefill<%du, %du, %du>(q, %s, %s, %s, %s, last, visible, factor, %s, mine, thread_index, lane, acc, sum);",
+		f.d, f.keys, f.simds, kp, ks, vp, vs, stage)
 	return f.store(e, h)
 }
 
@@ -116,6 +123,9 @@ const log2e = 1.4426950408889634
 // stageQueries leaves the simdgroup's queries in left operands.
 func (f *flash) stageQueries(k *kernel, stage string) error {
 	k.phase("Prologue: the queries as halves.")
+	if err := f.rowRanges(k, "simd * 16u", 16, fmt.Sprintf("%du", f.d)); err != nil {
+		return err
+	}
 	if err := f.stageRows(k, stage); err != nil {
 		return err
 	}
@@ -127,8 +137,8 @@ func (f *flash) stageQueries(k *kernel, stage string) error {
 	return nil
 }
 
-// stageRows narrows the block's rows of the first operand, four elements at a time
-// where all that they are made of allows.
+// stageRows narrows the block's rows of the first operand, each simdgroup 16 of them,
+// four elements at a time where all that they are made of allows.
 func (f *flash) stageRows(k *kernel, stage string) error {
 	err := fmt.Errorf("no width for the rows")
 	for _, w := range []int{4, 1} {
@@ -140,15 +150,57 @@ func (f *flash) stageRows(k *kernel, stage string) error {
 }
 
 func (f *flash) stageWith(k *kernel, stage string, w int) error {
-	k.open("for (uint i = thread_index; i < %du; i += %du)", f.queries()*int(f.d)/w, k.threads)
+	k.open("for (uint i = lane; i < %du; i += 32u)", 16*int(f.d)/w)
 	e := newEmitter(k, f.r, w)
-	k.line("const uint m = i / %du;", int(f.d)/w)
+	k.line("const uint m = simd * 16u + i / %du;", int(f.d)/w)
 	d := e.atom("d", fmt.Sprintf("i %% %du * %du", int(f.d)/w, w), f.d, int64(w))
 	t := e.atom("t", fmt.Sprintf("min(first + m, %s - 1u)", k.text(dimension(f.rows))), 0, 1)
 	v := e.at(f.scores.Args[0], []affine{e.know(f.head, f.heads, 1), t, d})
-	k.line("gemm_put(%s + tile_at<%du>(m, %s), to_halves(%s));", stage, f.d, d.text(), v)
+	k.line("gemm_put(%s + tile_at<%du>(m, %s), %s);", stage, f.d, d.text(), times(v, f.leftDown(k, "m")))
 	k.close()
 	return e.err
+}
+
+// looks reports whether the first operand has no bound: then the kernel looks at its
+// rows.
+func (f *flash) looks() bool { return f.r.narrowing(f.scores.Args[0]) == unbounded }
+
+// rowRanges finds the ranges of rows of a first operand without a bound: lane q keeps
+// the factor of row base + q of the block, of count rows of length elements.
+func (f *flash) rowRanges(k *kernel, base string, count int, length string) error {
+	if !f.looks() {
+		return nil
+	}
+	k.use("common/range.metal")
+	k.line("const uint ranged = %s; // first of the rows whose ranges the lanes keep", base)
+	k.line("float fits = 1.0f;")
+	k.open("for (uint q = 0u; q < %du; q++)", count)
+	k.line("float most = 0.0f;")
+	k.open("for (uint j = lane; j < %s; j += 32u)", length)
+	e := newEmitter(k, f.r, 1)
+	t := e.atom("t", fmt.Sprintf("min(first + ranged + q, %s - 1u)", k.text(dimension(f.rows))), 0, 1)
+	k.line("most = max(most, range_size(%s));", e.at(f.scores.Args[0], []affine{e.know(f.head, f.heads, 1), t, e.know("j", 0, 1)}))
+	k.close()
+	k.line("most = simd_max(most);")
+	k.line("if (lane == q) fits = range_down(most);")
+	k.close()
+	return e.err
+}
+
+// leftDown is the text of the factor with which elements of row m of the block become
+// halves; leftUp of what undoes it. All lanes call.
+func (f *flash) leftDown(k *kernel, m string) string {
+	if f.looks() {
+		return fmt.Sprintf("simd_shuffle(fits, ushort(%s - ranged))", m)
+	}
+	return f.r.down(k, f.scores.Args[0])
+}
+
+func (f *flash) leftUp(k *kernel, m string) string {
+	if f.looks() {
+		return "range_up(" + f.leftDown(k, m) + ")"
+	}
+	return f.r.up(k, f.scores.Args[0])
 }
 
 // store writes the weighted values over the sums of weights.
@@ -160,7 +212,11 @@ func (f *flash) store(e *emitter, h affine) error {
 	}
 	out := f.r.resultType(0)
 	slot := k.slot(ref{refResult, 0}, "y", pointee(out), plan.Write)
-	k.line("for (uint r = 0u; r < TILE_SLOTS; r++) sum[r] = 1.0f / tile_row_sum(sum[r]);")
+	defer k.loadHere(func() {
+		f.r.readUp(k, f.pv.Args[1])
+		f.r.kept(k, 0, "")
+	})()
+	k.line("for (uint r = 0u; r < TILE_SLOTS; r++) sum[r] = %s;", times("1.0f / tile_row_sum(sum[r])", f.r.readUp(k, f.pv.Args[1])))
 	value := f.r.kept(k, 0, "out[i] * sum[tile_slot(i)]")
 	return f.storeTiles(e, "mine", 0, value, func(t, d affine) string { return e.place(slot, out, l, []affine{h, t, d}) })
 }
@@ -182,7 +238,8 @@ func (f *flash) storeTiles(e *emitter, scratch string, each int, value string, t
 	e.w = 1
 	t := e.atom("t", "first + simd * 16u + tile_row(lane, tile_slot(i))", 0, 1)
 	d := e.atom("d", "16u * j + tile_column(lane, i)", f.d, 1)
-	k.line("if (%s < %s) store1(%s, %s);", t.text(), k.text(dimension(f.rows)), target(t, d), value)
+	k.line("const float value = %s;", value)
+	k.line("if (%s < %s) store1(%s, value);", t.text(), k.text(dimension(f.rows)), target(t, d))
 	k.close()
 	k.close()
 	return e.err

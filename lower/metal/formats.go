@@ -88,12 +88,18 @@ func inPlanes(t ir.Type, x *target.Target) bool {
 
 // format returns how a param of the region that holds weights is read.
 func (r *region) format(v *ir.Value) format {
-	f, _ := formatOf(v.Type.DType)
-	if r.operands[v.Index].planes {
-		f = planed[v.Type.DType]
-		f.params, f.sized, f.planes = fmt.Sprintf("%du", v.Type.Shape.At(-1).C), true, true
-	}
+	f, _ := formatIn(v.Type, r.operands[v.Index].planes)
 	return f
+}
+
+// formatIn is formatOf for weights of t, whose rows may lie in planes.
+func formatIn(t ir.Type, planes bool) (format, bool) {
+	f, ok := formatOf(t.DType)
+	if planes {
+		f = planed[t.DType]
+		f.params, f.sized, f.planes = fmt.Sprintf("%du", t.Shape.At(-1).C), true, true
+	}
+	return f, ok
 }
 
 // files returns the stage files that read weights of the format.

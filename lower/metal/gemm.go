@@ -3,6 +3,7 @@ package metal
 import (
 	"fmt"
 
+	"foundry/ir"
 	"foundry/ir/cost"
 	"foundry/ir/dtype"
 	"foundry/ir/sym"
@@ -21,8 +22,11 @@ type gemm struct {
 // be faster for as many rows of the operand as the graph may have.
 func (g *gemv) tiled() (*gemm, bool) {
 	tokens, t := g.rows.Max(g.r.g.Bounds), g.r.target
-	if g.r.merged != nil {
+	switch {
+	case g.r.merged != nil:
 		return nil, false // the prologue that merges parts of attention stages whole rows
+	case g.norm != nil && g.r.narrowing(g.x) == unbounded:
+		return nil, false // a norm whose weight may be anything
 	}
 	p := cost.Product{Tokens: tokens, Cols: g.depth, Unit: 1, Halves: true, HalfRows: g.halfRows()}
 	for _, part := range g.parts {
@@ -38,8 +42,8 @@ func (g *gemv) tiled() (*gemm, bool) {
 		first := part.products[0].Args[1].Type.DType
 		for _, q := range part.products {
 			w := q.Args[1].Type
-			if !cost.TakesTiles(w.DType) || w.DType != first {
-				return nil, false // one stage holds the rows of all products of a unit
+			if !cost.TakesTiles(w.DType) || w.DType != first || w.DType != dtype.F16 && g.r.narrowing(q.Args[1]) == unbounded {
+				return nil, false // one stage holds the rows of all products of a unit, as halves
 			}
 			p.Halves = p.Halves && w.DType == dtype.F16
 			p.Rows += part.n
@@ -175,8 +179,13 @@ func (g *gemm) emit() (*kernel, error) {
 	k.line("const uint first = group.x * ROWS;")
 	if g.Copied {
 		g.startRows(k, stage)
-	} else if err := g.rowScales(k, stage); err != nil {
-		return nil, err
+	} else {
+		if err := g.rowScales(k, stage); err != nil {
+			return nil, err
+		}
+		if err := g.rowRanges(k, stage); err != nil {
+			return nil, err
+		}
 	}
 	k.line("tile_sum acc[%d];", g.tilesDown()*g.tilesWide())
 	k.line("for (uint i = 0u; i < %du; i++) tile_clear(acc[i]);", g.tilesDown()*g.tilesWide())
@@ -255,7 +264,7 @@ func (g *gemm) carrier(t dtype.Type) string {
 	if g.copied(t) {
 		return fmt.Sprintf("gemm_halves<COLUMNS, DEPTH, THREADS, %du>", g.depth)
 	}
-	return fmt.Sprintf("gemm_weights<%s, COLUMNS, DEPTH, THREADS, %du>", g.format(t).reader(g.chunk(t)), g.depth)
+	return fmt.Sprintf("gemm_weights<%s, COLUMNS, DEPTH, THREADS, %du, %s>", g.format(t).reader(g.chunk(t)), g.depth, g.fits(t))
 }
 
 // declareRows declares what pickWeights fills.
@@ -264,6 +273,21 @@ func (g *gemm) declareRows(k *kernel, t dtype.Type) {
 	chunks := g.Columns * g.Depth / g.chunk(t)
 	k.line("device const uchar *row[%d];", (chunks+g.threads()-1)/g.threads())
 	k.line("constexpr uint WIDTH = %du, MINE = %du;", g.chunk(t), (chunks+g.threads()-1)/g.threads())
+	if !g.copied(t) {
+		k.line("float fit[%s];", g.fits(t))
+	}
+}
+
+// fits is how many factors a thread needs for its chunks of weights: one where all of
+// them are of one product, since the thread's stage rows lie as far apart as the units of
+// all products repeat.
+func (g *gemm) fits(t dtype.Type) string {
+	for _, p := range g.parts {
+		if len(p.products) > 1 && g.threads()*g.chunk(t)/g.Depth%(16*p.rowsPerUnit()) != 0 {
+			return "MINE"
+		}
+	}
+	return "1u"
 }
 
 // pickWeights points row[] at the thread's rows. A strip of 16 stage rows holds
@@ -279,19 +303,32 @@ func (g *gemm) pickWeights(k *kernel, p *gemvPart) {
 		k.line("n = n / %du * %du + n %% %du + at / 16u %% 2u * %du;", half, 2*half, half, half)
 	}
 	each := per / len(p.products)
-	base := ""
+	base, fit := "", ""
+	choose := func(i int, this, others string) string {
+		if i == 0 || this == others {
+			return this
+		}
+		return fmt.Sprintf("at / %du %% %du == %du ? %s : %s", 16*each, len(p.products), i, this, others)
+	}
 	for i, q := range p.products {
 		w := q.Args[1]
 		name := "(device const uchar *)" + k.slot(ref{refArg, w.Index}, g.r.argName(w.Index), pointee(w.Type.DType), plan.Read)
-		if i == 0 {
-			base = name
-			continue
-		}
-		base = fmt.Sprintf("at / %du %% %du == %du ? %s : %s", 16*each, len(p.products), i, name, base)
+		base, fit = choose(i, name, base), choose(i, g.weightFactor(k, w, g.r.down), fit)
 	}
 	k.line("device const uchar *const base = %s;", base)
 	k.line("row[i] = base + ulong(n) * %du;", g.r.format(p.products[0].Args[1]).rowBytes(p.products[0].Args[1].Type.DType, g.depth))
+	if t := p.products[0].Args[1].Type.DType; !g.copied(t) {
+		k.line("if (i < %s) fit[i] = %s;", g.fits(t), fit)
+	}
 	k.close()
+}
+
+// weightFactor returns the factor down or up of a weight, which f16 does not need.
+func (g *gemm) weightFactor(k *kernel, w *ir.Value, factor func(*kernel, *ir.Value) string) string {
+	if w.Type.DType == dtype.F16 {
+		return "1.0f"
+	}
+	return factor(k, w)
 }
 
 // preload brings the first blocks of weights.

@@ -3,6 +3,7 @@ package metal
 import (
 	"fmt"
 
+	"foundry/ir"
 	"foundry/ir/dtype"
 )
 
@@ -48,8 +49,8 @@ func (g *gemm) rowScales(k *kernel, stage string) error {
 	k.close()
 	k.line("threadgroup_barrier(mem_flags::mem_threadgroup);")
 	k.line("float scale[%d];", g.staged())
-	k.line("for (uint i = 0u; i < %du; i++) scale[i] = rsqrt(squares[(thread_index + i * THREADS) / %du] * (1.0f / float(%d)) + %s);",
-		g.staged(), g.Depth/g.w, g.depth, floatText(g.norm.Attr.Eps))
+	k.line("for (uint i = 0u; i < %du; i++) scale[i] = %s;", g.staged(),
+		times(fmt.Sprintf("rsqrt(squares[(thread_index + i * THREADS) / %du] * (1.0f / float(%d)) + %s)", g.Depth/g.w, g.depth, floatText(g.norm.Attr.Eps)), g.leftDown(k)))
 	k.line("threadgroup_barrier(mem_flags::mem_threadgroup);")
 	return e.err
 }
@@ -99,7 +100,7 @@ func (g *gemm) main(k *kernel, stage string, t dtype.Type) error {
 		return err
 	}
 	if !copied {
-		k.line("weights[(a + 1u) %% AHEAD].land(right + p %% 2u * RIGHT, thread_index);")
+		k.line("weights[(a + 1u) %% AHEAD].land(right + p %% 2u * RIGHT, fit, thread_index);")
 	}
 	k.close()
 	if copied {
@@ -139,7 +140,7 @@ func (g *gemm) fetch(k *kernel, t dtype.Type) error {
 	column, ok := g.element(e, t, "b")
 	row := e.atom("t", fmt.Sprintf("min(first + m, %s - 1u)", k.text(dimension(g.rows))), 0, 1)
 	ix := []affine{row, column}
-	e.report = fmt.Sprintf("group.y == 0u && %s == 0u", column.text())
+	e.report, e.stored = fmt.Sprintf("group.y == 0u && %s == 0u", column.text()), g.inner
 	value := e.at(g.inner, ix)
 	for _, j := range g.extra {
 		v := g.r.g.Results[j].Value
@@ -167,7 +168,10 @@ func (g *gemm) put(k *kernel, stage string, t dtype.Type) error {
 	k.open("for (uint i = 0u; i < %du; i++)", g.staged())
 	e := newEmitter(k, g.r, g.w)
 	held := fmt.Sprintf("held[(a + 1u) %% AHEAD * %du + i]", g.staged())
-	value := "to_halves(" + held + ")"
+	value := times(held, g.leftDown(k))
+	if g.looks() {
+		value += " * fits[i]"
+	}
 	if g.norm != nil {
 		column, _ := g.element(e, t, "p")
 		_, gamma := normOperands(g.norm)
@@ -178,6 +182,56 @@ func (g *gemm) put(k *kernel, stage string, t dtype.Type) error {
 	k.line("gemm_put(%s + p %% 2u * LEFT + tile_at<DEPTH>(m, j), %s);", stage, value)
 	k.close()
 	return e.err
+}
+
+// looks reports whether the operand has no bound: then the kernel looks at its rows.
+func (g *gemm) looks() bool { return g.r.narrowing(g.x) == unbounded }
+
+// rowRanges writes the prologue of an operand without a bound: fits[i] becomes the
+// factor of the row of the i-th group of elements that the thread stages, and undo[m]
+// undoes that of row lane % 16 of the simdgroup's m-th tile down.
+func (g *gemm) rowRanges(k *kernel, stage string) error {
+	if !g.looks() {
+		return nil
+	}
+	k.use("common/range.metal")
+	k.phase("Prologue: the range of each row.")
+	k.line("threadgroup float *const downs = (threadgroup float *)%s;", stage)
+	k.open("for (uint m = simd; m < ROWS; m += %du)", g.SIMDs())
+	k.line("float most = 0.0f;")
+	k.open("for (uint k = lane * %du; k < %du; k += %du)", g.w, g.depth, 32*g.w)
+	e := newEmitter(k, g.r, g.w)
+	e.report = "false"
+	t := e.atom("t", fmt.Sprintf("min(first + m, %s - 1u)", k.text(dimension(g.rows))), 0, 1)
+	k.line("most = max(most, range_size(%s));", e.at(g.inner, []affine{t, e.know("k", g.depth, int64(g.w))}))
+	k.close()
+	k.line("most = simd_max(most);")
+	k.line("if (lane == 0u) downs[m] = range_down(most);")
+	k.close()
+	k.line("threadgroup_barrier(mem_flags::mem_threadgroup);")
+	k.line("float fits[%d], undo[%d];", g.staged(), g.tilesDown())
+	k.line("for (uint i = 0u; i < %du; i++) fits[i] = downs[(thread_index + i * THREADS) / %du];", g.staged(), g.Depth/g.w)
+	k.line("FOUNDRY_UNROLL_TILES")
+	k.line("for (uint m = 0u; m < %du; m++) undo[m] = range_up(downs[simd / %du * %du + m * 16u + lane %% 16u]);", g.tilesDown(), g.SIMDColumns, g.Rows/g.SIMDRows)
+	k.line("threadgroup_barrier(mem_flags::mem_threadgroup);")
+	return e.err
+}
+
+// leftDown and leftUp return the factors of the operand's range, where it has one.
+func (g *gemm) leftDown(k *kernel) string {
+	if g.x.Def == nil && g.r.operands[g.x.Index].scaled {
+		return "1.0f" // it lies so
+	}
+	return g.leftFactor(k, g.r.down)
+}
+
+func (g *gemm) leftUp(k *kernel) string { return g.leftFactor(k, g.r.up) }
+
+func (g *gemm) leftFactor(k *kernel, factor func(*kernel, *ir.Value) string) string {
+	if g.looks() {
+		return "1.0f"
+	}
+	return factor(k, g.x)
 }
 
 // store spreads the simdgroup's sums a few tiles at a time and gives each lane
@@ -203,6 +257,14 @@ func (g *gemm) storeWith(k *kernel, p *gemvPart, w int) error {
 	}
 	per, tiles, stride := p.rowsPerUnit(), g.scratchTiles(), g.scratchStride()
 	units := 16 * tiles / per // of a step
+	defer k.loadHere(func() {
+		for i, q := range p.products {
+			k.line("const float restore%d = %s;", i, both(g.leftUp(k), g.weightFactor(k, q.Args[1], g.r.up)))
+		}
+		for _, j := range p.results {
+			g.r.kept(k, j, "")
+		}
+	})()
 	k.line("FOUNDRY_UNROLL_TILES")
 	k.open("for (uint m = 0u; m < %du; m++)", g.tilesDown())
 	k.line("FOUNDRY_UNROLL_TILES")
@@ -213,6 +275,9 @@ func (g *gemm) storeWith(k *kernel, p *gemvPart, w int) error {
 	e := newEmitter(k, g.r, w)
 	t := e.atom("t", fmt.Sprintf("first + simd / %du * %du + m * 16u + i / %du", g.SIMDColumns, g.Rows/g.SIMDRows, units/w), 0, 1)
 	k.line("const uint u = i %% %du * %du;", units/w, w)
+	if g.looks() {
+		k.line("const float undone = simd_shuffle(undo[m], ushort(i / %du));", units/w)
+	}
 	own := e.atom("own", fmt.Sprintf("unit + simd %% %du * %du + n * %du + u", g.SIMDColumns, g.Columns/g.SIMDColumns/per, 16/per), p.units(), int64(w))
 	for i := range p.sums {
 		k.line("float square%d = 0.0f;", i)
@@ -245,7 +310,7 @@ func (g *gemm) storeWith(k *kernel, p *gemvPart, w int) error {
 // bindSums names the sums of the lane's units where the tiles were spread.
 func (g *gemm) bindSums(e *emitter, p *gemvPart, t, row affine, per, stride int) {
 	at := 0
-	for _, q := range p.products {
+	for i, q := range p.products {
 		rows := []affine{row}
 		if p.pair {
 			rows = append(rows, row.plus(p.headDim()/2))
@@ -253,11 +318,21 @@ func (g *gemm) bindSums(e *emitter, p *gemvPart, t, row affine, per, stride int)
 		for _, n := range rows {
 			name := e.k.fresh("row_sum")
 			where := fmt.Sprintf("spread + i / %du * %du + u / 16u * %du + %du + u %% 16u", 16*g.scratchTiles()/per/e.w, stride, 16*per, 16*at)
-			e.k.line("const %s %s = *(threadgroup const %s *)(%s);", e.vec(), name, e.vec(), where)
+			value := times(fmt.Sprintf("*(threadgroup const %s *)(%s)", e.vec(), where), g.restored(i))
+			e.k.line("const %s %s = %s;", e.vec(), name, value)
 			e.bind(q.Results[0], []affine{t, n}, name)
 			at++
 		}
 	}
+}
+
+// restored is the text of what undoes the ranges of product i's operands.
+func (g *gemm) restored(i int) string {
+	restore := fmt.Sprintf("restore%d", i)
+	if g.looks() {
+		return restore + " * undone"
+	}
+	return restore
 }
 
 // storeRun adds up the squares of a run of rows, which adjacent lanes hold, and

@@ -26,7 +26,9 @@ func TestGoldenKernels(t *testing.T) {
 	for name, pipeline := range map[string]string{"default": pipelineDefault, "floor": pipelineFloor} {
 		t.Run(name, func(t *testing.T) {
 			in := entries(t, c, o, pipeline, m3Pro(t))
-			p, err := metal.Compile(in[1:], options(c, o, m3Pro(t)))
+			decode := o
+			decode.Chunk = 1
+			p, err := metal.Compile(in[1:], options(c, decode, m3Pro(t)))
 			require.NoError(t, err)
 			require.NoError(t, p.Check())
 			file := filepath.Join("testdata", name+".txtar")

@@ -12,16 +12,25 @@ import (
 // findHalves marks the f32 values that only tiled products read, as the rows of their
 // left operand. Tiles multiply halves, so each reader would narrow every element of
 // them, once for each block of weights that meets it. Their maker does so instead:
-// the same halves, in half the bytes, which go to threadgroup memory as they are.
+// the same halves, in half the bytes, which go to threadgroup memory as they are. Of a
+// value without a bound it knows too little: its rows span threadgroups. Where tiles
+// must narrow the rows after all, since their weights come expanded, the maker scales them
+// by their range.
 func (e *entry) findHalves() {
-	e.halves = map[*ir.Value]bool{}
+	e.halves, e.narrowed = map[*ir.Value]bool{}, map[*ir.Value]bool{}
 	for _, n := range e.g.Nodes() {
 		if n.Op.Is(ir.View) || softmaxAlone(n) {
 			continue // a view lies as what it shows does, that kernel writes f32
 		}
 		for _, v := range n.Results {
-			if v.Type.DType == dtype.F32 && ir.StateRoot(v) == v && e.onlyCopied(v) {
-				e.markHalves(v)
+			if v.Type.DType != dtype.F32 || ir.StateRoot(v) != v || e.bounds.of(v, nil).narrowing() == unbounded {
+				continue
+			}
+			switch {
+			case e.onlyTiles(v, true):
+				mark(e.halves, v)
+			case e.onlyTiles(v, false):
+				mark(e.narrowed, v)
 			}
 		}
 	}
@@ -34,30 +43,32 @@ func softmaxAlone(n *ir.Node) bool {
 	return n.Op == ir.OpSoftmax
 }
 
-// onlyCopied reports whether all readers of v, and of reshapes of it, bring it to tiles.
-func (e *entry) onlyCopied(v *ir.Value) bool {
+// onlyTiles reports whether all readers of v, and of reshapes of it, bring it to tiles,
+// as copies of halves or else narrowed from f32.
+func (e *entry) onlyTiles(v *ir.Value, copied bool) bool {
 	if e.outputs[v] != nil || len(v.Users()) == 0 {
 		return false
 	}
 	return !slices.ContainsFunc(v.Users(), func(n *ir.Node) bool {
 		if n.Op == ir.OpReshape {
-			return !e.onlyCopied(n.Results[0])
+			return !e.onlyTiles(n.Results[0], copied)
 		}
-		return !e.copies(n, v)
+		return !e.brings(n, v, copied)
 	})
 }
 
-func (e *entry) markHalves(v *ir.Value) {
-	e.halves[v] = true
+func mark(marked map[*ir.Value]bool, v *ir.Value) {
+	marked[v] = true
 	for _, n := range v.Users() {
 		if n.Op == ir.OpReshape {
-			e.markHalves(n.Results[0])
+			mark(marked, n.Results[0])
 		}
 	}
 }
 
-// copies reports whether n's kernel brings v to tiles and does nothing else with it.
-func (e *entry) copies(n *ir.Node, v *ir.Value) bool {
+// brings reports whether n's kernel brings v to tiles, copied or narrowed, and does
+// nothing else with it.
+func (e *entry) brings(n *ir.Node, v *ir.Value, copied bool) bool {
 	r, err := regionOf(n, e.g.Bounds, e.c.o.Target)
 	if err != nil || !r.has(ir.OpMatmulNT) || v.Type.Shape.At(0).IsConst() || !r.nodes(ir.OpMatmulNT)[0].Args[1].Type.Shape.At(0).IsConst() {
 		return false
@@ -73,13 +84,13 @@ func (e *entry) copies(n *ir.Node, v *ir.Value) bool {
 			return false
 		}
 	}
-	r.operands[at].halves = true
+	r.operands[at].halves = copied
 	g, err := r.analyseGEMV()
 	if err != nil {
 		return false
 	}
 	tiles, ok := g.tiled()
-	return ok && tiles.Copied
+	return ok && tiles.Copied == copied && tiles.inner == x
 }
 
 // saved returns how many bytes fewer v has than its type says, as a number to add.

@@ -25,6 +25,7 @@ const (
 	refRefused                 // the words error and error_argument of the step
 	refIDs                     // the ids of this run and the next
 	refHistory                 // the ids of the sequence, by position
+	refRange                   // the range of a value, by its number in the region
 )
 
 type ref struct {
@@ -58,6 +59,9 @@ type kernel struct {
 	writes   map[int]map[string]bool // result -> offsets that it writes
 	widely   map[int]bool            // operands that other threads read too
 	label    string                  // added to the node's label where a node takes several kernels
+	head     string                  // declarations of what is loaded once, first of all
+	once     map[string]string       // what is loaded once, and its name
+	here     bool                    // it is loaded where the text stands
 }
 
 // kernelName stands for the function's name until the plan gives it one.
@@ -68,7 +72,7 @@ const typicalBody = 6 << 10
 
 func newKernel(name, about string) *kernel {
 	k := &kernel{name: name, about: about, builtins: map[plan.Builtin]bool{}, names: map[string]int{}, depth: 1,
-		reads: map[int]map[string]bool{}, writes: map[int]map[string]bool{}, widely: map[int]bool{}}
+		reads: map[int]map[string]bool{}, writes: map[int]map[string]bool{}, widely: map[int]bool{}, once: map[string]string{}}
 	for i := range k.grid {
 		k.grid[i] = plan.GridDim{N: sym.Const(1), Div: 1}
 	}
@@ -115,6 +119,33 @@ func (k *kernel) slot(r ref, base, mslType string, access plan.Access) string {
 	}
 	k.slots, k.refs = append(k.slots, s), append(k.refs, r)
 	return s.Name
+}
+
+// loadedOnce returns the name of a float that the kernel loads at its beginning, or
+// where loadHere has it: one that no dispatch of the step writes.
+func (k *kernel) loadedOnce(from, base string) string {
+	name, ok := k.once[from]
+	if ok {
+		return name
+	}
+	name = k.fresh(base)
+	k.once[from] = name
+	if text := fmt.Sprintf("const float %s = %s;", name, from); k.here {
+		k.line("%s", text)
+	} else {
+		k.head += "    " + text + "\n"
+	}
+	return name
+}
+
+// loadHere loads what use needs where the text stands, so that it takes no registers
+// before. The function it returns forgets the names, at the end of the block.
+func (k *kernel) loadHere(use func()) (end func()) {
+	before := k.once
+	k.once, k.here = maps.Clone(before), true
+	use()
+	k.here = false
+	return func() { k.once = before }
 }
 
 func (k *kernel) threadgroup(base, mslType string, bytes int) string {
@@ -255,7 +286,7 @@ func (k *kernel) assemble(shaders fs.FS) (plan.Kernel, error) {
 		}
 		text.Stages = append(text.Stages, plan.Stage{Path: f, Text: string(content)})
 	}
-	text.Body = k.symbols() + strings.Replace(k.body.String(), readyPoint, k.preload+"    FOUNDRY_READY();\n"+k.behind, 1)
+	text.Body = k.symbols() + k.head + strings.Replace(k.body.String(), readyPoint, k.preload+"    FOUNDRY_READY();\n"+k.behind, 1)
 	out := plan.Kernel{Name: kernelName, Slots: k.slots, Threadgroup: k.shared, Threads: [3]int{k.threads, 1, 1}, Params: k.params}
 	for _, a := range plan.BuiltinArguments() {
 		if k.builtins[a.Builtin] {

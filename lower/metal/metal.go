@@ -68,6 +68,10 @@ func Compile(entries []Entry, o Options) (*plan.Plan, error) {
 			return nil, fmt.Errorf("entry %s: %w", e.Name, err)
 		}
 	}
+	c.states = stateBounds(open)
+	for _, e := range open {
+		e.bounds = newBounds(c.states)
+	}
 	var group errgroup.Group
 	for _, e := range open {
 		group.Go(func() error {
@@ -84,6 +88,9 @@ func Compile(entries []Entry, o Options) (*plan.Plan, error) {
 		if err := e.close(); err != nil {
 			return nil, fmt.Errorf("entry %s: %w", e.name, err)
 		}
+	}
+	if err := c.prepare(); err != nil {
+		return nil, fmt.Errorf("preparation: %w", err)
 	}
 	p := c.plan
 	p.Model, p.Options, p.MSL, p.Compiler, p.Decisions = o.Model, o.Meta, mslVersion, o.Compiler, o.Decisions

@@ -16,10 +16,12 @@ import (
 type region struct {
 	g        *ir.Graph
 	operands []operand
-	halves   []bool     // results that are kept as halves
-	name     string     // pattern or op, for the kernel's name
-	merged   *attention // whose parts a prologue merges
-	token    tokenKind  // what becomes of the token that it chooses
+	halves   []bool                   // results that are kept as halves
+	scaled   []bool                   // results that are scaled by their range
+	bound    func(v *ir.Value) *bound // of a value of the region; nil where nobody knows
+	name     string                   // pattern or op, for the kernel's name
+	merged   *attention               // whose parts a prologue merges
+	token    tokenKind                // what becomes of the token that it chooses
 	target   *target.Target
 	tuning   Tuning
 }
@@ -31,6 +33,7 @@ type operand struct {
 	settled bool // no dispatch of the step writes its rows below P: a cache
 	planes  bool // quantised rows lie with levels and scales apart
 	halves  bool // f32 that is kept as halves, which is what its readers make of it
+	scaled  bool // by its range
 }
 
 // operandType is the dtype in which operand i lies in memory.
@@ -49,14 +52,20 @@ func (r *region) resultType(j int) dtype.Type {
 	return r.g.Results[j].Value.Type.DType
 }
 
-// kept is value as result j holds it: what halves cannot hold becomes the largest
-// number that they can.
+// kept is value as result j holds it: scaled where that is so. A cache of halves whose
+// values have no bound refuses what it cannot hold.
 func (r *region) kept(k *kernel, j int, value string) string {
-	if !r.halves[j] {
+	if !r.scaled[j] {
+		if v := r.g.Results[j].Value; v.Def != nil && v.Def.Op == ir.OpKVWrite && v.Type.DType == dtype.F16 {
+			k.use("epilogue/refuse.metal")
+			k.line("refuse_large(%s, %s, %du);", value, k.slot(ref{kind: refRefused}, "refused", "atomic_uint", plan.Write), plan.ErrCache)
+		}
 		return value
 	}
-	k.use("common/load.metal")
-	return "to_halves(" + value + ")"
+	if word.FindString(value) != value {
+		value = "(" + value + ")"
+	}
+	return times(value, r.down(k, r.g.Results[j].Value))
 }
 
 // settled reports whether v is a cache of which this run writes rows from P on, seen
@@ -92,7 +101,7 @@ func writesFromP(n *ir.Node) bool { return n.Op == ir.OpKVWrite && n.Attr.Start 
 // regionOf returns n's region with operands that lie row-major; a primitive node
 // becomes a region of one operation.
 func regionOf(n *ir.Node, bounds sym.Bounds, t *target.Target) (*region, error) {
-	r := &region{g: n.Region, target: t, name: n.Op.String(), operands: make([]operand, len(n.Args)), halves: make([]bool, len(n.Results))}
+	r := &region{g: n.Region, target: t, name: n.Op.String(), operands: make([]operand, len(n.Args)), halves: make([]bool, len(n.Results)), scaled: make([]bool, len(n.Results))}
 	if n.Region != nil {
 		r.name = n.Attr.Pattern
 	} else {

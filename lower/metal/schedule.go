@@ -126,8 +126,8 @@ func cut(steps []plan.Step, n, dispatches int) []plan.CommandBuffer {
 	return append(out, plan.CommandBuffer{First: first, Last: len(steps)})
 }
 
-// emit writes the entry's steps: dispatches in order with barriers between.
-func (e *entry) emit(results []plan.Result) error {
+// emit returns the entry with its steps: dispatches in order with barriers between.
+func (e *entry) emit(results []plan.Result) plan.Entry {
 	out := plan.Entry{Name: e.name, TMin: e.g.Bounds.TMin, TMax: e.g.Bounds.TMax, Results: results}
 	for _, s := range e.transients {
 		s.index = len(e.c.plan.Buffers)
@@ -154,6 +154,5 @@ func (e *entry) emit(results []plan.Result) error {
 		out.Steps = append(out.Steps, plan.Step{Dispatch: d})
 	}
 	out.CommandBuffers, out.Modelled = e.commandBuffers(out.Steps)
-	e.c.plan.Entries = append(e.c.plan.Entries, out)
-	return nil
+	return out
 }

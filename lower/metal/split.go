@@ -99,7 +99,7 @@ func (a *attention) partOffset(h, t affine, part affine) affine {
 func (a *attention) storeParts(e *emitter, h, t affine, shared string) {
 	k := e.k
 	k.line("float peak, total;")
-	k.line("const float value = attention_gather<%du, %du, %du, %du>(top, sum, acc, %s, simd, lane, peak, total);", a.d, a.lanes, a.width, a.simds, shared)
+	k.line("const float value = %s;", times(fmt.Sprintf("attention_gather<%du, %du, %du, %du>(top, sum, acc, %s, simd, lane, peak, total)", a.d, a.lanes, a.width, a.simds, shared), a.r.readUp(k, a.pv.Args[1])))
 	part := a.partOffset(h, t, e.know("group.z", a.splits, 1))
 	values := k.slot(ref{refScratch, 0}, "part_values", "float", plan.Write)
 	states := k.slot(ref{refScratch, 1}, "part_states", "float", plan.Write)

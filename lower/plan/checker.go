@@ -49,9 +49,9 @@ func (r *RedundantBarrier) Error() string {
 // needed when an overlap lies across them. Both are found by sweeping each
 // wave's accesses in address order.
 func (p *Plan) CheckHazards() error {
-	for i := range p.Entries {
-		waves, barriers := p.waves(&p.Entries[i])
-		if err := p.checkWaves(&p.Entries[i], waves, barriers); err != nil {
+	for _, e := range p.Runs() {
+		waves, barriers := p.waves(e)
+		if err := p.checkWaves(e, waves, barriers); err != nil {
 			return err
 		}
 	}

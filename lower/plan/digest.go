@@ -33,6 +33,10 @@ func (p *Plan) Digest(e *Entry) string {
 				fmt.Fprintf(h, " arena %d %d", buffer.Offset+b.Offset, b.Bytes)
 				continue
 			}
+			if buffer.Class == Prepared { // the places of ranges tell nothing
+				fmt.Fprintf(h, " %s %d", buffer.Name, b.Bytes)
+				continue
+			}
 			fmt.Fprintf(h, " %s %d %d", buffer.Name, b.Offset, b.Bytes)
 		}
 		fmt.Fprintln(h)

@@ -17,8 +17,8 @@ func encode(p *Plan) ([]byte, error) {
 	w.enc = json.NewEncoder(&w.Buffer)
 	w.enc.SetEscapeHTML(false)
 	lines := len(p.Buffers) + len(p.Kernels) + len(p.Decisions)
-	for i := range p.Entries {
-		lines += len(p.Entries[i].Steps)
+	for _, e := range p.Runs() {
+		lines += len(e.Steps)
 	}
 	w.Grow(lines * typicalLine)
 	if err := w.writeStruct(reflect.ValueOf(p).Elem(), ""); err != nil {
@@ -62,6 +62,9 @@ func (w *writer) writeStruct(v reflect.Value, indent string) error {
 // writeField writes a list of structs with one line an element, entries as
 // writeStruct does, and everything else on one line.
 func (w *writer) writeField(v reflect.Value, indent string) error {
+	if v.Kind() == reflect.Pointer && !v.IsNil() && v.Type().Elem() == reflect.TypeFor[Entry]() {
+		return w.writeStruct(v.Elem(), indent)
+	}
 	if v.Kind() != reflect.Slice || v.Type().Elem().Kind() != reflect.Struct || v.Len() == 0 {
 		return w.writeCompact(v)
 	}
@@ -113,8 +116,7 @@ func (p *Plan) normalise() {
 		present(&p.Buffers[i].Shape)
 		absent(&p.Buffers[i].Values)
 	}
-	for i := range p.Entries {
-		e := &p.Entries[i]
+	for _, e := range p.Runs() {
 		present(&e.Steps)
 		present(&e.CommandBuffers)
 		present(&e.Results)

@@ -14,7 +14,7 @@ import (
 )
 
 // Schema is the version of the data below; a bundle of another is refused.
-const Schema = 1
+const Schema = 2
 
 // Plan is a compiled model: kernels, buffers and entries.
 type Plan struct {
@@ -31,9 +31,12 @@ type Plan struct {
 	Buffers []Buffer `json:"buffers"`
 	// ArenaBytes is the size of the one allocation that holds all transients;
 	// the entries never run at the same time and share it.
-	ArenaBytes int64      `json:"arena_bytes"`
-	Entries    []Entry    `json:"entries"`
-	Decisions  []Decision `json:"decisions,omitempty"`
+	ArenaBytes int64   `json:"arena_bytes"`
+	Entries    []Entry `json:"entries"`
+	// Prepare runs once, when the weights are loaded, and before any entry: it writes
+	// what is prepared.
+	Prepare   *Entry     `json:"prepare,omitempty"`
+	Decisions []Decision `json:"decisions,omitempty"`
 }
 
 // Model is what an executor and its user must know of the compiled model.
@@ -59,6 +62,18 @@ type Options struct {
 	AllLogits       bool       `json:"all_logits,omitempty"`
 	ShadersFrom     string     `json:"shaders_from,omitempty"` // "outside" when stage files were replaced
 	CommandBuffers  int        `json:"command_buffers"`
+}
+
+// Runs returns all that can run: the entries, and last the preparation.
+func (p *Plan) Runs() []*Entry {
+	out := make([]*Entry, 0, len(p.Entries)+1)
+	for i := range p.Entries {
+		out = append(out, &p.Entries[i])
+	}
+	if p.Prepare != nil {
+		out = append(out, p.Prepare)
+	}
+	return out
 }
 
 // PassesOf returns the pipeline that ran over an entry.
@@ -163,6 +178,12 @@ func (a Access) Reads() bool { return a == Read || a == ReadWrite }
 // Writes reports whether a writes.
 func (a Access) Writes() bool { return a == Write || a == ReadWrite }
 
+// The buffer of ranges: a range is two factors of f32, RangeBytes together.
+const (
+	RangesName = "ranges"
+	RangeBytes = 8
+)
+
 // Class says who owns a buffer's content.
 type Class string
 
@@ -170,6 +191,7 @@ type Class string
 const (
 	Weight    Class = "weight"    // filled once by a recipe
 	Constant  Class = "constant"  // filled once from Values
+	Prepared  Class = "prepared"  // written once by the plan's preparation
 	Input     Class = "input"     // written by the host before a run
 	Output    Class = "output"    // read by the host after a run
 	State     Class = "state"     // survives runs: caches, the step, the next ids
@@ -179,16 +201,20 @@ const (
 // Buffer is a named range of memory. Weights, state and step are shared by all
 // entries.
 type Buffer struct {
-	Name    string        `json:"name"`
-	Class   Class         `json:"class"`
-	Bytes   int64         `json:"bytes"`
-	Offset  int64         `json:"offset,omitempty"` // transients: place in the arena, multiple of 256
-	DType   dtype.Type    `json:"dtype"`
-	Shape   []sym.Dim     `json:"shape"`
-	Weight  *WeightRecipe `json:"weight,omitempty"`
-	Values  []float32     `json:"values,omitempty"`  // constants
-	Cache   bool          `json:"cache,omitempty"`   // a state [.., positions, width] that gets a row at each position of the context
-	Special string        `json:"special,omitempty"` // "step" | "ids" | "logits" | "token" | "history" for those the session touches
+	Name   string        `json:"name"`
+	Class  Class         `json:"class"`
+	Bytes  int64         `json:"bytes"`
+	Offset int64         `json:"offset,omitempty"` // transients: place in the arena, multiple of 256
+	DType  dtype.Type    `json:"dtype"`
+	Shape  []sym.Dim     `json:"shape"`
+	Weight *WeightRecipe `json:"weight,omitempty"`
+	Values []float32     `json:"values,omitempty"` // constants
+	Cache  bool          `json:"cache,omitempty"`  // a state [.., positions, width] that gets a row at each position of the context
+	// Range, where it is not 0, is the place in the prepared buffer "ranges", in bytes, of
+	// two factors of f32: the buffer's f16 elements are its values times the first, and
+	// times the second they are the values.
+	Range   int64  `json:"range,omitempty"`
+	Special string `json:"special,omitempty"` // "step" | "ids" | "logits" | "token" | "history" for those the session touches
 }
 
 // WeightRecipe says how the bytes of a weight buffer come about: the tensor
@@ -341,5 +367,6 @@ const (
 const (
 	ErrNone   = 0
 	ErrToken  = 1 // a token id outside the vocabulary; StepErrorArg holds it
+	ErrCache  = 3 // a value that a cache of f16 cannot hold; it is an infinity there
 	ErrLogits = 2 // logits that no token can be chosen from; StepErrorArg is their row
 )

@@ -39,7 +39,7 @@ func TestBundleFollowsTheSchema(t *testing.T) {
 	for name, edit := range map[string]func(m map[string]any){
 		"unknown field":   func(m map[string]any) { m["path"] = "x" },
 		"missing field":   func(m map[string]any) { delete(m, "msl") },
-		"schema version":  func(m map[string]any) { m["schema"] = 2 },
+		"schema version":  func(m map[string]any) { m["schema"] = 3 },
 		"hash":            func(m map[string]any) { m["hash"] = "ABC" },
 		"access":          func(m map[string]any) { first(m, "kernels", "slots")["access"] = "rw" },
 		"file":            func(m map[string]any) { first(m, "kernels")["file"] = "kernels/../x.metal" },

@@ -88,6 +88,16 @@ func (p *Plan) Special(special string) int {
 	return -1
 }
 
+// Ranges returns the index of the prepared buffer of ranges, -1 for none.
+func (p *Plan) Ranges() int {
+	for i := range p.Buffers {
+		if b := &p.Buffers[i]; b.Class == Prepared && b.Name == RangesName {
+			return i
+		}
+	}
+	return -1
+}
+
 // ClassBytes is the size of all buffers of a class.
 func (p *Plan) ClassBytes(c Class) int64 {
 	var n int64

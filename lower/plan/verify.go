@@ -78,7 +78,7 @@ func (p *Plan) verifyHeader() error {
 		limit = maxTokens
 	}
 	most := int64(0) // tokens of a run
-	for _, e := range p.Entries {
+	for _, e := range p.Runs() {
 		most = max(most, e.TMax)
 		if e.TMin < 1 || e.TMax < e.TMin || e.TMax > limit {
 			return fmt.Errorf("entry %s: T from %d to %d, want 1 to at most %d", e.Name, e.TMin, e.TMax, limit)
@@ -233,6 +233,11 @@ func (p *Plan) verifyBuffer(b *Buffer) error {
 	if (b.Class == Constant) != (len(b.Values) > 0) {
 		return fmt.Errorf("class %s with %d values", b.Class, len(b.Values))
 	}
+	if b.Range != 0 {
+		if err := p.verifyRange(b); err != nil {
+			return err
+		}
+	}
 	if b.Class != Transient && b.Offset != 0 {
 		return fmt.Errorf("class %s at offset %d; only transients have one", b.Class, b.Offset)
 	}
@@ -261,7 +266,7 @@ func (p *Plan) verifyBuffer(b *Buffer) error {
 		if b.Bytes > p.ArenaBytes || b.Offset > p.ArenaBytes-b.Bytes {
 			return fmt.Errorf("arena bytes %d to %d, the arena has %d", b.Offset, b.Offset+b.Bytes, p.ArenaBytes)
 		}
-	case Input, Output, State:
+	case Input, Output, State, Prepared:
 	default:
 		return fmt.Errorf("unknown class %q", b.Class)
 	}
@@ -305,9 +310,9 @@ func (p *Plan) verifyPositions(b *Buffer) error {
 // every entry that binds it.
 func (p *Plan) verifyShapes() error {
 	seen := slices.Repeat([]int{-1}, len(p.Buffers)) // the last entry that binds it
-	for i := range p.Entries {
-		corners := p.corners(&p.Entries[i])
-		for _, s := range p.Entries[i].Steps {
+	for i, e := range p.Runs() {
+		corners := p.corners(e)
+		for _, s := range e.Steps {
 			if s.Dispatch == nil {
 				continue
 			}

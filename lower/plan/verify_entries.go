@@ -26,7 +26,7 @@ func (p *Plan) verifyEntries() error {
 			return fmt.Errorf("output %s: no entry writes it", b.Name)
 		}
 	}
-	return nil
+	return p.verifyPrepare(written)
 }
 
 func (p *Plan) verifyEntry(e *Entry, written []bool) error {

@@ -75,11 +75,12 @@ func matmulRate(ctx context.Context, dev runtime.Device, t *target.Target, s mac
 	g, err := ir.Parse("matmul.fir", fmt.Sprintf(`graph @matmul (T=1..%d, P=0..0, S<=%d) {
 %%0 = input "x" : f32[T, %d]
 %%1 = weight "w" : f16[%d, %d]
-%%2 = silu %%0 : f32[T, %d]
-%%3 = matmul_nt %%2, %%1 : f32[T, %d]
-return y=%%3
+%%2 = weight "gamma" : f32[%d]
+%%3 = rms_norm %%0, %%2 {eps=1e-06} : f32[T, %d]
+%%4 = matmul_nt %%3, %%1 : f32[T, %d]
+return y=%%4
 }
-`, s.t, s.t, s.k, s.n, s.k, s.k, s.n))
+`, s.t, s.t, s.k, s.n, s.k, s.k, s.k, s.n))
 	if err != nil {
 		return 0, "", err
 	}

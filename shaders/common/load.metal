@@ -32,11 +32,6 @@ inline ushort bf16_bits(float x)
 inline float bf16_round(float x) { return as_type<float>(uint(bf16_bits(x)) << 16); }
 inline float4 bf16_round(float4 x) { return float4(bf16_round(x.x), bf16_round(x.y), bf16_round(x.z), bf16_round(x.w)); }
 
-// to_halves is v as halves can hold it: what is too large for them becomes the
-// largest number that they have.
-inline float to_halves(float v) { return v > 65504.0f ? 65504.0f : v < -65504.0f ? -65504.0f : v; }
-inline float4 to_halves(float4 v) { return float4(to_halves(v.x), to_halves(v.y), to_halves(v.z), to_halves(v.w)); }
-
 inline void store1(device float *p, float v) { p[0] = v; }
 inline void store1(device half *p, float v) { p[0] = half(v); }
 inline void store1(device ushort *p, float v) { p[0] = bf16_bits(v); }

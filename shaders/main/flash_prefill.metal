@@ -10,7 +10,8 @@
 // Inputs: k and v at key 0 of the head, rows k_stride and v_stride halves apart,
 // eight halves from each row's start aligned; last, the count of keys that the
 // block's last row sees; visible, those that each of the lane's rows sees, at least
-// 1; factor, the scale of the scores times log2(e). Output: acc, the weighted
+// 1; factor, what takes scores of halves to scaled scores, times log2(e): of all rows,
+// or one for each of the lane's. Output: acc, the weighted
 // values, and sum, the lane's share of each row's sum of weights: the result is acc
 // over tile_row_sum(sum). Threadgroup memory: stage, 2 * KEYS / 16 strips of depth
 // D; scratch, 16 * KEYS floats for each simdgroup.
@@ -42,10 +43,13 @@ struct flash_rows {
     }
 };
 
+inline float flash_factor(float f, uint) { return f; }
+inline float flash_factor(thread const float *f, uint r) { return f[r]; }
+
 // The weights of a block: scores become exp2(score - maximum), and shrink what the
 // earlier sums are multiplied with.
-template <uint TILES>
-inline void flash_softmax(thread float *s, uint base, thread const uint *visible, float factor, uint lane,
+template <uint TILES, typename F>
+inline void flash_softmax(thread float *s, uint base, thread const uint *visible, F factor, uint lane,
                           thread float *top, thread float *sum, thread float *shrink)
 {
     float peak[TILE_SLOTS];
@@ -54,7 +58,7 @@ inline void flash_softmax(thread float *s, uint base, thread const uint *visible
     FOUNDRY_UNROLL
     for (uint i = 0u; i < 8u * TILES; i++) {
         const uint r = tile_slot(i & 7u), key = base + 16u * (i >> 3) + tile_column(lane, i & 7u);
-        s[i] = key < visible[r] ? s[i] * factor : -INFINITY;
+        s[i] = key < visible[r] ? s[i] * flash_factor(factor, r) : -INFINITY;
         peak[r] = max(peak[r], s[i]);
     }
     FOUNDRY_UNROLL
@@ -72,9 +76,9 @@ inline void flash_softmax(thread float *s, uint base, thread const uint *visible
     }
 }
 
-template <uint D, uint KEYS, uint SIMDS>
+template <uint D, uint KEYS, uint SIMDS, typename F>
 inline void flash_prefill(thread const tile_left *q, device const half *k, uint k_stride, device const half *v, uint v_stride,
-                          uint last, thread const uint *visible, float factor, threadgroup half *stage, threadgroup float *scratch,
+                          uint last, thread const uint *visible, F factor, threadgroup half *stage, threadgroup float *scratch,
                           uint thread_index, uint lane, thread tile_sum *acc, thread float *sum)
 {
     constexpr uint TILES = KEYS / 16u, DEEP = D / 16u;
@@ -104,7 +108,7 @@ inline void flash_prefill(thread const tile_left *q, device const half *k, uint 
         }
         float s[8u * TILES], shrink[TILE_SLOTS];
         tile_spread<TILES>(scores, scratch, lane, s);
-        flash_softmax<TILES>(s, base, visible, factor, lane, top, sum, shrink);
+        flash_softmax<TILES, F>(s, base, visible, factor, lane, top, sum, shrink);
         tile_left weights[TILES];
         tile_gather<TILES>(s, scratch, lane, weights);
         bool moved = false;

@@ -6,8 +6,9 @@
 // M x N tiles of them. Products of halves are exact in float, sums are float.
 //
 // gemm_weights brings COLUMNS rows of weights in format W to a stage, by THREADS
-// threads: start fetches block b for the thread's chunks, land expands it. A chunk
-// keeps its place in a block, so element 4 j of a stage's row is weight
+// threads: start fetches block b for the thread's chunks, land expands it and multiplies
+// it by fit[i], a power of two that brings chunk i to where halves reach, or all of the
+// thread's by one, where FITS is 1. A chunk keeps its place in a block, so element 4 j of a stage's row is weight
 // gemm_column<W, DEPTH>(b, j), and so it is in the left operand's stage: formats
 // whose chunks hold weights that lie apart are read in the order they come in.
 // Chunks behind the row's end repeat the last one and meet zeros of the left
@@ -16,7 +17,22 @@
 //
 // gemm_block adds the products of a block to acc[m * N + n]; left and right are the
 // stages' strips of the simdgroup's first tile.
-template <typename W, uint COLUMNS, uint DEPTH, uint THREADS, uint K>
+template <typename W, uint GROUPS>
+struct gemm_fit {
+    static void expand(typename W::Raw r, float fit, thread float *w) { W::expand_times(r, fit, w); }
+};
+
+template <typename W>
+struct gemm_fit<W, 0u> {
+    static void expand(typename W::Raw r, float fit, thread float *w)
+    {
+        W::expand(r, w);
+        FOUNDRY_UNROLL
+        for (uint i = 0u; i < W::WIDTH; i++) w[i] *= fit;
+    }
+};
+
+template <typename W, uint COLUMNS, uint DEPTH, uint THREADS, uint K, uint FITS>
 struct gemm_weights {
     enum : uint { CHUNKS = DEPTH / W::WIDTH, MINE = (COLUMNS * CHUNKS + THREADS - 1u) / THREADS, ALL = K / W::WIDTH };
     typename W::Raw raw[MINE];
@@ -30,13 +46,13 @@ struct gemm_weights {
         }
     }
 
-    void land(threadgroup half *stage, uint thread_index)
+    void land(threadgroup half *stage, const thread float *fit, uint thread_index)
     {
         FOUNDRY_UNROLL
         for (uint i = 0u; i < MINE; i++) {
             const uint index = thread_index + i * THREADS, at = index % CHUNKS;
             float w[W::WIDTH];
-            W::expand(raw[i], w);
+            gemm_fit<W, W::GROUPS>::expand(raw[i], fit[FITS == 1u ? 0u : i], w);
             if (COLUMNS * CHUNKS % THREADS != 0u && index >= COLUMNS * CHUNKS) continue;
             if (W::WIDTH < 4u) {
                 stage[tile_at<DEPTH>(index / CHUNKS, at)] = half(w[0]);

@@ -84,7 +84,7 @@ inline void put4(thread float *w, float4 v)
 }
 
 // What formats derive from: quad q of a chunk without factor and offset, which
-// formats of four bits replace, and the chunk's weights.
+// formats of four bits replace, the chunk's weights, and these times a power of two.
 template <typename W>
 struct block_format {
     template <typename Raw>
@@ -93,11 +93,13 @@ struct block_format {
         return W::SIGNED ? signed_levels4(W::levels(r, q)) : levels4<W::BIAS>(W::levels(r, q));
     }
     template <typename Raw>
-    static void expand(Raw r, thread float *w)
+    static void expand(Raw r, thread float *w) { expand_times(r, 1.0f, w); }
+    template <typename Raw>
+    static void expand_times(Raw r, float power, thread float *w)
     {
         FOUNDRY_UNROLL
         for (uint q = 0u; q < W::WIDTH / 4u; q++) {
-            const float2 f = W::factors(r, q / (W::WIDTH / 4u / W::GROUPS));
+            const float2 f = W::factors(r, q / (W::WIDTH / 4u / W::GROUPS)) * power;
             const float4 v = W::quad(r, q);
             put4(w + 4u * q, W::OFFSETS ? fma(v, float4(f.x), float4(-f.y)) : v * f.x);
         }

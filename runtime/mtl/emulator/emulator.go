@@ -276,8 +276,8 @@ func (f *Framework) Prepare(ctx context.Context, p *plan.Plan) {
 // touched lists, by kernel and slot, the bytes that dispatches bind at most.
 func touched(p *plan.Plan) []map[int]int64 {
 	bytes := make([]map[int]int64, len(p.Kernels))
-	for i := range p.Entries {
-		for _, s := range p.Entries[i].Steps {
+	for _, e := range p.Runs() {
+		for _, s := range e.Steps {
 			if s.Dispatch == nil {
 				continue
 			}

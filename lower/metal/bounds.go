@@ -1,0 +1,326 @@
+package metal
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"foundry/ir"
+	"foundry/ir/dtype"
+)
+
+// bound is an upper bound of the absolute values of a tensor's elements, as an
+// expression over the weights: kernels of the plan compute it once they are loaded.
+// It holds for every input. Lowering finds it on the graph, from what each operation
+// does with its operands (interval arithmetic, and Cauchy-Schwarz for products).
+type bound struct {
+	op     boundOp
+	of     *ir.Value // measured: a weight of an entry's graph
+	gamma  *ir.Value // longestRow: the vector that the row is multiplied by, or nil
+	number float64
+	args   []*bound
+	// slack is how many times larger than what occurs the bound can be expected to be,
+	// for elements that point in no special direction.
+	slack float64
+	key   string // of equal bounds the same
+}
+
+type boundOp uint8
+
+const (
+	boundNumber  boundOp = iota // number
+	boundLargest                // largest absolute value of a weight
+	boundRow                    // longest row of a weight, each element times gamma's, by Euclid
+	boundSum                    // of args
+	boundProduct
+)
+
+// mostSlack is the slack up to which a bound serves: halves have 30 binades, of which
+// 26 lie below the place that a bound is given.
+const mostSlack = 1 << 15
+
+func numberBound(n float64) *bound {
+	return &bound{op: boundNumber, number: n, slack: 1, key: strconv.FormatFloat(n, 'g', -1, 64)}
+}
+
+func largestOf(w *ir.Value) *bound {
+	return &bound{op: boundLargest, of: w, slack: 1, key: "largest " + w.Param.Name}
+}
+
+func longestRow(w, gamma *ir.Value) *bound {
+	b := &bound{op: boundRow, of: w, gamma: gamma, slack: 1, key: "row " + w.Param.Name}
+	if gamma != nil {
+		b.key += " times " + gamma.Param.Name
+	}
+	return b
+}
+
+// joined is the sum or product of bounds, nil if one is.
+func joined(op boundOp, args ...*bound) *bound {
+	if slices.Contains(args, nil) {
+		return nil
+	}
+	b := &bound{op: op, slack: 1}
+	keys := make([]string, 0, len(args))
+	for _, a := range args {
+		b.args, keys = append(b.args, a), append(keys, a.key)
+		if op == boundProduct {
+			b.slack *= a.slack
+		} else {
+			b.slack = max(b.slack, a.slack)
+		}
+	}
+	b.key = fmt.Sprintf("%d(%s)", op, strings.Join(keys, ", "))
+	return b
+}
+
+// either bounds what one of bounds does: their sum, equal ones once.
+func either(args ...*bound) *bound {
+	var different []*bound
+	for _, a := range args {
+		if a == nil {
+			return nil
+		}
+		if !slices.ContainsFunc(different, func(b *bound) bool { return a.key == b.key }) {
+			different = append(different, a)
+		}
+	}
+	if len(different) == 1 {
+		return different[0]
+	}
+	return joined(boundSum, different...)
+}
+
+// product is a term of a bound written as a sum: leaves times a number.
+type product struct {
+	number float64
+	leaves []*bound
+}
+
+// products writes b as a sum.
+func (b *bound) products() []product {
+	switch b.op {
+	case boundNumber:
+		return []product{{number: b.number}}
+	case boundSum:
+		var out []product
+		for _, a := range b.args {
+			out = append(out, a.products()...)
+		}
+		return out
+	case boundProduct:
+		out := []product{{number: 1}}
+		for _, a := range b.args {
+			var next []product
+			for _, x := range out {
+				for _, y := range a.products() {
+					next = append(next, product{x.number * y.number, slices.Concat(x.leaves, y.leaves)})
+				}
+			}
+			out = next
+		}
+		return out
+	}
+	return []product{{number: 1, leaves: []*bound{b}}}
+}
+
+// looser is b with slack times the factor.
+func (b *bound) looser(factor float64) *bound {
+	if b == nil {
+		return nil
+	}
+	c := *b
+	c.slack *= factor
+	return &c
+}
+
+// site is where a value stands: in the region of a node, or, nil, in the entry's graph.
+type site struct {
+	node  *ir.Node
+	outer *site
+}
+
+// settle follows operands of regions and results of fused nodes to a param of the
+// entry's graph or the result of a primitive operation.
+func settle(v *ir.Value, in *site) (*ir.Value, *site) {
+	for {
+		switch {
+		case v.Def == nil && in != nil:
+			v, in = in.node.Args[v.Index], in.outer
+		case v.Def != nil && v.Def.Region != nil:
+			in = &site{v.Def, in}
+			v = v.Def.Region.Results[v.Index].Value
+		default:
+			return v, in
+		}
+	}
+}
+
+// bounds finds bounds of one entry's values and remembers them.
+type bounds struct {
+	known  map[*ir.Value]*bound
+	states map[string]*bound // by name
+}
+
+func newBounds(states map[string]*bound) *bounds {
+	return &bounds{known: map[*ir.Value]*bound{}, states: states}
+}
+
+// of returns the bound of v, nil for none: inputs may be anything.
+func (b *bounds) of(v *ir.Value, in *site) *bound {
+	v, in = settle(v, in)
+	have, ok := b.known[v]
+	if !ok {
+		b.known[v] = nil // what depends on itself has none
+		have = b.find(v, in)
+		b.known[v] = have
+	}
+	return have
+}
+
+func (b *bounds) find(v *ir.Value, in *site) *bound {
+	if v.Def == nil {
+		return b.param(v)
+	}
+	n := v.Def
+	arg := func(i int) *bound { return b.of(n.Args[i], in) }
+	switch n.Op {
+	case ir.OpEmbedding:
+		return arg(1)
+	case ir.OpMatmulNT:
+		return b.product(n, in)
+	case ir.OpAdd:
+		return joined(boundSum, arg(0), arg(1))
+	case ir.OpMul:
+		return joined(boundProduct, arg(0), arg(1))
+	case ir.OpSilu, ir.OpCast, ir.OpKVRearrange, ir.OpTranspose, ir.OpReshape, ir.OpSlice, ir.OpRepeatKV:
+		return arg(0) // |silu(x)| <= |x|
+	case ir.OpRope:
+		return joined(boundProduct, numberBound(math.Sqrt2), arg(0)) // pairs keep their length
+	case ir.OpRMSNorm, ir.OpRMSScale:
+		_, gamma := normOperands(n)
+		length, ok := v.Type.Shape.At(-1).Const()
+		if !ok || !normalises(n, in) {
+			return nil
+		}
+		root := math.Sqrt(float64(length)) // a row of squares whose mean is at most 1
+		return joined(boundProduct, numberBound(root), b.of(gamma, in)).looser(root)
+	case ir.OpConcat:
+		var all []*bound
+		for i := range n.Args {
+			all = append(all, arg(i))
+		}
+		return either(all...)
+	case ir.OpKVWrite:
+		return arg(0)
+	case ir.OpSoftmax:
+		return numberBound(1)
+	case ir.OpBmmNN:
+		if p, _ := settle(n.Args[0], in); p.Def != nil && p.Def.Op == ir.OpSoftmax {
+			return arg(1) // weights add up to 1
+		}
+	}
+	return nil
+}
+
+func (b *bounds) param(v *ir.Value) *bound {
+	switch v.Param.Kind {
+	case ir.Weight:
+		return largestOf(v)
+	case ir.Const:
+		n := 0.0
+		for _, x := range v.Param.Values {
+			n = max(n, math.Abs(float64(x)))
+		}
+		return numberBound(n)
+	case ir.State:
+		return b.states[v.Param.Name]
+	}
+	return nil
+}
+
+// product bounds a matrix product by the lengths of its operands' rows. A norm's
+// result is its weight times a row of at most the length sqrt(K), so that the weight
+// belongs to the other operand: its large elements meet small ones there.
+func (b *bounds) product(n *ir.Node, in *site) *bound {
+	x, at := settle(n.Args[0], in)
+	w, _ := settle(n.Args[1], in)
+	length, ok := x.Type.Shape.At(-1).Const()
+	if !ok || w.Param == nil || w.Param.Kind != ir.Weight {
+		return nil
+	}
+	root := math.Sqrt(float64(length))
+	if x.Def != nil && normalises(x.Def, at) {
+		_, gamma := normOperands(x.Def)
+		if gamma, _ = settle(gamma, at); gamma.Param != nil && gamma.Param.Kind == ir.Weight && gamma.Type.DType == dtype.F32 {
+			return joined(boundProduct, numberBound(root), longestRow(w, gamma)).looser(root)
+		}
+	}
+	return joined(boundProduct, numberBound(root), b.of(x, at), longestRow(w, nil)).looser(root)
+}
+
+// normalises reports whether n is a norm whose sums of squares are its operand's.
+func normalises(n *ir.Node, in *site) bool {
+	if n.Op != ir.OpRMSScale {
+		return n.Op == ir.OpRMSNorm
+	}
+	sums, at := settle(n.Args[1], in)
+	if sums.Def == nil || sums.Def.Op != ir.OpSumSquares {
+		return false
+	}
+	x, _ := settle(n.Args[0], in)
+	of, _ := settle(sums.Def.Args[0], at)
+	return x == of
+}
+
+// stateBounds finds the bounds of what entries write to states: nil where one write
+// has none, since a state may hold anything then. A host may write a state, too, so
+// there is room above what kernels write.
+func stateBounds(entries []*entry) map[string]*bound {
+	const room = 8
+	found := map[string]*bound{}
+	for _, e := range entries {
+		for _, n := range e.g.Nodes() {
+			for _, w := range writesOf(n) {
+				cache, _ := settle(w.node.Args[0], w.in)
+				for cache.Def != nil {
+					cache, _ = settle(cache.Def.Args[0], nil)
+				}
+				name := cache.Param.Name
+				own := e.bounds.of(w.node.Args[1], w.in)
+				if have, ok := found[name]; ok {
+					own = either(have, own)
+				}
+				found[name] = own
+			}
+		}
+	}
+	for name, b := range found {
+		found[name] = joined(boundProduct, numberBound(room), b)
+	}
+	return found
+}
+
+// write is a kv_write and where it stands.
+type write struct {
+	node *ir.Node
+	in   *site
+}
+
+func writesOf(n *ir.Node) []write {
+	if n.Region == nil {
+		if n.Op == ir.OpKVWrite {
+			return []write{{n, nil}}
+		}
+		return nil
+	}
+	var out []write
+	for _, m := range n.Region.Nodes() {
+		if m.Op == ir.OpKVWrite {
+			out = append(out, write{m, &site{n, nil}})
+		}
+	}
+	return out
+}
