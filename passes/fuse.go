@@ -16,7 +16,7 @@ type site struct {
 	pattern *compiled
 	anchor  *op
 	members []*op      // the region's ops
-	tops    []*ir.Node // the nodes of the graph that hold them
+	holders []*ir.Node // the nodes of the graph that hold them
 	node    *ir.Node   // the fused node, where it was formed beside the graph
 	gain    gain
 	larger  string // a larger form that matched, and why it was not taken
@@ -138,7 +138,7 @@ func (r *run) consider(p *compiled, forms []*form, anchor *op) (s *site, refusal
 	for _, f := range forms {
 		s, done, missed := r.locate(p, f, anchor)
 		if done {
-			taker := s.tops[0].Attr.Pattern
+			taker := s.holders[0].Attr.Pattern
 			if taker == p.Name {
 				return nil, nil, miss{}, nil
 			}
@@ -234,7 +234,7 @@ func (r *run) assess(s *site) assessment {
 
 // region forms the site's region beside the graph.
 func (s *site) region(g *ir.Graph) (*ir.Node, error) {
-	return g.Form(s.tops, s.pattern.Name, s.label())
+	return g.Form(s.holders, s.pattern.Name, s.label())
 }
 
 // locate seeks one form at anchor. done says that the operations stand in one
@@ -258,7 +258,7 @@ func (r *run) locate(p *compiled, f *form, anchor *op) (s *site, done bool, miss
 	if why := s.close(r.view(), p); why != "" {
 		return nil, false, miss{depth: len(f.steps), core: f.core, why: func() string { return why }}
 	}
-	return s, len(s.tops) == 1, miss{}
+	return s, len(s.holders) == 1, miss{}
 }
 
 // close collects the nodes that hold the members. A region that stands already is
@@ -266,10 +266,10 @@ func (r *run) locate(p *compiled, f *form, anchor *op) (s *site, done bool, miss
 func (s *site) close(f *flat, p *compiled) (why string) {
 	for i := 0; i < len(s.members); i++ {
 		o := s.members[i]
-		if slices.Contains(s.tops, o.top) {
+		if slices.Contains(s.holders, o.top) {
 			continue
 		}
-		s.tops = append(s.tops, o.top)
+		s.holders = append(s.holders, o.top)
 		for _, other := range f.in[o.top] {
 			if slices.Contains(s.members, other) {
 				continue
@@ -303,14 +303,14 @@ func (s *site) label() string {
 // apply replaces the site's nodes by the fused node.
 func (r *run) apply(s *site) (plan.Decision, error) {
 	names := s.counts()
-	before := len(s.tops)
+	before := len(s.holders)
 	if s.node == nil {
 		var err error
 		if s.node, err = s.region(r.graph); err != nil {
 			return plan.Decision{}, err
 		}
 	}
-	if err := r.graph.Place(s.node, s.tops); err != nil {
+	if err := r.graph.Place(s.node, s.holders); err != nil {
 		return plan.Decision{}, err
 	}
 	r.view().regroup(s.members, s.node)

@@ -62,14 +62,14 @@ func bytesText(n int64) string {
 func (r *run) weigh(s *site) gain {
 	window := r.window(s)
 	before := r.time(window, nil)
-	replaced := make(map[*ir.Node]*ir.Node, len(s.tops))
-	for _, n := range s.tops {
+	replaced := make(map[*ir.Node]*ir.Node, len(s.holders))
+	for _, n := range s.holders {
 		replaced[n] = s.node
 	}
 	fused := slices.DeleteFunc(window, func(n *ir.Node) bool { return replaced[n] != nil })
 	after := r.time(append(fused, s.node), replaced)
 	g := gain{us: before.us - after.us, before: before.us, after: after.us, dispatches: before.dispatches - after.dispatches, waves: before.waves - after.waves}
-	for _, n := range s.tops {
+	for _, n := range s.holders {
 		g.bytes += cost.Moved(n).Eval(r.env)
 	}
 	g.bytes -= cost.Moved(s.node).Eval(r.env)
@@ -90,16 +90,16 @@ func (r *run) window(s *site) []*ir.Node {
 	return out
 }
 
-// span is the predicted time of some nodes.
-type span struct {
+// stretchCost is the predicted time of some nodes.
+type stretchCost struct {
 	us         float64
 	waves      int
 	dispatches int
 }
 
 // time predicts nodes, with those in replaced standing for what they map to.
-func (r *run) time(nodes []*ir.Node, replaced map[*ir.Node]*ir.Node) span {
-	var out span
+func (r *run) time(nodes []*ir.Node, replaced map[*ir.Node]*ir.Node) stretchCost {
+	var out stretchCost
 	waves := cost.Waves(nodes, replaced, r.kernels)
 	for _, w := range waves {
 		out.us += cost.Wave(w, r.target)

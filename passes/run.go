@@ -30,15 +30,15 @@ type run struct {
 // known holds answers that depend on what a region computes, not on where it
 // stands, so that equal layers are asked about once.
 type known struct {
-	seed      maphash.Seed
-	lowerable map[uint64]error
-	sites     map[siteKey]assessment
-	rivalries map[rivalKey]rivalry
-	regions   map[*ir.Node]uint64
+	seed        maphash.Seed
+	lowerable   map[uint64]error
+	sites       map[siteKey]assessment
+	comparisons map[rivalKey]comparison
+	regions     map[*ir.Node]uint64
 }
 
 func newKnown() *known {
-	return &known{maphash.MakeSeed(), make(map[uint64]error), make(map[siteKey]assessment), make(map[rivalKey]rivalry), make(map[*ir.Node]uint64)}
+	return &known{maphash.MakeSeed(), make(map[uint64]error), make(map[siteKey]assessment), make(map[rivalKey]comparison), make(map[*ir.Node]uint64)}
 }
 
 // Run applies the pipeline to g in place. After every pass that edited it the

@@ -91,9 +91,9 @@ func isAttentionPass(name string) bool {
 	return false
 }
 
-// forced is an error where a forced backend was refused: a fallback would be
+// checkForced is an error where a forced backend was refused: a fallback would be
 // silent.
-func (g *Graphs) forced() error {
+func (g *Graphs) checkForced() error {
 	o := g.Options
 	if len(attentionPasses[o.Attention]) == 0 {
 		return nil

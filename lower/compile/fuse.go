@@ -180,5 +180,5 @@ func (g *Graphs) runPasses() error {
 	if cx.Fuel != nil {
 		g.Rewrites, g.LastRewrite = cx.Fuel.Used, cx.Fuel.Last
 	}
-	return g.forced()
+	return g.checkForced()
 }

@@ -134,29 +134,29 @@ func Run(ctx context.Context, m *model.Model, o Options) ([]Row, error) {
 	if o.many() {
 		return o.benchMany(ctx, m)
 	}
-	subjects, err := o.subjects(m)
+	list, err := o.compileAll(m)
 	if err != nil {
 		return nil, err
 	}
 	if o.Indirect {
-		subjects = twice(subjects)
+		list = withReplays(list)
 	}
-	rows := make([]Row, len(subjects))
-	for i, s := range subjects {
+	rows := make([]Row, len(list))
+	for i, s := range list {
 		if rows[i], err = o.row(m, s); err != nil {
 			return nil, err
 		}
 	}
 	if o.Reps > 0 {
-		if err := o.measure(ctx, m, subjects, rows); err != nil {
+		if err := o.measure(ctx, m, list, rows); err != nil {
 			return nil, err
 		}
 	}
 	return rows, nil
 }
 
-// subject is one compiled variant.
-type subject struct {
+// compiledVariant is a variant behind the compiler.
+type compiledVariant struct {
 	name     string
 	plan     *plan.Plan
 	indirect bool            // replayed from an indirect command buffer
@@ -164,15 +164,15 @@ type subject struct {
 	compiled *runtime.Phase  // nil for a plan from disk
 }
 
-func (o *Options) subjects(m *model.Model) ([]subject, error) {
+func (o *Options) compileAll(m *model.Model) ([]compiledVariant, error) {
 	if o.PlanDir != "" {
 		p, err := plan.Load(o.PlanDir)
 		if err != nil {
 			return nil, err
 		}
-		return []subject{{name: p.Options.Variant, plan: p}}, nil
+		return []compiledVariant{{name: p.Options.Variant, plan: p}}, nil
 	}
-	var out []subject
+	var out []compiledVariant
 	for _, v := range o.Variants {
 		c := v.options(o.Compile)
 		if v.CommandBuffers > 0 {
@@ -184,7 +184,7 @@ func (o *Options) subjects(m *model.Model) ([]subject, error) {
 			return nil, fmt.Errorf("variant %s: %w", v.Name, err)
 		}
 		compiled.Plan.Options.Variant = v.Name
-		out = append(out, subject{name: v.Name, plan: compiled.Plan, graphs: compiled.Graphs, compiled: engine.CompilePhase(start)})
+		out = append(out, compiledVariant{name: v.Name, plan: compiled.Plan, graphs: compiled.Graphs, compiled: engine.CompilePhase(start)})
 	}
 	return out, nil
 }
@@ -215,7 +215,7 @@ func (o *Options) runs(p *plan.Plan) ([]sym.Env, error) {
 }
 
 // row counts what the plan does and models its time.
-func (o *Options) row(m *model.Model, s subject) (Row, error) {
+func (o *Options) row(m *model.Model, s compiledVariant) (Row, error) {
 	envs, err := o.runs(s.plan)
 	if err != nil {
 		return Row{}, err
@@ -224,7 +224,7 @@ func (o *Options) row(m *model.Model, s subject) (Row, error) {
 }
 
 // rowOf is row for runs at the given T and P, one after the other.
-func (o *Options) rowOf(m *model.Model, s subject, envs []sym.Env) (Row, error) {
+func (o *Options) rowOf(m *model.Model, s compiledVariant, envs []sym.Env) (Row, error) {
 	r := o.newRow(m, s.plan, s.name, s.plan.Options.PassesOf(o.Phase))
 	entry, err := s.plan.Entry(o.Phase)
 	if err != nil {

@@ -30,21 +30,21 @@ type ContextOptions struct {
 
 // ContextRow is one backend at one point.
 type ContextRow struct {
-	Model     string   `json:"model"`
-	Device    string   `json:"device"`
-	Context   int      `json:"context"`        // asked for
-	P         int      `json:"cached"`         // tokens before the step
-	T         int      `json:"t"`              // tokens of the step
-	Cache     int      `json:"cache"`          // tokens that the plan's cache holds
-	Backend   string   `json:"backend"`        // asked for
-	Full      bool     `json:"full_cache"`     // auto for the largest cache, not for the point's
-	Took      string   `json:"took,omitempty"` // backend that the entry has: what auto took
-	Refused   string   `json:"refused,omitempty"`
-	Measured  *Spread  `json:"measured_us"`     // a step; null when refused
-	Attention *float64 `json:"attention_share"` // of the kernels' own times; of auto
-	OverBest  *float64 `json:"over_best"`       // measured over the point's best, less 1
-	Times     string   `json:"times,omitempty"`
-	Machine   *Machine `json:"machine,omitempty"`
+	Model      string   `json:"model"`
+	Device     string   `json:"device"`
+	Context    int      `json:"context"`        // asked for
+	P          int      `json:"cached"`         // tokens before the step
+	T          int      `json:"t"`              // tokens of the step
+	Cache      int      `json:"cache"`          // tokens that the plan's cache holds
+	Backend    string   `json:"backend"`        // asked for
+	ForLargest bool     `json:"full_cache"`     // auto for the largest cache, not for the point's
+	Chosen     string   `json:"took,omitempty"` // backend that the entry has: what auto took
+	Refused    string   `json:"refused,omitempty"`
+	Measured   *Spread  `json:"measured_us"`     // a step; null when refused
+	Attention  *float64 `json:"attention_share"` // of the kernels' own times; of auto
+	OverBest   *float64 `json:"over_best"`       // measured over the point's best, less 1
+	Times      string   `json:"times,omitempty"`
+	Machine    *Machine `json:"machine,omitempty"`
 }
 
 // Within reports whether the row is no slower than its point's best by more than
@@ -73,14 +73,14 @@ func Contexts(ctx context.Context, m *model.Model, o ContextOptions) (rows []Con
 		}
 	}
 	o.Bench.Compile = engine.Defaults(o.Bench.Device, o.Bench.Compile)
-	where, err := o.Bench.openPlace(ctx)
+	where, err := o.Bench.openShared(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, where.close()) }()
-	b := contextBench{ContextOptions: o, m: m, place: where}
+	b := contextBench{ContextOptions: o, m: m, on: where}
 	most := slices.Max(o.Contexts)
-	full, err := b.contender(ctx, "auto", b.cache(most))
+	full, err := b.loadBackend(ctx, "auto", b.cache(most))
 	if err != nil {
 		return nil, err
 	}
@@ -105,8 +105,8 @@ func Contexts(ctx context.Context, m *model.Model, o ContextOptions) (rows []Con
 // contextBench is the work of Contexts.
 type contextBench struct {
 	ContextOptions
-	m     *model.Model
-	place *place
+	m  *model.Model
+	on *sharedDevice
 }
 
 // cache is how many tokens the plan for a context holds: the context and the
@@ -115,8 +115,8 @@ func (b *contextBench) cache(context int) int {
 	return min(context+max(slices.Max(b.Rows), b.Bench.Tokens), b.m.Config.MaxPositions)
 }
 
-// attentionContender is a plan with one backend, ready to be timed.
-type attentionContender struct {
+// loadedBackend is a plan with one backend, ready to be timed.
+type loadedBackend struct {
 	backend string
 	full    bool
 	engine  *engine.Engine
@@ -124,16 +124,16 @@ type attentionContender struct {
 	refused error
 }
 
-func (c *attentionContender) close() error {
+func (c *loadedBackend) close() error {
 	if c.refused != nil {
 		return nil
 	}
 	return errors.Join(c.model.Close(), c.engine.Close())
 }
 
-// contender compiles and loads a plan. A backend that the compiler refuses is a
-// contender too, which says so.
-func (b *contextBench) contender(ctx context.Context, backend string, cache int) (*attentionContender, error) {
+// loadBackend compiles and loads a plan. A backend that the compiler refuses is a
+// loadedBackend, too, which says so.
+func (b *contextBench) loadBackend(ctx context.Context, backend string, cache int) (*loadedBackend, error) {
 	o := b.Bench.Compile
 	o.Attention, o.AttentionChosen, o.Context = backend, "flag", cache
 	o.Chunk = min(max(slices.Max(b.Rows), 2), cache)
@@ -142,10 +142,10 @@ func (b *contextBench) contender(ctx context.Context, backend string, cache int)
 		if backend == "auto" {
 			return nil, err
 		}
-		return &attentionContender{backend: backend, refused: err}, nil
+		return &loadedBackend{backend: backend, refused: err}, nil
 	}
-	c := &attentionContender{backend: backend}
-	if c.engine, err = b.place.load(ctx, b.m, subject{name: backend, plan: compiled.Plan, graphs: compiled.Graphs}, b.Bench.Progress); err != nil {
+	c := &loadedBackend{backend: backend}
+	if c.engine, err = b.on.load(ctx, b.m, compiledVariant{name: backend, plan: compiled.Plan, graphs: compiled.Graphs}, b.Bench.Progress); err != nil {
 		return nil, err
 	}
 	if c.model, err = openInstance(c.engine); err != nil {
@@ -173,26 +173,26 @@ func fillStates(in *runtime.Instance, p *plan.Plan) error {
 }
 
 // context measures the backends at one size of the cache.
-func (b *contextBench) context(ctx context.Context, n int, full *attentionContender) (rows []ContextRow, err error) {
-	all := []*attentionContender{}
+func (b *contextBench) context(ctx context.Context, n int, full *loadedBackend) (rows []ContextRow, err error) {
+	all := []*loadedBackend{}
 	defer func() {
 		for _, c := range all {
 			err = errors.Join(err, c.close())
 		}
 	}()
 	for _, backend := range b.Backends {
-		c, err := b.contender(ctx, backend, b.cache(n))
+		c, err := b.loadBackend(ctx, backend, b.cache(n))
 		if err != nil {
 			return nil, err
 		}
 		all = append(all, c)
 	}
-	contenders := slices.Clone(all)
+	backends := slices.Clone(all)
 	if full.engine.Plan.Model.Context != b.cache(n) || !slices.Contains(b.Backends, full.backend) { // else it is there already
-		contenders = append(contenders, full)
+		backends = append(backends, full)
 	}
 	for _, t := range b.Rows {
-		point, err := b.point(ctx, n, t, contenders)
+		point, err := b.point(ctx, n, t, backends)
 		if err != nil {
 			return nil, err
 		}
@@ -201,8 +201,8 @@ func (b *contextBench) context(ctx context.Context, n int, full *attentionConten
 	return rows, nil
 }
 
-// point measures the contenders at one step, interleaved.
-func (b *contextBench) point(ctx context.Context, n, t int, all []*attentionContender) ([]ContextRow, error) {
+// point measures the backends at one step, interleaved.
+func (b *contextBench) point(ctx context.Context, n, t int, all []*loadedBackend) ([]ContextRow, error) {
 	steps := 1
 	if t == 1 {
 		steps = b.Bench.Tokens
@@ -210,8 +210,8 @@ func (b *contextBench) point(ctx context.Context, n, t int, all []*attentionCont
 	rows := make([]ContextRow, len(all))
 	for i, c := range all {
 		rows[i] = ContextRow{Model: b.m.BaseName(), Device: b.Bench.Device, Context: n, P: min(n, b.cache(n)-t*steps), T: t,
-			Backend: c.backend, Full: c.full, Machine: b.place.machine}
-		if b.place.dev.Info().Emulation {
+			Backend: c.backend, ForLargest: c.full, Machine: b.on.machine}
+		if b.on.dev.Info().Emulation {
 			rows[i].Times = "emulation"
 		}
 		if c.refused != nil {
@@ -225,7 +225,7 @@ func (b *contextBench) point(ctx context.Context, n, t int, all []*attentionCont
 		if err != nil {
 			return nil, err
 		}
-		if rows[i].Took, err = backendOf(c.engine.Graphs, compile.EntryOf(t)); err != nil {
+		if rows[i].Chosen, err = backendOf(c.engine.Graphs, compile.EntryOf(t)); err != nil {
 			return nil, err
 		}
 	}
@@ -238,7 +238,7 @@ func (b *contextBench) point(ctx context.Context, n, t int, all []*attentionCont
 		if c.refused != nil {
 			continue
 		}
-		run := contender{engine: c.engine, model: c.model, tokens: steps, row: &Row{Phase: compile.EntryOf(t)}, envs: []sym.Env{{T: int64(t), P: int64(rows[i].P)}}}
+		run := loadedVariant{engine: c.engine, model: c.model, tokens: steps, row: &Row{Phase: compile.EntryOf(t)}, envs: []sym.Env{{T: int64(t), P: int64(rows[i].P)}}}
 		list[i] = &timed{name: fmt.Sprintf("attention %s, T=%d", c.backend, t), run: run.run}
 		running = append(running, list[i])
 	}

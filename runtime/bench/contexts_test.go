@@ -39,10 +39,10 @@ func TestContexts(t *testing.T) {
 			ranked++
 		}
 		if r.Backend == "chained" {
-			require.Equal(t, "chained", r.Took)
+			require.Equal(t, "chained", r.Chosen)
 			continue
 		}
-		require.NotEmpty(t, r.Took)
+		require.NotEmpty(t, r.Chosen)
 		require.Positive(t, *r.Attention)
 		require.Less(t, *r.Attention, 1.0)
 	}
@@ -56,7 +56,7 @@ func TestContexts(t *testing.T) {
 	require.NoError(t, err)
 	var full []bool
 	for _, r := range rows {
-		full = append(full, r.Full)
+		full = append(full, r.ForLargest)
 	}
 	require.Equal(t, []bool{false, true, false}, full)
 

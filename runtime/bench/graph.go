@@ -17,17 +17,17 @@ func (o *Options) benchGraph(ctx context.Context, m *model.Model) (rows []Row, e
 		return nil, fmt.Errorf("%s is a graph: it is measured whole and without a plan from disk", m.Name)
 	}
 	if o.many() {
-		return nil, fmt.Errorf("%s is a graph: it is measured in at most %d variants, not %d", m.Name, few, len(o.Variants))
+		return nil, fmt.Errorf("%s is a graph: it is measured in at most %d variants, not %d", m.Name, mostSeparate, len(o.Variants))
 	}
 	b := m.Graph.Bounds
 	env := sym.Env{T: min(b.TMax, b.SMax-b.PMin), P: b.PMin}
 	o.Phase, o.Prompt, o.Tokens = m.Graph.Name, int(env.T), 1
-	subjects, err := o.subjects(m)
+	list, err := o.compileAll(m)
 	if err != nil {
 		return nil, err
 	}
-	rows = make([]Row, len(subjects))
-	for i, s := range subjects {
+	rows = make([]Row, len(list))
+	for i, s := range list {
 		if rows[i], err = o.rowOf(m, s, []sym.Env{env}); err != nil {
 			return nil, err
 		}
@@ -35,8 +35,8 @@ func (o *Options) benchGraph(ctx context.Context, m *model.Model) (rows []Row, e
 	if o.Reps == 0 {
 		return rows, nil
 	}
-	all := make([]*timed, len(subjects))
-	for i, s := range subjects {
+	all := make([]*timed, len(list))
+	for i, s := range list {
 		var l *eval.LoadedGraph
 		if l, err = eval.LoadGraph(ctx, s.graphs.Entries[0], s.plan, env, eval.GraphOptions{Device: o.Device, CPU: o.CPU, Seed: 1, Progress: o.Progress}); err != nil {
 			return nil, err

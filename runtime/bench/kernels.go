@@ -93,12 +93,12 @@ func Kernels(ctx context.Context, m *model.Model, o KernelsOptions) (rows []Alon
 		o.Rotate = 4 * 60e6
 	}
 	short := m.WithLayers(2) // all layers are made of the kernels of the first
-	where, err := o.Bench.openPlace(ctx)
+	where, err := o.Bench.openShared(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, where.close()) }()
-	b := kernelsBench{KernelsOptions: o, m: short, place: where, seen: map[string]int{}, names: map[string]bool{}, times: 64}
+	b := kernelsBench{KernelsOptions: o, m: short, on: where, seen: map[string]int{}, names: map[string]bool{}, times: 64}
 	if where.dev.Info().Emulation { // whose times say nothing
 		b.Rotate, b.times = min(b.Rotate, 1<<18), 1
 	}
@@ -121,21 +121,21 @@ func Kernels(ctx context.Context, m *model.Model, o KernelsOptions) (rows []Alon
 	// Texts of one kernel stand together, in the order in which the step has them.
 	first := map[string]int{}
 	for i, r := range slices.Backward(b.rows) {
-		first[r.place()] = i
+		first[r.dispatch()] = i
 	}
 	slices.SortStableFunc(b.rows, func(x, y AloneRow) int {
-		return cmp.Or(cmp.Compare(x.T, y.T), cmp.Compare(first[x.place()], first[y.place()]))
+		return cmp.Or(cmp.Compare(x.T, y.T), cmp.Compare(first[x.dispatch()], first[y.dispatch()]))
 	})
 	return b.rows, nil
 }
 
-// place says which dispatch of which step a row is about.
-func (r *AloneRow) place() string { return fmt.Sprint(r.T, r.Variant, r.Dispatch) }
+// dispatch says which dispatch of which step a row is about.
+func (r *AloneRow) dispatch() string { return fmt.Sprint(r.T, r.Variant, r.Dispatch) }
 
 type kernelsBench struct {
 	KernelsOptions
 	m     *model.Model
-	place *place
+	on    *sharedDevice
 	rows  []AloneRow
 	seen  map[string]int // row by dispatch, T and text
 	names map[string]bool
@@ -166,7 +166,7 @@ func (b *kernelsBench) measure(ctx context.Context, v Variant, s setting) (err e
 	if len(todo) == 0 {
 		return nil
 	}
-	exec, err := runtime.NewSharing(ctx, b.place.dev, p, patterned{}, b.place.weights, b.Bench.Progress)
+	exec, err := runtime.NewSharing(ctx, b.on.dev, p, patterned{}, b.on.weights, b.Bench.Progress)
 	if err != nil {
 		return err
 	}
@@ -234,7 +234,7 @@ func (b *kernelsBench) wanted(p *plan.Plan, v Variant, s setting, t int) ([]want
 		out = append(out, wantedKernel{len(b.rows), entry.Name, env})
 		b.rows = append(b.rows, AloneRow{
 			Model: b.m.BaseName(), Device: b.Bench.Device, Variant: v.Name, T: t, P: int(env.P), Dispatch: d.Label,
-			Kernel: k.Name, Threads: k.Threads[0] * k.Threads[1] * k.Threads[2], Constants: []string{s.name}, Machine: b.place.machine,
+			Kernel: k.Name, Threads: k.Threads[0] * k.Threads[1] * k.Threads[2], Constants: []string{s.name}, Machine: b.on.machine,
 		})
 	}
 	return out, nil
@@ -248,11 +248,11 @@ func (b *kernelsBench) time(ctx context.Context, in *runtime.Instance, w wantedK
 	}
 	r.Us, r.Bytes, r.Rotated = float64(alone.Each.Nanoseconds())/1e3, alone.Bytes, alone.Rotated
 	r.GBs, r.TFlops = float64(r.Bytes)/r.Us/1e3, float64(alone.Flops)/r.Us/1e6
-	if b.place.dev.Info().Emulation {
+	if b.on.dev.Info().Emulation {
 		r.Times = "emulation"
 	}
-	if b.place.machine != nil && r.Rotated >= b.Rotate {
-		share := r.GBs / b.place.machine.ReadGBs
+	if b.on.machine != nil && r.Rotated >= b.Rotate {
+		share := r.GBs / b.on.machine.ReadGBs
 		r.Share = &share
 	}
 	return nil

@@ -17,17 +17,17 @@ import (
 	"foundry/runtime/engine"
 )
 
-// A list of more than few variants is not compiled one by one: variants that begin
+// A list of more than mostSeparate variants is not compiled one by one: variants that begin
 // alike share passes, plans that run the same are measured once, and what is left
-// shares kernels as the entries of one plan, of together variants at most.
+// shares kernels as the entries of one plan, of mostInOnePlan variants at most.
 const (
-	few      = 32
-	together = 2048
+	mostSeparate  = 32
+	mostInOnePlan = 2048
 )
 
 // many reports whether the variants are taken together.
 func (o *Options) many() bool {
-	return o.PlanDir == "" && len(o.Variants) > few
+	return o.PlanDir == "" && len(o.Variants) > mostSeparate
 }
 
 // benchMany is Run for a long list.
@@ -36,24 +36,24 @@ func (o *Options) benchMany(ctx context.Context, m *model.Model) ([]Row, error) 
 	case o.Device == engine.Ref && o.Reps > 0:
 		return nil, fmt.Errorf("%d variants are too many for ref, which interprets each from the start; take --device cpu, or --reps 0 for their numbers", len(o.Variants))
 	case o.PerKernel || o.Tokens > 1:
-		return nil, fmt.Errorf("%d variants are timed by whole steps; kernels alone, and several tokens in one run, are for lists of at most %d", len(o.Variants), few)
+		return nil, fmt.Errorf("%d variants are timed by whole steps; kernels alone, and several tokens in one run, are for lists of at most %d", len(o.Variants), mostSeparate)
 	case slices.ContainsFunc(o.Variants, func(v Variant) bool { return v.CommandBuffers > 0 }):
-		return nil, fmt.Errorf("numbers of command buffers are compared in a list of at most %d variants", few)
+		return nil, fmt.Errorf("numbers of command buffers are compared in a list of at most %d variants", mostSeparate)
 	case o.Compile.Fuel != nil:
-		return nil, fmt.Errorf("--fuel is for a list of at most %d variants", few)
+		return nil, fmt.Errorf("--fuel is for a list of at most %d variants", mostSeparate)
 	}
 	b, variants, err := o.bundle(m)
 	if err != nil {
 		return nil, err
 	}
-	var where *place
+	var where *sharedDevice
 	if o.Reps > 0 {
-		if where, err = o.openPlace(ctx); err != nil {
+		if where, err = o.openShared(ctx); err != nil {
 			return nil, err
 		}
 		defer where.close()
 	}
-	for part := range slices.Chunk(variants, together) {
+	for part := range slices.Chunk(variants, mostInOnePlan) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
@@ -150,11 +150,11 @@ func (b *bundle) compile(variants []passes.Subset) (p *plan.Plan, fresh []int, e
 }
 
 // measure times the entries of p, which are the given rows, interleaved.
-func (b *bundle) measure(ctx context.Context, p *plan.Plan, fresh []int, where *place) (err error) {
+func (b *bundle) measure(ctx context.Context, p *plan.Plan, fresh []int, where *sharedDevice) (err error) {
 	if len(fresh) == 0 {
 		return nil
 	}
-	e, err := where.load(ctx, b.m, subject{plan: p, graphs: b.graphs}, b.o.Progress)
+	e, err := where.load(ctx, b.m, compiledVariant{plan: p, graphs: b.graphs}, b.o.Progress)
 	if err != nil {
 		return err
 	}
@@ -202,7 +202,7 @@ func OnDevice(ctx context.Context, m *model.Model, dev runtime.Device, o Options
 	if err != nil {
 		return nil, err
 	}
-	where := &place{dev: dev, weights: runtime.NewWeights()}
+	where := &sharedDevice{dev: dev, weights: runtime.NewWeights()}
 	defer func() { err = errors.Join(err, where.weights.Close()) }()
 	p, fresh, err := b.compile(variants)
 	if err != nil {

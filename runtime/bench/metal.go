@@ -42,11 +42,11 @@ func (o *Options) checkMetal() error {
 	return fmt.Errorf("bench: %s %s", asked, reason)
 }
 
-// twice lists each subject a second time, to be replayed from an indirect command
+// withReplays lists each variant a second time, to be replayed from an indirect command
 // buffer.
-func twice(subjects []subject) []subject {
-	var out []subject
-	for _, s := range subjects {
+func withReplays(list []compiledVariant) []compiledVariant {
+	var out []compiledVariant
+	for _, s := range list {
 		again := s
 		again.name, again.indirect = s.name+" indirect", true
 		out = append(out, s, again)
@@ -56,16 +56,16 @@ func twice(subjects []subject) []subject {
 
 // openIndirect opens the same GPU once more, with programs that replay from
 // indirect command buffers.
-func (o *Options) openIndirect(first *place) (*place, error) {
+func (o *Options) openIndirect(first *sharedDevice) (*sharedDevice, error) {
 	dev, err := engine.OpenIndirect(o.Device, o.CPU)
 	if err != nil {
 		return nil, err
 	}
-	return first.beside(dev), nil
+	return first.onAnother(dev), nil
 }
 
 // capture runs what is measured once more and writes a trace of it.
-func (c *contender) capture(ctx context.Context, path string) error {
+func (c *loadedVariant) capture(ctx context.Context, path string) error {
 	device, ok := c.dev.(runtime.Capturer)
 	if !ok {
 		return errors.New("the device writes no traces")

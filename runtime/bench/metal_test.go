@@ -34,16 +34,16 @@ func TestBenchOnEmulatedMetal(t *testing.T) {
 	}
 	o.Variants, err = ParseVariants("floor")
 	require.NoError(t, err)
-	subjects, err := o.subjects(m)
+	list, err := o.compileAll(m)
 	require.NoError(t, err)
 	open := func(indirect bool) runtime.Device {
 		dev, err := mtl.Open(mtl.Options{Libraries: mtl.Libraries{ObjC: f.Path, Foundation: f.Path, CoreGraphics: f.Path, Metal: f.Path}, Indirect: indirect})
 		require.NoError(t, err)
 		return f.Wrap(dev)
 	}
-	where := &place{dev: open(false), weights: runtime.NewWeights()}
-	indirect := where.beside(open(true))
-	measure := func(s ...subject) ([]Row, error) {
+	where := &sharedDevice{dev: open(false), weights: runtime.NewWeights()}
+	indirect := where.onAnother(open(true))
+	measure := func(s ...compiledVariant) ([]Row, error) {
 		rows := make([]Row, len(s))
 		for i := range s {
 			var err error
@@ -52,7 +52,7 @@ func TestBenchOnEmulatedMetal(t *testing.T) {
 		}
 		return rows, o.measureOn(context.Background(), m, s, rows, where, indirect)
 	}
-	rows, err := measure(twice(subjects)...)
+	rows, err := measure(withReplays(list)...)
 	require.NoError(t, err)
 	require.Equal(t, []string{"floor", "floor indirect"}, []string{rows[0].Variant, rows[1].Variant})
 	for _, r := range rows {
@@ -71,21 +71,21 @@ func TestBenchOnEmulatedMetal(t *testing.T) {
 		}
 		return -1
 	}
-	require.Greater(t, uploaded(rows[0]), subjects[0].plan.ClassBytes(plan.Weight)-1)
-	require.Equal(t, subjects[0].plan.ClassBytes(plan.Constant), uploaded(rows[1]), "the replayed row has the other's weights")
+	require.Greater(t, uploaded(rows[0]), list[0].plan.ClassBytes(plan.Weight)-1)
+	require.Equal(t, list[0].plan.ClassBytes(plan.Constant), uploaded(rows[1]), "the replayed row has the other's weights")
 
 	o.PerKernel, o.Capture = false, filepath.Join(t.TempDir(), "step.gputrace")
-	_, err = measure(subjects...)
+	_, err = measure(list...)
 	require.ErrorContains(t, err, "run with MTL_CAPTURE_ENABLED=1")
 	defer f.Limit("capture", 1)()
 	require.Empty(t, f.Noted())
-	_, err = measure(subjects...)
+	_, err = measure(list...)
 	require.NoError(t, err)
 	require.Contains(t, f.Noted(), "capture shows layers.0.qkv", "a trace has the dispatches' labels")
 	trace, err := os.ReadFile(o.Capture)
 	require.NoError(t, err)
 	require.Regexp(t, `^[1-9]\d* command buffers\n$`, string(trace))
-	_, err = measure(subjects...)
+	_, err = measure(list...)
 	require.ErrorContains(t, err, "exists already")
 
 	require.NoError(t, errors.Join(indirect.close(), where.close()))

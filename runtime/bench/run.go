@@ -13,8 +13,8 @@ import (
 	"foundry/runtime/engine"
 )
 
-// contender is one variant, loaded and ready to be timed.
-type contender struct {
+// loadedVariant is one variant, loaded and ready to be timed.
+type loadedVariant struct {
 	engine *engine.Engine
 	model  runtime.Model
 	envs   []sym.Env
@@ -28,10 +28,10 @@ type contender struct {
 
 // measure loads the variants and times them. Variants whose weights do not fit in
 // memory together are measured one after the other.
-func (o *Options) measure(ctx context.Context, m *model.Model, subjects []subject, rows []Row) (err error) {
-	var where, indirect *place // nil on ref, and where nothing is replayed so
+func (o *Options) measure(ctx context.Context, m *model.Model, list []compiledVariant, rows []Row) (err error) {
+	var where, indirect *sharedDevice // nil on ref, and where nothing is replayed so
 	if o.Device != engine.Ref {
-		if where, err = o.openPlace(ctx); err != nil {
+		if where, err = o.openShared(ctx); err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, where.close()) }()
@@ -42,22 +42,22 @@ func (o *Options) measure(ctx context.Context, m *model.Model, subjects []subjec
 		}
 		defer func() { err = errors.Join(err, indirect.close()) }()
 	}
-	return o.measureOn(ctx, m, subjects, rows, where, indirect)
+	return o.measureOn(ctx, m, list, rows, where, indirect)
 }
 
-func (o *Options) measureOn(ctx context.Context, m *model.Model, subjects []subject, rows []Row, where, indirect *place) error {
-	start := func(i int) (*contender, error) {
+func (o *Options) measureOn(ctx context.Context, m *model.Model, list []compiledVariant, rows []Row, where, indirect *sharedDevice) error {
+	start := func(i int) (*loadedVariant, error) {
 		at := where
-		if subjects[i].indirect {
+		if list[i].indirect {
 			at = indirect
 		}
-		return o.contender(ctx, m, subjects[i], &rows[i], at)
+		return o.loadVariant(ctx, m, list[i], &rows[i], at)
 	}
-	if where.fit(subjects) {
-		var all []*contender
+	if where.fit(list) {
+		var all []*loadedVariant
 		var err error
-		for i := range subjects {
-			var c *contender
+		for i := range list {
+			var c *loadedVariant
 			if c, err = start(i); err != nil {
 				break
 			}
@@ -72,20 +72,20 @@ func (o *Options) measureOn(ctx context.Context, m *model.Model, subjects []subj
 		return err
 	}
 	o.Say("the variants do not fit in memory together: each is measured on its own, not interleaved")
-	for i := range subjects {
+	for i := range list {
 		c, err := start(i)
 		if err != nil {
 			return err
 		}
-		if err := errors.Join(o.interleave(ctx, []*contender{c}, rows), c.close()); err != nil {
+		if err := errors.Join(o.interleave(ctx, []*loadedVariant{c}, rows), c.close()); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (o *Options) contender(ctx context.Context, m *model.Model, s subject, row *Row, where *place) (*contender, error) {
-	c := &contender{row: row, tokens: o.Tokens, compiled: s.compiled}
+func (o *Options) loadVariant(ctx context.Context, m *model.Model, s compiledVariant, row *Row, where *sharedDevice) (*loadedVariant, error) {
+	c := &loadedVariant{row: row, tokens: o.Tokens, compiled: s.compiled}
 	var err error
 	if c.envs, err = o.runs(s.plan); err != nil {
 		return nil, err
@@ -116,12 +116,12 @@ func (o *Options) contender(ctx context.Context, m *model.Model, s subject, row 
 // assumer is a model that can be measured behind tokens that did not run.
 type assumer interface{ AssumeWritten() }
 
-func (c *contender) close() error { return errors.Join(c.model.Close(), c.engine.Close()) }
+func (c *loadedVariant) close() error { return errors.Join(c.model.Close(), c.engine.Close()) }
 
 // run executes what is measured once, and returns how long it took: of decode, a
 // token. The caches' content does not change the time, so nothing fills them first
 // (AssumeWritten).
-func (c *contender) run(ctx context.Context) (time.Duration, error) {
+func (c *loadedVariant) run(ctx context.Context) (time.Duration, error) {
 	var took time.Duration
 	for _, e := range c.envs {
 		ids := make([]int32, e.T)
@@ -143,7 +143,7 @@ func (c *contender) run(ctx context.Context) (time.Duration, error) {
 	return took / time.Duration(c.tokens), nil
 }
 
-func (c *contender) decode(ctx context.Context, p int, id int32) error {
+func (c *loadedVariant) decode(ctx context.Context, p int, id int32) error {
 	if b, ok := c.model.(runtime.Batcher); ok && c.tokens > 1 {
 		_, err := b.DecodeN(ctx, p, id, c.tokens)
 		return err
@@ -157,9 +157,9 @@ func (c *contender) decode(ctx context.Context, p int, id int32) error {
 	return nil
 }
 
-// interleave measures the contenders, some of the rows, and what else the options ask
+// interleave measures the variants, some of the rows, and what else the options ask
 // of each.
-func (o *Options) interleave(ctx context.Context, all []*contender, rows []Row) error {
+func (o *Options) interleave(ctx context.Context, all []*loadedVariant, rows []Row) error {
 	list := make([]*timed, len(all))
 	for i, c := range all {
 		list[i] = &timed{name: "variant " + c.row.Variant, run: c.run}
@@ -192,7 +192,7 @@ func (o *Options) interleave(ctx context.Context, all []*contender, rows []Row) 
 }
 
 // perKernel times each kernel of what is measured alone.
-func (c *contender) perKernel(ctx context.Context) error {
+func (c *loadedVariant) perKernel(ctx context.Context) error {
 	in, ok := c.model.(*runtime.Instance)
 	if !ok {
 		return errors.New("the reference runs no kernels; take --device cpu or a GPU")

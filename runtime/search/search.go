@@ -67,15 +67,15 @@ type Candidate struct {
 
 // What a search looks at and how long.
 const (
-	ranked     = 24              // are predicted on the whole model
-	shallow    = 3               // layers of the model that is measured, where the whole is large
-	small      = 256 << 20       // bytes of weights up to which the whole is measured
+	predicted  = 24              // are predicted on the whole model
+	fewLayers  = 3               // layers of the model that is measured, where the whole is large
+	smallModel = 256 << 20       // bytes of weights up to which the whole is measured
 	measureFor = 3 * time.Second // runs, after compilation
 	leastRuns  = 5
 )
 
-// named are variants that a search always measures: it must not do worse.
-var named = [...]string{"default", "floor"}
+// alwaysMeasured are variants that a search always measures: it must not do worse.
+var alwaysMeasured = [...]string{"default", "floor"}
 
 // Run finds the fastest pipeline for a model: it runs every legal subset of the
 // fusions on a model of one layer, ranks the distinct results by predicted time with
@@ -242,7 +242,7 @@ func (s *search) rank() error {
 	slices.SortStableFunc(outcomes, func(a, b passes.Outcome[float64]) int { return cmp.Compare(a.Of, b.Of) })
 
 	var best []passes.Subset
-	for _, name := range named {
+	for _, name := range alwaysMeasured {
 		p, err := passes.Variant(name)
 		if err != nil {
 			return err
@@ -252,7 +252,7 @@ func (s *search) rank() error {
 	if err := s.pipelines(best); err != nil {
 		return err
 	}
-	for _, o := range outcomes[:min(ranked, len(outcomes))] {
+	for _, o := range outcomes[:min(predicted, len(outcomes))] {
 		best = append(best, o.Subset)
 	}
 	whole, err := s.predict(s.graphs, s.Phase, best, s.typical)
@@ -316,8 +316,8 @@ func (f *Found) Apply(o *compile.Options) {
 // model or, where that is large, on one of a few layers.
 func (s *search) measure(ctx context.Context) error {
 	m := s.m
-	if types, _, _ := m.MatrixTypes(s.Compile.Weights, s.Compile.Floats); m.MatrixBytes(types) > small {
-		m = m.WithLayers(shallow)
+	if types, _, _ := m.MatrixTypes(s.Compile.Weights, s.Compile.Floats); m.MatrixBytes(types) > smallModel {
+		m = m.WithLayers(fewLayers)
 	}
 	s.found.Layers = m.Config.Layers
 	graph, err := s.graphs.Entry(s.Phase)
@@ -332,7 +332,7 @@ func (s *search) measure(ctx context.Context) error {
 	}
 	var taken []int // candidates that are measured
 	for i, c := range s.found.Candidates {
-		if len(taken) < s.Measure || slices.Contains(named[:], c.Name) {
+		if len(taken) < s.Measure || slices.Contains(alwaysMeasured[:], c.Name) {
 			taken = append(taken, i)
 			b.Variants = append(b.Variants, bench.Variant{Name: c.Name, Passes: c.Passes})
 		}

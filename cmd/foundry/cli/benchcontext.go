@@ -126,7 +126,7 @@ func printContexts(s IO, rows []bench.ContextRow, c bench.ContextOptions, format
 	for i := range rows {
 		r := &rows[i]
 		name := r.Backend
-		if r.Full {
+		if r.ForLargest {
 			name += " (full)"
 		}
 		if r.Measured == nil {
@@ -137,7 +137,7 @@ func printContexts(s IO, rows []bench.ContextRow, c bench.ContextOptions, format
 		if r.Attention != nil {
 			share = fmt.Sprintf("%.1f %%", 100**r.Attention)
 		}
-		t.row(r.Context, r.T, r.P, r.Cache, name, r.Took, fmt.Sprintf("%.1f", r.Measured.Median), fmt.Sprintf("%.1f", r.Measured.Min), fmt.Sprintf("%.1f", r.Measured.Max),
+		t.row(r.Context, r.T, r.P, r.Cache, name, r.Chosen, fmt.Sprintf("%.1f", r.Measured.Median), fmt.Sprintf("%.1f", r.Measured.Min), fmt.Sprintf("%.1f", r.Measured.Max),
 			fmt.Sprintf("%+.1f %%", 100**r.OverBest), share)
 		if r.Backend != "auto" {
 			continue
@@ -146,7 +146,7 @@ func printContexts(s IO, rows []bench.ContextRow, c bench.ContextOptions, format
 		if r.Within(near) {
 			met++
 		} else {
-			exceptions = append(exceptions, fmt.Sprintf("%s at %d tokens, T=%d: took %s, %.1f %% over the best", name, r.Context, r.T, r.Took, 100**r.OverBest))
+			exceptions = append(exceptions, fmt.Sprintf("%s at %d tokens, T=%d: took %s, %.1f %% over the best", name, r.Context, r.T, r.Chosen, 100**r.OverBest))
 		}
 	}
 	if format == "markdown" {

@@ -11,17 +11,17 @@ import (
 	"foundry/runtime/engine"
 )
 
-// place is where the plans of a benchmark run: one device, on which they share
+// sharedDevice is where the plans of a benchmark run: one device, on which they share
 // weights, so that many variants of a large model fit side by side.
-type place struct {
+type sharedDevice struct {
 	dev     runtime.Device
 	weights *runtime.Weights
 	machine *Machine // nil where times are emulation
 }
 
-// openPlace opens the device and, where that is a GPU, measures it for the target that
+// openShared opens the device and, where that is a GPU, measures it for the target that
 // is compiled for.
-func (o *Options) openPlace(ctx context.Context) (*place, error) {
+func (o *Options) openShared(ctx context.Context) (*sharedDevice, error) {
 	c := o.CPU
 	if o.PlanDir != "" {
 		c = engine.Guarded(o.Device, o.PlanDir, c, o.Say)
@@ -30,7 +30,7 @@ func (o *Options) openPlace(ctx context.Context) (*place, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &place{dev: dev, weights: runtime.NewWeights()}
+	p := &sharedDevice{dev: dev, weights: runtime.NewWeights()}
 	if dev.Info().Emulation {
 		return p, nil
 	}
@@ -40,16 +40,16 @@ func (o *Options) openPlace(ctx context.Context) (*place, error) {
 	return p, nil
 }
 
-// beside is the place on another device of the same GPU, with the same weights. It is
+// onAnother is the same on another device of the same GPU, with the same weights. It is
 // closed first.
-func (p *place) beside(dev runtime.Device) *place {
-	return &place{dev: dev, weights: p.weights, machine: p.machine}
+func (p *sharedDevice) onAnother(dev runtime.Device) *sharedDevice {
+	return &sharedDevice{dev: dev, weights: p.weights, machine: p.machine}
 }
 
-func (p *place) close() error { return errors.Join(p.weights.Close(), p.dev.Close()) }
+func (p *sharedDevice) close() error { return errors.Join(p.weights.Close(), p.dev.Close()) }
 
-// load makes a subject ready to run. The engine must be closed before the place.
-func (p *place) load(ctx context.Context, m *model.Model, s subject, progress runtime.Progress) (*engine.Engine, error) {
+// load makes a variant ready to run. The engine must be closed before the device.
+func (p *sharedDevice) load(ctx context.Context, m *model.Model, s compiledVariant, progress runtime.Progress) (*engine.Engine, error) {
 	return engine.LoadShared(ctx, p.dev, p.weights, m, s.plan, s.graphs, progress)
 }
 
@@ -66,16 +66,16 @@ func openInstance(e *engine.Engine) (*runtime.Instance, error) {
 	return in, nil
 }
 
-// fit reports whether all subjects may hold their memory at once: within half of a
+// fit reports whether all variants may hold their memory at once: within half of a
 // GPU's, within a quarter of a small machine's otherwise. On ref, where p is nil,
 // each has weights of its own.
-func (p *place) fit(subjects []subject) bool {
+func (p *sharedDevice) fit(list []compiledVariant) bool {
 	room := int64(2 << 30)
 	if p != nil && !p.dev.Info().Emulation {
 		room = p.dev.Info().MemoryBytes / 2
 	}
 	total, shared := int64(0), map[string]bool{}
-	for _, s := range subjects {
+	for _, s := range list {
 		total += s.plan.ClassBytes(plan.State) + s.plan.ArenaBytes
 		for i := range s.plan.Buffers {
 			b := &s.plan.Buffers[i]
@@ -85,7 +85,7 @@ func (p *place) fit(subjects []subject) bool {
 			}
 		}
 	}
-	return len(subjects) == 1 || total <= room
+	return len(list) == 1 || total <= room
 }
 
 // weightKey names what a weight buffer holds, "" for other buffers.

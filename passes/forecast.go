@@ -9,25 +9,25 @@ import (
 	"foundry/ir/cost"
 )
 
-// outlook is what a stretch of the graph should come to once the rest of the
+// forecast is what a stretch of the graph should come to once the rest of the
 // pipeline has run over it.
-type outlook struct {
+type forecast struct {
 	us       float64
 	patterns []string // of the regions that stand there then, in order
 }
 
-// rivalry is the outlook of a stretch with a site taken and without; contested is
+// comparison is the forecast of a stretch with a site taken and without; contested is
 // false where no rival wants any of the site's operations. others are what would come
 // of it with a rival for the same heart that the passes to come leave aside, for people
 // to compare.
-type rivalry struct {
+type comparison struct {
 	contested     bool
-	with, without outlook
-	others        []outlook
+	with, without forecast
+	others        []forecast
 }
 
 // instead says what would come of a stretch without the site.
-func (v rivalry) instead() string {
+func (v comparison) instead() string {
 	text := v.without.String()
 	for _, o := range v.others {
 		text += " or " + o.String()
@@ -38,7 +38,7 @@ func (v rivalry) instead() string {
 // weighAgainst compares taking site s now with leaving its operations to the
 // passes still to come. Only where one of the pattern's rivals is among them and
 // matches there is there anything to compare.
-func (r *run) weighAgainst(s *site) (out rivalry, err error) {
+func (r *run) weighAgainst(s *site) (out comparison, err error) {
 	if len(s.pattern.Rivals) == 0 {
 		return out, nil
 	}
@@ -46,10 +46,10 @@ func (r *run) weighAgainst(s *site) (out rivalry, err error) {
 		r.restText = r.rest.String()
 	}
 	key := rivalKey{r.key(s, 2*reach), r.restText}
-	if out, ok := r.known.rivalries[key]; ok {
+	if out, ok := r.known.comparisons[key]; ok {
 		return out, nil
 	}
-	defer func() { r.known.rivalries[key] = out }()
+	defer func() { r.known.comparisons[key] = out }()
 	nodes, twins := r.contested(s)
 	if nodes == nil {
 		return out, nil
@@ -57,7 +57,7 @@ func (r *run) weighAgainst(s *site) (out rivalry, err error) {
 	out.contested = true
 	nodes = withBetween(nodes)
 	stretch := r.graph.Extract(nodes)
-	if out.without, err = r.outlook(stretch, r.rest); err != nil {
+	if out.without, err = r.forecast(stretch, r.rest); err != nil {
 		return out, err
 	}
 	this := Call{Pass: r.call.Pass}
@@ -67,7 +67,7 @@ func (r *run) weighAgainst(s *site) (out rivalry, err error) {
 	for _, g := range s.without {
 		this.Options = append(this.Options, Setting{g, "false"})
 	}
-	if out.with, err = r.outlook(stretch, append(Pipeline{this}, r.rest...)); err != nil {
+	if out.with, err = r.forecast(stretch, append(Pipeline{this}, r.rest...)); err != nil {
 		return out, err
 	}
 	for _, c := range twins {
@@ -75,7 +75,7 @@ func (r *run) weighAgainst(s *site) (out rivalry, err error) {
 			continue
 		}
 		always := Call{c.Pass, slices.DeleteFunc(slices.Clone(c.Options), func(s Setting) bool { return s.Name == "when" })}
-		o, err := r.outlook(stretch, append(Pipeline{always}, r.rest...))
+		o, err := r.forecast(stretch, append(Pipeline{always}, r.rest...))
 		if err != nil {
 			return out, err
 		}
@@ -108,7 +108,7 @@ func (r *run) contested(s *site) (nodes []*ir.Node, twins Pipeline) {
 					continue
 				}
 				if slices.ContainsFunc(t.members, func(m *op) bool { return slices.Contains(s.members, m) }) {
-					nodes = append(nodes, t.tops...)
+					nodes = append(nodes, t.holders...)
 					if o == s.anchor {
 						twins = append(twins, r.rest[i])
 					}
@@ -120,7 +120,7 @@ func (r *run) contested(s *site) (nodes []*ir.Node, twins Pipeline) {
 	if nodes == nil {
 		return nil, nil
 	}
-	return append(nodes, s.tops...), twins
+	return append(nodes, s.holders...), twins
 }
 
 // withBetween adds the nodes that lie on a path from one of nodes to another.
@@ -171,8 +171,8 @@ func (s *site) extent() (lo, hi int) {
 	return lo, hi
 }
 
-// outlook runs calls over a copy of stretch and predicts its time.
-func (r *run) outlook(stretch *ir.Graph, calls Pipeline) (outlook, error) {
+// forecast runs calls over a copy of stretch and predicts its time.
+func (r *run) forecast(stretch *ir.Graph, calls Pipeline) (forecast, error) {
 	g := stretch.Clone()
 	child := &run{Context: &Context{Target: r.target, Lowerable: r.Lowerable}, graph: g, target: r.target, env: r.env,
 		works: make(map[*ir.Node][]cost.Kernel), known: r.known, matchers: make(map[*form]*matcher)}
@@ -181,10 +181,10 @@ func (r *run) outlook(stretch *ir.Graph, calls Pipeline) (outlook, error) {
 			continue // what edits a whole graph has no say in a stretch of one
 		}
 		if err := child.one(calls, i); err != nil {
-			return outlook{}, err
+			return forecast{}, err
 		}
 	}
-	o := outlook{us: cost.Of(g, r.target, r.env).Us}
+	o := forecast{us: cost.Of(g, r.target, r.env).Us}
 	for _, n := range g.Nodes() {
 		if n.Region != nil {
 			o.patterns = append(o.patterns, n.Attr.Pattern)
@@ -194,7 +194,7 @@ func (r *run) outlook(stretch *ir.Graph, calls Pipeline) (outlook, error) {
 }
 
 // String says what it comes to: "3.9 us with qkv and 3 bias".
-func (o outlook) String() string {
+func (o forecast) String() string {
 	if len(o.patterns) == 0 {
 		return fmt.Sprintf("%.1f us unfused", o.us)
 	}
