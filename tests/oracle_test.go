@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"foundry"
+	"foundry/ir/dtype"
 	"foundry/ir/interp"
 	"foundry/runtime/eval"
 	"foundry/tests/oracle"
@@ -102,6 +103,18 @@ func newTrial(t *testing.T, c oracle.Config, seed uint64, most int) *trial {
 	return x
 }
 
+// overHalves is how much more than the oracle with halves a device may be off: its halves
+// are others, it has some more of them, and which row they hit is chance.
+const overHalves = 3
+
+// halves bounds the rows of both forms on a device that multiplies halves.
+func (x *trial) halves() (out [2]float64) {
+	for i, form := range x.forms {
+		out[i] = overHalves * form.c.Halves(x.ids, form.want)
+	}
+	return out
+}
+
 // require holds a device's rows to a bound for each form, and returns the worst.
 func (x *trial) require(t *testing.T, device string, o foundry.CompileOptions, bounds [2]float64) float64 {
 	t.Helper()
@@ -134,4 +147,45 @@ func TestGeneratedOnRef(t *testing.T) {
 		worst = max(worst, newTrial(t, oracle.Random(seed), seed, 64).require(t, foundry.Ref, o, [2]float64{oracleRef, oracleRef}))
 	}
 	t.Logf("the worst row of all has NMSE %.2g", worst)
+}
+
+// Generated checkpoints on cpu. Kernels take long to compile, so few Configs have many
+// weights each: 2 of 3, with FOUNDRY_COMPLETE 25 of 20.
+func TestGeneratedOnCPU(t *testing.T) {
+	skipWithoutCompiler(t)
+	configs, each := uint64(2), uint64(3)
+	if isComplete() {
+		configs, each = 25, 20
+	} else {
+		t.Logf("%d checkpoints; %s=1 takes 500", configs*each, complete)
+	}
+	worst := 0.0
+	for shape := range configs {
+		c := oracle.Random(shape)
+		r := rand.New(rand.NewPCG(shape, 11))
+		o := foundry.CompileOptions{
+			Target: []string{"apple-m3-pro", "apple-m4-max", "h100"}[r.IntN(3)], Variant: []string{"default", "floor"}[r.IntN(2)],
+			Context: 160, Chunk: []int{33, 128, 160}[r.IntN(3)], Floats: exactFloats(c),
+		}
+		for i := range each {
+			x := newTrial(t, c, shape+i*1000, 160)
+			worst = max(worst, x.require(t, foundry.CPU, o, x.halves()))
+		}
+	}
+	t.Logf("the worst row of all has NMSE %.2g", worst)
+}
+
+// exactFloats is the type that holds all of a Config's plain weights as they are.
+func exactFloats(c oracle.Config) dtype.Type {
+	out := dtype.Invalid
+	for _, f := range c.Formats {
+		switch t, err := dtype.Parse(string(f)); {
+		case err != nil || !t.Float() || t == out:
+		case out == dtype.Invalid:
+			out = t
+		default:
+			out = dtype.F32
+		}
+	}
+	return out
 }
