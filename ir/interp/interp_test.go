@@ -39,13 +39,13 @@ func TestBadRuns(t *testing.T) {
 	for want, r := range map[string]interp.Run{
 		"embed embedding: id 3 at position 1 is outside the vocabulary of 3":  {Env: two, Inputs: ids(0, 3)},
 		"embed embedding: id -1 at position 0 is outside the vocabulary of 3": {Env: two, Inputs: ids(-1, 3)},
-		`input "ids" is missing`:                                     {Env: two},
-		`input "ids" has i32[3], wants i32[2]`:                       {Env: two, Inputs: ids(0, 1, 2)},
+		`input "ids" is missing`:                                             {Env: two},
+		`input "ids" has i32[3], wants i32[2]`:                               {Env: two, Inputs: ids(0, 1, 2)},
 		`the run T=5 P=0 lies outside the graph's bounds T=1..4 P=0..4 S<=8`: {Env: sym.Env{T: 5}, Inputs: ids(0, 1, 2, 0, 1)},
-		`the graph has no input "idz"`:                               {Env: two, Inputs: map[string]interp.Tensor{"idz": {}, "ids": ids(0, 1)["ids"]}},
-		`input "ids" holds 1 int32 elements, wants 2 of i32`:         {Env: two, Inputs: map[string]interp.Tensor{"ids": interp.Ints([]int32{1}, 2)}},
-		`input "ids" holds its elements in 0 forms, wants one`:       {Env: two, Inputs: map[string]interp.Tensor{"ids": interp.Ints(nil, 2)}},
-		`input "ids" has f32[2], wants i32[2]`:                       {Env: two, Inputs: map[string]interp.Tensor{"ids": interp.Floats([]float32{0, 1}, 2)}},
+		`the graph has no input "idz"`:                                       {Env: two, Inputs: map[string]interp.Tensor{"idz": {}, "ids": ids(0, 1)["ids"]}},
+		`input "ids" holds 1 int32 elements, wants 2 of i32`:                 {Env: two, Inputs: map[string]interp.Tensor{"ids": interp.Ints([]int32{1}, 2)}},
+		`input "ids" holds its elements in 0 forms, wants one`:               {Env: two, Inputs: map[string]interp.Tensor{"ids": interp.Ints(nil, 2)}},
+		`input "ids" has f32[2], wants i32[2]`:                               {Env: two, Inputs: map[string]interp.Tensor{"ids": interp.Floats([]float32{0, 1}, 2)}},
 	} {
 		_, err := p.Run(context.Background(), r)
 		require.EqualError(t, err, want)
