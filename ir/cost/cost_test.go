@@ -181,3 +181,16 @@ func TestTypical(t *testing.T) {
 	b := sym.Bounds{TMin: 1, TMax: 9, PMin: 4, PMax: 7, SMax: 8}
 	require.True(t, b.Contains(cost.Typical(b)))
 }
+
+// A block is as deep as the weights that are read at once, on every target.
+func TestBlocksHoldWhatIsReadAtOnce(t *testing.T) {
+	for _, x := range target.All() {
+		for _, tokens := range []int64{17, 64, 512} {
+			for _, cols := range []int64{96, 192, 896, 3584} {
+				p := cost.Product{Tokens: tokens, Rows: 74, Cols: cols, Unit: 1, Bytes: 74 * cols * 5 / 8, Together: 32}
+				tiles, _ := cost.GEMM(p, &x)
+				require.Zero(t, tiles.Depth%32, "%s, %d tokens, %d columns: %+v", x.Name, tokens, cols, tiles)
+			}
+		}
+	}
+}

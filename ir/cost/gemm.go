@@ -19,6 +19,7 @@ type Product struct {
 	Bytes              int64
 	Unit               int
 	Halves             bool // the weights are f16 and reach tiles as they are
+	Together           int  // weights of a row that are always read at once
 	HalfRows           bool // x is kept as halves and reaches tiles as it is
 }
 
@@ -79,6 +80,9 @@ func (p Product) tilings(t *target.Target) iter.Seq[Tiles] {
 						continue
 					}
 					for _, depth := range [...]int{64, 32, 16} {
+						if depth < p.Together {
+							continue
+						}
 						x := Tiles{Rows: rows, Columns: columns, Depth: depth, Stages: stages, SIMDRows: simds[0], SIMDColumns: simds[1]}
 						x.Copied = p.Halves && p.HalfRows && p.Cols%int64(depth) == 0
 						// Every thread stages at least four elements of a block of x. Deep

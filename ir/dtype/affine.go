@@ -31,6 +31,16 @@ var (
 	affineScales = [...]Type{F16, BF16, F32}
 )
 
+// Together returns how many consecutive weights of t are always read at once: 32 of an
+// affine type with an odd number of bits, whose levels only then end with a word,
+// otherwise 16 at most.
+func (t Type) Together() int {
+	if a, ok := t.Affine(); ok && a.Bits%2 != 0 {
+		return 32
+	}
+	return 16
+}
+
 const affineTypes = 6 * 3 * 3 * 2
 
 // Affines lists the affine types, "affine4_g64_bf16" and, with zero points,

@@ -98,19 +98,22 @@ func TestState(t *testing.T) {
 	s := p.NewState()
 	require.Equal(t, []string{"kv"}, s.Names())
 	first, err := p.Run(context.Background(), interp.Run{Env: sym.Env{T: 2}, State: s,
-		Inputs: map[string]interp.Tensor{"x": interp.Floats([]float32{1.0001, 2, 3, 70000}, 2, 2, 1)}})
+		Inputs: map[string]interp.Tensor{"x": interp.Floats([]float32{1.0001, 2, 3, 4097}, 2, 2, 1)}})
 	require.NoError(t, err)
 	apart := s.Clone()
 	second, err := one.Run(context.Background(), interp.Run{Env: sym.Env{T: 1, P: 2}, State: s,
 		Inputs: map[string]interp.Tensor{"x": interp.Floats([]float32{5, 6}, 2, 1, 1)}})
 	require.NoError(t, err)
-	inf := dtype.F16ToF32(dtype.F32ToF16(70000))
-	require.Equal(t, []float32{1, 2, 3, inf}, first["seen"].F32)
-	require.Equal(t, []float32{1, 2, 5, 3, inf, 6}, second["seen"].F32)
+	require.Equal(t, []float32{1, 2, 3, 4096}, first["seen"].F32)
+	require.Equal(t, []float32{1, 2, 5, 3, 4096, 6}, second["seen"].F32)
 	require.NotContains(t, second, "kv")
 	kv, err := apart.Tensor("kv")
 	require.NoError(t, err)
-	require.Equal(t, []float32{1, 2, 0, 0, 0, 0, 0, 0, 3, inf, 0, 0, 0, 0, 0, 0}, kv.F32)
+	require.Equal(t, []float32{1, 2, 0, 0, 0, 0, 0, 0, 3, 4096, 0, 0, 0, 0, 0, 0}, kv.F32)
+
+	_, err = one.Run(context.Background(), interp.Run{Env: sym.Env{T: 1, P: 3}, State: s,
+		Inputs: map[string]interp.Tensor{"x": interp.Floats([]float32{5, 70000}, 2, 1, 1)}})
+	require.ErrorContains(t, err, "70000 is beyond what an f16 cache holds: compile with --cache f32")
 
 	oracle, err := interp.New(g, nil, interp.Float64)
 	require.NoError(t, err)

@@ -78,18 +78,24 @@ func TestSharedTurns(t *testing.T) {
 			graphs = append(graphs, turned(t, heads, 1+heads%3, d)...)
 		}
 	}
-	for _, checked := range []bool{false, true} {
-		b := newBatch(t, graphs, checked)
-		for i := range b.plan.Kernels {
-			k := &b.plan.Kernels[i]
-			require.Len(t, k.Threadgroup, 2, "%s: no cosines and sines in threadgroup memory", k.Name)
-			require.Equal(t, 1, strings.Count(k.Source[strings.Index(k.Source, "// ---- kernel ----"):], "rope_turn("), k.Name)
-		}
-		for i, g := range graphs {
-			for seed, rows := range []int64{1, 7, 33} {
-				b.run(t, i, sym.Env{T: rows, P: g.Bounds.SMax - rows}, uint64(seed))
+	byContext := map[int64][]*ir.Graph{} // a plan's caches hold its context
+	for _, g := range graphs {
+		byContext[g.Bounds.SMax] = append(byContext[g.Bounds.SMax], g)
+	}
+	for _, graphs := range byContext {
+		for _, checked := range []bool{false, true} {
+			b := newBatch(t, graphs, checked)
+			for i := range b.plan.Kernels {
+				k := &b.plan.Kernels[i]
+				require.Len(t, k.Threadgroup, 2, "%s: no cosines and sines in threadgroup memory", k.Name)
+				require.Equal(t, 1, strings.Count(k.Source[strings.Index(k.Source, "// ---- kernel ----"):], "rope_turn("), k.Name)
 			}
-			require.False(t, t.Failed(), g.Name)
+			for i, g := range graphs {
+				for seed, rows := range []int64{1, 7, 33} {
+					b.run(t, i, sym.Env{T: rows, P: g.Bounds.SMax - rows}, uint64(seed))
+				}
+				require.False(t, t.Failed(), g.Name)
+			}
 		}
 	}
 }

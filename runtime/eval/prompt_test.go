@@ -33,5 +33,5 @@ func TestStartupPhases(t *testing.T) {
 		}
 	}
 	require.Equal(t, []string{"compile the model", "build or load the executor", "compile kernels (C++)", "load kernels",
-		"weights: read and convert", "weights: upload", "record decode"}, names)
+		"weights: read and convert", "weights: upload", "prepare", "record decode"}, names)
 }
