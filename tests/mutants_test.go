@@ -68,7 +68,7 @@ func TestMutants(t *testing.T) {
 		}
 		// Each slot's type for each other: only those that no dispatch binds are not seen.
 		bound := map[int]bool{}
-		for _, e := range c.Plan.Entries {
+		for _, e := range c.Plan.Runs() {
 			for _, s := range e.Steps {
 				if s.Dispatch != nil {
 					bound[s.Dispatch.Kernel] = true

@@ -95,9 +95,13 @@ func (r *planReader) whole(buffer int) plan.Binding {
 }
 
 // producers returns where the bytes of b come from: the dispatches that wrote
-// them last, and the buffer itself for what none of them wrote.
+// them last, and the buffer itself for what none of them wrote. Ranges are left out:
+// a value that one kernel scales by them another scales back.
 func (r *planReader) producers(b plan.Binding) []operand {
-	if class := r.plan.Buffers[b.Buffer].Class; class == plan.Weight || class == plan.Constant {
+	switch r.plan.Buffers[b.Buffer].Class {
+	case plan.Prepared:
+		return nil
+	case plan.Weight, plan.Constant:
 		return []operand{{par: r.param(b.Buffer), text: byteText(b.Bytes)}}
 	}
 	var out []operand

@@ -83,11 +83,11 @@ type planJSON struct {
 }
 
 // statsOf counts what the plan's entries do: as many tokens as they take, decode
-// behind cached tokens.
+// behind cached tokens; and last its preparation.
 func statsOf(p *plan.Plan, cached int) []plan.EntryStats {
 	var out []plan.EntryStats
-	for i := range p.Entries {
-		out = append(out, p.Stats(&p.Entries[i], inspectedAt(p, &p.Entries[i], cached)))
+	for _, e := range p.Runs() {
+		out = append(out, p.Stats(e, inspectedAt(p, e, cached)))
 	}
 	return out
 }
@@ -119,8 +119,8 @@ func printPlan(s IO, p *plan.Plan, cached int) {
 	}
 	names.Line(s.Out, "weights %s, state %s, arena %s, %d kernels; verified, plan hash %.12s\n",
 		bytesText(p.ClassBytes(plan.Weight)), bytesText(p.ClassBytes(plan.State)), bytesText(p.ArenaBytes), len(p.Kernels), p.Hash)
-	for i := range p.Entries {
-		printEntry(s, p, &p.Entries[i], cached)
+	for _, e := range p.Runs() {
+		printEntry(s, p, e, cached)
 	}
 }
 
