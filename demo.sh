@@ -30,7 +30,7 @@ show compile -o out/kjv-2m
 show dot --collapse -o out/kjv-2m.dot
 show bench --variants ladder --reps 0
 if command -v "${CXX:-g++}" >/dev/null 2>&1 || command -v clang++ >/dev/null 2>&1 || command -v c++ >/dev/null 2>&1; then
-  show bench --device cpu --variants none,six,default --reps 5
+  show bench --device cpu --variants unfused,per-layer-6,default --reps 5
   show run --device cpu --plan out/kjv-2m --prompt "$prompt" -n 32
 else
   echo

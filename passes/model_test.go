@@ -56,14 +56,14 @@ func figures(t *testing.T, name, variant string) (dispatches, waves, aLayer int)
 
 func TestDispatchesOfModels(t *testing.T) {
 	for _, name := range []string{"0.5b", "1.5b", "3b", "7b"} {
-		for variant, want := range map[string]int{"none": 28, "six": 6, "floor": 5, "default": 5} {
+		for variant, want := range map[string]int{"unfused": 28, "per-layer-6": 6, "fewest": 5, "default": 5} {
 			d, w, aLayer := figures(t, name, variant)
 			require.Equal(t, want, aLayer, "%s %s", name, variant)
 			if name != "0.5b" {
 				continue
 			}
-			require.Equal(t, map[string]int{"none": 677, "six": 149, "floor": 123, "default": 123}[variant], d, variant)
-			if variant != "none" {
+			require.Equal(t, map[string]int{"unfused": 677, "per-layer-6": 149, "fewest": 123, "default": 123}[variant], d, variant)
+			if variant != "unfused" {
 				require.Equal(t, d, w, variant)
 			}
 		}
@@ -76,7 +76,7 @@ func TestLadderFalls(t *testing.T) {
 	last := 1 << 30
 	for _, v := range passes.Ladder() {
 		d, _, _ := figures(t, "0.5b", v)
-		if v != "floor" {
+		if v != "fewest" {
 			require.Less(t, d, last, v)
 		}
 		last = d
@@ -90,7 +90,7 @@ func TestLadderFalls(t *testing.T) {
 
 func BenchmarkPipeline(b *testing.B) {
 	for _, layers := range []int{24, 48, 80} {
-		for _, v := range []string{"default", "floor"} {
+		for _, v := range []string{"default", "fewest"} {
 			b.Run(fmt.Sprintf("%s/%d", v, layers), func(b *testing.B) {
 				c, err := qwen25.Preset("7b")
 				require.NoError(b, err)

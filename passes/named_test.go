@@ -41,7 +41,7 @@ func TestSubsetsHaveNamedVariants(t *testing.T) {
 			}
 		}
 	}
-	look("0.5b", target.Default, slices.Concat(Ladder(), LeaveOneOut(), []string{"six"})...)
+	look("0.5b", target.Default, slices.Concat(Ladder(), LeaveOneOut(), []string{"per-layer-6"})...)
 	for _, x := range []string{"apple-m1", "apple-m2-pro", target.Default, "apple-m3-ultra", "apple-m4-max", "apple-m5", "h100", "h200", "cpu"} {
 		for _, size := range []string{"0.5b", "7b"} {
 			look(size, x, "default")

@@ -66,12 +66,12 @@ func TestVariants(t *testing.T) {
 		require.Empty(t, seen[v])
 		seen[v] = p.String()
 	}
-	_, err := passes.Variant("flor")
-	require.EqualError(t, err, `unknown variant "flor"; did you mean "floor"?`)
+	_, err := passes.Variant("fewst")
+	require.EqualError(t, err, `unknown variant "fewst"; did you mean "fewest"?`)
 	_, err = passes.Variant("no-canonicalize")
 	require.Error(t, err)
-	require.Equal(t, "none", passes.Ladder()[0])
-	require.Equal(t, "floor", passes.Ladder()[len(passes.Ladder())-1])
+	require.Equal(t, "unfused", passes.Ladder()[0])
+	require.Equal(t, "fewest", passes.Ladder()[len(passes.Ladder())-1])
 }
 
 // Floor without one fusion has what that fusion took the place of: the rest of what the
@@ -84,19 +84,19 @@ func TestLeaveOneOutLeavesOneOut(t *testing.T) {
 	} {
 		p, err := passes.Variant(name)
 		require.NoError(t, err)
-		floor, err := passes.Variant("floor")
+		fewest, err := passes.Variant("fewest")
 		require.NoError(t, err)
 		calls, left := strings.Split(p.String(), ","), "fuse-"+strings.TrimPrefix(name, "no-")
 		require.NotContains(t, calls, left)
-		for _, c := range strings.Split(floor.String(), ",") {
+		for _, c := range strings.Split(fewest.String(), ",") {
 			require.True(t, c == left || slices.Contains(calls, c), "%s lacks %s", name, c)
 		}
-		require.Len(t, calls, len(floor)-1+len(want))
+		require.Len(t, calls, len(fewest)-1+len(want))
 		require.Subset(t, calls, want)
 	}
 	for _, name := range []string{"no-qkv-rope-kv", "no-gate-up-swiglu"} {
 		_, _, aLayer := figures(t, "0.5b", name)
-		require.Equal(t, 6, aLayer, "%s: one dispatch more than floor", name)
+		require.Equal(t, 6, aLayer, "%s: one dispatch more than fewest", name)
 	}
 }
 
@@ -104,7 +104,7 @@ func TestLeaveOneOutLeavesOneOut(t *testing.T) {
 func TestExplainGroups(t *testing.T) {
 	var log passes.Log
 	g := model(t, "0.5b")
-	p, err := passes.Variant("floor")
+	p, err := passes.Variant("fewest")
 	require.NoError(t, err)
 	require.NoError(t, p.Run(g, &passes.Context{Log: &log}))
 	groups := plan.Groups(log.Decisions)
@@ -152,7 +152,7 @@ func TestPartsAreRefusedApart(t *testing.T) {
 	for _, refused := range []ir.Op{ir.OpSumSquares, ir.OpRMSScale} {
 		g := decode(t, "0.5b")
 		var log passes.Log
-		p, err := passes.Variant("floor")
+		p, err := passes.Variant("fewest")
 		require.NoError(t, err)
 		require.NoError(t, p.Run(g, &passes.Context{Log: &log, Lowerable: func(n *ir.Node) error {
 			if has(n, refused) {
@@ -188,7 +188,7 @@ func TestLegalizeNamesTheNode(t *testing.T) {
 
 // Fuel stops rewrites one by one, and bisection finds the one that matters.
 func TestFuelAndBisect(t *testing.T) {
-	p, err := passes.Variant("six")
+	p, err := passes.Variant("per-layer-6")
 	require.NoError(t, err)
 	compile := func(fuel int) (*ir.Graph, *passes.Fuel) {
 		g := decode(t, "0.5b")
@@ -230,7 +230,7 @@ func TestFuelAndBisect(t *testing.T) {
 }
 
 func TestTraceAndHook(t *testing.T) {
-	p, err := passes.Variant("six")
+	p, err := passes.Variant("per-layer-6")
 	require.NoError(t, err)
 	var trace []passes.Step
 	var seen []string

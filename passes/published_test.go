@@ -177,8 +177,8 @@ func TestPredictionsBoundPublishedSpeeds(t *testing.T) {
 		weights                        dtype.Type
 		speed                          float64
 	}{
-		{"Metallic, six dispatches", "0.5b", "six", "apple-m3-pro", dtype.F16, 105.5},
-		{"Metallic, six dispatches", "0.5b", "six", "apple-m3-pro", dtype.Q8_0, 164},
+		{"Metallic, six dispatches", "0.5b", "per-layer-6", "apple-m3-pro", dtype.F16, 105.5},
+		{"Metallic, six dispatches", "0.5b", "per-layer-6", "apple-m3-pro", dtype.Q8_0, 164},
 		{"llama.cpp, 21 dispatches", "7b", "attention", "apple-m3-pro", dtype.Q8_0, 17.3},
 		{"torch.compile and CUDA graphs", "0.5b", "attention", "h100", dtype.F16, 632},
 		{"torch.compile and CUDA graphs", "1.5b", "attention", "h100", dtype.F16, 379},

@@ -70,7 +70,7 @@ func pipelines(t *testing.T) []string {
 		}
 		out = append(out, p.Name)
 	}
-	for _, v := range []string{"none", "six", "default", "floor", "no-qkv-rope-kv", "swiglu"} {
+	for _, v := range []string{"unfused", "per-layer-6", "default", "fewest", "no-qkv-rope-kv", "swiglu"} {
 		p, err := passes.Variant(v)
 		require.NoError(t, err)
 		out = append(out, p.String())

@@ -72,10 +72,10 @@ type Subset struct {
 	Whole    bool // it has no fusion in part
 }
 
-// String joins the names with "+"; the empty subset is "none".
+// String joins the names with "+"; the empty subset is "unfused".
 func (s Subset) String() string {
 	if len(s.Names) == 0 {
-		return "none"
+		return unfused
 	}
 	return strings.Join(s.Names, "+")
 }

@@ -38,7 +38,7 @@ func itself(g *ir.Graph) *ir.Graph { return g }
 func TestSubsetsKeepResults(t *testing.T) {
 	all, err := passes.Subsets()
 	require.NoError(t, err)
-	require.Equal(t, "none", all[0].String())
+	require.Equal(t, "unfused", all[0].String())
 	subsets := all
 	if !full {
 		subsets = passes.Covering(all)

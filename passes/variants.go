@@ -1,6 +1,7 @@
 package passes
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,6 +13,21 @@ const (
 	finish  = "legalize"
 )
 
+// The variants beside "default" and those that are named after a fusion.
+const (
+	unfused   = "unfused"     // the model as it is written
+	perLayer6 = "per-layer-6" // six dispatches a layer
+	fewest    = "fewest"      // the fewest dispatches that fusions reach
+)
+
+// aliases are further names that stand in bundles, lists of variants and results of
+// searches, with the names that they mean.
+var aliases = map[string]string{"none": unfused, "six": perLayer6, "floor": fewest}
+
+// VariantName returns the name of the variant that an alias means, and any other name
+// as it is.
+func VariantName(name string) string { return cmp.Or(aliases[name], name) }
+
 // rung is one row of the ladder: what it adds to the rows before it.
 type rung struct {
 	name  string
@@ -21,7 +37,7 @@ type rung struct {
 	doc   string
 }
 
-// ladder adds one fusion a row, from none to floor.
+// ladder adds one fusion a row, from unfused to fewest.
 var ladder = [...]rung{
 	{name: "drop-repeat-kv", calls: "drop-repeat-kv", early: true, doc: "GQA by indexing (12)"},
 	{name: "attention", calls: "fuse-attention", doc: "scores, softmax, PV in one pass (10)"},
@@ -42,14 +58,14 @@ var ladder = [...]rung{
 // sumsFusions replace their counterparts once norms are split.
 const sumsFusions = "fuse-residual,fuse-embedding-norm"
 
-// Ladder returns the names of the ladder's variants, none first; each adds one
-// fusion to the one before. The last one is floor.
+// Ladder returns the names of the ladder's variants, unfused first; each adds one
+// fusion to the one before. The last one is fewest.
 func Ladder() []string {
-	names := []string{"none"}
+	names := []string{unfused}
 	for _, r := range ladder {
 		names = append(names, r.name)
 	}
-	names[len(names)-1] = "floor"
+	names[len(names)-1] = fewest
 	return names
 }
 
@@ -91,19 +107,19 @@ var chosen = strings.Join([]string{
 
 func cheaper(pattern string) string { return "fuse-" + pattern + "{when=cheaper}" }
 
-// six is the pipeline of six dispatches a layer that the field's best engine has.
-const six = prepare + ",drop-repeat-kv,fuse-rmsnorm-qkv,fuse-rope-kv,fuse-attention,fuse-residual{sums=false},fuse-gate-up-swiglu," + finish
+// sixALayer is the pipeline of six dispatches a layer that the field's best engine has.
+const sixALayer = prepare + ",drop-repeat-kv,fuse-rmsnorm-qkv,fuse-rope-kv,fuse-attention,fuse-residual{sums=false},fuse-gate-up-swiglu," + finish
 
 // Variants returns the names that Variant takes.
 func Variants() []string {
-	names := []string{"none", "default", "floor", "six"}
+	names := []string{unfused, "default", fewest, perLayer6}
 	for _, r := range ladder[:len(ladder)-1] {
 		names = append(names, r.name)
 	}
 	return append(names, LeaveOneOut()...)
 }
 
-// LeaveOneOut returns the names of the variants that are floor without one of
+// LeaveOneOut returns the names of the variants that are fewest without one of
 // its fusions. What that one took the place of stands in them again, so that
 // nothing else is left out with it.
 func LeaveOneOut() []string {
@@ -114,10 +130,10 @@ func LeaveOneOut() []string {
 	return names
 }
 
-// without names the variant that leaves out a call of floor.
+// without names the variant that leaves out a call of fewest.
 func without(call string) string { return "no-" + strings.TrimPrefix(call, "fuse-") }
 
-// replacedBy returns the calls whose place a call of floor took in the ladder.
+// replacedBy returns the calls whose place a call of fewest took in the ladder.
 func replacedBy(call string) []string {
 	for _, r := range ladder {
 		if r.calls == call {
@@ -134,18 +150,19 @@ func fusionsOf(text string) []string {
 	})
 }
 
-// Variant returns the pipeline of a named variant: "none", "default", "floor",
-// "six", a rung of the ladder, or "no-" and a fusion of floor.
+// Variant returns the pipeline of a named variant: "unfused", "default", "fewest",
+// "per-layer-6", a rung of the ladder, or "no-" and a fusion of fewest. It takes
+// aliases, too.
 func Variant(name string) (Pipeline, error) {
-	switch name {
-	case "none":
+	switch name = VariantName(name); name {
+	case unfused:
 		return Parse(climb(0))
 	case "default":
 		return Parse(chosen)
-	case "floor":
+	case fewest:
 		return Parse(climb(len(ladder)))
-	case "six":
-		return Parse(six)
+	case perLayer6:
+		return Parse(sixALayer)
 	}
 	for i, r := range ladder[:len(ladder)-1] {
 		if r.name == name {

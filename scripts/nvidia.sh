@@ -91,11 +91,11 @@ conformance() {
 decode() {
   local model
   for model in $(models 0.5b 1.5b 7b); do
-    bench --model "$model" --variants floor,default --context 512 --prompt 128 --tokens 128
+    bench --model "$model" --variants fewest,default --context 512 --prompt 128 --tokens 128
   done
   for model in $(models 0.5b); do
-    bench --model "$model" --variants floor,default --prompt 128 --tokens 128 --per-kernel
-    bench --model "$model" --weights q8_0 --variants floor,default --context 512 --prompt 128 --tokens 128 --per-kernel
+    bench --model "$model" --variants fewest,default --prompt 128 --tokens 128 --per-kernel
+    bench --model "$model" --weights q8_0 --variants fewest,default --context 512 --prompt 128 --tokens 128 --per-kernel
   done
 }
 
@@ -145,7 +145,7 @@ startup() {
   for model in $(models 0.5b 7b); do
     for what in cold cached; do
       echo "kernels $what"
-      XDG_CACHE_HOME=$cache step "$foundry" bench --device "$device" --model "$model" --variants floor --tokens 8 --reps 1
+      XDG_CACHE_HOME=$cache step "$foundry" bench --device "$device" --model "$model" --variants fewest --tokens 8 --reps 1
     done
   done
   rm -r "$cache"

@@ -112,7 +112,7 @@ func TestArchitectureShowsRealGraphs(t *testing.T) {
 	m, err := foundry.Open("", foundry.Hub{})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, m.Close()) }()
-	for _, variant := range []string{"none", "six"} {
+	for _, variant := range []string{"unfused", "per-layer-6"} {
 		g, err := foundry.Fuse(m, foundry.CompileOptions{Variant: variant})
 		require.NoError(t, err)
 		decode, err := g.Entry("decode")

@@ -34,7 +34,7 @@ func TestBenchPairs(t *testing.T) {
 	for _, r := range rows {
 		names[r.Variant] = r
 	}
-	for _, name := range []string{"none", "attention", "head+embedding-norm"} {
+	for _, name := range []string{"unfused", "attention", "head+embedding-norm"} {
 		own := benchRows(t, ok(t, "bench", "--passes", names[name].Passes, "--reps", "0", "--json"))[0]
 		have := names[name]
 		require.LessOrEqual(t, have.ArenaBytes, own.ArenaBytes)
@@ -49,7 +49,7 @@ func TestBenchMeasuresDistinctPlans(t *testing.T) {
 	dir := t.TempDir()
 	var lines []string
 	for i := range 20 {
-		lines = append(lines, fmt.Sprintf("six%d = canonicalize,cse,dce,drop-repeat-kv,fuse-rmsnorm-qkv,fuse-rope-kv,fuse-attention,fuse-residual{sums=false},fuse-gate-up-swiglu,legalize", i),
+		lines = append(lines, fmt.Sprintf("mine%d = canonicalize,cse,dce,drop-repeat-kv,fuse-rmsnorm-qkv,fuse-rope-kv,fuse-attention,fuse-residual{sums=false},fuse-gate-up-swiglu,legalize", i),
 			fmt.Sprintf("less%d = canonicalize,cse,dce,drop-repeat-kv,fuse-rmsnorm-qkv,fuse-rope-kv,fuse-attention,legalize", i))
 	}
 	list, samples := filepath.Join(dir, "list.txt"), filepath.Join(dir, "samples.csv")
@@ -71,7 +71,7 @@ func TestBenchMeasuresDistinctPlans(t *testing.T) {
 }
 
 func TestBenchScore(t *testing.T) {
-	args := []string{"bench", "--device", "ref", "--variants", "none,six,floor", "--reps", "1", "--prompt", "4", "--score"}
+	args := []string{"bench", "--device", "ref", "--variants", "unfused,per-layer-6,fewest", "--reps", "1", "--prompt", "4", "--score"}
 	require.Regexp(t, `Spearman's rank correlation: -?[01]\.\d{3} over 3 variants`, ok(t, args...))
 	out := strings.Split(strings.TrimSpace(ok(t, append(args, "--json")...)), "\n")
 	var last struct{ Score *bench.Score }
@@ -92,9 +92,9 @@ func TestCommandBuffers(t *testing.T) {
 	require.Contains(t, ok(t, "inspect", dir), found[0])
 	require.NotEqual(t, found[3], found[4])
 
-	rows := benchRows(t, ok(t, "bench", "--model", "synth:qwen2.5-0.5b", "--variants", "none", "--command-buffers", "1,4,auto", "--reps", "0", "--json"))
+	rows := benchRows(t, ok(t, "bench", "--model", "synth:qwen2.5-0.5b", "--variants", "unfused", "--command-buffers", "1,4,auto", "--reps", "0", "--json"))
 	require.Len(t, rows, 3)
-	require.Equal(t, []string{"none/buffers=1", "none/buffers=4", "none/buffers=auto"}, []string{rows[0].Variant, rows[1].Variant, rows[2].Variant})
+	require.Equal(t, []string{"unfused/buffers=1", "unfused/buffers=4", "unfused/buffers=auto"}, []string{rows[0].Variant, rows[1].Variant, rows[2].Variant})
 	require.Equal(t, []int{1, 4}, []int{rows[0].CommandBuffers, rows[1].CommandBuffers})
 	us := func(r bench.Row) float64 { return r.Modelled["apple-m3-pro"] }
 	require.LessOrEqual(t, us(rows[2]), min(us(rows[0]), us(rows[1])), "auto is the best")

@@ -121,9 +121,9 @@ func TestDecodeDispatches(t *testing.T) {
 		m, err := foundry.Open("synth:qwen2.5-"+size, foundry.Hub{})
 		require.NoError(t, err)
 		for variant, most := range map[string]struct{ layer, outside int }{
-			"none":    {28, 5},
-			"six":     {6, 5},
-			"default": {6, 5},
+			"unfused":     {28, 5},
+			"per-layer-6": {6, 5},
+			"default":     {6, 5},
 		} {
 			c, err := foundry.Compile(m, foundry.CompileOptions{Variant: variant})
 			require.NoError(t, err)
@@ -137,7 +137,7 @@ func TestDecodeDispatches(t *testing.T) {
 			}
 			require.LessOrEqual(t, layers[-1], most.outside, "%s %s", size, variant)
 			for layer := range m.Config.Layers {
-				if variant == "none" {
+				if variant == "unfused" {
 					require.Equal(t, most.layer, layers[layer], "%s %s layer %d", size, variant, layer)
 				}
 				require.LessOrEqual(t, layers[layer], most.layer, "%s %s layer %d", size, variant, layer)
@@ -151,7 +151,7 @@ func TestPresetGraphsReadBack(t *testing.T) {
 	for _, size := range qwen25.Sizes() {
 		m, err := foundry.Open("synth:qwen2.5-"+size, foundry.Hub{})
 		require.NoError(t, err)
-		for _, variant := range []string{"none", "default", "floor"} {
+		for _, variant := range []string{"unfused", "default", "fewest"} {
 			g, err := foundry.Fuse(m, foundry.CompileOptions{Variant: variant})
 			require.NoError(t, err)
 			for _, e := range g.Entries {

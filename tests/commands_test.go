@@ -83,7 +83,7 @@ func TestCompileWithoutFolder(t *testing.T) {
 }
 
 func TestBenchStatistics(t *testing.T) {
-	out := ok(t, "bench", "--model", "synth:qwen2.5-0.5b", "--variants", "none,six,floor", "--reps", "0", "--format", "json")
+	out := ok(t, "bench", "--model", "synth:qwen2.5-0.5b", "--variants", "unfused,per-layer-6,fewest", "--reps", "0", "--format", "json")
 	lines := strings.Split(strings.TrimSpace(out), "\n")
 	require.Len(t, lines, 3)
 	require.Equal(t, []string{"model", "device", "phase", "variant", "passes", "context", "prompt", "tokens", "dispatches", "waves", "barriers",
@@ -103,17 +103,17 @@ func TestBenchStatistics(t *testing.T) {
 	require.Greater(t, rows[0].Modelled["apple-m3-pro"], rows[2].Modelled["apple-m3-pro"])
 	require.InDelta(t, 0.988e9, float64(rows[0].WeightBytes), 0.001e9)
 	for _, format := range []string{"table", "markdown", "csv"} {
-		require.Contains(t, ok(t, "bench", "--variants", "ladder", "--reps", "0", "--format", format), "floor")
+		require.Contains(t, ok(t, "bench", "--variants", "ladder", "--reps", "0", "--format", format), "fewest")
 	}
 	plot := filepath.Join(t.TempDir(), "ladder.svg")
-	ok(t, "bench", "--variants", "none,six", "--reps", "0", "--plot", plot)
+	ok(t, "bench", "--variants", "unfused,per-layer-6", "--reps", "0", "--plot", plot)
 	svg, err := os.ReadFile(plot)
 	require.NoError(t, err)
 	require.Contains(t, string(svg), "<svg")
 }
 
 func TestBenchMeasures(t *testing.T) {
-	out := ok(t, "bench", "--device", "ref", "--variants", "none,six", "--reps", "3", "--prompt", "16", "--format", "json")
+	out := ok(t, "bench", "--device", "ref", "--variants", "unfused,per-layer-6", "--reps", "3", "--prompt", "16", "--format", "json")
 	for _, l := range strings.Split(strings.TrimSpace(out), "\n") {
 		var r bench.Row
 		require.NoError(t, json.Unmarshal([]byte(l), &r))
@@ -123,19 +123,19 @@ func TestBenchMeasures(t *testing.T) {
 		require.Equal(t, "emulation", r.Times)
 		require.InEpsilon(t, 1e6/r.Measured.Median, *r.TokS, 1e-9)
 	}
-	out = ok(t, "bench", "--device", "ref", "--variants", "none", "--reps", "2", "--phase", "prefill", "--prompt", "8", "--format", "benchstat")
-	require.Equal(t, 2, strings.Count(out, "BenchmarkPrefill/kjv-2m/none/device=ref 1 "))
+	out = ok(t, "bench", "--device", "ref", "--variants", "unfused", "--reps", "2", "--phase", "prefill", "--prompt", "8", "--format", "benchstat")
+	require.Equal(t, 2, strings.Count(out, "BenchmarkPrefill/kjv-2m/unfused/device=ref 1 "))
 }
 
 func TestDot(t *testing.T) {
 	require.Contains(t, ok(t, "dot", "--stage", "input", "--layer", "0"), "kv_rearrange")
-	fused := ok(t, "dot", "--collapse", "--variant", "six")
+	fused := ok(t, "dot", "--collapse", "--variant", "per-layer-6")
 	require.Contains(t, fused, "subgraph")
 	require.Contains(t, fused, "rmsnorm-qkv")
 	require.Contains(t, fused, "5")
-	require.NotContains(t, ok(t, "dot", "--variant", "six", "--stage", "after:drop-repeat-kv", "--layer", "1"), "rmsnorm-qkv")
-	require.Contains(t, ok(t, "dot", "--variant", "six", "--stage", "plan", "--layer", "2"), "rmsnorm_qkv")
-	require.Equal(t, fused, ok(t, "dot", "--collapse", "--variant", "six"))
+	require.NotContains(t, ok(t, "dot", "--variant", "per-layer-6", "--stage", "after:drop-repeat-kv", "--layer", "1"), "rmsnorm-qkv")
+	require.Contains(t, ok(t, "dot", "--variant", "per-layer-6", "--stage", "plan", "--layer", "2"), "rmsnorm_qkv")
+	require.Equal(t, fused, ok(t, "dot", "--collapse", "--variant", "per-layer-6"))
 	dir := t.TempDir()
 	ok(t, "dot", "-o", filepath.Join(dir, "x.html"))
 	page, err := os.ReadFile(filepath.Join(dir, "x.html"))
@@ -179,15 +179,15 @@ func firFile(t *testing.T) string {
 func TestOpt(t *testing.T) {
 	fir := firFile(t)
 	require.Equal(t, mlp, ok(t, "opt", fir, "--passes", "dce"))
-	out := ok(t, "opt", fir, "--variant", "six")
+	out := ok(t, "opt", fir, "--variant", "per-layer-6")
 	require.Contains(t, out, `pattern="gate-up-swiglu"`)
 	require.Contains(t, out, `pattern="residual"`)
-	require.NotContains(t, ok(t, "opt", fir, "--variant", "six", "--fuel", "0"), "fused")
-	require.Contains(t, ok(t, "opt", fir, "--variant", "six", "--explain"), "matched")
-	out = ok(t, "opt", fir, "--variant", "six", "--print-after", "all")
+	require.NotContains(t, ok(t, "opt", fir, "--variant", "per-layer-6", "--fuel", "0"), "fused")
+	require.Contains(t, ok(t, "opt", fir, "--variant", "per-layer-6", "--explain"), "matched")
+	out = ok(t, "opt", fir, "--variant", "per-layer-6", "--print-after", "all")
 	require.Contains(t, out, "// after input\n")
 	require.Contains(t, out, "// after legalize\n")
-	requireOneLine(t, nil, 1, "has no such pass", "opt", fir, "--variant", "six", "--print-after", "fuse-head")
+	requireOneLine(t, nil, 1, "has no such pass", "opt", fir, "--variant", "per-layer-6", "--print-after", "fuse-head")
 }
 
 // A graph alone: inspected, drawn, compiled, and run with the same result on ref
@@ -195,12 +195,12 @@ func TestOpt(t *testing.T) {
 func TestGraphFile(t *testing.T) {
 	fir := firFile(t)
 	require.Contains(t, ok(t, "inspect", fir), "matmul_nt")
-	require.Contains(t, ok(t, "dot", "--model", fir, "--variant", "six"), "gate-up-swiglu")
+	require.Contains(t, ok(t, "dot", "--model", fir, "--variant", "per-layer-6"), "gate-up-swiglu")
 	dir := filepath.Join(t.TempDir(), "plan")
-	require.Contains(t, ok(t, "compile", "--model", fir, "--variant", "six", "-o", dir), "mlp (T=8, P=0): 2 dispatches")
+	require.Contains(t, ok(t, "compile", "--model", fir, "--variant", "per-layer-6", "-o", dir), "mlp (T=8, P=0): 2 dispatches")
 	ref := filepath.Join(t.TempDir(), "ref.safetensors")
 	ok(t, "eval", "--model", fir, "--tokens", "5", "--logits-out", ref)
-	bench := ok(t, "bench", "--model", fir, "--variants", "none,six", "--device", "ref", "--reps", "2")
+	bench := ok(t, "bench", "--model", fir, "--variants", "unfused,per-layer-6", "--device", "ref", "--reps", "2")
 	require.Contains(t, bench, "measured us")
 	require.Contains(t, bench, "mlp.fir, mlp (T=8);")
 	requireOneLine(t, nil, 1, "T=9 P=0 lies outside the graph's bounds", "eval", "--model", fir, "--tokens", "9")
@@ -243,7 +243,7 @@ func TestDiffAndInspect(t *testing.T) {
 	out := ok(t, append([]string{"diff"}, bundles...)...)
 	require.Regexp(t, `(?m)^  decode   dispatch       5 x layers\.0\.q_bias +add$`, out)
 	require.NotContains(t, out, "nothing")
-	out = ok(t, "diff", "none", "six")
+	out = ok(t, "diff", "unfused", "per-layer-6")
 	require.Contains(t, out, "decode   dispatches")
 	require.Contains(t, out, "rmsnorm-qkv")
 	require.Contains(t, ok(t, "inspect", "kjv-2m"), "bf16")
@@ -255,23 +255,23 @@ func TestDiffAndInspect(t *testing.T) {
 func TestPrefillPassesCommand(t *testing.T) {
 	const own = "canonicalize,cse,dce,drop-repeat-kv,fuse-attention,legalize"
 	dir := filepath.Join(t.TempDir(), "plan")
-	require.Contains(t, ok(t, "compile", "--variant", "six", "--prefill-passes", own, "-o", dir), "passes of prefill: "+own+"\n")
+	require.Contains(t, ok(t, "compile", "--variant", "per-layer-6", "--prefill-passes", own, "-o", dir), "passes of prefill: "+own+"\n")
 	require.Contains(t, ok(t, "inspect", dir), "passes of prefill: "+own+"\n")
-	require.NotContains(t, ok(t, "compile", "--variant", "six", "-o", dir), "passes of prefill")
+	require.NotContains(t, ok(t, "compile", "--variant", "per-layer-6", "-o", dir), "passes of prefill")
 	for _, phase := range []string{"decode", "prefill"} {
 		args := []string{"bench", "--phase", phase, "--prompt", "16", "--reps", "0", "--json"}
-		six := benchRows(t, ok(t, append(args, "--variant", "six")...))[0]
-		both := benchRows(t, ok(t, append(args, "--variant", "six", "--prefill-passes", own)...))[0]
+		perLayer6 := benchRows(t, ok(t, append(args, "--variant", "per-layer-6")...))[0]
+		both := benchRows(t, ok(t, append(args, "--variant", "per-layer-6", "--prefill-passes", own)...))[0]
 		if phase == "decode" {
-			both.ArenaBytes = six.ArenaBytes // both entries lie in it
-			require.Equal(t, six, both)
+			both.ArenaBytes = perLayer6.ArenaBytes // both entries lie in it
+			require.Equal(t, perLayer6, both)
 		} else {
 			require.Equal(t, own, both.Passes)
-			require.Greater(t, both.Dispatches, six.Dispatches)
+			require.Greater(t, both.Dispatches, perLayer6.Dispatches)
 		}
 	}
-	requireOneLine(t, nil, 2, "leave out --prefill-passes", "diff", "six", "floor", "--prefill-passes", own)
-	requireOneLine(t, nil, 2, "goes with --passes or --variant", "bench", "--variants", "six,floor", "--reps", "0", "--prefill-passes", own)
+	requireOneLine(t, nil, 2, "leave out --prefill-passes", "diff", "per-layer-6", "fewest", "--prefill-passes", own)
+	requireOneLine(t, nil, 2, "goes with --passes or --variant", "bench", "--variants", "per-layer-6,fewest", "--reps", "0", "--prefill-passes", own)
 	requireOneLine(t, nil, 1, "leave out the passes for prefill", "compile", "--model", firFile(t), "--explain", "--prefill-passes", own)
 }
 
@@ -288,15 +288,15 @@ func TestRun(t *testing.T) {
 // with which it fails is named, with what the log says of it.
 func TestOptBisect(t *testing.T) {
 	fir := firFile(t)
-	out := ok(t, "opt", fir, "--variant", "six", "--bisect", `! grep -q 'pattern="residual"' {}`)
+	out := ok(t, "opt", fir, "--variant", "per-layer-6", "--bisect", `! grep -q 'pattern="residual"' {}`)
 	require.Contains(t, out, "    2 rewrites: fails (exit code 1)\n    0 rewrites: passes\n    1 rewrites: ")
 	require.Regexp(t, `rewrite [12] of 2 is the first with which it fails: fuse-residual layers\.0\.resid\n  matmul_nt, add: 2 nodes become one, `, out)
-	out = ok(t, "opt", "--variant", "floor", "--bisect", "test {fuel} -lt 17", "--model", "kjv-2m")
+	out = ok(t, "opt", "--variant", "fewest", "--bisect", "test {fuel} -lt 17", "--model", "kjv-2m")
 	require.Contains(t, out, "rewrite 17 of ")
 
-	requireOneLine(t, nil, 1, "nothing is broken with all 2 rewrites", "opt", fir, "--variant", "six", "--bisect", "true {}")
-	requireOneLine(t, nil, 1, "it is broken before any rewrite", "opt", fir, "--variant", "six", "--bisect", "false {}")
-	requireOneLine(t, nil, 1, "the command cannot be run", "opt", fir, "--variant", "six", "--bisect", "no-such-command {}")
+	requireOneLine(t, nil, 1, "nothing is broken with all 2 rewrites", "opt", fir, "--variant", "per-layer-6", "--bisect", "true {}")
+	requireOneLine(t, nil, 1, "it is broken before any rewrite", "opt", fir, "--variant", "per-layer-6", "--bisect", "false {}")
+	requireOneLine(t, nil, 1, "the command cannot be run", "opt", fir, "--variant", "per-layer-6", "--bisect", "no-such-command {}")
 	requireOneLine(t, nil, 2, "holds neither {}", "opt", fir, "--bisect", "true")
 	requireOneLine(t, nil, 2, "leave out --fuel", "opt", fir, "--bisect", "true {}", "--fuel", "3")
 	requireOneLine(t, nil, 2, "a model's command takes {fuel}", "opt", "--model", "kjv-2m", "--bisect", "true {}")

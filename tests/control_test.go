@@ -27,7 +27,7 @@ func TestControlCharacters(t *testing.T) {
 		{"inspect", fir},
 		{"inspect", bundle},
 		{"opt", fir, "--variant", "default", "--explain"},
-		{"diff", "--model", fir, "six", "none"},
+		{"diff", "--model", fir, "per-layer-6", "unfused"},
 		{"bench", "--model", fir, "--reps", "0"},
 		{"bench", "--model", fir, "--reps", "0", "--format", "csv"},
 		{"eval", "--model", fir, "--device", "ref"},

@@ -42,7 +42,7 @@ func references() []reference {
 		models = append(models, "synth:qwen2.5-"+size)
 	}
 	for _, m := range models {
-		for _, v := range []string{"none", "six", "default", "floor"} {
+		for _, v := range []string{"unfused", "per-layer-6", "default", "fewest"} {
 			add(m, v, target.Default)
 		}
 		add(m, "default", "h100")
@@ -57,7 +57,7 @@ func references() []reference {
 // a buffer, a dispatch or a decision moves one.
 func identified() []reference {
 	return []reference{
-		{"kjv-2m", "none", target.Default}, {"kjv-2m", "default", target.Default}, {"kjv-2m", "floor", target.Default},
+		{"kjv-2m", "unfused", target.Default}, {"kjv-2m", "default", target.Default}, {"kjv-2m", "fewest", target.Default},
 		{"synth:qwen2.5-0.5b", "default", target.Default}, {"synth:qwen2.5-7b", "default", "h100"},
 	}
 }

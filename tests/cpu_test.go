@@ -46,7 +46,7 @@ func planOnDisk(t *testing.T, m *foundry.Model, o foundry.CompileOptions) (load 
 // From the bundle on disk, prefill of the whole prompt and token by token.
 func TestGoldensOnCPU(t *testing.T) {
 	for _, name := range goldenModels {
-		for _, variant := range []string{"none", "default", "floor"} {
+		for _, variant := range []string{"unfused", "default", "fewest"} {
 			m, goldens := goldenModel(t, name)
 			load := planOnDisk(t, m, foundry.CompileOptions{Variant: variant, Context: 512, AllLogits: true})
 			for _, chunk := range []int{0, 1} {

@@ -167,7 +167,7 @@ var everyCommand = []struct {
 	{"dot --model small.fir", "-o"},
 	{"opt small.fir --passes canonicalize", ""},
 	{"inspect plan", ""},
-	{"diff --model small.fir six floor", ""},
+	{"diff --model small.fir per-layer-6 fewest", ""},
 	{"seal plan", ""},
 	{"run --device ref --prompt In -n 2", ""},
 	{"eval --device ref --ids 1,2 --context 8", "--logits-out"},
@@ -315,7 +315,7 @@ func TestInterruptedBench(t *testing.T) {
 	_, err := child.Find("c++", "g++", "clang++")
 	devicetest.Need(t, err)
 	dir := workFolder(t)
-	quick := []string{"bench", "--device", "cpu", "--model", "small.fir", "--variants", "none,default"}
+	quick := []string{"bench", "--device", "cpu", "--model", "small.fir", "--variants", "unfused,default"}
 	e := runCommand(t, dir, append(quick, "--reps", "1"), ending{}) // builds what the next one uses
 	require.Zero(t, e.code, e.errs)
 	began := time.Now()

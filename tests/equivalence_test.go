@@ -116,12 +116,12 @@ func TestRandomGraphsEverywhere(t *testing.T) {
 		e := equivalence{origin: origin, env: irgen.Env(origin, seed), seed: seed, plans: map[string]bool{}, refOnly: int(seed) >= onCPU}
 		var graphs []*ir.Graph
 		own := cx
-		for _, variant := range []string{"none", "six", "floor", "default"} {
+		for _, variant := range []string{"unfused", "per-layer-6", "fewest", "default"} {
 			p, err := passes.Variant(variant)
 			require.NoError(t, err)
 			g := origin.Clone()
 			err = p.Run(g, own)
-			if err != nil && variant == "none" {
+			if err != nil && variant == "unfused" {
 				// Lowering has no kernel for an operation as it stands: ref only.
 				require.ErrorContains(t, err, "cannot become a kernel", "seed %d", seed)
 				own, e.noPlan = &passes.Context{Target: x}, true

@@ -143,7 +143,7 @@ func TestModelsOfBlocks(t *testing.T) {
 		{"q6_k", []dtype.Type{dtype.Q6_K}, false, "default"},
 		{"mixed", mixed, false, "none"},
 		{"mixed", mixed, true, "default"},
-		{"mixed", mixed, false, "floor"},
+		{"mixed", mixed, false, "fewest"},
 	} {
 		t.Run(x.name+"/"+x.variant, func(t *testing.T) {
 			c := twoLayers

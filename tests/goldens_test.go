@@ -113,7 +113,7 @@ const refBound = 1e-9
 
 func TestGoldensOnRef(t *testing.T) {
 	for _, name := range goldenModels {
-		for _, variant := range []string{"none", "default", "six", "floor"} {
+		for _, variant := range []string{"unfused", "default", "per-layer-6", "fewest"} {
 			t.Run(name+"/"+variant, func(t *testing.T) {
 				m, goldens := goldenModel(t, name)
 				g, err := foundry.Fuse(m, foundry.Defaults(foundry.Ref, foundry.CompileOptions{Variant: variant, Context: 512, AllLogits: true}))
@@ -137,7 +137,7 @@ func TestGoldensOnRef(t *testing.T) {
 // a fused graph the interpreter shows the operations inside of regions too.
 func TestHiddenStatesOnRef(t *testing.T) {
 	for _, name := range goldenModels {
-		for _, variant := range []string{"none", "default", "six", "floor"} {
+		for _, variant := range []string{"unfused", "default", "per-layer-6", "fewest"} {
 			t.Run(name+"/"+variant, func(t *testing.T) { requireHiddenStates(t, name, variant) })
 		}
 	}

@@ -42,26 +42,26 @@ func inspected(t *testing.T, variant string) (plan.EntryStats, map[string]plan.K
 // at P = 256, so 257 keys; f16 weights and cache, f32 between dispatches.
 func TestInspectNumbers(t *testing.T) {
 	const layers, hidden, keys = 24, 896, 257
-	entry, none := inspected(t, "none")
+	entry, unfused := inspected(t, "unfused")
 	require.Equal(t, plan.KernelStats{
 		Kernel: "matmul_nt_896x896_f16", Dispatches: 2 * layers, Threads: 128, Threadgroups: 2 * layers * 112, // q and o; 8 rows a threadgroup
 		MovedBytes: 2 * layers * (hidden*hidden*2 + 2*hidden*4), Flops: 2 * layers * 2 * hidden * hidden,
-	}, none["matmul_nt_896x896_f16"])
+	}, unfused["matmul_nt_896x896_f16"])
 	require.Equal(t, plan.KernelStats{
 		Kernel: "rms_norm_896_2", Dispatches: 2*layers + 1, Threads: hidden / 4, ThreadgroupBytes: 32, Threadgroups: 2*layers + 1, // 7 simdgroups' sums
 		MovedBytes: (2*layers + 1) * 3 * hidden * 4, Flops: (2*layers + 1) * 4 * hidden,
-	}, none["rms_norm_896_2"])
+	}, unfused["rms_norm_896_2"])
 	require.Equal(t, plan.KernelStats{
 		Kernel: "repeat_kv_14_64_2", Dispatches: 2 * layers, Threads: 256, Threadgroups: 2 * layers * ((14*64*keys/4 + 255) / 256),
 		MovedBytes: 2 * layers * (2 + 14) * 64 * keys * 2,
-	}, none["repeat_kv_14_64_2"])
-	require.InDelta(t, 1.0, none["matmul_nt_896x896_f16"].Intensity(), 0.01) // 2 operations for 2 bytes of weight
+	}, unfused["repeat_kv_14_64_2"])
+	require.InDelta(t, 1.0, unfused["matmul_nt_896x896_f16"].Intensity(), 0.01) // 2 operations for 2 bytes of weight
 	require.Equal(t, 677, entry.Dispatches)
 
-	_, six := inspected(t, "six")
-	require.Equal(t, int64(layers*(2*14*64*4+2*2*keys*64*2)), six["attention_14x64"].MovedBytes)                    // q, the result, keys and values
-	require.Equal(t, int64(layers*(2*2*14*64*keys+8*14*keys)), six["attention_14x64"].Flops)                        // two products and a softmax
-	require.Equal(t, int64(layers*(1152*hidden*2+(2*hidden+2*1152)*4)), six["rmsnorm_qkv_896x1152_f16"].MovedBytes) // weights; x, norm, biases, results
+	_, perLayer6 := inspected(t, "per-layer-6")
+	require.Equal(t, int64(layers*(2*14*64*4+2*2*keys*64*2)), perLayer6["attention_14x64"].MovedBytes)                    // q, the result, keys and values
+	require.Equal(t, int64(layers*(2*2*14*64*keys+8*14*keys)), perLayer6["attention_14x64"].Flops)                        // two products and a softmax
+	require.Equal(t, int64(layers*(1152*hidden*2+(2*hidden+2*1152)*4)), perLayer6["rmsnorm_qkv_896x1152_f16"].MovedBytes) // weights; x, norm, biases, results
 
 	// Of several kernels of one node each has what it moves itself.
 	_, chosen := inspected(t, "default")

@@ -71,7 +71,7 @@ func (v longVariant) check(t *testing.T, device string, o foundry.CompileOptions
 // Scaled RoPE and sliding windows are what transformers makes of them.
 func TestLongContextOnRef(t *testing.T) {
 	for _, v := range longVariants(t) {
-		for _, variant := range []string{"none", "default"} {
+		for _, variant := range []string{"unfused", "default"} {
 			t.Run(v.name+"/"+variant, func(t *testing.T) { v.check(t, foundry.Ref, foundry.CompileOptions{Variant: variant}, refBound) })
 		}
 	}

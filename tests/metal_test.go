@@ -90,7 +90,7 @@ func onCPU(t *testing.T, m *foundry.Model, p *plan.Plan) *foundry.Engine {
 func TestGoldensOnEmulatedMetal(t *testing.T) {
 	emulated(t)
 	for _, name := range goldenModels {
-		for _, variant := range []string{"none", "six"} {
+		for _, variant := range []string{"unfused", "per-layer-6"} {
 			t.Run(name+"/"+variant, func(t *testing.T) {
 				m, goldens := goldenModel(t, name)
 				p := bundle(t, m, foundry.CompileOptions{Variant: variant, Context: 512, Chunk: 64, AllLogits: true})
@@ -127,7 +127,7 @@ func TestMappedWeightsOnEmulatedMetal(t *testing.T) {
 	require.NoError(t, err)
 	m, err := foundry.Open(path, foundry.Hub{})
 	require.NoError(t, err)
-	p := bundle(t, m, foundry.CompileOptions{Variant: "floor", Context: 512, Chunk: 64})
+	p := bundle(t, m, foundry.CompileOptions{Variant: "fewest", Context: 512, Chunk: 64})
 	var ids [2][]int32
 	for i, device := range []string{"mapped", "copied"} {
 		var e *foundry.Engine
@@ -150,7 +150,7 @@ func TestMappedWeightsOnEmulatedMetal(t *testing.T) {
 // TestMetalWithoutMemory has the GPU's working set end below what the plan needs.
 func TestMetalWithoutMemory(t *testing.T) {
 	m, _ := goldenModel(t, goldenModels[0])
-	p := bundle(t, m, foundry.CompileOptions{Variant: "floor", Context: 512, Chunk: 64})
+	p := bundle(t, m, foundry.CompileOptions{Variant: "fewest", Context: 512, Chunk: 64})
 	f := emulated(t)
 	defer f.Limit("working-set", 1<<20)()
 	dev, err := mtl.Open(mtl.Options{Libraries: mtl.Libraries{ObjC: f.Path, Foundation: f.Path, CoreGraphics: f.Path, Metal: f.Path}})
@@ -165,7 +165,7 @@ func TestMetalWithoutMemory(t *testing.T) {
 // more of Go's heap. -metal-steps 10000 runs longer ones, of 500 positions.
 func TestDecodeOnEmulatedMetal(t *testing.T) {
 	m, _ := goldenModel(t, goldenModels[0])
-	p := bundle(t, m, foundry.CompileOptions{Variant: "floor", Context: 512, Chunk: 16})
+	p := bundle(t, m, foundry.CompileOptions{Variant: "fewest", Context: 512, Chunk: 16})
 	length := min(max(*metalSteps/5, 1), 500)
 	for _, indirect := range []bool{false, true} {
 		t.Run(fmt.Sprintf("indirect=%v", indirect), func(t *testing.T) {
@@ -206,7 +206,7 @@ func heapInUse() int64 {
 // goroutines; CI repeats it under the race detector.
 func TestTwoSessionsOnEmulatedMetal(t *testing.T) {
 	m, _ := goldenModel(t, goldenModels[0])
-	p := bundle(t, m, foundry.CompileOptions{Variant: "six", Context: 64, Chunk: 16})
+	p := bundle(t, m, foundry.CompileOptions{Variant: "per-layer-6", Context: 64, Chunk: 16})
 	e := onEmulatedMetal(t, m, p, mtl.Options{})
 	var out [2][]int32
 	var errs [2]error

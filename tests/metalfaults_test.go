@@ -20,7 +20,7 @@ func TestFaultsInASession(t *testing.T) {
 	prompt := []int32{1062, 258, 342}
 	ctx := context.Background()
 	m, _ := goldenModel(t, goldenModels[0])
-	p := bundle(t, m, foundry.CompileOptions{Variant: "six", Context: 64, Chunk: 16})
+	p := bundle(t, m, foundry.CompileOptions{Variant: "per-layer-6", Context: 64, Chunk: 16})
 	f := emulated(t)
 
 	// Each runs the session to the fault, and leaves what is missing of the prompt or of

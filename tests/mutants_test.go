@@ -30,7 +30,7 @@ func TestMutants(t *testing.T) {
 	m, err := foundry.Open("kjv-2m", foundry.Hub{})
 	require.NoError(t, err)
 	for _, o := range []foundry.CompileOptions{
-		{Context: 64, Chunk: 16}, {Variant: "none", Context: 64, Chunk: 16}, {Context: 64, Chunk: 16, Sampler: true},
+		{Context: 64, Chunk: 16}, {Variant: "unfused", Context: 64, Chunk: 16}, {Context: 64, Chunk: 16, Sampler: true},
 		{Context: 64, Chunk: 16, Weights: dtype.Q8_0}, {Context: 64, Chunk: 16, Cache: dtype.F32, Weights: dtype.BF16},
 	} {
 		c, err := foundry.Compile(m, o)

@@ -59,8 +59,8 @@ func TestNoTokenOfLogitsThatAreNotFinite(t *testing.T) {
 			dir := modelDir(t, poke(t, x.tensor, x.element, x.bits))
 			for _, args := range [][]string{
 				{"--device", foundry.Ref, "--greedy", "3"},
-				{"--device", foundry.CPU, "--context", "512", "--variant", "none"},
-				{"--device", foundry.CPU, "--context", "512", "--variant", "floor", "--greedy", "3"},
+				{"--device", foundry.CPU, "--context", "512", "--variant", "unfused"},
+				{"--device", foundry.CPU, "--context", "512", "--variant", "fewest", "--greedy", "3"},
 			} {
 				args = append([]string{"eval", "--model", dir, "--ids", "1,2,3"}, args...)
 				requireOneLine(t, nil, 1, "no token can be chosen: the logits hold NaN or +Inf, or nothing else than -Inf; values that are not finite arise first in "+x.first, args...)
@@ -132,7 +132,7 @@ func TestWeightsTooLargeForTheirType(t *testing.T) {
 	code, _, errs := foundryCmd(t, nil, "eval", "--model", dir, "--device", "ref", "--ids", "1,2")
 	require.Zero(t, code, errs)
 	skipWithoutCompiler(t)
-	requireOneLine(t, nil, 1, "too large for f16; take wider weights (--weights bf16 or f32)", "eval", "--model", dir, "--device", "cpu", "--context", "512", "--variant", "floor", "--ids", "1,2")
+	requireOneLine(t, nil, 1, "too large for f16; take wider weights (--weights bf16 or f32)", "eval", "--model", dir, "--device", "cpu", "--context", "512", "--variant", "fewest", "--ids", "1,2")
 }
 
 // Infinities and NaN of graphs are values like others, in tables and in JSON.

@@ -143,7 +143,7 @@ func TestGeneratedOnRef(t *testing.T) {
 	worst := 0.0
 	for seed := range count {
 		r := rand.New(rand.NewPCG(seed, 10))
-		o := foundry.CompileOptions{Context: 64, Chunk: 1 + r.IntN(64), Variant: []string{"none", "default"}[r.IntN(2)]}
+		o := foundry.CompileOptions{Context: 64, Chunk: 1 + r.IntN(64), Variant: []string{"unfused", "default"}[r.IntN(2)]}
 		worst = max(worst, newTrial(t, oracle.Random(seed), seed, 64).require(t, foundry.Ref, o, [2]float64{oracleRef, oracleRef}))
 	}
 	t.Logf("the worst row of all has NMSE %.2g", worst)
@@ -164,7 +164,7 @@ func TestGeneratedOnCPU(t *testing.T) {
 		c := oracle.Random(shape)
 		r := rand.New(rand.NewPCG(shape, 11))
 		o := foundry.CompileOptions{
-			Target: []string{"apple-m3-pro", "apple-m4-max", "h100"}[r.IntN(3)], Variant: []string{"default", "floor"}[r.IntN(2)],
+			Target: []string{"apple-m3-pro", "apple-m4-max", "h100"}[r.IntN(3)], Variant: []string{"default", "fewest"}[r.IntN(2)],
 			Context: 160, Chunk: []int{33, 128, 160}[r.IntN(3)], Floats: exactFloats(c),
 		}
 		for i := range each {

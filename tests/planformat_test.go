@@ -23,9 +23,9 @@ func TestCompiledBundlesAreAsDocumented(t *testing.T) {
 		model   string
 		options foundry.CompileOptions
 	}{
-		"none":       {"", foundry.CompileOptions{Variant: "none", Sampler: true}},
+		"unfused":    {"", foundry.CompileOptions{Variant: "unfused", Sampler: true}},
 		"default":    {"", foundry.CompileOptions{Sampler: true}},
-		"floor":      {"", foundry.CompileOptions{Variant: "floor", Sampler: true, CommandBuffers: 3}},
+		"fewest":     {"", foundry.CompileOptions{Variant: "fewest", Sampler: true, CommandBuffers: 3}},
 		"own passes": {"", foundry.CompileOptions{Passes: "canonicalize,fuse-residual"}},
 		"all logits": {"", foundry.CompileOptions{AllLogits: true}},
 		"q8_0":       {"synth:qwen2.5-0.5b", foundry.CompileOptions{Weights: dtype.Q8_0, Sampler: true}},

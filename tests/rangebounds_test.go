@@ -26,7 +26,7 @@ func TestRangesAreClose(t *testing.T) {
 	for _, name := range goldenModels {
 		m, goldens := goldenModel(t, name)
 		bounds := boundsOf(t, m)
-		g, err := foundry.Fuse(m, foundry.Defaults(foundry.Ref, foundry.CompileOptions{Variant: "none", Context: 512}))
+		g, err := foundry.Fuse(m, foundry.Defaults(foundry.Ref, foundry.CompileOptions{Variant: "unfused", Context: 512}))
 		require.NoError(t, err)
 		program, err := interp.New(g.Entries[0], m.Weights().Tensor, interp.Float32)
 		require.NoError(t, err)

@@ -59,7 +59,7 @@ func TestEveryKernelIsMSL(t *testing.T) {
 		m, _ := goldenModel(t, name)
 		variants := passes.Variants()
 		if testing.Short() {
-			variants = []string{"none", "default", "floor"}
+			variants = []string{"unfused", "default", "fewest"}
 		}
 		for _, v := range variants {
 			all.add(t, m, foundry.CompileOptions{Variant: v, Sampler: true})
@@ -69,7 +69,7 @@ func TestEveryKernelIsMSL(t *testing.T) {
 	for _, w := range madeFormats(t) {
 		all.add(t, kjv, foundry.CompileOptions{Weights: w})
 	}
-	for _, v := range []string{"none", "default", "floor", "six"} {
+	for _, v := range []string{"unfused", "default", "fewest", "per-layer-6"} {
 		all.add(t, newBlocks(t, twoLayers, blockFormats).open(t), foundry.CompileOptions{Variant: v})
 	}
 	t.Logf("%d kernels", len(all))

@@ -42,7 +42,7 @@ func TestSynthGoldensOnRef(t *testing.T) {
 	for _, name := range sizes {
 		m, err := foundry.Open("synth:"+name, foundry.Hub{})
 		require.NoError(t, err)
-		g, err := foundry.Fuse(m, foundry.Defaults(foundry.Ref, foundry.CompileOptions{Variant: "six", Context: 512}))
+		g, err := foundry.Fuse(m, foundry.Defaults(foundry.Ref, foundry.CompileOptions{Variant: "per-layer-6", Context: 512}))
 		require.NoError(t, err)
 		start := time.Now()
 		e, err := foundry.Interpret(context.Background(), g)

@@ -69,7 +69,7 @@ func TestVerifyCommand(t *testing.T) {
 		require.Equal(t, "matmul", row.Checklist)
 		require.True(t, row.Pass)
 		require.Equal(t, 1e-6, row.Bound.NMSE)
-		require.Equal(t, "none", row.Uses[0].Pipeline)
+		require.Equal(t, "unfused", row.Uses[0].Pipeline)
 		require.Contains(t, row.Uses[0].Nodes, "layers.N.down_proj")
 	}
 	text := ok(t, "verify", "--quick", "--device", "ref", "--only", "norm")
@@ -82,7 +82,7 @@ func TestVerifyCommand(t *testing.T) {
 	r = verify.Report{}
 	require.NoError(t, json.Unmarshal([]byte(ok(t, "verify", file, "--device", "ref", "--json")), &r))
 	require.Len(t, r.Rows, 4)
-	require.Equal(t, "@created none", r.Rows[0].Kernel)
+	require.Equal(t, "@created unfused", r.Rows[0].Kernel)
 	require.Zero(t, *r.Rows[0].ULP) // arange and ones, exactly
 	require.NotNil(t, r.Rows[2].Twin)
 

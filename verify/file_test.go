@@ -24,7 +24,7 @@ func TestResultNamedLikeAWeight(t *testing.T) {
 	legalize, err := passes.Parse("legalize")
 	require.NoError(t, err)
 	o := onCPU(t, options(t))
-	r, err := verify.RunGraph(context.Background(), o, g, []verify.Pipeline{{Name: "none", Passes: legalize}})
+	r, err := verify.RunGraph(context.Background(), o, g, []verify.Pipeline{{Name: "unfused", Passes: legalize}})
 	require.NoError(t, err)
 	require.Len(t, r.Rows, 1)
 	require.True(t, r.Rows[0].Pass, r.Rows[0].Failure)

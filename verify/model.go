@@ -31,7 +31,7 @@ type ModelOptions struct {
 
 // pipelines are what a .fir graph is verified behind, and whose plans say
 // where a kernel is dispatched.
-var pipelines = []string{"none", "six", "default", "floor"}
+var pipelines = []string{"unfused", "per-layer-6", "default", "fewest"}
 
 // Model runs every kernel that the compiler has on a device and compares it with
 // the float64 interpreter; m's plans say where each is dispatched. Of a .fir graph it
@@ -85,7 +85,7 @@ func Model(ctx context.Context, m *model.Model, o ModelOptions) (_ *Report, err 
 	return r, nil
 }
 
-// Plans compiles a language model for a target as none, six, default and floor,
+// Plans compiles a language model for a target as unfused, per-layer-6, default and fewest,
 // and as the rungs of the ladder between them.
 func Plans(m *model.Model, target string) ([]Compiled, error) {
 	names := slices.Clone(pipelines)

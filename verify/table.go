@@ -108,7 +108,7 @@ var table = []kernel{
 	},
 	{
 		name: "repeat_kv", checklist: "repeat_kv", ops: []ir.Op{ir.OpRepeatKV}, formats: caches, forms: repeatForms,
-		logic: "every query head gets a copy of its keys and values, four elements a thread; only variant none dispatches it, indexing replaces it elsewhere",
+		logic: "every query head gets a copy of its keys and values, four elements a thread; only variant unfused dispatches it, indexing replaces it elsewhere",
 		ideas: "none: it is there to be fused away",
 	},
 	{

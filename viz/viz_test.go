@@ -60,7 +60,7 @@ func TestCollapsedFloor(t *testing.T) {
 	g := model(t, 6, sym.Const(1))
 	machine, err := target.Find(target.Default)
 	require.NoError(t, err)
-	p, err := passes.Variant("floor")
+	p, err := passes.Variant("fewest")
 	require.NoError(t, err)
 	require.NoError(t, p.Run(g, &passes.Context{Target: machine}))
 	for _, d := range []*dot.Graph{graph(t, g, collapsed), compiled(t, g)} {

@@ -33,7 +33,7 @@ func TestLongChain(t *testing.T) {
 	require.NoError(t, os.WriteFile(path, []byte(chain(n)), 0o600))
 	m, err := model.OpenGraph(path)
 	require.NoError(t, err)
-	for variant, dispatches := range map[string]int{"none": n, "default": (n + 63) / 64} {
+	for variant, dispatches := range map[string]int{"unfused": n, "default": (n + 63) / 64} {
 		began := time.Now()
 		c, err := Model(m, Options{Variant: variant})
 		require.NoError(t, err)

@@ -9,6 +9,7 @@ import (
 	"foundry/frontends/checkpoint"
 	"foundry/frontends/model"
 	"foundry/ir/dtype"
+	"foundry/lower/plan"
 )
 
 func embedded(t *testing.T) *model.Model {
@@ -33,7 +34,7 @@ func TestForcedAttention(t *testing.T) {
 	}
 	require.Zero(t, count(Options{Attention: "chained"}, "attention"))
 	require.Equal(t, 5, count(Options{Attention: "flash"}, "attention"))
-	require.Equal(t, 5, count(Options{Attention: "flash", Variant: "none"}, "attention"), "flash where the pipeline has no attention")
+	require.Equal(t, 5, count(Options{Attention: "flash", Variant: "unfused"}, "attention"), "flash where the pipeline has no attention")
 }
 
 // A matrix whose rows the block does not divide stays f16, and one line says so.
@@ -41,20 +42,42 @@ func TestWeightsThatDoNotFitStayF16(t *testing.T) {
 	m, err := model.Open("../../tests/testdata/rand-hd64", checkpoint.Hub{})
 	require.NoError(t, err)
 	defer m.Close()
-	g, err := Fuse(m, Options{Weights: dtype.Q8_0, Variant: "none"})
+	g, err := Fuse(m, Options{Weights: dtype.Q8_0, Variant: "unfused"})
 	require.NoError(t, err)
 	require.Empty(t, g.Notes, "128 and 352 are multiples of 32")
 	m.Config.Intermediate = 350
-	g, err = Fuse(m, Options{Weights: dtype.Q8_0, Variant: "none"})
+	g, err = Fuse(m, Options{Weights: dtype.Q8_0, Variant: "unfused"})
 	require.NoError(t, err)
 	require.Equal(t, []string{"2 of 16 matrices stay f16: q8_0's blocks of 32 do not divide their rows"}, g.Notes)
+}
+
+// A variant is a name for a list of passes: the plan of the list differs in nothing else.
+// An alias gives the plan of the name that it means.
+func TestVariantsAreNames(t *testing.T) {
+	m := embedded(t)
+	compiled := func(o Options) plan.Plan {
+		c, err := Model(m, o)
+		require.NoError(t, err)
+		return *c.Plan
+	}
+	for _, name := range []string{"unfused", "per-layer-6", "default", "fewest", "no-attention"} {
+		named := compiled(Options{Variant: name})
+		require.Equal(t, name, named.Options.Variant)
+		listed := compiled(Options{Passes: named.Options.Passes})
+		require.NotEqual(t, named.Hash, listed.Hash)
+		listed.Options.Variant, listed.Hash = name, named.Hash
+		require.Equal(t, named, listed, name)
+	}
+	for alias, name := range map[string]string{"none": "unfused", "six": "per-layer-6", "floor": "fewest"} {
+		require.Equal(t, compiled(Options{Variant: name}), compiled(Options{Variant: alias}))
+	}
 }
 
 // Prefill may have a pipeline of its own: its entry is what that pipeline alone would
 // make of it, decode's is as before, and the plan says which was which.
 func TestPrefillPasses(t *testing.T) {
 	m := embedded(t)
-	plan := func(o Options) *Compiled {
+	compiled := func(o Options) *Compiled {
 		c, err := Model(m, o)
 		require.NoError(t, err)
 		return c
@@ -64,21 +87,21 @@ func TestPrefillPasses(t *testing.T) {
 		require.NoError(t, err)
 		return c.Plan.Digest(e)
 	}
-	floor, six := plan(Options{Variant: "floor"}), plan(Options{Variant: "six"})
-	require.Empty(t, floor.Plan.Options.PrefillPasses)
-	both := plan(Options{Variant: "floor", PrefillPasses: six.Options.Passes})
-	require.Equal(t, "floor", both.Plan.Options.Variant)
-	require.Equal(t, floor.Options.Passes, both.Plan.Options.PassesOf("decode"))
-	require.Equal(t, six.Options.Passes, both.Plan.Options.PassesOf("prefill"))
-	require.Equal(t, digest(floor, "decode"), digest(both, "decode"))
-	require.Equal(t, digest(six, "prefill"), digest(both, "prefill"))
-	require.NotEqual(t, digest(floor, "prefill"), digest(both, "prefill"))
+	fewest, perLayer6 := compiled(Options{Variant: "fewest"}), compiled(Options{Variant: "per-layer-6"})
+	require.Empty(t, fewest.Plan.Options.PrefillPasses)
+	both := compiled(Options{Variant: "fewest", PrefillPasses: perLayer6.Options.Passes})
+	require.Equal(t, "fewest", both.Plan.Options.Variant)
+	require.Equal(t, fewest.Options.Passes, both.Plan.Options.PassesOf("decode"))
+	require.Equal(t, perLayer6.Options.Passes, both.Plan.Options.PassesOf("prefill"))
+	require.Equal(t, digest(fewest, "decode"), digest(both, "decode"))
+	require.Equal(t, digest(perLayer6, "prefill"), digest(both, "prefill"))
+	require.NotEqual(t, digest(fewest, "prefill"), digest(both, "prefill"))
 
-	same := plan(Options{Variant: "floor", PrefillPasses: floor.Options.Passes})
-	require.Equal(t, floor.Plan.Hash, same.Plan.Hash, "the same pipeline twice is one")
+	same := compiled(Options{Variant: "fewest", PrefillPasses: fewest.Options.Passes})
+	require.Equal(t, fewest.Plan.Hash, same.Plan.Hash, "the same pipeline twice is one")
 
 	// A forced attention backend is forced in both.
-	both = plan(Options{Variant: "floor", PrefillPasses: six.Options.Passes, Attention: "chained"})
+	both = compiled(Options{Variant: "fewest", PrefillPasses: perLayer6.Options.Passes, Attention: "chained"})
 	require.NotContains(t, both.Plan.Options.PassesOf("prefill"), "fuse-attention")
 
 	_, err := Model(m, Options{PrefillPasses: SearchPasses})

@@ -67,7 +67,7 @@ func TestDiffOfRegions(t *testing.T) {
 
 // Of a reason the words count, not the figures.
 func TestDiffOfReasons(t *testing.T) {
-	c, err := compile.Model(embedded(t), compile.Options{Variant: "six"})
+	c, err := compile.Model(embedded(t), compile.Options{Variant: "per-layer-6"})
 	require.NoError(t, err)
 	with := func(outcome, reason string) *plan.Plan {
 		p := *c.Plan

@@ -20,7 +20,7 @@ func Example() {
 		log.Fatal(err)
 	}
 	defer m.Close()
-	compiled, err := compile.Model(m, compile.Options{Variant: "floor"})
+	compiled, err := compile.Model(m, compile.Options{Variant: "fewest"})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -29,7 +29,7 @@ func TestBundleFollowsTheSchema(t *testing.T) {
 	schema, err := jsonschema.NewCompiler().Compile(schemaFile)
 	require.NoError(t, err)
 	p := sample(t)
-	p.Edited, p.Options.AllLogits, p.Options.Variant, p.Options.ShadersFrom = true, true, "floor", "outside"
+	p.Edited, p.Options.AllLogits, p.Options.Variant, p.Options.ShadersFrom = true, true, "fewest", "outside"
 	dir := filepath.Join(t.TempDir(), "bundle")
 	require.NoError(t, p.Save(dir))
 	doc := readJSON(t, filepath.Join(dir, planFile))

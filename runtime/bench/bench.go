@@ -22,6 +22,7 @@ import (
 	"foundry/ir/target"
 	"foundry/lower/compile"
 	"foundry/lower/plan"
+	"foundry/passes"
 	"foundry/runtime"
 	"foundry/runtime/cpu"
 	"foundry/runtime/engine"
@@ -170,7 +171,7 @@ func (o *Options) compileAll(m *model.Model) ([]compiledVariant, error) {
 		if err != nil {
 			return nil, err
 		}
-		return []compiledVariant{{name: p.Options.Variant, plan: p}}, nil
+		return []compiledVariant{{name: passes.VariantName(p.Options.Variant), plan: p}}, nil
 	}
 	var out []compiledVariant
 	for _, v := range o.Variants {

@@ -32,7 +32,7 @@ func TestBenchOnEmulatedMetal(t *testing.T) {
 		Device: engine.Metal, Compile: compile.Options{Context: 32, Chunk: 1, Target: "apple-m3-pro"},
 		Phase: "decode", Prompt: 3, Tokens: 2, Reps: 1, PerKernel: true, Say: func(string) {},
 	}
-	o.Variants, err = ParseVariants("floor")
+	o.Variants, err = ParseVariants("fewest")
 	require.NoError(t, err)
 	list, err := o.compileAll(m)
 	require.NoError(t, err)
@@ -54,7 +54,7 @@ func TestBenchOnEmulatedMetal(t *testing.T) {
 	}
 	rows, err := measure(withReplays(list)...)
 	require.NoError(t, err)
-	require.Equal(t, []string{"floor", "floor indirect"}, []string{rows[0].Variant, rows[1].Variant})
+	require.Equal(t, []string{"fewest", "fewest indirect"}, []string{rows[0].Variant, rows[1].Variant})
 	for _, r := range rows {
 		require.NotNil(t, r.Measured)
 		require.NotEmpty(t, r.Kernels)

@@ -54,7 +54,7 @@ func ParseVariants(list string) ([]Variant, error) {
 			if err != nil {
 				return err
 			}
-			out = append(out, Variant{Name: name, Passes: p.String()})
+			out = append(out, Variant{Name: passes.VariantName(name), Passes: p.String()})
 		}
 		return nil
 	}
@@ -74,7 +74,7 @@ func ParseVariants(list string) ([]Variant, error) {
 		case "ladder":
 			err = named(passes.Ladder()...)
 		case "leave-one-out":
-			err = named(append([]string{"floor"}, passes.LeaveOneOut()...)...)
+			err = named(append([]string{"fewest"}, passes.LeaveOneOut()...)...)
 		case compile.SearchPasses:
 			out = append(out, Variant{Name: compile.SearchPasses, Passes: compile.SearchPasses})
 		case "pairs":

@@ -28,7 +28,7 @@ func TestTilesCompile(t *testing.T) {
 	for _, x := range []struct {
 		preset, variant, name string // of kernels that begin so
 		weights               dtype.Type
-	}{{"0.5b", "default", "", dtype.F16}, {"7b", "default", "", dtype.F16}, {"7b", "six", "gate_up", dtype.Q4_0}, {"7b", "none", "bmm", dtype.F16}} {
+	}{{"0.5b", "default", "", dtype.F16}, {"7b", "default", "", dtype.F16}, {"7b", "per-layer-6", "gate_up", dtype.Q4_0}, {"7b", "unfused", "bmm", dtype.F16}} {
 		for _, k := range prefillKernels(t, x.preset, x.variant, x.weights) {
 			if !strings.HasSuffix(k.Name, "_tiles") || !strings.HasPrefix(k.Name, x.name) {
 				continue

@@ -24,7 +24,7 @@ func compilingDevice(t *testing.T) *Device {
 
 func TestUnits(t *testing.T) {
 	d := compilingDevice(t)
-	kernels := prefillKernels(t, "0.5b", "none", dtype.F16)[:unitKernels+2]
+	kernels := prefillKernels(t, "0.5b", "unfused", dtype.F16)[:unitKernels+2]
 	ctx := context.Background()
 	var told int64
 	cold, err := d.compile(ctx, kernels, func(_ string, done, _ int64) { told = max(told, done) })
@@ -61,7 +61,7 @@ func TestUnits(t *testing.T) {
 
 func TestUnitErrorNamesItsKernel(t *testing.T) {
 	d := compilingDevice(t)
-	kernels := append([]plan.Kernel{}, prefillKernels(t, "0.5b", "none", dtype.F16)[:3]...)
+	kernels := append([]plan.Kernel{}, prefillKernels(t, "0.5b", "unfused", dtype.F16)[:3]...)
 	last := strings.LastIndex(kernels[1].Source, "}")
 	kernels[1].Source = kernels[1].Source[:last] + "missing;\n}\n"
 	_, err := d.compile(context.Background(), kernels, nil)

@@ -29,7 +29,7 @@ func TestBisectFindsAPlantedFault(t *testing.T) {
 		require.NotEmpty(t, out.Logits)
 		return out.Logits
 	}
-	o := engine.Defaults(engine.Ref, compile.Options{Variant: "six", Context: 16, AllLogits: true})
+	o := engine.Defaults(engine.Ref, compile.Options{Variant: "per-layer-6", Context: 16, AllLogits: true})
 	sound, err := compile.Fuse(m, o)
 	require.NoError(t, err)
 	want := logits(sound)

@@ -55,7 +55,7 @@ func (s *search) file() searchFile {
 func (s *search) now() string {
 	var b strings.Builder
 	one := s.m.WithLayers(1)
-	for _, variant := range []string{"none", "six", "default", "floor"} {
+	for _, variant := range []string{"none", "six", "default", "floor"} { // by the aliases that keys are made of
 		o := s.Compile
 		o.Variant = variant
 		c, err := compile.Model(one, o)
@@ -128,6 +128,14 @@ func (f searchFile) read(say func(string)) *Found {
 		return nil
 	}
 	found.FromCache = f.path
+	for i := range found.Candidates {
+		found.Candidates[i].Name = passes.VariantName(found.Candidates[i].Name)
+	}
+	for _, c := range []*Candidate{&found.Winner, found.Other} {
+		if c != nil {
+			c.Name = passes.VariantName(c.Name)
+		}
+	}
 	return found
 }
 

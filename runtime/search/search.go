@@ -75,7 +75,7 @@ const (
 )
 
 // alwaysMeasured are variants that a search always measures: it must not do worse.
-var alwaysMeasured = [...]string{"default", "floor"}
+var alwaysMeasured = [...]string{"default", "fewest"}
 
 // Run finds the fastest pipeline for a model: it runs every legal subset of the
 // fusions on a model of one layer, ranks the distinct results by predicted time with

@@ -48,7 +48,7 @@ func TestSearch(t *testing.T) {
 		if i > 0 {
 			require.GreaterOrEqual(t, c.PredictedUs, found.Candidates[i-1].PredictedUs)
 		}
-		if measured && (i == 0 || c.Name == "default" || c.Name == "floor") {
+		if measured && (i == 0 || c.Name == "default" || c.Name == "fewest") {
 			require.NotNil(t, c.Measured, c.Name)
 			require.LessOrEqual(t, found.Winner.Measured.Median, c.Measured.Median)
 		}
@@ -115,7 +115,7 @@ func TestSearchServesBothPhases(t *testing.T) {
 	var o compile.Options
 	found.Apply(&o)
 	require.Equal(t, compile.Options{Passes: parts, PrefillPasses: whole.String()}, o)
-	o = compile.Options{Variant: "six", PrefillPasses: "cse"}
+	o = compile.Options{Variant: "per-layer-6", PrefillPasses: "cse"}
 	found.Apply(&o)
 	require.Equal(t, compile.Options{Passes: parts, PrefillPasses: "cse"}, o, "what is asked for stays")
 
@@ -148,6 +148,13 @@ func TestSearchFile(t *testing.T) {
 		require.Len(t, said, 1)
 		require.True(t, strings.HasPrefix(said[0], "search: "+f.path+" is ignored and made anew: "), said[0])
 	}
+	require.NoError(t, os.WriteFile(f.path, []byte(`{"winner":{"name":"floor","passes":"cse"},"other":{"name":"none","passes":"dce"},"candidates":[{"name":"six"},{"name":"attention"}]}`), 0o644))
+	said = nil
+	aliased := f.read(say)
+	require.Empty(t, said)
+	require.Equal(t, []string{"fewest", "unfused", "per-layer-6", "attention"},
+		[]string{aliased.Winner.Name, aliased.Other.Name, aliased.Candidates[0].Name, aliased.Candidates[1].Name}, "aliases are read")
+
 	want := &Found{Model: "m", Winner: Candidate{Passes: "cse"}}
 	said = nil
 	f.write(want, say)

@@ -46,10 +46,10 @@ of the first.`,
   foundry bench --variants all --reps 0                       # every legal set of whole fusions
   foundry bench --model synth:qwen2.5-7b --variants ladder --reps 0
   foundry bench --variants default --command-buffers 1,2,4,auto   # what splitting a step is worth
-  foundry bench --variants none,six,default --phase prefill --prompt 256 --format json
+  foundry bench --variants unfused,per-layer-6,default --phase prefill --prompt 256 --format json
   foundry bench --device cuda --model synth:qwen2.5-0.5b --contexts 128,2k,8k,32k
   foundry bench --device cuda --model synth:qwen2.5-7b --kernels gate_up
-  foundry bench --device metal --variants six,floor --indirect --per-kernel
+  foundry bench --device metal --variants per-layer-6,fewest --indirect --per-kernel
   foundry bench --variants @variants.txt --plot ladder.svg     # lines of NAME = PIPELINE`,
 		Args: kernels.args,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -81,7 +81,7 @@ of the first.`,
 				return usagef("bench: --prefill-passes goes with --passes or --variant; a variant of a list is one pipeline for both phases")
 			}
 			if kernels.name != "" && !cmd.Flags().Changed("variants") {
-				variants = "floor,none"
+				variants = "fewest,unfused"
 			}
 			var err error
 			switch {
@@ -174,7 +174,7 @@ of the first.`,
 	contexts.add(cmd)
 	kernels.add(cmd)
 	p := cmd.Flags()
-	p.StringVar(&variants, "variants", "none,six,default", "names separated by commas, ladder, leave-one-out, pairs, all (fusions whole), forms (in part too), search, or @FILE with lines of NAME = PIPELINE")
+	p.StringVar(&variants, "variants", "unfused,per-layer-6,default", "names separated by commas, ladder, leave-one-out, pairs, all (fusions whole), forms (in part too), search, or @FILE with lines of NAME = PIPELINE")
 	p.StringVar(&o.Phase, "phase", "decode", "decode (token by token) or prefill (the prompt)")
 	p.IntVar(&o.Prompt, "prompt", 128, "decode: tokens in the cache; prefill: tokens that run")
 	p.IntVar(&o.Tokens, "tokens", 1, "decode: tokens that one run decodes without a round trip to the host; times are a token's")

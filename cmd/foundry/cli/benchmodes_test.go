@@ -9,20 +9,20 @@ import (
 
 func TestBenchModesSayWhatIsWrong(t *testing.T) {
 	for line, want := range map[string]string{
-		"bench --contexts 12x":                  `"12x" is no number of tokens`,
-		"bench --contexts 2k --variants six":    "--variants has no place beside --contexts",
-		"bench --contexts 2k --format csv":      "not as csv",
-		"bench --contexts 2k --phase all":       "want decode, prefill or both",
-		"bench --contexts 2k --reps 0":          "want at least 1",
-		"bench --kernels --device ref":          "ref runs no kernels",
-		"bench --kernels gate up":               "unknown command",
-		"bench gate":                            "unknown command",
-		"bench --kernels gate --phase decode":   "--phase has no place beside --kernels",
-		"bench --kernels --contexts 16":         "has no place beside",
-		"bench --kernels --chunk 1":             "want at least 2 tokens",
-		"bench --kernels --format csv":          "not as csv",
-		"bench --contexts 16 --device ref":      "ref runs no kernels",
-		"bench --contexts 16 --attention flesh": `"flesh" does not exist`,
+		"bench --contexts 12x":                       `"12x" is no number of tokens`,
+		"bench --contexts 2k --variants per-layer-6": "--variants has no place beside --contexts",
+		"bench --contexts 2k --format csv":           "not as csv",
+		"bench --contexts 2k --phase all":            "want decode, prefill or both",
+		"bench --contexts 2k --reps 0":               "want at least 1",
+		"bench --kernels --device ref":               "ref runs no kernels",
+		"bench --kernels gate up":                    "unknown command",
+		"bench gate":                                 "unknown command",
+		"bench --kernels gate --phase decode":        "--phase has no place beside --kernels",
+		"bench --kernels --contexts 16":              "has no place beside",
+		"bench --kernels --chunk 1":                  "want at least 2 tokens",
+		"bench --kernels --format csv":               "not as csv",
+		"bench --contexts 16 --device ref":           "ref runs no kernels",
+		"bench --contexts 16 --attention flesh":      `"flesh" does not exist`,
 	} {
 		s, _, errs := streams()
 		require.NotZero(t, Main(context.Background(), words(line), s), line)

@@ -23,8 +23,8 @@ func diffCommand(s IO) *cobra.Command {
 		Long: `Each of A and B is the folder of a plan, the name of a variant, or a list of
 passes. Numbers of both are printed with their difference, then the dispatches and
 the fusion decisions that only one of them has.`,
-		Example: `  foundry diff none default
-  foundry diff --model synth:qwen2.5-1.5b six floor
+		Example: `  foundry diff unfused default
+  foundry diff --model synth:qwen2.5-1.5b per-layer-6 fewest
   foundry diff plan-old/ plan-new/`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -74,7 +74,7 @@ func (f *compileFlags) add(cmd *cobra.Command) {
 	p.StringVar(&f.cache, "cache", "", "dtype of the key and value cache: f32 or f16 (f32 on ref, otherwise f16)")
 	p.StringVar(&f.passes, "passes", "", "the pipeline, such as canonicalize,cse,fuse-rmsnorm-qkv, or search: the fastest of all legal sets of fusions, by the cost model and, where the device is at hand, as measured")
 	p.StringVar(&f.prefillPasses, "prefill-passes", "", "the pipeline of prefill, where it shall be another than that of decode (the same; of search, the best that it meets)")
-	p.StringVar(&f.variant, "variant", "", "a named pipeline: none, default, six, floor, or a rung of the ladder (foundry bench --variants ladder)")
+	p.StringVar(&f.variant, "variant", "", "a named pipeline: unfused, default, per-layer-6, fewest, or a rung of the ladder (foundry bench --variants ladder)")
 	p.StringVar(&f.target, "target", "", "the machine whose limits and costs decide (apple-m3-pro)")
 	p.IntVar(&f.context, "context", 0, "tokens that the cache holds (the model's limit, at most 4096)")
 	p.IntVar(&f.chunk, "chunk", 0, "most tokens of one prefill run; 1 is token by token (512)")

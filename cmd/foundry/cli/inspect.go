@@ -12,6 +12,7 @@ import (
 	"foundry/ir/names"
 	"foundry/ir/sym"
 	"foundry/lower/plan"
+	"foundry/passes"
 
 	"github.com/spf13/cobra"
 )
@@ -103,7 +104,7 @@ func inspectedAt(p *plan.Plan, e *plan.Entry, cached int) sym.Env {
 // printPlan prints a plan's header and, for each entry, its totals and kernels.
 func printPlan(s IO, p *plan.Plan, cached int) {
 	o := p.Options
-	how := o.Variant
+	how := passes.VariantName(o.Variant)
 	if how == "" {
 		how = "own passes"
 	}

@@ -28,7 +28,7 @@ the first rewrite with which the command fails is found by halving and named.`,
 		Example: `  foundry opt graph.fir --passes canonicalize,cse,fuse-attention --explain
   foundry opt graph.fir --variant default --print-after all
   foundry opt graph.fir --passes canonicalize,fuse-rmsnorm-qkv --fuel 1
-  foundry opt graph.fir --variant floor --bisect "foundry verify {} --device cpu"
+  foundry opt graph.fir --variant fewest --bisect "foundry verify {} --device cpu"
   foundry opt --model DIR --bisect "./check.sh {fuel}"  # whose eval or run has --fuel $1`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -55,11 +55,11 @@ func byLayer(e *plan.Entry) (dispatches, waves map[int]int) {
 	return dispatches, waves
 }
 
-// Floor, and on the default target what the cost model chooses: five dispatches in
+// fewest, and on the default target what the cost model chooses: five dispatches in
 // five waves a layer; embedding, head and argmax are three more.
 func TestFiveDispatchesALayer(t *testing.T) {
 	for _, size := range sizes {
-		for _, variant := range []string{"floor", "default"} {
+		for _, variant := range []string{"fewest", "default"} {
 			c := compiled(t, size, 0, foundry.CompileOptions{Variant: variant})
 			e := entryOf(t, c.Plan, "decode")
 			require.True(t, slices.ContainsFunc(e.Results, func(r plan.Result) bool { return r.Name == "token" }), "the plan chooses the token")
@@ -118,7 +118,7 @@ func withBarrier(p *plan.Plan, e *plan.Entry, i int) *plan.Plan {
 // redundant: the checker knows both ways.
 func TestEveryBarrierOfEveryPlanIsNeeded(t *testing.T) {
 	for _, size := range sizes {
-		for _, variant := range []string{"none", "six", "default", "floor"} {
+		for _, variant := range []string{"unfused", "per-layer-6", "default", "fewest"} {
 			// A second layer follows a first, a third a second; more say nothing new.
 			p := compiled(t, size, 3, foundry.CompileOptions{Variant: variant}).Plan
 			require.NoError(t, p.CheckHazards())
@@ -189,9 +189,9 @@ func liveBytes(p *plan.Plan, e *plan.Entry) int64 {
 // size and for each entry by itself.
 func TestArenaIsTight(t *testing.T) {
 	for _, size := range qwen25.Sizes() {
-		for _, o := range []foundry.CompileOptions{{Variant: "none"}, {Variant: "six"}, {Variant: "floor"}, {}, {Target: "h100"}} {
+		for _, o := range []foundry.CompileOptions{{Variant: "unfused"}, {Variant: "per-layer-6"}, {Variant: "fewest"}, {}, {Target: "h100"}} {
 			layers := 4
-			if slices.Contains(sizes, size) && (o.Variant == "floor" || o.Variant == "") {
+			if slices.Contains(sizes, size) && (o.Variant == "fewest" || o.Variant == "") {
 				layers = 0
 			}
 			c := compiled(t, size, layers, o)
