@@ -88,9 +88,9 @@ func (r *run) decide(d plan.Decision) {
 	r.Log.add(d)
 }
 
-// nothing logs that the current pass has no site in the graph.
+// nothing logs that the current pass has no site in the graph, and why.
 func (r *run) nothing(why string) {
-	r.decide(plan.Decision{Node: "graph " + r.graph.Name, Layer: -1, Outcome: plan.Refused, Reason: "no site: " + why})
+	r.decide(plan.Decision{Node: "graph " + r.graph.Name, Layer: -1, Outcome: plan.NoSite, Reason: why})
 }
 
 // errNoTable is of a pass that stands in no table.

@@ -41,6 +41,6 @@ func Example() {
 	// fuse-swiglu
 	//   matched        1 x layers.0.silu  silu, mul: 2 nodes become one, 1 dispatch and 1 wave fewer, 768 B less moved, predicted 2.6 us instead of 5.2
 	// fuse-residual
-	//   refused        1 x graph mlp      no site: nowhere in the graph do matmul_nt, add stand together
+	//   no site        1 x graph mlp      nowhere in the graph do matmul_nt, add stand together
 	// 2 dispatches
 }

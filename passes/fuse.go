@@ -63,8 +63,8 @@ func fuse(p *compiled) func(*run) error {
 			}
 		}
 		if len(places) == 0 {
-			r.Log.add(plan.Decision{Pass: r.call.String(), Pattern: p.Name, Node: "graph " + r.graph.Name, Layer: -1, Outcome: plan.Refused,
-				Reason: "no site: " + p.absence(r.view())})
+			r.Log.add(plan.Decision{Pass: r.call.String(), Pattern: p.Name, Node: "graph " + r.graph.Name, Layer: -1, Outcome: plan.NoSite,
+				Reason: p.absence(r.view())})
 		}
 		return nil
 	}
@@ -142,7 +142,7 @@ func (r *run) consider(p *compiled, forms []*form, anchor *op) (s *site, refusal
 			if taker == p.Name {
 				return nil, nil, miss{}, nil
 			}
-			return nil, &plan.Decision{Outcome: plan.Refused, Reason: fmt.Sprintf("%s has taken %s already", taker, s.counts())}, miss{}, nil
+			return nil, &plan.Decision{Outcome: plan.Taken, Reason: fmt.Sprintf("%s has taken %s already", taker, s.counts())}, miss{}, nil
 		}
 		if s == nil {
 			switch {
@@ -182,10 +182,14 @@ func (r *run) consider(p *compiled, forms []*form, anchor *op) (s *site, refusal
 		if unrunnable == "" && nearest.why == nil {
 			return nil, nil, far, nil
 		}
+		outcome := plan.Refused
 		if unrunnable == "" {
 			unrunnable = nearest.why()
+			if nearest.taken {
+				outcome = plan.Taken
+			}
 		}
-		return nil, &plan.Decision{Outcome: plan.Refused, Reason: unrunnable}, miss{}, nil
+		return nil, &plan.Decision{Outcome: outcome, Reason: unrunnable}, miss{}, nil
 	}
 	if best != largest && best.larger == "" {
 		best.larger = largest.counts() + " " + largest.gain.than(best.gain)
@@ -255,15 +259,16 @@ func (r *run) locate(p *compiled, f *form, anchor *op) (s *site, done bool, miss
 			s.members = append(s.members, o)
 		}
 	}
-	if why := s.close(r.view(), p); why != "" {
-		return nil, false, miss{depth: len(f.steps), core: f.core, why: func() string { return why }}
+	if why, taken := s.close(r.view(), p); why != "" {
+		return nil, false, miss{depth: len(f.steps), core: f.core, why: func() string { return why }, taken: taken}
 	}
 	return s, len(s.holders) == 1, miss{}
 }
 
 // close collects the nodes that hold the members. A region that stands already is
-// taken whole or not at all; one of a growing pattern is taken whole.
-func (s *site) close(f *flat, p *compiled) (why string) {
+// taken whole or not at all; one of a growing pattern is taken whole. taken says that
+// one in part is what stands against it.
+func (s *site) close(f *flat, p *compiled) (why string, taken bool) {
 	for i := 0; i < len(s.members); i++ {
 		o := s.members[i]
 		if slices.Contains(s.holders, o.top) {
@@ -275,15 +280,15 @@ func (s *site) close(f *flat, p *compiled) (why string) {
 				continue
 			}
 			if !p.Grow || o.top.Attr.Pattern != p.Name {
-				return fmt.Sprintf("%s has taken %s already, with %s", o.top.Attr.Pattern, o.name(), other.name())
+				return fmt.Sprintf("%s has taken %s already, with %s", o.top.Attr.Pattern, o.name(), other.name()), true
 			}
 			s.members = append(s.members, other)
 		}
 		if len(s.members) > mostOps {
-			return fmt.Sprintf("the region would have %d operations; a kernel takes %d", len(s.members), mostOps)
+			return fmt.Sprintf("the region would have %d operations; a kernel takes %d", len(s.members), mostOps), false
 		}
 	}
-	return ""
+	return "", false
 }
 
 // mostOps is the number of operations in a region that grows by one at a time, each

@@ -33,6 +33,7 @@ type miss struct {
 	depth int // nodes bound
 	core  int // of them core nodes
 	why   func() string
+	taken bool // by another fusion
 }
 
 func newMatcher(f *form) *matcher {
@@ -68,7 +69,7 @@ func (m *matcher) note(depth int, why func() string) {
 			core++
 		}
 	}
-	m.miss = miss{depth, core, why}
+	m.miss = miss{depth: depth, core: core, why: why}
 }
 
 // next goes on with step s; the nodes of the steps before it are bound.

@@ -35,8 +35,10 @@ func fusionPasses() []string {
 var reasons = map[string]*regexp.Regexp{
 	plan.Matched:      regexp.MustCompile(`[0-9] (fewer|bytes|sums)|(KiB|MiB|[0-9] B) less moved`),
 	plan.Unprofitable: regexp.MustCompile(`predicted [0-9.]+ us .*[0-9.]+`),
-	plan.Refused: regexp.MustCompile(`^[a-z-]+ has taken [a-z_0-9, ]+ already|has a second use \(used by|; the pattern wants |` +
-		`^no site: |^no (other )?[a-z_ ]+ takes |cannot (make one kernel of|run a kernel that) .*: |is neither .* nor .*, so no kernel could`),
+	plan.Taken:        regexp.MustCompile(`^[a-z-]+ has taken [a-z_0-9, ]+ already`),
+	plan.NoSite:       regexp.MustCompile(`^nowhere in the graph do |^the graph has no |^no [a-z]+ stands alone$|^split-norm has made all `),
+	plan.Refused: regexp.MustCompile(`has a second use \(used by|; the pattern wants |` +
+		`^no (other )?[a-z_ ]+ takes |cannot (make one kernel of|run a kernel that) .*: |is neither .* nor .*, so no kernel could`),
 }
 
 // On Apple GPUs of every family and size and on the H100, every fusion of the table stands in the log

@@ -134,7 +134,7 @@ type passDecisions struct {
 	Entry, Pass string
 	Rows        []decisionRow
 	// Sites of the rows by outcome.
-	Matched, Refused, Unprofitable int
+	Matched, Refused, Taken, Unprofitable int
 }
 
 type decisionRow struct {
@@ -167,6 +167,8 @@ func decisionsByPass(all []plan.Decision) []*passDecisions {
 				p.Matched += g.Count
 			case plan.Refused:
 				p.Refused += g.Count
+			case plan.Taken:
+				p.Taken += g.Count
 			case plan.Unprofitable:
 				p.Unprofitable += g.Count
 			}

@@ -13,7 +13,9 @@ import (
 const (
 	Matched      = "matched"
 	Refused      = "refused"
-	Unprofitable = "unprofitable"
+	Taken        = "taken"        // another fusion holds operations of the site
+	Unprofitable = "unprofitable" // the cost model predicts no gain
+	NoSite       = "no site"      // the graph has nothing for the pass: one decision for all of it
 )
 
 // Group is a set of decisions that differ in their layer only.

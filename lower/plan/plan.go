@@ -337,7 +337,7 @@ type Decision struct {
 	Pattern string `json:"pattern"`
 	Node    string `json:"node"`
 	Layer   int    `json:"layer"`
-	Outcome string `json:"outcome"` // matched | refused | unprofitable
+	Outcome string `json:"outcome"` // matched | refused | taken | unprofitable | no site
 	Reason  string `json:"reason"`
 	Bytes   int64  `json:"bytes_saved"`
 	Waves   int    `json:"waves_saved"`
