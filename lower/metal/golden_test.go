@@ -12,6 +12,7 @@ import (
 
 	"foundry/frontends/qwen25"
 	"foundry/ir/dtype"
+	"foundry/ir/target"
 	"foundry/lower/metal"
 	"foundry/lower/plan"
 )
@@ -21,17 +22,29 @@ var update = flag.Bool("update", false, "rewrite the golden kernels")
 // TestGoldenKernels compares the text of a layer's kernels, from the banner of the
 // kernel on: stage files stand in shaders/.
 func TestGoldenKernels(t *testing.T) {
-	c := qwen25.Config{Layers: 1, Hidden: 192, Intermediate: 320, Heads: 3, KVHeads: 1, HeadDim: 64, Vocab: 300, MaxPositions: 256, NormEps: 1e-6, RopeTheta: 1e6, Tied: true}
-	o := qwen25.BuildOptions{Context: 128, Chunk: 32, Weights: dtype.F16, Cache: dtype.F16}
-	for name, pipeline := range map[string]string{"default": pipelineDefault, "floor": pipelineFloor} {
-		t.Run(name, func(t *testing.T) {
-			in := entries(t, c, o, pipeline, m3Pro(t))
-			decode := o
-			decode.Chunk = 1
-			p, err := metal.Compile(in[1:], options(c, decode, m3Pro(t)))
+	c := qwen25.Config{Layers: 1, Hidden: 192, Intermediate: 320, Heads: 3, KVHeads: 1, HeadDim: 64, Vocab: 300, MaxPositions: 1024, NormEps: 1e-6, RopeTheta: 1e6, Tied: true}
+	for _, k := range []struct {
+		file, pipeline string
+		target         *target.Target
+		entry          int
+		context, chunk int
+	}{
+		{"default", pipelineDefault, m3Pro(t), 1, 128, 32},
+		{"floor", pipelineFloor, m3Pro(t), 1, 128, 32},
+		{"prefill-default", pipelineDefault, m3Pro(t), 0, 1024, 512},
+		{"prefill-floor", pipelineFloor, m3Pro(t), 0, 1024, 512},
+		{"prefill-h100", pipelineDefault, targetNamed(t, "h100"), 0, 1024, 512}, // blocks that are copied
+	} {
+		t.Run(k.file, func(t *testing.T) {
+			o := qwen25.BuildOptions{Context: k.context, Chunk: k.chunk, Weights: dtype.F16, Cache: dtype.F16}
+			in := entries(t, c, o, k.pipeline, k.target)
+			if k.entry == 1 {
+				o.Chunk = 1
+			}
+			p, err := metal.Compile(in[k.entry:k.entry+1], options(c, o, k.target))
 			require.NoError(t, err)
 			require.NoError(t, p.Check())
-			file := filepath.Join("testdata", name+".txtar")
+			file := filepath.Join("testdata", k.file+".txtar")
 			have := txtar.Format(goldenOf(p))
 			if *update {
 				require.NoError(t, os.WriteFile(file, have, 0o644))

@@ -39,9 +39,11 @@ func openDevice(t testing.TB, checked bool) *cpu.Device {
 	return d
 }
 
-func m3Pro(t testing.TB) *target.Target {
+func m3Pro(t testing.TB) *target.Target { return targetNamed(t, target.Default) }
+
+func targetNamed(t testing.TB, name string) *target.Target {
 	t.Helper()
-	x, err := target.Find(target.Default)
+	x, err := target.Find(name)
 	require.NoError(t, err)
 	return x
 }

@@ -1,0 +1,190 @@
+package tests
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"foundry"
+	"foundry/ir"
+	"foundry/ir/cost"
+	"foundry/ir/target"
+	"foundry/lower/compile"
+	"foundry/lower/plan"
+	"foundry/passes"
+)
+
+// patternsAlone lists a pipeline for each pattern with nothing beside it.
+func patternsAlone() []string {
+	var out []string
+	for _, p := range passes.BuiltIn().Passes() {
+		if strings.HasPrefix(p.Name, "fuse-") {
+			out = append(out, "canonicalize,cse,dce,drop-repeat-kv,"+p.Name+",legalize", "canonicalize,cse,dce,drop-repeat-kv,split-norm,"+p.Name+",legalize")
+		}
+	}
+	return out
+}
+
+// compared are the compiles whose plans are held to what the cost model assumed.
+func compared() (out []foundry.CompileOptions) {
+	for _, v := range []string{"unfused", "per-layer-6", "default", "fewest"} {
+		out = append(out, foundry.CompileOptions{Variant: v})
+	}
+	for _, p := range patternsAlone() {
+		out = append(out, foundry.CompileOptions{Passes: p})
+	}
+	return out
+}
+
+// drifting lists what the cost model is known to assume otherwise than it is written.
+var drifting = []string{
+	"argmax merge: threads",
+	"attention-split merge: threads",
+	"attention-split-o merge: groups",
+	"attention-split-o merge: threads",
+	"attention-split-o: threads",
+	"attention-split: threads",
+	"attention: bytes moved",
+	"attention: threads",
+	"bias: bytes moved",
+	"bias: groups",
+	"bias: threads",
+	"bmm_nn: groups",
+	"bmm_nt: groups",
+	"bmm_nt: threads",
+	"elementwise: bytes moved",
+	"embedding-norm: bytes moved",
+	"embedding-norm: groups",
+	"embedding-norm: threads",
+	"embedding: groups",
+	"gate-up-swiglu: bytes moved",
+	"gate-up: bytes moved",
+	"gate-up: groups",
+	"head merge: threads",
+	"head: groups",
+	"kv_write: groups",
+	"matmul_nt: bytes moved",
+	"matmul_nt: groups",
+	"matmul_nt: threads",
+	"mul: bytes moved",
+	"qkv-rope-kv: bytes moved",
+	"qkv: bytes moved",
+	"qkv: groups",
+	"qkv: threads",
+	"reshape: kernels",
+	"residual-norm: bytes moved",
+	"residual-norm: threads",
+	"residual: bytes moved",
+	"residual: groups",
+	"residual: threads",
+	"rms_norm: bytes moved",
+	"rms_norm: threads",
+	"rms_scale: bytes moved",
+	"rms_scale: threads",
+	"rope-attention: bytes moved",
+	"rope-attention: threads",
+	"rope-kv: groups",
+	"rope-kv: threads",
+	"rope-qk: groups",
+	"rope-qk: threads",
+	"rope: groups",
+	"rope: threads",
+	"swiglu: bytes moved",
+	"transpose: kernels",
+}
+
+// The cost model weighs the kernels that lowering writes.
+func TestCostWeighsWhatIsWritten(t *testing.T) {
+	found := map[string]string{} // what drifts, and an example
+	for _, model := range []string{"kjv-2m", "synth:qwen2.5-0.5b", "synth:qwen2.5-7b"} {
+		m, err := foundry.Open(model, foundry.Hub{})
+		require.NoError(t, err)
+		m.Config.Layers = 2 // as good as many
+		for _, x := range []string{target.Default, "apple-m4-max", "h100"} {
+			for _, o := range compared() {
+				o.Target = x
+				c, err := foundry.Compile(m, o)
+				require.NoError(t, err)
+				for i, g := range c.Entries {
+					for d, at := range drifts(g, &c.Plan.Entries[i], c) {
+						if found[d] == "" {
+							found[d] = fmt.Sprintf("%s of %s for %s with %s%s: %s", g.Name, model, x, o.Variant, o.Passes, at)
+						}
+					}
+				}
+			}
+		}
+		require.NoError(t, m.Close())
+	}
+	for _, d := range slices.Sorted(maps.Keys(found)) {
+		if !slices.Contains(drifting, d) {
+			t.Errorf("%s: %s", d, found[d])
+		}
+	}
+	for _, d := range drifting {
+		if found[d] == "" {
+			t.Errorf("%q drifts no longer: take it off the list", d)
+		}
+	}
+}
+
+// drifts lists where a plan's entry differs from what the cost model assumed of the
+// nodes of its graph, with an example of each.
+func drifts(g *ir.Graph, e *plan.Entry, c *compile.Compiled) map[string]string {
+	out := map[string]string{}
+	env := cost.Typical(g.Bounds)
+	written := map[string][]*plan.Dispatch{} // by label; those of equal labels in order
+	for _, s := range e.Steps {
+		if d := s.Dispatch; d != nil {
+			written[d.Label] = append(written[d.Label], d)
+		}
+	}
+	take := func(label string) *plan.Dispatch {
+		ds := written[label]
+		if len(ds) == 0 {
+			return nil
+		}
+		written[label] = ds[1:]
+		return ds[0]
+	}
+	for _, n := range g.Nodes() {
+		ks := cost.Kernels(n, c.Target, env)
+		what := n.Op.String()
+		if n.Region != nil {
+			what = n.Attr.Pattern
+		}
+		for i, k := range ks {
+			label, which := n.Label, what
+			if i > 0 {
+				label, which = label+".merge", which+" merge"
+			}
+			d := take(label)
+			if d == nil {
+				out[what+": kernels"] = fmt.Sprintf("%s: %d assumed, %d written", n.Label, len(ks), i)
+				break
+			}
+			w := &c.Plan.Kernels[d.Kernel]
+			groups := d.Grid[0].Eval(env) * d.Grid[1].Eval(env) * d.Grid[2].Eval(env)
+			if math.Ceil(k.Groups) != float64(groups) {
+				out[which+": groups"] = fmt.Sprintf("%s: %v assumed, %d of %s", label, k.Groups, groups, w.Name)
+			}
+			if threads := w.Threads[0] * w.Threads[1] * w.Threads[2]; k.Threads != float64(threads) {
+				out[which+": threads"] = fmt.Sprintf("%s: %v assumed, %d of %s", label, k.Threads, threads, w.Name)
+			}
+			if moved := d.Moved.Eval(env); len(ks) == 1 && cost.Moved(n).Eval(env) != moved {
+				out[which+": bytes moved"] = fmt.Sprintf("%s: %d assumed, %d of %s", label, cost.Moved(n).Eval(env), moved, w.Name)
+			}
+		}
+	}
+	for label, left := range written {
+		if len(left) > 0 {
+			out[left[0].Nodes[0]+": kernels"] = fmt.Sprintf("%s: %d written that nothing assumed", label, len(left))
+		}
+	}
+	return out
+}
