@@ -10,12 +10,14 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"foundry"
 	"foundry/frontends/checkpoint"
 	"foundry/frontends/qwen25"
 	"foundry/ir/dtype"
+	"foundry/lower/plan"
 	"foundry/runtime/cpu"
 	"foundry/runtime/eval"
 
@@ -51,8 +53,9 @@ func longVariants(t *testing.T) []longVariant {
 	return out
 }
 
-// check compares the logits behind 40 and behind 256 tokens, taken in chunks.
-func (v longVariant) check(t *testing.T, device string, o foundry.CompileOptions, bound float64) {
+// check compares the logits behind 40 and behind 256 tokens, taken in chunks, and
+// returns the plan that gave them.
+func (v longVariant) check(t *testing.T, device string, o foundry.CompileOptions, bound float64) *plan.Plan {
 	t.Helper()
 	m, err := foundry.Open(v.dir, foundry.Hub{})
 	require.NoError(t, err)
@@ -66,6 +69,7 @@ func (v longVariant) check(t *testing.T, device string, o foundry.CompileOptions
 		require.NoError(t, err)
 		require.LessOrEqual(t, nmse(out.Logits, floatsOf(t, v.goldens, fmt.Sprintf("%s.%d", v.name, n))), bound, "%d tokens", n)
 	}
+	return e.Plan
 }
 
 // Scaled RoPE and sliding windows are what transformers makes of them.
@@ -145,6 +149,12 @@ func TestRopeScalingFlag(t *testing.T) {
 func TestWindowsOnCPU(t *testing.T) {
 	skipWithoutCompiler(t)
 	for _, v := range longVariants(t) {
+		if v.name == "window-wide" {
+			t.Run("tiles", func(t *testing.T) {
+				p := v.check(t, foundry.CPU, foundry.CompileOptions{Attention: "flash", Target: "apple-m1", Chunk: 256}, cpuBound)
+				require.True(t, slices.ContainsFunc(p.Kernels, func(k plan.Kernel) bool { return strings.Contains(k.Source, "flash_window sliding") }))
+			})
+		}
 		if v.name != "window-second-layer" {
 			continue
 		}

@@ -105,6 +105,9 @@ func flashForms(t dtype.Type, quick bool) []form {
 	out := cached(t, quick, "fuse-attention", fill(attentionBody, "A", "true", "P", "P"))
 	sliding := fill(attentionBody, "A", "true", "P", lastKeys, "C", t, "D", 64, "L", window, "Q", 4)
 	out = append(out, one(window-1, "fuse-attention", sliding).louder("q", 8), many(33, window, "fuse-attention", sliding).louder("q", 8))
+	if t == dtype.F16 {
+		out = append(out, many(65, window, "fuse-attention", sliding).louder("q", 8).inTiles())
+	}
 	full := many(33, window, "fuse-attention", fill(attentionBody, "A", "false", "P", 0, "C", t, "D", 80, "L", window, "Q", 4)).louder("q", 8)
 	if quick {
 		return out

@@ -194,3 +194,32 @@ func TestBlocksHoldWhatIsReadAtOnce(t *testing.T) {
 		}
 	}
 }
+
+// A decode step over a window reads the window's keys and values, not the cache's; a
+// block of rows in tiles reads those that any of its rows sees.
+func TestWindowsAreNotRead(t *testing.T) {
+	memory := func(window string) float64 {
+		g := parse(t, `graph @g (T=1..1, P=0..8191, S<=8192) {
+  %q = input "q" : f32[4, 1, 64]
+  %k = state "k" : f16[2, 8192, 64]
+  %v = state "v" : f16[2, 8192, 64]
+  %ks = slice %k {axis=1, start=0, size=S}
+  %vs = slice %v {axis=1, start=0, size=S}
+  %s = bmm_nt %q, %ks {scale=0.125}
+  %w = softmax %s {causal=true, start=P`+window+`}
+  %y = bmm_nn %w, %vs
+  return y=%y
+}`)
+		n := g.Nodes()
+		fused, err := g.Form(n[2:], "attention", "attention")
+		require.NoError(t, err)
+		ks := cost.Kernels(fused, find(t, target.Default), sym.Env{T: 1, P: 8000})
+		require.Len(t, ks, 1)
+		return ks[0].Memory
+	}
+	const row = 2 * 64 * 2 * 2 // bytes of two heads' key and value
+	require.InDelta(t, 8001*row, memory(""), 0)
+	require.InDelta(t, 500*row, memory(", window=500"), 0)
+	require.EqualValues(t, 563, cost.Seen(8001, 500, 64))
+	require.EqualValues(t, 300, cost.Seen(300, 500, 64))
+}

@@ -231,12 +231,25 @@ func RowSIMDs(groups, keys, d, step int64, t *target.Target) int64 {
 	return simds
 }
 
-// InTiles reports whether attention of heads query heads of d elements, tokens
-// rows over up to keys keys in f16, is predicted to be faster in tiles, a block of
-// queries a threadgroup, than row by row.
-func InTiles(heads, tokens, keys, d int64, t *target.Target) bool {
-	return tiledAttention(heads, tokens, keys, d, t).Us(t) < rowAttention(heads, tokens, keys, d, t).Us(t)
+// Seen is how many of the keys are read for a block of successive rows of queries, each
+// of which sees the last window of those before it; all of them where window is 0.
+func Seen(keys, window, rows int64) int64 {
+	if window == 0 {
+		return keys
+	}
+	return min(keys, window+rows-1)
 }
+
+// InTiles reports whether attention of heads query heads of d elements, tokens
+// rows over up to keys keys in f16, or over the last window of them where that is not
+// 0, is predicted to be faster in tiles, a block of queries a threadgroup, than row by
+// row.
+func InTiles(heads, tokens, keys, window, d int64, t *target.Target) bool {
+	return tiledAttention(heads, tokens, blockSeen(keys, window), d, t).Us(t) < rowAttention(heads, tokens, Seen(keys, window, 1), d, t).Us(t)
+}
+
+// blockSeen is Seen of a threadgroup's tiles, which read whole blocks of keys.
+func blockSeen(keys, window int64) int64 { return Seen(keys, window, TileQueries+TileKeys) }
 
 func tiledAttention(heads, tokens, keys, d int64, t *target.Target) Kernel {
 	k := Kernel{Groups: float64(heads) * math.Ceil(float64(tokens)/TileQueries), Threads: TileQueries / tileSide * float64(t.Limits.SIMDWidth), Tiled: true}

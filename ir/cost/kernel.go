@@ -1,8 +1,6 @@
 package cost
 
 import (
-	"slices"
-
 	"math"
 
 	"foundry/ir"
@@ -404,7 +402,7 @@ func (m *model) attention(k Kernel, products, outs []*ir.Node) []Kernel {
 			depth, out = out, depth
 		}
 		x := rowAttention(int64(heads), int64(tokens), out, depth, m.target)
-		if first.Args[1].Type.DType == dtype.F16 && depth%tileSide == 0 && InTiles(int64(heads), int64(tokens), out, depth, m.target) {
+		if first.Args[1].Type.DType == dtype.F16 && depth%tileSide == 0 && InTiles(int64(heads), int64(tokens), out, 0, depth, m.target) {
 			x = tiledAttention(int64(heads), int64(tokens), out, depth, m.target)
 			k.Tile, k.Groups, k.Threads, k.Tiled = x.Tile/2, x.Groups, x.Threads, x.Tiled
 			k.Flops = 0
@@ -420,7 +418,7 @@ func (m *model) attention(k Kernel, products, outs []*ir.Node) []Kernel {
 	}
 	splits := 1.0
 	if m.isSplit() {
-		most := positions.Max(m.boundsOf())
+		most := Seen(positions.Max(m.boundsOf()), m.window(), 1)
 		splits = float64(Splits(int64(heads*tokens), most, m.target))
 	}
 	k.Groups *= splits
@@ -458,10 +456,12 @@ func (m *model) attention(k Kernel, products, outs []*ir.Node) []Kernel {
 func (m *model) passOver(k *Kernel, scores *ir.Node, heads, tokens, dim int64) (tiles bool) {
 	keys := scores.Results[0].Type.Shape.At(-1).Eval(m.env)
 	counted := float64(4 * heads * tokens * keys * dim)
-	x := rowAttention(heads, tokens, keys, dim, m.target)
-	tiles = !m.isSplit() && !m.windowed() && scores.Args[1].Type.DType == dtype.F16 && dim%tileSide == 0 && InTiles(heads, tokens, keys, dim, m.target)
+	window := m.window()
+	m.hide(k, scores.Args[1], keys, Seen(keys, window, tokens))
+	x := rowAttention(heads, tokens, Seen(keys, window, 1), dim, m.target)
+	tiles = !m.isSplit() && scores.Args[1].Type.DType == dtype.F16 && dim%tileSide == 0 && InTiles(heads, tokens, keys, window, dim, m.target)
 	if tiles {
-		x = tiledAttention(heads, tokens, keys, dim, m.target)
+		x = tiledAttention(heads, tokens, blockSeen(keys, window), dim, m.target)
 		k.Tile, k.Groups, k.Threads, k.Tiled = x.Tile, x.Groups, x.Threads, x.Tiled
 	}
 	k.Flops = max(0, k.Flops-counted) + x.Flops
@@ -469,9 +469,24 @@ func (m *model) passOver(k *Kernel, scores *ir.Node, heads, tokens, dim int64) (
 	return tiles
 }
 
-// windowed reports whether rows see the last of their keys only, which tiles do not.
-func (m *model) windowed() bool {
-	return slices.ContainsFunc(m.ops, func(n *ir.Node) bool { return n.Op == ir.OpSoftmax && n.Attr.Window > 0 })
+// window is how many keys a row sees, the last of them; 0: all.
+func (m *model) window() int64 {
+	for _, n := range m.ops {
+		if n.Op == ir.OpSoftmax {
+			return int64(n.Attr.Window)
+		}
+	}
+	return 0
+}
+
+// hide takes off what k reads the keys that no row sees, and their values.
+func (m *model) hide(k *Kernel, of *ir.Value, keys, seen int64) {
+	dim := of.Type.Shape.At(-1).Eval(m.env)
+	for of.Def != nil {
+		of = of.Def.Args[0]
+	}
+	hidden := of.Type.DType.Bytes(of.Type.Shape.At(0).Eval(m.env) * (keys - seen) * dim)
+	k.Memory -= min(k.Memory, 2*float64(hidden))
 }
 
 // isSplit reports whether the region asks for attention in parts.

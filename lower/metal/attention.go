@@ -89,7 +89,8 @@ func (a *attention) tune() {
 	if a.ahead > 2 && groups*16 < int64(t.Cores*t.CoreThreads/t.Limits.SIMDWidth) {
 		a.ahead = 2 // registers, since a row is going to have many simdgroups
 	}
-	a.simds = int(cost.RowSIMDs(groups, a.keys.Max(a.r.g.Bounds)/max(a.splits, 1), a.d, int64(slots*a.ahead), t))
+	keys := cost.Seen(a.keys.Max(a.r.g.Bounds), int64(a.soft.Attr.Window), 1)
+	a.simds = int(cost.RowSIMDs(groups, keys/max(a.splits, 1), a.d, int64(slots*a.ahead), t))
 	a.early = 0
 	if k, v := a.cache(a.scores.Args[1]), a.cache(a.pv.Args[1]); k != nil && v != nil && a.rows == sym.Const(1) {
 		perKey := (k.Type.DType.Bytes(a.d/int64(a.lanes)) + v.Type.DType.Bytes(a.d/int64(a.lanes)) + 3) / 4

@@ -28,7 +28,7 @@ func (r *region) batchedInTiles() (*flash, bool) {
 	a := &attention{r: r, scores: n, heads: out.At(0).C, d: depth.C, rows: out.At(1), keys: keys, width: 8, simds: cost.TileQueries / 16}
 	f := &flash{attention: a, keys: 64, head: "group.z"}
 	if !depth.IsConst() || a.d%16 != 0 || f.stageBytes() > r.target.Limits.ThreadgroupBytes ||
-		!cost.InTiles(a.heads, a.rows.Max(b), keys.Max(b), a.d, r.target) {
+		!cost.InTiles(a.heads, a.rows.Max(b), keys.Max(b), 0, a.d, r.target) {
 		return nil, false
 	}
 	return f, true

@@ -26,7 +26,7 @@ func (a *attention) inTiles() (*flash, bool) {
 			return nil, false
 		}
 	}
-	if a.d%16 != 0 || a.soft.Attr.Window > 0 || !cost.InTiles(a.heads, a.rows.Max(b), a.keys.Max(b), a.d, t) {
+	if a.d%16 != 0 || !cost.InTiles(a.heads, a.rows.Max(b), a.keys.Max(b), int64(a.soft.Attr.Window), a.d, t) {
 		return nil, false
 	}
 	f := &flash{attention: a, head: "group.x"}
@@ -103,6 +103,14 @@ func (f *flash) write(k *kernel) error {
 	} else {
 		k.line("for (uint r = 0u; r < TILE_SLOTS; r++) visible[r] = last;")
 	}
+	begin, visible := "0u", "visible"
+	if w := f.soft.Attr.Window; w > 0 {
+		// No row sees less than the block's first, and that no key before its window.
+		before := fmt.Sprintf("first + %s + 1u", k.text(dimension(f.soft.Attr.Start)))
+		k.line("const uint before = min(%s, last), begin = (before - min(before, %du)) / %[3]du * %[3]du;", before, w, f.keys)
+		k.line("const flash_window sliding = {visible, %du};", w)
+		begin, visible = "begin", "sliding"
+	}
 	k.line("tile_sum acc[%d];", f.d/16)
 	k.line("for (uint i = 0u; i < %du; i++) tile_clear(acc[i]);", f.d/16)
 	k.line("float sum[TILE_SLOTS];")
@@ -113,8 +121,8 @@ func (f *flash) write(k *kernel) error {
 	} else {
 		k.line("const float factor = %s;", factor)
 	}
-	k.line("flash_prefill<%du, %du, %du>(q, %s, %s, %s, %s, last, visible, factor, %s, mine, thread_index, lane, acc, sum);",
-		f.d, f.keys, f.simds, kp, ks, vp, vs, stage)
+	k.line("flash_prefill<%du, %du, %du>(q, %s, %s, %s, %s, %s, last, %s, factor, %s, mine, thread_index, lane, acc, sum);",
+		f.d, f.keys, f.simds, kp, ks, vp, vs, begin, visible, stage)
 	return f.store(e, h)
 }
 

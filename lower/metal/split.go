@@ -57,7 +57,7 @@ func (r *region) lowerSplitProjection() (*lowering, error) {
 func (a *attention) parts() (*kernel, []scratch, error) {
 	b := a.r.g.Bounds
 	tokens := a.rows.Eval(cost.Typical(b))
-	a.splits = cost.Splits(a.heads*tokens, a.keys.Max(b), a.r.target)
+	a.splits = cost.Splits(a.heads*tokens, cost.Seen(a.keys.Max(b), int64(a.soft.Attr.Window), 1), a.r.target)
 	k, err := a.emit()
 	if err != nil {
 		return nil, nil, err

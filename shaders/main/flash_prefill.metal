@@ -9,8 +9,9 @@
 //
 // Inputs: k and v at key 0 of the head, rows k_stride and v_stride halves apart,
 // eight halves from each row's start aligned; last, the count of keys that the
-// block's last row sees; visible, those that each of the lane's rows sees, at least
-// 1; factor, what takes scores of halves to scaled scores, times log2(e): of all rows,
+// block's last row sees; begin, the first of a block before which no row sees any;
+// visible, those that each of the lane's rows sees, at least 1, or a flash_window of
+// them; factor, what takes scores of halves to scaled scores, times log2(e): of all rows,
 // or one for each of the lane's. Output: acc, the weighted
 // values, and sum, the lane's share of each row's sum of weights: the result is acc
 // over tile_row_sum(sum). Threadgroup memory: stage, 2 * KEYS / 16 strips of depth
@@ -43,13 +44,22 @@ struct flash_rows {
     }
 };
 
+// The keys that rows see where each sees no more than the last width of them.
+struct flash_window {
+    thread const uint *visible;
+    uint width;
+};
+
+inline bool flash_sees(thread const uint *visible, uint r, uint key) { return key < visible[r]; }
+inline bool flash_sees(flash_window w, uint r, uint key) { return key < w.visible[r] && key + w.width >= w.visible[r]; }
+
 inline float flash_factor(float f, uint) { return f; }
 inline float flash_factor(thread const float *f, uint r) { return f[r]; }
 
 // The weights of a block: scores become exp2(score - maximum), and shrink what the
 // earlier sums are multiplied with.
-template <uint TILES, typename F>
-inline void flash_softmax(thread float *s, uint base, thread const uint *visible, F factor, uint lane,
+template <uint TILES, typename V, typename F>
+inline void flash_softmax(thread float *s, uint base, V visible, F factor, uint lane,
                           thread float *top, thread float *sum, thread float *shrink)
 {
     float peak[TILE_SLOTS];
@@ -58,7 +68,7 @@ inline void flash_softmax(thread float *s, uint base, thread const uint *visible
     FOUNDRY_UNROLL
     for (uint i = 0u; i < 8u * TILES; i++) {
         const uint r = tile_slot(i & 7u), key = base + 16u * (i >> 3) + tile_column(lane, i & 7u);
-        s[i] = key < visible[r] ? s[i] * flash_factor(factor, r) : -INFINITY;
+        s[i] = flash_sees(visible, r, key) ? s[i] * flash_factor(factor, r) : -INFINITY;
         peak[r] = max(peak[r], s[i]);
     }
     FOUNDRY_UNROLL
@@ -76,9 +86,9 @@ inline void flash_softmax(thread float *s, uint base, thread const uint *visible
     }
 }
 
-template <uint D, uint KEYS, uint SIMDS, typename F>
+template <uint D, uint KEYS, uint SIMDS, typename V, typename F>
 inline void flash_prefill(thread const tile_left *q, device const half *k, uint k_stride, device const half *v, uint v_stride,
-                          uint last, thread const uint *visible, F factor, threadgroup half *stage, threadgroup float *scratch,
+                          uint begin, uint last, V visible, F factor, threadgroup half *stage, threadgroup float *scratch,
                           uint thread_index, uint lane, thread tile_sum *acc, thread float *sum)
 {
     constexpr uint TILES = KEYS / 16u, DEEP = D / 16u;
@@ -89,9 +99,9 @@ inline void flash_prefill(thread const tile_left *q, device const half *k, uint 
         top[r] = -3.0e38f;
         sum[r] = 0.0f;
     }
-    rows.start(k, k_stride, 0u, last, stage, thread_index);
+    rows.start(k, k_stride, begin, last, stage, thread_index);
     rows.land(stage, thread_index);
-    for (uint base = 0u; base < last; base += KEYS) {
+    for (uint base = begin; base < last; base += KEYS) {
         tile_wait<0u>();
         threadgroup_barrier(mem_flags::mem_threadgroup);
         rows.start(v, v_stride, base, last, values, thread_index);
@@ -108,7 +118,7 @@ inline void flash_prefill(thread const tile_left *q, device const half *k, uint 
         }
         float s[8u * TILES], shrink[TILE_SLOTS];
         tile_spread<TILES>(scores, scratch, lane, s);
-        flash_softmax<TILES, F>(s, base, visible, factor, lane, top, sum, shrink);
+        flash_softmax<TILES, V, F>(s, base, visible, factor, lane, top, sum, shrink);
         tile_left weights[TILES];
         tile_gather<TILES>(s, scratch, lane, weights);
         bool moved = false;

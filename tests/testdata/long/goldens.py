@@ -30,6 +30,7 @@ VARIANTS = {
     "window-no-layer": {**window, "max_window_layers": 2},
     "window-by-types": {**window, "layer_types": ["sliding_attention", "full_attention"]},
     "window-of-one": {**window, "sliding_window": 1, "max_window_layers": 1},
+    "window-wide": {**window, "sliding_window": 210, "max_window_layers": 1},
     "window-and-yarn": {**window, "max_window_layers": 0, "rope_scaling": yarn},
 }
 rng = random.Random(5)
