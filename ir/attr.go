@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"foundry/ir/dtype"
+	"foundry/ir/names"
 	"foundry/ir/sym"
 )
 
@@ -85,7 +86,7 @@ func ParseField(name string) (Field, error) {
 			return f, nil
 		}
 	}
-	return 0, fmt.Errorf("unknown attr %q%s", name, nearest(name, known))
+	return 0, fmt.Errorf("unknown attr %q%s", name, names.DidYouMean(name, known))
 }
 
 // Format prints a's field f as the text form has it.

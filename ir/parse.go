@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"foundry/ir/dtype"
+	"foundry/ir/names"
 	"foundry/ir/sym"
 )
 
@@ -336,11 +337,11 @@ func (p *parser) typ() (Type, error) {
 	}
 	dt, err := dtype.Parse(t.text)
 	if err != nil {
-		names := make([]string, 0, 16)
+		known := make([]string, 0, 16)
 		for _, d := range dtype.All() {
-			names = append(names, d.String())
+			known = append(known, d.String())
 		}
-		return Type{}, p.errorf(t, "%v%s", err, nearest(t.text, names))
+		return Type{}, p.errorf(t, "%v%s", err, names.DidYouMean(t.text, known))
 	}
 	start := p.tok
 	text, err := p.lex.bracketed(p.tok)

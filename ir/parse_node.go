@@ -1,10 +1,8 @@
 package ir
 
 import (
-	"fmt"
+	"foundry/ir/names"
 	"strings"
-
-	"github.com/agnivade/levenshtein"
 )
 
 func (p *parser) node(g *Graph, env map[string]*Value, word token) ([]*Value, error) {
@@ -145,23 +143,9 @@ func (p *parser) attr(op Op, a *Attr, args []*Value) error {
 }
 
 func didYouMean(name string) string {
-	names := make([]string, 0, numOps)
+	known := make([]string, 0, numOps)
 	for _, o := range Ops() {
-		names = append(names, o.String())
+		known = append(known, o.String())
 	}
-	return nearest(name, names)
-}
-
-// nearest returns `; did you mean "x"?` for the name closest to have, or "".
-func nearest(have string, names []string) string {
-	best, dist := "", 4
-	for _, n := range names {
-		if d := levenshtein.ComputeDistance(have, n); d < dist {
-			best, dist = n, d
-		}
-	}
-	if best == "" {
-		return ""
-	}
-	return fmt.Sprintf("; did you mean %q?", best)
+	return names.DidYouMean(name, known)
 }

@@ -6,6 +6,7 @@ import (
 
 	"foundry/ir"
 	"foundry/ir/cost"
+	"foundry/ir/names"
 )
 
 // gain is what a fusion saves, by the cost model.
@@ -20,13 +21,13 @@ type gain struct {
 // String is the gain as a reason for a fusion.
 func (g gain) String() string {
 	return fmt.Sprintf("%s and %s fewer, %s less moved, predicted %.1f us instead of %.1f",
-		counted(g.dispatches, "dispatch", "dispatches"), counted(g.waves, "wave", "waves"), bytesText(g.bytes), g.after, g.before)
+		counted(g.dispatches, "dispatch", "dispatches"), counted(g.waves, "wave", "waves"), names.Bytes(g.bytes), g.after, g.before)
 }
 
 // loss is the gain as a reason against one.
 func (g gain) loss() string {
 	return fmt.Sprintf("predicted %.1f us instead of %.1f, though it saves %s, %s and %s",
-		g.after, g.before, counted(g.dispatches, "dispatch", "dispatches"), counted(g.waves, "wave", "waves"), bytesText(g.bytes))
+		g.after, g.before, counted(g.dispatches, "dispatch", "dispatches"), counted(g.waves, "wave", "waves"), names.Bytes(g.bytes))
 }
 
 // than says what g would save where less was taken.
@@ -43,16 +44,6 @@ func counted(n int, one, many string) string {
 		return "1 " + one
 	}
 	return fmt.Sprintf("%d %s", n, many)
-}
-
-func bytesText(n int64) string {
-	switch {
-	case n >= 10<<20 || n <= -(10<<20):
-		return fmt.Sprintf("%d MiB", n>>20)
-	case n >= 10<<10 || n <= -(10<<10):
-		return fmt.Sprintf("%d KiB", n>>10)
-	}
-	return fmt.Sprintf("%d B", n)
 }
 
 // weigh predicts what the site's region saves: the waves of the nodes between

@@ -2,10 +2,9 @@ package passes
 
 import (
 	"fmt"
+	"foundry/ir/names"
 	"slices"
 	"strings"
-
-	"github.com/agnivade/levenshtein"
 )
 
 // Call is one pass of a pipeline with its options, in the pass's order.
@@ -59,7 +58,7 @@ func (t *Table) parseCall(item string) (Call, error) {
 	name, rest, hasOptions := strings.Cut(item, "{")
 	c := Call{Pass: t.byName[name]}
 	if c.Pass == nil {
-		return c, fmt.Errorf("unknown pass %q%s", name, nearest(name, t.names()))
+		return c, fmt.Errorf("unknown pass %q%s", name, names.DidYouMean(name, t.names()))
 	}
 	if !hasOptions {
 		return c, nil
@@ -75,7 +74,7 @@ func (t *Table) parseCall(item string) (Call, error) {
 		}
 		i := slices.IndexFunc(c.Pass.Options, func(o Option) bool { return o.Name == key })
 		if i < 0 {
-			return c, fmt.Errorf("%s: unknown option %q%s", name, key, nearest(key, c.Pass.optionNames()))
+			return c, fmt.Errorf("%s: %w", name, unknownOption(c.Pass, key))
 		}
 		if o := c.Pass.Options[i]; !slices.Contains(o.Values, value) {
 			return c, fmt.Errorf("%s: %s=%s, want one of %s", name, key, value, strings.Join(o.Values, ", "))
@@ -143,13 +142,10 @@ func (p Pipeline) checkOrder() error {
 	return nil
 }
 
-// nearest returns `; did you mean "x"?` for the name closest to have.
-func nearest(have string, names []string) string {
-	if len(names) == 0 {
-		return "; there is none"
+func unknownOption(p *Pass, key string) error {
+	have := p.optionNames()
+	if len(have) == 0 {
+		return fmt.Errorf("unknown option %q; there is none", key)
 	}
-	closest := func(a, b string) int {
-		return levenshtein.ComputeDistance(have, a) - levenshtein.ComputeDistance(have, b)
-	}
-	return fmt.Sprintf("; did you mean %q?", slices.MinFunc(names, closest))
+	return fmt.Errorf("unknown option %q, it has %s%s", key, strings.Join(have, ", "), names.DidYouMean(key, have))
 }

@@ -39,7 +39,7 @@ var dropRepeatKV = Edit{
 				return at.Graph.Erase(n)
 			},
 			Reason: fmt.Sprintf("%s the heads of the cache, %s for %d, %s less moved",
-				counted(len(users), "product indexes", "products index"), n.Args[0].Type.Shape.At(0), int(n.Result().Type.Shape.At(0).C), bytesText(bytes)),
+				counted(len(users), "product indexes", "products index"), n.Args[0].Type.Shape.At(0), int(n.Result().Type.Shape.At(0).C), names.Bytes(bytes)),
 			Bytes: bytes, Waves: 1,
 		}
 	},

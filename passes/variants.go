@@ -3,6 +3,7 @@ package passes
 import (
 	"cmp"
 	"fmt"
+	"foundry/ir/names"
 	"slices"
 	"strings"
 )
@@ -176,5 +177,5 @@ func Variant(name string) (Pipeline, error) {
 			return Parse(strings.Join(slices.Replace(calls, at, at+1, replacedBy(c)...), ","))
 		}
 	}
-	return nil, fmt.Errorf("unknown variant %q%s", name, nearest(name, Variants()))
+	return nil, fmt.Errorf("unknown variant %q%s", name, names.DidYouMean(name, Variants()))
 }

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"foundry/ir/dtype"
+	"foundry/ir/names"
 	"foundry/lower/plan"
 	"foundry/runtime/files"
 )
@@ -53,7 +54,7 @@ func newExecutable(ctx context.Context, dev Device, p *plan.Plan, w WeightSource
 	own := p.ArenaBytes + p.ClassBytes(plan.State) + p.ClassBytes(plan.Input) + p.ClassBytes(plan.Output)
 	if have := dev.Info().MemoryBytes; have > 0 && fixed+own > have {
 		return nil, fmt.Errorf("%s has %s of memory, the plan needs %s: %s of weights and %s a session; quantise the weights or compile with a smaller --context",
-			dev.Info().Name, size(have), size(fixed+own), size(fixed), size(own))
+			dev.Info().Name, names.Bytes(have), names.Bytes(fixed+own), names.Bytes(fixed), names.Bytes(own))
 	}
 	program, err := dev.Load(ctx, p, progress)
 	if err != nil {
@@ -68,8 +69,6 @@ func newExecutable(ctx context.Context, dev Device, p *plan.Plan, w WeightSource
 	}
 	return x, nil
 }
-
-func size(bytes int64) string { return fmt.Sprintf("%.2f GB", float64(bytes)/1e9) }
 
 // filling is the work of making the shared buffers, several at a time.
 type filling struct {

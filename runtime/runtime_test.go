@@ -288,7 +288,7 @@ func TestNewRefuses(t *testing.T) {
 		"buffer w: 5 bytes of weights, the plan wants 124")
 	require.EqualError(t, load(none, weightsFunc(func(*plan.Buffer) ([]byte, error) { return nil, errors.New("no tensor w") })),
 		"buffer w: no tensor w")
-	require.ErrorContains(t, load(func(_ *plan.Plan, f *fake) { f.info.MemoryBytes = 800 }, toySource), "fake has 0.00 GB of memory")
+	require.ErrorContains(t, load(func(_ *plan.Plan, f *fake) { f.info.MemoryBytes = 800 }, toySource), "fake has 800 B of memory")
 }
 
 func TestConstantsAndProgress(t *testing.T) {

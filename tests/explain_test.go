@@ -33,7 +33,7 @@ func fusionPasses() []string {
 // what took the operations, what else uses them, what stands there, or what the
 // target lacks.
 var reasons = map[string]*regexp.Regexp{
-	plan.Matched:      regexp.MustCompile(`[0-9] (fewer|bytes|sums)|(KiB|MiB|[0-9] B) less moved`),
+	plan.Matched:      regexp.MustCompile(`[0-9] (fewer|bytes|sums)|[0-9] [kMGT]?B less moved`),
 	plan.Unprofitable: regexp.MustCompile(`predicted [0-9.]+ us .*[0-9.]+`),
 	plan.Taken:        regexp.MustCompile(`^[a-z-]+ has taken [a-z_0-9, ]+ already`),
 	plan.NoSite:       regexp.MustCompile(`^nowhere in the graph do |^the graph has no |^no [a-z]+ stands alone$|^split-norm has made all `),

@@ -1,33 +1,12 @@
 package viz
 
 import (
-	"fmt"
 	"strings"
 
 	"foundry/ir"
+	"foundry/ir/names"
 	"foundry/ir/sym"
 )
-
-// byteText prints a byte count with three digits: "3.5 KiB".
-func byteText(n int64) string {
-	units := []string{"B", "KiB", "MiB", "GiB", "TiB"}
-	if n < 0 {
-		return "-" + byteText(-n)
-	}
-	v, u := float64(n), 0
-	for v >= 1024 && u < len(units)-1 {
-		v, u = v/1024, u+1
-	}
-	switch {
-	case u == 0:
-		return fmt.Sprintf("%d B", n)
-	case v < 10:
-		return strings.TrimSuffix(fmt.Sprintf("%.2f", v), "0") + " " + units[u]
-	case v < 100:
-		return fmt.Sprintf("%.1f %s", v, units[u])
-	}
-	return fmt.Sprintf("%.0f %s", v, units[u])
-}
 
 // typeBytes prints the storage of a tensor: the constant part, times the dims
 // that vary: "56 B × T × S".
@@ -46,7 +25,7 @@ func typeBytes(t ir.Type) string {
 		}
 		vary.WriteString(" × " + text)
 	}
-	return byteText(n/int64(elems)) + vary.String()
+	return names.Bytes(n/int64(elems)) + vary.String()
 }
 
 // polyBytes prints a byte count that depends on the step: "1.6 MiB + 512 B × P".
@@ -57,7 +36,7 @@ func polyBytes(p sym.Poly) string {
 		name string
 	}{{p.C, ""}, {p.T, " × T"}, {p.P, " × P"}, {p.TT, " × T²"}, {p.TP, " × T × P"}} {
 		if t.n != 0 {
-			terms = append(terms, byteText(t.n)+t.name)
+			terms = append(terms, names.Bytes(t.n)+t.name)
 		}
 	}
 	if len(terms) == 0 {

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"foundry/ir"
+	"foundry/ir/names"
 	"foundry/lower/plan"
 )
 
@@ -74,7 +75,7 @@ func HTML(ctx context.Context, w io.Writer, r Report) error {
 		}
 		page.Pictures = append(page.Pictures, view)
 	}
-	t, err := template.New("report").Funcs(template.FuncMap{"bytes": byteText}).Parse(reportText)
+	t, err := template.New("report").Funcs(template.FuncMap{"bytes": names.Bytes}).Parse(reportText)
 	if err != nil {
 		return err
 	}

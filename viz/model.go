@@ -21,7 +21,7 @@ func Draw(m *model.Model, o compile.Options, stage, entry string, picture Option
 	pass, after := strings.CutPrefix(stage, "after:")
 	if !after && !slices.Contains([]string{"input", "fused", "plan"}, stage) {
 		stages := []string{"input", "after:PASS", "fused", "plan"}
-		return "", fmt.Errorf("there is no stage %q, want one of %s%s", stage, strings.Join(stages, ", "), names.Nearest(stage, stages))
+		return "", fmt.Errorf("there is no stage %q, want one of %s%s", stage, strings.Join(stages, ", "), names.DidYouMean(stage, stages))
 	}
 	if stage == "input" {
 		pass, after = stage, true
@@ -52,7 +52,7 @@ func Draw(m *model.Model, o compile.Options, stage, entry string, picture Option
 		if err != nil {
 			return "", err
 		}
-		return "", fmt.Errorf("the pipeline %s has no pass %q%s", p, pass, names.Nearest(pass, passNames(p)))
+		return "", fmt.Errorf("the pipeline %s has no pass %q%s", p, pass, names.DidYouMean(pass, passNames(p)))
 	case after:
 		graph = snapshot
 	case stage == "plan":

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"foundry/ir"
+	"foundry/ir/names"
 	"foundry/lower/plan"
 )
 
@@ -37,7 +38,7 @@ func readPlan(p *plan.Plan, name string, o Options) (*scene, error) {
 	}
 	s.facts = fmt.Sprintf("%s, %s, %s · arena %s · target %s",
 		count(len(s.units), "dispatch"), count(barriers, "barrier"), count(len(e.CommandBuffers), "command buffer"),
-		byteText(p.ArenaBytes), p.Options.Target)
+		names.Bytes(p.ArenaBytes), p.Options.Target)
 	return s, nil
 }
 
@@ -102,7 +103,7 @@ func (r *planReader) producers(b plan.Binding) []operand {
 	case plan.Prepared:
 		return nil
 	case plan.Weight, plan.Constant:
-		return []operand{{par: r.param(b.Buffer), text: byteText(b.Bytes)}}
+		return []operand{{par: r.param(b.Buffer), text: names.Bytes(b.Bytes)}}
 	}
 	var out []operand
 	missing := []span{r.span(b)}
@@ -126,11 +127,11 @@ func (r *planReader) producers(b plan.Binding) []operand {
 		}
 		missing = left
 		if overlap > 0 {
-			out = append(out, operand{from: w.by, out: w.out, text: byteText(overlap)})
+			out = append(out, operand{from: w.by, out: w.out, text: names.Bytes(overlap)})
 		}
 	}
 	if rest := sumSpans(missing); rest > 0 && r.plan.Buffers[b.Buffer].Class != plan.Transient {
-		out = append(out, operand{par: r.param(b.Buffer), text: byteText(rest)})
+		out = append(out, operand{par: r.param(b.Buffer), text: names.Bytes(rest)})
 	}
 	slices.Reverse(out)
 	return out
@@ -154,7 +155,7 @@ func (r *planReader) param(buffer int) *param {
 		if b.Special == "ids" {
 			kind = ir.Input
 		}
-		r.params[buffer] = &param{kind: kind, name: b.Name, text: b.DType.String() + ", " + byteText(b.Bytes)}
+		r.params[buffer] = &param{kind: kind, name: b.Name, text: b.DType.String() + ", " + names.Bytes(b.Bytes)}
 	}
 	return r.params[buffer]
 }

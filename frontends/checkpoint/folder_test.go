@@ -70,7 +70,7 @@ func TestShardedFolder(t *testing.T) {
 		require.Equal(t, want, string(b))
 	}
 	_, err = s.Read("model.d")
-	require.ErrorContains(t, err, `no tensor "model.d" (nearest: "model.`)
+	require.ErrorContains(t, err, `no tensor "model.d"; did you mean "model.`)
 }
 
 func TestBadFolders(t *testing.T) {
@@ -181,7 +181,7 @@ func TestLoad(t *testing.T) {
 	_, err = ReadAs(s, name, dtype.Q4_K, nil)
 	require.EqualError(t, err, `kjv-2m: tensor "`+name+`": rows of shape [192 192] do not divide into q4_k blocks of 256 elements`)
 	_, err = ReadAs(s, "model.norm.weigt", dtype.F16, nil)
-	require.EqualError(t, err, `kjv-2m: no tensor "model.norm.weigt" (nearest: "model.norm.weight")`)
+	require.EqualError(t, err, `kjv-2m: no tensor "model.norm.weigt"; did you mean "model.norm.weight"?`)
 	require.False(t, Fits(dtype.Q4_K, []int64{192, 192}))
 	require.True(t, Fits(dtype.Q8_0, []int64{192, 192}))
 }

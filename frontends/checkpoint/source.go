@@ -23,9 +23,8 @@ import (
 	"strings"
 
 	"foundry/ir/dtype"
+	"foundry/ir/names"
 	"foundry/runtime/files"
-
-	"github.com/agnivade/levenshtein"
 )
 
 // Source is one opened checkpoint. It is safe for concurrent use until Close.
@@ -169,16 +168,7 @@ func (s *store) Close() error {
 
 // unknownTensor names the tensor that is not there and the nearest that is.
 func unknownTensor(s Source, name string) error {
-	best, nearest := len(name)/2+1, ""
-	for _, n := range s.Names() {
-		if d := levenshtein.ComputeDistance(name, n); d < best {
-			best, nearest = d, n
-		}
-	}
-	if nearest == "" {
-		return fmt.Errorf("%s: no tensor %q", s.Label(), name)
-	}
-	return fmt.Errorf("%s: no tensor %q (nearest: %q)", s.Label(), name, nearest)
+	return fmt.Errorf("%s: no tensor %q%s", s.Label(), name, names.DidYouMean(name, s.Names()))
 }
 
 // folderFile reads the files of one folder.

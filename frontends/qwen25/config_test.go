@@ -38,7 +38,7 @@ func TestPresetsRoundTrip(t *testing.T) {
 		require.Equal(t, c, back)
 	}
 	_, err := Preset("0.6b")
-	require.EqualError(t, err, `there is no Qwen2.5 of size "0.6b"; did you mean "0.5b"?`)
+	require.EqualError(t, err, `there is no Qwen2.5 of size "0.6b", sizes are 0.5b, 1.5b, 3b, 7b, 14b, 32b, 72b; did you mean "0.5b"?`)
 	_, err = Preset("gigantic")
 	require.ErrorContains(t, err, "sizes are 0.5b, 1.5b")
 }

@@ -2,9 +2,8 @@ package qwen25
 
 import (
 	"fmt"
+	"foundry/ir/names"
 	"strings"
-
-	"github.com/agnivade/levenshtein"
 )
 
 // preset is one row of the published family; the fields that all sizes share
@@ -38,7 +37,6 @@ func Sizes() []string {
 // Preset returns the configuration of a published size: "0.5b" to "72b". The
 // error for another name suggests the nearest.
 func Preset(size string) (Config, error) {
-	nearest, best := "", 3
 	for _, p := range presets {
 		if p.size == strings.ToLower(size) {
 			return Config{
@@ -47,12 +45,6 @@ func Preset(size string) (Config, error) {
 				MaxPositions: 32768, NormEps: 1e-6, RopeTheta: 1e6, Tied: p.tied,
 			}, nil
 		}
-		if d := levenshtein.ComputeDistance(size, p.size); d < best {
-			nearest, best = p.size, d
-		}
 	}
-	if nearest != "" {
-		return Config{}, fmt.Errorf("there is no Qwen2.5 of size %q; did you mean %q?", size, nearest)
-	}
-	return Config{}, fmt.Errorf("there is no Qwen2.5 of size %q; sizes are %s", size, strings.Join(Sizes(), ", "))
+	return Config{}, fmt.Errorf("there is no Qwen2.5 of size %q, sizes are %s%s", size, strings.Join(Sizes(), ", "), names.DidYouMean(size, Sizes()))
 }

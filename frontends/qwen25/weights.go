@@ -8,9 +8,8 @@ import (
 
 	"foundry/frontends/checkpoint"
 	"foundry/ir/dtype"
+	"foundry/ir/names"
 	"foundry/runtime/files"
-
-	"github.com/agnivade/levenshtein"
 )
 
 // The Hugging Face names of a model's tensors outside its layers.
@@ -112,15 +111,8 @@ func isZero(s checkpoint.Source, name string) (bool, error) {
 
 // insteadOf names a tensor of s that may be the missing one misspelt.
 func insteadOf(missing string, known map[string]bool, s checkpoint.Source) string {
-	nearest, best := "", 4
-	for _, name := range s.Names() {
-		if known[name] {
-			continue
-		}
-		if d := levenshtein.ComputeDistance(missing, name); d < best {
-			nearest, best = name, d
-		}
-	}
+	others := slices.DeleteFunc(slices.Clone(s.Names()), func(name string) bool { return known[name] })
+	nearest := names.Nearest(missing, others)
 	if nearest == "" {
 		return ""
 	}

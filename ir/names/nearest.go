@@ -1,5 +1,5 @@
 // Package names turns names and numbers into what people read: the name that a
-// misspelt one was meant to be, a label without its layer.
+// misspelt one was meant to be, a label without its layer, bytes, times.
 //
 // Read next: ir, whose parser asks for the nearest name.
 package names
@@ -10,15 +10,22 @@ import (
 	"github.com/agnivade/levenshtein"
 )
 
-// Nearest returns `; did you mean "NAME"?` for the name of the list that lies
-// nearest to a misspelt one, and nothing where none is near.
+// Nearest returns the name of the list that a misspelt one was meant to be, and nothing
+// where none is near: a third of its letters may be wrong, one of a short name, and never all.
 func Nearest(misspelt string, names []string) string {
-	nearest, best := "", max(2, len(misspelt)/2)+1
+	nearest, least := "", min(max(1, len(misspelt)/3)+1, len(misspelt))
 	for _, name := range names {
-		if d := levenshtein.ComputeDistance(misspelt, name); d < best {
-			nearest, best = name, d
+		if d := levenshtein.ComputeDistance(misspelt, name); d < least {
+			nearest, least = name, d
 		}
 	}
+	return nearest
+}
+
+// DidYouMean returns `; did you mean "NAME"?` for the nearest name of the list, and
+// nothing where none is near.
+func DidYouMean(misspelt string, names []string) string {
+	nearest := Nearest(misspelt, names)
 	if nearest == "" {
 		return ""
 	}

@@ -8,6 +8,7 @@ package target
 
 import (
 	"fmt"
+	"foundry/ir/names"
 	"slices"
 	"strings"
 )
@@ -77,41 +78,12 @@ const Default = "apple-m3-pro"
 // Find returns a copy of the target with the given name, or an error that names
 // the nearest one.
 func Find(name string) (*Target, error) {
-	var names []string
-	best, dist := "", max(2, len(name)/2)+1
+	var known []string
 	for _, t := range All() {
-		names = append(names, t.Name)
+		known = append(known, t.Name)
 		if t.Name == name {
 			return &t, nil
 		}
-		if d := distance(name, t.Name); d < dist {
-			best, dist = t.Name, d
-		}
 	}
-	err := fmt.Errorf("there is no target %q, want one of %s", name, strings.Join(names, ", "))
-	if best != "" {
-		err = fmt.Errorf("%w; did you mean %q?", err, best)
-	}
-	return nil, err
-}
-
-// distance is the Levenshtein distance of a and b in bytes.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			substitute := diagonal
-			if a[i] != b[j] {
-				substitute++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(substitute, row[j]+1, diagonal+1)
-		}
-	}
-	return row[len(b)]
+	return nil, fmt.Errorf("there is no target %q, want one of %s%s", name, strings.Join(known, ", "), names.DidYouMean(name, known))
 }

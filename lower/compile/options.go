@@ -97,7 +97,7 @@ func (o Options) Resolve(m *model.Model) (Options, *target.Target, error) {
 		return o, nil, fmt.Errorf("%s is one graph, which has one pipeline: leave out the passes for prefill", m.Name)
 	case !slices.Contains(attentionBackends[:], o.Attention):
 		return o, nil, fmt.Errorf("attention backend %q (from %s) does not exist, want one of %s%s", o.Attention, o.AttentionChosen,
-			strings.Join(attentionBackends[:], ", "), names.Nearest(o.Attention, attentionBackends[:]))
+			strings.Join(attentionBackends[:], ", "), names.DidYouMean(o.Attention, attentionBackends[:]))
 	}
 	o.Variant = passes.VariantName(o.Variant)
 	if o.Variant == "" && o.Passes == "" {

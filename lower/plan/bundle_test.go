@@ -146,7 +146,7 @@ func TestLoadReadsNoHugeFile(t *testing.T) {
 	dir := saved(t)
 	require.NoError(t, os.Truncate(filepath.Join(dir, "kernels", "embed.metal"), 1<<40)) // sparse
 	_, err := Load(dir)
-	require.ErrorContains(t, err, "kernels/embed.metal is larger than 4 MiB")
+	require.ErrorContains(t, err, "kernels/embed.metal is larger than 4.19 MB")
 }
 
 func TestLoadOpensNothingOutside(t *testing.T) {

@@ -129,8 +129,9 @@ func opsText(nodes []string) string {
 	return strings.Join(ops, ", ")
 }
 
-// figures are the numbers in a reason, with what they count.
-var figures = regexp.MustCompile(`\b[0-9]+(\.[0-9]+)?( (B|KiB|MiB|us|dispatch(es)?|waves?|nodes))?\b`)
+// figures are the numbers in a reason, with what they count; KiB and MiB stand in bundles
+// of earlier compilers.
+var figures = regexp.MustCompile(`\b[0-9]+(\.[0-9]+)?( ([kMGT]?B|KiB|MiB|[mu]?s|dispatch(es)?|waves?|nodes))?\b`)
 
 // without returns the decisions of a that b lacks. Passes and figures of the same
 // decision may differ; pattern, node, outcome and the rest of the reason say which it is.

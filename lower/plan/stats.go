@@ -4,8 +4,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/agnivade/levenshtein"
-
+	"foundry/ir/names"
 	"foundry/ir/sym"
 )
 
@@ -64,18 +63,11 @@ func (p *Plan) Entry(name string) (*Entry, error) {
 			return &p.Entries[i], nil
 		}
 	}
-	nearest, best := "", len(name)+1
-	names := make([]string, len(p.Entries))
+	have := make([]string, len(p.Entries))
 	for i := range p.Entries {
-		names[i] = p.Entries[i].Name
-		if d := levenshtein.ComputeDistance(name, names[i]); d < best {
-			nearest, best = names[i], d
-		}
+		have[i] = p.Entries[i].Name
 	}
-	if best <= 2 {
-		return nil, fmt.Errorf("the plan has no entry %q; did you mean %q?", name, nearest)
-	}
-	return nil, fmt.Errorf("the plan has no entry %q, it has %s", name, strings.Join(names, ", "))
+	return nil, fmt.Errorf("the plan has no entry %q, it has %s%s", name, strings.Join(have, ", "), names.DidYouMean(name, have))
 }
 
 // Special returns the index of the buffer with that special meaning, -1 for none.

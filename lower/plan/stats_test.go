@@ -29,7 +29,7 @@ func TestStats(t *testing.T) {
 	require.Equal(t, -1, p.Special("none"))
 
 	_, err = p.Entry("decoed")
-	require.EqualError(t, err, `the plan has no entry "decoed"; did you mean "decode"?`)
+	require.EqualError(t, err, `the plan has no entry "decoed", it has prefill, decode; did you mean "decode"?`)
 	_, err = p.Entry("something")
 	require.EqualError(t, err, `the plan has no entry "something", it has prefill, decode`)
 }

@@ -64,7 +64,7 @@ func Contexts(ctx context.Context, m *model.Model, o ContextOptions) (rows []Con
 	}
 	for _, backend := range o.Backends {
 		if !slices.Contains(compile.AttentionBackends(), backend) {
-			return nil, fmt.Errorf("attention backend %q does not exist, want one of %s%s", backend, strings.Join(compile.AttentionBackends(), ", "), names.Nearest(backend, compile.AttentionBackends()))
+			return nil, fmt.Errorf("attention backend %q does not exist, want one of %s%s", backend, strings.Join(compile.AttentionBackends(), ", "), names.DidYouMean(backend, compile.AttentionBackends()))
 		}
 	}
 	for _, n := range o.Contexts {

@@ -14,6 +14,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"foundry/ir/names"
 	"os"
 	"os/exec"
 	"strings"
@@ -102,7 +103,7 @@ func Run(ctx context.Context, c Command) (stdout, stderr []byte, err error) {
 	var exit *exec.ExitError
 	switch {
 	case limited.Err() != nil:
-		failed.status = fmt.Sprintf("took longer than %v and was ended", c.Time)
+		failed.status = fmt.Sprintf("took longer than %s and was ended", names.Duration(c.Time))
 	case !errors.As(err, &exit):
 		return nil, nil, fmt.Errorf("cannot run %s: %w", c.Path, err)
 	default:

@@ -84,7 +84,7 @@ func TestFailures(t *testing.T) {
 		{"silent", "exit 7", Limits{}, "failed with exit code 7: it said nothing"},
 		{"words", "echo first >&2; echo second >&2; exit 1", Limits{}, "failed with exit code 1: first"},
 		{"signal", "kill -SEGV $$", Limits{}, `was ended by the signal "segmentation fault"`},
-		{"clock", "sleep 600", Limits{Time: 50 * time.Millisecond}, "took longer than 50ms"},
+		{"clock", "sleep 600", Limits{Time: 50 * time.Millisecond}, "took longer than 50 ms"},
 		{"processor", "while :; do :; done", Limits{Processor: time.Second}, "was ended by the signal"},
 		{"file", "dd if=/dev/zero of=" + big + " bs=1048576 count=8", Limits{File: 1 << 20}, "exit code"},
 		{"memory", "dd if=/dev/zero of=/dev/null bs=512M count=1", Limits{Memory: 64 << 20}, "memory exhausted"},

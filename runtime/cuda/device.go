@@ -18,6 +18,7 @@ import (
 	"time"
 	"unsafe"
 
+	"foundry/ir/names"
 	"foundry/ir/target"
 	fruntime "foundry/runtime"
 	"foundry/runtime/child"
@@ -180,7 +181,7 @@ func (d *Device) Alloc(bytes int64, _ fruntime.Use) (fruntime.Memory, error) {
 			if errors.As(err, &r) && r.code == outOfMemory {
 				var free, total uint64
 				_ = d.drv.call("cuMemGetInfo_v2", uintptr(unsafe.Pointer(&free)), uintptr(unsafe.Pointer(&total)))
-				return fmt.Errorf("out of memory: %d MiB wanted, %d of %d MiB free; take a smaller --context or quantised --weights", bytes>>20, free>>20, total>>20)
+				return fmt.Errorf("out of memory: %s wanted, %s of %s free; take a smaller --context or quantised --weights", names.Bytes(bytes), names.Bytes(int64(free)), names.Bytes(int64(total)))
 			}
 			return err
 		}

@@ -139,5 +139,5 @@ func opened[D runtime.Device](d D, err error) (runtime.Device, error) {
 }
 
 func unknownDevice(name string) error {
-	return fmt.Errorf("there is no device %q, want one of %s%s", name, strings.Join(Devices(), ", "), names.Nearest(name, Devices()))
+	return fmt.Errorf("there is no device %q, want one of %s%s", name, strings.Join(Devices(), ", "), names.DidYouMean(name, Devices()))
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func names(t *testing.T, dir string) (out []string) {
+func entryNames(t *testing.T, dir string) (out []string) {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
 	require.NoError(t, err)
@@ -51,7 +51,7 @@ func TestWriteIsWholeOrNot(t *testing.T) {
 	b, err = os.ReadFile(path)
 	require.NoError(t, err)
 	require.Equal(t, "third", string(b))
-	require.Equal(t, []string{"link", "x.txt"}, names(t, dir))
+	require.Equal(t, []string{"link", "x.txt"}, entryNames(t, dir))
 
 	require.NoError(t, os.Remove(path))
 	require.ErrorContains(t, Write(t.Context(), link, text("")), "is a link to nothing")
@@ -71,10 +71,10 @@ func TestSweep(t *testing.T) {
 	folder, err := Folder(dir, "livingfolder")
 	require.NoError(t, err)
 	require.NoError(t, Write(t.Context(), filepath.Join(dir, "new"), text("x")))
-	require.ElementsMatch(t, []string{".mine.foundry", "new", filepath.Base(living.Name()), filepath.Base(folder.Path)}, names(t, dir))
+	require.ElementsMatch(t, []string{".mine.foundry", "new", filepath.Base(living.Name()), filepath.Base(folder.Path)}, entryNames(t, dir))
 	require.NoError(t, living.Commit())
 	require.NoError(t, folder.Remove())
-	require.Equal(t, []string{".mine.foundry", "living", "new"}, names(t, dir))
+	require.Equal(t, []string{".mine.foundry", "living", "new"}, entryNames(t, dir))
 }
 
 func TestRead(t *testing.T) {

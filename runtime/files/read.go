@@ -2,6 +2,7 @@ package files
 
 import (
 	"fmt"
+	"foundry/ir/names"
 	"io"
 	"io/fs"
 	"os"
@@ -71,7 +72,7 @@ func read(name string, limit int64, open func() (*os.File, error)) ([]byte, erro
 }
 
 func tooLarge(name string, limit int64) error {
-	return fmt.Errorf("%s is larger than %d MiB, the limit for such a file", name, limit>>20)
+	return fmt.Errorf("%s is larger than %s, the limit for such a file", name, names.Bytes(limit))
 }
 
 // DirFS is os.DirFS for regular files of at most limit bytes and folders.

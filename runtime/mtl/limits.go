@@ -3,6 +3,7 @@ package mtl
 import (
 	"fmt"
 
+	"foundry/ir/names"
 	"foundry/lower/plan"
 )
 
@@ -47,8 +48,8 @@ func (l *limits) familyName() string {
 
 // note is for `foundry devices`.
 func (l *limits) note() string {
-	return fmt.Sprintf("%s, %.1f GB of memory for it, buffers up to %.1f GB, threadgroup memory %d bytes",
-		l.familyName(), float64(l.workingSet)/1e9, float64(l.buffer)/1e9, l.threadgroup)
+	return fmt.Sprintf("%s, %s of memory for it, buffers up to %s, threadgroup memory %d bytes",
+		l.familyName(), names.Bytes(l.workingSet), names.Bytes(l.buffer), l.threadgroup)
 }
 
 // usable is an error for a GPU that cannot run the kernels of any plan.
@@ -63,8 +64,8 @@ func (l *limits) usable() error {
 // fits is an error for a buffer that is longer than the GPU's longest.
 func (l *limits) fits(bytes int64) error {
 	if bytes > l.buffer {
-		return fmt.Errorf("metal: a buffer of %d MiB is wanted, the longest of %s is %d MiB; take a smaller --context or quantised --weights",
-			(bytes+1<<20-1)>>20, l.name, l.buffer>>20)
+		return fmt.Errorf("metal: a buffer of %s is wanted, the longest of %s is %s; take a smaller --context or quantised --weights",
+			names.Bytes(bytes), l.name, names.Bytes(l.buffer))
 	}
 	return nil
 }

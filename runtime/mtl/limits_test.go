@@ -55,7 +55,7 @@ func TestDefaultGPU(t *testing.T) {
 // TestInfo: the GPU's name leads to the target whose costs fit; of an unknown one
 // the note says what plans are for.
 func TestInfo(t *testing.T) {
-	const known = "family Apple9, 12.9 GB of memory for it, buffers up to 9.7 GB, threadgroup memory 32768 bytes"
+	const known = "family Apple9, 12.9 GB of memory for it, buffers up to 9.66 GB, threadgroup memory 32768 bytes"
 	for generation, want := range map[int64][2]string{
 		3: {"apple-m3-pro", known},
 		4: {"apple-m4-pro", known},
@@ -80,7 +80,7 @@ func TestLimitsOfTheDevice(t *testing.T) {
 		want  string
 	}{
 		{"threadgroup-memory", 64, "kernel copy wants 128 bytes of threadgroup memory, Apple M3 Pro has 64; the plan was compiled for apple-m3-pro"},
-		{"buffer", 1 << 20, "buffer cache: metal: a buffer of 2 MiB is wanted, the longest of Apple M3 Pro is 1 MiB"},
+		{"buffer", 1 << 20, "buffer cache: metal: a buffer of 2.1 MB is wanted, the longest of Apple M3 Pro is 1.05 MB"},
 		{"pipeline-threads", 16, "kernel copy runs 32 threads a threadgroup, its pipeline allows 16"},
 		{"lanes", 64, "kernel copy has simdgroups of 64 lanes on this GPU; the plan needs 32"},
 	} {

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"unsafe"
 
+	"foundry/ir/names"
 	fruntime "foundry/runtime"
 )
 
@@ -36,7 +37,7 @@ func (d *Device) Alloc(bytes int64, use fruntime.Use) (fruntime.Memory, error) {
 	m := &memory{d: d, size: bytes}
 	err := b.pool(func() error {
 		if m.buf = b.newBuffer.Call(d.dev, b.newBuffer.Sel, n, mode); m.buf == 0 {
-			return fmt.Errorf("metal: out of memory: %d MiB wanted; take a smaller --context or quantised --weights", bytes>>20)
+			return fmt.Errorf("metal: out of memory: %s wanted; take a smaller --context or quantised --weights", names.Bytes(bytes))
 		}
 		if mode == MTLResourceStorageModeShared {
 			p := b.bufferContents.Call(m.buf, b.bufferContents.Sel)
@@ -63,7 +64,7 @@ func (d *Device) Adopt(pages []byte, offset, bytes int64) (fruntime.Memory, erro
 	err := b.pool(func() error {
 		m.buf = b.newBufferOver.Call(d.dev, b.newBufferOver.Sel, uintptr(unsafe.Pointer(&pages[0])), uint64(len(pages)), MTLResourceStorageModeShared, 0)
 		if m.buf == 0 {
-			return fmt.Errorf("metal: the GPU cannot map %d MiB of a file", len(pages)>>20)
+			return fmt.Errorf("metal: the GPU cannot map %s of a file", names.Bytes(int64(len(pages))))
 		}
 		return nil
 	})

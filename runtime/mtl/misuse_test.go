@@ -443,7 +443,7 @@ func TestFaults(t *testing.T) {
 		b := newBench(t)
 		b.e.Fault("out-of-memory")
 		_, err := b.dev.Alloc(1<<20, fruntime.Shared)
-		require.ErrorContains(t, err, "out of memory: 1 MiB wanted")
+		require.ErrorContains(t, err, "out of memory: 1.05 MB wanted")
 		m, err := b.dev.Alloc(1<<20, fruntime.Shared)
 		require.NoError(t, err)
 		require.NoError(t, m.Free())

@@ -7,6 +7,7 @@ import (
 	"math"
 	"time"
 
+	"foundry/ir/names"
 	fruntime "foundry/runtime"
 )
 
@@ -99,7 +100,7 @@ func (d *Device) clock() (clock, error) {
 			took := time.Since(began)
 			b.sampleTimestamps.Call(d.dev, b.sampleTimestamps.Sel, &host, &last)
 			if last <= first {
-				return fmt.Errorf("metal: the GPU's timestamp stands still: %d, and %v later %d", first, clockRun, last)
+				return fmt.Errorf("metal: the GPU's timestamp stands still: %d, and %s later %d", first, names.Duration(clockRun), last)
 			}
 			d.times = clock{b.retain(set), float64(took.Nanoseconds()) / float64(last-first)}
 			return nil

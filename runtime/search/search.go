@@ -16,6 +16,7 @@ import (
 	"foundry/frontends/model"
 	"foundry/ir"
 	"foundry/ir/cost"
+	"foundry/ir/names"
 	"foundry/ir/target"
 	"foundry/lower/compile"
 	"foundry/passes"
@@ -383,7 +384,7 @@ func (f *Found) String() string {
 	default:
 		other = fmt.Sprintf("; %s: %s, predicted %.0f us, behind the pipeline for %s %.0f us", f.OtherPhase, f.Other.Name, f.Other.OtherUs, f.Phase, f.Winner.OtherUs)
 	}
-	where := fmt.Sprintf("%d legal sets of fusions, %d graphs, %.1f s", f.Subsets, f.Graphs, f.Seconds)
+	where := fmt.Sprintf("%d legal sets of fusions, %d graphs, %s", f.Subsets, f.Graphs, names.Duration(time.Duration(f.Seconds*float64(time.Second))))
 	if f.FromCache != "" {
 		where = "from " + f.FromCache
 	}

@@ -14,6 +14,7 @@ import (
 
 	"foundry/ir/names"
 	"foundry/runtime/files"
+
 	"github.com/spf13/cobra"
 )
 
@@ -238,7 +239,7 @@ func printTable(s IO, m *foundry.Model, rows []bench.Row, format string) error {
 	}
 	t := newTable(columns...).alignRight(columns[1:]...)
 	for _, r := range rows {
-		cells := []any{r.Variant, r.Dispatches, r.Waves, r.Barriers, r.CommandBuffers, bytesText(r.MovedBytes)}
+		cells := []any{r.Variant, r.Dispatches, r.Waves, r.Barriers, r.CommandBuffers, names.Bytes(r.MovedBytes)}
 		for _, name := range targets {
 			cells = append(cells, fmt.Sprintf("%.0f", r.Modelled[name]))
 		}
@@ -258,7 +259,7 @@ func printTable(s IO, m *foundry.Model, rows []bench.Row, format string) error {
 	case first.Tokens > 1:
 		what = fmt.Sprintf("a token, of %d behind %d", first.Tokens, first.Prompt)
 	}
-	names.Line(s.Out, "%s, %s (%s); weights %s; modelled times are uncalibrated", first.Model, first.Phase, what, bytesText(first.WeightBytes))
+	names.Line(s.Out, "%s, %s (%s); weights %s; modelled times are uncalibrated", first.Model, first.Phase, what, names.Bytes(first.WeightBytes))
 	if first.Measured != nil {
 		names.Line(s.Out, "; measured on %s, median of %d, interleaved", first.Device, first.Measured.N)
 		if first.Times != "" {
@@ -295,7 +296,7 @@ func printKernels(s IO, rows []bench.Row) {
 			if k.Share > 0 {
 				share = fmt.Sprintf("%.0f %%", 100*k.Share)
 			}
-			t.row(k.Kernel, k.Dispatches, fmt.Sprintf("%.2f", k.Us), fmt.Sprintf("%.0f", k.Us*float64(k.Dispatches)), bytesText(k.Bytes), fmt.Sprintf("%.0f", k.GBs), share, fmt.Sprintf("%.3g", k.TFlops))
+			t.row(k.Kernel, k.Dispatches, fmt.Sprintf("%.2f", k.Us), fmt.Sprintf("%.0f", k.Us*float64(k.Dispatches)), names.Bytes(k.Bytes), fmt.Sprintf("%.0f", k.GBs), share, fmt.Sprintf("%.3g", k.TFlops))
 		}
 		t.render(s.Out)
 	}

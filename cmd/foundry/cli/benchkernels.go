@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"foundry"
+	"foundry/ir/names"
 	"foundry/runtime/bench"
 )
 
@@ -85,7 +86,7 @@ func printAlone(s IO, rows []bench.AloneRow, k bench.KernelsOptions, format stri
 		if r.Share != nil {
 			share = fmt.Sprintf("%.1f %%", 100**r.Share)
 		}
-		t.row(r.T, r.Variant, r.Dispatch, r.Kernel, constantsText(r.Constants), r.Threads, fmt.Sprintf("%.2f", r.Us), bytesText(r.Bytes),
+		t.row(r.T, r.Variant, r.Dispatch, r.Kernel, constantsText(r.Constants), r.Threads, fmt.Sprintf("%.2f", r.Us), names.Bytes(r.Bytes),
 			fmt.Sprintf("%.0f", r.GBs), share, fmt.Sprintf("%.3g", r.TFlops))
 	}
 	if format == "markdown" {

@@ -153,7 +153,7 @@ func shaderFolder(dir string) (fs.FS, error) {
 	}
 	for _, name := range given {
 		if !slices.Contains(stages, name) {
-			return nil, fmt.Errorf("--shaders %s: %s is no stage file%s", dir, name, names.Nearest(name, stages))
+			return nil, fmt.Errorf("--shaders %s: %s is no stage file%s", dir, name, names.DidYouMean(name, stages))
 		}
 	}
 	if len(given) == 0 {
@@ -208,7 +208,7 @@ func parseDType(flag, name string) (dtype.Type, error) {
 			}
 		}
 		types = append(types, "affine4", "affine8", "affine4_g32_f16")
-		return t, fmt.Errorf("--%s: %w, want one of %s%s", flag, err, strings.Join(types, ", "), names.Nearest(name, types))
+		return t, fmt.Errorf("--%s: %w, want one of %s%s", flag, err, strings.Join(types, ", "), names.DidYouMean(name, types))
 	}
 	return t, nil
 }

@@ -119,7 +119,7 @@ func printPlan(s IO, p *plan.Plan, cached int) {
 		names.Line(s.Out, "passes of prefill: %s\n", o.PrefillPasses)
 	}
 	names.Line(s.Out, "weights %s, state %s, arena %s, %d kernels; verified, plan hash %.12s\n",
-		bytesText(p.ClassBytes(plan.Weight)), bytesText(p.ClassBytes(plan.State)), bytesText(p.ArenaBytes), len(p.Kernels), p.Hash)
+		names.Bytes(p.ClassBytes(plan.Weight)), names.Bytes(p.ClassBytes(plan.State)), names.Bytes(p.ArenaBytes), len(p.Kernels), p.Hash)
 	for _, e := range p.Runs() {
 		printEntry(s, p, e, cached)
 	}
@@ -129,7 +129,7 @@ func printEntry(s IO, p *plan.Plan, e *plan.Entry, cached int) {
 	env := inspectedAt(p, e, cached)
 	st := p.Stats(e, env)
 	names.Line(s.Out, "\n%s (T=%d, P=%d): %d dispatches, %d waves, %d barriers, %d command buffers, %s moved\n",
-		e.Name, env.T, env.P, st.Dispatches, st.Waves, st.Barriers, st.CommandBuffers, bytesText(st.MovedBytes))
+		e.Name, env.T, env.P, st.Dispatches, st.Waves, st.Barriers, st.CommandBuffers, names.Bytes(st.MovedBytes))
 	if m := e.Modelled; m != nil {
 		names.Line(s.Out, "modelled on %s, uncalibrated (T=%d, P=%d): kernels and barriers %.1f us, encoding %.1f us; %.1f us in %d command buffers, %.1f us in one\n",
 			p.Options.Target, m.T, m.P, m.DeviceUs, m.EncodeUs, m.Us, len(e.CommandBuffers), m.OneBufferUs)
@@ -137,7 +137,7 @@ func printEntry(s IO, p *plan.Plan, e *plan.Entry, cached int) {
 	t := newTable("kernel", "dispatches", "threads", "threadgroup bytes", "threadgroups", "moved", "flops/byte").
 		alignRight("dispatches", "threads", "threadgroup bytes", "threadgroups", "moved", "flops/byte")
 	for _, k := range st.Kernels {
-		t.row(k.Kernel, k.Dispatches, k.Threads, k.ThreadgroupBytes, k.Threadgroups, bytesText(k.MovedBytes), fmt.Sprintf("%.2f", k.Intensity()))
+		t.row(k.Kernel, k.Dispatches, k.Threads, k.ThreadgroupBytes, k.Threadgroups, names.Bytes(k.MovedBytes), fmt.Sprintf("%.2f", k.Intensity()))
 	}
 	t.render(s.Out)
 }
@@ -175,7 +175,7 @@ func scanModel(cmd *cobra.Command, s IO, m *model.Model) error {
 func printGroups(s IO, groups []model.TensorGroup) {
 	t := newTable("dtype", "tensors", "parameters", "bytes").alignRight("tensors", "parameters", "bytes")
 	for _, g := range groups {
-		t.row(g.DType, g.Tensors, g.Elements, bytesText(g.Bytes))
+		t.row(g.DType, g.Tensors, g.Elements, names.Bytes(g.Bytes))
 	}
 	t.render(s.Out)
 }
@@ -203,18 +203,4 @@ func printGraph(s IO, g *ir.Graph) {
 	}
 	fmt.Fprintln(s.Out)
 	ops.render(s.Out)
-}
-
-// bytesText prints a byte count with three significant digits.
-func bytesText(n int64) string {
-	units := []string{"B", "kB", "MB", "GB", "TB"}
-	v, i := float64(n), 0
-	for v >= 999.5 && i < len(units)-1 {
-		v /= 1000
-		i++
-	}
-	if i == 0 {
-		return fmt.Sprintf("%d B", n)
-	}
-	return fmt.Sprintf("%.3g %s", v, units[i])
 }

@@ -140,7 +140,7 @@ func noCommand(parent *cobra.Command, name string) error {
 	for _, c := range parent.Commands() {
 		commands = append(commands, c.Name())
 	}
-	return usagef("there is no command %q%s; %s --help lists them", name, names.Nearest(name, commands), parent.CommandPath())
+	return usagef("there is no command %q%s; %s --help lists them", name, names.DidYouMean(name, commands), parent.CommandPath())
 }
 
 // checkArgs makes wrong arguments of the commands below parent usage errors.
@@ -164,7 +164,7 @@ func flagError(cmd *cobra.Command, err error) error {
 	if name, ok := strings.CutPrefix(err.Error(), "unknown flag: "); ok {
 		var flags []string
 		cmd.Flags().VisitAll(func(f *pflag.Flag) { flags = append(flags, "--"+f.Name) })
-		hint = names.Nearest(name, flags)
+		hint = names.DidYouMean(name, flags)
 	}
 	var invalid *pflag.InvalidValueError
 	var number *strconv.NumError

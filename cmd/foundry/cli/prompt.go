@@ -11,6 +11,7 @@ import (
 
 	"foundry"
 	"foundry/frontends/chat"
+	"foundry/ir/names"
 	"foundry/runtime/files"
 
 	"github.com/spf13/cobra"
@@ -164,7 +165,7 @@ const maxInput = 64 << 20
 func readInput(s IO) ([]byte, error) {
 	text, err := io.ReadAll(io.LimitReader(s.In, maxInput+1))
 	if err == nil && len(text) > maxInput {
-		err = fmt.Errorf("it has more than %d MiB", maxInput>>20)
+		err = fmt.Errorf("it has more than %s", names.Bytes(maxInput))
 	}
 	return text, err
 }

@@ -8,6 +8,7 @@ import (
 
 	"foundry"
 	"foundry/ir/dtype"
+	"foundry/ir/names"
 	"foundry/runtime/engine"
 	"foundry/runtime/eval"
 
@@ -80,7 +81,7 @@ func printQuality(s IO, format string, rows []eval.Quality) error {
 	t := newTable("weights", "bytes", "positions", "NMSE", "KL(f32, format)", "KL(format, f32)", "worst KL", "same top-1").
 		alignRight("bytes", "positions", "NMSE", "KL(f32, format)", "KL(format, f32)", "worst KL", "same top-1")
 	for _, q := range rows {
-		t.row(q.Weights, bytesText(q.Bytes), q.Positions, fmt.Sprintf("%.2e", q.NMSE), fmt.Sprintf("%.2e", q.KL),
+		t.row(q.Weights, names.Bytes(q.Bytes), q.Positions, fmt.Sprintf("%.2e", q.NMSE), fmt.Sprintf("%.2e", q.KL),
 			fmt.Sprintf("%.2e", q.KLReverse), fmt.Sprintf("%.2e", q.WorstKL), fmt.Sprintf("%.1f %%", 100*q.Top1))
 	}
 	switch format {

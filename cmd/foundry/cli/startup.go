@@ -5,17 +5,16 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
+	"foundry/ir/names"
 	"foundry/runtime"
 	"foundry/runtime/bench"
 )
 
 // phaseText is a phase's time and what it was about.
 func phaseText(p runtime.Phase) string {
-	text := fmt.Sprintf("%.0f ms", 1e3*p.Seconds)
-	if p.Seconds < 0.01 {
-		text = fmt.Sprintf("%.2f ms", 1e3*p.Seconds)
-	}
+	text := names.Duration(time.Duration(p.Seconds * float64(time.Second)))
 	if p.Kernels > 0 {
 		text += fmt.Sprintf(", %d kernels", p.Kernels)
 		if strings.HasPrefix(p.Name, "compile") {
@@ -23,9 +22,9 @@ func phaseText(p runtime.Phase) string {
 		}
 	}
 	if p.Bytes > 0 {
-		text += fmt.Sprintf(", %s", bytesText(p.Bytes))
+		text += fmt.Sprintf(", %s", names.Bytes(p.Bytes))
 		if p.Bytes > 1e6 && p.Seconds > 0 {
-			text += fmt.Sprintf(" at %.2f GB/s", float64(p.Bytes)/p.Seconds/1e9)
+			text += fmt.Sprintf(" at %s/s", names.Bytes(int64(float64(p.Bytes)/p.Seconds)))
 		}
 	}
 	return text
@@ -135,6 +134,6 @@ func machineText(m *bench.Machine) string {
 	if m == nil {
 		return ""
 	}
-	return fmt.Sprintf("\nthis GPU, measured in this run: reads %.0f GB/s (%.1f GB at once); multiplies at %.0f TFLOP/s (%d x %d x %d, f16 weights, kernel %s)",
-		m.ReadGBs, float64(m.ReadBytes)/1e9, m.MatmulTFlops, m.MatmulShape[0], m.MatmulShape[1], m.MatmulShape[2], m.MatmulKernel)
+	return fmt.Sprintf("\nthis GPU, measured in this run: reads %.0f GB/s (%s at once); multiplies at %.0f TFLOP/s (%d x %d x %d, f16 weights, kernel %s)",
+		m.ReadGBs, names.Bytes(m.ReadBytes), m.MatmulTFlops, m.MatmulShape[0], m.MatmulShape[1], m.MatmulShape[2], m.MatmulKernel)
 }
