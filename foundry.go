@@ -15,7 +15,7 @@
 //	runtime/eval, verify            whether models and kernels are right
 //	viz                             what graphs and plans look like
 //
-// Read next: frontends/qwen25 for the model as operations, passes for what
+// Read next: frontends/decoder for the model as operations, passes for what
 // becomes of them, lower/metal for how that turns into kernels, lower/plan for
 // the result, runtime for its execution.
 package foundry

@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"foundry/frontends/decoder"
 	"foundry/frontends/qwen25"
 	"foundry/ir"
 	"foundry/ir/dtype"
@@ -15,10 +16,10 @@ import (
 // model builds the published 72b with the given number of layers.
 func model(b *testing.B, layers int) *ir.Graph {
 	b.Helper()
-	c, err := qwen25.Preset("72b")
+	c, err := qwen25.Family.Preset("72b")
 	require.NoError(b, err)
 	c.Layers = layers
-	g, err := qwen25.Build(c, qwen25.BuildOptions{Context: 4096, Chunk: 512, Weights: dtype.F16, Cache: dtype.F16})
+	g, err := decoder.Build(c, decoder.BuildOptions{Context: 4096, Chunk: 512, Weights: dtype.F16, Cache: dtype.F16})
 	require.NoError(b, err)
 	return g
 }

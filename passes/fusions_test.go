@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"foundry/frontends/decoder"
 	"foundry/frontends/qwen25"
 	"foundry/ir"
 	"foundry/ir/dtype"
@@ -87,7 +88,7 @@ func edges() map[[2]ir.Op][]string {
 // emits them and with norms split, for prefill, for decode and for drawing a token.
 func neighbours(t *testing.T) [][2]ir.Op {
 	t.Helper()
-	c, err := qwen25.Preset("0.5b")
+	c, err := qwen25.Family.Preset("0.5b")
 	require.NoError(t, err)
 	c.Layers = 2
 	seen := map[[2]ir.Op]bool{}
@@ -100,13 +101,13 @@ func neighbours(t *testing.T) [][2]ir.Op {
 			}
 		}
 	}
-	sampler, err := qwen25.Sampler(c, 64)
+	sampler, err := decoder.Sampler(c, 64)
 	require.NoError(t, err)
 	see(sampler)
 	for _, all := range []bool{false, true} {
 		for _, pipeline := range []string{"dce", "canonicalize", "canonicalize,drop-repeat-kv,split-norm"} {
 			for _, tokens := range []int64{0, 1} {
-				g, err := qwen25.Build(c, qwen25.BuildOptions{Context: 64, Chunk: 8, Weights: dtype.F16, Cache: dtype.F16, AllLogits: all})
+				g, err := decoder.Build(c, decoder.BuildOptions{Context: 64, Chunk: 8, Weights: dtype.F16, Cache: dtype.F16, AllLogits: all})
 				require.NoError(t, err)
 				if tokens > 0 {
 					g, err = g.Specialise(tokens)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"foundry/frontends/decoder"
 	"foundry/frontends/qwen25"
 	"foundry/ir"
 	"foundry/ir/cost"
@@ -17,9 +18,9 @@ import (
 // model returns the prefill graph of a preset with 4,096 positions.
 func model(t testing.TB, name string) *ir.Graph {
 	t.Helper()
-	c, err := qwen25.Preset(name)
+	c, err := qwen25.Family.Preset(name)
 	require.NoError(t, err)
-	g, err := qwen25.Build(c, qwen25.BuildOptions{Context: 4096, Chunk: 512, Weights: dtype.F16, Cache: dtype.F16})
+	g, err := decoder.Build(c, decoder.BuildOptions{Context: 4096, Chunk: 512, Weights: dtype.F16, Cache: dtype.F16})
 	require.NoError(t, err)
 	return g
 }
@@ -41,10 +42,10 @@ func figures(t *testing.T, name, variant string) (dispatches, waves, aLayer int)
 	require.NoError(t, err)
 	var at [2]cost.Summary
 	for i, more := range []int{0, 1} {
-		c, err := qwen25.Preset(name)
+		c, err := qwen25.Family.Preset(name)
 		require.NoError(t, err)
 		c.Layers += more
-		g, err := qwen25.Build(c, qwen25.BuildOptions{Context: 4096, Chunk: 512, Weights: dtype.F16, Cache: dtype.F16})
+		g, err := decoder.Build(c, decoder.BuildOptions{Context: 4096, Chunk: 512, Weights: dtype.F16, Cache: dtype.F16})
 		require.NoError(t, err)
 		g, err = g.Specialise(1)
 		require.NoError(t, err)
@@ -92,10 +93,10 @@ func BenchmarkPipeline(b *testing.B) {
 	for _, layers := range []int{24, 48, 80} {
 		for _, v := range []string{"default", "fewest"} {
 			b.Run(fmt.Sprintf("%s/%d", v, layers), func(b *testing.B) {
-				c, err := qwen25.Preset("7b")
+				c, err := qwen25.Family.Preset("7b")
 				require.NoError(b, err)
 				c.Layers = layers
-				g, err := qwen25.Build(c, qwen25.BuildOptions{Context: 4096, Chunk: 512, Weights: dtype.F16, Cache: dtype.F16})
+				g, err := decoder.Build(c, decoder.BuildOptions{Context: 4096, Chunk: 512, Weights: dtype.F16, Cache: dtype.F16})
 				require.NoError(b, err)
 				p, err := passes.Variant(v)
 				require.NoError(b, err)

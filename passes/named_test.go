@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"foundry/frontends/decoder"
 	"foundry/frontends/qwen25"
 	"foundry/ir"
 	"foundry/ir/dtype"
@@ -53,10 +54,10 @@ func TestSubsetsHaveNamedVariants(t *testing.T) {
 // oneLayer returns the graphs of a size with one layer, prefill and decode.
 func oneLayer(t *testing.T, size string) []*ir.Graph {
 	t.Helper()
-	c, err := qwen25.Preset(size)
+	c, err := qwen25.Family.Preset(size)
 	require.NoError(t, err)
 	c.Layers = 1
-	prefill, err := qwen25.Build(c, qwen25.BuildOptions{Context: 4096, Chunk: 512, Weights: dtype.F16, Cache: dtype.F16})
+	prefill, err := decoder.Build(c, decoder.BuildOptions{Context: 4096, Chunk: 512, Weights: dtype.F16, Cache: dtype.F16})
 	require.NoError(t, err)
 	decode, err := prefill.Specialise(1)
 	require.NoError(t, err)

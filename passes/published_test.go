@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"foundry/frontends/decoder"
 	"foundry/frontends/qwen25"
 	"foundry/ir"
 	"foundry/ir/cost"
@@ -22,9 +23,9 @@ import (
 // with a hundred tokens cached.
 func predicted(t *testing.T, size, variant string, weights dtype.Type, x *target.Target) [][]cost.Kernel {
 	t.Helper()
-	c, err := qwen25.Preset(size)
+	c, err := qwen25.Family.Preset(size)
 	require.NoError(t, err)
-	g, err := qwen25.Build(c, qwen25.BuildOptions{Context: 4096, Chunk: 512, Weights: weights, Cache: dtype.F16})
+	g, err := decoder.Build(c, decoder.BuildOptions{Context: 4096, Chunk: 512, Weights: weights, Cache: dtype.F16})
 	require.NoError(t, err)
 	g, err = g.Specialise(1)
 	require.NoError(t, err)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"foundry/frontends/decoder"
 	"foundry/frontends/qwen25"
 	"foundry/ir"
 	"foundry/ir/dtype"
@@ -17,10 +18,10 @@ import (
 // tiny is a two-layer model, as decode or as prefill of up to three tokens.
 func tiny(t testing.TB, tokens int) *ir.Graph {
 	t.Helper()
-	c, err := qwen25.Preset("0.5b")
+	c, err := qwen25.Family.Preset("0.5b")
 	require.NoError(t, err)
 	c.Layers, c.Hidden, c.Intermediate, c.Heads, c.KVHeads, c.HeadDim, c.Vocab = 2, 32, 48, 4, 2, 8, 40
-	g, err := qwen25.Build(c, qwen25.BuildOptions{Context: 16, Chunk: tokens, Weights: dtype.F16, Cache: dtype.F16})
+	g, err := decoder.Build(c, decoder.BuildOptions{Context: 16, Chunk: tokens, Weights: dtype.F16, Cache: dtype.F16})
 	require.NoError(t, err)
 	if tokens == 1 {
 		g, err = g.Specialise(1)

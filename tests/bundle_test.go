@@ -117,7 +117,7 @@ func TestTamperedBundle(t *testing.T) {
 
 // The counts that the project is about: dispatches of one decode step.
 func TestDecodeDispatches(t *testing.T) {
-	for _, size := range qwen25.Sizes() {
+	for _, size := range qwen25.Family.SizeNames() {
 		m, err := foundry.Open("synth:qwen2.5-"+size, foundry.Hub{})
 		require.NoError(t, err)
 		for variant, most := range map[string]struct{ layer, outside int }{
@@ -148,7 +148,7 @@ func TestDecodeDispatches(t *testing.T) {
 
 // Every graph of every preset prints as text that reads back as itself.
 func TestPresetGraphsReadBack(t *testing.T) {
-	for _, size := range qwen25.Sizes() {
+	for _, size := range qwen25.Family.SizeNames() {
 		m, err := foundry.Open("synth:qwen2.5-"+size, foundry.Hub{})
 		require.NoError(t, err)
 		for _, variant := range []string{"unfused", "default", "fewest"} {

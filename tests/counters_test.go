@@ -38,7 +38,7 @@ func references() []reference {
 		}
 	}
 	models := []string{"kjv-2m"}
-	for _, size := range qwen25.Sizes() {
+	for _, size := range qwen25.Family.SizeNames() {
 		models = append(models, "synth:qwen2.5-"+size)
 	}
 	for _, m := range models {

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
 
+	"foundry/frontends/decoder"
 	"foundry/frontends/qwen25"
 	"foundry/ir"
 	"foundry/ir/dtype"
@@ -38,8 +39,8 @@ func isComplete() bool { return os.Getenv(complete) != "" }
 // context long enough for attention in two parts.
 func smallModel(t testing.TB, tokens int) *ir.Graph {
 	t.Helper()
-	c := qwen25.Config{Layers: 2, Hidden: 64, Intermediate: 96, Heads: 2, KVHeads: 1, HeadDim: 32, Vocab: 80, MaxPositions: 520, NormEps: 1e-6, RopeTheta: 1e6}
-	g, err := qwen25.Build(c, qwen25.BuildOptions{Context: 520, Chunk: tokens, Weights: dtype.F16, Cache: dtype.F16})
+	c := decoder.Config{Arch: qwen25.Family.Arch, Layers: 2, Hidden: 64, Intermediate: 96, Heads: 2, KVHeads: 1, HeadDim: 32, Vocab: 80, MaxPositions: 520, NormEps: 1e-6, RopeTheta: 1e6}
+	g, err := decoder.Build(c, decoder.BuildOptions{Context: 520, Chunk: tokens, Weights: dtype.F16, Cache: dtype.F16})
 	require.NoError(t, err)
 	if tokens == 1 {
 		g, err = g.Specialise(1)

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"foundry"
+	"foundry/frontends/decoder"
 	"foundry/frontends/qwen25"
 	"foundry/ir"
 	"foundry/ir/dtype"
@@ -91,10 +92,10 @@ func explained(t *testing.T, change func(*target.Target)) ([]plan.Decision, erro
 	x, err := target.Find(target.Default)
 	require.NoError(t, err)
 	change(x)
-	c, err := qwen25.Preset("0.5b")
+	c, err := qwen25.Family.Preset("0.5b")
 	require.NoError(t, err)
 	c.Layers = 2
-	g, err := qwen25.Build(c, qwen25.BuildOptions{Context: 4096, Chunk: 512, Weights: dtype.F16, Cache: dtype.F16,
+	g, err := decoder.Build(c, decoder.BuildOptions{Context: 4096, Chunk: 512, Weights: dtype.F16, Cache: dtype.F16,
 		WeightType: func(name string) dtype.Type {
 			if strings.Contains(name, "gate_proj") || strings.Contains(name, "up_proj") {
 				return dtype.Q8_0

@@ -12,6 +12,7 @@ import (
 
 	"foundry"
 	"foundry/frontends/checkpoint"
+	"foundry/frontends/decoder"
 	"foundry/frontends/model"
 	"foundry/frontends/qwen25"
 	"foundry/ir"
@@ -25,25 +26,25 @@ import (
 // blocks is a checkpoint of random valid blocks: each matrix in a format of its
 // own, with scales that keep its products of the size of its operand.
 type blocks struct {
-	config  qwen25.Config
+	config  decoder.Config
 	shapes  map[string]checkpoint.Shape
 	types   map[string]dtype.Type
 	content map[string][]byte
 }
 
 // newBlocks gives matrix i the format formats[i % len(formats)].
-func newBlocks(t *testing.T, c qwen25.Config, formats []dtype.Type) *blocks {
+func newBlocks(t *testing.T, c decoder.Config, formats []dtype.Type) *blocks {
 	t.Helper()
 	s := &blocks{c, map[string]checkpoint.Shape{}, map[string]dtype.Type{}, map[string][]byte{}}
 	matrices := 0
-	for _, w := range qwen25.Weights(c) {
+	for _, w := range decoder.Weights(c) {
 		s.shapes[w.Name], s.types[w.Name] = w, dtype.F32
 		if len(w.Shape) > 1 {
 			s.types[w.Name] = formats[matrices%len(formats)]
 			matrices++
 		}
 	}
-	g, err := qwen25.Build(c, qwen25.BuildOptions{
+	g, err := decoder.Build(c, decoder.BuildOptions{
 		Context: 16, Chunk: 1, Weights: dtype.F16, Cache: dtype.F16,
 		WeightType: func(name string) dtype.Type { return s.types[name] },
 	})
@@ -122,7 +123,7 @@ func someIDs(n, vocab int) []int32 {
 	return ids
 }
 
-var twoLayers = qwen25.Config{
+var twoLayers = decoder.Config{Arch: qwen25.Family.Arch,
 	Layers: 2, Hidden: 512, Intermediate: 1024, Heads: 8, KVHeads: 2, HeadDim: 64,
 	Vocab: 600, MaxPositions: 256, NormEps: 1e-6, RopeTheta: 1e6,
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"foundry"
+	"foundry/frontends/decoder"
 	"foundry/frontends/qwen25"
 	"foundry/ir/dtype"
 	"foundry/ir/interp"
@@ -20,7 +21,7 @@ import (
 )
 
 // longModel has the positions of the published models, and is small otherwise.
-var longModel = qwen25.Config{
+var longModel = decoder.Config{Arch: qwen25.Family.Arch,
 	Layers: 2, Hidden: 128, Intermediate: 192, Heads: 2, KVHeads: 1, HeadDim: 64,
 	Vocab: 96, MaxPositions: 32768, NormEps: 1e-6, RopeTheta: 1e6,
 }

@@ -15,6 +15,7 @@ import (
 
 	"foundry"
 	"foundry/frontends/checkpoint"
+	"foundry/frontends/decoder"
 	"foundry/frontends/qwen25"
 	"foundry/ir/dtype"
 	"foundry/lower/plan"
@@ -85,9 +86,9 @@ func TestLongContextOnRef(t *testing.T) {
 // computes it in float32: powers, products and the ramp are off by a few 2^-24 there. At
 // the last position a table of float32 leaves angles right to a part of 2^-24.
 func TestYaRNTable(t *testing.T) {
-	c, err := qwen25.Preset("7b")
+	c, err := qwen25.Family.Preset("7b")
 	require.NoError(t, err)
-	s, err := qwen25.ParseScaling("yarn:4")
+	s, err := decoder.ParseScaling("yarn:4")
 	require.NoError(t, err)
 	c, err = c.Scaled(s)
 	require.NoError(t, err)

@@ -41,7 +41,7 @@ func BenchmarkProducts(b *testing.B) {
 	defer dev.Close()
 	const tokens = 512
 	for _, preset := range []string{"0.5b", "7b"} {
-		c, err := qwen25.Preset(preset)
+		c, err := qwen25.Family.Preset(preset)
 		require.NoError(b, err)
 		heads := (c.Heads + 2*c.KVHeads) * c.HeadDim
 		for _, s := range []struct {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"foundry/frontends/decoder"
 	"foundry/frontends/qwen25"
 	"foundry/ir"
 	"foundry/ir/dtype"
@@ -16,11 +17,12 @@ import (
 // key-value head. A constant for tokens fixes T to it.
 func model(t testing.TB, layers int, tokens sym.Dim) *ir.Graph {
 	t.Helper()
-	c := qwen25.Config{
+	c := decoder.Config{
+		Arch:   qwen25.Family.Arch,
 		Hidden: 64, Intermediate: 96, Layers: layers, Heads: 2, KVHeads: 1, HeadDim: 32,
 		Vocab: 256, MaxPositions: 1024, NormEps: 1e-6, RopeTheta: 1e6,
 	}
-	g, err := qwen25.Build(c, qwen25.BuildOptions{Context: 1024, Chunk: 512, Weights: dtype.F16, Cache: dtype.F16})
+	g, err := decoder.Build(c, decoder.BuildOptions{Context: 1024, Chunk: 512, Weights: dtype.F16, Cache: dtype.F16})
 	require.NoError(t, err)
 	if n, ok := tokens.Const(); ok {
 		g, err = g.Specialise(n)

@@ -27,7 +27,7 @@ var rules = []struct {
 	{"rope.scaling.yarn_attn_factor", func(map[string]any) any { return 1 }, "yarn is taken as published"},
 }
 
-// headDim is the length of a head, as qwen25.Parse has it.
+// headDim is the length of a head, as the decoder package has it.
 func headDim(c map[string]any) any {
 	if d, given := c["head_dim"]; given {
 		return d

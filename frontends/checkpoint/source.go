@@ -7,7 +7,7 @@
 // are checked completely when a source is opened, so that a Source in hand has
 // tensors that lie inside their file and have the size their shape says.
 //
-// Read next: foundry/frontends/qwen25, which reads the configuration and asks
+// Read next: foundry/frontends/decoder, which reads the configuration and asks
 // for the tensors; safetensors.go here for the most common place.
 package checkpoint
 

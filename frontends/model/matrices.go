@@ -4,7 +4,7 @@ import (
 	"fmt"
 
 	"foundry/frontends/checkpoint"
-	"foundry/frontends/qwen25"
+	"foundry/frontends/decoder"
 	"foundry/ir/dtype"
 )
 
@@ -17,7 +17,7 @@ func (m *Model) MatrixTypes(asked, plain dtype.Type) (types map[string]dtype.Typ
 	types = map[string]dtype.Type{}
 	elements := map[dtype.Type]int64{}
 	unfit := 0
-	for _, w := range qwen25.Weights(m.Config) {
+	for _, w := range decoder.Weights(m.Config) {
 		if len(w.Shape) < 2 {
 			continue
 		}

@@ -1,7 +1,7 @@
 // Package model turns a name into a model: its configuration, weights and
 // tokenizer, or the one graph of a .fir file.
 //
-// Read next: frontends/checkpoint for where weights come from, frontends/qwen25
+// Read next: frontends/checkpoint for where weights come from, frontends/decoder
 // for the operations that a model consists of.
 package model
 
@@ -16,7 +16,7 @@ import (
 	"sync/atomic"
 
 	"foundry/frontends/checkpoint"
-	"foundry/frontends/qwen25"
+	"foundry/frontends/decoder"
 	"foundry/frontends/tokenizer"
 	"foundry/ir"
 	"foundry/ir/dtype"
@@ -26,9 +26,9 @@ import (
 // Model is an opened model: a checkpoint with its configuration, or one graph
 // of a .fir file.
 type Model struct {
-	Name   string        // as it was opened
-	Config qwen25.Config // zero for a .fir file
-	Graph  *ir.Graph     // of a .fir file, otherwise nil
+	Name   string         // as it was opened
+	Config decoder.Config // zero for a .fir file
+	Graph  *ir.Graph      // of a .fir file, otherwise nil
 
 	source  checkpoint.Source
 	readers atomic.Int64 // executables that read the source's mapped files
@@ -40,7 +40,7 @@ type Model struct {
 
 // The names that Open takes beside files and folders.
 const (
-	synthPrefix = "synth:qwen2.5-"
+	synthPrefix = "synth:"
 	hubPrefix   = "hf:"
 )
 
@@ -53,8 +53,8 @@ func Open(name string, h checkpoint.Hub) (*Model, error) {
 	if strings.HasSuffix(name, ".fir") {
 		return OpenGraph(name)
 	}
-	if size, ok := strings.CutPrefix(name, synthPrefix); ok {
-		return openSynth(name, size)
+	if strings.HasPrefix(name, synthPrefix) {
+		return openSynth(name)
 	}
 	var source checkpoint.Source
 	var err error
@@ -62,8 +62,6 @@ func Open(name string, h checkpoint.Hub) (*Model, error) {
 	case name == "" || name == checkpoint.KJV2MName:
 		name = checkpoint.KJV2MName
 		source, err = checkpoint.KJV2M()
-	case strings.HasPrefix(name, "synth:"):
-		return nil, fmt.Errorf("%s: synthetic models are named %sSIZE, with SIZE one of %s", name, synthPrefix, strings.Join(qwen25.Sizes(), ", "))
 	case strings.HasPrefix(name, hubPrefix):
 		var dir string
 		if dir, err = h.Fetch(strings.TrimPrefix(name, hubPrefix)); err == nil {
@@ -88,7 +86,7 @@ func Open(name string, h checkpoint.Hub) (*Model, error) {
 func openPath(path string) (checkpoint.Source, error) {
 	raw, err := checkpoint.ConfigOf(path)
 	if err == nil {
-		if _, err = qwen25.Parse(raw); err == nil {
+		if _, err = parseConfig(raw); err == nil {
 			err = checkpoint.CheckQuantization(raw)
 		}
 		if err != nil {
@@ -105,29 +103,17 @@ func newModel(name string, source checkpoint.Source) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := qwen25.Parse(raw)
+	c, err := parseConfig(raw)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", source.Label(), err)
 	}
 	if source, err = checkpoint.Unpack(source, raw); err != nil {
 		return nil, err
 	}
-	if err := qwen25.Check(c, source); err != nil {
+	if err := decoder.Check(c, source); err != nil {
 		return nil, err
 	}
 	return &Model{Name: name, Config: c, source: source}, nil
-}
-
-func openSynth(name, size string) (*Model, error) {
-	c, err := qwen25.Preset(size)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	source, err := checkpoint.Synth(name, qwen25.Weights(c), map[string][]byte{"config.json": c.JSON()})
-	if err != nil {
-		return nil, err
-	}
-	return newModel(name, source)
 }
 
 // OpenGraph opens a .fir file: one graph, verified.

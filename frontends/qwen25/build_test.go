@@ -6,25 +6,26 @@ import (
 	"testing"
 
 	"foundry/frontends/checkpoint"
+	"foundry/frontends/decoder"
 	"foundry/ir"
 	"foundry/ir/dtype"
 
 	"github.com/stretchr/testify/require"
 )
 
-func options(c Config) BuildOptions {
+func options(c decoder.Config) decoder.BuildOptions {
 	context := min(c.MaxPositions, 4096)
-	return BuildOptions{Context: context, Chunk: min(context, 512), Weights: dtype.F16, Cache: dtype.F16}
+	return decoder.BuildOptions{Context: context, Chunk: min(context, 512), Weights: dtype.F16, Cache: dtype.F16}
 }
 
 func TestBuildEveryPreset(t *testing.T) {
-	for _, size := range Sizes() {
-		c, err := Preset(size)
+	for _, size := range Family.SizeNames() {
+		c, err := Family.Preset(size)
 		require.NoError(t, err)
 		for _, all := range []bool{false, true} {
 			o := options(c)
 			o.AllLogits = all
-			g, err := Build(c, o)
+			g, err := decoder.Build(c, o)
 			require.NoError(t, err)
 			require.NoError(t, ir.Verify(g), size)
 			decode, err := g.Specialise(1)
@@ -41,9 +42,9 @@ func TestBuildEveryPreset(t *testing.T) {
 
 // A decode layer is 28 operations that move data, and four views of it.
 func TestLayerOps(t *testing.T) {
-	c, err := Preset("7b")
+	c, err := Family.Preset("7b")
 	require.NoError(t, err)
-	g, err := Build(c, options(c))
+	g, err := decoder.Build(c, options(c))
 	require.NoError(t, err)
 	counts := map[ir.Op]int{}
 	labels := map[string]bool{}
@@ -79,14 +80,14 @@ func TestLayerOps(t *testing.T) {
 			states++
 		}
 	}
-	require.Equal(t, len(Weights(c)), weights)
+	require.Equal(t, len(decoder.Weights(c)), weights)
 	require.Equal(t, 2*c.Layers, states)
 	require.Equal(t, []string{"logits", "token", "layers.0.k", "layers.0.v"},
 		[]string{g.Results[0].Name, g.Results[1].Name, g.Results[2].Name, g.Results[3].Name})
 }
 
 func TestWeightType(t *testing.T) {
-	c, err := Preset("0.5b")
+	c, err := Family.Preset("0.5b")
 	require.NoError(t, err)
 	o := options(c)
 	o.Weights = dtype.Q8_0
@@ -96,7 +97,7 @@ func TestWeightType(t *testing.T) {
 		}
 		return dtype.Invalid
 	}
-	g, err := Build(c, o)
+	g, err := decoder.Build(c, o)
 	require.NoError(t, err)
 	require.NoError(t, ir.Verify(g))
 	require.Contains(t, g.String(), `"model.layers.0.mlp.down_proj.weight" : f16[896, 4864]`)
@@ -104,32 +105,32 @@ func TestWeightType(t *testing.T) {
 }
 
 func TestBuildRefuses(t *testing.T) {
-	c, err := Preset("0.5b")
+	c, err := Family.Preset("0.5b")
 	require.NoError(t, err)
-	for want, change := range map[string]func(*BuildOptions){
-		"context is 99999999999, want 1 to 32768": func(o *BuildOptions) { o.Context = 99999999999 },
-		"context is 0, want":                      func(o *BuildOptions) { o.Context = 0 },
-		"chunk is 5000, want 1 to the context":    func(o *BuildOptions) { o.Chunk = 5000 },
-		"cache dtype is q8_0, want f32 or f16":    func(o *BuildOptions) { o.Cache = dtype.Q8_0 },
-		"weights dtype is i32, want a float":      func(o *BuildOptions) { o.Weights = dtype.I32 },
+	for want, change := range map[string]func(*decoder.BuildOptions){
+		"context is 99999999999, want 1 to 32768": func(o *decoder.BuildOptions) { o.Context = 99999999999 },
+		"context is 0, want":                      func(o *decoder.BuildOptions) { o.Context = 0 },
+		"chunk is 5000, want 1 to the context":    func(o *decoder.BuildOptions) { o.Chunk = 5000 },
+		"cache dtype is q8_0, want f32 or f16":    func(o *decoder.BuildOptions) { o.Cache = dtype.Q8_0 },
+		"weights dtype is i32, want a float":      func(o *decoder.BuildOptions) { o.Weights = dtype.I32 },
 	} {
 		o := options(c)
 		change(&o)
-		_, err := Build(c, o)
+		_, err := decoder.Build(c, o)
 		require.ErrorContains(t, err, want)
 	}
 }
 
 func TestInvFreq(t *testing.T) {
-	c := Config{HeadDim: 4, RopeTheta: 1e6}
+	c := decoder.Config{HeadDim: 4, RopeTheta: 1e6}
 	require.Equal(t, []float32{1, 1e-3}, c.InvFreq())
 }
 
 func TestCheck(t *testing.T) {
-	c := Config{Layers: 2, Hidden: 8, Intermediate: 16, Heads: 2, KVHeads: 1, HeadDim: 4, Vocab: 10, MaxPositions: 32, NormEps: 1e-6, RopeTheta: 1e4}
+	c := decoder.Config{Arch: Family.Arch, Layers: 2, Hidden: 8, Intermediate: 16, Heads: 2, KVHeads: 1, HeadDim: 4, Vocab: 10, MaxPositions: 32, NormEps: 1e-6, RopeTheta: 1e4}
 	check := func(change func(map[string][]int64)) error {
 		tensors := map[string][]int64{}
-		for _, w := range Weights(c) {
+		for _, w := range decoder.Weights(c) {
 			tensors[w.Name] = w.Shape
 		}
 		change(tensors)
@@ -139,7 +140,7 @@ func TestCheck(t *testing.T) {
 		}
 		s, err := checkpoint.Synth("m", shapes, nil)
 		require.NoError(t, err)
-		return Check(c, s)
+		return decoder.Check(c, s)
 	}
 	require.NoError(t, check(func(map[string][]int64) {}))
 	require.NoError(t, check(func(m map[string][]int64) { m["model.layers.0.self_attn.rotary_emb.inv_freq"] = []int64{2} }))
@@ -160,11 +161,11 @@ func TestCheck(t *testing.T) {
 // The cost of a layer stays flat as layers are added.
 func BenchmarkBuild(b *testing.B) {
 	for _, size := range []string{"0.5b", "14b", "72b"} {
-		c, err := Preset(size)
+		c, err := Family.Preset(size)
 		require.NoError(b, err)
 		b.Run(fmt.Sprintf("layers=%d", c.Layers), func(b *testing.B) {
 			for b.Loop() {
-				_, err := Build(c, options(c))
+				_, err := decoder.Build(c, options(c))
 				require.NoError(b, err)
 			}
 			b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N*c.Layers), "us/layer")

@@ -6,12 +6,14 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"foundry/frontends/decoder"
 )
 
 // edit returns a valid config.json with fields replaced; a nil value removes one.
 func edit(t *testing.T, change map[string]any) []byte {
 	t.Helper()
-	c, err := Preset("0.5b")
+	c, err := Family.Preset("0.5b")
 	require.NoError(t, err)
 	fields := map[string]any{}
 	require.NoError(t, json.Unmarshal(c.JSON(), &fields))
@@ -28,33 +30,33 @@ func edit(t *testing.T, change map[string]any) []byte {
 }
 
 func TestPresetsRoundTrip(t *testing.T) {
-	require.Len(t, Sizes(), 7)
-	for _, size := range Sizes() {
-		c, err := Preset(size)
+	require.Len(t, Family.SizeNames(), 7)
+	for _, size := range Family.SizeNames() {
+		c, err := Family.Preset(size)
 		require.NoError(t, err)
 		require.Equal(t, c.Hidden, c.Heads*c.HeadDim, size)
-		back, err := Parse(c.JSON())
+		back, err := Family.Parse(c.JSON())
 		require.NoError(t, err)
 		require.Equal(t, c, back)
 	}
-	_, err := Preset("0.6b")
+	_, err := Family.Preset("0.6b")
 	require.EqualError(t, err, `there is no Qwen2.5 of size "0.6b", sizes are 0.5b, 1.5b, 3b, 7b, 14b, 32b, 72b; did you mean "0.5b"?`)
-	_, err = Preset("gigantic")
+	_, err = Family.Preset("gigantic")
 	require.ErrorContains(t, err, "sizes are 0.5b, 1.5b")
 }
 
 func TestConfigForms(t *testing.T) {
-	c, err := Parse(edit(t, map[string]any{"rope_theta": nil, "rope_parameters": map[string]any{"rope_theta": 5e5, "rope_type": "default"}}))
+	c, err := Family.Parse(edit(t, map[string]any{"rope_theta": nil, "rope_parameters": map[string]any{"rope_theta": 5e5, "rope_type": "default"}}))
 	require.NoError(t, err)
 	require.Equal(t, 5e5, c.RopeTheta)
 
-	c, err = Parse(edit(t, map[string]any{"head_dim": nil, "num_key_value_heads": nil, "tie_word_embeddings": nil}))
+	c, err = Family.Parse(edit(t, map[string]any{"head_dim": nil, "num_key_value_heads": nil, "tie_word_embeddings": nil}))
 	require.NoError(t, err)
 	require.Equal(t, 64, c.HeadDim)
 	require.Equal(t, 14, c.KVHeads)
 	require.False(t, c.Tied)
 
-	c, err = Parse(edit(t, map[string]any{"head_dim": 128, "rope_scaling": map[string]any{"type": "default"}}))
+	c, err = Family.Parse(edit(t, map[string]any{"head_dim": 128, "rope_scaling": map[string]any{"type": "default"}}))
 	require.NoError(t, err)
 	require.Equal(t, 128, c.HeadDim)
 }
@@ -79,10 +81,10 @@ func TestFamily(t *testing.T) {
 		"architectures not said":     {map[string]any{"architectures": nil}, 32768},
 		"a causal model, as it says": {map[string]any{"is_causal": true}, 32768},
 	} {
-		got, err := Parse(edit(t, c.change))
+		got, err := Family.Parse(edit(t, c.change))
 		require.NoError(t, err, name)
 		require.Equal(t, c.positions, got.MaxPositions, name)
-		back, err := Parse(got.JSON())
+		back, err := Family.Parse(got.JSON())
 		require.NoError(t, err, name)
 		require.Equal(t, got, back, name)
 	}
@@ -102,7 +104,7 @@ func TestWindows(t *testing.T) {
 		"by name":            {map[string]any{"use_sliding_window": true, "sliding_window": 32, "max_window_layers": 0, "layer_types": append(slices.Repeat([]string{"full_attention"}, 22), "sliding_attention", "sliding_attention")}, 32, 2},
 		"all full, by names": {map[string]any{"use_sliding_window": true, "sliding_window": 32, "max_window_layers": 0, "layer_types": slices.Repeat([]string{"full_attention"}, 24)}, 0, 0},
 	} {
-		got, err := Parse(edit(t, c.change))
+		got, err := Family.Parse(edit(t, c.change))
 		require.NoError(t, err, name)
 		require.Equal(t, c.window, got.Window, name)
 		for i := range got.Layers {
@@ -110,30 +112,30 @@ func TestWindows(t *testing.T) {
 			if i >= got.Layers-c.layers {
 				want = c.window
 			}
-			require.Equal(t, want, got.windowOf(i), name)
+			require.Equal(t, want > 0, got.Window > 0 && got.Sliding[i], name)
 		}
-		back, err := Parse(got.JSON())
+		back, err := Family.Parse(got.JSON())
 		require.NoError(t, err, name)
 		require.Equal(t, got, back, name)
 	}
 }
 
 func TestParseScaling(t *testing.T) {
-	c, err := Preset("0.5b")
+	c, err := Family.Preset("0.5b")
 	require.NoError(t, err)
-	s, err := ParseScaling("linear:2.5")
+	s, err := decoder.ParseScaling("linear:2.5")
 	require.NoError(t, err)
 	scaled, err := c.Scaled(s)
 	require.NoError(t, err)
 	require.Equal(t, 81920, scaled.MaxPositions)
 	require.InEpsilon(t, c.InvFreq()[3]/2.5, scaled.InvFreq()[3], 1e-7)
-	back, err := Parse(scaled.JSON())
+	back, err := Family.Parse(scaled.JSON())
 	require.NoError(t, err)
 	require.Equal(t, scaled, back)
 	_, err = scaled.Scaled(s)
 	require.EqualError(t, err, "config.json scales RoPE already: linear by 2.5")
 	for _, bad := range []string{"", "yarn", "yarn:", "yarn:0.5", "yarn:NaN", "ntk:2", "yarn:4x", "linear:1e9"} {
-		_, err := ParseScaling(bad)
+		_, err := decoder.ParseScaling(bad)
 		require.ErrorContains(t, err, "want yarn:FACTOR or linear:FACTOR with a factor of 1 to 1024, such as yarn:4")
 	}
 }
@@ -183,7 +185,7 @@ func TestConfigErrors(t *testing.T) {
 		`config.json: hidden_size is string, want an integer`:                     {"hidden_size": "896"},
 		`config.json: hidden_size is number 896.5, want an integer`:               {"hidden_size": 896.5},
 	} {
-		_, err := Parse(edit(t, change))
+		_, err := Family.Parse(edit(t, change))
 		require.ErrorContains(t, err, want)
 		require.NotContains(t, err.Error(), "\n")
 	}
@@ -196,7 +198,7 @@ func TestConfigErrors(t *testing.T) {
 		`{"rope_theta": 1e400}`: "config.json: rope_theta is number 1e400, want a number within float64's range",
 		`{"vocab_size": 1e30}`:  "config.json: vocab_size is number 1e30, want an integer",
 	} {
-		_, err := Parse([]byte(raw))
+		_, err := Family.Parse([]byte(raw))
 		require.ErrorContains(t, err, want)
 	}
 }
@@ -204,17 +206,17 @@ func TestConfigErrors(t *testing.T) {
 // Whatever the bytes, Parse answers with an error or with a configuration whose
 // graph can be built.
 func FuzzParse(f *testing.F) {
-	c, err := Preset("0.5b")
+	c, err := Family.Preset("0.5b")
 	require.NoError(f, err)
 	f.Add(c.JSON())
 	f.Add([]byte(`{"model_type":"qwen2","head_dim":0}`))
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		c, err := Parse(raw)
+		c, err := Family.Parse(raw)
 		if err != nil {
 			return
 		}
 		c.Layers = min(c.Layers, 2) // time, not meaning
-		_, err = Build(c, options(c))
+		_, err = decoder.Build(c, options(c))
 		require.NoError(t, err)
 	})
 }

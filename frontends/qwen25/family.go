@@ -3,27 +3,29 @@ package qwen25
 import (
 	"errors"
 	"fmt"
-	"slices"
+	"math"
+
+	"foundry/frontends/decoder"
 )
 
 // family is what sets apart the models that share Qwen2.5's architecture: obeyed, or
 // refused by name.
 type family struct {
-	Architectures     []string   `json:"architectures"`
-	Causal            *bool      `json:"is_causal"`
-	MRope             bool       `json:"use_mrope"`
-	DualChunk         *dualChunk `json:"dual_chunk_attention_config"`
-	OriginalPositions *int64     `json:"original_max_position_embeddings"`
+	Causal    *bool      `json:"is_causal"`
+	MRope     bool       `json:"use_mrope"`
+	DualChunk *dualChunk `json:"dual_chunk_attention_config"`
 }
 
-// language is the architecture that gives the logits of the next token. The others have
-// the same layers and give something else, or attend otherwise.
-const language = "Qwen2ForCausalLM"
+func further(raw []byte) (most int, err error) {
+	var f family
+	if err := decoder.ReadJSON(raw, &f); err != nil {
+		return 0, err
+	}
+	return f.DualChunk.positions(), f.supported()
+}
 
 func (f *family) supported() error {
 	switch {
-	case len(f.Architectures) > 0 && !slices.Contains(f.Architectures, language):
-		return fmt.Errorf("this is a %s; foundry compiles %s, which gives the next token", f.Architectures[0], language)
 	case f.Causal != nil && !*f.Causal:
 		return errors.New("is_causal is false: the model attends to what follows too, as embedding models do; foundry compiles causal attention only")
 	case f.MRope:
@@ -46,8 +48,8 @@ func (d *dualChunk) supported() error {
 		return nil
 	case d.Sparse:
 		return errors.New("dual_chunk_attention_config: sparse attention is not supported")
-	case d.Local < 0 || d.Chunk <= d.Local || d.Chunk > maxPositions:
-		return fmt.Errorf("dual_chunk_attention_config: chunk_size is %d and local_size %d, want 0 <= local_size < chunk_size <= %d", d.Chunk, d.Local, maxPositions)
+	case d.Local < 0 || d.Chunk <= d.Local || d.Chunk > math.MaxInt32:
+		return fmt.Errorf("dual_chunk_attention_config: chunk_size is %d and local_size %d, want 0 <= local_size < chunk_size <= %d", d.Chunk, d.Local, math.MaxInt32)
 	}
 	return nil
 }
@@ -56,7 +58,7 @@ func (d *dualChunk) supported() error {
 // positions than its own.
 func (d *dualChunk) positions() int {
 	if d == nil {
-		return maxPositions
+		return 0
 	}
 	return int(d.Chunk - d.Local)
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"foundry/frontends/checkpoint"
+	"foundry/frontends/decoder"
 	"foundry/frontends/qwen25"
 )
 
@@ -18,16 +19,16 @@ func TestBiasesWithoutAPlace(t *testing.T) {
 	defer s.Close()
 	raw, err := s.File("config.json")
 	require.NoError(t, err)
-	c, err := qwen25.Parse(raw)
+	c, err := qwen25.Family.Parse(raw)
 	require.NoError(t, err)
 	p, err := checkpoint.Unpack(s, raw)
 	require.NoError(t, err)
 	_, has := p.Info("model.layers.0.mlp.up_proj.bias")
 	require.True(t, has)
-	require.NoError(t, qwen25.Check(c, p))
+	require.NoError(t, decoder.Check(c, p))
 
-	shapes := append(qwen25.Weights(c), checkpoint.Shape{Name: "model.layers.0.mlp.up_proj.bias", Shape: []int64{256}})
+	shapes := append(decoder.Weights(c), checkpoint.Shape{Name: "model.layers.0.mlp.up_proj.bias", Shape: []int64{256}})
 	other, err := checkpoint.Synth("s", shapes, nil)
 	require.NoError(t, err)
-	require.EqualError(t, qwen25.Check(c, other), `s: tensor "model.layers.0.mlp.up_proj.bias" is not zero; that part of a qwen2 model has no bias`)
+	require.EqualError(t, decoder.Check(c, other), `s: tensor "model.layers.0.mlp.up_proj.bias" is not zero; that part of a qwen2 model has no bias`)
 }

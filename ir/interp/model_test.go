@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"foundry/frontends/checkpoint"
+	"foundry/frontends/decoder"
 	"foundry/frontends/qwen25"
 	"foundry/ir"
 	"foundry/ir/dtype"
@@ -21,9 +22,9 @@ func kjv(t testing.TB, weights, cache dtype.Type, p interp.Precision) *interp.Pr
 	require.NoError(t, err)
 	raw, err := s.File("config.json")
 	require.NoError(t, err)
-	c, err := qwen25.Parse(raw)
+	c, err := qwen25.Family.Parse(raw)
 	require.NoError(t, err)
-	g, err := qwen25.Build(c, qwen25.BuildOptions{Context: 64, Chunk: 64, Weights: weights, Cache: cache})
+	g, err := decoder.Build(c, decoder.BuildOptions{Context: 64, Chunk: 64, Weights: weights, Cache: cache})
 	require.NoError(t, err)
 	out, err := interp.New(g, func(name string, t ir.Type) (interp.Tensor, error) {
 		b, err := checkpoint.ReadAs(s, name, t.DType, nil)

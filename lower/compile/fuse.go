@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"slices"
 
+	"foundry/frontends/decoder"
 	"foundry/frontends/model"
-	"foundry/frontends/qwen25"
 	"foundry/ir"
 	"foundry/ir/dtype"
 	"foundry/ir/target"
@@ -94,7 +94,7 @@ func (g *Graphs) build(asked dtype.Type) error {
 	if note != "" {
 		g.Notes = append(g.Notes, note)
 	}
-	prefill, err := qwen25.Build(g.Model.Config, qwen25.BuildOptions{
+	prefill, err := decoder.Build(g.Model.Config, decoder.BuildOptions{
 		Context: o.Context, Chunk: o.Chunk, Weights: o.Weights, Cache: o.Cache, AllLogits: o.AllLogits,
 		WeightType: func(name string) dtype.Type { return types[name] },
 	})

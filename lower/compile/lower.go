@@ -3,8 +3,8 @@ package compile
 import (
 	"fmt"
 
+	"foundry/frontends/decoder"
 	"foundry/frontends/model"
-	"foundry/frontends/qwen25"
 	"foundry/lower/metal"
 	"foundry/lower/plan"
 	"foundry/shaders"
@@ -35,7 +35,7 @@ func (g *Graphs) Lower() (*Compiled, error) {
 		entries = append(entries, metal.Entry{Name: e.Name, Graph: e})
 	}
 	if o.Sampler && g.Model.Graph == nil && !o.AllLogits {
-		sampler, err := qwen25.Sampler(g.Model.Config, o.Context)
+		sampler, err := decoder.Sampler(g.Model.Config, o.Context)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", g.Model.Name, err)
 		}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"foundry/frontends/decoder"
 	"foundry/frontends/qwen25"
 	"foundry/ir/dtype"
 	"foundry/lower/metal"
@@ -14,11 +15,11 @@ import (
 
 // BenchmarkCompile is lowering alone, graph to plan: the cost a layer is flat.
 func BenchmarkCompile(b *testing.B) {
-	c, err := qwen25.Preset("72b")
+	c, err := qwen25.Family.Preset("72b")
 	require.NoError(b, err)
 	for _, layers := range []int{24, 48, 80} {
 		c.Layers = layers
-		o := qwen25.BuildOptions{Context: 4096, Chunk: 512, Weights: dtype.F16, Cache: dtype.F16}
+		o := decoder.BuildOptions{Context: 4096, Chunk: 512, Weights: dtype.F16, Cache: dtype.F16}
 		in := entries(b, c, o, pipelineDefault, m3Pro(b))
 		b.Run(fmt.Sprint(layers), func(b *testing.B) {
 			for b.Loop() {
@@ -32,9 +33,9 @@ func BenchmarkCompile(b *testing.B) {
 
 // TestCompileIsDeterministic compiles one model three times.
 func TestCompileIsDeterministic(t *testing.T) {
-	c, err := qwen25.Preset("0.5b")
+	c, err := qwen25.Family.Preset("0.5b")
 	require.NoError(t, err)
-	o := qwen25.BuildOptions{Context: 4096, Chunk: 512, Weights: dtype.F16, Cache: dtype.F16}
+	o := decoder.BuildOptions{Context: 4096, Chunk: 512, Weights: dtype.F16, Cache: dtype.F16}
 	hash := ""
 	for range 3 {
 		p, err := metal.Compile(entries(t, c, o, pipelineFloor, m3Pro(t)), options(c, o, m3Pro(t)))

@@ -8,7 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"foundry/frontends/qwen25"
+	"foundry/frontends/decoder"
 	"foundry/ir"
 	"foundry/ir/dtype"
 	"foundry/ir/sym"
@@ -199,7 +199,7 @@ func TestProductShapes(t *testing.T) {
 func TestMixedFormats(t *testing.T) {
 	mixed := []dtype.Type{dtype.Q8_0, dtype.Q4_0, dtype.F16, dtype.Q5_1, dtype.Q4_1, dtype.Q5_0, dtype.BF16}
 	given := map[string]dtype.Type{}
-	o := qwen25.BuildOptions{Context: 96, Chunk: 12, Weights: dtype.F16, Cache: dtype.F16, WeightType: func(name string) dtype.Type {
+	o := decoder.BuildOptions{Context: 96, Chunk: 12, Weights: dtype.F16, Cache: dtype.F16, WeightType: func(name string) dtype.Type {
 		if given[name] == dtype.Invalid {
 			given[name] = mixed[len(given)%len(mixed)]
 		}
@@ -249,7 +249,7 @@ func TestFormatSwitchedOff(t *testing.T) {
 func TestFusionOfFormatSwitchedOff(t *testing.T) {
 	x := m3Pro(t)
 	x.Limits.Weights = []string{"f32", "f16"}
-	g, err := qwen25.Build(tiny()["hd64"], qwen25.BuildOptions{Context: 96, Chunk: 1, Weights: dtype.Q8_0, Cache: dtype.F16})
+	g, err := decoder.Build(tiny()["hd64"], decoder.BuildOptions{Context: 96, Chunk: 1, Weights: dtype.Q8_0, Cache: dtype.F16})
 	require.NoError(t, err)
 	p, err := passes.Parse(pipelineDefault)
 	require.NoError(t, err)

@@ -7,7 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"foundry/frontends/qwen25"
+	"foundry/frontends/decoder"
 	"foundry/ir"
 	"foundry/ir/dtype"
 	"foundry/ir/sym"
@@ -90,7 +90,7 @@ func TestPrefillInTiles(t *testing.T) {
 		{"hd64", pipelineNone, "apple-m3-pro", nil}, {"hd64", pipelineFloor, "h100", mixed}, {"hd80", pipelineFloor, "apple-m3-pro", nil},
 		{"hd128", pipelineDefault, "h100", nil}, {"hd6", pipelineFloor, "apple-m3-pro", nil},
 	} {
-		o := qwen25.BuildOptions{Context: 96, Chunk: 80, Weights: dtype.F16, Cache: dtype.F16, WeightType: x.weights}
+		o := decoder.BuildOptions{Context: 96, Chunk: 80, Weights: dtype.F16, Cache: dtype.F16, WeightType: x.weights}
 		on := forTiles(t, x.target)
 		g := alone(entries(t, models[x.model], o, x.pipeline, on)[0].Graph, x.model)
 		b := newBatchFor(t, []*ir.Graph{g}, false, on)

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/tools/txtar"
 
+	"foundry/frontends/decoder"
 	"foundry/frontends/qwen25"
 	"foundry/ir/dtype"
 	"foundry/ir/target"
@@ -22,7 +23,7 @@ var update = flag.Bool("update", false, "rewrite the golden kernels")
 // TestGoldenKernels compares the text of a layer's kernels, from the banner of the
 // kernel on: stage files stand in shaders/.
 func TestGoldenKernels(t *testing.T) {
-	c := qwen25.Config{Layers: 1, Hidden: 192, Intermediate: 320, Heads: 3, KVHeads: 1, HeadDim: 64, Vocab: 300, MaxPositions: 1024, NormEps: 1e-6, RopeTheta: 1e6, Tied: true}
+	c := decoder.Config{Arch: qwen25.Family.Arch, Layers: 1, Hidden: 192, Intermediate: 320, Heads: 3, KVHeads: 1, HeadDim: 64, Vocab: 300, MaxPositions: 1024, NormEps: 1e-6, RopeTheta: 1e6, Tied: true}
 	for _, k := range []struct {
 		file, pipeline string
 		target         *target.Target
@@ -36,7 +37,7 @@ func TestGoldenKernels(t *testing.T) {
 		{"prefill-h100", pipelineDefault, targetNamed(t, "h100"), 0, 1024, 512}, // blocks that are copied
 	} {
 		t.Run(k.file, func(t *testing.T) {
-			o := qwen25.BuildOptions{Context: k.context, Chunk: k.chunk, Weights: dtype.F16, Cache: dtype.F16}
+			o := decoder.BuildOptions{Context: k.context, Chunk: k.chunk, Weights: dtype.F16, Cache: dtype.F16}
 			in := entries(t, c, o, k.pipeline, k.target)
 			if k.entry == 1 {
 				o.Chunk = 1

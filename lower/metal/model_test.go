@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"foundry/frontends/decoder"
 	"foundry/frontends/qwen25"
 	"foundry/ir"
 	"foundry/ir/dtype"
@@ -27,9 +28,9 @@ const (
 )
 
 // entries builds prefill and decode of a model and runs the pipeline on both.
-func entries(t testing.TB, c qwen25.Config, o qwen25.BuildOptions, pipeline string, x *target.Target) []metal.Entry {
+func entries(t testing.TB, c decoder.Config, o decoder.BuildOptions, pipeline string, x *target.Target) []metal.Entry {
 	t.Helper()
-	prefill, err := qwen25.Build(c, o)
+	prefill, err := decoder.Build(c, o)
 	require.NoError(t, err)
 	decode, err := prefill.Specialise(1)
 	require.NoError(t, err)
@@ -42,7 +43,7 @@ func entries(t testing.TB, c qwen25.Config, o qwen25.BuildOptions, pipeline stri
 	return []metal.Entry{{Name: "prefill", Graph: prefill}, {Name: "decode", Graph: decode}}
 }
 
-func options(c qwen25.Config, o qwen25.BuildOptions, x *target.Target) metal.Options {
+func options(c decoder.Config, o decoder.BuildOptions, x *target.Target) metal.Options {
 	return metal.Options{Target: x, Model: plan.Model{
 		Name: "test", Layers: c.Layers, Hidden: c.Hidden, Vocab: c.Vocab, Context: o.Context, Chunk: o.Chunk,
 	}, Meta: plan.Options{Weights: o.Weights, Cache: o.Cache}}
@@ -63,9 +64,9 @@ func dispatchesPerLayer(e *plan.Entry) (layer, total, waves int) {
 }
 
 func TestDispatchCounts(t *testing.T) {
-	c, err := qwen25.Preset("0.5b")
+	c, err := qwen25.Family.Preset("0.5b")
 	require.NoError(t, err)
-	o := qwen25.BuildOptions{Context: 4096, Chunk: 512, Weights: dtype.F16, Cache: dtype.F16}
+	o := decoder.BuildOptions{Context: 4096, Chunk: 512, Weights: dtype.F16, Cache: dtype.F16}
 	for _, x := range []struct {
 		pipeline     string
 		layer, total int
@@ -89,12 +90,12 @@ func TestDispatchCounts(t *testing.T) {
 }
 
 // tiny are models small enough for an emulated device.
-func tiny() map[string]qwen25.Config {
-	return map[string]qwen25.Config{
-		"hd64":  {Layers: 2, Hidden: 192, Intermediate: 320, Heads: 3, KVHeads: 1, HeadDim: 64, Vocab: 300, MaxPositions: 256, NormEps: 1e-6, RopeTheta: 1e6, Tied: true},
-		"hd80":  {Layers: 1, Hidden: 160, Intermediate: 200, Heads: 4, KVHeads: 2, HeadDim: 80, Vocab: 101, MaxPositions: 256, NormEps: 1e-6, RopeTheta: 1e4},
-		"hd128": {Layers: 1, Hidden: 256, Intermediate: 330, Heads: 4, KVHeads: 2, HeadDim: 128, Vocab: 128, MaxPositions: 256, NormEps: 1e-6, RopeTheta: 1e6},
-		"hd6":   {Layers: 1, Hidden: 35, Intermediate: 51, Heads: 6, KVHeads: 3, HeadDim: 6, Vocab: 33, MaxPositions: 256, NormEps: 1e-6, RopeTheta: 1e6},
+func tiny() map[string]decoder.Config {
+	return map[string]decoder.Config{
+		"hd64":  {Arch: qwen25.Family.Arch, Layers: 2, Hidden: 192, Intermediate: 320, Heads: 3, KVHeads: 1, HeadDim: 64, Vocab: 300, MaxPositions: 256, NormEps: 1e-6, RopeTheta: 1e6, Tied: true},
+		"hd80":  {Arch: qwen25.Family.Arch, Layers: 1, Hidden: 160, Intermediate: 200, Heads: 4, KVHeads: 2, HeadDim: 80, Vocab: 101, MaxPositions: 256, NormEps: 1e-6, RopeTheta: 1e4},
+		"hd128": {Arch: qwen25.Family.Arch, Layers: 1, Hidden: 256, Intermediate: 330, Heads: 4, KVHeads: 2, HeadDim: 128, Vocab: 128, MaxPositions: 256, NormEps: 1e-6, RopeTheta: 1e6},
+		"hd6":   {Arch: qwen25.Family.Arch, Layers: 1, Hidden: 35, Intermediate: 51, Heads: 6, KVHeads: 3, HeadDim: 6, Vocab: 33, MaxPositions: 256, NormEps: 1e-6, RopeTheta: 1e6},
 	}
 }
 
@@ -107,7 +108,7 @@ func TestAttentionInParts(t *testing.T) {
 		c := models[name]
 		c.MaxPositions = 1200
 		for _, pattern := range []string{"attention-split", "attention-split-o"} {
-			o := qwen25.BuildOptions{Context: 1200, Chunk: 9, Weights: dtype.F16, Cache: dtype.F16}
+			o := decoder.BuildOptions{Context: 1200, Chunk: 9, Weights: dtype.F16, Cache: dtype.F16}
 			pipeline := "canonicalize,cse,drop-repeat-kv,fuse-rmsnorm-qkv,fuse-rope-kv,fuse-" + pattern + ",fuse-residual,fuse-gate-up-swiglu,legalize"
 			for _, in := range entries(t, c, o, pipeline, m3Pro(t)) {
 				graphs = append(graphs, alone(in.Graph, identifier(name+"_"+pattern+"_"+in.Name)))
@@ -158,7 +159,7 @@ func TestModels(t *testing.T) {
 			if name != "hd64" && !slices.Contains(short, variant) {
 				continue
 			}
-			o := qwen25.BuildOptions{Context: 96, Chunk: 33, Weights: dtype.F16, Cache: dtype.F16}
+			o := decoder.BuildOptions{Context: 96, Chunk: 33, Weights: dtype.F16, Cache: dtype.F16}
 			for _, in := range entries(t, models[name], o, pipelines[variant], m3Pro(t)) {
 				graphs = append(graphs, alone(in.Graph, identifier(name+"_"+variant+"_"+in.Name)))
 			}

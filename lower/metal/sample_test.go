@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"foundry/frontends/decoder"
 	"foundry/frontends/qwen25"
 	"foundry/ir"
 	"foundry/ir/dtype"
@@ -206,10 +207,10 @@ func TestSampleRefuses(t *testing.T) {
 // token is a result like others, and its inputs are the host's to write.
 func TestSamplerStandsAlone(t *testing.T) {
 	const vocab, context = 5000, 12
-	c, err := qwen25.Preset("0.5b")
+	c, err := qwen25.Family.Preset("0.5b")
 	require.NoError(t, err)
 	c.Vocab = vocab
-	g, err := qwen25.Sampler(c, context)
+	g, err := decoder.Sampler(c, context)
 	require.NoError(t, err)
 	b := newBatch(t, []*ir.Graph{g}, false)
 	require.NoError(t, b.plan.Check())

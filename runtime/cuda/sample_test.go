@@ -5,6 +5,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"foundry/frontends/decoder"
 	"foundry/frontends/qwen25"
 	"foundry/ir"
 	"foundry/ir/dtype"
@@ -22,9 +23,9 @@ func TestSamplerCompiles(t *testing.T) {
 	devicetest.Need(t, err)
 	h100, err := target.Find("h100")
 	require.NoError(t, err)
-	c, err := qwen25.Preset("7b")
+	c, err := qwen25.Family.Preset("7b")
 	require.NoError(t, err)
-	g, err := qwen25.Sampler(c, 4096)
+	g, err := decoder.Sampler(c, 4096)
 	require.NoError(t, err)
 	p, err := metal.Compile([]metal.Entry{{Name: g.Name, Graph: g}}, metal.Options{
 		Target: h100, Model: plan.Model{Name: "7b", Layers: 1, Vocab: c.Vocab, Context: 4096},

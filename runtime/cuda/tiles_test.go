@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"foundry/frontends/decoder"
 	"foundry/frontends/qwen25"
 	"foundry/ir/dtype"
 	"foundry/ir/target"
@@ -49,11 +50,11 @@ func TestTilesCompile(t *testing.T) {
 // prefillKernels compiles one layer of a preset for target h100.
 func prefillKernels(t *testing.T, preset, variant string, weights dtype.Type) []plan.Kernel {
 	t.Helper()
-	c, err := qwen25.Preset(preset)
+	c, err := qwen25.Family.Preset(preset)
 	require.NoError(t, err)
 	c.Layers = 1
-	o := qwen25.BuildOptions{Context: 4096, Chunk: 512, Weights: weights, Cache: dtype.F16}
-	g, err := qwen25.Build(c, o)
+	o := decoder.BuildOptions{Context: 4096, Chunk: 512, Weights: weights, Cache: dtype.F16}
+	g, err := decoder.Build(c, o)
 	require.NoError(t, err)
 	h100, err := target.Find("h100")
 	require.NoError(t, err)

@@ -12,7 +12,7 @@ import (
 
 	"foundry"
 	"foundry/frontends/checkpoint"
-	"foundry/frontends/qwen25"
+	"foundry/frontends/decoder"
 	"foundry/ir/dtype"
 	"foundry/ir/names"
 	"foundry/lower/compile"
@@ -40,7 +40,7 @@ func (f *modelFlags) open(s IO) (*foundry.Model, error) {
 	if f.ropeScaling == "" {
 		return foundry.Open(f.model, hub)
 	}
-	scaling, err := qwen25.ParseScaling(f.ropeScaling)
+	scaling, err := decoder.ParseScaling(f.ropeScaling)
 	if err != nil {
 		return nil, usagef("--%s %w", ropeScalingFlag, err)
 	}

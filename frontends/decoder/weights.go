@@ -1,4 +1,4 @@
-package qwen25
+package decoder
 
 import (
 	"encoding/binary"
@@ -26,20 +26,25 @@ func layerWeight(n int, name string) string { return fmt.Sprintf("model.layers.%
 // Face names, shapes with the output rows first, in the order of their use.
 func Weights(c Config) []checkpoint.Shape {
 	h, q, kv, i := int64(c.Hidden), int64(c.Heads*c.HeadDim), int64(c.KVHeads*c.HeadDim), int64(c.Intermediate)
-	layer := []checkpoint.Shape{
-		{Name: "input_layernorm.weight", Shape: []int64{h}},
-		{Name: "self_attn.q_proj.weight", Shape: []int64{q, h}},
-		{Name: "self_attn.q_proj.bias", Shape: []int64{q}},
-		{Name: "self_attn.k_proj.weight", Shape: []int64{kv, h}},
-		{Name: "self_attn.k_proj.bias", Shape: []int64{kv}},
-		{Name: "self_attn.v_proj.weight", Shape: []int64{kv, h}},
-		{Name: "self_attn.v_proj.bias", Shape: []int64{kv}},
-		{Name: "self_attn.o_proj.weight", Shape: []int64{h, q}},
-		{Name: "post_attention_layernorm.weight", Shape: []int64{h}},
-		{Name: "mlp.gate_proj.weight", Shape: []int64{i, h}},
-		{Name: "mlp.up_proj.weight", Shape: []int64{i, h}},
-		{Name: "mlp.down_proj.weight", Shape: []int64{h, i}},
+	var layer []checkpoint.Shape
+	add := func(name string, shape ...int64) {
+		layer = append(layer, checkpoint.Shape{Name: name, Shape: shape})
 	}
+	add("input_layernorm.weight", h)
+	for _, p := range []struct {
+		name string
+		rows int64
+	}{{"q", q}, {"k", kv}, {"v", kv}} {
+		add("self_attn."+p.name+"_proj.weight", p.rows, h)
+		if c.QKVBias {
+			add("self_attn."+p.name+"_proj.bias", p.rows)
+		}
+	}
+	add("self_attn.o_proj.weight", h, q)
+	add("post_attention_layernorm.weight", h)
+	add("mlp.gate_proj.weight", i, h)
+	add("mlp.up_proj.weight", i, h)
+	add("mlp.down_proj.weight", h, i)
 	out := make([]checkpoint.Shape, 0, c.Layers*len(layer)+3)
 	out = append(out, checkpoint.Shape{Name: embedName, Shape: []int64{int64(c.Vocab), h}})
 	for n := range c.Layers {
@@ -86,9 +91,9 @@ func Check(c Config, s checkpoint.Source) error {
 			if zero {
 				continue
 			}
-			return fmt.Errorf("%s: tensor %q is not zero; that part of a qwen2 model has no bias", s.Label(), name)
+			return fmt.Errorf("%s: tensor %q is not zero; that part of a %s model has no bias", s.Label(), name, c.ModelType)
 		}
-		return fmt.Errorf("%s: tensor %q is no part of a qwen2 model of %d layers", s.Label(), name, c.Layers)
+		return fmt.Errorf("%s: tensor %q is no part of a %s model of %d layers", s.Label(), name, c.ModelType, c.Layers)
 	}
 	return nil
 }

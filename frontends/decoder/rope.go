@@ -1,4 +1,4 @@
-package qwen25
+package decoder
 
 import (
 	"errors"

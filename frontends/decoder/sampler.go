@@ -1,4 +1,4 @@
-package qwen25
+package decoder
 
 import (
 	"fmt"
@@ -15,7 +15,7 @@ import (
 // and counter. T is 1, and P counts the tokens that have run.
 func Sampler(c Config, context int) (*ir.Graph, error) {
 	if err := c.CheckContext(context); err != nil {
-		return nil, fmt.Errorf("qwen2: %w", err)
+		return nil, fmt.Errorf("%s: %w", c.ModelType, err)
 	}
 	n := int64(context)
 	g := ir.NewGraph("sample", sym.Bounds{TMin: 1, TMax: 1, PMin: 1, PMax: n, SMax: n + 1})
@@ -34,7 +34,7 @@ func Sampler(c Config, context int) (*ir.Graph, error) {
 	seen := b.Add(ir.OpSlice, "seen", ir.Attr{Size: sym.P}, history)
 	g.Return("token", b.Add(ir.OpSample, "sample", ir.Attr{}, logits, settings, u, seen))
 	if err := b.Err(); err != nil {
-		return nil, fmt.Errorf("qwen2: %w", err)
+		return nil, fmt.Errorf("%s: %w", c.ModelType, err)
 	}
 	return g, nil
 }

@@ -1,13 +1,15 @@
-// Package qwen25 turns a Qwen2.5 checkpoint's configuration into the model's
-// graph of primitive operations, with nothing fused.
+// Package decoder turns the configuration of a decoder-only language model into the
+// model's graph of primitive operations, with nothing fused: embedding, layers of
+// attention and SwiGLU behind RMSNorm, and a head.
 //
-// Parse reads config.json, Weights lists the tensors that such a model has,
-// Check holds a checkpoint against the list, and Build emits the graph with T
-// symbolic; decode is the same graph specialised to T = 1.
+// A Family says how one family of such models differs, as data. Its Parse reads
+// config.json, Weights lists the tensors that such a model has, Check holds a
+// checkpoint against the list, and Build emits the graph with T symbolic; decode is
+// the same graph specialised to T = 1.
 //
-// Read next: build.go for the model as operations, then foundry/passes, which
-// fuses them.
-package qwen25
+// Read next: build.go for the model as operations, then foundry/frontends/qwen25 for a
+// family, and foundry/passes, which fuses what Build emits.
+package decoder
 
 import (
 	"encoding/json"
@@ -15,9 +17,10 @@ import (
 	"fmt"
 )
 
-// Config is what the graph needs of a model's config.json. A Config from Parse
-// or Preset is valid.
+// Config is what the graph needs of a model's config.json. A Config from a Family is
+// valid.
 type Config struct {
+	Arch
 	Layers       int
 	Hidden       int
 	Intermediate int
@@ -72,23 +75,56 @@ type file struct {
 	RopeScaling  *ropeParameters `json:"rope_scaling"`
 	Tied         bool            `json:"tie_word_embeddings"`
 	Act          *string         `json:"hidden_act"`
-	family
+	// Architectures are the classes that the checkpoint was trained as.
+	Architectures     []string `json:"architectures"`
+	OriginalPositions *int64   `json:"original_max_position_embeddings"`
 	windows
 }
 
-// Parse reads a config.json. Absent fields take the value that the published
-// architecture gives them where it defines one (num_key_value_heads: one a query
-// head; head_dim: hidden_size / num_attention_heads); all others are required.
-func Parse(raw []byte) (Config, error) {
-	var f file
-	if err := json.Unmarshal(raw, &f); err != nil {
-		return Config{}, fmt.Errorf("config.json: %s", jsonError(err))
-	}
-	c, err := f.config()
+// Parse reads a config.json of the family. Absent fields take the value that the
+// published architecture gives them where it defines one (num_key_value_heads: one a
+// query head; head_dim: hidden_size / num_attention_heads); all others are required.
+func (f *Family) Parse(raw []byte) (Config, error) {
+	c, err := f.parse(raw)
 	if err != nil {
 		return Config{}, fmt.Errorf("config.json: %w", err)
 	}
 	return c, nil
+}
+
+func (f *Family) parse(raw []byte) (Config, error) {
+	var x file
+	if err := ReadJSON(raw, &x); err != nil {
+		return Config{}, err
+	}
+	if err := f.supports(&x); err != nil {
+		return Config{}, err
+	}
+	most := 0
+	if f.Further != nil {
+		var err error
+		if most, err = f.Further(raw); err != nil {
+			return Config{}, err
+		}
+	}
+	c, err := x.config()
+	if err != nil {
+		return Config{}, err
+	}
+	c.Arch = f.Arch
+	if most > 0 {
+		c.MaxPositions = min(c.MaxPositions, most)
+	}
+	return c, nil
+}
+
+// ReadJSON reads the fields of a config.json into v; the error names the field that
+// holds another kind of value.
+func ReadJSON(raw []byte, v any) error {
+	if err := json.Unmarshal(raw, v); err != nil {
+		return errors.New(jsonError(err))
+	}
+	return nil
 }
 
 func jsonError(err error) string {
@@ -107,9 +143,6 @@ func jsonError(err error) string {
 }
 
 func (f *file) config() (Config, error) {
-	if err := f.supported(); err != nil {
-		return Config{}, err
-	}
 	var err error
 	count := func(name string, p *int64, limit int64) int {
 		switch {
@@ -170,7 +203,7 @@ func (f *file) config() (Config, error) {
 	if c.Window, c.Sliding, err = f.windows.of(c.Layers); err != nil {
 		return Config{}, err
 	}
-	c.MaxPositions = min(scaling.positions(c.MaxPositions), f.DualChunk.positions())
+	c.MaxPositions = scaling.positions(c.MaxPositions)
 	return c, c.validate()
 }
 
@@ -189,19 +222,6 @@ func (c Config) validate() error {
 	return nil
 }
 
-// supported refuses models whose mathematics differ from what Build emits.
-func (f *file) supported() error {
-	switch {
-	case f.ModelType == nil:
-		return errors.New("model_type is missing; foundry compiles qwen2")
-	case *f.ModelType != "qwen2":
-		return fmt.Errorf("this is a %s model; foundry compiles qwen2", *f.ModelType)
-	case f.Act != nil && *f.Act != "silu":
-		return fmt.Errorf("hidden_act is %q, want \"silu\"", *f.Act)
-	}
-	return f.family.supported()
-}
-
 // CheckContext is an error where the model has no positions for so many tokens.
 func (c Config) CheckContext(context int) error {
 	if context < 1 || context > c.MaxPositions {
@@ -210,10 +230,11 @@ func (c Config) CheckContext(context int) error {
 	return nil
 }
 
-// JSON writes c as a config.json in the published form, which Parse reads back.
+// JSON writes c as a config.json in the published form, which Parse of its family reads
+// back.
 func (c Config) JSON() []byte {
 	fields := map[string]any{
-		"architectures": []string{"Qwen2ForCausalLM"}, "model_type": "qwen2", "hidden_act": "silu",
+		"architectures": []string{c.Class}, "model_type": c.ModelType, "hidden_act": "silu",
 		"num_hidden_layers": c.Layers, "hidden_size": c.Hidden, "intermediate_size": c.Intermediate,
 		"num_attention_heads": c.Heads, "num_key_value_heads": c.KVHeads, "head_dim": c.HeadDim,
 		"vocab_size": c.Vocab, "max_position_embeddings": c.MaxPositions,

@@ -1,6 +1,7 @@
-package qwen25
+package decoder
 
 import (
+	"errors"
 	"fmt"
 
 	"foundry/ir"
@@ -37,7 +38,7 @@ func Build(c Config, o BuildOptions) (*ir.Graph, error) {
 	}
 	b.model()
 	if err := b.Err(); err != nil {
-		return nil, fmt.Errorf("qwen2: %w", err)
+		return nil, fmt.Errorf("%s: %w", c.ModelType, err)
 	}
 	return g, nil
 }
@@ -47,6 +48,8 @@ func (o *BuildOptions) check(c Config) error {
 		return err
 	}
 	switch {
+	case c.ModelType == "":
+		return errors.New("the configuration is of no family: its ModelType is empty")
 	case o.Chunk < 1 || o.Chunk > o.Context:
 		return fmt.Errorf("chunk is %d, want 1 to the context, %d", o.Chunk, o.Context)
 	case o.Cache != dtype.F32 && o.Cache != dtype.F16:
@@ -147,10 +150,12 @@ func (b *builder) layer(n int, x, invFreq *ir.Value) *ir.Value {
 	return b.op(ir.OpAdd, "resid_mlp", ir.Attr{}, b.matmul("down_proj", h, w("mlp.down_proj.weight")), x)
 }
 
-// heads emits projection, bias and head layout of q, k or v: f32[heads, T, HeadDim].
+// heads emits projection, bias where there is one, and head layout of q, k or v: f32[heads, T, HeadDim].
 func (b *builder) heads(n int, name string, x *ir.Value, heads int) *ir.Value {
 	y := b.matmul(name+"_proj", x, layerWeight(n, "self_attn."+name+"_proj.weight"))
-	y = b.op(ir.OpAdd, name+"_bias", ir.Attr{}, y, b.weight(layerWeight(n, "self_attn."+name+"_proj.bias")))
+	if b.c.QKVBias {
+		y = b.op(ir.OpAdd, name+"_bias", ir.Attr{}, y, b.weight(layerWeight(n, "self_attn."+name+"_proj.bias")))
+	}
 	return b.op(ir.OpKVRearrange, name+"_heads", ir.Attr{Heads: heads}, y)
 }
 

@@ -1,0 +1,58 @@
+package model
+
+import (
+	"fmt"
+	"strings"
+
+	"foundry/frontends/checkpoint"
+	"foundry/frontends/decoder"
+	"foundry/frontends/qwen25"
+)
+
+// families are those that Open takes.
+var families = []*decoder.Family{&qwen25.Family}
+
+// parseConfig reads a config.json of any family.
+func parseConfig(raw []byte) (decoder.Config, error) {
+	var x struct {
+		ModelType *string `json:"model_type"`
+	}
+	if err := decoder.ReadJSON(raw, &x); err != nil {
+		return decoder.Config{}, fmt.Errorf("config.json: %w", err)
+	}
+	var known []string
+	for _, f := range families {
+		if x.ModelType != nil && *x.ModelType == f.ModelType {
+			return f.Parse(raw)
+		}
+		known = append(known, f.ModelType)
+	}
+	what := "model_type is missing"
+	if x.ModelType != nil {
+		what = fmt.Sprintf("this is a %s model", *x.ModelType)
+	}
+	return decoder.Config{}, fmt.Errorf("config.json: %s; foundry compiles %s", what, strings.Join(known, " and "))
+}
+
+// openSynth opens a published shape with generated weights.
+func openSynth(name string) (*Model, error) {
+	var forms []string
+	for _, f := range families {
+		prefix := synthPrefix + strings.ToLower(f.Name) + "-"
+		size, ok := strings.CutPrefix(name, prefix)
+		if !ok {
+			forms = append(forms, fmt.Sprintf("%sSIZE, with SIZE one of %s", prefix, strings.Join(f.SizeNames(), ", ")))
+			continue
+		}
+		c, err := f.Preset(size)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		source, err := checkpoint.Synth(name, decoder.Weights(c), map[string][]byte{"config.json": c.JSON()})
+		if err != nil {
+			return nil, err
+		}
+		return newModel(name, source)
+	}
+	return nil, fmt.Errorf("%s: synthetic models are named %s", name, strings.Join(forms, ", or "))
+}
