@@ -25,7 +25,7 @@ func drawing(p *plan.Plan, f *fake) {
 		bind = append(bind, plan.Binding{Buffer: b, Bytes: p.Buffers[b].Bytes, Access: p.Kernels[3].Slots[i].Access})
 	}
 	one := p.Entries[1].Steps[2].Dispatch.Grid
-	p.Entries = append(p.Entries, plan.Entry{
+	p.Entries = append(p.Entries, plan.Entry{Role: plan.Sample,
 		Name: "sample", TMin: 1, TMax: 1, Steps: []plan.Step{{Dispatch: &plan.Dispatch{Kernel: 3, Label: "draw", Layer: -1, Grid: one, Bind: bind}}},
 		CommandBuffers: []plan.CommandBuffer{{First: 0, Last: 1}},
 	})

@@ -77,7 +77,7 @@ func (in *Instance) allocate() error {
 			o.Memory, o.Offset = arena, b.Offset
 		default:
 			use := Shared
-			if b.Class == plan.State && b.Special == "" {
+			if b.Class == plan.State && b.Role == plan.NoRole {
 				use = Private // a cache
 			}
 			m, err := alloc(b.Bytes, use)
@@ -142,7 +142,7 @@ func (in *Instance) Run(ctx context.Context, entry string, env sym.Env) error {
 
 // stepError is what kernels reported in the step buffer, where the plan has one.
 func (in *Instance) stepError() error {
-	step := in.exec.Plan.Special("step")
+	step := in.exec.Plan.BufferFor(plan.StepBuffer)
 	if step < 0 {
 		return nil
 	}
@@ -156,7 +156,7 @@ func (in *Instance) stepError() error {
 // setStep writes T, P, S and that nothing is wrong to the step buffer, where the
 // plan has one.
 func (in *Instance) setStep(env sym.Env) error {
-	step := in.exec.Plan.Special("step")
+	step := in.exec.Plan.BufferFor(plan.StepBuffer)
 	if step < 0 {
 		return nil
 	}

@@ -88,8 +88,8 @@ func (in *Instance) copies(d *plan.Dispatch, rotate int64) (out copied, err erro
 		at := in.place[b.Buffer]
 		first.Bind[j] = Operand{Memory: at.Memory, Offset: at.Offset + b.Offset, Bytes: b.Bytes, Access: b.Access}
 		buffer := &in.exec.Plan.Buffers[b.Buffer]
-		out.advances = out.advances || buffer.Special == "step" && b.Access != plan.Read
-		if _, seen := turning[b.Buffer]; seen || buffer.Special != "" || buffer.Class != plan.Weight && buffer.Class != plan.State {
+		out.advances = out.advances || buffer.Role == plan.StepBuffer && b.Access != plan.Read
+		if _, seen := turning[b.Buffer]; seen || buffer.Role != plan.NoRole || buffer.Class != plan.Weight && buffer.Class != plan.State {
 			continue
 		}
 		content := make([]byte, at.Bytes)

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"slices"
 
 	"foundry/ir/dtype"
 	"foundry/ir/sampling"
@@ -90,10 +89,10 @@ type specials struct {
 
 // findSpecials returns nil when p lacks what a Model needs.
 func findSpecials(p *plan.Plan) *specials {
-	entry := func(name string) int {
-		return slices.IndexFunc(p.Entries, func(e plan.Entry) bool { return e.Name == name })
+	s := &specials{
+		p.BufferFor(plan.StepBuffer), p.BufferFor(plan.IDsBuffer), p.BufferFor(plan.LogitsBuffer), p.BufferFor(plan.HistoryBuffer),
+		p.EntryFor(plan.Prefill), p.EntryFor(plan.Decode), p.EntryFor(plan.Sample),
 	}
-	s := &specials{p.Special("step"), p.Special("ids"), p.Special("logits"), p.Special("history"), entry("prefill"), entry("decode"), entry("sample")}
 	if s.step < 0 || s.ids < 0 || s.logits < 0 || s.prefill < 0 && s.decode < 0 {
 		return nil
 	}

@@ -30,7 +30,7 @@ func (in *Instance) factors(buffer int) (down, up float32, ok bool, err error) {
 		return 1, 1, false, nil
 	}
 	var b [plan.RangeBytes]byte
-	if err := in.readAt(in.exec.Plan.Ranges(), at, b[:]); err != nil {
+	if err := in.readAt(in.exec.Plan.BufferFor(plan.RangesBuffer), at, b[:]); err != nil {
 		return 0, 0, false, err
 	}
 	word := func(i int) float32 { return math.Float32frombits(binary.LittleEndian.Uint32(b[4*i:])) }

@@ -128,7 +128,7 @@ func TestDecodeN(t *testing.T) {
 
 // Without a history there is no batch.
 func TestDecodeNWantsAHistory(t *testing.T) {
-	x, _ := loadToy(t, func(p *plan.Plan, _ *fake) { p.Buffers[7].Special = "" })
+	x, _ := loadToy(t, func(p *plan.Plan, _ *fake) { p.Buffers[7].Role = plan.NoRole })
 	in := newInstance(t, x)
 	require.Zero(t, in.Limits().Batch)
 	_, err := in.DecodeN(context.Background(), 0, 1, 1)

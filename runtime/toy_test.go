@@ -144,17 +144,17 @@ func toyPlan(allLogits bool) *plan.Plan {
 				slot("step", "Step", plan.ReadWrite), slot("ids", "int", plan.ReadWrite), slot("history", "int", plan.Write)),
 		},
 		Buffers: []plan.Buffer{
-			{Name: "step", Class: plan.State, Bytes: plan.StepBytes, DType: dtype.I32, Shape: dims(32), Special: "step"},
-			{Name: "ids", Class: plan.State, Bytes: 4 * toyChunk, DType: dtype.I32, Shape: dims(toyChunk), Special: "ids"},
+			{Name: "step", Class: plan.State, Bytes: plan.StepBytes, DType: dtype.I32, Shape: dims(32), Role: plan.StepBuffer},
+			{Name: "ids", Class: plan.State, Bytes: 4 * toyChunk, DType: dtype.I32, Shape: dims(toyChunk), Role: plan.IDsBuffer},
 			{Name: "cache", Class: plan.State, Bytes: 4 * toyContext, DType: dtype.I32, Shape: dims(toyContext)},
 			{Name: "w", Class: plan.Weight, Bytes: 4 * 31, DType: dtype.F32, Shape: dims(31), Weight: &plan.WeightRecipe{Tensor: "w", Kind: "as_stored"}},
 			{Name: "scores", Class: plan.Transient, Bytes: scoreBytes, Offset: 256, DType: dtype.F32, Shape: []sym.Dim{sym.T, sym.Const(toyVocab)}},
-			{Name: "logits", Class: plan.Output, Bytes: 4 * toyVocab * rows, DType: dtype.F32, Shape: dims(rows, toyVocab), Special: "logits"},
-			{Name: "token", Class: plan.Output, Bytes: 4, DType: dtype.I32, Shape: dims(1), Special: "token"},
-			{Name: "history", Class: plan.State, Bytes: 4 * (toyContext + 1), DType: dtype.I32, Shape: dims(toyContext + 1), Special: "history"},
+			{Name: "logits", Class: plan.Output, Bytes: 4 * toyVocab * rows, DType: dtype.F32, Shape: dims(rows, toyVocab), Role: plan.LogitsBuffer},
+			{Name: "token", Class: plan.Output, Bytes: 4, DType: dtype.I32, Shape: dims(1), Role: plan.TokenBuffer},
+			{Name: "history", Class: plan.State, Bytes: 4 * (toyContext + 1), DType: dtype.I32, Shape: dims(toyContext + 1), Role: plan.HistoryBuffer},
 		},
 	}
-	for _, e := range []plan.Entry{{Name: "prefill", TMin: 1, TMax: toyChunk}, {Name: "decode", TMin: 1, TMax: 1}} {
+	for _, e := range []plan.Entry{{Name: "prefill", Role: plan.Prefill, TMin: 1, TMax: toyChunk}, {Name: "decode", Role: plan.Decode, TMin: 1, TMax: 1}} {
 		one := plan.GridDim{N: sym.Const(1), Div: 1}
 		t := plan.GridDim{N: sym.T, Div: 1}
 		if e.Name == "decode" {

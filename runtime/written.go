@@ -22,7 +22,7 @@ func cachesOf(p *plan.Plan, e *plan.Entry) []cacheUse {
 			continue
 		}
 		for _, b := range e.Steps[i].Dispatch.Bind {
-			if x := &p.Buffers[b.Buffer]; x.Class != plan.State || x.Special != "" {
+			if x := &p.Buffers[b.Buffer]; x.Class != plan.State || x.Role != plan.NoRole {
 				continue
 			}
 			if _, seen := at[b.Buffer]; !seen {

@@ -71,7 +71,7 @@ func TestWhatTheHostWritesIsWritten(t *testing.T) {
 	x, _ := loadToy(t, nil)
 	in := newInstance(t, x)
 	for i := range x.Plan.Buffers {
-		if b := &x.Plan.Buffers[i]; b.Class == plan.State && b.Special == "" {
+		if b := &x.Plan.Buffers[i]; b.Class == plan.State && b.Role == plan.NoRole {
 			require.NoError(t, in.Write(b.Name, make([]byte, b.Bytes)))
 		}
 	}

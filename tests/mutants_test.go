@@ -98,7 +98,7 @@ func TestMutants(t *testing.T) {
 func onStep(p *plan.Plan, k, s int) bool {
 	for _, e := range p.Entries {
 		for _, step := range e.Steps {
-			if d := step.Dispatch; d != nil && d.Kernel == k && p.Buffers[d.Bind[s].Buffer].Special == "step" {
+			if d := step.Dispatch; d != nil && d.Kernel == k && p.Buffers[d.Bind[s].Buffer].Role == plan.StepBuffer {
 				return true
 			}
 		}

@@ -5,16 +5,17 @@ import (
 
 	"foundry/ir"
 	"foundry/ir/dtype"
+	"foundry/lower/plan"
 )
 
 // kernel is one row of the table: a kind of kernel, what it is for, and the graphs
 // that reach it through the compiler.
 type kernel struct {
 	name      string
-	checklist string   // the row of the list of kernels that a Qwen2.5 engine needs
-	pattern   string   // the fusion that forms it, or
-	ops       []ir.Op  // the operations that are dispatches of their own
-	main      []string // only these mains, where a row is one of several ways; nil: all
+	checklist string      // the row of the list of kernels that a Qwen2.5 engine needs
+	pattern   string      // the fusion that forms it, or
+	ops       []ir.Op     // the operations that are dispatches of their own
+	main      []plan.Main // only these mains, where a row is one of several ways; nil: all
 	formats   []dtype.Type
 	every     bool // a quick run takes every format
 	logic     string
@@ -62,17 +63,6 @@ func affine(formats ...dtype.Affine) []dtype.Type {
 	}
 	return out
 }
-
-// The mains of kernels that have several, as their banners say.
-const (
-	mainRows      = "rows of a matrix product"
-	mainBlocks    = "blocks of a matrix product"
-	mainAttention = "one pass over the keys"
-	mainParts     = "one pass over the keys of a part"
-	mainQueries   = "a block of queries in tiles"
-	mainHead      = "products of a head"
-	mainHeadTiles = "a block of products of a head in tiles"
-)
 
 // table lists every kind of kernel.
 var table = []kernel{
@@ -132,22 +122,22 @@ var table = []kernel{
 		ideas: "none",
 	},
 	{
-		name: "matmul GEMV", checklist: "matmul", ops: []ir.Op{ir.OpMatmulNT}, main: []string{mainRows}, formats: every, every: true, forms: gemvForms,
+		name: "matmul GEMV", checklist: "matmul", ops: []ir.Op{ir.OpMatmulNT}, main: []plan.Main{plan.ProductRows}, formats: every, every: true, forms: gemvForms,
 		logic: "a simdgroup owns a few rows of weights, its lanes stride along them in wide loads and dequantise in registers; several rows of x share what was loaded; simdgroups share a row where rows are few",
 		ideas: "split-K across threadgroups for the narrowest projections",
 	},
 	{
-		name: "matmul GEMM", checklist: "matmul", ops: []ir.Op{ir.OpMatmulNT}, main: []string{mainBlocks}, formats: inTiles, forms: gemmForms,
+		name: "matmul GEMM", checklist: "matmul", ops: []ir.Op{ir.OpMatmulNT}, main: []plan.Main{plan.ProductTiles}, formats: inTiles, forms: gemmForms,
 		logic: "a threadgroup makes a block of rows by columns over 16x16 tiles, blocks of weights and of x staged in threadgroup memory as f16 while others are multiplied; x that only tiles read was stored as f16 and is copied, as f16 weights are; edges are clamped on load and masked on store",
 		ideas: "the K loop of quantised weights waits for its expansion; two simdgroups that share a block's depth where few threadgroups fill the cores",
 	},
 	{
-		name: "softmax vector", checklist: "softmax", ops: []ir.Op{ir.OpSoftmax}, main: []string{"rows"}, formats: operands, forms: softmaxVectorForms,
+		name: "softmax vector", checklist: "softmax", ops: []ir.Op{ir.OpSoftmax}, main: []plan.Main{plan.Rows}, formats: operands, forms: softmaxVectorForms,
 		logic: "a threadgroup a row: maximum and sum of exponentials in one pass of wide loads, simd_max and simd_sum, then the division; a causal row sees start + t + 1 columns and the others become 0; rows of blocks are read by their scales",
 		ideas: "none: attention in one pass stores no scores",
 	},
 	{
-		name: "softmax block", checklist: "softmax", ops: []ir.Op{ir.OpSoftmax}, main: []string{"segments", "merge of segments"}, formats: operands, forms: softmaxBlockForms,
+		name: "softmax block", checklist: "softmax", ops: []ir.Op{ir.OpSoftmax}, main: []plan.Main{plan.SoftmaxSegments, plan.SoftmaxMerge}, formats: operands, forms: softmaxBlockForms,
 		logic: "a row in segments, each a threadgroup that leaves its maximum and sum; a second kernel merges those of a row and writes; its twin is the vector form",
 		ideas: "none: the cost model chooses between the forms and the length of a segment",
 	},

@@ -1,11 +1,11 @@
 package verify
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 
 	"foundry/ir"
+	"foundry/ir/names"
 	"foundry/ir/target"
 	"foundry/lower/plan"
 )
@@ -19,8 +19,11 @@ type Compiled struct {
 }
 
 // signature is what tells the kinds of kernels apart: the operations that a
-// dispatch stands for, in no order, and the main that its kernel's banner names.
-type signature struct{ ops, main string }
+// dispatch stands for, in no order, and its kernel's main.
+type signature struct {
+	ops  string
+	main plan.Main
+}
 
 // opsOf returns the operations of a signature; views that others stand beside cost
 // nothing and do not count.
@@ -41,14 +44,11 @@ func opsOf(ops []ir.Op) string {
 func signatureOf(p *plan.Plan, d *plan.Dispatch) (signature, []ir.Op) {
 	var ops []ir.Op
 	for _, n := range d.Nodes {
-		// "op" or "label op"
-		if o, err := ir.ParseOp(n[strings.LastIndex(n, " ")+1:]); err == nil {
+		if o, err := ir.ParseOp(n.Op); err == nil {
 			ops = append(ops, o)
 		}
 	}
-	banner, _, _ := strings.Cut(p.Kernels[d.Kernel].Source, "\n")
-	_, main, _ := strings.Cut(banner, "main: ")
-	return signature{opsOf(ops), main}, ops
+	return signature{opsOf(ops), p.Kernels[d.Kernel].Main}, ops
 }
 
 // kinds finds the row of the table that a dispatch belongs to.
@@ -142,7 +142,7 @@ func (k kinds) usesIn(plans []Compiled) (map[string][]Use, []string) {
 				if s.Dispatch == nil {
 					continue
 				}
-				node := layerless(s.Dispatch.Label)
+				node := layerless(s.Dispatch)
 				row := k.of(c.Plan, s.Dispatch)
 				if row == nil {
 					name := c.Pipeline + ": " + node + " (" + c.Plan.Kernels[s.Dispatch.Kernel].Name + ")"
@@ -175,7 +175,10 @@ func addUse(list []Use, pipeline, node string) []Use {
 	return list
 }
 
-var layer = regexp.MustCompile(`^layers\.[0-9]+\.`)
-
-// layerless is a label with N for its layer.
-func layerless(label string) string { return layer.ReplaceAllString(label, "layers.N.") }
+// layerless is a dispatch's label with N for its layer.
+func layerless(d *plan.Dispatch) string {
+	if d.Layer < 0 {
+		return d.Label
+	}
+	return "layers.N." + names.InLayer(d.Label)
+}

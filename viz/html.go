@@ -11,7 +11,6 @@ import (
 	"strconv"
 	"strings"
 
-	"foundry/ir"
 	"foundry/ir/names"
 	"foundry/lower/plan"
 )
@@ -237,11 +236,7 @@ func entryView(p *plan.Plan, e *plan.Entry) planView {
 		kernels[d.Kernel] = true
 		ops := make([]string, 0, len(d.Nodes))
 		for _, n := range d.Nodes {
-			label, op := splitNode(n)
-			if op != ir.OpInvalid {
-				label = op.String()
-			}
-			ops = append(ops, label)
+			ops = append(ops, n.Op)
 		}
 		v.Rows = append(v.Rows, planRow{
 			Label: d.Label, Kernel: k.Name, Grid: gridText(d.Grid), Threads: k.Threads[0] * k.Threads[1] * k.Threads[2],

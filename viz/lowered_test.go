@@ -28,7 +28,7 @@ func lowered(t testing.TB, g *ir.Graph) *plan.Plan {
 		class := map[ir.ParamKind]plan.Class{ir.Input: plan.State, ir.Weight: plan.Weight, ir.State: plan.State, ir.Const: plan.Constant}[v.Param.Kind]
 		b := plan.Buffer{Name: v.Param.Name, Class: class}
 		if v.Param.Kind == ir.Input {
-			b.Special = v.Param.Name
+			b.Role = plan.BufferRole(v.Param.Name)
 		}
 		add(v, b)
 	}
@@ -52,11 +52,11 @@ func lowered(t testing.TB, g *ir.Graph) *plan.Plan {
 			p.Kernels = append(p.Kernels, plan.Kernel{Name: name, Threads: [3]int{256, 1, 1}})
 		}
 		d := &plan.Dispatch{Kernel: k, Label: n.Label, Layer: n.Layer(), Grid: [3]plan.GridDim{{N: sym.Const(96), Div: 8}, {N: sym.T, Div: 1}, {N: sym.Const(1), Div: 1}}}
-		d.Nodes = []string{n.Label + " " + n.Op.String()}
+		d.Nodes = []plan.Node{{Label: n.Label, Op: n.Op.String()}}
 		if n.Region != nil {
 			d.Nodes = nil
 			for _, m := range n.Region.Nodes() {
-				d.Nodes = append(d.Nodes, m.Label+" "+m.Op.String())
+				d.Nodes = append(d.Nodes, plan.Node{Label: m.Label, Op: m.Op.String()})
 			}
 		}
 		waits := false

@@ -152,7 +152,7 @@ func (r *planReader) param(buffer int) *param {
 	if r.params[buffer] == nil {
 		b := &r.plan.Buffers[buffer]
 		kind := paramKinds[b.Class]
-		if b.Special == "ids" {
+		if b.Role == plan.IDsBuffer {
 			kind = ir.Input
 		}
 		r.params[buffer] = &param{kind: kind, name: b.Name, text: b.DType.String() + ", " + names.Bytes(b.Bytes)}
@@ -169,15 +169,13 @@ func (r *planReader) dispatch(d *plan.Dispatch) *unit {
 		"moves " + polyBytes(d.Moved),
 	}
 	u.key = fmt.Sprint(d.Kernel, d.Grid, anyLayer(d.Label, d.Layer))
-	for _, name := range d.Nodes {
-		label, op := splitNode(name)
-		u.key += " " + op.String()
-		b := box{op: op, label: label}
-		n := r.source[sourceKey{label, op}]
-		if label == "" {
-			n = r.source[sourceKey{d.Label, op}] // the dispatch is this one operation
+	for _, node := range d.Nodes {
+		u.key += " " + node.Op
+		b := box{op: opOf(node), label: node.Label}
+		if b.op == ir.OpInvalid {
+			b.label = node.Label + " " + node.Op // drawn as the text that stands in the plan
 		}
-		if n != nil {
+		if n := r.source[sourceKey{node.Label, b.op}]; n != nil {
 			b.lines = []string{n.Result().Type.String()}
 			for _, a := range n.Args {
 				b.lines = append(b.lines, weightLine(a, r.opts)...)
@@ -190,7 +188,7 @@ func (r *planReader) dispatch(d *plan.Dispatch) *unit {
 	}
 	r.wire(u)
 	for i, b := range d.Bind {
-		if r.plan.Buffers[b.Buffer].Special == "step" {
+		if r.plan.Buffers[b.Buffer].Role == plan.StepBuffer {
 			continue
 		}
 		u.key += fmt.Sprint(" ", i, b.Bytes, b.Access)
@@ -199,7 +197,7 @@ func (r *planReader) dispatch(d *plan.Dispatch) *unit {
 		}
 	}
 	for _, b := range d.Bind {
-		if b.Access.Writes() && r.plan.Buffers[b.Buffer].Special != "step" {
+		if b.Access.Writes() && r.plan.Buffers[b.Buffer].Role != plan.StepBuffer {
 			r.writes = append(r.writes, written{r.span(b), u, len(u.outs)})
 			u.outs = append(u.outs, len(u.boxes)-1)
 		}
@@ -207,17 +205,13 @@ func (r *planReader) dispatch(d *plan.Dispatch) *unit {
 	return u
 }
 
-// splitNode reads an entry of Dispatch.Nodes: "op" or "label op".
-func splitNode(s string) (label string, op ir.Op) {
-	name := s
-	if i := strings.LastIndexByte(s, ' '); i >= 0 {
-		label, name = s[:i], s[i+1:]
-	}
-	op, err := ir.ParseOp(name)
+// opOf is a node's operation, OpInvalid for one that this program does not know.
+func opOf(n plan.Node) ir.Op {
+	op, err := ir.ParseOp(n.Op)
 	if err != nil {
-		return s, ir.OpInvalid // drawn as the text that stands in the plan
+		return ir.OpInvalid
 	}
-	return label, op
+	return op
 }
 
 // wire joins the operations of a dispatch: by their values where the source

@@ -195,12 +195,12 @@ func TestPlanFollowsBytes(t *testing.T) {
 			{Name: "in", Class: plan.Input, Bytes: 64},
 			{Name: "a", Class: plan.Transient, Bytes: 128, Offset: 0},
 			{Name: "reused", Class: plan.Transient, Bytes: 64, Offset: 64},
-			{Name: "step", Class: plan.State, Bytes: plan.StepBytes, Special: "step"},
+			{Name: "step", Class: plan.State, Bytes: plan.StepBytes, Role: plan.StepBuffer},
 			{Name: "out", Class: plan.Output, Bytes: 64},
 		},
 	}
 	step := func(label string, wave int, b ...plan.Binding) plan.Step {
-		return plan.Step{Dispatch: &plan.Dispatch{Label: label, Layer: -1, Wave: wave, Nodes: []string{"silu"}, Bind: b,
+		return plan.Step{Dispatch: &plan.Dispatch{Label: label, Layer: -1, Wave: wave, Nodes: []plan.Node{{Label: label, Op: "silu"}}, Bind: b,
 			Grid: [3]plan.GridDim{{N: sym.T, Div: 8}, {N: sym.Const(1), Div: 1}, {N: sym.Const(1), Div: 1}}}}
 	}
 	p.Entries = []plan.Entry{{Name: "decode", Steps: []plan.Step{

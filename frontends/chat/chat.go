@@ -2,7 +2,7 @@
 // model among its files, compiles it, and renders messages and tools with it as Hugging
 // Face transformers does (apply_chat_template), byte for byte.
 //
-// Read finds the template; Template.Render applies it. ReadMessages and ReadTools read
+// Read finds the template; Template.Render applies it; Find returns its text. ReadMessages and ReadTools read
 // conversations from JSON. The language of templates is foundry/frontends/jinja.
 //
 // The prompt holds the control tokens as text, and the tokenizer finds them there. It
@@ -50,45 +50,63 @@ const (
 // ErrNone says that a model has no chat template.
 var ErrNone = errors.New("there is no chat template: the model was not trained to chat; prompt it with plain text")
 
-// Read finds a model's chat template: chat_template.jinja, chat_template.json, or
+// Texts is a model's chat template as its files have it.
+type Texts struct {
+	File   string            // that has it
+	Plain  string            // for conversations without tools; "": only with tools
+	Tools  string            // for conversations with tools; "": Plain serves
+	Tokens map[string]string // special tokens by the names that templates see, such as bos_token
+}
+
+// Find finds a model's chat template: chat_template.jinja, chat_template.json, or
 // chat_template of tokenizer_config.json, a text or a list of named ones. With several,
 // "tool_use" serves conversations with tools and "default" all others. file returns a
 // file of the model; its error wraps fs.ErrNotExist where there is none. The error is
 // ErrNone where no file has a template.
-func Read(file func(name string) ([]byte, error)) (*Template, error) {
+func Find(file func(name string) ([]byte, error)) (*Texts, error) {
 	config, err := readConfig(file)
 	if err != nil {
 		return nil, err
 	}
-	t := &Template{tokens: config.tokens()}
 	texts, from, err := config.templates(file)
 	if err != nil {
 		return nil, err
 	}
-	compile := func(name string) (*source, error) {
-		text, ok := texts[name]
-		if !ok {
+	t := &Texts{from, texts[defaultName], texts[toolsName], config.tokens()}
+	switch {
+	case len(texts) == 0:
+		return nil, ErrNone
+	case t.Plain == "" && t.Tools == "":
+		return nil, fmt.Errorf("%s: of the chat templates %s none is named %q", from, strings.Join(slices.Sorted(maps.Keys(texts)), ", "), defaultName)
+	}
+	return t, nil
+}
+
+// Read finds a model's chat template, as Find does, and compiles it.
+func Read(file func(name string) ([]byte, error)) (*Template, error) {
+	texts, err := Find(file)
+	if err != nil {
+		return nil, err
+	}
+	t := &Template{tokens: map[string]any{}}
+	for name, token := range texts.Tokens {
+		t.tokens[name] = token
+	}
+	compile := func(text string) (*source, error) {
+		if text == "" {
 			return nil, nil
 		}
 		compiled, err := jinja.Parse(text)
 		if err != nil {
-			return nil, fmt.Errorf("%s: the chat template does not compile: %w", from, err)
+			return nil, fmt.Errorf("%s: the chat template does not compile: %w", texts.File, err)
 		}
-		return &source{from, text, compiled}, nil
+		return &source{texts.File, text, compiled}, nil
 	}
-	if t.plain, err = compile(defaultName); err != nil {
+	if t.plain, err = compile(texts.Plain); err != nil {
 		return nil, err
 	}
-	if t.tools, err = compile(toolsName); err != nil {
-		return nil, err
-	}
-	switch {
-	case len(texts) == 0:
-		return nil, ErrNone
-	case t.plain == nil && t.tools == nil:
-		return nil, fmt.Errorf("%s: of the chat templates %s none is named %q", from, strings.Join(slices.Sorted(maps.Keys(texts)), ", "), defaultName)
-	}
-	return t, nil
+	t.tools, err = compile(texts.Tools)
+	return t, err
 }
 
 // Text is the template as the model's files have it, for conversations without tools.
@@ -239,8 +257,8 @@ func namedTemplates(raw json.RawMessage) (map[string]string, error) {
 var tokenNames = []string{"bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"}
 
 // tokens are the special tokens: texts, or objects with the text as content.
-func (c config) tokens() map[string]any {
-	out := map[string]any{}
+func (c config) tokens() map[string]string {
+	out := map[string]string{}
 	for _, name := range tokenNames {
 		var text *string
 		var object struct{ Content *string }

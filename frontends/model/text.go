@@ -21,15 +21,10 @@ func (m *Model) CheckLanguage() error {
 // Tokenizer reads the model's tokenizer: tokenizer.json, or vocab.json and merges.txt. A
 // model without one works with token ids only.
 func (m *Model) Tokenizer() (*tokenizer.Tokenizer, error) {
-	m.textOnce.Do(func() { m.text, m.textErr = m.readTokenizer() })
-	return m.text, m.textErr
-}
-
-func (m *Model) readTokenizer() (*tokenizer.Tokenizer, error) {
 	if err := m.CheckLanguage(); err != nil {
 		return nil, err
 	}
-	t, err := tokenizer.Read(m.file)
+	t, err := m.tokenizer()
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%s has no tokenizer.json, so it takes token ids only: use eval --ids", m.Name)
 	}
@@ -37,6 +32,12 @@ func (m *Model) readTokenizer() (*tokenizer.Tokenizer, error) {
 		return nil, fmt.Errorf("%s: %w", m.Name, err)
 	}
 	return t, nil
+}
+
+// tokenizer reads it once; the error wraps fs.ErrNotExist where the model has none.
+func (m *Model) tokenizer() (*tokenizer.Tokenizer, error) {
+	m.textOnce.Do(func() { m.text, m.textErr = tokenizer.Read(m.file) })
+	return m.text, m.textErr
 }
 
 // Encode turns a text into the token ids that Session.Generate runs for it, with those

@@ -21,6 +21,7 @@ package tokenizer
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -158,6 +159,9 @@ func (t *Tokenizer) ID(content string) (int32, bool) {
 
 // Special reports whether id is a control token.
 func (t *Tokenizer) Special(id int32) bool { return t.special[id] }
+
+// Specials lists the control tokens in the order of their ids.
+func (t *Tokenizer) Specials() []int32 { return slices.Sorted(maps.Keys(t.special)) }
 
 // Encode returns the ids of a text, with those that begin and end every text where the
 // model has such; added tokens in it are recognised. Bytes that are not UTF-8 are read

@@ -32,16 +32,25 @@ func (g *Graphs) Lower() (*Compiled, error) {
 	o := g.Options
 	var entries []metal.Entry
 	for _, e := range g.Entries {
-		entries = append(entries, metal.Entry{Name: e.Name, Graph: e})
+		in := metal.Entry{Name: e.Name, Graph: e}
+		if g.Model.Graph == nil {
+			in.Role = plan.EntryRole(e.Name)
+		}
+		entries = append(entries, in)
 	}
 	if o.Sampler && g.Model.Graph == nil && !o.AllLogits {
 		sampler, err := decoder.Sampler(g.Model.Config, o.Context)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", g.Model.Name, err)
 		}
-		entries = append(entries, metal.Entry{Name: sampler.Name, Graph: sampler})
+		entries = append(entries, metal.Entry{Name: sampler.Name, Role: plan.Sample, Graph: sampler})
 	}
-	p, err := g.LowerEntries(entries)
+	tokens, notes, err := g.Model.Tokens()
+	if err != nil {
+		return nil, err
+	}
+	g.Notes = append(g.Notes, notes...)
+	p, err := g.lower(entries, tokens)
 	if err != nil {
 		return nil, err
 	}
@@ -50,6 +59,10 @@ func (g *Graphs) Lower() (*Compiled, error) {
 
 // LowerEntries turns any entries into a verified plan with the graphs' options.
 func (g *Graphs) LowerEntries(entries []metal.Entry) (*plan.Plan, error) {
+	return g.lower(entries, nil)
+}
+
+func (g *Graphs) lower(entries []metal.Entry, tokens *plan.Tokens) (*plan.Plan, error) {
 	o := g.Options
 	meta := plan.Options{
 		Target: o.Target, Variant: o.Variant, Passes: o.Passes, PrefillPasses: o.PrefillPasses, Weights: o.Weights, Cache: o.Cache,
@@ -61,7 +74,7 @@ func (g *Graphs) LowerEntries(entries []metal.Entry) (*plan.Plan, error) {
 		stages = shaders.Overlay(stages)
 	}
 	p, err := metal.Compile(entries, metal.Options{
-		Target: g.Target, Compiler: Version, Model: g.planModel(entries), Meta: meta,
+		Target: g.Target, Compiler: Version, Model: g.planModel(entries), Tokens: tokens, Meta: meta,
 		Shaders: stages, CommandBuffers: o.CommandBuffers, Decisions: g.Decisions,
 		Stored: g.Model.Stored, Tuning: o.Tuning,
 	})

@@ -90,7 +90,7 @@ func (r *region) remember(k *kernel) (take func(token string)) {
 // history returns the buffer of the ids of the sequence.
 func (c *compiler) history(positions int64) *storage {
 	s, _ := c.share("state", "history", plan.State, ir.TypeOf(dtype.I32, sym.Const(positions)), sym.Bounds{})
-	s.special = "history"
+	s.role = plan.HistoryBuffer
 	c.store(s)
 	return s
 }

@@ -122,9 +122,9 @@ func (a *attention) emit() (*kernel, error) {
 		}
 		a.width = w
 		a.tune()
-		k := newKernel(fmt.Sprintf("%s_%dx%d", identifier(r.name), a.heads, a.d), r.about("one pass over the keys"))
+		k := newKernel(fmt.Sprintf("%s_%dx%d", identifier(r.name), a.heads, a.d), r.about(plan.AttentionRows))
 		if a.splits > 0 {
-			k = newKernel(fmt.Sprintf("attention_parts_%dx%d", a.heads, a.d), r.about("one pass over the keys of a part"))
+			k = newKernel(fmt.Sprintf("attention_parts_%dx%d", a.heads, a.d), r.about(plan.AttentionParts))
 		}
 		if !a.rows.IsConst() {
 			k.name += "_many"

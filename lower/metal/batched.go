@@ -24,7 +24,7 @@ func (r *region) lowerBatched() (*lowering, error) {
 	}
 	var last error
 	for _, w := range r.tuning.widths() {
-		k := newKernel(kernelBase(r.name, n.Results[0].Type), r.about("products of a head"))
+		k := newKernel(kernelBase(r.name, n.Results[0].Type), r.about(plan.BatchedRows))
 		k.use("common/load.metal", "main/dot.metal")
 		k.builtin(plan.ThreadgroupPosition)
 		if last = emit(k, n, w); last == nil {

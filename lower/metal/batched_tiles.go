@@ -37,7 +37,7 @@ func (r *region) batchedInTiles() (*flash, bool) {
 // lowerBatched writes the kernel of a bmm.
 func (f *flash) lowerBatched() (*lowering, error) {
 	n := f.scores
-	k := newKernel(kernelBase(f.r.name, n.Results[0].Type)+"_tiles", f.r.about("a block of products of a head in tiles"))
+	k := newKernel(kernelBase(f.r.name, n.Results[0].Type)+"_tiles", f.r.about(plan.BatchedTiles))
 	k.threads = f.simds * 32
 	k.grid[1], k.grid[2].N = plan.GridDim{N: f.rows, Div: int64(f.queries())}, sym.Const(f.heads)
 	k.use("common/tile.metal", "common/load.metal", "main/flash_prefill.metal", "main/gemm.metal")

@@ -12,17 +12,17 @@ import (
 
 // storage is a buffer of the plan in the making.
 type storage struct {
-	name    string
-	class   plan.Class
-	bytes   int64
-	dtype   dtype.Type
-	shape   ir.Shape
-	special string
-	cache   bool // a state that gets a row at each position
-	planes  bool // a quantised weight, levels and scales apart
-	values  []float32
-	index   int   // in the plan, once it has one
-	offset  int64 // of a transient in the arena
+	name   string
+	class  plan.Class
+	bytes  int64
+	dtype  dtype.Type
+	shape  ir.Shape
+	role   plan.BufferRole
+	cache  bool // a state that gets a row at each position
+	planes bool // a quantised weight, levels and scales apart
+	values []float32
+	index  int   // in the plan, once it has one
+	offset int64 // of a transient in the arena
 
 	// Of a transient: the waves in which it is written first and read last.
 	first, last int
@@ -98,14 +98,14 @@ func (c *compiler) share(kind, name string, class plan.Class, t ir.Type, b sym.B
 // step returns the step buffer.
 func (c *compiler) step() *storage {
 	s, _ := c.share("state", "step", plan.State, ir.TypeOf(dtype.I32, sym.Const(plan.StepBytes/4)), sym.Bounds{})
-	s.special = "step"
+	s.role = plan.StepBuffer
 	c.store(s)
 	return s
 }
 
 // store writes a shared storage into the plan's buffers.
 func (c *compiler) store(s *storage) {
-	b := plan.Buffer{Name: s.name, Class: s.class, Bytes: s.bytes, DType: s.dtype, Shape: s.shape.Slice(), Cache: s.cache, Special: s.special, Values: s.values}
+	b := plan.Buffer{Name: s.name, Class: s.class, Bytes: s.bytes, DType: s.dtype, Shape: s.shape.Slice(), Cache: s.cache, Role: s.role, Values: s.values}
 	if s.class == plan.Weight {
 		b.Weight = &plan.WeightRecipe{Tensor: s.name, Kind: c.recipeKind(s)}
 	}
@@ -139,15 +139,15 @@ func (e *entry) params() error {
 			e.values[p] = t
 			continue
 		}
-		kind, class, special := p.Param.Kind.String(), paramClasses[p.Param.Kind], ""
+		kind, class, role := p.Param.Kind.String(), paramClasses[p.Param.Kind], plan.NoRole
 		if p.Param.Kind == ir.Input && p.Param.Name == "ids" && p.Type.DType == dtype.I32 {
-			class, special = plan.State, "ids" // the token of one run is the id of the next
+			class, role = plan.State, plan.IDsBuffer // the token of one run is the id of the next
 		}
 		s, err := e.c.share(kind, p.Param.Name, class, p.Type, e.g.Bounds)
 		if err != nil {
 			return err
 		}
-		s.special, s.values = special, p.Param.Values
+		s.role, s.values = role, p.Param.Values
 		e.c.store(s)
 		l, ok := contiguous(p.Type.Shape)
 		if !ok {
@@ -181,8 +181,11 @@ func (e *entry) output(r ir.Result) (*storage, error) {
 	if err != nil {
 		return nil, err
 	}
-	if r.Name == "logits" && s.dtype == dtype.F32 || r.Name == "token" && s.dtype == dtype.I32 {
-		s.special = r.Name
+	switch {
+	case r.Name == "logits" && s.dtype == dtype.F32:
+		s.role = plan.LogitsBuffer
+	case r.Name == "token" && s.dtype == dtype.I32:
+		s.role = plan.TokenBuffer
 	}
 	e.c.store(s)
 	return s, nil

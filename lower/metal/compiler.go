@@ -46,6 +46,7 @@ type dispatch struct {
 type entry struct {
 	c          *compiler
 	name       string
+	role       plan.EntryRole
 	g          *ir.Graph
 	outputs    map[*ir.Value]*storage // values that a kernel writes straight into an output
 	lowered    map[string]*lowering   // by what a node computes and how its operands lie
@@ -77,7 +78,7 @@ type tensor struct {
 // open starts an entry: its params and outputs get their buffers, which entries
 // share.
 func (c *compiler) open(in Entry) (*entry, error) {
-	e := &entry{c: c, name: in.Name, g: in.Graph, lowered: map[string]*lowering{}, values: map[*ir.Value]tensor{}, bounds: newBounds(nil)}
+	e := &entry{c: c, name: in.Name, role: in.Role, g: in.Graph, lowered: map[string]*lowering{}, values: map[*ir.Value]tensor{}, bounds: newBounds(nil)}
 	if err := e.params(); err != nil {
 		return nil, err
 	}
@@ -305,7 +306,7 @@ func (e *entry) dispatch(of *stage, k *kernel) (*dispatch, error) {
 	if k.label != "" {
 		d.Label += "." + k.label
 	}
-	d.Nodes = nodeNames(n)
+	d.Nodes = executed(n)
 	d.bind, d.Bind = make([]*storage, 0, len(k.refs)), make([]plan.Binding, 0, len(k.refs))
 	for i, r := range k.refs {
 		b := plan.Binding{Access: k.slots[i].Access}
@@ -351,13 +352,14 @@ func (e *entry) dispatch(of *stage, k *kernel) (*dispatch, error) {
 	return d, nil
 }
 
-func nodeNames(n *ir.Node) []string {
+// executed lists the operations that n stands for.
+func executed(n *ir.Node) []plan.Node {
 	if n.Region == nil {
-		return []string{n.Op.String()}
+		return []plan.Node{{Label: n.Label, Op: n.Op.String()}}
 	}
-	out := make([]string, 0, len(n.Region.Nodes()))
+	out := make([]plan.Node, 0, len(n.Region.Nodes()))
 	for _, m := range n.Region.Nodes() {
-		out = append(out, m.Label+" "+m.Op.String())
+		out = append(out, plan.Node{Label: m.Label, Op: m.Op.String()})
 	}
 	return out
 }

@@ -54,7 +54,7 @@ func (f *flash) stageBytes() int {
 func (f *flash) bytes() int { return f.stageBytes() + 4*16*f.keys*f.simds }
 
 func (f *flash) lower() (*lowering, error) {
-	k := newKernel(fmt.Sprintf("%s_%dx%d_many_tiles", identifier(f.r.name), f.heads, f.d), f.r.about("a block of queries in tiles"))
+	k := newKernel(fmt.Sprintf("%s_%dx%d_many_tiles", identifier(f.r.name), f.heads, f.d), f.r.about(plan.AttentionTiles))
 	if err := f.write(k); err != nil {
 		return nil, err
 	}

@@ -124,7 +124,7 @@ func (g *gemm) scratchTiles() int {
 func (g *gemm) scratchStride() int { return 16*g.scratchTiles() + 8 }
 
 func (g *gemm) emit() (*kernel, error) {
-	k := newKernel(g.name()+"_tiles", g.r.about("blocks of a matrix product"))
+	k := newKernel(g.name()+"_tiles", g.r.about(plan.ProductTiles))
 	k.threads = g.threads()
 	for _, p := range []struct {
 		name  string

@@ -29,7 +29,7 @@ func forTiles(t *testing.T, name string) *target.Target {
 func requireTiles(t *testing.T, p *plan.Plan) {
 	t.Helper()
 	for _, k := range p.Kernels {
-		if strings.Contains(k.Source, "main: rows of a matrix product") || strings.Contains(k.Source, "main: one pass over the keys") {
+		if k.Main == plan.ProductRows || k.Main == plan.AttentionRows {
 			require.NotContains(t, k.Name, "_many")
 		}
 		t.Log(k.Name, k.Params)

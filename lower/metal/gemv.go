@@ -268,7 +268,7 @@ func (g *gemv) name() string {
 }
 
 func (g *gemv) emit() (*kernel, error) {
-	k := newKernel(g.name(), g.r.about("rows of a matrix product"))
+	k := newKernel(g.name(), g.r.about(plan.ProductRows))
 	k.threads = g.simds * 32
 	if g.rows == sym.Const(1) {
 		g.early = &early{k: k}

@@ -29,6 +29,7 @@ import (
 // Entry is one way into the plan.
 type Entry struct {
 	Name  string // prefill, decode, or the graph's name
+	Role  plan.EntryRole
 	Graph *ir.Graph
 }
 
@@ -37,6 +38,7 @@ type Options struct {
 	Target         *target.Target
 	Compiler       string // who the plan says wrote it
 	Model          plan.Model
+	Tokens         *plan.Tokens
 	Meta           plan.Options
 	Shaders        fs.FS // stage files; nil: those of package shaders
 	CommandBuffers int   // 0: chosen so that encoding overlaps execution
@@ -93,7 +95,7 @@ func Compile(entries []Entry, o Options) (*plan.Plan, error) {
 		return nil, fmt.Errorf("preparation: %w", err)
 	}
 	p := c.plan
-	p.Model, p.Options, p.MSL, p.Compiler, p.Decisions = o.Model, o.Meta, mslVersion, o.Compiler, o.Decisions
+	p.Model, p.Tokens, p.Options, p.MSL, p.Compiler, p.Decisions = o.Model, o.Tokens, o.Meta, mslVersion, o.Compiler, o.Decisions
 	p.Options.CommandBuffers = o.CommandBuffers
 	if err := p.Rehash(); err != nil {
 		return nil, err

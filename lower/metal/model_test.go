@@ -40,7 +40,7 @@ func entries(t testing.TB, c decoder.Config, o decoder.BuildOptions, pipeline st
 		require.NoError(t, err)
 		require.NoError(t, p.Run(g, &passes.Context{Target: x, Lowerable: func(n *ir.Node) error { return metal.Check(n, x) }}))
 	}
-	return []metal.Entry{{Name: "prefill", Graph: prefill}, {Name: "decode", Graph: decode}}
+	return []metal.Entry{{Name: "prefill", Role: plan.Prefill, Graph: prefill}, {Name: "decode", Role: plan.Decode, Graph: decode}}
 }
 
 func options(c decoder.Config, o decoder.BuildOptions, x *target.Target) metal.Options {

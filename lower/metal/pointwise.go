@@ -89,7 +89,7 @@ func dependsOn(v *ir.Value, is func(*ir.Node) bool) bool {
 }
 
 func (r *region) pointwise(parts []part, w int) (*kernel, error) {
-	k := newKernel(kernelBase(r.name, r.g.Results[0].Value.Type), r.about("elementwise"))
+	k := newKernel(kernelBase(r.name, r.g.Results[0].Value.Type), r.about(plan.Elementwise))
 	k.threads = pointwiseThreads
 	k.param("width", w)
 	pos, z := k.builtin(plan.ThreadPosition), ""
@@ -335,11 +335,11 @@ func identifier(s string) string {
 	return string(out)
 }
 
-// about describes a region for a kernel's banner.
-func (r *region) about(main string) string {
+// about describes a kernel of the region.
+func (r *region) about(main plan.Main) about {
 	var ops []string
 	for _, n := range r.g.Nodes() {
 		ops = append(ops, n.Op.String())
 	}
-	return strings.Join(ops, " ") + "; main: " + main
+	return about{main, strings.Join(ops, " ")}
 }

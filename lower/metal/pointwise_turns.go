@@ -43,7 +43,7 @@ func (r *region) rotations(p part) []*ir.Node {
 // positions is pointwise with a threadgroup a position: its threads compute the cosine
 // and the sine of each pair once, meet, and turn the pairs of all heads.
 func (r *region) positions(parts []part, w int) (*kernel, error) {
-	k := newKernel(kernelBase(r.name, r.g.Results[0].Value.Type), r.about("elementwise"))
+	k := newKernel(kernelBase(r.name, r.g.Results[0].Value.Type), r.about(plan.Elementwise))
 	k.param("width", w)
 	positions := parts[0].space.Dims[1]
 	k.grid[0].N = positions

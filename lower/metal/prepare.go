@@ -25,7 +25,7 @@ func (c *compiler) prepare() error {
 		return nil
 	}
 	g := ir.NewGraph("prepare", sym.Bounds{TMin: 1, TMax: 1, PMax: 0, SMax: 1})
-	e := &entry{c: c, name: "prepare", g: g, values: map[*ir.Value]tensor{}}
+	e := &entry{c: c, name: "prepare", role: plan.Prepare, g: g, values: map[*ir.Value]tensor{}}
 	numbers, err := c.share("const", c.unique("prepare.numbers"), plan.Constant, ir.TypeOf(dtype.F32, sym.Const(1)), sym.Bounds{})
 	if err != nil {
 		return err
@@ -105,7 +105,7 @@ func (p *preparation) measure(b *bound, op boundOp, in *entry) error {
 	if !ok {
 		return fmt.Errorf("no kernel measures weights of %s", t.DType)
 	}
-	k := newKernel(fmt.Sprintf("measure_%d_%s", cols, f.name), "main: sizes of a weight")
+	k := newKernel(fmt.Sprintf("measure_%d_%s", cols, f.name), about{main: plan.WeightSizes})
 	k.threads = measureSIMDs * 32
 	k.grid[0].N = sym.Const(measureGroups)
 	k.param("K", int(cols))
@@ -142,7 +142,7 @@ func (p *preparation) measure(b *bound, op boundOp, in *entry) error {
 // compute dispatches what computes a range: its kernel is that of all bounds with as
 // many factors in as many terms.
 func (p *preparation) compute(w wanted, buffer *storage) error {
-	k := newKernel("make_range", "main: a range from bounds")
+	k := newKernel("make_range", about{main: plan.RangeFromBounds})
 	k.threads = 32
 	k.use("common/range.metal", "main/range.metal")
 	k.builtin(plan.LaneIndex)
@@ -199,7 +199,7 @@ func (p *preparation) add(k *kernel, label string, places []stretch) error {
 	if err != nil {
 		return err
 	}
-	d := &dispatch{Dispatch: plan.Dispatch{Kernel: index, Label: label, Layer: -1, Grid: k.grid, Nodes: []string{}}}
+	d := &dispatch{Dispatch: plan.Dispatch{Kernel: index, Label: label, Layer: -1, Grid: k.grid, Nodes: []plan.Node{}}}
 	for i, at := range places {
 		b := plan.Binding{Offset: at.offset, Bytes: at.bytes, Access: k.slots[i].Access}
 		if b.Bytes == 0 {

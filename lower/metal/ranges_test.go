@@ -186,8 +186,8 @@ func TestPreparation(t *testing.T) {
 		}
 		in, err := b.exec.NewInstance()
 		require.NoError(t, err)
-		content := make([]byte, b.plan.Buffers[b.plan.Ranges()].Bytes)
-		require.NoError(t, in.Read(plan.RangesName, content))
+		content := make([]byte, b.plan.Buffers[b.plan.BufferFor(plan.RangesBuffer)].Bytes)
+		require.NoError(t, in.Read("ranges", content))
 		require.NoError(t, in.Close())
 		have := map[float32]bool{}
 		for i, v := range floats(content)[2:] {

@@ -41,7 +41,7 @@ func (r *region) rows(w int) (*kernel, error) {
 			return nil, fmt.Errorf("a result of %s beside a norm of %s", res.Value.Type, space)
 		}
 	}
-	k := newKernel(kernelBase(r.name, norm.Results[0].Type), r.about("rows"))
+	k := newKernel(kernelBase(r.name, norm.Results[0].Type), r.about(plan.Rows))
 	k.threads = int(min(max((n/int64(w)+31)/32*32, 32), 512))
 	simds, count := k.threads/32, (n/int64(w)+int64(k.threads)-1)/int64(k.threads)
 	k.param("N", int(n))
@@ -199,7 +199,7 @@ func (r *region) lowerArgmax() (*lowering, error) {
 	}
 	parts := (length + argmaxPart - 1) / argmaxPart
 	rows := in.At(0)
-	k := newKernel(kernelBase("argmax_parts", n.Args[0].Type), r.about("rows"))
+	k := newKernel(kernelBase("argmax_parts", n.Args[0].Type), r.about(plan.Rows))
 	k.threads = 256
 	k.grid[0].N, k.grid[1].N = sym.Const(parts), rows
 	k.param("N", int(length))
@@ -258,7 +258,7 @@ func (e *emitter) argmaxMerge(simds int) {
 
 // argmaxFinish merges the parts of each row.
 func (r *region) argmaxFinish(rows sym.Dim, parts int64, result int) (*kernel, error) {
-	k := newKernel(fmt.Sprintf("argmax_merge_%d", parts), "argmax; main: parts of rows")
+	k := newKernel(fmt.Sprintf("argmax_merge_%d", parts), about{plan.RowsMerge, "argmax"})
 	k.label = "merge"
 	k.threads = min(1024, r.target.Limits.Threads, (int(parts)+127)/128*32) // four parts each
 	k.grid[0].N = rows

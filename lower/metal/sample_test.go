@@ -215,7 +215,7 @@ func TestSamplerStandsAlone(t *testing.T) {
 	b := newBatch(t, []*ir.Graph{g}, false)
 	require.NoError(t, b.plan.Check())
 	for _, name := range []string{"ids", "step", "history"} {
-		require.True(t, name == "step" || b.plan.Special(name) < 0, "%s is no model's", name)
+		require.True(t, name == "step" || b.plan.BufferFor(plan.BufferRole(name)) < 0, "%s is no model's", name)
 	}
 	in, err := b.exec.NewInstance()
 	require.NoError(t, err)

@@ -42,19 +42,19 @@ func (r *region) lowerSoftmax() (*lowering, error) {
 	rows := cost.SoftmaxOf(n, r.g.Bounds)
 	s.threads = rows.Threads(form, r.target)
 	if s.segment == 0 {
-		k, err := s.kernel("rows", s.vector)
+		k, err := s.kernel(plan.Rows, s.vector)
 		if err != nil {
 			return nil, err
 		}
 		return &lowering{kernels: []*kernel{k}}, nil
 	}
 	s.segments = rows.Segments(form)
-	parts, err := s.kernel("segments", s.parts)
+	parts, err := s.kernel(plan.SoftmaxSegments, s.parts)
 	if err != nil {
 		return nil, err
 	}
 	parts.name += "_segments"
-	merge, err := s.kernel("merge of segments", s.merge)
+	merge, err := s.kernel(plan.SoftmaxMerge, s.merge)
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +76,7 @@ type softmaxRow struct {
 }
 
 // kernel begins a kernel of the operation, declares its row and writes the body.
-func (s *softmax) kernel(main string, body func(k *kernel, row softmaxRow)) (*kernel, error) {
+func (s *softmax) kernel(main plan.Main, body func(k *kernel, row softmaxRow)) (*kernel, error) {
 	k := newKernel(kernelBase(s.r.name, s.n.Results[0].Type), s.r.about(main))
 	k.threads = s.threads
 	k.use("common/reduce.metal", "common/load.metal")

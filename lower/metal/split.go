@@ -116,7 +116,7 @@ func (a *attention) storeParts(e *emitter, h, t affine, shared string) {
 
 // merge writes the kernel that makes the result from the parts.
 func (a *attention) merge() (*kernel, error) {
-	k := newKernel(fmt.Sprintf("attention_merge_%dx%dx%d", a.splits, a.heads, a.d), "attention; main: parts of the cache")
+	k := newKernel(fmt.Sprintf("attention_merge_%dx%dx%d", a.splits, a.heads, a.d), about{plan.AttentionMerge, "attention"})
 	k.label = "merge"
 	k.threads = int((a.d + 31) / 32 * 32)
 	k.grid[0].N, k.grid[1].N = sym.Const(a.heads), a.rows

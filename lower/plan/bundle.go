@@ -263,7 +263,7 @@ func read(dir string) (*Plan, []byte, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", dir, err)
 	}
-	p, err := decode(text)
+	p, err := decode(text, dir)
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %s: %w", dir, planFile, err)
 	}

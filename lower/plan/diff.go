@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"strings"
 
+	"foundry/ir/names"
 	"foundry/ir/sym"
 )
 
@@ -79,26 +80,26 @@ func Diff(nameA string, a *Plan, nameB string, b *Plan) (*Difference, error) {
 // dispatchesWithout returns the dispatches of a that b lacks.
 func dispatchesWithout(a, b *Plan) []DiffDispatch {
 	type key struct{ entry, label, ops string }
-	each := func(p *Plan, see func(k key, layer int)) {
+	each := func(p *Plan, see func(k key)) {
 		for _, e := range p.Entries {
 			for _, s := range e.Steps {
 				if d := s.Dispatch; d != nil {
-					see(key{e.Name, d.Label, opsText(d.Nodes)}, d.Layer)
+					see(key{e.Name, d.Label, opsText(d.Nodes)})
 				}
 			}
 		}
 	}
 	have := map[key]int{}
-	each(b, func(k key, _ int) { have[k]++ })
+	each(b, func(k key) { have[k]++ })
 	at := map[key]int{} // by the label behind the layer
 	var out []DiffDispatch
-	each(a, func(k key, layer int) {
+	each(a, func(k key) {
 		if have[k] > 0 {
 			have[k]--
 			return
 		}
 		first := DiffDispatch{Entry: k.entry, Label: k.label, Ops: k.ops}
-		k.label = strings.TrimPrefix(k.label, fmt.Sprintf("layers.%d.", layer))
+		k.label = names.InLayer(k.label)
 		i, met := at[k]
 		if !met {
 			i = len(out)
@@ -109,17 +110,15 @@ func dispatchesWithout(a, b *Plan) []DiffDispatch {
 	return out
 }
 
-// opsText counts the operations of a dispatch: "rms_norm, 3 matmul_nt". A node is an
-// operation, behind its label where it has one.
-func opsText(nodes []string) string {
+// opsText counts the operations of a dispatch: "rms_norm, 3 matmul_nt".
+func opsText(nodes []Node) string {
 	var ops []string
 	counts := map[string]int{}
 	for _, n := range nodes {
-		op := n[strings.LastIndexByte(n, ' ')+1:]
-		if counts[op] == 0 {
-			ops = append(ops, op)
+		if counts[n.Op] == 0 {
+			ops = append(ops, n.Op)
 		}
-		counts[op]++
+		counts[n.Op]++
 	}
 	for i, op := range ops {
 		if counts[op] > 1 {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+	"unicode"
 )
 
 // encode writes p as canonical JSON: the fields in the order of their
@@ -62,7 +63,7 @@ func (w *writer) writeStruct(v reflect.Value, indent string) error {
 // writeField writes a list of structs with one line an element, entries as
 // writeStruct does, and everything else on one line.
 func (w *writer) writeField(v reflect.Value, indent string) error {
-	if v.Kind() == reflect.Pointer && !v.IsNil() && v.Type().Elem() == reflect.TypeFor[Entry]() {
+	if t := v.Type(); v.Kind() == reflect.Pointer && !v.IsNil() && (t.Elem() == reflect.TypeFor[Entry]() || t.Elem() == reflect.TypeFor[Tokens]()) {
 		return w.writeStruct(v.Elem(), indent)
 	}
 	if v.Kind() != reflect.Slice || v.Type().Elem().Kind() != reflect.Struct || v.Len() == 0 {
@@ -105,12 +106,20 @@ func (p *Plan) normalise() {
 	present(&p.Buffers)
 	present(&p.Entries)
 	absent(&p.Decisions)
+	if p.Tokens != nil {
+		present(&p.Tokens.Ends)
+		absent(&p.Tokens.Special)
+		if p.Tokens.Template != nil {
+			absent(&p.Tokens.Template.Names)
+		}
+	}
 	for i := range p.Kernels {
 		k := &p.Kernels[i]
 		present(&k.Slots)
 		present(&k.Builtins)
 		absent(&k.Threadgroup)
 		absent(&k.Params)
+		absent(&k.Stages)
 	}
 	for i := range p.Buffers {
 		present(&p.Buffers[i].Shape)
@@ -143,10 +152,13 @@ func absent[E any](s *[]E) {
 
 // decode reads one JSON value, refusing unknown fields, a foreign schema
 // version and anything behind the value. What it allocates is bounded by the
-// length of text.
-func decode(text []byte) (*Plan, error) {
+// length of text. dir is the bundle's folder, for errors.
+func decode(text []byte, dir string) (*Plan, error) {
 	var version struct {
 		Schema *int `json:"schema"`
+		Model  struct {
+			Name string `json:"name"`
+		} `json:"model"`
 	}
 	if err := json.Unmarshal(text, &version); err != nil {
 		return nil, fmt.Errorf("not a plan: %w", err)
@@ -155,7 +167,11 @@ func decode(text []byte) (*Plan, error) {
 		return nil, errors.New("not a plan: no schema version")
 	}
 	if *version.Schema != Schema {
-		return nil, fmt.Errorf("schema version %d, this program reads %d; compile the model again", *version.Schema, Schema)
+		name := version.Model.Name
+		if name == "" || strings.ContainsFunc(name, func(c rune) bool { return !unicode.IsGraphic(c) }) {
+			name = "MODEL"
+		}
+		return nil, fmt.Errorf("schema version %d, this program reads %d; compile the model again: foundry compile --model %s -o %s", *version.Schema, Schema, name, dir)
 	}
 	dec := json.NewDecoder(bytes.NewReader(text))
 	dec.DisallowUnknownFields()

@@ -14,7 +14,7 @@ import (
 )
 
 // Schema is the version of the data below; a bundle of another is refused.
-const Schema = 2
+const Schema = 3
 
 // Plan is a compiled model: kernels, buffers and entries.
 type Plan struct {
@@ -24,6 +24,7 @@ type Plan struct {
 	Compiler string `json:"compiler"`
 
 	Model   Model   `json:"model"`
+	Tokens  *Tokens `json:"tokens,omitempty"` // of a language model
 	Options Options `json:"options"`
 	MSL     string  `json:"msl"` // lowest Metal language version the kernels need, such as "3.0"
 
@@ -47,6 +48,33 @@ type Model struct {
 	Vocab   int    `json:"vocab"`
 	Context int    `json:"context"` // tokens a cache holds
 	Chunk   int    `json:"chunk"`   // most tokens of one prefill run
+}
+
+// Tokens is what a driver must know of the ids and of the prompts of the model that was
+// compiled. Turning text into ids takes the model's tokenizer.
+type Tokens struct {
+	Ends     []int32   `json:"ends"`               // ids that end a text
+	Special  []Token   `json:"special,omitempty"`  // control tokens, by id; absent where the model has no tokenizer
+	Template *Template `json:"template,omitempty"` // absent where the model was not trained to chat
+}
+
+// Token is a token of the vocabulary.
+type Token struct {
+	ID   int32  `json:"id"`
+	Text string `json:"text"`
+}
+
+// Template makes a prompt of a conversation, in the language Jinja.
+type Template struct {
+	Text  string       `json:"text,omitempty"`  // for conversations without tools, or for all
+	Tools string       `json:"tools,omitempty"` // for conversations with tools, where that is another
+	Names []NamedToken `json:"names,omitempty"` // variables of the template
+}
+
+// NamedToken is a variable of a template and the control token that it holds.
+type NamedToken struct {
+	Name string `json:"name"` // such as bos_token
+	Text string `json:"text"`
 }
 
 // Options records what the compiler was asked for, and who chose it.
@@ -77,8 +105,8 @@ func (p *Plan) Runs() []*Entry {
 }
 
 // PassesOf returns the pipeline that ran over an entry.
-func (o Options) PassesOf(entry string) string {
-	if entry == "prefill" && o.PrefillPasses != "" {
+func (o Options) PassesOf(entry EntryRole) string {
+	if entry == Prefill && o.PrefillPasses != "" {
 		return o.PrefillPasses
 	}
 	return o.Passes
@@ -92,6 +120,8 @@ type Kernel struct {
 	SHA256 string `json:"sha256"`
 	Source string `json:"-"` // the whole MSL text, in File on disk
 
+	Main        Main             `json:"main,omitempty"`   // absent of a kernel written by hand
+	Stages      []string         `json:"stages,omitempty"` // stage files that its text is made of, below shaders/, in order
 	Slots       []Slot           `json:"slots"`
 	Threadgroup []ThreadgroupArg `json:"threadgroup,omitempty"`
 	Builtins    []Builtin        `json:"builtins"`
@@ -178,11 +208,8 @@ func (a Access) Reads() bool { return a == Read || a == ReadWrite }
 // Writes reports whether a writes.
 func (a Access) Writes() bool { return a == Write || a == ReadWrite }
 
-// The buffer of ranges: a range is two factors of f32, RangeBytes together.
-const (
-	RangesName = "ranges"
-	RangeBytes = 8
-)
+// RangeBytes is the size of a range in the buffer of ranges: two factors of f32.
+const RangeBytes = 8
 
 // Class says who owns a buffer's content.
 type Class string
@@ -198,6 +225,20 @@ const (
 	Transient Class = "transient" // lives within one run, at Offset of the arena
 )
 
+// BufferRole says what a session does with a buffer.
+type BufferRole string
+
+// The roles of buffers.
+const (
+	NoRole        BufferRole = ""
+	StepBuffer    BufferRole = "step"    // T, P, errors, settings: see StepBytes
+	IDsBuffer     BufferRole = "ids"     // the ids of this run, and the first of the next
+	LogitsBuffer  BufferRole = "logits"  // what the next token is chosen from
+	TokenBuffer   BufferRole = "token"   // the token chosen
+	HistoryBuffer BufferRole = "history" // the ids of the sequence, by position
+	RangesBuffer  BufferRole = "ranges"  // the prepared ranges of values
+)
+
 // Buffer is a named range of memory. Weights, state and step are shared by all
 // entries.
 type Buffer struct {
@@ -210,11 +251,11 @@ type Buffer struct {
 	Weight *WeightRecipe `json:"weight,omitempty"`
 	Values []float32     `json:"values,omitempty"` // constants
 	Cache  bool          `json:"cache,omitempty"`  // a state [.., positions, width] that gets a row at each position of the context
-	// Range, where it is not 0, is the place in the prepared buffer "ranges", in bytes, of
+	// Range, where it is not 0, is the place in the buffer of ranges, in bytes, of
 	// two factors of f32: the buffer's f16 elements are its values times the first, and
 	// times the second they are the values.
-	Range   int64  `json:"range,omitempty"`
-	Special string `json:"special,omitempty"` // "step" | "ids" | "logits" | "token" | "history" for those the session touches
+	Range int64      `json:"range,omitempty"`
+	Role  BufferRole `json:"role,omitempty"` // of those that a session touches, and of the ranges
 }
 
 // WeightRecipe says how the bytes of a weight buffer come about: the tensor
@@ -255,9 +296,21 @@ func (b *Buffer) Arrange(content []byte) []byte {
 	return b.DType.Planes(content, n)
 }
 
+// EntryRole says when a driver runs an entry.
+type EntryRole string
+
+// The roles of entries; an entry of a graph that is no language model has none.
+const (
+	Prefill EntryRole = "prefill" // several tokens at once
+	Decode  EntryRole = "decode"  // one token, the one chosen last
+	Sample  EntryRole = "sample"  // behind either, to draw a token by settings
+	Prepare EntryRole = "prepare" // once
+)
+
 // Entry is one way into the plan.
 type Entry struct {
-	Name           string          `json:"name"` // prefill | decode, or the graph's name
+	Name           string          `json:"name"`
+	Role           EntryRole       `json:"role,omitempty"`
 	TMin           int64           `json:"t_min"`
 	TMax           int64           `json:"t_max"`
 	Steps          []Step          `json:"steps"`
@@ -303,13 +356,19 @@ type CommandBuffer struct {
 type Dispatch struct {
 	Kernel int        `json:"kernel"`
 	Label  string     `json:"label"` // layers.3.qkv ; shown by captures
-	Nodes  []string   `json:"nodes"` // the ops of the region, op or "label op"
+	Nodes  []Node     `json:"nodes"` // the operations that it executes
 	Layer  int        `json:"layer"` // -1 outside the layers
 	Wave   int        `json:"wave"`
 	Grid   [3]GridDim `json:"grid"`  // threadgroups
 	Bind   []Binding  `json:"bind"`  // one a slot, in slot order
 	Moved  sym.Poly   `json:"moved"` // bytes read and written, each operand once
 	Flops  sym.Poly   `json:"flops"`
+}
+
+// Node is an operation of the graph.
+type Node struct {
+	Label string `json:"label"`
+	Op    string `json:"op"` // matmul_nt
 }
 
 // GridDim is ceil(N / Div) threadgroups.

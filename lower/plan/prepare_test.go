@@ -16,10 +16,10 @@ func prepared(t *testing.T) *Plan {
 		Name: "measure", Source: "kernel void measure() {}\n", Threads: [3]int{32, 1, 1},
 		Slots: []Slot{{"weight", "half", "device", Read}, {"range", "float", "device", Write}},
 	})
-	p.Buffers = append(p.Buffers, Buffer{Name: RangesName, Class: Prepared, Bytes: 16, DType: dtype.F32, Shape: []sym.Dim{sym.Const(4)}})
+	p.Buffers = append(p.Buffers, Buffer{Name: "ranges", Role: RangesBuffer, Class: Prepared, Bytes: 16, DType: dtype.F32, Shape: []sym.Dim{sym.Const(4)}})
 	p.Buffers[4].Range = 8
 	one := GridDim{sym.Const(1), 1}
-	p.Prepare = &Entry{Name: "prepare", TMin: 1, TMax: 1, CommandBuffers: []CommandBuffer{{0, 1}}, Steps: []Step{{Dispatch: &Dispatch{
+	p.Prepare = &Entry{Name: "prepare", Role: Prepare, TMin: 1, TMax: 1, CommandBuffers: []CommandBuffer{{0, 1}}, Steps: []Step{{Dispatch: &Dispatch{
 		Kernel: len(p.Kernels) - 1, Label: "measure", Layer: -1, Grid: [3]GridDim{one, one, one},
 		Bind: []Binding{{2, 0, 4096, Read}, {len(p.Buffers) - 1, 8, 8, Write}},
 	}}}}
@@ -55,7 +55,7 @@ func TestPreparation(t *testing.T) {
 		"range of f32":    {func(p *Plan) { p.Buffers[5].Range = 8 }, "buffer x: a range of f32 of class transient, want of an f16 state"},
 		"range at 0":      {func(p *Plan) { p.Buffers[4].Range = 4 }, "buffer layers.0.k: the range at byte 4 of ranges, which has 16"},
 		"range behind":    {func(p *Plan) { p.Buffers[4].Range = 16 }, "buffer layers.0.k: the range at byte 16 of ranges, which has 16"},
-		"range of nobody": {func(p *Plan) { p.Buffers[9].Name = "other" }, "a range, but no prepared buffer ranges"},
+		"range of nobody": {func(p *Plan) { p.Buffers[9].Role = NoRole }, "a range, but no prepared buffer ranges"},
 	} {
 		p := prepared(t)
 		c.edit(p)

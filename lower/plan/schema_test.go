@@ -39,7 +39,7 @@ func TestBundleFollowsTheSchema(t *testing.T) {
 	for name, edit := range map[string]func(m map[string]any){
 		"unknown field":   func(m map[string]any) { m["path"] = "x" },
 		"missing field":   func(m map[string]any) { delete(m, "msl") },
-		"schema version":  func(m map[string]any) { m["schema"] = 3 },
+		"schema version":  func(m map[string]any) { m["schema"] = 2 },
 		"hash":            func(m map[string]any) { m["hash"] = "ABC" },
 		"access":          func(m map[string]any) { first(m, "kernels", "slots")["access"] = "rw" },
 		"file":            func(m map[string]any) { first(m, "kernels")["file"] = "kernels/../x.metal" },
@@ -92,7 +92,9 @@ func TestSchemaHasEveryField(t *testing.T) {
 		reflect.TypeFor[WeightRecipe](): def("recipe"), reflect.TypeFor[Entry](): def("entry"), reflect.TypeFor[Step](): def("step"),
 		reflect.TypeFor[Dispatch](): def("dispatch"), reflect.TypeFor[Binding](): def("binding"), reflect.TypeFor[Decision](): def("decision"),
 		reflect.TypeFor[GridDim](): items("dispatch", "grid"), reflect.TypeFor[CommandBuffer](): items("entry", "command_buffers"),
-		reflect.TypeFor[Result](): items("entry", "results"),
+		reflect.TypeFor[Result](): items("entry", "results"), reflect.TypeFor[Node](): def("node"),
+		reflect.TypeFor[Tokens](): def("tokens"), reflect.TypeFor[Token](): def("token"), reflect.TypeFor[Template](): def("template"),
+		reflect.TypeFor[NamedToken](): def("named_token"),
 	} {
 		var fields, always, properties, required []string
 		for i := range typ.NumField() {

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"foundry/ir/names"
@@ -70,24 +71,14 @@ func (p *Plan) Entry(name string) (*Entry, error) {
 	return nil, fmt.Errorf("the plan has no entry %q, it has %s%s", name, strings.Join(have, ", "), names.DidYouMean(name, have))
 }
 
-// Special returns the index of the buffer with that special meaning, -1 for none.
-func (p *Plan) Special(special string) int {
-	for i := range p.Buffers {
-		if p.Buffers[i].Special == special {
-			return i
-		}
-	}
-	return -1
+// EntryFor returns the index of the entry that has a role, -1 for none.
+func (p *Plan) EntryFor(r EntryRole) int {
+	return slices.IndexFunc(p.Entries, func(e Entry) bool { return e.Role == r })
 }
 
-// Ranges returns the index of the prepared buffer of ranges, -1 for none.
-func (p *Plan) Ranges() int {
-	for i := range p.Buffers {
-		if b := &p.Buffers[i]; b.Class == Prepared && b.Name == RangesName {
-			return i
-		}
-	}
-	return -1
+// BufferFor returns the index of the buffer that has a role, -1 for none.
+func (p *Plan) BufferFor(r BufferRole) int {
+	return slices.IndexFunc(p.Buffers, func(b Buffer) bool { return b.Role == r })
 }
 
 // ClassBytes is the size of all buffers of a class.

@@ -25,8 +25,8 @@ func TestStats(t *testing.T) {
 	require.Equal(t, 256.0/2312, p.Stats(e, sym.Env{T: 4, P: 2}).Kernels[1].Intensity())
 	require.Zero(t, KernelStats{}.Intensity())
 	require.Equal(t, int64(128+32+2048), p.ClassBytes(State))
-	require.Equal(t, 7, p.Special("logits"))
-	require.Equal(t, -1, p.Special("none"))
+	require.Equal(t, 7, p.BufferFor(LogitsBuffer))
+	require.Equal(t, -1, p.BufferFor(HistoryBuffer))
 
 	_, err = p.Entry("decoed")
 	require.EqualError(t, err, `the plan has no entry "decoed", it has prefill, decode; did you mean "decode"?`)

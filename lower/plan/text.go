@@ -42,8 +42,8 @@ func (t *Text) Join(k *Kernel) string {
 	return b.String()
 }
 
-// Split cuts k's Source into its parts, which Join puts together again. The error
-// says which part is another than k and the stage files say.
+// Split cuts k's Source into its parts, which Join puts together again. k and the stage
+// files say what each part but About and Body is; the error says which is another.
 func (k *Kernel) Split(stages fs.FS) (*Text, error) {
 	var t Text
 	rest, lines := k.Source, 0
@@ -62,17 +62,13 @@ func (k *Kernel) Split(stages fs.FS) (*Text, error) {
 	if !take("\n" + preamble) {
 		return nil, fmt.Errorf("lines 2 to 4 are not those that every kernel has")
 	}
-	for !strings.HasPrefix(rest, functionBanner) {
-		path, found := nextStage(rest)
-		if !found {
-			return nil, fmt.Errorf("behind line %d stands neither a stage file nor the function", lines)
-		}
+	for _, path := range k.Stages {
 		text, err := fs.ReadFile(stages, path)
 		if err != nil {
-			return nil, fmt.Errorf("line %d: there is no stage file %q", lines+2, path)
+			return nil, fmt.Errorf("there is no stage file %q", path)
 		}
 		if at := lines + 2; !take(stageHead(path) + string(text)) {
-			return nil, fmt.Errorf("line %d: the stage file %s is another than the one in this program", at, path)
+			return nil, fmt.Errorf("line %d: the stage file %s does not stand there as it is in this program", at, path)
 		}
 		t.Stages = append(t.Stages, Stage{path, string(text)})
 	}
@@ -94,16 +90,6 @@ const (
 )
 
 func stageHead(path string) string { return fmt.Sprintf(stageBanner, path, path) }
-
-// nextStage returns the path in the stage banner that rest begins with.
-func nextStage(rest string) (path string, ok bool) {
-	rest, ok = strings.CutPrefix(rest, "\n// ---- ")
-	if !ok {
-		return "", false
-	}
-	path, _, ok = strings.Cut(rest, " ----\n")
-	return path, ok && fs.ValidPath(path)
-}
 
 // functionHead is what stands between the stages, which end in the given line, and
 // the function's body.

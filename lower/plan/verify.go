@@ -3,6 +3,7 @@ package plan
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"regexp"
 	"slices"
 	"strings"
@@ -73,6 +74,9 @@ func (p *Plan) verifyHeader() error {
 	case len(p.Entries) == 0:
 		return errors.New("no entry")
 	}
+	if err := p.verifyTokens(); err != nil {
+		return err
+	}
 	limit := int64(m.Context)
 	if limit == 0 { // a graph without a cache
 		limit = maxTokens
@@ -86,6 +90,27 @@ func (p *Plan) verifyHeader() error {
 	}
 	if int64(m.Chunk) > most {
 		return fmt.Errorf("chunk %d, but no entry runs more than %d tokens", m.Chunk, most)
+	}
+	return nil
+}
+
+// verifyTokens checks that what is said of tokens makes sense.
+func (p *Plan) verifyTokens() error {
+	if p.Tokens == nil {
+		return nil
+	}
+	for _, id := range p.Tokens.Ends {
+		if id < 0 {
+			return fmt.Errorf("the end token %d is no id", id)
+		}
+	}
+	for i, t := range p.Tokens.Special {
+		if t.ID < 0 || i > 0 && t.ID <= p.Tokens.Special[i-1].ID {
+			return fmt.Errorf("the special token %q has the id %d; want them in order", t.Text, t.ID)
+		}
+	}
+	if t := p.Tokens.Template; t != nil && t.Text == "" && t.Tools == "" {
+		return errors.New("a chat template without a text")
 	}
 	return nil
 }
@@ -114,6 +139,14 @@ func (p *Plan) verifyKernels() error {
 }
 
 func (k *Kernel) verify() error {
+	if k.Main != "" && k.Main.Phrase() == "" {
+		return fmt.Errorf("unknown main %q", k.Main)
+	}
+	for i, s := range k.Stages {
+		if !fs.ValidPath(s) || slices.Contains(k.Stages[:i], s) {
+			return fmt.Errorf("stage %d: %q is no path or stands twice", i, s)
+		}
+	}
 	if k.File != "" && k.File != kernelFile(k.Name) {
 		return fmt.Errorf("file is %q, want %q", k.File, kernelFile(k.Name))
 	}
@@ -188,7 +221,7 @@ func (a Access) valid() bool { return a.Reads() || a.Writes() }
 
 // verifyBuffers checks what can be said of each buffer alone.
 func (p *Plan) verifyBuffers() error {
-	names, specials := map[string]bool{}, map[string]string{}
+	names, roles := map[string]bool{}, map[BufferRole]string{}
 	for i := range p.Buffers {
 		b := &p.Buffers[i]
 		if b.Name == "" {
@@ -198,11 +231,11 @@ func (p *Plan) verifyBuffers() error {
 			return fmt.Errorf("buffer %s: a second one of that name", b.Name)
 		}
 		names[b.Name] = true
-		if b.Special != "" {
-			if other, ok := specials[b.Special]; ok {
-				return fmt.Errorf("buffer %s: special %q, as buffer %s is", b.Name, b.Special, other)
+		if b.Role != NoRole {
+			if other, ok := roles[b.Role]; ok {
+				return fmt.Errorf("buffer %s: role %q, as buffer %s has", b.Name, b.Role, other)
 			}
-			specials[b.Special] = b.Name
+			roles[b.Role] = b.Name
 		}
 		if err := p.verifyBuffer(b); err != nil {
 			return fmt.Errorf("buffer %s: %w", b.Name, err)
@@ -213,12 +246,15 @@ func (p *Plan) verifyBuffers() error {
 
 var recipeKinds = []string{"as_stored", "convert", "quantise", Planes}
 
-// specialForm is the class and dtype that each special buffer has. Logits are a
-// state where another entry reads them.
-var specialForm = map[string]struct {
+// roleForm is the class and dtype that a buffer of each role has. Logits are a state
+// where another entry reads them.
+var roleForm = map[BufferRole]struct {
 	class Class
 	dtype dtype.Type
-}{"step": {State, dtype.I32}, "ids": {State, dtype.I32}, "logits": {Output, dtype.F32}, "token": {Output, dtype.I32}, "history": {State, dtype.I32}}
+}{
+	StepBuffer: {State, dtype.I32}, IDsBuffer: {State, dtype.I32}, LogitsBuffer: {Output, dtype.F32}, TokenBuffer: {Output, dtype.I32},
+	HistoryBuffer: {State, dtype.I32}, RangesBuffer: {Prepared, dtype.F32},
+}
 
 func (p *Plan) verifyBuffer(b *Buffer) error {
 	if b.Bytes <= 0 {
@@ -270,15 +306,15 @@ func (p *Plan) verifyBuffer(b *Buffer) error {
 	default:
 		return fmt.Errorf("unknown class %q", b.Class)
 	}
-	if b.Special != "" {
-		form, ok := specialForm[b.Special]
+	if b.Role != NoRole {
+		form, ok := roleForm[b.Role]
 		if !ok {
-			return fmt.Errorf("unknown special %q", b.Special)
+			return fmt.Errorf("unknown role %q", b.Role)
 		}
-		if form.class != b.Class && !(b.Special == "logits" && b.Class == State) || form.dtype != b.DType {
-			return fmt.Errorf("special %q is %s of class %s, want %s of class %s", b.Special, b.DType, b.Class, form.dtype, form.class)
+		if form.class != b.Class && !(b.Role == LogitsBuffer && b.Class == State) || form.dtype != b.DType {
+			return fmt.Errorf("role %q of %s of class %s, want %s of class %s", b.Role, b.DType, b.Class, form.dtype, form.class)
 		}
-		if b.Special == "step" && b.Bytes < StepBytes {
+		if b.Role == StepBuffer && b.Bytes < StepBytes {
 			return fmt.Errorf("the step buffer has %d bytes, want %d", b.Bytes, StepBytes)
 		}
 	}
@@ -300,7 +336,7 @@ func (p *Plan) verifyPositions(b *Buffer) error {
 		if bytes, ok := shapeBytes(b, sym.Env{}); !ok || bytes > b.Bytes {
 			return fmt.Errorf("a cache of shape %v of %s in %d bytes", b.Shape, b.DType, b.Bytes)
 		}
-	case b.Special == "history" && b.Bytes < 4*context:
+	case b.Role == HistoryBuffer && b.Bytes < 4*context:
 		return fmt.Errorf("%d bytes for the tokens of a context of %d", b.Bytes, context)
 	}
 	return nil

@@ -17,6 +17,15 @@ func (p *Plan) verifyEntries() error {
 			return fmt.Errorf("entry %d: name %q is empty or a second one", i, e.Name)
 		}
 		names[e.Name] = true
+		switch e.Role {
+		case "":
+		case Prefill, Decode, Sample:
+			if first := p.EntryFor(e.Role); first != i {
+				return fmt.Errorf("entry %s: role %s, as entry %s has", e.Name, e.Role, p.Entries[first].Name)
+			}
+		default:
+			return fmt.Errorf("entry %s: role %q, want prefill, decode, sample or none", e.Name, e.Role)
+		}
 		if err := p.verifyEntry(e, written); err != nil {
 			return fmt.Errorf("entry %s: %w", e.Name, err)
 		}
@@ -147,7 +156,7 @@ func (p *Plan) verifyBinding(b *Binding, s *Slot) error {
 	if known && b.Offset%align != 0 {
 		return fmt.Errorf("offset %d of buffer %s, want a multiple of %d for %s %s", b.Offset, buf.Name, align, s.Space, s.Type)
 	}
-	if want := stepTypes[s.Type]; want > 0 && (buf.Special != "step" || b.Bytes < want) {
+	if want := stepTypes[s.Type]; want > 0 && (buf.Role != StepBuffer || b.Bytes < want) {
 		return fmt.Errorf("%d bytes of buffer %s, want the step's, of which a %s has %d", b.Bytes, buf.Name, s.Type, want)
 	}
 	return buf.holds(s.Type)
@@ -175,7 +184,7 @@ var elements = map[string]func(dtype.Type) bool{
 // has words of several types; types that a kernel declares itself are its own matter.
 func (b *Buffer) holds(slotType string) error {
 	m := elementForm.FindStringSubmatch(slotType)
-	if m == nil || elements[m[1]] == nil || b.Special == "step" || elements[m[1]](b.DType) {
+	if m == nil || elements[m[1]] == nil || b.Role == StepBuffer || elements[m[1]](b.DType) {
 		return nil
 	}
 	return fmt.Errorf("elements of type %s, buffer %s holds %s", slotType, b.Name, b.DType)
@@ -223,7 +232,7 @@ func (p *Plan) verifyContent(d *Dispatch, live ranges) error {
 func (p *Plan) verifyPosition(d *Dispatch, advanced *string) error {
 	writes := false
 	for i, b := range d.Bind {
-		if p.Buffers[b.Buffer].Special != "step" || b.Offset > 4*StepS {
+		if p.Buffers[b.Buffer].Role != StepBuffer || b.Offset > 4*StepS {
 			continue
 		}
 		if *advanced != "" {

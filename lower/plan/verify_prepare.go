@@ -13,8 +13,8 @@ import (
 func (p *Plan) verifyPrepare(byEntries []bool) error {
 	written := make([]bool, len(p.Buffers))
 	if e := p.Prepare; e != nil {
-		if e.Name != "prepare" || e.TMin != 1 || e.TMax != 1 {
-			return fmt.Errorf("the preparation is named %q, T from %d to %d; want prepare and 1", e.Name, e.TMin, e.TMax)
+		if e.Name != "prepare" || e.Role != Prepare || e.TMin != 1 || e.TMax != 1 {
+			return fmt.Errorf("the preparation is named %q, of role %q, T from %d to %d; want prepare and 1", e.Name, e.Role, e.TMin, e.TMax)
 		}
 		if err := p.verifyEntry(e, written); err != nil {
 			return fmt.Errorf("entry prepare: %w", err)
@@ -49,7 +49,7 @@ func (p *Plan) verifyRange(b *Buffer) error {
 	if b.Class != State || b.DType != dtype.F16 {
 		return fmt.Errorf("a range of %s of class %s, want of an f16 state", b.DType, b.Class)
 	}
-	r := p.Ranges()
+	r := p.BufferFor(RangesBuffer)
 	switch {
 	case r < 0:
 		return errors.New("a range, but no prepared buffer ranges")

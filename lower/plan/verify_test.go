@@ -22,7 +22,7 @@ func TestVerifyNames(t *testing.T) {
 		edit func(*Plan)
 		want string
 	}{
-		"schema":             {func(p *Plan) { p.Schema = 7 }, "schema version 7, want 2"},
+		"schema":             {func(p *Plan) { p.Schema = 7 }, "schema version 7, want 3"},
 		"msl":                {func(p *Plan) { p.MSL = "new" }, `msl is "new"`},
 		"chunk":              {func(p *Plan) { p.Model.Chunk = 17 }, "chunk 17 is larger than the context 16"},
 		"chunk above T":      {func(p *Plan) { p.Model.Chunk = 9 }, "chunk 9, but no entry runs more than 8 tokens"},
@@ -31,7 +31,7 @@ func TestVerifyNames(t *testing.T) {
 		"cache in T":         {func(p *Plan) { p.Buffers[4].Shape[0] = sym.S }, "buffer layers.0.k: a cache of shape [S 64], the context has 16 positions"},
 		"cache bytes":        {func(p *Plan) { p.Buffers[4].Bytes = 1024 }, "buffer layers.0.k: a cache of shape [16 64] of f16 in 1024 bytes"},
 		"cache of a class":   {func(p *Plan) { p.Buffers[5].Cache = true }, "buffer x: a cache of class transient"},
-		"history":            {func(p *Plan) { p.Buffers[1].Special = "history" }, "buffer ids: 32 bytes for the tokens of a context of 16"},
+		"history":            {func(p *Plan) { p.Buffers[1].Role = HistoryBuffer }, "buffer ids: 32 bytes for the tokens of a context of 16"},
 		"quantise to f16":    {func(p *Plan) { p.Buffers[2].Weight.Kind = "quantise" }, `buffer embed: recipe quantise makes no f16 of tensor "model.embed_tokens.weight"`},
 		"quantise to q5_k":   {func(p *Plan) { b := &p.Buffers[2]; b.Weight.Kind, b.DType = "quantise", dtype.Q5_K }, "buffer embed: recipe quantise makes no q5_k"},
 		"convert to blocks":  {func(p *Plan) { p.Buffers[2].DType = dtype.Q8_0 }, "buffer embed: recipe convert makes no q8_0"},
@@ -70,9 +70,9 @@ func TestVerifyNames(t *testing.T) {
 		"constant bytes":     {func(p *Plan) { p.Buffers[3].DType = dtype.F16 }, "8 bytes for 2 values of f16, want 4"},
 		"arena align":        {func(p *Plan) { p.Buffers[6].Offset = 2000 }, "buffer y: arena offset 2000, want a multiple of 256"},
 		"arena end":          {func(p *Plan) { p.ArenaBytes = 4000 }, "buffer y: arena bytes 2048 to 4096, the arena has 4000"},
-		"special":            {func(p *Plan) { p.Buffers[8].Special = "tok" }, `buffer token: unknown special "tok"`},
-		"special twice":      {func(p *Plan) { p.Buffers[8].Special = "logits" }, `buffer token: special "logits", as buffer logits is`},
-		"special class":      {func(p *Plan) { p.Buffers[8].Special = ""; p.Buffers[4].Special = "token" }, "special \"token\" is f16 of class state, want i32 of class output"},
+		"role":               {func(p *Plan) { p.Buffers[8].Role = "tok" }, `buffer token: unknown role "tok"`},
+		"role twice":         {func(p *Plan) { p.Buffers[8].Role = LogitsBuffer }, `buffer token: role "logits", as buffer logits has`},
+		"role class":         {func(p *Plan) { p.Buffers[8].Role = NoRole; p.Buffers[4].Role = TokenBuffer }, "role \"token\" of f16 of class state, want i32 of class output"},
 		"shape":              {func(p *Plan) { p.Buffers[5].Shape[1] = sym.Const(65) }, "buffer x: shape [T 65] of f32 needs 2080 bytes at T=8 P=0, the buffer has 2048"},
 		"shape in S":         {func(p *Plan) { p.Buffers[5].Shape = []sym.Dim{sym.S, sym.Const(64)} }, "needs 4096 bytes at T=1 P=15"},
 		"negative shape":     {func(p *Plan) { p.Buffers[5].Shape = []sym.Dim{sym.Const(-1)} }, "makes no sense"},
@@ -175,7 +175,7 @@ func TestChecksNeverPanic(t *testing.T) {
 		return slices.Concat(text[:at[0]], []byte(by), text[at[1]:])
 	}
 	sound := func(text []byte) bool {
-		p, err := decode(text)
+		p, err := decode(text, "bundle")
 		if err != nil {
 			return false
 		}

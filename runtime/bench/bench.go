@@ -226,7 +226,7 @@ func (o *Options) row(m *model.Model, s compiledVariant) (Row, error) {
 
 // rowOf is row for runs at the given T and P, one after the other.
 func (o *Options) rowOf(m *model.Model, s compiledVariant, envs []sym.Env) (Row, error) {
-	r := o.newRow(m, s.plan, s.name, s.plan.Options.PassesOf(o.Phase))
+	r := o.newRow(m, s.plan, s.name, s.plan.Options.PassesOf(plan.EntryRole(o.Phase)))
 	entry, err := s.plan.Entry(o.Phase)
 	if err != nil {
 		return r, err

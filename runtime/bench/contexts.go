@@ -159,7 +159,7 @@ func fillStates(in *runtime.Instance, p *plan.Plan) error {
 	var content []byte
 	for i := range p.Buffers {
 		buffer := &p.Buffers[i]
-		if buffer.Class != plan.State || buffer.Special != "" {
+		if buffer.Class != plan.State || buffer.Role != plan.NoRole {
 			continue
 		}
 		if int64(len(content)) < buffer.Bytes {
@@ -320,9 +320,15 @@ func attentionShare(ctx context.Context, in *runtime.Instance, p *plan.Plan, ent
 		return 0, err
 	}
 	attention := map[string]bool{}
+	result := map[int]bool{} // buffers that attention wrote last
 	for _, s := range e.Steps {
-		if s.Dispatch != nil && isAttention(s.Dispatch) {
-			attention[p.Kernels[s.Dispatch.Kernel].Name] = true
+		if s.Dispatch == nil || !isAttention(s.Dispatch) && !moves(s.Dispatch, result) {
+			continue
+		}
+		attention[p.Kernels[s.Dispatch.Kernel].Name] = true
+		clear(result)
+		for _, b := range s.Dispatch.Bind {
+			result[b.Buffer] = b.Access.Writes()
 		}
 	}
 	part, all := 0.0, 0.0
@@ -339,11 +345,16 @@ func attentionShare(ctx context.Context, in *runtime.Instance, p *plan.Plan, ent
 // isAttention reports whether a dispatch is part of attention between the
 // projections.
 func isAttention(d *plan.Dispatch) bool {
-	for _, node := range d.Nodes {
-		op := node[strings.LastIndexByte(node, ' ')+1:]
-		if op == ir.OpBmmNT.String() || op == ir.OpBmmNN.String() || op == ir.OpSoftmax.String() {
-			return true
-		}
-	}
-	return strings.HasSuffix(d.Label, ".attn_rows")
+	return slices.ContainsFunc(d.Nodes, func(n plan.Node) bool {
+		return n.Op == ir.OpBmmNT.String() || n.Op == ir.OpBmmNN.String() || n.Op == ir.OpSoftmax.String()
+	})
+}
+
+// moves reports whether a dispatch only moves the elements of one of the buffers.
+func moves(d *plan.Dispatch, buffers map[int]bool) bool {
+	computes := slices.ContainsFunc(d.Nodes, func(n plan.Node) bool {
+		op, err := ir.ParseOp(n.Op)
+		return err != nil || !op.Is(ir.View)
+	})
+	return !computes && slices.ContainsFunc(d.Bind, func(b plan.Binding) bool { return b.Access.Reads() && buffers[b.Buffer] })
 }

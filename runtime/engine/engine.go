@@ -101,6 +101,16 @@ func load(m *model.Model, p *plan.Plan, g *compile.Graphs, open func(*model.Weig
 // Model is the model that runs.
 func (e *Engine) Model() *model.Model { return e.model }
 
+// ends are the ids that end a text: those of the model or, where its files name none,
+// those of the model that the plan was compiled from.
+func (e *Engine) ends() ([]int32, error) {
+	ids, err := e.model.EndTokens()
+	if err == nil && len(ids) == 0 && e.Plan != nil && e.Plan.Tokens != nil {
+		ids = e.Plan.Tokens.Ends
+	}
+	return ids, err
+}
+
 // Startup lists what came before the first run and was done once: compiling the
 // model, opening the device, compiling kernels, filling weights, recording entries.
 // It is empty on ref.

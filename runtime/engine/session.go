@@ -94,7 +94,7 @@ func (s *Session) generate(ctx context.Context, ids []int32, o GenerateOptions, 
 	}
 	var ends []int32
 	if !o.IgnoreEnd {
-		if ends, err = s.engine.model.EndTokens(); err != nil {
+		if ends, err = s.engine.ends(); err != nil {
 			return err
 		}
 	}

@@ -1,8 +1,11 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -139,4 +142,27 @@ func TestUnknownGPUs(t *testing.T) {
 	require.Equal(t, "nothing is known of the costs of Apple M9: the plan was compiled for apple-m3-pro", unknownCosts(runtime.Info{Name: "Apple M9"}, p))
 	require.Empty(t, unknownCosts(runtime.Info{Name: "Apple M4", Target: "apple-m4"}, p))
 	require.Empty(t, unknownCosts(runtime.Info{Name: "x86-64", Emulation: true}, p))
+}
+
+// A plan's end ids serve where the model's files name none.
+func TestEndsOfThePlan(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"config.json", "model.safetensors"} {
+		b, err := os.ReadFile(filepath.Join("..", "..", "frontends", "checkpoint", "kjv2m", name))
+		require.NoError(t, err)
+		b = bytes.Replace(b, []byte(`"eos_token_id"`), []byte(`"nothing_here"`), 1)
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), b, 0o666))
+	}
+	silent, err := model.Open(dir, checkpoint.Hub{})
+	require.NoError(t, err)
+	defer silent.Close()
+	p := &plan.Plan{Tokens: &plan.Tokens{Ends: []int32{7}}}
+	for _, x := range []struct {
+		e    *Engine
+		ends []int32
+	}{{&Engine{model: silent, Plan: p}, []int32{7}}, {&Engine{model: silent}, nil}, {&Engine{model: embedded(t), Plan: p}, []int32{2045}}} {
+		ends, err := x.e.ends()
+		require.NoError(t, err)
+		require.Equal(t, x.ends, ends)
+	}
 }

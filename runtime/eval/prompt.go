@@ -16,6 +16,7 @@ import (
 	"foundry/frontends/checkpoint"
 	"foundry/ir/dtype"
 	"foundry/ir/sym"
+	"foundry/lower/plan"
 	"foundry/runtime"
 	"foundry/runtime/engine"
 )
@@ -110,11 +111,11 @@ func (out *Evaluation) describe(e *engine.Engine) error {
 		}
 		p = c.Plan
 	}
-	entry, err := p.Entry("decode")
-	if err != nil {
-		return err
+	decode := p.EntryFor(plan.Decode)
+	if decode < 0 {
+		return errors.New("the plan has no entry that decodes")
 	}
-	stats := p.Stats(entry, sym.Env{T: 1})
+	stats := p.Stats(&p.Entries[decode], sym.Env{T: 1})
 	out.Target, out.Passes = p.Options.Target, p.Options.Passes
 	out.Dispatches, out.Waves = stats.Dispatches, stats.Waves
 	return nil

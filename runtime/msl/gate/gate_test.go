@@ -2,6 +2,7 @@ package gate_test
 
 import (
 	"io/fs"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -44,7 +45,8 @@ const good = `    const uint T = step.T;
 func kernelOf(t testing.TB, body string) *plan.Kernel {
 	t.Helper()
 	k := &plan.Kernel{
-		Name: "k",
+		Name:   "k",
+		Stages: slices.Clone(stages),
 		Slots: []plan.Slot{
 			{Name: "w", Type: "half", Space: "device", Access: plan.Read},
 			{Name: "x", Type: "float", Space: "device", Access: plan.Read},
@@ -319,25 +321,31 @@ func TestAround(t *testing.T) {
 		return func(k *plan.Kernel) { k.Source = strings.Replace(k.Source, old, fresh, 1) }
 	}
 	for name, change := range map[string]func(k *plan.Kernel){
-		"nothing":                     func(k *plan.Kernel) { k.Source = "" },
-		"text before the banner":      func(k *plan.Kernel) { k.Source = "int a;\n" + k.Source },
-		"a banner over two lines":     replace("a test", "a test \\\nint a;"),
-		"a banner with a character":   replace("a test", "a \x1b[2J test"),
-		"a banner that is a trigraph": replace("a test", "a ??/"),
-		"another include":             replace("#include <metal_stdlib>", "#include </etc/passwd>"),
-		"a second include":            replace("#include <metal_stdlib>\n", "#include <metal_stdlib>\n#include </etc/passwd>\n"),
-		"text behind the preamble":    replace("contract(off)\n", "contract(off)\nint a;\n"),
-		"a stage changed by a byte":   replace("inline float4 load4", "inline  float4 load4"),
-		"a stage with more":           replace("\n// ---- common/load.metal", "int a;\n\n// ---- common/load.metal"),
-		"a stage of another name":     replace("// ---- common/step.metal", "// ---- common/other.metal"),
-		"a stage out of the folder":   replace("// ---- common/step.metal", "// ---- ../../etc/passwd"),
-		"a stage that is absolute":    replace("// ---- common/step.metal", "// ---- /etc/passwd"),
-		"a stage that is a folder":    replace("// ---- common/step.metal", "// ---- common"),
-		"a stage of another line":     replace("#line 1 \"shaders/common/step", "#line 2 \"shaders/common/step"),
+		"nothing":                        func(k *plan.Kernel) { k.Source = "" },
+		"text before the banner":         func(k *plan.Kernel) { k.Source = "int a;\n" + k.Source },
+		"a banner over two lines":        replace("a test", "a test \\\nint a;"),
+		"a banner with a character":      replace("a test", "a \x1b[2J test"),
+		"a banner that is a trigraph":    replace("a test", "a ??/"),
+		"another include":                replace("#include <metal_stdlib>", "#include </etc/passwd>"),
+		"a second include":               replace("#include <metal_stdlib>\n", "#include <metal_stdlib>\n#include </etc/passwd>\n"),
+		"text behind the preamble":       replace("contract(off)\n", "contract(off)\nint a;\n"),
+		"a stage changed by a byte":      replace("inline float4 load4", "inline  float4 load4"),
+		"a stage with more":              replace("\n// ---- common/load.metal", "int a;\n\n// ---- common/load.metal"),
+		"a stage that is not listed":     func(k *plan.Kernel) { k.Stages = k.Stages[1:] },
+		"a listed one that is missing":   func(k *plan.Kernel) { k.Stages = append(k.Stages, "main/gemv.metal") },
+		"a listed one out of the folder": func(k *plan.Kernel) { k.Stages[1] = "../../etc/passwd" },
+		"a listed one that is absolute":  func(k *plan.Kernel) { k.Stages[1] = "/etc/passwd" },
+		"a listed one that is a folder":  func(k *plan.Kernel) { k.Stages[1] = "common" },
+		"a stage of another name":        replace("// ---- common/step.metal", "// ---- common/other.metal"),
+		"a stage out of the folder":      replace("// ---- common/step.metal", "// ---- ../../etc/passwd"),
+		"a stage that is absolute":       replace("// ---- common/step.metal", "// ---- /etc/passwd"),
+		"a stage that is a folder":       replace("// ---- common/step.metal", "// ---- common"),
+		"a stage of another line":        replace("#line 1 \"shaders/common/step", "#line 2 \"shaders/common/step"),
 		"a stage twice": func(k *plan.Kernel) {
 			text, err := k.Split(shaders.FS)
 			require.NoError(t, err)
 			text.Stages = append(text.Stages, text.Stages[0])
+			k.Stages = append(k.Stages, stages[0])
 			k.Source = text.Join(k)
 		},
 		"CR LF":                           func(k *plan.Kernel) { k.Source = strings.ReplaceAll(k.Source, "\n", "\r\n") },
