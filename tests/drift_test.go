@@ -183,7 +183,7 @@ func drifts(g *ir.Graph, e *plan.Entry, c *compile.Compiled) map[string]string {
 	}
 	for label, left := range written {
 		if len(left) > 0 {
-			out[left[0].Nodes[0]+": kernels"] = fmt.Sprintf("%s: %d written that nothing assumed", label, len(left))
+			out[left[0].Nodes[0].Op+": kernels"] = fmt.Sprintf("%s: %d written that nothing assumed", label, len(left))
 		}
 	}
 	return out

@@ -47,3 +47,19 @@ func TestBundleHasTokens(t *testing.T) {
 	require.Equal(t, 1, code)
 	require.Contains(t, errs, `generation_config.json: eos_token_id is "x"`)
 }
+
+// A plan without the log of fusions is the same plan, but for its hash.
+func TestCompileWithoutLog(t *testing.T) {
+	dir := t.TempDir()
+	ok(t, "compile", "-o", filepath.Join(dir, "whole"))
+	ok(t, "compile", "--no-log", "-o", filepath.Join(dir, "bare"))
+	whole, err := plan.Load(filepath.Join(dir, "whole"))
+	require.NoError(t, err)
+	bare, err := plan.Load(filepath.Join(dir, "bare"))
+	require.NoError(t, err)
+	require.NotEmpty(t, whole.Decisions)
+	require.Empty(t, bare.Decisions)
+	require.NotEqual(t, whole.Hash, bare.Hash)
+	whole.Decisions, whole.Hash, bare.Hash = nil, "", ""
+	require.Equal(t, whole, bare)
+}

@@ -13,13 +13,14 @@ func compileCommand(s IO) *cobra.Command {
 	var model modelFlags
 	var compile compileFlags
 	var out string
-	var explain, allLogits bool
+	var explain, allLogits, noLog bool
 	cmd := &cobra.Command{
 		Use:   "compile",
 		Short: "Compile a model to a Metal plan: a folder of plan.json and kernels",
 		Example: `  foundry compile -o plan/
   foundry compile --model synth:qwen2.5-0.5b                  # what the plan would be
   foundry compile --model synth:qwen2.5-7b --target apple-m4-max --context 8192 -o plan/
+  foundry compile --model Qwen2.5-0.5B-Instruct/ --no-log -o plan/   # for a driver: nothing that only people read
   foundry compile --passes search --explain -o plan/          # the fastest of all legal sets of fusions
   foundry compile --model DIR --passes canonicalize,cse,fuse-rmsnorm-qkv --explain -o plan/`,
 		Args: cobra.NoArgs,
@@ -57,6 +58,12 @@ func compileCommand(s IO) *cobra.Command {
 			for _, note := range c.Notes {
 				fmt.Fprintf(s.Err, "%s: %s\n", m.Name, note)
 			}
+			if noLog {
+				c.Plan.Decisions = nil
+				if err := c.Plan.Rehash(); err != nil {
+					return err
+				}
+			}
 			if out != "" {
 				if err := c.Plan.Save(out); err != nil {
 					return err
@@ -74,6 +81,7 @@ func compileCommand(s IO) *cobra.Command {
 	compile.trust.add(cmd)
 	cmd.Flags().StringVarP(&out, "output", "o", "", "folder for the plan; one that holds a plan is replaced (none: the plan's numbers are printed and nothing is written)")
 	cmd.Flags().BoolVar(&explain, "explain", false, "print every fusion decision with its reason")
+	cmd.Flags().BoolVar(&noLog, "no-log", false, "leave out of the plan what fusions did where: a third of its bytes, which nothing that runs it reads")
 	cmd.Flags().BoolVar(&allLogits, "all-logits", false, "compute the logits of every row of a run, for eval --plan --logits-out")
 	return cmd
 }

@@ -120,6 +120,9 @@ func printPlan(s IO, p *plan.Plan, cached int) {
 	}
 	names.Line(s.Out, "weights %s, state %s, arena %s, %d kernels; verified, plan hash %.12s\n",
 		names.Bytes(p.ClassBytes(plan.Weight)), names.Bytes(p.ClassBytes(plan.State)), names.Bytes(p.ArenaBytes), len(p.Kernels), p.Hash)
+	if p.Tokens != nil && len(p.Tokens.Ends) > 0 {
+		names.Line(s.Out, "ends %v, %d control tokens, chat template: %t\n", p.Tokens.Ends, len(p.Tokens.Special), p.Tokens.Template != nil)
+	}
 	for _, e := range p.Runs() {
 		printEntry(s, p, e, cached)
 	}
