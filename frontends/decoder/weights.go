@@ -1,6 +1,7 @@
 package decoder
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"slices"
@@ -62,8 +63,8 @@ func Weights(c Config) []checkpoint.Shape {
 // Check holds a checkpoint against the configuration: every tensor of Weights
 // must be there with its shape, and no other. The error names the first tensor
 // that is missing, wrongly shaped or unknown. Rotary tables that old exports
-// kept beside the weights are ignored, and so are an lm_head of a tied model and
-// biases that are zero, which tools for GPTQ write.
+// kept beside the weights are ignored, and so are the lm_head of a tied model, which must
+// be the embedding, and biases that are zero, which tools for GPTQ write.
 func Check(c Config, s checkpoint.Source) error {
 	want := Weights(c)
 	known := make(map[string]bool, len(want))
@@ -80,7 +81,13 @@ func Check(c Config, s checkpoint.Source) error {
 		}
 	}
 	for _, name := range s.Names() {
-		if known[name] || strings.HasSuffix(name, "rotary_emb.inv_freq") || c.Tied && name == headName {
+		if known[name] || strings.HasSuffix(name, "rotary_emb.inv_freq") {
+			continue
+		}
+		if c.Tied && name == headName {
+			if err := tied(s); err != nil {
+				return err
+			}
 			continue
 		}
 		if layer, ok := strings.CutSuffix(name, ".bias"); ok && known[layer+".weight"] {
@@ -94,6 +101,35 @@ func Check(c Config, s checkpoint.Source) error {
 			return fmt.Errorf("%s: tensor %q is not zero; that part of a %s model has no bias", s.Label(), name, c.ModelType)
 		}
 		return fmt.Errorf("%s: tensor %q is no part of a %s model of %d layers", s.Label(), name, c.ModelType, c.Layers)
+	}
+	return nil
+}
+
+// tied is an error where the lm_head that lies beside a tied embedding is another: of
+// programs that read such a checkpoint some take the one, some the other.
+func tied(s checkpoint.Source) error {
+	head, _ := s.Info(headName)
+	embedding, _ := s.Info(embedName)
+	same := head.DType == embedding.DType && slices.Equal(head.Shape, embedding.Shape)
+	if same {
+		raw, err := s.Read(headName)
+		if err != nil {
+			return err
+		}
+		other, err := s.Read(embedName)
+		if err != nil {
+			return err
+		}
+		err = files.Guard(func() error {
+			same = bytes.Equal(raw, other)
+			return nil
+		})
+		if err != nil {
+			return checkpoint.Cause(s, err)
+		}
+	}
+	if !same {
+		return fmt.Errorf("%s: tensor %q is not %q, though tie_word_embeddings is true: set that to false where the head shall count, or leave the tensor out", s.Label(), headName, embedName)
 	}
 	return nil
 }

@@ -1,7 +1,10 @@
 package qwen25
 
 import (
+	"bytes"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -154,8 +157,35 @@ func TestCheck(t *testing.T) {
 		`m: tensor "lm_head.weight" has shape [10 9], the configuration wants [10 8]`)
 	require.EqualError(t, check(func(m map[string][]int64) { m["model.layers.2.mlp.up_proj.weight"] = []int64{16, 8} }),
 		`m: tensor "model.layers.2.mlp.up_proj.weight" is no part of a qwen2 model of 2 layers`)
-	c.Tied = true
-	require.NoError(t, check(func(m map[string][]int64) { m["lm_head.weight"] = []int64{10, 8} }))
+}
+
+// The head of a tied model may lie beside the embedding, as its copy.
+func TestTiedHead(t *testing.T) {
+	c := Config{Layers: 1, Hidden: 8, Intermediate: 16, Heads: 2, KVHeads: 1, HeadDim: 4, Vocab: 10, MaxPositions: 32, NormEps: 1e-6, RopeTheta: 1e4, Tied: true}
+	check := func(head checkpoint.Tensor) error {
+		tensors := []checkpoint.Tensor{head}
+		for _, w := range Weights(c) {
+			n := int64(4)
+			for _, d := range w.Shape {
+				n *= d
+			}
+			tensors = append(tensors, checkpoint.Tensor{Name: w.Name, DType: dtype.F32, Shape: w.Shape, Data: make([]byte, n)})
+		}
+		path := filepath.Join(t.TempDir(), "model.safetensors")
+		var file bytes.Buffer
+		require.NoError(t, checkpoint.WriteSafetensors(&file, tensors))
+		require.NoError(t, os.WriteFile(path, file.Bytes(), 0o666))
+		s, err := checkpoint.Open(path)
+		require.NoError(t, err)
+		defer s.Close()
+		return Check(c, s)
+	}
+	head := checkpoint.Tensor{Name: headName, DType: dtype.F32, Shape: []int64{10, 8}, Data: make([]byte, 320)}
+	require.NoError(t, check(head))
+	head.Data[319] = 1
+	require.ErrorContains(t, check(head), `tensor "lm_head.weight" is not "model.embed_tokens.weight", though tie_word_embeddings is true: set that to false`)
+	head.Shape = []int64{8, 10}
+	require.ErrorContains(t, check(head), `is not "model.embed_tokens.weight"`)
 }
 
 // The cost of a layer stays flat as layers are added.

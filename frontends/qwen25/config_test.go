@@ -77,7 +77,7 @@ func TestFamily(t *testing.T) {
 		"QwQ":                        {map[string]any{"max_position_embeddings": 40960, "sliding_window": 32768, "max_window_layers": 64, "use_sliding_window": false}, 40960},
 		"Coder":                      {map[string]any{"sliding_window": 131072, "max_window_layers": 28}, 32768},
 		"Math":                       {map[string]any{"max_position_embeddings": 4096, "rope_theta": 10000}, 4096},
-		"7B-Instruct-1M":             {map[string]any{"max_position_embeddings": 1010000, "rope_theta": 1e7, "dual_chunk_attention_config": map[string]any{"chunk_size": 262144, "local_size": 8192, "original_max_position_embeddings": 262144}}, 253952},
+		"7B-Instruct-1M":             {map[string]any{"max_position_embeddings": 1010000, "rope_theta": 1e7, "dual_chunk_attention_config": map[string]any{"chunk_size": 262144, "local_size": 8192, "original_max_position_embeddings": 262144}}, 262144},
 		"architectures not said":     {map[string]any{"architectures": nil}, 32768},
 		"a causal model, as it says": {map[string]any{"is_causal": true}, 32768},
 	} {
@@ -176,6 +176,7 @@ func TestConfigErrors(t *testing.T) {
 		`is_causal is false`:                                                      {"is_causal": false},
 		`use_mrope is true`:                                                       {"use_mrope": true},
 		`chunk_size is 5 and local_size 5`:                                        {"dual_chunk_attention_config": map[string]any{"chunk_size": 5, "local_size": 5}},
+		`original_max_position_embeddings is 0, want 1 `:                          {"dual_chunk_attention_config": map[string]any{"chunk_size": 5, "local_size": 1, "original_max_position_embeddings": 0}},
 		`sparse attention is not supported`:                                       {"dual_chunk_attention_config": map[string]any{"chunk_size": 5, "local_size": 1, "sparse_attention_enabled": true}},
 		`rope_theta is missing`:                                                   {"rope_theta": nil},
 		`layer_types has 2 entries, want one for each of the 24 layers`:           {"layer_types": []string{"full_attention", "sliding_attention"}},

@@ -34,12 +34,14 @@ func (f *family) supported() error {
 	return f.DualChunk.supported()
 }
 
-// dualChunk is the attention of the models with a million tokens. It is plain attention
-// for texts that fit its first chunk, and these foundry runs.
+// dualChunk is the attention of the models with a million tokens (An et al., 2024,
+// "Training-Free Long-Context Scaling of Large Language Models"). It is plain attention
+// for the first tokens, and texts of no more foundry runs.
 type dualChunk struct {
-	Chunk  int64 `json:"chunk_size"`
-	Local  int64 `json:"local_size"`
-	Sparse bool  `json:"sparse_attention_enabled"`
+	Chunk    int64  `json:"chunk_size"`
+	Local    int64  `json:"local_size"`
+	Original *int64 `json:"original_max_position_embeddings"`
+	Sparse   bool   `json:"sparse_attention_enabled"`
 }
 
 func (d *dualChunk) supported() error {
@@ -50,15 +52,22 @@ func (d *dualChunk) supported() error {
 		return errors.New("dual_chunk_attention_config: sparse attention is not supported")
 	case d.Local < 0 || d.Chunk <= d.Local || d.Chunk > math.MaxInt32:
 		return fmt.Errorf("dual_chunk_attention_config: chunk_size is %d and local_size %d, want 0 <= local_size < chunk_size <= %d", d.Chunk, d.Local, math.MaxInt32)
+	case d.Original != nil && *d.Original < 1:
+		return fmt.Errorf("dual_chunk_attention_config: original_max_position_embeddings is %d, want 1 and more", *d.Original)
 	}
 	return nil
 }
 
-// positions is how far the first chunk goes: what is behind it attends to it by other
-// positions than its own.
+// positions is how many tokens attend plainly. Keys are turned by their places in blocks
+// of chunk_size - local_size, and a query of the second block by its own position for the
+// keys of the first as long as that is not above chunk_size. Of texts longer than
+// original_max_position_embeddings all queries are scaled by their length.
 func (d *dualChunk) positions() int {
-	if d == nil {
+	switch {
+	case d == nil:
 		return 0
+	case d.Original != nil:
+		return int(min(d.Chunk, *d.Original))
 	}
-	return int(d.Chunk - d.Local)
+	return int(d.Chunk)
 }
