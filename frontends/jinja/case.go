@@ -78,6 +78,7 @@ func eachRune(s string, f func(rune) string) string {
 }
 
 // cased says that s has a character of the wanted case and none of the other.
-func cased(s string, want, other func(rune) bool) bool {
+func (r *run) cased(s string, want, other func(rune) bool) bool {
+	r.read(2 * len(s))
 	return strings.ContainsFunc(s, want) && !strings.ContainsFunc(s, func(c rune) bool { return other(c) || unicode.IsTitle(c) })
 }

@@ -77,7 +77,7 @@ type dictExpr struct {
 func (e *dictExpr) at() int { return e.line }
 
 func (e *dictExpr) eval(r *run) any {
-	r.made(len(e.keys) * 4 * wordBytes)
+	r.made(len(e.keys) * entryBytes)
 	d := NewDict()
 	for i := range e.keys {
 		key := r.eval(e.keys[i])
@@ -355,15 +355,15 @@ func (r *run) bind(name string, params []string, required int, a args) []any {
 	for i := range out {
 		out[i] = absent{}
 	}
-	more := &List{Tuple: true}
-	if len(a.plain) > len(params) {
-		if !rest {
-			r.fail("%s takes at most %d arguments, not %d", name, len(params), len(a.plain))
-		}
-		more.Items = a.plain[len(params):]
+	if len(a.plain) > len(params) && !rest {
+		r.fail("%s takes at most %d arguments, not %d", name, len(params), len(a.plain))
+	}
+	var others *Dict
+	if extra {
+		r.made(len(a.names) * entryBytes)
+		others = NewDict()
 	}
 	copy(out, a.plain)
-	others := NewDict()
 	for i, given := range a.names {
 		at := slices.Index(params, given)
 		switch {
@@ -383,7 +383,7 @@ func (r *run) bind(name string, params []string, required int, a args) []any {
 		}
 	}
 	if rest {
-		out = append(out, more)
+		out = append(out, &List{Tuple: true, Items: a.plain[min(len(params), len(a.plain)):]})
 	}
 	if extra {
 		out = append(out, others)
@@ -395,7 +395,6 @@ type filterExpr struct {
 	line      int
 	e         expr
 	f         *function
-	name      string
 	arguments arguments
 }
 
@@ -409,21 +408,10 @@ func (e *filterExpr) eval(r *run) any {
 	return r.call(e.f, a)
 }
 
+// testExpr is a filter whose result is a truth.
 type testExpr struct {
-	line      int
-	e         expr
-	not       bool
-	f         *function
-	name      string
-	arguments arguments
+	filterExpr
+	not bool
 }
 
-func (e *testExpr) at() int { return e.line }
-
-func (e *testExpr) eval(r *run) any {
-	v := r.eval(e.e)
-	a := r.arguments(&e.arguments)
-	a.plain = append([]any{v}, a.plain...)
-	r.line = e.line
-	return truth(r.call(e.f, a)) != e.not
-}
+func (e *testExpr) eval(r *run) any { return truth(e.filterExpr.eval(r)) != e.not }

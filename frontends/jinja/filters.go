@@ -87,13 +87,13 @@ func absolute(r *run, v []any) any {
 // attrOnly is attr without the elements.
 func (r *run) attrOnly(v any, name string) any {
 	r.defined(v)
+	r.read(len(name))
 	if found, ok := r.member(v, name); ok && !strings.HasPrefix(name, "_") {
 		return found
 	}
 	return missing(v, name)
 }
 
-// sliceFilter deals the elements to so many lists.
 func center(r *run, v []any) any {
 	s := r.str(v[0])
 	space := max(0, intOr(r, "center", v[1], 80)-int64(utf8.RuneCountInString(s)))
@@ -135,12 +135,6 @@ func defaultTo(_ *run, v []any) any {
 	return v[0]
 }
 
-// folded is what jinja2 compares by: strings without regard to case unless told.
-// sorted returns items in the order of their keys, those of equal keys as they were.
-// path returns what reads an attribute such as "function.name" or 0 of an item; one
-// that is not given reads the item itself.
-// mapFilter applies a filter to each element, or reads an attribute of each.
-// choose is select, reject, selectattr and rejectattr.
 func replaceFilter(r *run, v []any) any {
 	count := int64(-1)
 	if v[3] != nil {
@@ -183,6 +177,7 @@ func toFloat(r *run, v []any) any {
 		return f
 	}
 	if s, ok := v[0].(string); ok {
+		r.read(4 * len(s))
 		if f, ok := parseFloat(s); ok {
 			return f
 		}
@@ -213,6 +208,7 @@ func toInt(r *run, v []any) any {
 	}
 	f, ok := v[0].(float64)
 	if s, text := v[0].(string); text {
+		r.read(4 * len(s))
 		if n, err := strconv.ParseInt(strings.TrimFunc(s, isSpace), 10, 64); err == nil {
 			return n
 		}
@@ -282,17 +278,23 @@ func truncate(r *run, v []any) any {
 
 func wordCount(r *run, v []any) any {
 	s := r.str(v[0])
-	r.read(len(s))
-	return int64(len(strings.FieldsFunc(s, func(c rune) bool {
-		return c != '_' && !unicode.IsLetter(c) && !unicode.IsNumber(c)
-	})))
+	r.read(4 * len(s))
+	n, inside := int64(0), false
+	for _, c := range s {
+		word := c == '_' || unicode.IsLetter(c) || unicode.IsNumber(c)
+		if word && !inside {
+			n++
+		}
+		inside = word
+	}
+	return n
 }
 
 // toJSON is the filter as transformers defines it: json.dumps with all of Unicode as
 // it is.
 func toJSON(r *run, v []any) any {
 	f := &jsonForm{item: ", ", key: ": ", ascii: boolOr(v[1], false), sorted: boolOr(v[4], false)}
-	if v[2] != nil && v[2] != (absent{}) {
+	if given(v[2]) {
 		f.lines, f.item = true, ","
 		if text, ok := v[2].(string); ok {
 			f.indent = text
@@ -300,7 +302,7 @@ func toJSON(r *run, v []any) any {
 			f.indent = strings.Repeat(" ", int(min(n, 1<<10)))
 		}
 	}
-	if v[3] != nil && v[3] != (absent{}) {
+	if given(v[3]) {
 		parts := r.iterate(v[3])
 		if len(parts) != 2 {
 			r.fail("tojson: separators are two strings")

@@ -15,7 +15,7 @@ func batch(r *run, v []any) any {
 	s := &stream{}
 	for part := range slices.Chunk(items, n) {
 		part = slices.Clone(part)
-		if v[2] != (absent{}) && v[2] != nil {
+		if given(v[2]) {
 			r.made((n - len(part)) * wordBytes)
 			for len(part) < n {
 				part = append(part, v[2])
@@ -26,6 +26,7 @@ func batch(r *run, v []any) any {
 	return s
 }
 
+// sliceFilter deals the elements to so many lists.
 func sliceFilter(r *run, v []any) any {
 	items, n := r.iterate(v[0]), int(min(intOr(r, "slice", v[1], 0), maxRange))
 	if n < 1 {
@@ -41,7 +42,7 @@ func sliceFilter(r *run, v []any) any {
 			end++
 		}
 		part := slices.Clone(items[start:end])
-		if v[2] != (absent{}) && v[2] != nil && i >= more && more > 0 {
+		if given(v[2]) && i >= more && more > 0 {
 			part = append(part, v[2])
 		}
 		s.items = append(s.items, &List{Items: part})
@@ -49,6 +50,7 @@ func sliceFilter(r *run, v []any) any {
 	return s
 }
 
+// folded is what jinja2 compares by: strings without regard to case unless told.
 func folded(r *run, caseSensitive bool, v any) any {
 	if s, ok := v.(string); ok && !caseSensitive {
 		return r.text(lower(s))
@@ -56,6 +58,7 @@ func folded(r *run, caseSensitive bool, v any) any {
 	return v
 }
 
+// sorted returns items in the order of their keys, those of equal keys as they were.
 func (r *run) sorted(items []any, reverse bool, key func(any) any) []any {
 	type keyed struct{ key, item any }
 	r.made(len(items) * 4 * wordBytes)
@@ -94,12 +97,16 @@ func dictSort(r *run, v []any) any {
 	})}
 }
 
+// path returns what reads an attribute such as "function.name" or 0 of an item; one
+// that is not given reads the item itself.
 func (r *run) path(attribute any) func(item any) any {
-	if attribute == nil || attribute == (absent{}) {
+	if !given(attribute) {
 		return func(item any) any { return item }
 	}
 	keys := []any{attribute}
 	if s, ok := attribute.(string); ok {
+		r.made(strings.Count(s, ".") * 2 * wordBytes)
+		r.read(len(s))
 		keys = nil
 		for part := range strings.SplitSeq(s, ".") {
 			if n, err := strconv.ParseInt(part, 10, 64); err == nil && n >= 0 {
@@ -150,7 +157,7 @@ func unique(r *run, v []any) any {
 	seen := map[any]bool{}
 	s := &stream{}
 	for _, item := range r.iterate(v[0]) {
-		r.made(4 * wordBytes)
+		r.made(entryBytes)
 		k := folded(r, sensitive, key(item))
 		r.hashable(k)
 		if !seen[dictKey(k)] {
@@ -218,7 +225,7 @@ func items(r *run, v []any) any {
 
 func joinFilter(r *run, v []any) any {
 	parts := r.iterate(v[0])
-	if v[2] != (absent{}) && v[2] != nil {
+	if given(v[2]) {
 		key := r.path(v[2])
 		r.made(len(parts) * wordBytes)
 		named := make([]any, len(parts))
@@ -230,6 +237,7 @@ func joinFilter(r *run, v []any) any {
 	return r.join(parts, textOr(r, v[1], ""))
 }
 
+// mapFilter applies a filter to each element, or reads an attribute of each.
 func mapFilter(r *run, v []any) any {
 	more, named := v[1].(*List).Items, v[2].(*Dict)
 	var f func(item any) any
@@ -273,6 +281,7 @@ func mapFilter(r *run, v []any) any {
 	return s
 }
 
+// choose is select, reject, selectattr and rejectattr.
 func (r *run) choose(v []any, byAttribute, keep bool) any {
 	more := v[1].(*List).Items
 	read := r.path(nil)

@@ -84,7 +84,7 @@ func newDict(r *run, v []any) any {
 	d := NewDict()
 	add := func(key, value any) {
 		r.hashable(key)
-		r.made(4 * wordBytes)
+		r.made(entryBytes)
 		d.Set(key, value)
 	}
 	switch from := v[0].(type) {
@@ -153,6 +153,9 @@ func (r *run) strftime(format string) string {
 	}
 	return string(out)
 }
+
+// given reports whether an argument is given and not None.
+func given(v any) bool { return v != nil && v != (absent{}) }
 
 // wantText returns an argument that must be a string.
 func (r *run) wantText(what string, v any) string {

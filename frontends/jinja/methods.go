@@ -51,7 +51,8 @@ var dictMethods = map[string]*function{
 	"copy":  {"copy", nil, 0, func(_ *run, v []any) any { return v[0] }},
 	"values": {"values", nil, 0, func(r *run, v []any) any {
 		d := v[0].(*Dict)
-		l := r.list(make([]any, 0, len(d.keys)))
+		r.made(len(d.keys) * wordBytes)
+		l := &List{Items: make([]any, 0, len(d.keys))}
 		for _, key := range d.keys {
 			l.Items = append(l.Items, d.values[dictKey(key)])
 		}
@@ -117,11 +118,11 @@ var textMethods = map[string]*function{
 	"isspace":    textTest(isSpace),
 	"isalpha":    textTest(unicode.IsLetter),
 	"isdigit":    textTest(unicode.IsDigit),
-	"isupper": {"isupper", nil, 0, func(_ *run, v []any) any {
-		return cased(v[0].(string), unicode.IsUpper, unicode.IsLower)
+	"isupper": {"isupper", nil, 0, func(r *run, v []any) any {
+		return r.cased(v[0].(string), unicode.IsUpper, unicode.IsLower)
 	}},
-	"islower": {"islower", nil, 0, func(_ *run, v []any) any {
-		return cased(v[0].(string), unicode.IsLower, unicode.IsUpper)
+	"islower": {"islower", nil, 0, func(r *run, v []any) any {
+		return r.cased(v[0].(string), unicode.IsLower, unicode.IsUpper)
 	}},
 	"strip":        trimming(strings.TrimFunc),
 	"lstrip":       trimming(strings.TrimLeftFunc),
@@ -185,7 +186,7 @@ func trimming(trim func(string, func(rune) bool) string) *function {
 // trim strips white space or, where chars is a string, its characters.
 func (r *run) trim(s string, chars any, trim func(string, func(rune) bool) string) string {
 	r.read(len(s))
-	if chars == nil || chars == (absent{}) {
+	if !given(chars) {
 		return trim(s, isSpace)
 	}
 	set := r.wantText("strip", chars)
@@ -201,8 +202,10 @@ func affix(has func(s, part string) bool) *function {
 			parts = l.Items
 		}
 		for _, part := range parts {
+			text := r.wantText("the method", part)
 			r.step(1)
-			if has(v[0].(string), r.wantText("the method", part)) {
+			r.read(len(text))
+			if has(v[0].(string), text) {
 				return true
 			}
 		}
@@ -212,7 +215,9 @@ func affix(has func(s, part string) bool) *function {
 
 func cutting(cut func(s, part string) string) *function {
 	return &function{"the method", []string{"part"}, 1, func(r *run, v []any) any {
-		return r.text(cut(v[0].(string), r.wantText("the method", v[1])))
+		part := r.wantText("the method", v[1])
+		r.read(len(part))
+		return r.text(cut(v[0].(string), part))
 	}}
 }
 
@@ -257,7 +262,7 @@ func (r *run) split(v []any, fromEnd bool) any {
 	r.read(len(s))
 	var parts []string
 	switch {
-	case v[1] == nil || v[1] == (absent{}):
+	case !given(v[1]):
 		r.ends(s, isSpace)
 		parts = fields(s, most, fromEnd)
 	case v[1] == "":
@@ -329,6 +334,7 @@ func fields(s string, most int64, fromEnd bool) []string {
 
 // ends counts, before it is made, a list of the parts between characters of a kind.
 func (r *run) ends(s string, is func(rune) bool) {
+	r.read(4 * len(s)) // characters are looked at twice
 	n := 1
 	for _, c := range s {
 		if is(c) {

@@ -184,7 +184,7 @@ func (r *run) repeated(v any, n int64) any {
 // missing is the value of an attribute or element that is not there.
 func missing(v, key any) undefined {
 	if name, ok := key.(string); ok {
-		return undefined{objectName(v) + " has no attribute '" + name + "'"}
+		return undefined{objectName(v) + " has no attribute '" + shortened(name) + "'"}
 	}
 	var text strings.Builder
 	(&run{limits: DefaultLimits}).repr(&text, key)
@@ -194,6 +194,7 @@ func missing(v, key any) undefined {
 // attr is v.name: a method or attribute, else the element of that name.
 func (r *run) attr(v any, name string) any {
 	r.defined(v)
+	r.read(len(name))
 	if !strings.HasPrefix(name, "_") {
 		if found, ok := r.member(v, name); ok {
 			return found
@@ -205,7 +206,7 @@ func (r *run) attr(v any, name string) any {
 		}
 	}
 	if strings.HasPrefix(name, "__") {
-		return undefined{"access to attribute '" + name + "' of " + objectName(v) + " is unsafe."}
+		return undefined{"access to attribute '" + shortened(name) + "' of " + objectName(v) + " is unsafe."}
 	}
 	return missing(v, name)
 }
@@ -213,6 +214,9 @@ func (r *run) attr(v any, name string) any {
 // item is v[key]: an element, else the method or attribute of that name.
 func (r *run) item(v, key any) any {
 	r.defined(v)
+	if name, ok := key.(string); ok {
+		r.read(len(name))
+	}
 	switch x := v.(type) {
 	case *Dict:
 		if l, ok := key.(*List); ok && l.Tuple {
@@ -364,6 +368,6 @@ func (r *run) setAttr(n *namespace, name string, v any) {
 	if strings.HasPrefix(name, "_") {
 		r.fail("a namespace cannot hold the attribute %q, which begins with an underscore", name)
 	}
-	r.made(4 * wordBytes)
+	r.made(entryBytes)
 	n.attrs.Set(name, v)
 }

@@ -54,18 +54,14 @@ func (p *parser) expressionWithoutIf() expr {
 	return p.or()
 }
 
-func (p *parser) or() expr {
-	e := p.and()
-	for p.isName("or") {
-		e = &logicExpr{line: p.next().line, or: true, left: e, right: p.and()}
-	}
-	return e
-}
+func (p *parser) or() expr  { return p.logic("or", p.and) }
+func (p *parser) and() expr { return p.logic("and", p.not) }
 
-func (p *parser) and() expr {
-	e := p.not()
-	for p.isName("and") {
-		e = &logicExpr{line: p.next().line, left: e, right: p.not()}
+// logic reads operands with the word "and" or "or" between.
+func (p *parser) logic(word string, operand func() expr) expr {
+	e := operand()
+	for p.isName(word) {
+		e = &logicExpr{line: p.next().line, or: word == "or", left: e, right: operand()}
 	}
 	return e
 }
@@ -196,7 +192,7 @@ func (p *parser) primary() expr {
 			p.wantOp(")")
 			return e
 		case "[":
-			return &listExpr{line: t.line, items: p.list("]")}
+			return p.list(t.line)
 		case "{":
 			return p.dict(t.line)
 		}
@@ -209,34 +205,33 @@ func (p *parser) primary() expr {
 	return nil
 }
 
-// list reads expressions with commas between, up to the closing bracket.
-func (p *parser) list(closer string) []expr {
-	var out []expr
-	for !p.skipOp(closer) {
-		if len(out) > 0 {
+// each reads elements with commas between, one of which may stand at the end, up to the
+// closing bracket.
+func (p *parser) each(closer string, element func()) {
+	for n := 0; !p.skipOp(closer); n++ {
+		if n > 0 {
 			p.wantOp(",")
 			if p.skipOp(closer) {
-				break
+				return
 			}
 		}
-		out = append(out, p.expression())
+		element()
 	}
-	return out
+}
+
+func (p *parser) list(line int) expr {
+	l := &listExpr{line: line}
+	p.each("]", func() { l.items = append(l.items, p.expression()) })
+	return l
 }
 
 func (p *parser) dict(line int) expr {
 	d := &dictExpr{line: line}
-	for !p.skipOp("}") {
-		if len(d.keys) > 0 {
-			p.wantOp(",")
-			if p.skipOp("}") {
-				break
-			}
-		}
+	p.each("}", func() {
 		d.keys = append(d.keys, p.expression())
 		p.wantOp(":")
 		d.values = append(d.values, p.expression())
-	}
+	})
 	return d
 }
 
@@ -304,13 +299,7 @@ func (p *parser) call(e expr) expr {
 func (p *parser) arguments() arguments {
 	var a arguments
 	p.wantOp("(")
-	for n := 0; !p.skipOp(")"); n++ {
-		if n > 0 {
-			p.wantOp(",")
-			if p.skipOp(")") {
-				break
-			}
-		}
+	p.each(")", func() {
 		if p.isOp("*") || p.isOp("**") {
 			p.fail("arguments by %s are not supported", p.cur().text)
 		}
@@ -318,13 +307,13 @@ func (p *parser) arguments() arguments {
 			a.names = append(a.names, p.next().text)
 			p.next()
 			a.named = append(a.named, p.expression())
-			continue
+			return
 		}
 		if len(a.named) > 0 {
 			p.fail("an argument without a name follows one with a name")
 		}
 		a.plain = append(a.plain, p.expression())
-	}
+	})
 	return a
 }
 
@@ -358,7 +347,7 @@ func (p *parser) filterCall(e expr) expr {
 	case !ok:
 		panic(&Error{t.line, "there is no filter " + strconv.Quote(name)})
 	}
-	c := &filterExpr{line: t.line, e: e, f: f, name: name}
+	c := &filterExpr{line: t.line, e: e, f: f}
 	if p.isOp("(") {
 		c.arguments = p.arguments()
 	}
@@ -367,12 +356,13 @@ func (p *parser) filterCall(e expr) expr {
 
 func (p *parser) test(e expr) expr {
 	t := p.next()
-	c := &testExpr{line: t.line, e: e, not: p.skipName("not"), name: p.wantName()}
-	f, ok := tests[c.name]
+	c := &testExpr{not: p.skipName("not")}
+	name := p.wantName()
+	f, ok := tests[name]
 	if !ok {
-		panic(&Error{t.line, "there is no test " + strconv.Quote(c.name)})
+		panic(&Error{t.line, "there is no test " + strconv.Quote(name)})
 	}
-	c.f = f
+	c.filterExpr = filterExpr{line: t.line, e: e, f: f}
 	next := p.cur()
 	switch {
 	case p.isOp("("):

@@ -23,11 +23,23 @@ type run struct {
 	line   int // of what is evaluated
 }
 
-// wordBytes is what an element of a list takes.
-const wordBytes = 16
+// What an element of a list and an entry of a dictionary take.
+const (
+	wordBytes  = 16
+	entryBytes = 16 * wordBytes
+)
 
 func (r *run) fail(format string, args ...any) {
-	panic(&Error{r.line, fmt.Sprintf(format, args...)})
+	panic(&Error{r.line, shortened(fmt.Sprintf(format, args...))})
+}
+
+// shortened is a text for a message, which may quote all that a template has.
+func shortened(text string) string {
+	const most = 200
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most], "") + "..."
 }
 
 // step counts operations.
@@ -37,7 +49,7 @@ func (r *run) step(n int64) {
 	if r.steps > r.limits.Steps {
 		r.fail("the template was stopped: it takes more than %d steps", r.limits.Steps)
 	}
-	if r.steps>>12 != before>>12 && time.Now().After(r.deadline) {
+	if r.steps>>8 != before>>8 && time.Now().After(r.deadline) {
 		r.fail("the template was stopped: it takes longer than %v", r.limits.Time)
 	}
 }

@@ -22,8 +22,8 @@ var tests = map[string]*function{
 	"callable":  test(isCallable),
 	"odd":       test(func(r *run, v any) bool { return r.equal(r.arithmetic("%", v, int64(2)), int64(1)) }),
 	"even":      test(func(r *run, v any) bool { return r.equal(r.arithmetic("%", v, int64(2)), int64(0)) }),
-	"upper":     test(func(r *run, v any) bool { return cased(r.str(v), unicode.IsUpper, unicode.IsLower) }),
-	"lower":     test(func(r *run, v any) bool { return cased(r.str(v), unicode.IsLower, unicode.IsUpper) }),
+	"upper":     test(func(r *run, v any) bool { return r.cased(r.str(v), unicode.IsUpper, unicode.IsLower) }),
+	"lower":     test(func(r *run, v any) bool { return r.cased(r.str(v), unicode.IsLower, unicode.IsUpper) }),
 	"divisibleby": test2(func(r *run, v, by any) bool {
 		return r.equal(r.arithmetic("%", v, by), int64(0))
 	}),

@@ -226,14 +226,7 @@ func (r *run) equal(a, b any) bool {
 		if !ok || len(a.Items) != len(b.Items) || a.Tuple != b.Tuple {
 			return false
 		}
-		r.enter()
-		defer r.leave()
-		for i := range a.Items {
-			if !r.equal(a.Items[i], b.Items[i]) {
-				return false
-			}
-		}
-		return true
+		return r.agree(a.Items, b.Items) == len(a.Items)
 	case *Dict:
 		b, ok := b.(*Dict)
 		if !ok || len(a.keys) != len(b.keys) {
@@ -259,6 +252,18 @@ func (r *run) equal(a, b any) bool {
 	return a == b
 }
 
+// agree returns how many elements two lists have in common before they differ or end.
+func (r *run) agree(x, y []any) int {
+	r.enter()
+	defer r.leave()
+	for i := range min(len(x), len(y)) {
+		if !r.equal(x[i], y[i]) {
+			return i
+		}
+	}
+	return min(len(x), len(y))
+}
+
 // compare is Python's order of numbers, of strings, and of lists by their elements.
 func (r *run) compare(op string, a, b any) int {
 	r.step(1)
@@ -277,10 +282,8 @@ func (r *run) compare(op string, a, b any) int {
 		if y, ok := b.(*List); ok && x.Tuple == y.Tuple {
 			r.enter()
 			defer r.leave()
-			for i := range min(len(x.Items), len(y.Items)) {
-				if !r.equal(x.Items[i], y.Items[i]) {
-					return r.compare(op, x.Items[i], y.Items[i])
-				}
+			if i := r.agree(x.Items, y.Items); i < min(len(x.Items), len(y.Items)) {
+				return r.compare(op, x.Items[i], y.Items[i])
 			}
 			return cmp.Compare(len(x.Items), len(y.Items))
 		}
@@ -316,8 +319,11 @@ func (r *run) contains(v, item any) bool {
 
 // hashable refuses what cannot be the key of a dictionary here.
 func (r *run) hashable(key any) {
-	switch key.(type) {
-	case nil, bool, int64, float64, string:
+	switch key := key.(type) {
+	case string:
+		r.read(len(key))
+		return
+	case nil, bool, int64, float64:
 		return
 	}
 	r.defined(key)
