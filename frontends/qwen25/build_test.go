@@ -161,10 +161,10 @@ func TestCheck(t *testing.T) {
 
 // The head of a tied model may lie beside the embedding, as its copy.
 func TestTiedHead(t *testing.T) {
-	c := Config{Layers: 1, Hidden: 8, Intermediate: 16, Heads: 2, KVHeads: 1, HeadDim: 4, Vocab: 10, MaxPositions: 32, NormEps: 1e-6, RopeTheta: 1e4, Tied: true}
+	c := decoder.Config{Arch: Family.Arch, Layers: 1, Hidden: 8, Intermediate: 16, Heads: 2, KVHeads: 1, HeadDim: 4, Vocab: 10, MaxPositions: 32, NormEps: 1e-6, RopeTheta: 1e4, Tied: true}
 	check := func(head checkpoint.Tensor) error {
 		tensors := []checkpoint.Tensor{head}
-		for _, w := range Weights(c) {
+		for _, w := range decoder.Weights(c) {
 			n := int64(4)
 			for _, d := range w.Shape {
 				n *= d
@@ -178,9 +178,9 @@ func TestTiedHead(t *testing.T) {
 		s, err := checkpoint.Open(path)
 		require.NoError(t, err)
 		defer s.Close()
-		return Check(c, s)
+		return decoder.Check(c, s)
 	}
-	head := checkpoint.Tensor{Name: headName, DType: dtype.F32, Shape: []int64{10, 8}, Data: make([]byte, 320)}
+	head := checkpoint.Tensor{Name: "lm_head.weight", DType: dtype.F32, Shape: []int64{10, 8}, Data: make([]byte, 320)}
 	require.NoError(t, check(head))
 	head.Data[319] = 1
 	require.ErrorContains(t, check(head), `tensor "lm_head.weight" is not "model.embed_tokens.weight", though tie_word_embeddings is true: set that to false`)
