@@ -84,7 +84,7 @@ func (g *Graph) Erase(n *Node) error {
 func (g *Graph) drop(n *Node) {
 	n.unlink()
 	n.dead = true
-	g.own()
+	g.ownNodes()
 	g.nodes[n.index] = nil
 	g.holes++
 }
@@ -100,11 +100,11 @@ func (g *Graph) InsertBefore(at *Node, op Op, label string, a Attr, args ...*Val
 		hole--
 	}
 	if hole < 0 || g.nodes[hole] != nil {
-		g.loosen()
+		g.spreadHoles()
 		for hole = at.index - 1; g.nodes[hole] != nil; hole-- {
 		}
 	}
-	g.own()
+	g.ownNodes()
 	for ; hole < at.index-1; hole++ {
 		g.nodes[hole] = g.nodes[hole+1]
 		g.nodes[hole].index = hole
@@ -118,8 +118,8 @@ func (g *Graph) InsertBefore(at *Node, op Op, label string, a Attr, args ...*Val
 // slack is how many nodes loosen puts between two holes.
 const slack = 8
 
-// loosen spreads holes over the list, so that inserting many nodes moves few.
-func (g *Graph) loosen() {
+// spreadHoles spreads holes over the list, so that inserting many nodes moves few.
+func (g *Graph) spreadHoles() {
 	live := g.Nodes()
 	g.nodes, g.lent = make([]*Node, 0, len(live)+len(live)/slack+1), false
 	for i, n := range live {

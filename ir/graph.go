@@ -140,8 +140,8 @@ func (g *Graph) Nodes() []*Node {
 	return g.nodes[:len(g.nodes):len(g.nodes)]
 }
 
-// own makes g.nodes safe to change in place.
-func (g *Graph) own() {
+// ownNodes makes g.nodes safe to change in place.
+func (g *Graph) ownNodes() {
 	if g.lent {
 		g.nodes, g.lent = slices.Clone(g.nodes), false
 	}

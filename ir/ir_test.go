@@ -138,18 +138,18 @@ func TestParseErrors(t *testing.T) {
 	}
 }
 
-func TestFormLeavesTheGraphAlone(t *testing.T) {
+func TestFusedNodeLeavesTheGraphAlone(t *testing.T) {
 	g := mlp(t)
 	before := g.String()
 	tail := g.Nodes()[len(g.Nodes())-5:]
-	formed, err := g.Form(tail, "x", "layers.0.x")
+	formed, err := g.FusedNode(tail, "x", "layers.0.x")
 	require.NoError(t, err)
 	require.Equal(t, before, g.String())
 	require.NoError(t, ir.Verify(g))
 	applied, err := g.Outline(tail, "x", "layers.0.x")
 	require.NoError(t, err)
 	require.Equal(t, applied.Key(), formed.Key())
-	_, err = g.Form(nil, "x", "x")
+	_, err = g.FusedNode(nil, "x", "x")
 	require.Error(t, err)
 }
 

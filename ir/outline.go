@@ -12,17 +12,17 @@ import (
 // back, when moving a node across a cache write would change what it reads, or when
 // nothing uses a result of the nodes.
 func (g *Graph) Outline(nodes []*Node, pattern, label string) (*Node, error) {
-	fused, err := g.Form(nodes, pattern, label)
+	fused, err := g.FusedNode(nodes, pattern, label)
 	if err != nil {
 		return nil, err
 	}
-	return fused, g.Place(fused, nodes)
+	return fused, g.InsertFused(fused, nodes)
 }
 
-// Form returns the fused node that Outline would put in the place of nodes, and
+// FusedNode returns the fused node that Outline would put in the place of nodes, and
 // leaves g as it is: the node's operands are g's values, but it stands in no
 // graph. It fails where Outline would.
-func (g *Graph) Form(nodes []*Node, pattern, label string) (*Node, error) {
+func (g *Graph) FusedNode(nodes []*Node, pattern, label string) (*Node, error) {
 	members := inOrder(nodes)
 	if _, _, err := g.split(members); err != nil {
 		return nil, err
@@ -34,15 +34,15 @@ func (g *Graph) Form(nodes []*Node, pattern, label string) (*Node, error) {
 	return fused, nil
 }
 
-// Place puts fused, which Form made of nodes, in their place; g has not changed
+// InsertFused puts fused, which FusedNode made of nodes, in their place; g has not changed
 // since.
-func (g *Graph) Place(fused *Node, nodes []*Node) error {
+func (g *Graph) InsertFused(fused *Node, nodes []*Node) error {
 	members := inOrder(nodes)
 	before, after, err := g.split(members)
 	if err != nil {
 		return err
 	}
-	outer := g.outer(members)
+	outer := g.outerResults(members)
 	if len(outer) != len(fused.Results) {
 		return fmt.Errorf("%s: has %d results, its nodes %d", fused, len(fused.Results), len(outer))
 	}
@@ -66,7 +66,7 @@ func (g *Graph) Place(fused *Node, nodes []*Node) error {
 		g.nodes[pos] = n
 		pos++
 	}
-	g.own()
+	g.ownNodes()
 	for _, n := range before {
 		place(n)
 	}
@@ -104,7 +104,7 @@ func (g *Graph) Extract(nodes []*Node) *Graph {
 		c.index = len(out.nodes)
 		out.nodes = append(out.nodes, c)
 	}
-	for i, r := range g.outer(members) {
+	for i, r := range g.outerResults(members) {
 		out.Return(fmt.Sprint(i), inner[r])
 	}
 	return out
@@ -211,26 +211,26 @@ func (g *Graph) formRegion(members []*Node, pattern, label string) *Node {
 	inner := make(map[*Value]*Value, 2*len(members))
 	for _, n := range members {
 		for _, a := range n.Args {
-			if inner[a] == nil && (a.Def == nil || !among(members, a.Def)) {
+			if inner[a] == nil && (a.Def == nil || !isMember(members, a.Def)) {
 				inner[a] = region.Param(Arg, "", a.Type)
 				fused.Args = append(fused.Args, a)
 			}
 		}
 		region.absorb(n, inner)
 	}
-	for _, r := range g.outer(members) {
+	for _, r := range g.outerResults(members) {
 		fused.Results = append(fused.Results, &Value{Type: r.Type, Def: fused, Index: len(fused.Results)})
 		region.Return("", inner[r])
 	}
 	return fused
 }
 
-// outer lists the members' results that other nodes use or g returns.
-func (g *Graph) outer(members []*Node) []*Value {
+// outerResults lists the members' results that other nodes use or g returns.
+func (g *Graph) outerResults(members []*Node) []*Value {
 	var out []*Value
 	for _, n := range members {
 		for _, r := range n.Results {
-			if slices.ContainsFunc(r.uses, func(u *Node) bool { return !among(members, u) }) || g.Returned(r) {
+			if slices.ContainsFunc(r.uses, func(u *Node) bool { return !isMember(members, u) }) || g.Returned(r) {
 				out = append(out, r)
 			}
 		}
@@ -238,8 +238,8 @@ func (g *Graph) outer(members []*Node) []*Value {
 	return out
 }
 
-// among reports whether n is one of members, which stand in the graph's order.
-func among(members []*Node, n *Node) bool {
+// isMember reports whether n is one of members, which stand in the graph's order.
+func isMember(members []*Node, n *Node) bool {
 	_, ok := slices.BinarySearchFunc(members, n, func(a, b *Node) int { return a.index - b.index })
 	return ok
 }

@@ -28,17 +28,17 @@ type scratch struct {
 	ints  []int32
 }
 
-// census counts the users of a graph's values, which have numbers: params first,
+// userCounts counts the users of a graph's values, which have numbers: params first,
 // then the results of one node after another.
-type census struct {
+type userCounts struct {
 	g      *Graph
 	nodes  []*Node
 	first  []int32 // of each node: the number of its first result
 	counts []int32
 }
 
-func newCensus(g *Graph, s *scratch) census {
-	c := census{g: g, nodes: g.Nodes()}
+func newCensus(g *Graph, s *scratch) userCounts {
+	c := userCounts{g: g, nodes: g.Nodes()}
 	values := len(g.Params)
 	for _, n := range c.nodes {
 		values += len(n.Results)
@@ -56,7 +56,7 @@ func newCensus(g *Graph, s *scratch) census {
 
 // count returns where the users of v are counted, or nil unless v is a param or
 // made by one of the first defined nodes.
-func (c *census) count(v *Value, defined int) *int32 {
+func (c *userCounts) count(v *Value, defined int) *int32 {
 	switch {
 	case v == nil:
 		return nil
@@ -162,7 +162,7 @@ func viewBase(v *Value) *Value {
 }
 
 // verify compares the counts with the values' own lists.
-func (c *census) verify() error {
+func (c *userCounts) verify() error {
 	check := func(v *Value) error {
 		if have, want := len(v.uses), *c.count(v, len(c.nodes)); have != int(want) {
 			return fmt.Errorf("%s has %d users in its list, %d in the graph", v, have, want)
@@ -349,7 +349,7 @@ func isState(v *Value, isRegion bool) bool {
 	return root.Param != nil && (root.Param.Kind == State || isRegion && root.Param.Kind == Arg)
 }
 
-func verifyResults(g *Graph, users *census, gone map[*Value]*Node, isRegion bool) error {
+func verifyResults(g *Graph, users *userCounts, gone map[*Value]*Node, isRegion bool) error {
 	if len(g.Results) == 0 {
 		return errors.New("has no result")
 	}

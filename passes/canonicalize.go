@@ -29,7 +29,7 @@ func canonicalize(r *run) error {
 		if err := r.graph.Erase(n); err != nil {
 			return err
 		}
-		r.edited()
+		r.noteEdit()
 	}
 	return nil
 }
@@ -40,18 +40,18 @@ func (r *run) lookPast(n *ir.Node) error {
 	x := n.Args[0]
 	switch {
 	case n.Op == ir.OpReshape && x.Def != nil && x.Def.Op == ir.OpReshape:
-		r.edited()
+		r.noteEdit()
 		return n.SetArg(0, x.Def.Args[0])
 	case n.Op == ir.OpTranspose && x.Def != nil && x.Def.Op == ir.OpTranspose:
-		r.edited()
+		r.noteEdit()
 		under := x.Def
 		perm := n.Attr.Perm
 		for i := range int(x.Type.Shape.Rank) {
 			n.Attr.Perm[i] = under.Attr.Perm[perm[i]]
 		}
 		return n.SetArg(0, under.Args[0])
-	case n.Op.Is(ir.Commutative) && x.Type == n.Args[1].Type && later(n.Args[1], x):
-		r.edited()
+	case n.Op.Is(ir.Commutative) && x.Type == n.Args[1].Type && isLater(n.Args[1], x):
+		r.noteEdit()
 		y := n.Args[1]
 		if err := n.SetArg(0, y); err != nil {
 			return err
@@ -66,7 +66,7 @@ func (r *run) simpler(n *ir.Node) (*ir.Value, error) {
 	x := n.Args[0]
 	switch n.Op {
 	case ir.OpCast, ir.OpReshape, ir.OpSlice, ir.OpRepeatKV, ir.OpConcat, ir.OpTranspose:
-		if len(n.Args) == 1 && x.Type == n.Result().Type && movesNothing(n) && (n.Op.Is(ir.View) || !overwritten(x)) {
+		if len(n.Args) == 1 && x.Type == n.Result().Type && movesNothing(n) && (n.Op.Is(ir.View) || !liesInOverwritten(x)) {
 			return x, nil
 		}
 	}
@@ -111,9 +111,9 @@ func keepsOrder(n *ir.Node) bool {
 	return true
 }
 
-// later reports whether a is made after b: a node's result is later than a
+// isLater reports whether a is made after b: a node's result is later than a
 // param, and the operand made last comes first, as in product + residual.
-func later(a, b *ir.Value) bool {
+func isLater(a, b *ir.Value) bool {
 	switch {
 	case a.Def == nil && b.Def == nil:
 		return a.Index > b.Index
@@ -125,9 +125,9 @@ func later(a, b *ir.Value) bool {
 	return b.Def.Before(a.Def)
 }
 
-// overwritten reports whether v lies in a state that some node overwrites: a copy
+// liesInOverwritten reports whether v lies in a state that some node overwrites: a copy
 // of it may be read where v itself no longer may.
-func overwritten(v *ir.Value) bool {
+func liesInOverwritten(v *ir.Value) bool {
 	for v.Def != nil && v.Def.Op.Is(ir.View) {
 		v = v.Def.Args[0]
 	}

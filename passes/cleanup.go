@@ -33,7 +33,7 @@ func cse(r *run) error {
 		if err := r.graph.Erase(n); err != nil {
 			return err
 		}
-		r.edited()
+		r.noteEdit()
 	}
 	return nil
 }
@@ -51,7 +51,7 @@ func dce(r *run) error {
 		if err := r.graph.Erase(n); err != nil {
 			return err
 		}
-		r.edited()
+		r.noteEdit()
 	}
 	return nil
 }

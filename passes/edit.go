@@ -3,6 +3,9 @@ package passes
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
+	"runtime"
+	"strings"
 
 	"foundry/ir"
 	"foundry/ir/sym"
@@ -16,13 +19,14 @@ type Edit struct {
 	Name string
 	Doc  string // what it does, in one sentence
 	// Consider says what the edit would do at a node, nil where the node is none of
-	// its business. It edits nothing itself.
-	Consider func(at Place) *Rewrite
+	// its business. It edits nothing itself. A panic in it, or in the Do of what it
+	// returns, is an error of the pass.
+	Consider func(at Candidate) *Rewrite
 	Absent   string // what the log says of a graph without a site: "the graph repeats no heads"
 }
 
-// Place is a node of a graph that a pass is looking at.
-type Place struct {
+// Candidate is a node that an edit may rewrite, or what stands around it.
+type Candidate struct {
 	Graph  *ir.Graph
 	Node   *ir.Node
 	Target *target.Target
@@ -51,15 +55,22 @@ func (e *Edit) pass() *Pass {
 			if n.Dead() { // with a rewrite before
 				continue
 			}
-			w := e.Consider(Place{r.graph, n, r.target, r.env})
+			d := plan.Decision{Node: n.Label, Layer: n.Layer()}
+			if d.Node == "" {
+				d.Node = n.Results[0].String()
+			}
+			var w *Rewrite
+			if err := guard(func() error {
+				w = e.Consider(Candidate{r.graph, n, r.target, r.env})
+				return nil
+			}); err != nil {
+				return fmt.Errorf("%s: %w", d.Node, err)
+			}
 			if w == nil {
 				continue
 			}
 			sites++
-			d := plan.Decision{Node: n.Label, Layer: n.Layer(), Outcome: w.Outcome, Reason: w.Reason}
-			if d.Node == "" {
-				d.Node = n.Results[0].String()
-			}
+			d.Outcome, d.Reason = w.Outcome, w.Reason
 			switch {
 			case w.Do == nil && w.Outcome == "":
 				d.Outcome = plan.Refused
@@ -68,29 +79,58 @@ func (e *Edit) pass() *Pass {
 				d.Outcome, d.Reason = plan.Refused, "the fuel is spent"
 			default:
 				d.Outcome, d.Bytes, d.Waves = plan.Matched, w.Bytes, w.Waves
-				if err := w.Do(); err != nil {
+				if err := guard(w.Do); err != nil {
 					return fmt.Errorf("%s: %w", d.Node, err)
 				}
-				r.edited()
+				r.noteEdit()
 			}
-			r.decide(d)
+			r.logDecision(d)
 		}
 		if sites == 0 && e.Absent != "" {
-			r.nothing(e.Absent)
+			r.logNoSite(e.Absent)
 		}
 		return nil
 	}}
 }
 
-// decide logs a decision of the current pass.
-func (r *run) decide(d plan.Decision) {
+// guard runs a function of an edit, which may be a program's own; a panic there is an
+// error that says where.
+func guard(f func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("it panics%s: %v", panicPlace(), p)
+		}
+	}()
+	return f()
+}
+
+// panicPlace is the place in the code that panics, for the function that recovers.
+func panicPlace() string {
+	pcs := make([]uintptr, 64)
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(1, pcs)])
+	panics := false
+	for {
+		f, more := frames.Next()
+		switch {
+		case f.Function == "runtime.gopanic":
+			panics = true
+		case panics && !strings.HasPrefix(f.Function, "runtime."):
+			return fmt.Sprintf(" in %s at %s:%d", f.Function, filepath.Base(f.File), f.Line)
+		case !more:
+			return ""
+		}
+	}
+}
+
+// logDecision logs a decision of the current pass.
+func (r *run) logDecision(d plan.Decision) {
 	d.Pass, d.Pattern = r.call.String(), r.call.Pass.Name
 	r.Log.add(d)
 }
 
-// nothing logs that the current pass has no site in the graph, and why.
-func (r *run) nothing(why string) {
-	r.decide(plan.Decision{Node: "graph " + r.graph.Name, Layer: -1, Outcome: plan.NoSite, Reason: why})
+// logNoSite logs that the current pass has no site in the graph, and why.
+func (r *run) logNoSite(why string) {
+	r.logDecision(plan.Decision{Node: "graph " + r.graph.Name, Layer: -1, Outcome: plan.NoSite, Reason: why})
 }
 
 // errNoTable is of a pass that stands in no table.

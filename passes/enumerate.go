@@ -27,7 +27,7 @@ func Enumerate[T any](g *ir.Graph, cx *Context, subsets []Subset, of func(*ir.Gr
 	// Shares are contiguous, so that subsets that begin alike stay together, and
 	// more than there are processors, so that these end together.
 	shares := min(4*runtime.GOMAXPROCS(0), max(1, len(subsets)/64))
-	parts := make([]outcomes[T], shares)
+	parts := make([]distinct[T], shares)
 	var group errgroup.Group
 	group.SetLimit(runtime.GOMAXPROCS(0))
 	for i := range parts {
@@ -40,7 +40,7 @@ func Enumerate[T any](g *ir.Graph, cx *Context, subsets []Subset, of func(*ir.Gr
 				if _, met := parts[i].at[hash]; !met {
 					o.Of = of(result)
 				}
-				parts[i].meet(hash, o)
+				parts[i].record(hash, o)
 			})
 		})
 	}
@@ -50,20 +50,20 @@ func Enumerate[T any](g *ir.Graph, cx *Context, subsets []Subset, of func(*ir.Gr
 	first := &parts[0]
 	for _, p := range parts[1:] {
 		for i, o := range p.list {
-			first.meet(p.hashes[i], o)
+			first.record(p.hashes[i], o)
 		}
 	}
 	return first.list, nil
 }
 
-// outcomes are those met so far.
-type outcomes[T any] struct {
+// distinct are those met so far.
+type distinct[T any] struct {
 	list   []Outcome[T]
 	hashes [][sha256.Size]byte // of their graphs
 	at     map[[sha256.Size]byte]int
 }
 
-func (m *outcomes[T]) meet(hash [sha256.Size]byte, o Outcome[T]) {
+func (m *distinct[T]) record(hash [sha256.Size]byte, o Outcome[T]) {
 	i, met := m.at[hash]
 	if met {
 		m.list[i].Members = append(m.list[i].Members, o.Members...)
@@ -76,16 +76,16 @@ func (m *outcomes[T]) meet(hash [sha256.Size]byte, o Outcome[T]) {
 // enumeration is a walk over pipelines, which share what was found of sites.
 type enumeration struct {
 	context *Context
-	known   *known
+	memo    *memo
 }
 
 func newEnumeration(cx *Context) *enumeration {
-	return &enumeration{&Context{Target: cx.Target, Lowerable: cx.Lowerable}, newKnown()}
+	return &enumeration{&Context{Target: cx.Target, Lowerable: cx.Lowerable}, newMemo()}
 }
 
-// stage is a graph behind some calls of a pipeline. Pipelines that begin with the
+// prefix is a graph behind some calls of a pipeline. Pipelines that begin with the
 // same keys make the same of a graph.
-type stage struct {
+type prefix struct {
 	key   string // of the last of the calls
 	graph *ir.Graph
 }
@@ -93,7 +93,7 @@ type stage struct {
 // key names call i of p as far as its effect on a graph goes: one that weighs sites
 // against the passes to come, with these.
 func (p Pipeline) key(i int) string {
-	if p[i].careful() {
+	if p[i].weighsGains() {
 		return p[i:].String()
 	}
 	return p[i].String()
@@ -101,7 +101,7 @@ func (p Pipeline) key(i int) string {
 
 // walk runs subsets on copies of g and shows each result.
 func (e *enumeration) walk(g *ir.Graph, subsets []Subset, show func(k int, result *ir.Graph)) error {
-	stack := []stage{{graph: g}}
+	stack := []prefix{{graph: g}}
 	for k, s := range subsets {
 		// Go back to where this pipeline and the one before part.
 		common := 0
@@ -114,7 +114,7 @@ func (e *enumeration) walk(g *ir.Graph, subsets []Subset, show func(k int, resul
 			if err != nil {
 				return fmt.Errorf("subset %s: %w", s, err)
 			}
-			stack = append(stack, stage{s.Pipeline.key(i), next})
+			stack = append(stack, prefix{s.Pipeline.key(i), next})
 		}
 		show(k, stack[len(stack)-1].graph)
 	}
@@ -127,9 +127,9 @@ func (e *enumeration) advance(g *ir.Graph, p Pipeline, i int) (*ir.Graph, error)
 	if err != nil {
 		return nil, err
 	}
-	clear(e.known.regions) // of nodes of the copy before
-	r.known = e.known
-	if err := r.one(p, i); err != nil {
+	clear(e.memo.regions) // of nodes of the copy before
+	r.memo = e.memo
+	if err := r.runPass(p, i); err != nil {
 		return nil, err
 	}
 	if r.rewrites == 0 {

@@ -5,14 +5,14 @@ import (
 	"foundry/ir/names"
 )
 
-// flat is a graph with its regions seen through: every primitive node, wherever
+// flatGraph is a graph with its regions seen through: every primitive node, wherever
 // it stands, with operands and users resolved across region borders. Patterns
 // match on it, so that they do not depend on what was fused before them.
-type flat struct {
+type flatGraph struct {
 	graph *ir.Graph
 	ops   []*op
 	byOp  [][]*op // ops of each kind, in order
-	vals  map[*ir.Value]*val
+	vals  map[*ir.Value]*flatValue
 	in    map[*ir.Node][]*op // the ops of each fused node
 }
 
@@ -21,14 +21,14 @@ type flat struct {
 type op struct {
 	node  *ir.Node // kind, attrs and label; once fused, the node it was before
 	top   *ir.Node
-	args  []*val
-	out   *val
+	args  []*flatValue
+	out   *flatValue
 	index int
 	sum   uint64 // of opSum; 0: not yet computed
 }
 
-// val is a value of the graph: a param, or the result of an op.
-type val struct {
+// flatValue is a value of the graph: a param, or the result of an op.
+type flatValue struct {
 	typ      ir.Type
 	param    *ir.Param
 	def      *op
@@ -36,7 +36,7 @@ type val struct {
 	returned bool
 }
 
-func flatten(g *ir.Graph) *flat {
+func flatten(g *ir.Graph) *flatGraph {
 	nodes := g.Nodes()
 	count, args := 0, 0
 	for _, n := range nodes {
@@ -48,8 +48,8 @@ func flatten(g *ir.Graph) *flat {
 			count, args = count+1, args+len(m.Args)
 		}
 	}
-	f := &flat{graph: g, ops: make([]*op, 0, count), byOp: make([][]*op, len(ir.Ops())+1), vals: make(map[*ir.Value]*val, count+len(g.Params)), in: make(map[*ir.Node][]*op)}
-	store := flatStore{ops: make([]op, count), vals: make([]val, count+len(g.Params)), args: make([]*val, args)}
+	f := &flatGraph{graph: g, ops: make([]*op, 0, count), byOp: make([][]*op, len(ir.Ops())+1), vals: make(map[*ir.Value]*flatValue, count+len(g.Params)), in: make(map[*ir.Node][]*op)}
+	store := flatStore{ops: make([]op, count), vals: make([]flatValue, count+len(g.Params)), args: make([]*flatValue, args)}
 	for _, p := range g.Params {
 		f.vals[p] = store.val(p)
 	}
@@ -58,7 +58,7 @@ func flatten(g *ir.Graph) *flat {
 			f.vals[n.Results[0]] = f.add(&store, n, n, f.vals)
 			continue
 		}
-		inner := make(map[*ir.Value]*val, 2*len(n.Args))
+		inner := make(map[*ir.Value]*flatValue, 2*len(n.Args))
 		for i, p := range n.Region.Params {
 			inner[p] = f.vals[n.Args[i]]
 		}
@@ -82,18 +82,18 @@ func flatten(g *ir.Graph) *flat {
 // flatStore hands out ops, values and operand lists from three allocations.
 type flatStore struct {
 	ops  []op
-	vals []val
-	args []*val
+	vals []flatValue
+	args []*flatValue
 }
 
-func (s *flatStore) val(v *ir.Value) *val {
+func (s *flatStore) val(v *ir.Value) *flatValue {
 	out := &s.vals[0]
 	s.vals = s.vals[1:]
 	out.typ, out.param = v.Type, v.Param
 	return out
 }
 
-func (f *flat) add(s *flatStore, n, top *ir.Node, env map[*ir.Value]*val) *val {
+func (f *flatGraph) add(s *flatStore, n, top *ir.Node, env map[*ir.Value]*flatValue) *flatValue {
 	o := &s.ops[0]
 	s.ops = s.ops[1:]
 	o.node, o.top, o.index = n, top, len(f.ops)
@@ -109,7 +109,7 @@ func (f *flat) add(s *flatStore, n, top *ir.Node, env map[*ir.Value]*val) *val {
 }
 
 // regroup notes that the ops now stand in the fused node top.
-func (f *flat) regroup(members []*op, top *ir.Node) {
+func (f *flatGraph) regroup(members []*op, top *ir.Node) {
 	for _, o := range members {
 		delete(f.in, o.top)
 		o.top = top

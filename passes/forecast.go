@@ -45,11 +45,11 @@ func (r *run) weighAgainst(s *site) (out comparison, err error) {
 	if r.restText == "" {
 		r.restText = r.rest.String()
 	}
-	key := rivalKey{r.key(s, 2*reach), r.restText}
-	if out, ok := r.known.comparisons[key]; ok {
+	key := rivalKey{r.keyOf(s, 2*reach), r.restText}
+	if out, ok := r.memo.comparisons[key]; ok {
 		return out, nil
 	}
-	defer func() { r.known.comparisons[key] = out }()
+	defer func() { r.memo.comparisons[key] = out }()
 	nodes, twins := r.contested(s)
 	if nodes == nil {
 		return out, nil
@@ -90,7 +90,7 @@ func (r *run) weighAgainst(s *site) (out comparison, err error) {
 func (r *run) contested(s *site) (nodes []*ir.Node, twins Pipeline) {
 	lo, hi := s.extent()
 	for _, name := range s.pattern.Rivals {
-		i := slices.IndexFunc(r.rest, func(c Call) bool { return c.Pass.forms(name) })
+		i := slices.IndexFunc(r.rest, func(c Call) bool { return c.Pass.fuses(name) })
 		if i < 0 {
 			continue
 		}
@@ -175,12 +175,12 @@ func (s *site) extent() (lo, hi int) {
 func (r *run) forecast(stretch *ir.Graph, calls Pipeline) (forecast, error) {
 	g := stretch.Clone()
 	child := &run{Context: &Context{Target: r.target, Lowerable: r.Lowerable}, graph: g, target: r.target, env: r.env,
-		works: make(map[*ir.Node][]cost.Kernel), known: r.known, matchers: make(map[*form]*matcher)}
+		works: make(map[*ir.Node][]cost.Kernel), memo: r.memo, matchers: make(map[*form]*matcher)}
 	for i := range calls {
 		if calls[i].Pass.fusion == nil {
 			continue // what edits a whole graph has no say in a stretch of one
 		}
-		if err := child.one(calls, i); err != nil {
+		if err := child.runPass(calls, i); err != nil {
 			return forecast{}, err
 		}
 	}

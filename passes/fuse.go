@@ -31,7 +31,7 @@ func fuse(p *compiled) func(*run) error {
 	return func(r *run) error {
 		forms := p.allowed(r.call)
 		places := map[string]bool{} // that have been a site, by label behind the layer
-		var others []nowhere
+		var others []incompleteAnchor
 		for _, anchor := range p.anchors(r.view()) {
 			s, refusal, far, err := r.consider(p, forms, anchor)
 			if err != nil {
@@ -39,7 +39,7 @@ func fuse(p *compiled) func(*run) error {
 			}
 			if s == nil && refusal == nil {
 				if far.why != nil {
-					others = append(others, nowhere{anchor, far.why})
+					others = append(others, incompleteAnchor{anchor, far.why})
 				}
 				continue
 			}
@@ -48,35 +48,35 @@ func fuse(p *compiled) func(*run) error {
 				refusal = &plan.Decision{Outcome: plan.Refused, Reason: "the fuel is spent"}
 			}
 			if refusal != nil {
-				r.record(p, anchor, *refusal)
+				r.logAt(p, anchor, *refusal)
 				continue
 			}
 			d, err := r.apply(s)
 			if err != nil {
 				return err
 			}
-			r.record(p, anchor, d)
+			r.logAt(p, anchor, d)
 		}
 		for _, o := range others {
 			if label := names.InLayer(o.anchor.node.Label); label != "" && places[label] {
-				r.record(p, o.anchor, plan.Decision{Outcome: plan.Refused, Reason: o.why()})
+				r.logAt(p, o.anchor, plan.Decision{Outcome: plan.Refused, Reason: o.why()})
 			}
 		}
 		if len(places) == 0 {
 			r.Log.add(plan.Decision{Pass: r.call.String(), Pattern: p.Name, Node: "graph " + r.graph.Name, Layer: -1, Outcome: plan.NoSite,
-				Reason: p.absence(r.view())})
+				Reason: p.whyAbsent(r.view())})
 		}
 		return nil
 	}
 }
 
-// nowhere is an anchor with less around it than the pattern's core.
-type nowhere struct {
+// incompleteAnchor is an anchor with less around it than the pattern's core.
+type incompleteAnchor struct {
 	anchor *op
 	why    func() string
 }
 
-func (r *run) record(p *compiled, anchor *op, d plan.Decision) {
+func (r *run) logAt(p *compiled, anchor *op, d plan.Decision) {
 	d.Pass, d.Pattern, d.Node, d.Layer = r.call.String(), p.Name, anchor.node.Label, anchor.node.Layer()
 	r.Log.add(d)
 }
@@ -93,7 +93,7 @@ func (p *compiled) allowed(c Call) []*form {
 }
 
 // anchors returns the ops that may be the pattern's anchor, in order.
-func (p *compiled) anchors(f *flat) []*op {
+func (p *compiled) anchors(f *flatGraph) []*op {
 	first := p.forms[0]
 	kinds := first.nodes[first.steps[0].node].ops
 	if len(kinds) == 1 {
@@ -107,13 +107,13 @@ func (p *compiled) anchors(f *flat) []*op {
 	return out
 }
 
-// absence says what f has not that the pattern starts from.
-func (p *compiled) absence(f *flat) string {
+// whyAbsent says what f has not that the pattern starts from.
+func (p *compiled) whyAbsent(f *flatGraph) string {
 	var names []string
 	split := false
 	for _, n := range p.forms[len(p.forms)-1].nodes {
 		if n.core {
-			names = append(names, n.kinds())
+			names = append(names, n.opNames())
 			split = split || slices.Contains(n.ops, ir.OpRMSNorm) && len(f.byOp[ir.OpRMSNorm]) == 0 && len(f.byOp[ir.OpRMSScale]) > 0
 		}
 	}
@@ -131,7 +131,7 @@ func (p *compiled) absence(f *flat) string {
 // returns neither a site nor a refusal where the pattern has nothing to do there; far
 // is then how far its core came.
 func (r *run) consider(p *compiled, forms []*form, anchor *op) (s *site, refusal *plan.Decision, far miss, err error) {
-	careful := r.call.careful()
+	careful := r.call.weighsGains()
 	var best, largest *site
 	var nearest miss // of the form that came furthest, the smaller of equals
 	unrunnable := ""
@@ -142,7 +142,7 @@ func (r *run) consider(p *compiled, forms []*form, anchor *op) (s *site, refusal
 			if taker == p.Name {
 				return nil, nil, miss{}, nil
 			}
-			return nil, &plan.Decision{Outcome: plan.Taken, Reason: fmt.Sprintf("%s has taken %s already", taker, s.counts())}, miss{}, nil
+			return nil, &plan.Decision{Outcome: plan.Taken, Reason: fmt.Sprintf("%s has taken %s already", taker, s.memberCounts())}, miss{}, nil
 		}
 		if s == nil {
 			switch {
@@ -163,7 +163,7 @@ func (r *run) consider(p *compiled, forms []*form, anchor *op) (s *site, refusal
 		}
 		if a.unrunnable != nil {
 			if unrunnable == "" {
-				unrunnable = fmt.Sprintf("%s cannot make one kernel of %s: %v", r.target.Name, s.counts(), a.unrunnable)
+				unrunnable = fmt.Sprintf("%s cannot make one kernel of %s: %v", r.target.Name, s.memberCounts(), a.unrunnable)
 			}
 			continue
 		}
@@ -192,7 +192,7 @@ func (r *run) consider(p *compiled, forms []*form, anchor *op) (s *site, refusal
 		return nil, &plan.Decision{Outcome: outcome, Reason: unrunnable}, miss{}, nil
 	}
 	if best != largest && best.larger == "" {
-		best.larger = largest.counts() + " " + largest.gain.than(best.gain)
+		best.larger = largest.memberCounts() + " " + largest.gain.against(best.gain)
 	}
 	rivals, err := r.weighAgainst(best)
 	switch {
@@ -203,7 +203,7 @@ func (r *run) consider(p *compiled, forms []*form, anchor *op) (s *site, refusal
 	case rivals.contested:
 		best.instead = rivals.instead()
 	case best.gain.us <= 0:
-		return nil, &plan.Decision{Outcome: plan.Unprofitable, Reason: best.gain.loss()}, miss{}, nil
+		return nil, &plan.Decision{Outcome: plan.Unprofitable, Reason: best.gain.lossReason()}, miss{}, nil
 	}
 	return best, nil, miss{}, nil
 }
@@ -218,8 +218,8 @@ type assessment struct {
 // assess forms the site's region beside the graph, asks whether it can be lowered
 // and weighs it, unless a site like it was assessed before.
 func (r *run) assess(s *site) assessment {
-	key := r.key(s, 0)
-	if a, ok := r.known.sites[key]; ok {
+	key := r.keyOf(s, 0)
+	if a, ok := r.memo.sites[key]; ok {
 		return a
 	}
 	var a assessment
@@ -232,13 +232,13 @@ func (r *run) assess(s *site) assessment {
 	if a.unrunnable = r.lowerable(node); a.unrunnable == nil {
 		a.gain = r.weigh(s)
 	}
-	r.known.sites[key] = a
+	r.memo.sites[key] = a
 	return a
 }
 
 // region forms the site's region beside the graph.
 func (s *site) region(g *ir.Graph) (*ir.Node, error) {
-	return g.Form(s.holders, s.pattern.Name, s.label())
+	return g.FusedNode(s.holders, s.pattern.Name, s.label())
 }
 
 // locate seeks one form at anchor. done says that the operations stand in one
@@ -268,7 +268,7 @@ func (r *run) locate(p *compiled, f *form, anchor *op) (s *site, done bool, miss
 // close collects the nodes that hold the members. A region that stands already is
 // taken whole or not at all; one of a growing pattern is taken whole. taken says that
 // one in part is what stands against it.
-func (s *site) close(f *flat, p *compiled) (why string, taken bool) {
+func (s *site) close(f *flatGraph, p *compiled) (why string, taken bool) {
 	for i := 0; i < len(s.members); i++ {
 		o := s.members[i]
 		if slices.Contains(s.holders, o.top) {
@@ -307,7 +307,7 @@ func (s *site) label() string {
 
 // apply replaces the site's nodes by the fused node.
 func (r *run) apply(s *site) (plan.Decision, error) {
-	names := s.counts()
+	names := s.memberCounts()
 	before := len(s.holders)
 	if s.node == nil {
 		var err error
@@ -315,7 +315,7 @@ func (r *run) apply(s *site) (plan.Decision, error) {
 			return plan.Decision{}, err
 		}
 	}
-	if err := r.graph.Place(s.node, s.holders); err != nil {
+	if err := r.graph.InsertFused(s.node, s.holders); err != nil {
 		return plan.Decision{}, err
 	}
 	r.view().regroup(s.members, s.node)
@@ -330,8 +330,8 @@ func (r *run) apply(s *site) (plan.Decision, error) {
 	return plan.Decision{Outcome: plan.Matched, Reason: reason, Bytes: s.gain.bytes, Waves: s.gain.waves}, nil
 }
 
-// counts names the members by kind: "rms_norm, 3 matmul_nt".
-func (s *site) counts() string {
+// memberCounts names the members by kind: "rms_norm, 3 matmul_nt".
+func (s *site) memberCounts() string {
 	kinds := make([]string, len(s.members))
 	for i, o := range s.members {
 		kinds[i] = o.node.Op.String()

@@ -21,17 +21,17 @@ type gain struct {
 // String is the gain as a reason for a fusion.
 func (g gain) String() string {
 	return fmt.Sprintf("%s and %s fewer, %s less moved, predicted %.1f us instead of %.1f",
-		counted(g.dispatches, "dispatch", "dispatches"), counted(g.waves, "wave", "waves"), names.Bytes(g.bytes), g.after, g.before)
+		countNoun(g.dispatches, "dispatch", "dispatches"), countNoun(g.waves, "wave", "waves"), names.Bytes(g.bytes), g.after, g.before)
 }
 
-// loss is the gain as a reason against one.
-func (g gain) loss() string {
+// lossReason is the gain as a reason against one.
+func (g gain) lossReason() string {
 	return fmt.Sprintf("predicted %.1f us instead of %.1f, though it saves %s, %s and %s",
-		g.after, g.before, counted(g.dispatches, "dispatch", "dispatches"), counted(g.waves, "wave", "waves"), names.Bytes(g.bytes))
+		g.after, g.before, countNoun(g.dispatches, "dispatch", "dispatches"), countNoun(g.waves, "wave", "waves"), names.Bytes(g.bytes))
 }
 
-// than says what g would save where less was taken.
-func (g gain) than(less gain) string {
+// against says what g would save where less was taken.
+func (g gain) against(less gain) string {
 	verb, us := "save", g.us
 	if us < 0 {
 		verb, us = "lose", -us
@@ -39,7 +39,7 @@ func (g gain) than(less gain) string {
 	return fmt.Sprintf("would %s %.1f us, this saves %.1f", verb, us, less.us)
 }
 
-func counted(n int, one, many string) string {
+func countNoun(n int, one, many string) string {
 	if n == 1 {
 		return "1 " + one
 	}
@@ -52,13 +52,13 @@ func counted(n int, one, many string) string {
 // side pays for it.
 func (r *run) weigh(s *site) gain {
 	window := r.window(s)
-	before := r.time(window, nil)
+	before := r.predictTime(window, nil)
 	replaced := make(map[*ir.Node]*ir.Node, len(s.holders))
 	for _, n := range s.holders {
 		replaced[n] = s.node
 	}
 	fused := slices.DeleteFunc(window, func(n *ir.Node) bool { return replaced[n] != nil })
-	after := r.time(append(fused, s.node), replaced)
+	after := r.predictTime(append(fused, s.node), replaced)
 	g := gain{us: before.us - after.us, before: before.us, after: after.us, dispatches: before.dispatches - after.dispatches, waves: before.waves - after.waves}
 	for _, n := range s.holders {
 		g.bytes += cost.Moved(n).Eval(r.env)
@@ -88,8 +88,8 @@ type stretchCost struct {
 	dispatches int
 }
 
-// time predicts nodes, with those in replaced standing for what they map to.
-func (r *run) time(nodes []*ir.Node, replaced map[*ir.Node]*ir.Node) stretchCost {
+// predictTime predicts nodes, with those in replaced standing for what they map to.
+func (r *run) predictTime(nodes []*ir.Node, replaced map[*ir.Node]*ir.Node) stretchCost {
 	var out stretchCost
 	waves := cost.Waves(nodes, replaced, r.kernels)
 	for _, w := range waves {

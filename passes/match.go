@@ -13,10 +13,10 @@ import (
 type matcher struct {
 	form  *form
 	bound []*op
-	swap  []bool      // the op's two operands stand in the other order
-	ext   []*val      // operands from outside
-	vars  []attrValue // what the attr variables are
-	undo  []int       // what was bound, to be undone: externs, and variables below zero
+	swap  []bool       // the op's two operands stand in the other order
+	ext   []*flatValue // operands from outside
+	vars  []attrValue  // what the attr variables are
+	undo  []int        // what was bound, to be undone: externs, and variables below zero
 	miss  miss
 }
 
@@ -39,7 +39,7 @@ type miss struct {
 func newMatcher(f *form) *matcher {
 	return &matcher{
 		form: f, bound: make([]*op, len(f.nodes)), swap: make([]bool, len(f.nodes)),
-		ext: make([]*val, f.externs), vars: make([]attrValue, f.vars),
+		ext: make([]*flatValue, f.externs), vars: make([]attrValue, f.vars),
 	}
 }
 
@@ -57,12 +57,12 @@ func (m *matcher) match(o *op) ([]*op, *miss) {
 	return nil, &m.miss
 }
 
-// deeper reports whether a failure at depth is news.
-func (m *matcher) deeper(depth int) bool { return depth > m.miss.depth }
+// isDeeper reports whether a failure at depth is news.
+func (m *matcher) isDeeper(depth int) bool { return depth > m.miss.depth }
 
-// note records why the match ended at depth; why is called later, so it must not
+// noteMiss records why the match ended at depth; why is called later, so it must not
 // look at what is bound.
-func (m *matcher) note(depth int, why func() string) {
+func (m *matcher) noteMiss(depth int, why func() string) {
 	core := 0
 	for _, st := range m.form.steps[:depth] {
 		if m.form.nodes[st.node].core {
@@ -72,10 +72,10 @@ func (m *matcher) note(depth int, why func() string) {
 	m.miss = miss{depth: depth, core: core, why: why}
 }
 
-// next goes on with step s; the nodes of the steps before it are bound.
-func (m *matcher) next(s int) bool {
+// matchStep goes on with step s; the nodes of the steps before it are bound.
+func (m *matcher) matchStep(s int) bool {
 	if s == len(m.form.steps) {
-		return m.finish()
+		return m.wholeFits()
 	}
 	st := m.form.steps[s]
 	n := &m.form.nodes[st.node]
@@ -85,39 +85,39 @@ func (m *matcher) next(s int) bool {
 		if v.def != nil && m.bind(s, v.def) {
 			return true
 		}
-		if m.deeper(s) {
+		if m.isDeeper(s) {
 			taken := v.def != nil && slices.Contains(m.bound, v.def)
-			m.note(s, func() string {
+			m.noteMiss(s, func() string {
 				if taken {
 					return fmt.Sprintf("%s takes %s, which stands in another place of the pattern already", user.name(), v.name())
 				}
-				return fmt.Sprintf("%s takes %s; the pattern wants %s there", user.name(), v.name(), n.kinds())
+				return fmt.Sprintf("%s takes %s; the pattern wants %s there", user.name(), v.name(), n.opNames())
 			})
 		}
 	case viaUser:
 		from := m.bound[st.from]
-		if m.among(s, from.out.users) {
+		if m.bindAny(s, from.out.users) {
 			return true
 		}
-		if m.deeper(s) {
-			m.note(s, func() string {
-				return fmt.Sprintf("no %s takes the result of %s%s", n.kinds(), from.name(), usedBy(from.out, nil))
+		if m.isDeeper(s) {
+			m.noteMiss(s, func() string {
+				return fmt.Sprintf("no %s takes the result of %s%s", n.opNames(), from.name(), usedBy(from.out, nil))
 			})
 		}
 	default:
 		v := m.ext[st.from]
-		if m.among(s, v.users) {
+		if m.bindAny(s, v.users) {
 			return true
 		}
-		if m.deeper(s) {
-			m.note(s, func() string { return fmt.Sprintf("no other %s takes %s", n.kinds(), v.name()) })
+		if m.isDeeper(s) {
+			m.noteMiss(s, func() string { return fmt.Sprintf("no other %s takes %s", n.opNames(), v.name()) })
 		}
 	}
 	return false
 }
 
-// among tries each of users as the node of step s.
-func (m *matcher) among(s int, users []*op) bool {
+// bindAny tries each of users as the node of step s.
+func (m *matcher) bindAny(s int, users []*op) bool {
 	for i, u := range users {
 		if !slices.Contains(users[:i], u) && m.bind(s, u) {
 			return true
@@ -127,7 +127,7 @@ func (m *matcher) among(s int, users []*op) bool {
 }
 
 // operand returns what stands in the place of operand arg of the form's node.
-func (m *matcher) operand(node, arg int) *val {
+func (m *matcher) operand(node, arg int) *flatValue {
 	if m.swap[node] {
 		arg = 1 - arg
 	}
@@ -139,7 +139,7 @@ func (m *matcher) bind(s int, o *op) bool {
 	i := m.form.steps[s].node
 	n := &m.form.nodes[i]
 	if !slices.Contains(n.ops, o.node.Op) || len(o.args) < len(n.args) || slices.Contains(m.bound, o) ||
-		slices.Contains(m.form.results, i) && !o.out.returned || !m.ordered(i, o) {
+		slices.Contains(m.form.results, i) && !o.out.returned || !m.inOrder(i, o) {
 		return false
 	}
 	mark := len(m.undo)
@@ -148,17 +148,17 @@ func (m *matcher) bind(s int, o *op) bool {
 			break
 		}
 		m.bound[i], m.swap[i] = o, swapped
-		if m.attrs(s, n, o) && m.fits(s, i) && m.next(s+1) {
+		if m.attrsFit(s, n, o) && m.operandsFit(s, i) && m.matchStep(s+1) {
 			return true
 		}
-		m.back(mark)
+		m.unbind(mark)
 	}
 	m.bound[i], m.swap[i] = nil, false
 	return false
 }
 
-// back undoes what was bound since mark.
-func (m *matcher) back(mark int) {
+// unbind undoes what was bound since mark.
+func (m *matcher) unbind(mark int) {
 	for _, u := range m.undo[mark:] {
 		if u < 0 {
 			m.vars[-1-u] = attrValue{}
@@ -169,8 +169,8 @@ func (m *matcher) back(mark int) {
 	m.undo = m.undo[:mark]
 }
 
-// attrs checks the attrs of o, which stands for n, and binds variables.
-func (m *matcher) attrs(s int, n *formNode, o *op) bool {
+// attrsFit checks the attrs of o, which stands for n, and binds variables.
+func (m *matcher) attrsFit(s int, n *formNode, o *op) bool {
 	for i := range n.tests {
 		t := &n.tests[i]
 		have, want := attrValue{t.field, &o.node.Attr}, attrValue{t.field, t.literal}
@@ -184,17 +184,17 @@ func (m *matcher) attrs(s int, n *formNode, o *op) bool {
 		if have.field.Same(have.attr, want.field, want.attr) {
 			continue
 		}
-		if m.deeper(s) {
-			m.note(s, func() string { return fmt.Sprintf("%s has %s=%s; the pattern wants %s", o.name(), t.field, have, want) })
+		if m.isDeeper(s) {
+			m.noteMiss(s, func() string { return fmt.Sprintf("%s has %s=%s; the pattern wants %s", o.name(), t.field, have, want) })
 		}
 		return false
 	}
 	return true
 }
 
-// fits checks the operands of the node just bound, and that it makes what the
+// operandsFit checks the operands of the node just bound, and that it makes what the
 // bound nodes want of it; it binds operands from outside.
-func (m *matcher) fits(s, i int) bool {
+func (m *matcher) operandsFit(s, i int) bool {
 	o := m.bound[i]
 	for j, r := range m.form.nodes[i].args {
 		v := m.operand(i, j)
@@ -215,8 +215,8 @@ func (m *matcher) fits(s, i int) bool {
 			wants = m.ext[r.extern].name()
 		}
 		if wants != "" {
-			if m.deeper(s) {
-				m.note(s, func() string { return fmt.Sprintf("%s takes %s; the pattern wants %s", o.name(), v.name(), wants) })
+			if m.isDeeper(s) {
+				m.noteMiss(s, func() string { return fmt.Sprintf("%s takes %s; the pattern wants %s", o.name(), v.name(), wants) })
 			}
 			return false
 		}
@@ -234,9 +234,9 @@ func (m *matcher) fits(s, i int) bool {
 	return true
 }
 
-// ordered reports whether o may stand for node i next to those bound in an
+// inOrder reports whether o may stand for node i next to those bound in an
 // order list.
-func (m *matcher) ordered(i int, o *op) bool {
+func (m *matcher) inOrder(i int, o *op) bool {
 	for _, list := range m.form.order {
 		at := slices.Index(list, i)
 		if at < 0 {
@@ -251,8 +251,8 @@ func (m *matcher) ordered(i int, o *op) bool {
 	return true
 }
 
-// finish checks what concerns the match as a whole.
-func (m *matcher) finish() bool {
+// wholeFits checks what concerns the match as a whole.
+func (m *matcher) wholeFits() bool {
 	depth := len(m.form.steps)
 	for _, list := range m.form.all {
 		first := m.bound[list[0]]
@@ -269,8 +269,8 @@ func (m *matcher) finish() bool {
 			return false
 		}
 		if count != len(list) {
-			if m.deeper(depth) {
-				m.note(depth, func() string {
+			if m.isDeeper(depth) {
+				m.noteMiss(depth, func() string {
 					return fmt.Sprintf("%d %s take %s; the pattern wants exactly %d", count, first.node.Op, v.name(), len(list))
 				})
 			}
@@ -286,9 +286,9 @@ func (m *matcher) finish() bool {
 		if !o.out.returned && !slices.ContainsFunc(o.out.users, func(u *op) bool { return !m.member(u) }) {
 			continue
 		}
-		if m.deeper(depth) {
+		if m.isDeeper(depth) {
 			others := usedBy(o.out, m.member)
-			m.note(depth, func() string { return o.name() + " has a second use" + others })
+			m.noteMiss(depth, func() string { return o.name() + " has a second use" + others })
 		}
 		return false
 	}
@@ -300,7 +300,7 @@ func (m *matcher) member(o *op) bool {
 	return i >= 0 && !m.form.nodes[i].context
 }
 
-func (n *formNode) kinds() string {
+func (n *formNode) opNames() string {
 	names := make([]string, len(n.ops))
 	for i, o := range n.ops {
 		names[i] = o.String()
@@ -309,7 +309,7 @@ func (n *formNode) kinds() string {
 }
 
 // usedBy lists who uses v, but for those that except names, as " (used by ...)".
-func usedBy(v *val, except func(*op) bool) string {
+func usedBy(v *flatValue, except func(*op) bool) string {
 	var names []string
 	for _, u := range v.users {
 		if except == nil || !except(u) {
@@ -329,7 +329,7 @@ func usedBy(v *val, except func(*op) bool) string {
 }
 
 // name is how messages speak of a value.
-func (v *val) name() string {
+func (v *flatValue) name() string {
 	if v.def != nil {
 		return v.def.name()
 	}

@@ -93,7 +93,7 @@ func (e *enumeration) subsetFor(t *testing.T, g, want *ir.Graph) *Subset {
 			if !legal(taken) || run(g, finish).Canonical() != want.Canonical() {
 				return nil
 			}
-			s, err := subset(taken)
+			s, err := BuiltIn().subset(taken)
 			require.NoError(t, err)
 			return &s
 		}

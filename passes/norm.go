@@ -28,7 +28,7 @@ func splitNorm(r *run) error {
 		}
 		found = true
 		d := plan.Decision{Node: n.Label, Layer: n.Layer(), Outcome: plan.Refused}
-		size, why := splittable(n)
+		size, why := splitLength(n)
 		if why == "" {
 			sums, refusal, err := r.split(n, size)
 			if err != nil {
@@ -44,10 +44,10 @@ func splitNorm(r *run) error {
 		if why != "" {
 			d.Reason = why
 		}
-		r.decide(d)
+		r.logDecision(d)
 	}
 	if !found {
-		r.nothing("the graph has no rms_norm")
+		r.logNoSite("the graph has no rms_norm")
 	}
 	return nil
 }
@@ -77,7 +77,7 @@ func (r *run) split(n *ir.Node, size int64) (sums *ir.Node, refusal string, err 
 		where string
 		nodes []*ir.Node
 	}{{"leaves the sums", before}, {"finishes the norm", append([]*ir.Node{y.Def}, y.Users()...)}} {
-		kernel, err := r.graph.Form(side.nodes, "", n.Label)
+		kernel, err := r.graph.FusedNode(side.nodes, "", n.Label)
 		if err == nil {
 			err = r.lowerable(kernel)
 		}
@@ -96,7 +96,7 @@ func (r *run) split(n *ir.Node, size int64) (sums *ir.Node, refusal string, err 
 		}
 		gone = []*ir.Node{y.Def, s.Def}
 	} else {
-		r.edited()
+		r.noteEdit()
 	}
 	for _, g := range gone {
 		if err := r.graph.Erase(g); err != nil {
@@ -106,9 +106,9 @@ func (r *run) split(n *ir.Node, size int64) (sums *ir.Node, refusal string, err 
 	return s.Def, refusal, nil
 }
 
-// splittable returns the length of the runs whose squares are summed, or why n
+// splitLength returns the length of the runs whose squares are summed, or why n
 // stays whole.
-func splittable(n *ir.Node) (size int64, why string) {
+func splitLength(n *ir.Node) (size int64, why string) {
 	x := n.Args[0]
 	if x.Def == nil {
 		return 0, fmt.Sprintf("%s is made by no kernel", x)
@@ -169,7 +169,7 @@ func (r *run) joinNorms() error {
 				return err
 			}
 			joined = joined && ok
-			delete(r.known.regions, u)
+			delete(r.memo.regions, u)
 		}
 		if !joined {
 			continue
@@ -177,7 +177,7 @@ func (r *run) joinNorms() error {
 		if err := r.graph.Erase(n); err != nil {
 			return err
 		}
-		r.edited()
+		r.noteEdit()
 		r.Log.add(plan.Decision{Pass: r.call.String(), Pattern: "split-norm", Node: n.Label, Layer: n.Layer(), Outcome: plan.Refused,
 			Reason: "joined again: no kernel took up the sums, which would cost a dispatch of their own"})
 	}
@@ -191,7 +191,7 @@ func joinIn(g *ir.Graph, u, sums *ir.Node) (bool, error) {
 		if u.Op != ir.OpRMSScale || u.Args[0] != sums.Args[0] {
 			return false, nil
 		}
-		return true, rejoin(g, u)
+		return true, joinNorm(g, u)
 	}
 	x, at := -1, -1
 	for i, a := range u.Args {
@@ -210,15 +210,15 @@ func joinIn(g *ir.Graph, u, sums *ir.Node) (bool, error) {
 		if m.Op != ir.OpRMSScale || m.Args[0] != u.Region.Params[x] || m.Args[1] != param {
 			return false, nil
 		}
-		if err := rejoin(u.Region, m); err != nil {
+		if err := joinNorm(u.Region, m); err != nil {
 			return false, err
 		}
 	}
 	return true, u.DropOperand(at)
 }
 
-// rejoin replaces the rms_scale n of g by the rms_norm of its first operand.
-func rejoin(g *ir.Graph, n *ir.Node) error {
+// joinNorm replaces the rms_scale n of g by the rms_norm of its first operand.
+func joinNorm(g *ir.Graph, n *ir.Node) error {
 	v, err := g.InsertBefore(n, ir.OpRMSNorm, n.Label, ir.Attr{Eps: n.Attr.Eps}, n.Args[0], n.Args[2])
 	if err != nil {
 		return err

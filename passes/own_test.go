@@ -31,7 +31,7 @@ const ownGraph = `graph @own (T=1..4, P=0..39, S<=40) {
 // unround drops a rounding to f16 and the way back.
 var unround = passes.Edit{
 	Name: "unround", Doc: "drops f16 roundings", Absent: "nothing is rounded",
-	Consider: func(at passes.Place) *passes.Rewrite {
+	Consider: func(at passes.Candidate) *passes.Rewrite {
 		n := at.Node
 		if n.Op != ir.OpCast || n.Args[0].Def == nil || n.Args[0].Def.Op != ir.OpCast {
 			return nil
@@ -86,6 +86,22 @@ func TestOwnEdit(t *testing.T) {
 
 	_, ds = runOwn(t, table, "canonicalize,unround,unround", passes.Context{})
 	require.Equal(t, plan.Refused, ds[len(ds)-1].Outcome, "it changes nothing again")
+
+	// A mistake in an edit is an error that says where, of Consider and of Do.
+	for i, consider := range []func(at passes.Candidate) *passes.Rewrite{
+		func(at passes.Candidate) *passes.Rewrite { return passes.Refuse("%s", at.Node.Args[7]) },
+		func(at passes.Candidate) *passes.Rewrite {
+			return &passes.Rewrite{Do: func() error { return at.Graph.Erase(at.Node.Args[7].Def) }}
+		},
+	} {
+		wrong := own(t, nil, passes.Edit{Name: "wrong", Consider: consider})
+		p, err := wrong.Parse("wrong")
+		require.NoError(t, err)
+		g, err := ir.Parse("own.fir", ownGraph)
+		require.NoError(t, err)
+		require.ErrorContains(t, p.Run(g, &passes.Context{}), "own_test.go", i)
+		require.Regexp(t, `^wrong: result 0 of node \d+, .*: it panics in foundry/passes_test\.\S+ at own_test\.go:\d+: runtime error: index out of range`, p.Run(g, &passes.Context{}).Error())
+	}
 
 	_, err := passes.Parse("unround")
 	require.ErrorContains(t, err, `unknown pass "unround"`)
@@ -152,6 +168,10 @@ func TestOwnMistakes(t *testing.T) {
 	} {
 		_, err := passes.BuiltIn().With(of, nil)
 		require.ErrorContains(t, err, want)
+	}
+	for _, name := range []string{"attention", "default", "floor", "qkv-no-bias"} {
+		_, err := passes.BuiltIn().With(nil, []passes.Edit{{Name: name, Consider: unround.Consider}})
+		require.ErrorContains(t, err, "has that name")
 	}
 	_, err := passes.BuiltIn().With(nil, []passes.Edit{{Name: "mine"}})
 	require.EqualError(t, err, `pass "mine": Consider is nil`)

@@ -102,8 +102,8 @@ func (c Call) option(name string) string {
 	return ""
 }
 
-// careful reports whether the call fuses only where the cost model predicts a gain.
-func (c Call) careful() bool { return c.option("when") == "cheaper" }
+// weighsGains reports whether the call fuses only where the cost model predicts a gain.
+func (c Call) weighsGains() bool { return c.option("when") == "cheaper" }
 
 // String prints the call as Parse reads it.
 func (c Call) String() string {
@@ -129,7 +129,7 @@ func (p Pipeline) String() string {
 func (p Pipeline) checkOrder() error {
 	for i, c := range p {
 		for j, d := range p[:i] {
-			if d.Pass == c.Pass && c.Pass.once() {
+			if d.Pass == c.Pass && c.Pass.runsOnce() {
 				return fmt.Errorf("pipeline: %s stands twice, at %d and %d", c.Pass.Name, j+1, i+1)
 			}
 			for _, r := range orders {

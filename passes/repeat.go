@@ -15,7 +15,7 @@ var dropRepeatKV = Edit{
 	Name:   "drop-repeat-kv",
 	Doc:    "lets the products of attention index the heads of the cache that repeat_kv would copy (fusion 12)",
 	Absent: "the graph repeats no heads",
-	Consider: func(at Place) *Rewrite {
+	Consider: func(at Candidate) *Rewrite {
 		n := at.Node
 		if n.Op != ir.OpRepeatKV {
 			return nil
@@ -23,7 +23,7 @@ var dropRepeatKV = Edit{
 		switch odd := oddUser(n); {
 		case odd != nil:
 			return Refuse("%s %s takes the copy, and only products of heads can index instead", names.InLayer(odd.Label), odd.Op)
-		case overwritten(n.Args[0]):
+		case liesInOverwritten(n.Args[0]):
 			return Refuse("the cache is overwritten later, so the products need the copy")
 		case at.Graph.Returned(n.Result()):
 			return Refuse("the copy is a result of the graph")
@@ -39,7 +39,7 @@ var dropRepeatKV = Edit{
 				return at.Graph.Erase(n)
 			},
 			Reason: fmt.Sprintf("%s the heads of the cache, %s for %d, %s less moved",
-				counted(len(users), "product indexes", "products index"), n.Args[0].Type.Shape.At(0), int(n.Result().Type.Shape.At(0).C), names.Bytes(bytes)),
+				countNoun(len(users), "product indexes", "products index"), n.Args[0].Type.Shape.At(0), int(n.Result().Type.Shape.At(0).C), names.Bytes(bytes)),
 			Bytes: bytes, Waves: 1,
 		}
 	},

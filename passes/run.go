@@ -14,22 +14,22 @@ import (
 // run is a pipeline under way on one graph.
 type run struct {
 	*Context
-	graph    *ir.Graph
-	target   *target.Target
-	env      sym.Env // the run that costs are compared for
-	call     Call
-	rest     Pipeline // passes still to come
-	restText string   // rest as text; empty until something is weighed against it
-	flat     *flat    // nil where an edit has made it stale
-	rewrites int      // of the current pass
-	works    map[*ir.Node][]cost.Kernel
-	known    *known
-	matchers map[*form]*matcher
+	graph     *ir.Graph
+	target    *target.Target
+	env       sym.Env // the run that costs are compared for
+	call      Call
+	rest      Pipeline   // passes still to come
+	restText  string     // rest as text; empty until something is weighed against it
+	flattened *flatGraph // nil where an edit has made it stale
+	rewrites  int        // of the current pass
+	works     map[*ir.Node][]cost.Kernel
+	memo      *memo
+	matchers  map[*form]*matcher
 }
 
-// known holds answers that depend on what a region computes, not on where it
+// memo holds answers that depend on what a region computes, not on where it
 // stands, so that equal layers are asked about once.
-type known struct {
+type memo struct {
 	seed        maphash.Seed
 	lowerable   map[uint64]error
 	sites       map[siteKey]assessment
@@ -37,8 +37,8 @@ type known struct {
 	regions     map[*ir.Node]uint64
 }
 
-func newKnown() *known {
-	return &known{maphash.MakeSeed(), make(map[uint64]error), make(map[siteKey]assessment), make(map[rivalKey]comparison), make(map[*ir.Node]uint64)}
+func newMemo() *memo {
+	return &memo{maphash.MakeSeed(), make(map[uint64]error), make(map[siteKey]assessment), make(map[rivalKey]comparison), make(map[*ir.Node]uint64)}
 }
 
 // Run applies the pipeline to g in place. After every pass that edited it the
@@ -50,7 +50,7 @@ func (p Pipeline) Run(g *ir.Graph, cx *Context) error {
 	}
 	for i, c := range p {
 		start, before := time.Now(), len(g.Nodes())
-		if err := r.one(p, i); err != nil {
+		if err := r.runPass(p, i); err != nil {
 			return err
 		}
 		if cx.Trace != nil {
@@ -72,7 +72,7 @@ func (p Pipeline) Run(g *ir.Graph, cx *Context) error {
 
 func newRun(g *ir.Graph, cx *Context) (*run, error) {
 	r := &run{Context: cx, graph: g, target: cx.Target, env: cost.Typical(g.Bounds), works: make(map[*ir.Node][]cost.Kernel),
-		known: newKnown(), matchers: make(map[*form]*matcher)}
+		memo: newMemo(), matchers: make(map[*form]*matcher)}
 	if r.target == nil {
 		t, err := target.Find(target.Default)
 		if err != nil {
@@ -83,8 +83,8 @@ func newRun(g *ir.Graph, cx *Context) (*run, error) {
 	return r, nil
 }
 
-// one runs pass i of the pipeline.
-func (r *run) one(p Pipeline, i int) error {
+// runPass runs pass i of the pipeline.
+func (r *run) runPass(p Pipeline, i int) error {
 	r.call, r.rest, r.restText, r.rewrites = p[i], p[i+1:], "", 0
 	if p[i].Pass.run == nil {
 		return fmt.Errorf("pass %q: %w", p[i].Pass.Name, errNoTable)
@@ -96,16 +96,16 @@ func (r *run) one(p Pipeline, i int) error {
 }
 
 // view returns the graph seen through its regions.
-func (r *run) view() *flat {
-	if r.flat == nil {
-		r.flat = flatten(r.graph)
+func (r *run) view() *flatGraph {
+	if r.flattened == nil {
+		r.flattened = flatten(r.graph)
 	}
-	return r.flat
+	return r.flattened
 }
 
-// edited notes a rewrite that did not go through the view.
-func (r *run) edited() {
-	r.flat = nil
+// noteEdit notes a rewrite that did not go through the view.
+func (r *run) noteEdit() {
+	r.flattened = nil
 	r.rewrites++
 }
 
@@ -115,10 +115,10 @@ func (r *run) lowerable(n *ir.Node) error {
 		return nil
 	}
 	key := r.signature(n)
-	err, ok := r.known.lowerable[key]
+	err, ok := r.memo.lowerable[key]
 	if !ok {
 		err = r.Lowerable(n)
-		r.known.lowerable[key] = err
+		r.memo.lowerable[key] = err
 	}
 	return err
 }

@@ -20,37 +20,37 @@ type rivalKey struct {
 	rest string
 }
 
-// key returns the key of s with margin operations around it.
-func (r *run) key(s *site, margin int) siteKey {
+// keyOf returns the key of s with margin operations around it.
+func (r *run) keyOf(s *site, margin int) siteKey {
 	f := r.view()
 	lo, hi := s.extent()
 	lo, hi = max(0, lo-margin), min(len(f.ops)-1, hi+margin)
 	h := uint64(lo-hi) ^ 0x9e3779b97f4a7c15
 	for i := lo; i <= hi; i++ {
 		o := f.ops[i]
-		h = mix(h, r.opSum(o))
+		h = mixHash(h, r.opSum(o))
 		for _, a := range o.args {
-			h = mix(h, uint64(a.place(i, lo, hi)))
+			h = mixHash(h, uint64(a.originKey(i, lo, hi)))
 		}
-		h = mix(h, outside(o.out, lo, hi))
+		h = mixHash(h, usedOutside(o.out, lo, hi))
 		if slices.Contains(s.members, o) {
-			h = mix(h, 1)
+			h = mixHash(h, 1)
 		}
 		if group := f.in[o.top]; group != nil {
-			h = mix(h, uint64(group[0].index-lo))
-			h = mix(h, maphash.String(r.known.seed, o.top.Attr.Pattern))
+			h = mixHash(h, uint64(group[0].index-lo))
+			h = mixHash(h, maphash.String(r.memo.seed, o.top.Attr.Pattern))
 			for _, g := range group {
-				h = mix(h, r.opSum(g))
+				h = mixHash(h, r.opSum(g))
 			}
 		}
 	}
 	return siteKey{s.form, h}
 }
 
-// place is a number for v that is the same in equal layers: how far before its
+// originKey is a number for v that is the same in equal layers: how far before its
 // user it is made, or which operation between lo and hi takes it first and what
 // kind of param it is.
-func (v *val) place(user, lo, hi int) int {
+func (v *flatValue) originKey(user, lo, hi int) int {
 	if v.def != nil {
 		return user - v.def.index
 	}
@@ -58,8 +58,8 @@ func (v *val) place(user, lo, hi int) int {
 	return -1 - int(v.param.Kind) - 16*(v.users[first].index-lo)
 }
 
-// outside says whether operations beyond lo and hi take v.
-func outside(v *val, lo, hi int) uint64 {
+// usedOutside says whether operations beyond lo and hi take v.
+func usedOutside(v *flatValue, lo, hi int) uint64 {
 	switch {
 	case v.returned:
 		return 2
@@ -73,17 +73,17 @@ func outside(v *val, lo, hi int) uint64 {
 // operands of the same types.
 func (r *run) opSum(o *op) uint64 {
 	if o.sum == 0 {
-		h := maphash.Comparable(r.known.seed, o.node.Attr)
-		h = mix(h, uint64(o.node.Op))
+		h := maphash.Comparable(r.memo.seed, o.node.Attr)
+		h = mixHash(h, uint64(o.node.Op))
 		for _, a := range o.args {
-			h = mix(h, maphash.Comparable(r.known.seed, a.typ))
+			h = mixHash(h, maphash.Comparable(r.memo.seed, a.typ))
 		}
 		o.sum = max(1, h)
 	}
 	return o.sum
 }
 
-func mix(h, x uint64) uint64 {
+func mixHash(h, x uint64) uint64 {
 	h = (h ^ x) * 0x9e3779b97f4a7c15
 	return h ^ h>>29
 }
@@ -95,7 +95,7 @@ func (r *run) signature(n *ir.Node) uint64 {
 		return r.regionSignature(n)
 	}
 	h := hasher{numbers: make(map[*ir.Value]int, 2*len(n.Args))}
-	h.SetSeed(r.known.seed)
+	h.SetSeed(r.memo.seed)
 	h.node(n, r)
 	return h.Sum64()
 }
@@ -103,11 +103,11 @@ func (r *run) signature(n *ir.Node) uint64 {
 // regionSignature is a number that fused nodes share when their regions are the
 // same but for labels.
 func (r *run) regionSignature(n *ir.Node) uint64 {
-	if s, ok := r.known.regions[n]; ok {
+	if s, ok := r.memo.regions[n]; ok {
 		return s
 	}
 	h := hasher{numbers: make(map[*ir.Value]int, 4*len(n.Args))}
-	h.SetSeed(r.known.seed)
+	h.SetSeed(r.memo.seed)
 	h.WriteString(n.Attr.Pattern)
 	for _, m := range n.Region.Nodes() {
 		h.node(m, r)
@@ -116,7 +116,7 @@ func (r *run) regionSignature(n *ir.Node) uint64 {
 		maphash.WriteComparable(&h.Hash, h.numbers[res.Value])
 	}
 	s := h.Sum64()
-	r.known.regions[n] = s
+	r.memo.regions[n] = s
 	return s
 }
 

@@ -15,7 +15,7 @@ var cutSoftmax = Edit{
 	Name:   "cut-softmax",
 	Doc:    "gives the rows of a softmax that stands alone to several threadgroups each, and a merge, where the cost model predicts that to be faster",
 	Absent: "no softmax stands alone",
-	Consider: func(at Place) *Rewrite {
+	Consider: func(at Candidate) *Rewrite {
 		n := at.Node
 		if n.Op != ir.OpSoftmax {
 			return nil

@@ -80,8 +80,25 @@ func (s Subset) String() string {
 	return strings.Join(s.Names, "+")
 }
 
-// Subsets returns every legal subset of the fusions, the empty one first.
-func Subsets() ([]Subset, error) {
+// groups are the choices with those of t's own passes, each of which is made or not:
+// its edits stand behind drop-repeat-kv, its patterns before the built-in ones.
+func (t *Table) groups() [][]choice {
+	var edits, patterns [][]choice
+	for _, p := range t.own() {
+		group := []choice{{name: p.Name, calls: p.Name}}
+		if p.fusion == nil {
+			edits = append(edits, group)
+		} else {
+			patterns = append(patterns, group)
+		}
+	}
+	return slices.Concat(choices[:1], edits, choices[1:2], patterns, choices[2:])
+}
+
+// Subsets returns every legal subset of the table's fusions, the empty one first. Passes
+// of one's own are among them; each doubles the number of subsets.
+func (t *Table) Subsets() ([]Subset, error) {
+	groups := t.groups()
 	var out []Subset
 	var taken []*choice
 	var err error
@@ -90,18 +107,18 @@ func Subsets() ([]Subset, error) {
 		if err != nil {
 			return
 		}
-		if group == len(choices) {
+		if group == len(groups) {
 			if legal(taken) {
 				var s Subset
-				if s, err = subset(taken); err == nil {
+				if s, err = t.subset(taken); err == nil {
 					out = append(out, s)
 				}
 			}
 			return
 		}
 		descend(group + 1)
-		for i := range choices[group] {
-			taken = append(taken, &choices[group][i])
+		for i := range groups[group] {
+			taken = append(taken, &groups[group][i])
 			descend(group + 1)
 			taken = taken[:len(taken)-1]
 		}
@@ -126,7 +143,7 @@ func legal(taken []*choice) bool {
 	return true
 }
 
-func subset(taken []*choice) (Subset, error) {
+func (t *Table) subset(taken []*choice) (Subset, error) {
 	s := Subset{Whole: !slices.ContainsFunc(taken, func(c *choice) bool { return c.part })}
 	calls := []string{prepare}
 	for _, c := range taken {
@@ -134,7 +151,7 @@ func subset(taken []*choice) (Subset, error) {
 		calls = append(calls, c.calls)
 	}
 	var err error
-	s.Pipeline, err = Parse(strings.Join(append(calls, finish), ","))
+	s.Pipeline, err = t.Parse(strings.Join(append(calls, finish), ","))
 	return s, err
 }
 

@@ -35,11 +35,11 @@ func (p *Pass) optionNames() []string {
 	return names
 }
 
-// once reports whether a second call could only repeat the first.
-func (p *Pass) once() bool { return p.fusion != nil }
+// runsOnce reports whether a second call could only repeat the first.
+func (p *Pass) runsOnce() bool { return p.fusion != nil }
 
-// forms reports whether the pass forms regions of the named pattern.
-func (p *Pass) forms(pattern string) bool { return p.fusion != nil && p.fusion.Name == pattern }
+// fuses reports whether the pass forms regions of the named pattern.
+func (p *Pass) fuses(pattern string) bool { return p.fusion != nil && p.fusion.Name == pattern }
 
 // Table is the passes that pipelines are made of: the edits, then a pass for each
 // pattern. It never changes, and is safe for concurrent use.
@@ -75,6 +75,13 @@ func (t *Table) add(p *Pass) {
 	t.byName[p.Name] = p
 }
 
+// named reports whether a variant or a choice of the sets is called so.
+func named(name string) bool {
+	isIt := func(c choice) bool { return c.name == name }
+	return VariantName(name) != name || slices.Contains(Variants(), name) ||
+		slices.ContainsFunc(choices[:], func(group []choice) bool { return slices.ContainsFunc(group, isIt) })
+}
+
 var passName = regexp.MustCompile(`^[a-z][a-z0-9]*(-[a-z0-9]+)*$`)
 
 // With returns a table that has passes of one's own behind those of t: fuse-NAME for
@@ -88,6 +95,8 @@ func (t *Table) With(patterns []Pattern, edits []Edit) (*Table, error) {
 			return fmt.Errorf("pass %q: want a name of lower-case words with - between them", name)
 		case out.byName[p.Name] != nil:
 			return fmt.Errorf("pass %q is there already", p.Name)
+		case named(name):
+			return fmt.Errorf("pass %q: a variant or a fusion of a set has that name", name)
 		}
 		out.add(p)
 		return nil
@@ -122,15 +131,25 @@ func (t *Table) With(patterns []Pattern, edits []Edit) (*Table, error) {
 // Passes lists the passes of the table.
 func (t *Table) Passes() []*Pass { return slices.Clone(t.passes) }
 
-// TableHash changes with the passes, their options, the patterns and the sets of
-// them that Subsets takes.
-func TableHash() string {
+// own returns the passes that a program has added to the built-in ones.
+func (t *Table) own() []*Pass { return t.passes[len(builtIn().passes):] }
+
+// Hash changes with the passes, their options, the patterns and the sets of them that
+// Subsets takes. A table with an edit of one's own has none, since nothing tells whether
+// its code is the same.
+func (t *Table) Hash() (string, bool) {
 	h := sha256.New()
 	for _, p := range builtIn().passes {
 		fmt.Fprintf(h, "%s %+v\n", p.Name, p.Options)
 	}
 	fmt.Fprintf(h, "%+v\n%+v\n%s\n%+v", patterns, choices, chosen, ladder)
-	return hex.EncodeToString(h.Sum(nil))
+	for _, p := range t.own() {
+		if p.fusion == nil {
+			return "", false
+		}
+		fmt.Fprintf(h, "\n%+v", *p.fusion.Pattern)
+	}
+	return hex.EncodeToString(h.Sum(nil)), true
 }
 
 func (t *Table) names() []string {
@@ -147,7 +166,7 @@ type ordering struct {
 	reason        string
 }
 
-func named(names ...string) func(*Pass) bool {
+func passNamed(names ...string) func(*Pass) bool {
 	return func(p *Pass) bool { return slices.Contains(names, p.Name) }
 }
 
@@ -162,12 +181,12 @@ func otherEdit(name string) func(*Pass) bool {
 }
 
 var orders = [...]ordering{
-	{named("canonicalize"), anyFusion, "patterns are written for canonical graphs"},
-	{named("cse"), anyFusion, "a repeated operation counts as a second use and keeps patterns from matching"},
-	{named("drop-repeat-kv"), anyFusion, "a region that holds the copy of the cache would be lowered with it"},
-	{named("split-norm"), anyFusion, "the sums must stand in the graph for the product's kernel to take them up"},
-	{otherFusion("fuse-elementwise"), named("fuse-elementwise"), "a chain would take up what others want as a prologue or an epilogue"},
-	{anyFusion, named("cut-softmax"), "a softmax that a region takes up is not cut"},
-	{otherEdit("legalize"), named("legalize"), "it checks what they leave"},
-	{anyFusion, named("legalize"), "it checks the regions"},
+	{passNamed("canonicalize"), anyFusion, "patterns are written for canonical graphs"},
+	{passNamed("cse"), anyFusion, "a repeated operation counts as a second use and keeps patterns from matching"},
+	{passNamed("drop-repeat-kv"), anyFusion, "a region that holds the copy of the cache would be lowered with it"},
+	{passNamed("split-norm"), anyFusion, "the sums must stand in the graph for the product's kernel to take them up"},
+	{otherFusion("fuse-elementwise"), passNamed("fuse-elementwise"), "a chain would take up what others want as a prologue or an epilogue"},
+	{anyFusion, passNamed("cut-softmax"), "a softmax that a region takes up is not cut"},
+	{otherEdit("legalize"), passNamed("legalize"), "it checks what they leave"},
+	{anyFusion, passNamed("legalize"), "it checks the regions"},
 }

@@ -333,12 +333,12 @@ func (t *template) fill(f *form) error {
 			f.results = append(f.results, d)
 		}
 	}
-	return f.plan()
+	return f.orderSteps()
 }
 
-// plan chooses the order in which a match is sought: from the anchor, core nodes
+// orderSteps chooses the order in which a match is sought: from the anchor, core nodes
 // first, an operand's producer before a result's user before a sibling.
-func (f *form) plan() error {
+func (f *form) orderSteps() error {
 	known := make([]bool, len(f.nodes))
 	externs := make([]bool, f.externs)
 	bind := func(s step) {

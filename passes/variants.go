@@ -70,8 +70,8 @@ func Ladder() []string {
 	return names
 }
 
-// climb returns the pipeline of the first n rungs.
-func climb(n int) string {
+// ladderUpTo returns the pipeline of the first n rungs.
+func ladderUpTo(n int) string {
 	var early, fusions []string
 	for _, r := range ladder[:n] {
 		for _, d := range r.drops {
@@ -125,14 +125,14 @@ func Variants() []string {
 // nothing else is left out with it.
 func LeaveOneOut() []string {
 	var names []string
-	for _, c := range fusionsOf(climb(len(ladder))) {
-		names = append(names, without(c))
+	for _, c := range fusionsOf(ladderUpTo(len(ladder))) {
+		names = append(names, leavingOut(c))
 	}
 	return names
 }
 
-// without names the variant that leaves out a call of fewest.
-func without(call string) string { return "no-" + strings.TrimPrefix(call, "fuse-") }
+// leavingOut names the variant that leaves out a call of fewest.
+func leavingOut(call string) string { return "no-" + strings.TrimPrefix(call, "fuse-") }
 
 // replacedBy returns the calls whose place a call of fewest took in the ladder.
 func replacedBy(call string) []string {
@@ -157,22 +157,22 @@ func fusionsOf(text string) []string {
 func Variant(name string) (Pipeline, error) {
 	switch name = VariantName(name); name {
 	case unfused:
-		return Parse(climb(0))
+		return Parse(ladderUpTo(0))
 	case "default":
 		return Parse(chosen)
 	case fewest:
-		return Parse(climb(len(ladder)))
+		return Parse(ladderUpTo(len(ladder)))
 	case perLayer6:
 		return Parse(sixALayer)
 	}
 	for i, r := range ladder[:len(ladder)-1] {
 		if r.name == name {
-			return Parse(climb(i + 1))
+			return Parse(ladderUpTo(i + 1))
 		}
 	}
-	for _, c := range fusionsOf(climb(len(ladder))) {
-		if without(c) == name {
-			calls := splitCalls(climb(len(ladder)))
+	for _, c := range fusionsOf(ladderUpTo(len(ladder))) {
+		if leavingOut(c) == name {
+			calls := splitCalls(ladderUpTo(len(ladder)))
 			at := slices.Index(calls, c)
 			return Parse(strings.Join(slices.Replace(calls, at, at+1, replacedBy(c)...), ","))
 		}

@@ -57,7 +57,7 @@ func (in *Instance) Choose(ctx context.Context, how Sampling) (int32, error) {
 		return 0, errors.New("no token to choose: nothing has run")
 	}
 	in.content = content{}
-	if err := repeat(ctx, in.walks[in.model.sample:][:1], sym.Env{T: 1, P: int64(before.p)}, 1); err != nil {
+	if err := runRepeatedly(ctx, in.walks[in.model.sample:][:1], sym.Env{T: 1, P: int64(before.p)}, 1); err != nil {
 		return 0, err
 	}
 	token, err := in.readStep(before.p)

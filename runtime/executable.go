@@ -123,8 +123,8 @@ func (x *Executable) fill(ctx context.Context, w WeightSource, progress Progress
 		})
 	}
 	err := group.Wait()
-	x.startup.Note(Phase{Name: "weights: read and convert", Seconds: work.making.took().Seconds(), Bytes: work.moved.Load()})
-	x.startup.Note(Phase{Name: "weights: upload", Seconds: work.upload.took().Seconds(), Bytes: work.moved.Load()})
+	x.startup.Note(Phase{Name: "weights: read and convert", Seconds: work.making.elapsed().Seconds(), Bytes: work.moved.Load()})
+	x.startup.Note(Phase{Name: "weights: upload", Seconds: work.upload.elapsed().Seconds(), Bytes: work.moved.Load()})
 	return err
 }
 
@@ -138,7 +138,7 @@ func (x *Executable) make(b *plan.Buffer, work *filling) (Memory, error) {
 		work.making.start()
 		defer work.making.stop()
 		if b.Class == plan.Constant {
-			content = constant(b)
+			content = constantBytes(b)
 			return nil
 		}
 		if content, err = work.source.Weight(b); err != nil {
@@ -150,7 +150,7 @@ func (x *Executable) make(b *plan.Buffer, work *filling) (Memory, error) {
 		content = b.Arrange(content)
 		return nil
 	})
-	if err = cause(work.source, err); err != nil { // a cut one would end the process in a device's driver
+	if err = cutFileCause(work.source, err); err != nil { // a cut one would end the process in a device's driver
 		return nil, err
 	}
 	work.upload.start()
@@ -161,7 +161,7 @@ func (x *Executable) make(b *plan.Buffer, work *filling) (Memory, error) {
 	}
 	work.moved.Add(b.Bytes)
 	if err := files.Guard(func() error { return m.Write(0, content) }); err != nil {
-		return nil, errors.Join(cause(work.source, err), m.Free())
+		return nil, errors.Join(cutFileCause(work.source, err), m.Free())
 	}
 	return m, nil
 }
@@ -185,8 +185,8 @@ func (x *Executable) adopt(b *plan.Buffer, w WeightSource) (Memory, error) {
 	return adopter.Adopt(pages, offset, b.Bytes)
 }
 
-// cause is that a file of the source was cut, where that is so, otherwise err.
-func cause(w WeightSource, err error) error {
+// cutFileCause is that a file of the source was cut, where that is so, otherwise err.
+func cutFileCause(w WeightSource, err error) error {
 	if mapped, ok := w.(Mapped); ok {
 		if cut := mapped.Whole(); cut != nil {
 			return cut
@@ -195,8 +195,8 @@ func cause(w WeightSource, err error) error {
 	return err
 }
 
-// constant returns the values of b as the bytes of its dtype.
-func constant(b *plan.Buffer) []byte {
+// constantBytes returns the values of b as the bytes of its dtype.
+func constantBytes(b *plan.Buffer) []byte {
 	var out []byte
 	for _, v := range b.Values {
 		switch b.DType {

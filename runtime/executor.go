@@ -45,12 +45,12 @@ func newWalk(x *Executable, e *plan.Entry, place []Operand) *walk {
 	return w
 }
 
-// repeat executes the walks one after the other, n times, at one more cached token
+// runRepeatedly executes the walks one after the other, n times, at one more cached token
 // each time, and returns when the device has finished. A walk whose grids are
 // constant is recorded once, where the program can do so: then the host waits for
 // the last run only.
-func repeat(ctx context.Context, walks []*walk, env sym.Env, n int) error {
-	err := walks[0].whole()
+func runRepeatedly(ctx context.Context, walks []*walk, env sym.Env, n int) error {
+	err := walks[0].checkFiles()
 	for i := 0; i < n && err == nil; i++ {
 		for _, w := range walks {
 			if err = ctx.Err(); err == nil {
@@ -74,11 +74,11 @@ func repeat(ctx context.Context, walks []*walk, env sym.Env, n int) error {
 	if err == nil {
 		return nil
 	}
-	return cmp.Or(walks[0].whole(), err)
+	return cmp.Or(walks[0].checkFiles(), err)
 }
 
-// whole is an error where a file of weights that kernels read in place was cut.
-func (w *walk) whole() error {
+// checkFiles is an error where a file of weights that kernels read in place was cut.
+func (w *walk) checkFiles() error {
 	if w.mapped == nil {
 		return nil
 	}

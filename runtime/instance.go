@@ -17,7 +17,7 @@ import (
 type Instance struct {
 	exec    *Executable
 	own     []Memory
-	place   []Operand // by buffer: the whole of it
+	whole   []Operand // by buffer: the whole of it
 	walks   []*walk   // by entry
 	model   *specials // nil when the plan is not a language model's
 	content content
@@ -31,7 +31,7 @@ var errClosed = errors.New("the session is closed")
 
 // NewInstance allocates; everything is zero.
 func (x *Executable) NewInstance() (*Instance, error) {
-	in := &Instance{exec: x, place: make([]Operand, len(x.Plan.Buffers)), written: make([]int, len(x.Plan.Buffers))}
+	in := &Instance{exec: x, whole: make([]Operand, len(x.Plan.Buffers)), written: make([]int, len(x.Plan.Buffers))}
 	x.users.Add(1)
 	if err := in.allocate(); err != nil {
 		return nil, errors.Join(fmt.Errorf("no memory for a session: %w", err), in.Close())
@@ -41,7 +41,7 @@ func (x *Executable) NewInstance() (*Instance, error) {
 		return nil, errors.Join(fmt.Errorf("preparation: %w", x.ready), in.Close())
 	}
 	for i := range x.Plan.Entries {
-		in.walks = append(in.walks, newWalk(x, &x.Plan.Entries[i], in.place))
+		in.walks = append(in.walks, newWalk(x, &x.Plan.Entries[i], in.whole))
 	}
 	in.model = findSpecials(x.Plan)
 	if in.model != nil {
@@ -86,7 +86,7 @@ func (in *Instance) allocate() error {
 			}
 			o.Memory = m
 		}
-		in.place[i] = o
+		in.whole[i] = o
 	}
 	return nil
 }
@@ -130,7 +130,7 @@ func (in *Instance) Run(ctx context.Context, entry string, env sym.Env) error {
 		return err
 	}
 	in.content = content{}
-	if err := repeat(ctx, []*walk{w}, env, 1); err != nil {
+	if err := runRepeatedly(ctx, []*walk{w}, env, 1); err != nil {
 		return err
 	}
 	if err := in.stepError(); err != nil {
@@ -208,22 +208,22 @@ func (in *Instance) find(buffer string) (int, error) {
 }
 
 func (in *Instance) writeAt(buffer int, offset int64, b []byte) error {
-	o := in.place[buffer]
-	if err := within(o, offset, len(b)); err != nil {
+	o := in.whole[buffer]
+	if err := checkWithin(o, offset, len(b)); err != nil {
 		return fmt.Errorf("buffer %s: %w", in.exec.Plan.Buffers[buffer].Name, err)
 	}
 	return o.Memory.Write(o.Offset+offset, b)
 }
 
 func (in *Instance) readAt(buffer int, offset int64, b []byte) error {
-	o := in.place[buffer]
-	if err := within(o, offset, len(b)); err != nil {
+	o := in.whole[buffer]
+	if err := checkWithin(o, offset, len(b)); err != nil {
 		return fmt.Errorf("buffer %s: %w", in.exec.Plan.Buffers[buffer].Name, err)
 	}
 	return o.Memory.Read(o.Offset+offset, b)
 }
 
-func within(o Operand, offset int64, n int) error {
+func checkWithin(o Operand, offset int64, n int) error {
 	if offset < 0 || int64(n) > o.Bytes-offset {
 		return fmt.Errorf("bytes %d to %d, it has %d", offset, offset+int64(n), o.Bytes)
 	}

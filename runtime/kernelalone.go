@@ -10,8 +10,8 @@ import (
 	"foundry/lower/plan"
 )
 
-// Alone is what one dispatch costs when it runs over and over.
-type Alone struct {
+// AloneTime is what one dispatch costs when it runs over and over.
+type AloneTime struct {
 	Each    time.Duration // the least of several submissions, over the dispatches in it
 	Bytes   int64         // moved by one
 	Flops   int64         // of one
@@ -23,18 +23,18 @@ const (
 	aloneAdvance = 8   // of one that advances the step, at most
 )
 
-// Alone times the dispatch of that label. Each time it is bound to other copies of
+// TimeAlone times the dispatch of that label. Each time it is bound to other copies of
 // its weights and caches, until at least rotate bytes have been gone through, so
 // that a last-level cache of less than that holds none of them; activations stay
 // where they are, as in a step. A submission runs it the given number of times or,
 // if that is more, once with every copy. Results are meaningless afterwards.
-func (in *Instance) Alone(ctx context.Context, entry string, env sym.Env, label string, rotate int64, times int) (_ Alone, err error) {
+func (in *Instance) TimeAlone(ctx context.Context, entry string, env sym.Env, label string, rotate int64, times int) (_ AloneTime, err error) {
 	if err := in.Run(ctx, entry, env); err != nil { // checks env, fills what the dispatch reads
-		return Alone{}, err
+		return AloneTime{}, err
 	}
 	e, err := in.exec.Plan.Entry(entry)
 	if err != nil {
-		return Alone{}, err
+		return AloneTime{}, err
 	}
 	step := -1
 	for s := range e.Steps {
@@ -43,14 +43,14 @@ func (in *Instance) Alone(ctx context.Context, entry string, env sym.Env, label 
 		}
 	}
 	if step < 0 {
-		return Alone{}, fmt.Errorf("entry %s has no dispatch %q", entry, label)
+		return AloneTime{}, fmt.Errorf("entry %s has no dispatch %q", entry, label)
 	}
 	d := e.Steps[step].Dispatch
-	out := Alone{Bytes: d.Moved.Eval(env), Flops: d.Flops.Eval(env)}
+	out := AloneTime{Bytes: d.Moved.Eval(env), Flops: d.Flops.Eval(env)}
 	sets, err := in.copies(d, rotate)
 	defer func() { err = errors.Join(err, freeAll(sets.own)) }()
 	if err != nil {
-		return Alone{}, err
+		return AloneTime{}, err
 	}
 	out.Rotated = int64(len(sets.launches)) * sets.bytes
 	n := (times + len(sets.launches) - 1) / len(sets.launches) * len(sets.launches)
@@ -85,7 +85,7 @@ func (in *Instance) copies(d *plan.Dispatch, rotate int64) (out copied, err erro
 	first := Launch{Kernel: d.Kernel, Label: d.Label, Bind: make([]Operand, len(d.Bind))}
 	turning := map[int][]byte{} // content of the buffers that there are several of
 	for j, b := range d.Bind {
-		at := in.place[b.Buffer]
+		at := in.whole[b.Buffer]
 		first.Bind[j] = Operand{Memory: at.Memory, Offset: at.Offset + b.Offset, Bytes: b.Bytes, Access: b.Access}
 		buffer := &in.exec.Plan.Buffers[b.Buffer]
 		out.advances = out.advances || buffer.Role == plan.StepBuffer && b.Access != plan.Read

@@ -60,10 +60,10 @@ type Limits struct {
 	AllLogits bool // Logits has a row a token
 }
 
-// Takes is an error where a sequence of have tokens cannot go on with ids and then
+// CheckRoom is an error where a sequence of have tokens cannot go on with ids and then
 // be continued by more: an id that the vocabulary lacks, or too many tokens for the
 // context. Of those that more asks for the last need not run.
-func (l Limits) Takes(have int, ids []int32, more int) error {
+func (l Limits) CheckRoom(have int, ids []int32, more int) error {
 	for i, id := range ids {
 		if id < 0 || int(id) >= l.Vocab {
 			return fmt.Errorf("token id %d at position %d is outside the vocabulary: want 0 to %d", id, i, l.Vocab-1)
@@ -177,7 +177,7 @@ func (in *Instance) runSteps(ctx context.Context, entry, p int, ids []int32, n i
 	if draw {
 		walks = append(walks, in.walks[in.model.sample])
 	}
-	if err := repeat(ctx, walks, sym.Env{T: int64(t), P: int64(p)}, n); err != nil {
+	if err := runRepeatedly(ctx, walks, sym.Env{T: int64(t), P: int64(p)}, n); err != nil {
 		return 0, err
 	}
 	last := p + t + n - 1

@@ -297,7 +297,7 @@ func TestConstantsAndProgress(t *testing.T) {
 		dtype.F32: {0, 0, 0x80, 0x3f, 0, 0, 0, 0xc0}, dtype.F16: {0, 0x3c, 0, 0xc0},
 		dtype.BF16: {0x80, 0x3f, 0, 0xc0}, dtype.I32: {1, 0, 0, 0, 0xfe, 0xff, 0xff, 0xff},
 	} {
-		require.Equal(t, want, constant(&plan.Buffer{DType: dt, Values: []float32{1, -2}}))
+		require.Equal(t, want, constantBytes(&plan.Buffer{DType: dt, Values: []float32{1, -2}}))
 	}
 	p.Buffers = append(p.Buffers, plan.Buffer{Name: "c", Class: plan.Constant, Bytes: 8, DType: dtype.F32,
 		Shape: []sym.Dim{sym.Const(2)}, Values: []float32{1, -2}})

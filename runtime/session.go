@@ -60,7 +60,7 @@ func (s *Session) prefill(ctx context.Context, ids []int32, visit func(int, []fl
 		return errors.New("the prompt is empty: no token to run")
 	}
 	kept := len(s.tokens)
-	if err := s.limits.Takes(kept, ids, 0); err != nil {
+	if err := s.limits.CheckRoom(kept, ids, 0); err != nil {
 		return err
 	}
 	s.tokens = append(s.tokens, ids...)

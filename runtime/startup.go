@@ -86,8 +86,8 @@ func (w *stopwatch) stop() {
 	}
 }
 
-// took is the time so far; nobody is at work.
-func (w *stopwatch) took() time.Duration {
+// elapsed is the time so far; nobody is at work.
+func (w *stopwatch) elapsed() time.Duration {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.total

@@ -23,6 +23,6 @@ func TestStopwatchCountsOverlapOnce(t *testing.T) {
 		w.start()
 		time.Sleep(time.Second)
 		w.stop()
-		require.Equal(t, 7*time.Second, w.took())
+		require.Equal(t, 7*time.Second, w.elapsed())
 	})
 }

@@ -56,7 +56,7 @@ func TestBenchMeasuresDistinctPlans(t *testing.T) {
 	require.NoError(t, os.WriteFile(list, []byte(strings.Join(lines, "\n")), 0o644))
 	rows := benchRows(t, ok(t, "bench", "--device", "cpu", "--variants", "@"+list, "--reps", "2", "--json", "--csv", samples))
 	require.Len(t, rows, 2)
-	require.Equal(t, "six0", rows[0].Variant)
+	require.Equal(t, "mine0", rows[0].Variant)
 	for _, r := range rows {
 		require.Len(t, r.Also, 19)
 		require.Equal(t, 2, r.Measured.N)

@@ -61,7 +61,7 @@ func defaultTarget(t testing.TB) *target.Target {
 // decode and prefill are fused; a graph that several subsets give counts once. On
 // cpu run the plans of a covering array, with FOUNDRY_COMPLETE all distinct ones.
 func TestEverySubset(t *testing.T) {
-	all, err := passes.Subsets()
+	all, err := passes.BuiltIn().Subsets()
 	require.NoError(t, err)
 	subsets := passes.Covering(all)
 	if isComplete() {

@@ -23,7 +23,7 @@ var blockFormats = []dtype.Type{dtype.Q4_K, dtype.Q6_K, dtype.Q8_0, dtype.Q5_1, 
 // three, of which each has other bits, groups and scales.
 func madeFormats(t *testing.T) (out []dtype.Type) {
 	t.Helper()
-	for _, w := range dtype.Named() {
+	for _, w := range dtype.AllButAffine() {
 		if w.CanQuantise() {
 			out = append(out, w)
 		}

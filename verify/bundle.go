@@ -11,8 +11,8 @@ import (
 	"foundry/runtime/cpu"
 )
 
-// Ran is one run of an entry of a plan.
-type Ran struct {
+// BundleRun is one run of an entry of a plan.
+type BundleRun struct {
 	Entry      string `json:"entry"`
 	T          int64  `json:"t"`
 	P          int64  `json:"p"`
@@ -27,7 +27,7 @@ const smallT = 5
 // tokens, at the beginning of the sequence and behind that: what kernels touch must
 // be what the plan says, which no check of the plan alone can know. Weights and
 // inputs are zeros, so nothing is said of results. The error names the kernel.
-func Bundle(ctx context.Context, p *plan.Plan, o cpu.Options, progress runtime.Progress) (_ []Ran, err error) {
+func Bundle(ctx context.Context, p *plan.Plan, o cpu.Options, progress runtime.Progress) (_ []BundleRun, err error) {
 	o.Checked = true
 	dev, err := cpu.Open(ctx, o)
 	if err != nil {
@@ -39,7 +39,7 @@ func Bundle(ctx context.Context, p *plan.Plan, o cpu.Options, progress runtime.P
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, exec.Close()) }()
-	var out []Ran
+	var out []BundleRun
 	for i := range p.Entries {
 		runs, err := runSmall(ctx, exec, &p.Entries[i])
 		if err != nil {
@@ -52,7 +52,7 @@ func Bundle(ctx context.Context, p *plan.Plan, o cpu.Options, progress runtime.P
 
 // runSmall runs an entry, each time from fresh memory: at its fewest tokens and at
 // few, and behind those.
-func runSmall(ctx context.Context, exec *runtime.Executable, e *plan.Entry) (out []Ran, err error) {
+func runSmall(ctx context.Context, exec *runtime.Executable, e *plan.Entry) (out []BundleRun, err error) {
 	in, err := exec.NewInstance()
 	if err != nil {
 		return nil, err
@@ -67,7 +67,7 @@ func runSmall(ctx context.Context, exec *runtime.Executable, e *plan.Entry) (out
 		if err := in.Run(ctx, e.Name, env); err != nil {
 			return nil, fmt.Errorf("entry %s at T=%d P=%d: %w", e.Name, env.T, env.P, err)
 		}
-		ran := Ran{Entry: e.Name, T: env.T, P: env.P}
+		ran := BundleRun{Entry: e.Name, T: env.T, P: env.P}
 		for _, s := range e.Steps {
 			if s.Dispatch != nil {
 				ran.Dispatches++

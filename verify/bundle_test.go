@@ -45,7 +45,7 @@ func TestBundle(t *testing.T) {
 	const double = "    y[position.x] = 2.0f * x[position.x];\n"
 	runs, err := verify.Bundle(t.Context(), doubling(t, double), cpu.Options{}, nil)
 	require.NoError(t, err)
-	require.Equal(t, []verify.Ran{{Entry: "double", T: 1, Dispatches: 1}, {Entry: "double", T: 5, Dispatches: 1}}, runs)
+	require.Equal(t, []verify.BundleRun{{Entry: "double", T: 1, Dispatches: 1}, {Entry: "double", T: 5, Dispatches: 1}}, runs)
 
 	p := doubling(t, "    y[position.x] += 2.0f * x[position.x];\n")
 	_, err = verify.Bundle(t.Context(), p, cpu.Options{}, nil)

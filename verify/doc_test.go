@@ -19,7 +19,7 @@ func WriteDoc(w io.Writer, t *target.Target, model string, plans []Compiled) err
 	if len(strangers) > 0 {
 		return fmt.Errorf("no row of the table stands for %s", strings.Join(strangers, ", "))
 	}
-	all, err := subjects(t, false, nil)
+	all, err := trials(t, false, nil)
 	if err != nil {
 		return err
 	}
@@ -90,7 +90,7 @@ func pipelinesOf(plans []Compiled) string {
 }
 
 // proof says what the rows of a kernel cover.
-func (r *Report) proof(k *kernel) string {
+func (r *Report) proof(k *kernelKind) string {
 	var formats, bounds []string
 	cases, twin := 0, ""
 	for _, row := range r.Rows {

@@ -23,11 +23,11 @@ type Pipeline struct {
 // the unfused graph runs beside it.
 func RunGraph(ctx context.Context, o Options, g *ir.Graph, pipelines []Pipeline) (*Report, error) {
 	r := newReport(o)
-	var all []*subject
+	var all []*trial
 	for i, p := range pipelines {
-		k := &kernel{name: fmt.Sprintf("@%s %s", g.Name, p.Name)}
-		f := form{bounds: g.Bounds, pipeline: p.Passes, everywhere: true}
-		s, err := newSubject(fmt.Sprintf("g%d", i), k, formatsIn(g), f, g.Clone(), o.Target)
+		k := &kernelKind{name: fmt.Sprintf("@%s %s", g.Name, p.Name)}
+		f := probe{bounds: g.Bounds, pipeline: p.Passes, everywhere: true}
+		s, err := newTrial(fmt.Sprintf("g%d", i), k, formatsIn(g), f, g.Clone(), o.Target)
 		if err != nil {
 			return nil, fmt.Errorf("verify: %s: %w", p.Name, err)
 		}
@@ -44,8 +44,8 @@ func RunGraph(ctx context.Context, o Options, g *ir.Graph, pipelines []Pipeline)
 	return r, nil
 }
 
-// dispatches notes the kernels of a subject as its row's uses.
-func (r *Report) dispatches(o Options, s *subject, p Pipeline) error {
+// dispatches notes the kernels of a trial as its row's uses.
+func (r *Report) dispatches(o Options, s *trial, p Pipeline) error {
 	lowered, err := lower([]*ir.Graph{s.fused}, o.Target, o.Shaders)
 	if err != nil {
 		return err

@@ -112,7 +112,7 @@ func ints(t interp.Tensor) []float64 {
 }
 
 // row returns the report's row of a kernel and format, in the order of first use.
-func (r *Report) row(k *kernel, format string) *Row {
+func (r *Report) row(k *kernelKind, format string) *Row {
 	i := slices.IndexFunc(r.Rows, func(x *Row) bool { return x.Kernel == k.name && x.Format == format })
 	if i < 0 {
 		i = len(r.Rows)
@@ -123,9 +123,9 @@ func (r *Report) row(k *kernel, format string) *Row {
 
 // DispatchedIn says where the row's kernel is dispatched, in one line.
 func (r *Row) DispatchedIn() string {
-	i := slices.IndexFunc(table, func(k kernel) bool { return k.name == r.Kernel })
+	i := slices.IndexFunc(table, func(k kernelKind) bool { return k.name == r.Kernel })
 	if i < 0 {
-		return usedIn(&kernel{}, r.Uses)
+		return usedIn(&kernelKind{}, r.Uses)
 	}
 	return usedIn(&table[i], r.Uses)
 }
@@ -142,7 +142,7 @@ func (b Bound) String() string {
 }
 
 // usedIn groups pipelines that dispatch a kernel for the same nodes.
-func usedIn(k *kernel, uses []Use) string {
+func usedIn(k *kernelKind, uses []Use) string {
 	if len(uses) == 0 {
 		if k.pattern != "" {
 			return "no named pipeline; `--passes fuse-" + k.pattern + "`"

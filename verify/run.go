@@ -12,18 +12,18 @@ import (
 	"foundry/ir/sym"
 )
 
-// batchForms is how many forms share a plan: one compilation, and memory for all of
+// batchProbes is how many probes share a plan: one compilation, and memory for all of
 // their operands.
-const batchForms = 200
+const batchProbes = 200
 
-// batch is forms whose kernels are compiled together.
+// batch is probes whose kernels are compiled together.
 type batch struct {
-	on       machine
-	subjects []*subject
+	on     machine
+	trials []*trial
 }
 
-// batches cuts the subjects by machine, context (a plan has one) and number.
-func batches(all []*subject) []batch {
+// batches cuts the trials by machine, context (a plan has one) and number.
+func batches(all []*trial) []batch {
 	type key struct {
 		on      machine
 		context int64
@@ -32,16 +32,16 @@ func batches(all []*subject) []batch {
 	open := map[key]int{} // to the batch of out that takes more
 	// Twins of one format share their kernels.
 	all = slices.Clone(all)
-	slices.SortStableFunc(all, func(a, b *subject) int { return strings.Compare(a.format, b.format) })
+	slices.SortStableFunc(all, func(a, b *trial) int { return strings.Compare(a.format, b.format) })
 	for _, s := range all {
-		k := key{s.form.on, s.form.bounds.SMax}
+		k := key{s.probe.on, s.probe.bounds.SMax}
 		i, ok := open[k]
-		if !ok || len(out[i].subjects) == batchForms {
+		if !ok || len(out[i].trials) == batchProbes {
 			i = len(out)
 			open[k] = i
 			out = append(out, batch{on: k.on})
 		}
-		out[i].subjects = append(out[i].subjects, s)
+		out[i].trials = append(out[i].trials, s)
 	}
 	return out
 }
@@ -54,7 +54,7 @@ type loaded struct {
 }
 
 // runAll runs the batches; while one runs, the next is compiled.
-func (r *Report) runAll(ctx context.Context, o Options, all []*subject) error {
+func (r *Report) runAll(ctx context.Context, o Options, all []*trial) error {
 	list := batches(all)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -69,7 +69,7 @@ func (r *Report) runAll(ctx context.Context, o Options, all []*subject) error {
 			}
 		}
 	}()
-	open := map[*Row]int{}  // subjects that have not run
+	open := map[*Row]int{}  // trials that have not run
 	for _, s := range all { // rows stand in the table's order
 		open[r.row(s.kernel, s.format)]++
 	}
@@ -81,7 +81,7 @@ func (r *Report) runAll(ctx context.Context, o Options, all []*subject) error {
 		if l.err != nil {
 			continue
 		}
-		for _, s := range l.subjects {
+		for _, s := range l.trials {
 			if err == nil {
 				err = ctx.Err()
 			}
@@ -111,7 +111,7 @@ func (r *Report) runAll(ctx context.Context, o Options, all []*subject) error {
 	return err
 }
 
-// without returns the rows that have no open subjects.
+// without returns the rows that have no open trials.
 func (r *Report) without(open map[*Row]int) []Row {
 	var out []Row
 	for _, row := range r.Rows {
@@ -125,8 +125,8 @@ func (r *Report) without(open map[*Row]int) []Row {
 // load compiles the batch's graphs for the device.
 func (b batch) load(ctx context.Context, o Options) (runner, error) {
 	if o.Device == nil {
-		bySubject := map[*ir.Graph]*subject{}
-		for _, s := range b.subjects {
+		bySubject := map[*ir.Graph]*trial{}
+		for _, s := range b.trials {
 			for _, g := range s.entries() {
 				bySubject[g] = s
 			}
@@ -135,9 +135,9 @@ func (b batch) load(ctx context.Context, o Options) (runner, error) {
 	}
 	var graphs []*ir.Graph
 	w := weightSource{}
-	for _, s := range b.subjects {
+	for _, s := range b.trials {
 		graphs = append(graphs, s.entries()...)
-		w.add(s.flat, s.weights(s.flat))
+		w.add(s.flatGraph, s.weights(s.flatGraph))
 	}
 	p, err := lower(graphs, b.on.target(o.Target), o.Shaders)
 	if err != nil {
@@ -146,11 +146,11 @@ func (b batch) load(ctx context.Context, o Options) (runner, error) {
 	return newDevice(ctx, o.Device, p, w, o.Progress)
 }
 
-// runSubject runs a form at every size, on the device and in float64.
-func (r *Report) runSubject(ctx context.Context, run runner, s *subject, quick bool) error {
+// runSubject runs a probe at every size, on the device and in float64.
+func (r *Report) runSubject(ctx context.Context, run runner, s *trial, quick bool) error {
 	row := r.row(s.kernel, s.format)
 	oracle := newInterpreter(interp.Float64, s.weights)
-	program, err := oracle.program(s.flat)
+	program, err := oracle.program(s.flatGraph)
 	if err != nil {
 		return err
 	}
@@ -161,8 +161,8 @@ func (r *Report) runSubject(ctx context.Context, run runner, s *subject, quick b
 		}
 		row.Cases++
 		where := fmt.Sprintf("T=%d P=%d of %s", env.T, env.P, s.sizes())
-		want, err := oracle.run(ctx, s.flat, in)
-		if s.form.refuse != "" {
+		want, err := oracle.run(ctx, s.flatGraph, in)
+		if s.probe.refuse != "" {
 			if err := s.refused(err); err != nil {
 				return fmt.Errorf("%s %s: the reference: %w", s.kernel.name, s.format, err)
 			}
@@ -204,37 +204,37 @@ func (r *Report) runSubject(ctx context.Context, run runner, s *subject, quick b
 	return nil
 }
 
-// refused says how the error of a run is not the refusal that the form is owed.
-func (s *subject) refused(err error) error {
-	if err == nil || !strings.Contains(err.Error(), s.form.refuse) {
-		return fmt.Errorf("wants a refusal of %q, has %v", s.form.refuse, err)
+// refused says how the error of a run is not the refusal that the probe is owed.
+func (s *trial) refused(err error) error {
+	if err == nil || !strings.Contains(err.Error(), s.probe.refuse) {
+		return fmt.Errorf("wants a refusal of %q, has %v", s.probe.refuse, err)
 	}
 	return nil
 }
 
-// sizesOf returns the T and P that a form is run with: each with two in a whole
+// sizesOf returns the T and P that a probe is run with: each with two in a whole
 // run, with one of products in many formats, which read no more of P than others.
-func (s *subject) sizesOf(quick bool) []sym.Env {
-	return s.form.steps(quick || s.kernel.pattern != "" && len(s.kernel.formats) > 2)
+func (s *trial) sizesOf(quick bool) []sym.Env {
+	return s.probe.steps(quick || s.kernel.pattern != "" && len(s.kernel.formats) > 2)
 }
 
-// sizes names the form by the types of its params.
-func (s *subject) sizes() string {
+// sizes names the probe by the types of its params.
+func (s *trial) sizes() string {
 	var parts []string
-	for _, p := range s.flat.Params {
-		parts = append(parts, fmt.Sprintf("%s %s", strings.TrimPrefix(p.Param.Name, s.flat.Name+"."), p.Type))
+	for _, p := range s.flatGraph.Params {
+		parts = append(parts, fmt.Sprintf("%s %s", strings.TrimPrefix(p.Param.Name, s.flatGraph.Name+"."), p.Type))
 	}
 	text := strings.Join(parts, ", ")
-	if s.form.on&tiled != 0 {
+	if s.probe.on&tiled != 0 {
 		text += ", in tiles"
 	}
 	return text
 }
 
-// comparison is one run of a form being compared.
+// comparison is one run of a probe being compared.
 type comparison struct {
 	row    *Row
-	s      *subject
+	s      *trial
 	oracle *interpreter
 	in     input
 	where  string
@@ -248,8 +248,8 @@ func (c comparison) kernel(ctx context.Context, have, want map[string]interp.Ten
 			return err
 		}
 		c.row.measure(d, c.s.bounds[name])
-		if !admits(c.s.bounds[name], d, w) {
-			c.row.fail(fmt.Sprintf("%s: result %s: %s", c.where, strings.TrimPrefix(name, c.s.flat.Name+"."), d))
+		if !withinBound(c.s.bounds[name], d, w) {
+			c.row.fail(fmt.Sprintf("%s: result %s: %s", c.where, strings.TrimPrefix(name, c.s.flatGraph.Name+"."), d))
 		}
 	}
 	return nil
@@ -269,20 +269,20 @@ func (c comparison) twin(ctx context.Context, fused, plain, want map[string]inte
 		apart := difference(fused[name], plain[name])
 		c.row.Twin.NMSE = max(c.row.Twin.NMSE, Number(d.NMSE))
 		c.row.Twin.Between = max(c.row.Twin.Between, Number(apart.NMSE))
-		if !admits(c.s.bounds[name], d, w) {
+		if !withinBound(c.s.bounds[name], d, w) {
 			c.row.fail(fmt.Sprintf("unfused twin, %s: result %s: %s", c.where, name, d))
 		}
 		between := c.s.bounds[name]
 		between.NMSE, between.ULP = 4*between.NMSE, 2*between.ULP
-		if !admits(between, apart, w) {
+		if !withinBound(between, apart, w) {
 			c.row.fail(fmt.Sprintf("%s: result %s differs from the unfused twin: %s", c.where, name, apart))
 		}
 	}
 	return nil
 }
 
-// admits reports whether a result is within the bound; a choice must be the same.
-func admits(b interp.Bound, d interp.Difference, want interp.Tensor) bool {
+// withinBound reports whether a result is within the bound; a choice must be the same.
+func withinBound(b interp.Bound, d interp.Difference, want interp.Tensor) bool {
 	if want.I32 != nil {
 		return d.MaxAbs == 0
 	}
@@ -294,12 +294,12 @@ func admits(b interp.Bound, d interp.Difference, want interp.Tensor) bool {
 // larger number never chooses a lower id.
 func (c comparison) difference(ctx context.Context, name string, have, want interp.Tensor) (interp.Difference, error) {
 	d := difference(have, want)
-	if c.s.form.nudge == "" || d.MaxAbs == 0 {
+	if c.s.probe.nudge == "" || d.MaxAbs == 0 {
 		return d, nil
 	}
 	var around [2][]float64
 	for i, by := range []float32{-1e-5, 1e-5} {
-		near, err := c.oracle.run(ctx, c.s.flat, c.in.nudged(c.s.flat.Name+"."+c.s.form.nudge, by))
+		near, err := c.oracle.run(ctx, c.s.flatGraph, c.in.nudged(c.s.flatGraph.Name+"."+c.s.probe.nudge, by))
 		if err != nil {
 			return d, err
 		}

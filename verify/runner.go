@@ -213,10 +213,10 @@ func stored(t interp.Tensor) []byte {
 	return out
 }
 
-// weightsOf returns the weights of a form's graphs: irgen's numbers of the flat
-// graph, and the form's own.
-func (s *subject) weights(*ir.Graph) interp.Source {
-	seeded := seeded.Weights(s.flat, 1)
+// weightsOf returns the weights of a probe's graphs: irgen's numbers of the flat
+// graph, and the probe's own.
+func (s *trial) weights(*ir.Graph) interp.Source {
+	seeded := seeded.Weights(s.flatGraph, 1)
 	return func(name string, t ir.Type) (interp.Tensor, error) {
 		if v, own := s.values(name); own {
 			data := make([]byte, t.DType.Bytes(int64(len(v))))
@@ -227,21 +227,21 @@ func (s *subject) weights(*ir.Graph) interp.Source {
 	}
 }
 
-// values returns what the form gives a param.
-func (s *subject) values(param string) ([]float32, bool) {
-	v, own := s.form.values[param[len(s.flat.Name)+1:]]
+// values returns what the probe gives a param.
+func (s *trial) values(param string) ([]float32, bool) {
+	v, own := s.probe.values[param[len(s.flatGraph.Name)+1:]]
 	return v, own
 }
 
 // input makes the operands of a run; program is the flat graph's.
-func (s *subject) input(program *interp.Program, e sym.Env, seed uint64) (input, error) {
-	in := input{env: e, inputs: seeded.Inputs(s.flat, e, seed), caches: map[string][]float32{}}
+func (s *trial) input(program *interp.Program, e sym.Env, seed uint64) (input, error) {
+	in := input{env: e, inputs: seeded.Inputs(s.flatGraph, e, seed), caches: map[string][]float32{}}
 	for name, t := range in.inputs {
 		if v, own := s.values(name); own {
-			in.inputs[name] = given(v, t)
+			in.inputs[name] = probeValues(v, t)
 			continue
 		}
-		if by := s.form.gain[name[len(s.flat.Name)+1:]]; by != 0 {
+		if by := s.probe.gain[name[len(s.flatGraph.Name)+1:]]; by != 0 {
 			values := t.Float32s()
 			for i := range values {
 				values[i] *= by
@@ -263,8 +263,8 @@ func (s *subject) input(program *interp.Program, e sym.Env, seed uint64) (input,
 	return in, nil
 }
 
-// given is the values of a form as a tensor like t.
-func given(values []float32, t interp.Tensor) interp.Tensor {
+// probeValues is the values of a probe as a tensor like t.
+func probeValues(values []float32, t interp.Tensor) interp.Tensor {
 	if t.DType != dtype.I32 {
 		return interp.Floats(values, t.Shape...)
 	}
@@ -290,15 +290,15 @@ func (in input) nudged(name string, by float32) input {
 	return out
 }
 
-// check says how the flat graph's param types allow what a form gives.
-func (s *subject) check() error {
+// check says how the flat graph's param types allow what a probe gives.
+func (s *trial) check() error {
 	known := map[string]bool{}
-	for _, p := range s.flat.Params {
-		known[p.Param.Name[len(s.flat.Name)+1:]] = true
+	for _, p := range s.flatGraph.Params {
+		known[p.Param.Name[len(s.flatGraph.Name)+1:]] = true
 	}
-	for name := range s.form.values {
+	for name := range s.probe.values {
 		if !known[name] {
-			return fmt.Errorf("the form gives %q, which its graph does not have", name)
+			return fmt.Errorf("the probe gives %q, which its graph does not have", name)
 		}
 	}
 	return nil

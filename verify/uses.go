@@ -52,34 +52,34 @@ func signatureOf(p *plan.Plan, d *plan.Dispatch) (signature, []ir.Op) {
 }
 
 // kinds finds the row of the table that a dispatch belongs to.
-type kinds map[signature]*kernel
+type kinds map[signature]*kernelKind
 
 // kindsFor asks the compiler: every row's graphs are lowered, in its first format
 // (and mixed), and what it dispatches for the row's nodes is the row's.
 func kindsFor(t *target.Target) (kinds, error) {
-	all, err := subjects(t, false, func(k *kernel, format string) bool { return format == k.formats[0].String() || format == "mixed" })
+	all, err := trials(t, false, func(k *kernelKind, format string) bool { return format == k.formats[0].String() || format == "mixed" })
 	if err != nil {
 		return nil, err
 	}
 	out := kinds{}
 	for _, b := range batches(all) {
 		var graphs []*ir.Graph
-		for _, s := range b.subjects {
+		for _, s := range b.trials {
 			graphs = append(graphs, s.fused)
 		}
 		p, err := lower(graphs, b.on.target(t), nil)
 		if err != nil {
 			return nil, err
 		}
-		for i, s := range b.subjects {
+		for i, s := range b.trials {
 			out.claim(p, &p.Entries[i], s)
 		}
 	}
 	return out, nil
 }
 
-// claim gives a subject's row the dispatches of its nodes.
-func (k kinds) claim(p *plan.Plan, e *plan.Entry, s *subject) {
+// claim gives a trial's row the dispatches of its nodes.
+func (k kinds) claim(p *plan.Plan, e *plan.Entry, s *trial) {
 	mine := map[string]bool{}
 	for _, n := range s.nodes() {
 		ops := []ir.Op{n.Op}
@@ -103,21 +103,21 @@ func (k kinds) claim(p *plan.Plan, e *plan.Entry, s *subject) {
 	}
 }
 
-// of returns the row of a dispatch, nil for none. Chains of elementwise operations
+// kindOf returns the row of a dispatch, nil for none. Chains of elementwise operations
 // are of any length.
-func (k kinds) of(p *plan.Plan, d *plan.Dispatch) *kernel {
+func (k kinds) kindOf(p *plan.Plan, d *plan.Dispatch) *kernelKind {
 	sig, ops := signatureOf(p, d)
 	if row := k[sig]; row != nil {
 		return row
 	}
 	if len(ops) > 1 && !slices.ContainsFunc(ops, func(o ir.Op) bool { return !o.Is(ir.Elementwise) && !o.Is(ir.View) }) {
-		return named("elementwise")
+		return kindNamed("elementwise")
 	}
 	return nil
 }
 
-func named(name string) *kernel {
-	i := slices.IndexFunc(table, func(k kernel) bool { return k.name == name })
+func kindNamed(name string) *kernelKind {
+	i := slices.IndexFunc(table, func(k kernelKind) bool { return k.name == name })
 	return &table[i]
 }
 
@@ -143,7 +143,7 @@ func (k kinds) usesIn(plans []Compiled) (map[string][]Use, []string) {
 					continue
 				}
 				node := layerless(s.Dispatch)
-				row := k.of(c.Plan, s.Dispatch)
+				row := k.kindOf(c.Plan, s.Dispatch)
 				if row == nil {
 					name := c.Pipeline + ": " + node + " (" + c.Plan.Kernels[s.Dispatch.Kernel].Name + ")"
 					if !slices.Contains(strangers, name) {

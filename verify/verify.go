@@ -4,7 +4,7 @@
 //
 // A kernel is reached through the compiler: small graphs run through the passes
 // that form it, become a plan, and the plan runs on the device. The table of
-// kernels is in table.go, their graphs in forms.go and graphs.go; how far a result
+// kernels is in table.go, their graphs in probes.go and graphs.go; how far a result
 // may stray is decided by foundry/ir/interp, in bounds.go, the one table of bounds.
 //
 // Read next: table.go, then run.go; uses.go for which dispatch is of which row.
@@ -50,7 +50,7 @@ func newReport(o Options) *Report {
 // wrong with a kernel is in its row.
 func Run(ctx context.Context, o Options) (*Report, error) {
 	r := newReport(o)
-	all, err := subjects(o.Target, o.Quick, func(k *kernel, format string) bool { return o.Only == nil || o.Only(k.name, format) })
+	all, err := trials(o.Target, o.Quick, func(k *kernelKind, format string) bool { return o.Only == nil || o.Only(k.name, format) })
 	if err == nil {
 		err = r.findUses(o)
 	}

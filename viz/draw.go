@@ -27,7 +27,7 @@ func draw(s *scene, o Options) *dot.Graph {
 	for _, u := range s.units {
 		in := u.in
 		if s.waves {
-			in = bundled(in)
+			in = mergeParallel(in)
 		}
 		for _, op := range in {
 			d.operand(u, op)
@@ -42,9 +42,9 @@ func draw(s *scene, o Options) *dot.Graph {
 	return d.g
 }
 
-// bundled joins the operands that one dispatch takes from another: in a plan the
+// mergeParallel joins the operands that one dispatch takes from another: in a plan the
 // edges run between dispatches, and one is enough.
-func bundled(in []operand) []operand {
+func mergeParallel(in []operand) []operand {
 	var out []operand
 	for _, op := range in {
 		i := slices.IndexFunc(out, func(o operand) bool { return o.from != nil && o.from == op.from && o.loop == op.loop })

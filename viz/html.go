@@ -18,15 +18,15 @@ import (
 // Report is what HTML puts on its page; what is empty is left out.
 type Report struct {
 	Title     string
-	Trace     []Stage
+	Trace     []Snapshot
 	Decisions []plan.Decision // empty: the plan's
 	Plan      *plan.Plan
 	Pictures  []Picture
 	Graphviz  string // path of Graphviz's dot; empty: pictures appear as DOT text
 }
 
-// Stage is the graph as it stood before the first pass or after a pass.
-type Stage struct {
+// Snapshot is the graph as it stood before the first pass or after a pass.
+type Snapshot struct {
 	Name string // of the pass; "input" for the first
 	Text string // of the graph
 }

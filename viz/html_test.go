@@ -31,7 +31,7 @@ func report(t *testing.T, graphviz string) string {
 	var b bytes.Buffer
 	require.NoError(t, viz.HTML(t.Context(), &b, viz.Report{
 		Title: "tiny", Plan: p, Graphviz: graphviz,
-		Trace:    []viz.Stage{{Name: "input", Text: in.String()}, {Name: "cse", Text: in.String()}, {Name: "fuse", Text: out.String()}},
+		Trace:    []viz.Snapshot{{Name: "input", Text: in.String()}, {Name: "cse", Text: in.String()}, {Name: "fuse", Text: out.String()}},
 		Pictures: []viz.Picture{{Title: "fused", DOT: graph(t, out, collapsed).String()}},
 	}))
 	return b.String()

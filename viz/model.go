@@ -87,14 +87,14 @@ func passNames(p passes.Pipeline) []string {
 // fusion decisions, the plan, and pictures of the fused graph and the plan.
 // graphviz is the path of Graphviz's dot; empty leaves the pictures as DOT text.
 func WriteReport(ctx context.Context, w io.Writer, m *model.Model, o compile.Options, picture Options, graphviz string) error {
-	var trace []Stage
+	var trace []Snapshot
 	entry := "decode"
 	if m.Graph != nil {
 		entry = m.Graph.Name
 	}
 	o.AfterPass = func(pass string, g *ir.Graph) {
 		if g.Name == entry {
-			trace = append(trace, Stage{Name: pass, Text: g.String()})
+			trace = append(trace, Snapshot{Name: pass, Text: g.String()})
 		}
 	}
 	c, err := compile.Model(m, o)

@@ -31,7 +31,7 @@ var gateSilu = passes.Pattern{
 var headsAsView = passes.Edit{
 	Name: "heads-as-view", Absent: "nothing is arranged by heads",
 	Doc: "one row is in the order of its heads already",
-	Consider: func(at passes.Place) *passes.Rewrite {
+	Consider: func(at passes.Candidate) *passes.Rewrite {
 		n := at.Node
 		if n.Op != ir.OpKVRearrange {
 			return nil

@@ -30,9 +30,9 @@ import (
 // Template is what renders the conversations of one model. It is immutable and safe for
 // concurrent use.
 type Template struct {
-	plain  *source // nil: only with tools
-	tools  *source // nil: plain serves
-	tokens map[string]any
+	standard *source // nil: only with tools
+	tools    *source // nil: plain serves
+	tokens   map[string]any
 }
 
 // source is a template with its text and the file it comes from.
@@ -102,7 +102,7 @@ func Read(file func(name string) ([]byte, error)) (*Template, error) {
 		}
 		return &source{texts.File, text, compiled}, nil
 	}
-	if t.plain, err = compile(texts.Plain); err != nil {
+	if t.standard, err = compile(texts.Plain); err != nil {
 		return nil, err
 	}
 	t.tools, err = compile(texts.Tools)
@@ -111,10 +111,10 @@ func Read(file func(name string) ([]byte, error)) (*Template, error) {
 
 // Text is the template as the model's files have it, for conversations without tools.
 func (t *Template) Text() string {
-	if t.plain == nil {
+	if t.standard == nil {
 		return t.tools.text
 	}
-	return t.plain.text
+	return t.standard.text
 }
 
 // Conversation is what a template renders.
@@ -146,7 +146,7 @@ func (t *Template) Render(c Conversation, now time.Time) (string, error) {
 	if c.Messages == nil || len(c.Messages.Items) == 0 {
 		return "", errors.New("a conversation needs a message")
 	}
-	s := t.plain
+	s := t.standard
 	if c.Tools != nil && t.tools != nil {
 		s = t.tools
 	}

@@ -182,6 +182,6 @@ func TestLoad(t *testing.T) {
 	require.EqualError(t, err, `kjv-2m: tensor "`+name+`": rows of shape [192 192] do not divide into q4_k blocks of 256 elements`)
 	_, err = ReadAs(s, "model.norm.weigt", dtype.F16, nil)
 	require.EqualError(t, err, `kjv-2m: no tensor "model.norm.weigt"; did you mean "model.norm.weight"?`)
-	require.False(t, Fits(dtype.Q4_K, []int64{192, 192}))
-	require.True(t, Fits(dtype.Q8_0, []int64{192, 192}))
+	require.False(t, WholeBlocks(dtype.Q4_K, []int64{192, 192}))
+	require.True(t, WholeBlocks(dtype.Q8_0, []int64{192, 192}))
 }

@@ -173,7 +173,7 @@ func (f *gguf) tokenizer() ([]byte, error) {
 		"decoder":       byteLevel,
 		"model":         map[string]any{"type": "BPE", "vocab": vocab, "merges": merges},
 	}
-	if err := f.ends(tokens, out); err != nil {
+	if err := f.addEndTokens(tokens, out); err != nil {
 		return nil, err
 	}
 	return json.Marshal(out)

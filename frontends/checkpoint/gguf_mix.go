@@ -18,12 +18,12 @@ const fileTypeMix = 15
 
 var layerName = regexp.MustCompile(`^model\.layers\.(\d+)\.(.+)$`)
 
-// mix gives matrices their types by what they are for, as llama.cpp's Q4_K_M does:
+// q4kmTypes gives matrices their types by what they are for, as llama.cpp's Q4_K_M does:
 // q6_k for the head (the embedding, where it is the head too), and for the value and
 // down projections of the first and the last eighth of the layers and of every third
 // between; q4_k for all else. Rows that blocks of 256 do not divide take q8_0 in q6_k's
 // place and q5_0 in q4_k's, where blocks of 32 divide them, otherwise f16.
-func mix(s Source) choice {
+func q4kmTypes(s Source) typeChoice {
 	layers := 0
 	for _, name := range s.Names() {
 		if m := layerName.FindStringSubmatch(name); m != nil {
@@ -60,7 +60,7 @@ func mix(s Source) choice {
 
 // WriteMix is WriteGGUF with the types of the mix q4_k_m.
 func WriteMix(ctx context.Context, path string, s Source, report func(tensor string, n Narrowing), progress func(done, of int)) error {
-	if err := writeGGUF(ctx, path, s, mix(s), fileTypeMix, report, progress); err != nil {
+	if err := writeGGUF(ctx, path, s, q4kmTypes(s), fileTypeMix, report, progress); err != nil {
 		return fmt.Errorf("cannot write %s: %w", path, err)
 	}
 	return nil

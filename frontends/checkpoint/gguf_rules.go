@@ -112,8 +112,8 @@ func (f *gguf) ropeScaling(arch string, config map[string]any) error {
 	return err
 }
 
-// ends adds to a tokenizer.json the tokens that stand around every text.
-func (f *gguf) ends(tokens []string, tokenizer map[string]any) error {
+// addEndTokens adds to a tokenizer.json the tokens that stand around every text.
+func (f *gguf) addEndTokens(tokens []string, tokenizer map[string]any) error {
 	const keys = "tokenizer.ggml."
 	text := []any{map[string]any{"Sequence": map[string]any{"id": "A", "type_id": 0}}}
 	special := map[string]any{}

@@ -456,7 +456,7 @@ func TestMix(t *testing.T) {
 		}
 		s, err := Synth("s", all, nil)
 		require.NoError(t, err)
-		stored := mix(s)
+		stored := q4kmTypes(s)
 		want := map[string]dtype.Type{"model.norm.weight": dtype.F32, "model.embed_tokens.weight": dtype.Q6_K,
 			"model.layers.0.mlp.up_proj.weight": dtype.Q5_0, "model.layers.0.mlp.gate_proj.weight": dtype.F16}
 		if untied {

@@ -22,7 +22,7 @@ func StoredAs(weights dtype.Type, info Info) dtype.Type {
 		return dtype.F32
 	case weights == dtype.Invalid:
 		return info.DType
-	case !Fits(weights, info.Shape):
+	case !WholeBlocks(weights, info.Shape):
 		return dtype.F16
 	}
 	return weights
@@ -34,12 +34,12 @@ var fileTypes = map[dtype.Type]uint32{
 	dtype.Q2_K: 10, dtype.Q3_K: 11, dtype.Q4_K: 14, dtype.Q5_K: 16, dtype.Q6_K: 18, dtype.IQ4_NL: 25, dtype.IQ4_XS: 30,
 }
 
-// choice gives each tensor of a file its type.
-type choice func(name string, info Info) dtype.Type
+// typeChoice gives each tensor of a file its type.
+type typeChoice func(name string, info Info) dtype.Type
 
-// mostly is the type that most elements of a checkpoint's matrices have in a file;
+// commonType is the type that most elements of a checkpoint's matrices have in a file;
 // dtype.Invalid where there are no matrices.
-func mostly(stored choice, s Source) dtype.Type {
+func commonType(stored typeChoice, s Source) dtype.Type {
 	elements := map[dtype.Type]int64{}
 	best := dtype.Invalid
 	for _, name := range s.Names() {
@@ -67,14 +67,14 @@ func WriteGGUF(ctx context.Context, path string, s Source, weights dtype.Type, r
 		return fmt.Errorf("cannot write %s: %v weights cannot be made (%s can)", path, weights, typeNames(writable()))
 	}
 	stored := func(_ string, info Info) dtype.Type { return StoredAs(weights, info) }
-	if err := writeGGUF(ctx, path, s, stored, fileTypes[mostly(stored, s)], report, progress); err != nil {
+	if err := writeGGUF(ctx, path, s, stored, fileTypes[commonType(stored, s)], report, progress); err != nil {
 		return fmt.Errorf("cannot write %s: %w", path, err)
 	}
 	return nil
 }
 
-func writeGGUF(ctx context.Context, path string, s Source, stored choice, fileType uint32, report func(tensor string, n Narrowing), progress func(done, of int)) error {
-	meta, err := ggufMetadata(s, fileType, mostly(stored, s).Quantised())
+func writeGGUF(ctx context.Context, path string, s Source, stored typeChoice, fileType uint32, report func(tensor string, n Narrowing), progress func(done, of int)) error {
+	meta, err := ggufMetadata(s, fileType, commonType(stored, s).Quantised())
 	if err != nil {
 		return fmt.Errorf("%s: %w", s.Label(), err)
 	}
@@ -99,7 +99,7 @@ func writable() iter.Seq[dtype.Type] {
 	}
 }
 
-func encodeGGUF(w io.Writer, s Source, meta []ggufEntry, stored choice, report func(tensor string, n Narrowing), progress func(done, of int)) error {
+func encodeGGUF(w io.Writer, s Source, meta []ggufEntry, stored typeChoice, report func(tensor string, n Narrowing), progress func(done, of int)) error {
 	names := s.Names()
 	numbers := map[dtype.Type]uint32{}
 	for number, t := range ggmlTypes {

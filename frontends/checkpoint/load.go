@@ -15,8 +15,8 @@ type generator interface {
 	generate(name string, want dtype.Type, dst []byte, report *Narrowing)
 }
 
-// Fits reports whether rows of the shape divide into blocks of t.
-func Fits(t dtype.Type, shape []int64) bool {
+// WholeBlocks reports whether rows of the shape divide into blocks of t.
+func WholeBlocks(t dtype.Type, shape []int64) bool {
 	_, err := storedBytes(t, shape)
 	return err == nil
 }
@@ -46,7 +46,7 @@ func readReported(s Source, name string, want dtype.Type, report func(tensor str
 	var n Narrowing
 	data, err := ReadAs(s, name, want, &n)
 	if info, _ := s.Info(name); err == nil && report != nil && want == info.DType {
-		n, err = census(s, name)
+		n, err = countValues(s, name)
 	}
 	if err == nil && report != nil {
 		report(name, n)

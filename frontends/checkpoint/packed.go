@@ -130,15 +130,15 @@ func (p *packed) add(name string, a dtype.Affine, rows, cols int64, fill func(ds
 	return nil
 }
 
-// wants is what a scheme expects of a part.
-type wants struct {
+// wantedPart is what a scheme expects of a part.
+type wantedPart struct {
 	name  string
 	types []dtype.Type // any of them
 	shape []int64
 }
 
 // check reads parts and holds them against what is wanted.
-func (p *packed) check(parts ...wants) ([][]byte, error) {
+func (p *packed) check(parts ...wantedPart) ([][]byte, error) {
 	var out [][]byte
 	for _, w := range parts {
 		info, ok := p.Source.Info(w.name)
@@ -164,8 +164,8 @@ var (
 	scaleTypes = []dtype.Type{dtype.F16, dtype.BF16, dtype.F32}
 )
 
-// plane returns the type and shape of a part of two dimensions.
-func (p *packed) plane(name string) (dtype.Type, [2]int64, error) {
+// matrixPart returns the type and shape of a part of two dimensions.
+func (p *packed) matrixPart(name string) (dtype.Type, [2]int64, error) {
 	info, ok := p.Source.Info(name)
 	switch {
 	case !ok:
@@ -176,9 +176,9 @@ func (p *packed) plane(name string) (dtype.Type, [2]int64, error) {
 	return info.DType, [2]int64(info.Shape), nil
 }
 
-// with calls f for each tensor of the source whose name ends so, in the order of
+// eachSuffix calls f for each tensor of the source whose name ends so, in the order of
 // names, with the name of its layer.
-func (p *packed) with(suffix string, f func(layer string) error) error {
+func (p *packed) eachSuffix(suffix string, f func(layer string) error) error {
 	for _, name := range p.Source.Names() {
 		if layer, ok := strings.CutSuffix(name, suffix); ok {
 			if err := f(layer); err != nil {

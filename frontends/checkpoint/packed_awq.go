@@ -40,19 +40,19 @@ func parseAWQ(raw []byte) (scheme, error) {
 }
 
 func (q *awq) unpack(p *packed) error {
-	return p.with(".qweight", func(layer string) error {
-		_, words, err := p.plane(layer + ".qweight")
+	return p.eachSuffix(".qweight", func(layer string) error {
+		_, words, err := p.matrixPart(layer + ".qweight")
 		if err != nil {
 			return err
 		}
-		t, _, err := p.plane(layer + ".scales")
+		t, _, err := p.matrixPart(layer + ".scales")
 		if err != nil {
 			return err
 		}
 		rows, cols := words[1]*8, words[0]
 		a := dtype.Affine{Bits: awqBits, Group: q.group, Scales: t, Zeros: true}
 		groups := cols / max(1, int64(q.group))
-		parts := []wants{
+		parts := []wantedPart{
 			{layer + ".qweight", wordTypes, words[:]},
 			{layer + ".scales", scaleTypes, []int64{groups, rows}},
 			{layer + ".qzeros", wordTypes, []int64{groups, words[1]}},

@@ -59,19 +59,19 @@ func parseGPTQ(raw []byte) (scheme, error) {
 }
 
 func (g *gptq) unpack(p *packed) error {
-	return p.with(".qweight", func(layer string) error {
-		_, words, err := p.plane(layer + ".qweight")
+	return p.eachSuffix(".qweight", func(layer string) error {
+		_, words, err := p.matrixPart(layer + ".qweight")
 		if err != nil {
 			return err
 		}
-		t, groups, err := p.plane(layer + ".scales")
+		t, groups, err := p.matrixPart(layer + ".scales")
 		if err != nil {
 			return err
 		}
 		bits, group := int64(g.bits), int64(g.group)
 		rows, cols := words[1], words[0]*32/bits
 		a := dtype.Affine{Bits: g.bits, Group: g.group, Scales: t, Zeros: true}
-		parts := []wants{
+		parts := []wantedPart{
 			{layer + ".qweight", wordTypes, words[:]},
 			{layer + ".scales", scaleTypes, []int64{cols / max(1, group), rows}},
 			{layer + ".qzeros", wordTypes, []int64{groups[0], rows * bits / 32}},
@@ -106,7 +106,7 @@ func (g *gptq) unpack(p *packed) error {
 
 // checkOrder is an error where columns are not in the order of their groups.
 func (g *gptq) checkOrder(p *packed, name string, cols int64) error {
-	index, err := p.check(wants{name, wordTypes, []int64{cols}})
+	index, err := p.check(wantedPart{name, wordTypes, []int64{cols}})
 	if err != nil {
 		return err
 	}

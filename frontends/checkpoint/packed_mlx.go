@@ -60,10 +60,10 @@ func parseMLX(key string, raw []byte) (scheme, error) {
 }
 
 func (m *mlx) unpack(p *packed) error {
-	if err := p.with(".scales", func(layer string) error { return m.layer(p, layer) }); err != nil {
+	if err := p.eachSuffix(".scales", func(layer string) error { return m.layer(p, layer) }); err != nil {
 		return err
 	}
-	return p.with(".weight", func(layer string) error {
+	return p.eachSuffix(".weight", func(layer string) error {
 		if info, _ := p.Source.Info(layer + ".weight"); info.DType == dtype.I32 && !p.parts[layer+".scales"] {
 			return fmt.Errorf("tensor %q is missing: %q is quantised", layer+".scales", layer+".weight")
 		}
@@ -77,13 +77,13 @@ func (m *mlx) layer(p *packed, layer string) error {
 		s = m.settings
 	}
 	weight, scales, biases := layer+".weight", layer+".scales", layer+".biases"
-	t, groups, err := p.plane(scales)
+	t, groups, err := p.matrixPart(scales)
 	if err != nil {
 		return err
 	}
 	a := dtype.Affine{Bits: s.Bits, Group: s.Group, Scales: t}
 	rows, cols := groups[0], groups[1]*int64(s.Group)
-	parts := []wants{
+	parts := []wantedPart{
 		{weight, wordTypes, []int64{rows, cols * int64(s.Bits) / 32}},
 		{scales, scaleTypes, groups[:]},
 		{biases, []dtype.Type{t}, groups[:]},

@@ -47,13 +47,13 @@ func Scan(ctx context.Context, s Source, progress func(done, of int)) ([]Finding
 
 // ScanTensor counts one tensor's values.
 func ScanTensor(s Source, name string) (Finding, error) {
-	n, err := census(s, name)
+	n, err := countValues(s, name)
 	info, _ := s.Info(name)
 	return Finding{name, info.DType, n.Values, n.NaN, n.Infinite}, err
 }
 
-// census counts a tensor's values as they are stored.
-func census(s Source, name string) (out Narrowing, err error) {
+// countValues counts a tensor's values as they are stored.
+func countValues(s Source, name string) (out Narrowing, err error) {
 	info, _ := s.Info(name)
 	data, err := s.Read(name)
 	if err != nil {

@@ -65,7 +65,7 @@ func (s *synth) generate(name string, want dtype.Type, dst []byte, report *Narro
 	info := s.tensors[name].Info
 	seed := fnv.New64a()
 	io.WriteString(seed, name)
-	scale, offset := spread(name, info.Shape)
+	scale, offset := valueRange(name, info.Shape)
 	g := stream{seed.Sum64(), scale, offset}
 	n := int(info.Elements())
 	parallel(n, convertGrain, func(lo, hi int) {
@@ -81,9 +81,9 @@ func (s *synth) generate(name string, want dtype.Type, dst []byte, report *Narro
 	})
 }
 
-// spread is the range of a tensor's values, offset +- scale: norms around one,
+// valueRange is the range of a tensor's values, offset +- scale: norms around one,
 // matrices so that a product of unit vectors keeps unit variance.
-func spread(name string, shape []int64) (scale, offset float32) {
+func valueRange(name string, shape []int64) (scale, offset float32) {
 	switch {
 	case strings.HasSuffix(name, "norm.weight"):
 		return 0.25, 1

@@ -29,13 +29,13 @@ func WriteSafetensors(w io.Writer, tensors []Tensor) error {
 		if entry.bytes != int64(len(t.Data)) {
 			return fmt.Errorf("tensor %q: shape %v of %v needs %d bytes, but there are %d", t.Name, t.Shape, t.DType, entry.bytes, len(t.Data))
 		}
-		items[i] = item{[]headed{entry}, func() ([]byte, error) { return t.Data, nil }}
+		items[i] = item{[]headerTensor{entry}, func() ([]byte, error) { return t.Data, nil }}
 	}
 	return writeItems(w, items, nil)
 }
 
-// headed is a tensor in a file's header.
-type headed struct {
+// headerTensor is a tensor in a file's header.
+type headerTensor struct {
 	name, dtype string
 	shape       []int64
 	bytes       int64
@@ -43,22 +43,22 @@ type headed struct {
 
 // item is one or more tensors that are made together, when their turn comes.
 type item struct {
-	tensors []headed
+	tensors []headerTensor
 	data    func() ([]byte, error) // of all, one behind the other
 }
 
 var safetensorNames = map[dtype.Type]string{dtype.F32: "F32", dtype.F16: "F16", dtype.BF16: "BF16", dtype.I32: "I32"}
 
-func entryOf(name string, t dtype.Type, shape []int64) (headed, error) {
+func entryOf(name string, t dtype.Type, shape []int64) (headerTensor, error) {
 	word, ok := safetensorNames[t]
 	if !ok {
-		return headed{}, fmt.Errorf("tensor %q: safetensors cannot hold %v", name, t)
+		return headerTensor{}, fmt.Errorf("tensor %q: safetensors cannot hold %v", name, t)
 	}
 	size, err := storedBytes(t, shape)
 	if err != nil {
-		return headed{}, fmt.Errorf("tensor %q: %w", name, err)
+		return headerTensor{}, fmt.Errorf("tensor %q: %w", name, err)
 	}
-	return headed{name, word, append([]int64{}, shape...), size}, nil // a scalar's shape is [], not null
+	return headerTensor{name, word, append([]int64{}, shape...), size}, nil // a scalar's shape is [], not null
 }
 
 // writeItems writes a file of items in their order; memory holds one of them at a

@@ -98,7 +98,7 @@ func folderItems(s Source, weights dtype.Type, report func(tensor string, n Narr
 			if err != nil {
 				return nil, nil, fmt.Errorf("tensor %q is %v: a folder holds floats and affine types with biases; give --weights affine4", name, t)
 			}
-			items = append(items, item{[]headed{entry}, func() ([]byte, error) { return readReported(s, name, t, report) }})
+			items = append(items, item{[]headerTensor{entry}, func() ([]byte, error) { return readReported(s, name, t, report) }})
 			continue
 		}
 		layer, isWeight := strings.CutSuffix(name, ".weight")
@@ -122,7 +122,7 @@ func mlxItem(s Source, layer string, t dtype.Type, a dtype.Affine, info Info, re
 	words := []int64{rows, info.Shape[1] * int64(a.Bits) / 32}
 	numbers := []int64{rows, groups}
 	word := safetensorNames[a.Scales]
-	return item{[]headed{
+	return item{[]headerTensor{
 		{layer + ".weight", "U32", words, 4 * words[0] * words[1]},
 		{layer + ".scales", word, numbers, plane},
 		{layer + ".biases", word, numbers, plane},

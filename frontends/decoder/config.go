@@ -200,7 +200,7 @@ func (f *file) config() (Config, error) {
 		return Config{}, err
 	}
 	c.Rope = scaling
-	if c.Window, c.Sliding, err = f.windows.of(c.Layers); err != nil {
+	if c.Window, c.Sliding, err = f.windows.byLayer(c.Layers); err != nil {
 		return Config{}, err
 	}
 	c.MaxPositions = scaling.positions(c.MaxPositions)

@@ -22,9 +22,9 @@ const (
 	defaultFrom   = 28
 )
 
-// of returns how many tokens a token sees in which layers: those from max_window_layers
+// byLayer returns how many tokens a token sees in which layers: those from max_window_layers
 // on, or those that layer_types names. A window that is not used is none.
-func (w *windows) of(layers int) (size int, sliding []bool, err error) {
+func (w *windows) byLayer(layers int) (size int, sliding []bool, err error) {
 	if w.LayerTypes != nil && len(w.LayerTypes) != layers {
 		return 0, nil, fmt.Errorf("layer_types has %d entries, want one for each of the %d layers", len(w.LayerTypes), layers)
 	}

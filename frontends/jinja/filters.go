@@ -293,7 +293,7 @@ func wordCount(r *run, v []any) any {
 // toJSON is the filter as transformers defines it: json.dumps with all of Unicode as
 // it is.
 func toJSON(r *run, v []any) any {
-	f := &jsonForm{item: ", ", key: ": ", ascii: boolOr(v[1], false), sorted: boolOr(v[4], false)}
+	f := &jsonStyle{item: ", ", key: ": ", ascii: boolOr(v[1], false), sorted: boolOr(v[4], false)}
 	if given(v[2]) {
 		f.lines, f.item = true, ","
 		if text, ok := v[2].(string); ok {

@@ -80,10 +80,10 @@ var (
 	exprClose    = regexp.MustCompile(`^(?:-\}\}[\s\v\x1c-\x1f\x85\p{Z}]*|\}\})`)
 	commentClose = regexp.MustCompile(`(?:\+#\}|-#\}[\s\v\x1c-\x1f\x85\p{Z}]*|#\}\n?)`)
 
-	floatForm  = regexp.MustCompile(`^(?i)(?:\d+_)*\d+(?:(?:\.(?:\d+_)*\d+)?e[+-]?(?:\d+_)*\d+|\.(?:\d+_)*\d+)`)
-	intForm    = regexp.MustCompile(`^(?i)(?:0b(?:_?[01])+|0o(?:_?[0-7])+|0x(?:_?[\da-f])+|[1-9](?:_?\d)*|0(?:_?0)*)`)
-	nameForm   = regexp.MustCompile(`^[\pL\pM\pN_]+`)
-	stringForm = regexp.MustCompile(`^(?s)(?:'[^'\\]*(?:\\.[^'\\]*)*'|"[^"\\]*(?:\\.[^"\\]*)*")`)
+	floatPattern  = regexp.MustCompile(`^(?i)(?:\d+_)*\d+(?:(?:\.(?:\d+_)*\d+)?e[+-]?(?:\d+_)*\d+|\.(?:\d+_)*\d+)`)
+	intPattern    = regexp.MustCompile(`^(?i)(?:0b(?:_?[01])+|0o(?:_?[0-7])+|0x(?:_?[\da-f])+|[1-9](?:_?\d)*|0(?:_?0)*)`)
+	namePattern   = regexp.MustCompile(`^[\pL\pM\pN_]+`)
+	stringPattern = regexp.MustCompile(`^(?s)(?:'[^'\\]*(?:\\.[^'\\]*)*'|"[^"\\]*(?:\\.[^"\\]*)*")`)
 )
 
 // The operators, of two characters and of one.
@@ -189,17 +189,17 @@ func (l *lexer) one(s string, brackets *[]byte) {
 	switch {
 	case first >= '0' && first <= '9':
 		behindDot := l.pos > 0 && l.src[l.pos-1] == '.'
-		if m := floatForm.FindString(s); m != "" && !behindDot {
+		if m := floatPattern.FindString(s); m != "" && !behindDot {
 			l.emit(tokFloat, l.take(len(m)))
 		} else {
-			l.emit(tokInt, l.take(len(intForm.FindString(s))))
+			l.emit(tokInt, l.take(len(intPattern.FindString(s))))
 		}
 		return
 	case first == '_' || unicode.IsLetter(first):
-		l.emit(tokName, l.take(len(nameForm.FindString(s))))
+		l.emit(tokName, l.take(len(namePattern.FindString(s))))
 		return
 	case first == '\'' || first == '"':
-		if m := stringForm.FindString(s); m != "" {
+		if m := stringPattern.FindString(s); m != "" {
 			l.emit(tokString, l.unescape(m[1:len(m)-1]))
 			l.take(len(m))
 			return

@@ -152,8 +152,8 @@ func hex(out *strings.Builder, prefix string, char rune, digits int) {
 	}
 }
 
-// jsonForm says how tojson writes: the arguments of Python's json.dumps.
-type jsonForm struct {
+// jsonStyle says how tojson writes: the arguments of Python's json.dumps.
+type jsonStyle struct {
 	item, key string // separators
 	indent    string // of one level
 	lines     bool   // each element stands on a line of its own
@@ -162,7 +162,7 @@ type jsonForm struct {
 }
 
 // json appends v as json.dumps writes it. newline is what begins a line at v's level.
-func (r *run) json(out *strings.Builder, v any, f *jsonForm, newline string) {
+func (r *run) json(out *strings.Builder, v any, f *jsonStyle, newline string) {
 	r.step(1)
 	before := out.Len()
 	switch v := v.(type) {
@@ -200,7 +200,7 @@ func (r *run) json(out *strings.Builder, v any, f *jsonForm, newline string) {
 	r.made(out.Len() - before)
 }
 
-func (r *run) jsonParts(out *strings.Builder, brackets string, n int, f *jsonForm, newline string, part func(i int, deeper string)) {
+func (r *run) jsonParts(out *strings.Builder, brackets string, n int, f *jsonStyle, newline string, part func(i int, deeper string)) {
 	r.enter()
 	defer r.leave()
 	out.WriteByte(brackets[0])

@@ -24,7 +24,7 @@ func (m *Model) MatrixTypes(asked, plain dtype.Type) (types map[string]dtype.Typ
 		t := asked
 		info, _ := m.source.Info(w.Name)
 		switch {
-		case asked != dtype.Invalid && !checkpoint.Fits(asked, w.Shape):
+		case asked != dtype.Invalid && !checkpoint.WholeBlocks(asked, w.Shape):
 			t = dtype.F16
 			unfit++
 		case asked == dtype.Invalid && info.DType.Quantised():

@@ -43,7 +43,7 @@ func (d *Decoder) Next(id int32) (string, error) {
 	if token == "" {
 		return "", fmt.Errorf("token id %d has no token: the vocabulary has a gap there", id)
 	}
-	text, tail := whole(d.tail + token)
+	text, tail := wholeText(d.tail + token)
 	d.tail = tail
 	return text, nil
 }
@@ -58,9 +58,9 @@ func (d *Decoder) Flush() string {
 	return string(utf8.RuneError)
 }
 
-// whole splits b into text, with broken sequences replaced, and a tail that may
+// wholeText splits b into text, with broken sequences replaced, and a tail that may
 // be the start of a character.
-func whole(b string) (text, tail string) {
+func wholeText(b string) (text, tail string) {
 	var out strings.Builder
 	for i := 0; i < len(b); {
 		r, n := utf8.DecodeRuneInString(b[i:])

@@ -132,7 +132,7 @@ func (f *file) spec() (Spec, error) {
 	if s.Splits, err = f.PreTokenizer.splits(); err != nil {
 		return s, err
 	}
-	if s.Prefix, s.Suffix, err = f.PostProcessor.around(); err != nil {
+	if s.Prefix, s.Suffix, err = f.PostProcessor.endTokens(); err != nil {
 		return s, err
 	}
 	if d := f.Decoder; d == nil || d.Type != "ByteLevel" {

@@ -24,8 +24,8 @@ type postProcessor struct {
 	} `json:"special_tokens"`
 }
 
-// around returns the ids before and behind a text's own.
-func (p *postProcessor) around() (prefix, suffix []int32, err error) {
+// endTokens returns the ids before and behind a text's own.
+func (p *postProcessor) endTokens() (prefix, suffix []int32, err error) {
 	if p == nil {
 		return nil, nil, nil
 	}
@@ -34,7 +34,7 @@ func (p *postProcessor) around() (prefix, suffix []int32, err error) {
 		return nil, nil, nil
 	case "Sequence":
 		for _, part := range p.Processors { // each puts its ids around those of the one before
-			before, behind, err := part.around()
+			before, behind, err := part.endTokens()
 			if err != nil {
 				return nil, nil, err
 			}

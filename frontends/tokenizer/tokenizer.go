@@ -178,7 +178,7 @@ func (t *Tokenizer) Encode(text string) ([]int32, error) {
 // on, and for prompts that a chat template rendered, which hold them.
 func (t *Tokenizer) EncodePart(text string) ([]int32, error) {
 	e := encoder{t: t, seen: map[string][]int32{}, deadline: deadline(t.splits, text)}
-	if err := e.around(&t.added, text, e.normal); err != nil {
+	if err := e.splitAtAdded(&t.added, text, e.encodeNormalised); err != nil {
 		return nil, err
 	}
 	return e.ids, nil
@@ -194,8 +194,8 @@ type encoder struct {
 	deadline time.Time // of splitting all of the text
 }
 
-// around enters the added tokens that m finds in text, and what f makes of the rest.
-func (e *encoder) around(m *matcher, text string, f func(string) error) error {
+// splitAtAdded enters the added tokens that m finds in text, and what f makes of the rest.
+func (e *encoder) splitAtAdded(m *matcher, text string, f func(string) error) error {
 	for text != "" {
 		begin, end, id := m.find(text)
 		if err := f(text[:begin]); err != nil {
@@ -209,16 +209,16 @@ func (e *encoder) around(m *matcher, text string, f func(string) error) error {
 	return nil
 }
 
-// normal encodes text without added tokens other than those of normalised text.
-func (e *encoder) normal(text string) error {
+// encodeNormalised encodes text without added tokens other than those of normalised text.
+func (e *encoder) encodeNormalised(text string) error {
 	if e.t.nfc {
 		text = norm.NFC.String(text)
 	}
-	return e.around(&e.t.late, text, e.plain)
+	return e.splitAtAdded(&e.t.late, text, e.encodeText)
 }
 
-// plain encodes text without added tokens.
-func (e *encoder) plain(text string) error {
+// encodeText encodes text without added tokens.
+func (e *encoder) encodeText(text string) error {
 	return cut(e.t.splits, text, e.deadline, func(piece string) {
 		ids, ok := e.seen[piece]
 		if !ok {

@@ -55,7 +55,7 @@ func TestMovedAndFlops(t *testing.T) {
 		require.Equal(t, want.moved, cost.Moved(n[i]), "%s", n[i])
 		require.Equal(t, want.flops, cost.Flops(n[i]), "%s", n[i])
 	}
-	fused, err := g.Form(n[1:5], "x", "x")
+	fused, err := g.FusedNode(n[1:5], "x", "x")
 	require.NoError(t, err)
 	require.Equal(t, sym.Poly{C: 32*64*2 + 128, T: 256 + 128 + 64}, cost.Moved(fused)) // x, weight, bias; head layout is a result too
 	require.Equal(t, sym.Poly{T: 2*32*64 + 32}, cost.Flops(fused))
@@ -82,7 +82,7 @@ func TestWaves(t *testing.T) {
 	require.Equal(t, 4, s.Waves)
 	tgt := find(t, target.Default)
 	kernels := func(n *ir.Node) []cost.Kernel { return cost.Kernels(n, tgt, sym.Env{T: 1, P: 20}) }
-	fused, err := g.Form(g.Nodes(), "gate-up-swiglu", "x")
+	fused, err := g.FusedNode(g.Nodes(), "gate-up-swiglu", "x")
 	require.NoError(t, err)
 	replaced := map[*ir.Node]*ir.Node{}
 	for _, n := range g.Nodes() {
@@ -113,7 +113,7 @@ func TestPrologues(t *testing.T) {
 	e := sym.Env{T: 1, P: 20}
 	us := func(text string, first int) float64 {
 		g := parse(t, text)
-		fused, err := g.Form(g.Nodes()[first:], "x", "x")
+		fused, err := g.FusedNode(g.Nodes()[first:], "x", "x")
 		require.NoError(t, err)
 		ks := cost.Kernels(fused, tgt, e)
 		require.Len(t, ks, 1)
@@ -211,7 +211,7 @@ func TestWindowsAreNotRead(t *testing.T) {
   return y=%y
 }`)
 		n := g.Nodes()
-		fused, err := g.Form(n[2:], "attention", "attention")
+		fused, err := g.FusedNode(n[2:], "attention", "attention")
 		require.NoError(t, err)
 		ks := cost.Kernels(fused, find(t, target.Default), sym.Env{T: 1, P: 8000})
 		require.Len(t, ks, 1)

@@ -304,7 +304,7 @@ func (m *model) product(k *Kernel, products []*ir.Node, tiles bool) {
 		p.Bytes += w.DType.Bytes(w.Shape.Elems(m.env))
 		p.Halves = p.Halves && w.DType == dtype.F16
 		takes = takes && TakesTiles(w.DType)
-		p.Together = max(p.Together, w.DType.Together())
+		p.Together = max(p.Together, w.DType.WeightsPerRead())
 	}
 	grid, vectors := p.rowwise(m.target), min(tokens, gemvVectors)
 	if t, faster := GEMM(p, m.target); takes && faster {

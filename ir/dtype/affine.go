@@ -31,10 +31,10 @@ var (
 	affineScales = [...]Type{F16, BF16, F32}
 )
 
-// Together returns how many consecutive weights of t are always read at once: 32 of an
+// WeightsPerRead returns how many consecutive weights of t are always read at once: 32 of an
 // affine type with an odd number of bits, whose levels only then end with a word,
 // otherwise 16 at most.
-func (t Type) Together() int {
+func (t Type) WeightsPerRead() int {
 	if a, ok := t.Affine(); ok && a.Bits%2 != 0 {
 		return 32
 	}
@@ -45,7 +45,7 @@ const affineTypes = 6 * 3 * 3 * 2
 
 // Affines lists the affine types, "affine4_g64_bf16" and, with zero points,
 // "affine4_g64_bf16_zero": by bits, then group, scales and zero form.
-func Affines() []Type { return between(firstAffine, numTypes) }
+func Affines() []Type { return typesFrom(firstAffine, numTypes) }
 
 // withAffine completes a table of the named types.
 func withAffine(table [numTypes]info) [numTypes]info {
@@ -115,7 +115,7 @@ func ParseWeights(name string) (Type, error) {
 // dequantise reads one block.
 func (a Affine) dequantise(src []byte, dst []float32) {
 	scale, second, levels := a.Split(src)
-	s, b := a.number(scale), a.number(second)
+	s, b := a.readScale(scale), a.readScale(second)
 	a.unpack(levels, dst)
 	if a.Zeros {
 		for i, q := range dst {
@@ -134,8 +134,8 @@ func (a Affine) Split(block []byte) (scale, second, levels []byte) {
 	return block[:n:n], block[n : 2*n : 2*n], block[2*n:]
 }
 
-// number reads a scale, bias or zero point.
-func (a Affine) number(b []byte) float32 {
+// readScale reads a scale, bias or zero point.
+func (a Affine) readScale(b []byte) float32 {
 	switch a.Scales {
 	case F32:
 		return math.Float32frombits(binary.LittleEndian.Uint32(b))
@@ -208,26 +208,26 @@ func (a Affine) quantise(src []float32, dst []byte) {
 		scale, edge = -scale, highest
 	}
 	bias := float32(0)
-	if q := even(edge / scale); q != 0 {
+	if q := roundEven(edge / scale); q != 0 {
 		scale, bias = edge/q, edge
 	}
 	for i, v := range w {
-		q := even((v - bias) / scale)
+		q := roundEven((v - bias) / scale)
 		if q != q { // of an infinite scale
 			q = 0
 		}
 		w[i] = min(max(q, 0), top)
 	}
 	s, b, levels := a.Split(dst)
-	a.put(s, scale)
-	a.put(b, bias)
+	a.putScale(s, scale)
+	a.putScale(b, bias)
 	a.pack(w, levels)
 }
 
 func abs(v float32) float32 { return math.Float32frombits(math.Float32bits(v) &^ (1 << 31)) }
 
-// even rounds to a whole number, halves to the even one.
-func even(v float32) float32 { return float32(math.RoundToEven(float64(v))) }
+// roundEven rounds to a whole number, halves to the even one.
+func roundEven(v float32) float32 { return float32(math.RoundToEven(float64(v))) }
 
 // round returns v as Scales can hold it.
 func (a Affine) round(v float32) float32 {
@@ -240,7 +240,7 @@ func (a Affine) round(v float32) float32 {
 	return v
 }
 
-func (a Affine) put(b []byte, v float32) {
+func (a Affine) putScale(b []byte, v float32) {
 	switch a.Scales {
 	case F16:
 		binary.LittleEndian.PutUint16(b, F32ToF16(v))

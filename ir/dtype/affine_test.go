@@ -81,8 +81,8 @@ func TestAffineZeros(t *testing.T) {
 		block, want, got := make([]byte, size), make([]float32, per), make([]float32, per)
 		for zero := 0; zero <= 1<<a.Bits; zero += max(1, 1<<a.Bits/8) {
 			s, z, q := a.Split(block)
-			a.put(s, -0.375)
-			a.put(z, float32(zero))
+			a.putScale(s, -0.375)
+			a.putScale(z, float32(zero))
 			levels := make([]float32, per)
 			for i := range levels {
 				levels[i] = float32((7*i + zero) % (1 << a.Bits))

@@ -71,13 +71,13 @@ var byName = func() map[string]Type {
 	return out
 }()
 
-// Named lists the valid types that are no affine ones, in declaration order.
-func Named() []Type { return between(F32, firstAffine) }
+// AllButAffine lists the valid types that are no affine ones, in declaration order.
+func AllButAffine() []Type { return typesFrom(F32, firstAffine) }
 
-// All lists every valid type, Named and then Affines, in declaration order.
-func All() []Type { return between(F32, numTypes) }
+// All lists every valid type, AllButAffine and then Affines, in declaration order.
+func All() []Type { return typesFrom(F32, numTypes) }
 
-func between(first, end Type) []Type {
+func typesFrom(first, end Type) []Type {
 	out := make([]Type, 0, end-first)
 	for t := first; t < end; t++ {
 		out = append(out, t)

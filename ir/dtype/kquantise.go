@@ -16,9 +16,9 @@ import (
 // divided by the number of levels.
 var widths = [...]float32{-0.8, -0.4, -0.2, 0, 0.2, 0.4, 0.8, 1.2}
 
-// line fits values to scale*level + offset with levels 0 to top and an offset of at
+// fitLine fits values to scale*level + offset with levels 0 to top and an offset of at
 // most zero.
-func line(x []float32, top float32) (scale, offset float32) {
+func fitLine(x []float32, top float32) (scale, offset float32) {
 	lowest, highest := min(x[0], 0), x[0]
 	for _, v := range x {
 		lowest, highest = min(lowest, v), max(highest, v)
@@ -36,7 +36,7 @@ func line(x []float32, top float32) (scale, offset float32) {
 		inverse := (top + w) / (highest - lowest)
 		var q1, q2, qv float32 // sums of levels, of their squares and products with values
 		for _, v := range x {
-			q := whole(min((v-lowest)*inverse, top))
+			q := roundWhole(min((v-lowest)*inverse, top))
 			q1, q2, qv = q1+q, q2+q*q, qv+q*v
 		}
 		det := n*q2 - q1*q1 // 0 where all have one level
@@ -67,7 +67,7 @@ func ratio(x []float32, half float32) (scale float32) {
 		inverse := -(half + w) / peak
 		var q2, qv float32
 		for _, v := range x {
-			q := whole(min(max(v*inverse, -half), half-1))
+			q := roundWhole(min(max(v*inverse, -half), half-1))
 			q2, qv = q2+q*q, qv+q*v
 		}
 		if s := qv / q2; q2 > 0 && s*qv > best { // what it takes off the squared error
@@ -77,26 +77,26 @@ func ratio(x []float32, half float32) (scale float32) {
 	return scale
 }
 
-// whole rounds to a whole number, halves to the even one: what float32 holds of the
+// roundWhole rounds to a whole number, halves to the even one: what float32 holds of the
 // sum with 1.5 * 2^23 are whole numbers, for any v up to 2^22.
-func whole(v float32) float32 {
+func roundWhole(v float32) float32 {
 	const raise = 3 << 22
 	return float32(v+raise) - raise
 }
 
-// near is a value in steps, rounded and held within lo to hi; 0 where there is no step.
-func near(v, step, lo, hi float32) float32 {
+// roundWithin is a value in steps, rounded and held within lo to hi; 0 where there is no step.
+func roundWithin(v, step, lo, hi float32) float32 {
 	if step == 0 {
 		return 0
 	}
-	return min(max(even(v/step), lo), hi)
+	return min(max(roundEven(v/step), lo), hi)
 }
 
 func quantiseQ4_K(src []float32, dst []byte) {
 	var scales, offsets [8]float32
 	var scale, offset float32 // of largest magnitude
 	for r := range 8 {
-		scales[r], offsets[r] = line(src[32*r:32*r+32], 15)
+		scales[r], offsets[r] = fitLine(src[32*r:32*r+32], 15)
 		scale, offset = max(scale, scales[r]), min(offset, offsets[r])
 	}
 	putScale(dst, scale/63)
@@ -105,7 +105,7 @@ func quantiseQ4_K(src []float32, dst []byte) {
 	packed := dst[4:16]
 	clear(packed)
 	for r := range 8 {
-		s, o := byte(near(scales[r], d, 0, 63)), byte(near(-offsets[r], m, 0, 63))
+		s, o := byte(roundWithin(scales[r], d, 0, 63)), byte(roundWithin(-offsets[r], m, 0, 63))
 		if r < 4 {
 			packed[r] |= s
 			packed[r+4] |= o
@@ -117,7 +117,7 @@ func quantiseQ4_K(src []float32, dst []byte) {
 		step, below := d*float32(s), m*float32(o)
 		halves := dst[16+32*(r/2) : 48+32*(r/2)]
 		for i, v := range src[32*r : 32*r+32] {
-			q := byte(near(v+below, step, 0, 15))
+			q := byte(roundWithin(v+below, step, 0, 15))
 			if r%2 == 0 {
 				halves[i] = q
 			} else {
@@ -140,11 +140,11 @@ func quantiseQ6_K(src []float32, dst []byte) {
 	putScale(dst[208:], peak/-128)
 	d := F16ToF32(binary.LittleEndian.Uint16(dst[208:]))
 	for r, s := range scales {
-		small := near(s, d, -128, 127)
+		small := roundWithin(s, d, -128, 127)
 		dst[192+r] = byte(int8(small))
 		half, run := r/8, r%8/2 // of 128 and 32 elements
 		for i, v := range src[16*r : 16*r+16] {
-			q, at := byte(near(v, d*small, -32, 31)+32), r%2*16+i
+			q, at := byte(roundWithin(v, d*small, -32, 31)+32), r%2*16+i
 			dst[64*half+run%2*32+at] |= q & 15 << (run / 2 * 4)
 			dst[128+32*half+at] |= q >> 4 << (2 * run)
 		}

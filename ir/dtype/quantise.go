@@ -77,8 +77,8 @@ func inverse(d float32) float32 {
 	return 0
 }
 
-// level truncates v to an integer within 0..top.
-func level(v float32, top int) byte {
+// truncateLevel truncates v to an integer within 0..top.
+func truncateLevel(v float32, top int) byte {
 	return byte(max(0, min(top, int(v))))
 }
 
@@ -130,8 +130,8 @@ func quantiseQ4_0(src []float32, dst []byte) {
 	d, id := symmetric(src, 8)
 	putScale(dst, d)
 	for i := range 16 {
-		lo := level(float32(src[i]*id)+8.5, 15)
-		hi := level(float32(src[i+16]*id)+8.5, 15)
+		lo := truncateLevel(float32(src[i]*id)+8.5, 15)
+		hi := truncateLevel(float32(src[i+16]*id)+8.5, 15)
 		dst[2+i] = lo | hi<<4
 	}
 }
@@ -141,8 +141,8 @@ func quantiseQ4_1(src []float32, dst []byte) {
 	putScale(dst, d)
 	putScale(dst[2:], lowest)
 	for i := range 16 {
-		lo := level(float32((src[i]-lowest)*id)+0.5, 15)
-		hi := level(float32((src[i+16]-lowest)*id)+0.5, 15)
+		lo := truncateLevel(float32((src[i]-lowest)*id)+0.5, 15)
+		hi := truncateLevel(float32((src[i+16]-lowest)*id)+0.5, 15)
 		dst[4+i] = lo | hi<<4
 	}
 }
@@ -152,8 +152,8 @@ func quantiseQ5_0(src []float32, dst []byte) {
 	putScale(dst, d)
 	var top uint32
 	for i := range 16 {
-		lo := level(float32(src[i]*id)+16.5, 31)
-		hi := level(float32(src[i+16]*id)+16.5, 31)
+		lo := truncateLevel(float32(src[i]*id)+16.5, 31)
+		hi := truncateLevel(float32(src[i+16]*id)+16.5, 31)
 		dst[6+i] = lo&15 | hi<<4
 		top |= uint32(lo>>4)<<i | uint32(hi>>4)<<(i+16)
 	}
@@ -166,8 +166,8 @@ func quantiseQ5_1(src []float32, dst []byte) {
 	putScale(dst[2:], lowest)
 	var top uint32
 	for i := range 16 {
-		lo := level(float32((src[i]-lowest)*id)+0.5, 31)
-		hi := level(float32((src[i+16]-lowest)*id)+0.5, 31)
+		lo := truncateLevel(float32((src[i]-lowest)*id)+0.5, 31)
+		hi := truncateLevel(float32((src[i+16]-lowest)*id)+0.5, 31)
 		dst[8+i] = lo&15 | hi<<4
 		top |= uint32(lo>>4)<<i | uint32(hi>>4)<<(i+16)
 	}

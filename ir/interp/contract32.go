@@ -2,8 +2,8 @@ package interp
 
 import "foundry/ir"
 
-func kernels32() map[ir.Op]kernel[float32] {
-	k := kernels[float32]()
+func meanings32() map[ir.Op]meaning[float32] {
+	k := meanings[float32]()
 	k[ir.OpMatmulNT], k[ir.OpBmmNT], k[ir.OpBmmNN] = matmul32, bmmNT32, bmmNN32
 	return k
 }

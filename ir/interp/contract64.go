@@ -7,8 +7,8 @@ import (
 	"foundry/ir"
 )
 
-func kernels64() map[ir.Op]kernel[float64] {
-	k := kernels[float64]()
+func meanings64() map[ir.Op]meaning[float64] {
+	k := meanings[float64]()
 	k[ir.OpMatmulNT], k[ir.OpBmmNT], k[ir.OpBmmNN] = matmul64, bmmNT64, bmmNN64
 	return k
 }

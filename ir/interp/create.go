@@ -8,8 +8,8 @@ import (
 	"foundry/ir/sampling"
 )
 
-// created fills a new vector of the node's size.
-func created[F real](m *machine[F], n *ir.Node, element func(i int) F) (value[F], error) {
+// filledVector fills a new vector of the node's size.
+func filledVector[F real](m *machine[F], n *ir.Node, element func(i int) F) (value[F], error) {
 	out := m.alloc([]int{int(n.Attr.Size.Eval(m.env))})
 	for i := range out.data {
 		out.data[i] = element(i)
@@ -19,18 +19,18 @@ func created[F real](m *machine[F], n *ir.Node, element func(i int) F) (value[F]
 
 func arange[F real](m *machine[F], n *ir.Node, _ []value[F]) (value[F], error) {
 	start := n.Attr.Start.Eval(m.env)
-	return created(m, n, func(i int) F { return F(start + int64(i)) })
+	return filledVector(m, n, func(i int) F { return F(start + int64(i)) })
 }
 
 func ones[F real](m *machine[F], n *ir.Node, _ []value[F]) (value[F], error) {
-	return created(m, n, func(int) F { return 1 })
+	return filledVector(m, n, func(int) F { return 1 })
 }
 
 func randomUniform[F real](m *machine[F], n *ir.Node, args []value[F]) (value[F], error) {
 	words := args[0]
 	word := func(i int) uint32 { return uint32(words.ints[words.element(i)]) }
 	seed := uint64(word(1))<<32 | uint64(word(0))
-	return created(m, n, func(i int) F { return F(sampling.Uniforms(seed, word(2), uint32(i))) })
+	return filledVector(m, n, func(i int) F { return F(sampling.Uniforms(seed, word(2), uint32(i))) })
 }
 
 // sample chooses by ir/sampling, whatever the precision: scores are f32.

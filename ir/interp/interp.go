@@ -73,9 +73,9 @@ func New(g *ir.Graph, weights Source, p Precision) (*Program, error) {
 	err := files.Guard(func() (err error) { // weights may be mapped files
 		switch p {
 		case Float32:
-			out.engine, err = newEngine(g, weights, kernels32())
+			out.engine, err = newEngine(g, weights, meanings32())
 		case Float64:
-			out.engine, err = newEngine(g, weights, kernels64())
+			out.engine, err = newEngine(g, weights, meanings64())
 		default:
 			err = fmt.Errorf("precision %d is neither Float32 nor Float64", p)
 		}

@@ -60,11 +60,11 @@ func ulps(a, b float32) uint64 {
 	if a != a || b != b {
 		return math.MaxUint64
 	}
-	return uint64(max(order(a)-order(b), order(b)-order(a)))
+	return uint64(max(floatOrder(a)-floatOrder(b), floatOrder(b)-floatOrder(a)))
 }
 
-// order numbers the float32 values in their order; both zeros are 0.
-func order(f float32) int64 {
+// floatOrder numbers the float32 values in their order; both zeros are 0.
+func floatOrder(f float32) int64 {
 	bits := int64(math.Float32bits(f) & math.MaxInt32)
 	if math.Signbit(float64(f)) {
 		return -bits

@@ -12,13 +12,13 @@ import (
 // engine is a graph laid out for one precision: regions dissolved into one list
 // of steps over numbered slots, params in the first ones.
 type engine[F real] struct {
-	kernels map[ir.Op]kernel[F]
-	params  []*ir.Value
-	fixed   []value[F] // of weights and consts; empty for other params
-	steps   []step
-	slots   int
-	results []result
-	pool    pool[F]
+	meanings map[ir.Op]meaning[F]
+	params   []*ir.Value
+	fixed    []value[F] // of weights and consts; empty for other params
+	steps    []step
+	slots    int
+	results  []result
+	pool     pool[F]
 }
 
 // step runs one primitive node.
@@ -34,8 +34,8 @@ type result struct {
 	slot int
 }
 
-func newEngine[F real](g *ir.Graph, weights Source, k map[ir.Op]kernel[F]) (*engine[F], error) {
-	e := &engine[F]{kernels: k, params: g.Params}
+func newEngine[F real](g *ir.Graph, weights Source, k map[ir.Op]meaning[F]) (*engine[F], error) {
+	e := &engine[F]{meanings: k, params: g.Params}
 	slot := make(map[*ir.Value]int, len(g.Params)+len(g.Nodes()))
 	for _, p := range g.Params {
 		slot[p] = e.newSlot()
@@ -133,7 +133,7 @@ func (e *engine[F]) load(weights Source) error {
 		if err := t.check(fmt.Sprintf("%s %q", p.Param.Kind, p.Param.Name), p.Type, sym.Env{}); err != nil {
 			return err
 		}
-		e.fixed[i] = bring[F](t, wide[i])
+		e.fixed[i] = toValue[F](t, wide[i])
 	}
 	return nil
 }
@@ -143,9 +143,9 @@ func readsStored(op ir.Op, i int) bool {
 	return i == 1 && (op == ir.OpMatmulNT || op == ir.OpEmbedding)
 }
 
-// bring makes a tensor a value, in place where the forms agree; wide asks for
+// toValue makes a tensor a value, in place where the forms agree; wide asks for
 // the floats of a stored tensor. Quantised tensors always stay as stored.
-func bring[F real](t Tensor, wide bool) value[F] {
+func toValue[F real](t Tensor, wide bool) value[F] {
 	v := dense[F](t.DType, t.Shape)
 	if t.DType == dtype.I32 {
 		v.ints = t.ints()
@@ -194,7 +194,7 @@ func (e *engine[F]) run(ctx context.Context, r *Run) (map[string]Tensor, error) 
 			return nil, err
 		}
 		if r.Watch != nil {
-			m.show(&e.steps[i], r.Watch)
+			m.showResult(&e.steps[i], r.Watch)
 		}
 		for _, slot := range e.steps[i].dead {
 			m.release(slot)
@@ -217,9 +217,9 @@ func (m *machine[F]) bind(r *Run) error {
 				return err
 			}
 			inputs++
-			m.slots[i] = bring[F](t, true)
+			m.slots[i] = toValue[F](t, true)
 		case ir.State:
-			m.slots[i] = bring[F](r.State.caches[p.Param.Name], true)
+			m.slots[i] = toValue[F](r.State.caches[p.Param.Name], true)
 		default:
 			m.slots[i] = m.fixed[i]
 		}
@@ -254,7 +254,7 @@ func (m *machine[F]) step(s *step) error {
 			}
 		}
 	}
-	out, err := m.kernels[s.node.Op](m, s.node, args)
+	out, err := m.meanings[s.node.Op](m, s.node, args)
 	if err != nil {
 		return err
 	}
@@ -288,9 +288,9 @@ func (m *machine[F]) alloc(shape []int) value[F] {
 	return v
 }
 
-// like returns a place for a result with the shape of operand i: the operand's
+// resultLike returns a place for a result with the shape of operand i: the operand's
 // own storage where nothing else reads it.
-func (m *machine[F]) like(args []value[F], i int) value[F] {
+func (m *machine[F]) resultLike(args []value[F], i int) value[F] {
 	if a := args[i]; m.dying[i] && a.isDense() && a.dtype == dtype.F32 {
 		return a
 	}
@@ -371,7 +371,7 @@ func (m *machine[F]) tensor(v value[F]) Tensor {
 	return t
 }
 
-func (m *machine[F]) show(s *step, watch func(*ir.Node, Tensor)) {
+func (m *machine[F]) showResult(s *step, watch func(*ir.Node, Tensor)) {
 	watch(s.node, m.tensor(m.slots[s.result]))
 	for _, b := range m.temps {
 		m.pool.put(b)

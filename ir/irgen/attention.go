@@ -83,7 +83,7 @@ func (l *layers) cache(k, v *ir.Value) (*ir.Value, *ir.Value) {
 	if l.has("no-cache") {
 		return k, v
 	}
-	t := one(l.r, dtype.F16, dtype.F16, dtype.F32)
+	t := randomOf(l.r, dtype.F16, dtype.F16, dtype.F32)
 	view := func(n string, x *ir.Value, start sym.Dim) *ir.Value {
 		// One row more than the context needs leaves room for "write-start".
 		rows := sym.Const(l.g.Bounds.SMax + 1)

@@ -23,12 +23,12 @@ type free struct {
 // Free returns a graph of 3 to 20 ops drawn from the whole table but fused, each
 // on operands that are there or on new params, and now and then a softmax of its own.
 func Free(r *rand.Rand) *ir.Graph {
-	f := &free{builder: newBuilder(r, bounds(r))}
-	f.values = append(f.values, f.param(ir.Input, "x", dtype.F32, sym.T, sym.Const(one[int64](r, 1, 7, 32, 64))))
+	f := &free{builder: newBuilder(r, drawBounds(r))}
+	f.values = append(f.values, f.param(ir.Input, "x", dtype.F32, sym.T, sym.Const(randomOf[int64](r, 1, 7, 32, 64))))
 	want := 3 + r.IntN(18)
 	for tries := 0; len(f.g.Nodes()) < want && tries < 20*want; tries++ {
 		draw := r.Uint64()
-		op := slices.MaxFunc(ir.Ops(), func(a, b ir.Op) int { return cmp.Compare(lot(draw, a.String()), lot(draw, b.String())) })
+		op := slices.MaxFunc(ir.Ops(), func(a, b ir.Op) int { return cmp.Compare(randomFor(draw, a.String()), randomFor(draw, b.String())) })
 		var v *ir.Value
 		switch maker := makers[op]; {
 		case maker != nil:
@@ -122,7 +122,7 @@ var makers = map[ir.Op]func(f *free) *ir.Value{
 	ir.OpArgmax:      (*free).argmax,
 	ir.OpSample:      (*free).sample,
 	ir.OpArange: func(f *free) *ir.Value {
-		return f.try(ir.OpArange, ir.Attr{Start: f.place(), Size: f.length()})
+		return f.try(ir.OpArange, ir.Attr{Start: f.startRow(), Size: f.length()})
 	},
 	ir.OpOnes: func(f *free) *ir.Value { return f.try(ir.OpOnes, ir.Attr{Size: f.length()}) },
 	ir.OpRandomUniform: func(f *free) *ir.Value {
@@ -136,7 +136,7 @@ var makers = map[ir.Op]func(f *free) *ir.Value{
 }
 
 func (f *free) embedding() *ir.Value {
-	vocab := one[int64](f.r, 3, 64, 129)
+	vocab := randomOf[int64](f.r, 3, 64, 129)
 	ids := f.find(func(t ir.Type) bool { return t.DType == dtype.I32 && t.Shape.Rank == 1 })
 	if ids != nil {
 		// Ids that a node made lie below any vocabulary that the graph has.
@@ -145,7 +145,7 @@ func (f *free) embedding() *ir.Value {
 		ids = f.param(ir.Input, "ids", dtype.I32, sym.T)
 		f.values = append(f.values, ids)
 	}
-	return f.try(ir.OpEmbedding, ir.Attr{}, ids, f.weight("table", vocab, one[int64](f.r, 1, 8, 32, 64)))
+	return f.try(ir.OpEmbedding, ir.Attr{}, ids, f.weight("table", vocab, randomOf[int64](f.r, 1, 8, 32, 64)))
 }
 
 func (f *free) rmsNorm() *ir.Value {
@@ -154,14 +154,14 @@ func (f *free) rmsNorm() *ir.Value {
 	if !ok {
 		return nil
 	}
-	w := f.param(ir.Weight, "norm.weight", one(f.r, dtype.F32, dtype.F16, dtype.BF16), sym.Const(n))
-	return f.try(ir.OpRMSNorm, ir.Attr{Eps: one(f.r, 1e-6, 1e-5)}, x, w)
+	w := f.param(ir.Weight, "norm.weight", randomOf(f.r, dtype.F32, dtype.F16, dtype.BF16), sym.Const(n))
+	return f.try(ir.OpRMSNorm, ir.Attr{Eps: randomOf(f.r, 1e-6, 1e-5)}, x, w)
 }
 
 func (f *free) sumSquares() *ir.Value {
 	x := f.floats(-1)
 	n, ok := constant(x, -1)
-	size := one[int64](f.r, 1, 8, 32, max(1, n))
+	size := randomOf[int64](f.r, 1, 8, 32, max(1, n))
 	if !ok || n%size != 0 {
 		return nil
 	}
@@ -195,7 +195,7 @@ func (f *free) matmul() *ir.Value {
 	if !ok {
 		return nil
 	}
-	return f.try(ir.OpMatmulNT, ir.Attr{}, x, f.weight("w", one[int64](f.r, 1, 31, 32, 64), cols))
+	return f.try(ir.OpMatmulNT, ir.Attr{}, x, f.weight("w", randomOf[int64](f.r, 1, 31, 32, 64), cols))
 }
 
 func (f *free) binary(op ir.Op) *ir.Value {
@@ -205,7 +205,7 @@ func (f *free) binary(op ir.Op) *ir.Value {
 	}
 	s := x.Type.Shape
 	if n, ok := constant(x, -1); ok && f.r.IntN(3) == 0 {
-		return f.try(op, ir.Attr{}, x, f.param(ir.Weight, "b", one(f.r, dtype.F32, dtype.F16, dtype.BF16), sym.Const(n)))
+		return f.try(op, ir.Attr{}, x, f.param(ir.Weight, "b", randomOf(f.r, dtype.F32, dtype.F16, dtype.BF16), sym.Const(n)))
 	}
 	y := f.find(func(t ir.Type) bool {
 		if !t.DType.Float() || t.Shape.Rank == 0 || t.Shape.Rank > s.Rank {
@@ -227,7 +227,7 @@ func (f *free) function(op ir.Op) *ir.Value {
 	x := f.find(func(t ir.Type) bool { return t.DType == dtype.F32 })
 	var a ir.Attr
 	for _, field := range op.Info().Fields {
-		if err := field.Set(&a, one(f.r, "0.01", "0.25", "1", "1.5")); err != nil {
+		if err := field.Set(&a, randomOf(f.r, "0.01", "0.25", "1", "1.5")); err != nil {
 			panic("irgen: " + err.Error())
 		}
 	}
@@ -241,8 +241,10 @@ func (f *free) function(op ir.Op) *ir.Value {
 	return f.try(ir.OpMul, ir.Attr{}, y, x)
 }
 
-// place is where row 0 of a run may stand.
-func (f *free) place() sym.Dim { return one(f.r, sym.P, sym.P, sym.Const(0), sym.P.Add(sym.Const(3))) }
+// startRow is where row 0 of a run may stand.
+func (f *free) startRow() sym.Dim {
+	return randomOf(f.r, sym.P, sym.P, sym.Const(0), sym.P.Add(sym.Const(3)))
+}
 
 func (f *free) rope() *ir.Value {
 	x := f.floats(3)
@@ -251,7 +253,7 @@ func (f *free) rope() *ir.Value {
 		return nil
 	}
 	table := f.param(ir.Weight, "inv_freq", dtype.F32, sym.Const(n/2))
-	return f.try(ir.OpRope, ir.Attr{Start: f.place()}, x, table)
+	return f.try(ir.OpRope, ir.Attr{Start: f.startRow()}, x, table)
 }
 
 func (f *free) kvRearrange() *ir.Value {
@@ -260,7 +262,7 @@ func (f *free) kvRearrange() *ir.Value {
 	if !ok {
 		return nil
 	}
-	heads := one[int64](f.r, 1, 2, 4, n)
+	heads := randomOf[int64](f.r, 1, 2, 4, n)
 	if n%heads != 0 {
 		return nil
 	}
@@ -280,7 +282,7 @@ func (f *free) kvWrite() *ir.Value {
 	if heads*width*rows.C > mostElems {
 		return nil
 	}
-	c := f.param(ir.State, "cache", one(f.r, dtype.F32, dtype.F16), sym.Const(heads), rows, sym.Const(width))
+	c := f.param(ir.State, "cache", randomOf(f.r, dtype.F32, dtype.F16), sym.Const(heads), rows, sym.Const(width))
 	if f.r.IntN(3) == 0 {
 		// The old content, read before it goes.
 		old := f.try(ir.OpSlice, ir.Attr{Axis: 1, Size: sym.Const(1 + f.r.Int64N(rows.C))}, c)
@@ -326,7 +328,7 @@ func (f *free) bmmNT() *ir.Value {
 	if y == nil {
 		return nil // x's heads may be a symbol
 	}
-	return f.try(ir.OpBmmNT, ir.Attr{Scale: one(f.r, 1, 0.125, 0.3)}, x, y)
+	return f.try(ir.OpBmmNT, ir.Attr{Scale: randomOf(f.r, 1, 0.125, 0.3)}, x, y)
 }
 
 func (f *free) bmmNN() *ir.Value {
@@ -350,13 +352,13 @@ func (f *free) softmax() *ir.Value {
 	if f.r.IntN(2) == 0 {
 		return f.try(ir.OpSoftmax, ir.Attr{}, x)
 	}
-	return f.try(ir.OpSoftmax, ir.Attr{Causal: true, Start: f.place(), Window: one(f.r, 0, 0, 1, 7)}, x)
+	return f.try(ir.OpSoftmax, ir.Attr{Causal: true, Start: f.startRow(), Window: randomOf(f.r, 0, 0, 1, 7)}, x)
 }
 
 // longSoftmax returns the softmax of rows so long that several threadgroups may take
 // one. They are beyond mostElems, so no other op reads them.
 func (f *free) longSoftmax() {
-	x := f.param(ir.Weight, "long", dtype.F32, sym.Const(one[int64](f.r, 1, 2)), sym.Const(one[int64](f.r, 1<<15, 40003)))
+	x := f.param(ir.Weight, "long", dtype.F32, sym.Const(randomOf[int64](f.r, 1, 2)), sym.Const(randomOf[int64](f.r, 1<<15, 40003)))
 	a := ir.Attr{}
 	if f.r.IntN(2) == 0 {
 		a = ir.Attr{Causal: true, Start: sym.Const(1 << 14)}
@@ -376,24 +378,24 @@ func (f *free) argmax() *ir.Value {
 // sample draws from logits of its own: of computed ones, a rounding may decide.
 func (f *free) sample() *ir.Value {
 	// An embedding may take the result as ids.
-	logits := f.param(ir.Input, "logits", dtype.F32, sym.T, sym.Const(one[int64](f.r, 1, 33, 500)))
+	logits := f.param(ir.Input, "logits", dtype.F32, sym.T, sym.Const(randomOf[int64](f.r, 1, 33, 500)))
 	return f.try(ir.OpSample, ir.Attr{}, logits, f.param(ir.Input, "settings", dtype.F32, sym.Const(5)),
-		f.param(ir.Input, "u", dtype.F32, sym.T), f.param(ir.Input, "seen", dtype.I32, sym.Const(one[int64](f.r, 1, 7))))
+		f.param(ir.Input, "u", dtype.F32, sym.T), f.param(ir.Input, "seen", dtype.I32, sym.Const(randomOf[int64](f.r, 1, 7))))
 }
 
 // length is the size of a tensor made of nothing.
 func (f *free) length() sym.Dim {
-	return one(f.r, sym.T, sym.Const(1), sym.Const(7), sym.Const(32), sym.Const(257))
+	return randomOf(f.r, sym.T, sym.Const(1), sym.Const(7), sym.Const(32), sym.Const(257))
 }
 
 func (f *free) cast() *ir.Value {
 	x := f.find(func(t ir.Type) bool { return t.DType.Float() })
-	return f.try(ir.OpCast, ir.Attr{To: one(f.r, dtype.F32, dtype.F16, dtype.BF16)}, x)
+	return f.try(ir.OpCast, ir.Attr{To: randomOf(f.r, dtype.F32, dtype.F16, dtype.BF16)}, x)
 }
 
 // reshape merges two neighbouring dims, splits one or adds one of 1.
 func (f *free) reshape() *ir.Value {
-	x := one(f.r, f.values...)
+	x := randomOf(f.r, f.values...)
 	dims := x.Type.Shape.Slice()
 	at := 0
 	if len(dims) > 0 {
@@ -413,7 +415,7 @@ func (f *free) reshape() *ir.Value {
 		if len(dims) == 0 || len(dims) == ir.MaxRank {
 			return nil
 		}
-		by := one[int64](f.r, 1, 2, 4)
+		by := randomOf[int64](f.r, 1, 2, 4)
 		part, ok := dims[at].Div(by)
 		if !ok {
 			return nil

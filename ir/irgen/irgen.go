@@ -30,25 +30,25 @@ func Graph(seed uint64) *ir.Graph {
 	if r.IntN(4) == 0 {
 		return Free(r)
 	}
-	return Layers(r, drawn(seed, r.IntN(7))...)
+	return Layers(r, drawMutations(seed, r.IntN(7))...)
 }
 
-// drawn returns mutations, about so many on average. Whether one is among them
+// drawMutations returns mutations, about so many on average. Whether one is among them
 // depends on the seed and its own name, so that a new mutation leaves the graphs
 // that it is not drawn for as they were.
-func drawn(seed uint64, about int) []string {
+func drawMutations(seed uint64, about int) []string {
 	const often = 40 // one in so many, for each that is wanted
 	var out []string
 	for _, name := range Mutations() {
-		if lot(seed, name)%often < uint64(about) {
+		if randomFor(seed, name)%often < uint64(about) {
 			out = append(out, name)
 		}
 	}
 	return out
 }
 
-// lot is what a name draws: whatever other names there are, it stays the same.
-func lot(seed uint64, name string) uint64 {
+// randomFor is what a name draws: whatever other names there are, it stays the same.
+func randomFor(seed uint64, name string) uint64 {
 	h := fnv.New64a()
 	h.Write([]byte(name))
 	return rand.NewPCG(seed, h.Sum64()).Uint64()
@@ -75,8 +75,8 @@ func pick(r *rand.Rand, lo, hi int64) int64 {
 	return lo + r.Int64N(hi-lo+1)
 }
 
-// one returns a random element.
-func one[E any](r *rand.Rand, list ...E) E { return list[r.IntN(len(list))] }
+// randomOf returns a random element.
+func randomOf[E any](r *rand.Rand, list ...E) E { return list[r.IntN(len(list))] }
 
 // builder adds nodes to a graph; a wrong operand is a mistake of this package.
 type builder struct {
@@ -89,10 +89,10 @@ func newBuilder(r *rand.Rand, b sym.Bounds) *builder {
 	return &builder{g: ir.NewGraph("random", b), r: r}
 }
 
-// bounds draws the ranges of T and P: symbolic, or T fixed at 1 as in decode.
-func bounds(r *rand.Rand) sym.Bounds {
-	context := int64(one(r, 16, 24, 40))
-	b := sym.Bounds{TMin: 1, TMax: one(r, 1, 1, 4, 9, context), PMin: 0, PMax: context - 1, SMax: context}
+// drawBounds draws the ranges of T and P: symbolic, or T fixed at 1 as in decode.
+func drawBounds(r *rand.Rand) sym.Bounds {
+	context := int64(randomOf(r, 16, 24, 40))
+	b := sym.Bounds{TMin: 1, TMax: randomOf(r, 1, 1, 4, 9, context), PMin: 0, PMax: context - 1, SMax: context}
 	b.PMax = min(b.PMax, b.SMax-b.TMin)
 	return b
 }
@@ -119,9 +119,9 @@ func (b *builder) param(kind ir.ParamKind, name string, t dtype.Type, dims ...sy
 
 // weight adds a matrix of a random dtype that its rows can be cut into.
 func (b *builder) weight(name string, rows, cols int64) *ir.Value {
-	t := one(b.r, dtype.F32, dtype.F16, dtype.F16, dtype.BF16)
+	t := randomOf(b.r, dtype.F32, dtype.F16, dtype.F16, dtype.BF16)
 	if b.r.IntN(4) == 0 {
-		all := dtype.Named()
+		all := dtype.AllButAffine()
 		for i, q := range dtype.Affines() {
 			if i%13 == 0 { // of each number of bits some
 				all = append(all, q)

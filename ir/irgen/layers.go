@@ -101,13 +101,13 @@ func Layers(r *rand.Rand, names ...string) *ir.Graph {
 			panic(fmt.Sprintf("irgen: unknown mutation %q", n))
 		}
 	}
-	l := &layers{builder: newBuilder(r, bounds(r)), mutations: names}
-	l.kvHeads = one[int64](r, 1, 1, 2)
-	l.heads = l.kvHeads * one[int64](r, 1, 2, 3)
-	l.width = one[int64](r, 8, 16, 32, 64)
-	l.hidden = one[int64](r, 32, 64, 96, 256)
-	l.inter = one[int64](r, 32, 64, 160, 256)
-	l.vocab = one[int64](r, 33, 64, 257)
+	l := &layers{builder: newBuilder(r, drawBounds(r)), mutations: names}
+	l.kvHeads = randomOf[int64](r, 1, 1, 2)
+	l.heads = l.kvHeads * randomOf[int64](r, 1, 2, 3)
+	l.width = randomOf[int64](r, 8, 16, 32, 64)
+	l.hidden = randomOf[int64](r, 32, 64, 96, 256)
+	l.inter = randomOf[int64](r, 32, 64, 160, 256)
+	l.vocab = randomOf[int64](r, 33, 64, 257)
 	l.build()
 	return l.finish()
 }

@@ -11,17 +11,17 @@ import (
 func TestMutationsAreDrawnApart(t *testing.T) {
 	count := map[string]int{}
 	for seed := range uint64(2000) {
-		for _, name := range drawn(seed, 3) {
+		for _, name := range drawMutations(seed, 3) {
 			count[name]++
 		}
 	}
 	for name := range mutations {
 		require.InDelta(t, 150, count[name], 50, name) // 3 in 40
 	}
-	before := drawn(7, 6)
+	before := drawMutations(7, 6)
 	mutations["another"] = "nothing"
 	defer delete(mutations, "another")
-	after := drawn(7, 6)
+	after := drawMutations(7, 6)
 	for i, name := range after {
 		if name == "another" {
 			after = append(after[:i], after[i+1:]...)

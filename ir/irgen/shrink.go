@@ -13,7 +13,7 @@ import (
 // changed; fails must not change its argument, and must hold for g.
 func Shrink(g *ir.Graph, fails func(*ir.Graph) bool) *ir.Graph {
 	for {
-		smaller := step(g, fails)
+		smaller := shrinkOnce(g, fails)
 		if smaller == nil {
 			return g
 		}
@@ -21,8 +21,8 @@ func Shrink(g *ir.Graph, fails func(*ir.Graph) bool) *ir.Graph {
 	}
 }
 
-// size orders graphs; it falls with every change.
-func size(g *ir.Graph) int {
+// graphSize orders graphs; it falls with every change.
+func graphSize(g *ir.Graph) int {
 	regions := 0
 	for _, n := range g.Nodes() {
 		if n.Region != nil {
@@ -36,15 +36,15 @@ func size(g *ir.Graph) int {
 	return ((regions*1e4+len(g.Nodes()))*1e3+len(g.Results))*2 + symbolic
 }
 
-// step returns the first change of g that still fails, or nil.
-func step(g *ir.Graph, fails func(*ir.Graph) bool) *ir.Graph {
-	limit := size(g)
+// shrinkOnce returns the first change of g that still fails, or nil.
+func shrinkOnce(g *ir.Graph, fails func(*ir.Graph) bool) *ir.Graph {
+	limit := graphSize(g)
 	try := func(c *ir.Graph, ok bool) *ir.Graph {
 		if !ok {
 			return nil
 		}
 		sweep(c)
-		if size(c) >= limit || ir.Verify(c) != nil || !fails(c) {
+		if graphSize(c) >= limit || ir.Verify(c) != nil || !fails(c) {
 			return nil
 		}
 		return c
@@ -56,7 +56,7 @@ func step(g *ir.Graph, fails func(*ir.Graph) bool) *ir.Graph {
 		}
 	}
 	for i := range g.Nodes() {
-		for _, change := range []func(*ir.Graph, *ir.Node) bool{only, cut, bypass, dissolve} {
+		for _, change := range []func(*ir.Graph, *ir.Node) bool{extractNode, cut, bypass, dissolve} {
 			c := g.Clone()
 			if c := try(c, change(c, c.Nodes()[i])); c != nil {
 				return c
@@ -68,7 +68,7 @@ func step(g *ir.Graph, fails func(*ir.Graph) bool) *ir.Graph {
 }
 
 // only returns n's results and the caches written on the way to them.
-func only(g *ir.Graph, n *ir.Node) bool {
+func extractNode(g *ir.Graph, n *ir.Node) bool {
 	old := g.Results
 	g.Results = nil
 	for _, r := range n.Results {
@@ -103,7 +103,7 @@ func cut(g *ir.Graph, n *ir.Node) bool {
 		fresh := ir.StateRoot(r)
 		if fresh == r {
 			i := 0
-			for taken(g, fmt.Sprintf("cut%d", i)) {
+			for hasParam(g, fmt.Sprintf("cut%d", i)) {
 				i++
 			}
 			fresh = g.Param(ir.Input, fmt.Sprintf("cut%d", i), r.Type)
@@ -115,7 +115,7 @@ func cut(g *ir.Graph, n *ir.Node) bool {
 	return g.Erase(n) == nil
 }
 
-func taken(g *ir.Graph, name string) bool {
+func hasParam(g *ir.Graph, name string) bool {
 	for _, p := range g.Params {
 		if p.Param.Name == name {
 			return true

@@ -17,7 +17,7 @@ func Lowerable(t *target.Target) func(*ir.Node) error {
 	var known sync.Map // question to answer
 	type answer struct{ err error }
 	return func(n *ir.Node) error {
-		key := question(n)
+		key := lowerableKey(n)
 		if a, ok := known.Load(key); ok {
 			return a.(answer).err
 		}
@@ -27,9 +27,9 @@ func Lowerable(t *target.Target) func(*ir.Node) error {
 	}
 }
 
-// question is the same for two nodes only when Check answers the same: the
+// lowerableKey is the same for two nodes only when Check answers the same: the
 // pattern that formed the region, which operands are weights, what is computed.
-func question(n *ir.Node) string {
+func lowerableKey(n *ir.Node) string {
 	var b strings.Builder
 	b.WriteString(n.Attr.Pattern)
 	for _, a := range n.Args {

@@ -22,7 +22,7 @@ import (
 // number of bits, of group, of scales and of zero forms.
 func weightFormats() []dtype.Type {
 	var out []dtype.Type
-	for _, t := range dtype.Named() {
+	for _, t := range dtype.AllButAffine() {
 		if t.Float() || t.Quantised() {
 			out = append(out, t)
 		}

@@ -46,7 +46,7 @@ func (g *gemv) tiled() (*gemm, bool) {
 				return nil, false // one stage holds the rows of all products of a unit, as halves
 			}
 			p.Halves = p.Halves && w.DType == dtype.F16
-			p.Together = max(p.Together, w.DType.Together())
+			p.Together = max(p.Together, w.DType.WeightsPerRead())
 			p.Rows += part.n
 			p.Bytes += w.DType.Bytes(part.n * g.depth)
 		}

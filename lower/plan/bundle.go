@@ -103,13 +103,13 @@ func (p *Plan) Save(dir string) (err error) {
 	if err := writeFile(filepath.Join(fresh, planFile), text); err != nil {
 		return err
 	}
-	return swap(fresh, dir, work.Path)
+	return swapFolders(fresh, dir, work.Path)
 }
 
-// swap renames fresh to dir; what stands there goes to the folder work, and back on
+// swapFolders renames fresh to dir; what stands there goes to the folder work, and back on
 // failure. Of several processes that do so at once, each bundle is whole and the last
 // one stays.
-func swap(fresh, dir, work string) error {
+func swapFolders(fresh, dir, work string) error {
 	for attempt := 0; ; attempt++ {
 		exists, err := replaceable(dir)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {

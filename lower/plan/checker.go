@@ -78,7 +78,7 @@ func (p *Plan) waves(e *Entry) (waves [][]touch, barriers []int) {
 			continue
 		}
 		for j, b := range d.Bind {
-			space, lo, _ := p.place(b)
+			space, lo, _ := p.locate(b)
 			wave = append(wave, touch{space, lo, lo + b.Bytes, i, j, b.Access})
 		}
 	}

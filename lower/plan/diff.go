@@ -72,8 +72,8 @@ func Diff(nameA string, a *Plan, nameB string, b *Plan) (*Difference, error) {
 			d.Numbers = append(d.Numbers, DiffNumber{ea.Name, n.what, n.a, n.b})
 		}
 	}
-	d.OnlyA = DiffSide{dispatchesWithout(a, b), grouped(without(a.Decisions, b.Decisions))}
-	d.OnlyB = DiffSide{dispatchesWithout(b, a), grouped(without(b.Decisions, a.Decisions))}
+	d.OnlyA = DiffSide{dispatchesWithout(a, b), groupByEntry(onlyInFirst(a.Decisions, b.Decisions))}
+	d.OnlyB = DiffSide{dispatchesWithout(b, a), groupByEntry(onlyInFirst(b.Decisions, a.Decisions))}
 	return d, nil
 }
 
@@ -132,9 +132,9 @@ func opsText(nodes []Node) string {
 // of earlier compilers.
 var figures = regexp.MustCompile(`\b[0-9]+(\.[0-9]+)?( ([kMGT]?B|KiB|MiB|[mu]?s|dispatch(es)?|waves?|nodes))?\b`)
 
-// without returns the decisions of a that b lacks. Passes and figures of the same
+// onlyInFirst returns the decisions of a that b lacks. Passes and figures of the same
 // decision may differ; pattern, node, outcome and the rest of the reason say which it is.
-func without(a, b []Decision) []Decision {
+func onlyInFirst(a, b []Decision) []Decision {
 	type key struct{ entry, pattern, node, outcome, reason string }
 	of := func(d Decision) key {
 		return key{d.Entry, d.Pattern, d.Node, d.Outcome, figures.ReplaceAllString(d.Reason, "")}
@@ -152,8 +152,8 @@ func without(a, b []Decision) []Decision {
 	return out
 }
 
-// grouped groups the decisions of each entry on their own.
-func grouped(ds []Decision) []Group {
+// groupByEntry groups the decisions of each entry on their own.
+func groupByEntry(ds []Decision) []Group {
 	var out []Group
 	for len(ds) > 0 {
 		n := 0

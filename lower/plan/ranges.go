@@ -4,10 +4,10 @@ import "slices"
 
 // ranges says which buffer wrote each byte last: for each address space, by the
 // pieces between all the places where a binding begins or ends.
-type ranges map[int]*pieces
+type ranges map[int]*segmentTree
 
-// pieces is a segment tree. Leaf i stands for bytes [cuts[i], cuts[i+1]).
-type pieces struct {
+// segmentTree is a segment tree. Leaf i stands for bytes [cuts[i], cuts[i+1]).
+type segmentTree struct {
 	cuts  []int64
 	owner []int // of a node's bytes, as heaps count nodes: a buffer, nobody or several
 }
@@ -29,22 +29,22 @@ func (p *Plan) newRanges(e *Entry) ranges {
 			if b.Buffer < 0 || b.Buffer >= len(p.Buffers) {
 				continue // verifyBinding says so
 			}
-			if space, lo, runOnly := p.place(b); runOnly {
+			if space, lo, runOnly := p.locate(b); runOnly {
 				cuts[space] = append(cuts[space], lo, lo+b.Bytes)
 			}
 		}
 	}
 	r := ranges{}
 	for space, c := range cuts {
-		r[space] = newPieces(c)
+		r[space] = newSegmentTree(c)
 	}
 	return r
 }
 
-func newPieces(cuts []int64) *pieces {
+func newSegmentTree(cuts []int64) *segmentTree {
 	slices.Sort(cuts)
 	cuts = slices.Compact(cuts)
-	return &pieces{cuts, slices.Repeat([]int{nobody}, 4*len(cuts))}
+	return &segmentTree{cuts, slices.Repeat([]int{nobody}, 4*len(cuts))}
 }
 
 // set gives bytes [lo, hi) of space to buffer.
@@ -53,7 +53,7 @@ func (r ranges) set(space int, lo, hi int64, buffer int) {
 	s.set(1, 0, len(s.cuts)-1, lo, hi, buffer)
 }
 
-func (s *pieces) set(node, first, last int, lo, hi int64, buffer int) {
+func (s *segmentTree) set(node, first, last int, lo, hi int64, buffer int) {
 	switch {
 	case hi <= s.cuts[first] || s.cuts[last] <= lo || s.owner[node] == buffer:
 		return
@@ -80,7 +80,7 @@ func (r ranges) missing(space int, lo, hi int64, buffer int) (at int64, owner in
 	return s.missing(1, 0, len(s.cuts)-1, lo, hi, buffer)
 }
 
-func (s *pieces) missing(node, first, last int, lo, hi int64, buffer int) (at int64, owner int) {
+func (s *segmentTree) missing(node, first, last int, lo, hi int64, buffer int) (at int64, owner int) {
 	switch owner := s.owner[node]; {
 	case hi <= s.cuts[first] || s.cuts[last] <= lo || owner == buffer:
 		return -1, nobody

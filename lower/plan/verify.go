@@ -115,9 +115,9 @@ func (p *Plan) verifyTokens() error {
 	return nil
 }
 
-var identifierForm = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,199}$`)
+var identifierPattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,199}$`)
 
-func identifier(s string) bool { return identifierForm.MatchString(s) }
+func identifier(s string) bool { return identifierPattern.MatchString(s) }
 
 func (p *Plan) verifyKernels() error {
 	seen := map[string]int{} // by lower-case name: the files must differ on every file system
@@ -246,9 +246,9 @@ func (p *Plan) verifyBuffers() error {
 
 var recipeKinds = []string{"as_stored", "convert", "quantise", Planes}
 
-// roleForm is the class and dtype that a buffer of each role has. Logits are a state
+// roleTypes is the class and dtype that a buffer of each role has. Logits are a state
 // where another entry reads them.
-var roleForm = map[BufferRole]struct {
+var roleTypes = map[BufferRole]struct {
 	class Class
 	dtype dtype.Type
 }{
@@ -307,7 +307,7 @@ func (p *Plan) verifyBuffer(b *Buffer) error {
 		return fmt.Errorf("unknown class %q", b.Class)
 	}
 	if b.Role != NoRole {
-		form, ok := roleForm[b.Role]
+		form, ok := roleTypes[b.Role]
 		if !ok {
 			return fmt.Errorf("unknown role %q", b.Role)
 		}

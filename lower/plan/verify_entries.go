@@ -165,8 +165,8 @@ func (p *Plan) verifyBinding(b *Binding, s *Slot) error {
 // stepTypes are the types of the step buffer and its beginning, with their bytes.
 var stepTypes = map[string]int64{"Step": StepBytes, "Position": 4 * (StepS + 1)}
 
-// elementForm takes a scalar's name out of that of a vector, a packed or an atomic one.
-var elementForm = regexp.MustCompile(`^(?:packed_|atomic_)?([a-z]+?)[234]?$`)
+// elementPattern takes a scalar's name out of that of a vector, a packed or an atomic one.
+var elementPattern = regexp.MustCompile(`^(?:packed_|atomic_)?([a-z]+?)[234]?$`)
 
 // elements are the dtypes that the scalar types of Metal read. Block formats are bytes.
 var elements = map[string]func(dtype.Type) bool{
@@ -183,7 +183,7 @@ var elements = map[string]func(dtype.Type) bool{
 // holds checks that a slot's type reads what b's dtype says that it holds. The step
 // has words of several types; types that a kernel declares itself are its own matter.
 func (b *Buffer) holds(slotType string) error {
-	m := elementForm.FindStringSubmatch(slotType)
+	m := elementPattern.FindStringSubmatch(slotType)
 	if m == nil || elements[m[1]] == nil || b.Role == StepBuffer || elements[m[1]](b.DType) {
 		return nil
 	}
@@ -206,7 +206,7 @@ func (p *Plan) verifyContent(d *Dispatch, live ranges) error {
 		if !b.Access.Reads() {
 			continue
 		}
-		space, lo, runOnly := p.place(b)
+		space, lo, runOnly := p.locate(b)
 		if !runOnly {
 			continue
 		}
@@ -220,7 +220,7 @@ func (p *Plan) verifyContent(d *Dispatch, live ranges) error {
 		}
 	}
 	for _, b := range d.Bind {
-		if space, lo, runOnly := p.place(b); runOnly && b.Access.Writes() {
+		if space, lo, runOnly := p.locate(b); runOnly && b.Access.Writes() {
 			live.set(space, lo, lo+b.Bytes, b.Buffer)
 		}
 	}
@@ -250,9 +250,9 @@ func (p *Plan) verifyPosition(d *Dispatch, advanced *string) error {
 // own, numbered as they are.
 const arenaSpace = -1
 
-// place says where a binding's bytes are; runOnly is true where content does
+// locate says where a binding's bytes are; runOnly is true where content does
 // not outlive a run, so that only what the run wrote can be read.
-func (p *Plan) place(b Binding) (space int, lo int64, runOnly bool) {
+func (p *Plan) locate(b Binding) (space int, lo int64, runOnly bool) {
 	buf := &p.Buffers[b.Buffer]
 	if buf.Class == Transient {
 		return arenaSpace, buf.Offset + b.Offset, true

@@ -137,7 +137,7 @@ func TestRanges(t *testing.T) {
 		for i := range cuts {
 			cuts[i] = int64(i)
 		}
-		r := ranges{arenaSpace: newPieces(cuts)}
+		r := ranges{arenaSpace: newSegmentTree(cuts)}
 		for range rapid.IntRange(0, 20).Draw(t, "sets") {
 			lo := rapid.IntRange(0, size-1).Draw(t, "lo")
 			hi := rapid.IntRange(lo+1, size).Draw(t, "hi")

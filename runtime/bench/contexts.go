@@ -85,7 +85,7 @@ func Contexts(ctx context.Context, m *model.Model, o ContextOptions) (rows []Con
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, full.close()) }()
-	full.full = true
+	full.forLargest = true
 	for i, n := range o.Contexts {
 		if o.Bench.Progress != nil {
 			o.Bench.Progress("contexts", int64(i), int64(len(o.Contexts)))
@@ -117,11 +117,11 @@ func (b *contextBench) cache(context int) int {
 
 // loadedBackend is a plan with one backend, ready to be timed.
 type loadedBackend struct {
-	backend string
-	full    bool
-	engine  *engine.Engine
-	model   *runtime.Instance
-	refused error
+	backend    string
+	forLargest bool
+	engine     *engine.Engine
+	model      *runtime.Instance
+	refused    error
 }
 
 func (c *loadedBackend) close() error {
@@ -163,7 +163,7 @@ func fillStates(in *runtime.Instance, p *plan.Plan) error {
 			continue
 		}
 		if int64(len(content)) < buffer.Bytes {
-			content = noise(buffer.Bytes)
+			content = noiseBytes(buffer.Bytes)
 		}
 		if err := in.Write(buffer.Name, content[:buffer.Bytes]); err != nil {
 			return err
@@ -210,7 +210,7 @@ func (b *contextBench) point(ctx context.Context, n, t int, all []*loadedBackend
 	rows := make([]ContextRow, len(all))
 	for i, c := range all {
 		rows[i] = ContextRow{Model: b.m.BaseName(), Device: b.Bench.Device, Context: n, P: min(n, b.cache(n)-t*steps), T: t,
-			Backend: c.backend, ForLargest: c.full, Machine: b.on.machine}
+			Backend: c.backend, ForLargest: c.forLargest, Machine: b.on.machine}
 		if b.on.dev.Info().Emulation {
 			rows[i].Times = "emulation"
 		}
@@ -232,17 +232,17 @@ func (b *contextBench) point(ctx context.Context, n, t int, all []*loadedBackend
 	if rows[0].P < 0 {
 		return nil, fmt.Errorf("a step of %d tokens does not fit the model's %d positions", t*steps, b.m.Config.MaxPositions)
 	}
-	list := make([]*timed, len(all))
-	var running []*timed
+	list := make([]*measured, len(all))
+	var running []*measured
 	for i, c := range all {
 		if c.refused != nil {
 			continue
 		}
 		run := loadedVariant{engine: c.engine, model: c.model, tokens: steps, row: &Row{Phase: compile.EntryOf(t)}, envs: []sym.Env{{T: int64(t), P: int64(rows[i].P)}}}
-		list[i] = &timed{name: fmt.Sprintf("attention %s, T=%d", c.backend, t), run: run.run}
+		list[i] = &measured{name: fmt.Sprintf("attention %s, T=%d", c.backend, t), run: run.run}
 		running = append(running, list[i])
 	}
-	if err := interleave(ctx, running, rounds(b.Bench.Reps), nil, nil); err != nil {
+	if err := interleave(ctx, running, untilRounds(b.Bench.Reps), nil, nil); err != nil {
 		return nil, err
 	}
 	best := 0.0

@@ -35,7 +35,7 @@ func (o *Options) benchGraph(ctx context.Context, m *model.Model) (rows []Row, e
 	if o.Reps == 0 {
 		return rows, nil
 	}
-	all := make([]*timed, len(list))
+	all := make([]*measured, len(list))
 	for i, s := range list {
 		var l *eval.LoadedGraph
 		if l, err = eval.LoadGraph(ctx, s.graphs.Entries[0], s.plan, env, eval.GraphOptions{Device: o.Device, CPU: o.CPU, Seed: 1, Progress: o.Progress}); err != nil {
@@ -45,7 +45,7 @@ func (o *Options) benchGraph(ctx context.Context, m *model.Model) (rows []Row, e
 		if l.Emulation {
 			rows[i].Times = "emulation"
 		}
-		all[i] = &timed{name: "variant " + s.name, run: took(l.Run)}
+		all[i] = &measured{name: "variant " + s.name, run: wallTime(l.Run)}
 	}
 	summarise := func() {
 		for i := range rows {
@@ -53,5 +53,5 @@ func (o *Options) benchGraph(ctx context.Context, m *model.Model) (rows []Row, e
 		}
 		o.report(rows)
 	}
-	return rows, interleave(ctx, all, rounds(o.Reps), o.told(len(all)), summarise)
+	return rows, interleave(ctx, all, untilRounds(o.Reps), o.told(len(all)), summarise)
 }

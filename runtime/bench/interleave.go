@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// timed is something to be measured, and what was measured of it.
-type timed struct {
+// measured is something to be measured, and what was measured of it.
+type measured struct {
 	name    string                                       // for errors
 	run     func(context.Context) (time.Duration, error) // once: how long it took
 	samples []float64                                    // us, in the order they were taken
@@ -17,7 +17,7 @@ type timed struct {
 // the rounds behind it: a machine that warms up or slows down favours none. The first
 // round warms up and counts for nothing. told hears how many runs are done, and after
 // is called behind each round that counts; nil: nobody is.
-func interleave(ctx context.Context, all []*timed, more func(rounds int) bool, told func(runs int), after func()) error {
+func interleave(ctx context.Context, all []*measured, more func(rounds int) bool, told func(runs int), after func()) error {
 	for round := -1; round < 0 || more(round); round++ {
 		for i, t := range all {
 			if told != nil {
@@ -38,8 +38,8 @@ func interleave(ctx context.Context, all []*timed, more func(rounds int) bool, t
 	return nil
 }
 
-// rounds says more until there were n.
-func rounds(n int) func(int) bool { return func(round int) bool { return round < n } }
+// untilRounds says more until there were n.
+func untilRounds(n int) func(int) bool { return func(round int) bool { return round < n } }
 
 // told reports the runs of n things to the options' Progress.
 func (o *Options) told(n int) func(int) {
@@ -49,8 +49,8 @@ func (o *Options) told(n int) func(int) {
 	return func(runs int) { o.Progress("measure", int64(runs), int64((o.Reps+1)*n)) }
 }
 
-// took times a run that tells no time of its own.
-func took(run func(context.Context) error) func(context.Context) (time.Duration, error) {
+// wallTime times a run that tells no time of its own.
+func wallTime(run func(context.Context) error) func(context.Context) (time.Duration, error) {
 	return func(ctx context.Context) (time.Duration, error) {
 		start := time.Now()
 		err := run(ctx)

@@ -242,7 +242,7 @@ func (b *kernelsBench) wanted(p *plan.Plan, v Variant, s setting, t int) ([]want
 
 func (b *kernelsBench) time(ctx context.Context, in *runtime.Instance, w wantedKernel) error {
 	r := &b.rows[w.row]
-	alone, err := in.Alone(ctx, w.entry, w.env, r.Dispatch, b.Rotate, b.times)
+	alone, err := in.TimeAlone(ctx, w.entry, w.env, r.Dispatch, b.Rotate, b.times)
 	if err != nil {
 		return err
 	}

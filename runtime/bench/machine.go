@@ -100,7 +100,7 @@ return y=%%4
 		return 0, "", err
 	}
 	defer func() { err = errors.Join(err, in.Close()) }()
-	if err := in.Write("x", noise(4*int64(s.t)*int64(s.k))); err != nil {
+	if err := in.Write("x", noiseBytes(4*int64(s.t)*int64(s.k))); err != nil {
 		return 0, "", err
 	}
 	times, err := in.KernelTimes(ctx, "matmul", sym.Env{T: int64(s.t)}, 4)
@@ -114,11 +114,11 @@ return y=%%4
 // patterned makes weights whose values do not matter.
 type patterned struct{}
 
-func (patterned) Weight(b *plan.Buffer) ([]byte, error) { return noise(b.StoredBytes()), nil }
+func (patterned) Weight(b *plan.Buffer) ([]byte, error) { return noiseBytes(b.StoredBytes()), nil }
 
-// noise returns bytes that are small finite numbers of both signs as f32, f16 and
+// noiseBytes returns bytes that are small finite numbers of both signs as f32, f16 and
 // bf16, and differ enough to cost a GPU what real numbers cost it.
-func noise(n int64) []byte {
+func noiseBytes(n int64) []byte {
 	out := make([]byte, n)
 	x := uint64(0x9e3779b97f4a7c15)
 	for i := range out {

@@ -28,7 +28,7 @@ func TestMeasureMachine(t *testing.T) {
 func TestNoiseIsFinite(t *testing.T) {
 	for _, d := range []dtype.Type{dtype.F32, dtype.F16, dtype.BF16} {
 		values := make([]float32, 1<<16)
-		dtype.Dequantise(d, noise(d.Bytes(1<<16)), values)
+		dtype.Dequantise(d, noiseBytes(d.Bytes(1<<16)), values)
 		negative := 0
 		for _, v := range values {
 			require.Less(t, v*v, float32(1))

@@ -72,12 +72,12 @@ func (o *Options) benchMany(ctx context.Context, m *model.Model) ([]Row, error) 
 }
 
 // bundle returns an empty bundle and the variants that may go into it.
-func (o *Options) bundle(m *model.Model) (*bundle, []passes.Subset, error) {
+func (o *Options) bundle(m *model.Model) (*distinctPlans, []passes.Subset, error) {
 	g, err := compile.Build(m, o.Compile)
 	if err != nil {
 		return nil, nil, err
 	}
-	b := &bundle{o: o, m: m, graphs: g, met: map[string]int{}, more: rounds(o.Reps)}
+	b := &distinctPlans{o: o, m: m, graphs: g, met: map[string]int{}, more: untilRounds(o.Reps)}
 	if b.graph, err = b.graphs.Entry(o.Phase); err != nil {
 		return nil, nil, err
 	}
@@ -92,9 +92,9 @@ func (o *Options) bundle(m *model.Model) (*bundle, []passes.Subset, error) {
 	return b, variants, nil
 }
 
-// bundle is the work of benchMany: rows of distinct plans, in the order they were
+// distinctPlans is the work of benchMany: rows of distinct plans, in the order they were
 // met.
-type bundle struct {
+type distinctPlans struct {
 	o      *Options
 	m      *model.Model
 	graphs *compile.Graphs // their model, target and options
@@ -106,7 +106,7 @@ type bundle struct {
 
 // compile makes one plan of variants, verified, and keeps the entries that do
 // something new: fresh are their rows.
-func (b *bundle) compile(variants []passes.Subset) (p *plan.Plan, fresh []int, err error) {
+func (b *distinctPlans) compile(variants []passes.Subset) (p *plan.Plan, fresh []int, err error) {
 	cx := &passes.Context{Target: b.graphs.Target, Lowerable: compile.Lowerable(b.graphs.Target)}
 	part, err := passes.Enumerate(b.graph, cx, variants, func(g *ir.Graph) *ir.Graph { return g })
 	if err != nil {
@@ -150,7 +150,7 @@ func (b *bundle) compile(variants []passes.Subset) (p *plan.Plan, fresh []int, e
 }
 
 // measure times the entries of p, which are the given rows, interleaved.
-func (b *bundle) measure(ctx context.Context, p *plan.Plan, fresh []int, where *sharedDevice) (err error) {
+func (b *distinctPlans) measure(ctx context.Context, p *plan.Plan, fresh []int, where *sharedDevice) (err error) {
 	if len(fresh) == 0 {
 		return nil
 	}
@@ -169,9 +169,9 @@ func (b *bundle) measure(ctx context.Context, p *plan.Plan, fresh []int, where *
 	if err != nil {
 		return err
 	}
-	all := make([]*timed, len(fresh))
+	all := make([]*measured, len(fresh))
 	for i, k := range fresh {
-		all[i] = &timed{name: "variant " + b.rows[k].Variant, run: took(func(ctx context.Context) error {
+		all[i] = &measured{name: "variant " + b.rows[k].Variant, run: wallTime(func(ctx context.Context) error {
 			for _, env := range envs {
 				if err := in.Run(ctx, p.Entries[i].Name, env); err != nil {
 					return err

@@ -160,9 +160,9 @@ func (c *loadedVariant) decode(ctx context.Context, p int, id int32) error {
 // interleave measures the variants, some of the rows, and what else the options ask
 // of each.
 func (o *Options) interleave(ctx context.Context, all []*loadedVariant, rows []Row) error {
-	list := make([]*timed, len(all))
+	list := make([]*measured, len(all))
 	for i, c := range all {
-		list[i] = &timed{name: "variant " + c.row.Variant, run: c.run}
+		list[i] = &measured{name: "variant " + c.row.Variant, run: c.run}
 	}
 	summarise := func() {
 		for i, c := range all {
@@ -170,7 +170,7 @@ func (o *Options) interleave(ctx context.Context, all []*loadedVariant, rows []R
 		}
 		o.report(rows)
 	}
-	if err := interleave(ctx, list, rounds(o.Reps), o.told(len(all)), summarise); err != nil {
+	if err := interleave(ctx, list, untilRounds(o.Reps), o.told(len(all)), summarise); err != nil {
 		return err
 	}
 	for _, c := range all {

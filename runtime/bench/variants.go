@@ -59,7 +59,7 @@ func ParseVariants(list string) ([]Variant, error) {
 		return nil
 	}
 	subsets := func(most int, parts bool) error {
-		all, err := passes.Subsets()
+		all, err := passes.BuiltIn().Subsets()
 		for _, s := range all {
 			if len(s.Names) <= most && (parts || s.Whole) {
 				out = append(out, Variant{Name: s.String(), Passes: s.Pipeline.String()})

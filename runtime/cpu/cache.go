@@ -17,10 +17,10 @@ import (
 	"foundry/runtime/files"
 )
 
-// folder holds compiled objects. An entry, named by all that its object is built of,
+// objectCache holds compiled objects. An entry, named by all that its object is built of,
 // holds the name of the object, which is that of its content: what is damaged is not
 // loaded, and built anew.
-type folder struct {
+type objectCache struct {
 	dir string
 	// passing removes a folder that does not stay, and why is the reason; nil for one that does.
 	passing *files.Dir
@@ -29,30 +29,30 @@ type folder struct {
 
 // cacheFolder makes the folder of the name or, for "", one in the user's cache. For
 // a user who has no cache that can be written it is a temporary one.
-func cacheFolder(dir string) (folder, error) {
+func cacheFolder(dir string) (objectCache, error) {
 	if dir != "" {
 		dir, err := filepath.Abs(dir)
 		if err == nil {
 			err = files.Private(dir)
 		}
 		if err != nil {
-			return folder{}, fmt.Errorf("cpu: cache folder: %w", err)
+			return objectCache{}, fmt.Errorf("cpu: cache folder: %w", err)
 		}
-		return folder{dir: dir}, nil
+		return objectCache{dir: dir}, nil
 	}
 	user, err := os.UserCacheDir()
 	if err == nil {
 		dir = filepath.Join(user, "foundry")
 		if err = writable(dir); err == nil {
-			return folder{dir: dir}, nil
+			return objectCache{dir: dir}, nil
 		}
 	}
 	const remedy = "let XDG_CACHE_HOME name a folder that can be written"
 	temporary, second := files.Folder("", "foundry")
 	if second != nil {
-		return folder{}, fmt.Errorf("cpu: no folder for compiled kernels: %w; %w; %s", err, second, remedy)
+		return objectCache{}, fmt.Errorf("cpu: no folder for compiled kernels: %w; %w; %s", err, second, remedy)
 	}
-	return folder{temporary.Path, temporary, fmt.Sprintf("kernels are compiled anew each time (%v; %s)", err, remedy)}, nil
+	return objectCache{temporary.Path, temporary, fmt.Sprintf("kernels are compiled anew each time (%v; %s)", err, remedy)}, nil
 }
 
 // writable makes a private folder where it is not there, and a file in it for a moment.
@@ -68,7 +68,7 @@ func writable(dir string) error {
 }
 
 // close removes a folder that does not stay.
-func (f folder) close() error {
+func (f objectCache) close() error {
 	if f.passing == nil {
 		return nil
 	}
@@ -86,8 +86,8 @@ type object struct {
 // maxObjectBytes is beyond any object that the compiler may write.
 const maxObjectBytes = 1 << 30
 
-// opened is a loaded object.
-type opened struct {
+// loadedObject is a loaded object.
+type loadedObject struct {
 	handle uintptr
 	built  bool      // anew
 	ready  time.Time // when the file was there, to be loaded
@@ -95,21 +95,21 @@ type opened struct {
 
 // open loads the object, built where the cache does not have it whole. One of the
 // cache that does not load, or lacks the symbol, is built anew, once.
-func (f folder) open(ctx context.Context, c *compiler, o object, mode int, progress func(done, total int)) (opened, error) {
+func (f objectCache) open(ctx context.Context, c *compiler, o object, mode int, progress func(done, total int)) (loadedObject, error) {
 	entry := filepath.Join(f.dir, o.name+"-"+o.key(c)+".entry")
 	if path, whole := f.find(entry); whole {
 		ready := time.Now()
 		if handle, err := loadObject(path, mode, o.symbol); err == nil {
-			return opened{handle, false, ready}, ctx.Err()
+			return loadedObject{handle, false, ready}, ctx.Err()
 		}
 	}
 	path, err := f.build(ctx, c, o, entry, progress)
 	if err != nil {
-		return opened{}, err
+		return loadedObject{}, err
 	}
 	ready := time.Now()
 	handle, err := loadObject(path, mode, o.symbol)
-	return opened{handle, true, ready}, err
+	return loadedObject{handle, true, ready}, err
 }
 
 // key is the hash of everything that goes into the object.
@@ -126,14 +126,14 @@ var objectName = regexp.MustCompile(`^[a-z]+-[0-9a-f]{64}\.so$`)
 
 // find returns the path of the object that an entry names, and whether it is there
 // with the content that it was built with. Both count as used now.
-func (f folder) find(entry string) (path string, whole bool) {
+func (f objectCache) find(entry string) (path string, whole bool) {
 	name, err := files.ReadPrivate(entry, 1<<10)
 	if err != nil || !objectName.Match(name) {
 		return "", false
 	}
 	path = filepath.Join(f.dir, string(name))
 	content, err := files.ReadPrivate(path, maxObjectBytes)
-	if err != nil || named(strings.SplitN(string(name), "-", 2)[0], content) != string(name) {
+	if err != nil || nameOfObject(strings.SplitN(string(name), "-", 2)[0], content) != string(name) {
 		return "", false
 	}
 	now := time.Now()
@@ -143,13 +143,13 @@ func (f folder) find(entry string) (path string, whole bool) {
 }
 
 // named is the name of an object with the content.
-func named(name string, content []byte) string {
+func nameOfObject(name string, content []byte) string {
 	sum := sha256.Sum256(content)
 	return name + "-" + hex.EncodeToString(sum[:]) + ".so"
 }
 
 // build compiles the object into the cache, writes its entry and returns its path.
-func (f folder) build(ctx context.Context, c *compiler, o object, entry string, progress func(done, total int)) (string, error) {
+func (f objectCache) build(ctx context.Context, c *compiler, o object, entry string, progress func(done, total int)) (string, error) {
 	work, err := files.Folder(f.dir, o.name)
 	if err != nil {
 		return "", fmt.Errorf("cpu: %w", err)
@@ -163,7 +163,7 @@ func (f folder) build(ctx context.Context, c *compiler, o object, entry string, 
 	if err != nil {
 		return "", fmt.Errorf("cpu: %w", err)
 	}
-	name := named(o.name, content)
+	name := nameOfObject(o.name, content)
 	path := filepath.Join(f.dir, name)
 	if err := files.WritePrivate(path, content); err != nil {
 		return "", fmt.Errorf("cpu: %w", err)
@@ -192,7 +192,7 @@ func loadObject(path string, mode int, symbol string) (uintptr, error) {
 const objectsKept = 256
 
 // prune removes the objects and the entries that were used longest ago.
-func (f folder) prune() error {
+func (f objectCache) prune() error {
 	entries, err := os.ReadDir(f.dir)
 	if err != nil {
 		return fmt.Errorf("cpu: cache folder: %w", err)

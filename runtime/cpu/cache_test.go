@@ -78,7 +78,7 @@ func TestDamagedCache(t *testing.T) {
 		})
 	}
 	t.Run("without its function", func(t *testing.T) {
-		forged := filepath.Join(dir, named("answer", other))
+		forged := filepath.Join(dir, nameOfObject("answer", other))
 		require.NoError(t, os.WriteFile(forged, other, 0o600))
 		replace(t, entry, []byte(filepath.Base(forged)))
 		answer(true)
@@ -109,7 +109,7 @@ func TestCacheIsPruned(t *testing.T) {
 			require.NoError(t, os.WriteFile(filepath.Join(dir, fmt.Sprintf("%d.%s", i, kind)), nil, 0o600))
 		}
 	}
-	require.NoError(t, folder{dir: dir}.prune())
+	require.NoError(t, objectCache{dir: dir}.prune())
 	left, err := os.ReadDir(dir)
 	require.NoError(t, err)
 	require.Len(t, left, 2*objectsKept)

@@ -69,10 +69,10 @@ type Options struct {
 
 // Device is the CPU.
 type Device struct {
-	opts Options
-	cc   *compiler
-	kept folder // of compiled objects
-	exec *executor
+	opts    Options
+	cc      *compiler
+	objects objectCache // of compiled objects
+	exec    *executor
 
 	startup fruntime.Startup
 
@@ -100,7 +100,7 @@ func Open(ctx context.Context, o Options) (*Device, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Device{opts: o, cc: cc, kept: kept}
+	d := &Device{opts: o, cc: cc, objects: kept}
 	d.confine = sync.OnceValue(d.giveUp)
 	start := time.Now()
 	if d.exec, err = openExecutor(ctx, cc, kept); err != nil {
@@ -127,8 +127,8 @@ func (d *Device) Info() fruntime.Info {
 		mode = ", checked"
 	}
 	note := fmt.Sprintf("%s (%s)", d.cc.version, d.cc.path)
-	if d.kept.why != "" {
-		note += "; " + d.kept.why
+	if d.objects.why != "" {
+		note += "; " + d.objects.why
 	}
 	return fruntime.Info{
 		Kind: "cpu", Name: fmt.Sprintf("%s, %d threads%s", runtime.GOARCH, d.opts.Threads, mode), Target: "cpu",
@@ -143,10 +143,10 @@ func (d *Device) giveUp() error {
 	if d.opts.Confine == nil {
 		return nil
 	}
-	if err := d.kept.close(); err != nil {
+	if err := d.objects.close(); err != nil {
 		return err
 	}
-	d.kept.passing = nil
+	d.objects.passing = nil
 	if err := d.opts.Confine(); err != nil {
 		return fmt.Errorf("cpu: kernels that are not trusted: %w", err)
 	}
@@ -162,5 +162,5 @@ func (d *Device) Close() error {
 	}
 	d.closed = true
 	purego.SyscallN(d.exec.close, d.pool)
-	return d.kept.close()
+	return d.objects.close()
 }

@@ -26,7 +26,7 @@ type executor struct {
 	open, close, run uintptr
 }
 
-func openExecutor(ctx context.Context, cc *compiler, kept folder) (*executor, error) {
+func openExecutor(ctx context.Context, cc *compiler, kept objectCache) (*executor, error) {
 	var text bytes.Buffer
 	// Its own functions are hidden; the interface and the hooks are not.
 	text.WriteString("#pragma GCC visibility push(default)\n" + msl.ABI() + "#pragma GCC visibility pop\n")

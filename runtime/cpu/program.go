@@ -40,7 +40,7 @@ type program struct {
 // it and the line.
 func (d *Device) Load(ctx context.Context, p *plan.Plan, progress fruntime.Progress) (fruntime.Program, error) {
 	for i := range p.Kernels {
-		if err := declared(&p.Kernels[i]); err != nil {
+		if err := checkSignature(&p.Kernels[i]); err != nil {
 			return nil, err
 		}
 	}
@@ -56,7 +56,7 @@ func (d *Device) Load(ctx context.Context, p *plan.Plan, progress fruntime.Progr
 	out := &program{d: d, kernels: p.Kernels}
 	start := time.Now()
 	o := object{name: "kernels", units: units, link: d.linkFlags(), symbol: moduleSymbol}
-	lib, err := d.kept.open(ctx, d.cc, o, purego.RTLD_NOW|purego.RTLD_LOCAL, func(done, total int) {
+	lib, err := d.objects.open(ctx, d.cc, o, purego.RTLD_NOW|purego.RTLD_LOCAL, func(done, total int) {
 		if progress != nil {
 			progress("compile kernels", int64(done), int64(total))
 		}
@@ -87,8 +87,8 @@ func (d *Device) Load(ctx context.Context, p *plan.Plan, progress fruntime.Progr
 // Startup says what compiling and loading the kernels took.
 func (p *program) Startup() []fruntime.Phase { return p.startup.Phases() }
 
-// declared checks what the language's limits say of a kernel's signature.
-func declared(k *plan.Kernel) error {
+// checkSignature checks what the language's limits say of a kernel's signature.
+func checkSignature(k *plan.Kernel) error {
 	threads := 1
 	for _, n := range k.Threads {
 		if n < 1 || n > 1024 {
@@ -163,7 +163,7 @@ func (d *Device) units(kernels []plan.Kernel) ([]unit, error) {
 
 // blame finds the kernel that does not compile by compiling each alone.
 func (d *Device) blame(ctx context.Context, kernels []plan.Kernel, all *compileError) error {
-	work, err := files.Folder(d.kept.dir, "kernels")
+	work, err := files.Folder(d.objects.dir, "kernels")
 	if err != nil {
 		return errors.Join(all, err)
 	}

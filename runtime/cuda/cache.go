@@ -24,10 +24,10 @@ func (d *Device) key(k *plan.Kernel) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return sum([]byte(strings.Join(append(d.options(), d.rtc.version, d.info.Note, text), "\x00"))), nil
+	return hashOf([]byte(strings.Join(append(d.options(), d.rtc.version, d.info.Note, text), "\x00"))), nil
 }
 
-func sum(b []byte) string {
+func hashOf(b []byte) string {
 	s := sha256.Sum256(b)
 	return hex.EncodeToString(s[:])
 }
@@ -55,7 +55,7 @@ func (c cache) find(key string, read map[string][]byte) (name string, code []byt
 	if code, ok := read[name]; ok {
 		return name, code
 	}
-	if code, err = files.ReadPrivate(c.unit(name), maxUnitBytes); err != nil || sum(code) != name {
+	if code, err = files.ReadPrivate(c.unit(name), maxUnitBytes); err != nil || hashOf(code) != name {
 		return "", nil
 	}
 	return name, code
@@ -66,7 +66,7 @@ func (c cache) keep(code []byte, keys []string) error {
 	if c.dir == "" {
 		return nil
 	}
-	name := sum(code)
+	name := hashOf(code)
 	err := files.Private(c.dir)
 	if err == nil {
 		err = files.WritePrivate(c.unit(name), code)

@@ -57,7 +57,7 @@ func Open(o Options) (*Device, error) {
 	if err := d.find(); err != nil {
 		return nil, err
 	}
-	d.startup.Note(fruntime.Phase{Name: "start the driver", Seconds: d.drv.took.Seconds()})
+	d.startup.Note(fruntime.Phase{Name: "start the driver", Seconds: d.drv.startTook.Seconds()})
 	start := time.Now()
 	var err error
 	if d.rtc, err = openNVRTC(); err != nil {

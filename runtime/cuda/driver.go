@@ -16,7 +16,7 @@ import (
 // the C pointers as uintptr.
 type driver struct {
 	*library
-	took time.Duration // to load and to start
+	startTook time.Duration // to load and to start
 }
 
 var driverPaths = map[string][]string{
@@ -71,7 +71,7 @@ var openDriver = sync.OnceValues(func() (*driver, error) {
 		}
 		return nil, errors.New(text)
 	}
-	d.took = time.Since(start)
+	d.startTook = time.Since(start)
 	return d, nil
 })
 

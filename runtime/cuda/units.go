@@ -87,7 +87,7 @@ func (d *Device) compile(ctx context.Context, kernels []plan.Kernel, progress fr
 			if err := kept.keep(code, theirs); err != nil {
 				return err
 			}
-			note(sum(code), code, members)
+			note(hashOf(code), code, members)
 			return nil
 		})
 	}

@@ -21,9 +21,9 @@ type Options struct {
 	Progress runtime.Progress
 	Say      func(line string) // told what Auto took and why, and other notes; nil: nobody
 
-	// Fits is asked, before a device is opened or a weight is read, whether what shall
+	// CheckLimits is asked, before a device is opened or a weight is read, whether what shall
 	// run fits Vocab and Context of the model; nil: nobody asks.
-	Fits func(runtime.Limits) error
+	CheckLimits func(runtime.Limits) error
 }
 
 // Start is the way from a model to an Engine in one call: it compiles for the
@@ -121,10 +121,10 @@ func (s *Starting) check() (err error) {
 		}
 		limits.Context = c.Context
 	}
-	if s.Fits == nil {
+	if s.CheckLimits == nil {
 		return nil
 	}
-	return s.Fits(limits)
+	return s.CheckLimits(limits)
 }
 
 // CompilePhase is the phase from start to now in which a model became a plan.

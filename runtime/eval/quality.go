@@ -88,7 +88,7 @@ func (o *QualityOptions) run(ctx context.Context, m *model.Model, w dtype.Type, 
 	start := o.Start
 	start.Compile.Weights, start.Compile.Cache, start.Compile.AllLogits = w, dtype.F32, true
 	start.Compile.Context = len(o.IDs)
-	start.Fits = func(l runtime.Limits) error { return l.Takes(0, o.IDs, 0) }
+	start.CheckLimits = func(l runtime.Limits) error { return l.CheckRoom(0, o.IDs, 0) }
 	e, err := engine.Start(ctx, m, start)
 	if err != nil {
 		return 0, err

@@ -77,7 +77,7 @@ func (c *cleaner) token() error {
 		}
 		c.put(lex.Hide(t.Text), t.Text)
 		return nil
-	case t.Text == "constant" && (c.beside(-1) == "const" || c.beside(1) == "const"):
+	case t.Text == "constant" && (c.neighbour(-1) == "const" || c.neighbour(1) == "const"):
 		c.put(lex.Hide(t.Text), t.Text)
 		return nil
 	}
@@ -91,12 +91,12 @@ func (c *cleaner) token() error {
 	case ")":
 		c.parens--
 	}
-	c.put(plain(t), t.Text)
+	c.put(cppToken(t), t.Text)
 	return nil
 }
 
-// plain is a token as C++: the Metal language has no double.
-func plain(t lex.Token) string {
+// cppToken is a token as C++: the Metal language has no double.
+func cppToken(t lex.Token) string {
 	if w, ok := words[t.Text]; ok {
 		return w
 	}
@@ -106,8 +106,8 @@ func plain(t lex.Token) string {
 	return t.Text
 }
 
-// beside returns the next token in direction d that is no space or comment.
-func (c *cleaner) beside(d int) string {
+// neighbour returns the next token in direction d that is no space or comment.
+func (c *cleaner) neighbour(d int) string {
 	for i := c.i + d; i >= 0 && i < len(c.toks); i += d {
 		if !c.toks[i].Blank() {
 			return c.toks[i].Text
@@ -184,7 +184,7 @@ func (c *cleaner) directive(t string) error {
 		case word(0) != "define" && words[u.Text] != "":
 			b.WriteString(u.Text)
 		default:
-			b.WriteString(plain(u))
+			b.WriteString(cppToken(u))
 		}
 	}
 	c.put(b.String(), t)

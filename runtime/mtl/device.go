@@ -117,7 +117,7 @@ func (b *bridge) gpu(ordinal int) id {
 
 // usable is an error where no plan can run, or not as the options want it.
 func (d *Device) usable() error {
-	if err := d.limits.usable(); err != nil || !d.opts.Indirect {
+	if err := d.limits.checkUsable(); err != nil || !d.opts.Indirect {
 		return err
 	}
 	b := d.b

@@ -52,8 +52,8 @@ func (l *limits) note() string {
 		l.familyName(), names.Bytes(l.workingSet), names.Bytes(l.buffer), l.threadgroup)
 }
 
-// usable is an error for a GPU that cannot run the kernels of any plan.
-func (l *limits) usable() error {
+// checkUsable is an error for a GPU that cannot run the kernels of any plan.
+func (l *limits) checkUsable() error {
 	if l.family < oldest {
 		return fmt.Errorf("metal: %s is of %s; kernels need Apple%d (M1) or later, for its simdgroup matrices: take --device cpu",
 			l.name, l.familyName(), oldest-MTLGPUFamilyApple1+1)
@@ -61,8 +61,8 @@ func (l *limits) usable() error {
 	return nil
 }
 
-// fits is an error for a buffer that is longer than the GPU's longest.
-func (l *limits) fits(bytes int64) error {
+// checkLength is an error for a buffer that is longer than the GPU's longest.
+func (l *limits) checkLength(bytes int64) error {
 	if bytes > l.buffer {
 		return fmt.Errorf("metal: a buffer of %s is wanted, the longest of %s is %s; take a smaller --context or quantised --weights",
 			names.Bytes(bytes), l.name, names.Bytes(l.buffer))
@@ -88,11 +88,11 @@ func (l *limits) check(p *plan.Plan) error {
 				k.Name, total, l.name, l.threadgroup, p.Options.Target)
 		}
 	}
-	if err := l.fits(p.ArenaBytes); err != nil {
+	if err := l.checkLength(p.ArenaBytes); err != nil {
 		return err
 	}
 	for i := range p.Buffers {
-		if err := l.fits(p.Buffers[i].Bytes); err != nil {
+		if err := l.checkLength(p.Buffers[i].Bytes); err != nil {
 			return fmt.Errorf("buffer %s: %w", p.Buffers[i].Name, err)
 		}
 	}

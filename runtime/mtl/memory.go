@@ -25,7 +25,7 @@ func (d *Device) Alloc(bytes int64, use fruntime.Use) (fruntime.Memory, error) {
 	if bytes < 0 {
 		return nil, fmt.Errorf("metal: a buffer of %d bytes", bytes)
 	}
-	if err := d.limits.fits(bytes); err != nil {
+	if err := d.limits.checkLength(bytes); err != nil {
 		return nil, err
 	}
 	b := d.b
@@ -53,7 +53,7 @@ func (d *Device) Alloc(bytes int64, use fruntime.Use) (fruntime.Memory, error) {
 
 // Adopt implements runtime.Adopter: a buffer over mapped pages, without a copy.
 func (d *Device) Adopt(pages []byte, offset, bytes int64) (fruntime.Memory, error) {
-	if err := d.limits.fits(int64(len(pages))); err != nil {
+	if err := d.limits.checkLength(int64(len(pages))); err != nil {
 		return nil, err
 	}
 	if offset < 0 || bytes < 1 || offset > int64(len(pages))-bytes {
@@ -136,7 +136,7 @@ const stagingBytes = 4 << 20
 // write copies b to m. A copy of the GPU takes whole words only: where b does not,
 // the words are read first.
 func (s *staging) write(m *memory, offset int64, b []byte) error {
-	return s.pieces(offset, len(b), func(at, words int64, host []byte, skip, done, n int) error {
+	return s.eachPiece(offset, len(b), func(at, words int64, host []byte, skip, done, n int) error {
 		if int64(n) < words {
 			if err := s.blit(m.buf, at, s.buf.(*memory).buf, 0, words); err != nil {
 				return err
@@ -149,7 +149,7 @@ func (s *staging) write(m *memory, offset int64, b []byte) error {
 
 // read copies m to b.
 func (s *staging) read(m *memory, offset int64, b []byte) error {
-	return s.pieces(offset, len(b), func(at, words int64, host []byte, skip, done, n int) error {
+	return s.eachPiece(offset, len(b), func(at, words int64, host []byte, skip, done, n int) error {
 		if err := s.blit(m.buf, at, s.buf.(*memory).buf, 0, words); err != nil {
 			return err
 		}
@@ -158,10 +158,10 @@ func (s *staging) read(m *memory, offset int64, b []byte) error {
 	})
 }
 
-// pieces calls move for each piece of bytes [offset, offset+n): words bytes from
+// eachPiece calls move for each piece of bytes [offset, offset+n): words bytes from
 // at, multiples of 4, of which skip do not belong to the range, then n do, that
 // are bytes done and on of it.
-func (s *staging) pieces(offset int64, bytes int, move func(at, words int64, host []byte, skip, done, n int) error) error {
+func (s *staging) eachPiece(offset int64, bytes int, move func(at, words int64, host []byte, skip, done, n int) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.open(); err != nil {

@@ -11,8 +11,8 @@ import (
 	fruntime "foundry/runtime"
 )
 
-// span is when the GPU ran one dispatch, in nanoseconds of one clock.
-type span struct{ start, end float64 }
+// interval is when the GPU ran one dispatch, in nanoseconds of one clock.
+type interval struct{ start, end float64 }
 
 // Time implements runtime.Timer. Where the GPU samples its timestamp at the ends
 // of a pass, each dispatch is a pass of its own; elsewhere it is a command buffer
@@ -36,7 +36,7 @@ func (g *program) Time(encode func(fruntime.Encoder) error) ([]time.Duration, er
 	last := math.Inf(-1)
 	for first := 0; first < len(launches); first += timedAtOnce {
 		part := launches[first:min(first+timedAtOnce, len(launches))]
-		var spans []span
+		var spans []interval
 		err := g.d.b.pool(func() (err error) {
 			if clock.set != 0 {
 				spans, err = g.timePasses(clock, part)
@@ -112,7 +112,7 @@ func (d *Device) clock() (clock, error) {
 }
 
 // timePasses runs each launch as a pass, the next behind a fence.
-func (g *program) timePasses(c clock, launches []*fruntime.Launch) (spans []span, err error) {
+func (g *program) timePasses(c clock, launches []*fruntime.Launch) (spans []interval, err error) {
 	b, dev, n := g.d.b, g.d.dev, uint64(len(launches))
 	desc := b.allocInit(b.MTLCounterSampleBufferDescriptor)
 	defer b.release(desc)
@@ -180,13 +180,13 @@ func (g *program) timePasses(c clock, launches []*fruntime.Launch) (spans []span
 		if start == MTLCounterErrorValue || end == MTLCounterErrorValue || end < start {
 			return nil, fmt.Errorf("metal: the GPU took no time of dispatch %d, %s", i, launches[i].Label)
 		}
-		spans = append(spans, span{float64(start) * c.nsATick, float64(end) * c.nsATick})
+		spans = append(spans, interval{float64(start) * c.nsATick, float64(end) * c.nsATick})
 	}
 	return spans, nil
 }
 
 // timeBuffers runs each launch as a command buffer.
-func (g *program) timeBuffers(launches []*fruntime.Launch) (spans []span, err error) {
+func (g *program) timeBuffers(launches []*fruntime.Launch) (spans []interval, err error) {
 	b := g.d.b
 	for _, l := range launches {
 		begun, err := g.Begin()
@@ -199,7 +199,7 @@ func (g *program) timeBuffers(launches []*fruntime.Launch) (spans []span, err er
 			return nil, errors.Join(err, committed, e.Wait())
 		}
 		e.message(e.buffer, b.waitCompleted.Sel)
-		spans = append(spans, span{1e9 * b.gpuStart.Call(e.buffer, b.gpuStart.Sel), 1e9 * b.gpuEnd.Call(e.buffer, b.gpuEnd.Sel)})
+		spans = append(spans, interval{1e9 * b.gpuStart.Call(e.buffer, b.gpuStart.Sel), 1e9 * b.gpuEnd.Call(e.buffer, b.gpuEnd.Sel)})
 		if err := e.Wait(); err != nil {
 			return nil, err
 		}

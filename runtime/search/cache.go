@@ -19,8 +19,12 @@ import (
 )
 
 // searchFile is where the result of a search is kept: a small JSON file whose name
-// is the hash of all that the result depends on. An empty path keeps nothing.
-type searchFile struct{ path string }
+// is the hash of all that the result depends on. An empty path keeps nothing, as with a
+// table of passes that has no hash.
+type searchFile struct {
+	path  string
+	table *passes.Table // of the pipelines in it
+}
 
 // file names the result of s: by the model's shape and dtypes, the target's
 // numbers, the device, the tables of passes and the stages of kernels, and what the
@@ -34,9 +38,13 @@ func (s *search) file() searchFile {
 		}
 		dir = filepath.Join(user, "foundry", "search")
 	}
+	table, hashed := s.table().Hash()
+	if !hashed {
+		return searchFile{}
+	}
 	h := sha256.New()
 	o := s.graphs.Options
-	fmt.Fprintln(h, compile.Version, passes.TableHash(), stagesHash(o.Shaders))
+	fmt.Fprintln(h, compile.Version, table, stagesHash(o.Shaders))
 	fmt.Fprintf(h, "%s %+v %+v\n", s.Phase, *s.graphs.Target, *s.costs)
 	fmt.Fprintln(h, o.Context, o.Chunk, o.AllLogits, o.Weights, o.Cache, o.Attention, o.CommandBuffers)
 	if s.dev != nil {
@@ -45,14 +53,14 @@ func (s *search) file() searchFile {
 	for _, g := range s.graphs.Entries {
 		fmt.Fprintln(h, g.Canonical())
 	}
-	fmt.Fprintln(h, s.now())
-	return searchFile{filepath.Join(dir, hex.EncodeToString(h.Sum(nil)[:16])+".json")}
+	fmt.Fprintln(h, s.compilerToday())
+	return searchFile{filepath.Join(dir, hex.EncodeToString(h.Sum(nil)[:16])+".json"), s.table()}
 }
 
-// now says what the compiler as it is makes of one layer behind pipelines that hold most
+// compilerToday says what the compiler as it is makes of one layer behind pipelines that hold most
 // of it: predicted times, and digests of kernels, grids and barriers. So a change of the
 // cost model, of a pass or of lowering gives results another name.
-func (s *search) now() string {
+func (s *search) compilerToday() string {
 	var b strings.Builder
 	one := s.m.WithLayers(1)
 	for _, variant := range []string{"none", "six", "default", "floor"} { // by the aliases that keys are made of
@@ -112,10 +120,10 @@ func (f searchFile) read(say func(string)) *Found {
 		err = json.Unmarshal(text, found)
 	}
 	if err == nil {
-		_, err = passes.Parse(found.Winner.Passes)
+		_, err = f.table.Parse(found.Winner.Passes)
 	}
 	if err == nil && found.Other != nil {
-		_, err = passes.Parse(found.Other.Passes)
+		_, err = f.table.Parse(found.Other.Passes)
 	}
 	if err == nil && found.Winner.Passes == "" {
 		err = errors.New("it names no pipeline")

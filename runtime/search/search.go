@@ -29,7 +29,7 @@ import (
 // Options say for what a pipeline is sought.
 type Options struct {
 	Device   string          // where it shall run; "": on what Compile.Target is
-	Compile  compile.Options // Target is what it is compiled for; Passes and Variant are not used
+	Compile  compile.Options // Target is what it is compiled for; of Table, passes of one's own are searched too; Passes and Variant are not used
 	CPU      cpu.Options
 	Phase    string // whose time counts: "decode", where empty, or "prefill"; the other phase gets the best that is met on the way
 	Measure  int    // most of the best candidates that are measured, beside the named variants; 0: 6
@@ -140,6 +140,14 @@ type search struct {
 	found  Found
 }
 
+// table is that of the passes of which sets are made.
+func (s *search) table() *passes.Table {
+	if s.Compile.Table != nil {
+		return s.Compile.Table
+	}
+	return passes.BuiltIn()
+}
+
 // prepare resolves the options and looks for the device.
 func (s *search) prepare(ctx context.Context) error {
 	asked := s.Compile.Target
@@ -221,7 +229,7 @@ func (s *search) pipelines(subsets []passes.Subset) error {
 
 // rank fills in the candidates.
 func (s *search) rank() error {
-	subsets, err := passes.Subsets()
+	subsets, err := s.table().Subsets()
 	if err == nil {
 		err = s.pipelines(subsets)
 	}
@@ -280,7 +288,7 @@ func (s *search) rankOther() error {
 	}
 	pipelines := make([]passes.Subset, len(s.found.Candidates))
 	for i, c := range s.found.Candidates {
-		p, err := passes.Parse(c.Passes)
+		p, err := s.table().Parse(c.Passes)
 		if err != nil {
 			return err
 		}

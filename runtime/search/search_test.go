@@ -12,8 +12,10 @@ import (
 
 	"foundry/frontends/checkpoint"
 	"foundry/frontends/model"
+	"foundry/ir"
 	"foundry/lower/compile"
 	"foundry/lower/metal"
+	"foundry/passes"
 	"foundry/runtime/cpu"
 	"foundry/runtime/engine"
 )
@@ -134,7 +136,7 @@ func TestSearchServesBothPhases(t *testing.T) {
 }
 
 func TestSearchFile(t *testing.T) {
-	f := searchFile{filepath.Join(t.TempDir(), "deep", "x.json")}
+	f := searchFile{filepath.Join(t.TempDir(), "deep", "x.json"), passes.BuiltIn()}
 	var said []string
 	say := func(line string) { said = append(said, line) }
 	require.Nil(t, f.read(say))
@@ -165,7 +167,7 @@ func TestSearchFile(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, entries, 1, "nothing is left beside it")
 
-	searchFile{filepath.Join(f.path, "x.json")}.write(want, say) // below a file
+	searchFile{filepath.Join(f.path, "x.json"), passes.BuiltIn()}.write(want, say) // below a file
 	require.Len(t, said, 1)
 	searchFile{}.write(want, say)
 	require.Nil(t, searchFile{}.read(say))
@@ -187,16 +189,16 @@ func TestSearchFileIsOfThisCompiler(t *testing.T) {
 	}
 	s := look(compile.Options{})
 	require.Equal(t, s.file(), look(compile.Options{}).file())
-	require.Len(t, strings.Split(strings.TrimSpace(s.now()), "\n"), 8, "four variants of both phases")
+	require.Len(t, strings.Split(strings.TrimSpace(s.compilerToday()), "\n"), 8, "four variants of both phases")
 
 	lowered := look(compile.Options{Tuning: metal.Tuning{Width: 1}})
 	require.NotEqual(t, s.file(), lowered.file(), "kernels are written in another way")
 
-	before := s.now()
+	before := s.compilerToday()
 	costs := *s.costs
 	costs.WaveUs++
 	s.costs = &costs
-	require.NotEqual(t, before, s.now(), "what they take is predicted in another way")
+	require.NotEqual(t, before, s.compilerToday(), "what they take is predicted in another way")
 }
 
 // What takes a pipeline says that it does not search.
@@ -211,4 +213,39 @@ func TestSearchIsNoPipeline(t *testing.T) {
 		Compile: compile.Options{Passes: compile.SearchPasses, PrefillPasses: "fuse-atention"}, Say: func(line string) { t.Error(line) },
 	})
 	require.ErrorContains(t, err, `prefill pipeline: unknown pass "fuse-atention"; did you mean "fuse-attention"?`)
+}
+
+// Passes of one's own are searched with the built-in ones. What was found is kept where
+// the table is known by its text; an edit is code.
+func TestSearchTakesOwnPasses(t *testing.T) {
+	g, err := ir.Parse("gate.fir", `graph @gate (T=1..1, P=0..0, S<=1) {
+  %x = input "x" : f32[1, 64]
+  %w = weight "w" : f16[64, 64]
+  %g = matmul_nt %x, %w : f32[1, 64]
+  %s = silu %g : f32[1, 64]
+  return s=%s
+}
+`)
+	require.NoError(t, err)
+	m := &model.Model{Name: "gate.fir", Graph: g}
+	pattern := passes.Pattern{Name: "gate-silu", Text: "@g = matmul_nt h w\n@s = silu g"}
+	idle := passes.Edit{Name: "idle", Consider: func(passes.Candidate) *passes.Rewrite { return nil }}
+	table, err := passes.BuiltIn().With([]passes.Pattern{pattern}, nil)
+	require.NoError(t, err)
+	o := Options{Phase: g.Name, Compile: compile.Options{Table: table}, CacheDir: t.TempDir()}
+	found, err := Run(t.Context(), m, o)
+	require.NoError(t, err)
+	subsets, err := passes.BuiltIn().Subsets()
+	require.NoError(t, err)
+	require.Equal(t, 2*len(subsets), found.Subsets)
+	require.Contains(t, found.Winner.Passes, "fuse-gate-silu")
+	again, err := Run(t.Context(), m, o)
+	require.NoError(t, err)
+	require.NotEmpty(t, again.FromCache)
+
+	o.Compile.Table, err = table.With(nil, []passes.Edit{idle})
+	require.NoError(t, err)
+	s := search{Options: o, m: m}
+	require.NoError(t, s.prepare(t.Context()))
+	require.Empty(t, s.file().path)
 }

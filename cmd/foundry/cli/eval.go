@@ -59,7 +59,7 @@ func evalCommand(s IO) *cobra.Command {
 			}
 			e, err := device.load(cmd, s, m, &compile, func(start *foundry.StartOptions) {
 				start.Compile.AllLogits = file != nil
-				start.Fits = func(l runtime.Limits) error { return l.Takes(0, o.IDs, o.Greedy) }
+				start.CheckLimits = func(l runtime.Limits) error { return l.CheckRoom(0, o.IDs, o.Greedy) }
 			})
 			if err != nil {
 				return err

@@ -202,7 +202,7 @@ func parseDType(flag, name string) (dtype.Type, error) {
 	t, err := dtype.ParseWeights(strings.ToLower(name))
 	if err != nil {
 		var types []string
-		for _, t := range dtype.Named() {
+		for _, t := range dtype.AllButAffine() {
 			if t.CanQuantise() {
 				types = append(types, t.String())
 			}

@@ -43,9 +43,9 @@ func (f *goldenFlags) run(cmd *cobra.Command, s IO, m *foundry.Model, c *compile
 	}
 	e, err := d.load(cmd, s, m, c, func(start *foundry.StartOptions) {
 		start.Compile.AllLogits = all
-		start.Fits = func(l runtime.Limits) error {
+		start.CheckLimits = func(l runtime.Limits) error {
 			for _, g := range goldens {
-				if err := l.Takes(0, g.IDs, len(g.Greedy)); err != nil {
+				if err := l.CheckRoom(0, g.IDs, len(g.Greedy)); err != nil {
 					return fmt.Errorf("golden %s: %w", g.Prompt, err)
 				}
 			}

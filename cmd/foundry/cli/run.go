@@ -60,11 +60,11 @@ begins anew.`,
 			}
 			e, err := device.load(cmd, s, m, &compile, func(start *foundry.StartOptions) {
 				start.Compile.Sampler = !o.Sampling.Greedy()
-				start.Fits = func(l runtime.Limits) error {
+				start.CheckLimits = func(l runtime.Limits) error {
 					if !cmd.Flags().Changed("tokens") {
 						o.Max = min(o.Max, l.Context-len(p.ids)+1)
 					}
-					return l.Takes(0, p.ids, o.Max)
+					return l.CheckRoom(0, p.ids, o.Max)
 				}
 			})
 			if err != nil {

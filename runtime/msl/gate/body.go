@@ -52,7 +52,7 @@ type token struct {
 // first names.
 func (b *body) head(k *plan.Kernel) error {
 	argument := func(name, typ string, pointer bool) error {
-		if !plain(name) || b.names[name] {
+		if !ownName(name) || b.names[name] {
 			return fmt.Errorf("argument %q: no name that an argument may have", name)
 		}
 		if !isType(typ) && !b.isStageType(typ) && !(pointer && pointees[typ]) {
@@ -62,7 +62,7 @@ func (b *body) head(k *plan.Kernel) error {
 		b.points[name] = pointer
 		return nil
 	}
-	if !plain(k.Name) {
+	if !ownName(k.Name) {
 		return fmt.Errorf("no name that a kernel may have")
 	}
 	for _, s := range k.Slots {
@@ -174,7 +174,7 @@ func (b *body) scoped(f func() error) error {
 // declare adds a name to the scope. One that hides another would bring that back
 // with its own end; no body that lowering writes has any.
 func (b *body) declare(name string) error {
-	if !plain(name) {
+	if !ownName(name) {
 		return b.errorf("no name that a value may have: it is a word of the language or reserved")
 	}
 	if !b.names[name] {

@@ -163,7 +163,7 @@ func (b *body) postfix() error {
 // member reads the name of a member or of what a type holds.
 func (b *body) member() error {
 	name := b.peek(0).Text
-	if !swizzle.MatchString(name) && !(plain(name) && b.any(func(s *stage) map[string]bool { return s.words }, name)) {
+	if !swizzle.MatchString(name) && !(ownName(name) && b.any(func(s *stage) map[string]bool { return s.words }, name)) {
 		return b.errorf("no member that a stage file declares")
 	}
 	b.i++

@@ -53,9 +53,9 @@ var keywords = set(`
 
 var identifier = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]{0,199}$`)
 
-// plain reports whether a word may be a name of the body's own: no keyword, nothing
+// ownName reports whether a word may be a name of the body's own: no keyword, nothing
 // that C++ reserves or that the header has for itself.
-func plain(word string) bool {
+func ownName(word string) bool {
 	lower := strings.ToLower(word)
 	return identifier.MatchString(word) && !keywords[word] && !isType(word) && !pointees[word] &&
 		!strings.Contains(word, "__") && !strings.HasPrefix(lower, "foundry")

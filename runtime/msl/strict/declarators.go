@@ -10,9 +10,9 @@ import (
 const types = `(?:float|half|int|uint|uchar|ushort|char|short|ulong|long|bool|size_t)[234]?|void|atomic_\w+`
 
 var (
-	named  = regexp.MustCompile(`\b(?:struct|enum|typedef\s+\w+)\s+([A-Za-z_]\w*)`)
-	param  = regexp.MustCompile(`\b(?:typename|class)\s+([A-Za-z_]\w*)\s*[,>]`)
-	spaced = regexp.MustCompile(`\b(?:device|constant|threadgroup|thread)(?:\s+(?:const|volatile|typename))*\s+(?:\w+::)*$`)
+	typeNames = regexp.MustCompile(`\b(?:struct|enum|typedef\s+\w+)\s+([A-Za-z_]\w*)`)
+	param     = regexp.MustCompile(`\b(?:typename|class)\s+([A-Za-z_]\w*)\s*[,>]`)
+	spaced    = regexp.MustCompile(`\b(?:device|constant|threadgroup|thread)(?:\s+(?:const|volatile|typename))*\s+(?:\w+::)*$`)
 )
 
 // checkPointers wants an address space at every pointer and reference: parameters,
@@ -20,7 +20,7 @@ var (
 // A parameter that is an array is a pointer too.
 func checkPointers(text string, note func(int, string, ...any)) {
 	known := types
-	for _, m := range named.FindAllStringSubmatch(text, -1) {
+	for _, m := range typeNames.FindAllStringSubmatch(text, -1) {
 		known += "|" + m[1]
 	}
 	pattern := `\b(?:` + known + `)(?:<[^<>;(){}]*>)?\s*(?:const\s*)?[*&]`

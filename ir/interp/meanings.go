@@ -8,15 +8,15 @@ import (
 	"foundry/ir/dtype"
 )
 
-// kernel computes the result of one node. It may take a dying operand's storage
+// meaning computes the result of one node. It may take a dying operand's storage
 // for it, and must not write to any other operand but a cache it overwrites.
-type kernel[F real] func(m *machine[F], n *ir.Node, args []value[F]) (value[F], error)
+type meaning[F real] func(m *machine[F], n *ir.Node, args []value[F]) (value[F], error)
 
-// kernels is the table from op to meaning, but for the contractions, which the
+// meanings is the table from op to meaning, but for the contractions, which the
 // precisions do differently (contract32.go, contract64.go). A fused node needs
 // none: its region's nodes are steps of the program.
-func kernels[F real]() map[ir.Op]kernel[F] {
-	return map[ir.Op]kernel[F]{
+func meanings[F real]() map[ir.Op]meaning[F] {
+	return map[ir.Op]meaning[F]{
 		ir.OpEmbedding:     embedding[F],
 		ir.OpRMSNorm:       rmsNorm[F],
 		ir.OpSumSquares:    sumSquares[F],
@@ -66,7 +66,7 @@ func embedding[F real](m *machine[F], _ *ir.Node, args []value[F]) (value[F], er
 
 // eachRow runs do for each row of x, as floats, and the same row of a result like x.
 func eachRow[F real](m *machine[F], args []value[F], cost int, do func(i int, x, out []F)) value[F] {
-	out := m.like(args, 0)
+	out := m.resultLike(args, 0)
 	x := m.withRows(args[0])
 	m.parallel(x.rows(), cost*x.cols(), func() func(lo, hi int) {
 		row := x.reader() // which widens blocks
@@ -111,8 +111,8 @@ func mul[F real](m *machine[F], _ *ir.Node, args []value[F]) (value[F], error) {
 
 // function is the kernel of an op that works on one element: f of the element and the
 // node's attrs. cost is what one takes, in additions.
-func function[F real](cost int, f func(x float64, a *ir.Attr) float64) kernel[F] {
-	var k kernel[F]
+func function[F real](cost int, f func(x float64, a *ir.Attr) float64) meaning[F] {
+	var k meaning[F]
 	k = func(m *machine[F], n *ir.Node, args []value[F]) (value[F], error) {
 		if len(args[0].shape) == 0 {
 			args[0] = args[0].asRow()
@@ -148,7 +148,7 @@ func cast[F real](m *machine[F], n *ir.Node, args []value[F]) (value[F], error) 
 func softmax[F real](m *machine[F], n *ir.Node, args []value[F]) (value[F], error) {
 	tokens, cols := args[0].shape[len(args[0].shape)-2], args[0].cols()
 	start := int(n.Attr.Start.Eval(m.env))
-	out, x := m.like(args, 0), args[0]
+	out, x := m.resultLike(args, 0), args[0]
 	if x.data != nil {
 		x = m.withRows(x)
 	}

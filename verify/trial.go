@@ -10,41 +10,41 @@ import (
 	"foundry/ir/target"
 )
 
-// subject is one form of a kernel, made ready to run: the graph as it stands in a
+// trial is one probe of a kernel, made ready to run: the graph as it stands in a
 // frontend, the graph that reaches the kernel, and for a fused kernel its unfused
 // twin.
-type subject struct {
-	kernel *kernel
-	format string
-	form   form
-	flat   *ir.Graph               // what the interpreter runs in float64
-	fused  *ir.Graph               // behind the form's passes
-	twin   *ir.Graph               // the same without fusion; nil where nothing is fused
-	bounds map[string]interp.Bound // by result
+type trial struct {
+	kernel    *kernelKind
+	format    string
+	probe     probe
+	flatGraph *ir.Graph               // what the interpreter runs in float64
+	fused     *ir.Graph               // behind the probe's passes
+	twin      *ir.Graph               // the same without fusion; nil where nothing is fused
+	bounds    map[string]interp.Bound // by result
 }
 
 // entries lists the graphs that a device runs.
-func (s *subject) entries() []*ir.Graph {
+func (s *trial) entries() []*ir.Graph {
 	if s.twin == nil {
 		return []*ir.Graph{s.fused}
 	}
 	return []*ir.Graph{s.fused, s.twin}
 }
 
-// subjects returns every form of the table for t.
-func subjects(t *target.Target, quick bool, only func(k *kernel, format string) bool) ([]*subject, error) {
-	var out []*subject
-	add := func(k *kernel, format string, forms []form) error {
+// trials returns every probe of the table for t.
+func trials(t *target.Target, quick bool, only func(k *kernelKind, format string) bool) ([]*trial, error) {
+	var out []*trial
+	add := func(k *kernelKind, format string, probes []probe) error {
 		if only != nil && !only(k, format) {
 			return nil
 		}
-		for i, f := range forms {
-			name := fmt.Sprintf("%s %s %d", k.name, format, i) // which seeds the numbers of the form, whatever else the table has
+		for i, f := range probes {
+			name := fmt.Sprintf("%s %s %d", k.name, format, i) // which seeds the numbers of the probe, whatever else the table has
 			flat, err := f.graph(name)
 			if err != nil {
 				return fmt.Errorf("%s, %s: %w", k.name, format, err)
 			}
-			s, err := newSubject(name, k, format, f, flat, f.on.target(t))
+			s, err := newTrial(name, k, format, f, flat, f.on.target(t))
 			if err != nil {
 				return fmt.Errorf("%s, %s: %w", k.name, format, err)
 			}
@@ -58,16 +58,16 @@ func subjects(t *target.Target, quick bool, only func(k *kernel, format string) 
 	for i := range table {
 		k := &table[i]
 		for _, f := range k.formatsOf(i, quick) {
-			if err := add(k, f.String(), k.forms(f, quick)); err != nil {
+			if err := add(k, f.String(), k.probes(f, quick)); err != nil {
 				return nil, err
 			}
 		}
 		for _, f := range k.planedFormats(i, quick) {
-			forms, err := k.planedForms(f, quick)
+			probes, err := k.planedProbes(f, quick)
 			if err != nil {
 				return nil, err
 			}
-			if err := add(k, f.String()+" in planes", forms); err != nil {
+			if err := add(k, f.String()+" in planes", probes); err != nil {
 				return nil, err
 			}
 		}
@@ -83,7 +83,7 @@ func subjects(t *target.Target, quick bool, only func(k *kernel, format string) 
 // formatsOf returns the types that row i is run with. A quick run takes all of them
 // in the kernels that do little else than read them, and elsewhere the first and one
 // other, which the rows share out among them.
-func (k *kernel) formatsOf(i int, quick bool) []dtype.Type {
+func (k *kernelKind) formatsOf(i int, quick bool) []dtype.Type {
 	if !quick || k.every || len(k.formats) < 3 {
 		return k.formats
 	}
@@ -92,7 +92,7 @@ func (k *kernel) formatsOf(i int, quick bool) []dtype.Type {
 
 // planedFormats returns the formats that row i is run with in planes. A quick run takes
 // one in the kernels that do little else than read them, and none elsewhere.
-func (k *kernel) planedFormats(i int, quick bool) []dtype.Type {
+func (k *kernelKind) planedFormats(i int, quick bool) []dtype.Type {
 	var out []dtype.Type
 	for _, f := range k.formats {
 		n, _ := f.Block()
@@ -109,11 +109,11 @@ func (k *kernel) planedFormats(i int, quick bool) []dtype.Type {
 	return nil
 }
 
-// planedForms are those of a format in which a weight can lie in planes, on a machine
+// planedProbes are those of a format in which a weight can lie in planes, on a machine
 // that has it so; a quick run takes one.
-func (k *kernel) planedForms(t dtype.Type, quick bool) ([]form, error) {
-	var out []form
-	for _, f := range k.forms(t, false) {
+func (k *kernelKind) planedProbes(t dtype.Type, quick bool) ([]probe, error) {
+	var out []probe
+	for _, f := range k.probes(t, false) {
 		g, err := f.graph("planes")
 		if err != nil {
 			return nil, fmt.Errorf("%s, %s in planes: %w", k.name, t, err)
@@ -122,7 +122,7 @@ func (k *kernel) planedForms(t dtype.Type, quick bool) ([]form, error) {
 			out = append(out, f.inPlanes())
 		}
 	}
-	return some(quick, 1, out), nil
+	return firstFew(quick, 1, out), nil
 }
 
 func liesInPlanes(p *ir.Value) bool {
@@ -133,10 +133,10 @@ func liesInPlanes(p *ir.Value) bool {
 	return ok && p.Type.DType.HasPlanes(cols)
 }
 
-// newSubject takes flat, which nobody else has.
-func newSubject(name string, k *kernel, format string, f form, flat *ir.Graph, t *target.Target) (*subject, error) {
+// newTrial takes flat, which nobody else has.
+func newTrial(name string, k *kernelKind, format string, f probe, flat *ir.Graph, t *target.Target) (*trial, error) {
 	rename(flat, name)
-	s := &subject{kernel: k, format: format, form: f, flat: flat}
+	s := &trial{kernel: k, format: format, probe: f, flatGraph: flat}
 	var err error
 	if s.bounds, err = boundsOf(flat); err != nil {
 		return nil, err
@@ -164,7 +164,7 @@ func newSubject(name string, k *kernel, format string, f form, flat *ir.Graph, t
 	return s, nil
 }
 
-// rename puts the form's name before params and results, so that the graphs of one
+// rename puts the probe's name before params and results, so that the graphs of one
 // plan share nothing but what a fused graph shares with its twin.
 func rename(g *ir.Graph, name string) {
 	g.Name = name
@@ -176,8 +176,8 @@ func rename(g *ir.Graph, name string) {
 	}
 }
 
-// nodes are those of the subject's graph that its row stands for.
-func (s *subject) nodes() []*ir.Node {
+// nodes are those of the trial's graph that its row stands for.
+func (s *trial) nodes() []*ir.Node {
 	return slices.DeleteFunc(slices.Clone(s.fused.Nodes()), func(n *ir.Node) bool {
 		if s.kernel.pattern != "" {
 			return n.Attr.Pattern != s.kernel.pattern

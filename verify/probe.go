@@ -42,9 +42,9 @@ func (m machine) target(t *target.Target) *target.Target {
 	return &out
 }
 
-// form is one graph that reaches a kernel: a body of graph text, what is known of
+// probe is one graph that reaches a kernel: a body of graph text, what is known of
 // T and P, and the passes that fuse.
-type form struct {
+type probe struct {
 	body   string
 	bounds sym.Bounds
 	passes string             // that fuse, between the clean-up passes and legalize; "" is a graph without fusion
@@ -60,37 +60,37 @@ type form struct {
 	everywhere bool // run at the most tokens too, and at every P
 }
 
-// one is a form of decode: a single token behind up to cached others.
-func one(cached int64, passes, body string) form {
-	return form{body: body, passes: passes, bounds: sym.Bounds{TMin: 1, TMax: 1, PMax: cached, SMax: cached + 1}}
+// decodeProbe is a probe of decode: a single token behind up to cached others.
+func decodeProbe(cached int64, passes, body string) probe {
+	return probe{body: body, passes: passes, bounds: sym.Bounds{TMin: 1, TMax: 1, PMax: cached, SMax: cached + 1}}
 }
 
-// many is a form of prefill: up to tokens tokens in a context.
-func many(tokens, context int64, passes, body string) form {
-	return form{body: body, passes: passes, bounds: sym.Bounds{TMin: 1, TMax: tokens, PMax: context - 1, SMax: context}}
+// prefillProbe is a probe of prefill: up to tokens tokens in a context.
+func prefillProbe(tokens, context int64, passes, body string) probe {
+	return probe{body: body, passes: passes, bounds: sym.Bounds{TMin: 1, TMax: tokens, PMax: context - 1, SMax: context}}
 }
 
-// inTiles returns f with products and attention in tiles.
-func (f form) inTiles() form {
-	f.on |= tiled
-	return f
+// inTiles returns p with products and attention in tiles.
+func (p probe) inTiles() probe {
+	p.on |= tiled
+	return p
 }
 
-// inPlanes returns f on a machine that has rows of blocks in planes.
-func (f form) inPlanes() form {
-	f.on |= planed
-	return f
+// inPlanes returns p on a machine that has rows of blocks in planes.
+func (p probe) inPlanes() probe {
+	p.on |= planed
+	return p
 }
 
-func (f form) louder(input string, by float32) form {
-	f.gain = map[string]float32{input: by}
-	return f
+func (p probe) withGain(input string, by float32) probe {
+	p.gain = map[string]float32{input: by}
+	return p
 }
 
-// graph parses the form: what a frontend would hand over, alone under name.
-func (f form) graph(name string) (*ir.Graph, error) {
-	b := f.bounds
-	text := fmt.Sprintf("graph @g (T=%d..%d, P=%d..%d, S<=%d) {\n%s\n}\n", b.TMin, b.TMax, b.PMin, b.PMax, b.SMax, f.body)
+// graph parses the probe: what a frontend would hand over, alone under name.
+func (p probe) graph(name string) (*ir.Graph, error) {
+	b := p.bounds
+	text := fmt.Sprintf("graph @g (T=%d..%d, P=%d..%d, S<=%d) {\n%s\n}\n", b.TMin, b.TMax, b.PMin, b.PMax, b.SMax, p.body)
 	g, err := ir.Parse(name, text)
 	if err != nil {
 		return nil, err
@@ -103,13 +103,13 @@ func (f form) graph(name string) (*ir.Graph, error) {
 	return g, ir.Verify(g)
 }
 
-// fused returns g behind the form's passes, for t.
-func (f form) fused(g *ir.Graph, t *target.Target) (*ir.Graph, error) {
+// fused returns g behind the probe's passes, for t.
+func (p probe) fused(g *ir.Graph, t *target.Target) (*ir.Graph, error) {
 	out := g.Clone()
-	pipeline := f.pipeline
+	pipeline := p.pipeline
 	if pipeline == nil {
 		var err error
-		if pipeline, err = passes.Parse(pipelineOf(f.passes)); err != nil {
+		if pipeline, err = passes.Parse(pipelineOf(p.passes)); err != nil {
 			return nil, err
 		}
 	}
@@ -118,7 +118,7 @@ func (f form) fused(g *ir.Graph, t *target.Target) (*ir.Graph, error) {
 	if err := pipeline.Run(out, cx); err != nil {
 		return nil, err
 	}
-	if f.passes == "" {
+	if p.passes == "" {
 		return out, nil
 	}
 	for _, c := range pipeline {
@@ -143,21 +143,21 @@ func pipelineOf(fusions string) string {
 	return "canonicalize,cse,dce," + fusions + "legalize"
 }
 
-// steps are the sizes that a form is run with: tokens and cached tokens of the
+// steps are the sizes that a probe is run with: tokens and cached tokens of the
 // checklist, as far as the bounds allow. quick takes each size once, the whole run
 // each with two of the others.
-func (f form) steps(quick bool) []sym.Env {
-	b := f.bounds
+func (p probe) steps(quick bool) []sym.Env {
+	b := p.bounds
 	tokens := []int64{1, 2, 7, 8, 9, 33}
-	if f.on&tiled != 0 {
+	if p.on&tiled != 0 {
 		tokens = append(tokens, 64, 65)
 	}
-	if f.everywhere && !slices.Contains(tokens, b.TMax) {
+	if p.everywhere && !slices.Contains(tokens, b.TMax) {
 		tokens = append(tokens, b.TMax)
 	}
 	tokens = slices.DeleteFunc(tokens, func(t int64) bool { return t < b.TMin || t > b.TMax })
 	var out []sym.Env
-	if !f.everywhere && !strings.ContainsAny(f.body, "PS") { // nothing depends on P
+	if !p.everywhere && !strings.ContainsAny(p.body, "PS") { // nothing depends on P
 		for _, t := range tokens {
 			out = append(out, sym.Env{T: t})
 		}
@@ -182,8 +182,8 @@ func (f form) steps(quick bool) []sym.Env {
 	return out
 }
 
-// fill writes a body: NAME=value pairs for the {NAME} in it.
-func fill(body string, pairs ...any) string {
+// fillBody writes a body: NAME=value pairs for the {NAME} in it.
+func fillBody(body string, pairs ...any) string {
 	var in []string
 	for i := 0; i < len(pairs); i += 2 {
 		in = append(in, "{"+pairs[i].(string)+"}", fmt.Sprint(pairs[i+1]))
@@ -191,9 +191,9 @@ func fill(body string, pairs ...any) string {
 	return strings.NewReplacer(in...).Replace(strings.TrimSpace(body))
 }
 
-// lengths are row lengths that weights of t allow: those of the checklist, and odd
+// rowLengths are row lengths that weights of t allow: those of the checklist, and odd
 // ones. The first two are what a quick run takes.
-func lengths(t dtype.Type) []int64 {
+func rowLengths(t dtype.Type) []int64 {
 	per, _ := t.Block()
 	all := []int64{33, 896, 1, 31, 32, 4864, 8960, 1001}
 	if per > 1 {
@@ -202,8 +202,8 @@ func lengths(t dtype.Type) []int64 {
 	return slices.DeleteFunc(all, func(n int64) bool { return n%int64(per) != 0 })
 }
 
-// some returns the first n of list, all of them in a whole run.
-func some[E any](quick bool, n int, list []E) []E {
+// firstFew returns the first n of list, all of them in a whole run.
+func firstFew[E any](quick bool, n int, list []E) []E {
 	if quick {
 		return list[:min(n, len(list))]
 	}
