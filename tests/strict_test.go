@@ -2,7 +2,8 @@ package tests
 
 import (
 	"context"
-	"runtime"
+	"maps"
+	"slices"
 	"testing"
 
 	"foundry"
@@ -13,7 +14,6 @@ import (
 
 	"foundry/runtime/devicetest"
 	"github.com/stretchr/testify/require"
-	"golang.org/x/sync/errgroup"
 )
 
 // blockFormats are the formats of a model's matrices, as files mix them.
@@ -73,10 +73,5 @@ func TestEveryKernelIsMSL(t *testing.T) {
 		all.add(t, newBlocks(t, twoLayers, blockFormats).open(t), foundry.CompileOptions{Variant: v})
 	}
 	t.Logf("%d kernels", len(all))
-	var group errgroup.Group
-	group.SetLimit(runtime.NumCPU())
-	for _, k := range all {
-		group.Go(func() error { return strict.Check(context.Background(), clang, k.Name, k.Source) })
-	}
-	require.NoError(t, group.Wait())
+	require.NoError(t, strict.CheckAll(context.Background(), clang, slices.Collect(maps.Values(all))))
 }

@@ -2,13 +2,11 @@ package metal_test
 
 import (
 	"maps"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
-	"golang.org/x/sync/errgroup"
 
 	"foundry/ir"
 	"foundry/ir/dtype"
@@ -41,11 +39,6 @@ func TestOpsAreMSL(t *testing.T) {
 	p, err := metal.Compile(entries, metal.Options{
 		Target: m3Pro(t), Model: plan.Model{Name: "test", Layers: 1, Context: 96}, Meta: plan.Options{Weights: dtype.F16, Cache: dtype.F16}})
 	require.NoError(t, err)
-	var group errgroup.Group
-	group.SetLimit(runtime.NumCPU())
-	for _, k := range p.Kernels {
-		group.Go(func() error { return strict.Check(background, clang, k.Name, k.Source) })
-	}
-	require.NoError(t, group.Wait())
+	require.NoError(t, strict.CheckAll(background, clang, p.Kernels))
 	t.Logf("%d kernels", len(p.Kernels))
 }

@@ -1,7 +1,6 @@
 package metal_test
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -129,7 +128,5 @@ func TestSharedTurnsAreMSL(t *testing.T) {
 		Meta: plan.Options{Weights: dtype.F16, Cache: dtype.F16},
 	})
 	require.NoError(t, err)
-	for _, k := range p.Kernels {
-		require.NoError(t, strict.Check(context.Background(), clang, k.Name, k.Source))
-	}
+	require.NoError(t, strict.CheckAll(background, clang, p.Kernels))
 }

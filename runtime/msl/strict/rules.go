@@ -2,7 +2,9 @@ package strict
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -117,7 +119,8 @@ func checkRecursion(text string, note func(int, string, ...any)) {
 			f.calls[c[1]] = true
 		}
 	}
-	for name, f := range functions {
+	for _, name := range slices.Sorted(maps.Keys(functions)) {
+		f := functions[name]
 		// Overloads of other argument types may call one another by one name: only
 		// a cycle through a second function, or a call with no overload, counts.
 		seen := map[string]bool{}

@@ -59,18 +59,27 @@ func withoutAttributes(text string) []byte {
 // every complaint, a line each, as file:line of the stage the text came from.
 func Check(ctx context.Context, clang, name, text string) error {
 	complaints := Rules(text)
-	work, err := files.Folder("", "strict")
+	found, err := compile(ctx, clang, withoutAttributes(text))
 	if err != nil {
 		return err
 	}
+	if complaints = append(complaints, found...); len(complaints) > 0 {
+		return fmt.Errorf("kernel %s: %s", name, strings.Join(complaints, "\n\t"))
+	}
+	return nil
+}
+
+// compile gives text to clang and returns its complaints, a line each.
+func compile(ctx context.Context, clang string, text []byte) ([]string, error) {
+	work, err := files.Folder("", "strict")
+	if err != nil {
+		return nil, err
+	}
 	defer work.Remove()
 	dir := work.Path
-	for file, content := range map[string][]byte{
-		"metal_stdlib": header,
-		"kernel.cl":    withoutAttributes(text),
-	} {
+	for file, content := range map[string][]byte{"metal_stdlib": header, "kernel.cl": text} {
 		if err := os.WriteFile(filepath.Join(dir, file), content, 0o644); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	_, _, err = child.Run(ctx, child.Command{Path: clang, Dir: dir, Env: []string{"TMPDIR=" + dir}, Limits: child.ForCompilers, Args: []string{
@@ -79,22 +88,20 @@ func Check(ctx context.Context, clang, name, text string) error {
 		"-Wall", "-Wextra", "-Werror", "-Wno-unused", "-Wno-unused-parameter", "-Wno-unknown-pragmas", "-Wno-missing-prototypes",
 		"-fno-caret-diagnostics", "-fsyntax-only", "kernel.cl"}})
 	var failed *child.ExitError
-	if err != nil && !errors.As(err, &failed) {
-		return err
+	if err == nil {
+		return nil, nil
 	}
-	if failed != nil {
-		found := false
-		for _, line := range strings.Split(string(failed.Stderr), "\n") {
-			if strings.Contains(line, "error:") || strings.Contains(line, "warning:") {
-				complaints, found = append(complaints, strings.ReplaceAll(line, dir+"/", "")), true
-			}
-		}
-		if !found {
-			return failed
+	if !errors.As(err, &failed) {
+		return nil, err
+	}
+	var complaints []string
+	for _, line := range strings.Split(string(failed.Stderr), "\n") {
+		if strings.Contains(line, "error:") || strings.Contains(line, "warning:") {
+			complaints = append(complaints, strings.ReplaceAll(line, dir+"/", ""))
 		}
 	}
-	if len(complaints) > 0 {
-		return fmt.Errorf("kernel %s: %s", name, strings.Join(complaints, "\n\t"))
+	if complaints == nil {
+		return nil, failed
 	}
-	return nil
+	return complaints, nil
 }

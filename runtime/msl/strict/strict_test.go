@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"foundry/lower/plan"
 	"foundry/runtime/devicetest"
 	"foundry/runtime/msl/strict"
 )
@@ -127,6 +128,23 @@ func TestWrongKernelsFail(t *testing.T) {
 			require.Contains(t, err.Error(), w.want)
 		})
 	}
+}
+
+// One wrong kernel among many is found, with the words that it gets alone; one without
+// the include is not helped by its neighbours.
+func TestWrongKernelsFailAmongOthers(t *testing.T) {
+	c := clang(t)
+	kernels := make([]plan.Kernel, 40)
+	for i := range kernels {
+		kernels[i] = plan.Kernel{Name: "good", Source: good}
+	}
+	require.NoError(t, strict.CheckAll(context.Background(), c, kernels))
+	for _, w := range wrong {
+		kernels[33] = plan.Kernel{Name: "k", Source: w.text}
+		require.Equal(t, strict.Check(context.Background(), c, "k", w.text), strict.CheckAll(context.Background(), c, kernels[32:35]), w.name)
+	}
+	kernels[33] = plan.Kernel{Name: "k", Source: strings.Replace(good, "#include <metal_stdlib>", "", 1)}
+	require.Error(t, strict.CheckAll(context.Background(), c, kernels[32:35]))
 }
 
 // What is a word to a compiler is one to the rules, and nothing else is.
