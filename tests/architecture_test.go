@@ -280,21 +280,21 @@ func TestArchitectureRecipes(t *testing.T) {
 		require.NoError(t, err, "%s %s\n%s", name, strings.Join(args, " "), out)
 		return string(out)
 	}
-	run(root, "go", "test", "-overlay", overlay, "./ir", "./ir/interp", "./ir/irgen", "-run", "^(TestOps|TestPrintParse|TestEveryOpAppears|TestEachMutationChangesTheGraph)$")
-	run(root, "go", "test", "-overlay", overlay, "./lower/metal", "-run", "^(TestOps/leaky_relu|TestOpsAreMSL)$")
+	run(root, "go", "test", "-vet=off", "-overlay", overlay, "./ir", "./ir/interp", "./ir/irgen", "-run", "^(TestOps|TestPrintParse|TestEveryOpAppears|TestEachMutationChangesTheGraph)$")
+	run(root, "go", "test", "-vet=off", "-overlay", overlay, "./lower/metal", "-run", "^(TestOps/leaky_relu|TestOpsAreMSL)$")
 
 	commands := generated.FindAllStringSubmatch(page(t), -1)
 	require.Len(t, commands, 2)
 	for _, c := range commands {
 		binary := filepath.Join(dir, c[1]+".test")
-		run(root, "go", "test", "-overlay", overlay, "-c", "-o", binary, "./"+c[1])
+		run(root, "go", "test", "-vet=off", "-ldflags=-s -w", "-overlay", overlay, "-c", "-o", binary, "./"+c[1])
 		run(filepath.Join(copied, c[1]), binary, "-test.run", c[2], c[3])
 	}
 	run(filepath.Join(copied, "passes"), filepath.Join(dir, "passes.test"))
 	run(filepath.Join(copied, "tests"), filepath.Join(dir, "tests.test"), "-test.run", "Explain|Counters|PlanHashes")
 
 	program := filepath.Join(dir, "foundry")
-	run(root, "go", "build", "-overlay", overlay, "-o", program, "./cmd/foundry")
+	run(root, "go", "build", "-ldflags=-s -w", "-overlay", overlay, "-o", program, "./cmd/foundry")
 	graph := filepath.Join(dir, "leaky.fir")
 	require.NoError(t, os.WriteFile(graph, []byte(`graph @leaky (T=1..8, P=0..7, S<=8) {
   %0 = input "gate" : f32[T, 64]
