@@ -181,7 +181,7 @@ func TestBadRequests(t *testing.T) {
 		{"variant", `unknown variant "fewst"; did you mean "fewest"?`, []string{"compile", "--model", small, "--variant", "fewst", "-o", empty}},
 		{"target", "apple-m3-pro", []string{"compile", "--model", small, "--target", "apple-m3-por", "-o", empty}},
 		{"attention", `attention backend "flsh" (from flag) does not exist, want one of auto, chained, flash, split; did you mean "flash"?`, []string{"compile", "--model", small, "--attention", "flsh", "-o", empty}},
-		{"K format", "weights cannot be made q5_k: it can only be read; take f32, f16, bf16, q8_0, q6_k, ", []string{"compile", "--model", small, "--weights", "q5_k", "-o", empty}},
+		{"K format", "weights cannot be made q3_k: it can only be read; take f32, f16, bf16, q8_0, q6_k, ", []string{"compile", "--model", small, "--weights", "q3_k", "-o", empty}},
 		{"odd rows", `weight "w" q4_k[8, 288]: rows of q4_k[8, 288] are not a multiple of the block's 256 elements; f16 takes rows of any length`, []string{"compile", "--model", odd, "-o", empty}},
 		{"dtype", `--weights: unknown dtype "f61", want one of f32, f16, `, []string{"compile", "--model", small, "--weights", "f61", "-o", empty}},
 		{"device", `there is no device "cpi", want one of ref, cpu, cuda, metal, auto; did you mean "cpu"?`, []string{"eval", "--model", small, "--ids", "1", "--device", "cpi"}},

@@ -368,7 +368,7 @@ func TestWriteGGUFRefuses(t *testing.T) {
 	path := filepath.Join(dir, "x.gguf")
 	s, err := KJV2M()
 	require.NoError(t, err)
-	require.EqualError(t, WriteGGUF(t.Context(), path, s, dtype.Q5_K, nil, nil), "cannot write "+path+": q5_k weights cannot be made (f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1, q4_k, q6_k can)")
+	require.EqualError(t, WriteGGUF(t.Context(), path, s, dtype.Q3_K, nil, nil), "cannot write "+path+": q3_k weights cannot be made (f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1, q4_k, q5_k, q6_k can)")
 	for config, want := range map[string]string{
 		"x":                      "config.json is not readable: invalid character 'x' looking for beginning of value",
 		`{"model_type":"llama"}`: "config.json: model_type is llama, only qwen2 can be written",

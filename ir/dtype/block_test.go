@@ -130,7 +130,7 @@ func TestLengthsAreChecked(t *testing.T) {
 	require.Panics(t, func() { Dequantise(Q8_0, make([]byte, 33), make([]float32, 32)) })
 	require.Panics(t, func() { Dequantise(Q8_0, make([]byte, 34), make([]float32, 31)) })
 	require.Panics(t, func() { Dequantise(I32, make([]byte, 4), make([]float32, 1)) })
-	require.Panics(t, func() { Quantise(Q5_K, make([]float32, 256), make([]byte, 176)) })
+	require.Panics(t, func() { Quantise(Q3_K, make([]float32, 256), make([]byte, 176)) })
 	require.Panics(t, func() { Quantise(Q4_0, make([]float32, 32), make([]byte, 17)) })
 }
 

@@ -93,10 +93,32 @@ func roundWithin(v, step, lo, hi float32) float32 {
 }
 
 func quantiseQ4_K(src []float32, dst []byte) {
+	levels := stepped(src, dst, 15)
+	for i := range 128 {
+		at := 64*(i/32) + i%32
+		dst[16+i] = levels[at] | levels[at+32]<<4
+	}
+}
+
+func quantiseQ5_K(src []float32, dst []byte) {
+	levels := stepped(src, dst, 31)
+	top := dst[16:48]
+	clear(top)
+	for i := range 128 {
+		run, at := i/32*2, 64*(i/32)+i%32
+		low, high := levels[at], levels[at+32]
+		dst[48+i] = low&15 | high<<4
+		top[i%32] |= low>>4<<run | high>>4<<(run+1)
+	}
+}
+
+// stepped writes the scale, the minimum and the runs' own of a q4_k or q5_k block, the
+// first 16 bytes, and returns the elements' levels, 0 to top.
+func stepped(src []float32, dst []byte, top float32) (levels [256]byte) {
 	var scales, offsets [8]float32
 	var scale, offset float32 // of largest magnitude
 	for r := range 8 {
-		scales[r], offsets[r] = fitLine(src[32*r:32*r+32], 15)
+		scales[r], offsets[r] = fitLine(src[32*r:32*r+32], top)
 		scale, offset = max(scale, scales[r]), min(offset, offsets[r])
 	}
 	putScale(dst, scale/63)
@@ -115,16 +137,11 @@ func quantiseQ4_K(src []float32, dst []byte) {
 			packed[r] |= o >> 4 << 6
 		}
 		step, below := d*float32(s), m*float32(o)
-		halves := dst[16+32*(r/2) : 48+32*(r/2)]
 		for i, v := range src[32*r : 32*r+32] {
-			q := byte(roundWithin(v+below, step, 0, 15))
-			if r%2 == 0 {
-				halves[i] = q
-			} else {
-				halves[i] |= q << 4
-			}
+			levels[32*r+i] = byte(roundWithin(v+below, step, 0, top))
 		}
 	}
+	return levels
 }
 
 func quantiseQ6_K(src []float32, dst []byte) {

@@ -39,8 +39,10 @@ func TestKLoss(t *testing.T) {
 			src[i] = float32(spread(r, i))
 		}
 		require.Less(t, lossOf(t, Q4_K, src), 0.9*lossOf(t, Q4_0, src))
+		require.Less(t, lossOf(t, Q5_K, src), 0.9*lossOf(t, Q5_0, src))
 		require.Less(t, lossOf(t, Q6_K, src), 0.5*lossOf(t, Q5_0, src))
 		require.Less(t, lossOf(t, Q4_K, src), 0.008)
+		require.Less(t, lossOf(t, Q5_K, src), 0.002)
 		require.Less(t, lossOf(t, Q6_K, src), 0.0006)
 	}
 }
@@ -61,7 +63,7 @@ func TestKQuantiseEdges(t *testing.T) {
 		for i := range src {
 			src[i] = f(i)
 		}
-		for _, typ := range []Type{Q4_K, Q6_K} {
+		for _, typ := range []Type{Q4_K, Q5_K, Q6_K} {
 			bound := 2e-3
 			if name == "tiny" {
 				bound = 1 // below f16's smallest steps

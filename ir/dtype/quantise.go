@@ -10,12 +10,12 @@ import (
 // them on a text.
 func (t Type) CanQuantise() bool {
 	a, affine := t.Affine()
-	return t.Float() || t >= Q8_0 && t <= Q4_K || t == Q6_K || affine && !a.Zeros
+	return t.Float() || t >= Q8_0 && t <= Q6_K || affine && !a.Zeros
 }
 
 // Quantise writes the elements of src to dst as type t, with the rounding of
 // GGML's reference quantisers in plain float32 arithmetic, or MLX's for an affine
-// type; q4_k and q6_k as kquantise.go says; f16 and bf16 round to nearest even.
+// type; q4_k, q5_k and q6_k as kquantise.go says; f16 and bf16 round to nearest even.
 // Values must be finite for a block format: a block with an infinity or a NaN has no
 // meaningful scale.
 //
@@ -63,6 +63,7 @@ var quantisers = [firstAffine]func(src []float32, dst []byte){
 	Q5_0: quantiseQ5_0,
 	Q5_1: quantiseQ5_1,
 	Q4_K: quantiseQ4_K,
+	Q5_K: quantiseQ5_K,
 	Q6_K: quantiseQ6_K,
 }
 

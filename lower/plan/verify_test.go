@@ -33,7 +33,7 @@ func TestVerifyNames(t *testing.T) {
 		"cache of a class":   {func(p *Plan) { p.Buffers[5].Cache = true }, "buffer x: a cache of class transient"},
 		"history":            {func(p *Plan) { p.Buffers[1].Role = HistoryBuffer }, "buffer ids: 32 bytes for the tokens of a context of 16"},
 		"quantise to f16":    {func(p *Plan) { p.Buffers[2].Weight.Kind = "quantise" }, `buffer embed: recipe quantise makes no f16 of tensor "model.embed_tokens.weight"`},
-		"quantise to q5_k":   {func(p *Plan) { b := &p.Buffers[2]; b.Weight.Kind, b.DType = "quantise", dtype.Q5_K }, "buffer embed: recipe quantise makes no q5_k"},
+		"quantise to q3_k":   {func(p *Plan) { b := &p.Buffers[2]; b.Weight.Kind, b.DType = "quantise", dtype.Q3_K }, "buffer embed: recipe quantise makes no q3_k"},
 		"convert to blocks":  {func(p *Plan) { p.Buffers[2].DType = dtype.Q8_0 }, "buffer embed: recipe convert makes no q8_0"},
 		"convert to i32":     {func(p *Plan) { p.Buffers[2].DType = dtype.I32 }, "buffer embed: recipe convert makes no i32"},
 		"slot of halves":     {func(p *Plan) { p.Kernels[0].Slots[2].Type = "float" }, "slot table: elements of type float, buffer embed holds f16"},
