@@ -1,4 +1,4 @@
-// Package foundry compiles Qwen2.5 checkpoints into Metal plans, and runs them.
+// Package foundry compiles Qwen2.5 and Qwen3 checkpoints into Metal plans, and runs them.
 // It is the whole flow in one place, and the first file to read:
 //
 //	Open     a model's name   -> Model: configuration, weights, tokenizer    frontends/model
@@ -76,8 +76,8 @@ type (
 )
 
 // Open opens a model by name: "" or "kjv-2m" (embedded in the program), a Hugging
-// Face folder, a checkpoint file, a .fir graph, "synth:qwen2.5-SIZE" (a published
-// shape with generated weights) or "hf:OWNER/NAME". No weight is read.
+// Face folder, a checkpoint file, a .fir graph, "synth:qwen2.5-SIZE" or
+// "synth:qwen3-SIZE" (a published shape with generated weights) or "hf:OWNER/NAME". No weight is read.
 func Open(name string, h Hub) (*Model, error) { return model.Open(name, h) }
 
 // Defaults fills in what o leaves open and a device decides: the target and the

@@ -120,7 +120,10 @@ func TestBadInput(t *testing.T) {
 		{"negative eps", config(t, map[string]any{"rms_norm_eps": -1e-6}), "rms_norm_eps is -1e-06, want 1e-30 to 1"},
 		{"two billion layers", config(t, map[string]any{"num_hidden_layers": 2000000000}), "num_hidden_layers is 2000000000, want 1 to"},
 		{"hidden not divisible", config(t, map[string]any{"num_attention_heads": 3}), "hidden_size 128 is not divisible by num_attention_heads 3"},
-		{"llama", config(t, map[string]any{"model_type": "llama"}), "this is a llama model; foundry compiles qwen2"},
+		{"llama", config(t, map[string]any{"model_type": "llama"}), "this is a llama model; foundry compiles qwen2 and qwen3"},
+		{"experts", config(t, map[string]any{"model_type": "qwen3_moe"}), "this is a qwen3_moe model: its layers choose among experts; foundry compiles qwen2 and qwen3"},
+		{"a newer hybrid", config(t, map[string]any{"model_type": "qwen3_next"}), "this is a qwen3_next model: most of its layers have linear attention; foundry"},
+		{"pictures", config(t, map[string]any{"model_type": "qwen3_vl"}), "this is a qwen3_vl model: it sees or hears"},
 		{"missing tensor", header(t, func(e map[string]map[string]any) {
 			e["model.layers.0.self_attn.q_prj.weight"] = e[q0]
 			delete(e, q0)
@@ -190,6 +193,8 @@ func TestBadRequests(t *testing.T) {
 		{"no model", "no such model file or folder", []string{"compile", "--model", "nowhere", "-o", empty}},
 		{"no preset", `did you mean "0.5b"?`, []string{"compile", "--model", "synth:qwen2.5-0.6b", "-o", empty}},
 		{"no graph", "no such graph file", []string{"compile", "--model", "nowhere.fir", "-o", empty}},
+		{"no family", "synthetic models are named synth:qwen2.5-SIZE, with SIZE one of 0.5b, 1.5b, 3b, 7b, 14b, 32b, 72b, or synth:qwen3-SIZE, with SIZE one of 0.6b,", []string{"compile", "--model", "synth:qwen4-1b", "-o", empty}},
+		{"thinking without a chat", "run: --thinking needs --chat or --messages", []string{"run", "--prompt", "x", "--thinking"}},
 		{"bad graph", `bad.fir:2:20: unknown dtype "f33"; did you mean "f32"?`, []string{"opt", fir, "--passes", "dce"}},
 		{"stage", `there is no stage "fussed"`, []string{"dot", "--stage", "fussed"}},
 		{"after", `has no pass "fuse-atention"; did you mean "fuse-attention"?`, []string{"dot", "--stage", "after:fuse-atention", "--variant", "per-layer-6"}},

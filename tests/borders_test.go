@@ -29,7 +29,7 @@ var levels = []struct {
 	{2, []string{"runtime/files", "runtime/child"}},
 	{3, []string{"ir", "ir/target", "lower/plan", "frontends/checkpoint", "frontends/tokenizer", "frontends/chat"}},
 	{4, []string{"ir/interp", "ir/irgen", "ir/cost", "frontends/decoder", "runtime", "runtime/msl", "runtime/msl/gate", "runtime/msl/strict"}},
-	{5, []string{"ir/seeded", "passes", "lower/metal", "frontends/qwen25", "runtime/cpu", "runtime/cuda", "runtime/mtl", "runtime/devicetest"}},
+	{5, []string{"ir/seeded", "passes", "lower/metal", "frontends/qwen25", "frontends/qwen3", "runtime/cpu", "runtime/cuda", "runtime/mtl", "runtime/devicetest"}},
 	{6, []string{"frontends/model", "runtime/mtl/emulator"}},
 	{7, []string{"lower/compile"}},
 	{8, []string{"runtime/engine", "viz"}},

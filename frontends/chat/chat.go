@@ -47,6 +47,9 @@ const (
 	toolsName   = "tool_use"
 )
 
+// thinkingName is the variable of templates that can leave thinking out.
+const thinkingName = "enable_thinking"
+
 // ErrNone says that a model has no chat template.
 var ErrNone = errors.New("there is no chat template: the model was not trained to chat; prompt it with plain text")
 
@@ -123,6 +126,9 @@ type Conversation struct {
 	Tools    *jinja.List // JSON schemas of functions; nil: none
 	// Closed leaves out what opens the assistant's next turn.
 	Closed bool
+	// Thinking says whether the assistant thinks aloud before it answers, to templates
+	// that ask for it by enable_thinking; nil leaves it to them.
+	Thinking *bool
 }
 
 // Message is a message of text.
@@ -160,6 +166,12 @@ func (t *Template) Render(c Conversation, now time.Time) (string, error) {
 	values["tools"] = nil
 	if c.Tools != nil {
 		values["tools"] = c.Tools
+	}
+	if c.Thinking != nil {
+		if !strings.Contains(s.text, thinkingName) {
+			return "", fmt.Errorf("%s: the chat template does not ask for %s, so thinking can be neither on nor off", s.file, thinkingName)
+		}
+		values[thinkingName] = *c.Thinking
 	}
 	text, err := s.compiled.Render(values, now, jinja.DefaultLimits)
 	if err != nil {

@@ -18,6 +18,7 @@ type model struct {
 	Conversations []struct {
 		Messages, Tools json.RawMessage
 		Open            *bool `json:"add_generation_prompt"`
+		Thinking        *bool `json:"enable_thinking"`
 		Text, Error     string
 	}
 }
@@ -46,7 +47,7 @@ func TestConversations(t *testing.T) {
 		tmpl, err := Read(folder(m.Files))
 		require.NoError(t, err, m.Name)
 		for i, g := range m.Conversations {
-			c := Conversation{Closed: g.Open != nil && !*g.Open}
+			c := Conversation{Closed: g.Open != nil && !*g.Open, Thinking: g.Thinking}
 			c.Messages, err = ReadMessages(g.Messages)
 			require.NoError(t, err)
 			if g.Tools != nil {
@@ -137,6 +138,9 @@ func TestBadMessages(t *testing.T) {
 	}
 	tmpl, err := Read(folder(map[string]string{"chat_template.jinja": "x"}))
 	require.NoError(t, err)
+	thinking := false
+	_, err = tmpl.Render(Conversation{Messages: Messages(Message("user", "hello")), Thinking: &thinking}, time.Time{})
+	require.ErrorContains(t, err, "the chat template does not ask for enable_thinking, so thinking can be neither on nor off")
 	_, err = tmpl.Render(Conversation{}, time.Time{})
 	require.EqualError(t, err, "a conversation needs a message")
 }

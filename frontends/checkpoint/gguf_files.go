@@ -61,6 +61,11 @@ func (f *gguf) config() ([]byte, error) {
 	if _, given := out["num_key_value_heads"]; !given {
 		out["num_key_value_heads"] = out["num_attention_heads"]
 	}
+	if _, given := out["head_dim"]; !given {
+		if d := headDim(out); d != nil { // a config.json without one may mean another length
+			out["head_dim"] = d
+		}
+	}
 	if t, ok := f.tensors["token_embd.weight"]; ok && len(t.Shape) == 2 {
 		out["vocab_size"] = t.Shape[0]
 	}

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"math"
 	"path/filepath"
+	"slices"
+	"strings"
 )
 
 // ggufMetadata makes a GGUF file's metadata from the files of a checkpoint.
@@ -19,15 +21,16 @@ func ggufMetadata(s Source, fileType uint32, quantised bool) ([]ggufEntry, error
 	if err := json.Unmarshal(raw, &config); err != nil {
 		return nil, fmt.Errorf("config.json is not readable: %w", err)
 	}
-	if config["model_type"] != "qwen2" {
-		return nil, fmt.Errorf("config.json: model_type is %v, only qwen2 can be written", config["model_type"])
+	arch, _ := config["model_type"].(string)
+	if !slices.Contains(ggufArchitectures, arch) {
+		return nil, fmt.Errorf("config.json: model_type is %v, only %s can be written", config["model_type"], strings.Join(ggufArchitectures, " and "))
 	}
 	// The newer form keeps the base in an object of its own.
 	if rope, ok := config["rope_parameters"].(map[string]any); ok && config["rope_theta"] == nil {
 		config["rope_theta"] = rope["rope_theta"]
 	}
 	meta := []ggufEntry{
-		{"general.architecture", "qwen2"},
+		{"general.architecture", arch},
 		{"general.name", filepath.Base(s.Label())},
 		{"general.file_type", fileType},
 	}
@@ -44,12 +47,12 @@ func ggufMetadata(s Source, fileType uint32, quantised bool) ([]ggufEntry, error
 		case whole && (v != math.Trunc(v) || v < 0 || v > math.MaxUint32):
 			return nil, fmt.Errorf("config.json: %s is %v, which is no count", k.config, v)
 		case whole:
-			meta = append(meta, ggufEntry{"qwen2." + k.meta, uint32(v)})
+			meta = append(meta, ggufEntry{arch + "." + k.meta, uint32(v)})
 		default:
-			meta = append(meta, ggufEntry{"qwen2." + k.meta, float32(v)})
+			meta = append(meta, ggufEntry{arch + "." + k.meta, float32(v)})
 		}
 	}
-	scaling, err := ggufScaling(config)
+	scaling, err := ggufScaling(arch, config)
 	if err != nil {
 		return nil, err
 	}
@@ -57,7 +60,7 @@ func ggufMetadata(s Source, fileType uint32, quantised bool) ([]ggufEntry, error
 	raw, err = s.File("tokenizer.json")
 	if errors.Is(err, fs.ErrNotExist) { // llama.cpp wants both of a model without one
 		rows, _ := config["vocab_size"].(float64)
-		return append(meta, ggufEntry{"tokenizer.ggml.model", "none"}, ggufEntry{"qwen2.vocab_size", uint32(rows)}), nil
+		return append(meta, ggufEntry{"tokenizer.ggml.model", "none"}, ggufEntry{arch + ".vocab_size", uint32(rows)}), nil
 	}
 	if err != nil {
 		return nil, err
@@ -223,9 +226,9 @@ func appendChatTemplate(meta []ggufEntry, s Source) ([]ggufEntry, error) {
 
 // ggufScaling writes what config.json says of positions beyond those that the model
 // was trained on, in either of its spellings.
-func ggufScaling(config map[string]any) ([]ggufEntry, error) {
+func ggufScaling(arch string, config map[string]any) ([]ggufEntry, error) {
 	if config["use_sliding_window"] == true {
-		return nil, errors.New("config.json: use_sliding_window is true, which has no form in a GGUF file of qwen2")
+		return nil, errors.New("config.json: use_sliding_window is true, which has no form in a GGUF file of " + arch)
 	}
 	rope, ok := config["rope_scaling"].(map[string]any)
 	if !ok || len(rope) == 0 {
@@ -249,7 +252,7 @@ func ggufScaling(config map[string]any) ([]ggufEntry, error) {
 	if kind == "yarn" && (rope["truncate"] == false || rope["mscale"] != nil && rope["attention_factor"] == nil) {
 		return nil, errors.New("config.json: yarn with truncate false, or with mscale, has no form in GGUF")
 	}
-	const keys = "qwen2.rope.scaling."
+	keys := arch + ".rope.scaling."
 	out := []ggufEntry{{keys + "type", kind}, {keys + "factor", float32(factor)}}
 	if kind == "linear" {
 		return out, nil

@@ -2,6 +2,10 @@ package checkpoint
 
 import "strings"
 
+// ggufArchitectures are the values of general.architecture that the names and keys of
+// this package serve. config.json has the same as its model_type.
+var ggufArchitectures = []string{"qwen2", "qwen3"}
+
 // ggufNames pairs the names of GGUF with those of Hugging Face: whole names
 // first, then those within a layer.
 var (
@@ -18,6 +22,8 @@ var (
 		{"attn_k.bias", "self_attn.k_proj.bias"},
 		{"attn_v.weight", "self_attn.v_proj.weight"},
 		{"attn_v.bias", "self_attn.v_proj.bias"},
+		{"attn_q_norm.weight", "self_attn.q_norm.weight"},
+		{"attn_k_norm.weight", "self_attn.k_norm.weight"},
 		{"attn_output.weight", "self_attn.o_proj.weight"},
 		{"ffn_norm.weight", "post_attention_layernorm.weight"},
 		{"ffn_gate.weight", "mlp.gate_proj.weight"},

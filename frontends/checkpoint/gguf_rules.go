@@ -7,7 +7,7 @@ import (
 	"math"
 )
 
-// What llama.cpp reads of a qwen2 file is obeyed, here and in configKeys, or refused.
+// What llama.cpp reads of a qwen2 or qwen3 file is obeyed, here and in configKeys, or refused.
 // Keys that it reads for other architectures only change nothing.
 
 // rules are the keys behind the architecture's name for which config.json has no
@@ -27,7 +27,8 @@ var rules = []struct {
 	{"rope.scaling.yarn_attn_factor", func(map[string]any) any { return 1 }, "yarn is taken as published"},
 }
 
-// headDim is the length of a head, as the decoder package has it.
+// headDim is the length of a head: where none is given, the hidden size over the heads,
+// and nil where they do not divide it.
 func headDim(c map[string]any) any {
 	if d, given := c["head_dim"]; given {
 		return d
@@ -37,7 +38,11 @@ func headDim(c map[string]any) any {
 		v, _ := n.Int64()
 		return v
 	}
-	return number("hidden_size") / max(1, number("num_attention_heads"))
+	heads := max(1, number("num_attention_heads"))
+	if number("hidden_size")%heads != 0 {
+		return nil
+	}
+	return number("hidden_size") / heads
 }
 
 func (f *gguf) checkRules(arch string, config map[string]any) error {

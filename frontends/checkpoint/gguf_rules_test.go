@@ -79,7 +79,7 @@ func TestGGUFScalingRoundTrip(t *testing.T) {
 	} {
 		var scaling map[string]any
 		require.NoError(t, json.Unmarshal([]byte(text), &scaling))
-		entries, err := ggufScaling(map[string]any{"rope_scaling": scaling})
+		entries, err := ggufScaling("qwen2", map[string]any{"rope_scaling": scaling})
 		require.NoError(t, err)
 		meta := map[string]any{}
 		for _, e := range entries {
@@ -103,20 +103,20 @@ func TestGGUFScalingRoundTrip(t *testing.T) {
 			require.Equal(t, want, back.Scaling[key], "%s %s", text, key)
 		}
 	}
-	entries, err := ggufScaling(map[string]any{"rope_scaling": map[string]any{}})
+	entries, err := ggufScaling("qwen2", map[string]any{"rope_scaling": map[string]any{}})
 	require.NoError(t, err)
 	require.Empty(t, entries)
-	entries, err = ggufScaling(map[string]any{"rope_scaling": map[string]any{}, "rope_parameters": map[string]any{"rope_type": "linear", "factor": 2.0}})
+	entries, err = ggufScaling("qwen2", map[string]any{"rope_scaling": map[string]any{}, "rope_parameters": map[string]any{"rope_type": "linear", "factor": 2.0}})
 	require.NoError(t, err)
 	require.Len(t, entries, 2)
-	_, err = ggufScaling(map[string]any{"use_sliding_window": true})
+	_, err = ggufScaling("qwen2", map[string]any{"use_sliding_window": true})
 	require.EqualError(t, err, "config.json: use_sliding_window is true, which has no form in a GGUF file of qwen2")
 	for _, more := range []map[string]any{{"truncate": false}, {"mscale": 1.0, "mscale_all_dim": 0.5}} {
 		more["rope_type"], more["factor"] = "yarn", 2.0
-		_, err = ggufScaling(map[string]any{"rope_scaling": more})
+		_, err = ggufScaling("qwen2", map[string]any{"rope_scaling": more})
 		require.EqualError(t, err, "config.json: yarn with truncate false, or with mscale, has no form in GGUF")
 	}
-	_, err = ggufScaling(map[string]any{"rope_parameters": map[string]any{"rope_type": "dynamic", "factor": 2.0}})
+	_, err = ggufScaling("qwen2", map[string]any{"rope_parameters": map[string]any{"rope_type": "dynamic", "factor": 2.0}})
 	require.EqualError(t, err, "config.json: rope_scaling of type dynamic has no form in GGUF")
 }
 

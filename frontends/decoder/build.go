@@ -138,6 +138,10 @@ func (b *builder) layer(n int, x, invFreq *ir.Value) *ir.Value {
 	q := b.heads(n, "q", h, b.c.Heads)
 	k := b.heads(n, "k", h, b.c.KVHeads)
 	v := b.heads(n, "v", h, b.c.KVHeads)
+	if b.c.HeadNorms {
+		q = b.norm("q_norm", q, w("self_attn.q_norm.weight"))
+		k = b.norm("k_norm", k, w("self_attn.k_norm.weight"))
+	}
 	q = b.op(ir.OpRope, "q_rope", ir.Attr{Start: sym.P}, q, invFreq)
 	k = b.op(ir.OpRope, "k_rope", ir.Attr{Start: sym.P}, k, invFreq)
 	h = b.attention(q, b.cache("k", k), b.cache("v", v), b.c.windowOf(n))
@@ -150,7 +154,8 @@ func (b *builder) layer(n int, x, invFreq *ir.Value) *ir.Value {
 	return b.op(ir.OpAdd, "resid_mlp", ir.Attr{}, b.matmul("down_proj", h, w("mlp.down_proj.weight")), x)
 }
 
-// heads emits projection, bias where there is one, and head layout of q, k or v: f32[heads, T, HeadDim].
+// heads emits projection, bias where there is one, and head layout of q, k or v:
+// f32[heads, T, HeadDim].
 func (b *builder) heads(n int, name string, x *ir.Value, heads int) *ir.Value {
 	y := b.matmul(name+"_proj", x, layerWeight(n, "self_attn."+name+"_proj.weight"))
 	if b.c.QKVBias {

@@ -83,7 +83,7 @@ type file struct {
 
 // Parse reads a config.json of the family. Absent fields take the value that the
 // published architecture gives them where it defines one (num_key_value_heads: one a
-// query head; head_dim: hidden_size / num_attention_heads); all others are required.
+// query head; head_dim: that of the family); all others are required.
 func (f *Family) Parse(raw []byte) (Config, error) {
 	c, err := f.parse(raw)
 	if err != nil {
@@ -107,7 +107,7 @@ func (f *Family) parse(raw []byte) (Config, error) {
 			return Config{}, err
 		}
 	}
-	c, err := x.config()
+	c, err := x.config(f.HeadDim)
 	if err != nil {
 		return Config{}, err
 	}
@@ -142,7 +142,9 @@ func jsonError(err error) string {
 	return "not JSON: " + err.Error()
 }
 
-func (f *file) config() (Config, error) {
+// config reads the fields that all families have. headDim is that of a file without
+// head_dim; 0: the hidden size over the heads.
+func (f *file) config(headDim int) (Config, error) {
 	var err error
 	count := func(name string, p *int64, limit int64) int {
 		switch {
@@ -191,6 +193,8 @@ func (f *file) config() (Config, error) {
 	case err != nil:
 	case f.HeadDim != nil:
 		c.HeadDim = count("head_dim", f.HeadDim, maxHeadDim)
+	case headDim > 0:
+		c.HeadDim = headDim
 	case c.Hidden%c.Heads != 0:
 		err = fmt.Errorf("hidden_size %d is not divisible by num_attention_heads %d, and there is no head_dim", c.Hidden, c.Heads)
 	default:

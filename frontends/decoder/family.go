@@ -12,13 +12,16 @@ import (
 // config.json says that those of other families do not.
 type Family struct {
 	Arch
-	Name   string   // as published, such as "Qwen2.5"; in lower case it names synthetic models
-	Shared Config   // what the published sizes have in common
-	Sizes  []Preset // smallest first
+	Name   string // as published, such as "Qwen2.5"; in lower case it names synthetic models
+	Shared Config // what the published sizes have in common
+	// HeadDim is the head_dim of a config.json without one; 0: hidden_size over heads.
+	HeadDim int
+	Sizes   []Preset // smallest first
 	// Further reads what a config.json of this family alone may say, and returns how many
 	// positions that leaves, 0 for all; the error names what is not supported. nil: there
 	// is nothing.
 	Further func(raw []byte) (most int, err error)
+	Refused []Refused
 }
 
 // Arch is what sets the mathematics of a family apart.
@@ -28,6 +31,15 @@ type Arch struct {
 	// next token. Others have the same layers and give something else, or attend otherwise.
 	Class   string
 	QKVBias bool // the projections to q, k and v have biases
+	// HeadNorms says that each head of q and of k goes through an RMSNorm of its own,
+	// whose weight the heads of a layer share, before RoPE turns it.
+	HeadNorms bool
+}
+
+// Refused is what a family says of models that bear its name and are built otherwise.
+type Refused struct {
+	ModelTypes []string // of config.json and, where it has another, general.architecture of GGUF
+	Why        string
 }
 
 // Preset is a published size.

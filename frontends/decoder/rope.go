@@ -12,22 +12,23 @@ import (
 // RoPE's waves. The zero value stretches nothing. It holds from the first token on,
 // whatever the length of a text.
 type Scaling struct {
-	Kind     string  // Linear or YaRN; "" for none
+	Kind     string  // Linear, YaRN or Llama3; "" for none
 	Factor   float64 // how much longer texts may be
 	Original int     // positions of training
-	// BetaFast and BetaSlow are of YaRN: waves that turn more often than BetaFast in
-	// Original positions stay, those that turn less often than BetaSlow are stretched by
-	// Factor, and those between in part.
+	// BetaFast and BetaSlow are of YaRN and Llama3: waves that turn more often than BetaFast
+	// in Original positions stay, those that turn less often than BetaSlow are stretched by
+	// Factor, and those between in part: by their index in YaRN, by their turns in Llama3.
 	BetaFast, BetaSlow float64
 	Truncate           bool // YaRN's bounds between waves are whole numbers
 	// Attention multiplies cosine and sine of every angle.
 	Attention float64
 }
 
-// The kinds of scaling.
+// The kinds of scaling, as config.json names them.
 const (
 	Linear = "linear"
 	YaRN   = "yarn"
+	Llama3 = "llama3"
 )
 
 // The values of YaRN where a configuration gives none, those of Qwen2.5.
@@ -78,6 +79,9 @@ func (c Config) Scaled(s Scaling) (Config, error) {
 
 // positions is how many a model has of which the configuration names so many.
 func (s Scaling) positions(named int) int {
+	if s.Kind == Llama3 { // max_position_embeddings is said of the stretched model
+		return named
+	}
 	stretched := math.Floor(float64(s.Original) * s.Factor)
 	return min(maxPositions, max(named, int(min(stretched, maxPositions))))
 }
@@ -94,6 +98,10 @@ func (c Config) InvFreq() []float32 {
 			f /= c.Rope.Factor
 		case YaRN:
 			part := max(0, min(1, (float64(i)-low)/(high-low)))
+			f = f/c.Rope.Factor*part + f*(1-part)
+		case Llama3:
+			turns := float64(c.Rope.Original) * f / (2 * math.Pi)
+			part := max(0, min(1, (c.Rope.BetaFast-turns)/(c.Rope.BetaFast-c.Rope.BetaSlow)))
 			f = f/c.Rope.Factor*part + f*(1-part)
 		}
 		out[i] = float32(f)
@@ -138,6 +146,8 @@ type ropeParameters struct {
 	Original     *int64    `json:"original_max_position_embeddings"`
 	BetaFast     *float64  `json:"beta_fast"`
 	BetaSlow     *float64  `json:"beta_slow"`
+	HighFreq     *float64  `json:"high_freq_factor"`
+	LowFreq      *float64  `json:"low_freq_factor"`
 	Truncate     *bool     `json:"truncate"`
 	Attention    *float64  `json:"attention_factor"`
 	MScale       *float64  `json:"mscale"`
@@ -187,14 +197,14 @@ func (p *ropeParameters) scaling(named, outside *int64) (s Scaling, err error) {
 		return s, fmt.Errorf("partial_rotary_factor is %g; foundry turns whole heads only", *p.Partial)
 	}
 	switch p.kind() {
-	case Linear, YaRN:
+	case Linear, YaRN, Llama3:
 	case "", "default":
 		if p.Factor != nil && *p.Factor != 1 {
 			return s, fmt.Errorf("there is a factor of %g, but no rope_type that says what it does (linear or yarn)", *p.Factor)
 		}
 		return s, nil
 	default:
-		return s, fmt.Errorf("the type %q is not supported (linear and yarn are); remove it to run within max_position_embeddings", p.kind())
+		return s, fmt.Errorf("the type %q is not supported (linear, yarn and llama3 are); remove it to run within max_position_embeddings", p.kind())
 	}
 	s = Scaling{Kind: p.kind(), Attention: 1}
 	original := p.Original
@@ -223,7 +233,19 @@ func (p *ropeParameters) scaling(named, outside *int64) (s Scaling, err error) {
 		}
 		return s, nil
 	}
+	if s.Kind == Llama3 {
+		return s, p.llama3(&s)
+	}
 	return s, p.yarn(&s)
+}
+
+// llama3 reads what only that kind has.
+func (p *ropeParameters) llama3(s *Scaling) error {
+	if p.HighFreq == nil || p.LowFreq == nil || !(*p.LowFreq > 0 && *p.HighFreq > *p.LowFreq && *p.HighFreq <= maxPositions) {
+		return errors.New("llama3 wants high_freq_factor > low_freq_factor > 0")
+	}
+	s.BetaFast, s.BetaSlow = *p.HighFreq, *p.LowFreq
+	return nil
 }
 
 // yarn reads what only YaRN has.
@@ -262,6 +284,9 @@ func (s Scaling) fields() map[string]any {
 	if s.Kind == YaRN {
 		out["beta_fast"], out["beta_slow"] = s.BetaFast, s.BetaSlow
 		out["truncate"], out["attention_factor"] = s.Truncate, s.Attention
+	}
+	if s.Kind == Llama3 {
+		out["high_freq_factor"], out["low_freq_factor"] = s.BetaFast, s.BetaSlow
 	}
 	return out
 }

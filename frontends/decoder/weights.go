@@ -41,6 +41,10 @@ func Weights(c Config) []checkpoint.Shape {
 			add("self_attn."+p.name+"_proj.bias", p.rows)
 		}
 	}
+	if c.HeadNorms {
+		add("self_attn.q_norm.weight", int64(c.HeadDim))
+		add("self_attn.k_norm.weight", int64(c.HeadDim))
+	}
 	add("self_attn.o_proj.weight", h, q)
 	add("post_attention_layernorm.weight", h)
 	add("mlp.gate_proj.weight", i, h)

@@ -2,15 +2,17 @@ package model
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"foundry/frontends/checkpoint"
 	"foundry/frontends/decoder"
 	"foundry/frontends/qwen25"
+	"foundry/frontends/qwen3"
 )
 
 // families are those that Open takes.
-var families = []*decoder.Family{&qwen25.Family}
+var families = []*decoder.Family{&qwen25.Family, &qwen3.Family}
 
 // parseConfig reads a config.json of any family.
 func parseConfig(raw []byte) (decoder.Config, error) {
@@ -29,9 +31,21 @@ func parseConfig(raw []byte) (decoder.Config, error) {
 	}
 	what := "model_type is missing"
 	if x.ModelType != nil {
-		what = fmt.Sprintf("this is a %s model", *x.ModelType)
+		what = fmt.Sprintf("this is a %s model", *x.ModelType) + whyRefused(*x.ModelType)
 	}
 	return decoder.Config{}, fmt.Errorf("config.json: %s; foundry compiles %s", what, strings.Join(known, " and "))
+}
+
+// whyRefused says what sets a model apart that bears the name of a family.
+func whyRefused(modelType string) string {
+	for _, f := range families {
+		for _, r := range f.Refused {
+			if slices.Contains(r.ModelTypes, modelType) {
+				return ": " + r.Why
+			}
+		}
+	}
+	return ""
 }
 
 // openSynth opens a published shape with generated weights.

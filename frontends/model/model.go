@@ -45,8 +45,8 @@ const (
 )
 
 // Open opens a model by name: "" or "kjv-2m" (embedded in the program), a Hugging
-// Face folder, a checkpoint file, a .fir graph, "synth:qwen2.5-SIZE" (a published
-// shape with generated weights) or "hf:OWNER/NAME". Tensor names and shapes are
+// Face folder, a checkpoint file, a .fir graph, "synth:qwen2.5-SIZE" or
+// "synth:qwen3-SIZE" (a published shape with generated weights) or "hf:OWNER/NAME". Tensor names and shapes are
 // checked against the configuration; weights are not read. h says where models named
 // hf:OWNER/NAME are found; its zero value serves all other names.
 func Open(name string, h checkpoint.Hub) (*Model, error) {

@@ -24,7 +24,7 @@ func (c *Checkpoint) Write(dir string) (string, error) {
 		return "", err
 	}
 	config, err := json.Marshal(configFile{
-		"qwen2", c.Layers, c.Hidden, c.Intermediate, c.Heads, c.KVHeads, c.HeadDim,
+		c.modelType(), c.Layers, c.Hidden, c.Intermediate, c.Heads, c.KVHeads, c.HeadDim,
 		c.Vocab, maxPositions, c.NormEps, c.RopeTheta, c.Tied, c.quantization(),
 	})
 	if err != nil {
@@ -111,7 +111,7 @@ func Read(dir string) (*Checkpoint, error) {
 	}
 	c := &Checkpoint{Config{
 		Layers: f.Layers, Hidden: f.Hidden, Intermediate: f.Intermediate, Heads: f.Heads, KVHeads: f.KVHeads, HeadDim: f.HeadDim,
-		Vocab: f.Vocab, NormEps: f.NormEps, RopeTheta: f.RopeTheta, Tied: f.Tied,
+		Vocab: f.Vocab, NormEps: f.NormEps, RopeTheta: f.RopeTheta, Tied: f.Tied, HeadNorms: f.Type == "qwen3",
 	}, map[string]tensor{}}
 	file, err := os.ReadFile(filepath.Join(dir, "model.safetensors"))
 	if err != nil {
@@ -144,7 +144,7 @@ func Read(dir string) (*Checkpoint, error) {
 // ggufNames pairs Hugging Face's names with those of GGUF.
 var ggufNames = strings.NewReplacer(
 	"model.embed_tokens", "token_embd", "model.norm", "output_norm", "lm_head", "output", "model.layers", "blk",
-	"input_layernorm", "attn_norm", "post_attention_layernorm", "ffn_norm",
+	"self_attn.q_norm", "attn_q_norm", "self_attn.k_norm", "attn_k_norm", "input_layernorm", "attn_norm", "post_attention_layernorm", "ffn_norm",
 	"self_attn.q_proj", "attn_q", "self_attn.k_proj", "attn_k", "self_attn.v_proj", "attn_v", "self_attn.o_proj", "attn_output",
 	"mlp.gate_proj", "ffn_gate", "mlp.up_proj", "ffn_up", "mlp.down_proj", "ffn_down",
 )
@@ -183,7 +183,7 @@ func (c *Checkpoint) gguf() []byte {
 		key   string
 		value any
 	}{
-		{"general.architecture", "qwen2"},
+		{"general.architecture", c.modelType()},
 		{"qwen2.block_count", c.Layers},
 		{"qwen2.context_length", maxPositions},
 		{"qwen2.embedding_length", c.Hidden},
@@ -196,7 +196,7 @@ func (c *Checkpoint) gguf() []byte {
 	}
 	b.u64(len(meta))
 	for _, m := range meta {
-		b.meta(m.key, m.value)
+		b.meta(strings.Replace(m.key, "qwen2", c.modelType(), 1), m.value)
 	}
 	names := slices.Sorted(maps.Keys(c.tensors))
 	offset := 0

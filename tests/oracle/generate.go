@@ -88,10 +88,13 @@ func Generate(c Config, seed uint64) *Checkpoint {
 		for _, norm := range []string{"input_layernorm.weight", "post_attention_layernorm.weight"} {
 			g.vector(layerName(n, norm), c.Hidden, 1, 0.3, -2*e)
 		}
+		if c.HeadNorms {
+			g.headNorms(n)
+		}
 		for _, m := range gains {
 			rows, cols := m.rows(c), m.cols(c)
 			g.matrix(layerName(n, m.name+".weight"), rows, cols, math.Ldexp(m.gain/math.Sqrt(float64(cols)), m.lift*e))
-			if m.bias > 0 {
+			if m.bias > 0 && !c.HeadNorms {
 				g.vector(layerName(n, m.name+".bias"), rows, 0, m.bias, (m.lift-2)*e)
 			}
 		}
@@ -156,19 +159,44 @@ func (g *generator) matrix(name string, rows, cols int, deviation float64) {
 	g.out.tensors[name] = tensor{[]int{rows, cols}, form, data}
 }
 
-// vector draws (mean + deviation x) 2^k: as bf16 in a checkpoint that is bf16 all
-// through, as published ones are, and as f32 otherwise.
+// vector draws (mean + deviation x) 2^k.
 func (g *generator) vector(name string, n int, mean, deviation float64, k int) {
+	values := make([]float64, n)
+	for i := range values {
+		values[i] = math.Ldexp(mean+deviation*g.normal(), k)
+	}
+	g.store(name, values)
+}
+
+// store keeps the values of a vector: as bf16 in a checkpoint that is bf16 all through, as
+// published ones are, and as f32 otherwise.
+func (g *generator) store(name string, values []float64) {
 	form := F32
 	if !g.out.GGUF && g.out.Formats[0] == BF16 {
 		form = BF16
 	}
 	f := form.format()
-	data := make([]byte, n*f.bytes)
-	for i := range n {
-		f.number.put(data[i*f.bytes:], math.Ldexp(mean+deviation*g.normal(), k))
+	data := make([]byte, len(values)*f.bytes)
+	for i, v := range values {
+		f.number.put(data[i*f.bytes:], v)
 	}
-	g.out.tensors[name] = tensor{[]int{n}, form, data}
+	g.out.tensors[name] = tensor{[]int{len(values)}, form, data}
+}
+
+// headNorms draws the gammas of a layer's q and k, from 2^-4 to 2^4, alike for the two
+// elements that are turned together, with those of k small where those of q are large, so
+// that scores stay of order one.
+func (g *generator) headNorms(n int) {
+	q, k := make([]float64, g.out.HeadDim), make([]float64, g.out.HeadDim)
+	half := g.out.HeadDim / 2
+	for i := range half {
+		far := math.Exp2(8*g.r.Float64() - 4)
+		for _, j := range []int{i, i + half} {
+			q[j], k[j] = g.sign()*far, (0.5+g.r.Float64())/far
+		}
+	}
+	g.store(layerName(n, "self_attn.q_norm.weight"), q)
+	g.store(layerName(n, "self_attn.k_norm.weight"), k)
 }
 
 func (g *generator) sign() float64 { return float64(2*g.r.IntN(2) - 1) }

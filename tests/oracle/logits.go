@@ -1,9 +1,13 @@
 package oracle
 
-import "math"
+import (
+	"math"
+	"slices"
+	"strings"
+)
 
-// Logits returns a row of logits, [Vocab], for each token of a prompt: Qwen2.5 as it
-// is published, in float64. Its one number that is rounded is the table of rotary
+// Logits returns a row of logits, [Vocab], for each token of a prompt: Qwen2.5 or Qwen3
+// as it is published, in float64. Its one number that is rounded is the table of rotary
 // frequencies, theta^(-2i/HeadDim), which the published model keeps in float32.
 func (c *Checkpoint) Logits(ids []int32) [][]float64 { return c.logits(ids, "", exact) }
 
@@ -66,15 +70,23 @@ func (c *Checkpoint) logits(ids []int32, without Branch, round func(x []float64)
 	}
 	for n := range c.Layers {
 		w := func(name string) []float64 { return matrix(layerName(n, name)) }
-		vector := func(name string) []float64 { return c.values(layerName(n, name)) }
+		vector := func(name string) []float64 {
+			if strings.HasSuffix(name, ".bias") && c.HeadNorms {
+				return nil
+			}
+			return c.values(layerName(n, name))
+		}
 		if without != ValueOutput {
 			h := each(c.normed(x, vector("input_layernorm.weight")))
 			q := product(h, w("self_attn.q_proj.weight"), vector("self_attn.q_proj.bias"))
 			k := product(h, w("self_attn.k_proj.weight"), vector("self_attn.k_proj.bias"))
 			v := product(h, w("self_attn.v_proj.weight"), vector("self_attn.v_proj.bias"))
+			if c.HeadNorms {
+				q, k = c.headsNormed(q, vector("self_attn.q_norm.weight")), c.headsNormed(k, vector("self_attn.k_norm.weight"))
+			}
 			c.rotate(q)
 			c.rotate(k)
-			y := c.attention(each(q), each(k), each(v), without == QueryKey)
+			y := c.attention(each(q), each(k), each(v), without == QueryKey || without == NormedHeads)
 			accumulate(x, product(each(y), w("self_attn.o_proj.weight"), nil))
 		}
 		if without != UpDown && without != GateDown {
@@ -107,6 +119,17 @@ func (c *Checkpoint) normed(x [][]float64, weight []float64) [][]float64 {
 		out[t] = make([]float64, len(row))
 		for i, v := range row {
 			out[t][i] = v * scale * weight[i]
+		}
+	}
+	return out
+}
+
+// headsNormed returns normed for each head of a row.
+func (c *Checkpoint) headsNormed(x [][]float64, weight []float64) [][]float64 {
+	out := make([][]float64, len(x))
+	for t, row := range x {
+		for _, head := range c.normed(slices.Collect(slices.Chunk(row, c.HeadDim)), weight) {
+			out[t] = append(out[t], head...)
 		}
 	}
 	return out

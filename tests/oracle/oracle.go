@@ -1,4 +1,4 @@
-// Package oracle makes small Qwen2.5 checkpoints and says what their logits are, by
+// Package oracle makes small Qwen2.5 and Qwen3 checkpoints and says what their logits are, by
 // an implementation of its own: plain loops in float64, its own writers of
 // safetensors and GGUF, its own reading of every weight format. It imports nothing
 // of the compiler, so that the two agree only where both are right.
@@ -29,6 +29,9 @@ type Config struct {
 	NormEps      float64
 	RopeTheta    float64
 	Tied         bool // the head is the embedding
+	// HeadNorms makes the model a Qwen3: no biases, and an RMSNorm over each head of q and
+	// k before they are turned.
+	HeadNorms bool
 
 	Formats []Format // of the matrices, in turn
 	GGUF    bool     // a GGUF file, not a safetensors folder; vectors are f32 there
@@ -43,8 +46,16 @@ func (c Config) String() string {
 	if c.GGUF {
 		container = "gguf"
 	}
-	return fmt.Sprintf("%d layers, hidden %d, intermediate %d, heads %d/%d of %d, vocab %d, eps %g, theta %g, tied %v, %v %s",
-		c.Layers, c.Hidden, c.Intermediate, c.Heads, c.KVHeads, c.HeadDim, c.Vocab, c.NormEps, c.RopeTheta, c.Tied, c.Formats, container)
+	return fmt.Sprintf("%s, %d layers, hidden %d, intermediate %d, heads %d/%d of %d, vocab %d, eps %g, theta %g, tied %v, %v %s",
+		c.modelType(), c.Layers, c.Hidden, c.Intermediate, c.Heads, c.KVHeads, c.HeadDim, c.Vocab, c.NormEps, c.RopeTheta, c.Tied, c.Formats, container)
+}
+
+// modelType is what config.json calls the architecture, and GGUF.
+func (c Config) modelType() string {
+	if c.HeadNorms {
+		return "qwen3"
+	}
+	return "qwen2"
 }
 
 // Checkpoint is a Config with its tensors under Hugging Face's names.
@@ -100,15 +111,17 @@ type Branch string
 
 // The branches. GateDown changes the function, because silu is no product: far from
 // zero it is the identity or zero, and close to zero half the identity, so what
-// reaches the logits stays of its size.
+// reaches the logits stays of its size. QueryKey changes it where head norms follow: their
+// eps is more, or less, beside what they square. NormedHeads is of models with head norms.
 const (
 	UpDown      Branch = "up/down"
 	GateDown    Branch = "gate/down"
 	ValueOutput Branch = "v/o"
 	QueryKey    Branch = "q/k"
+	NormedHeads Branch = "q_norm/k_norm"
 )
 
-// Branches lists all.
+// Branches lists those that every model has.
 var Branches = [...]Branch{UpDown, GateDown, ValueOutput, QueryKey}
 
 // pairs names, by branch, the tensors that grow and those that shrink.
@@ -117,6 +130,7 @@ var pairs = map[Branch]struct{ grow, shrink []string }{
 	GateDown:    {[]string{"mlp.gate_proj.weight"}, []string{"mlp.down_proj.weight"}},
 	ValueOutput: {[]string{"self_attn.v_proj.weight", "self_attn.v_proj.bias"}, []string{"self_attn.o_proj.weight"}},
 	QueryKey:    {[]string{"self_attn.q_proj.weight", "self_attn.q_proj.bias"}, []string{"self_attn.k_proj.weight", "self_attn.k_proj.bias"}},
+	NormedHeads: {[]string{"self_attn.q_norm.weight"}, []string{"self_attn.k_norm.weight"}},
 }
 
 // Rescale returns the checkpoint with a branch's first side times 2^k and its second
@@ -131,7 +145,11 @@ func (c *Checkpoint) Rescale(b Branch, k int) (*Checkpoint, error) {
 		}{{pairs[b].grow, k}, {pairs[b].shrink, -k}} {
 			for _, name := range side.names {
 				name = layerName(n, name)
-				t, err := out.tensors[name].scaled(side.k)
+				t, ok := out.tensors[name]
+				if !ok {
+					continue // a bias that the model has none of
+				}
+				t, err := t.scaled(side.k)
 				if err != nil {
 					return nil, fmt.Errorf("%s times 2^%d: %w", name, side.k, err)
 				}

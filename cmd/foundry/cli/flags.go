@@ -26,7 +26,7 @@ import (
 type modelFlags struct{ model, ropeScaling string }
 
 func (f *modelFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.model, "model", "", `kjv-2m (embedded, the default), a Hugging Face folder, FILE.gguf, FILE.fir, synth:qwen2.5-SIZE or hf:OWNER/NAME`)
+	cmd.Flags().StringVar(&f.model, "model", "", `kjv-2m (embedded, the default), a Hugging Face folder, FILE.gguf, FILE.fir, synth:qwen2.5-SIZE, synth:qwen3-SIZE or hf:OWNER/NAME`)
 	cmd.Flags().StringVar(&f.ropeScaling, ropeScalingFlag, "", "yarn:FACTOR or linear:FACTOR: take so many times the positions of the model, where its configuration does not say so itself")
 }
 

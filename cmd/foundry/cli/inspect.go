@@ -151,8 +151,8 @@ func printModel(s IO, m *foundry.Model) {
 	if c.Tied {
 		tied = "tied"
 	}
-	names.Line(s.Out, "%s: qwen2, %d layers, hidden %d, intermediate %d, %d query heads, %d key-value heads, head_dim %d, vocabulary %d (%s), %d positions\n",
-		m.BaseName(), c.Layers, c.Hidden, c.Intermediate, c.Heads, c.KVHeads, c.HeadDim, c.Vocab, tied, c.MaxPositions)
+	names.Line(s.Out, "%s: %s, %d layers, hidden %d, intermediate %d, %d query heads, %d key-value heads, head_dim %d, vocabulary %d (%s), %d positions\n",
+		m.BaseName(), c.ModelType, c.Layers, c.Hidden, c.Intermediate, c.Heads, c.KVHeads, c.HeadDim, c.Vocab, tied, c.MaxPositions)
 	printGroups(s, m.TensorGroups())
 }
 

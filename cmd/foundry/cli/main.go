@@ -79,8 +79,8 @@ func oneLine(err error) string {
 func newRoot(s IO) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "foundry",
-		Short: "Compile Qwen2.5 checkpoints into Metal plans",
-		Long: `Foundry compiles a Qwen2.5 checkpoint into a Metal plan: the model becomes a
+		Short: "Compile Qwen2.5 and Qwen3 checkpoints into Metal plans",
+		Long: `Foundry compiles a Qwen2.5 or Qwen3 checkpoint into a Metal plan: the model becomes a
 tensor-op graph, passes fuse it, lowering emits compound kernels and schedules
 their dispatches. The plan runs from its own Metal text on any machine with a
 C++ compiler, and its graph runs as a reference with nothing installed.`,

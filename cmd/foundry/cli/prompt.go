@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -23,6 +24,7 @@ import (
 type promptFlags struct {
 	text, system, messages, tools string
 	chat, show, asJSON            bool
+	thinking                      *bool // nil: as the chat template has it
 }
 
 func (f *promptFlags) add(cmd *cobra.Command) {
@@ -32,6 +34,11 @@ func (f *promptFlags) add(cmd *cobra.Command) {
 	p.StringVar(&f.system, "system", "", "the system message of --chat")
 	p.StringVar(&f.messages, "messages", "", "FILE.json with a conversation: a list of objects with role and content (- is standard input)")
 	p.StringVar(&f.tools, "tools", "", "FILE.json with the tools of a conversation: a list of JSON schemas of functions")
+	p.BoolFunc("thinking", "whether the model thinks aloud before it answers, true or false, where its chat template asks for enable_thinking", func(text string) error {
+		on, err := strconv.ParseBool(text)
+		f.thinking = &on
+		return err
+	})
 	p.BoolVar(&f.show, "show-prompt", false, "print the prompt exactly as the model gets it, and run nothing")
 	p.BoolVar(&f.asJSON, "json", false, "with --show-prompt: print the prompt and its token ids as JSON")
 }
@@ -49,6 +56,8 @@ func (f *promptFlags) check(cmd *cobra.Command) error {
 		return usagef("%s: --system needs --chat", cmd.Name())
 	case f.tools != "" && !f.chat && f.messages == "":
 		return usagef("%s: --tools needs --chat or --messages", cmd.Name())
+	case f.thinking != nil && !f.chat && f.messages == "":
+		return usagef("%s: --thinking needs --chat or --messages", cmd.Name())
 	case f.asJSON && !f.show:
 		return usagef("%s: --json needs --show-prompt", cmd.Name())
 	}
@@ -140,7 +149,7 @@ func (f *promptFlags) conversation(cmd *cobra.Command, s IO) (*chat.Conversation
 
 // start is a conversation in which nobody has spoken yet.
 func (f *promptFlags) start(s IO) (chat.Conversation, error) {
-	c := chat.Conversation{Messages: chat.Messages()}
+	c := chat.Conversation{Messages: chat.Messages(), Thinking: f.thinking}
 	if f.system != "" {
 		c.Messages = chat.Messages(chat.Message("system", f.system))
 	}

@@ -479,6 +479,9 @@ CONVERSATIONS = [
                   {"role": "tool", "content": "12:00", "tool_call_id": "abc123XYZ"}, {"role": "tool", "content": "rain", "tool_call_id": "abc123XYZ"}], "tools": [clock, weather]},
     {"messages": [u("think"), {"role": "assistant", "reasoning_content": "hm\n", "content": "ok"}, s("late system"), u("again"), {"role": "assistant", "thinking": "older name", "content": "last"}], "add_generation_prompt": False},
     {"messages": [a("I begin."), u("odd")]},
+    {"messages": [u("2+2?")], "enable_thinking": True},
+    {"messages": [s("Be brief."), u("2+2?"), a("<think>\nfour\n</think>\n\n4"), u("and 3+3?")], "enable_thinking": False},
+    {"messages": [u("Weather?")], "tools": [clock], "enable_thinking": False},
     {"messages": [{"role": "user", "content": [{"type": "text", "text": "parts"}]}]},
 ]
 
@@ -492,11 +495,15 @@ for name, files in MODELS.items():
     template = files.get("chat_template.jinja") or files.get("chat_template.json", {}).get("chat_template") or c["chat_template"]
     tok.chat_template = {t["name"]: t["template"] for t in template} if isinstance(template, list) else template
     cases = []
+    asks = "enable_thinking" in json.dumps(files)
     for conv in CONVERSATIONS:
+        if "enable_thinking" in conv and not asks:
+            continue
         case = dict(conv)
+        thinking = {"enable_thinking": conv["enable_thinking"]} if "enable_thinking" in conv else {}
         try:
             case["text"] = tok.apply_chat_template(conv["messages"], tools=conv.get("tools"), tokenize=False,
-                                                   add_generation_prompt=conv.get("add_generation_prompt", True))
+                                                   add_generation_prompt=conv.get("add_generation_prompt", True), **thinking)
         except Exception as e:
             case["error"] = f"{type(e).__name__}: {e}"
         cases.append(case)
