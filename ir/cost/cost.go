@@ -110,15 +110,33 @@ func Wave(ks []Kernel, t *target.Target) float64 {
 }
 
 // Total returns the time of a run of waves in commandBuffers command buffers, 0
-// for the best number, and the number taken. The first buffer is encoded before
-// the device starts; the others are encoded while it works.
+// for the best number, and the number taken.
 func Total(waves [][]Kernel, t *target.Target, commandBuffers int) (us float64, buffers int) {
-	device, dispatches := 0.0, 0
+	return LoadOf(waves, t).Us(t, commandBuffers)
+}
+
+// Load is what a run asks of the device, and of the host that encodes it. Of a model
+// with equal layers both grow by the same with each layer.
+type Load struct {
+	DeviceUs   float64 // of its waves, in one command buffer
+	Dispatches int
+}
+
+// LoadOf adds up waves on t.
+func LoadOf(waves [][]Kernel, t *target.Target) Load {
+	var l Load
 	for _, w := range waves {
-		device += Wave(w, t)
-		dispatches += len(w)
+		l.DeviceUs += Wave(w, t)
+		l.Dispatches += len(w)
 	}
-	encode := float64(dispatches) * t.EncodeUs
+	return l
+}
+
+// Us returns the time of a run in commandBuffers command buffers, 0 for the best
+// number, and the number taken. The first buffer is encoded before the device starts;
+// the others are encoded while it works.
+func (l Load) Us(t *target.Target, commandBuffers int) (us float64, buffers int) {
+	device, encode := l.DeviceUs, float64(l.Dispatches)*t.EncodeUs
 	total := func(n int) float64 {
 		first := encode / float64(n)
 		return t.SubmitUs + first + max(device, encode-first) + float64(n-1)*t.CommandBufferUs
@@ -127,7 +145,7 @@ func Total(waves [][]Kernel, t *target.Target, commandBuffers int) (us float64, 
 		return total(commandBuffers), commandBuffers
 	}
 	best := 1
-	for n := 2; n <= min(64, dispatches) && total(n) < total(best); n++ {
+	for n := 2; n <= min(64, l.Dispatches) && total(n) < total(best); n++ {
 		best = n
 	}
 	return total(best), best

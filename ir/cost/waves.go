@@ -39,9 +39,13 @@ func Of(g *ir.Graph, t *target.Target, e sym.Env) Summary {
 // another target, or for t, in so many command buffers: how they are dealt out
 // follows from the one, what that costs from the other.
 func Predict(g *ir.Graph, lowered, t *target.Target, e sym.Env, buffers int) float64 {
-	kernels := func(n *ir.Node) []Kernel { return Kernels(n, lowered, e) }
-	us, _ := Total(Waves(g.Nodes(), nil, kernels), t, buffers)
+	us, _ := LoadOf(WavesOf(g, lowered, e), t).Us(t, buffers)
 	return us
+}
+
+// WavesOf puts the kernels that lowering makes of g for a target into waves.
+func WavesOf(g *ir.Graph, lowered *target.Target, e sym.Env) [][]Kernel {
+	return Waves(g.Nodes(), nil, func(n *ir.Node) []Kernel { return Kernels(n, lowered, e) })
 }
 
 // Waves puts the kernels of nodes into the earliest wave that each can run in;

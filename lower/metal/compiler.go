@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 
 	"foundry/ir"
 	"foundry/ir/dtype"
@@ -21,7 +22,8 @@ type compiler struct {
 	shared  map[string]*storage     // weights, states, inputs, outputs: by class and name
 	placed  map[*kernel]kernelPlace // kernels that stand in the plan
 	ranges  ranges
-	states  map[string]*bound // by name
+	states  map[string]*bound        // by name
+	lowered map[sym.Bounds]*sync.Map // of entries of the same T and P: a *lowering by what a node computes and how its operands lie
 }
 
 type kernelPlace struct{ index int }
@@ -29,7 +31,7 @@ type kernelPlace struct{ index int }
 func newCompiler(o *Options) *compiler {
 	return &compiler{
 		o: o, plan: &plan.Plan{Schema: plan.Schema}, kernels: map[string]int{},
-		names: map[string]bool{}, buffers: map[string]int{}, shared: map[string]*storage{}, placed: map[*kernel]kernelPlace{},
+		names: map[string]bool{}, buffers: map[string]int{}, shared: map[string]*storage{}, placed: map[*kernel]kernelPlace{}, lowered: map[sym.Bounds]*sync.Map{},
 	}
 }
 
@@ -49,7 +51,7 @@ type entry struct {
 	role       plan.EntryRole
 	g          *ir.Graph
 	outputs    map[*ir.Value]*storage // values that a kernel writes straight into an output
-	lowered    map[string]*lowering   // by what a node computes and how its operands lie
+	lowered    *sync.Map              // the compiler's, for the graph's bounds
 	key        []byte                 // of the node at hand, kept for its memory
 	values     map[*ir.Value]tensor
 	halves     map[*ir.Value]bool // f32 that is kept as halves
@@ -78,7 +80,10 @@ type tensor struct {
 // open starts an entry: its params and outputs get their buffers, which entries
 // share.
 func (c *compiler) open(in Entry) (*entry, error) {
-	e := &entry{c: c, name: in.Name, role: in.Role, g: in.Graph, lowered: map[string]*lowering{}, values: map[*ir.Value]tensor{}, bounds: newBounds(nil)}
+	if c.lowered[in.Graph.Bounds] == nil {
+		c.lowered[in.Graph.Bounds] = &sync.Map{}
+	}
+	e := &entry{c: c, name: in.Name, role: in.Role, g: in.Graph, lowered: c.lowered[in.Graph.Bounds], values: map[*ir.Value]tensor{}, bounds: newBounds(nil)}
 	if err := e.params(); err != nil {
 		return nil, err
 	}
@@ -213,7 +218,7 @@ func (e *entry) placeResult(n *ir.Node, i int, v *ir.Value, outputs map[*ir.Valu
 }
 
 // lower returns the kernels for n, from the cache where an equal node with equal
-// operands was lowered before.
+// operands was lowered before, in this entry or another one.
 func (e *entry) lower(n *ir.Node) (*lowering, error) {
 	r, err := regionOf(n, e.g.Bounds, e.c.o.Target)
 	if err != nil {
@@ -241,15 +246,15 @@ func (e *entry) lower(n *ir.Node) (*lowering, error) {
 	}
 	key = append(fmt.Appendf(key, "\n%d %s", r.token, n.Attr.Pattern), r.narrowings()...)
 	e.key = key
-	if l := e.lowered[string(key)]; l != nil {
-		return l, nil
+	if l, ok := e.lowered.Load(string(key)); ok {
+		return l.(*lowering), nil
 	}
 	l, err := r.lower()
 	if err != nil {
 		return nil, err
 	}
-	e.lowered[string(key)] = l
-	return l, nil
+	first, _ := e.lowered.LoadOrStore(string(key), l)
+	return first.(*lowering), nil
 }
 
 // appendKey appends what tells o from other operands.

@@ -11,9 +11,20 @@ import (
 // of several: the same kernel texts over the same grids on the same ranges, with
 // barriers in the same places. What only tells people something, such as labels
 // and names, does not count, nor does the split into command buffers.
-func (p *Plan) Digest(e *Entry) string {
+func (p *Plan) Digest(e *Entry) string { return p.digest(e, map[int][32]byte{}) }
+
+// Digests returns the digest of each entry.
+func (p *Plan) Digests() []string {
+	out, texts := make([]string, len(p.Entries)), map[int][32]byte{}
+	for i := range p.Entries {
+		out[i] = p.digest(&p.Entries[i], texts)
+	}
+	return out
+}
+
+// digest remembers in texts what it made of kernels.
+func (p *Plan) digest(e *Entry, texts map[int][32]byte) string {
 	h := sha256.New()
-	texts := map[int][32]byte{}
 	for i := range e.Steps {
 		d := e.Steps[i].Dispatch
 		if d == nil {

@@ -47,6 +47,9 @@ type Options struct {
 	// Measured is told, behind each round, the rows as far as they are measured: what a
 	// run that is interrupted has found. nil: nobody is.
 	Measured func([]Row)
+	// Counted is told rows of a long list that nothing is measured of, as they are found;
+	// what else gives their plans may still come to Also. nil: nobody is.
+	Counted func([]Row)
 }
 
 // Row is one variant in numbers: what `foundry bench --format json` prints.
@@ -270,15 +273,20 @@ func (r *Row) count(p *plan.Plan, entry *plan.Entry, envs []sym.Env) {
 	}
 }
 
-// model predicts what runs of a graph take: on the target that it was lowered for,
-// and on the device's own where that is another.
-func (o *Options) model(r *Row, graph *ir.Graph, lowered *target.Target, envs []sym.Env) {
+// targets are those whose costs predict: the one that a graph is lowered for, and the
+// device's own where that is another.
+func (o *Options) targets(lowered *target.Target) []*target.Target {
 	targets := []*target.Target{lowered}
 	if own, err := target.Find(o.Device); err == nil && own.Name != lowered.Name {
 		targets = append(targets, own)
 	}
+	return targets
+}
+
+// model predicts what runs of a graph take.
+func (o *Options) model(r *Row, graph *ir.Graph, lowered *target.Target, envs []sym.Env) {
 	buffers := r.CommandBuffers / len(envs)
-	for _, t := range targets {
+	for _, t := range o.targets(lowered) {
 		for _, env := range envs {
 			r.Modelled[t.Name] += cost.Predict(graph, lowered, t, env, buffers)
 		}

@@ -42,37 +42,49 @@ func (o *Options) benchMany(ctx context.Context, m *model.Model) ([]Row, error) 
 	case o.Compile.Fuel != nil:
 		return nil, fmt.Errorf("--fuel is for a list of at most %d variants", mostSeparate)
 	}
-	b, variants, err := o.bundle(m)
+	b, variants, err := o.distinctPlans(m)
 	if err != nil {
 		return nil, err
 	}
-	var where *sharedDevice
-	if o.Reps > 0 {
-		if where, err = o.openShared(ctx); err != nil {
+	if o.Reps == 0 {
+		if err := b.count(ctx, variants); err != nil {
 			return nil, err
 		}
-		defer where.close()
-	}
-	for part := range slices.Chunk(variants, mostInOnePlan) {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		p, fresh, err := b.compile(part)
-		if err != nil {
-			return nil, err
-		}
-		if where != nil {
-			if err := b.measure(ctx, p, fresh, where); err != nil {
-				return nil, err
-			}
-		}
+	} else if err := b.time(ctx, variants); err != nil {
+		return nil, err
 	}
 	o.Say(fmt.Sprintf("%d variants give %d distinct plans", len(o.Variants), len(b.rows)))
 	return b.rows, nil
 }
 
-// bundle returns an empty bundle and the variants that may go into it.
-func (o *Options) bundle(m *model.Model) (*distinctPlans, []passes.Subset, error) {
+// time compiles and measures, some variants after the other.
+func (b *distinctPlans) time(ctx context.Context, variants []passes.Subset) (err error) {
+	where, err := b.o.openShared(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, where.close()) }()
+	for part := range slices.Chunk(variants, mostInOnePlan) {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		p, list, err := b.compile(part)
+		if err != nil {
+			return err
+		}
+		fresh := b.take(list)
+		if err := b.keep(p, fresh); err != nil {
+			return err
+		}
+		if err := b.measure(ctx, p, fresh, where); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// distinctPlans returns the work before its begin, and the variants that go into it.
+func (o *Options) distinctPlans(m *model.Model) (*distinctPlans, []passes.Subset, error) {
 	g, err := compile.Build(m, o.Compile)
 	if err != nil {
 		return nil, nil, err
@@ -104,9 +116,9 @@ type distinctPlans struct {
 	more   func(rounds int) bool // whether to run all plans once more
 }
 
-// compile makes one plan of variants, verified, and keeps the entries that do
-// something new: fresh are their rows.
-func (b *distinctPlans) compile(variants []passes.Subset) (p *plan.Plan, fresh []int, err error) {
+// compile makes one plan of variants, verified, whose entries are the distinct graphs
+// that they give, and counts each.
+func (b *distinctPlans) compile(variants []passes.Subset) (*plan.Plan, []*counted, error) {
 	cx := &passes.Context{Target: b.graphs.Target, Lowerable: compile.Lowerable(b.graphs.Target)}
 	part, err := passes.Enumerate(b.graph, cx, variants, func(g *ir.Graph) *ir.Graph { return g })
 	if err != nil {
@@ -117,40 +129,63 @@ func (b *distinctPlans) compile(variants []passes.Subset) (p *plan.Plan, fresh [
 		x.Of.Name = x.String()
 		entries[i] = metal.Entry{Name: x.Of.Name, Graph: x.Of}
 	}
-	if p, err = b.graphs.LowerEntries(entries); err != nil {
+	p, err := b.graphs.LowerEntries(entries)
+	if err != nil {
 		return nil, nil, err
 	}
-	var kept []plan.Entry
+	envs, err := b.o.runs(p)
+	if err != nil {
+		return nil, nil, err
+	}
+	digests := p.Digests()
+	list := make([]*counted, len(part))
 	for i := range p.Entries {
 		var names []string
 		for _, k := range part[i].Members {
 			names = append(names, variants[k].String())
 		}
-		digest := p.Digest(&p.Entries[i])
-		if k, known := b.met[digest]; known {
-			b.rows[k].Also = append(b.rows[k].Also, names...)
-			continue
-		}
-		envs, err := b.o.runs(p)
-		if err != nil {
-			return nil, nil, err
-		}
-		row := b.o.newRow(b.m, p, names[0], part[i].Pipeline.String())
-		row.Also = names[1:]
-		row.count(p, &p.Entries[i], envs)
-		row.ArenaBytes = p.EntryArena(&p.Entries[i])
-		b.o.model(&row, part[i].Of, b.graphs.Target, envs)
-		b.met[digest] = len(b.rows)
-		fresh = append(fresh, len(b.rows))
-		b.rows = append(b.rows, row)
-		kept = append(kept, p.Entries[i])
+		c := &counted{row: b.o.newRow(b.m, p, names[0], part[i].Pipeline.String()), digest: digests[i]}
+		c.row.Also = names[1:]
+		c.row.count(p, &p.Entries[i], envs)
+		c.row.ArenaBytes = p.EntryArena(&p.Entries[i])
+		c.load(part[i].Of, b.graphs.Target, b.o.targets(b.graphs.Target), envs)
+		list[i] = c
 	}
-	p.Entries = kept
-	return p, fresh, p.Rehash()
+	return p, list, nil
 }
 
-// measure times the entries of p, which are the given rows, interleaved.
-func (b *distinctPlans) measure(ctx context.Context, p *plan.Plan, fresh []int, where *sharedDevice) (err error) {
+// take adds the rows of plans that were not met before and returns the places of all
+// that list has, -1 for what another row stands for.
+func (b *distinctPlans) take(list []*counted) (fresh []int) {
+	for _, c := range list {
+		if k, known := b.met[c.digest]; known {
+			b.rows[k].Also = append(append(b.rows[k].Also, c.row.Variant), c.row.Also...)
+			fresh = append(fresh, -1)
+			continue
+		}
+		c.predict()
+		b.met[c.digest] = len(b.rows)
+		fresh = append(fresh, len(b.rows))
+		b.rows = append(b.rows, c.row)
+	}
+	return fresh
+}
+
+// keep leaves those entries in p whose rows are fresh.
+func (b *distinctPlans) keep(p *plan.Plan, fresh []int) error {
+	var kept []plan.Entry
+	for i, k := range fresh {
+		if k >= 0 {
+			kept = append(kept, p.Entries[i])
+		}
+	}
+	p.Entries = kept
+	return p.Rehash()
+}
+
+// measure times the entries of p, which are the fresh rows, interleaved.
+func (b *distinctPlans) measure(ctx context.Context, p *plan.Plan, places []int, where *sharedDevice) (err error) {
+	fresh := slices.DeleteFunc(slices.Clone(places), func(k int) bool { return k < 0 })
 	if len(fresh) == 0 {
 		return nil
 	}
@@ -198,14 +233,18 @@ func (b *distinctPlans) measure(ctx context.Context, p *plan.Plan, fresh []int, 
 // run; variants that give one plan share its row.
 func OnDevice(ctx context.Context, m *model.Model, dev runtime.Device, o Options, least int, limit time.Duration) (_ []Row, err error) {
 	o.Tokens = 1
-	b, variants, err := o.bundle(m)
+	b, variants, err := o.distinctPlans(m)
 	if err != nil {
 		return nil, err
 	}
 	where := &sharedDevice{dev: dev, weights: runtime.NewWeights()}
 	defer func() { err = errors.Join(err, where.weights.Close()) }()
-	p, fresh, err := b.compile(variants)
+	p, list, err := b.compile(variants)
 	if err != nil {
+		return nil, err
+	}
+	fresh := b.take(list)
+	if err := b.keep(p, fresh); err != nil {
 		return nil, err
 	}
 	until := time.Time{}

@@ -1,0 +1,215 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"foundry/ir"
+	"foundry/ir/cost"
+	"foundry/ir/sym"
+	"foundry/ir/target"
+	"foundry/passes"
+)
+
+// A long list that nothing is measured of is counted in parts of partSize variants, on
+// models of fewLayers and of one layer more: with equal layers every further layer adds
+// what that one does.
+const (
+	partSize  = 256
+	fewLayers = 2
+)
+
+// counted is an entry in numbers, before its times are predicted: all that grows by the
+// same with each layer.
+type counted struct {
+	row     Row
+	digest  string
+	on      []*target.Target
+	typical cost.Load     // on the first of the targets: what the number of command buffers follows from
+	loads   [][]cost.Load // by run, then by target
+}
+
+func (c *counted) load(g *ir.Graph, lowered *target.Target, on []*target.Target, envs []sym.Env) {
+	c.on = on
+	c.typical = cost.LoadOf(cost.WavesOf(g, lowered, cost.Typical(g.Bounds)), lowered)
+	for _, env := range envs {
+		waves, loads := cost.WavesOf(g, lowered, env), make([]cost.Load, len(on))
+		for i, t := range on {
+			loads[i] = cost.LoadOf(waves, t)
+		}
+		c.loads = append(c.loads, loads)
+	}
+}
+
+// predict fills in the row's modelled times.
+func (c *counted) predict() {
+	buffers := c.row.CommandBuffers / len(c.loads)
+	for _, loads := range c.loads {
+		for i, t := range c.on {
+			us, _ := loads[i].Us(t, buffers)
+			c.row.Modelled[t.Name] += us
+		}
+	}
+}
+
+// repeated is the entry with so many layers, of which two has fewLayers and three one
+// more. buffers is the number of command buffers that was asked for, 0 for the best.
+func repeated(two, three *counted, layers, buffers int) *counted {
+	more := layers - fewLayers
+	grow := func(a, b int64) int64 { return a + int64(more)*(b-a) }
+	load := func(a, b cost.Load) cost.Load {
+		return cost.Load{DeviceUs: a.DeviceUs + float64(more)*(b.DeviceUs-a.DeviceUs), Dispatches: int(grow(int64(a.Dispatches), int64(b.Dispatches)))}
+	}
+	c := *three
+	for _, n := range []struct{ to, a, b *int }{
+		{&c.row.Dispatches, &two.row.Dispatches, &three.row.Dispatches},
+		{&c.row.Waves, &two.row.Waves, &three.row.Waves},
+		{&c.row.Barriers, &two.row.Barriers, &three.row.Barriers},
+	} {
+		*n.to = int(grow(int64(*n.a), int64(*n.b)))
+	}
+	c.row.WeightBytes = grow(two.row.WeightBytes, three.row.WeightBytes)
+	c.row.MovedBytes = grow(two.row.MovedBytes, three.row.MovedBytes)
+	c.row.ArenaBytes = grow(two.row.ArenaBytes, three.row.ArenaBytes)
+	c.row.Flops = grow(two.row.Flops, three.row.Flops)
+	c.typical = load(two.typical, three.typical)
+	c.loads = make([][]cost.Load, len(three.loads))
+	for i := range three.loads {
+		for j := range three.loads[i] {
+			c.loads[i] = append(c.loads[i], load(two.loads[i][j], three.loads[i][j]))
+		}
+	}
+	if buffers == 0 {
+		_, buffers = c.typical.Us(c.on[0], 0)
+	}
+	c.row.CommandBuffers = max(1, min(buffers, c.typical.Dispatches)) * len(c.loads)
+	return &c
+}
+
+// even reports whether all layers of g are of the same operations, types and attrs.
+func even(g *ir.Graph) bool {
+	layers := map[int]*strings.Builder{}
+	for _, n := range g.Nodes() {
+		if n.Layer() < 0 {
+			continue
+		}
+		if layers[n.Layer()] == nil {
+			layers[n.Layer()] = &strings.Builder{}
+		}
+		fmt.Fprintln(layers[n.Layer()], n.Key())
+	}
+	for _, l := range layers {
+		if l.String() != layers[0].String() {
+			return false
+		}
+	}
+	return true
+}
+
+// counter counts variants.
+type counter struct {
+	whole      *distinctPlans
+	two, three *distinctPlans // nil where the layers differ or are few
+}
+
+func (b *distinctPlans) counter() (*counter, error) {
+	c := &counter{whole: b}
+	if b.m.Config.Layers <= fewLayers+1 || !even(b.graph) {
+		return c, nil
+	}
+	for i, small := range []**distinctPlans{&c.two, &c.three} {
+		own, _, err := b.o.distinctPlans(b.m.WithLayers(fewLayers + i))
+		if err != nil {
+			return nil, err
+		}
+		*small = own
+	}
+	return c, nil
+}
+
+// count returns what the variants are in numbers. Where few layers tell variants apart
+// otherwise than one layer more does, all layers are compiled.
+func (c *counter) count(variants []passes.Subset) ([]*counted, error) {
+	if c.two != nil {
+		_, two, err := c.two.compile(variants)
+		if err != nil {
+			return nil, err
+		}
+		_, three, err := c.three.compile(variants)
+		if err != nil {
+			return nil, err
+		}
+		same := slices.EqualFunc(two, three, func(a, b *counted) bool {
+			return a.row.Variant == b.row.Variant && slices.Equal(a.row.Also, b.row.Also)
+		})
+		if same {
+			out := make([]*counted, len(two))
+			for i := range two {
+				out[i] = repeated(two[i], three[i], c.whole.m.Config.Layers, c.whole.graphs.Options.CommandBuffers)
+			}
+			return out, nil
+		}
+	}
+	_, list, err := c.whole.compile(variants)
+	return list, err
+}
+
+// count counts variants, as many parts at a time as there are processors, and tells of
+// rows in the variants' order.
+func (b *distinctPlans) count(ctx context.Context, variants []passes.Subset) error {
+	c, err := b.counter()
+	if err != nil {
+		return err
+	}
+	if c.two != nil {
+		b.o.Say(fmt.Sprintf("%d variants, counted on %d and %d of %d equal layers", len(variants), fewLayers, fewLayers+1, b.m.Config.Layers))
+	}
+	parts := slices.Collect(slices.Chunk(variants, partSize))
+	lists := make([]chan []*counted, len(parts))
+	for i := range lists {
+		lists[i] = make(chan []*counted, 1)
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	work := make(chan int, len(parts))
+	for i := range parts {
+		work <- i
+	}
+	close(work)
+	for range runtime.GOMAXPROCS(0) {
+		group.Go(func() error {
+			for i := range work {
+				if err := ctx.Err(); err != nil {
+					return err
+				}
+				list, err := c.count(parts[i])
+				if err != nil {
+					return err
+				}
+				lists[i] <- list
+			}
+			return nil
+		})
+	}
+	done := 0
+	for i := range parts {
+		select {
+		case list := <-lists[i]:
+			first := len(b.rows)
+			b.take(list)
+			if b.o.Counted != nil {
+				b.o.Counted(b.rows[first:])
+			}
+		case <-ctx.Done():
+			return group.Wait()
+		}
+		if done += len(parts[i]); b.o.Progress != nil {
+			b.o.Progress("compile", int64(done), int64(len(variants)))
+		}
+	}
+	return group.Wait()
+}
