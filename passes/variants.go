@@ -70,6 +70,9 @@ func Ladder() []string {
 	return names
 }
 
+// Rung names the fusion that the variant Ladder()[n] adds, n from 1.
+func Rung(n int) string { return ladder[n-1].name }
+
 // ladderUpTo returns the pipeline of the first n rungs.
 func ladderUpTo(n int) string {
 	var early, fusions []string

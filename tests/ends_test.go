@@ -322,7 +322,7 @@ func TestInterruptedBench(t *testing.T) {
 	e = runCommand(t, dir, append(quick, "--reps", "100000000", "--csv", "samples.csv"), ending{when: func() bool { return time.Since(began) > 2*time.Second }})
 	require.Equal(t, 130, e.code, e.errs)
 	require.Equal(t, "foundry: interrupted\n", lastLine(e.errs))
-	require.Contains(t, e.out, "measured us")
+	require.Contains(t, e.out, " measured ")
 	require.Contains(t, e.out, " default ")
 	require.Equal(t, []string{filepath.Join(dir, "samples.csv")}, e.left)
 	samples, err := os.ReadFile(filepath.Join(dir, "samples.csv"))

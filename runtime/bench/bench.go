@@ -42,8 +42,10 @@ type Options struct {
 	Indirect  bool   // on an Apple GPU: measure each variant a second time, replayed from an indirect command buffer
 	Capture   string // on an Apple GPU: write a trace of one more run to this file
 	CPU       cpu.Options
-	Progress  runtime.Progress
-	Say       func(line string)
+
+	targetOnly bool // no times are modelled but the target's
+	Progress   runtime.Progress
+	Say        func(line string)
 	// Measured is told, behind each round, the rows as far as they are measured: what a
 	// run that is interrupted has found. nil: nobody is.
 	Measured func([]Row)
@@ -83,6 +85,9 @@ type Row struct {
 	Startup     []runtime.Phase `json:"startup,omitempty"`      // what was done once, before the runs
 
 	Kernels []KernelRow `json:"kernels,omitempty"` // with Options.PerKernel
+
+	Saves  *Saving `json:"saves,omitempty"` // against the variant that a list compares this one with
+	Target string  `json:"-"`               // that the plan is for
 
 	Samples []float64 `json:"-"` // us, in the order they were taken
 }
@@ -131,6 +136,18 @@ func Run(ctx context.Context, m *model.Model, o Options) ([]Row, error) {
 		return nil, err
 	}
 	o.Compile = engine.Defaults(o.Device, o.Compile)
+	rows, err := o.rows(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	saves, err := o.savings(m, rows)
+	for i := range rows {
+		rows[i].Saves = saves[rows[i].Variant]
+	}
+	return rows, err
+}
+
+func (o *Options) rows(ctx context.Context, m *model.Model) ([]Row, error) {
 	if m.Graph != nil {
 		return o.benchGraph(ctx, m)
 	}
@@ -138,7 +155,7 @@ func Run(ctx context.Context, m *model.Model, o Options) ([]Row, error) {
 	if o.many() {
 		return o.benchMany(ctx, m)
 	}
-	list, err := o.compileAll(m)
+	list, err := o.compileAll(ctx, m)
 	if err != nil {
 		return nil, err
 	}
@@ -168,7 +185,7 @@ type compiledVariant struct {
 	compiled *runtime.Phase  // nil for a plan from disk
 }
 
-func (o *Options) compileAll(m *model.Model) ([]compiledVariant, error) {
+func (o *Options) compileAll(ctx context.Context, m *model.Model) ([]compiledVariant, error) {
 	if o.PlanDir != "" {
 		p, err := plan.Load(o.PlanDir)
 		if err != nil {
@@ -177,7 +194,13 @@ func (o *Options) compileAll(m *model.Model) ([]compiledVariant, error) {
 		return []compiledVariant{{name: passes.VariantName(p.Options.Variant), plan: p}}, nil
 	}
 	var out []compiledVariant
-	for _, v := range o.Variants {
+	for i, v := range o.Variants {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if o.Progress != nil {
+			o.Progress("compile", int64(i), int64(len(o.Variants)))
+		}
 		c := v.options(o.Compile)
 		if v.CommandBuffers > 0 {
 			c.CommandBuffers = v.CommandBuffers
@@ -250,7 +273,7 @@ func (o *Options) rowOf(m *model.Model, s compiledVariant, envs []sym.Env) (Row,
 func (o *Options) newRow(m *model.Model, p *plan.Plan, variant, passes string) Row {
 	r := Row{
 		Model: m.BaseName(), Device: o.Device, Phase: o.Phase, Variant: variant, Passes: passes,
-		Context: p.Model.Context, Prompt: o.Prompt, Modelled: map[string]float64{},
+		Context: p.Model.Context, Prompt: o.Prompt, Modelled: map[string]float64{}, Target: p.Options.Target,
 	}
 	if o.Phase == "decode" {
 		r.Tokens = o.Tokens
@@ -277,6 +300,9 @@ func (r *Row) count(p *plan.Plan, entry *plan.Entry, envs []sym.Env) {
 // device's own where that is another.
 func (o *Options) targets(lowered *target.Target) []*target.Target {
 	targets := []*target.Target{lowered}
+	if o.targetOnly {
+		return targets
+	}
 	if own, err := target.Find(o.Device); err == nil && own.Name != lowered.Name {
 		targets = append(targets, own)
 	}

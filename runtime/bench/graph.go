@@ -22,7 +22,7 @@ func (o *Options) benchGraph(ctx context.Context, m *model.Model) (rows []Row, e
 	b := m.Graph.Bounds
 	env := sym.Env{T: min(b.TMax, b.SMax-b.PMin), P: b.PMin}
 	o.Phase, o.Prompt, o.Tokens = m.Graph.Name, int(env.T), 1
-	list, err := o.compileAll(m)
+	list, err := o.compileAll(ctx, m)
 	if err != nil {
 		return nil, err
 	}

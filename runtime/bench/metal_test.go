@@ -34,7 +34,7 @@ func TestBenchOnEmulatedMetal(t *testing.T) {
 	}
 	o.Variants, err = ParseVariants("fewest")
 	require.NoError(t, err)
-	list, err := o.compileAll(m)
+	list, err := o.compileAll(t.Context(), m)
 	require.NoError(t, err)
 	open := func(indirect bool) runtime.Device {
 		dev, err := mtl.Open(mtl.Options{Libraries: mtl.Libraries{ObjC: f.Path, Foundation: f.Path, CoreGraphics: f.Path, Metal: f.Path}, Indirect: indirect})

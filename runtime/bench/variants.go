@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"foundry/lower/compile"
@@ -15,6 +16,7 @@ type Variant struct {
 	Name, Passes   string
 	PrefillPasses  string // of prefill, where they shall be others
 	CommandBuffers int    // that an entry is split into; 0: what Options.Compile says
+	rival          rival  // what it is compared with, in a list that has such
 }
 
 // options are o with the variant's pipelines.
@@ -72,9 +74,17 @@ func ParseVariants(list string) ([]Variant, error) {
 		switch name = strings.TrimSpace(name); name {
 		case "":
 		case "ladder":
-			err = named(passes.Ladder()...)
+			first, ladder := len(out), passes.Ladder()
+			err = named(ladder...)
+			for i := first + 1; i < len(out); i++ {
+				out[i].rival = rival{variant: out[i-1].Name, fusion: passes.Rung(i - first)}
+			}
 		case "leave-one-out":
-			err = named(append([]string{"fewest"}, passes.LeaveOneOut()...)...)
+			first, left := len(out)+1, passes.LeaveOneOut()
+			err = named(append([]string{"fewest"}, left...)...)
+			for i := first; i < len(out); i++ {
+				out[i].rival = rival{variant: "fewest", fusion: strings.TrimPrefix(out[i].Name, "no-"), lacks: true}
+			}
 		case compile.SearchPasses:
 			out = append(out, Variant{Name: compile.SearchPasses, Passes: compile.SearchPasses})
 		case "pairs":
@@ -93,7 +103,14 @@ func ParseVariants(list string) ([]Variant, error) {
 	if len(out) == 0 {
 		return nil, errors.New("the list of variants is empty")
 	}
-	return out, nil
+	// Lists may share variants, such as the ladder's last, which the others lack a
+	// fusion of: each is measured once, where it comes first.
+	met := map[string]bool{}
+	return slices.DeleteFunc(out, func(v Variant) bool {
+		again := met[v.Name]
+		met[v.Name] = true
+		return again
+	}), nil
 }
 
 // ParseVariantFile reads one variant a line: NAME, or NAME = PIPELINE. Empty

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
+	"runtime/debug"
 	"slices"
 	"strings"
 
@@ -150,6 +152,16 @@ of the first.`,
 					return printRows(s, m, rows, format)
 				})
 			}
+			var stream *rowStream
+			if o.Reps == 0 {
+				// Compiling many variants makes much garbage and keeps little: a collector
+				// that runs less often saves a third of the time.
+				defer debug.SetGCPercent(debug.SetGCPercent(400))
+				if format == "table" {
+					stream = &rowStream{s: s, m: m}
+					o.Counted = stream.rows
+				}
+			}
 			rows, err := search.Bench(cmd.Context(), m, o)
 			if err != nil {
 				return err
@@ -162,6 +174,10 @@ of the first.`,
 			}
 			if err := file.finish(func(w io.Writer) error { return printCSV(w, rows) }); err != nil {
 				return err
+			}
+			if stream != nil && stream.begun {
+				stream.end(rows)
+				return nil
 			}
 			if err := printRows(s, m, rows, format); err != nil || !score {
 				return err
@@ -218,20 +234,20 @@ func printRows(s IO, m *foundry.Model, rows []bench.Row, format string) error {
 // benchName is the phase as a benchmark's name starts: with a capital.
 func benchName(phase string) string { return strings.ToUpper(phase[:1]) + phase[1:] }
 
+// printTable prints the rows and, where a list compares them, what each fusion saves.
 func printTable(s IO, m *foundry.Model, rows []bench.Row, format string) error {
 	first := rows[0]
 	shared := slices.ContainsFunc(rows, func(r bench.Row) bool { return len(r.Also) > 0 })
-	columns := []string{"variant", "dispatches", "waves", "barriers", "buffers", "moved"}
-	var targets []string
-	for name := range first.Modelled {
-		targets = append(targets, name)
+	cut := slices.ContainsFunc(rows, func(r bench.Row) bool { return r.CommandBuffers != first.CommandBuffers })
+	columns := []string{"variant", "dispatches", "waves"}
+	if cut {
+		columns = append(columns, "buffers")
 	}
-	slices.Sort(targets)
-	for _, name := range targets {
-		columns = append(columns, "modelled us, "+name)
-	}
+	columns = append(columns, "moved")
+	targets := modelledTargets(&first)
+	columns = append(columns, targets...)
 	if first.Measured != nil {
-		columns = append(columns, "measured us", "min", "max", "tok/s")
+		columns = append(columns, "measured", "min", "max", "tok/s")
 	}
 	columns = append(columns, shareColumns(&first)...)
 	if shared {
@@ -239,12 +255,16 @@ func printTable(s IO, m *foundry.Model, rows []bench.Row, format string) error {
 	}
 	t := newTable(columns...).alignRight(columns[1:]...)
 	for _, r := range rows {
-		cells := []any{r.Variant, r.Dispatches, r.Waves, r.Barriers, r.CommandBuffers, names.Bytes(r.MovedBytes)}
+		cells := []any{r.Variant, r.Dispatches, r.Waves}
+		if cut {
+			cells = append(cells, r.CommandBuffers)
+		}
+		cells = append(cells, names.Bytes(r.MovedBytes))
 		for _, name := range targets {
-			cells = append(cells, fmt.Sprintf("%.0f", r.Modelled[name]))
+			cells = append(cells, usText(r.Modelled[name]))
 		}
 		if r.Measured != nil {
-			cells = append(cells, fmt.Sprintf("%.0f", r.Measured.Median), fmt.Sprintf("%.0f", r.Measured.Min), fmt.Sprintf("%.0f", r.Measured.Max), fmt.Sprintf("%.1f", *r.TokS))
+			cells = append(cells, usText(r.Measured.Median), usText(r.Measured.Min), usText(r.Measured.Max), fmt.Sprintf("%.1f", *r.TokS))
 		}
 		cells = append(cells, shareCells(&r)...)
 		if shared {
@@ -252,6 +272,27 @@ func printTable(s IO, m *foundry.Model, rows []bench.Row, format string) error {
 		}
 		t.row(cells...)
 	}
+	printHeading(s, m, &first)
+	if format == "markdown" {
+		fmt.Fprintln(s.Out)
+		t.markdown(s.Out)
+		printSavings(s, rows, format)
+		return nil
+	}
+	t.render(s.Out)
+	printSavings(s, rows, format)
+	printKernels(s, rows)
+	printStartups(s, rows)
+	return nil
+}
+
+// modelledTargets are those of a row, sorted.
+func modelledTargets(r *bench.Row) []string {
+	return slices.Sorted(maps.Keys(r.Modelled))
+}
+
+// printHeading says what the rows below are of.
+func printHeading(s IO, m *foundry.Model, first *bench.Row) {
 	what := fmt.Sprintf("one token behind %d", first.Prompt)
 	switch {
 	case m.Graph != nil || first.Phase == "prefill":
@@ -259,23 +300,20 @@ func printTable(s IO, m *foundry.Model, rows []bench.Row, format string) error {
 	case first.Tokens > 1:
 		what = fmt.Sprintf("a token, of %d behind %d", first.Tokens, first.Prompt)
 	}
-	names.Line(s.Out, "%s, %s (%s); weights %s; modelled times are uncalibrated", first.Model, first.Phase, what, names.Bytes(first.WeightBytes))
+	names.Line(s.Out, "%s, %s (%s); weights %s\n", first.Model, first.Phase, what, names.Bytes(first.WeightBytes))
+	if len(first.Modelled) > 0 {
+		names.Line(s.Out, "times under %s are modelled, uncalibrated", strings.Join(modelledTargets(first), " and "))
+		if first.Measured != nil {
+			fmt.Fprint(s.Out, "; ")
+		}
+	}
 	if first.Measured != nil {
-		names.Line(s.Out, "; measured on %s, median of %d, interleaved", first.Device, first.Measured.N)
+		names.Line(s.Out, "measured on %s, median of %d, interleaved", first.Device, first.Measured.N)
 		if first.Times != "" {
 			names.Line(s.Out, " (%s: says nothing of a GPU)", first.Times)
 		}
 	}
 	fmt.Fprintln(s.Out, machineText(first.Machine))
-	if format == "markdown" {
-		fmt.Fprintln(s.Out)
-		t.markdown(s.Out)
-		return nil
-	}
-	t.render(s.Out)
-	printKernels(s, rows)
-	printStartups(s, rows)
-	return nil
 }
 
 // printKernels prints a table a variant of its kernels' own times.
@@ -288,15 +326,15 @@ func printKernels(s IO, rows []bench.Row) {
 		for _, k := range r.Kernels {
 			sum += k.Us * float64(k.Dispatches)
 		}
-		names.Line(s.Out, "\n%s, each kernel alone, its dispatches one after the other: %.0f us in all\n", r.Variant, sum)
-		t := newTable("kernel", "dispatches", "us each", "us in all", "moved each", "GB/s", "share", "TFLOP/s").
-			alignRight("dispatches", "us each", "us in all", "moved each", "GB/s", "share", "TFLOP/s")
+		names.Line(s.Out, "\n%s, each kernel alone, its dispatches one after the other: %s in all\n", r.Variant, usText(sum))
+		t := newTable("kernel", "dispatches", "each", "in all", "moved each", "GB/s", "share", "TFLOP/s").
+			alignRight("dispatches", "each", "in all", "moved each", "GB/s", "share", "TFLOP/s")
 		for _, k := range r.Kernels {
 			share := ""
 			if k.Share > 0 {
 				share = fmt.Sprintf("%.0f %%", 100*k.Share)
 			}
-			t.row(k.Kernel, k.Dispatches, fmt.Sprintf("%.2f", k.Us), fmt.Sprintf("%.0f", k.Us*float64(k.Dispatches)), names.Bytes(k.Bytes), fmt.Sprintf("%.0f", k.GBs), share, fmt.Sprintf("%.3g", k.TFlops))
+			t.row(k.Kernel, k.Dispatches, usText(k.Us), usText(k.Us*float64(k.Dispatches)), names.Bytes(k.Bytes), fmt.Sprintf("%.0f", k.GBs), share, fmt.Sprintf("%.3g", k.TFlops))
 		}
 		t.render(s.Out)
 	}

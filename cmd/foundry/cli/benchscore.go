@@ -19,9 +19,9 @@ func printScore(s IO, rows []bench.Row, format string) error {
 		}{score})
 	}
 	fmt.Fprintf(s.Out, "\npredicted and measured order, by the costs of %s (%s)\n", score.Target, score.Note)
-	t := newTable("variant", "predicted", "measured", "predicted us", "measured us").alignRight("predicted", "measured", "predicted us", "measured us")
+	t := newTable("variant", "predicted", "measured", "predicted as", "measured as").alignRight("predicted", "measured", "predicted as", "measured as")
 	for _, r := range score.Rows {
-		t.row(r.Variant, r.PredictedRank, r.MeasuredRank, fmt.Sprintf("%.0f", r.PredictedUs), fmt.Sprintf("%.0f", r.MeasuredUs))
+		t.row(r.Variant, r.PredictedRank, r.MeasuredRank, usText(r.PredictedUs), usText(r.MeasuredUs))
 	}
 	if format == "markdown" {
 		fmt.Fprintln(s.Out)

@@ -16,6 +16,7 @@ import (
 	"foundry/ir/dtype"
 	"foundry/ir/names"
 	"foundry/lower/compile"
+	"foundry/passes"
 	"foundry/runtime/files"
 	"foundry/shaders"
 
@@ -81,6 +82,12 @@ func (f *compileFlags) add(cmd *cobra.Command) {
 	p.StringVar(&f.attention, "attention", "", "attention backend: "+strings.Join(compile.AttentionBackends(), ", ")+" (FOUNDRY_ATTENTION, then auto)")
 	p.StringVar(&f.shaders, "shaders", "", "folder of stage files that replace the built-in ones")
 	p.StringVar(&f.commandBuffers, "command-buffers", "auto", "command buffers an entry is split into, so that encoding overlaps execution: a number, or auto for the cost model's choice")
+	for flag, list := range map[string]func() []string{
+		"passes": passNames, "prefill-passes": passNames, "variant": passes.Variants, "target": targetNames,
+		"attention": compile.AttentionBackends, "weights": weightNames, "cache": func() []string { return []string{"f16", "f32"} },
+	} {
+		_ = cmd.RegisterFlagCompletionFunc(flag, complete(list)) // of a flag that stands above
+	}
 	p.IntVar(&f.fuel, "fuel", -1, "apply at most this many rewrites (to bisect); -1 is no limit")
 }
 
@@ -201,13 +208,7 @@ func parseDType(flag, name string) (dtype.Type, error) {
 	}
 	t, err := dtype.ParseWeights(strings.ToLower(name))
 	if err != nil {
-		var types []string
-		for _, t := range dtype.AllButAffine() {
-			if t.CanQuantise() {
-				types = append(types, t.String())
-			}
-		}
-		types = append(types, "affine4", "affine8", "affine4_g32_f16")
+		types := weightNames()
 		return t, fmt.Errorf("--%s: %w, want one of %s%s", flag, err, strings.Join(types, ", "), names.DidYouMean(name, types))
 	}
 	return t, nil

@@ -13,6 +13,7 @@ import (
 	"foundry/ir/sym"
 	"foundry/lower/plan"
 	"foundry/passes"
+	"foundry/passes"
 
 	"github.com/spf13/cobra"
 )
@@ -114,7 +115,11 @@ func printPlan(s IO, p *plan.Plan, cached int) {
 	}
 	names.Line(s.Out, "%s for %s (%s; weights %s, cache %s, attention %s by %s), context %d, MSL %s%s\n",
 		p.Model.Name, o.Target, how, o.Weights, o.Cache, o.Attention, o.AttentionChosen, p.Model.Context, p.MSL, edited)
-	names.Line(s.Out, "passes: %s\n", o.Passes)
+	if v, err := passes.Variant(o.Variant); err == nil && v.String() == o.Passes {
+		names.Line(s.Out, "passes: %s (foundry variants %s prints them)\n", o.Variant, o.Variant)
+	} else {
+		names.Line(s.Out, "passes: %s\n", o.Passes)
+	}
 	if o.PrefillPasses != "" {
 		names.Line(s.Out, "passes of prefill: %s\n", o.PrefillPasses)
 	}
@@ -134,8 +139,8 @@ func printEntry(s IO, p *plan.Plan, e *plan.Entry, cached int) {
 	names.Line(s.Out, "\n%s (T=%d, P=%d): %d dispatches, %d waves, %d barriers, %d command buffers, %s moved\n",
 		e.Name, env.T, env.P, st.Dispatches, st.Waves, st.Barriers, st.CommandBuffers, names.Bytes(st.MovedBytes))
 	if m := e.Modelled; m != nil {
-		names.Line(s.Out, "modelled on %s, uncalibrated (T=%d, P=%d): kernels and barriers %.1f us, encoding %.1f us; %.1f us in %d command buffers, %.1f us in one\n",
-			p.Options.Target, m.T, m.P, m.DeviceUs, m.EncodeUs, m.Us, len(e.CommandBuffers), m.OneBufferUs)
+		names.Line(s.Out, "modelled on %s, uncalibrated (T=%d, P=%d): kernels and barriers %s, encoding %s; %s in %d command buffers, %s in one\n",
+			p.Options.Target, m.T, m.P, usText(m.DeviceUs), usText(m.EncodeUs), usText(m.Us), len(e.CommandBuffers), usText(m.OneBufferUs))
 	}
 	t := newTable("kernel", "dispatches", "threads", "threadgroup bytes", "threadgroups", "moved", "flops/byte").
 		alignRight("dispatches", "threads", "threadgroup bytes", "threadgroups", "moved", "flops/byte")

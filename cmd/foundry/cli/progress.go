@@ -1,26 +1,35 @@
 package cli
 
 import (
+	"fmt"
 	"io"
 	"os"
 	"sync"
 	"time"
 
 	"foundry"
+	"foundry/ir/names"
 
 	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
 )
 
-// progress returns what draws the state of long work on a terminal, and nothing
-// (nil) where w is none.
+// sayEvery is how often a line of progress comes where there is no terminal: work that
+// takes less says nothing.
+const sayEvery = 10 * time.Second
+
+// progress returns what tells of the state of long work: a bar on a terminal, elsewhere
+// a line now and then with what is left.
 func progress(w io.Writer) foundry.Progress {
 	if m, ok := w.(messages); ok {
 		w = m.to
 	}
 	f, ok := w.(*os.File)
-	if !ok || !term.IsTerminal(int(f.Fd())) {
+	if !ok {
 		return nil
+	}
+	if !term.IsTerminal(int(f.Fd())) {
+		return progressLines(w, time.Now)
 	}
 	var mu sync.Mutex
 	var bar *progressbar.ProgressBar
@@ -40,5 +49,30 @@ func progress(w io.Writer) foundry.Progress {
 		}
 		// A bar that cannot be drawn is no reason to stop the work.
 		_ = bar.Set64(done)
+	}
+}
+
+// progressLines prints "compile: 120 of 551, about 4 min 2 s left".
+func progressLines(w io.Writer, now func() time.Time) foundry.Progress {
+	var mu sync.Mutex
+	var current string
+	var began, said time.Time
+	var first int64
+	return func(what string, done, total int64) {
+		mu.Lock()
+		defer mu.Unlock()
+		at := now()
+		if what != current {
+			current, began, said, first = what, at, at, done
+		}
+		if at.Sub(said) < sayEvery {
+			return
+		}
+		said = at
+		left := ""
+		if done > first && total > done {
+			left = fmt.Sprintf(", about %s left", names.Duration((at.Sub(began) * time.Duration(total-done) / time.Duration(done-first)).Round(time.Second)))
+		}
+		fmt.Fprintf(w, "%s: %d of %d%s\n", what, done, total, left)
 	}
 }

@@ -30,11 +30,11 @@ func (f *compileFlags) search(cmd *cobra.Command, s IO, m *foundry.Model, o *fou
 // printFound prints what a search tried and how it ranked that, for both phases.
 func printFound(w io.Writer, f *search.Found) {
 	fmt.Fprintf(w, "== %s\n", f)
-	columns := []string{"fusions", "predicted us, " + f.Phase}
+	columns := []string{"fusions", "predicted, " + f.Phase}
 	if f.Other != nil {
-		columns = append(columns, "predicted us, "+f.OtherPhase)
+		columns = append(columns, "predicted, "+f.OtherPhase)
 	}
-	columns = append(columns, "measured us", "min", "max", "runs")
+	columns = append(columns, "measured", "min", "max", "runs")
 	t := newTable(columns...).alignRight(columns[1:]...)
 	for _, c := range f.Candidates {
 		name := c.Name
@@ -46,12 +46,12 @@ func printFound(w io.Writer, f *search.Found) {
 		case other:
 			name += " (taken for " + f.OtherPhase + ")"
 		}
-		cells := []any{name, fmt.Sprintf("%.1f", c.PredictedUs)}
+		cells := []any{name, usText(c.PredictedUs)}
 		if f.Other != nil {
-			cells = append(cells, fmt.Sprintf("%.1f", c.OtherUs))
+			cells = append(cells, usText(c.OtherUs))
 		}
 		if m := c.Measured; m != nil {
-			cells = append(cells, fmt.Sprintf("%.1f", m.Median), fmt.Sprintf("%.1f", m.Min), fmt.Sprintf("%.1f", m.Max), m.N)
+			cells = append(cells, usText(m.Median), usText(m.Min), usText(m.Max), m.N)
 		} else {
 			cells = append(cells, "", "", "", "")
 		}

@@ -1,0 +1,59 @@
+package bench
+
+import (
+	"math/rand/v2"
+	"slices"
+)
+
+// Interval is a number and where it lies with 95 % confidence.
+type Interval struct {
+	Mid  float64 `json:"mid"`
+	Low  float64 `json:"low"`
+	High float64 `json:"high"`
+}
+
+// Sure reports whether the number's sign is known: the interval does not hold zero.
+func (i Interval) Sure() bool { return i.Low > 0 || i.High < 0 }
+
+// resamples is how often a bootstrap draws.
+const resamples = 2000
+
+// interval cuts the drawn values to those between which 95 % lie: the percentile
+// interval of Efron's bootstrap.
+func interval(mid float64, drawn []float64) Interval {
+	slices.Sort(drawn)
+	n := len(drawn)
+	return Interval{Mid: mid, Low: drawn[n*25/1000], High: drawn[n*975/1000-1]}
+}
+
+// difference is the difference of the medians of a and b with its interval. Samples of
+// equal number were taken in turn, so they are drawn in pairs. The same samples give
+// the same interval.
+func difference(a, b []float64) Interval {
+	r := rand.New(rand.NewPCG(uint64(len(a)), uint64(len(b))))
+	drawnA, drawnB, found := make([]float64, len(a)), make([]float64, len(b)), make([]float64, resamples)
+	for i := range found {
+		for j := range drawnA {
+			k := r.IntN(len(a))
+			if drawnA[j] = a[k]; len(a) == len(b) {
+				drawnB[j] = b[k]
+			}
+		}
+		for j := range drawnB {
+			if len(a) != len(b) {
+				drawnB[j] = b[r.IntN(len(b))]
+			}
+		}
+		found[i] = sortedMedian(drawnA) - sortedMedian(drawnB)
+	}
+	return interval(median(a)-median(b), found)
+}
+
+// median is the middle of values.
+func median(values []float64) float64 { return sortedMedian(slices.Clone(values)) }
+
+// sortedMedian sorts values and returns their middle.
+func sortedMedian(values []float64) float64 {
+	slices.Sort(values)
+	return (values[(len(values)-1)/2] + values[len(values)/2]) / 2
+}
