@@ -13,7 +13,6 @@ import (
 	"foundry/ir/sym"
 	"foundry/lower/plan"
 	"foundry/passes"
-	"foundry/passes"
 
 	"github.com/spf13/cobra"
 )
