@@ -88,6 +88,7 @@ const maxObjectBytes = 1 << 30
 
 // loadedObject is a loaded object.
 type loadedObject struct {
+	path   string
 	handle uintptr
 	built  bool      // anew
 	ready  time.Time // when the file was there, to be loaded
@@ -100,7 +101,7 @@ func (f objectCache) open(ctx context.Context, c *compiler, o object, mode int, 
 	if path, whole := f.find(entry); whole {
 		ready := time.Now()
 		if handle, err := loadObject(path, mode, o.symbol); err == nil {
-			return loadedObject{handle, false, ready}, ctx.Err()
+			return loadedObject{path, handle, false, ready}, ctx.Err()
 		}
 	}
 	path, err := f.build(ctx, c, o, entry, progress)
@@ -109,7 +110,7 @@ func (f objectCache) open(ctx context.Context, c *compiler, o object, mode int, 
 	}
 	ready := time.Now()
 	handle, err := loadObject(path, mode, o.symbol)
-	return loadedObject{handle, true, ready}, err
+	return loadedObject{path, handle, true, ready}, err
 }
 
 // key is the hash of everything that goes into the object.

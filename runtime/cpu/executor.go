@@ -23,6 +23,7 @@ var executorParts = []string{"executor.h", "region.cc", "schedule.cc", "report.c
 // executor is the C++ that runs kernels, loaded. It stays for the life of the
 // process: its signal handlers must not go away.
 type executor struct {
+	path             string // of the shared object
 	open, close, run uintptr
 }
 
@@ -47,7 +48,7 @@ func openExecutor(ctx context.Context, cc *compiler, kept objectCache) (*executo
 	if err != nil {
 		return nil, fmt.Errorf("the executor does not build: %w", err)
 	}
-	e := &executor{}
+	e := &executor{path: lib.path}
 	for name, to := range map[string]*uintptr{"foundry_open": &e.open, "foundry_close": &e.close, "foundry_run": &e.run} {
 		if *to, err = purego.Dlsym(lib.handle, name); err != nil {
 			return nil, fmt.Errorf("cpu: %w", err)

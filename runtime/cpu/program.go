@@ -27,6 +27,7 @@ const moduleSymbol = "foundry_module"
 type program struct {
 	d       *Device
 	kernels []plan.Kernel
+	path    string // of the shared object
 	handle  uintptr
 	module  uintptr // what foundry_module returned
 	startup fruntime.Startup
@@ -72,7 +73,7 @@ func (d *Device) Load(ctx context.Context, p *plan.Plan, progress fruntime.Progr
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("cpu: %w", err), purego.Dlclose(lib.handle))
 	}
-	out.handle = lib.handle
+	out.path, out.handle = lib.path, lib.handle
 	out.module, _, _ = purego.SyscallN(table)
 	compiled := fruntime.Phase{Name: "compile kernels (C++)", Kernels: len(p.Kernels)}
 	if lib.built {

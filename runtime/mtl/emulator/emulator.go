@@ -1,6 +1,7 @@
 // Package emulator turns a machine with a C++ compiler into one on which
 // runtime/mtl runs: a shared library with the part of the Objective-C runtime and
-// of Metal that it calls, over the CPU executor. It is for tests.
+// of Metal that it calls, over the CPU executor. It is for tests: of Foundry in this
+// process (Build), and of drivers in other languages (Write).
 //
 // It is strict where Metal's validation layer is: what a real framework would
 // abort on, or quietly do wrong, is noted (Noted). The dispatches of a wave run
@@ -65,13 +66,7 @@ type Framework struct {
 // Build compiles the framework, or finds it in dir, and starts it on an executor of
 // the CPU device's, which it opens.
 func Build(dir string) (*Framework, error) {
-	if err := supported(runtime.GOOS, runtime.GOARCH); err != nil {
-		return nil, err
-	}
-	dev, err := cpu.Open(context.Background(), cpu.Options{TrustKernels: true}) // the device in front of it has asked the gate
-	if errors.Is(err, cpu.ErrNoCompiler) {
-		err = fmt.Errorf("%w: %w", ErrUnavailable, err)
-	}
+	dev, err := open(context.Background(), cpu.Options{TrustKernels: true}) // the device in front of it has asked the gate
 	if err != nil {
 		return nil, err
 	}
@@ -101,6 +96,18 @@ func Build(dir string) (*Framework, error) {
 		return nil, errors.New("the executor does not start")
 	}
 	return f, nil
+}
+
+// open opens the executor.
+func open(ctx context.Context, o cpu.Options) (*cpu.Device, error) {
+	if err := supported(runtime.GOOS, runtime.GOARCH); err != nil {
+		return nil, err
+	}
+	dev, err := cpu.Open(ctx, o)
+	if errors.Is(err, cpu.ErrNoCompiler) {
+		err = fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	return dev, err
 }
 
 // supported is an error where the framework's objc_msgSend, which is assembly for
@@ -159,7 +166,7 @@ func compile(ctx context.Context, dir string) (string, error) {
 			return "", fmt.Errorf("%w: no C++ compiler: install g++ or clang++", ErrUnavailable)
 		}
 	}
-	_, _, err = child.Run(ctx, child.Command{Path: cxx, Args: append(args, "-lpthread"), Env: []string{"TMPDIR=" + work.Path}, Limits: child.ForCompilers})
+	_, _, err = child.Run(ctx, child.Command{Path: cxx, Args: append(args, "-lpthread", "-ldl"), Env: []string{"TMPDIR=" + work.Path}, Limits: child.ForCompilers})
 	var failed *child.ExitError
 	if errors.As(err, &failed) {
 		return "", fmt.Errorf("the emulated framework does not build: %s: %s", failed.Status(), failed.Stderr)
@@ -293,15 +300,20 @@ func touched(p *plan.Plan) []map[int]int64 {
 	return bytes
 }
 
+// slotBytes is what a slot touches at most; of a kernel that nothing dispatches, all that
+// is bound.
+func slotBytes(bytes map[int]int64, slot int) int64 {
+	if n, ok := bytes[slot]; ok {
+		return n
+	}
+	return 1 << 40
+}
+
 // register makes the text of a kernel known, as number index of a module.
 func (f *Framework) register(k *plan.Kernel, bytes map[int]int64, module uintptr, index int) {
 	f.kernel(k.Source, k.Name, module, uint32(index))
 	for j, s := range k.Slots {
-		n, ok := bytes[j]
-		if !ok {
-			n = 1 << 40 // to the end of what is bound
-		}
-		f.slot(k.Source, s.Name, flag(s.Access.Reads()), flag(s.Access.Writes()), n)
+		f.slot(k.Source, s.Name, flag(s.Access.Reads()), flag(s.Access.Writes()), slotBytes(bytes, j))
 	}
 	for _, a := range k.Threadgroup {
 		f.array(k.Source, int64(a.Bytes))

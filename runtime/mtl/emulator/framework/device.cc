@@ -48,6 +48,7 @@ struct Device : Object {
 
 // gpu returns the GPU, retained. Metal gives all who ask the same object.
 id gpu() {
+    if (!emulator.pool) start_alone();
     std::lock_guard<std::mutex> hold(emulator.lock);
     if (emulator.gpu) return objc_retain(emulator.gpu);
     return emulator.gpu = new Device;
@@ -166,6 +167,11 @@ id new_pipeline(id, SEL, id descriptor, NSUInteger options, id* reflection, id* 
     return new Pipeline(d->function->code, std::min(n, (NSUInteger)emulator.limit("pipeline-threads", 1024)), d->indirect);
 }
 
+id new_pipeline_of(id, SEL, id function, id* error) {
+    if (!alive(function, &FunctionClass, "the function of a pipeline")) return nullptr;
+    (void)error;
+    return new Pipeline(static_cast<Function*>(function)->code, (NSUInteger)emulator.limit("pipeline-threads", 1024), false);
+}
 void set_function(id self, SEL, id f) {
     PipelineDescriptor* d = static_cast<PipelineDescriptor*>(self);
     if (!alive(f, &FunctionClass, "setComputeFunction:")) return;
@@ -253,6 +259,7 @@ Class DeviceClass("MTLDevice", nullptr, nullptr, {
     minus("newBufferWithBytesNoCopy:length:options:deallocator:", new_buffer_over),
     minus("newLibraryWithSource:options:error:", new_library),
     minus("newComputePipelineStateWithDescriptor:options:reflection:error:", new_pipeline),
+    minus("newComputePipelineStateWithFunction:error:", new_pipeline_of),
     minus("newBinaryArchiveWithDescriptor:error:", new_archive),
     minus("newIndirectCommandBufferWithDescriptor:maxCommandCount:options:", new_indirect)});
 Class CompileOptionsClass("MTLCompileOptions", nullptr, make<CompileOptions>,

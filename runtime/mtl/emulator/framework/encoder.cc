@@ -148,6 +148,12 @@ void set_buffers(id self, SEL, id* list, NSUInteger* offsets, Range range) {
         if (list[i]) e->buffer->hold(list[i]);
     }
 }
+void set_buffer(id self, SEL, id b, NSUInteger offset, NSUInteger index) {
+    Encoder* e = static_cast<Encoder*>(self);
+    if (!e->open("setBuffer:")) return;
+    e->state.set_buffer(b, offset, index, "setBuffer:offset:atIndex:");
+    if (b) e->buffer->hold(b);
+}
 void set_threadgroup(id self, SEL, NSUInteger length, NSUInteger index) {
     Encoder* e = static_cast<Encoder*>(self);
     if (e->open("setThreadgroupMemoryLength:")) e->state.set_threadgroup(length, index);
@@ -249,7 +255,7 @@ id compute_encoder_of(id self, SEL, id descriptor) {
 
 Class EncoderClass("MTLComputeCommandEncoder", nullptr, nullptr, {
     minus("waitForFence:", fence), minus("updateFence:", fence), minus("endEncoding", end_encoding), minus("setComputePipelineState:", set_pipeline),
-    minus("setBuffers:offsets:withRange:", set_buffers),
+    minus("setBuffers:offsets:withRange:", set_buffers), minus("setBuffer:offset:atIndex:", set_buffer),
     minus("setThreadgroupMemoryLength:atIndex:", set_threadgroup), minus("dispatchThreadgroups:threadsPerThreadgroup:", dispatch),
     minus("memoryBarrierWithScope:", memory_barrier), minus("useResources:count:usage:", use_resources),
     minus("executeCommandsInBuffer:withRange:", execute_indirect), minus("pushDebugGroup:", push_group), minus("popDebugGroup", pop_group)});

@@ -55,6 +55,8 @@ struct Emulator {
     int64_t limit(const char* name, int64_t usual);
 };
 extern Emulator emulator;
+// start_alone starts the executor where no harness did; it ends the program where it cannot.
+void start_alone();
 
 extern Class DeviceClass, CompileOptionsClass, LibraryClass, FunctionClass, PipelineDescriptorClass, PipelineClass,
     ArchiveDescriptorClass, ArchiveClass, BufferClass, QueueClass, CommandBufferClass, EncoderClass, BlitClass, SamplesClass, FenceClass, PassClass,

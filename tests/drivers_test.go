@@ -1,0 +1,184 @@
+package tests
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"foundry/lower/plan"
+	"foundry/runtime/child"
+	"foundry/runtime/devicetest"
+	"foundry/runtime/mtl/emulator"
+
+	"github.com/stretchr/testify/require"
+)
+
+// withGPU compiles a model, and the driver's GPU for its plan.
+func withGPU(t *testing.T, model string) (bundle, gpu string) {
+	t.Helper()
+	bundle, gpu = filepath.Join(t.TempDir(), "plan"), filepath.Join(t.TempDir(), "gpu")
+	ok(t, "compile", "--model", model, "--no-log", "-o", bundle)
+	code, _, errs := foundryCmd(t, nil, "emulate", bundle, "-o", gpu)
+	if strings.Contains(errs, emulator.ErrUnavailable.Error()) {
+		devicetest.Need(t, fmt.Errorf("%w: %s", emulator.ErrUnavailable, errs))
+	}
+	require.Zero(t, code, errs)
+	return bundle, gpu
+}
+
+// driver builds a C++ program for the emulated framework.
+func driver(t *testing.T, source, gpu string) string {
+	t.Helper()
+	cxx, err := child.Find("g++")
+	devicetest.Need(t, err)
+	program := filepath.Join(t.TempDir(), "drive")
+	out, err := exec.Command(cxx, "-std=c++17", "-O1", "-Wall", "-Wextra", "-Werror", source, "-L"+gpu, "-lmetal", "-o", program).CombinedOutput()
+	require.NoError(t, err, string(out))
+	return program
+}
+
+// drive runs it with the framework of a folder.
+func drive(t *testing.T, program, gpu string, args ...string) (code int, out, errs string) {
+	t.Helper()
+	cmd := exec.Command(program, args...)
+	cmd.Env = append(os.Environ(), "LD_LIBRARY_PATH="+gpu)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		require.IsType(t, &exec.ExitError{}, err)
+	}
+	return cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()
+}
+
+// greedy are the ids that Foundry itself generates from a bundle.
+func greedy(t *testing.T, model, bundle, n string) []int32 {
+	t.Helper()
+	var e struct {
+		IDs []int32 `json:"greedy_ids"`
+	}
+	text := ok(t, "eval", "--device", "cpu", "--model", model, "--plan", bundle, "--ids", "10,20,30,40,50", "--greedy", n, "--json")
+	require.NoError(t, json.Unmarshal([]byte(text), &e))
+	return e.IDs
+}
+
+const drivenModel = "../frontends/checkpoint/kjv2m"
+
+// The driver in C++ gives Foundry's tokens from the same bundle, stops at the end ids,
+// leaves nothing behind, and says in a line what it cannot run.
+func TestDriverInCPP(t *testing.T) {
+	bundle, gpu := withGPU(t, drivenModel)
+	program := driver(t, "../examples/drive-cpp/drive.cc", gpu)
+	line := func(ids []int32) string { return strings.Trim(fmt.Sprint(ids), "[]") + "\n" }
+	run := func(bundle, gpu, weights, n string) (int, string, string) {
+		return drive(t, program, gpu, bundle, weights, n, "10", "20", "30", "40", "50")
+	}
+
+	code, out, errs := run(bundle, gpu, drivenModel, "64")
+	require.Zero(t, code, errs)
+	require.Empty(t, errs)
+	want := greedy(t, drivenModel, bundle, "64")
+	require.Len(t, want, 64)
+	require.Equal(t, line(want), out)
+
+	t.Run("affine", func(t *testing.T) {
+		model := filepath.Join(t.TempDir(), "mlx")
+		ok(t, "convert", "--model", drivenModel, "--weights", "affine4", "-o", model)
+		bundle, gpu := withGPU(t, model)
+		code, out, errs := run(bundle, gpu, model, "64")
+		require.Zero(t, code, errs)
+		require.Equal(t, line(greedy(t, model, bundle, "64")), out)
+	})
+	t.Run("a prompt in chunks", func(t *testing.T) {
+		small := filepath.Join(t.TempDir(), "plan")
+		ok(t, "compile", "--model", drivenModel, "--chunk", "2", "-o", small)
+		gpu := filepath.Join(t.TempDir(), "gpu")
+		ok(t, "emulate", small, "-o", gpu)
+		code, out, errs := run(small, gpu, drivenModel, "8")
+		require.Zero(t, code, errs)
+		require.Equal(t, line(greedy(t, drivenModel, small, "8")), out)
+	})
+	t.Run("end ids", func(t *testing.T) {
+		p, err := plan.Load(bundle)
+		require.NoError(t, err)
+		p.Tokens.Ends = append(p.Tokens.Ends, want[5])
+		ending := filepath.Join(t.TempDir(), "plan")
+		require.NoError(t, p.Save(ending))
+		code, out, errs := run(ending, gpu, drivenModel, "64")
+		require.Zero(t, code, errs)
+		require.Equal(t, line(want[:5]), out)
+	})
+
+	edited := func(name, from, to string) string {
+		dir := filepath.Join(t.TempDir(), "plan")
+		require.NoError(t, os.CopyFS(dir, os.DirFS(bundle)))
+		path := filepath.Join(dir, name)
+		text, err := os.ReadFile(path)
+		require.NoError(t, err)
+		require.Contains(t, string(text), from)
+		require.NoError(t, os.WriteFile(path, bytes.Replace(text, []byte(from), []byte(to), 1), 0o666))
+		return dir
+	}
+	p, err := plan.Load(bundle)
+	require.NoError(t, err)
+	for want, how := range map[string]struct{ bundle, weights string }{
+		"the checkpoint has no tensor model.norm.weight, which the plan wants": {bundle, without(t, "model.norm.weight")},
+		"plan.json has another hash than it says":                              {edited("plan.json", `"context":`, `"context": `), drivenModel},
+		p.Kernels[0].File + " has another hash than the plan says":             {edited(p.Kernels[0].File, "0u", "1u"), drivenModel},
+		"a plan of schema 2, this driver reads 3; compile the model again":     {edited("plan.json", `"schema": 3`, `"schema": 2`), drivenModel},
+		"cannot be read": {bundle, filepath.Join(t.TempDir(), "nothing")},
+	} {
+		code, out, errs := run(how.bundle, gpu, how.weights, "8")
+		require.Equal(t, 1, code, want)
+		require.Empty(t, out)
+		require.Contains(t, errs, want)
+		require.Equal(t, 1, strings.Count(errs, "\n"), errs)
+		require.True(t, strings.HasPrefix(errs, "drive: "), errs)
+	}
+	code, _, errs = drive(t, program, gpu, bundle, drivenModel, "8", "2048")
+	require.Equal(t, 1, code)
+	require.Equal(t, "drive: token 2048 is outside the vocabulary of 2048\n", errs)
+
+	// The framework tells what a program leaves behind.
+	leaks := filepath.Join(t.TempDir(), "leaks.cc")
+	require.NoError(t, os.WriteFile(leaks, []byte("extern \"C\" void* MTLCreateSystemDefaultDevice();\nint main() { MTLCreateSystemDefaultDevice(); }\n"), 0o666))
+	code, _, errs = drive(t, driver(t, leaks, gpu), gpu)
+	require.Equal(t, 70, code)
+	require.Equal(t, "emulated Metal: 1 objects are left at the end\n", errs)
+}
+
+// without is a safetensors file of the model that lacks a tensor.
+func without(t *testing.T, tensor string) string {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(drivenModel, "model.safetensors"))
+	require.NoError(t, err)
+	n := binary.LittleEndian.Uint64(b)
+	var head map[string]json.RawMessage
+	require.NoError(t, json.Unmarshal(b[8:8+n], &head))
+	require.Contains(t, head, tensor)
+	delete(head, tensor)
+	text, err := json.Marshal(head)
+	require.NoError(t, err)
+	path := filepath.Join(t.TempDir(), "model.safetensors")
+	require.NoError(t, os.WriteFile(path, append(append(binary.LittleEndian.AppendUint64(nil, uint64(len(text))), text...), b[8+n:]...), 0o666))
+	return path
+}
+
+// Every message that the driver sends is one of Apple's headers.
+func TestDriversSendWhatMetalHas(t *testing.T) {
+	table, err := os.ReadFile("../runtime/mtl/testdata/selectors.tsv")
+	require.NoError(t, err)
+	source, err := os.ReadFile("../examples/drive-cpp/drive.cc")
+	require.NoError(t, err)
+	sent := regexp.MustCompile(`send(?:<[^(]*>)?\([^"]*?, "([A-Za-z:]+)"`).FindAllStringSubmatch(string(source), -1)
+	require.Greater(t, len(sent), 18)
+	for _, m := range sent {
+		require.Contains(t, string(table), "\t"+m[1]+"\t", m[0])
+	}
+}
