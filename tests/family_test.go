@@ -14,6 +14,7 @@ import (
 	"foundry"
 	"foundry/frontends/chat"
 	"foundry/frontends/checkpoint"
+	"foundry/frontends/model"
 	"foundry/ir/dtype"
 	"foundry/runtime/cpu"
 	"foundry/runtime/devicetest"
@@ -104,6 +105,32 @@ func lastLogits(t *testing.T, m *foundry.Model, device string, o foundry.Compile
 	return out.Logits[len(out.Logits)-last:]
 }
 
+// requireMember holds a model to what is known of a member: the text of the conversation,
+// its ids and a text's, what ends a text, and logits.
+func (f *family) requireMember(t *testing.T, name string, m *foundry.Model) {
+	t.Helper()
+	x := f.Members[name]
+	template, err := m.ChatTemplate()
+	require.NoError(t, err)
+	messages, err := chat.ReadMessages(f.Messages)
+	require.NoError(t, err)
+	text, err := template.Render(chat.Conversation{Messages: messages}, time.Time{})
+	require.NoError(t, err)
+	require.Equal(t, x.Text, text)
+	ids, err := m.EncodeChat(text)
+	require.NoError(t, err)
+	require.Equal(t, x.IDs, ids)
+	content, _ := messages.Items[0].(interface{ Get(key any) (any, bool) }).Get("content")
+	plain, err := m.Encode(content.(string))
+	require.NoError(t, err)
+	require.Equal(t, x.Plain, plain)
+	ends, err := m.EndTokens()
+	require.NoError(t, err)
+	require.EqualValues(t, numbers(x.GenerationConfig["eos_token_id"]), ends)
+	want := floatsOf(t, f.goldens, name)
+	require.LessOrEqual(t, nmse(lastLogits(t, m, foundry.Ref, foundry.CompileOptions{}, ids, len(want)), want), refBound)
+}
+
 // What runs renders its conversation, encodes it, ends where it says and gives the
 // logits that transformers gives.
 func TestFamilyRuns(t *testing.T) {
@@ -118,25 +145,7 @@ func TestFamilyRuns(t *testing.T) {
 			m, err := foundry.Open(f.folder(t, x), foundry.Hub{})
 			require.NoError(t, err)
 			defer m.Close()
-			template, err := m.ChatTemplate()
-			require.NoError(t, err)
-			messages, err := chat.ReadMessages(f.Messages)
-			require.NoError(t, err)
-			text, err := template.Render(chat.Conversation{Messages: messages}, time.Time{})
-			require.NoError(t, err)
-			require.Equal(t, x.Text, text)
-			ids, err := m.EncodeChat(text)
-			require.NoError(t, err)
-			require.Equal(t, x.IDs, ids)
-			first, _ := messages.Items[0].(interface{ Get(key any) (any, bool) }).Get("content")
-			plain, err := m.Encode(first.(string))
-			require.NoError(t, err)
-			require.Equal(t, x.Plain, plain)
-			ends, err := m.EndTokens()
-			require.NoError(t, err)
-			require.EqualValues(t, numbers(x.GenerationConfig["eos_token_id"]), ends)
-			want := floatsOf(t, f.goldens, name)
-			require.LessOrEqual(t, nmse(lastLogits(t, m, foundry.Ref, foundry.CompileOptions{}, ids, len(want)), want), refBound)
+			f.requireMember(t, name, m)
 		})
 	}
 	require.Equal(t, 7, ran)
@@ -215,4 +224,29 @@ func TestDualChunkAttention(t *testing.T) {
 	defer plain.Close()
 	have := lastLogits(t, plain, foundry.Ref, foundry.CompileOptions{}, f.DualChunk.IDs, 2*m.Config.Vocab)
 	require.Greater(t, nmse(have, slices.Clone(rows[len(rows)-2*m.Config.Vocab:])), 1e-2)
+}
+
+// What is converted is the same model: its positions, template, ids, ends and logits.
+func TestFamilyConverts(t *testing.T) {
+	f := readFamily(t)
+	for name, x := range f.Members {
+		if x.GenerationConfig == nil {
+			continue
+		}
+		m, err := foundry.Open(f.folder(t, x), foundry.Hub{})
+		require.NoError(t, err)
+		defer m.Close()
+		for _, written := range []string{"model.gguf", "folder"} {
+			t.Run(name+"/"+written, func(t *testing.T) {
+				path := filepath.Join(t.TempDir(), written)
+				_, err := model.Convert(t.Context(), m, dtype.Invalid, path, nil)
+				require.NoError(t, err)
+				back, err := foundry.Open(path, foundry.Hub{})
+				require.NoError(t, err)
+				defer back.Close()
+				require.Equal(t, m.Config, back.Config)
+				f.requireMember(t, name, back)
+			})
+		}
+	}
 }

@@ -187,8 +187,9 @@ func (f *gguf) tokenizer() ([]byte, error) {
 // The keys of chat templates: the model's own, and behind a dot the names of others, of
 // which the one for conversations with tools counts.
 const (
-	chatTemplateKey = "tokenizer.chat_template"
-	toolTemplate    = "tool_use"
+	chatTemplateKey  = "tokenizer.chat_template"
+	toolTemplate     = "tool_use"
+	toolTemplateFile = "additional_chat_templates/" + toolTemplate + ".jinja"
 )
 
 // namedTemplate is an element of chat_template where a model has several.

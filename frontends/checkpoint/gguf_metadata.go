@@ -25,9 +25,11 @@ func ggufMetadata(s Source, fileType uint32, quantised bool) ([]ggufEntry, error
 	if !slices.Contains(ggufArchitectures, arch) {
 		return nil, fmt.Errorf("config.json: model_type is %v, only %s can be written", config["model_type"], strings.Join(ggufArchitectures, " and "))
 	}
-	// The newer form keeps the base in an object of its own.
-	if rope, ok := config["rope_parameters"].(map[string]any); ok && config["rope_theta"] == nil {
-		config["rope_theta"] = rope["rope_theta"]
+	if theta := ropeObject(config)["rope_theta"]; theta != nil { // the newer form, which counts first
+		config["rope_theta"] = theta
+	}
+	if err := plainPositions(config); err != nil {
+		return nil, err
 	}
 	meta := []ggufEntry{
 		{"general.architecture", arch},
@@ -57,140 +59,96 @@ func ggufMetadata(s Source, fileType uint32, quantised bool) ([]ggufEntry, error
 		return nil, err
 	}
 	meta = append(meta, scaling...)
+	vocab, _ := config["vocab_size"].(float64)
 	raw, err = s.File("tokenizer.json")
 	if errors.Is(err, fs.ErrNotExist) { // llama.cpp wants both of a model without one
-		rows, _ := config["vocab_size"].(float64)
-		return append(meta, ggufEntry{"tokenizer.ggml.model", "none"}, ggufEntry{arch + ".vocab_size", uint32(rows)}), nil
+		if _, err := s.File("vocab.json"); err == nil {
+			return nil, errors.New("its tokenizer lies in vocab.json and merges.txt, which have no form in GGUF: save it with transformers, which makes a tokenizer.json")
+		}
+		return append(meta, ggufEntry{"tokenizer.ggml.model", "none"}, ggufEntry{arch + ".vocab_size", uint32(vocab)}), nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	vocab, _ := config["vocab_size"].(float64)
-	tokens, err := ggufTokens(raw, int(min(vocab, 1<<24)))
+	t, err := parseGGUFTokens(raw)
 	if err != nil {
 		return nil, fmt.Errorf("tokenizer.json: %w", err)
 	}
-	meta = append(meta, tokens...)
-	for _, token := range []string{"bos", "eos"} {
-		if id, ok := config[token+"_token_id"].(float64); ok && id >= 0 && id < vocab {
-			meta = append(meta, ggufEntry{"tokenizer.ggml." + token + "_token_id", uint32(id)})
-		}
+	tokens, err := t.lists(int(min(vocab, 1<<24)))
+	if err != nil {
+		return nil, fmt.Errorf("tokenizer.json: %w", err)
 	}
-	if meta, err = appendTurnEnd(meta, s, config["eos_token_id"], vocab); err != nil {
-		return nil, err
-	}
-	meta = append(meta, ggufEntry{"tokenizer.ggml.add_bos_token", false})
-	return appendChatTemplate(meta, s)
-}
-
-// ggufTokens turns a tokenizer.json into the token lists; the vocabulary is
-// padded to size with tokens that are marked unused.
-func ggufTokens(raw []byte, size int) ([]ggufEntry, error) {
-	var f struct {
-		Added []struct {
-			ID      int
-			Content string
-			Special bool
-		} `json:"added_tokens"`
-		PreTokenizer json.RawMessage `json:"pre_tokenizer"`
-		Model        struct {
-			Vocab  map[string]int
-			Merges []json.RawMessage
-		}
-	}
-	if err := json.Unmarshal(raw, &f); err != nil {
-		return nil, fmt.Errorf("not readable: %w", err)
-	}
-	pre, err := preTokenizerName(f.PreTokenizer)
+	ids, err := t.special(s, config)
 	if err != nil {
 		return nil, err
 	}
-	tokens, types := make([]string, size), make([]int32, size)
-	for id := range tokens {
-		tokens[id], types[id] = fmt.Sprintf("[PAD%d]", id), tokenUnused
-	}
-	set := func(id int, token string, kind int32) error {
-		if id < 0 || id >= size {
-			return fmt.Errorf("token %q has id %d, but config.json's vocab_size is %d", token, id, size)
+	meta = append(meta, tokens...)
+	for _, token := range []string{"bos", "eos"} {
+		if id, ok := ids[token]; ok {
+			meta = append(meta, ggufEntry{"tokenizer.ggml." + token + "_token_id", uint32(id)})
 		}
-		tokens[id], types[id] = token, kind
+	}
+	if meta, err = appendTurnEnd(meta, s, ids, vocab); err != nil {
+		return nil, err
+	}
+	edges, err := t.edges(ids)
+	if err != nil {
+		return nil, fmt.Errorf("tokenizer.json: %w", err)
+	}
+	return appendChatTemplate(append(meta, edges...), s)
+}
+
+// plainPositions takes max_position_embeddings down to the tokens for which dual chunk
+// attention, for which GGUF has no word, is plain attention.
+func plainPositions(config map[string]any) error {
+	dual, ok := config["dual_chunk_attention_config"].(map[string]any)
+	if !ok {
 		return nil
 	}
-	for token, id := range f.Model.Vocab {
-		if err := set(id, token, tokenNormal); err != nil {
-			return nil, err
-		}
+	positions, ok := config["max_position_embeddings"].(float64)
+	chunk, given := dual["chunk_size"].(float64)
+	if !ok || !given {
+		return errors.New("config.json: dual_chunk_attention_config without chunk_size, or no max_position_embeddings")
 	}
-	for _, a := range f.Added {
-		kind := int32(tokenUserDefined)
-		if a.Special {
-			kind = tokenControl
-		}
-		if err := set(a.ID, a.Content, kind); err != nil {
-			return nil, err
-		}
+	if original, given := dual["original_max_position_embeddings"].(float64); given {
+		chunk = min(chunk, original)
 	}
-	merges := make([]string, len(f.Model.Merges))
-	for i, m := range f.Model.Merges {
-		if merges[i], err = joinedMerge(m); err != nil {
-			return nil, fmt.Errorf("merge %d: %w", i, err)
-		}
-	}
-	return []ggufEntry{
-		{"tokenizer.ggml.model", "gpt2"},
-		{"tokenizer.ggml.pre", pre},
-		{"tokenizer.ggml.tokens", tokens},
-		{"tokenizer.ggml.token_type", types},
-		{"tokenizer.ggml.merges", merges},
-	}, nil
+	config["max_position_embeddings"] = min(positions, chunk)
+	return nil
 }
 
-// joinedMerge reads a merge in either of its two forms and returns "a b".
-func joinedMerge(raw []byte) (string, error) {
-	var joined string
-	if json.Unmarshal(raw, &joined) == nil {
-		return joined, nil
+// ropeObject is the object of config.json that counts for positions: rope_scaling where
+// it says anything, otherwise rope_parameters.
+func ropeObject(config map[string]any) map[string]any {
+	if rope, ok := config["rope_scaling"].(map[string]any); ok && len(rope) > 0 {
+		return rope
 	}
-	var pair []string
-	if err := json.Unmarshal(raw, &pair); err != nil || len(pair) != 2 {
-		return "", fmt.Errorf("neither \"a b\" nor [\"a\", \"b\"]")
-	}
-	return pair[0] + " " + pair[1], nil
-}
-
-// preTokenizerName finds GGUF's name for the split pattern in use.
-func preTokenizerName(preTokenizer []byte) (string, error) {
-	var sequence struct {
-		Pretokenizers []struct {
-			Pattern struct{ Regex string }
-		}
-	}
-	if len(preTokenizer) > 0 {
-		if err := json.Unmarshal(preTokenizer, &sequence); err != nil {
-			return "", fmt.Errorf("pre_tokenizer: %w", err)
-		}
-	}
-	for _, part := range sequence.Pretokenizers {
-		for name, pattern := range splitPatterns {
-			if part.Pattern.Regex == pattern {
-				return name, nil
-			}
-		}
-	}
-	return "", fmt.Errorf("its split pattern has no name in GGUF")
+	rope, _ := config["rope_parameters"].(map[string]any)
+	return rope
 }
 
 // appendChatTemplate adds the model's chat template: a file of its own, or the text or
-// the named texts of tokenizer_config.json.
+// the named texts of chat_template.json or tokenizer_config.json.
 func appendChatTemplate(meta []ggufEntry, s Source) ([]ggufEntry, error) {
 	raw, err := s.File("chat_template.jinja")
 	if err == nil {
-		return append(meta, ggufEntry{chatTemplateKey, string(raw)}), nil
+		meta = append(meta, ggufEntry{chatTemplateKey, string(raw)})
+		if raw, err = s.File(toolTemplateFile); err == nil {
+			return append(meta, ggufEntry{chatTemplateKey + "." + toolTemplate, string(raw)}), nil
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			return meta, nil
+		}
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	raw, err = s.File("tokenizer_config.json")
+	from := "chat_template.json"
+	raw, err = s.File(from)
+	if errors.Is(err, fs.ErrNotExist) {
+		from = "tokenizer_config.json"
+		raw, err = s.File(from)
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return meta, nil
 	}
@@ -201,7 +159,7 @@ func appendChatTemplate(meta []ggufEntry, s Source) ([]ggufEntry, error) {
 		ChatTemplate json.RawMessage `json:"chat_template"`
 	}
 	if err := json.Unmarshal(raw, &config); err != nil {
-		return nil, fmt.Errorf("tokenizer_config.json is not readable: %w", err)
+		return nil, fmt.Errorf("%s is not readable: %w", from, err)
 	}
 	var text string
 	var named []namedTemplate
@@ -210,7 +168,7 @@ func appendChatTemplate(meta []ggufEntry, s Source) ([]ggufEntry, error) {
 	case json.Unmarshal(config.ChatTemplate, &text) == nil:
 		named = []namedTemplate{{"default", text}}
 	case json.Unmarshal(config.ChatTemplate, &named) != nil:
-		return nil, errors.New("tokenizer_config.json: chat_template is neither a text nor a list of named templates")
+		return nil, fmt.Errorf("%s: chat_template is neither a text nor a list of named templates", from)
 	}
 	for _, t := range named {
 		switch {
@@ -230,10 +188,7 @@ func ggufScaling(arch string, config map[string]any) ([]ggufEntry, error) {
 	if config["use_sliding_window"] == true {
 		return nil, errors.New("config.json: use_sliding_window is true, which has no form in a GGUF file of " + arch)
 	}
-	rope, ok := config["rope_scaling"].(map[string]any)
-	if !ok || len(rope) == 0 {
-		rope, _ = config["rope_parameters"].(map[string]any)
-	}
+	rope := ropeObject(config)
 	kind := rope["rope_type"]
 	if kind == nil {
 		kind = rope["type"]
@@ -257,7 +212,11 @@ func ggufScaling(arch string, config map[string]any) ([]ggufEntry, error) {
 	if kind == "linear" {
 		return out, nil
 	}
-	if n, ok := rope["original_max_position_embeddings"].(float64); ok && n > 0 && n < math.MaxUint32 {
+	original := rope["original_max_position_embeddings"]
+	if outside := config["original_max_position_embeddings"]; outside != nil {
+		original = outside
+	}
+	if n, ok := original.(float64); ok && n > 0 && n < math.MaxUint32 {
 		out = append(out, ggufEntry{keys + "original_context_length", uint32(n)})
 	}
 	for _, beta := range []string{"beta_fast", "beta_slow"} {
@@ -273,7 +232,7 @@ func ggufScaling(arch string, config map[string]any) ([]ggufEntry, error) {
 
 // appendTurnEnd adds the first token beside eos that generation_config.json says ends
 // a text.
-func appendTurnEnd(meta []ggufEntry, s Source, eos any, vocab float64) ([]ggufEntry, error) {
+func appendTurnEnd(meta []ggufEntry, s Source, special map[string]int, vocab float64) ([]ggufEntry, error) {
 	raw, err := s.File("generation_config.json")
 	if errors.Is(err, fs.ErrNotExist) {
 		return meta, nil
@@ -288,8 +247,9 @@ func appendTurnEnd(meta []ggufEntry, s Source, eos any, vocab float64) ([]ggufEn
 		return nil, fmt.Errorf("generation_config.json is not readable: %w", err)
 	}
 	ends, _ := config.EOS.([]any)
+	eos, known := special["eos"]
 	for _, end := range ends {
-		if id, ok := end.(float64); ok && end != eos && id >= 0 && id < vocab && id == math.Trunc(id) {
+		if id, ok := end.(float64); ok && !(known && int(id) == eos) && id >= 0 && id < vocab && id == math.Trunc(id) {
 			return append(meta, ggufEntry{"tokenizer.ggml.eot_token_id", uint32(id)}), nil
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -24,14 +25,14 @@ var layerName = regexp.MustCompile(`^model\.layers\.(\d+)\.(.+)$`)
 // between; q4_k for all else. Rows that blocks of 256 do not divide take q8_0 in q6_k's
 // place and q5_0 in q4_k's, where blocks of 32 divide them, otherwise f16.
 func q4kmTypes(s Source) typeChoice {
-	layers := 0
-	for _, name := range s.Names() {
+	layers, tensors := 0, modelTensors(s)
+	for _, name := range tensors {
 		if m := layerName.FindStringSubmatch(name); m != nil {
 			n, _ := strconv.Atoi(m[1])
 			layers = max(layers, n+1)
 		}
 	}
-	_, untied := s.Info("lm_head.weight")
+	untied := slices.Contains(tensors, "lm_head.weight")
 	more := func(name string) bool {
 		if name == "lm_head.weight" || name == "model.embed_tokens.weight" && !untied {
 			return true

@@ -1,6 +1,10 @@
 package checkpoint
 
-import "strings"
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+)
 
 // ggufArchitectures are the values of general.architecture that the names and keys of
 // this package serve. config.json has the same as its model_type.
@@ -42,6 +46,27 @@ func huggingFaceName(name string) string {
 
 func ggufName(name string) string {
 	return rename(name, 1, 0, huggingFaceLayer, ggufLayer)
+}
+
+// modelTensors lists what a model consists of among a checkpoint's tensors, for programs
+// that take nothing else: without rotary tables, without the biases of layers that have
+// none, which are zero, and without the head of a tied model, which is the embedding.
+func modelTensors(s Source) []string {
+	var config struct {
+		Tied bool `json:"tie_word_embeddings"`
+	}
+	if raw, err := s.File("config.json"); err == nil {
+		_ = json.Unmarshal(raw, &config) // who writes it reads it whole, and says what is wrong
+	}
+	return slices.DeleteFunc(s.Names(), func(name string) bool {
+		switch {
+		case strings.HasSuffix(name, "rotary_emb.inv_freq"):
+			return true
+		case strings.HasSuffix(name, ".bias"):
+			return ggufName(name) == name
+		}
+		return config.Tied && name == "lm_head.weight"
+	})
 }
 
 func rename(name string, from, to int, fromLayer, toLayer string) string {

@@ -42,7 +42,7 @@ type typeChoice func(name string, info Info) dtype.Type
 func commonType(stored typeChoice, s Source) dtype.Type {
 	elements := map[dtype.Type]int64{}
 	best := dtype.Invalid
-	for _, name := range s.Names() {
+	for _, name := range modelTensors(s) {
 		info, _ := s.Info(name)
 		if len(info.Shape) < 2 {
 			continue
@@ -100,7 +100,7 @@ func writable() iter.Seq[dtype.Type] {
 }
 
 func encodeGGUF(w io.Writer, s Source, meta []ggufEntry, stored typeChoice, report func(tensor string, n Narrowing), progress func(done, of int)) error {
-	names := s.Names()
+	names := modelTensors(s)
 	numbers := map[dtype.Type]uint32{}
 	for number, t := range ggmlTypes {
 		numbers[t] = number

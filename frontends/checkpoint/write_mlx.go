@@ -24,7 +24,7 @@ const shardBytes = 5 << 30
 // carried are the files that a written folder takes over.
 var carried = []string{
 	"generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
-	"vocab.json", "merges.txt", "chat_template.jinja", "chat_template.json",
+	"vocab.json", "merges.txt", "chat_template.jinja", "chat_template.json", toolTemplateFile,
 }
 
 // WriteFolder writes a checkpoint as a folder of safetensors: its matrices in the
@@ -66,7 +66,7 @@ func WriteFolder(ctx context.Context, dir string, s Source, weights dtype.Type, 
 			continue
 		}
 		if err == nil {
-			err = os.WriteFile(filepath.Join(temp.Path, name), b, 0o644)
+			err = writeCarried(filepath.Join(temp.Path, name), b)
 		}
 		if err != nil {
 			return err
@@ -81,12 +81,20 @@ func WriteFolder(ctx context.Context, dir string, s Source, weights dtype.Type, 
 	return os.Rename(temp.Path, dir)
 }
 
+// writeCarried writes a file, in a folder of its own where its name says so.
+func writeCarried(path string, b []byte) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(path, b, 0o644)
+}
+
 // folderItems lists the tensors of a folder, and the settings of those that are
 // quantised by their layers.
 func folderItems(s Source, weights dtype.Type, report func(tensor string, n Narrowing)) ([]item, map[string]mlxSettings, error) {
 	var items []item
 	quantization := map[string]mlxSettings{}
-	for _, name := range s.Names() {
+	for _, name := range modelTensors(s) {
 		info, _ := s.Info(name)
 		t := info.DType
 		if len(info.Shape) == 2 && weights != dtype.Invalid {
