@@ -185,7 +185,7 @@ func TestFamilyRefused(t *testing.T) {
 		"an-embedding-model":      "this is a Qwen2Model; foundry compiles Qwen2ForCausalLM",
 		"qwen2.5-math-rm-72b":     "this is a Qwen2ForRewardModel; foundry compiles Qwen2ForCausalLM",
 		"qwen2.5-math-prm-7b":     "this is a Qwen2ForProcessRewardModel; foundry compiles Qwen2ForCausalLM",
-		"qwen2.5-vl-7b-instruct":  "this is a qwen2_5_vl model; foundry compiles qwen2",
+		"qwen2.5-vl-7b-instruct":  "this is a qwen2_5_vl model: it sees or hears",
 	}
 	for name, x := range f.Members {
 		if x.GenerationConfig != nil {
