@@ -67,12 +67,14 @@ var patterns = [...]Pattern{
 	},
 	{
 		Name: "rope-kv", Label: "rope_kv", Fusions: []int{6, 7},
-		Doc:    "head layout, rotation and both cache writes are one dispatch",
+		Doc:    "head layout, norms of heads, rotation and both cache writes are one dispatch",
 		Rivals: []string{"qkv-rope-kv"},
 		Text: `
 			 q  = kv_rearrange q0
 			 k  = kv_rearrange k0
 			 v  = kv_rearrange v0
+			?norms q = rms_norm q gq
+			?norms k = rms_norm k gk
 			 q  = rope q f {start=p}
 			@k  = rope k f {start=p}
 			@kc = kv_write ck k {start=p}

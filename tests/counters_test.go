@@ -28,8 +28,8 @@ var updateCounters = flag.Bool("update-counters", false, "rewrite the tables of 
 // reference is a configuration whose numbers are committed.
 type reference struct{ model, variant, target string }
 
-// references are the embedded model and every published size in the named
-// variants, what the H100 gets, and the ladder of the smallest size.
+// references are the embedded model, every published size of Qwen2.5 and three of Qwen3
+// in the named variants, what the H100 gets, and the ladder of the smallest size.
 func references() []reference {
 	var out []reference
 	add := func(model, variant, target string) {
@@ -40,6 +40,9 @@ func references() []reference {
 	models := []string{"kjv-2m"}
 	for _, size := range qwen25.Family.SizeNames() {
 		models = append(models, "synth:qwen2.5-"+size)
+	}
+	for _, size := range []string{"0.6b", "4b", "8b"} {
+		models = append(models, "synth:qwen3-"+size)
 	}
 	for _, m := range models {
 		for _, v := range []string{"unfused", "per-layer-6", "default", "fewest"} {

@@ -1,5 +1,7 @@
 package verify
 
+import "strings"
+
 // Bodies of graphs, in the text of package ir. {K} is a row length, {N} rows of a
 // weight, {W} and {C} the types of weights and cache, {D} a head_dim, {L} the
 // context. An eps of 0.01 moves a norm by a percent, so that a kernel without it shows.
@@ -196,6 +198,16 @@ const headsBody = `
 %p = softmax %s {causal=true, start=P} : f32[3, T, S]
 %y = bmm_nn %p, %vr : f32[3, T, {D}]
 return y=%y, ck=%nk, cv=%nv`
+
+// headNormsBody is headsBody with a norm over each head of q and k.
+var headNormsBody = strings.NewReplacer(
+	"%q1 = kv_rearrange %q0 {heads=3} : f32[3, T, {D}]", `%gq = weight "gq" : f32[{D}]
+%gk = weight "gk" : f32[{D}]
+%q3 = kv_rearrange %q0 {heads=3} : f32[3, T, {D}]
+%q1 = rms_norm %q3, %gq {eps=0.01} : f32[3, T, {D}]`,
+	"%k1 = kv_rearrange %k0 {heads=1} : f32[1, T, {D}]", `%k3 = kv_rearrange %k0 {heads=1} : f32[1, T, {D}]
+%k1 = rms_norm %k3, %gk {eps=0.01} : f32[1, T, {D}]`,
+).Replace(headsBody)
 
 // Norm and projections, with biases; {WQ}, {WK}, {WV} may differ.
 const qkvBody = `

@@ -170,11 +170,11 @@ func ropeAttentionProbes(t dtype.Type, quick bool) []probe {
 	return out
 }
 
-func headProbes(pass string) func(t dtype.Type, quick bool) []probe {
+func headProbes(pass, text string) func(t dtype.Type, quick bool) []probe {
 	return func(t dtype.Type, quick bool) []probe {
 		var out []probe
 		for _, d := range firstFew(quick, 1, headDims) {
-			body := fillBody(headsBody, "Q", 3*d, "D", d, "H", d/2, "C", t, "L", window)
+			body := fillBody(text, "Q", 3*d, "D", d, "H", d/2, "C", t, "L", window)
 			out = append(out, prefillProbe(33, window, pass, body))
 			if !quick {
 				out = append(out, decodeProbe(window-1, pass, body))

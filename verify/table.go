@@ -209,12 +209,17 @@ var table = []kernelKind{
 		ideas: "none",
 	},
 	{
-		name: "rope q, k", checklist: "rope", pattern: "rope-qk", formats: caches, probes: headProbes("fuse-rope-qk"),
+		name: "rope q, k", checklist: "rope", pattern: "rope-qk", formats: caches, probes: headProbes("fuse-rope-qk", headsBody),
 		logic: "both rotations of a layer as one dispatch: a threadgroup a position, with one set of turns for the heads of both", ideas: "none",
 	},
 	{
-		name: "rope + kv_write", checklist: "kv_rearrange", pattern: "rope-kv", formats: caches, probes: headProbes("fuse-rope-kv"),
+		name: "rope + kv_write", checklist: "kv_rearrange", pattern: "rope-kv", main: []plan.Main{plan.Elementwise}, formats: caches, probes: headProbes("fuse-rope-kv", headsBody),
 		logic: "head layout, rotation and both cache writes as one dispatch: a threadgroup a position, with one set of turns for all heads", ideas: "none",
+	},
+	{
+		name: "head norms + rope + kv_write", checklist: "rms_norm", pattern: "rope-kv", main: []plan.Main{plan.Rows}, formats: caches, probes: headProbes("fuse-rope-kv", headNormsBody),
+		logic: "a threadgroup a position, a simdgroup a head: lanes keep its pairs in registers between the sum of squares (one simd_sum) and norm, rotation and cache write; values are copied beside the keys",
+		ideas: "positions of few heads leave most of a machine idle in decode",
 	},
 	{
 		name: "product + residual", checklist: "matmul", pattern: "residual", formats: matrix, probes: residualProbes,

@@ -66,8 +66,14 @@ func (l *layers) rotate(p [3]*ir.Value) (q, k, v *ir.Value) {
 	if l.has("rope-start") {
 		start = sym.Const(0)
 	}
-	q = l.node(ir.OpRope, "q_rope", ir.Attr{Start: sym.P}, p[0], l.freq)
-	k, v = p[1], p[2]
+	q, k, v = p[0], p[1], p[2]
+	if l.has("head-norms") || l.has("q-head-norm") {
+		q = l.node(ir.OpRMSNorm, "q_norm", ir.Attr{Eps: 1e-6}, q, l.vector(l.name("q_norm.weight"), l.width))
+	}
+	if l.has("head-norms") {
+		k = l.node(ir.OpRMSNorm, "k_norm", ir.Attr{Eps: 1e-6}, k, l.vector(l.name("k_norm.weight"), l.width))
+	}
+	q = l.node(ir.OpRope, "q_rope", ir.Attr{Start: sym.P}, q, l.freq)
 	if !l.has("k-not-roped") {
 		k = l.node(ir.OpRope, "k_rope", ir.Attr{Start: start}, k, table)
 	}

@@ -25,6 +25,8 @@ var mutations = map[string]string{
 	"shared-proj":     "k and v have one weight",
 	"k-from-x":        "k_proj reads x, not the norm's result",
 	"v-roped":         "v is rotated too",
+	"head-norms":      "each head of q and k is normed before its rotation",
+	"q-head-norm":     "each head of q is normed before its rotation, but not of k",
 	"k-not-roped":     "k is not rotated",
 	"rope-start":      "k's rope starts at 0",
 	"rope-table":      "q and k have tables of their own",

@@ -191,6 +191,8 @@ func (r *region) lower() (*lowering, error) {
 		l, err = r.lowerSample()
 	case r.has(ir.OpArange, ir.OpOnes, ir.OpRandomUniform):
 		l, err = r.lowerCreate()
+	case r.has(ir.OpRMSNorm) && r.has(ir.OpRope):
+		l, err = r.lowerHeads()
 	case r.has(ir.OpRMSNorm, ir.OpRMSScale):
 		l, err = r.lowerRows()
 	default:

@@ -1,0 +1,135 @@
+package metal
+
+import (
+	"fmt"
+
+	"foundry/ir"
+	"foundry/ir/sym"
+	"foundry/lower/plan"
+)
+
+// lowerHeads lowers norms of heads and the rotation behind them: a threadgroup a
+// position, which computes the turn of each pair once, and whose simdgroups take heads in
+// turns. Lanes keep the pairs of a head in registers between its sum of squares and the
+// results; heads beside them that have no norm, such as values, move along.
+func (r *region) lowerHeads() (*lowering, error) {
+	parts := r.parts()
+	if !r.atOnePosition(parts) {
+		return nil, fmt.Errorf("norms share a kernel only where each head of one position is turned behind its own")
+	}
+	k := newKernel(kernelBase(r.name, r.g.Results[0].Value.Type), r.about(plan.Rows))
+	heads := int64(0)
+	for _, p := range parts {
+		heads += p.space.Dims[0].C
+	}
+	simds := min(int(heads), r.target.Limits.Threads/32)
+	k.threads = 32 * simds
+	positions := parts[0].space.Dims[1]
+	k.grid[0].N = positions
+	k.builtin(plan.ThreadgroupPosition)
+	k.builtin(plan.ThreadIndex)
+	k.builtin(plan.SimdgroupIndex)
+	k.builtin(plan.LaneIndex)
+	k.use("prologue/rms_norm.metal", "common/load.metal")
+	k.ready()
+	e := newEmitter(k, r, 1)
+	t := number(0)
+	if positions != sym.Const(1) {
+		t = e.know("group.x", positions.Max(r.g.Bounds), 1)
+	}
+	at := map[string]turns{}
+	for _, p := range parts {
+		for _, n := range r.rotations(p) {
+			if key := e.turnKey(n, t, number(0)); at[key].n == nil {
+				at[key] = e.turnOnce(n, t)
+			}
+		}
+	}
+	k.line("threadgroup_barrier(mem_flags::mem_threadgroup);")
+	k.phase("Main: a head a simdgroup.")
+	k.open("for (uint each = simd; each < %du; each += %du)", heads, simds)
+	begin := int64(0)
+	for i, p := range parts {
+		n := p.space.Dims[0].C
+		head := e.know("each", heads, 1)
+		switch {
+		case len(parts) == 1:
+		case i == 0:
+			k.open("if (each < %du)", n)
+		default:
+			k.open("else if (each < %du)", begin+n)
+			head = e.atom("head", fmt.Sprintf("each - %du", begin), n, 1)
+		}
+		if err := r.turnHead(e, p, head, t, at); err != nil {
+			return nil, err
+		}
+		if len(parts) > 1 {
+			k.close()
+		}
+		begin += n
+	}
+	k.close()
+	if e.err != nil {
+		return nil, e.err
+	}
+	return &lowering{kernels: []*kernel{k}}, nil
+}
+
+// turnHead writes one head of a part at position t: the norm that stands before its
+// rotation, if one does, and the results.
+func (r *region) turnHead(e *emitter, p part, head, t affine, at map[string]turns) error {
+	k, half := e.k, p.space.Dims[2].C/2
+	var norm *ir.Node
+	for _, n := range r.nodes(ir.OpRMSNorm) {
+		for _, j := range p.results {
+			if dependsOn(r.g.Results[j].Value, func(m *ir.Node) bool { return m == n }) {
+				if norm != nil && norm != n || n.Results[0].Type.Shape != p.space {
+					return fmt.Errorf("norms that meet in heads of %s", p.space)
+				}
+				norm = n
+			}
+		}
+	}
+	// pairs calls body for each pair of the lane, with the indices of its two elements.
+	pairs := func(body func(low, high []affine)) {
+		defer e.scope()()
+		rounds := (half + 31) / 32
+		k.line("FOUNDRY_UNROLL")
+		k.open("for (uint i = 0u; i < %du; i++)", rounds)
+		pair := e.atom("pair", "lane + i * 32u", half, 1)
+		if half%32 != 0 {
+			k.open("if (%s < %du)", pair.text(), half)
+		}
+		body([]affine{head, t, pair}, []affine{head, t, pair.plus(half)})
+		if half%32 != 0 {
+			k.close()
+		}
+		k.close()
+	}
+	low, high, scale := k.fresh("low"), k.fresh("high"), k.fresh("scale")
+	if norm != nil {
+		squares := k.fresh("squares")
+		k.line("float %s[%d], %s[%d];", low, (half+31)/32, high, (half+31)/32)
+		k.line("float %s = 0.0f;", squares)
+		pairs(func(a, b []affine) {
+			k.line("%s[i] = %s;", low, e.at(norm.Args[0], a))
+			k.line("%s[i] = %s;", high, e.at(norm.Args[0], b))
+			k.line("%s += squares_of(%s[i]) + squares_of(%s[i]);", squares, low, high)
+		})
+		k.line("const float %s = rsqrt(simd_sum(%s) * (1.0f / float(%d)) + %s);", scale, squares, 2*half, floatText(norm.Attr.Eps))
+	}
+	var err error
+	pairs(func(a, b []affine) {
+		if norm != nil {
+			gamma := norm.Args[1]
+			e.bind(norm.Results[0], a, e.define("normed", "%s[i] * %s * %s", low, scale, e.at(gamma, a[2:])))
+			e.bind(norm.Results[0], b, e.define("normed", "%s[i] * %s * %s", high, scale, e.at(gamma, b[2:])))
+		}
+		for _, n := range r.rotations(p) {
+			x := at[e.turnKey(n, t, number(0))]
+			e.bindTurn(n, t, a[2], e.define("cosine", "%s", e.shared(x.cosines, a[2])), e.define("sine", "%s", e.shared(x.sines, a[2])))
+		}
+		err = r.storeResults(e, p, a)
+	})
+	return err
+}
