@@ -24,13 +24,13 @@ var levels = []struct {
 	level    int
 	packages []string
 }{
-	{0, []string{"ir/dtype", "ir/sym", "ir/sampling", "shaders", "runtime/msl/lex", "tests/oracle"}}, // standard library only
+	{0, []string{"ir/dtype", "ir/sym", "ir/sampling", "ir/kernel", "shaders", "runtime/msl/lex", "tests/oracle"}}, // standard library only
 	{1, []string{"ir/names", "runtime/confine", "frontends/jinja"}},
 	{2, []string{"runtime/files", "runtime/child"}},
 	{3, []string{"ir", "ir/target", "lower/plan", "frontends/checkpoint", "frontends/tokenizer", "frontends/chat"}},
-	{4, []string{"ir/interp", "ir/irgen", "ir/cost", "frontends/decoder", "runtime", "runtime/msl", "runtime/msl/gate", "runtime/msl/strict"}},
-	{5, []string{"ir/seeded", "passes", "lower/metal", "frontends/qwen25", "frontends/qwen3", "runtime/cpu", "runtime/cuda", "runtime/mtl", "runtime/devicetest"}},
-	{6, []string{"frontends/model", "runtime/mtl/emulator"}},
+	{4, []string{"ir/interp", "ir/irgen", "ir/work", "frontends/decoder", "runtime", "runtime/msl", "runtime/msl/gate", "runtime/msl/strict"}},
+	{5, []string{"ir/seeded", "ir/cost", "frontends/qwen25", "frontends/qwen3", "runtime/cpu", "runtime/cuda", "runtime/mtl", "runtime/devicetest"}},
+	{6, []string{"passes", "lower/metal", "frontends/model", "runtime/mtl/emulator"}},
 	{7, []string{"lower/compile"}},
 	{8, []string{"runtime/engine", "viz"}},
 	{9, []string{"runtime/eval", "verify"}},

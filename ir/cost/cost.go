@@ -27,6 +27,7 @@ type Kernel struct {
 	Tile    float64 // operations of tiles
 	Groups  float64 // threadgroups
 	Threads float64 // threads a threadgroup
+	Loads   float64 // on their way for a thread, in multiples of what half of a core's threads hide latency with; 0 is 1
 	Layered bool    // it is a layer's; only Repeated tells
 	Tiled   bool    // tileThreads keep a core's matrix units busy, more threads would not help
 
@@ -50,12 +51,12 @@ func (k Kernel) Us(t *target.Target) float64 { return k.us(t, k.share(t)) }
 // threads that fit are enough to hide latency.
 func (k Kernel) share(t *target.Target) float64 { return min(1, k.filled(t)/float64(t.Cores)) }
 
-// filled counts the cores that the kernel keeps busy.
+// filled counts the cores that the kernel keeps busy, each threadgroup at most one.
 func (k Kernel) filled(t *target.Target) float64 {
 	if k.Tiled {
 		return k.Groups * k.Threads / tileThreads
 	}
-	return k.Groups * k.Threads / (float64(t.CoreThreads) / 2)
+	return k.Groups * min(1, k.Threads*max(1, k.Loads)/(float64(t.CoreThreads)/2))
 }
 
 func (k Kernel) us(t *target.Target, share float64) float64 {

@@ -11,7 +11,7 @@ import (
 // another: a wave that holds a kernel of the layer runs so often, any other once.
 func Repeated(g *ir.Graph, dealt, on *target.Target, e sym.Env, layers int) float64 {
 	kernels := func(n *ir.Node) []Kernel {
-		ks := Kernels(n, dealt, e)
+		ks := Kernels(n, dealt, g.Bounds, e)
 		for i := range ks {
 			ks[i].Layered = n.Layer() >= 0
 		}

@@ -19,7 +19,7 @@ type Summary struct {
 // Of returns g's numbers on t in the run e.
 func Of(g *ir.Graph, t *target.Target, e sym.Env) Summary {
 	nodes := g.Nodes()
-	waves := Waves(nodes, nil, func(n *ir.Node) []Kernel { return Kernels(n, t, e) })
+	waves := Waves(nodes, nil, func(n *ir.Node) []Kernel { return Kernels(n, t, g.Bounds, e) })
 	s := Summary{Waves: len(waves)}
 	for _, w := range waves {
 		s.Us += Wave(w, t)
@@ -45,7 +45,7 @@ func Predict(g *ir.Graph, lowered, t *target.Target, e sym.Env, buffers int) flo
 
 // WavesOf puts the kernels that lowering makes of g for a target into waves.
 func WavesOf(g *ir.Graph, lowered *target.Target, e sym.Env) [][]Kernel {
-	return Waves(g.Nodes(), nil, func(n *ir.Node) []Kernel { return Kernels(n, lowered, e) })
+	return Waves(g.Nodes(), nil, func(n *ir.Node) []Kernel { return Kernels(n, lowered, g.Bounds, e) })
 }
 
 // Waves puts the kernels of nodes into the earliest wave that each can run in;

@@ -44,3 +44,26 @@ func Product(dims ...Dim) (prod Poly, ok bool) {
 	}
 	return prod, true
 }
+
+// Poly returns d as a polynomial.
+func (d Dim) Poly() Poly { return Poly{C: d.C, T: int64(d.T), P: int64(d.P)} }
+
+// IsConst reports whether p has no symbols.
+func (p Poly) IsConst() bool { return p == Poly{C: p.C} }
+
+// Times returns p * q; ok is false beyond the degree that a Poly holds.
+func (p Poly) Times(q Poly) (product Poly, ok bool) {
+	if p.IsConst() {
+		return q.Scale(p.C), true
+	}
+	if q.IsConst() {
+		return p.Scale(q.C), true
+	}
+	if p.TT != 0 || p.TP != 0 || q.TT != 0 || q.TP != 0 || p.P*q.P != 0 {
+		return Poly{}, false
+	}
+	return Poly{
+		C: p.C * q.C, T: p.C*q.T + p.T*q.C, P: p.C*q.P + p.P*q.C,
+		TT: p.T * q.T, TP: p.T*q.P + p.P*q.T,
+	}, true
+}

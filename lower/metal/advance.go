@@ -6,6 +6,7 @@ import (
 	"foundry/ir"
 	"foundry/ir/dtype"
 	"foundry/ir/sym"
+	"foundry/ir/work"
 	"foundry/lower/plan"
 )
 
@@ -112,12 +113,12 @@ func (e *entry) kept(p *ir.Value) (t tensor, ok bool) {
 	if p.Param.Kind != ir.Input || !e.c.runs() {
 		return tensor{}, false
 	}
-	l, ok := contiguous(p.Type.Shape)
+	l, ok := work.Contiguous(p.Type.Shape)
 	if !ok {
 		return tensor{}, false
 	}
 	if at, ok := inStep[p.Param.Name]; ok && at.t == p.Type {
-		l.off = sym.Poly{C: at.word}
+		l.Off = sym.Poly{C: at.word}
 		return tensor{e.c.step(), l}, true
 	}
 	if n, fixed := p.Type.Shape.At(0).Const(); fixed && p.Param.Name == "history" && p.Type == ir.TypeOf(dtype.I32, sym.Const(n)) {

@@ -23,11 +23,9 @@ type term struct {
 }
 
 func number(n int64) affine          { return affine{c: sym.Poly{C: n}} }
-func dimension(d sym.Dim) affine     { return affine{c: poly(d)} }
+func dimension(d sym.Dim) affine     { return affine{c: d.Poly()} }
 func variable(name string) affine    { return affine{terms: []term{{name, sym.Poly{C: 1}}}} }
-func poly(d sym.Dim) sym.Poly        { return sym.Poly{C: d.C, T: int64(d.T), P: int64(d.P)} }
-func constant(p sym.Poly) bool       { return p == sym.Poly{C: p.C} }
-func (a affine) isNumber() bool      { return len(a.terms) == 0 && constant(a.c) }
+func (a affine) isNumber() bool      { return len(a.terms) == 0 && a.c.IsConst() }
 func (a affine) plus(n int64) affine { return a.add(number(n)) }
 
 func (a affine) add(b affine) affine {
@@ -48,11 +46,11 @@ func (a affine) add(b affine) affine {
 
 // times returns a * p; ok is false beyond the degree that a sym.Poly holds.
 func (a affine) times(p sym.Poly) (out affine, ok bool) {
-	if out.c, ok = multiply(a.c, p); !ok {
+	if out.c, ok = a.c.Times(p); !ok {
 		return affine{}, false
 	}
 	for _, t := range a.terms {
-		coef, ok := multiply(t.coef, p)
+		coef, ok := t.coef.Times(p)
 		if !ok {
 			return affine{}, false
 		}
@@ -63,22 +61,6 @@ func (a affine) times(p sym.Poly) (out affine, ok bool) {
 	return out, true
 }
 
-func multiply(a, b sym.Poly) (sym.Poly, bool) {
-	if constant(a) {
-		return b.Scale(a.C), true
-	}
-	if constant(b) {
-		return a.Scale(b.C), true
-	}
-	if a.TT != 0 || a.TP != 0 || b.TT != 0 || b.TP != 0 || a.P*b.P != 0 {
-		return sym.Poly{}, false
-	}
-	return sym.Poly{
-		C: a.C * b.C, T: a.C*b.T + a.T*b.C, P: a.C*b.P + a.P*b.C,
-		TT: a.T * b.T, TP: a.T*b.P + a.P*b.T,
-	}, true
-}
-
 // text prints a as an MSL uint expression without outer parentheses.
 func (a affine) text() string {
 	var parts []string
@@ -86,7 +68,7 @@ func (a affine) text() string {
 		switch {
 		case t.coef == sym.Poly{C: 1}:
 			parts = append(parts, t.atom)
-		case constant(t.coef):
+		case t.coef.IsConst():
 			parts = append(parts, t.atom+" * "+unsigned(t.coef.C))
 		default:
 			parts = append(parts, t.atom+" * ("+polyText(t.coef)+")")

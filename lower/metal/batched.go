@@ -4,7 +4,10 @@ import (
 	"fmt"
 
 	"foundry/ir"
+	"foundry/ir/cost"
+	deal "foundry/ir/kernel"
 	"foundry/ir/sym"
+	"foundry/ir/work"
 	"foundry/lower/plan"
 )
 
@@ -14,16 +17,20 @@ func (r *region) lowerBatched() (*lowering, error) {
 	if len(r.g.Nodes()) != 1 {
 		return nil, fmt.Errorf("%s shares a kernel only within attention", r.g.Nodes()[0].Op)
 	}
-	if f, ok := r.batchedInTiles(); ok {
-		return f.lowerBatched()
-	}
 	n := r.g.Nodes()[0]
+	if b, ok := work.BatchedOf(r.asked); ok {
+		if tiles, ok := cost.ChooseBatched(b, r.target).(deal.AttentionTiles); ok {
+			a := &attention{r: r, Attention: &work.Attention{Region: r.asked, Scores: n, Heads: b.Heads, Dim: b.Dim, Rows: b.Rows, Keys: b.Keys}}
+			a.Width = 8
+			return (&flash{attention: a, AttentionTiles: tiles, head: "group.z"}).lowerBatched()
+		}
+	}
 	emit := r.scores
 	if n.Op == ir.OpBmmNN {
 		emit = r.weighted
 	}
 	var last error
-	for _, w := range r.tuning.widths() {
+	for _, w := range r.tuning.Widths() {
 		k := newKernel(kernelBase(r.name, n.Results[0].Type), r.about(plan.BatchedRows))
 		k.use("common/load.metal", "main/dot.metal")
 		k.builtin(plan.ThreadgroupPosition)
@@ -43,9 +50,9 @@ func (r *region) scores(k *kernel, n *ir.Node, w int) error {
 	out := n.Results[0].Type.Shape
 	last := int(out.Rank) - 1
 	scale := 1.0
-	k.threads = 64
+	k.threads = deal.BatchedElements{}.Threads()
 	k.param("K", int(depth))
-	k.grid[0], k.grid[1].N = plan.GridDim{N: out.At(-1), Div: 64}, out.At(-2)
+	k.grid[0], k.grid[1].N = plan.GridDim{N: out.At(-1), Div: int64(k.threads)}, out.At(-2)
 	k.builtin(plan.ThreadPosition)
 	k.ready()
 	e := newEmitter(k, r, w)
@@ -75,11 +82,11 @@ func (r *region) scores(k *kernel, n *ir.Node, w int) error {
 
 // weighted: a lane sums one column; the simdgroups of a threadgroup share rows.
 func (r *region) weighted(k *kernel, n *ir.Node, w int) error {
-	const simds = 8
+	simds := deal.BatchedColumns{}.Simdgroups()
 	out := n.Results[0].Type.Shape
 	b := n.Args[1]
 	k.threads = simds * 32
-	k.grid[0], k.grid[1].N, k.grid[2].N = plan.GridDim{N: out.At(2), Div: 32}, out.At(1), out.At(0)
+	k.grid[0], k.grid[1].N, k.grid[2].N = plan.GridDim{N: out.At(2), Div: int64(deal.BatchedColumns{}.Columns())}, out.At(1), out.At(0)
 	k.builtin(plan.SimdgroupIndex)
 	k.builtin(plan.LaneIndex)
 	shared := k.threadgroup("shared", "float", 4*simds*32)

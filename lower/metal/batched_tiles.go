@@ -4,48 +4,22 @@ import (
 	"fmt"
 
 	"foundry/ir"
-	"foundry/ir/cost"
-	"foundry/ir/dtype"
 	"foundry/ir/sym"
 	"foundry/lower/plan"
 )
 
-// batchedInTiles returns a bmm of many rows as one of tiles, a block of 64 rows of
-// a head a threadgroup, where tiles can take it and are predicted to be faster.
-func (r *region) batchedInTiles() (*flash, bool) {
-	if len(r.g.Nodes()) != 1 {
-		return nil, false
-	}
-	n, b := r.g.Nodes()[0], r.g.Bounds
-	if n.Op != ir.OpBmmNT && n.Op != ir.OpBmmNN || n.Args[1].Type.DType != dtype.F16 {
-		return nil, false
-	}
-	out := n.Results[0].Type.Shape
-	depth, keys := n.Args[0].Type.Shape.At(2), out.At(2)
-	if n.Op == ir.OpBmmNN {
-		depth, keys = keys, depth
-	}
-	a := &attention{r: r, scores: n, heads: out.At(0).C, d: depth.C, rows: out.At(1), keys: keys, width: 8, simds: cost.TileQueries / 16}
-	f := &flash{attention: a, keys: 64, head: "group.z"}
-	if !depth.IsConst() || a.d%16 != 0 || f.stageBytes() > r.target.Limits.ThreadgroupBytes ||
-		!cost.InTiles(a.heads, a.rows.Max(b), keys.Max(b), 0, a.d, r.target) {
-		return nil, false
-	}
-	return f, true
-}
-
 // lowerBatched writes the kernel of a bmm.
 func (f *flash) lowerBatched() (*lowering, error) {
-	n := f.scores
+	n := f.Scores
 	k := newKernel(kernelBase(f.r.name, n.Results[0].Type)+"_tiles", f.r.about(plan.BatchedTiles))
-	k.threads = f.simds * 32
-	k.grid[1], k.grid[2].N = plan.GridDim{N: f.rows, Div: int64(f.queries())}, sym.Const(f.heads)
+	k.threads = f.Simdgroups * 32
+	k.grid[1], k.grid[2].N = plan.GridDim{N: f.Rows, Div: int64(f.Queries())}, sym.Const(f.Heads)
 	k.use("common/tile.metal", "common/load.metal", "main/flash_prefill.metal", "main/gemm.metal")
 	for _, b := range []plan.Builtin{plan.ThreadgroupPosition, plan.ThreadIndex, plan.SimdgroupIndex, plan.LaneIndex} {
 		k.builtin(b)
 	}
 	k.ready()
-	k.line("const uint first = group.y * %du;", f.queries())
+	k.line("const uint first = group.y * %du;", f.Queries())
 	emit := f.scoresBlock
 	if n.Op == ir.OpBmmNN {
 		emit = f.weightedBlock
@@ -59,20 +33,20 @@ func (f *flash) lowerBatched() (*lowering, error) {
 // scoresBlock: 64 rows of a against 64 of b, whole rows staged at once.
 func (f *flash) scoresBlock(k *kernel) error {
 	const spread = 16 * (32 + 8) // floats of a simdgroup's scratch
-	k.grid[0] = plan.GridDim{N: f.attention.keys, Div: int64(f.keys)}
-	k.param("K", int(f.d))
-	stage := k.threadgroup("stage", "half", max(f.stageBytes(), 4*spread*f.simds))
+	k.grid[0] = plan.GridDim{N: f.attention.Keys, Div: int64(f.Keys)}
+	k.param("K", int(f.Dim))
+	stage := k.threadgroup("stage", "half", max(f.StageBytes(f.Dim), 4*spread*f.Simdgroups))
 	e := newEmitter(k, f.r, 1)
-	h := e.know("group.z", f.heads, 1)
-	rows, stride, _, err := f.rowsOf(e, f.scores.Args[1], h)
+	h := e.know("group.z", f.Heads, 1)
+	rows, stride, _, err := f.rowsOf(e, f.Scores.Args[1], h)
 	if err != nil {
 		return err
 	}
-	k.line("threadgroup half *const right = %s + 4u * tile_strip<%du>();", stage, f.d)
-	k.line("flash_rows<%du, %du, %du> rows;", f.d, f.keys, k.threads)
-	k.line("rows.start(%s, %s, group.x * %du, %s, right, thread_index);", rows, stride, f.keys, k.text(dimension(f.attention.keys)))
+	k.line("threadgroup half *const right = %s + 4u * tile_strip<%du>();", stage, f.Dim)
+	k.line("flash_rows<%du, %du, %du> rows;", f.Dim, f.Keys, k.threads)
+	k.line("rows.start(%s, %s, group.x * %du, %s, right, thread_index);", rows, stride, f.Keys, k.text(dimension(f.attention.Keys)))
 	k.phase("Prologue: rows of the first operand as halves.")
-	if err := f.rowRanges(k, "simd / 2u * 32u", 32, fmt.Sprintf("%du", f.d)); err != nil {
+	if err := f.rowRanges(k, "simd / 2u * 32u", 32, fmt.Sprintf("%du", f.Dim)); err != nil {
 		return err
 	}
 	if err := f.stageRows(k, stage); err != nil {
@@ -84,7 +58,7 @@ func (f *flash) scoresBlock(k *kernel) error {
 	k.phase("Main: products of tiles.")
 	k.line("tile_sum acc[4];")
 	k.line("for (uint i = 0u; i < 4u; i++) tile_clear(acc[i]);")
-	k.line("gemm_block<%du, 2u, 2u>(%s + simd / 2u * 2u * tile_strip<%du>(), right + simd %% 2u * 2u * tile_strip<%du>(), acc);", f.d, stage, f.d, f.d)
+	k.line("gemm_block<%du, 2u, 2u>(%s + simd / 2u * 2u * tile_strip<%du>(), right + simd %% 2u * 2u * tile_strip<%du>(), acc);", f.Dim, stage, f.Dim, f.Dim)
 	k.line("threadgroup_barrier(mem_flags::mem_threadgroup);")
 	k.phase("Epilogue: the simdgroup's tiles, spread in threadgroup memory.")
 	k.line("threadgroup float *const spread = (threadgroup float *)%s + simd * %du;", stage, spread)
@@ -93,11 +67,11 @@ func (f *flash) scoresBlock(k *kernel) error {
 	k.line("for (uint n = 0u; n < 2u; n++) tile_store(acc[m * 2u + n], spread + 16u * n, 40);")
 	k.line("simdgroup_barrier(mem_flags::mem_threadgroup);")
 	k.open("for (uint i = 0u; i < 16u; i++)")
-	k.line("const float value = %s;", times("spread[i * 40u + lane] * "+floatText(f.scores.Attr.Scale), f.leftUp(k, "(simd / 2u * 32u + m * 16u + i)"), f.r.readUp(k, f.scores.Args[1])))
+	k.line("const float value = %s;", times("spread[i * 40u + lane] * "+floatText(f.Scores.Attr.Scale), f.leftUp(k, "(simd / 2u * 32u + m * 16u + i)"), f.r.readUp(k, f.Scores.Args[1])))
 	t := e.atom("t", "first + simd / 2u * 32u + m * 16u + i", 0, 1)
-	col := e.atom("column", fmt.Sprintf("group.x * %du + simd %% 2u * 32u + lane", f.keys), 0, 1)
-	k.line("if (%s < %s && %s < %s) store1(%s, %s);", t.text(), k.text(dimension(f.rows)), col.text(),
-		k.text(dimension(f.attention.keys)), e.target(0, []affine{h, t, col}), f.r.kept(k, 0, "value"))
+	col := e.atom("column", fmt.Sprintf("group.x * %du + simd %% 2u * 32u + lane", f.Keys), 0, 1)
+	k.line("if (%s < %s && %s < %s) store1(%s, %s);", t.text(), k.text(dimension(f.Rows)), col.text(),
+		k.text(dimension(f.attention.Keys)), e.target(0, []affine{h, t, col}), f.r.kept(k, 0, "value"))
 	k.close()
 	k.line("simdgroup_barrier(mem_flags::mem_threadgroup);")
 	k.close()
@@ -108,20 +82,20 @@ func (f *flash) scoresBlock(k *kernel) error {
 // each simdgroup makes 16 whole rows.
 func (f *flash) weightedBlock(k *kernel) error {
 	const depth = 32
-	k.param("columns", int(f.d))
-	left := k.threadgroup("left", "half", 2*f.queries()*depth)
-	values := k.threadgroup("values", "half", f.stageBytes()/f.queries()/2*depth)
-	scratch := k.threadgroup("scratch", "float", 4*256*f.simds)
+	k.param("columns", int(f.Dim))
+	left := k.threadgroup("left", "half", 2*f.Queries()*depth)
+	values := k.threadgroup("values", "half", f.StageBytes(f.Dim)/f.Queries()/2*depth)
+	scratch := k.threadgroup("scratch", "float", 4*256*f.Simdgroups)
 	e := newEmitter(k, f.r, 1)
-	h := e.know("group.z", f.heads, 1)
-	rows, stride, _, err := f.rowsOf(e, f.scores.Args[1], h)
+	h := e.know("group.z", f.Heads, 1)
+	rows, stride, _, err := f.rowsOf(e, f.Scores.Args[1], h)
 	if err != nil {
 		return err
 	}
-	all := k.text(dimension(f.attention.keys))
-	k.line("flash_rows<%du, %du, %du> rows;", f.d, depth, k.threads)
-	k.line("tile_sum acc[%d];", f.d/16)
-	k.line("for (uint i = 0u; i < %du; i++) tile_clear(acc[i]);", f.d/16)
+	all := k.text(dimension(f.attention.Keys))
+	k.line("flash_rows<%du, %du, %du> rows;", f.Dim, depth, k.threads)
+	k.line("tile_sum acc[%d];", f.Dim/16)
+	k.line("for (uint i = 0u; i < %du; i++) tile_clear(acc[i]);", f.Dim/16)
 	if err := f.rowRanges(k, "simd * 16u", 16, all); err != nil {
 		return err
 	}
@@ -131,9 +105,9 @@ func (f *flash) weightedBlock(k *kernel) error {
 	k.line("FOUNDRY_UNROLL")
 	k.open("for (uint i = 0u; i < 16u; i++)")
 	k.line("const uint m = simd * 16u + i, j = lane;")
-	t := e.atom("t", fmt.Sprintf("min(first + m, %s - 1u)", k.text(dimension(f.rows))), 0, 1)
+	t := e.atom("t", fmt.Sprintf("min(first + m, %s - 1u)", k.text(dimension(f.Rows))), 0, 1)
 	col := e.atom("column", fmt.Sprintf("min(base + j, %s - 1u)", all), 0, 1)
-	k.line("const float value = %s;", times(e.at(f.scores.Args[0], []affine{h, t, col}), f.leftDown(k, "m")))
+	k.line("const float value = %s;", times(e.at(f.Scores.Args[0], []affine{h, t, col}), f.leftDown(k, "m")))
 	k.line("gemm_put(%s + tile_at<%du>(m, j), base + j < %s ? value : 0.0f);", left, depth, all)
 	k.close()
 	k.line("rows.land(%s, thread_index);", values)
@@ -145,14 +119,14 @@ func (f *flash) weightedBlock(k *kernel) error {
 	k.line("tile_left some;")
 	k.line("tile_load<%du>(some, %s + simd * tile_strip<%du>(), 16u * n);", depth, left, depth)
 	k.line("FOUNDRY_UNROLL_TILES")
-	k.open("for (uint d = 0u; d < %du; d++)", f.d/16)
+	k.open("for (uint d = 0u; d < %du; d++)", f.Dim/16)
 	k.line("tile_right columns;")
-	k.line("tile_load_rows<%du>(columns, %s + n * tile_strip<%du>(), 16u * d);", f.d, values, f.d)
+	k.line("tile_load_rows<%du>(columns, %s + n * tile_strip<%du>(), 16u * d);", f.Dim, values, f.Dim)
 	k.line("tile_multiply_accumulate(acc[d], some, columns);")
 	k.close()
 	k.close()
 	k.line("threadgroup_barrier(mem_flags::mem_threadgroup);")
 	k.close()
-	value := f.r.kept(k, 0, times("out[i]", f.leftUp(k, "(simd * 16u + tile_row(lane, tile_slot(i)))"), f.r.readUp(k, f.scores.Args[1])))
+	value := f.r.kept(k, 0, times("out[i]", f.leftUp(k, "(simd * 16u + tile_row(lane, tile_slot(i)))"), f.r.readUp(k, f.Scores.Args[1])))
 	return f.storeTiles(e, scratch, 256, value, func(t, d affine) string { return e.target(0, []affine{h, t, d}) })
 }

@@ -7,6 +7,7 @@ import (
 	"foundry/ir"
 	"foundry/ir/dtype"
 	"foundry/ir/sym"
+	"foundry/ir/work"
 	"foundry/lower/plan"
 )
 
@@ -71,7 +72,7 @@ func (s *storage) countable() error {
 func (c *compiler) share(kind, name string, class plan.Class, t ir.Type, b sym.Bounds) (*storage, error) {
 	key := kind + " " + name
 	bytes := t.MaxBytes(b)
-	planes := class == plan.Weight && inPlanes(t, c.o.Target)
+	planes := class == plan.Weight && work.InPlanes(t, c.o.Target)
 	if cols, ok := t.Shape.At(-1).Const(); ok && planes {
 		bytes = bytes / t.DType.Bytes(cols) * t.DType.PlaneBytes(cols)
 	}
@@ -149,7 +150,7 @@ func (e *entry) params() error {
 		}
 		s.role, s.values = role, p.Param.Values
 		e.c.store(s)
-		l, ok := contiguous(p.Type.Shape)
+		l, ok := work.Contiguous(p.Type.Shape)
 		if !ok {
 			return fmt.Errorf("%s has strides with too many symbols", p)
 		}

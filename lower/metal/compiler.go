@@ -9,6 +9,7 @@ import (
 	"foundry/ir"
 	"foundry/ir/dtype"
 	"foundry/ir/sym"
+	"foundry/ir/work"
 	"foundry/lower/plan"
 )
 
@@ -74,7 +75,7 @@ type stage struct {
 // tensor is a value's place: a storage and how it lies there.
 type tensor struct {
 	s *storage
-	l layout
+	l work.Layout
 }
 
 // open starts an entry: its params and outputs get their buffers, which entries
@@ -137,7 +138,7 @@ func (e *entry) close() error {
 func (e *entry) node(n *ir.Node, outputs map[*ir.Value]*storage) error {
 	if n.Op.Is(ir.View) && outputs[n.Results[0]] == nil {
 		x := e.values[n.Args[0]]
-		if l, ok := x.l.through(n); ok {
+		if l, ok := x.l.Through(n); ok {
 			e.values[n.Results[0]] = tensor{x.s, l}
 			return nil
 		}
@@ -166,7 +167,7 @@ func (e *entry) markCaches(n *ir.Node) {
 		if n.Region != nil {
 			def = n.Region.Results[i].Value.Def
 		}
-		if def == nil || !writesFromP(def) || ir.StateRoot(v) == v {
+		if def == nil || !work.WritesFromP(def) || ir.StateRoot(v) == v {
 			continue
 		}
 		if s := e.values[v].s; s.class == plan.State && !s.cache {
@@ -197,7 +198,7 @@ func (e *entry) placeResult(n *ir.Node, i int, v *ir.Value, outputs map[*ir.Valu
 		e.values[v] = e.values[root]
 		return nil
 	}
-	l, ok := contiguous(v.Type.Shape)
+	l, ok := work.Contiguous(v.Type.Shape)
 	if !ok {
 		return fmt.Errorf("result %d has %s, whose strides have too many symbols", i, v.Type)
 	}
@@ -228,14 +229,14 @@ func (e *entry) lower(n *ir.Node) (*lowering, error) {
 	key := append(e.key[:0], n.Key()...)
 	for i, a := range n.Args {
 		t := e.values[a]
-		r.operands[i].layout = t.l
-		r.operands[i].layout.off = e.rest(t)
-		r.operands[i].fixed = t.s.class == plan.Weight || t.s.class == plan.Constant
-		if r.operands[i].planes = t.s.planes; t.s.planes && a.Type.Shape.At(-1) != t.s.shape.At(-1) {
+		r.operands[i].Layout = t.l
+		r.operands[i].Layout.Off = e.rest(t)
+		r.operands[i].Fixed = t.s.class == plan.Weight || t.s.class == plan.Constant
+		if r.operands[i].Planes = t.s.planes; t.s.planes && a.Type.Shape.At(-1) != t.s.shape.At(-1) {
 			return nil, fmt.Errorf("%s: rows in planes are read whole", t.s.name)
 		}
-		r.operands[i].halves, r.operands[i].scaled = e.halves[a], e.scaled(a) != nil
-		key = r.operands[i].appendKey(append(key, '\n'))
+		r.operands[i].Halves, r.operands[i].Scaled = e.halves[a], e.scaled(a) != nil
+		key = appendKey(append(key, '\n'), &r.operands[i])
 	}
 	for i, v := range n.Results {
 		r.halves[i], r.scaled[i] = e.halves[v], e.scaled(v) != nil
@@ -258,12 +259,12 @@ func (e *entry) lower(n *ir.Node) (*lowering, error) {
 }
 
 // appendKey appends what tells o from other operands.
-func (o *operand) appendKey(b []byte) []byte {
-	for _, is := range [...]bool{o.fixed, o.settled, o.planes, o.halves, o.scaled} {
+func appendKey(b []byte, o *work.Operand) []byte {
+	for _, is := range [...]bool{o.Fixed, o.Settled, o.Planes, o.Halves, o.Scaled} {
 		b = strconv.AppendBool(b, is)
 	}
-	b = appendPoly(b, o.layout.off)
-	for _, p := range o.layout.stride {
+	b = appendPoly(b, o.Layout.Off)
+	for _, p := range o.Layout.Stride {
 		b = appendPoly(b, p)
 	}
 	return b
@@ -283,17 +284,17 @@ const bindAlign = 256
 // whole returns the part of a tensor's offset that goes into its binding, in
 // bytes; rest what stays in the kernel, in elements.
 func (e *entry) whole(t tensor) int64 {
-	if !constant(t.l.off) || t.s.dtype.Quantised() {
+	if !t.l.Off.IsConst() || t.s.dtype.Quantised() {
 		return 0
 	}
-	return t.s.dtype.Bytes(t.l.off.C) / bindAlign * bindAlign
+	return t.s.dtype.Bytes(t.l.Off.C) / bindAlign * bindAlign
 }
 
 func (e *entry) rest(t tensor) sym.Poly {
 	if t.s.dtype.Quantised() {
-		return t.l.off
+		return t.l.Off
 	}
-	return t.l.off.Add(sym.Poly{C: -e.whole(t) / t.s.dtype.Bytes(1)})
+	return t.l.Off.Add(sym.Poly{C: -e.whole(t) / t.s.dtype.Bytes(1)})
 }
 
 // dispatch binds a kernel of a node.
@@ -321,7 +322,7 @@ func (e *entry) dispatch(of *stage, k *kernel) (*dispatch, error) {
 			t := e.values[n.Args[r.index]]
 			s, b.Offset = t.s, e.whole(t)
 			b.Bytes = s.bytes - b.Offset
-			if end, ok := t.l.end(n.Args[r.index].Type.Shape, e.g.Bounds); ok && !s.dtype.Quantised() {
+			if end, ok := t.l.End(n.Args[r.index].Type.Shape, e.g.Bounds); ok && !s.dtype.Quantised() {
 				b.Bytes = min(s.dtype.Bytes(end), s.bytes) - b.Offset
 			}
 		case refResult:

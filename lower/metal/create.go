@@ -7,6 +7,10 @@ import (
 	"foundry/lower/plan"
 )
 
+// elementThreads is the group size of kernels that make four elements a thread of
+// nothing.
+const elementThreads = 256
+
 // lowerCreate lowers arange, ones and random_uniform: four elements a thread,
 // which is one block of random numbers.
 func (r *region) lowerCreate() (*lowering, error) {
@@ -15,8 +19,8 @@ func (r *region) lowerCreate() (*lowering, error) {
 	}
 	n := r.g.Nodes()[0]
 	k := newKernel(kernelBase(r.name, n.Results[0].Type), r.about(plan.Create))
-	k.threads = pointwiseThreads
-	k.grid[0] = plan.GridDim{N: n.Attr.Size, Div: 4 * pointwiseThreads}
+	k.threads = elementThreads
+	k.grid[0] = plan.GridDim{N: n.Attr.Size, Div: 4 * elementThreads}
 	k.use("main/create.metal")
 	position := k.builtin(plan.ThreadPosition)
 	k.ready()

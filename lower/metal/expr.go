@@ -207,7 +207,7 @@ func (e *emitter) load(v *ir.Value, ix []affine) string {
 		return e.fail("a value has no address")
 	}
 	if e.w > 1 {
-		last := e.r.operands[v.Index].layout.stride[v.Type.Shape.Rank-1]
+		last := e.r.operands[v.Index].Layout.Stride[v.Type.Shape.Rank-1]
 		if last != (sym.Poly{C: 1}) || !e.divides(int64(e.w), off) {
 			return e.fail("four adjacent elements are not aligned")
 		}
@@ -220,10 +220,10 @@ func (e *emitter) load(v *ir.Value, ix []affine) string {
 		e.k.widely[v.Index] = true
 	}
 	from := e.r.offset(e.k, v.Index, off)
-	if e.early.takes(e) && !e.r.operands[v.Index].scaled {
-		return e.early.load(e.r.operands[v.Index].fixed, from)
+	if e.early.takes(e) && !e.r.operands[v.Index].Scaled {
+		return e.early.load(e.r.operands[v.Index].Fixed, from)
 	}
-	if e.r.operands[v.Index].scaled && v != e.stored {
+	if e.r.operands[v.Index].Scaled && v != e.stored {
 		return e.define(name+"_value", "load%d(%s) * %s", e.w, from, e.r.up(e.k, v))
 	}
 	return e.define(name+"_value", "load%d(%s)", e.w, from)
@@ -234,7 +234,7 @@ func (e *emitter) loadBlocks(v *ir.Value, ix []affine) string {
 	last := len(ix) - 1
 	row := number(0)
 	for d, i := range ix[:last] {
-		scaled, ok := row.times(poly(v.Type.Shape.Dims[d]))
+		scaled, ok := row.times(v.Type.Shape.Dims[d].Poly())
 		if !ok {
 			return e.fail("rows of %s have too many symbols", v.Type)
 		}

@@ -5,6 +5,7 @@ import (
 
 	"foundry/ir"
 	"foundry/ir/sym"
+	"foundry/ir/work"
 	"foundry/lower/plan"
 )
 
@@ -76,7 +77,7 @@ func (e *emitter) splitKnown(a affine, n int64) (q, r affine, ok bool) {
 			}
 			return true
 		}
-		if !constant(p) || p.C < 0 || below == 0 {
+		if !p.IsConst() || p.C < 0 || below == 0 {
 			return false
 		}
 		rest += p.C * (below - 1)
@@ -127,7 +128,7 @@ func (e *emitter) pull(v *ir.Value, ix []affine) (*ir.Value, []affine, bool) {
 		return x, to, true
 	case ir.OpKVRearrange:
 		d := out.At(2)
-		row, ok := ix[0].times(poly(d))
+		row, ok := ix[0].times(d.Poly())
 		if !ok || e.w > 1 && d.C%int64(e.w) != 0 {
 			e.fail("four adjacent elements cross a head")
 		}
@@ -143,24 +144,24 @@ func (e *emitter) pull(v *ir.Value, ix []affine) (*ir.Value, []affine, bool) {
 
 func (e *emitter) pullReshape(in, out ir.Shape, ix []affine) []affine {
 	to := make([]affine, in.Rank)
-	for _, g := range groups(in, out) {
+	for _, g := range work.Groups(in, out) {
 		flat := number(0)
-		for d := g.outLo; d < g.outHi; d++ {
-			scaled, ok := flat.times(poly(out.Dims[d]))
+		for d := g.OutLo; d < g.OutHi; d++ {
+			scaled, ok := flat.times(out.Dims[d].Poly())
 			if !ok {
 				e.fail("a reshape of %s to %s has too many symbols", in, out)
 				return to
 			}
 			flat = scaled.add(ix[d])
 		}
-		for d := g.inHi - 1; d > g.inLo; d-- {
+		for d := g.InHi - 1; d > g.InLo; d-- {
 			if e.w > 1 && d == int(in.Rank)-1 && (in.Dims[d].C%int64(e.w) != 0 || in.Dims[d].T != 0 || in.Dims[d].P != 0) {
 				e.fail("four adjacent elements cross a row")
 			}
 			flat, to[d] = e.split(flat, in.Dims[d], "index")
 		}
-		if g.inHi > g.inLo {
-			to[g.inLo] = flat
+		if g.InHi > g.InLo {
+			to[g.InLo] = flat
 		}
 	}
 	if e.w > 1 && in.Dims[in.Rank-1] == sym.Const(1) {
@@ -177,10 +178,10 @@ func (e *emitter) address(v *ir.Value, ix []affine) (param int, off affine, ok b
 			return 0, affine{}, false
 		}
 	}
-	l := e.r.operands[v.Index].layout
-	off = affine{c: l.off}
+	l := e.r.operands[v.Index].Layout
+	off = affine{c: l.Off}
 	for d, i := range ix {
-		part, ok := i.times(l.stride[d])
+		part, ok := i.times(l.Stride[d])
 		if !ok {
 			e.fail("an address in %s has too many symbols", v.Type)
 			return 0, affine{}, false
@@ -219,13 +220,13 @@ func (r *region) argSlot(k *kernel, param int) string {
 
 // bounded reports whether a is known to lie in 0..n-1.
 func (e *emitter) bounded(a affine, n int64) bool {
-	if !constant(a.c) || a.c.C < 0 {
+	if !a.c.IsConst() || a.c.C < 0 {
 		return false
 	}
 	top := a.c.C
 	for _, t := range a.terms {
 		b := e.below[t.atom]
-		if b == 0 || !constant(t.coef) || t.coef.C < 0 {
+		if b == 0 || !t.coef.IsConst() || t.coef.C < 0 {
 			return false
 		}
 		top += t.coef.C * (b - 1)

@@ -50,7 +50,7 @@ func (e *emitter) turn(n *ir.Node, t, i affine) (c, s string) {
 	}
 	f := e.at(n.Args[1], []affine{i})
 	position := e.k.text(t.add(dimension(n.Attr.Start)))
-	if x := n.Args[1]; e.early.takes(e) && x.Param != nil && e.r.operands[x.Index].fixed {
+	if x := n.Args[1]; e.early.takes(e) && x.Param != nil && e.r.operands[x.Index].Fixed {
 		c, s = e.early.register(), e.early.register()
 		e.early.line(true, fmt.Sprintf("rope_turn(%s, %s, %s, %s);", position, f, c, s))
 	} else {

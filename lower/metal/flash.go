@@ -3,58 +3,21 @@ package metal
 import (
 	"fmt"
 
-	"foundry/ir/cost"
-	"foundry/ir/dtype"
+	deal "foundry/ir/kernel"
 	"foundry/ir/sym"
 	"foundry/lower/plan"
 )
 
-// flash is attention of many rows in tiles: a threadgroup takes a head and a block
-// of its queries, 16 a simdgroup.
+// flash is attention of many rows in tiles on its way to text: a threadgroup takes a
+// head and a block of its queries, 16 a simdgroup.
 type flash struct {
 	*attention
-	keys int    // of a block
+	deal.AttentionTiles
 	head string // what numbers the threadgroup's head
 }
 
-// inTiles returns the region as attention in tiles, where tiles can take it and
-// are predicted to be faster for as many rows as the graph may have.
-func (a *attention) inTiles() (*flash, bool) {
-	t, b := a.r.target, a.r.g.Bounds
-	for _, v := range []dtype.Type{a.scores.Args[1].Type.DType, a.pv.Args[1].Type.DType} {
-		if v != dtype.F16 {
-			return nil, false
-		}
-	}
-	if a.d%16 != 0 || !cost.InTiles(a.heads, a.rows.Max(b), a.keys.Max(b), int64(a.soft.Attr.Window), a.d, t) {
-		return nil, false
-	}
-	f := &flash{attention: a, head: "group.x"}
-	f.simds = cost.TileQueries / 16
-	for _, f.keys = range []int{64, 32} {
-		if f.bytes() <= t.Limits.ThreadgroupBytes {
-			return f, true
-		}
-	}
-	return nil, false
-}
-
-func (f *flash) queries() int { return 16 * f.simds }
-
-// stageBytes is the memory of a block of keys and one of values, which hold the
-// queries before.
-func (f *flash) stageBytes() int {
-	depth := int(f.d)
-	if chunks := depth / 8; chunks&(chunks-1) != 0 {
-		depth += 8 // see common/tile.metal
-	}
-	return 2 * depth * max(2*f.keys, f.queries())
-}
-
-func (f *flash) bytes() int { return f.stageBytes() + 4*16*f.keys*f.simds }
-
 func (f *flash) lower() (*lowering, error) {
-	k := newKernel(fmt.Sprintf("%s_%dx%d_many_tiles", identifier(f.r.name), f.heads, f.d), f.r.about(plan.AttentionTiles))
+	k := newKernel(fmt.Sprintf("%s_%dx%d_many_tiles", identifier(f.r.name), f.Heads, f.Dim), f.r.about(plan.AttentionTiles))
 	if err := f.write(k); err != nil {
 		return nil, err
 	}
@@ -62,59 +25,59 @@ func (f *flash) lower() (*lowering, error) {
 }
 
 func (f *flash) write(k *kernel) error {
-	k.threads = f.simds * 32
-	k.grid[0].N, k.grid[1] = sym.Const(f.heads), plan.GridDim{N: f.rows, Div: int64(f.queries())}
+	k.threads = f.Simdgroups * 32
+	k.grid[0].N, k.grid[1] = sym.Const(f.Heads), plan.GridDim{N: f.Rows, Div: int64(f.Queries())}
 	for _, p := range []struct {
 		name  string
 		value int
-	}{{"head_dim", int(f.d)}, {"queries", f.queries()}, {"keys", f.keys}, {"simdgroups", f.simds}} {
+	}{{"head_dim", int(f.Dim)}, {"queries", f.Queries()}, {"keys", f.Keys}, {"simdgroups", f.Simdgroups}} {
 		k.param(p.name, p.value)
 	}
 	k.use("common/tile.metal", "common/load.metal", "main/flash_prefill.metal", "main/gemm.metal")
 	for _, b := range []plan.Builtin{plan.ThreadgroupPosition, plan.ThreadgroupsPerGrid, plan.ThreadIndex, plan.SimdgroupIndex, plan.LaneIndex} {
 		k.builtin(b)
 	}
-	stage := k.threadgroup("stage", "half", f.stageBytes())
-	scratch := k.threadgroup("scratch", "float", 4*16*f.keys*f.simds)
+	stage := k.threadgroup("stage", "half", f.StageBytes(f.Dim))
+	scratch := k.threadgroup("scratch", "float", 4*16*f.Keys*f.Simdgroups)
 	k.ready()
 	// The last rows see the most keys, so they go first.
-	k.line("const uint first = (groups.y - 1u - group.y) * %du;", f.queries())
+	k.line("const uint first = (groups.y - 1u - group.y) * %du;", f.Queries())
 	if err := f.stageQueries(k, stage); err != nil {
 		return err
 	}
-	f.width = 8
+	f.Width = 8
 	e := newEmitter(k, f.r, 1)
-	h := e.know("group.x", f.heads, 1)
-	kp, ks, _, err := f.rowsOf(e, f.scores.Args[1], h)
+	h := e.know("group.x", f.Heads, 1)
+	kp, ks, _, err := f.rowsOf(e, f.Scores.Args[1], h)
 	if err != nil {
 		return err
 	}
-	vp, vs, _, err := f.rowsOf(e, f.pv.Args[1], h)
+	vp, vs, _, err := f.rowsOf(e, f.Weighted.Args[1], h)
 	if err != nil {
 		return err
 	}
 	k.phase("Main: softmax and weighted values in one pass over the keys.")
-	k.line("threadgroup float *const mine = %s + simd * %du;", scratch, 16*f.keys)
-	k.line("uint visible[TILE_SLOTS], last = %s;", k.text(dimension(f.attention.keys)))
-	if f.soft.Attr.Causal {
-		start := k.text(dimension(f.soft.Attr.Start))
+	k.line("threadgroup float *const mine = %s + simd * %du;", scratch, 16*f.Keys)
+	k.line("uint visible[TILE_SLOTS], last = %s;", k.text(dimension(f.attention.Keys)))
+	if f.Softmax.Attr.Causal {
+		start := k.text(dimension(f.Softmax.Attr.Start))
 		k.line("for (uint r = 0u; r < TILE_SLOTS; r++) visible[r] = min(first + simd * 16u + tile_row(lane, r) + %s + 1u, last);", start)
-		k.line("last = min(min(first + %du, %s) + %s, last);", f.queries(), k.text(dimension(f.rows)), start)
+		k.line("last = min(min(first + %du, %s) + %s, last);", f.Queries(), k.text(dimension(f.Rows)), start)
 	} else {
 		k.line("for (uint r = 0u; r < TILE_SLOTS; r++) visible[r] = last;")
 	}
 	begin, visible := "0u", "visible"
-	if w := f.soft.Attr.Window; w > 0 {
+	if w := f.Softmax.Attr.Window; w > 0 {
 		// No row sees less than the block's first, and that no key before its window.
-		before := fmt.Sprintf("first + %s + 1u", k.text(dimension(f.soft.Attr.Start)))
-		k.line("const uint before = min(%s, last), begin = (before - min(before, %du)) / %[3]du * %[3]du;", before, w, f.keys)
+		before := fmt.Sprintf("first + %s + 1u", k.text(dimension(f.Softmax.Attr.Start)))
+		k.line("const uint before = min(%s, last), begin = (before - min(before, %du)) / %[3]du * %[3]du;", before, w, f.Keys)
 		k.line("const flash_window sliding = {visible, %du};", w)
 		begin, visible = "begin", "sliding"
 	}
-	k.line("tile_sum acc[%d];", f.d/16)
-	k.line("for (uint i = 0u; i < %du; i++) tile_clear(acc[i]);", f.d/16)
+	k.line("tile_sum acc[%d];", f.Dim/16)
+	k.line("for (uint i = 0u; i < %du; i++) tile_clear(acc[i]);", f.Dim/16)
 	k.line("float sum[TILE_SLOTS];")
-	factor := times(floatText(f.scores.Attr.Scale*log2e), f.leftUp(k, "(simd * 16u + tile_row(lane, r))"), f.r.readUp(k, f.scores.Args[1]))
+	factor := times(floatText(f.Scores.Attr.Scale*log2e), f.leftUp(k, "(simd * 16u + tile_row(lane, r))"), f.r.readUp(k, f.Scores.Args[1]))
 	if f.looks() {
 		k.line("float factor[TILE_SLOTS];")
 		k.line("for (uint r = 0u; r < TILE_SLOTS; r++) factor[r] = %s;", factor)
@@ -122,7 +85,7 @@ func (f *flash) write(k *kernel) error {
 		k.line("const float factor = %s;", factor)
 	}
 	k.line("flash_prefill<%du, %du, %du>(q, %s, %s, %s, %s, %s, last, %s, factor, %s, mine, thread_index, lane, acc, sum);",
-		f.d, f.keys, f.simds, kp, ks, vp, vs, begin, visible, stage)
+		f.Dim, f.Keys, f.Simdgroups, kp, ks, vp, vs, begin, visible, stage)
 	return f.store(e, h)
 }
 
@@ -131,16 +94,16 @@ const log2e = 1.4426950408889634
 // stageQueries leaves the simdgroup's queries in left operands.
 func (f *flash) stageQueries(k *kernel, stage string) error {
 	k.phase("Prologue: the queries as halves.")
-	if err := f.rowRanges(k, "simd * 16u", 16, fmt.Sprintf("%du", f.d)); err != nil {
+	if err := f.rowRanges(k, "simd * 16u", 16, fmt.Sprintf("%du", f.Dim)); err != nil {
 		return err
 	}
 	if err := f.stageRows(k, stage); err != nil {
 		return err
 	}
 	k.line("threadgroup_barrier(mem_flags::mem_threadgroup);")
-	k.line("tile_left q[%d];", f.d/16)
+	k.line("tile_left q[%d];", f.Dim/16)
 	k.line("FOUNDRY_UNROLL_TILES")
-	k.line("for (uint i = 0u; i < %du; i++) tile_load<%du>(q[i], %s + simd * tile_strip<%du>(), 16u * i);", f.d/16, f.d, stage, f.d)
+	k.line("for (uint i = 0u; i < %du; i++) tile_load<%du>(q[i], %s + simd * tile_strip<%du>(), 16u * i);", f.Dim/16, f.Dim, stage, f.Dim)
 	k.line("threadgroup_barrier(mem_flags::mem_threadgroup);")
 	return nil
 }
@@ -158,20 +121,20 @@ func (f *flash) stageRows(k *kernel, stage string) error {
 }
 
 func (f *flash) stageWith(k *kernel, stage string, w int) error {
-	k.open("for (uint i = lane; i < %du; i += 32u)", 16*int(f.d)/w)
+	k.open("for (uint i = lane; i < %du; i += 32u)", 16*int(f.Dim)/w)
 	e := newEmitter(k, f.r, w)
-	k.line("const uint m = simd * 16u + i / %du;", int(f.d)/w)
-	d := e.atom("d", fmt.Sprintf("i %% %du * %du", int(f.d)/w, w), f.d, int64(w))
-	t := e.atom("t", fmt.Sprintf("min(first + m, %s - 1u)", k.text(dimension(f.rows))), 0, 1)
-	v := e.at(f.scores.Args[0], []affine{e.know(f.head, f.heads, 1), t, d})
-	k.line("gemm_put(%s + tile_at<%du>(m, %s), %s);", stage, f.d, d.text(), times(v, f.leftDown(k, "m")))
+	k.line("const uint m = simd * 16u + i / %du;", int(f.Dim)/w)
+	d := e.atom("d", fmt.Sprintf("i %% %du * %du", int(f.Dim)/w, w), f.Dim, int64(w))
+	t := e.atom("t", fmt.Sprintf("min(first + m, %s - 1u)", k.text(dimension(f.Rows))), 0, 1)
+	v := e.at(f.Scores.Args[0], []affine{e.know(f.head, f.Heads, 1), t, d})
+	k.line("gemm_put(%s + tile_at<%du>(m, %s), %s);", stage, f.Dim, d.text(), times(v, f.leftDown(k, "m")))
 	k.close()
 	return e.err
 }
 
 // looks reports whether the first operand has no bound: then the kernel looks at its
 // rows.
-func (f *flash) looks() bool { return f.r.narrowing(f.scores.Args[0]) == unbounded }
+func (f *flash) looks() bool { return f.r.narrowing(f.Scores.Args[0]) == unbounded }
 
 // rowRanges finds the ranges of rows of a first operand without a bound: lane q keeps
 // the factor of row base + q of the block, of count rows of length elements.
@@ -186,8 +149,8 @@ func (f *flash) rowRanges(k *kernel, base string, count int, length string) erro
 	k.line("float most = 0.0f;")
 	k.open("for (uint j = lane; j < %s; j += 32u)", length)
 	e := newEmitter(k, f.r, 1)
-	t := e.atom("t", fmt.Sprintf("min(first + ranged + q, %s - 1u)", k.text(dimension(f.rows))), 0, 1)
-	k.line("most = max(most, range_size(%s));", e.at(f.scores.Args[0], []affine{e.know(f.head, f.heads, 1), t, e.know("j", 0, 1)}))
+	t := e.atom("t", fmt.Sprintf("min(first + ranged + q, %s - 1u)", k.text(dimension(f.Rows))), 0, 1)
+	k.line("most = max(most, range_size(%s));", e.at(f.Scores.Args[0], []affine{e.know(f.head, f.Heads, 1), t, e.know("j", 0, 1)}))
 	k.close()
 	k.line("most = simd_max(most);")
 	k.line("if (lane == q) fits = range_down(most);")
@@ -201,14 +164,14 @@ func (f *flash) leftDown(k *kernel, m string) string {
 	if f.looks() {
 		return fmt.Sprintf("simd_shuffle(fits, ushort(%s - ranged))", m)
 	}
-	return f.r.down(k, f.scores.Args[0])
+	return f.r.down(k, f.Scores.Args[0])
 }
 
 func (f *flash) leftUp(k *kernel, m string) string {
 	if f.looks() {
 		return "range_up(" + f.leftDown(k, m) + ")"
 	}
-	return f.r.up(k, f.scores.Args[0])
+	return f.r.up(k, f.Scores.Args[0])
 }
 
 // store writes the weighted values over the sums of weights.
@@ -221,10 +184,10 @@ func (f *flash) store(e *emitter, h affine) error {
 	out := f.r.resultType(0)
 	slot := k.slot(ref{refResult, 0}, "y", pointee(out), plan.Write)
 	defer k.loadHere(func() {
-		f.r.readUp(k, f.pv.Args[1])
+		f.r.readUp(k, f.Weighted.Args[1])
 		f.r.kept(k, 0, "")
 	})()
-	k.line("for (uint r = 0u; r < TILE_SLOTS; r++) sum[r] = %s;", times("1.0f / tile_row_sum(sum[r])", f.r.readUp(k, f.pv.Args[1])))
+	k.line("for (uint r = 0u; r < TILE_SLOTS; r++) sum[r] = %s;", times("1.0f / tile_row_sum(sum[r])", f.r.readUp(k, f.Weighted.Args[1])))
 	value := f.r.kept(k, 0, "out[i] * sum[tile_slot(i)]")
 	return f.storeTiles(e, "mine", 0, value, func(t, d affine) string { return e.place(slot, out, l, []affine{h, t, d}) })
 }
@@ -238,16 +201,16 @@ func (f *flash) storeTiles(e *emitter, scratch string, each int, value string, t
 		scratch = fmt.Sprintf("%s + simd * %du", scratch, each)
 	}
 	k.line("FOUNDRY_UNROLL_TILES")
-	k.open("for (uint j = 0u; j < %du; j++)", f.d/16)
+	k.open("for (uint j = 0u; j < %du; j++)", f.Dim/16)
 	k.line("float out[8];")
 	k.line("tile_spread<1u>(acc + j, %s, lane, out);", scratch)
 	k.line("FOUNDRY_UNROLL")
 	k.open("for (uint i = 0u; i < 8u; i++)")
 	e.w = 1
 	t := e.atom("t", "first + simd * 16u + tile_row(lane, tile_slot(i))", 0, 1)
-	d := e.atom("d", "16u * j + tile_column(lane, i)", f.d, 1)
+	d := e.atom("d", "16u * j + tile_column(lane, i)", f.Dim, 1)
 	k.line("const float value = %s;", value)
-	k.line("if (%s < %s) store1(%s, value);", t.text(), k.text(dimension(f.rows)), target(t, d))
+	k.line("if (%s < %s) store1(%s, value);", t.text(), k.text(dimension(f.Rows)), target(t, d))
 	k.close()
 	k.close()
 	return e.err

@@ -6,20 +6,16 @@ import (
 
 	"foundry/ir"
 	"foundry/ir/dtype"
-	"foundry/ir/target"
+	"foundry/ir/work"
 )
 
-// format is what lowering knows of a weight format: the widths its stage file
-// offers and how rows divide.
+// format is how the text of kernels reads a weight format.
 type format struct {
-	name    string
-	widths  []int    // weights of one chunk, widest first; a row is a multiple of the width
-	words   int      // 32-bit registers that a chunk of the widest form takes as loaded
-	needs   []string // stage files that the format's own builds on
-	offsets bool     // weights have an offset beside their factor
-	params  string   // template arguments of the readers, where they have any
-	sized   bool     // a reader's last argument is its width, which its name holds otherwise
-	planes  bool     // of rows in planes
+	work.Format
+	name   string
+	needs  []string // stage files that the format's own builds on
+	params string   // template arguments of the readers, where they have any
+	sized  bool     // a reader's last argument is its width, which its name holds otherwise
 }
 
 var (
@@ -32,74 +28,59 @@ var (
 
 // named are the formats with a stage file of their own.
 var named = map[dtype.Type]format{
-	dtype.F32:  {name: "f32", widths: []int{4, 1}, words: 4},
-	dtype.F16:  {name: "f16", widths: []int{8, 4, 1}, words: 4},
-	dtype.BF16: {name: "bf16", widths: []int{8, 4, 1}, words: 4},
-	dtype.Q8_0: {name: "q8_0", widths: []int{8}, words: 3, needs: blocks},
-	dtype.Q4_0: {name: "q4_0", widths: []int{8}, words: 2, needs: blocks},
-	dtype.Q4_1: {name: "q4_1", widths: []int{8}, words: 2, needs: blocks, offsets: true},
-	dtype.Q5_0: {name: "q5_0", widths: []int{8}, words: 3, needs: blocks},
-	dtype.Q5_1: {name: "q5_1", widths: []int{8}, words: 3, needs: blocks, offsets: true},
-	dtype.Q4_K: {name: "q4_k", widths: []int{32, 16}, words: 6, needs: kblocks, offsets: true},
-	dtype.Q5_K: {name: "q5_k", widths: []int{32, 16}, words: 10, needs: kblocks, offsets: true},
-	dtype.Q6_K: {name: "q6_k", widths: []int{16}, words: 5, needs: blocks},
-
-	dtype.Q2_K:   {name: "q2_k", widths: []int{16}, words: 3, needs: blocks, offsets: true},
-	dtype.Q3_K:   {name: "q3_k", widths: []int{16}, words: 4, needs: blocks},
-	dtype.IQ4_NL: {name: "iq4_nl", widths: []int{8}, words: 2, needs: iq4blocks},
-	dtype.IQ4_XS: {name: "iq4_xs", widths: []int{8}, words: 3, needs: iq4blocks},
-}
-
-// formatOf returns how weights of t are read; false where nothing reads them.
-func formatOf(t dtype.Type) (format, bool) {
-	a, affine := t.Affine()
-	if !affine {
-		f, ok := named[t]
-		return f, ok
-	}
-	zeros := 0
-	if a.Zeros {
-		zeros = 1
-	}
-	f := format{name: "affine", widths: []int{32, 16}, words: a.Bits + 2, needs: blocks, offsets: true, sized: true}
-	if a.Bits%2 != 0 {
-		f.widths = f.widths[:1] // sixteen are no whole words
-	}
-	f.params = fmt.Sprintf("%du, %du, affine_%s, %du", a.Bits, a.Group, a.Scales, zeros)
-	return f, true
+	dtype.F32:    {name: "f32"},
+	dtype.F16:    {name: "f16"},
+	dtype.BF16:   {name: "bf16"},
+	dtype.Q8_0:   {name: "q8_0", needs: blocks},
+	dtype.Q4_0:   {name: "q4_0", needs: blocks},
+	dtype.Q4_1:   {name: "q4_1", needs: blocks},
+	dtype.Q5_0:   {name: "q5_0", needs: blocks},
+	dtype.Q5_1:   {name: "q5_1", needs: blocks},
+	dtype.Q4_K:   {name: "q4_k", needs: kblocks},
+	dtype.Q5_K:   {name: "q5_k", needs: kblocks},
+	dtype.Q6_K:   {name: "q6_k", needs: blocks},
+	dtype.Q2_K:   {name: "q2_k", needs: blocks},
+	dtype.Q3_K:   {name: "q3_k", needs: blocks},
+	dtype.IQ4_NL: {name: "iq4_nl", needs: iq4blocks},
+	dtype.IQ4_XS: {name: "iq4_xs", needs: iq4blocks},
 }
 
 // planed are the formats that have a stage file for rows in planes.
 var planed = map[dtype.Type]format{
-	dtype.Q8_0: {name: "q8_0_planes", widths: []int{32, 16}, words: 9, needs: blocks},
-	dtype.Q4_0: {name: "q4_0_planes", widths: []int{32, 16}, words: 5, needs: planes},
-	dtype.Q4_1: {name: "q4_1_planes", widths: []int{32, 16}, words: 5, needs: planes, offsets: true},
-	dtype.Q5_0: {name: "q5_0_planes", widths: []int{32, 16}, words: 6, needs: planes},
-	dtype.Q5_1: {name: "q5_1_planes", widths: []int{32, 16}, words: 6, needs: planes, offsets: true},
-	dtype.Q6_K: {name: "q6_k_planes", widths: []int{32, 16}, words: 10, needs: blocks},
+	dtype.Q8_0: {name: "q8_0_planes", needs: blocks},
+	dtype.Q4_0: {name: "q4_0_planes", needs: planes},
+	dtype.Q4_1: {name: "q4_1_planes", needs: planes},
+	dtype.Q5_0: {name: "q5_0_planes", needs: planes},
+	dtype.Q5_1: {name: "q5_1_planes", needs: planes},
+	dtype.Q6_K: {name: "q6_k_planes", needs: blocks},
 }
 
-// inPlanes reports whether a weight of t lies in planes on a target: so it is where
-// the target gains by it and the rows can.
-func inPlanes(t ir.Type, x *target.Target) bool {
-	cols, ok := t.Shape.At(-1).Const()
-	return ok && x.HasPlanes(t.DType.String()) && t.DType.HasPlanes(cols)
+// formatIn returns how weights of t, whose rows may lie in planes, are read; false
+// where nothing reads them.
+func formatIn(t ir.Type, planes bool) (f format, ok bool) {
+	a, affine := t.DType.Affine()
+	switch {
+	case planes:
+		f = planed[t.DType]
+		f.params, f.sized = fmt.Sprintf("%du", t.Shape.At(-1).C), true
+	case affine:
+		zeros := 0
+		if a.Zeros {
+			zeros = 1
+		}
+		f = format{name: "affine", needs: blocks, sized: true}
+		f.params = fmt.Sprintf("%du, %du, affine_%s, %du", a.Bits, a.Group, a.Scales, zeros)
+	default:
+		f = named[t.DType]
+	}
+	f.Format, ok = work.FormatIn(t.DType, planes)
+	return f, ok
 }
 
 // format returns how a param of the region that holds weights is read.
 func (r *region) format(v *ir.Value) format {
-	f, _ := formatIn(v.Type, r.operands[v.Index].planes)
+	f, _ := formatIn(v.Type, r.operands[v.Index].Planes)
 	return f
-}
-
-// formatIn is formatOf for weights of t, whose rows may lie in planes.
-func formatIn(t ir.Type, planes bool) (format, bool) {
-	f, ok := formatOf(t.DType)
-	if planes {
-		f = planed[t.DType]
-		f.params, f.sized, f.planes = fmt.Sprintf("%du", t.Shape.At(-1).C), true, true
-	}
-	return f, ok
 }
 
 // files returns the stage files that read weights of the format.
@@ -107,37 +88,13 @@ func (f format) files() []string {
 	return append(slices.Clone(f.needs), "prologue/dequant_"+f.name+".metal")
 }
 
-// width picks the chunk for rows of n weights: the one with which the lanes of a
-// simdgroup idle least, the widest of equals.
-func (f format) width(n int64) int {
-	best, cost := 0, int64(0)
-	for _, w := range f.widths {
-		if n%int64(w) != 0 || w == 1 && best > 0 {
-			continue
-		}
-		lanes := 32
-		if w == chunkWeights {
-			lanes = 16 // teams of half a simdgroup take such chunks where they idle less
-		}
-		rounds := (n + int64(lanes*w) - 1) / int64(lanes*w) * int64(lanes*w) / 32
-		// A narrow chunk moves the same bytes with more instructions.
-		if c := rounds*8 + int64(8/w); best == 0 || c < cost {
-			best, cost = w, c
-		}
-	}
-	return best
-}
-
 // rowBytes is how far apart rows of n weights of type t start, read in the format.
 func (f format) rowBytes(t dtype.Type, n int64) int64 {
-	if f.planes {
+	if f.Planes {
 		return t.PlaneBytes(n)
 	}
 	return t.Bytes(n)
 }
-
-// registers is how many 32-bit registers a chunk of the given width takes as loaded.
-func (f format) registers(width int) int { return max(1, f.words*width/f.widths[0]) }
 
 // four is the MSL function that reads four adjacent weights of a block format.
 func (f format) four() string {
@@ -154,7 +111,7 @@ func (f format) reader(width int) string {
 		return fmt.Sprintf("weight_%s<%s, %du>", f.name, f.params, width)
 	case f.params != "":
 		return fmt.Sprintf("weight_%s<%s>", f.name, f.params)
-	case len(f.widths) == 1:
+	case len(f.Widths) == 1:
 		return "weight_" + f.name
 	}
 	return fmt.Sprintf("weight_%s_%d", f.name, width)

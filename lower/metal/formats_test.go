@@ -10,6 +10,7 @@ import (
 
 	"foundry/frontends/decoder"
 	"foundry/ir"
+	"foundry/ir/cost"
 	"foundry/ir/dtype"
 	"foundry/ir/sym"
 	"foundry/ir/target"
@@ -121,7 +122,7 @@ func TestNormFormats(t *testing.T) {
 			graphs = append(graphs, alone(g, fmt.Sprintf("%s_products_%d", w, i)))
 		}
 	}
-	for _, tuning := range []metal.Tuning{{}, {Width: 1}} {
+	for _, tuning := range []cost.Tuning{{}, {Width: 1}} {
 		b := newBatchTuned(t, graphs, true, m3Pro(t), tuning)
 		for i, g := range graphs {
 			t.Run(g.Name, func(t *testing.T) { b.run(t, i, sym.Env{T: 1, P: 3}, 7) })

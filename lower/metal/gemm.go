@@ -4,9 +4,10 @@ import (
 	"fmt"
 
 	"foundry/ir"
-	"foundry/ir/cost"
 	"foundry/ir/dtype"
+	deal "foundry/ir/kernel"
 	"foundry/ir/sym"
+	"foundry/ir/work"
 	"foundry/lower/plan"
 )
 
@@ -14,54 +15,8 @@ import (
 // threadgroup makes a block of rows by units, K in blocks of Depth.
 type gemm struct {
 	*gemv
-	cost.Tiles
+	deal.ProductTiles
 	w int // elements of the operand that a thread stages at once, 4 or 1
-}
-
-// tiled returns the region as a GEMM where tiles can take it and are predicted to
-// be faster for as many rows of the operand as the graph may have.
-func (g *gemv) tiled() (*gemm, bool) {
-	tokens, t := g.rows.Max(g.r.g.Bounds), g.r.target
-	switch {
-	case g.r.merged != nil:
-		return nil, false // the prologue that merges parts of attention stages whole rows
-	case g.norm != nil && g.r.narrowing(g.x) == unbounded:
-		return nil, false // a norm whose weight may be anything
-	}
-	p := cost.Product{Tokens: tokens, Cols: g.depth, Unit: 1, Halves: true, HalfRows: g.halfRows()}
-	for _, part := range g.parts {
-		if len(part.best) > 0 {
-			return nil, false // argmax wants one row
-		}
-		p.Unit = max(p.Unit, part.rowsPerUnit())
-		for _, j := range part.sums {
-			if 16%g.r.g.Results[j].Value.Def.Attr.Size.C != 0 {
-				return nil, false // a run of squares would cross tiles
-			}
-		}
-		first := part.products[0].Args[1].Type.DType
-		for _, q := range part.products {
-			w := q.Args[1].Type
-			if !cost.TakesTiles(w.DType) || w.DType != first || w.DType != dtype.F16 && g.r.narrowing(q.Args[1]) == unbounded {
-				return nil, false // one stage holds the rows of all products of a unit, as halves
-			}
-			p.Halves = p.Halves && w.DType == dtype.F16
-			p.Together = max(p.Together, w.DType.WeightsPerRead())
-			p.Rows += part.n
-			p.Bytes += w.DType.Bytes(part.n * g.depth)
-		}
-	}
-	tiles, faster := cost.GEMM(p, t)
-	if !faster {
-		return nil, false
-	}
-	return &gemm{gemv: g, Tiles: tiles}, true
-}
-
-// halfRows reports whether the operand is kept as halves, and is all that the
-// prologue reads.
-func (g *gemv) halfRows() bool {
-	return g.norm == nil && len(g.extra) == 0 && g.inner.Param != nil && g.r.operands[g.inner.Index].halves
 }
 
 // lower writes the region's kernel, four elements of the operand at a time
@@ -69,7 +24,7 @@ func (g *gemv) halfRows() bool {
 func (g *gemm) lower() (*lowering, error) {
 	var last error
 	for _, w := range []int{4, 1} {
-		if g.depth%int64(w) != 0 {
+		if g.Length%int64(w) != 0 {
 			continue
 		}
 		g.w = w
@@ -89,16 +44,16 @@ const widestChunk = 16
 // chunk is the weights of format t that a thread brings at once: the most that
 // divide a row.
 func (g *gemm) chunk(t dtype.Type) int {
-	widths := g.format(t).widths
+	widths := g.format(t).Widths
 	for _, w := range widths {
-		if w <= widestChunk && g.depth%int64(w) == 0 {
+		if w <= widestChunk && g.Length%int64(w) == 0 {
 			return w
 		}
 	}
 	return widths[len(widths)-1]
 }
 
-func (g *gemm) blocks() int64  { return (g.depth + int64(g.Depth) - 1) / int64(g.Depth) }
+func (g *gemm) blocks() int64  { return (g.Length + int64(g.Depth) - 1) / int64(g.Depth) }
 func (g *gemm) threads() int   { return g.SIMDs() * 32 }
 func (g *gemm) tilesDown() int { return g.Rows / g.SIMDRows / 16 }
 func (g *gemm) tilesWide() int { return g.Columns / g.SIMDColumns / 16 }
@@ -107,14 +62,14 @@ func (g *gemm) tilesWide() int { return g.Columns / g.SIMDColumns / 16 }
 func (g *gemm) staged() int { return g.Rows * g.Depth / g.w / g.threads() }
 
 // units is how many units of p a threadgroup makes.
-func (g *gemm) units(p *gemvPart) int64 { return int64(g.Columns / p.rowsPerUnit()) }
+func (g *gemm) units(p *work.Part) int64 { return int64(g.Columns / p.RowsPerUnit()) }
 
 // scratchTiles is how many tiles beside each other a simdgroup spreads at once
 // for the epilogue: whole units, at least two where it has them.
 func (g *gemm) scratchTiles() int {
 	unit := 1
-	for _, p := range g.parts {
-		unit = max(unit, p.rowsPerUnit())
+	for _, p := range g.Parts {
+		unit = max(unit, p.RowsPerUnit())
 	}
 	return min(g.tilesWide(), max(2, unit))
 }
@@ -129,7 +84,7 @@ func (g *gemm) emit() (*kernel, error) {
 	for _, p := range []struct {
 		name  string
 		value int
-	}{{"K", int(g.depth)}, {"rows", g.Rows}, {"columns", g.Columns}, {"depth", g.Depth}, {"stages", g.Stages}, {"ahead", g.Ahead},
+	}{{"K", int(g.Length)}, {"rows", g.Rows}, {"columns", g.Columns}, {"depth", g.Depth}, {"stages", g.Stages}, {"ahead", g.Ahead},
 		{"simdgroup_rows", g.Rows / g.SIMDRows}, {"simdgroup_columns", g.Columns / g.SIMDColumns}, {"width", g.w}} {
 		k.param(p.name, p.value)
 	}
@@ -140,12 +95,12 @@ func (g *gemm) emit() (*kernel, error) {
 	k.builtin(plan.LaneIndex)
 	groups := int64(0)
 	var begins []int64
-	for _, p := range g.parts {
+	for _, p := range g.Parts {
 		begins = append(begins, groups)
-		groups += (p.units() + g.units(p) - 1) / g.units(p)
+		groups += (p.Units() + g.units(p) - 1) / g.units(p)
 	}
 	// Rows run fastest: threadgroups that read the same weights start together.
-	k.grid[0], k.grid[1].N = plan.GridDim{N: g.rows, Div: int64(g.Rows)}, sym.Const(groups)
+	k.grid[0], k.grid[1].N = plan.GridDim{N: g.Tokens, Div: int64(g.Rows)}, sym.Const(groups)
 	stage := k.threadgroup("stage", "half", max(2*g.Halves(), 4*16*g.scratchStride()*g.SIMDs()))
 
 	k.line("constexpr uint ROWS = %du, COLUMNS = %du, DEPTH = %du, THREADS = %du, BLOCKS = %du;", g.Rows, g.Columns, g.Depth, g.threads(), g.blocks())
@@ -159,12 +114,12 @@ func (g *gemm) emit() (*kernel, error) {
 	}
 	k.line("threadgroup half *const right = %s + %du * LEFT;", stage, lefts)
 	k.line("uint unit;")
-	t, same := g.sameFormat()
+	t, same := g.SameFormat()
 	if same {
 		k.phase("Rows of weights that this thread brings.")
 		g.declareRows(k, t)
 	}
-	for i, p := range g.parts {
+	for i, p := range g.Parts {
 		g.choosePart(k, i, begins, func() {
 			g.firstUnit(k, p, begins[i])
 			if same {
@@ -195,7 +150,7 @@ func (g *gemm) emit() (*kernel, error) {
 	}
 	k.phase("Epilogue: the simdgroup's tiles, spread in threadgroup memory.")
 	k.line("threadgroup float *const spread = (threadgroup float *)%s + simd * %du;", stage, 16*g.scratchStride())
-	for i, p := range g.parts {
+	for i, p := range g.Parts {
 		var err error
 		g.choosePart(k, i, begins, func() { err = g.store(k, p) })
 		if err != nil {
@@ -214,10 +169,10 @@ func (g *gemm) mains(k *kernel, stage string, t dtype.Type, same bool, begins []
 		}
 		return g.main(k, stage, t)
 	}
-	for i, p := range g.parts {
+	for i, p := range g.Parts {
 		var err error
 		g.choosePart(k, i, begins, func() {
-			t := p.products[0].Args[1].Type.DType
+			t := p.Products[0].Args[1].Type.DType
 			g.declareRows(k, t)
 			g.pickWeights(k, p)
 			g.preload(k, t)
@@ -234,7 +189,7 @@ func (g *gemm) mains(k *kernel, stage string, t dtype.Type, same bool, begins []
 // the part owns.
 func (g *gemm) choosePart(k *kernel, i int, begins []int64, body func()) {
 	switch {
-	case len(g.parts) == 1:
+	case len(g.Parts) == 1:
 		body()
 		return
 	case i == 0:
@@ -249,7 +204,7 @@ func (g *gemm) choosePart(k *kernel, i int, begins []int64, body func()) {
 }
 
 // firstUnit sets the first unit of the threadgroup.
-func (g *gemm) firstUnit(k *kernel, p *gemvPart, begin int64) {
+func (g *gemm) firstUnit(k *kernel, p *work.Part, begin int64) {
 	group := "group.y"
 	if begin > 0 {
 		group = fmt.Sprintf("(group.y - %du)", begin)
@@ -263,9 +218,9 @@ func (g *gemm) copied(t dtype.Type) bool { return t == dtype.F16 && g.chunk(t) =
 // carrier is the MSL type that brings weights of t to a stage.
 func (g *gemm) carrier(t dtype.Type) string {
 	if g.copied(t) {
-		return fmt.Sprintf("gemm_halves<COLUMNS, DEPTH, THREADS, %du>", g.depth)
+		return fmt.Sprintf("gemm_halves<COLUMNS, DEPTH, THREADS, %du>", g.Length)
 	}
-	return fmt.Sprintf("gemm_weights<%s, COLUMNS, DEPTH, THREADS, %du, %s>", g.format(t).reader(g.chunk(t)), g.depth, g.fits(t))
+	return fmt.Sprintf("gemm_weights<%s, COLUMNS, DEPTH, THREADS, %du, %s>", g.format(t).reader(g.chunk(t)), g.Length, g.fits(t))
 }
 
 // declareRows declares what pickWeights fills.
@@ -283,8 +238,8 @@ func (g *gemm) declareRows(k *kernel, t dtype.Type) {
 // them are of one product, since the thread's stage rows lie as far apart as the units of
 // all products repeat.
 func (g *gemm) fits(t dtype.Type) string {
-	for _, p := range g.parts {
-		if len(p.products) > 1 && g.threads()*g.chunk(t)/g.Depth%(16*p.rowsPerUnit()) != 0 {
+	for _, p := range g.Parts {
+		if len(p.Products) > 1 && g.threads()*g.chunk(t)/g.Depth%(16*p.RowsPerUnit()) != 0 {
 			return "MINE"
 		}
 	}
@@ -294,31 +249,31 @@ func (g *gemm) fits(t dtype.Type) string {
 // pickWeights points row[] at the thread's rows. A strip of 16 stage rows holds
 // one row of each of 16 units; the strips of the same units stand together. Units
 // beyond the end repeat the last one and are not stored.
-func (g *gemm) pickWeights(k *kernel, p *gemvPart) {
-	per := p.rowsPerUnit()
+func (g *gemm) pickWeights(k *kernel, p *work.Part) {
+	per := p.RowsPerUnit()
 	k.open("for (uint i = 0u; i < MINE; i++)")
 	k.line("const uint at = gemm_row<COLUMNS, DEPTH, THREADS, WIDTH>(i, thread_index);")
-	k.line("uint n = min(unit + at / %du * 16u + at %% 16u, %du);", 16*per, p.units()-1)
-	if p.pair {
-		half := p.headDim() / 2
+	k.line("uint n = min(unit + at / %du * 16u + at %% 16u, %du);", 16*per, p.Units()-1)
+	if p.Pair {
+		half := p.HeadDim() / 2
 		k.line("n = n / %du * %du + n %% %du + at / 16u %% 2u * %du;", half, 2*half, half, half)
 	}
-	each := per / len(p.products)
+	each := per / len(p.Products)
 	base, fit := "", ""
 	choose := func(i int, this, others string) string {
 		if i == 0 || this == others {
 			return this
 		}
-		return fmt.Sprintf("at / %du %% %du == %du ? %s : %s", 16*each, len(p.products), i, this, others)
+		return fmt.Sprintf("at / %du %% %du == %du ? %s : %s", 16*each, len(p.Products), i, this, others)
 	}
-	for i, q := range p.products {
+	for i, q := range p.Products {
 		w := q.Args[1]
 		name := "(device const uchar *)" + k.slot(ref{refArg, w.Index}, g.r.argName(w.Index), pointee(w.Type.DType), plan.Read)
 		base, fit = choose(i, name, base), choose(i, g.weightFactor(k, w, g.r.down), fit)
 	}
 	k.line("device const uchar *const base = %s;", base)
-	k.line("row[i] = base + ulong(n) * %du;", g.r.format(p.products[0].Args[1]).rowBytes(p.products[0].Args[1].Type.DType, g.depth))
-	if t := p.products[0].Args[1].Type.DType; !g.copied(t) {
+	k.line("row[i] = base + ulong(n) * %du;", g.r.format(p.Products[0].Args[1]).rowBytes(p.Products[0].Args[1].Type.DType, g.Length))
+	if t := p.Products[0].Args[1].Type.DType; !g.copied(t) {
 		k.line("if (i < %s) fit[i] = %s;", g.fits(t), fit)
 	}
 	k.close()

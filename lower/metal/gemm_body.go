@@ -5,17 +5,18 @@ import (
 
 	"foundry/ir"
 	"foundry/ir/dtype"
+	"foundry/ir/work"
 )
 
 // rowScales writes the prologue of a norm: scale[i] becomes the factor of the row
 // of the i-th group of elements that the thread stages. The operand is scaled
 // before it becomes halves, since f16 may not hold what it is made of.
 func (g *gemm) rowScales(k *kernel, stage string) error {
-	if g.norm == nil {
+	if g.Norm == nil {
 		return nil
 	}
 	const together = 4 // rows that a simdgroup reads at the same time
-	what, width := g.inner, int64(g.w)
+	what, width := g.Inner, int64(g.w)
 	if sums := g.sums(); sums != nil {
 		what, width = sums, 1
 	}
@@ -34,7 +35,7 @@ func (g *gemm) rowScales(k *kernel, stage string) error {
 	k.open("for (uint r = 0u; r < %du; r++)", together)
 	e := newEmitter(k, g.r, int(width))
 	e.report = "false"
-	t := e.atom("t", fmt.Sprintf("min(first + m + r, %s - 1u)", k.text(dimension(g.rows))), 0, 1)
+	t := e.atom("t", fmt.Sprintf("min(first + m + r, %s - 1u)", k.text(dimension(g.Tokens))), 0, 1)
 	x := e.at(what, []affine{t, e.know("k", length, width)})
 	if g.sums() == nil {
 		x = "squares_of(" + x + ")"
@@ -50,7 +51,7 @@ func (g *gemm) rowScales(k *kernel, stage string) error {
 	k.line("threadgroup_barrier(mem_flags::mem_threadgroup);")
 	k.line("float scale[%d];", g.staged())
 	k.line("for (uint i = 0u; i < %du; i++) scale[i] = %s;", g.staged(),
-		times(fmt.Sprintf("rsqrt(squares[(thread_index + i * THREADS) / %du] * (1.0f / float(%d)) + %s)", g.Depth/g.w, g.depth, floatText(g.norm.Attr.Eps)), g.leftDown(k)))
+		times(fmt.Sprintf("rsqrt(squares[(thread_index + i * THREADS) / %du] * (1.0f / float(%d)) + %s)", g.Depth/g.w, g.Length, floatText(g.Norm.Attr.Eps)), g.leftDown(k)))
 	k.line("threadgroup_barrier(mem_flags::mem_threadgroup);")
 	return e.err
 }
@@ -125,11 +126,11 @@ func (g *gemm) element(e *emitter, t dtype.Type, b string) (column affine, ok st
 	case g.w == 1:
 		at += " + j % 4u"
 	}
-	if g.depth%int64(g.Depth) == 0 {
-		return e.atom("column", at, g.depth, int64(g.w)), ""
+	if g.Length%int64(g.Depth) == 0 {
+		return e.atom("column", at, g.Length, int64(g.w)), ""
 	}
 	k.line("const uint place = %s;", at)
-	return e.atom("column", fmt.Sprintf("min(place, %du)", g.depth-int64(g.w)), g.depth, int64(g.w)), fmt.Sprintf("place < %du", g.depth)
+	return e.atom("column", fmt.Sprintf("min(place, %du)", g.Length-int64(g.w)), g.Length, int64(g.w)), fmt.Sprintf("place < %du", g.Length)
 }
 
 // fetch reads the thread's elements of block b of the operand.
@@ -138,16 +139,16 @@ func (g *gemm) fetch(k *kernel, t dtype.Type) error {
 	k.open("for (uint i = 0u; i < %du; i++)", g.staged())
 	e := newEmitter(k, g.r, g.w)
 	column, ok := g.element(e, t, "b")
-	row := e.atom("t", fmt.Sprintf("min(first + m, %s - 1u)", k.text(dimension(g.rows))), 0, 1)
+	row := e.atom("t", fmt.Sprintf("min(first + m, %s - 1u)", k.text(dimension(g.Tokens))), 0, 1)
 	ix := []affine{row, column}
-	e.report, e.stored = fmt.Sprintf("group.y == 0u && %s == 0u", column.text()), g.inner
-	value := e.at(g.inner, ix)
-	for _, j := range g.extra {
+	e.report, e.stored = fmt.Sprintf("group.y == 0u && %s == 0u", column.text()), g.Inner
+	value := e.at(g.Inner, ix)
+	for _, j := range g.Extra {
 		v := g.r.g.Results[j].Value
-		if core(v) != g.inner.Type.Shape {
+		if work.Walked(v) != g.Inner.Type.Shape {
 			return fmt.Errorf("a result of %s is not what the prologue walks over", v.Type)
 		}
-		here := fmt.Sprintf("group.y == 0u && first + m < %s", k.text(dimension(g.rows)))
+		here := fmt.Sprintf("group.y == 0u && first + m < %s", k.text(dimension(g.Tokens)))
 		if ok != "" {
 			here += " && " + ok
 		}
@@ -172,9 +173,9 @@ func (g *gemm) put(k *kernel, stage string, t dtype.Type) error {
 	if g.looks() {
 		value += " * fits[i]"
 	}
-	if g.norm != nil {
+	if g.Norm != nil {
 		column, _ := g.element(e, t, "p")
-		_, gamma := normOperands(g.norm)
+		_, gamma := normOperands(g.Norm)
 		value = fmt.Sprintf("%s * scale[i] * %s", held, e.at(gamma, []affine{column}))
 	} else {
 		k.line("const uint m = (thread_index + i * THREADS) / %du, j = (thread_index + i * THREADS) %% %du * %du;", g.Depth/g.w, g.Depth/g.w, g.w)
@@ -185,7 +186,7 @@ func (g *gemm) put(k *kernel, stage string, t dtype.Type) error {
 }
 
 // looks reports whether the operand has no bound: then the kernel looks at its rows.
-func (g *gemm) looks() bool { return g.r.narrowing(g.x) == unbounded }
+func (g *gemm) looks() bool { return g.r.narrowing(g.X) == unbounded }
 
 // rowRanges writes the prologue of an operand without a bound: fits[i] becomes the
 // factor of the row of the i-th group of elements that the thread stages, and undo[m]
@@ -199,11 +200,11 @@ func (g *gemm) rowRanges(k *kernel, stage string) error {
 	k.line("threadgroup float *const downs = (threadgroup float *)%s;", stage)
 	k.open("for (uint m = simd; m < ROWS; m += %du)", g.SIMDs())
 	k.line("float most = 0.0f;")
-	k.open("for (uint k = lane * %du; k < %du; k += %du)", g.w, g.depth, 32*g.w)
+	k.open("for (uint k = lane * %du; k < %du; k += %du)", g.w, g.Length, 32*g.w)
 	e := newEmitter(k, g.r, g.w)
 	e.report = "false"
-	t := e.atom("t", fmt.Sprintf("min(first + m, %s - 1u)", k.text(dimension(g.rows))), 0, 1)
-	k.line("most = max(most, range_size(%s));", e.at(g.inner, []affine{t, e.know("k", g.depth, int64(g.w))}))
+	t := e.atom("t", fmt.Sprintf("min(first + m, %s - 1u)", k.text(dimension(g.Tokens))), 0, 1)
+	k.line("most = max(most, range_size(%s));", e.at(g.Inner, []affine{t, e.know("k", g.Length, int64(g.w))}))
 	k.close()
 	k.line("most = simd_max(most);")
 	k.line("if (lane == 0u) downs[m] = range_down(most);")
@@ -219,7 +220,7 @@ func (g *gemm) rowRanges(k *kernel, stage string) error {
 
 // leftDown and leftUp return the factors of the operand's range, where it has one.
 func (g *gemm) leftDown(k *kernel) string {
-	if g.x.Def == nil && g.r.operands[g.x.Index].scaled {
+	if g.X.Def == nil && g.r.operands[g.X.Index].Scaled {
 		return "1.0f" // it lies so
 	}
 	return g.leftFactor(k, g.r.down)
@@ -231,12 +232,12 @@ func (g *gemm) leftFactor(k *kernel, factor func(*kernel, *ir.Value) string) str
 	if g.looks() {
 		return "1.0f"
 	}
-	return factor(k, g.x)
+	return factor(k, g.X)
 }
 
 // store spreads the simdgroup's sums a few tiles at a time and gives each lane
 // units of rows to finish: four adjacent ones where all that is stored allows.
-func (g *gemm) store(k *kernel, p *gemvPart) error {
+func (g *gemm) store(k *kernel, p *work.Part) error {
 	err := fmt.Errorf("no width for the results")
 	for _, w := range []int{4, 1} {
 		if err = k.attempt(func() error { return g.storeWith(k, p, w) }); err == nil {
@@ -246,22 +247,22 @@ func (g *gemm) store(k *kernel, p *gemvPart) error {
 	return err
 }
 
-func (g *gemm) storeWith(k *kernel, p *gemvPart, w int) error {
-	for _, j := range p.sums {
+func (g *gemm) storeWith(k *kernel, p *work.Part, w int) error {
+	for _, j := range p.Sums {
 		if size := g.r.g.Results[j].Value.Def.Attr.Size.C; size%int64(w) != 0 {
 			return fmt.Errorf("sums of %d squares, %d at a time", size, w)
 		}
 	}
-	if p.units()%int64(w) != 0 {
-		return fmt.Errorf("%d rows do not split into %d", p.units(), w)
+	if p.Units()%int64(w) != 0 {
+		return fmt.Errorf("%d rows do not split into %d", p.Units(), w)
 	}
-	per, tiles, stride := p.rowsPerUnit(), g.scratchTiles(), g.scratchStride()
+	per, tiles, stride := p.RowsPerUnit(), g.scratchTiles(), g.scratchStride()
 	units := 16 * tiles / per // of a step
 	defer k.loadHere(func() {
-		for i, q := range p.products {
+		for i, q := range p.Products {
 			k.line("const float restore%d = %s;", i, both(g.leftUp(k), g.weightFactor(k, q.Args[1], g.r.up)))
 		}
-		for _, j := range p.results {
+		for _, j := range p.Results {
 			g.r.kept(k, j, "")
 		}
 	})()
@@ -278,27 +279,27 @@ func (g *gemm) storeWith(k *kernel, p *gemvPart, w int) error {
 	if g.looks() {
 		k.line("const float undone = simd_shuffle(undo[m], ushort(i / %du));", units/w)
 	}
-	own := e.atom("own", fmt.Sprintf("unit + simd %% %du * %du + n * %du + u", g.SIMDColumns, g.Columns/g.SIMDColumns/per, 16/per), p.units(), int64(w))
-	for i := range p.sums {
+	own := e.atom("own", fmt.Sprintf("unit + simd %% %du * %du + n * %du + u", g.SIMDColumns, g.Columns/g.SIMDColumns/per, 16/per), p.Units(), int64(w))
+	for i := range p.Sums {
 		k.line("float square%d = 0.0f;", i)
 	}
-	k.open("if (%s < %s && %s < %du)", t.text(), k.text(dimension(g.rows)), own.text(), p.units())
+	k.open("if (%s < %s && %s < %du)", t.text(), k.text(dimension(g.Tokens)), own.text(), p.Units())
 	done := e.scope()
 	ix, row := g.place(e, p, t, own)
 	g.bindSums(e, p, t, row, per, stride)
-	if len(p.results) > 0 {
-		if err := g.r.storeResults(e, part{space: core(g.r.g.Results[p.results[0]].Value), results: p.results, pair: p.pair}, ix); err != nil {
+	if len(p.Results) > 0 {
+		if err := g.r.storeResults(e, work.Elements{Space: work.Walked(g.r.g.Results[p.Results[0]].Value), Results: p.Results, Pair: p.Pair}, ix); err != nil {
 			return err
 		}
 	}
-	for i, j := range p.sums {
+	for i, j := range p.Sums {
 		k.use("prologue/rms_norm.metal")
 		k.line("square%d = squares_of(%s);", i, e.at(g.r.g.Results[j].Value.Def.Args[0], []affine{t, row}))
 	}
 	done()
 	k.close()
-	for i, j := range p.sums {
-		g.storeRun(e, i, j, t, own, p.units())
+	for i, j := range p.Sums {
+		g.storeRun(e, i, j, t, own, p.Units())
 	}
 	k.close()
 	k.line("simdgroup_barrier(mem_flags::mem_threadgroup);")
@@ -308,12 +309,12 @@ func (g *gemm) storeWith(k *kernel, p *gemvPart, w int) error {
 }
 
 // bindSums names the sums of the lane's units where the tiles were spread.
-func (g *gemm) bindSums(e *emitter, p *gemvPart, t, row affine, per, stride int) {
+func (g *gemm) bindSums(e *emitter, p *work.Part, t, row affine, per, stride int) {
 	at := 0
-	for i, q := range p.products {
+	for i, q := range p.Products {
 		rows := []affine{row}
-		if p.pair {
-			rows = append(rows, row.plus(p.headDim()/2))
+		if p.Pair {
+			rows = append(rows, row.plus(p.HeadDim()/2))
 		}
 		for _, n := range rows {
 			name := e.k.fresh("row_sum")
@@ -344,7 +345,7 @@ func (g *gemm) storeRun(e *emitter, i, j int, t, own affine, units int64) {
 	}
 	w := e.w
 	e.w = 1
-	k.open("if (%s < %s && %s < %du && %s %% %du == 0u)", t.text(), k.text(dimension(g.rows)), own.text(), units, own.text(), size)
+	k.open("if (%s < %s && %s < %du && %s %% %du == 0u)", t.text(), k.text(dimension(g.Tokens)), own.text(), units, own.text(), size)
 	run := e.atom("run", fmt.Sprintf("%s / %du", own.text(), size), units/int64(size), 1)
 	k.line("store1(%s, square%d);", e.target(j, []affine{t, run}), i)
 	k.close()

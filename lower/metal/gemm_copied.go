@@ -8,10 +8,10 @@ func (g *gemm) startRows(k *kernel, stage string) {
 	k.phase("Prologue: the first blocks of the operand, which is kept as halves.")
 	k.line("device const uchar *from[%d];", mine)
 	k.open("for (uint i = 0u; i < %du; i++)", mine)
-	k.line("const uint m = min(first + gemm_row<ROWS, DEPTH, THREADS, 8u>(i, thread_index), %s - 1u);", k.text(dimension(g.rows)))
-	k.line("from[i] = (device const uchar *)(%s) + ulong(m) * %du;", g.r.at(k, g.inner.Index, affine{c: g.r.operands[g.inner.Index].layout.off}), 2*g.depth)
+	k.line("const uint m = min(first + gemm_row<ROWS, DEPTH, THREADS, 8u>(i, thread_index), %s - 1u);", k.text(dimension(g.Tokens)))
+	k.line("from[i] = (device const uchar *)(%s) + ulong(m) * %du;", g.r.at(k, g.Inner.Index, affine{c: g.r.operands[g.Inner.Index].Layout.Off}), 2*g.Length)
 	k.close()
-	k.line("gemm_halves<ROWS, DEPTH, THREADS, %du> left;", g.depth)
+	k.line("gemm_halves<ROWS, DEPTH, THREADS, %du> left;", g.Length)
 	for s := range g.Stages - 1 {
 		if int64(s) < g.blocks() {
 			k.line("left.start(from, %s + %du * LEFT, %du, thread_index);", stage, s, s)

@@ -5,7 +5,9 @@ import (
 
 	"foundry/ir"
 	"foundry/ir/dtype"
+	deal "foundry/ir/kernel"
 	"foundry/ir/sym"
+	"foundry/ir/work"
 	"foundry/lower/plan"
 )
 
@@ -14,44 +16,44 @@ import (
 // by segment in main.
 func (g *gemv) operand(k *kernel) (x, partial string) {
 	k.line("const uint first = group.y * VECTORS;")
-	if g.direct {
-		l := g.r.operands[g.inner.Index].layout
-		row, _ := variable("first").times(l.stride[0])
-		ptr := g.r.at(k, g.inner.Index, affine{c: l.off}.add(row))
+	if g.Direct {
+		l := g.r.operands[g.Inner.Index].Layout
+		row, _ := variable("first").times(l.Stride[0])
+		ptr := g.r.at(k, g.Inner.Index, affine{c: l.Off}.add(row))
 		if g.sliced() {
 			return ptr, ""
 		}
-		return fmt.Sprintf("%s{%s, %s - first}", g.operandType(), ptr, k.text(dimension(g.rows))), ""
+		return fmt.Sprintf("%s{%s, %s - first}", g.operandType(), ptr, k.text(dimension(g.Tokens))), ""
 	}
-	staged := k.threadgroup("staged", "float", int(4*g.staged(g.segment))*g.vectors)
-	if g.norm != nil {
-		partial = k.threadgroup("partial", "float", 4*g.simds*g.vectors)
+	staged := k.threadgroup("staged", "float", int(4*g.Staged(g.Segment))*g.Vectors)
+	if g.Norm != nil {
+		partial = k.threadgroup("partial", "float", 4*g.Simdgroups*g.Vectors)
 		k.use("prologue/rms_norm.metal")
 	}
 	return fmt.Sprintf("%s{%s}", g.operandType(), staged), partial
 }
 
 func (g *gemv) operandType() string {
-	if g.direct {
-		return fmt.Sprintf("DeviceOperand<%du>", g.r.operands[g.inner.Index].layout.stride[0].C)
+	if g.Direct {
+		return fmt.Sprintf("DeviceOperand<%du>", g.r.operands[g.Inner.Index].Layout.Stride[0].C)
 	}
-	if g.chunked {
-		return fmt.Sprintf("ChunkedOperand<%du>", g.staged(g.segment))
+	if g.Chunked {
+		return fmt.Sprintf("ChunkedOperand<%du>", g.Staged(g.Segment))
 	}
-	return fmt.Sprintf("StagedOperand<%du>", g.staged(g.segment))
+	return fmt.Sprintf("StagedOperand<%du>", g.Staged(g.Segment))
 }
 
 // main accumulates all segments of the rows.
 func (g *gemv) main(k *kernel, x, partial string, preload int, begins []int64) error {
 	k.line("float acc[VECTORS * ROWS];")
 	k.line("for (uint i = 0u; i < VECTORS * ROWS; i++) acc[i] = 0.0f;")
-	if g.norm != nil {
+	if g.Norm != nil {
 		k.line("float squares[VECTORS];")
 		k.line("for (uint m = 0u; m < VECTORS; m++) squares[m] = 0.0f;")
 	}
-	for begin := int64(0); begin < g.depth; begin += g.segment {
-		size := min(g.segment, g.depth-begin)
-		if !g.direct {
+	for begin := int64(0); begin < g.Length; begin += g.Segment {
+		size := min(g.Segment, g.Length-begin)
+		if !g.Direct {
 			if begin > 0 {
 				k.line("threadgroup_barrier(mem_flags::mem_threadgroup);")
 			}
@@ -59,19 +61,19 @@ func (g *gemv) main(k *kernel, x, partial string, preload int, begins []int64) e
 			if err := g.stage(k, begin, size); err != nil {
 				return err
 			}
-			if g.norm != nil && begin+size == g.depth {
-				k.line("for (uint m = 0u; m < VECTORS; m++) rms_partial(squares[m], %s + m * %du, simd, lane);", partial, g.simds)
+			if g.Norm != nil && begin+size == g.Length {
+				k.line("for (uint m = 0u; m < VECTORS; m++) rms_partial(squares[m], %s + m * %du, simd, lane);", partial, g.Simdgroups)
 			}
 			k.line("threadgroup_barrier(mem_flags::mem_threadgroup);")
 			g.stageSums(k, size)
 		}
 		k.phase("Main: rows of a matrix product.")
-		if t, same := g.sameFormat(); same {
+		if t, same := g.SameFormat(); same {
 			g.accumulate(k, t, x, begin, size, preload, "row", "ROWS", "acc")
 			preload = 0
 			continue
 		}
-		for i, p := range g.parts {
+		for i, p := range g.Parts {
 			var err error
 			g.choose(k, i, begins, func() { err = g.accumulatePart(k, p, x, begin, size) })
 			if err != nil {
@@ -79,10 +81,10 @@ func (g *gemv) main(k *kernel, x, partial string, preload int, begins []int64) e
 			}
 		}
 	}
-	k.line("gemv_sum<VECTORS * ROWS, %du>(acc);", g.seats())
-	if g.share > 1 {
-		shared := k.threadgroup("shares", "float", 4*g.simds*g.teams*g.vectors*g.perTeam)
-		k.line("gemv_share<VECTORS * ROWS, %du, %du>(acc, %s, %s, share, %s);", g.share, g.teams, shared, g.team(), g.seat())
+	k.line("gemv_sum<VECTORS * ROWS, %du>(acc);", g.Seats())
+	if g.Share > 1 {
+		shared := k.threadgroup("shares", "float", 4*g.Simdgroups*g.Teams*g.Vectors*g.PerTeam)
+		k.line("gemv_share<VECTORS * ROWS, %du, %du>(acc, %s, %s, share, %s);", g.Share, g.Teams, shared, g.team(), g.seat())
 	}
 	return nil
 }
@@ -90,23 +92,23 @@ func (g *gemv) main(k *kernel, x, partial string, preload int, begins []int64) e
 // stageSums adds up what groups of levels with offsets meet, where the operand is
 // staged in their order.
 func (g *gemv) stageSums(k *kernel, size int64) {
-	t, _ := g.sameFormat()
-	if !g.chunked || !g.format(t).offsets {
+	t, _ := g.SameFormat()
+	if !g.Chunked || !g.format(t).Offsets {
 		return
 	}
 	k.builtin(plan.ThreadIndex)
 	k.line("for (uint m = 0u; m < VECTORS; m++) chunked_sums<%s, %du, %du>(staged + m * %du, thread_index);",
-		g.format(t).reader(chunkWeights), size/chunkWeights, g.simds*32, g.staged(g.segment))
+		g.format(t).reader(deal.ChunkWeights), size/deal.ChunkWeights, g.Simdgroups*32, g.Staged(g.Segment))
 	k.line("threadgroup_barrier(mem_flags::mem_threadgroup);")
 }
 
 // describe names what the prologue computes.
 func (g *gemv) describe() string {
 	name := "the operand"
-	if g.inner.Def != nil {
-		name = g.inner.Def.Op.String()
+	if g.Inner.Def != nil {
+		name = g.Inner.Def.Op.String()
 	}
-	if g.norm != nil {
+	if g.Norm != nil {
 		return "rms_norm of " + name + ", its scale applied to the sums"
 	}
 	return name
@@ -117,17 +119,17 @@ func (g *gemv) accumulate(k *kernel, t dtype.Type, x string, begin, size int64, 
 	w := g.width(t)
 	k.use(f.files()...)
 	reader := f.reader(w)
-	ahead := g.ahead(f.registers(w), size/int64(w), preload)
+	ahead := g.ahead(f.Registers(w), size/int64(w), preload)
 	if g.sliced() {
 		k.use("main/gemv_slices.metal")
 		bytes := int64(max(preload, ahead)) * g.sliceBytes()
-		slices := k.threadgroup("slices", "float", int(bytes)*g.simds)
+		slices := k.threadgroup("slices", "float", int(bytes)*g.Simdgroups)
 		share := "0u"
-		if g.share > 1 {
+		if g.Share > 1 {
 			share = "share"
 		}
 		k.line("gemv_sliced<%s, %s, %du, %du, %du, %du, %du>(%s, raw, %s, %s + simd * %du, %s, lane, %s);",
-			reader, rows, g.lanes(), g.seats(), size/int64(w), preload, ahead, row, x, slices, bytes/4, share, acc)
+			reader, rows, g.lanes(), g.Seats(), size/int64(w), preload, ahead, row, x, slices, bytes/4, share, acc)
 		return
 	}
 	if preload > 0 {
@@ -143,30 +145,30 @@ func (g *gemv) accumulate(k *kernel, t dtype.Type, x string, begin, size int64, 
 // its registers hold, evenly over the rounds that are left.
 func (g *gemv) ahead(registers int, chunks int64, preload int) int {
 	left := (chunks+g.lanes()-1)/g.lanes() - int64(preload)
-	most := int64(min(max(1, g.loads/(registers*g.perTeam)), g.mostRounds()))
-	if left < 1 || g.vectors > 1 {
+	most := int64(min(max(1, g.Loads/(registers*g.PerTeam)), g.mostRounds()))
+	if left < 1 || g.Vectors > 1 {
 		return 1
 	}
 	batches := (left + most - 1) / most
-	return min(g.r.tuning.rounds(int((left+batches-1)/batches), int(left)), g.mostRounds())
+	return min(g.r.tuning.Rounds(int((left+batches-1)/batches), int(left)), g.mostRounds())
 }
 
 // accumulatePart is accumulate where weights differ in format: the rows of each
 // product go by themselves.
-func (g *gemv) accumulatePart(k *kernel, p *gemvPart, x string, begin, size int64) error {
-	per := p.rowsPerUnit()
-	t := p.products[0].Args[1].Type.DType
+func (g *gemv) accumulatePart(k *kernel, p *work.Part, x string, begin, size int64) error {
+	per := p.RowsPerUnit()
+	t := p.Products[0].Args[1].Type.DType
 	uniform := true
-	for _, q := range p.products {
+	for _, q := range p.Products {
 		uniform = uniform && q.Args[1].Type.DType == t
 	}
 	if uniform {
 		g.accumulate(k, t, x, begin, size, 0, "row", "ROWS", "acc")
 		return nil
 	}
-	units := g.perTeam / per
-	each := per / len(p.products)
-	for i, q := range p.products {
+	units := g.PerTeam / per
+	each := per / len(p.Products)
+	for i, q := range p.Products {
 		k.open("")
 		k.line("device const uchar *mine[%du];", units*each)
 		k.line("float sums[VECTORS * %du];", units*each)
@@ -196,40 +198,40 @@ func (g *gemv) stage(k *kernel, begin, size int64) error {
 
 func (g *gemv) stageWith(k *kernel, begin, size int64, w int) error {
 	e := newEmitter(k, g.r, w)
-	threads := g.simds * 32
+	threads := g.Simdgroups * 32
 	k.builtin(plan.ThreadIndex)
 	t := number(0)
 	open := 0
 	m := "0u"
-	if g.vectors > 1 || !g.rows.IsConst() || g.rows.C > 1 {
+	if g.Vectors > 1 || !g.Tokens.IsConst() || g.Tokens.C > 1 {
 		k.open("for (uint m = 0u; m < VECTORS; m++)")
 		open, m = 1, "m"
-		t = e.atom("t", fmt.Sprintf("min(first + m, %s - 1u)", k.text(dimension(g.rows))), 0, 1)
+		t = e.atom("t", fmt.Sprintf("min(first + m, %s - 1u)", k.text(dimension(g.Tokens))), 0, 1)
 	}
 	done := k.each("k", size, threads, w)
 	col := e.know("k", size, int64(w)).plus(begin)
 	ix := []affine{t, col}
 	e.report = fmt.Sprintf("group.x == 0u && %s == 0u", col.group())
-	v := e.at(g.inner, ix)
-	if g.norm != nil && g.sums() == nil {
+	v := e.at(g.Inner, ix)
+	if g.Norm != nil && g.sums() == nil {
 		k.line("squares[%s] += squares_of(%s);", m, v)
 	}
-	for _, j := range g.extra {
+	for _, j := range g.Extra {
 		if err := g.storeExtra(e, j, ix, m); err != nil {
 			return err
 		}
 	}
 	value := v
-	if g.norm != nil {
-		_, gamma := normOperands(g.norm)
+	if g.Norm != nil {
+		_, gamma := normOperands(g.Norm)
 		value = e.define("scaled", "%s * %s", v, g.gamma(e, gamma, ix[1:], size))
 	}
-	if g.chunked {
-		t, _ := g.sameFormat()
+	if g.Chunked {
+		t, _ := g.SameFormat()
 		k.use(g.format(t).files()...)
-		k.line("chunked_store%d<%s>(staged + %s * %du, k, %s);", w, g.format(t).reader(g.width(t)), m, g.staged(g.segment), value)
+		k.line("chunked_store%d<%s>(staged + %s * %du, k, %s);", w, g.format(t).reader(g.width(t)), m, g.Staged(g.Segment), value)
 	} else {
-		k.line("staged_store%d(staged + %s * %du, k, %s);", w, m, g.staged(g.segment), value)
+		k.line("staged_store%d(staged + %s * %du, k, %s);", w, m, g.Staged(g.Segment), value)
 	}
 	done()
 	if sums := g.sums(); sums != nil && begin == 0 {
@@ -252,8 +254,8 @@ const gammaRounds = 2
 // elements that stage is in: loaded before the ready point where there is one vector
 // and a thread needs few.
 func (g *gemv) gamma(e *emitter, gamma *ir.Value, ix []affine, size int64) string {
-	rounds, _ := rounds(size, g.simds*32, e.w)
-	if g.early == nil || rounds > gammaRounds || size != g.depth || gamma.Param == nil || !g.r.operands[gamma.Index].fixed {
+	rounds, _ := rounds(size, g.Simdgroups*32, e.w)
+	if g.early == nil || rounds > gammaRounds || size != g.Length || gamma.Param == nil || !g.r.operands[gamma.Index].Fixed {
 		return e.at(gamma, ix)
 	}
 	k, name := e.k, e.k.fresh("gammas")
@@ -262,7 +264,7 @@ func (g *gemv) gamma(e *emitter, gamma *ir.Value, ix []affine, size int64) strin
 		k.line("%s %s[%d];", e.vec(), name, rounds)
 		k.line("FOUNDRY_UNROLL")
 		k.open("for (uint round = 0u; round < %du; round++)", rounds)
-		k.line("const uint k = min((thread_index + round * %du) * %du, %du);", g.simds*32, e.w, size-int64(e.w))
+		k.line("const uint k = min((thread_index + round * %du) * %du, %du);", g.Simdgroups*32, e.w, size-int64(e.w))
 		done := e.scope()
 		k.line("%s[round] = %s;", name, e.at(gamma, ix))
 		done()
@@ -273,41 +275,41 @@ func (g *gemv) gamma(e *emitter, gamma *ir.Value, ix []affine, size int64) strin
 
 // sums returns the finished sums of squares that the prologue adds up, or nil.
 func (g *gemv) sums() *ir.Value {
-	if g.norm == nil {
+	if g.Norm == nil {
 		return nil
 	}
-	sums, _ := normOperands(g.norm)
+	sums, _ := normOperands(g.Norm)
 	return sums
 }
 
 // storeExtra stores a result of the prologue, by the first threadgroup alone.
 func (g *gemv) storeExtra(e *emitter, j int, ix []affine, m string) error {
 	v := g.r.g.Results[j].Value
-	if core(v) != g.inner.Type.Shape {
+	if work.Walked(v) != g.Inner.Type.Shape {
 		return fmt.Errorf("a result of %s is not what the prologue walks over", v.Type)
 	}
 	value := e.at(v, ix)
-	e.k.line("if (group.x == 0u && first + %s < %s) store%d(%s, %s);", m, e.k.text(dimension(g.rows)), e.w, e.target(j, ix), g.r.kept(e.k, j, value))
+	e.k.line("if (group.x == 0u && first + %s < %s) store%d(%s, %s);", m, e.k.text(dimension(g.Tokens)), e.w, e.target(j, ix), g.r.kept(e.k, j, value))
 	return nil
 }
 
 // epilogue gives each unit of each vector to a lane, which computes the results
 // of its rows and stores them.
-func (g *gemv) epilogue(k *kernel, p *gemvPart, partial string) error {
-	units := g.perTeam / p.rowsPerUnit()
+func (g *gemv) epilogue(k *kernel, p *work.Part, partial string) error {
+	units := g.PerTeam / p.RowsPerUnit()
 	e := newEmitter(k, g.r, 1)
-	e.owns = len(g.parts) == 1
+	e.owns = len(g.Parts) == 1
 	u, t, vector := g.seat(), number(0), "0u"
 	guard := g.guard(p)
 	if g.many() {
 		u = fmt.Sprintf("%s %% %du", g.seat(), units)
 		vector = fmt.Sprintf("%s / %du", g.seat(), units)
-		guard += fmt.Sprintf(" && first + %s < %s", vector, k.text(dimension(g.rows)))
+		guard += fmt.Sprintf(" && first + %s < %s", vector, k.text(dimension(g.Tokens)))
 	}
-	for i := range p.sums {
+	for i := range p.Sums {
 		k.line("float square%d = 0.0f;", i)
 	}
-	if len(p.best) > 0 {
+	if len(p.Best) > 0 {
 		k.line("float best = -INFINITY;")
 		k.line("uint place = 0xffffffffu;")
 	}
@@ -319,25 +321,25 @@ func (g *gemv) epilogue(k *kernel, p *gemvPart, partial string) error {
 		t = e.atom("t", "first + "+vector, 0, 1)
 	}
 	scale := ""
-	if g.norm != nil {
+	if g.Norm != nil {
 		scale = k.fresh("scale")
-		k.line("const float %s = rms_scale<%du, %du>(%s + (%s) * %du, %s);", scale, g.simds, g.depth, partial, vector, g.simds, floatText(g.norm.Attr.Eps))
+		k.line("const float %s = rms_scale<%du, %du>(%s + (%s) * %du, %s);", scale, g.Simdgroups, g.Length, partial, vector, g.Simdgroups, floatText(g.Norm.Attr.Eps))
 	}
-	unit := e.atom("own", "unit + "+u, p.units(), 1)
+	unit := e.atom("own", "unit + "+u, p.Units(), 1)
 	ix, row := g.place(e, p, t, unit)
 	if err := g.bindRows(e, p, t, row, scale, units); err != nil {
 		return err
 	}
-	if len(p.results) > 0 {
-		if err := g.r.storeResults(e, part{space: core(g.r.g.Results[p.results[0]].Value), results: p.results, pair: p.pair}, ix); err != nil {
+	if len(p.Results) > 0 {
+		if err := g.r.storeResults(e, work.Elements{Space: work.Walked(g.r.g.Results[p.Results[0]].Value), Results: p.Results, Pair: p.Pair}, ix); err != nil {
 			return err
 		}
 	}
-	for i, j := range p.sums {
+	for i, j := range p.Sums {
 		x := e.at(g.r.g.Results[j].Value.Def.Args[0], []affine{t, row})
 		k.line("square%d = %s * %s;", i, x, x)
 	}
-	for _, j := range p.best {
+	for _, j := range p.Best {
 		v := e.at(g.r.g.Results[j].Value.Def.Args[0], []affine{t, row})
 		if g.r.token != tokenPlain {
 			v = fmt.Sprintf("argmax_logit(%s)", v)
@@ -347,43 +349,43 @@ func (g *gemv) epilogue(k *kernel, p *gemvPart, partial string) error {
 	done()
 	k.close()
 	e.early = nil
-	for i, j := range p.sums {
+	for i, j := range p.Sums {
 		g.storeSums(e, p, i, j, units, u, vector)
 	}
-	if len(p.best) > 0 {
+	if len(p.Best) > 0 {
 		g.storeBest(e)
 	}
 	return e.err
 }
 
 // many reports whether a threadgroup may have several vectors.
-func (g *gemv) many() bool { return g.vectors > 1 || g.rows != sym.Const(1) }
+func (g *gemv) many() bool { return g.Vectors > 1 || g.Tokens != sym.Const(1) }
 
 // guard is the condition of a lane that has a unit of the part.
-func (g *gemv) guard(p *gemvPart) string {
-	units := g.perTeam / p.rowsPerUnit()
+func (g *gemv) guard(p *work.Part) string {
+	units := g.PerTeam / p.RowsPerUnit()
 	u, lanes := g.seat(), units
 	if g.many() {
-		u, lanes = fmt.Sprintf("%s %% %du", g.seat(), units), units*g.vectors
+		u, lanes = fmt.Sprintf("%s %% %du", g.seat(), units), units*g.Vectors
 	}
 	share := ""
-	if g.share > 1 {
+	if g.Share > 1 {
 		share = "share == 0u && "
 	}
-	return fmt.Sprintf("%s%s < %du && unit + %s < %du", share, g.seat(), lanes, u, p.units())
+	return fmt.Sprintf("%s%s < %du && unit + %s < %du", share, g.seat(), lanes, u, p.Units())
 }
 
 // storeSums adds up the squares of runs of adjacent rows and stores them: the
 // rows of a threadgroup meet in threadgroup memory.
-func (g *gemv) storeSums(e *emitter, p *gemvPart, i, j, units int, u, vector string) {
+func (g *gemv) storeSums(e *emitter, p *work.Part, i, j, units int, u, vector string) {
 	k := e.k
 	size := int(g.r.g.Results[j].Value.Def.Attr.Size.C)
-	rows := g.owners() * units
-	shared := k.threadgroup("row_squares", "float", 4*rows*g.vectors)
+	rows := g.Owners() * units
+	shared := k.threadgroup("row_squares", "float", 4*rows*g.Vectors)
 	k.builtin(plan.ThreadIndex)
 	k.phase("Epilogue: sums of the squares of %d rows.", size)
-	first := fmt.Sprintf("%s < %du", g.seat(), units*g.vectors)
-	if g.share > 1 {
+	first := fmt.Sprintf("%s < %du", g.seat(), units*g.Vectors)
+	if g.Share > 1 {
 		first = "share == 0u && " + first
 	}
 	k.line("if (%s) %s[(%s) * %du + %s * %du + %s] = square%d;", first, shared, vector, rows, g.owner(), units, u, i)
@@ -392,7 +394,7 @@ func (g *gemv) storeSums(e *emitter, p *gemvPart, i, j, units int, u, vector str
 	run := e.atom("run", fmt.Sprintf("thread_index %% %du", runs), int64(runs), 1)
 	t := e.atom("t", fmt.Sprintf("first + thread_index / %du", runs), 0, 1)
 	index := e.atom("index", fmt.Sprintf("(unit - %s * %du) / %du + %s", g.owner(), units, size, run.text()), 0, 1)
-	k.open("if (thread_index < %du && %s < %du && %s < %s)", runs*g.vectors, index.text(), p.n/int64(size), t.text(), k.text(dimension(g.rows)))
+	k.open("if (thread_index < %du && %s < %du && %s < %s)", runs*g.Vectors, index.text(), p.Each/int64(size), t.text(), k.text(dimension(g.Tokens)))
 	sum := k.fresh("sum")
 	k.line("float %s = 0.0f;", sum)
 	k.line("for (uint r = 0u; r < %du; r++) %s += %s[thread_index / %du * %du + %s * %du + r];", size, sum, shared, runs, rows, run.text(), size)
@@ -406,7 +408,7 @@ func (g *gemv) storeBest(e *emitter) {
 	k.use("main/argmax.metal")
 	k.builtin(plan.ThreadIndex)
 	k.phase("Epilogue: the threadgroup's largest row.")
-	e.argmaxMerge(g.simds)
+	e.argmaxMerge(g.Simdgroups)
 	values := k.slot(ref{refScratch, 0}, "part_best", "float", plan.Write)
 	places := k.slot(ref{refScratch, 1}, "part_place", "uint", plan.Write)
 	k.open("if (thread_index == 0u)")
@@ -418,13 +420,13 @@ func (g *gemv) storeBest(e *emitter) {
 // place turns a unit into the index of the part's results and the row of the
 // products: the head and the element of it where the results are in attention
 // layout.
-func (g *gemv) place(e *emitter, p *gemvPart, t, unit affine) (ix []affine, row affine) {
-	if p.heads == 0 {
+func (g *gemv) place(e *emitter, p *work.Part, t, unit affine) (ix []affine, row affine) {
+	if p.Heads == 0 {
 		return []affine{t, unit}, unit
 	}
-	d := p.headDim()
+	d := p.HeadDim()
 	per := d
-	if p.pair {
+	if p.Pair {
 		per = d / 2
 	}
 	h, i := e.split(unit, sym.Const(per), "head")
@@ -433,16 +435,16 @@ func (g *gemv) place(e *emitter, p *gemvPart, t, unit affine) (ix []affine, row 
 }
 
 // bindRows names the sums that the lane's unit ended with.
-func (g *gemv) bindRows(e *emitter, p *gemvPart, t, row affine, scale string, units int) error {
+func (g *gemv) bindRows(e *emitter, p *work.Part, t, row affine, scale string, units int) error {
 	at := 0
-	for _, q := range p.products {
+	for _, q := range p.Products {
 		rows := []affine{row}
-		if p.pair {
-			rows = append(rows, row.plus(p.headDim()/2))
+		if p.Pair {
+			rows = append(rows, row.plus(p.HeadDim()/2))
 		}
 		for _, n := range rows {
 			name := e.k.fresh("row_sum")
-			product := fmt.Sprintf("gemv_pick<%du, %du>(acc + %du, %s)", units*g.vectors, p.rowsPerUnit(), at, g.seat())
+			product := fmt.Sprintf("gemv_pick<%du, %du>(acc + %du, %s)", units*g.Vectors, p.RowsPerUnit(), at, g.seat())
 			if scale != "" {
 				product += " * " + scale
 			}

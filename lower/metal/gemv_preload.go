@@ -4,10 +4,6 @@ import (
 	"slices"
 )
 
-// preloadRegisters is what a lane may spend on weights held across the prologue,
-// and on those loaded ahead in main where all simdgroups run at once.
-const preloadRegisters = 32
-
 // preloadRounds is the most rounds held across the prologue: with all seven of
 // 0.5b's gate/up there, nothing is on its way while they are multiplied, and it takes
 // 5.8 us on an H200 instead of 4.9.
@@ -15,9 +11,9 @@ const preloadRounds = 4
 
 // fixedWeights reports whether no dispatch of the step writes a weight.
 func (g *gemv) fixedWeights() bool {
-	for _, p := range g.parts {
-		for _, q := range p.products {
-			if !g.r.operands[q.Args[1].Index].fixed {
+	for _, p := range g.Parts {
+		for _, q := range p.Products {
+			if !g.r.operands[q.Args[1].Index].Fixed {
 				return false
 			}
 		}
@@ -27,15 +23,15 @@ func (g *gemv) fixedWeights() bool {
 
 // preload loads the first rounds of weights and returns how many.
 func (g *gemv) preload(k *kernel) int {
-	t, same := g.sameFormat()
+	t, same := g.SameFormat()
 	if !same || !g.fixedWeights() {
 		return 0
 	}
 	f := g.format(t)
-	chunks := g.segment / int64(g.width(t))
+	chunks := g.Segment / int64(g.width(t))
 	lanes := g.lanes()
-	chosen := min(int((chunks+lanes-1)/lanes), preloadRounds, g.mostRounds(), max(1, g.held/(f.registers(g.width(t))*g.perTeam)))
-	rounds := min(g.r.tuning.rounds(chosen, chosen), g.mostRounds())
+	chosen := min(int((chunks+lanes-1)/lanes), preloadRounds, g.mostRounds(), max(1, g.Held/(f.Registers(g.width(t))*g.PerTeam)))
+	rounds := min(g.r.tuning.Rounds(chosen, chosen), g.mostRounds())
 	k.use(f.files()...)
 	k.phase("Preload: weights, which no dispatch of the step writes.")
 	k.line("%s::Raw raw[%du * ROWS];", f.reader(g.width(t)), rounds)
@@ -53,7 +49,7 @@ func (g *gemv) placeEarly(k *kernel, taken [2][][]string, begins []int64) {
 		if !slices.ContainsFunc(blocks, func(lines []string) bool { return len(lines) > 0 }) {
 			return
 		}
-		for i, p := range g.parts {
+		for i, p := range g.Parts {
 			g.choose(k, i, begins, func() {
 				if len(blocks[i]) == 0 {
 					return

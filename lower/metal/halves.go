@@ -6,7 +6,9 @@ import (
 	"foundry/ir"
 	"foundry/ir/cost"
 	"foundry/ir/dtype"
+	deal "foundry/ir/kernel"
 	"foundry/ir/sym"
+	"foundry/ir/work"
 )
 
 // findHalves marks the f32 values that only tiled products read, as the rows of their
@@ -84,13 +86,13 @@ func (e *entry) brings(n *ir.Node, v *ir.Value, copied bool) bool {
 			return false
 		}
 	}
-	r.operands[at].halves = copied
-	g, err := r.analyseGEMV()
+	r.operands[at].Halves = copied
+	p, err := work.ProductOf(r.asked)
 	if err != nil {
 		return false
 	}
-	tiles, ok := g.tiled()
-	return ok && tiles.Copied == copied && tiles.inner == x
+	tiles, ok := cost.ChooseProduct(p, r.target, r.tuning).(deal.ProductTiles)
+	return ok && tiles.Copied == copied && p.Inner == x
 }
 
 // saved returns how many bytes fewer v has than its type says, as a number to add.

@@ -1,6 +1,8 @@
 package metal
 
-import "foundry/lower/plan"
+import (
+	"foundry/lower/plan"
+)
 
 // span is bytes [lo, hi) of an address space, and what is done to them: all
 // transients share the space of the arena, every other buffer is one.

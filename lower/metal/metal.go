@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"foundry/ir"
+	"foundry/ir/cost"
 	"foundry/ir/dtype"
 	"foundry/ir/target"
 	"foundry/lower/plan"
@@ -43,7 +44,7 @@ type Options struct {
 	Shaders        fs.FS // stage files; nil: those of package shaders
 	CommandBuffers int   // 0: chosen so that encoding overlaps execution
 	Decisions      []plan.Decision
-	Tuning         Tuning // constants to be taken instead of those that lowering chooses
+	Tuning         cost.Tuning // constants to be taken instead of those that lowering chooses
 	// Stored tells the dtype that a tensor has in the checkpoint, or dtype.Invalid;
 	// nil: nobody knows. Load recipes say what it spares.
 	Stored func(tensor string) dtype.Type

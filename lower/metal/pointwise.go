@@ -5,42 +5,32 @@ import (
 	"strings"
 
 	"foundry/ir"
+	"foundry/ir/cost"
 	"foundry/ir/dtype"
+	deal "foundry/ir/kernel"
 	"foundry/ir/sym"
+	"foundry/ir/work"
 	"foundry/lower/plan"
 )
-
-// pointwiseThreads is the group size of kernels whose threads do not talk.
-const pointwiseThreads = 256
-
-// part is a set of results that one thread computes together: they have the same
-// iteration space.
-type part struct {
-	space   ir.Shape
-	results []int
-	pair    bool // a thread owns elements i and i + n/2 of the last dim
-}
-
-// core returns the shape that a result is computed over: of a cache write the
-// rows written.
-func core(v *ir.Value) ir.Shape {
-	if v.Def != nil && v.Def.Op == ir.OpKVWrite {
-		return v.Def.Args[1].Type.Shape
-	}
-	return v.Type.Shape
-}
 
 // lowerPointwise gives each element (or four, or a rotary pair) a thread; results
 // of different shapes go to different planes of the grid.
 func (r *region) lowerPointwise() (*lowering, error) {
-	parts := r.parts()
-	write := r.pointwise
-	if !r.tuning.OwnTurns && r.atOnePosition(parts) {
-		write = r.positions
-	}
+	parts := work.ElementsOf(r.asked)
 	var last error
-	for _, w := range r.tuning.widths() {
-		k, err := write(parts, w)
+	for _, w := range r.tuning.Widths() {
+		chosen, err := cost.ChooseElements(r.asked, parts, w, r.target, r.tuning)
+		if err != nil {
+			last = err
+			continue
+		}
+		var k *kernel
+		switch chosen := chosen.(type) {
+		case deal.Positions:
+			k, err = r.positions(parts, chosen)
+		case deal.Elements:
+			k, err = r.pointwise(parts, chosen)
+		}
 		if err == nil {
 			return &lowering{kernels: []*kernel{k}}, nil
 		}
@@ -49,48 +39,10 @@ func (r *region) lowerPointwise() (*lowering, error) {
 	return nil, last
 }
 
-func (r *region) parts() []part {
-	var parts []part
-next:
-	for i, res := range r.g.Results {
-		s := core(res.Value)
-		for j := range parts {
-			if parts[j].space == s {
-				parts[j].results = append(parts[j].results, i)
-				continue next
-			}
-		}
-		parts = append(parts, part{space: s, results: []int{i}})
-	}
-	for i := range parts {
-		for _, j := range parts[i].results {
-			if dependsOn(r.g.Results[j].Value, func(n *ir.Node) bool { return n.Op == ir.OpRope }) {
-				parts[i].pair = true
-			}
-		}
-	}
-	return parts
-}
-
-// dependsOn reports whether a node that satisfies is lies behind v.
-func dependsOn(v *ir.Value, is func(*ir.Node) bool) bool {
-	if v.Def == nil {
-		return false
-	}
-	if is(v.Def) {
-		return true
-	}
-	for _, a := range v.Def.Args {
-		if dependsOn(a, is) {
-			return true
-		}
-	}
-	return false
-}
-
-func (r *region) pointwise(parts []part, w int) (*kernel, error) {
+func (r *region) pointwise(parts []work.Elements, chosen deal.Elements) (*kernel, error) {
+	w := chosen.Width
 	k := newKernel(kernelBase(r.name, r.g.Results[0].Value.Type), r.about(plan.Elementwise))
-	k.threads = pointwiseThreads
+	k.threads = chosen.Threads()
 	k.param("width", w)
 	pos, z := k.builtin(plan.ThreadPosition), ""
 	if len(parts) > 1 {
@@ -119,36 +71,14 @@ func (r *region) pointwise(parts []part, w int) (*kernel, error) {
 }
 
 // pointwisePart writes the body of one part and widens the grid to hold it.
-func (r *region) pointwisePart(e *emitter, p part, pos string) error {
-	k, rank := e.k, int(p.space.Rank)
-	lastDim := sym.Const(1)
-	if rank > 0 {
-		lastDim = p.space.At(-1)
+func (r *region) pointwisePart(e *emitter, p work.Elements, pos string) error {
+	k, rank := e.k, int(p.Space.Rank)
+	g, err := p.Grid(e.w)
+	if err != nil {
+		return err
 	}
-	per := int64(e.w)
-	if p.pair {
-		per *= 2
-	}
-	units, ok := lastDim.Div(per)
-	if !ok || per > 1 && !lastDim.IsConst() {
-		return fmt.Errorf("rows of %s do not split into %d", lastDim, per)
-	}
-	// The trailing dims whose product is affine run along x, the others along y.
-	xDims, count := rank-1, units
-	for xDims > 0 {
-		n, ok := sym.Mul(count, p.space.Dims[xDims-1])
-		if !ok {
-			break
-		}
-		xDims, count = xDims-1, n
-	}
-	rows := sym.Const(1)
-	for d := range xDims {
-		if rows, ok = sym.Mul(rows, p.space.Dims[d]); !ok {
-			return fmt.Errorf("%s has too many symbols for a grid", p.space)
-		}
-	}
-	widen(&k.grid[0], plan.GridDim{N: count, Div: pointwiseThreads}, r.g.Bounds)
+	units, count, rows, xDims := g.Units, g.Columns, g.Rows, g.Outer
+	widen(&k.grid[0], plan.GridDim{N: count, Div: int64(k.threads)}, r.g.Bounds)
 	widen(&k.grid[1], plan.GridDim{N: rows, Div: 1}, r.g.Bounds)
 	limit := k.text(dimension(count))
 	y := ""
@@ -178,7 +108,7 @@ func (r *region) pointwisePart(e *emitter, p part, pos string) error {
 			ix[d] = rest
 			break
 		}
-		rest, ix[d] = e.split(rest, p.space.Dims[d], "index")
+		rest, ix[d] = e.split(rest, p.Space.Dims[d], "index")
 	}
 	outer := e.know("group.y", 0, 1)
 	for d := xDims - 1; d >= 0; d-- {
@@ -186,7 +116,7 @@ func (r *region) pointwisePart(e *emitter, p part, pos string) error {
 			ix[d] = outer
 			break
 		}
-		outer, ix[d] = e.split(outer, p.space.Dims[d], "index")
+		outer, ix[d] = e.split(outer, p.Space.Dims[d], "index")
 	}
 	return r.storeResults(e, p, ix)
 }
@@ -194,17 +124,17 @@ func (r *region) pointwisePart(e *emitter, p part, pos string) error {
 // storeResults computes and stores a part's results at ix, and for a pair at the
 // element half a row further too. All is computed before anything is stored, so
 // that a result may take an operand's storage.
-func (r *region) storeResults(e *emitter, p part, ix []affine) error {
+func (r *region) storeResults(e *emitter, p work.Elements, ix []affine) error {
 	places := [][]affine{ix}
-	if p.pair {
+	if p.Pair {
 		high := append([]affine(nil), ix...)
-		high[len(ix)-1] = ix[len(ix)-1].plus(p.space.At(-1).C / 2)
+		high[len(ix)-1] = ix[len(ix)-1].plus(p.Space.At(-1).C / 2)
 		places = append(places, high)
 	}
 	e.report = onceAMatch(e, ix)
 	type write struct{ ptr, value string }
 	var writes []write
-	for _, j := range p.results {
+	for _, j := range p.Results {
 		for _, at := range places {
 			v := r.g.Results[j].Value
 			from := v
@@ -238,7 +168,7 @@ func (e *emitter) target(j int, ix []affine) string {
 	if v.Def != nil && v.Def.Op == ir.OpKVWrite {
 		return e.cacheTarget(v.Def, ix)
 	}
-	l, ok := contiguous(v.Type.Shape)
+	l, ok := work.Contiguous(v.Type.Shape)
 	if !ok {
 		return e.fail("result %d has %s, whose strides have too many symbols", j, v.Type)
 	}
@@ -255,13 +185,13 @@ func (e *emitter) cacheTarget(n *ir.Node, ix []affine) string {
 	}
 	slot := e.k.slot(ref{refArg, cache.Index}, "cache", pointee(cache.Type.DType), plan.Write)
 	at := []affine{ix[0], ix[1].add(dimension(n.Attr.Start)), ix[2]}
-	return e.place(slot, cache.Type.DType, e.r.operands[cache.Index].layout, at)
+	return e.place(slot, cache.Type.DType, e.r.operands[cache.Index].Layout, at)
 }
 
-func (e *emitter) offsetOf(l layout, ix []affine) (off affine, ok bool) {
-	off = affine{c: l.off}
+func (e *emitter) offsetOf(l work.Layout, ix []affine) (off affine, ok bool) {
+	off = affine{c: l.Off}
 	for d, i := range ix {
-		part, ok := i.times(l.stride[d])
+		part, ok := i.times(l.Stride[d])
 		if !ok {
 			return affine{}, false
 		}
@@ -270,7 +200,7 @@ func (e *emitter) offsetOf(l layout, ix []affine) (off affine, ok bool) {
 	return off, true
 }
 
-func (e *emitter) place(slot string, t dtype.Type, l layout, ix []affine) string {
+func (e *emitter) place(slot string, t dtype.Type, l work.Layout, ix []affine) string {
 	off, ok := e.offsetOf(l, ix)
 	if !ok {
 		return e.fail("a store has too many symbols")

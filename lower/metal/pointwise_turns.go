@@ -4,7 +4,9 @@ import (
 	"fmt"
 
 	"foundry/ir"
+	deal "foundry/ir/kernel"
 	"foundry/ir/sym"
+	"foundry/ir/work"
 	"foundry/lower/plan"
 )
 
@@ -15,49 +17,21 @@ type turns struct {
 	cosines, sines string
 }
 
-// atOnePosition reports whether all parts are heads, [H, T, D], of the same positions
-// with pairs to turn, so that a threadgroup can make all of a position.
-func (r *region) atOnePosition(parts []part) bool {
-	for _, p := range parts {
-		if !p.pair || p.space.Rank != 3 || p.space.Dims[1] != parts[0].space.Dims[1] {
-			return false
-		}
-		if !p.space.Dims[0].IsConst() || !p.space.Dims[2].IsConst() || len(r.rotations(p)) == 0 {
-			return false
-		}
-	}
-	return true
-}
-
-// rotations lists those whose pairs are the part's.
-func (r *region) rotations(p part) []*ir.Node {
-	var out []*ir.Node
-	for _, n := range r.nodes(ir.OpRope) {
-		if n.Results[0].Type.Shape == p.space {
-			out = append(out, n)
-		}
-	}
-	return out
-}
-
 // positions is pointwise with a threadgroup a position: its threads compute the cosine
 // and the sine of each pair once, meet, and turn the pairs of all heads.
-func (r *region) positions(parts []part, w int) (*kernel, error) {
+func (r *region) positions(parts []work.Elements, chosen deal.Positions) (*kernel, error) {
+	w := chosen.Width
 	k := newKernel(kernelBase(r.name, r.g.Results[0].Value.Type), r.about(plan.Elementwise))
 	k.param("width", w)
-	positions := parts[0].space.Dims[1]
+	positions := parts[0].Space.Dims[1]
 	k.grid[0].N = positions
 	var ends []int64 // of each part's units, which follow one another
 	units := int64(0)
 	for _, p := range parts {
-		half := p.space.Dims[2].C / 2
-		if half%int64(w) != 0 {
-			return nil, fmt.Errorf("half rows of %d do not split into %d", half, w)
-		}
-		units += p.space.Dims[0].C * half / int64(w)
+		units += p.Space.Dims[0].C * p.Space.Dims[2].C / 2 / int64(w)
 		ends = append(ends, units)
 	}
-	k.threads = min(int(units+31)/32*32, r.target.Limits.Threads)
+	k.threads = chosen.Threads()
 	k.builtin(plan.ThreadgroupPosition)
 	k.builtin(plan.ThreadIndex)
 	k.ready()
@@ -69,7 +43,7 @@ func (r *region) positions(parts []part, w int) (*kernel, error) {
 	}
 	at := map[string]turns{}
 	for _, p := range parts {
-		for _, n := range r.rotations(p) {
+		for _, n := range p.Rotations(r.asked) {
 			if key := e.turnKey(n, t, number(0)); at[key].n == nil {
 				at[key] = e.turnOnce(n, t)
 			}
@@ -118,7 +92,7 @@ func (e *emitter) turnOnce(n *ir.Node, t affine) turns {
 		end()
 		e.w = w
 	}
-	if f := n.Args[1]; f.Param != nil && e.r.operands[f.Index].fixed {
+	if f := n.Args[1]; f.Param != nil && e.r.operands[f.Index].Fixed {
 		k.preload += k.aside(1, write)
 	} else {
 		write()
@@ -127,12 +101,12 @@ func (e *emitter) turnOnce(n *ir.Node, t affine) turns {
 }
 
 // turnPair turns a pair, or four, of the part's heads at row t.
-func (e *emitter) turnPair(p part, unit, t affine, at map[string]turns) error {
+func (e *emitter) turnPair(p work.Elements, unit, t affine, at map[string]turns) error {
 	done := e.scope()
 	defer done()
-	head, column := e.split(unit, sym.Const(p.space.Dims[2].C/2/int64(e.w)), "index")
+	head, column := e.split(unit, sym.Const(p.Space.Dims[2].C/2/int64(e.w)), "index")
 	i, _ := column.times(sym.Poly{C: int64(e.w)})
-	for _, n := range e.r.rotations(p) {
+	for _, n := range p.Rotations(e.r.asked) {
 		x := at[e.turnKey(n, t, number(0))]
 		e.bindTurn(n, t, i, e.define("cosine", "%s", e.shared(x.cosines, i)), e.define("sine", "%s", e.shared(x.sines, i)))
 	}

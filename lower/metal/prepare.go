@@ -130,7 +130,7 @@ func (p *preparation) measure(b *bound, op boundOp, in *entry) error {
 	bind = append(bind, whole(to))
 	shared := k.threadgroup("shared", "float", 8*measureSIMDs)
 	k.line("const float2 most = measure_rows<%s, %du, %du>((device const uchar *)%s, %du, uint(%s[0]), %s, group.x, %du, %s, simd, lane);",
-		f.reader(f.width(cols)), cols, measureSIMDs, w, f.rowBytes(t.DType, cols), count, gamma, measureGroups, shared)
+		f.reader(f.Width(cols)), cols, measureSIMDs, w, f.rowBytes(t.DType, cols), count, gamma, measureGroups, shared)
 	k.open("if (simd == 0u && lane == 0u)")
 	k.line("%s[2u * group.x] = most.x;", out)
 	k.line("%s[2u * group.x + 1u] = most.y;", out)

@@ -103,7 +103,7 @@ func (r *region) readUp(k *kernel, v *ir.Value) string {
 	for v.Def != nil {
 		v = v.Def.Args[0]
 	}
-	if !r.operands[v.Index].scaled {
+	if !r.operands[v.Index].Scaled {
 		return "1.0f"
 	}
 	return r.up(k, v)

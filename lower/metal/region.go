@@ -5,17 +5,20 @@ import (
 	"strings"
 
 	"foundry/ir"
+	"foundry/ir/cost"
 	"foundry/ir/dtype"
 	"foundry/ir/sym"
 	"foundry/ir/target"
+	"foundry/ir/work"
 	"foundry/lower/plan"
 )
 
 // region is what one node asks for: the graph of its primitive operations, and
 // how each operand lies.
 type region struct {
-	g        *ir.Graph
-	operands []operand
+	asked    *work.Region
+	g        *ir.Graph                // of asked
+	operands []work.Operand           // of asked
 	halves   []bool                   // results that are kept as halves
 	scaled   []bool                   // results that are scaled by their range
 	bound    func(v *ir.Value) *bound // of a value of the region; nil where nobody knows
@@ -23,22 +26,12 @@ type region struct {
 	merged   *attention               // whose parts a prologue merges
 	token    tokenKind                // what becomes of the token that it chooses
 	target   *target.Target
-	tuning   Tuning
-}
-
-// operand is one param of a region.
-type operand struct {
-	layout  layout
-	fixed   bool // no dispatch of the step writes it
-	settled bool // no dispatch of the step writes its rows below P: a cache
-	planes  bool // quantised rows lie with levels and scales apart
-	halves  bool // f32 that is kept as halves, which is what its readers make of it
-	scaled  bool // by its range
+	tuning   cost.Tuning
 }
 
 // operandType is the dtype in which operand i lies in memory.
 func (r *region) operandType(i int) dtype.Type {
-	if r.operands[i].halves {
+	if r.operands[i].Halves {
 		return dtype.F16
 	}
 	return r.g.Params[i].Type.DType
@@ -68,89 +61,23 @@ func (r *region) kept(k *kernel, j int, value string) string {
 	return times(value, r.down(k, r.g.Results[j].Value))
 }
 
-// settled reports whether v is a cache of which this run writes rows from P on, seen
-// through views that keep the rows in their places.
-func settled(v *ir.Value) bool {
-	for v.Param == nil {
-		n := v.Def
-		switch {
-		case n.Op == ir.OpSlice && n.Attr.Start == sym.Const(0):
-			v = n.Args[0]
-			continue
-		case n.Region != nil:
-			inner := n.Region.Results[v.Index].Value
-			for inner.Def != nil && writesFromP(inner.Def) {
-				inner = inner.Def.Args[0]
-			}
-			if inner.Param == nil {
-				return false
-			}
-			v = n.Args[inner.Index]
-			continue
-		case writesFromP(n):
-			v = n.Args[0]
-			continue
-		}
-		return false
-	}
-	return v.Param.Kind == ir.State
-}
-
-func writesFromP(n *ir.Node) bool { return n.Op == ir.OpKVWrite && n.Attr.Start == sym.P }
-
 // regionOf returns n's region with operands that lie row-major; a primitive node
 // becomes a region of one operation.
 func regionOf(n *ir.Node, bounds sym.Bounds, t *target.Target) (*region, error) {
-	r := &region{g: n.Region, target: t, name: n.Op.String(), operands: make([]operand, len(n.Args)), halves: make([]bool, len(n.Results)), scaled: make([]bool, len(n.Results))}
+	w, err := work.Of(n, bounds, t)
+	if err != nil {
+		return nil, err
+	}
+	r := &region{asked: w, g: w.Graph, operands: w.Operands, target: t, name: n.Op.String(), halves: make([]bool, len(n.Results)), scaled: make([]bool, len(n.Results))}
 	if n.Region != nil {
 		r.name = n.Attr.Pattern
-	} else {
-		r.g = ir.NewGraph("", bounds)
-		args := make([]*ir.Value, len(n.Args))
-		for i, a := range n.Args {
-			args[i] = r.g.Param(ir.Arg, "", a.Type)
-		}
-		v, err := r.g.Add(n.Op, n.Label, n.Attr, args...)
-		if err != nil {
-			return nil, err
-		}
-		r.g.Return("", v)
 	}
-	for i, p := range r.g.Params {
-		l, ok := contiguous(p.Type.Shape)
-		if !ok {
-			return nil, fmt.Errorf("operand %d has %s, whose strides have too many symbols", i, p.Type)
-		}
-		root := ir.StateRoot(n.Args[i])
-		weight := root.Param != nil && root.Param.Kind == ir.Weight
-		r.operands[i] = operand{
-			layout: l, fixed: weight || root.Param != nil && root.Param.Kind == ir.Const,
-			settled: settled(n.Args[i]), planes: weight && inPlanes(p.Type, t),
-		}
-	}
+	w.Unbounded = func(v *ir.Value) bool { return r.narrowing(v) == unbounded }
 	return r, nil
 }
 
-func (r *region) nodes(op ir.Op) []*ir.Node {
-	var out []*ir.Node
-	for _, n := range r.g.Nodes() {
-		if n.Op == op {
-			out = append(out, n)
-		}
-	}
-	return out
-}
-
-func (r *region) has(ops ...ir.Op) bool {
-	for _, n := range r.g.Nodes() {
-		for _, op := range ops {
-			if n.Op == op {
-				return true
-			}
-		}
-	}
-	return false
-}
+func (r *region) nodes(op ir.Op) []*ir.Node { return r.asked.Nodes(op) }
+func (r *region) has(ops ...ir.Op) bool     { return r.asked.Has(ops...) }
 
 // lowering is the kernels of a region, in the order they run, and the memory
 // between them.
@@ -233,7 +160,7 @@ func (r *region) checkTypes() error {
 }
 
 func (r *region) checkWeight(t dtype.Type) error {
-	if _, ok := formatOf(t); !ok || !r.target.Limits.HasWeights(t.Format()) {
+	if _, ok := work.FormatOf(t); !ok || !r.target.Limits.HasWeights(t.Format()) {
 		return fmt.Errorf("no kernel for %s weights, only for %s", t, strings.Join(r.target.Limits.Weights, ", "))
 	}
 	return nil

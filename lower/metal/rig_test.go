@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"foundry/ir"
+	"foundry/ir/cost"
 	"foundry/ir/dtype"
 	"foundry/ir/interp"
 	"foundry/ir/seeded"
@@ -85,11 +86,11 @@ func newBatch(t testing.TB, graphs []*ir.Graph, checked bool) *batch {
 // newBatchFor is newBatch with kernels chosen for x.
 func newBatchFor(t testing.TB, graphs []*ir.Graph, checked bool, x *target.Target) *batch {
 	t.Helper()
-	return newBatchTuned(t, graphs, checked, x, metal.Tuning{})
+	return newBatchTuned(t, graphs, checked, x, cost.Tuning{})
 }
 
 // newBatchTuned is newBatchFor with other constants in the kernels.
-func newBatchTuned(t testing.TB, graphs []*ir.Graph, checked bool, x *target.Target, tuning metal.Tuning) *batch {
+func newBatchTuned(t testing.TB, graphs []*ir.Graph, checked bool, x *target.Target, tuning cost.Tuning) *batch {
 	t.Helper()
 	b := &batch{graphs: graphs}
 	w := weights{types: map[string]ir.Type{}}

@@ -5,7 +5,9 @@ import (
 
 	"foundry/ir"
 	"foundry/ir/dtype"
+	deal "foundry/ir/kernel"
 	"foundry/ir/sym"
+	"foundry/ir/work"
 	"foundry/lower/plan"
 )
 
@@ -14,7 +16,7 @@ import (
 // squares and the result.
 func (r *region) lowerRows() (*lowering, error) {
 	var last error
-	for _, w := range r.tuning.widths() {
+	for _, w := range r.tuning.Widths() {
 		k, err := r.rows(w)
 		if err == nil {
 			return &lowering{kernels: []*kernel{k}}, nil
@@ -37,12 +39,12 @@ func (r *region) rows(w int) (*kernel, error) {
 		return nil, fmt.Errorf("rows of %s do not split into %d", space, w)
 	}
 	for _, res := range r.g.Results {
-		if core(res.Value) != space {
+		if work.Walked(res.Value) != space {
 			return nil, fmt.Errorf("a result of %s beside a norm of %s", res.Value.Type, space)
 		}
 	}
 	k := newKernel(kernelBase(r.name, norm.Results[0].Type), r.about(plan.Rows))
-	k.threads = int(min(max((n/int64(w)+31)/32*32, 32), 512))
+	k.threads = deal.RowNorm{Length: n, Width: w}.Threads()
 	simds, count := k.threads/32, (n/int64(w)+int64(k.threads)-1)/int64(k.threads)
 	k.param("N", int(n))
 	k.param("width", w)
@@ -69,7 +71,7 @@ func (r *region) rows(w int) (*kernel, error) {
 			k.line("squares += squares_of(%s);", x)
 		}
 		for j, res := range r.g.Results {
-			if !dependsOn(res.Value, func(m *ir.Node) bool { return m == norm }) {
+			if !work.DependsOn(res.Value, func(m *ir.Node) bool { return m == norm }) {
 				value := e.at(res.Value, ix)
 				k.line("store%d(%s, %s);", w, e.target(j, ix), r.kept(k, j, value))
 			}
@@ -89,7 +91,7 @@ func (r *region) rows(w int) (*kernel, error) {
 		e.bind(norm.Args[0], ix, "held[i]")
 		e.bind(norm.Results[0], ix, e.define("normed", "held[i] * scale * %s", e.at(gamma, ix[len(ix)-1:])))
 		for j, res := range r.g.Results {
-			if dependsOn(res.Value, func(m *ir.Node) bool { return m == norm }) {
+			if work.DependsOn(res.Value, func(m *ir.Node) bool { return m == norm }) {
 				value := e.at(res.Value, ix)
 				k.line("store%d(%s, %s);", w, e.target(j, ix), r.kept(k, j, value))
 			}
@@ -182,9 +184,6 @@ func (r *region) rowLoop(e *emitter, n, count int64, row []affine, body func(ix 
 	return e.err
 }
 
-// argmaxPart is the number of elements that one threadgroup looks at.
-const argmaxPart = 4096
-
 // lowerArgmax lowers argmax alone: parts of rows in many threadgroups, then a
 // merge, which also moves the step on where the index is the plan's token.
 func (r *region) lowerArgmax() (*lowering, error) {
@@ -197,13 +196,14 @@ func (r *region) lowerArgmax() (*lowering, error) {
 	if !ok {
 		return nil, fmt.Errorf("argmax of rows of %s", in.At(1))
 	}
-	parts := (length + argmaxPart - 1) / argmaxPart
+	chosen := deal.ArgmaxParts{Length: length}
+	parts := chosen.Parts()
 	rows := in.At(0)
 	k := newKernel(kernelBase("argmax_parts", n.Args[0].Type), r.about(plan.Rows))
-	k.threads = 256
+	k.threads = chosen.Threads()
 	k.grid[0].N, k.grid[1].N = sym.Const(parts), rows
 	k.param("N", int(length))
-	k.param("part", argmaxPart)
+	k.param("part", deal.ArgmaxPart)
 	e := r.argmaxHead(k)
 	x, ok := e.pointer(n.Args[0], []affine{e.know("group.y", 0, 1), number(0)})
 	if !ok {
@@ -211,7 +211,7 @@ func (r *region) lowerArgmax() (*lowering, error) {
 	}
 	_, from, _ := e.address(n.Args[0], []affine{variable("group.y"), number(0)})
 	k.line("argmax_part<8u, %t, %t>(%s, group.x * %du, min(group.x * %du + %du, %du), thread_index, best, place);",
-		e.divides(4, from), r.token != tokenPlain, x, argmaxPart, argmaxPart, argmaxPart, length)
+		e.divides(4, from), r.token != tokenPlain, x, deal.ArgmaxPart, deal.ArgmaxPart, deal.ArgmaxPart, length)
 	e.argmaxMerge(8)
 	values := k.slot(ref{refScratch, 0}, "part_best", "float", plan.Write)
 	places := k.slot(ref{refScratch, 1}, "part_place", "uint", plan.Write)
@@ -260,7 +260,7 @@ func (e *emitter) argmaxMerge(simds int) {
 func (r *region) argmaxFinish(rows sym.Dim, parts int64, result int) (*kernel, error) {
 	k := newKernel(fmt.Sprintf("argmax_merge_%d", parts), about{plan.RowsMerge, "argmax"})
 	k.label = "merge"
-	k.threads = min(1024, r.target.Limits.Threads, (int(parts)+127)/128*32) // four parts each
+	k.threads = deal.ArgmaxMerge{Parts: parts, Largest: r.target.Limits.Threads}.Threads()
 	k.grid[0].N = rows
 	k.param("parts", int(parts))
 	e := r.argmaxHead(k)

@@ -188,7 +188,7 @@ func (s *sampler) sums() error {
 
 func (s *sampler) choose() error {
 	k, e := s.stage("choose", plan.SampleChoice, 1, "main/sample_choose.metal")
-	k.moved = poly(s.rows).Scale(4*samplePart + 16*s.parts)
+	k.moved = s.rows.Poly().Scale(4*samplePart + 16*s.parts)
 	scores, settings := s.between(k, sampleScores, "float", plan.Read), s.settings(e)
 	best, place := s.best(k), s.between(k, samplePlace, "uint", plan.Read)
 	sums, progress := s.between(k, sampleSums, "uint", plan.Read), s.between(k, sampleProgress, "uint", plan.Read)

@@ -7,6 +7,7 @@ import (
 	"foundry/ir/cost"
 	"foundry/ir/dtype"
 	"foundry/ir/sym"
+	"foundry/ir/work"
 	"foundry/lower/plan"
 )
 
@@ -97,7 +98,7 @@ func (s *softmax) kernel(main plan.Main, body func(k *kernel, row softmaxRow)) (
 	}
 	lin := number(0)
 	for d := range int(s.rows.Rank) {
-		scaled, ok := lin.times(poly(s.rows.Dims[d]))
+		scaled, ok := lin.times(s.rows.Dims[d].Poly())
 		if !ok {
 			return nil, fmt.Errorf("rows of %s have too many symbols", s.rows)
 		}
@@ -136,11 +137,11 @@ func (s *softmax) kernel(main plan.Main, body func(k *kernel, row softmaxRow)) (
 func (s *softmax) operand(k *kernel, e *emitter, ix []affine, lin affine, row *softmaxRow) error {
 	x := s.n.Args[0]
 	if t := x.Type.DType; t.Quantised() {
-		if _, ok := formatOf(t); !ok || x.Param == nil {
+		if _, ok := work.FormatOf(t); !ok || x.Param == nil {
 			return fmt.Errorf("no kernel reads %s rows here", t)
 		}
 		f := s.r.format(x)
-		row.width = int64(f.widths[0])
+		row.width = int64(f.Widths[0])
 		if s.segment%row.width != 0 {
 			return fmt.Errorf("segment=%d of rows of %s, wants a multiple of %d", s.segment, t, row.width)
 		}
@@ -154,8 +155,8 @@ func (s *softmax) operand(k *kernel, e *emitter, ix []affine, lin affine, row *s
 	if !ok {
 		return fmt.Errorf("the operand of softmax is computed in the region")
 	}
-	l := s.r.operands[p].layout
-	if last := l.stride[s.r.g.Params[p].Type.Shape.Rank-1]; last != (sym.Poly{C: 1}) {
+	l := s.r.operands[p].Layout
+	if last := l.Stride[s.r.g.Params[p].Type.Shape.Rank-1]; last != (sym.Poly{C: 1}) {
 		return fmt.Errorf("the elements of softmax's rows are not adjacent")
 	}
 	row.width = 4
@@ -183,7 +184,7 @@ func (s *softmax) declare(k *kernel, typ, value string) {
 // text is the place of a row in memory where rows of n elements lie one behind the
 // other.
 func (s *softmax) text(k *kernel, lin affine, n sym.Dim) (string, error) {
-	at, ok := lin.times(poly(n))
+	at, ok := lin.times(n.Poly())
 	if !ok {
 		return "", fmt.Errorf("rows of %s have too many symbols", s.n.Results[0].Type.Shape)
 	}

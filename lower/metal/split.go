@@ -4,7 +4,6 @@ import (
 	"fmt"
 
 	"foundry/ir"
-	"foundry/ir/cost"
 	"foundry/ir/dtype"
 	"foundry/ir/sym"
 	"foundry/lower/plan"
@@ -31,7 +30,7 @@ func (a *attention) lowerSplit() (*lowering, error) {
 // lowerSplitProjection lowers attention and the product that takes its result:
 // parts of the cache, then the product, whose prologue merges them.
 func (r *region) lowerSplitProjection() (*lowering, error) {
-	a, err := r.analyseAttention()
+	a, err := r.attention()
 	if err != nil {
 		return nil, err
 	}
@@ -55,24 +54,21 @@ func (r *region) lowerSplitProjection() (*lowering, error) {
 // parts writes the kernel of the parts; their number follows from the target and
 // the longest context, so that the grid is a constant.
 func (a *attention) parts() (*kernel, []scratch, error) {
-	b := a.r.g.Bounds
-	tokens := a.rows.Eval(cost.Typical(b))
-	a.splits = cost.Splits(a.heads*tokens, cost.Seen(a.keys.Max(b), int64(a.soft.Attr.Window), 1), a.r.target)
-	k, err := a.emit()
+	k, err := a.emit(true)
 	if err != nil {
 		return nil, nil, err
 	}
 	return k, []scratch{
-		{"part_values", ir.TypeOf(dtype.F32, sym.Const(a.heads), a.rows, sym.Const(a.splits), sym.Const(a.d))},
-		{"part_states", ir.TypeOf(dtype.F32, sym.Const(a.heads), a.rows, sym.Const(a.splits), sym.Const(2))},
+		{"part_values", ir.TypeOf(dtype.F32, sym.Const(a.Heads), a.Rows, sym.Const(a.Parts), sym.Const(a.Dim))},
+		{"part_states", ir.TypeOf(dtype.F32, sym.Const(a.Heads), a.Rows, sym.Const(a.Parts), sym.Const(2))},
 	}, nil
 }
 
 // cutKeys moves the keys and values to the threadgroup's part and returns the
 // count of keys in it. A part behind the last key ends at once and leaves nothing.
 func (a *attention) cutKeys(k *kernel, kp, ks, vp, vs, visible string) (keys, values, count string) {
-	k.grid[2].N = sym.Const(a.splits)
-	k.param("parts", int(a.splits))
+	k.grid[2].N = sym.Const(a.Parts)
+	k.param("parts", int(a.Parts))
 	k.phase("The keys of this part.")
 	k.line("const uint seen = %s;", visible)
 	k.line("const uint share = %s;", a.share("seen"))
@@ -84,14 +80,14 @@ func (a *attention) cutKeys(k *kernel, kp, ks, vp, vs, visible string) (keys, va
 
 // share is how many of the keys that a row sees a part has.
 func (a *attention) share(seen string) string {
-	return fmt.Sprintf("max(%du, (%s + %du) / %du)", partTokens, seen, a.splits-1, a.splits)
+	return fmt.Sprintf("max(%du, (%s + %du) / %du)", partTokens, seen, a.Parts-1, a.Parts)
 }
 
 // partOffset returns which part of all parts that of head h, row t is, its first
 // where part is zero.
 func (a *attention) partOffset(h, t affine, part affine) affine {
-	row, _ := h.times(poly(a.rows))
-	at, _ := row.add(t).times(sym.Poly{C: a.splits})
+	row, _ := h.times(a.Rows.Poly())
+	at, _ := row.add(t).times(sym.Poly{C: a.Parts})
 	return at.add(part)
 }
 
@@ -99,15 +95,15 @@ func (a *attention) partOffset(h, t affine, part affine) affine {
 func (a *attention) storeParts(e *emitter, h, t affine, shared string) {
 	k := e.k
 	k.line("float peak, total;")
-	k.line("const float value = %s;", times(fmt.Sprintf("attention_gather<%du, %du, %du, %du>(top, sum, acc, %s, simd, lane, peak, total)", a.d, a.lanes, a.width, a.simds, shared), a.r.readUp(k, a.pv.Args[1])))
-	part := a.partOffset(h, t, e.know("group.z", a.splits, 1))
+	k.line("const float value = %s;", times(fmt.Sprintf("attention_gather<%du, %du, %du, %du>(top, sum, acc, %s, simd, lane, peak, total)", a.Dim, a.Lanes, a.Width, a.Simdgroups, shared), a.r.readUp(k, a.Weighted.Args[1])))
+	part := a.partOffset(h, t, e.know("group.z", a.Parts, 1))
 	values := k.slot(ref{refScratch, 0}, "part_values", "float", plan.Write)
 	states := k.slot(ref{refScratch, 1}, "part_states", "float", plan.Write)
-	at, _ := part.times(sym.Poly{C: a.d})
+	at, _ := part.times(sym.Poly{C: a.Dim})
 	pair, _ := part.times(sym.Poly{C: 2})
 	k.phase("Epilogue: what the merge needs of the part.")
 	k.line("const uint d = simd * 32u + lane;")
-	k.line("if (d < %du) %s[%s] = value;", a.d, values, k.text(at.add(variable("d"))))
+	k.line("if (d < %du) %s[%s] = value;", a.Dim, values, k.text(at.add(variable("d"))))
 	k.open("if (d == 0u)")
 	k.line("%s[%s] = peak;", states, k.text(pair))
 	k.line("%s[%s] = total;", states, k.text(pair.plus(1)))
@@ -116,25 +112,25 @@ func (a *attention) storeParts(e *emitter, h, t affine, shared string) {
 
 // merge writes the kernel that makes the result from the parts.
 func (a *attention) merge() (*kernel, error) {
-	k := newKernel(fmt.Sprintf("attention_merge_%dx%dx%d", a.splits, a.heads, a.d), about{plan.AttentionMerge, "attention"})
+	k := newKernel(fmt.Sprintf("attention_merge_%dx%dx%d", a.Parts, a.Heads, a.Dim), about{plan.AttentionMerge, "attention"})
 	k.label = "merge"
-	k.threads = int((a.d + 31) / 32 * 32)
-	k.grid[0].N, k.grid[1].N = sym.Const(a.heads), a.rows
+	k.threads = int((a.Dim + 31) / 32 * 32)
+	k.grid[0].N, k.grid[1].N = sym.Const(a.Heads), a.Rows
 	k.use("common/load.metal")
 	k.builtin(plan.ThreadgroupPosition)
 	k.builtin(plan.ThreadIndex)
 	k.ready()
 	e := newEmitter(k, a.r, 1)
-	h, t := e.know("group.x", a.heads, 1), number(0)
-	if a.rows != sym.Const(1) {
+	h, t := e.know("group.x", a.Heads, 1), number(0)
+	if a.Rows != sym.Const(1) {
 		t = e.know("group.y", 0, 1)
 	}
 	l, err := a.resultLayout()
 	if err != nil {
 		return nil, err
 	}
-	k.open("if (thread_index < %du)", a.d)
-	d := e.know("thread_index", a.d, 1)
+	k.open("if (thread_index < %du)", a.Dim)
+	d := e.know("thread_index", a.Dim, 1)
 	value := a.merged(e, h, t, d)
 	y := a.r.resultType(0)
 	slot := k.slot(ref{refResult, 0}, "y", pointee(y), plan.Write)
@@ -151,9 +147,9 @@ func (a *attention) merged(e *emitter, h, t, d affine) string {
 	values := k.slot(ref{refScratch, 0}, "part_values", "float", plan.Read)
 	states := k.slot(ref{refScratch, 1}, "part_states", "float", plan.Read)
 	part := a.partOffset(h, t, number(0))
-	at, _ := part.times(sym.Poly{C: a.d})
+	at, _ := part.times(sym.Poly{C: a.Dim})
 	pair, _ := part.times(sym.Poly{C: 2})
-	if e.w > 1 && (a.d%int64(e.w) != 0 || !e.divides(int64(e.w), d)) {
+	if e.w > 1 && (a.Dim%int64(e.w) != 0 || !e.divides(int64(e.w), d)) {
 		return e.fail("four adjacent elements cross a head")
 	}
 	used := e.bound["parts used "+t.text()]
@@ -165,5 +161,5 @@ func (a *attention) merged(e *emitter, h, t, d affine) string {
 		k.line("const uint %s = (%s + %s - 1u) / %s;", used, seen, share, share)
 		e.bound["parts used "+t.text()] = used
 	}
-	return e.define("attended", "merged%d<%du, %du>(%s + %s, %s + %s, %s)", e.w, a.splits, a.d, values, k.text(at.add(d)), states, k.text(pair), used)
+	return e.define("attended", "merged%d<%du, %du>(%s + %s, %s + %s, %s)", e.w, a.Parts, a.Dim, values, k.text(at.add(d)), states, k.text(pair), used)
 }

@@ -6,6 +6,7 @@ import (
 	"foundry/ir"
 	"foundry/ir/cost"
 	"foundry/ir/sym"
+	"foundry/ir/work"
 	"foundry/lower/plan"
 )
 
@@ -55,7 +56,7 @@ func (e *entry) traffic(s *stage, k *kernel) (moved, flops sym.Poly) {
 func divideFlops(r *region, first, second *kernel) {
 	var before, after sym.Poly
 	for _, n := range r.g.Nodes() {
-		if dependsOn(n.Results[0], func(m *ir.Node) bool { return m.Op == ir.OpMatmulNT }) {
+		if work.DependsOn(n.Results[0], func(m *ir.Node) bool { return m.Op == ir.OpMatmulNT }) {
 			after = after.Add(cost.Flops(n))
 		} else {
 			before = before.Add(cost.Flops(n))

@@ -7,8 +7,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"foundry/ir"
+	"foundry/ir/cost"
 	"foundry/ir/sym"
-	"foundry/lower/metal"
 )
 
 // Other constants are other texts of the same kernels, and compute the same.
@@ -21,7 +21,7 @@ func TestTunedKernelsCompute(t *testing.T) {
 		}
 		return out
 	}
-	compile := func(tuning metal.Tuning) *batch {
+	compile := func(tuning cost.Tuning) *batch {
 		var graphs []*ir.Graph
 		for i, name := range names {
 			graphs = append(graphs, alone(parse(t, "T=1..9, P=0..64, S<=73", cases[name]), fmt.Sprintf("g%d", i)))
@@ -31,12 +31,12 @@ func TestTunedKernelsCompute(t *testing.T) {
 	}
 	var chosen []string
 	for i, c := range []struct {
-		tuning metal.Tuning
+		tuning cost.Tuning
 		differ []string // kernels whose text is not the chosen one
 	}{
-		{metal.Tuning{}, nil},
-		{metal.Tuning{Width: 1, Unroll: metal.Unroll1, OwnTurns: true}, []string{"matmul", "rope", "rms_norm", "bmm", "add"}},
-		{metal.Tuning{Width: 8, Unroll: metal.UnrollFull}, []string{"matmul"}},
+		{cost.Tuning{}, nil},
+		{cost.Tuning{Width: 1, Unroll: cost.Unroll1, OwnTurns: true}, []string{"matmul", "rope", "rms_norm", "bmm", "add"}},
+		{cost.Tuning{Width: 8, Unroll: cost.UnrollFull}, []string{"matmul"}},
 	} {
 		b := compile(c.tuning)
 		if i == 0 {

@@ -10,9 +10,9 @@ import (
 	"strings"
 
 	"foundry/frontends/model"
+	"foundry/ir/cost"
 	"foundry/ir/sym"
 	"foundry/lower/compile"
-	"foundry/lower/metal"
 	"foundry/lower/plan"
 	"foundry/runtime"
 	"foundry/runtime/engine"
@@ -58,19 +58,19 @@ type AloneRow struct {
 // setting is a choice of constants under a name.
 type setting struct {
 	name   string
-	tuning metal.Tuning
+	tuning cost.Tuning
 }
 
 // settings lists the constants that are tried, what lowering chooses first.
 var settings = [...]setting{
-	{"chosen", metal.Tuning{}},
-	{"load 1, unroll 1", metal.Tuning{Width: 1, Unroll: metal.Unroll1}},
-	{"load 1, unroll full", metal.Tuning{Width: 1, Unroll: metal.UnrollFull}},
-	{"load 4, unroll 1", metal.Tuning{Width: 4, Unroll: metal.Unroll1}},
-	{"load 4, unroll full", metal.Tuning{Width: 4, Unroll: metal.UnrollFull}},
-	{"load 8, unroll 1", metal.Tuning{Width: 8, Unroll: metal.Unroll1}},
-	{"load 8, unroll full", metal.Tuning{Width: 8, Unroll: metal.UnrollFull}},
-	{"cos/sin a thread", metal.Tuning{OwnTurns: true}},
+	{"chosen", cost.Tuning{}},
+	{"load 1, unroll 1", cost.Tuning{Width: 1, Unroll: cost.Unroll1}},
+	{"load 1, unroll full", cost.Tuning{Width: 1, Unroll: cost.UnrollFull}},
+	{"load 4, unroll 1", cost.Tuning{Width: 4, Unroll: cost.Unroll1}},
+	{"load 4, unroll full", cost.Tuning{Width: 4, Unroll: cost.UnrollFull}},
+	{"load 8, unroll 1", cost.Tuning{Width: 8, Unroll: cost.Unroll1}},
+	{"load 8, unroll full", cost.Tuning{Width: 8, Unroll: cost.UnrollFull}},
+	{"cos/sin a thread", cost.Tuning{OwnTurns: true}},
 }
 
 // KernelSettings is how many settings of constants Kernels tries.

@@ -7,8 +7,8 @@ import (
 
 	"foundry/frontends/checkpoint"
 	"foundry/frontends/model"
+	"foundry/ir/cost"
 	"foundry/lower/compile"
-	"foundry/lower/metal"
 	"foundry/runtime/cpu"
 	"foundry/runtime/engine"
 
@@ -28,7 +28,7 @@ func TestKernels(t *testing.T) {
 	o := KernelsOptions{
 		Bench: Options{Device: engine.CPU, Compile: compile.Options{Context: 32}, Variants: []Variant{{Name: "mine", Passes: "canonicalize,cse,drop-repeat-kv,fuse-rmsnorm-qkv,fuse-rope-kv,fuse-attention,fuse-residual,fuse-gate-up-swiglu,legalize"}}, Prompt: 4},
 		Rows:  []int{1, 8}, Name: "argmax",
-		settings: []setting{settings[0], {"load 1", metal.Tuning{Width: 1}}},
+		settings: []setting{settings[0], {"load 1", cost.Tuning{Width: 1}}},
 	}
 	rows, err := Kernels(context.Background(), m, o)
 	require.NoError(t, err)

@@ -13,8 +13,8 @@ import (
 	"foundry/frontends/checkpoint"
 	"foundry/frontends/model"
 	"foundry/ir"
+	"foundry/ir/cost"
 	"foundry/lower/compile"
-	"foundry/lower/metal"
 	"foundry/passes"
 	"foundry/runtime/cpu"
 	"foundry/runtime/engine"
@@ -191,7 +191,7 @@ func TestSearchFileIsOfThisCompiler(t *testing.T) {
 	require.Equal(t, s.file(), look(compile.Options{}).file())
 	require.Len(t, strings.Split(strings.TrimSpace(s.compilerToday()), "\n"), 8, "four variants of both phases")
 
-	lowered := look(compile.Options{Tuning: metal.Tuning{Width: 1}})
+	lowered := look(compile.Options{Tuning: cost.Tuning{Width: 1}})
 	require.NotEqual(t, s.file(), lowered.file(), "kernels are written in another way")
 
 	before := s.compilerToday()

@@ -1,6 +1,10 @@
-package metal
+package cost
 
-import "slices"
+import (
+	"slices"
+
+	"foundry/ir/work"
+)
 
 // Tuning fixes constants of kernels that lowering chooses otherwise: the same text
 // with another number in it. It serves measurement; a kernel that has no such
@@ -30,26 +34,26 @@ const (
 	UnrollFull
 )
 
-// widths lists the elements a load that a kernel tries, the widest first but where
+// Widths lists the elements a load that a kernel tries, the widest first but where
 // one is asked for; four again for what lies in blocks, which are read by four.
-func (t Tuning) widths() []int {
+func (t Tuning) Widths() []int {
 	if t.Width == 1 {
 		return []int{1, 4}
 	}
 	return []int{4, 1}
 }
 
-// weightWidth is the width for rows of n weights of a format.
-func (t Tuning) weightWidth(f format, n int64) int {
-	if t.Width > 0 && slices.Contains(f.widths, t.Width) && n%int64(t.Width) == 0 {
+// WeightWidth is the width for rows of n weights of a format.
+func (t Tuning) WeightWidth(f work.Format, n int64) int {
+	if t.Width > 0 && slices.Contains(f.Widths, t.Width) && n%int64(t.Width) == 0 {
 		return t.Width
 	}
-	return f.width(n)
+	return f.Width(n)
 }
 
-// rounds is how many of left rounds are loaded together, where lowering would take
+// Rounds is how many of left rounds are loaded together, where lowering would take
 // chosen.
-func (t Tuning) rounds(chosen, left int) int {
+func (t Tuning) Rounds(chosen, left int) int {
 	switch t.Unroll {
 	case Unroll1:
 		return 1

@@ -1,0 +1,270 @@
+package cost
+
+import (
+	"math"
+
+	"foundry/ir"
+	"foundry/ir/kernel"
+	"foundry/ir/sym"
+	"foundry/ir/target"
+	"foundry/ir/work"
+)
+
+// A threadgroup of attention in tiles takes TileQueries rows of queries through
+// the keys, TileKeys at a time where they have room.
+const (
+	TileQueries = 64
+	TileKeys    = 64
+)
+
+// ChooseAttention returns how a is dealt out: in tiles, a block of queries a threadgroup,
+// where they can take it and are predicted to be faster for as many rows as the graph may
+// have; row by row; or row by row in parts of the keys.
+func ChooseAttention(a *work.Attention, parts bool, t *target.Target, tuning Tuning) kernel.Kernel {
+	rows := AttentionRows(a, widthOf(a.Dim, tuning), parts, t, tuning)
+	if parts || !a.TakesTiles() {
+		return rows
+	}
+	b, window := a.Region.Graph.Bounds, a.Window()
+	tokens, keys := a.Rows.Max(b), a.Keys.Max(b)
+	tiles := kernel.AttentionTiles{Simdgroups: TileQueries / tileSide}
+	for _, tiles.Keys = range [...]int{TileKeys, TileKeys / 2} {
+		if tiles.Bytes(a.Dim) > t.Limits.ThreadgroupBytes {
+			continue
+		}
+		tiled := tiledAttention(a.Heads, tokens, blockSeen(keys, window), a.Dim, t)
+		if tiled.Us(t) < attentionByRow(rows, a.Heads, tokens, Seen(keys, window, 1), a.Dim, t).Us(t) {
+			return tiles
+		}
+		break
+	}
+	return rows
+}
+
+// widthOf is how many of d adjacent elements a lane loads at once.
+func widthOf(d int64, tuning Tuning) int {
+	for _, w := range tuning.Widths() {
+		if d%int64(w) == 0 {
+			return w
+		}
+	}
+	return 1
+}
+
+// AttentionRows returns how a is dealt out row by row with loads of width elements:
+// lanes a key, simdgroups a row, and parts of the keys where they are asked for, whose
+// number follows from the target and the longest context.
+func AttentionRows(a *work.Attention, width int, parts bool, t *target.Target, tuning Tuning) kernel.AttentionRows {
+	b := a.Region.Graph.Bounds
+	k := kernel.AttentionRows{Width: width, Lanes: 1, Ahead: 4}
+	keys := Seen(a.Keys.Max(b), a.Window(), 1)
+	if parts {
+		k.Parts = Splits(a.Heads*a.Rows.Eval(Typical(b)), keys, t)
+	}
+	// Eight elements a lane, in loads of up to four, as far as the row divides.
+	chunks := a.Dim / int64(width)
+	for k.Lanes < 32 && chunks%int64(2*k.Lanes) == 0 && a.Dim/int64(2*k.Lanes) >= 8 {
+		k.Lanes *= 2
+	}
+	mine := a.Dim / int64(k.Lanes)
+	if mine > 16 {
+		k.Ahead = 2
+	}
+	if tuning.Unroll == Unroll1 { // how many keys there are the shape does not say
+		k.Ahead = 1
+	}
+	groups := a.Heads * a.Rows.Max(b) * max(k.Parts, 1)
+	if k.Ahead > 2 && groups*16 < int64(t.Cores*t.CoreThreads/t.Limits.SIMDWidth) {
+		k.Ahead = 2 // registers, since a row is going to have many simdgroups
+	}
+	k.Simdgroups = int(rowSIMDs(groups, keys/max(k.Parts, 1), a.Dim, int64(keysAtOnce(k)), t))
+	if keys, values := a.Cache(a.Scores.Args[1]), a.Cache(a.Weighted.Args[1]); keys != nil && values != nil && a.Rows == sym.Const(1) {
+		perKey := (keys.Type.DType.Bytes(mine) + values.Type.DType.Bytes(mine) + 3) / 4
+		k.Early = int(PreloadRegisters/perKey) / k.Ahead * k.Ahead
+	}
+	return k
+}
+
+// keysAtOnce is how many keys a simdgroup loads before it uses the first.
+func keysAtOnce(k kernel.AttentionRows) int { return 32 / k.Lanes * k.Ahead }
+
+// ChooseBatched returns how a batched product is dealt out: a block of 64 rows of a head
+// a threadgroup in tiles, where they can take it and are predicted to be faster; else by
+// element of scores, or by column of values.
+func ChooseBatched(p *work.Batched, t *target.Target) kernel.Kernel {
+	b := p.Region.Graph.Bounds
+	tiles := kernel.AttentionTiles{Simdgroups: TileQueries / tileSide, Keys: TileKeys}
+	tokens, keys := p.Rows.Max(b), p.Keys.Max(b)
+	if p.TakesTiles() && tiles.StageBytes(p.Dim) <= t.Limits.ThreadgroupBytes &&
+		tiledAttention(p.Heads, tokens, keys, p.Dim, t).Us(t) < batchedByRow(p.Heads, tokens, keys, p.Dim, t).Us(t) {
+		return tiles
+	}
+	if p.Product.Op == ir.OpBmmNN {
+		return kernel.BatchedColumns{}
+	}
+	return kernel.BatchedElements{}
+}
+
+// rowSIMDs is how many simdgroups share the keys of a row of attention of d
+// elements, where there are groups rows and each simdgroup loads step keys at once:
+// more while they fill no more than three quarters of the machine and there are keys
+// to share. Of 1,024 threads each would have too few registers for what it loads ahead.
+func rowSIMDs(groups, keys, d, step int64, t *target.Target) int64 {
+	simds := (d + 31) / 32
+	room := int64(t.Cores * t.CoreThreads / t.Limits.SIMDWidth)
+	for simds*2 <= int64(t.Limits.Threads)/64 && groups*simds*2 <= room*3/4 && simds*step < keys &&
+		4*2*simds*(d+2) <= int64(t.Limits.ThreadgroupBytes) {
+		simds *= 2
+	}
+	return simds
+}
+
+// Splits returns into how many parts attention's positions are split, 1 for the
+// single pass: as many as fill the target, but for the last none shorter than
+// mergeTokens. heads counts query heads times tokens.
+func Splits(heads, positions int64, t *target.Target) int64 {
+	want := int64(math.Ceil(float64(t.Cores) * float64(t.CoreThreads) / 2 / rowThreads / float64(max(1, heads))))
+	return max(1, min(want, (positions+mergeTokens-1)/mergeTokens))
+}
+
+// Seen is how many of the keys are read for a block of successive rows of queries, each
+// of which sees the last window of those before it; all of them where window is 0.
+func Seen(keys, window, rows int64) int64 {
+	if window == 0 {
+		return keys
+	}
+	return min(keys, window+rows-1)
+}
+
+// blockSeen is Seen of a threadgroup's tiles, which read whole blocks of keys.
+func blockSeen(keys, window int64) int64 { return Seen(keys, window, TileQueries+TileKeys) }
+
+func tiledAttention(heads, tokens, keys, d int64, t *target.Target) Kernel {
+	k := Kernel{Groups: float64(heads) * math.Ceil(float64(tokens)/TileQueries), Threads: TileQueries / tileSide * float64(t.Limits.SIMDWidth), Tiled: true}
+	k.Tile = k.Groups * TileQueries * float64(keys) * float64(d) * 4
+	k.Cache = k.Groups * float64(keys) * float64(d) * 4
+	resident := math.Max(1, float64(t.TileFloats*tileThreads)/float64(TileQueries*(TileKeys+d)))
+	// The simdgroups wait for a block of keys, then for its values.
+	k.WaitUs = math.Ceil(k.Groups/float64(t.Cores)/resident) * math.Ceil(float64(keys)/TileKeys) * 2 * t.LatencyUs
+	return k
+}
+
+// attentionByRow is the pass over keys of each row, in the parts that x has: every lane
+// multiplies as much again for shuffles and weights.
+func attentionByRow(x kernel.AttentionRows, heads, tokens, keys, d int64, t *target.Target) Kernel {
+	rows, parts := float64(heads*tokens), max(x.Parts, 1)
+	k := Kernel{Groups: rows * float64(parts), Threads: float64(x.Threads()), Loads: float64(x.Ahead)}
+	k.Flops = rows * float64(keys) * float64(d) * 8
+	k.Cache = rows * float64(keys) * float64(d) * 4
+	k.WaitUs = k.rounds(t) * math.Ceil(float64(keys)/float64(parts)/float64(x.Simdgroups*keysAtOnce(x))) * t.LatencyUs
+	return k
+}
+
+// batchedByRow is the pass over the keys that two batched products by row come to.
+func batchedByRow(heads, tokens, keys, d int64, t *target.Target) Kernel {
+	step := max(1, 512/d) // keys: a lane takes 8 elements, and two keys at once
+	simds := rowSIMDs(heads*tokens, keys, d, step, t)
+	k := Kernel{Groups: float64(heads * tokens), Threads: float64(simds * int64(t.Limits.SIMDWidth))}
+	k.Flops = k.Groups * float64(keys) * float64(d) * 8
+	k.Cache = k.Groups * float64(keys) * float64(d) * 4
+	k.WaitUs = k.rounds(t) * math.Ceil(float64(keys)/float64(simds*step)) * t.LatencyUs
+	return k
+}
+
+// batched returns the kernel of one batched product: half of a pass, in which each element
+// of the result, or row of it, reads its own rows.
+func (m *model) batched(k Kernel, p *work.Batched) Kernel {
+	tokens, keys := p.Rows.Eval(m.env), p.Keys.Eval(m.env)
+	rows := float64(p.Heads * tokens)
+	x := batchedByRow(p.Heads, tokens, keys, p.Dim, m.target)
+	as := ChooseBatched(p, m.target)
+	k.Threads = float64(as.Threads())
+	switch as := as.(type) {
+	case kernel.AttentionTiles:
+		x = tiledAttention(p.Heads, tokens, keys, p.Dim, m.target)
+		k.Tile, k.Groups, k.Tiled, k.Flops = x.Tile/2, x.Groups, true, 0
+		if p.Product.Op == ir.OpBmmNT {
+			k.Groups *= math.Ceil(float64(keys) / float64(as.Keys))
+		}
+	case kernel.BatchedElements:
+		k.Groups = rows * math.Ceil(float64(keys)/float64(as.Threads()))
+	case kernel.BatchedColumns:
+		k.Groups = rows * math.Ceil(float64(p.Dim)/float64(as.Columns()))
+	}
+	k.Flops += x.Flops / 4
+	k.Cache += x.Cache / 2
+	return k
+}
+
+// attention returns a single pass, or parts with their merge, and where an output
+// projection stands in the region, that one with the merge before its main.
+func (m *model) attention(k Kernel, a *work.Attention, outs []*ir.Node) []Kernel {
+	tokens, keys, dim := a.Rows.Eval(m.env), a.Keys.Eval(m.env), float64(a.Dim)
+	rows := float64(a.Heads * tokens)
+	window := a.Window()
+	m.hide(&k, a.Scores.Args[1], keys, Seen(keys, window, tokens))
+	as := ChooseAttention(a, m.inParts(), m.target, Tuning{})
+	parts := 0.0
+	var x Kernel
+	switch as := as.(type) {
+	case kernel.AttentionTiles:
+		x = tiledAttention(a.Heads, tokens, blockSeen(keys, window), a.Dim, m.target)
+		k.Tile, k.Tiled = x.Tile, true
+	case kernel.AttentionRows:
+		x = attentionByRow(as, a.Heads, tokens, Seen(keys, window, 1), a.Dim, m.target)
+		parts = float64(as.Parts)
+	}
+	counted := float64(4*a.Heads*tokens*keys) * dim
+	k.Groups, k.Threads, k.Loads = x.Groups, float64(as.Threads()), x.Loads
+	k.Flops = max(0, k.Flops-counted) + x.Flops
+	k.Cache += x.Cache
+	if parts == 0 {
+		return []Kernel{k}
+	}
+	partials := parts * rows * (dim + 2) * 4
+	k.Cache += partials
+	if len(outs) == 0 {
+		return []Kernel{k, {Name: "attention_merge", Cache: partials, Groups: rows, Threads: math.Ceil(dim/32) * 32}}
+	}
+	// What the projection reads is the region's, so it is taken off the first.
+	o := Kernel{Name: "merge_o", Flops: k.Flops}
+	for _, p := range outs {
+		for i, a := range p.Args[1:] {
+			if a.Param == nil {
+				continue
+			}
+			bytes := float64(readOf(p, i+1).Eval(m.env))
+			k.Memory -= bytes
+			o.Memory += bytes
+		}
+	}
+	m.asProduct(&o)
+	o.Flops = 2 * rowsOf(outs, m.env) * rows * dim
+	k.Flops -= min(k.Flops, o.Flops)
+	o.PrologueCache += o.Groups * partials
+	o.PrologueFlops += o.Groups * partials / 2
+	o.PrologueSteps++
+	return []Kernel{k, o}
+}
+
+// hide takes off what k reads the keys that no row sees, and their values.
+func (m *model) hide(k *Kernel, of *ir.Value, keys, seen int64) {
+	dim := of.Type.Shape.At(-1).Eval(m.env)
+	for of.Def != nil {
+		of = of.Def.Args[0]
+	}
+	hidden := of.Type.DType.Bytes(of.Type.Shape.At(0).Eval(m.env) * (keys - seen) * dim)
+	k.Memory -= min(k.Memory, 2*float64(hidden))
+}
+
+// inParts reports whether the region asks for attention in parts.
+func (m *model) inParts() bool {
+	return m.node.Region != nil && (m.node.Attr.Pattern == SplitAttention || m.node.Attr.Pattern == SplitAttentionO)
+}
+
+// Patterns whose regions become two kernels: attention in parts and their merge,
+// the second with the merge in the output projection's prologue.
+const (
+	SplitAttention  = "attention-split"
+	SplitAttentionO = "attention-split-o"
+)

@@ -1,0 +1,85 @@
+package cost
+
+import (
+	"fmt"
+	"math"
+
+	"foundry/ir"
+	"foundry/ir/kernel"
+	"foundry/ir/target"
+	"foundry/ir/work"
+)
+
+// ChooseElements returns how results by element are dealt out with loads of width
+// elements: a threadgroup a position where it can make all of one, and computes its
+// cosines and sines once. An error says what does not divide.
+func ChooseElements(r *work.Region, parts []work.Elements, width int, t *target.Target, tuning Tuning) (kernel.Kernel, error) {
+	if !tuning.OwnTurns && work.AtOnePosition(r, parts) {
+		k := kernel.Positions{Width: width, Largest: t.Limits.Threads}
+		for _, p := range parts {
+			half := p.Space.Dims[2].C / 2
+			if half%int64(width) != 0 {
+				return nil, fmt.Errorf("half rows of %d do not split into %d", half, width)
+			}
+			k.Units += int(p.Space.Dims[0].C * half / int64(width))
+		}
+		return k, nil
+	}
+	for _, p := range parts {
+		if _, err := p.Grid(width); err != nil {
+			return nil, err
+		}
+	}
+	return kernel.Elements{Width: width}, nil
+}
+
+// byElement fills in the grid of a kernel by element.
+func (m *model) byElement(k *Kernel) {
+	if m.err != nil {
+		return
+	}
+	parts := work.ElementsOf(m.region)
+	for _, w := range (Tuning{}).Widths() {
+		if w > 1 && m.region.Has(ir.OpSumSquares) {
+			continue // a run of squares is one element of its result
+		}
+		as, err := ChooseElements(m.region, parts, w, m.target, Tuning{})
+		if err != nil {
+			continue
+		}
+		k.Threads = float64(as.Threads())
+		if _, ok := as.(kernel.Positions); ok {
+			k.Groups = float64(parts[0].Space.Dims[1].Eval(m.env))
+			return
+		}
+		columns, rows := 0.0, int64(1)
+		for _, p := range parts {
+			g, _ := p.Grid(w) // ChooseElements asked
+			columns = max(columns, math.Ceil(float64(g.Columns.Eval(m.env))/k.Threads))
+			rows = max(rows, g.Rows.Eval(m.env))
+		}
+		k.Groups = columns * float64(rows) * float64(len(parts))
+		return
+	}
+}
+
+// byRow fills in the grid of a norm, a threadgroup a row.
+func (m *model) byRow(k *Kernel, norm *ir.Node) {
+	length := norm.Results[0].Type.Shape.At(-1).Eval(m.env)
+	k.Groups = m.rows(norm)
+	k.Threads = float64(kernel.RowNorm{Length: length, Width: widthOf(length, Tuning{})}.Threads())
+}
+
+// argmax returns the two kernels of argmax alone.
+func (m *model) argmax(k Kernel, n *ir.Node) []Kernel {
+	shape := n.Args[0].Type.Shape
+	as := kernel.ArgmaxParts{Length: shape.At(-1).Eval(m.env)}
+	rows := shape.At(0).Eval(m.env)
+	k.Groups, k.Threads = float64(as.Parts()*rows), float64(as.Threads())
+	return []Kernel{k, m.argmaxMerge(as.Parts(), rows)}
+}
+
+func (m *model) argmaxMerge(parts, rows int64) Kernel {
+	as := kernel.ArgmaxMerge{Parts: parts, Largest: m.target.Limits.Threads}
+	return Kernel{Name: "argmax_merge", Cache: float64(8 * parts * rows), Groups: float64(rows), Threads: float64(as.Threads())}
+}

@@ -1,0 +1,212 @@
+package cost
+
+import (
+	"foundry/ir/kernel"
+	"foundry/ir/sym"
+	"foundry/ir/target"
+	"foundry/ir/work"
+)
+
+// What a lane may spend, in 32-bit registers, on weights held across the prologue and on
+// those loaded ahead in main where all simdgroups run at once; and on chunks of levels,
+// where simdgroups wait for others: such chunks keep lanes busy, not the memory, and
+// simdgroups in flight hide more than loads ahead do. For the same reason a team takes no
+// more than two rows, or a unit, of a staged vector in chunks: with four, registers leave
+// room for two threadgroups of 256 threads a core instead of four.
+const (
+	PreloadRegisters = 32
+	chunkRegisters   = 16
+)
+
+// productRows returns how p is dealt out over rows of its weights, by the target's
+// numbers.
+func productRows(p *work.Product, t *target.Target, tuning Tuning) kernel.ProductRows {
+	total, unit := p.WeightRows()
+	k := kernel.ProductRows{Teams: 1, Direct: p.ReadsDirectly(), Loads: PreloadRegisters, Held: PreloadRegisters, Vectors: 1, Segment: p.Length}
+	widest := widestChunk(p, tuning)
+	d, same := p.SameFormat()
+	k.Chunked = same && d.Quantised() && widest == kernel.ChunkWeights
+	chunks := p.Length / widest
+	if k.Chunked && (k.Direct || (chunks+15)/16*16 < (chunks+31)/32*32) {
+		k.Teams = 2 // lanes of half a simdgroup idle less, and what a slice holds serves twice the rows
+	}
+	rounds := (chunks + k.Seats() - 1) / k.Seats()
+	if !p.Tokens.IsConst() {
+		rounds = 1 // many vectors keep the cores busy as it is
+	}
+	n := int64(k.Teams)
+	rows, run := (total+n-1)/n, (int64(p.Run())+n-1)/n
+	var by Deal
+	if k.Direct && k.Chunked && p.Tokens == sym.Const(1) {
+		by = Sliced(rows, unit, rounds, run, t)
+	} else {
+		by = GEMV(rows, unit, rounds, run, k.Direct, t)
+	}
+	k.PerTeam, k.Share, k.Simdgroups = by.PerSimd, by.Share, by.Simds
+	switch {
+	case k.Chunked:
+		k.Loads = chunkRegisters
+		if by.Queued {
+			k.Held = chunkRegisters
+		}
+		if !k.Direct && k.PerTeam > max(unit, 2) && k.Share == 1 {
+			k.PerTeam = max(unit, 2)
+		}
+	case by.Queued && !k.Direct:
+		k.Loads = t.LoadAhead
+	}
+	if n, ok := p.Tokens.Const(); !ok {
+		k.Vectors = mostVectors
+	} else if n > 1 {
+		k.Vectors = int(min(n, mostVectors))
+	}
+	// A staged operand leaves room for the partial sums and the shares.
+	left := func() int64 {
+		return int64(t.Limits.ThreadgroupBytes - 4*k.Simdgroups*k.Vectors*(1+k.PerTeam*k.Teams) - 128)
+	}
+	room := left()
+	for !k.Direct && k.Vectors > 1 && k.Staged(p.Length)*4*int64(k.Vectors) > room {
+		k.Vectors /= 2
+		room = left()
+	}
+	if !k.Direct && k.Staged(p.Length)*4 > room {
+		k.Segment = room / 5 / 2048 * 2048
+	}
+	return k
+}
+
+// widestChunk is the most elements that a lane loads at once from any weight.
+func widestChunk(p *work.Product, tuning Tuning) int64 {
+	widest := 1
+	for _, part := range p.Parts {
+		for _, q := range part.Products {
+			widest = max(widest, tuning.WeightWidth(p.Region.Format(q.Args[1]), p.Length))
+		}
+	}
+	return int64(widest)
+}
+
+// Deal is how the rows of a matrix product of few vectors are dealt out.
+type Deal struct {
+	PerSimd int  // rows a simdgroup
+	Share   int  // simdgroups that share the loads of one set of rows
+	Simds   int  // simdgroups a threadgroup
+	Queued  bool // there are as many simdgroups as the machine has places for: some wait for others
+}
+
+// Groups returns the threadgroups that rows take.
+func (d Deal) Groups(rows int64) int64 {
+	per := int64(d.PerSimd * d.Simds / d.Share)
+	return (rows + per - 1) / per
+}
+
+// GEMV returns how to deal out rows, of which unit stay together (a gate and its
+// up, or the two of a rotated pair). rounds is how often 32 lanes load to pass a
+// row. rows counts all weights, so that the grid is sized by Q, K and V and not
+// by the largest of them.
+//
+// The machine wants half of the simdgroups that its cores keep in flight. Where
+// there are more rows than that, simdgroups take several and share the loads of
+// the vector. Where there are fewer, simdgroups share rows, each lane of a row
+// down to one load. A vector that is read where it lies (direct) and too long to stay
+// near the core beside the weights that stream past comes from the cache for every
+// set of rows, so there more rows go together and simdgroups share them.
+// Threadgroups are small where all of them run at once and few threads are enough to
+// take up the vector: a core then lets in the next kernel's while it ends this
+// one's. run is how many adjacent units must meet in a
+// threadgroup, 1 where none do. Measurements for all of it stand in
+// docs/performance.md.
+func GEMV(rows int64, unit int, rounds, run int64, direct bool, t *target.Target) Deal {
+	want := int64(t.Cores) * int64(t.CoreThreads/t.Limits.SIMDWidth) / 2
+	d := Deal{PerSimd: unit, Share: 1, Simds: 2}
+	if direct && (rounds == 1 || rounds > 8) {
+		d.PerSimd, d.Share = dealDirect(rows, unit, rounds, want*7/10)
+	} else if rows/int64(unit) >= want/2 {
+		for _, r := range []int{2, 4} {
+			if r > unit && r%unit == 0 && rows/int64(r) >= want*3/2 {
+				d.PerSimd = r
+			}
+		}
+	} else {
+		for d.Share < 8 && int64(d.Share*2) <= rounds && rows/int64(unit)*int64(d.Share) < want*2 {
+			d.Share *= 2
+		}
+		for _, r := range []int{2, 4} {
+			if r > unit && r%unit == 0 && rows/int64(r)*int64(d.Share) >= want*3/4 {
+				d.PerSimd = r
+			}
+		}
+	}
+	simds := rows * int64(d.Share) / int64(d.PerSimd)
+	switch {
+	case simds >= 2*want || simds >= 16*int64(t.Cores) && rounds > 8:
+		d.Simds = 8
+	case simds >= 8*int64(t.Cores):
+		d.Simds = 4
+	}
+	if d.Share > 1 {
+		d.Simds = max(d.Simds, 2*d.Share)
+	}
+	d.Simds = max(d.Simds, d.Share*int(run)*unit/d.PerSimd)
+	d.Queued = simds >= 2*want
+	return d
+}
+
+// sliceSimds is how many simdgroups of a threadgroup have room for slices.
+const sliceSimds = 8
+
+// Sliced returns GEMV's deal where simdgroups bring slices of a vector that is read
+// where it lies: each slice serves the rows of its simdgroup alone, so as many rows go
+// together, shared by as many simdgroups, as leave enough of them; where there are not
+// enough rows for that, what gives the most. At 7b on an H200, four rows shared by eight
+// against two by four: down_proj in q4_0 21.3 -> 16.4 us, o_proj 5.4 -> 4.0.
+func Sliced(rows int64, unit int, rounds, run int64, t *target.Target) Deal {
+	want := int64(t.Cores) * int64(t.CoreThreads/t.Limits.SIMDWidth) / 2
+	best := Deal{PerSimd: unit, Share: 1}
+	parallel := func(d Deal) int64 { return rows / int64(d.PerSimd) * int64(d.Share) }
+	least := func(d Deal) int { return max(d.Share, d.Share*int(run)*unit/d.PerSimd) } // simdgroups a threadgroup
+	for _, r := range []int{4, 2, 1} {
+		if r < unit || r%unit != 0 {
+			continue
+		}
+		for s := 1; s <= sliceSimds && int64(s) < 2*rounds; s *= 2 {
+			d := Deal{PerSimd: r, Share: s}
+			if least(d) <= sliceSimds && parallel(best) < want*7/10 && parallel(d) > parallel(best) {
+				best = d
+			}
+		}
+	}
+	best.Simds = max(2, least(best))
+	if n := parallel(best); n >= 2*want || n >= 16*int64(t.Cores) && rounds > 8 {
+		best.Simds = max(best.Simds, sliceSimds)
+	} else if n >= 8*int64(t.Cores) {
+		best.Simds = max(best.Simds, 4)
+	}
+	best.Queued = parallel(best) >= 2*want
+	return best
+}
+
+// dealDirect returns the most rows a simdgroup, and the fewest simdgroups that share
+// them, that leave enough simdgroups: four for long rows only. Where a row takes one
+// round, or there are vectors enough to fill the machine, it is two rows: of four,
+// with as many sums for each of several vectors, registers overflow.
+func dealDirect(rows int64, unit int, rounds, enough int64) (perSimd, share int) {
+	if rounds == 1 {
+		return max(unit, 2), 1
+	}
+	most := 1
+	for most < 8 && int64(most*2) <= rounds {
+		most *= 2
+	}
+	for _, r := range []int{4, 2, 1} {
+		if r < unit || r%unit != 0 || r == 4 && rounds <= 16 {
+			continue
+		}
+		for s := 1; s <= most && s <= 16/r; s *= 2 {
+			if rows/int64(r)*int64(s) >= enough {
+				return r, s
+			}
+		}
+	}
+	return unit, most
+}

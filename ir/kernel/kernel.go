@@ -1,0 +1,142 @@
+// Package kernel says in numbers how the work of a node is dealt out to threads: the
+// kernel as a value, before there is any text. What the work is, package work tells;
+// which kernel it gets, package cost decides; package lower/metal writes it.
+package kernel
+
+// Kernel is one of the types of this package.
+type Kernel interface {
+	// Threads returns how many threads a threadgroup has.
+	Threads() int
+}
+
+// lanes are those of a simdgroup, on every target.
+const lanes = 32
+
+// ProductRows is a matrix product over rows of its weights, for few vectors: a team of lanes
+// sums up rows of its own, or a share of them.
+type ProductRows struct {
+	PerTeam    int   // rows of a team
+	Teams      int   // of a simdgroup
+	Share      int   // simdgroups that share the chunks of their rows
+	Simdgroups int   // of a threadgroup
+	Vectors    int   // of a threadgroup
+	Loads      int   // registers of a lane for chunks on their way in main
+	Held       int   // registers of a lane for chunks across the prologue
+	Segment    int64 // elements of a vector that are staged at once
+	Direct     bool  // vectors are read where they lie
+	Chunked    bool  // vectors are staged in the order of chunks
+}
+
+// Threads returns how many threads a threadgroup has.
+func (r ProductRows) Threads() int { return r.Simdgroups * lanes }
+
+// ChunkWeights is the weights of a chunk in whose order vectors can be staged.
+const ChunkWeights = 32
+
+// Seats returns the lanes of a team.
+func (r ProductRows) Seats() int64 { return lanes / int64(r.Teams) }
+
+// Staged returns the length of a staged vector of n elements, in floats: whole pairs of
+// quads, or chunks with a gap behind each.
+func (r ProductRows) Staged(n int64) int64 {
+	if r.Chunked {
+		return n / ChunkWeights * (ChunkWeights + 4)
+	}
+	return (n + 7) / 8 * 8
+}
+
+// Groups returns the threadgroups that units of so many rows take, for one set of
+// vectors.
+func (r ProductRows) Groups(units int64, rowsPerUnit int) int64 {
+	per := int64(r.Owners() * r.PerTeam / rowsPerUnit)
+	return (units + per - 1) / per
+}
+
+// Owners returns the teams, or groups of them, that own rows of their own.
+func (r ProductRows) Owners() int { return r.Simdgroups / r.Share * r.Teams }
+
+// ProductTiles is how a product of many rows is dealt out. A threadgroup makes a block of
+// Rows rows of x by Columns rows of the weights, Depth of their columns at a time.
+// Blocks of weights that are f16 go straight to one of Stages places in threadgroup
+// memory, and where it is Copied blocks of x with them: one is multiplied while the
+// others are on their way. What must be narrowed or expanded waits in registers,
+// Ahead blocks of it, and has two places. The simdgroups share the block SIMDRows by
+// SIMDColumns.
+type ProductTiles struct {
+	Rows, Columns, Depth, Stages, Ahead int
+	SIMDRows, SIMDColumns               int
+	Copied                              bool
+}
+
+// Threads returns how many threads a threadgroup has.
+func (t ProductTiles) Threads() int { return t.SIMDs() * lanes }
+
+// SIMDs returns the simdgroups of a threadgroup.
+func (t ProductTiles) SIMDs() int { return t.SIMDRows * t.SIMDColumns }
+
+// Halves returns the threadgroup memory of the stages, in f16 elements: two blocks
+// of x, or where it is copied as many as of the weights, and Stages of these.
+func (t ProductTiles) Halves() int {
+	if t.Copied {
+		return t.Stages * (t.Rows + t.Columns) * t.Depth
+	}
+	return (2*t.Rows + t.Stages*t.Columns) * t.Depth
+}
+
+// AttentionRows is attention with a threadgroup a head and row, or a part of its keys.
+type AttentionRows struct {
+	Width      int   // elements a load
+	Lanes      int   // that share a key
+	Simdgroups int   // of a threadgroup
+	Ahead      int   // keys that a lane loads before it uses the first
+	Early      int   // keys of a lane that are loaded before the ready point
+	Parts      int64 // of the keys, each a threadgroup, merged by a second kernel; 0 for a single pass
+}
+
+// Threads returns how many threads a threadgroup has.
+func (a AttentionRows) Threads() int { return a.Simdgroups * lanes }
+
+// AttentionTiles is attention of many rows in tiles: a threadgroup takes a head and a
+// block of its queries, 16 a simdgroup, Keys keys at a time.
+type AttentionTiles struct {
+	Simdgroups int
+	Keys       int
+}
+
+// Threads returns how many threads a threadgroup has.
+func (a AttentionTiles) Threads() int { return a.Simdgroups * lanes }
+
+// Queries returns the rows of a block.
+func (a AttentionTiles) Queries() int { return 16 * a.Simdgroups }
+
+// StageBytes returns the memory of a block of keys and one of values of rows of dim
+// elements, which hold the queries before.
+func (a AttentionTiles) StageBytes(dim int64) int {
+	depth := int(dim)
+	if chunks := depth / 8; chunks&(chunks-1) != 0 {
+		depth += 8 // see common/tile.metal
+	}
+	return 2 * depth * max(2*a.Keys, a.Queries())
+}
+
+// Bytes returns the threadgroup memory of attention with heads of dim elements.
+func (a AttentionTiles) Bytes(dim int64) int { return a.StageBytes(dim) + 4*16*a.Keys*a.Simdgroups }
+
+// BatchedElements is a batched product with a thread for each element of the result.
+type BatchedElements struct{}
+
+// Threads returns how many threads a threadgroup has.
+func (BatchedElements) Threads() int { return 64 }
+
+// BatchedColumns is a batched product whose lanes sum up a column each; the simdgroups of
+// a threadgroup share its rows.
+type BatchedColumns struct{}
+
+// Threads returns how many threads a threadgroup has.
+func (b BatchedColumns) Threads() int { return b.Simdgroups() * lanes }
+
+// Simdgroups returns those of a threadgroup.
+func (BatchedColumns) Simdgroups() int { return 8 }
+
+// Columns returns how many columns a threadgroup makes.
+func (BatchedColumns) Columns() int { return lanes }
