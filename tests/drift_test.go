@@ -58,6 +58,7 @@ var drifting = []string{
 	"mul: bytes moved",
 	"qkv-rope-kv: bytes moved",
 	"qkv: bytes moved",
+	"reshape: bytes moved",
 	"residual-norm: bytes moved",
 	"residual: bytes moved",
 	"rms_norm: bytes moved",
