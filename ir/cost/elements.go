@@ -33,6 +33,26 @@ func ChooseElements(r *work.Region, parts []work.Elements, width int, t *target.
 	return kernel.Elements{Width: width}, nil
 }
 
+// HeadsOf returns how norms of heads and the rotation behind them are dealt out.
+func HeadsOf(parts []work.Elements, t *target.Target) kernel.Heads {
+	k := kernel.Heads{}
+	for _, p := range parts {
+		k.Heads += p.Space.Dims[0].C
+	}
+	k.Simdgroups = min(int(k.Heads), t.Limits.Threads/t.Limits.SIMDWidth)
+	return k
+}
+
+// byHead fills in the grid of norms of heads, a threadgroup a position.
+func (m *model) byHead(k *Kernel) {
+	if m.err != nil {
+		return
+	}
+	if parts := work.ElementsOf(m.region); work.AtOnePosition(m.region, parts) {
+		k.Groups, k.Threads = float64(parts[0].Space.Dims[1].Eval(m.env)), float64(HeadsOf(parts, m.target).Threads())
+	}
+}
+
 // byElement fills in the grid of a kernel by element.
 func (m *model) byElement(k *Kernel) {
 	if m.err != nil {

@@ -51,7 +51,7 @@ type model struct {
 
 func (m *model) kernels() []Kernel {
 	var products, attention []*ir.Node
-	var argmax, norm *ir.Node
+	var argmax, norm, turn *ir.Node
 	for _, o := range m.ops {
 		switch {
 		case o.Op == ir.OpMatmulNT:
@@ -62,6 +62,8 @@ func (m *model) kernels() []Kernel {
 			argmax = o
 		case o.Op == ir.OpRMSNorm || o.Op == ir.OpRMSScale:
 			norm = o
+		case o.Op == ir.OpRope:
+			turn = o
 		}
 	}
 	if n := m.ops[0]; n.Op == ir.OpSoftmax && len(m.ops) == 1 {
@@ -91,6 +93,8 @@ func (m *model) kernels() []Kernel {
 		}
 	case argmax != nil:
 		return m.argmax(k, argmax)
+	case norm != nil && turn != nil:
+		m.byHead(&k)
 	case norm != nil:
 		m.byRow(&k, norm)
 	case m.reduces():

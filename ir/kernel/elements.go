@@ -18,6 +18,16 @@ type Positions struct {
 // Threads returns how many threads a threadgroup has.
 func (p Positions) Threads() int { return min((p.Units+lanes-1)/lanes*lanes, p.Largest) }
 
+// Heads is norms of heads and the rotation behind them, a threadgroup a position, whose
+// simdgroups take its Heads in turns.
+type Heads struct {
+	Heads      int64
+	Simdgroups int
+}
+
+// Threads returns how many threads a threadgroup has.
+func (h Heads) Threads() int { return h.Simdgroups * lanes }
+
 // RowNorm is a norm with a threadgroup a row of Length elements, whose threads keep the
 // row in registers between the sum of squares and the result.
 type RowNorm struct {

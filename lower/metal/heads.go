@@ -4,7 +4,9 @@ import (
 	"fmt"
 
 	"foundry/ir"
+	"foundry/ir/cost"
 	"foundry/ir/sym"
+	"foundry/ir/work"
 	"foundry/lower/plan"
 )
 
@@ -13,18 +15,15 @@ import (
 // turns. Lanes keep the pairs of a head in registers between its sum of squares and the
 // results; heads beside them that have no norm, such as values, move along.
 func (r *region) lowerHeads() (*lowering, error) {
-	parts := r.parts()
-	if !r.atOnePosition(parts) {
+	parts := work.ElementsOf(r.asked)
+	if !work.AtOnePosition(r.asked, parts) {
 		return nil, fmt.Errorf("norms share a kernel only where each head of one position is turned behind its own")
 	}
 	k := newKernel(kernelBase(r.name, r.g.Results[0].Value.Type), r.about(plan.Rows))
-	heads := int64(0)
-	for _, p := range parts {
-		heads += p.space.Dims[0].C
-	}
-	simds := min(int(heads), r.target.Limits.Threads/32)
-	k.threads = 32 * simds
-	positions := parts[0].space.Dims[1]
+	chosen := cost.HeadsOf(parts, r.target)
+	heads, simds := chosen.Heads, chosen.Simdgroups
+	k.threads = chosen.Threads()
+	positions := parts[0].Space.Dims[1]
 	k.grid[0].N = positions
 	k.builtin(plan.ThreadgroupPosition)
 	k.builtin(plan.ThreadIndex)
@@ -39,7 +38,7 @@ func (r *region) lowerHeads() (*lowering, error) {
 	}
 	at := map[string]turns{}
 	for _, p := range parts {
-		for _, n := range r.rotations(p) {
+		for _, n := range p.Rotations(r.asked) {
 			if key := e.turnKey(n, t, number(0)); at[key].n == nil {
 				at[key] = e.turnOnce(n, t)
 			}
@@ -50,7 +49,7 @@ func (r *region) lowerHeads() (*lowering, error) {
 	k.open("for (uint each = simd; each < %du; each += %du)", heads, simds)
 	begin := int64(0)
 	for i, p := range parts {
-		n := p.space.Dims[0].C
+		n := p.Space.Dims[0].C
 		head := e.know("each", heads, 1)
 		switch {
 		case len(parts) == 1:
@@ -77,14 +76,14 @@ func (r *region) lowerHeads() (*lowering, error) {
 
 // turnHead writes one head of a part at position t: the norm that stands before its
 // rotation, if one does, and the results.
-func (r *region) turnHead(e *emitter, p part, head, t affine, at map[string]turns) error {
-	k, half := e.k, p.space.Dims[2].C/2
+func (r *region) turnHead(e *emitter, p work.Elements, head, t affine, at map[string]turns) error {
+	k, half := e.k, p.Space.Dims[2].C/2
 	var norm *ir.Node
 	for _, n := range r.nodes(ir.OpRMSNorm) {
-		for _, j := range p.results {
-			if dependsOn(r.g.Results[j].Value, func(m *ir.Node) bool { return m == n }) {
-				if norm != nil && norm != n || n.Results[0].Type.Shape != p.space {
-					return fmt.Errorf("norms that meet in heads of %s", p.space)
+		for _, j := range p.Results {
+			if work.DependsOn(r.g.Results[j].Value, func(m *ir.Node) bool { return m == n }) {
+				if norm != nil && norm != n || n.Results[0].Type.Shape != p.Space {
+					return fmt.Errorf("norms that meet in heads of %s", p.Space)
 				}
 				norm = n
 			}
@@ -125,7 +124,7 @@ func (r *region) turnHead(e *emitter, p part, head, t affine, at map[string]turn
 			e.bind(norm.Results[0], a, e.define("normed", "%s[i] * %s * %s", low, scale, e.at(gamma, a[2:])))
 			e.bind(norm.Results[0], b, e.define("normed", "%s[i] * %s * %s", high, scale, e.at(gamma, b[2:])))
 		}
-		for _, n := range r.rotations(p) {
+		for _, n := range p.Rotations(r.asked) {
 			x := at[e.turnKey(n, t, number(0))]
 			e.bindTurn(n, t, a[2], e.define("cosine", "%s", e.shared(x.cosines, a[2])), e.define("sine", "%s", e.shared(x.sines, a[2])))
 		}
