@@ -7,10 +7,12 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -34,7 +36,7 @@ var checkpointsText string
 func TestCheckpointsDocument(t *testing.T) {
 	read, refused := ggufTypes(t)
 	have := strings.NewReplacer(
-		"{FOLDERS}", quantisedTable(t), "{GGUF}", ggufTable(t, read), "{REFUSED}", strings.Join(refused, ", "),
+		"{FAMILY}", familyTable(t), "{POSITIONS}", positionsTable(t), "{FOLDERS}", quantisedTable(t), "{GGUF}", ggufTable(t, read), "{REFUSED}", strings.Join(refused, ", "),
 	).Replace(checkpointsText)
 	const file = "../docs/checkpoints.md"
 	if *updateCheckpoints {
@@ -52,6 +54,38 @@ func decade(nmse float64) string {
 		return "0"
 	}
 	return fmt.Sprintf("< 1e%d", int(math.Floor(math.Log10(nmse)))+1)
+}
+
+// familyTable runs the small forms of the family, or says how they are refused.
+func familyTable(t *testing.T) string {
+	t.Helper()
+	f := readFamily(t)
+	var out strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(f.Members)) {
+		x := f.Members[name]
+		m, err := foundry.Open(f.folder(t, x), foundry.Hub{})
+		if err != nil {
+			_, reason, _ := strings.Cut(err.Error(), "config.json: ")
+			fmt.Fprintf(&out, "| %s | refused: %s | |\n", name, reason)
+			continue
+		}
+		t.Cleanup(func() { require.NoError(t, m.Close()) })
+		want := floatsOf(t, f.goldens, name)
+		have := lastLogits(t, m, foundry.Ref, foundry.CompileOptions{}, x.IDs, len(want))
+		fmt.Fprintf(&out, "| %s | runs, up to %d tokens | %s |\n", name, m.Config.MaxPositions, decade(nmse(have, want)))
+	}
+	return strings.TrimSuffix(out.String(), "\n")
+}
+
+// positionsTable runs scaled RoPE and sliding windows on ref.
+func positionsTable(t *testing.T) string {
+	t.Helper()
+	var out strings.Builder
+	for _, v := range longVariants(t) {
+		worst, _ := v.measure(t, foundry.Ref, foundry.CompileOptions{Variant: "default"})
+		fmt.Fprintf(&out, "| %s | `%s` | %s |\n", v.name, v.change, decade(worst))
+	}
+	return strings.TrimSuffix(out.String(), "\n")
 }
 
 // quantisedTable runs what others quantised on ref.
