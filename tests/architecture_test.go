@@ -223,6 +223,7 @@ var generated = regexp.MustCompile(`(?m)^    go test \./(\w+) -run '([^']+)' (-[
 // completeness tests must pass, the new operation must compile to a kernel, and
 // the new pass must fuse it.
 func TestArchitectureRecipes(t *testing.T) {
+	t.Parallel()
 	edits := recipe(t)
 	require.Len(t, edits, 12, "steps that the page gives code for")
 	touched := map[string]bool{}

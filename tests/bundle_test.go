@@ -79,6 +79,7 @@ func TestMovedBundleRuns(t *testing.T) {
 // One byte changed anywhere is refused, by the name of the file; an edited kernel
 // is taken after seal, and the plan says so from then on.
 func TestTamperedBundle(t *testing.T) {
+	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "plan")
 	compileTo(t, dir)
 	all := files(t, dir)
@@ -117,6 +118,7 @@ func TestTamperedBundle(t *testing.T) {
 
 // The counts that the project is about: dispatches of one decode step.
 func TestDecodeDispatches(t *testing.T) {
+	t.Parallel()
 	for _, size := range qwen25.Family.SizeNames() {
 		m, err := foundry.Open("synth:qwen2.5-"+size, foundry.Hub{})
 		require.NoError(t, err)
@@ -148,6 +150,7 @@ func TestDecodeDispatches(t *testing.T) {
 
 // Every graph of every preset prints as text that reads back as itself.
 func TestPresetGraphsReadBack(t *testing.T) {
+	t.Parallel()
 	for _, size := range qwen25.Family.SizeNames() {
 		m, err := foundry.Open("synth:qwen2.5-"+size, foundry.Hub{})
 		require.NoError(t, err)

@@ -138,6 +138,7 @@ func table(t *testing.T, header string, all []reference, lines func(reference, *
 
 // What compiling costs and saves changes on purpose only.
 func TestCounters(t *testing.T) {
+	t.Parallel()
 	requireTable(t, "testdata/counters.txt", table(t, "model\tvariant\ttarget\tentry\tdispatches\twaves\tbarriers\tMB moved\tkernels\tarena bytes\tmatched sites",
 		references(), reference.counters))
 }

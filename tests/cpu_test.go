@@ -35,7 +35,7 @@ func planOnDisk(t *testing.T, m *foundry.Model, o foundry.CompileOptions) (load 
 		t.Helper()
 		e, err := foundry.Start(context.Background(), m, foundry.StartOptions{
 			Device: foundry.CPU, Compile: foundry.CompileOptions{Chunk: chunk}, PlanDir: dir,
-			CPU: cpu.Options{Confine: func() error { return nil }}, // the tests' process keeps its rights
+			CPU: cpu.Options{FewRuns: true, Confine: func() error { return nil }}, // the tests' process keeps its rights
 		})
 		require.NoError(t, err)
 		t.Cleanup(func() { require.NoError(t, e.Close()) })
@@ -45,6 +45,7 @@ func planOnDisk(t *testing.T, m *foundry.Model, o foundry.CompileOptions) (load 
 
 // From the bundle on disk, prefill of the whole prompt and token by token.
 func TestGoldensOnCPU(t *testing.T) {
+	t.Parallel()
 	for _, name := range goldenModels {
 		for _, variant := range []string{"unfused", "default", "fewest"} {
 			m, goldens := goldenModel(t, name)

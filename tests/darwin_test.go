@@ -14,6 +14,7 @@ import (
 // TestDarwinImports builds the command for a Mac, without cgo, and reads which
 // libraries it names: Metal and libobjc must come by Dlopen alone.
 func TestDarwinImports(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("builds a binary")
 	}

@@ -197,6 +197,7 @@ func TestEveryCommandIsTried(t *testing.T) {
 // A result that cannot be written is exit code 1 and a line that says so, for each
 // command; a pipe that nobody reads ends it without a word, as it does others.
 func TestOutputThatCannotBeWritten(t *testing.T) {
+	t.Parallel()
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 	require.NoError(t, err)
 	defer full.Close()

@@ -61,6 +61,7 @@ func defaultTarget(t testing.TB) *target.Target {
 // decode and prefill are fused; a graph that several subsets give counts once. On
 // cpu run the plans of a covering array, with FOUNDRY_COMPLETE all distinct ones.
 func TestEverySubset(t *testing.T) {
+	t.Parallel()
 	all, err := passes.BuiltIn().Subsets()
 	require.NoError(t, err)
 	subsets := passes.Covering(all)
@@ -103,6 +104,7 @@ func TestEverySubset(t *testing.T) {
 // results on ref, valid plans, and the same results on cpu. The quick form takes the
 // first 100, two of them on cpu.
 func TestRandomGraphsEverywhere(t *testing.T) {
+	t.Parallel()
 	count, onCPU := 100, 2
 	if isComplete() {
 		count, onCPU = 500, 500

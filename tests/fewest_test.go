@@ -188,6 +188,7 @@ func liveBytes(p *plan.Plan, e *plan.Entry) int64 {
 // The arena is within a tenth of what is in use at once in some wave, for every
 // size and for each entry by itself.
 func TestArenaIsTight(t *testing.T) {
+	t.Parallel()
 	for _, size := range qwen25.Family.SizeNames() {
 		for _, o := range []foundry.CompileOptions{{Variant: "unfused"}, {Variant: "per-layer-6"}, {Variant: "fewest"}, {}, {Target: "h100"}} {
 			layers := 4

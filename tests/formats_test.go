@@ -19,6 +19,7 @@ import (
 	"foundry/ir/dtype"
 	"foundry/ir/interp"
 	"foundry/ir/seeded"
+	"foundry/runtime/cpu"
 	"foundry/runtime/devicetest"
 	"foundry/runtime/eval"
 )
@@ -97,7 +98,7 @@ func (s *blocks) open(t *testing.T) *foundry.Model {
 func run(t *testing.T, m *foundry.Model, device string, o foundry.CompileOptions, ids []int32) *eval.Evaluation {
 	t.Helper()
 	o.Context, o.AllLogits = 64, true
-	e, err := foundry.Start(context.Background(), m, foundry.StartOptions{Device: device, Compile: o})
+	e, err := foundry.Start(context.Background(), m, foundry.StartOptions{Device: device, Compile: o, CPU: cpu.Options{FewRuns: true}})
 	devicetest.Need(t, err)
 	defer e.Close()
 	out, err := eval.Prompt(context.Background(), e, eval.Options{IDs: ids, Greedy: 4, Top: 1})
@@ -132,6 +133,7 @@ var twoLayers = decoder.Config{Arch: qwen25.Family.Arch,
 // format, and with Q, K, V, gate, up and all the others in different ones, which
 // every kernel around a product must take.
 func TestModelsOfBlocks(t *testing.T) {
+	t.Parallel()
 	mixed := []dtype.Type{dtype.Q4_K, dtype.Q6_K, dtype.Q8_0, dtype.Q5_1, dtype.Q5_K, dtype.Q4_0, dtype.F16, dtype.Q4_1, dtype.Q5_0, dtype.F32, dtype.BF16, dtype.Q2_K, dtype.IQ4_XS, dtype.Q3_K, dtype.IQ4_NL}
 	for _, x := range []struct {
 		name    string
@@ -189,6 +191,7 @@ func TestRecipesOfBlocks(t *testing.T) {
 
 // TestQuantisedKJV runs the trained model with weights quantised at load.
 func TestQuantisedKJV(t *testing.T) {
+	t.Parallel()
 	m, err := foundry.Open(checkpoint.KJV2MName, foundry.Hub{})
 	require.NoError(t, err)
 	defer m.Close()

@@ -26,6 +26,7 @@ import (
 // lowering writes meets the gate's grammar here; the plans of every published size
 // do so where they are counted.
 func TestGateAcceptsEveryKernel(t *testing.T) {
+	t.Parallel()
 	all := strictKernels{}
 	for _, name := range goldenModels {
 		m, _ := goldenModel(t, name)

@@ -112,6 +112,7 @@ func requireGreedy(t *testing.T, g golden, have []int32, margin float64) int {
 const refBound = 1e-9
 
 func TestGoldensOnRef(t *testing.T) {
+	t.Parallel()
 	for _, name := range goldenModels {
 		for _, variant := range []string{"unfused", "default", "per-layer-6", "fewest"} {
 			t.Run(name+"/"+variant, func(t *testing.T) {
@@ -136,6 +137,7 @@ func TestGoldensOnRef(t *testing.T) {
 // Every layer's output, not the logits alone: an error in one layer shows there. In
 // a fused graph the interpreter shows the operations inside of regions too.
 func TestHiddenStatesOnRef(t *testing.T) {
+	t.Parallel()
 	for _, name := range goldenModels {
 		for _, variant := range []string{"unfused", "default", "per-layer-6", "fewest"} {
 			t.Run(name+"/"+variant, func(t *testing.T) { requireHiddenStates(t, name, variant) })

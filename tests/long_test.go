@@ -47,6 +47,7 @@ const longPass = 512
 // TestLongContext runs a long text over caches of 32,768 positions through every
 // attention backend, in one pass and in chunks, against the interpreter.
 func TestLongContext(t *testing.T) {
+	t.Parallel()
 	n := longTokens(t)
 	m := newBlocks(t, longModel, []dtype.Type{dtype.F16}).open(t)
 	ids := someIDs(n, longModel.Vocab)

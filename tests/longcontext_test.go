@@ -74,7 +74,7 @@ func (v longVariant) measure(t *testing.T, device string, o foundry.CompileOptio
 	require.NoError(t, err)
 	defer m.Close()
 	o.Context, o.Chunk, o.AllLogits = 256, cmp.Or(o.Chunk, 48), true
-	e, err := foundry.Start(context.Background(), m, foundry.StartOptions{Device: device, Compile: foundry.Defaults(device, o), CPU: cpu.Options{}})
+	e, err := foundry.Start(context.Background(), m, foundry.StartOptions{Device: device, Compile: foundry.Defaults(device, o), CPU: cpu.Options{FewRuns: true}})
 	require.NoError(t, err)
 	defer e.Close()
 	for _, n := range []int{40, len(v.ids)} {
@@ -87,6 +87,7 @@ func (v longVariant) measure(t *testing.T, device string, o foundry.CompileOptio
 
 // Scaled RoPE and sliding windows are what transformers makes of them.
 func TestLongContextOnRef(t *testing.T) {
+	t.Parallel()
 	for _, v := range longVariants(t) {
 		for _, variant := range []string{"unfused", "default"} {
 			t.Run(v.name+"/"+variant, func(t *testing.T) { v.check(t, foundry.Ref, foundry.CompileOptions{Variant: variant}, refBound) })
@@ -127,6 +128,7 @@ func TestYaRNTable(t *testing.T) {
 }
 
 func TestLongContextOnCPU(t *testing.T) {
+	t.Parallel()
 	skipWithoutCompiler(t)
 	for _, v := range longVariants(t) {
 		if v.name == "yarn" || v.name == "linear" { // kernels see a table and a scale, whatever they stand for
@@ -160,6 +162,7 @@ func TestRopeScalingFlag(t *testing.T) {
 
 // Windows hide the same keys in every attention backend, in prefill and token by token.
 func TestWindowsOnCPU(t *testing.T) {
+	t.Parallel()
 	skipWithoutCompiler(t)
 	for _, v := range longVariants(t) {
 		if v.name == "window-wide" {

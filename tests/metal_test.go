@@ -78,7 +78,7 @@ func bundle(t *testing.T, m *foundry.Model, o foundry.CompileOptions) *plan.Plan
 // onCPU runs a bundle on the CPU device.
 func onCPU(t *testing.T, m *foundry.Model, p *plan.Plan) *foundry.Engine {
 	t.Helper()
-	dev, err := foundry.OpenDevice(t.Context(), foundry.CPU, cpu.Options{})
+	dev, err := foundry.OpenDevice(t.Context(), foundry.CPU, cpu.Options{FewRuns: true})
 	require.NoError(t, err)
 	e, err := foundry.Load(context.Background(), dev, m, p, nil, nil)
 	require.NoError(t, err)

@@ -13,6 +13,7 @@ import (
 // TestMutants changes one thing of compiled plans that a kernel would not survive, or
 // would survive with other numbers: the verifier refuses each.
 func TestMutants(t *testing.T) {
+	t.Parallel()
 	m, err := foundry.Open("kjv-2m", foundry.Hub{})
 	require.NoError(t, err)
 	for _, o := range []foundry.CompileOptions{

@@ -9,6 +9,7 @@ import (
 	"foundry"
 	"foundry/ir/dtype"
 	"foundry/ir/interp"
+	"foundry/runtime/cpu"
 	"foundry/runtime/eval"
 	"foundry/tests/oracle"
 
@@ -75,7 +76,7 @@ func evaluateAll(t *testing.T, c *oracle.Checkpoint, device string, o foundry.Co
 	require.NoError(t, err)
 	defer m.Close()
 	o.AllLogits = true
-	e, err := foundry.Start(context.Background(), m, foundry.StartOptions{Device: device, Compile: o})
+	e, err := foundry.Start(context.Background(), m, foundry.StartOptions{Device: device, Compile: o, CPU: cpu.Options{FewRuns: true}})
 	devicetest.Need(t, err)
 	defer e.Close()
 	out, err := eval.Prompt(context.Background(), e, eval.Options{IDs: ids, Top: 1})
@@ -138,6 +139,7 @@ func (x *trial) require(t *testing.T, device string, o foundry.CompileOptions, b
 // Generated checkpoints of all forms on ref, as drawn and rescaled: 20, with
 // FOUNDRY_COMPLETE 500.
 func TestGeneratedOnRef(t *testing.T) {
+	t.Parallel()
 	count := uint64(20)
 	if isComplete() {
 		count = 500

@@ -15,6 +15,7 @@ import (
 // A prompt in chunks of any size gives the logits of one pass: attention in tiles
 // over caches that other chunks have filled, blocks of tiles that end anywhere.
 func TestPrefillInChunks(t *testing.T) {
+	t.Parallel()
 	for _, name := range []string{"kjv-2m", "rand-hd128"} {
 		m, goldens := goldenModel(t, name)
 		load := planOnDisk(t, m, foundry.CompileOptions{Context: 512, AllLogits: true})

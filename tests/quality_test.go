@@ -46,6 +46,7 @@ func measure(t *testing.T, positions int, weights ...dtype.Type) []eval.Quality 
 // TestQuality holds q8_0 to its bound over the whole text, and the table in
 // docs/quality.md to what is measured.
 func TestQuality(t *testing.T) {
+	t.Parallel()
 	q := measure(t, 0, dtype.Q8_0)[0]
 	require.LessOrEqual(t, q.KL, 1e-3)
 	require.LessOrEqual(t, q.KLReverse, 1e-3)
@@ -66,6 +67,7 @@ func TestQuality(t *testing.T) {
 // Every format that can be made loses more the fewer bits it has, and none is
 // broken: a wrong scale or a swapped half would lose nearly everything.
 func TestQualityOfEveryFormat(t *testing.T) {
+	t.Parallel()
 	raw, err := os.ReadFile("../docs/quality.md")
 	require.NoError(t, err)
 	formats := []dtype.Type{dtype.F16, dtype.Q8_0, dtype.Q5_1, dtype.Q5_0, dtype.Q4_1, dtype.Q4_0}

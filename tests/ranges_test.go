@@ -31,6 +31,7 @@ var everyTile = oracle.Config{
 // leave logits what they are, in tiles and out of them, whatever becomes a half. Two
 // targets and sizes a run, with FOUNDRY_COMPLETE all of them.
 func TestRescaled(t *testing.T) {
+	t.Parallel()
 	if *rescaledOn == foundry.CPU {
 		skipWithoutCompiler(t)
 	}

@@ -43,6 +43,7 @@ func follow(t *testing.T, e *foundry.Engine, s *foundry.Session, ids []int32) {
 // TestStateOfSessions advances by runs of every kind, rewinds and overwrites, and
 // takes two ways from one prefix, on the interpreter and on cpu.
 func TestStateOfSessions(t *testing.T) {
+	t.Parallel()
 	m, _ := goldenModel(t, "rand-hd64")
 	o := foundry.CompileOptions{Variant: "default", Context: 512, AllLogits: true}
 	engines := []func() *foundry.Engine{

@@ -52,6 +52,7 @@ func (s strictKernels) add(t *testing.T, m *foundry.Model, o foundry.CompileOpti
 // check: the three models with goldens in every variant, one of them in every
 // weight format that can be made, and a model of mixed blocks with the others.
 func TestEveryKernelIsMSL(t *testing.T) {
+	t.Parallel()
 	clang, err := strict.Find()
 	devicetest.Need(t, err)
 	all := strictKernels{}

@@ -28,6 +28,7 @@ type synthPrompt struct {
 // done with Hugging Face transformers. -args -long adds the longest prompt of 0.5b,
 // and 1.5b.
 func TestSynthGoldensOnRef(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("generating and running the weights of 0.5b takes 2.4 GB and ten seconds")
 	}

@@ -62,6 +62,7 @@ func TestVerifyNorms(t *testing.T) {
 // The command prints a row a kernel and format, with what the row must say; a graph
 // of a file is verified behind each pipeline.
 func TestVerifyCommand(t *testing.T) {
+	t.Parallel()
 	var r verify.Report
 	require.NoError(t, json.Unmarshal([]byte(ok(t, "verify", "--quick", "--device", "ref", "--only", "matmul GEMV q", "--json")), &r))
 	require.Len(t, r.Rows, 11) // the block formats whose names begin with q, and one in planes

@@ -17,7 +17,7 @@ import (
 // Attention at one point: every backend has a row, auto says what it took and what
 // share of the step it is, and the rows are ranked.
 func TestContexts(t *testing.T) {
-	dev, err := engine.OpenDevice(t.Context(), engine.CPU, cpu.Options{})
+	dev, err := engine.OpenDevice(t.Context(), engine.CPU, cpu.Options{FewRuns: true})
 	devicetest.Need(t, err)
 	require.NoError(t, dev.Close())
 	m, err := model.Open(filepath.Join("..", "..", "tests", "testdata", "rand-hd64"), checkpoint.Hub{})

@@ -19,7 +19,7 @@ import (
 // A kernel alone in two texts: each has a row with its constants, for a step of one
 // token and of several; kernels without the constants have one row.
 func TestKernels(t *testing.T) {
-	dev, err := engine.OpenDevice(t.Context(), engine.CPU, cpu.Options{})
+	dev, err := engine.OpenDevice(t.Context(), engine.CPU, cpu.Options{FewRuns: true})
 	devicetest.Need(t, err)
 	require.NoError(t, dev.Close())
 	m, err := model.Open(filepath.Join("..", "..", "tests", "testdata", "rand-hd64"), checkpoint.Hub{})

@@ -14,7 +14,7 @@ import (
 
 // What a benchmark on a GPU measures of the machine, small, on the cpu.
 func TestMeasureMachine(t *testing.T) {
-	dev, err := engine.OpenDevice(t.Context(), engine.CPU, cpu.Options{})
+	dev, err := engine.OpenDevice(t.Context(), engine.CPU, cpu.Options{FewRuns: true})
 	devicetest.Need(t, err)
 	defer dev.Close()
 	m, err := measureMachine(context.Background(), dev, "h100", machineSize{1 << 20, 64, 128, 128})

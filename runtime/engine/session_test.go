@@ -79,7 +79,7 @@ func TestRunsGoOnFromWhatIsWritten(t *testing.T) {
 	m := embedded(t)
 	o := compile.Options{Context: 64}
 	engines := []*Engine{interpret(t, m, o)}
-	if d, err := OpenDevice(t.Context(), CPU, cpu.Options{}); devicetest.Have(t, err) {
+	if d, err := OpenDevice(t.Context(), CPU, cpu.Options{FewRuns: true}); devicetest.Have(t, err) {
 		require.NoError(t, d.Close())
 		e, err := Start(context.Background(), m, Options{Device: CPU, Compile: o})
 		require.NoError(t, err)

@@ -35,7 +35,7 @@ func TestGraphResultNamedLikeAWeight(t *testing.T) {
 		require.Len(t, r.Results, 1)
 		return r.Results[0]
 	}
-	if dev, err := engine.OpenDevice(t.Context(), engine.CPU, cpu.Options{}); err != nil {
+	if dev, err := engine.OpenDevice(t.Context(), engine.CPU, cpu.Options{FewRuns: true}); err != nil {
 		devicetest.Need(t, err)
 	} else {
 		require.NoError(t, dev.Close())

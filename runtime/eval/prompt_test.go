@@ -19,7 +19,7 @@ func TestStartupPhases(t *testing.T) {
 	m, err := model.Open("", checkpoint.Hub{})
 	require.NoError(t, err)
 	defer m.Close()
-	e, err := engine.Start(context.Background(), m, engine.Options{Device: engine.CPU, Compile: compile.Options{Context: 64}, CPU: cpu.Options{CacheDir: t.TempDir()}})
+	e, err := engine.Start(context.Background(), m, engine.Options{Device: engine.CPU, Compile: compile.Options{Context: 64}, CPU: cpu.Options{CacheDir: t.TempDir(), FewRuns: true}})
 	devicetest.Need(t, err)
 	defer e.Close()
 	_, err = Prompt(context.Background(), e, Options{IDs: []int32{1, 2}, Greedy: 2, Top: 1})

@@ -32,7 +32,7 @@ func TestSearch(t *testing.T) {
 		Device: engine.CPU, Compile: compile.Options{Context: 64}, Measure: 1, CacheDir: dir,
 		Say: func(line string) { said = append(said, line) },
 	}
-	dev, err := engine.OpenDevice(t.Context(), engine.CPU, cpu.Options{})
+	dev, err := engine.OpenDevice(t.Context(), engine.CPU, cpu.Options{FewRuns: true})
 	measured := err == nil
 	if measured {
 		require.NoError(t, dev.Close())
