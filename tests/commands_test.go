@@ -128,13 +128,13 @@ func TestBenchMeasures(t *testing.T) {
 }
 
 func TestDot(t *testing.T) {
-	require.Contains(t, ok(t, "dot", "--stage", "input", "--layer", "0"), "kv_rearrange")
+	require.Contains(t, ok(t, "dot", "--at", "input", "--layer", "0"), "kv_rearrange")
 	fused := ok(t, "dot", "--collapse", "--variant", "per-layer-6")
 	require.Contains(t, fused, "subgraph")
 	require.Contains(t, fused, "rmsnorm-qkv")
 	require.Contains(t, fused, "5")
 	require.NotContains(t, ok(t, "dot", "--variant", "per-layer-6", "--stage", "after:drop-repeat-kv", "--layer", "1"), "rmsnorm-qkv")
-	require.Contains(t, ok(t, "dot", "--variant", "per-layer-6", "--stage", "plan", "--layer", "2"), "rmsnorm_qkv")
+	require.Contains(t, ok(t, "dot", "--variant", "per-layer-6", "--at", "plan", "--layer", "2"), "rmsnorm_qkv")
 	require.Equal(t, fused, ok(t, "dot", "--collapse", "--variant", "per-layer-6"))
 	dir := t.TempDir()
 	ok(t, "dot", "-o", filepath.Join(dir, "x.html"))

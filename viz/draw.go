@@ -354,7 +354,7 @@ func (d *drawing) returned(i int, name string) dot.Node {
 }
 
 // barriers draws a line between each two waves and holds the waves apart by
-// invisible edges to and from it.
+// invisible edges to and from it: Graphviz keeps no nodes of different clusters on one rank.
 func (d *drawing) barriers(units []*unit) {
 	byWave := map[int][]*unit{}
 	var waves []int

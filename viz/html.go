@@ -42,7 +42,7 @@ func HTML(ctx context.Context, w io.Writer, r Report) error {
 	page := reportPage{Title: r.Title, Plan: r.Plan}
 	previous := ""
 	for i, s := range r.Trace {
-		view := stageView{Name: s.Name, Nodes: nodeLines(s.Text), Changed: i == 0 || s.Text != previous}
+		view := snapshotView{Name: s.Name, Nodes: nodeLines(s.Text), Changed: i == 0 || s.Text != previous}
 		view.Delta = view.Nodes - nodeLines(previous)
 		if i == 0 {
 			view.Delta = 0
@@ -84,13 +84,13 @@ func HTML(ctx context.Context, w io.Writer, r Report) error {
 type reportPage struct {
 	Title     string
 	Plan      *plan.Plan
-	Trace     []stageView
+	Trace     []snapshotView
 	Decisions []*passDecisions
 	Entries   []planView
 	Pictures  []pictureView
 }
 
-type stageView struct {
+type snapshotView struct {
 	Name, Text   string
 	Nodes, Delta int
 	Changed      bool

@@ -14,17 +14,17 @@ import (
 	"foundry/passes"
 )
 
-// Draw returns a picture of the model as DOT text. stage is "input" (as the
+// Draw returns a picture of the model as DOT text. point is "input" (as the
 // frontend made the graph), "after:PASS", "fused" (behind all passes) or "plan";
 // entry is "decode" or "prefill" and has no meaning for a .fir graph.
-func Draw(m *model.Model, o compile.Options, stage, entry string, picture Options) (string, error) {
-	pass, after := strings.CutPrefix(stage, "after:")
-	if !after && !slices.Contains([]string{"input", "fused", "plan"}, stage) {
-		stages := []string{"input", "after:PASS", "fused", "plan"}
-		return "", fmt.Errorf("there is no stage %q, want one of %s%s", stage, strings.Join(stages, ", "), names.DidYouMean(stage, stages))
+func Draw(m *model.Model, o compile.Options, point, entry string, picture Options) (string, error) {
+	pass, after := strings.CutPrefix(point, "after:")
+	if !after && !slices.Contains([]string{"input", "fused", "plan"}, point) {
+		points := []string{"input", "after:PASS", "fused", "plan"}
+		return "", fmt.Errorf("the pipeline has no point %q, want one of %s%s", point, strings.Join(points, ", "), names.DidYouMean(point, points))
 	}
-	if stage == "input" {
-		pass, after = stage, true
+	if point == "input" {
+		pass, after = point, true
 	}
 	var snapshot *ir.Graph
 	if m.Graph != nil {
@@ -45,7 +45,7 @@ func Draw(m *model.Model, o compile.Options, stage, entry string, picture Option
 	if err != nil {
 		return "", err
 	}
-	picture.Title = fmt.Sprintf("%s %s, %s", m.BaseName(), entry, stage)
+	picture.Title = fmt.Sprintf("%s %s, %s", m.BaseName(), entry, point)
 	switch {
 	case after && snapshot == nil:
 		p, err := g.Options.PipelineOf(entry)
@@ -55,7 +55,7 @@ func Draw(m *model.Model, o compile.Options, stage, entry string, picture Option
 		return "", fmt.Errorf("the pipeline %s has no pass %q%s", p, pass, names.DidYouMean(pass, passNames(p)))
 	case after:
 		graph = snapshot
-	case stage == "plan":
+	case point == "plan":
 		c, err := g.Lower()
 		if err != nil {
 			return "", err

@@ -1,10 +1,12 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
 	"foundry"
+	"foundry/runtime"
 	"foundry/runtime/cpu"
 
 	"github.com/spf13/cobra"
@@ -67,6 +69,26 @@ func (f *deviceFlags) load(cmd *cobra.Command, s IO, m *foundry.Model, c *compil
 	}
 	want(&start)
 	return foundry.Start(cmd.Context(), m, start)
+}
+
+// session starts an engine whose plan draws tokens by sampling's settings, where they
+// draw at all, and opens a session in it. check is asked whether what shall run fits,
+// before a device is opened; nil is not.
+func (f *deviceFlags) session(cmd *cobra.Command, s IO, m *foundry.Model, c *compileFlags, sampling runtime.Sampling, check func(runtime.Limits) error) (*foundry.Engine, *foundry.Session, error) {
+	if _, err := m.EndTokens(); err != nil {
+		return nil, nil, err
+	}
+	e, err := f.load(cmd, s, m, c, func(start *foundry.StartOptions) {
+		start.Compile.Sampler, start.CheckLimits = !sampling.Greedy(), check
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	session, err := e.NewSession()
+	if err != nil {
+		return nil, nil, errors.Join(err, e.Close())
+	}
+	return e, session, nil
 }
 
 // check is an error where flags of compilation stand beside --plan, which has

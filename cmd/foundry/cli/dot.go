@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"foundry/runtime/files"
 	"foundry/viz"
@@ -19,14 +20,14 @@ func dotCommand(s IO) *cobra.Command {
 	var model modelFlags
 	var compile compileFlags
 	var o viz.Options
-	var stage, entry, out string
+	var point, entry, out string
 	cmd := &cobra.Command{
 		Use:   "dot",
 		Short: "Draw a graph at any point of the pipeline, or the plan",
 		Example: `  foundry dot --collapse                                  # the fused decode graph, DOT on standard output
-  foundry dot --stage input --layer 0 -o input.svg        # needs Graphviz
-  foundry dot --stage after:fuse-attention --layer 2 -o x.dot
-  foundry dot --stage plan --layer 1 -o plan.png
+  foundry dot --at input --layer 0 -o input.svg           # needs Graphviz
+  foundry dot --at after:fuse-attention --layer 2 -o x.dot
+  foundry dot --at plan --layer 1 -o plan.png
   foundry dot --collapse -o report.html                   # every pass, decisions and the plan on one page`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -60,7 +61,7 @@ func dotCommand(s IO) *cobra.Command {
 				err = viz.WriteReport(cmd.Context(), &picture, m, c, o, graphviz)
 			} else {
 				var text string
-				if text, err = viz.Draw(m, c, stage, entry, o); err == nil {
+				if text, err = viz.Draw(m, c, point, entry, o); err == nil {
 					err = render(cmd.Context(), &picture, text, format)
 				}
 			}
@@ -74,7 +75,13 @@ func dotCommand(s IO) *cobra.Command {
 	compile.add(cmd)
 	compile.trust.add(cmd)
 	p := cmd.Flags()
-	p.StringVar(&stage, "stage", "fused", "input, after:PASS, fused or plan")
+	p.StringVar(&point, "at", "fused", "point of the pipeline: input, after:PASS, fused or plan")
+	p.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+		if name == "stage" { // an alias, which scripts may have
+			name = "at"
+		}
+		return pflag.NormalizedName(name)
+	})
 	p.StringVar(&entry, "entry", "decode", "decode or prefill")
 	p.IntVar(&o.Layer, "layer", viz.AllLayers, "draw this layer only")
 	p.BoolVar(&o.Collapse, "collapse", false, "draw equal layers once, with their count")

@@ -55,26 +55,16 @@ begins anew.`,
 			if prompts.show {
 				return prompts.print(s, p)
 			}
-			if _, err := m.EndTokens(); err != nil {
-				return err
-			}
-			e, err := device.load(cmd, s, m, &compile, func(start *foundry.StartOptions) {
-				start.Compile.Sampler = !o.Sampling.Greedy()
-				start.CheckLimits = func(l runtime.Limits) error {
-					if !cmd.Flags().Changed("tokens") {
-						o.Max = min(o.Max, l.Context-len(p.ids)+1)
-					}
-					return l.CheckRoom(0, p.ids, o.Max)
+			e, session, err := device.session(cmd, s, m, &compile, o.Sampling, func(l runtime.Limits) error {
+				if !cmd.Flags().Changed("tokens") {
+					o.Max = min(o.Max, l.Context-len(p.ids)+1)
 				}
+				return l.CheckRoom(0, p.ids, o.Max)
 			})
 			if err != nil {
 				return err
 			}
 			defer e.Close()
-			session, err := e.NewSession()
-			if err != nil {
-				return err
-			}
 			defer session.Close()
 			if verbose {
 				defer func() { printStartup(s.Err, e.Startup()) }()
@@ -134,18 +124,11 @@ func converse(cmd *cobra.Command, s IO, open func() (*foundry.Model, error), com
 	if _, err := m.ChatTemplate(); err != nil {
 		return err
 	}
-	if _, err := m.EndTokens(); err != nil {
-		return err
-	}
-	e, err := device.load(cmd, s, m, compile, func(start *foundry.StartOptions) { start.Compile.Sampler = !o.Sampling.Greedy() })
+	e, session, err := device.session(cmd, s, m, compile, o.Sampling, nil)
 	if err != nil {
 		return err
 	}
 	defer e.Close()
-	session, err := e.NewSession()
-	if err != nil {
-		return err
-	}
 	defer session.Close()
 	stop := make(chan os.Signal, 1)
 	s.process.talking(stop) // an interrupt ends an answer, not all
