@@ -40,6 +40,9 @@ func WriteDoc(w io.Writer, t *target.Target, model string, plans []Compiled) err
 		x := &table[i]
 		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n", x.name, x.checklist, usedIn(x, uses[x.name]), x.logic, r.proof(x), x.ideas)
 	}
+	for _, x := range preparations {
+		fmt.Fprintf(&b, "| %s | preparation | %s | %s | %s | %s |\n", x.name, usedIn(&kernelKind{}, uses[x.name]), x.logic, x.proof, x.ideas)
+	}
 	fmt.Fprint(&b, docBounds)
 	seen := map[string]bool{}
 	for _, row := range r.Rows {

@@ -1,11 +1,11 @@
 package verify
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 
 	"foundry/ir"
-	"foundry/ir/names"
 	"foundry/ir/target"
 	"foundry/lower/plan"
 )
@@ -137,22 +137,38 @@ func (k kinds) usesIn(plans []Compiled) (map[string][]Use, []string) {
 		if c.Rung {
 			to = rungs
 		}
-		for i := range c.Plan.Entries {
-			for _, s := range c.Plan.Entries[i].Steps {
+		count := func(e *plan.Entry, kindOf func(*plan.Dispatch) string) {
+			for _, s := range e.Steps {
 				if s.Dispatch == nil {
 					continue
 				}
 				node := layerless(s.Dispatch)
-				row := k.kindOf(c.Plan, s.Dispatch)
-				if row == nil {
+				kind := kindOf(s.Dispatch)
+				if kind == "" {
 					name := c.Pipeline + ": " + node + " (" + c.Plan.Kernels[s.Dispatch.Kernel].Name + ")"
 					if !slices.Contains(strangers, name) {
 						strangers = append(strangers, name)
 					}
 					continue
 				}
-				to[row.name] = addUse(to[row.name], c.Pipeline, node)
+				to[kind] = addUse(to[kind], c.Pipeline, node)
 			}
+		}
+		for i := range c.Plan.Entries {
+			count(&c.Plan.Entries[i], func(d *plan.Dispatch) string {
+				if row := k.kindOf(c.Plan, d); row != nil {
+					return row.name
+				}
+				return ""
+			})
+		}
+		if c.Plan.Prepare != nil {
+			count(c.Plan.Prepare, func(d *plan.Dispatch) string {
+				if kind := preparationOf(c.Plan.Kernels[d.Kernel].Main); kind != nil {
+					return kind.name
+				}
+				return ""
+			})
 		}
 	}
 	for name, list := range rungs {
@@ -176,9 +192,6 @@ func addUse(list []Use, pipeline, node string) []Use {
 }
 
 // layerless is a dispatch's label with N for its layer.
-func layerless(d *plan.Dispatch) string {
-	if d.Layer < 0 {
-		return d.Label
-	}
-	return "layers.N." + names.InLayer(d.Label)
-}
+func layerless(d *plan.Dispatch) string { return layerNumber.ReplaceAllString(d.Label, "layers.N.") }
+
+var layerNumber = regexp.MustCompile(`\blayers\.[0-9]+\.`)
