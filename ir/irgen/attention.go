@@ -111,8 +111,12 @@ func (l *layers) attend(q, k, v *ir.Value) *ir.Value {
 	if !l.has("no-repeat") {
 		k = l.node(ir.OpRepeatKV, "k_repeat", ir.Attr{Times: times}, k)
 		l.expose("repeat-used", k)
+		if l.has("k-repeat-cast") {
+			k = l.node(ir.OpCast, "k_widen", ir.Attr{To: dtype.F32}, k)
+		}
 		if !l.has("repeat-k-only") {
 			v = l.node(ir.OpRepeatKV, "v_repeat", ir.Attr{Times: times}, v)
+			l.expose("v-repeat-used", v)
 			if l.has("repeat-cast") {
 				v = l.node(ir.OpCast, "v_widen", ir.Attr{To: dtype.F32}, v)
 			}

@@ -41,6 +41,8 @@ var mutations = map[string]string{
 	"two-pv":          "the softmax's result is multiplied by k as well",
 	"scale-one":       "the scores have scale 1",
 	"repeat-used":     "k_repeat's result is returned too",
+	"k-repeat-cast":   "k_repeat's result is widened before the product",
+	"v-repeat-used":   "v_repeat's result is returned too",
 	"repeat-cast":     "v_repeat's result is widened before the product",
 	"repeat-k-only":   "v is not repeated",
 	"no-repeat":       "same: neither k nor v is repeated",
