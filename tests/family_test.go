@@ -97,7 +97,7 @@ func (f *family) folder(t *testing.T, m *member) string {
 func lastLogits(t *testing.T, m *foundry.Model, device string, o foundry.CompileOptions, ids []int32, last int) []float32 {
 	t.Helper()
 	o.Context, o.AllLogits = len(ids), true
-	e, err := foundry.Start(context.Background(), m, foundry.StartOptions{Device: device, Compile: foundry.Defaults(device, o), CPU: cpu.Options{}})
+	e, err := foundry.Start(context.Background(), m, foundry.StartOptions{Device: device, Compile: foundry.Defaults(device, o), CPU: cpu.Options{FewRuns: true}})
 	devicetest.Need(t, err)
 	defer e.Close()
 	out, err := eval.Prompt(context.Background(), e, eval.Options{IDs: ids, Top: 1})

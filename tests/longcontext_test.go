@@ -167,7 +167,7 @@ func TestWindowsOnCPU(t *testing.T) {
 	for _, v := range longVariants(t) {
 		if v.name == "window-wide" {
 			t.Run("tiles", func(t *testing.T) {
-				p := v.check(t, foundry.CPU, foundry.CompileOptions{Attention: "flash", Target: "apple-m1", Chunk: 256}, cpuBound)
+				p := v.check(t, foundry.CPU, foundry.CompileOptions{Attention: "flash", Target: "cpu", Chunk: 256}, cpuBound)
 				require.True(t, slices.ContainsFunc(p.Kernels, func(k plan.Kernel) bool { return strings.Contains(k.Source, "flash_window sliding") }))
 			})
 		}
