@@ -128,6 +128,9 @@ func (d *drawing) unit(i int, u *unit) {
 	if d.compact && u.fused {
 		n := home.Node(id)
 		n.Attr("label", d.compactText(u))
+		if d.o.Ids {
+			n.Attr("id", "u-"+u.name)
+		}
 		n.Attrs("shape", "box", "style", "filled,rounded", "fillcolor", regionFill, "color", regionLine,
 			"fontname", font, "fontsize", "11", "fontcolor", ink, "margin", "0.1,0.06")
 		d.nodes[u] = []dot.Node{n}
@@ -135,6 +138,9 @@ func (d *drawing) unit(i int, u *unit) {
 	}
 	if u.fused {
 		home = home.Subgraph(id, dot.ClusterOption{})
+		if d.o.Ids {
+			home.Attr("id", "u-"+u.name)
+		}
 		home.Attrs("label", d.head(u).html(), "fontname", font, "fontsize", "11", "labeljust", "l",
 			"style", "filled,rounded", "fillcolor", regionFill, "color", regionLine, "margin", "10")
 		d.clusters[u] = home.GetID()
@@ -143,6 +149,9 @@ func (d *drawing) unit(i int, u *unit) {
 		n := home.Node(fmt.Sprintf("%s.%03d", id, j))
 		l := lookOf(b.op)
 		n.Attr("label", d.boxText(u, b))
+		if d.o.Ids && !u.fused {
+			n.Attr("id", "u-"+u.name)
+		}
 		n.Attrs("shape", "box", "style", l.style, "fillcolor", l.fill, "color", l.border,
 			"fontname", font, "fontsize", "11", "fontcolor", ink, "margin", "0.1,0.05", "height", "0.3")
 		d.nodes[u] = append(d.nodes[u], n)

@@ -1,9 +1,7 @@
 package viz
 
 import (
-	"context"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 
@@ -81,41 +79,4 @@ func passNames(p passes.Pipeline) []string {
 		out = append(out, c.Pass.Name)
 	}
 	return out
-}
-
-// WriteReport writes one HTML page: every entry's decode graph after each pass, the
-// fusion decisions, the plan, and pictures of the fused graph and the plan.
-// graphviz is the path of Graphviz's dot; empty leaves the pictures as DOT text.
-func WriteReport(ctx context.Context, w io.Writer, m *model.Model, o compile.Options, picture Options, graphviz string) error {
-	var trace []Snapshot
-	entry := "decode"
-	if m.Graph != nil {
-		entry = m.Graph.Name
-	}
-	o.AfterPass = func(pass string, g *ir.Graph) {
-		if g.Name == entry {
-			trace = append(trace, Snapshot{Name: pass, Text: g.String()})
-		}
-	}
-	c, err := compile.Model(m, o)
-	if err != nil {
-		return err
-	}
-	graph, err := c.Entry(entry)
-	if err != nil {
-		return err
-	}
-	fused, err := Graph(graph, picture)
-	if err != nil {
-		return err
-	}
-	picture.Source = graph
-	dispatches, err := Plan(c.Plan, entry, picture)
-	if err != nil {
-		return err
-	}
-	return HTML(ctx, w, Report{
-		Title: fmt.Sprintf("%s for %s, %s", m.BaseName(), c.Options.Target, entry), Trace: trace, Plan: c.Plan, Graphviz: graphviz,
-		Pictures: []Picture{{Title: "fused graph", DOT: fused.String()}, {Title: "plan", DOT: dispatches.String()}},
-	})
 }

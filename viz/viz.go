@@ -1,9 +1,9 @@
 // Package viz turns graphs, pass traces and plans into pictures and one report.
 //
 // Graph and Plan return DOT for Graphviz, whose text needs nothing installed;
-// Render runs Graphviz's dot over it; HTML writes a single page with the graph
-// after every pass, the fusion decisions and the plan. Equal input gives
-// byte-identical output.
+// Render runs Graphviz's dot over it; WritePage writes a single page, with a script, of
+// the graph after every pass, the fusion decisions and the plan with its kernels. Equal
+// input gives byte-identical output.
 //
 // A picture is made in four moves, one file each: graph.go and plan.go read
 // what there is into a scene (scene.go), collapse.go folds equal layers and
@@ -29,6 +29,7 @@ type Options struct {
 	Collapse bool               // draw a run of equal layers once, with its count; ignored with a Layer
 	Weights  bool               // draw weights and constants as boxes of their own
 	Times    map[string]float64 // microseconds by label of a node or dispatch
+	Ids      bool               // give elements of an SVG ids: "u-" and the unit's label
 	Source   *ir.Graph          // Plan: the graph it was lowered from, which gives a dispatch's operations their shapes and edges
 }
 

@@ -12,6 +12,9 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"foundry"
+	"foundry/runtime/bench"
+
 	"foundry/runtime/files"
 	"foundry/viz"
 )
@@ -28,7 +31,7 @@ func dotCommand(s IO) *cobra.Command {
   foundry dot --at input --layer 0 -o input.svg           # needs Graphviz
   foundry dot --at after:fuse-attention --layer 2 -o x.dot
   foundry dot --at plan --layer 1 -o plan.png
-  foundry dot --collapse -o report.html                   # every pass, decisions and the plan on one page`,
+  foundry dot -o x.html                                   # every pass, decision, dispatch and kernel on one page, to click through`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := exclusive(cmd, "layer", "collapse"); err != nil {
@@ -57,8 +60,7 @@ func dotCommand(s IO) *cobra.Command {
 			}
 			var picture bytes.Buffer
 			if format == "html" {
-				graphviz, _ := exec.LookPath("dot") // without it the page holds DOT text
-				err = viz.WriteReport(cmd.Context(), &picture, m, c, o, graphviz)
+				err = writePage(cmd.Context(), &picture, s, m, c, o)
 			} else {
 				var text string
 				if text, err = viz.Draw(m, c, point, entry, o); err == nil {
@@ -88,6 +90,31 @@ func dotCommand(s IO) *cobra.Command {
 	p.BoolVar(&o.Weights, "draw-weights", false, "draw weights and constants as boxes")
 	p.StringVarP(&out, "output", "o", "", "file; its ending says the format (standard output: DOT)")
 	return cmd
+}
+
+// writePage writes the page of the plan that compile would write, with what its fusions
+// save.
+func writePage(ctx context.Context, w io.Writer, s IO, m *foundry.Model, o foundry.CompileOptions, picture viz.Options) error {
+	o.Sampler = true
+	page := viz.Page{Compile: o, Weights: picture.Weights, Worth: map[string]viz.Worth{}}
+	f, err := bench.OfFusions(ctx, m, bench.Options{Device: foundry.CPU, Compile: o, Phase: "decode", Prompt: 128, Progress: progress(s.Err)})
+	if err != nil {
+		return err
+	}
+	target := f.Whole.Target
+	for i := range f.Each {
+		r := &f.Each[i]
+		var w viz.Worth
+		if r.Alone != nil {
+			w.Alone = r.Alone.Modelled[target]
+		}
+		if r.Saves != nil {
+			us := r.Saves.Modelled[target]
+			w.Matched, w.Saves, w.PerSite, w.Share = true, us, r.PerSite(us), us/(f.Whole.Modelled[target]+us)
+		}
+		page.Worth[r.Pass] = w
+	}
+	return viz.WritePage(ctx, w, m, page)
 }
 
 // render turns DOT text into the format; Graphviz draws what is a picture.
