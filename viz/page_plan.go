@@ -52,7 +52,7 @@ func (e *pageEntry) dispatches(c *compile.Compiled, g *ir.Graph, times map[strin
 	e.At = "T=" + strconv.FormatInt(env.T, 10) + ", P=" + strconv.FormatInt(env.P, 10)
 	kernels := map[string][]cost.Kernel{} // of nodes, by label
 	for _, n := range g.Nodes() {
-		kernels[n.Label] = append(kernels[n.Label], cost.Kernels(n, c.Target, env)...)
+		kernels[n.Label] = append(kernels[n.Label], cost.Kernels(n, c.Target, g.Bounds, env)...)
 	}
 	var waves [][]cost.Kernel
 	var members [][]int
