@@ -121,7 +121,7 @@ func joinedMerge(raw []byte) (string, error) {
 // else.
 func (p *hfSplit) name() (string, error) {
 	none := errors.New("its split pattern has no name in GGUF")
-	if p == nil || len(p.Pretokenizers) != 2 {
+	if p == nil || len(p.Pretokenizers) != 2 || slices.Contains(p.Pretokenizers, nil) {
 		return "", none
 	}
 	split, level := p.Pretokenizers[0], p.Pretokenizers[1]
@@ -239,7 +239,11 @@ func (p *hfTemplate) around() (before, behind []int, err error) {
 			at = &behind
 			continue
 		}
-		*at = append(*at, p.SpecialTokens[part.SpecialToken.ID].IDs...)
+		token, known := p.SpecialTokens[part.SpecialToken.ID]
+		if !known || len(token.IDs) == 0 {
+			return nil, nil, fmt.Errorf("post_processor: special token %q has no ids", part.SpecialToken.ID)
+		}
+		*at = append(*at, token.IDs...)
 	}
 	return before, behind, nil
 }

@@ -110,6 +110,7 @@ func TestGGUFRefusesToLeaveOut(t *testing.T) {
 		"tokenizer.json: post_processor: the tokens [1 3] around a text are not the bos token": {"tokenizer.json": tokenizerText(t, map[string]any{"post_processor": around([]string{"<a>", "<c>"}, nil, ids)})},
 		"tokenizer.json: post_processor: the tokens [1] around a text are not the eos token":   {"tokenizer.json": tokenizerText(t, map[string]any{"post_processor": around(nil, []string{"<a>"}, ids)})},
 		`tokenizer.json: post_processor "RobertaProcessing" has no form in GGUF`:               {"tokenizer.json": tokenizerText(t, map[string]any{"post_processor": map[string]any{"type": "RobertaProcessing"}})},
+		`tokenizer.json: post_processor: special token "<e>" has no ids`:                       {"tokenizer.json": tokenizerText(t, map[string]any{"post_processor": map[string]any{"type": "TemplateProcessing", "single": []any{map[string]any{"SpecialToken": map[string]any{"id": "<e>"}}}}})},
 		"tokenizer.json: ignore_merges has no form in GGUF":                                    {"tokenizer.json": tokenizerText(t, map[string]any{"model": map[string]any{"ignore_merges": true}})},
 		`tokenizer_config.json: bos_token, "<d>", is no token`:                                 {"tokenizer_config.json": `{"bos_token":"<d>"}`},
 		"tokenizer_config.json: bos_token is neither a text nor an object":                     {"tokenizer_config.json": `{"bos_token":7}`},
@@ -121,7 +122,7 @@ func TestGGUFRefusesToLeaveOut(t *testing.T) {
 		_, err := ggufMeta(t, change)
 		require.ErrorContains(t, err, want)
 	}
-	for _, other := range []texts{sequence(split), sequence(level, split), sequence(split, map[string]any{"type": "ByteLevel"}), sequence(map[string]any{"type": "Split", "pattern": split["pattern"], "behavior": "Removed"}, level)} {
+	for _, other := range []texts{sequence(nil, nil), sequence(split), sequence(level, split), sequence(split, map[string]any{"type": "ByteLevel"}), sequence(map[string]any{"type": "Split", "pattern": split["pattern"], "behavior": "Removed"}, level)} {
 		_, err := ggufMeta(t, other)
 		require.EqualError(t, err, "tokenizer.json: its split pattern has no name in GGUF")
 	}
@@ -166,4 +167,17 @@ func TestModelTensors(t *testing.T) {
 		modelTensors(tensors{texts{"config.json": `{}`}, append([]string{}, names...)}))
 	require.Equal(t, []string{"model.layers.0.self_attn.q_proj.bias", "model.norm.weight"},
 		modelTensors(tensors{texts{"config.json": `{"tie_word_embeddings":true}`}, append([]string{}, names...)}))
+}
+
+// Whatever the files beside the weights hold, they are written or refused.
+func FuzzGGUFMetadata(f *testing.F) {
+	f.Add([]byte(`{"pre_tokenizer":{"pretokenizers":[null,null]},"post_processor":{"type":"Sequence","processors":[null,{"type":"TemplateProcessing","single":[{},{"SpecialToken":{"id":"a"}}]}]}}`), []byte(`{"bos_token":{"content":7},"chat_template":[{"name":"a"}]}`))
+	f.Add([]byte(`{"added_tokens":[{"id":-1,"content":"a"}],"model":{"vocab":{"a":99},"merges":["a b",["a","b"],7]}}`), []byte(`{"bos_token":null}`))
+	f.Fuzz(func(t *testing.T, tokenizer, config []byte) {
+		_, _ = ggufMetadata(texts{
+			"config.json":           `{"model_type":"qwen2","num_hidden_layers":1,"max_position_embeddings":9,"hidden_size":8,"intermediate_size":8,"num_attention_heads":1,"rms_norm_eps":1e-6,"vocab_size":8}`,
+			"tokenizer.json":        string(tokenizer),
+			"tokenizer_config.json": string(config),
+		}, 0, false)
+	})
 }
