@@ -17,8 +17,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"foundry/runtime/child"
-	"foundry/runtime/devicetest"
 	filesystem "foundry/runtime/files"
 )
 
@@ -176,6 +174,12 @@ var everyCommand = []struct {
 	{"quality --device ref --ids 1,2 --weights f16", ""},
 	{"verify small.fir --device ref --quick", ""},
 	{"devices", ""},
+	{"emulate plan -o emulated", ""},
+	{"fusions", ""},
+	{"passes", ""},
+	{"targets", ""},
+	{"variants", ""},
+	{"version", ""},
 	{"help bench", ""},
 	{"completion bash", ""},
 	{"--version", ""},
@@ -256,79 +260,6 @@ func TestFilesThatCannotBeWritten(t *testing.T) {
 			require.Equal(t, before, list(t, dir), "nothing is left")
 		})
 	}
-}
-
-// An interrupt ends a command within a second whatever it does, with exit code 130
-// and a word; nothing is left of it.
-func TestInterrupts(t *testing.T) {
-	// A compiler that takes for ever, at one of the three moments at which one is asked.
-	compiler := func(version, build string) []string {
-		path := filepath.Join(t.TempDir(), "cxx")
-		text := fmt.Sprintf("#!/bin/sh\nif [ \"$*\" = --version ]; then %s; echo cxx; exit; fi\n%s\n", version, build)
-		require.NoError(t, os.WriteFile(path, []byte(text), 0o700))
-		return []string{"CXX=" + path, "XDG_CACHE_HOME=" + t.TempDir()}
-	}
-	after := func(d time.Duration) func() func() bool {
-		return func() func() bool {
-			began := time.Now()
-			return func() bool { return time.Since(began) > d }
-		}
-	}
-	for _, c := range []struct {
-		name string
-		line string
-		env  []string
-		when func() func() bool
-	}{
-		{"at the start", "run --device ref --prompt x -n 500 --ignore-end --context 512", nil, after(100 * time.Millisecond)},
-		{"under way, run", "run --device ref --prompt x -n 500 --ignore-end --context 512", nil, after(400 * time.Millisecond)},
-		{"under way, eval", "eval --device ref --prompt x --greedy 500 --context 512", nil, after(300 * time.Millisecond)},
-		{"under way, quality", "quality --device ref --weights f16,q8_0,q4_0,q5_0,q4_1 --ids " + strings.Repeat("1,2,3,4,5,6,7,8,", 60) + "9", nil, after(300 * time.Millisecond)},
-		{"under way, verify", "verify --device ref --quick", nil, after(time.Second)},
-		{"under way, passes", "bench --variants all --reps 0", nil, after(300 * time.Millisecond)},
-		{"under way, convert", "convert --model synth:qwen2.5-7b --weights q4_0 -o x.gguf", nil, after(300 * time.Millisecond)},
-		{"standard input", "run --device ref", nil, after(100 * time.Millisecond)},
-		{"bisect", "opt small.fir --bisect", nil, after(300 * time.Millisecond)},
-		{"--version of the compiler", "devices", compiler("sleep 600", ""), after(200 * time.Millisecond)},
-		{"--version, device auto", "run --prompt x", compiler("sleep 600", ""), after(200 * time.Millisecond)},
-		{"build of the executor", "eval --device cpu --ids 1 --logits-out x.safetensors", compiler(":", "cat >/dev/null; sleep 600 & sleep 600"), after(300 * time.Millisecond)},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			dir := workFolder(t)
-			args := strings.Fields(c.line)
-			if c.name == "bisect" {
-				args = append(args, "sleep 600 & sleep 600; : {}")
-			}
-			how := ending{env: c.env, when: c.when(), waiting: c.name == "standard input"}
-			e := runCommand(t, dir, args, how)
-			require.Equal(t, 130, e.code, "%s%s", e.out, e.errs)
-			require.Equal(t, "foundry: interrupted\n", lastLine(e.errs))
-			require.Less(t, e.took, 3*time.Second, "a second, on a machine that has nothing else to do")
-			require.Empty(t, e.left)
-		})
-	}
-}
-
-// Of a bench that is interrupted the rows are printed as far as they are measured, and
-// the samples are in their file.
-func TestInterruptedBench(t *testing.T) {
-	_, err := child.Find("c++", "g++", "clang++")
-	devicetest.Need(t, err)
-	dir := workFolder(t)
-	quick := []string{"bench", "--device", "cpu", "--model", "small.fir", "--variants", "unfused,default"}
-	e := runCommand(t, dir, append(quick, "--reps", "1"), ending{}) // builds what the next one uses
-	require.Zero(t, e.code, e.errs)
-	began := time.Now()
-	e = runCommand(t, dir, append(quick, "--reps", "100000000", "--csv", "samples.csv"), ending{when: func() bool { return time.Since(began) > 2*time.Second }})
-	require.Equal(t, 130, e.code, e.errs)
-	require.Equal(t, "foundry: interrupted\n", lastLine(e.errs))
-	require.Contains(t, e.out, " measured ")
-	require.Contains(t, e.out, " default ")
-	require.Equal(t, []string{filepath.Join(dir, "samples.csv")}, e.left)
-	samples, err := os.ReadFile(filepath.Join(dir, "samples.csv"))
-	require.NoError(t, err)
-	require.Greater(t, bytes.Count(samples, []byte("\n")), 2)
 }
 
 // Two processes of one command that are killed leave nothing that the next does not

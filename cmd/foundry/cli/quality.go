@@ -9,6 +9,7 @@ import (
 	"foundry"
 	"foundry/ir/dtype"
 	"foundry/ir/names"
+	"foundry/runtime/cpu"
 	"foundry/runtime/engine"
 	"foundry/runtime/eval"
 
@@ -36,7 +37,7 @@ whose most likely token is the same.`,
 				return usagef("quality: there is no format %q, want one of %s", format, strings.Join(qualityFormats, ", "))
 			}
 			o := eval.QualityOptions{Start: foundry.StartOptions{
-				Device: device, Progress: progress(s.Err),
+				Device: device, CPU: cpu.Options{CXX: s.Env("CXX")}, Progress: progress(s.Err),
 				Say: func(line string) { fmt.Fprintln(s.Err, line) },
 			}}
 			for _, name := range strings.Split(weights, ",") {
