@@ -35,7 +35,7 @@ var patterns = [...]Pattern{
 	},
 	{
 		Name: "qkv-rope-kv", Label: "qkv", Fusions: []int{1, 3, 4, 5, 6, 7, 8},
-		Doc:    "projections, biases, rotation and cache writes are one kernel; a simdgroup owns both rows of a rotated pair",
+		Doc:    "projections, biases, norms of heads, rotation and cache writes are one kernel; a simdgroup owns both rows of a rotated pair, a threadgroup all of a normed head",
 		Rivals: []string{"bias"},
 		Text: `
 			?norm h = rms_norm|rms_scale
@@ -48,6 +48,8 @@ var patterns = [...]Pattern{
 			 q  = kv_rearrange q
 			 k  = kv_rearrange k
 			 v  = kv_rearrange v
+			?norms q = rms_norm q gq
+			?norms k = rms_norm k gk
 			 q  = rope q f {start=p}
 			@k  = rope k f {start=p}
 			@kc = kv_write ck k {start=p}

@@ -261,6 +261,21 @@ const qkvHeadsBody = `
 %nv = kv_write %cv, %v2 {start=P} : {C}[1, {L}, {D}]
 return x=%x, q=%q, ck=%nk, cv=%nv`
 
+// qkvNormedBody is qkvHeadsBody without biases and with a norm over each head of q and k.
+var qkvNormedBody = strings.NewReplacer(
+	"%bq = weight \"bq\" : f32[{Q}]\n", "%gq = weight \"gq\" : f32[{D}]\n",
+	"%bk = weight \"bk\" : f32[{D}]\n", "%gk = weight \"gk\" : f32[{D}]\n",
+	"%bv = weight \"bv\" : f32[{D}]\n", "",
+	"%q1 = add %q0, %bq : f32[T, {Q}]\n", "",
+	"%k1 = add %k0, %bk : f32[T, {D}]\n", "",
+	"%v1 = add %v0, %bv : f32[T, {D}]\n", "",
+	"%q2 = kv_rearrange %q1 {heads=3} : f32[3, T, {D}]", `%q3 = kv_rearrange %q0 {heads=3} : f32[3, T, {D}]
+%q2 = rms_norm %q3, %gq {eps=0.01} : f32[3, T, {D}]`,
+	"%k2 = kv_rearrange %k1 {heads=1} : f32[1, T, {D}]", `%k3 = kv_rearrange %k0 {heads=1} : f32[1, T, {D}]
+%k2 = rms_norm %k3, %gk {eps=0.01} : f32[1, T, {D}]`,
+	"kv_rearrange %v1", "kv_rearrange %v0",
+).Replace(qkvHeadsBody)
+
 // The second half of a layer: product and residual, norm, gate and up, SwiGLU,
 // down and its residual, and the norm and product behind them.
 const mlpBody = `

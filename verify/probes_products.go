@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"foundry/ir/dtype"
+	"foundry/ir/kernel"
 )
 
 // rows of a weight, odd so that the last simdgroup and the last tile are part full.
@@ -107,10 +108,14 @@ func qkvMixed(pass string) func(quick bool) []probe {
 
 // qkvHeadProbes: alone, and behind a residual that leaves sums of squares; heads of 64,
 // and a few of 80 and 128.
-func qkvHeadProbes(t dtype.Type, quick bool) []probe {
+func qkvHeadProbes(text string) func(t dtype.Type, quick bool) []probe {
+	return func(t dtype.Type, quick bool) []probe { return qkvHeadsOf(text, t, quick) }
+}
+
+func qkvHeadsOf(text string, t dtype.Type, quick bool) []probe {
 	body := func(d int) func(k int64) string {
 		return func(k int64) string {
-			return fillBody(qkvHeadsBody, "K", k, "Q", 3*d, "D", d, "H", d/2, "C", "f16", "L", window, "WQ", t, "WK", t, "WV", t)
+			return fillBody(text, "K", k, "Q", 3*d, "D", d, "H", d/2, "C", "f16", "L", window, "WQ", t, "WK", t, "WV", t)
 		}
 	}
 	out := qkvHeadsOver(t, quick, body(64))
@@ -121,8 +126,12 @@ func qkvHeadProbes(t dtype.Type, quick bool) []probe {
 	for _, d := range []int{80, 128} {
 		out = append(out, decodeProbe(window-1, "fuse-qkv-rope-kv", body(d)(rowLengths(t)[1])))
 		if t == dtype.F16 {
-			out = append(out, prefillProbe(33, window, "fuse-qkv-rope-kv", body(d)(rowLengths(t)[0])),
-				prefillProbe(65, window, "fuse-qkv-rope-kv", body(d)(rowLengths(t)[1])).inTiles())
+			out = append(out, prefillProbe(33, window, "fuse-qkv-rope-kv", body(d)(rowLengths(t)[0])))
+			if p := prefillProbe(65, window, "fuse-qkv-rope-kv", body(d)(rowLengths(t)[1])); text == qkvHeadsBody || d%kernel.HeadStep == 0 {
+				out = append(out, p.inTiles())
+			} else {
+				out = append(out, p) // tiles have no place for normed heads of 80
+			}
 		}
 	}
 	return out
@@ -149,9 +158,13 @@ func qkvHeadsOver(t dtype.Type, quick bool, body func(k int64) string) []probe {
 	return out
 }
 
-func qkvHeadMixed(quick bool) []probe {
+func qkvHeadMixed(text string) func(quick bool) []probe {
+	return func(quick bool) []probe { return qkvHeadsMixed(text, quick) }
+}
+
+func qkvHeadsMixed(text string, quick bool) []probe {
 	body := func(int64) string {
-		return fillBody(qkvHeadsBody, "K", 256, "Q", 192, "D", 64, "H", 32, "C", "f32", "L", window, "WQ", dtype.Q5_1, "WK", dtype.Q6_K, "WV", dtype.BF16)
+		return fillBody(text, "K", 256, "Q", 192, "D", 64, "H", 32, "C", "f32", "L", window, "WQ", dtype.Q5_1, "WK", dtype.Q6_K, "WV", dtype.BF16)
 	}
 	return qkvHeadsOver(dtype.Q6_K, quick, body)
 }

@@ -204,9 +204,14 @@ var table = []kernelKind{
 		ideas: "none",
 	},
 	{
-		name: "qkv + rope + kv_write", checklist: "QKV fused with RMSNorm", pattern: "qkv-rope-kv", formats: matrix, probes: qkvHeadProbes, mixed: qkvHeadMixed,
+		name: "qkv + rope + kv_write", checklist: "QKV fused with RMSNorm", pattern: "qkv-rope-kv", formats: matrix, probes: qkvHeadProbes(qkvHeadsBody), mixed: qkvHeadMixed(qkvHeadsBody),
 		logic: "norm, projections, biases, head layout, rotation and both cache writes: a simdgroup owns both rows of a rotated pair",
 		ideas: "none",
+	},
+	{
+		name: "qkv + head norms + rope + kv_write", checklist: "QKV fused with RMSNorm", pattern: "qkv-rope-kv", formats: matrix, probes: qkvHeadProbes(qkvNormedBody), mixed: qkvHeadMixed(qkvNormedBody),
+		logic: "a threadgroup owns all rows of a head (of one or two), whose squares meet in threadgroup memory between the product and the rotation; in tiles the columns of a block are whole heads, spread once for the squares and once for the results; heads that 32 does not divide go by rows",
+		ideas: "there are as many threadgroups as heads: wide machines idle in decode",
 	},
 	{
 		name: "rope q, k", checklist: "rope", pattern: "rope-qk", formats: caches, probes: headProbes("fuse-rope-qk", headsBody),

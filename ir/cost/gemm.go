@@ -17,9 +17,10 @@ type matmul struct {
 	tokens, rows, cols int64
 	bytes              int64
 	unit               int
-	halves             bool // the weights are f16 and reach tiles as they are
-	together           int  // weights of a row that are always read at once
-	halfRows           bool // x is kept as halves and reaches tiles as it is
+	whole              int64 // rows that must meet in a threadgroup, those of a normed head; 0: none
+	halves             bool  // the weights are f16 and reach tiles as they are
+	together           int   // weights of a row that are always read at once
+	halfRows           bool  // x is kept as halves and reaches tiles as it is
 	parts              []*work.Part
 }
 
@@ -27,6 +28,7 @@ type matmul struct {
 func numbersOf(p *work.Product, tokens int64) matmul {
 	n := matmul{tokens: tokens, cols: p.Length, halves: true, halfRows: p.HalfRows(), parts: p.Parts}
 	n.rows, n.unit = p.WeightRows()
+	n.whole = p.Whole()
 	p.Weights(func(w *ir.Value) {
 		t := w.Type.DType
 		n.halves = n.halves && t == dtype.F16
@@ -79,6 +81,9 @@ func (p matmul) tilings(t *target.Target) iter.Seq[kernel.ProductTiles] {
 				// Four simdgroups are the fewest that keep a core's matrix units busy.
 				for _, simds := range [...][2]int{{2, 2}, {2, 4}} {
 					m, n := rows/simds[0], columns/simds[1]
+					if p.whole > 0 && (p.whole%kernel.HeadStep != 0 || int64(columns)%p.whole != 0) {
+						continue // heads would cross blocks
+					}
 					if m%tileSide != 0 || n%(tileSide*p.unit) != 0 || m*n > t.TileFloats*t.Limits.SIMDWidth {
 						continue
 					}
@@ -93,10 +98,14 @@ func (p matmul) tilings(t *target.Target) iter.Seq[kernel.ProductTiles] {
 						if rows*depth < 4*x.SIMDs()*t.Limits.SIMDWidth || depth > 32 && !x.Copied {
 							continue
 						}
-						for x.Stages > 2 && 2*x.Halves() > t.Limits.ThreadgroupBytes {
+						room := t.Limits.ThreadgroupBytes
+						if p.whole > 0 {
+							room -= x.HeadBytes()
+						}
+						for x.Stages > 2 && 2*x.Halves() > room {
 							x.Stages--
 						}
-						if 2*x.Halves() > t.Limits.ThreadgroupBytes {
+						if 2*x.Halves() > room {
 							continue
 						}
 						if x.Ahead = p.ahead(x, t); !yield(x) {

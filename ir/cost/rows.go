@@ -27,7 +27,7 @@ func productRows(p *work.Product, t *target.Target, tuning Tuning) kernel.Produc
 	d, same := p.SameFormat()
 	k.Chunked = same && d.Quantised() && widest == kernel.ChunkWeights
 	chunks := p.Length / widest
-	if k.Chunked && (k.Direct || (chunks+15)/16*16 < (chunks+31)/32*32) {
+	if k.Chunked && p.Whole()%int64(2*unit) == 0 && (k.Direct || (chunks+15)/16*16 < (chunks+31)/32*32) {
 		k.Teams = 2 // lanes of half a simdgroup idle less, and what a slice holds serves twice the rows
 	}
 	rounds := (chunks + k.Seats() - 1) / k.Seats()
@@ -42,6 +42,9 @@ func productRows(p *work.Product, t *target.Target, tuning Tuning) kernel.Produc
 	} else {
 		by = GEMV(rows, unit, rounds, run, k.Direct, t)
 	}
+	if whole := p.Whole(); whole > 0 {
+		by = WholeHeads(whole/n, unit)
+	}
 	k.PerTeam, k.Share, k.Simdgroups = by.PerSimd, by.Share, by.Simds
 	switch {
 	case k.Chunked:
@@ -49,7 +52,7 @@ func productRows(p *work.Product, t *target.Target, tuning Tuning) kernel.Produc
 		if by.Queued {
 			k.Held = chunkRegisters
 		}
-		if !k.Direct && k.PerTeam > max(unit, 2) && k.Share == 1 {
+		if !k.Direct && k.PerTeam > max(unit, 2) && k.Share == 1 && p.Whole() == 0 {
 			k.PerTeam = max(unit, 2)
 		}
 	case by.Queued && !k.Direct:
@@ -62,7 +65,7 @@ func productRows(p *work.Product, t *target.Target, tuning Tuning) kernel.Produc
 	}
 	// A staged operand leaves room for the partial sums and the shares.
 	left := func() int64 {
-		return int64(t.Limits.ThreadgroupBytes - 4*k.Simdgroups*k.Vectors*(1+k.PerTeam*k.Teams) - 128)
+		return int64(t.Limits.ThreadgroupBytes-4*k.Simdgroups*k.Vectors*(1+k.PerTeam*k.Teams)-128) - 4*p.Whole()*int64(k.Vectors)
 	}
 	room := left()
 	for !k.Direct && k.Vectors > 1 && k.Staged(p.Length)*4*int64(k.Vectors) > room {
@@ -84,6 +87,19 @@ func widestChunk(p *work.Product, tuning Tuning) int64 {
 		}
 	}
 	return int64(widest)
+}
+
+// WholeHeads returns GEMV's deal where whole rows must meet in a threadgroup, those of a
+// head that is normed: no more than eight of them a simdgroup, which is what registers
+// hold beside the loads, and no more than 16 simdgroups where that is enough. There are as
+// many threadgroups as heads, however wide the machine is.
+func WholeHeads(whole int64, unit int) Deal {
+	d := Deal{PerSimd: max(unit, 2), Share: 1}
+	for d.PerSimd < 8 && whole > int64(16*d.PerSimd) && whole%int64(2*d.PerSimd) == 0 {
+		d.PerSimd *= 2
+	}
+	d.Simds = int(whole) / d.PerSimd
+	return d
 }
 
 // Deal is how the rows of a matrix product of few vectors are dealt out.

@@ -83,6 +83,16 @@ func (t ProductTiles) Halves() int {
 	return (2*t.Rows + t.Stages*t.Columns) * t.Depth
 }
 
+// HeadStep is how many columns of a block are squared and added up at once where heads
+// are normed: what is spread of a tile's row in the epilogue, two tiles.
+const HeadStep = 32
+
+// HeadSteps returns how many such runs of columns a block has.
+func (t ProductTiles) HeadSteps() int { return t.Columns / HeadStep }
+
+// HeadBytes returns the threadgroup memory of their sums.
+func (t ProductTiles) HeadBytes() int { return 4 * t.Rows * t.HeadSteps() }
+
 // AttentionRows is attention with a threadgroup a head and row, or a part of its keys.
 type AttentionRows struct {
 	Width      int   // elements a load

@@ -15,8 +15,9 @@ type Part struct {
 	Each     int64 // rows of each product
 	Heads    int64 // of a kv_rearrange in the epilogue, or 0
 	Pair     bool
-	Sums     []int // results that are sum_squares of a result of the part
-	Best     []int // results that are argmax of one
+	Sums     []int    // results that are sum_squares of a result of the part
+	Best     []int    // results that are argmax of one
+	HeadNorm *ir.Node // of each head before it is turned, or nil
 }
 
 // RowsPerUnit returns how many rows of weights make one unit: what one thread ends up with.
@@ -139,7 +140,35 @@ func (g *Product) shapePart(p *Part) error {
 	if p.Pair && p.Heads == 0 {
 		return fmt.Errorf("rope without kv_rearrange behind a matrix product")
 	}
+	return g.findHeadNorm(p)
+}
+
+// findHeadNorm finds the norm of the part's heads.
+func (g *Product) findHeadNorm(p *Part) error {
+	for _, n := range g.Region.Nodes(ir.OpRMSNorm) {
+		for _, j := range p.Results {
+			if n == g.Norm || n == p.HeadNorm || !DependsOn(g.Region.Graph.Results[j].Value, func(m *ir.Node) bool { return m == n }) {
+				continue
+			}
+			if p.HeadNorm != nil || !p.Pair || len(p.Products) > 1 || n.Results[0].Type.Shape.Rank != 3 {
+				return fmt.Errorf("a norm behind a matrix product that is not one of each head, before it is turned")
+			}
+			p.HeadNorm = n
+		}
+	}
 	return nil
+}
+
+// Whole returns how many rows of weights must meet in a threadgroup, those of a head that
+// is normed; 0 where none is.
+func (g *Product) Whole() int64 {
+	most := int64(0)
+	for _, p := range g.Parts {
+		if p.HeadNorm != nil {
+			most = max(most, p.HeadDim())
+		}
+	}
+	return most
 }
 
 // checkReductions refuses sums and maxima that the epilogue cannot leave.

@@ -124,6 +124,9 @@ func (g *Product) TakesTiles() bool {
 		if len(part.Best) > 0 {
 			return false // argmax wants one row
 		}
+		if n := part.HeadNorm; n != nil && n.Args[0].Def.Args[0] != part.Products[0].Results[0] {
+			return false // what is normed is not the product itself, in heads
+		}
 		for _, j := range part.Sums {
 			if 16%g.Region.Graph.Results[j].Value.Def.Attr.Size.C != 0 {
 				return false // a run of squares would cross tiles

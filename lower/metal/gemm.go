@@ -102,6 +102,9 @@ func (g *gemm) emit() (*kernel, error) {
 	// Rows run fastest: threadgroups that read the same weights start together.
 	k.grid[0], k.grid[1].N = plan.GridDim{N: g.Tokens, Div: int64(g.Rows)}, sym.Const(groups)
 	stage := k.threadgroup("stage", "half", max(2*g.Halves(), 4*16*g.scratchStride()*g.SIMDs()))
+	if g.Whole() > 0 {
+		g.squares = k.threadgroup("head_squares", "float", g.HeadBytes())
+	}
 
 	k.line("constexpr uint ROWS = %du, COLUMNS = %du, DEPTH = %du, THREADS = %du, BLOCKS = %du;", g.Rows, g.Columns, g.Depth, g.threads(), g.blocks())
 	if !g.Copied {

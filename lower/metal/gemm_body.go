@@ -266,12 +266,18 @@ func (g *gemm) storeWith(k *kernel, p *work.Part, w int) error {
 			g.r.kept(k, j, "")
 		}
 	})()
-	k.line("FOUNDRY_UNROLL_TILES")
-	k.open("for (uint m = 0u; m < %du; m++)", g.tilesDown())
-	k.line("FOUNDRY_UNROLL_TILES")
-	k.open("for (uint n = 0u; n < %du; n += %du)", g.tilesWide(), tiles)
-	k.line("for (uint i = 0u; i < %du; i++) tile_store(acc[m * %du + n + i], spread + 16u * i, %d);", tiles, g.tilesWide(), stride)
-	k.line("simdgroup_barrier(mem_flags::mem_threadgroup);")
+	spread := func() {
+		k.line("FOUNDRY_UNROLL_TILES")
+		k.open("for (uint m = 0u; m < %du; m++)", g.tilesDown())
+		k.line("FOUNDRY_UNROLL_TILES")
+		k.open("for (uint n = 0u; n < %du; n += %du)", g.tilesWide(), tiles)
+		k.line("for (uint i = 0u; i < %du; i++) tile_store(acc[m * %du + n + i], spread + 16u * i, %d);", tiles, g.tilesWide(), stride)
+		k.line("simdgroup_barrier(mem_flags::mem_threadgroup);")
+	}
+	if p.HeadNorm != nil {
+		g.squareHeads(k, spread)
+	}
+	spread()
 	k.open("for (uint i = lane; i < %du; i += 32u)", 16*units/w)
 	e := newEmitter(k, g.r, w)
 	t := e.atom("t", fmt.Sprintf("first + simd / %du * %du + m * 16u + i / %du", g.SIMDColumns, g.Rows/g.SIMDRows, units/w), 0, 1)
@@ -287,6 +293,9 @@ func (g *gemm) storeWith(k *kernel, p *work.Part, w int) error {
 	done := e.scope()
 	ix, row := g.place(e, p, t, own)
 	g.bindSums(e, p, t, row, per, stride)
+	if p.HeadNorm != nil {
+		g.normHeads(e, p, t, ix)
+	}
 	if len(p.Results) > 0 {
 		if err := g.r.storeResults(e, work.Elements{Space: work.Walked(g.r.g.Results[p.Results[0]].Value), Results: p.Results, Pair: p.Pair}, ix); err != nil {
 			return err

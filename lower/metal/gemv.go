@@ -17,8 +17,9 @@ import (
 type gemv struct {
 	*work.Product
 	deal.ProductRows
-	r     *region
-	early *early
+	r       *region
+	early   *early
+	squares string // threadgroup memory for the squares of heads, once it is there
 }
 
 func (r *region) lowerGEMV() (*lowering, error) {

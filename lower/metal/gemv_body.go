@@ -299,7 +299,7 @@ func (g *gemv) epilogue(k *kernel, p *work.Part, partial string) error {
 	units := g.PerTeam / p.RowsPerUnit()
 	e := newEmitter(k, g.r, 1)
 	e.owns = len(g.Parts) == 1
-	u, t, vector := g.seat(), number(0), "0u"
+	u, vector := g.seat(), "0u"
 	guard := g.guard(p)
 	if g.many() {
 		u = fmt.Sprintf("%s %% %du", g.seat(), units)
@@ -313,22 +313,21 @@ func (g *gemv) epilogue(k *kernel, p *work.Part, partial string) error {
 		k.line("float best = -INFINITY;")
 		k.line("uint place = 0xffffffffu;")
 	}
+	if p.HeadNorm != nil {
+		if err := g.squareHeads(k, p, partial, guard, u, vector, units); err != nil {
+			return err
+		}
+	}
 	k.open("if (%s)", guard)
 	e.early = g.early
 	e.early.begin()
 	done := e.scope()
-	if vector != "0u" {
-		t = e.atom("t", "first + "+vector, 0, 1)
-	}
-	scale := ""
-	if g.Norm != nil {
-		scale = k.fresh("scale")
-		k.line("const float %s = rms_scale<%du, %du>(%s + (%s) * %du, %s);", scale, g.Simdgroups, g.Length, partial, vector, g.Simdgroups, floatText(g.Norm.Attr.Eps))
-	}
-	unit := e.atom("own", "unit + "+u, p.Units(), 1)
-	ix, row := g.place(e, p, t, unit)
-	if err := g.bindRows(e, p, t, row, scale, units); err != nil {
-		return err
+	t, ix, row := g.bindUnit(e, p, partial, u, vector, units)
+	if p.HeadNorm != nil {
+		scale, half := k.fresh("head_scale"), p.HeadDim()/2
+		k.line("const float %s = gemv_head_scale<%du>(%s + (%s) * %du + %s / %du * %du, %s);",
+			scale, half, g.squares, vector, g.Owners()*units, g.localUnit(u, units), half, half, floatText(p.HeadNorm.Attr.Eps))
+		bindHeadNorm(e, p, ix, scale)
 	}
 	if len(p.Results) > 0 {
 		if err := g.r.storeResults(e, work.Elements{Space: work.Walked(g.r.g.Results[p.Results[0]].Value), Results: p.Results, Pair: p.Pair}, ix); err != nil {
@@ -356,6 +355,25 @@ func (g *gemv) epilogue(k *kernel, p *work.Part, partial string) error {
 		g.storeBest(e)
 	}
 	return e.err
+}
+
+// bindUnit names the sums of the lane's unit, and returns its token, the index of the
+// part's results there, and its row of the products.
+func (g *gemv) bindUnit(e *emitter, p *work.Part, partial, u, vector string, units int) (t affine, ix []affine, row affine) {
+	k := e.k
+	t = number(0)
+	if vector != "0u" {
+		t = e.atom("t", "first + "+vector, 0, 1)
+	}
+	scale := ""
+	if g.Norm != nil {
+		scale = k.fresh("scale")
+		k.line("const float %s = rms_scale<%du, %du>(%s + (%s) * %du, %s);", scale, g.Simdgroups, g.Length, partial, vector, g.Simdgroups, floatText(g.Norm.Attr.Eps))
+	}
+	unit := e.atom("own", "unit + "+u, p.Units(), 1)
+	ix, row = g.place(e, p, t, unit)
+	g.bindRows(e, p, t, row, scale, units)
+	return t, ix, row
 }
 
 // many reports whether a threadgroup may have several vectors.
@@ -435,7 +453,7 @@ func (g *gemv) place(e *emitter, p *work.Part, t, unit affine) (ix []affine, row
 }
 
 // bindRows names the sums that the lane's unit ended with.
-func (g *gemv) bindRows(e *emitter, p *work.Part, t, row affine, scale string, units int) error {
+func (g *gemv) bindRows(e *emitter, p *work.Part, t, row affine, scale string, units int) {
 	at := 0
 	for _, q := range p.Products {
 		rows := []affine{row}
@@ -453,7 +471,6 @@ func (g *gemv) bindRows(e *emitter, p *work.Part, t, row affine, scale string, u
 			at++
 		}
 	}
-	return nil
 }
 
 // floatText prints a constant as an MSL float that reads back to the same float.
