@@ -42,6 +42,9 @@ func (p *Plan) verifyEntry(e *Entry, written []bool) error {
 	if err := e.verifyCommandBuffers(); err != nil {
 		return err
 	}
+	if e.Chain < 0 || e.Chain > maxChain || e.Chain > 1 && e.Role != Decode {
+		return fmt.Errorf("chains of %d runs, want 1 to %d and more than 1 of decode only", e.Chain, maxChain)
+	}
 	corners := p.corners(e)
 	wave, advanced := 0, ""
 	live := p.newRanges(e)
