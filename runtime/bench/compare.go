@@ -74,6 +74,7 @@ const (
 const (
 	LeastProcesses = 6    // of each side
 	smallestEffect = 0.02 // of a time, below which a difference is none
+	unsteady       = 0.1  // spread of a side's processes, above which they have no common level: the machine did something else
 	falseCalls     = 0.05 // most comparisons of equal programs that call a row
 )
 
@@ -84,6 +85,7 @@ type Compared struct {
 	B       float64  `json:"b_us"`   //
 	Change  Interval `json:"change"` // of B against A: 0.05 is 5 % more
 	P       float64  `json:"p"`      // of a change as large by chance, corrected for the number of rows
+	Spread  float64  `json:"spread"` // of the processes of the side that spreads more: standard deviation, of a time
 	Verdict Verdict  `json:"verdict"`
 }
 
@@ -174,7 +176,8 @@ func compareRow(samples [2][][]float64) Compared {
 			ts = append(ts, (drawn[1].mean()-drawn[0].mean()-diff)/own)
 		}
 	}
-	c := Compared{A: math.Exp(sides[0].mean()), B: math.Exp(sides[1].mean()), P: 1}
+	spread := max(math.Sqrt(sides[0].variance()*float64(len(sides[0]))), math.Sqrt(sides[1].variance()*float64(len(sides[1]))))
+	c := Compared{Spread: spread, A: math.Exp(sides[0].mean()), B: math.Exp(sides[1].mean()), P: 1}
 	change := math.Expm1(diff)
 	c.Change = Interval{Mid: change, Low: change, High: change}
 	if len(ts) == 0 || se == 0 { // every sample is the same
@@ -213,6 +216,8 @@ func holm(rows []Compared) {
 
 func (c *Compared) judge() {
 	switch {
+	case c.Spread > unsteady:
+		c.Verdict = CannotTell
 	case c.P < falseCalls && c.Change.Mid >= smallestEffect:
 		c.Verdict = Slower
 	case c.P < falseCalls && c.Change.Mid <= -smallestEffect:

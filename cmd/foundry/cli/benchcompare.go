@@ -24,7 +24,8 @@ func compareCommand(s IO) *cobra.Command {
 		Long: `Each file holds what one process measured: foundry bench --csv FILE. A and B are at
 least six files each, or a folder of them, taken in turn (A, B, A, B ...), so that a
 machine that slows down favours neither. Each row gets a verdict: slower, faster, same
-within 2 %, or cannot tell. Processes and their samples are drawn anew many times to
+within 2 %, or cannot tell, which is also said where the processes of a side spread by
+more than a tenth: then the machine was busy. Processes and their samples are drawn anew many times to
 tell chance from change; over all rows together, equal programs are called different
 in at most one comparison of twenty.
 
@@ -99,7 +100,7 @@ func recordings(paths []string) ([]bench.Recording, error) {
 
 func printCompared(s IO, rows []bench.Compared, a, b int, asJSON bool) error {
 	slower := 0
-	t := newTable("row", "A", "B", "change", "95 % within", "p", "verdict").alignRight("A", "B", "change", "95 % within", "p")
+	t := newTable("row", "A", "B", "spread", "change", "95 % within", "p", "verdict").alignRight("A", "B", "spread", "change", "95 % within", "p")
 	for _, r := range rows {
 		if r.Verdict == bench.Slower {
 			slower++
@@ -110,7 +111,7 @@ func printCompared(s IO, rows []bench.Compared, a, b int, asJSON bool) error {
 			}
 		}
 		percent := func(v float64) string { return fmt.Sprintf("%+.1f %%", 100*v) }
-		t.row(r.Row, usText(r.A), usText(r.B), percent(r.Change.Mid), percent(r.Change.Low)+" to "+percent(r.Change.High), fmt.Sprintf("%.3f", r.P), string(r.Verdict))
+		t.row(r.Row, usText(r.A), usText(r.B), fmt.Sprintf("%.1f %%", 100*r.Spread), percent(r.Change.Mid), percent(r.Change.Low)+" to "+percent(r.Change.High), fmt.Sprintf("%.3f", r.P), string(r.Verdict))
 	}
 	if !asJSON {
 		fmt.Fprintf(s.Out, "%d processes of A, %d of B\n", a, b)
