@@ -9,15 +9,15 @@ import (
 	"slices"
 )
 
-// hfTokenizer is what GGUF has a form for of a tokenizer.json.
-type hfTokenizer struct {
+// tokenizerJSON is what GGUF has a form for of a tokenizer.json.
+type tokenizerJSON struct {
 	Added []struct {
 		ID      int
 		Content string
 		Special bool
 	} `json:"added_tokens"`
-	PreTokenizer  *hfSplit    `json:"pre_tokenizer"`
-	PostProcessor *hfTemplate `json:"post_processor"`
+	PreTokenizer  *preTokenizerJSON  `json:"pre_tokenizer"`
+	PostProcessor *postProcessorJSON `json:"post_processor"`
 	Model         struct {
 		IgnoreMerges bool `json:"ignore_merges"`
 		Vocab        map[string]int
@@ -25,10 +25,10 @@ type hfTokenizer struct {
 	}
 }
 
-// hfSplit is a pre-tokenizer, or several in a row.
-type hfSplit struct {
+// preTokenizerJSON is a pre-tokenizer, or several in a row.
+type preTokenizerJSON struct {
 	Type           string
-	Pretokenizers  []*hfSplit
+	Pretokenizers  []*preTokenizerJSON
 	Pattern        struct{ Regex string }
 	Behavior       string
 	Invert         bool
@@ -36,18 +36,18 @@ type hfSplit struct {
 	AddPrefixSpace *bool `json:"add_prefix_space"`
 }
 
-// hfTemplate is a post-processor, or several in a row.
-type hfTemplate struct {
+// postProcessorJSON is a post-processor, or several in a row.
+type postProcessorJSON struct {
 	Type       string
-	Processors []*hfTemplate
+	Processors []*postProcessorJSON
 	Single     []struct {
 		SpecialToken *struct{ ID string }
 	}
 	SpecialTokens map[string]struct{ IDs []int } `json:"special_tokens"`
 }
 
-func parseGGUFTokens(raw []byte) (*hfTokenizer, error) {
-	t := &hfTokenizer{}
+func parseGGUFTokens(raw []byte) (*tokenizerJSON, error) {
+	t := &tokenizerJSON{}
 	if err := json.Unmarshal(raw, t); err != nil {
 		return nil, fmt.Errorf("not readable: %w", err)
 	}
@@ -59,7 +59,7 @@ func parseGGUFTokens(raw []byte) (*hfTokenizer, error) {
 
 // lists are the token lists; the vocabulary is padded to size with tokens that are
 // marked unused.
-func (t *hfTokenizer) lists(size int) ([]ggufEntry, error) {
+func (t *tokenizerJSON) lists(size int) ([]ggufEntry, error) {
 	pre, err := t.PreTokenizer.name()
 	if err != nil {
 		return nil, err
@@ -119,7 +119,7 @@ func joinedMerge(raw []byte) (string, error) {
 
 // name is GGUF's for a published split pattern, with bytes spelled behind it and nothing
 // else.
-func (p *hfSplit) name() (string, error) {
+func (p *preTokenizerJSON) name() (string, error) {
 	none := errors.New("its split pattern has no name in GGUF")
 	if p == nil || len(p.Pretokenizers) != 2 || slices.Contains(p.Pretokenizers, nil) {
 		return "", none
@@ -144,7 +144,7 @@ func (p *hfSplit) name() (string, error) {
 }
 
 // id returns the id of a token given as plain text.
-func (t *hfTokenizer) id(content string) (int, bool) {
+func (t *tokenizerJSON) id(content string) (int, bool) {
 	for _, a := range t.Added {
 		if a.Content == content {
 			return a.ID, true
@@ -156,7 +156,7 @@ func (t *hfTokenizer) id(content string) (int, bool) {
 
 // special are the ids of bos and eos: the tokens that tokenizer_config.json names, which
 // templates see, or else the ids of config.json.
-func (t *hfTokenizer) special(s Source, config map[string]any) (map[string]int, error) {
+func (t *tokenizerJSON) special(s Source, config map[string]any) (map[string]int, error) {
 	out := map[string]int{}
 	vocab, _ := config["vocab_size"].(float64)
 	raw, err := s.File("tokenizer_config.json")
@@ -196,7 +196,7 @@ func (t *hfTokenizer) special(s Source, config map[string]any) (map[string]int, 
 }
 
 // edges says whether bos begins and eos ends every text.
-func (t *hfTokenizer) edges(ids map[string]int) ([]ggufEntry, error) {
+func (t *tokenizerJSON) edges(ids map[string]int) ([]ggufEntry, error) {
 	before, behind, err := t.PostProcessor.around()
 	if err != nil {
 		return nil, err
@@ -217,7 +217,7 @@ func (t *hfTokenizer) edges(ids map[string]int) ([]ggufEntry, error) {
 }
 
 // around returns the ids before and behind a text's own.
-func (p *hfTemplate) around() (before, behind []int, err error) {
+func (p *postProcessorJSON) around() (before, behind []int, err error) {
 	switch {
 	case p == nil || p.Type == "ByteLevel":
 		return nil, nil, nil
