@@ -99,11 +99,3 @@ func (t *tableOf) markdown(w io.Writer) { fmt.Fprintln(w, t.w.RenderMarkdown()) 
 
 // usText prints a time of so many microseconds.
 func usText(us float64) string { return names.Duration(time.Duration(us * float64(time.Microsecond))) }
-
-// signedUs is usText of a difference.
-func signedUs(us float64) string {
-	if us > 0 {
-		return "+" + usText(us)
-	}
-	return usText(us)
-}
