@@ -1,6 +1,7 @@
 #!/bin/sh
 # The whole way once, on the model that is embedded in the program: compile it,
-# draw its fused graph, count and time the fusion variants, generate text.
+# draw its fused graph, show what each fusion saves on an Apple GPU as modelled, generate
+# text. Times of the emulation on a CPU say nothing of that and are not shown.
 # Needs Go. With a C++ compiler the plan's own Metal text is compiled and run;
 # without one the reference stands in, and the lines below say so.
 set -eu
@@ -28,13 +29,12 @@ go build -o out/foundry ./cmd/foundry
 prompt="And the LORD spake unto Moses, saying,"
 show compile -o out/kjv-2m
 show dot --collapse -o out/kjv-2m.dot
-show bench --variants ladder --reps 0
+show dot -o out/kjv-2m.html
+show fusions
 if command -v "${CXX:-g++}" >/dev/null 2>&1 || command -v clang++ >/dev/null 2>&1 || command -v c++ >/dev/null 2>&1; then
-  show bench --device cpu --variants unfused,per-layer-6,default --reps 5
   show run --device cpu --plan out/kjv-2m --prompt "$prompt" -n 32
 else
   echo
-  echo "no C++ compiler found: measured times and the run of the plan's Metal text are skipped;"
-  echo "the table above holds plan statistics only, and the text comes from the reference (--device ref)"
+  echo "no C++ compiler found: the plan's Metal text is not run; the text comes from the reference (--device ref)"
   show run --device ref --prompt "$prompt" -n 32
 fi
