@@ -218,19 +218,19 @@ func (e edit) apply(text string) (string, error) {
 // generated is a command of the page that rewrites what is generated.
 var generated = regexp.MustCompile(`(?m)^    go test \./(\w+) -run '([^']+)' (-[\w-]+)$`)
 
-// The recipes "add an operation" and "add a pass" are followed to the letter, on
+// The recipes "add an operation", "add a pass" and "add a model" are followed to the letter, on
 // copies that stand in for the files: the tree is left as it is. Then the
 // completeness tests must pass, the new operation must compile to a kernel, and
 // the new pass must fuse it.
 func TestArchitectureRecipes(t *testing.T) {
 	t.Parallel()
 	edits := recipe(t)
-	require.Len(t, edits, 12, "steps that the page gives code for")
+	require.Len(t, edits, 15, "steps that the page gives code for")
 	touched := map[string]bool{}
 	for _, e := range edits {
 		touched[e.file] = true
 	}
-	require.Len(t, touched, 8, "files of an operation with an attr, its stage and a fusion")
+	require.Len(t, touched, 10, "files of an operation with an attr, its stage and a fusion, and of a model")
 	root, err := filepath.Abs("..")
 	require.NoError(t, err)
 	dir := t.TempDir()
@@ -296,6 +296,8 @@ func TestArchitectureRecipes(t *testing.T) {
 
 	program := filepath.Join(dir, "foundry")
 	run(root, "go", "build", "-ldflags=-s -w", "-overlay", overlay, "-o", program, "./cmd/foundry")
+	// The new family compiles: five dispatches a layer of 16, and three around them.
+	require.Regexp(t, `fewest +83 +83 `, run(dir, program, "bench", "--model", "synth:llama3.2-1b", "--variants", "fewest", "--reps", "0"))
 	graph := filepath.Join(dir, "leaky.fir")
 	require.NoError(t, os.WriteFile(graph, []byte(`graph @leaky (T=1..8, P=0..7, S<=8) {
   %0 = input "gate" : f32[T, 64]

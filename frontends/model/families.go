@@ -12,7 +12,10 @@ import (
 )
 
 // families are those that Open takes.
-var families = []*decoder.Family{&qwen25.Family, &qwen3.Family}
+var families = []*decoder.Family{
+	&qwen25.Family,
+	&qwen3.Family,
+}
 
 // parseConfig reads a config.json of any family.
 func parseConfig(raw []byte) (decoder.Config, error) {
