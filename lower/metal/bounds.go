@@ -1,11 +1,9 @@
 package metal
 
 import (
-	"fmt"
 	"math"
 	"slices"
 	"strconv"
-	"strings"
 
 	"foundry/ir"
 	"foundry/ir/dtype"
@@ -24,7 +22,6 @@ type bound struct {
 	// slack is how many times larger than what occurs the bound can be expected to be,
 	// for elements that point in no special direction.
 	slack float64
-	key   string // of equal bounds the same
 }
 
 type boundOp uint8
@@ -38,52 +35,70 @@ const (
 )
 
 // mostSlack is the slack up to which a bound serves: halves have 30 binades, of which
-// 26 lie below the place that a bound is given.
+// 26 lie below the place that a bound is given. A looser one is none, and none is what
+// follows from it.
 const mostSlack = 1 << 15
 
-func numberBound(n float64) *bound {
-	return &bound{op: boundNumber, number: n, slack: 1, key: strconv.FormatFloat(n, 'g', -1, 64)}
-}
+func numberBound(n float64) *bound { return &bound{op: boundNumber, number: n, slack: 1} }
 
-func largestOf(w *ir.Value) *bound {
-	return &bound{op: boundLargest, of: w, slack: 1, key: "largest " + w.Param.Name}
-}
+func largestOf(w *ir.Value) *bound { return &bound{op: boundLargest, of: w, slack: 1} }
 
 func longestRow(w, gamma *ir.Value) *bound {
-	b := &bound{op: boundRow, of: w, gamma: gamma, slack: 1, key: "row " + w.Param.Name}
-	if gamma != nil {
-		b.key += " times " + gamma.Param.Name
+	return &bound{op: boundRow, of: w, gamma: gamma, slack: 1}
+}
+
+// key is the same of equal bounds: of those of different entries, too, which have their
+// own values for one weight.
+func (b *bound) key() string { return string(b.appendKey(nil)) }
+
+func (b *bound) appendKey(key []byte) []byte {
+	key = append(key, "n^|+*"[b.op])
+	switch b.op {
+	case boundNumber:
+		return strconv.AppendFloat(key, b.number, 'g', -1, 64)
+	case boundLargest, boundRow:
+		key = strconv.AppendQuote(key, b.of.Param.Name)
+		if b.gamma != nil {
+			key = strconv.AppendQuote(key, b.gamma.Param.Name)
+		}
+		return key
 	}
-	return b
+	key = append(key, '(')
+	for _, a := range b.args {
+		key = a.appendKey(key)
+	}
+	return append(key, ')')
 }
 
 // joined is the sum or product of bounds, nil if one is.
 func joined(op boundOp, args ...*bound) *bound {
-	if slices.Contains(args, nil) {
-		return nil
-	}
-	b := &bound{op: op, slack: 1}
-	keys := make([]string, 0, len(args))
+	slack := 1.0
 	for _, a := range args {
-		b.args, keys = append(b.args, a), append(keys, a.key)
-		if op == boundProduct {
-			b.slack *= a.slack
-		} else {
-			b.slack = max(b.slack, a.slack)
+		switch {
+		case a == nil:
+			return nil
+		case op == boundProduct:
+			slack *= a.slack
+		default:
+			slack = max(slack, a.slack)
 		}
 	}
-	b.key = fmt.Sprintf("%d(%s)", op, strings.Join(keys, ", "))
-	return b
+	if slack > mostSlack {
+		return nil
+	}
+	return &bound{op: op, args: args, slack: slack}
 }
 
 // either bounds what one of bounds does: their sum, equal ones once.
 func either(args ...*bound) *bound {
 	var different []*bound
+	known := map[string]bool{}
 	for _, a := range args {
 		if a == nil {
 			return nil
 		}
-		if !slices.ContainsFunc(different, func(b *bound) bool { return a.key == b.key }) {
+		if key := a.key(); !known[key] {
+			known[key] = true
 			different = append(different, a)
 		}
 	}
@@ -113,9 +128,10 @@ func (b *bound) products() []product {
 	case boundProduct:
 		out := []product{{number: 1}}
 		for _, a := range b.args {
-			var next []product
+			terms := a.products()
+			next := make([]product, 0, len(out)*len(terms))
 			for _, x := range out {
-				for _, y := range a.products() {
+				for _, y := range terms {
 					next = append(next, product{x.number * y.number, slices.Concat(x.leaves, y.leaves)})
 				}
 			}
@@ -128,7 +144,7 @@ func (b *bound) products() []product {
 
 // looser is b with slack times the factor.
 func (b *bound) looser(factor float64) *bound {
-	if b == nil {
+	if b == nil || b.slack*factor > mostSlack {
 		return nil
 	}
 	c := *b

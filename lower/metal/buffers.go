@@ -38,6 +38,11 @@ func (e *entry) transient(name string, t ir.Type) *storage {
 	return s
 }
 
+// resize gives a storage of f32 so many bytes.
+func (s *storage) resize(bytes int64) {
+	s.bytes, s.shape = bytes, ir.ShapeOf(sym.Const(bytes/4))
+}
+
 // reserve takes the names that hosts know params by.
 func (c *compiler) reserve(g *ir.Graph) {
 	c.buffers["step"] = 1

@@ -245,7 +245,7 @@ func (e *entry) lower(n *ir.Node) (*lowering, error) {
 			r.token = e.tokenKind
 		}
 	}
-	key = append(fmt.Appendf(key, "\n%d %s", r.token, n.Attr.Pattern), r.narrowings()...)
+	key = r.appendNarrowings(fmt.Appendf(key, "\n%d %s", r.token, n.Attr.Pattern))
 	e.key = key
 	if l, ok := e.lowered.Load(string(key)); ok {
 		return l.(*lowering), nil

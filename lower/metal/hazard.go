@@ -21,35 +21,47 @@ func spanOf(s *storage, b plan.Binding) span {
 	return span{s.index, b.Offset, b.Offset + b.Bytes, b.Access}
 }
 
-func (a span) conflicts(b span) bool {
-	return a.space == b.space && a.lo < b.hi && b.lo < a.hi && (a.access.Writes() || b.access.Writes())
-}
-
 // fewestBarriers returns before which dispatches a barrier must stand so that no
 // two conflicting ones lie between the same barriers. Putting each barrier as late
 // as the order allows gives the fewest: any other choice has one at or before
 // each of these.
 func fewestBarriers(dispatches [][]span) []bool {
 	out := make([]bool, len(dispatches))
-	open := map[int][]span{} // since the last barrier, by space
+	read, written := map[int][]span{}, map[int][]span{} // since the last barrier, by space
 	for i, d := range dispatches {
-		if meetsAny(open, d) {
-			out[i] = true
-			clear(open)
+		for _, s := range d {
+			out[i] = out[i] || s.meets(written) || s.access.Writes() && s.meets(read)
+		}
+		if out[i] {
+			clear(read)
+			clear(written)
 		}
 		for _, s := range d {
-			open[s.space] = append(open[s.space], s)
+			if s.access.Writes() {
+				written[s.space] = with(written[s.space], s)
+			} else {
+				read[s.space] = with(read[s.space], s)
+			}
 		}
 	}
 	return out
 }
 
-func meetsAny(open map[int][]span, d []span) bool {
-	for _, s := range d {
-		for _, o := range open[s.space] {
-			if s.conflicts(o) {
-				return true
-			}
+// with is spans and s, which the last one takes up where it goes on there: dispatches that
+// deal a buffer out among them leave one span.
+func with(spans []span, s span) []span {
+	if n := len(spans); n > 0 && spans[n-1].lo <= s.lo && s.lo <= spans[n-1].hi {
+		spans[n-1].hi = max(spans[n-1].hi, s.hi)
+		return spans
+	}
+	return append(spans, s)
+}
+
+// meets reports whether s shares bytes with one of the spans of its space.
+func (s span) meets(spans map[int][]span) bool {
+	for _, o := range spans[s.space] {
+		if s.lo < o.hi && o.lo < s.hi {
+			return true
 		}
 	}
 	return false

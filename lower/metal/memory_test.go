@@ -82,7 +82,7 @@ func separates(dispatches [][]span, mask int) bool {
 	for j := range dispatches {
 		for i := range j {
 			between := mask >> (i + 1) & (1<<(j-i) - 1)
-			if between == 0 && meetsAny(bySpace(dispatches[i]), dispatches[j]) {
+			if between == 0 && conflict(dispatches[i], dispatches[j]) {
 				return false
 			}
 		}
@@ -90,10 +90,14 @@ func separates(dispatches [][]span, mask int) bool {
 	return true
 }
 
-func bySpace(d []span) map[int][]span {
-	out := map[int][]span{}
-	for _, s := range d {
-		out[s.space] = append(out[s.space], s)
+// conflict reports whether two dispatches touch a byte that one of them writes.
+func conflict(d, e []span) bool {
+	for _, a := range d {
+		for _, b := range e {
+			if a.space == b.space && a.lo < b.hi && b.lo < a.hi && (a.access.Writes() || b.access.Writes()) {
+				return true
+			}
+		}
 	}
-	return out
+	return false
 }

@@ -30,11 +30,10 @@ func (c *compiler) prepare() error {
 	if err != nil {
 		return err
 	}
-	p := &preparation{entry: e, measured: map[string]*storage{}, largest: map[string]*storage{}, numbers: numbers}
+	p := &preparation{entry: e, kernels: map[string]*kernel{}, measured: map[leaf]stretch{}, largest: map[string]stretch{}, numbers: numbers}
 	c.rangeStates()
 	buffer := c.rangeBuffer()
-	buffer.bytes = int64(len(c.ranges.wanted)+1) * plan.RangeBytes
-	buffer.shape = ir.ShapeOf(sym.Const(buffer.bytes / 4))
+	buffer.resize(int64(len(c.ranges.wanted)+1) * plan.RangeBytes)
 	c.store(buffer)
 	for _, op := range []boundOp{boundRow, boundLargest} { // what measures rows finds the largest elements, too
 		for _, w := range c.ranges.wanted {
@@ -48,12 +47,8 @@ func (c *compiler) prepare() error {
 			return fmt.Errorf("%s: %w", w.label, err)
 		}
 	}
-	numbers.bytes, numbers.shape = 4*int64(len(numbers.values)), ir.ShapeOf(sym.Const(int64(len(numbers.values))))
+	numbers.resize(4 * int64(len(numbers.values)))
 	c.store(numbers)
-	for _, s := range e.transients {
-		s.name = c.unique(s.name)
-	}
-	e.order()
 	if err := e.allocate(); err != nil {
 		return err
 	}
@@ -68,18 +63,37 @@ func (c *compiler) rangeStates() {
 	for i := range c.plan.Buffers {
 		b := &c.plan.Buffers[i]
 		if bound := ranged(c.states[b.Name]); b.Class == plan.State && b.DType == dtype.F16 && bound != nil {
-			b.Range = c.ranges.places[bound.key]
+			b.Range = c.ranges.places[bound.key()]
 		}
 	}
 }
 
-// preparation is the plan's preparation in the making.
+// preparation is the plan's preparation in the making. First all that measures runs, then
+// all that computes: each of a few kernels, which are the same for all layers.
 type preparation struct {
 	*entry
-	measured map[string]*storage // what the threadgroups of a weight found, two floats each, by bound
-	largest  map[string]*storage // one of those, by weight
+	kernels  map[string]*kernel // by what tells one from others
+	found    *storage           // what the threadgroups of weights found, two floats each, one weight behind the other
+	measured map[leaf]stretch   // the part of a weight that a leaf is found in
+	largest  map[string]stretch // one of those, by weight
 	numbers  *storage
 }
+
+// leaf is what is measured of a weight: a bound without args.
+type leaf struct {
+	op        boundOp
+	of, gamma string
+}
+
+func (b *bound) leaf() leaf {
+	l := leaf{op: b.op, of: b.of.Param.Name}
+	if b.gamma != nil {
+		l.gamma = b.gamma.Param.Name
+	}
+	return l
+}
+
+const measuredBytes = 2 * 4 * measureGroups
 
 // measure dispatches what finds the leaves of b that are op, each once. Weights have
 // their storage in the entry that b was found in.
@@ -89,11 +103,15 @@ func (p *preparation) measure(b *bound, op boundOp, in *entry) error {
 			return err
 		}
 	}
-	if b.op != op || p.measured[b.key] != nil {
+	if b.op != op {
 		return nil
 	}
-	if known := p.largest[b.of.Param.Name]; op == boundLargest && known != nil {
-		p.measured[b.key] = known
+	key := b.leaf()
+	if p.measured[key].s != nil {
+		return nil
+	}
+	if known := p.largest[b.of.Param.Name]; op == boundLargest && known.s != nil {
+		p.measured[key] = known
 		return nil
 	}
 	t, weight := b.of.Type, in.values[b.of].s
@@ -105,7 +123,36 @@ func (p *preparation) measure(b *bound, op boundOp, in *entry) error {
 	if !ok {
 		return fmt.Errorf("no kernel measures weights of %s", t.DType)
 	}
-	k := newKernel(fmt.Sprintf("measure_%d_%s", cols, f.name), about{main: plan.WeightSizes})
+	name, bind := fmt.Sprintf("measure_%d_%s", cols, f.name), []stretch{whole(weight), p.number(float64(rows))}
+	if b.gamma != nil {
+		name += "_times"
+		bind = append(bind, whole(in.values[b.gamma].s))
+	}
+	k := p.kernels[name]
+	if k == nil {
+		k = measuring(name, f, t.DType, cols, b.gamma != nil)
+		p.kernels[name] = k
+	}
+	to := p.room()
+	p.measured[key], p.largest[b.of.Param.Name] = to, to
+	return p.add(k, 0, "measure."+b.of.Param.Name, append(bind, to))
+}
+
+// room returns the place of what one more weight's threadgroups find.
+func (p *preparation) room() stretch {
+	if p.found == nil {
+		p.found = p.transient("measured", ir.TypeOf(dtype.F32, sym.Const(0)))
+		p.found.name, p.found.last = p.c.unique(p.found.name), 1
+	}
+	at := p.found.bytes
+	p.found.resize(at + measuredBytes)
+	return stretch{s: p.found, offset: at, bytes: measuredBytes}
+}
+
+// measuring is the kernel that measures weights of cols columns, with the vector that
+// rows are multiplied by or without.
+func measuring(name string, f format, t dtype.Type, cols int64, times bool) *kernel {
+	k := newKernel(name, about{main: plan.WeightSizes})
 	k.threads = measureSIMDs * 32
 	k.grid[0].N = sym.Const(measureGroups)
 	k.param("K", int(cols))
@@ -114,65 +161,76 @@ func (p *preparation) measure(b *bound, op boundOp, in *entry) error {
 	k.builtin(plan.SimdgroupIndex)
 	k.builtin(plan.LaneIndex)
 	k.ready()
-	var bind []stretch
-	w := k.slot(ref{kind: refScratch, index: 0}, "weight", pointee(t.DType), plan.Read)
-	bind = append(bind, whole(weight))
+	w := k.slot(ref{kind: refScratch, index: 0}, "weight", pointee(t), plan.Read)
 	count := k.slot(ref{kind: refScratch, index: 1}, "rows", "float", plan.Read)
-	bind = append(bind, p.number(float64(rows)))
 	gamma := "measure_plain{}"
-	if b.gamma != nil {
+	if times {
 		gamma = "measure_times{" + k.slot(ref{kind: refScratch, index: 2}, "gamma", "float", plan.Read) + "}"
-		bind = append(bind, whole(in.values[b.gamma].s))
-		k.name += "_times"
 	}
-	to := p.transient(b.of.Param.Name, ir.TypeOf(dtype.F32, sym.Const(2*measureGroups)))
 	out := k.slot(ref{kind: refScratch, index: 3}, "measured", "float", plan.Write)
-	bind = append(bind, whole(to))
 	shared := k.threadgroup("shared", "float", 8*measureSIMDs)
 	k.line("const float2 most = measure_rows<%s, %du, %du>((device const uchar *)%s, %du, uint(%s[0]), %s, group.x, %du, %s, simd, lane);",
-		f.reader(f.Width(cols)), cols, measureSIMDs, w, f.rowBytes(t.DType, cols), count, gamma, measureGroups, shared)
+		f.reader(f.Width(cols)), cols, measureSIMDs, w, f.rowBytes(t, cols), count, gamma, measureGroups, shared)
 	k.open("if (simd == 0u && lane == 0u)")
 	k.line("%s[2u * group.x] = most.x;", out)
 	k.line("%s[2u * group.x + 1u] = most.y;", out)
 	k.close()
-	p.measured[b.key], p.largest[b.of.Param.Name] = to, to
-	return p.add(k, "measure."+b.of.Param.Name, bind)
+	return k
 }
 
 // compute dispatches what computes a range: its kernel is that of all bounds with as
 // many factors in as many terms.
 func (p *preparation) compute(w wanted, buffer *storage) error {
+	var leaves []int // of each term
+	var bind []stretch
+	for _, t := range w.bound.products() {
+		bind = append(bind, p.number(t.number))
+		for _, factor := range t.leaves {
+			from := p.measured[factor.leaf()]
+			if factor.op == boundRow {
+				from.offset, from.bytes = from.offset+4, from.bytes-4
+			}
+			bind = append(bind, from)
+		}
+		leaves = append(leaves, len(t.leaves))
+	}
+	name := fmt.Sprint("make_range", leaves)
+	k := p.kernels[name]
+	if k == nil {
+		k = computing(leaves)
+		p.kernels[name] = k
+	}
+	return p.add(k, 1, "range."+w.label, append(bind, stretch{s: buffer, offset: w.at, bytes: plan.RangeBytes}))
+}
+
+// computing is the kernel that computes a range from a bound of terms with so many
+// measured factors each.
+func computing(leaves []int) *kernel {
 	k := newKernel("make_range", about{main: plan.RangeFromBounds})
 	k.threads = 32
 	k.use("common/range.metal", "main/range.metal")
 	k.builtin(plan.LaneIndex)
 	k.ready()
-	var bind []stretch
-	slot := func(base string, access plan.Access, to stretch) string {
-		bind = append(bind, to)
-		return k.slot(ref{kind: refScratch, index: len(bind)}, base, "float", access)
+	slot := func(base string, access plan.Access) string {
+		return k.slot(ref{kind: refScratch, index: len(k.slots)}, base, "float", access)
 	}
 	var terms []string
-	for _, t := range w.bound.products() {
-		term := slot("number", plan.Read, p.number(t.number)) + "[0]"
-		for _, leaf := range t.leaves {
-			from := whole(p.measured[leaf.key])
-			if leaf.op == boundRow {
-				from.offset = 4
-			}
+	for _, n := range leaves {
+		term := slot("number", plan.Read) + "[0]"
+		for range n {
 			most := k.fresh("most")
-			k.line("const float %s = range_measured<%du>(%s, lane);", most, measureGroups, slot("measured", plan.Read, from))
+			k.line("const float %s = range_measured<%du>(%s, lane);", most, measureGroups, slot("measured", plan.Read))
 			term += " * " + most
 		}
 		terms = append(terms, term)
 	}
 	k.line("const float down = range_down(%s);", strings.Join(terms, " + "))
-	out := slot("range", plan.Write, stretch{s: buffer, offset: w.at, bytes: plan.RangeBytes})
+	out := slot("range", plan.Write)
 	k.open("if (lane == 0u)")
 	k.line("%s[0] = down;", out)
 	k.line("%s[1] = range_up(down);", out)
 	k.close()
-	return p.add(k, "range."+w.label, bind)
+	return k
 }
 
 // number returns the place of a number that kernels of the preparation read.
@@ -193,13 +251,14 @@ type stretch struct {
 
 func whole(s *storage) stretch { return stretch{s: s} }
 
-// add dispatches k over places, one a slot.
-func (p *preparation) add(k *kernel, label string, places []stretch) error {
+// add dispatches k in a wave over places, one a slot.
+func (p *preparation) add(k *kernel, wave int, label string, places []stretch) error {
 	index, err := p.c.place(k)
 	if err != nil {
 		return err
 	}
-	d := &dispatch{Dispatch: plan.Dispatch{Kernel: index, Label: label, Layer: -1, Grid: k.grid, Nodes: []plan.Node{}}}
+	d := &dispatch{Dispatch: plan.Dispatch{Kernel: index, Label: label, Layer: -1, Grid: k.grid, Nodes: []plan.Node{}}, level: wave}
+	d.bind, d.Bind = make([]*storage, 0, len(places)), make([]plan.Binding, 0, len(places))
 	for i, at := range places {
 		b := plan.Binding{Offset: at.offset, Bytes: at.bytes, Access: k.slots[i].Access}
 		if b.Bytes == 0 {

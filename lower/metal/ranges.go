@@ -28,7 +28,7 @@ const (
 // narrowing is how a value of that bound becomes halves.
 func (b *bound) narrowing() narrowing {
 	switch {
-	case b == nil || b.slack > mostSlack:
+	case b == nil:
 		return unbounded
 	case b.op == boundNumber && b.number <= 1<<15:
 		return asIs
@@ -45,9 +45,8 @@ func (r *region) narrowing(v *ir.Value) narrowing {
 	return r.bound(v).narrowing()
 }
 
-// narrowings says of all values of the region how they become halves.
-func (r *region) narrowings() []byte {
-	var out []byte
+// appendNarrowings appends how all values of the region become halves.
+func (r *region) appendNarrowings(out []byte) []byte {
 	add := func(v *ir.Value) {
 		if v.Type.DType != dtype.I32 {
 			out = append(out, '0'+byte(r.narrowing(v)))
@@ -179,7 +178,8 @@ func (e *entry) scaledState(v *ir.Value, in *site) *bound {
 
 // ranges are the places of ranges in their buffer, which entries share.
 type ranges struct {
-	places map[string]int64 // byte offset, by bound
+	places map[string]int64 // byte offset, by the key of a bound
+	known  map[*bound]int64 // the same
 	wanted []wanted         // in the order of their places
 }
 
@@ -201,14 +201,20 @@ func (c *compiler) rangeBuffer() *storage {
 // rangeOf returns the place of b's range. Place 0 stays free: a buffer of the plan that
 // names none has no range.
 func (c *compiler) rangeOf(b *bound, e *entry, label string) int64 {
-	if at, ok := c.ranges.places[b.key]; ok {
+	r := &c.ranges
+	if at, ok := r.known[b]; ok {
 		return at
 	}
-	at := int64(len(c.ranges.wanted)+1) * plan.RangeBytes
-	if c.ranges.places == nil {
-		c.ranges.places = map[string]int64{}
+	if r.places == nil {
+		r.places, r.known = map[string]int64{}, map[*bound]int64{}
 	}
-	c.ranges.places[b.key] = at
-	c.ranges.wanted = append(c.ranges.wanted, wanted{b, e, label, at})
+	key := b.key()
+	at, ok := r.places[key]
+	if !ok {
+		at = int64(len(r.wanted)+1) * plan.RangeBytes
+		r.places[key] = at
+		r.wanted = append(r.wanted, wanted{b, e, label, at})
+	}
+	r.known[b] = at
 	return at
 }

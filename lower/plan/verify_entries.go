@@ -3,7 +3,7 @@ package plan
 import (
 	"errors"
 	"fmt"
-	"regexp"
+	"strings"
 
 	"foundry/ir/dtype"
 	"foundry/ir/sym"
@@ -41,9 +41,6 @@ func (p *Plan) verifyEntries() error {
 func (p *Plan) verifyEntry(e *Entry, written []bool) error {
 	if err := e.verifyCommandBuffers(); err != nil {
 		return err
-	}
-	if e.Chain < 0 || e.Chain > maxChain || e.Chain > 1 && e.Role != Decode {
-		return fmt.Errorf("chains of %d runs, want 1 to %d and more than 1 of decode only", e.Chain, maxChain)
 	}
 	corners := p.corners(e)
 	wave, advanced := 0, ""
@@ -168,8 +165,10 @@ func (p *Plan) verifyBinding(b *Binding, s *Slot) error {
 // stepTypes are the types of the step buffer and its beginning, with their bytes.
 var stepTypes = map[string]int64{"Step": StepBytes, "Position": 4 * (StepS + 1)}
 
-// elementPattern takes a scalar's name out of that of a vector, a packed or an atomic one.
-var elementPattern = regexp.MustCompile(`^(?:packed_|atomic_)?([a-z]+?)[234]?$`)
+// element is the scalar's name in that of a vector, a packed or an atomic one.
+func element(slotType string) string {
+	return strings.TrimRight(strings.TrimPrefix(strings.TrimPrefix(slotType, "packed_"), "atomic_"), "234")
+}
 
 // elements are the dtypes that the scalar types of Metal read. Block formats are bytes.
 var elements = map[string]func(dtype.Type) bool{
@@ -186,8 +185,8 @@ var elements = map[string]func(dtype.Type) bool{
 // holds checks that a slot's type reads what b's dtype says that it holds. The step
 // has words of several types; types that a kernel declares itself are its own matter.
 func (b *Buffer) holds(slotType string) error {
-	m := elementPattern.FindStringSubmatch(slotType)
-	if m == nil || elements[m[1]] == nil || b.Role == StepBuffer || elements[m[1]](b.DType) {
+	reads := elements[element(slotType)]
+	if reads == nil || b.Role == StepBuffer || reads(b.DType) {
 		return nil
 	}
 	return fmt.Errorf("elements of type %s, buffer %s holds %s", slotType, b.Name, b.DType)
