@@ -3,6 +3,7 @@ package tests
 import (
 	"flag"
 	"fmt"
+	"slices"
 	"testing"
 
 	"foundry"
@@ -71,4 +72,68 @@ func TestRescaled(t *testing.T) {
 			}
 		}
 	}
+}
+
+// As TestRescaled, of every other format whose weights tiles take: as far both ways as
+// its numbers, or its blocks' scales, stay finite and normal. Weights of bf16 are halves as they
+// are; these are rounded, too, by as much as x is, so twice the bound holds. One format on one target a run,
+// with FOUNDRY_COMPLETE all on three.
+func TestRescaledFormats(t *testing.T) {
+	if *rescaledOn == foundry.CPU {
+		skipWithoutCompiler(t)
+	}
+	formats, targets := []oracle.Format{oracle.Q4_K}, []string{"h100"}
+	if isComplete() {
+		formats, targets = append([]oracle.Format{oracle.F16}, oracle.Blocks[:]...), []string{"apple-m3-pro", "apple-m4-max", "h100"}
+		for _, bits := range []int{2, 3, 4, 5, 6, 8} {
+			formats = append(formats, oracle.MLX(bits, 64, oracle.BF16))
+		}
+	}
+	for _, format := range formats {
+		config := everyTile
+		config.Formats = []oracle.Format{format}
+		config.GGUF = slices.Contains(oracle.Blocks[:], format)
+		drawn := oracle.Generate(config, 5)
+		ids := drawn.IDs(160, 7)
+		logits := drawn.Logits(ids)
+		for _, branch := range oracle.Branches {
+			for _, k := range []int{furthest(drawn, branch, 20), furthest(drawn, branch, -20)} {
+				require.NotZero(t, k, "%s holds %s at no other size", format, branch)
+				c, err := drawn.Rescale(branch, k) // an error unless all is finite and normal
+				require.NoError(t, err)
+				want := logits
+				if branch == oracle.GateDown {
+					want = c.Logits(ids)
+				}
+				require.GreaterOrEqual(t, c.Share(branch, ids, want), 0.1)
+				for _, target := range targets {
+					for _, chunk := range []int{160, 1} {
+						rows := len(ids)
+						if chunk == 1 {
+							rows = 40
+						}
+						t.Run(fmt.Sprintf("%s: %s by 2^%d on %s in chunks of %d", format, branch, k, target, chunk), func(t *testing.T) {
+							have := evaluateAll(t, c, *rescaledOn, foundry.CompileOptions{
+								Target: target, Context: 160, Chunk: chunk, Floats: exactFloats(config),
+							}, ids[:rows])
+							nmse, row := oracle.Worst(have, want[:rows])
+							t.Logf("%d ids: NMSE %.2g at row %d", rows, nmse, row)
+							require.LessOrEqual(t, nmse, 2*rowBound, "row %d", row)
+						})
+					}
+				}
+			}
+		}
+	}
+}
+
+// furthest is the power of two that is nearest to 2^k by which a checkpoint holds a branch
+// rescaled, 0 where it holds none.
+func furthest(c *oracle.Checkpoint, b oracle.Branch, k int) int {
+	for step := k / max(k, -k); k != 0; k -= step {
+		if _, err := c.Rescale(b, k); err == nil {
+			break
+		}
+	}
+	return k
 }

@@ -19,7 +19,8 @@ type matmul struct {
 	unit               int
 	whole              int64 // rows that must meet in a threadgroup, those of a normed head; 0: none
 	halves             bool  // the weights are f16 and reach tiles as they are
-	together           int   // weights of a row that are always read at once
+	together           int   // weights of a row that are read at once
+	scattered          bool  // of those, no eight stand beside each other in the row
 	halfRows           bool  // x is kept as halves and reaches tiles as it is
 	parts              []*work.Part
 }
@@ -33,6 +34,7 @@ func numbersOf(p *work.Product, tokens int64) matmul {
 		t := w.Type.DType
 		n.halves = n.halves && t == dtype.F16
 		n.together = max(n.together, t.WeightsPerRead())
+		n.scattered = n.scattered || p.Region.Format(w).Scattered
 		n.bytes += t.Bytes(w.Type.Shape.At(0).C * p.Length)
 	})
 	return n
@@ -68,10 +70,6 @@ const (
 
 // tilings yields the blocks that a target's registers and threadgroup memory admit.
 func (p matmul) tilings(t *target.Target) iter.Seq[kernel.ProductTiles] {
-	stages := 2
-	if p.halves {
-		stages = t.CopyStages
-	}
 	return func(yield func(kernel.ProductTiles) bool) {
 		for _, rows := range [...]int{32, 64, 128} {
 			if rows > 32 && int64(rows)/2 >= p.tokens {
@@ -88,11 +86,15 @@ func (p matmul) tilings(t *target.Target) iter.Seq[kernel.ProductTiles] {
 						continue
 					}
 					for _, depth := range [...]int{64, 32, 16} {
-						if depth < p.together {
+						x := kernel.ProductTiles{Rows: rows, Columns: columns, Depth: depth, Stages: 2, SIMDRows: simds[0], SIMDColumns: simds[1]}
+						x.Copied, x.Expanded = p.halfRows && !p.scattered && p.cols%int64(depth) == 0, !p.halves
+						if x.Copied || !x.Expanded {
+							x.Stages = t.CopyStages
+						}
+						// Every thread expands what is read at once.
+						if depth < p.together || x.Expanded && columns*depth < p.together*x.Threads() {
 							continue
 						}
-						x := kernel.ProductTiles{Rows: rows, Columns: columns, Depth: depth, Stages: stages, SIMDRows: simds[0], SIMDColumns: simds[1]}
-						x.Copied = p.halves && p.halfRows && p.cols%int64(depth) == 0
 						// Every thread stages at least four elements of a block of x. Deep
 						// blocks ask less often; those in registers have no room for it.
 						if rows*depth < 4*x.SIMDs()*t.Limits.SIMDWidth || depth > 32 && !x.Copied {
@@ -121,11 +123,14 @@ func (p matmul) tilings(t *target.Target) iter.Seq[kernel.ProductTiles] {
 // ahead returns how many blocks are on their way while one is multiplied: as many as
 // a thread may hold, or as have a place.
 func (p matmul) ahead(x kernel.ProductTiles, t *target.Target) int {
-	if x.Copied {
+	if x.Copied && !x.Expanded {
 		return x.Stages - 1
 	}
-	held := x.Rows * x.Depth
-	if !p.halves {
+	held := 0
+	if !x.Copied {
+		held += x.Rows * x.Depth
+	}
+	if x.Expanded {
 		held += x.Columns * x.Depth / 2 // eight weights in some four registers
 	}
 	held /= x.SIMDs() * t.Limits.SIMDWidth
@@ -142,17 +147,21 @@ func (p matmul) bestTiles(t *target.Target) (best kernel.ProductTiles, us float6
 	us, tile := math.Inf(1), 0.0
 	for x := range p.tilings(t) {
 		k := p.tiled(x, t)
-		// Cores end together only where the last round is full; what threadgroups
-		// wait for, those of a core wait for together.
-		wait, rounds := k.WaitUs, max(1, k.Groups/float64(t.Cores))
-		k.WaitUs = 0
-		v := max(wait, k.Us(t)*math.Ceil(rounds)/rounds)
+		v := p.predicted(k, t)
 		// Of equals, the one whose tiles load less, then whose stages leave more room.
 		if v < us || v == us && (k.Tile < tile || k.Tile == tile && x.Halves() < best.Halves()) {
 			best, us, tile = x, v, k.Tile
 		}
 	}
 	return best, us
+}
+
+// predicted is the time of a kernel over blocks. Cores end together only where the last
+// round is full; what threadgroups wait for, those of a core wait for together.
+func (p matmul) predicted(k Kernel, t *target.Target) float64 {
+	wait, rounds := k.WaitUs, max(1, k.Groups/float64(t.Cores))
+	k.WaitUs = 0
+	return max(wait, k.Us(t)*math.Ceil(rounds)/rounds)
 }
 
 // resident is how many threadgroups a core takes at once: as many as hold the
@@ -166,11 +175,21 @@ func resident(x kernel.ProductTiles, t *target.Target) float64 {
 // loads of its tiles one after the other.
 func (p matmul) wait(x kernel.ProductTiles, t *target.Target) float64 {
 	ahead := x.Ahead
-	if p.halves && !x.Copied {
+	if x.Copied || !x.Expanded {
 		ahead = min(ahead, x.Stages-1)
 	}
 	step := t.StepUs + max(t.LatencyUs/float64(ahead), t.TileStepUs*float64(x.Depth/tileSide))
 	return math.Ceil(float64(p.cols)/float64(x.Depth)) * step
+}
+
+// expanding adds to k, which has expanding lanes, what these do: while they expand, they
+// issue no products, and of a threadgroup's own neither step goes on without the other.
+func (p matmul) expanding(k *Kernel, x kernel.ProductTiles, t *target.Target) {
+	k.Tile += k.Flops * t.TileTFlops / t.TFlops
+	k.Flops = 0
+	alone := k.Tile / k.Groups * 1e-6 / (t.TileTFlops / float64(t.Cores))
+	steps := math.Ceil(float64(p.cols) / float64(x.Depth))
+	k.WaitUs = math.Ceil(k.Groups/float64(t.Cores)/resident(x, t)) * (alone + steps*(t.StepUs+t.TileStepUs))
 }
 
 // tiled returns the kernel over blocks, without its prologue.
@@ -200,6 +219,9 @@ func (p matmul) tiled(x kernel.ProductTiles, t *target.Target) Kernel {
 	k.Cache = k.Groups * (rows*float64(p.cols)*bytes + columns*float64(p.bytes)/float64(p.rows))
 	k.Pieces = k.Groups * pieces * math.Ceil(float64(p.cols)/float64(x.Depth))
 	k.WaitUs = math.Ceil(k.Groups/float64(t.Cores)/resident(x, t)) * p.wait(x, t)
+	if x.Expanded {
+		p.expanding(&k, x, t)
+	}
 	return k
 }
 

@@ -58,14 +58,14 @@ func (r ProductRows) Owners() int { return r.Simdgroups / r.Share * r.Teams }
 // ProductTiles is how a product of many rows is dealt out. A threadgroup makes a block of
 // Rows rows of x by Columns rows of the weights, Depth of their columns at a time.
 // Blocks of weights that are f16 go straight to one of Stages places in threadgroup
-// memory, and where it is Copied blocks of x with them: one is multiplied while the
-// others are on their way. What must be narrowed or expanded waits in registers,
-// Ahead blocks of it, and has two places. The simdgroups share the block SIMDRows by
-// SIMDColumns.
+// memory, and so do blocks of x where it is Copied: one is multiplied while the
+// others are on their way. What must be narrowed, as x of f32, or Expanded, as weights
+// of other formats, waits in registers, Ahead blocks of it, and has two places. The
+// simdgroups share the block SIMDRows by SIMDColumns.
 type ProductTiles struct {
 	Rows, Columns, Depth, Stages, Ahead int
 	SIMDRows, SIMDColumns               int
-	Copied                              bool
+	Copied, Expanded                    bool
 }
 
 // Threads returns how many threads a threadgroup has.
@@ -74,13 +74,22 @@ func (t ProductTiles) Threads() int { return t.SIMDs() * lanes }
 // SIMDs returns the simdgroups of a threadgroup.
 func (t ProductTiles) SIMDs() int { return t.SIMDRows * t.SIMDColumns }
 
-// Halves returns the threadgroup memory of the stages, in f16 elements: two blocks
-// of x, or where it is copied as many as of the weights, and Stages of these.
-func (t ProductTiles) Halves() int {
+// Places returns how many blocks of x and of the weights have room at once.
+func (t ProductTiles) Places() (x, weights int) {
+	x, weights = 2, 2
 	if t.Copied {
-		return t.Stages * (t.Rows + t.Columns) * t.Depth
+		x = t.Stages
 	}
-	return (2*t.Rows + t.Stages*t.Columns) * t.Depth
+	if !t.Expanded {
+		weights = t.Stages
+	}
+	return x, weights
+}
+
+// Halves returns the threadgroup memory of the stages, in f16 elements.
+func (t ProductTiles) Halves() int {
+	x, weights := t.Places()
+	return (x*t.Rows + weights*t.Columns) * t.Depth
 }
 
 // HeadStep is how many columns of a block are squared and added up at once where heads

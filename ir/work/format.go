@@ -13,6 +13,8 @@ type Format struct {
 	Words   int   // 32-bit registers that a chunk of the widest form takes as loaded
 	Offsets bool  // weights have an offset beside their factor
 	Planes  bool  // rows lie in planes
+
+	Scattered bool // a chunk's weights stand by four in the row, no eight beside each other
 }
 
 // inBlocks are the formats that are no affine types.
@@ -21,17 +23,17 @@ var inBlocks = map[dtype.Type]Format{
 	dtype.F16:    {Widths: []int{8, 4, 1}, Words: 4},
 	dtype.BF16:   {Widths: []int{8, 4, 1}, Words: 4},
 	dtype.Q8_0:   {Widths: []int{8}, Words: 3},
-	dtype.Q4_0:   {Widths: []int{8}, Words: 2},
-	dtype.Q4_1:   {Widths: []int{8}, Words: 2, Offsets: true},
-	dtype.Q5_0:   {Widths: []int{8}, Words: 3},
-	dtype.Q5_1:   {Widths: []int{8}, Words: 3, Offsets: true},
+	dtype.Q4_0:   {Widths: []int{8}, Words: 2, Scattered: true},
+	dtype.Q4_1:   {Widths: []int{8}, Words: 2, Offsets: true, Scattered: true},
+	dtype.Q5_0:   {Widths: []int{8}, Words: 3, Scattered: true},
+	dtype.Q5_1:   {Widths: []int{8}, Words: 3, Offsets: true, Scattered: true},
 	dtype.Q4_K:   {Widths: []int{32, 16}, Words: 6, Offsets: true},
 	dtype.Q5_K:   {Widths: []int{32, 16}, Words: 10, Offsets: true},
-	dtype.Q6_K:   {Widths: []int{16}, Words: 5},
-	dtype.Q2_K:   {Widths: []int{16}, Words: 3, Offsets: true},
-	dtype.Q3_K:   {Widths: []int{16}, Words: 4},
-	dtype.IQ4_NL: {Widths: []int{8}, Words: 2},
-	dtype.IQ4_XS: {Widths: []int{8}, Words: 3},
+	dtype.Q6_K:   {Widths: []int{16}, Words: 5, Scattered: true},
+	dtype.Q2_K:   {Widths: []int{16}, Words: 3, Offsets: true, Scattered: true},
+	dtype.Q3_K:   {Widths: []int{16}, Words: 4, Scattered: true},
+	dtype.IQ4_NL: {Widths: []int{8}, Words: 2, Scattered: true},
+	dtype.IQ4_XS: {Widths: []int{8}, Words: 3, Scattered: true},
 }
 
 // inPlanes are the formats of rows in planes.

@@ -107,15 +107,12 @@ func (g *gemm) emit() (*kernel, error) {
 	}
 
 	k.line("constexpr uint ROWS = %du, COLUMNS = %du, DEPTH = %du, THREADS = %du, BLOCKS = %du;", g.Rows, g.Columns, g.Depth, g.threads(), g.blocks())
-	if !g.Copied {
+	if !g.Copied || g.Expanded {
 		k.line("constexpr uint AHEAD = %du;", g.Ahead)
 	}
 	k.line("constexpr uint LEFT = %du * tile_strip<DEPTH>(), RIGHT = %du * tile_strip<DEPTH>();", g.Rows/16, g.Columns/16)
-	lefts := 2
-	if g.Copied {
-		lefts = g.Stages
-	}
-	k.line("threadgroup half *const right = %s + %du * LEFT;", stage, lefts)
+	places, _ := g.Places()
+	k.line("threadgroup half *const right = %s + %du * LEFT;", stage, places)
 	k.line("uint unit;")
 	t, same := g.SameFormat()
 	if same {
@@ -136,9 +133,7 @@ func (g *gemm) emit() (*kernel, error) {
 	}
 	k.ready()
 	k.line("const uint first = group.x * ROWS;")
-	if g.Copied {
-		g.startRows(k, stage)
-	} else {
+	if !g.Copied {
 		if err := g.rowScales(k, stage); err != nil {
 			return nil, err
 		}
@@ -215,8 +210,11 @@ func (g *gemm) firstUnit(k *kernel, p *work.Part, begin int64) {
 	k.line("unit = %s * %du;", group, g.units(p))
 }
 
-// copied reports whether weights of t reach their stage as they are stored.
-func (g *gemm) copied(t dtype.Type) bool { return t == dtype.F16 && g.chunk(t) == 8 }
+// copied reports whether weights of t reach their stage as they are stored: not beside
+// others that are expanded while x is copied, since those have two places.
+func (g *gemm) copied(t dtype.Type) bool {
+	return t == dtype.F16 && g.chunk(t) == 8 && !(g.Copied && g.Expanded)
+}
 
 // carrier is the MSL type that brings weights of t to a stage.
 func (g *gemm) carrier(t dtype.Type) string {

@@ -57,54 +57,73 @@ func (g *gemm) rowScales(k *kernel, stage string) error {
 }
 
 // main walks over K. In turn b it starts block b on its way, multiplies the block
-// that was started AHEAD turns before, and stages the one after that.
+// that was started AHEAD turns before, and stages the one after that. What is copied, x
+// or the weights, needs no staging and has its own places.
 func (g *gemm) main(k *kernel, stage string, t dtype.Type) error {
+	copied := g.copied(t)
 	if g.Copied {
+		g.startRows(k, stage, t)
+	}
+	if g.Copied && copied {
 		g.mainCopied(k, stage)
 		return nil
 	}
 	k.phase("Main: products of tiles.")
-	copied := g.copied(t)
-	k.line("%s held[AHEAD * %du];", map[int]string{4: "float4", 1: "float"}[g.w], g.staged())
-	if copied {
-		k.line("uint now = 0u, next = %du * RIGHT; // stages of the weights: multiplied, brought", g.Stages-1)
+	left, right, bring, land, size := "c % 2u * LEFT", "c % 2u * RIGHT", "", "", ""
+	switch {
+	case g.Copied:
+		left, size = "now", "LEFT"
+		bring = fmt.Sprintf("left.start(from, %s + next, c + %du, thread_index);", stage, g.Stages-1)
+		land = fmt.Sprintf("left.land(%s + next, thread_index);", stage)
+	case copied:
+		right, size = "now", "RIGHT"
+		bring = fmt.Sprintf("weights.start(row, right + next, c + %du, thread_index);", g.Stages-1)
+		land = "weights.land(right + next, thread_index);"
+	}
+	if !g.Copied {
+		k.line("%s held[AHEAD * %du];", map[int]string{4: "float4", 1: "float"}[g.w], g.staged())
+	}
+	if bring != "" {
+		k.line("uint now = 0u, next = %du * %s; // places of what is copied: multiplied, brought", g.Stages-1, size)
 	}
 	k.open("for (uint turn = 0u; turn < BLOCKS + AHEAD; turn += AHEAD)")
 	k.line("FOUNDRY_UNROLL_TILES")
 	k.open("for (uint a = 0u; a < AHEAD; a++)")
 	k.line("const uint b = turn + a, c = b - AHEAD, p = c + 1u; // started, multiplied, staged")
 	k.open("if (b < BLOCKS)")
-	if err := g.fetch(k, t); err != nil {
-		return err
+	if !g.Copied {
+		if err := g.fetch(k, t); err != nil {
+			return err
+		}
 	}
 	if !copied {
 		k.line("if (b > 0u) weights[a].start(row, b, thread_index);")
 	}
 	k.close()
 	k.open("if (c < BLOCKS)")
-	now := "c % 2u * RIGHT"
-	if copied {
-		now = "now"
-		k.line("if (c + %du < BLOCKS) weights.start(row, right + next, c + %du, thread_index);", g.Stages-1, g.Stages-1)
+	if bring != "" {
+		k.line("if (c + %du < BLOCKS) %s", g.Stages-1, bring)
 		k.line("tile_launched();")
 	}
-	k.line("gemm_block<DEPTH, %du, %du>(%s + c %% 2u * LEFT + simd / %du * %du * tile_strip<DEPTH>(),", g.tilesDown(), g.tilesWide(), stage, g.SIMDColumns, g.tilesDown())
-	k.line("    right + %s + simd %% %du * %du * tile_strip<DEPTH>(), acc);", now, g.SIMDColumns, g.tilesWide())
-	if copied {
-		k.line("if (c + %du < BLOCKS) weights.land(right + next, thread_index);", g.Stages-1)
-		k.line("now = now == %du * RIGHT ? 0u : now + RIGHT;", g.Stages-1)
-		k.line("next = next == %du * RIGHT ? 0u : next + RIGHT;", g.Stages-1)
+	k.line("gemm_block<DEPTH, %du, %du>(%s + %s + simd / %du * %du * tile_strip<DEPTH>(),", g.tilesDown(), g.tilesWide(), stage, left, g.SIMDColumns, g.tilesDown())
+	k.line("    right + %s + simd %% %du * %du * tile_strip<DEPTH>(), acc);", right, g.SIMDColumns, g.tilesWide())
+	if bring != "" {
+		k.line("if (c + %du < BLOCKS) %s", g.Stages-1, land)
+		k.line("now = now == %du * %s ? 0u : now + %s;", g.Stages-1, size, size)
+		k.line("next = next == %du * %s ? 0u : next + %s;", g.Stages-1, size, size)
 	}
 	k.close()
 	k.open("if (p < BLOCKS)")
-	if err := g.put(k, stage, t); err != nil {
-		return err
+	if !g.Copied {
+		if err := g.put(k, stage, t); err != nil {
+			return err
+		}
 	}
 	if !copied {
 		k.line("weights[(a + 1u) %% AHEAD].land(right + p %% 2u * RIGHT, fit, thread_index);")
 	}
 	k.close()
-	if copied {
+	if bring != "" {
 		k.line("tile_wait<%du>();", g.Stages-2)
 	}
 	k.line("threadgroup_barrier(mem_flags::mem_threadgroup);")

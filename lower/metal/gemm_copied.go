@@ -1,8 +1,10 @@
 package metal
 
-// startRows brings the first blocks of an operand that is kept as halves. Rows beyond
-// the end repeat the last one and are not stored.
-func (g *gemm) startRows(k *kernel, stage string) {
+import "foundry/ir/dtype"
+
+// startRows brings the first blocks of an operand that is kept as halves, in the order of
+// weights of t. Rows beyond the end repeat the last one and are not stored.
+func (g *gemm) startRows(k *kernel, stage string, t dtype.Type) {
 	chunks := g.Rows * g.Depth / 8
 	mine := (chunks + g.threads() - 1) / g.threads()
 	k.phase("Prologue: the first blocks of the operand, which is kept as halves.")
@@ -11,7 +13,7 @@ func (g *gemm) startRows(k *kernel, stage string) {
 	k.line("const uint m = min(first + gemm_row<ROWS, DEPTH, THREADS, 8u>(i, thread_index), %s - 1u);", k.text(dimension(g.Tokens)))
 	k.line("from[i] = (device const uchar *)(%s) + ulong(m) * %du;", g.r.at(k, g.Inner.Index, affine{c: g.r.operands[g.Inner.Index].Layout.Off}), 2*g.Length)
 	k.close()
-	k.line("gemm_halves<ROWS, DEPTH, THREADS, %du> left;", g.Length)
+	k.line("gemm_rows<%s, ROWS, DEPTH, THREADS> left;", g.format(t).reader(g.chunk(t)))
 	for s := range g.Stages - 1 {
 		if int64(s) < g.blocks() {
 			k.line("left.start(from, %s + %du * LEFT, %du, thread_index);", stage, s, s)

@@ -2,6 +2,7 @@ package metal_test
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -56,6 +57,50 @@ func TestHalves(t *testing.T) {
 	require.Contains(t, product, "gemm_block<")
 }
 
+// Rows are copied beside weights that are expanded, in the order of these: the same products
+// as of rows that are narrowed. Formats whose pieces lie apart have them narrowed.
+func TestHalvesBesideExpanded(t *testing.T) {
+	x := manyToTiles(t)
+	env := sym.Env{T: 77}
+	var kept, narrowed []*ir.Graph
+	for _, format := range []string{"bf16", "q8_0", "q5_1", "q4_k", "affine5_g32_f16"} {
+		body := strings.Replace(fmt.Sprintf(madeRows, 256, 512), "f16[", format+"[", 1)
+		named := func(results string) *ir.Graph {
+			text := "graph @" + format + " (T=1..80, P=0..8, S<=88) {\n" + body + "return " + results + "\n}\n"
+			g, err := ir.Parse(format, regexp.MustCompile(`"(x|w|gamma)"|\b(y|s)=`).ReplaceAllStringFunc(text, func(name string) string {
+				return strings.Replace(strings.Replace(name, "=", "_"+format+"=", 1), `"`, `"`+format+".", 1)
+			}))
+			require.NoError(t, err)
+			return g
+		}
+		kept = append(kept, named("y=%5"))
+		narrowed = append(narrowed, named("y=%5, s=%3"))
+	}
+	have, want := newBatchFor(t, kept, true, x), newBatchFor(t, narrowed, true, x)
+	for i, g := range kept {
+		_, product := ends(t, have, g.Name)
+		require.Contains(t, product, "left.start(from")
+		require.Contains(t, product, "weights[0].start(row")
+		_, product = ends(t, want, narrowed[i].Name)
+		require.Contains(t, product, "held[")
+		nmse := distance(floats(have.outcomeOf(t, i, env, 3, once)), floats(want.outcomeOf(t, i, env, 3, once)))
+		require.LessOrEqual(t, nmse, 512*0x1p-48, "%s", g) // the sum of 512 products, in another order
+	}
+	_, product := ends(t, newBatchFor(t, []*ir.Graph{parse(t, "T=1..80, P=0..8, S<=88",
+		strings.Replace(fmt.Sprintf(madeRows, 256, 512), "f16[", "q3_k[", 1)+"return y=%5")}, true, x), "g")
+	require.Contains(t, product, "held[")
+}
+
+// distance is the NMSE of have.
+func distance(have, want []float32) float64 {
+	var errors, squares float64
+	for i, w := range want {
+		e := float64(have[i]) - float64(w)
+		errors, squares = errors+e*e, squares+float64(w)*float64(w)
+	}
+	return errors / squares
+}
+
 // manyToTiles is an H100 on which many rows go to tiles, however few.
 func manyToTiles(t testing.TB) *target.Target {
 	x, err := target.Find("h100")
@@ -84,11 +129,16 @@ func ends(t testing.TB, b *batch, entry string) (first, last string) {
 	return first, last
 }
 
-// outcome runs the batch's graph on irgen's inputs, element i times gain(i), and returns
-// the bytes of its first result.
+// outcome runs the batch's first graph on irgen's inputs, element i times gain(i), and
+// returns the bytes of its first result.
 func (b *batch) outcome(t testing.TB, env sym.Env, seed uint64, gain func(i int) float32) []byte {
 	t.Helper()
-	g := b.graphs[0]
+	return b.outcomeOf(t, 0, env, seed, gain)
+}
+
+func (b *batch) outcomeOf(t testing.TB, graph int, env sym.Env, seed uint64, gain func(i int) float32) []byte {
+	t.Helper()
+	g := b.graphs[graph]
 	in, err := b.exec.NewInstance()
 	require.NoError(t, err)
 	defer in.Close()

@@ -8,9 +8,9 @@
 // gemm_weights brings COLUMNS rows of weights in format W to a stage, by THREADS
 // threads: start fetches block b for the thread's chunks, land expands it and multiplies
 // it by fit[i], a power of two that brings chunk i to where halves reach, or all of the
-// thread's by one, where FITS is 1. A chunk keeps its place in a block, so element 4 j of a stage's row is weight
+// thread's by one, where FITS is 1. Element 4 j of a stage's row is weight
 // gemm_column<W, DEPTH>(b, j), and so it is in the left operand's stage: formats
-// whose chunks hold weights that lie apart are read in the order they come in.
+// whose chunks hold weights that lie apart have an order of their own.
 // Chunks behind the row's end repeat the last one and meet zeros of the left
 // operand. row[i]: first byte of the weights of stage row gemm_row(i, thread_index).
 // gemm_halves is the same for f16, eight to a chunk, which need no expanding.
@@ -31,6 +31,45 @@ struct gemm_fit<W, 0u> {
         for (uint i = 0u; i < W::WIDTH; i++) w[i] *= fit;
     }
 };
+
+// A stage's row has a block's weights in the order of their columns, as far as the eights
+// of chunks allow: W::RUN is how many adjacent weights of a run chunks of 16 take in turn,
+// eight of one run and eight of another; 8 where chunks stand in their own order.
+// gemm_eight is the place of eight e of a row's chunk, gemm_column the weight at quad j.
+// Copies into threadgroup memory are fast only where neighbours stay neighbours.
+template <typename W, uint DEPTH>
+struct gemm_order {
+    enum : uint {
+        EIGHTS = W::WIDTH < 16u ? 1u : W::WIDTH / 8u, CHUNKS = DEPTH / W::WIDTH,
+        IN_RUN = W::WIDTH != 16u || W::RUN / 8u < 2u ? 1u : (CHUNKS < W::RUN / 8u ? CHUNKS : W::RUN / 8u)
+    };
+};
+
+template <typename W, uint DEPTH>
+inline uint gemm_eight(uint chunk, uint e)
+{
+    constexpr uint R = gemm_order<W, DEPTH>::IN_RUN, E = gemm_order<W, DEPTH>::EIGHTS;
+    return chunk / R * R * E + e * R + chunk % R;
+}
+
+template <typename W, uint DEPTH>
+inline uint gemm_column(uint b, uint j)
+{
+    constexpr uint R = gemm_order<W, DEPTH>::IN_RUN, E = gemm_order<W, DEPTH>::EIGHTS;
+    if (W::WIDTH < 8u) return W::position(b * (DEPTH / W::WIDTH) + j, 0u);
+    const uint r = j / 2u, chunk = r / (R * E) * R + r % R, e = r / R % E;
+    return W::position(b * (DEPTH / W::WIDTH) + chunk, 2u * e + j % 2u);
+}
+
+inline void gemm_put(threadgroup half *to, float v) { *to = half(v); }
+inline void gemm_put(threadgroup half *to, float4 v) { *(threadgroup half4 *)to = half4(v); }
+
+// Eight in one store: rows lie so that eight lanes' sixteen bytes meet all banks once.
+inline void gemm_put8(threadgroup half *to, thread const float *w)
+{
+    *(threadgroup uint4 *)to = uint4(as_type<uint>(half2(float2(w[0], w[1]))), as_type<uint>(half2(float2(w[2], w[3]))),
+                                     as_type<uint>(half2(float2(w[4], w[5]))), as_type<uint>(half2(float2(w[6], w[7]))));
+}
 
 template <typename W, uint COLUMNS, uint DEPTH, uint THREADS, uint K, uint FITS>
 struct gemm_weights {
@@ -59,9 +98,10 @@ struct gemm_weights {
                 continue;
             }
             FOUNDRY_UNROLL
-            for (uint q = 0u; q < W::WIDTH / 4u; q++)
-                *(threadgroup half4 *)(stage + tile_at<DEPTH>(index / CHUNKS, at * W::WIDTH + 4u * q)) =
-                    half4(float4(w[4u * q], w[4u * q + 1u], w[4u * q + 2u], w[4u * q + 3u]));
+            for (uint k = 0u; k < W::WIDTH / 4u * 4u; k += 8u) {
+                if (W::WIDTH < 8u) gemm_put(stage + tile_at<DEPTH>(index / CHUNKS, at * W::WIDTH), float4(w[k], w[k + 1u], w[k + 2u], w[k + 3u]));
+                else gemm_put8(stage + tile_at<DEPTH>(index / CHUNKS, 8u * gemm_eight<W, DEPTH>(at, k / 8u)), w + k);
+            }
         }
     }
 };
@@ -93,22 +133,40 @@ struct gemm_halves {
     }
 };
 
+// Rows of the left operand that are kept as halves, in the order of weights in format W,
+// of which eight at least stand beside each other.
+template <typename W, uint ROWS, uint DEPTH, uint THREADS>
+struct gemm_rows {
+    enum : uint { CHUNKS = DEPTH / 8u, MINE = (ROWS * CHUNKS + THREADS - 1u) / THREADS };
+    tile_flight flight[MINE];
+
+    void start(device const uchar *const thread *row, threadgroup half *stage, uint b, uint thread_index)
+    {
+        FOUNDRY_UNROLL
+        for (uint i = 0u; i < MINE; i++) {
+            const uint index = thread_index + i * THREADS, c = index % CHUNKS;
+            if (ROWS * CHUNKS % THREADS != 0u && index >= ROWS * CHUNKS) continue;
+            flight[i].start_row(row[i] + 2u * gemm_column<W, DEPTH>(b, 2u * c), stage + tile_at<DEPTH>(index / CHUNKS, 8u * c));
+        }
+    }
+
+    void land(threadgroup half *stage, uint thread_index)
+    {
+        FOUNDRY_UNROLL
+        for (uint i = 0u; i < MINE; i++) {
+            const uint index = thread_index + i * THREADS;
+            if (ROWS * CHUNKS % THREADS != 0u && index >= ROWS * CHUNKS) continue;
+            flight[i].land(stage + tile_at<DEPTH>(index / CHUNKS, 8u * (index % CHUNKS)));
+        }
+    }
+};
+
 // The stage row of the i-th chunk of weights that a thread brings.
 template <uint COLUMNS, uint DEPTH, uint THREADS, uint WIDTH>
 inline uint gemm_row(uint i, uint thread_index)
 {
     return min((thread_index + i * THREADS) / (DEPTH / WIDTH), COLUMNS - 1u);
 }
-
-template <typename W, uint DEPTH>
-inline uint gemm_column(uint b, uint j)
-{
-    constexpr uint QUADS = W::WIDTH < 4u ? 1u : W::WIDTH / 4u;
-    return W::position(b * (DEPTH / W::WIDTH) + j / QUADS, j % QUADS);
-}
-
-inline void gemm_put(threadgroup half *to, float v) { *to = half(v); }
-inline void gemm_put(threadgroup half *to, float4 v) { *(threadgroup half4 *)to = half4(v); }
 
 template <uint DEPTH, uint M, uint N>
 inline void gemm_block(threadgroup const half *left, threadgroup const half *right, thread tile_sum *acc)

@@ -38,7 +38,7 @@ inline uint affine_spread(uint v)
 template <uint BITS, uint GROUP, typename SCALES, uint ZEROS, uint WEIGHTS>
 struct weight_affine : block_format<weight_affine<BITS, GROUP, SCALES, ZEROS, WEIGHTS>> {
     enum : uint {
-        WIDTH = WEIGHTS, GROUPS = 1, BIAS = 0, SIGNED = BITS == 8u ? 1 : 0, OFFSETS = 1,
+        WIDTH = WEIGHTS, RUN = 8, GROUPS = 1, BIAS = 0, SIGNED = BITS == 8u ? 1 : 0, OFFSETS = 1,
         WORDS = WEIGHTS * BITS / 32u, CHUNKS = GROUP / WEIGHTS, BLOCK = SCALES::BYTES + GROUP * BITS / 8u
     };
     struct Raw {

@@ -6,7 +6,7 @@
 // prologue/blocks.metal.
 template <uint COLS, uint CHUNK>
 struct weight_q6_k_planes : block_format<weight_q6_k_planes<COLS, CHUNK>> {
-    enum : uint { WIDTH = CHUNK, GROUPS = 2, BIAS = 32, SIGNED = 0, OFFSETS = 0, WORDS = CHUNK / 8u, PARTS = 64u / CHUNK };
+    enum : uint { WIDTH = CHUNK, RUN = 32, GROUPS = 2, BIAS = 32, SIGNED = 0, OFFSETS = 0, WORDS = CHUNK / 8u, PARTS = 64u / CHUNK };
     struct Raw {
         uint low[CHUNK / 8u];
         uint top[CHUNK / 8u]; // bit pairs of the low halves from bit 0 of each byte, of the high ones from bit 4

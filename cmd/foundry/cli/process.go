@@ -79,12 +79,8 @@ func (p *process) run(ctx context.Context, root *cobra.Command, s IO) int {
 	}
 	fmt.Fprintf(s.Err, "foundry: %s\n", oneLine(err))
 	var usage usageError
-	var slower slowerError
-	switch {
-	case errors.As(err, &usage):
+	if errors.As(err, &usage) {
 		return 2
-	case errors.As(err, &slower):
-		return 3
 	}
 	return 1
 }
