@@ -62,8 +62,9 @@ func (p *Plan) computeHash() (string, error) {
 }
 
 // Save verifies p, sets its hashes and writes it as a bundle to the folder dir,
-// whole or not at all. A bundle already there is replaced; a folder that holds
-// anything else is left alone and is an error.
+// whole or not at all. A bundle already there is replaced, at once where the file
+// system can exchange two names; a folder that holds anything else is left alone and is
+// an error.
 func (p *Plan) Save(dir string) (err error) {
 	if err := p.Rehash(); err != nil {
 		return err
@@ -106,35 +107,46 @@ func (p *Plan) Save(dir string) (err error) {
 	return swapFolders(fresh, dir, work.Path)
 }
 
-// swapFolders renames fresh to dir; what stands there goes to the folder work, and back on
-// failure. Of several processes that do so at once, each bundle is whole and the last
-// one stays.
+// swapFolders puts fresh where dir is, or will be; what stands there goes to the folder
+// work. Of several processes that do so at once, each bundle is whole and the last one
+// stays. Where names can be exchanged a bundle stands there at every moment, so a process
+// that is killed loses none.
 func swapFolders(fresh, dir, work string) error {
 	for attempt := 0; ; attempt++ {
 		exists, err := replaceable(dir)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		switch {
+		case err != nil && !errors.Is(err, fs.ErrNotExist):
 			return err
-		}
-		old := filepath.Join(work, fmt.Sprintf("old%d", attempt))
-		if exists {
-			if err := os.Rename(dir, old); errors.Is(err, fs.ErrNotExist) {
-				exists = false // another process took it away
-			} else if err != nil {
-				return fmt.Errorf("cannot replace the bundle: %w", err)
+		case exists:
+			err = files.Exchange(fresh, dir)
+			if errors.Is(err, errors.ErrUnsupported) {
+				err = replaceFolder(fresh, dir, filepath.Join(work, fmt.Sprintf("old%d", attempt)))
 			}
+		default:
+			err = os.Rename(fresh, dir)
 		}
-		err = os.Rename(fresh, dir)
 		if err == nil {
 			return nil
 		}
-		if errors.Is(err, fs.ErrExist) && attempt < 1000 { // and ENOTEMPTY: another process's stands there now
-			continue
+		// Another process's bundle came (ErrExist is ENOTEMPTY, too) or went meanwhile.
+		changed := errors.Is(err, fs.ErrExist) || errors.Is(err, fs.ErrNotExist)
+		if !changed || attempt == 1000 {
+			return fmt.Errorf("cannot write the plan: %w", err)
 		}
-		if exists {
-			err = errors.Join(err, os.Rename(old, dir))
-		}
-		return fmt.Errorf("cannot write the plan: %w", err)
 	}
+}
+
+// replaceFolder is the exchange where a file system has none: what stands at dir is moved
+// to old, and back on failure. Between the two renames nothing stands there.
+func replaceFolder(fresh, dir, old string) error {
+	if err := os.Rename(dir, old); err != nil {
+		return err
+	}
+	err := os.Rename(fresh, dir)
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		err = errors.Join(err, os.Rename(old, dir))
+	}
+	return err
 }
 
 func writeFile(path string, b []byte) error {

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,6 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
 	"pgregory.net/rapid"
+
+	"foundry/runtime/files"
 )
 
 func saved(t testing.TB) string {
@@ -263,4 +266,42 @@ func TestLoadDoesNotWait(t *testing.T) {
 		_, err := Load(dir)
 		require.ErrorContains(t, err, name+" is not a regular file")
 	}
+}
+
+// While a bundle is replaced one stands there at every moment, so a process that is
+// killed at any of them leaves one.
+func TestABundleIsNeverAway(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "plan")
+	p := sample(t)
+	require.NoError(t, p.Save(dir))
+	other := filepath.Join(filepath.Dir(dir), "other")
+	require.NoError(t, os.Mkdir(other, 0o777))
+	err := files.Exchange(dir, other)
+	if errors.Is(err, errors.ErrUnsupported) {
+		t.Skip("this file system cannot exchange names")
+	}
+	require.NoError(t, err)
+	require.NoError(t, files.Exchange(dir, other))
+	stop, looked := make(chan struct{}), make(chan error, 1)
+	go func() {
+		for looks := 0; ; looks++ {
+			select {
+			case <-stop:
+				looked <- nil
+				return
+			default:
+			}
+			if _, err := os.Lstat(filepath.Join(dir, planFile)); err != nil {
+				looked <- fmt.Errorf("after %d looks: %w", looks, err)
+				return
+			}
+		}
+	}()
+	for range 150 {
+		require.NoError(t, p.Save(dir))
+	}
+	close(stop)
+	require.NoError(t, <-looked)
+	_, err = Load(dir)
+	require.NoError(t, err)
 }

@@ -25,6 +25,45 @@ var calls = []string{
 	"getrandom", "uname", "sysinfo", "exit", "exit_group",
 }
 
+// setLimits lowers the process's limits.
+func setLimits() error {
+	var used unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &used); err != nil {
+		return err
+	}
+	statm, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		return err
+	}
+	var pages uint64
+	if _, err := fmt.Sscan(string(statm), &pages); err != nil {
+		return fmt.Errorf("/proc/self/statm: %w", err)
+	}
+	var machine unix.Sysinfo_t
+	if err := unix.Sysinfo(&machine); err != nil {
+		return err
+	}
+	memory := uint64(machine.Totalram) * uint64(machine.Unit)
+	processor := uint64(used.Utime.Sec+used.Stime.Sec) + processorSeconds
+	for kind, limit := range map[int]unix.Rlimit{
+		unix.RLIMIT_CORE:  {},
+		unix.RLIMIT_CPU:   {Cur: processor, Max: processor + 10},
+		unix.RLIMIT_AS:    {Cur: pages*uint64(os.Getpagesize()) + memory},
+		unix.RLIMIT_FSIZE: {Cur: fileBytes},
+	} {
+		var has unix.Rlimit
+		if err := unix.Getrlimit(kind, &has); err != nil {
+			return err
+		}
+		limit.Cur = min(limit.Cur, has.Cur)
+		limit.Max = min(max(limit.Max, limit.Cur), has.Max)
+		if err := unix.Setrlimit(kind, &limit); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Available reports whether Process can confine this one.
 func Available() bool {
 	info, err := arch.GetInfo("")
@@ -33,13 +72,14 @@ func Available() bool {
 
 // Process leaves this process what it has open, its memory and its threads: any
 // other system call fails with EPERM, in all threads and for good. It leaves no core
-// file.
+// file, and what it still takes of processor time, memory and files has limits: SIGXCPU
+// comes at the first, the end ten seconds later.
 func Process() error {
 	info, err := arch.GetInfo("")
 	if err != nil || !seccomp.Supported() {
 		return ErrUnavailable
 	}
-	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
+	if err := setLimits(); err != nil {
 		return fmt.Errorf("cannot confine the process: %w", err)
 	}
 	known := map[string]bool{}

@@ -1,6 +1,7 @@
 package confine
 
 import (
+	"bufio"
 	"fmt"
 	"net"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 )
 
 // confined names the test's other process, and the folder it may try itself in.
@@ -86,6 +88,12 @@ func inside(dir string) int {
 			fmt.Println(what, err)
 		}
 	}
+	if err := unix.Setrlimit(unix.RLIMIT_CPU, &unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY}); err == nil {
+		fmt.Println("sets limits")
+	}
+	if b, err := unix.Mmap(-1, 0, 1<<46, unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_NORESERVE); err == nil {
+		fmt.Println("takes", len(b), "bytes of address space")
+	}
 	b := make([]byte, 4)
 	if _, err := held.Read(b); err != nil || string(b) != "held" {
 		fmt.Println("cannot read what is open:", err)
@@ -100,6 +108,7 @@ func inside(dir string) int {
 	}
 	group.Wait()
 	fmt.Println("done")
+	_, _ = os.Stdin.Read(b) // as long as it is looked at
 	return 0
 }
 
@@ -120,7 +129,23 @@ func TestProcess(t *testing.T) {
 	}
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), confined+"="+dir)
-	out, err := cmd.CombinedOutput()
-	require.NoError(t, err, string(out))
-	require.Equal(t, "done\n", string(out))
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	require.NoError(t, err)
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	said, err := bufio.NewReader(out).ReadString('\n')
+	require.NoError(t, err)
+	require.Equal(t, "done\n", said)
+	limits, err := os.ReadFile(fmt.Sprintf("/proc/%d/limits", cmd.Process.Pid))
+	require.NoError(t, err)
+	for _, want := range []string{
+		`Max cpu time +864\d\d +864\d\d +seconds`, `Max core file size +0 +0 `,
+		`Max file size +1073741824 +1073741824 `, `Max address space +\d+ +\d+ `,
+	} {
+		require.Regexp(t, want, string(limits))
+	}
+	require.NoError(t, in.Close())
+	require.NoError(t, cmd.Wait())
 }

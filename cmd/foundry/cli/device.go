@@ -39,8 +39,10 @@ func (f *trustFlag) options(s IO, checked bool) cpu.Options {
 // in the end.
 func (f *deviceFlags) options(cmd *cobra.Command, s IO) cpu.Options {
 	o := f.trust.options(s, f.checked)
-	places := func(flag string) bool { return cmd.Flags().Lookup(flag) != nil && cmd.Flags().Changed(flag) }
-	if f.plan != "" && !places("logits-out") && !places("csv") {
+	places := slices.ContainsFunc([]string{"logits-out", "csv", "plot", "capture"}, func(flag string) bool {
+		return cmd.Flags().Lookup(flag) != nil && cmd.Flags().Changed(flag)
+	})
+	if f.plan != "" && !places {
 		o.Confine = s.Confine
 	}
 	return o
