@@ -104,47 +104,16 @@ func (p *Plan) Save(dir string) (err error) {
 	if err := writeFile(filepath.Join(fresh, planFile), text); err != nil {
 		return err
 	}
-	return swapFolders(fresh, dir, work.Path)
-}
-
-// swapFolders puts fresh where dir is, or will be; what stands there goes to the folder
-// work. Of several processes that do so at once, each bundle is whole and the last one
-// stays. Where names can be exchanged a bundle stands there at every moment, so a process
-// that is killed loses none.
-func swapFolders(fresh, dir, work string) error {
-	for attempt := 0; ; attempt++ {
+	// What another process takes away is none of ours.
+	err = files.ReplaceFolder(fresh, dir, func(dir string) (bool, error) {
 		exists, err := replaceable(dir)
-		switch {
-		case err != nil && !errors.Is(err, fs.ErrNotExist):
-			return err
-		case exists:
-			err = files.Exchange(fresh, dir)
-			if errors.Is(err, errors.ErrUnsupported) {
-				err = replaceFolder(fresh, dir, filepath.Join(work, fmt.Sprintf("old%d", attempt)))
-			}
-		default:
-			err = os.Rename(fresh, dir)
+		if errors.Is(err, fs.ErrNotExist) {
+			return false, nil
 		}
-		if err == nil {
-			return nil
-		}
-		// Another process's bundle came (ErrExist is ENOTEMPTY, too) or went meanwhile.
-		changed := errors.Is(err, fs.ErrExist) || errors.Is(err, fs.ErrNotExist)
-		if !changed || attempt == 1000 {
-			return fmt.Errorf("cannot write the plan: %w", err)
-		}
-	}
-}
-
-// replaceFolder is the exchange where a file system has none: what stands at dir is moved
-// to old, and back on failure. Between the two renames nothing stands there.
-func replaceFolder(fresh, dir, old string) error {
-	if err := os.Rename(dir, old); err != nil {
-		return err
-	}
-	err := os.Rename(fresh, dir)
-	if err != nil && !errors.Is(err, fs.ErrExist) {
-		err = errors.Join(err, os.Rename(old, dir))
+		return exists, err
+	})
+	if moved := (*os.LinkError)(nil); errors.As(err, &moved) {
+		return fmt.Errorf("cannot write the plan: %w", err)
 	}
 	return err
 }

@@ -2,24 +2,51 @@ package files
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"syscall"
 )
 
-// Exchange gives two files or folders of one file system each other's names, at once:
-// nobody finds a name without its file. The error is errors.ErrUnsupported where the
-// system or the file system cannot.
-func Exchange(a, b string) error {
-	err := exchange(a, b)
-	if err == nil {
-		return nil
+// ReplaceFolder puts the folder fresh where dir is, or will be. What stands there goes to
+// a name beside fresh, which is to lie in a temporary folder on dir's file system. Where
+// the file system can exchange two names, something stands at dir at every moment, so a
+// process that is killed loses nothing. may says whether there is something, and is an
+// error where that must stay; it is asked again when another process has been there
+// meanwhile.
+func ReplaceFolder(fresh, dir string, may func(dir string) (exists bool, err error)) error {
+	for attempt := 0; ; attempt++ {
+		exists, err := may(dir)
+		switch {
+		case err != nil:
+			return err
+		case exists:
+			if err = exchange(fresh, dir); err != nil {
+				err = &os.LinkError{Op: "exchange", Old: fresh, New: dir, Err: err}
+			}
+			if errors.Is(err, errors.ErrUnsupported) || errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOSYS) {
+				err = moveAndRename(fresh, dir, fmt.Sprintf("%s.old%d", fresh, attempt))
+			}
+		default:
+			err = os.Rename(fresh, dir)
+		}
+		// Another process's folder came (ErrExist is ENOTEMPTY, too) or went.
+		changed := errors.Is(err, fs.ErrExist) || errors.Is(err, fs.ErrNotExist)
+		if !changed || attempt == 1000 {
+			return err
+		}
 	}
-	if errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOSYS) || errors.Is(err, syscall.ENOTSUP) {
-		err = errors.ErrUnsupported
-	}
-	if errors.Is(err, errors.ErrUnsupported) || errors.Is(err, fs.ErrNotExist) {
+}
+
+// moveAndRename is the exchange where a file system has none: what stands at dir is moved
+// to old, and back on failure. Between the two renames nothing stands there.
+func moveAndRename(fresh, dir, old string) error {
+	if err := os.Rename(dir, old); err != nil {
 		return err
 	}
-	return &os.LinkError{Op: "exchange", Old: a, New: b, Err: err}
+	err := os.Rename(fresh, dir)
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		err = errors.Join(err, os.Rename(old, dir))
+	}
+	return err
 }

@@ -34,7 +34,7 @@ const manifestHead = "foundry emulated-metal 1\n"
 // error. The error is ErrUnavailable where the framework cannot be had.
 func Write(ctx context.Context, dir string, p *plan.Plan, o cpu.Options) (err error) {
 	dir = filepath.Clean(dir)
-	if err := replaceable(dir); err != nil {
+	if _, err := replaceable(dir); err != nil {
 		return err
 	}
 	dev, err := open(ctx, o)
@@ -77,10 +77,7 @@ func Write(ctx context.Context, dir string, p *plan.Plan, o cpu.Options) (err er
 	if err := os.WriteFile(filepath.Join(fresh, manifestFile), []byte(manifest(p)), 0o666); err != nil {
 		return err
 	}
-	if err := os.RemoveAll(dir); err != nil {
-		return err
-	}
-	return os.Rename(fresh, dir)
+	return files.ReplaceFolder(fresh, dir, replaceable)
 }
 
 // manifest lists the kernels in the module's order, each with its slots and arrays.
@@ -101,17 +98,17 @@ func manifest(p *plan.Plan) string {
 	return b.String()
 }
 
-// replaceable is an error where dir holds anything that Write has not made.
-func replaceable(dir string) error {
+// replaceable reports whether dir exists, and is an error where it holds anything that Write has not made.
+func replaceable(dir string) (exists bool, err error) {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && len(entries) == 0 {
-		return nil
+		return err == nil, nil
 	}
 	if err == nil {
 		var text []byte
 		if text, err = files.Read(filepath.Join(dir, manifestFile), 1<<24); err == nil && strings.HasPrefix(string(text), "foundry emulated-metal ") {
-			return nil
+			return true, nil
 		}
 	}
-	return fmt.Errorf("%s is no folder of an emulated framework; choose another", dir)
+	return true, fmt.Errorf("%s is no folder of an emulated framework; choose another", dir)
 }
