@@ -242,6 +242,7 @@ func TestFilesThatCannotBeWritten(t *testing.T) {
 		"compile --model small.fir -o plan",
 		"dot --model small.fir -o x.dot",
 		"dot --model small.fir -o x.svg",
+		"dot --model small.fir -o x.html",
 		"eval --device ref --ids 1,2 --context 8 --logits-out x.safetensors",
 		"eval --device ref --model small.fir --logits-out x.safetensors",
 		"bench --model small.fir --reps 0 --csv x",
