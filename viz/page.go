@@ -22,7 +22,7 @@ type Page struct {
 	Compile compile.Options
 	Weights bool               // draw weights and constants as boxes of their own
 	Worth   map[string]Worth   // by call of the pipeline, of decode; nil: the page has no savings
-	Times   map[string]float64 // measured us by label of a dispatch of decode, in place of the modelled ones
+	Times   map[string]float64 // measured us of one dispatch of decode by its kernel, in place of the modelled ones
 	Device  string             // where Times were measured
 }
 

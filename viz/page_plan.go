@@ -1,6 +1,7 @@
 package viz
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -103,7 +104,12 @@ func (e *pageEntry) dispatches(c *compile.Compiled, g *ir.Graph, times map[strin
 	}
 	e.DeviceUs = 0
 	for i := range e.Dispatches {
-		e.Dispatches[i].Us = times[e.Dispatches[i].Label]
+		name := p.Kernels[e.Dispatches[i].Kernel].Name
+		us, ok := times[name]
+		if !ok {
+			return fmt.Errorf("no time was measured of kernel %s", name)
+		}
+		e.Dispatches[i].Us = us
 		e.DeviceUs += e.Dispatches[i].Us
 	}
 	return nil

@@ -45,6 +45,7 @@ var packed = regexp.MustCompile(`<script type="application/octet-stream" id="dat
 // pageContent is what the page's script reads, as far as it is compared.
 type pageContent struct {
 	Hash    string
+	Times   string
 	Entries []struct {
 		Name       string
 		DeviceUs   float64 `json:"device_us"`
@@ -258,4 +259,35 @@ func distinctInts(list []int) (out []int) {
 		}
 	}
 	return out
+}
+
+// Measured times stand in place of decode's modelled ones; a kernel that none was
+// measured of is an error.
+func TestPageHasMeasuredTimes(t *testing.T) {
+	m, err := models.Open("kjv-2m", checkpoint.Hub{})
+	require.NoError(t, err)
+	c, err := compile.Model(m, compile.Options{})
+	require.NoError(t, err)
+	o := viz.Page{Device: "cuda", Times: map[string]float64{}}
+	for i, k := range c.Plan.Kernels {
+		o.Times[k.Name] = float64(i + 1)
+	}
+	var b bytes.Buffer
+	require.NoError(t, viz.WritePage(t.Context(), &b, m, o))
+	content := contentOf(t, b.String())
+	require.Equal(t, "measured on cuda", content.Times)
+	for _, e := range content.Entries {
+		sum := 0.0
+		for _, d := range e.Dispatches {
+			if sum += d.Us; e.Name == "decode" {
+				require.Equal(t, float64(d.Kernel+1), d.Us)
+			}
+		}
+		require.InEpsilon(t, sum, e.DeviceUs, 1e-9)
+	}
+	in, err := c.Plan.Entry("decode")
+	require.NoError(t, err)
+	name := c.Plan.Kernels[in.Steps[0].Dispatch.Kernel].Name
+	delete(o.Times, name)
+	require.ErrorContains(t, viz.WritePage(t.Context(), &b, m, o), "no time was measured of kernel "+name)
 }

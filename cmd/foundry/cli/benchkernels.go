@@ -19,7 +19,7 @@ type kernelsFlags struct{ name string }
 const allKernels = "all"
 
 func (f *kernelsFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.name, "kernels", "", "measure each kernel alone (--kernels=NAME or --kernels NAME: those with NAME in theirs) with loads of 1, 4 and 8, unrolled once and in full, cosines shared by heads or not; T is 1 and --chunk (512); --variants (floor,none) say whose kernels")
+	cmd.Flags().StringVar(&f.name, "kernels", "", "measure each kernel alone (--kernels=NAME or --kernels NAME: those with NAME in theirs) with loads of 1, 4 and 8, unrolled once and in full, cosines shared by heads or not; T is 1 and --chunk (512); --variants (fewest,unfused) say whose kernels")
 	cmd.Flags().Lookup("kernels").NoOptDefVal = allKernels
 }
 

@@ -23,7 +23,7 @@ func dotCommand(s IO) *cobra.Command {
 	var model modelFlags
 	var compile compileFlags
 	var o viz.Options
-	var point, entry, out string
+	var point, entry, out, times string
 	cmd := &cobra.Command{
 		Use:   "dot",
 		Short: "Draw a graph at any point of the pipeline, or the plan",
@@ -31,7 +31,8 @@ func dotCommand(s IO) *cobra.Command {
   foundry dot --at input --layer 0 -o input.svg           # needs Graphviz
   foundry dot --at after:fuse-attention --layer 2 -o x.dot
   foundry dot --at plan --layer 1 -o plan.png
-  foundry dot -o x.html                                   # every pass, decision, dispatch and kernel on one page, to click through`,
+  foundry dot -o x.html                                   # every pass, decision, dispatch and kernel on one page, to click through
+  foundry dot --times decode.json -o x.html               # with the times of foundry bench --per-kernel --json > decode.json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := exclusive(cmd, "layer", "collapse"); err != nil {
@@ -45,6 +46,13 @@ func dotCommand(s IO) *cobra.Command {
 			case "dot", "gv", "svg", "png", "pdf", "html", "":
 			default:
 				return usagef("dot: %s: cannot draw .%s, want .dot, .svg, .png, .pdf or .html", out, format)
+			}
+			if times != "" && format != "html" {
+				return usagef("dot: --times is for a page; give -o FILE.html")
+			}
+			measured, err := readTimes(times)
+			if err != nil {
+				return err
 			}
 			m, err := model.open(s)
 			if err != nil {
@@ -60,7 +68,7 @@ func dotCommand(s IO) *cobra.Command {
 			}
 			var picture bytes.Buffer
 			if format == "html" {
-				err = writePage(cmd.Context(), &picture, s, m, c, o)
+				err = writePage(cmd.Context(), &picture, s, m, c, o, measured)
 			} else {
 				var text string
 				if text, err = viz.Draw(m, c, point, entry, o); err == nil {
@@ -88,15 +96,16 @@ func dotCommand(s IO) *cobra.Command {
 	p.IntVar(&o.Layer, "layer", viz.AllLayers, "draw this layer only")
 	p.BoolVar(&o.Collapse, "collapse", false, "draw equal layers once, with their count")
 	p.BoolVar(&o.Weights, "draw-weights", false, "draw weights and constants as boxes")
+	p.StringVar(&times, "times", "", "of a page: file of what bench --per-kernel --json printed, for the times that it measured in place of modelled ones")
 	p.StringVarP(&out, "output", "o", "", "file; its ending says the format (standard output: DOT)")
 	return cmd
 }
 
 // writePage writes the page of the plan that compile would write, with what its fusions
 // save.
-func writePage(ctx context.Context, w io.Writer, s IO, m *foundry.Model, o foundry.CompileOptions, picture viz.Options) error {
+func writePage(ctx context.Context, w io.Writer, s IO, m *foundry.Model, o foundry.CompileOptions, picture viz.Options, measured measuredTimes) error {
 	o.Sampler = true
-	page := viz.Page{Compile: o, Weights: picture.Weights, Worth: map[string]viz.Worth{}}
+	page := viz.Page{Compile: o, Weights: picture.Weights, Worth: map[string]viz.Worth{}, Device: measured.device, Times: measured.us}
 	f, err := bench.OfFusions(ctx, m, bench.Options{Device: foundry.CPU, Compile: o, Phase: "decode", Prompt: 128, Progress: progress(s.Err)})
 	if err != nil {
 		return err
