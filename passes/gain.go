@@ -103,7 +103,7 @@ func (r *run) predictTime(nodes []*ir.Node, replaced map[*ir.Node]*ir.Node) stre
 func (r *run) kernels(n *ir.Node) []cost.Kernel {
 	ks, ok := r.works[n]
 	if !ok {
-		ks = cost.Kernels(n, r.target, r.graph.Bounds, r.env)
+		ks = cost.Run{Target: r.target, Bounds: r.graph.Bounds, Env: r.env}.Kernels(n)
 		r.works[n] = ks
 	}
 	return ks

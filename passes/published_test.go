@@ -34,7 +34,7 @@ func predicted(t *testing.T, size, variant string, weights dtype.Type, x *target
 	require.NoError(t, p.Run(g, &passes.Context{Target: x}))
 	e := cost.Typical(g.Bounds)
 	e.P = 100
-	return cost.Waves(g.Nodes(), nil, func(n *ir.Node) []cost.Kernel { return cost.Kernels(n, x, g.Bounds, e) })
+	return cost.Waves(g.Nodes(), nil, cost.Run{Target: x, Bounds: g.Bounds, Env: e}.Kernels)
 }
 
 func tokensPerSecond(waves [][]cost.Kernel, x *target.Target) float64 {
@@ -78,7 +78,7 @@ func TestGridOfQKVAsPublished(t *testing.T) {
 	m3 := machine(t, "apple-m3-pro")
 	n, _ := chosen(t, "0.5b", m3, "q_proj")
 	require.Equal(t, "qkv-rope-kv", n.Attr.Pattern)
-	k := cost.Kernels(n, m3, n.Region.Bounds, cost.Typical(n.Region.Bounds))[0]
+	k := cost.Run{Target: m3, Bounds: n.Region.Bounds, Env: cost.Typical(n.Region.Bounds)}.Kernels(n)[0]
 	deal := cost.GEMV(896+2*128, 2, 7, 1, false, m3)
 	require.Equal(t, float64(deal.Groups(896+2*128)), k.Groups)
 	require.Greater(t, k.Groups, float64(deal.Groups(896)))
@@ -106,7 +106,7 @@ func TestMergeFoldAsPublished(t *testing.T) {
 	require.NoError(t, parse(t, "canonicalize,cse,dce,drop-repeat-kv,fuse-attention-split-o").Run(g, &passes.Context{Target: h100}))
 	at := slices.IndexFunc(g.Nodes(), func(n *ir.Node) bool { return n.Attr.Pattern == cost.SplitAttentionO })
 	require.GreaterOrEqual(t, at, 0)
-	ks := cost.Kernels(g.Nodes()[at], h100, g.Bounds, cost.Typical(g.Bounds))
+	ks := cost.Run{Target: h100, Bounds: g.Bounds, Env: cost.Typical(g.Bounds)}.Kernels(g.Nodes()[at])
 	require.Len(t, ks, 2)
 	times := ks[1].PrologueCache / (3584 * 3584 * 2)
 	t.Logf("%.0f threadgroups read parts of %.1f times the weights", ks[1].Groups, times)

@@ -32,7 +32,7 @@ func TestMergedProjectionIsWeighedAsWritten(t *testing.T) {
 			continue
 		}
 		found++
-		merged := cost.Kernels(n, x, prefill.Bounds, env)[1]
+		merged := cost.Run{Target: x, Bounds: prefill.Bounds, Env: env}.Kernels(n)[1]
 		require.False(t, merged.Tiled, n.Label)
 		for _, s := range c.Plan.Entries[0].Steps {
 			if d := s.Dispatch; d != nil && d.Label == n.Label+".merge" {

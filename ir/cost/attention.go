@@ -174,14 +174,14 @@ func batchedByRow(heads, tokens, keys, d int64, t *target.Target) Kernel {
 // batched returns the kernel of one batched product: half of a pass, in which each element
 // of the result, or row of it, reads its own rows.
 func (m *model) batched(k Kernel, p *work.Batched) Kernel {
-	tokens, keys := p.Rows.Eval(m.env), p.Keys.Eval(m.env)
+	tokens, keys := p.Rows.Eval(m.Env), p.Keys.Eval(m.Env)
 	rows := float64(p.Heads * tokens)
-	x := batchedByRow(p.Heads, tokens, keys, p.Dim, m.target)
-	as := ChooseBatched(p, m.target)
+	x := batchedByRow(p.Heads, tokens, keys, p.Dim, m.Target)
+	as := ChooseBatched(p, m.Target)
 	k.Threads = float64(as.Threads())
 	switch as := as.(type) {
 	case kernel.AttentionTiles:
-		x = tiledAttention(p.Heads, tokens, keys, p.Dim, m.target)
+		x = tiledAttention(p.Heads, tokens, keys, p.Dim, m.Target)
 		k.Tile, k.Groups, k.Tiled, k.Flops = x.Tile/2, x.Groups, true, 0
 		if p.Product.Op == ir.OpBmmNT {
 			k.Groups *= math.Ceil(float64(keys) / float64(as.Keys))
@@ -199,19 +199,19 @@ func (m *model) batched(k Kernel, p *work.Batched) Kernel {
 // attention returns a single pass, or parts with their merge, and where an output
 // projection stands in the region, that one with the merge before its main.
 func (m *model) attention(k Kernel, a *work.Attention, outs []*ir.Node) []Kernel {
-	tokens, keys, dim := a.Rows.Eval(m.env), a.Keys.Eval(m.env), float64(a.Dim)
+	tokens, keys, dim := a.Rows.Eval(m.Env), a.Keys.Eval(m.Env), float64(a.Dim)
 	rows := float64(a.Heads * tokens)
 	window := a.Window()
 	m.hide(&k, a.Scores.Args[1], keys, Seen(keys, window, tokens))
-	as := ChooseAttention(a, m.inParts(), m.target, Tuning{})
+	as := ChooseAttention(a, m.inParts(), m.Target, Tuning{})
 	parts := 0.0
 	var x Kernel
 	switch as := as.(type) {
 	case kernel.AttentionTiles:
-		x = tiledAttention(a.Heads, tokens, blockSeen(keys, window), a.Dim, m.target)
+		x = tiledAttention(a.Heads, tokens, blockSeen(keys, window), a.Dim, m.Target)
 		k.Tile, k.Tiled = x.Tile, true
 	case kernel.AttentionRows:
-		x = attentionByRow(as, a.Heads, tokens, Seen(keys, window, 1), a.Dim, m.target)
+		x = attentionByRow(as, a.Heads, tokens, Seen(keys, window, 1), a.Dim, m.Target)
 		parts = float64(as.Parts)
 	}
 	counted := float64(4*a.Heads*tokens*keys) * dim
@@ -233,13 +233,13 @@ func (m *model) attention(k Kernel, a *work.Attention, outs []*ir.Node) []Kernel
 			if a.Param == nil {
 				continue
 			}
-			bytes := float64(readOf(p, i+1).Eval(m.env))
+			bytes := float64(readOf(p, i+1).Eval(m.Env))
 			k.Memory -= bytes
 			o.Memory += bytes
 		}
 	}
 	m.asProduct(&o)
-	o.Flops = 2 * rowsOf(outs, m.env) * rows * dim
+	o.Flops = 2 * rowsOf(outs, m.Env) * rows * dim
 	k.Flops -= min(k.Flops, o.Flops)
 	o.PrologueCache += o.Groups * partials
 	o.PrologueFlops += o.Groups * partials / 2
@@ -249,11 +249,11 @@ func (m *model) attention(k Kernel, a *work.Attention, outs []*ir.Node) []Kernel
 
 // hide takes off what k reads the keys that no row sees, and their values.
 func (m *model) hide(k *Kernel, of *ir.Value, keys, seen int64) {
-	dim := of.Type.Shape.At(-1).Eval(m.env)
+	dim := of.Type.Shape.At(-1).Eval(m.Env)
 	for of.Def != nil {
 		of = of.Def.Args[0]
 	}
-	hidden := of.Type.DType.Bytes(of.Type.Shape.At(0).Eval(m.env) * (keys - seen) * dim)
+	hidden := of.Type.DType.Bytes(of.Type.Shape.At(0).Eval(m.Env) * (keys - seen) * dim)
 	k.Memory -= min(k.Memory, 2*float64(hidden))
 }
 

@@ -84,7 +84,7 @@ func TestWaves(t *testing.T) {
 	require.Equal(t, 5, s.Dispatches)
 	require.Equal(t, 4, s.Waves)
 	tgt := find(t, target.Default)
-	kernels := func(n *ir.Node) []cost.Kernel { return cost.Kernels(n, tgt, g.Bounds, sym.Env{T: 1, P: 20}) }
+	kernels := cost.Run{Target: tgt, Bounds: g.Bounds, Env: sym.Env{T: 1, P: 20}}.Kernels
 	fused, err := g.FusedNode(g.Nodes(), "gate-up-swiglu", "x")
 	require.NoError(t, err)
 	replaced := map[*ir.Node]*ir.Node{}
@@ -118,7 +118,7 @@ func TestPrologues(t *testing.T) {
 		g := parse(t, text)
 		fused, err := g.FusedNode(g.Nodes()[first:], "x", "x")
 		require.NoError(t, err)
-		ks := cost.Kernels(fused, tgt, g.Bounds, e)
+		ks := cost.Run{Target: tgt, Bounds: g.Bounds, Env: e}.Kernels(fused)
 		require.Len(t, ks, 1)
 		return ks[0].Us(tgt)
 	}
@@ -225,7 +225,7 @@ func TestWindowsAreNotRead(t *testing.T) {
 		n := g.Nodes()
 		fused, err := g.FusedNode(n[2:], "attention", "attention")
 		require.NoError(t, err)
-		ks := cost.Kernels(fused, find(t, target.Default), g.Bounds, sym.Env{T: 1, P: 8000})
+		ks := cost.Run{Target: find(t, target.Default), Bounds: g.Bounds, Env: sym.Env{T: 1, P: 8000}}.Kernels(fused)
 		require.Len(t, ks, 1)
 		return ks[0].Memory
 	}

@@ -49,7 +49,7 @@ func (m *model) byHead(k *Kernel) {
 		return
 	}
 	if parts := work.ElementsOf(m.region); work.AtOnePosition(m.region, parts) {
-		k.Groups, k.Threads = float64(parts[0].Space.Dims[1].Eval(m.env)), float64(HeadsOf(parts, m.target).Threads())
+		k.Groups, k.Threads = float64(parts[0].Space.Dims[1].Eval(m.Env)), float64(HeadsOf(parts, m.Target).Threads())
 	}
 }
 
@@ -63,20 +63,20 @@ func (m *model) byElement(k *Kernel) {
 		if w > 1 && m.region.Has(ir.OpSumSquares) {
 			continue // a run of squares is one element of its result
 		}
-		as, err := ChooseElements(m.region, parts, w, m.target, Tuning{})
+		as, err := ChooseElements(m.region, parts, w, m.Target, Tuning{})
 		if err != nil {
 			continue
 		}
 		k.Threads = float64(as.Threads())
 		if _, ok := as.(kernel.Positions); ok {
-			k.Groups = float64(parts[0].Space.Dims[1].Eval(m.env))
+			k.Groups = float64(parts[0].Space.Dims[1].Eval(m.Env))
 			return
 		}
 		columns, rows := 0.0, int64(1)
 		for _, p := range parts {
 			g, _ := p.Grid(w) // ChooseElements asked
-			columns = max(columns, math.Ceil(float64(g.Columns.Eval(m.env))/k.Threads))
-			rows = max(rows, g.Rows.Eval(m.env))
+			columns = max(columns, math.Ceil(float64(g.Columns.Eval(m.Env))/k.Threads))
+			rows = max(rows, g.Rows.Eval(m.Env))
 		}
 		k.Groups = columns * float64(rows) * float64(len(parts))
 		return
@@ -85,7 +85,7 @@ func (m *model) byElement(k *Kernel) {
 
 // byRow fills in the grid of a norm, a threadgroup a row.
 func (m *model) byRow(k *Kernel, norm *ir.Node) {
-	length := norm.Results[0].Type.Shape.At(-1).Eval(m.env)
+	length := norm.Results[0].Type.Shape.At(-1).Eval(m.Env)
 	k.Groups = m.rows(norm)
 	k.Threads = float64(kernel.RowNorm{Length: length, Width: widthOf(length, Tuning{})}.Threads())
 }
@@ -93,13 +93,13 @@ func (m *model) byRow(k *Kernel, norm *ir.Node) {
 // argmax returns the two kernels of argmax alone.
 func (m *model) argmax(k Kernel, n *ir.Node) []Kernel {
 	shape := n.Args[0].Type.Shape
-	as := kernel.ArgmaxParts{Length: shape.At(-1).Eval(m.env)}
-	rows := shape.At(0).Eval(m.env)
+	as := kernel.ArgmaxParts{Length: shape.At(-1).Eval(m.Env)}
+	rows := shape.At(0).Eval(m.Env)
 	k.Groups, k.Threads = float64(as.Parts()*rows), float64(as.Threads())
 	return []Kernel{k, m.argmaxMerge(as.Parts(), rows)}
 }
 
 func (m *model) argmaxMerge(parts, rows int64) Kernel {
-	as := kernel.ArgmaxMerge{Parts: parts, Largest: m.target.Limits.Threads}
+	as := kernel.ArgmaxMerge{Parts: parts, Largest: m.Target.Limits.Threads}
 	return Kernel{Name: "argmax_merge", Cache: float64(8 * parts * rows), Groups: float64(rows), Threads: float64(as.Threads())}
 }

@@ -39,7 +39,7 @@ func (m *model) exchanges() float64 {
 	}
 	switch {
 	case scores != nil && values != nil:
-		n += attentionExchanges(scores.Results[0].Type.Shape.At(-1).Eval(m.env), values.Results[0].Type.Shape.At(-1).Eval(m.env))
+		n += attentionExchanges(scores.Results[0].Type.Shape.At(-1).Eval(m.Env), values.Results[0].Type.Shape.At(-1).Eval(m.Env))
 	case values != nil:
 		n += exchangesOfProduct
 	case scores != nil:

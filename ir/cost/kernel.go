@@ -19,15 +19,25 @@ const (
 	mergeTokens = 256 // cached positions of one split of attention
 )
 
-// Kernels returns the dispatches that node n of a graph with bounds b becomes on t in
-// the run e, in the order they run in: none for a view, one for most nodes and regions,
-// two where partial results are merged.
-func Kernels(n *ir.Node, t *target.Target, b sym.Bounds, e sym.Env) []Kernel {
+// Run is what the kernels of a graph's nodes are predicted for.
+type Run struct {
+	Target *target.Target
+	Bounds sym.Bounds // of the graph
+	Env    sym.Env
+	// Stored is how the graph's values lie. While a graph is being fused it is nil: what a
+	// value's readers will be is open, and what can lie as halves is taken to, where tiles
+	// then copy it.
+	Stored *Storage
+}
+
+// Kernels returns the dispatches that node n becomes, in the order they run in: none for
+// a view, one for most nodes and regions, two where partial results are merged.
+func (r Run) Kernels(n *ir.Node) []Kernel {
 	if work.IsView(n) {
 		return nil
 	}
-	m := model{node: n, target: t, bounds: b, env: e}
-	m.region, m.err = work.In(n, b, t)
+	m := model{Run: r, node: n}
+	m.region, m.err = work.In(n, r.Bounds, r.Target)
 	if n.Region == nil {
 		m.ops = []*ir.Node{n}
 	} else {
@@ -40,10 +50,8 @@ func Kernels(n *ir.Node, t *target.Target, b sym.Bounds, e sym.Env) []Kernel {
 
 // model is one node on its way to kernels.
 type model struct {
+	Run
 	node   *ir.Node
-	target *target.Target
-	bounds sym.Bounds
-	env    sym.Env
 	ops    []*ir.Node // the region's nodes, or the node
 	region *work.Region
 	err    error // why there is no region
@@ -67,8 +75,8 @@ func (m *model) kernels() []Kernel {
 		}
 	}
 	if n := m.ops[0]; n.Op == ir.OpSoftmax && len(m.ops) == 1 {
-		r, f := softmaxOf(n, sym.Bounds{}, m.env), SoftmaxForm{Segment: int64(n.Attr.Segment)}
-		return r.kernels(f, r.Threads(f, m.target), m.target)
+		r, f := softmaxOf(n, sym.Bounds{}, m.Env), SoftmaxForm{Segment: int64(n.Attr.Segment)}
+		return r.kernels(f, r.Threads(f, m.Target), m.Target)
 	}
 	k := m.base()
 	switch {
@@ -97,8 +105,6 @@ func (m *model) kernels() []Kernel {
 		m.byHead(&k)
 	case norm != nil:
 		m.byRow(&k, norm)
-	case m.reduces():
-		k.Groups = m.rows(m.ops[0])
 	default:
 		m.byElement(&k)
 	}
@@ -121,22 +127,22 @@ func (m *model) asProduct(k *Kernel) bool {
 // base holds what is so for any kernel of the node: its traffic, its operations,
 // and the grid of an elementwise one.
 func (m *model) base() Kernel {
-	k := Kernel{Name: m.node.Op.String(), Threads: eachThreads, Flops: float64(Flops(m.node).Eval(m.env))}
+	k := Kernel{Name: m.node.Op.String(), Threads: eachThreads, Flops: float64(Flops(m.node).Eval(m.Env))}
 	if m.node.Region != nil {
 		k.Name = m.node.Attr.Pattern
 	}
 	for i, a := range m.node.Args {
-		m.add(&k, a, float64(readOf(m.node, i).Eval(m.env)))
+		m.add(&k, a, float64(readOf(m.node, i).Add(m.Stored.Saved(a)).Eval(m.Env)))
 	}
 	for i, r := range m.node.Results {
-		bytes := written(m.node).Eval(m.env)
+		bytes := written(m.node).Eval(m.Env)
 		if m.node.Region != nil {
 			bytes = 0
 			if def := m.node.Region.Results[i].Value.Def; def != nil {
-				bytes = written(def).Eval(m.env)
+				bytes = written(def).Eval(m.Env)
 			}
 		}
-		m.add(&k, r, float64(bytes))
+		m.add(&k, r, float64(bytes+m.Stored.Saved(r).Eval(m.Env)))
 		k.Groups = max(k.Groups, m.elems(r.Type)/4/eachThreads)
 	}
 	return k
@@ -145,7 +151,7 @@ func (m *model) base() Kernel {
 // add counts bytes of v as coming from memory or from the cache: weights, caches
 // and whatever fills more than a quarter of the cache come from memory.
 func (m *model) add(k *Kernel, v *ir.Value, bytes float64) {
-	if !transient(v) || bytes > float64(m.target.CacheBytes)/4 {
+	if !transient(v) || bytes > float64(m.Target.CacheBytes)/4 {
 		k.Memory += bytes
 		return
 	}
@@ -164,21 +170,12 @@ func transient(v *ir.Value) bool {
 	return ir.StateRoot(v) == v
 }
 
-func (m *model) elems(t ir.Type) float64 { return float64(t.Shape.Elems(m.env)) }
+func (m *model) elems(t ir.Type) float64 { return float64(t.Shape.Elems(m.Env)) }
 
 // rows returns how many rows n's result has.
 func (m *model) rows(n *ir.Node) float64 {
 	t := n.Results[0].Type
-	return m.elems(t) / float64(max(1, t.Shape.At(-1).Eval(m.env)))
-}
-
-func (m *model) reduces() bool {
-	for _, o := range m.ops {
-		if o.Op.Is(ir.RowReduce) {
-			return true
-		}
-	}
-	return false
+	return m.elems(t) / float64(max(1, t.Shape.At(-1).Eval(m.Env)))
 }
 
 func rowsOf(products []*ir.Node, e sym.Env) float64 {
@@ -192,15 +189,15 @@ func rowsOf(products []*ir.Node, e sym.Env) float64 {
 // product fills in the grid of a matrix product over all rows of its weights,
 // and what its threadgroups read again and compute again.
 func (m *model) product(k *Kernel, p *work.Product) {
-	n := numbersOf(p, p.Tokens.Eval(m.env))
+	n := numbersOf(p, p.Tokens.Eval(m.Env))
 	var grid Kernel
 	vectors := min(n.tokens, mostVectors)
 	switch as := m.chooseStored(p).(type) {
 	case kernel.ProductTiles:
 		n.halfRows = as.Copied
-		grid, vectors = n.tiled(as, m.target), int64(as.Rows)
+		grid, vectors = n.tiled(as, m.Target), int64(as.Rows)
 	case kernel.ProductRows:
-		grid, vectors = n.rowwise(as, m.target), min(n.tokens, int64(as.Vectors))
+		grid, vectors = n.rowwise(as, m.Target), min(n.tokens, int64(as.Vectors))
 	}
 	k.Flops = max(0, k.Flops-n.flops()) + grid.Flops
 	k.Tile, k.Groups, k.Threads, k.Tiled = grid.Tile, grid.Groups, grid.Threads, grid.Tiled
@@ -212,20 +209,26 @@ func (m *model) product(k *Kernel, p *work.Product) {
 	}
 }
 
-// chooseStored is ChooseProduct with an operand that is kept as halves where it can be
-// and tiles then copy it.
+// chooseStored is ChooseProduct with an operand that lies as the run says; where that is
+// open, kept as halves where it can be and tiles then copy it.
 func (m *model) chooseStored(p *work.Product) kernel.Kernel {
+	if m.Stored != nil {
+		if p.Inner.Param != nil {
+			p.Region.Operands[p.Inner.Index].Halves = m.Stored.Halves(m.node.Args[p.Inner.Index])
+		}
+		return ChooseProduct(p, m.Target, Tuning{})
+	}
 	if p.Inner.Param == nil || p.Norm != nil || len(p.Extra) > 0 || p.Tokens.IsConst() || !m.canBeHalves(p.Inner) {
-		return ChooseProduct(p, m.target, Tuning{})
+		return ChooseProduct(p, m.Target, Tuning{})
 	}
 	o := &p.Region.Operands[p.Inner.Index]
 	o.Halves = true
-	k := ChooseProduct(p, m.target, Tuning{})
+	k := ChooseProduct(p, m.Target, Tuning{})
 	if tiles, ok := k.(kernel.ProductTiles); ok && tiles.Copied {
 		return k
 	}
 	o.Halves = false
-	return ChooseProduct(p, m.target, Tuning{})
+	return ChooseProduct(p, m.Target, Tuning{})
 }
 
 // canBeHalves reports whether param x of the region can be kept as halves: it is made by
@@ -247,7 +250,7 @@ func (m *model) prologue(k *Kernel, v *ir.Value, n float64) {
 	if v.Def == nil {
 		return
 	}
-	cols := float64(v.Type.Shape.At(-1).Eval(m.env))
+	cols := float64(v.Type.Shape.At(-1).Eval(m.Env))
 	switch d := v.Def; d.Op {
 	case ir.OpRMSNorm:
 		// The row is read and squared before main can scale it.
@@ -256,7 +259,7 @@ func (m *model) prologue(k *Kernel, v *ir.Value, n float64) {
 		k.PrologueSteps++
 		k.Cache += n * cols * 4
 	case ir.OpRMSScale:
-		parts := float64(d.Args[1].Type.Shape.At(-1).Eval(m.env))
+		parts := float64(d.Args[1].Type.Shape.At(-1).Eval(m.Env))
 		k.PrologueCache += n * parts * 4
 		k.PrologueFlops += n * parts
 		k.Cache += n * cols * 4
@@ -272,7 +275,7 @@ func (m *model) prologue(k *Kernel, v *ir.Value, n float64) {
 		}
 		for _, a := range d.Args {
 			if a.Def == nil {
-				k.PrologueCache += n * float64(a.Type.Shape.At(-1).Eval(m.env)) * 4
+				k.PrologueCache += n * float64(a.Type.Shape.At(-1).Eval(m.Env)) * 4
 				continue
 			}
 			m.prologue(k, a, n)

@@ -10,8 +10,9 @@ import (
 // that layer `layers` times, whose kernels are dealt out for one target and run on
 // another: a wave that holds a kernel of the layer runs so often, any other once.
 func Repeated(g *ir.Graph, dealt, on *target.Target, e sym.Env, layers int) float64 {
+	run := finished(g, dealt, e)
 	kernels := func(n *ir.Node) []Kernel {
-		ks := Kernels(n, dealt, g.Bounds, e)
+		ks := run.Kernels(n)
 		for i := range ks {
 			ks[i].Layered = n.Layer() >= 0
 		}

@@ -16,10 +16,10 @@ type Summary struct {
 	Us         float64 // of the device, in one command buffer
 }
 
-// Of returns g's numbers on t in the run e.
+// Of returns the numbers of g, which may still be fused, on t in the run e.
 func Of(g *ir.Graph, t *target.Target, e sym.Env) Summary {
-	nodes := g.Nodes()
-	waves := Waves(nodes, nil, func(n *ir.Node) []Kernel { return Kernels(n, t, g.Bounds, e) })
+	nodes, run := g.Nodes(), Run{Target: t, Bounds: g.Bounds, Env: e}
+	waves := Waves(nodes, nil, run.Kernels)
 	s := Summary{Waves: len(waves)}
 	for _, w := range waves {
 		s.Us += Wave(w, t)
@@ -45,7 +45,12 @@ func Predict(g *ir.Graph, lowered, t *target.Target, e sym.Env, buffers int) flo
 
 // WavesOf puts the kernels that lowering makes of g for a target into waves.
 func WavesOf(g *ir.Graph, lowered *target.Target, e sym.Env) [][]Kernel {
-	return Waves(g.Nodes(), nil, func(n *ir.Node) []Kernel { return Kernels(n, lowered, g.Bounds, e) })
+	return Waves(g.Nodes(), nil, finished(g, lowered, e).Kernels)
+}
+
+// finished is the run of a graph that no pass will change.
+func finished(g *ir.Graph, t *target.Target, e sym.Env) Run {
+	return Run{Target: t, Bounds: g.Bounds, Env: e, Stored: StorageOf(g, t, Tuning{}, nil)}
 }
 
 // Waves puts the kernels of nodes into the earliest wave that each can run in;

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"foundry/ir"
+	"foundry/ir/cost"
 	"foundry/ir/dtype"
 	"foundry/ir/sym"
 	"foundry/ir/work"
@@ -55,8 +56,7 @@ type entry struct {
 	lowered    *sync.Map              // the compiler's, for the graph's bounds
 	key        []byte                 // of the node at hand, kept for its memory
 	values     map[*ir.Value]tensor
-	halves     map[*ir.Value]bool // f32 that is kept as halves
-	narrowed   map[*ir.Value]bool // f32 that tiles narrow, which is kept scaled
+	stored     *cost.Storage // how values lie that do not lie as their types say
 	bounds     *bounds
 	stages     []stage
 	dispatches []*dispatch
@@ -97,7 +97,7 @@ func (c *compiler) open(in Entry) (*entry, error) {
 // lowerNodes finds every node's kernels. It touches nothing of the compiler's, so
 // that each entry can have its own goroutine.
 func (e *entry) lowerNodes() error {
-	e.findHalves()
+	e.stored = cost.StorageOf(e.g, e.c.o.Target, e.c.o.Tuning, func(v *ir.Value) bool { return e.bounds.of(v, nil).narrowing() == unbounded })
 	for _, n := range e.g.Nodes() {
 		if err := e.node(n, e.outputs); err != nil {
 			return fmt.Errorf("%s: %w", n, err)
@@ -209,7 +209,7 @@ func (e *entry) placeResult(n *ir.Node, i int, v *ir.Value, outputs map[*ir.Valu
 			name = fmt.Sprintf("%s.%d", n.Label, i)
 		}
 		t := v.Type
-		if e.halves[v] {
+		if e.stored.Halves(v) {
 			t.DType = dtype.F16
 		}
 		s = e.transient(name, t)
@@ -235,11 +235,11 @@ func (e *entry) lower(n *ir.Node) (*lowering, error) {
 		if r.operands[i].Planes = t.s.planes; t.s.planes && a.Type.Shape.At(-1) != t.s.shape.At(-1) {
 			return nil, fmt.Errorf("%s: rows in planes are read whole", t.s.name)
 		}
-		r.operands[i].Halves, r.operands[i].Scaled = e.halves[a], e.scaled(a) != nil
+		r.operands[i].Halves, r.operands[i].Scaled = e.stored.Halves(a), e.scaled(a) != nil
 		key = appendKey(append(key, '\n'), &r.operands[i])
 	}
 	for i, v := range n.Results {
-		r.halves[i], r.scaled[i] = e.halves[v], e.scaled(v) != nil
+		r.halves[i], r.scaled[i] = e.stored.Halves(v), e.scaled(v) != nil
 		key = strconv.AppendBool(strconv.AppendBool(key, r.halves[i]), r.scaled[i])
 		if v == e.token {
 			r.token = e.tokenKind
@@ -328,7 +328,7 @@ func (e *entry) dispatch(of *stage, k *kernel) (*dispatch, error) {
 		case refResult:
 			s = e.values[n.Results[r.index]].s
 			t := n.Results[r.index].Type
-			if e.halves[n.Results[r.index]] {
+			if e.stored.Halves(n.Results[r.index]) {
 				t.DType = dtype.F16
 			}
 			b.Bytes = t.MaxBytes(e.g.Bounds)

@@ -146,7 +146,7 @@ func (e *entry) boundIn(r *region, n *ir.Node) func(v *ir.Value) *bound {
 // bound, and with it what only moves its elements.
 func (e *entry) scaled(v *ir.Value) *bound {
 	switch {
-	case e.halves[v] || e.narrowed[v]:
+	case e.stored.Halves(v) || e.stored.Narrowed(v):
 		return ranged(e.bounds.of(v, nil))
 	case v.Type.DType == dtype.F16:
 		return ranged(e.scaledState(v, nil))

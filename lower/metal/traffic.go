@@ -1,8 +1,6 @@
 package metal
 
 import (
-	"slices"
-
 	"foundry/ir"
 	"foundry/ir/cost"
 	"foundry/ir/sym"
@@ -20,11 +18,7 @@ func (e *entry) traffic(s *stage, k *kernel) (moved, flops sym.Poly) {
 		if n.Op.Is(ir.View) { // one that strides cannot say is a copy
 			return cost.Written(n, 0).Scale(2), sym.Poly{}
 		}
-		moved = cost.Moved(n)
-		for _, v := range slices.Concat(n.Args, n.Results) {
-			moved = moved.Add(e.saved(v))
-		}
-		return moved, cost.Flops(n)
+		return e.stored.Moved(n), cost.Flops(n)
 	}
 	if k.flops != nil {
 		flops = *k.flops
@@ -37,9 +31,9 @@ func (e *entry) traffic(s *stage, k *kernel) (moved, flops sym.Poly) {
 	for i, r := range k.refs {
 		switch r.kind {
 		case refArg:
-			moved = moved.Add(cost.ReadOf(n, r.index)).Add(e.saved(n.Args[r.index]))
+			moved = moved.Add(cost.ReadOf(n, r.index)).Add(e.stored.Saved(n.Args[r.index]))
 		case refResult:
-			moved = moved.Add(cost.Written(n, r.index)).Add(e.saved(n.Results[r.index]))
+			moved = moved.Add(cost.Written(n, r.index)).Add(e.stored.Saved(n.Results[r.index]))
 		case refScratch:
 			times := int64(1)
 			if k.slots[i].Access == plan.ReadWrite {
