@@ -15,17 +15,10 @@ import (
 	"foundry/lower/metal"
 )
 
-// noSubset are graphs of named variants that no subset gives, with the reason.
-var noSubset = map[string]string{
-	"default on cpu, decode": "the embedding leaves sums of squares and the other products do not, for 0.6 us of 3,909: " +
-		"a choice without them would add a fifth to all subsets",
-}
-
 // Every graph that a named variant makes of one layer is what some subset gives, and so
 // is what default takes on machines of every family: a search finds whatever a name
 // would have given.
 func TestSubsetsHaveNamedVariants(t *testing.T) {
-	missing := map[string]bool{}
 	look := func(size, x string, variants ...string) {
 		tgt, err := target.Find(x)
 		require.NoError(t, err)
@@ -34,11 +27,8 @@ func TestSubsetsHaveNamedVariants(t *testing.T) {
 			for _, v := range variants {
 				p, err := Variant(v)
 				require.NoError(t, err)
-				if want := e.after(t, g, p); e.subsetFor(t, g, want) == nil {
-					what := v + " on " + x + ", " + g.Name
-					missing[what] = true
-					require.NotEmpty(t, noSubset[what], "no subset gives %s of %s, which has %q, and no reason is listed", what, size, regions(want))
-				}
+				want := e.after(t, g, p)
+				require.NotNil(t, e.subsetFor(t, g, want), "no subset gives %s on %s, %s, of %s, which has %q", v, x, g.Name, size, regions(want))
 			}
 		}
 	}
@@ -48,7 +38,6 @@ func TestSubsetsHaveNamedVariants(t *testing.T) {
 			look(size, x, "default")
 		}
 	}
-	require.Len(t, missing, len(noSubset), "a reason is listed for what some subset gives")
 }
 
 // oneLayer returns the graphs of a size with one layer, prefill and decode.
