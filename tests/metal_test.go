@@ -156,7 +156,7 @@ func TestMetalWithoutMemory(t *testing.T) {
 	dev, err := mtl.Open(mtl.Options{Libraries: mtl.Libraries{ObjC: f.Path, Foundation: f.Path, CoreGraphics: f.Path, Metal: f.Path}})
 	require.NoError(t, err)
 	_, err = foundry.Load(context.Background(), f.Wrap(dev), m, p, nil, nil)
-	require.ErrorContains(t, err, "Apple M3 Pro has 0.00 GB of memory, the plan needs")
+	require.ErrorContains(t, err, "Apple M3 Pro has 1.05 MB of memory, the plan needs")
 	clean(t)
 }
 

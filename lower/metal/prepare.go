@@ -128,10 +128,11 @@ func (p *preparation) measure(b *bound, op boundOp, in *entry) error {
 		name += "_times"
 		bind = append(bind, whole(in.values[b.gamma].s))
 	}
-	k := p.kernels[name]
+	apart := name + " of " + t.DType.String() // affine types share a reader's name
+	k := p.kernels[apart]
 	if k == nil {
 		k = measuring(name, f, t.DType, cols, b.gamma != nil)
-		p.kernels[name] = k
+		p.kernels[apart] = k
 	}
 	to := p.room()
 	p.measured[key], p.largest[b.of.Param.Name] = to, to

@@ -13,6 +13,7 @@ import (
 	"foundry/ir/interp"
 	"foundry/ir/seeded"
 	"foundry/ir/sym"
+	"foundry/lower/metal"
 	"foundry/lower/plan"
 )
 
@@ -206,4 +207,32 @@ func largestOf(v []float32) float64 {
 		most = max(most, math.Abs(float64(x)))
 	}
 	return most
+}
+
+// Weights of one shape that lie in memory in different ways are measured by different
+// kernels: affine types have one reader with other bits and groups.
+func TestWeightsAreMeasuredAsTheyLie(t *testing.T) {
+	types := []string{"bf16", "q8_0", "affine4_g64_bf16", "affine8_g64_bf16", "affine4_g32_bf16", "affine4_g64_bf16_zero", "affine4_g64_f16"}
+	params, nodes, results := "%0 = input \"x\" : f32[T, 128]\n", "", ""
+	for i, typ := range types {
+		params += fmt.Sprintf("%%%d = weight \"w%d\" : %s[64, 128]\n", i+1, i, typ)
+		nodes += fmt.Sprintf("%%%d = matmul_nt %%0, %%%d\n", len(types)+i+1, i+1)
+		results += fmt.Sprintf(", y%d=%%%d", i, len(types)+i+1)
+	}
+	g := alone(parse(t, "T=1..512, P=0..8, S<=520", params+nodes+"return "+results[2:]), "g")
+	p, err := metal.Compile([]metal.Entry{{Name: g.Name, Graph: g}}, metal.Options{
+		Target: manyToTiles(t), Model: plan.Model{Name: "test", Layers: 1, Context: 520}, Meta: plan.Options{Weights: dtype.F16, Cache: dtype.F16}})
+	require.NoError(t, err)
+	require.NotNil(t, p.Prepare)
+	by := map[int]dtype.Type{}
+	for _, s := range p.Prepare.Steps {
+		if d := s.Dispatch; d != nil && p.Kernels[d.Kernel].Main == plan.WeightSizes {
+			weight := p.Buffers[d.Bind[0].Buffer].DType
+			if other, ok := by[d.Kernel]; ok {
+				require.Equal(t, other, weight)
+			}
+			by[d.Kernel] = weight
+		}
+	}
+	require.Len(t, by, len(types))
 }
