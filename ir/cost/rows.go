@@ -36,7 +36,7 @@ func productRows(p *work.Product, t *target.Target, tuning Tuning) kernel.Produc
 	}
 	n := int64(k.Teams)
 	rows, run := (total+n-1)/n, (int64(p.Run())+n-1)/n
-	var by Deal
+	var by RowDivision
 	if k.Direct && k.Chunked && p.Tokens == sym.Const(1) {
 		by = Sliced(rows, unit, rounds, run, t)
 	} else {
@@ -93,8 +93,8 @@ func widestChunk(p *work.Product, tuning Tuning) int64 {
 // head that is normed: no more than eight of them a simdgroup, which is what registers
 // hold beside the loads, and no more than 16 simdgroups where that is enough. There are as
 // many threadgroups as heads, however wide the machine is.
-func WholeHeads(whole int64, unit int) Deal {
-	d := Deal{PerSimd: max(unit, 2), Share: 1}
+func WholeHeads(whole int64, unit int) RowDivision {
+	d := RowDivision{PerSimd: max(unit, 2), Share: 1}
 	for d.PerSimd < 8 && whole > int64(16*d.PerSimd) && whole%int64(2*d.PerSimd) == 0 {
 		d.PerSimd *= 2
 	}
@@ -102,8 +102,8 @@ func WholeHeads(whole int64, unit int) Deal {
 	return d
 }
 
-// Deal is how the rows of a matrix product of few vectors are dealt out.
-type Deal struct {
+// RowDivision is how the rows of a matrix product of few vectors are dealt out.
+type RowDivision struct {
 	PerSimd int  // rows a simdgroup
 	Share   int  // simdgroups that share the loads of one set of rows
 	Simds   int  // simdgroups a threadgroup
@@ -111,7 +111,7 @@ type Deal struct {
 }
 
 // Groups returns the threadgroups that rows take.
-func (d Deal) Groups(rows int64) int64 {
+func (d RowDivision) Groups(rows int64) int64 {
 	per := int64(d.PerSimd * d.Simds / d.Share)
 	return (rows + per - 1) / per
 }
@@ -132,9 +132,9 @@ func (d Deal) Groups(rows int64) int64 {
 // one's. run is how many adjacent units must meet in a
 // threadgroup, 1 where none do. Measurements for all of it stand in
 // docs/performance.md.
-func GEMV(rows int64, unit int, rounds, run int64, direct bool, t *target.Target) Deal {
+func GEMV(rows int64, unit int, rounds, run int64, direct bool, t *target.Target) RowDivision {
 	want := int64(t.Cores) * int64(t.CoreThreads/t.Limits.SIMDWidth) / 2
-	d := Deal{PerSimd: unit, Share: 1, Simds: 2}
+	d := RowDivision{PerSimd: unit, Share: 1, Simds: 2}
 	if direct && (rounds == 1 || rounds > 8) {
 		d.PerSimd, d.Share = dealDirect(rows, unit, rounds, want*7/10)
 	} else if rows/int64(unit) >= want/2 {
@@ -176,17 +176,17 @@ const sliceSimds = 8
 // together, shared by as many simdgroups, as leave enough of them; where there are not
 // enough rows for that, what gives the most. At 7b on an H200, four rows shared by eight
 // against two by four: down_proj in q4_0 21.3 -> 16.4 us, o_proj 5.4 -> 4.0.
-func Sliced(rows int64, unit int, rounds, run int64, t *target.Target) Deal {
+func Sliced(rows int64, unit int, rounds, run int64, t *target.Target) RowDivision {
 	want := int64(t.Cores) * int64(t.CoreThreads/t.Limits.SIMDWidth) / 2
-	best := Deal{PerSimd: unit, Share: 1}
-	parallel := func(d Deal) int64 { return rows / int64(d.PerSimd) * int64(d.Share) }
-	least := func(d Deal) int { return max(d.Share, d.Share*int(run)*unit/d.PerSimd) } // simdgroups a threadgroup
+	best := RowDivision{PerSimd: unit, Share: 1}
+	parallel := func(d RowDivision) int64 { return rows / int64(d.PerSimd) * int64(d.Share) }
+	least := func(d RowDivision) int { return max(d.Share, d.Share*int(run)*unit/d.PerSimd) } // simdgroups a threadgroup
 	for _, r := range []int{4, 2, 1} {
 		if r < unit || r%unit != 0 {
 			continue
 		}
 		for s := 1; s <= sliceSimds && int64(s) < 2*rounds; s *= 2 {
-			d := Deal{PerSimd: r, Share: s}
+			d := RowDivision{PerSimd: r, Share: s}
 			if least(d) <= sliceSimds && parallel(best) < want*7/10 && parallel(d) > parallel(best) {
 				best = d
 			}

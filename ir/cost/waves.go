@@ -63,7 +63,7 @@ func Waves(nodes []*ir.Node, replaced map[*ir.Node]*ir.Node, kernels func(*ir.No
 		s.done[n] = unplaced
 	}
 	for _, n := range nodes {
-		s.place(n)
+		s.firstWave(n)
 	}
 	return s.waves
 }
@@ -77,8 +77,8 @@ type scheduler struct {
 	waves    [][]Kernel
 }
 
-// place returns the first wave that may use n's results.
-func (s *scheduler) place(n *ir.Node) int {
+// firstWave returns the first wave that may use n's results.
+func (s *scheduler) firstWave(n *ir.Node) int {
 	if m := s.replaced[n]; m != nil {
 		n = m
 	}
@@ -92,7 +92,7 @@ func (s *scheduler) place(n *ir.Node) int {
 	wave = 0
 	for _, a := range n.Args {
 		if a.Def != nil {
-			wave = max(wave, s.place(a.Def))
+			wave = max(wave, s.firstWave(a.Def))
 		}
 	}
 	for _, k := range s.kernels(n) {

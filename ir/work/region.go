@@ -59,7 +59,7 @@ func Of(n *ir.Node, b sym.Bounds, t *target.Target) (*Region, error) {
 		weight := root.Param != nil && root.Param.Kind == ir.Weight
 		r.Operands[i] = Operand{
 			Layout: l, Fixed: weight || root.Param != nil && root.Param.Kind == ir.Const,
-			Settled: settled(n.Args[i]), Planes: weight && InPlanes(p.Type, t),
+			Settled: isWrittenCache(n.Args[i]), Planes: weight && InPlanes(p.Type, t),
 		}
 	}
 	return r, nil
@@ -129,9 +129,9 @@ func (r *Region) Has(ops ...ir.Op) bool {
 
 func (r *Region) unbounded(v *ir.Value) bool { return r.Unbounded != nil && r.Unbounded(v) }
 
-// settled reports whether v is a cache of which this run writes rows from P on, seen
+// isWrittenCache reports whether v is a cache of which this run writes rows from P on, seen
 // through views that keep the rows in their places.
-func settled(v *ir.Value) bool {
+func isWrittenCache(v *ir.Value) bool {
 	for v.Param == nil {
 		n := v.Def
 		switch {

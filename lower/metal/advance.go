@@ -105,11 +105,11 @@ var inStep = map[string]struct {
 	"step.random":   {ir.TypeOf(dtype.I32, sym.Const(3)), plan.StepSeedLo},
 }
 
-// kept places an input that a session keeps or another entry makes: part of the
+// sessionInput places an input that a session keeps or another entry makes: part of the
 // step, the history, or an output of an entry before, which from now on survives
 // runs. ok is false for any other, and where no entry before runs ids: then the
 // graph stands alone, and its inputs are the host's to write.
-func (e *entry) kept(p *ir.Value) (t tensor, ok bool) {
+func (e *entry) sessionInput(p *ir.Value) (t tensor, ok bool) {
 	if p.Param.Kind != ir.Input || !e.c.runs() {
 		return tensor{}, false
 	}

@@ -6,7 +6,7 @@ import (
 
 	"foundry/ir"
 	"foundry/ir/cost"
-	deal "foundry/ir/kernel"
+	choice "foundry/ir/kernel"
 	"foundry/ir/sym"
 	"foundry/ir/work"
 	"foundry/lower/plan"
@@ -15,7 +15,7 @@ import (
 // attention is a region of scores, softmax and weighted values on its way to text.
 type attention struct {
 	*work.Attention
-	deal.AttentionRows
+	choice.AttentionRows
 	r *region
 }
 
@@ -33,7 +33,7 @@ func (r *region) lowerAttention() (*lowering, error) {
 	if parts {
 		return a.lowerSplit()
 	}
-	if tiles, ok := cost.ChooseAttention(a.Attention, parts, r.target, r.tuning).(deal.AttentionTiles); ok {
+	if tiles, ok := cost.ChooseAttention(a.Attention, parts, r.target, r.tuning).(choice.AttentionTiles); ok {
 		return (&flash{attention: a, AttentionTiles: tiles, head: "group.x"}).lower()
 	}
 	k, err := a.emit(parts)
@@ -59,9 +59,9 @@ func (a *attention) emit(parts bool) (*kernel, error) {
 			continue
 		}
 		a.AttentionRows = cost.AttentionRows(a.Attention, w, parts, r.target, r.tuning)
-		k := newKernel(fmt.Sprintf("%s_%dx%d", identifier(r.name), a.Heads, a.Dim), r.about(plan.AttentionRows))
+		k := newKernel(fmt.Sprintf("%s_%dx%d", identifier(r.name), a.Heads, a.Dim), r.identity(plan.AttentionRows))
 		if a.Parts > 0 {
-			k = newKernel(fmt.Sprintf("attention_parts_%dx%d", a.Heads, a.Dim), r.about(plan.AttentionParts))
+			k = newKernel(fmt.Sprintf("attention_parts_%dx%d", a.Heads, a.Dim), r.identity(plan.AttentionParts))
 		}
 		if !a.Rows.IsConst() {
 			k.name += "_many"
@@ -164,7 +164,7 @@ func (a *attention) body(k *kernel) error {
 	d := e.atom("d", "simd * 32u + lane", a.Dim, 1)
 	y := r.resultType(0)
 	slot := k.slot(ref{refResult, 0}, "y", pointee(y), plan.Write)
-	k.line("store1(%s, %s);", e.place(slot, y, l, []affine{h, t, d}), r.kept(k, 0, "value"))
+	k.line("store1(%s, %s);", e.elementAt(slot, y, l, []affine{h, t, d}), r.asStored(k, 0, "value"))
 	k.close()
 	return e.err
 }

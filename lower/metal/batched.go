@@ -5,7 +5,7 @@ import (
 
 	"foundry/ir"
 	"foundry/ir/cost"
-	deal "foundry/ir/kernel"
+	choice "foundry/ir/kernel"
 	"foundry/ir/sym"
 	"foundry/ir/work"
 	"foundry/lower/plan"
@@ -19,7 +19,7 @@ func (r *region) lowerBatched() (*lowering, error) {
 	}
 	n := r.g.Nodes()[0]
 	if b, ok := work.BatchedOf(r.asked); ok {
-		if tiles, ok := cost.ChooseBatched(b, r.target).(deal.AttentionTiles); ok {
+		if tiles, ok := cost.ChooseBatched(b, r.target).(choice.AttentionTiles); ok {
 			a := &attention{r: r, Attention: &work.Attention{Region: r.asked, Scores: n, Heads: b.Heads, Dim: b.Dim, Rows: b.Rows, Keys: b.Keys}}
 			a.Width = 8
 			return (&flash{attention: a, AttentionTiles: tiles, head: "group.z"}).lowerBatched()
@@ -31,7 +31,7 @@ func (r *region) lowerBatched() (*lowering, error) {
 	}
 	var last error
 	for _, w := range r.tuning.Widths() {
-		k := newKernel(kernelBase(r.name, n.Results[0].Type), r.about(plan.BatchedRows))
+		k := newKernel(kernelBase(r.name, n.Results[0].Type), r.identity(plan.BatchedRows))
 		k.use("common/load.metal", "main/dot.metal")
 		k.builtin(plan.ThreadgroupPosition)
 		if last = emit(k, n, w); last == nil {
@@ -50,7 +50,7 @@ func (r *region) scores(k *kernel, n *ir.Node, w int) error {
 	out := n.Results[0].Type.Shape
 	last := int(out.Rank) - 1
 	scale := 1.0
-	k.threads = deal.BatchedElements{}.Threads()
+	k.threads = choice.BatchedElements{}.Threads()
 	k.param("K", int(depth))
 	k.grid[0], k.grid[1].N = plan.GridDim{N: out.At(-1), Div: int64(k.threads)}, out.At(-2)
 	k.builtin(plan.ThreadPosition)
@@ -75,18 +75,18 @@ func (r *region) scores(k *kernel, n *ir.Node, w int) error {
 	}
 	k.line("const float sum = dot_rows<%s, %du, %du>(%s, %s);", pointee(n.Args[1].Type.DType), depth, w, a, b)
 	e.w = 1
-	k.line("store1(%s, %s);", e.target(0, at), e.r.kept(k, 0, times("sum * "+floatText(scale), r.readUp(k, n.Args[0]), r.readUp(k, n.Args[1]))))
+	k.line("store1(%s, %s);", e.target(0, at), e.r.asStored(k, 0, times("sum * "+floatText(scale), r.readUp(k, n.Args[0]), r.readUp(k, n.Args[1]))))
 	k.close()
 	return e.err
 }
 
 // weighted: a lane sums one column; the simdgroups of a threadgroup share rows.
 func (r *region) weighted(k *kernel, n *ir.Node, w int) error {
-	simds := deal.BatchedColumns{}.Simdgroups()
+	simds := choice.BatchedColumns{}.Simdgroups()
 	out := n.Results[0].Type.Shape
 	b := n.Args[1]
 	k.threads = simds * 32
-	k.grid[0], k.grid[1].N, k.grid[2].N = plan.GridDim{N: out.At(2), Div: int64(deal.BatchedColumns{}.Columns())}, out.At(1), out.At(0)
+	k.grid[0], k.grid[1].N, k.grid[2].N = plan.GridDim{N: out.At(2), Div: int64(choice.BatchedColumns{}.Columns())}, out.At(1), out.At(0)
 	k.builtin(plan.SimdgroupIndex)
 	k.builtin(plan.LaneIndex)
 	shared := k.threadgroup("shared", "float", 4*simds*32)
@@ -111,7 +111,7 @@ func (r *region) weighted(k *kernel, n *ir.Node, w int) error {
 	k.line("const float sum = column_sum<%s, %du>(%s, %s, %s, %s, %s, simd, lane);", pointee(b.Type.DType), simds, a, r.at(k, p, first),
 		k.text(stride), k.text(dimension(b.Type.Shape.At(1))), shared)
 	k.open("if (simd == 0u && column < %s)", k.text(dimension(out.At(2))))
-	k.line("store1(%s, %s);", e.target(0, []affine{h, m, e.know("column", 0, 1)}), e.r.kept(k, 0, times("sum", r.readUp(k, n.Args[0]), r.readUp(k, b))))
+	k.line("store1(%s, %s);", e.target(0, []affine{h, m, e.know("column", 0, 1)}), e.r.asStored(k, 0, times("sum", r.readUp(k, n.Args[0]), r.readUp(k, b))))
 	k.close()
 	return e.err
 }

@@ -11,7 +11,7 @@ import (
 // lowerBatched writes the kernel of a bmm.
 func (f *flash) lowerBatched() (*lowering, error) {
 	n := f.Scores
-	k := newKernel(kernelBase(f.r.name, n.Results[0].Type)+"_tiles", f.r.about(plan.BatchedTiles))
+	k := newKernel(kernelBase(f.r.name, n.Results[0].Type)+"_tiles", f.r.identity(plan.BatchedTiles))
 	k.threads = f.Simdgroups * 32
 	k.grid[1], k.grid[2].N = plan.GridDim{N: f.Rows, Div: int64(f.Queries())}, sym.Const(f.Heads)
 	k.use("common/tile.metal", "common/load.metal", "main/flash_prefill.metal", "main/gemm.metal")
@@ -71,7 +71,7 @@ func (f *flash) scoresBlock(k *kernel) error {
 	t := e.atom("t", "first + simd / 2u * 32u + m * 16u + i", 0, 1)
 	col := e.atom("column", fmt.Sprintf("group.x * %du + simd %% 2u * 32u + lane", f.Keys), 0, 1)
 	k.line("if (%s < %s && %s < %s) store1(%s, %s);", t.text(), k.text(dimension(f.Rows)), col.text(),
-		k.text(dimension(f.attention.Keys)), e.target(0, []affine{h, t, col}), f.r.kept(k, 0, "value"))
+		k.text(dimension(f.attention.Keys)), e.target(0, []affine{h, t, col}), f.r.asStored(k, 0, "value"))
 	k.close()
 	k.line("simdgroup_barrier(mem_flags::mem_threadgroup);")
 	k.close()
@@ -127,6 +127,6 @@ func (f *flash) weightedBlock(k *kernel) error {
 	k.close()
 	k.line("threadgroup_barrier(mem_flags::mem_threadgroup);")
 	k.close()
-	value := f.r.kept(k, 0, times("out[i]", f.leftUp(k, "(simd * 16u + tile_row(lane, tile_slot(i)))"), f.r.readUp(k, f.Scores.Args[1])))
+	value := f.r.asStored(k, 0, times("out[i]", f.leftUp(k, "(simd * 16u + tile_row(lane, tile_slot(i)))"), f.r.readUp(k, f.Scores.Args[1])))
 	return f.storeTiles(e, scratch, 256, value, func(t, d affine) string { return e.target(0, []affine{h, t, d}) })
 }

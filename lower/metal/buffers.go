@@ -141,7 +141,7 @@ var paramClasses = map[ir.ParamKind]plan.Class{
 // params gives every param of the graph its buffer.
 func (e *entry) params() error {
 	for _, p := range e.g.Params {
-		if t, ok := e.kept(p); ok {
+		if t, ok := e.sessionInput(p); ok {
 			e.values[p] = t
 			continue
 		}

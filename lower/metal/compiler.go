@@ -300,7 +300,7 @@ func (e *entry) rest(t tensor) sym.Poly {
 // dispatch binds a kernel of a node.
 func (e *entry) dispatch(of *stage, k *kernel) (*dispatch, error) {
 	n, scratch := of.n, of.scratch
-	index, err := e.c.place(k)
+	index, err := e.c.kernelIndex(k)
 	if err != nil {
 		return nil, err
 	}
@@ -370,9 +370,9 @@ func executed(n *ir.Node) []plan.Node {
 	return out
 }
 
-// place gives a kernel its index in the plan: that of an equal text, or a new one
+// kernelIndex gives a kernel its index in the plan: that of an equal text, or a new one
 // under a name of its own.
-func (c *compiler) place(k *kernel) (int, error) {
+func (c *compiler) kernelIndex(k *kernel) (int, error) {
 	if p, ok := c.placed[k]; ok {
 		return p.index, nil
 	}

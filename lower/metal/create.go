@@ -18,7 +18,7 @@ func (r *region) lowerCreate() (*lowering, error) {
 		return nil, fmt.Errorf("what is made of nothing shares no kernel")
 	}
 	n := r.g.Nodes()[0]
-	k := newKernel(kernelBase(r.name, n.Results[0].Type), r.about(plan.Create))
+	k := newKernel(kernelBase(r.name, n.Results[0].Type), r.identity(plan.Create))
 	k.threads = elementThreads
 	k.grid[0] = plan.GridDim{N: n.Attr.Size, Div: 4 * elementThreads}
 	k.use("main/create.metal")

@@ -149,7 +149,7 @@ func (e *emitter) compute(v *ir.Value, ix []affine) string {
 		return e.load(v, ix)
 	}
 	n := v.Def
-	if x, to, ok := e.pull(v, ix); ok {
+	if x, to, ok := e.operandIndex(v, ix); ok {
 		return e.at(x, to)
 	}
 	switch n.Op {
@@ -173,7 +173,7 @@ func (e *emitter) compute(v *ir.Value, ix []affine) string {
 		return e.sumSquares(n, ix)
 	case ir.OpBmmNN:
 		if a := e.r.merged; a != nil {
-			return a.merged(e, ix[0], ix[1], ix[2])
+			return a.mergedParts(e, ix[0], ix[1], ix[2])
 		}
 	}
 	if n.Op.IsFunction() {

@@ -99,9 +99,9 @@ func (e *emitter) splitKnown(a affine, n int64) (q, r affine, ok bool) {
 	return q, r, rest < n
 }
 
-// pull takes an index of v to the index of the operand that holds the same
+// operandIndex takes an index of v to the index of the operand that holds the same
 // element, for the ops that only move elements.
-func (e *emitter) pull(v *ir.Value, ix []affine) (*ir.Value, []affine, bool) {
+func (e *emitter) operandIndex(v *ir.Value, ix []affine) (*ir.Value, []affine, bool) {
 	n := v.Def
 	if n == nil || len(n.Args) == 0 {
 		return nil, nil, false
@@ -174,7 +174,7 @@ func (e *emitter) pullReshape(in, out ir.Shape, ix []affine) []affine {
 // elements; ok is false when something computes the element.
 func (e *emitter) address(v *ir.Value, ix []affine) (param int, off affine, ok bool) {
 	for v.Param == nil {
-		if v, ix, ok = e.pull(v, ix); !ok {
+		if v, ix, ok = e.operandIndex(v, ix); !ok {
 			return 0, affine{}, false
 		}
 	}

@@ -3,7 +3,7 @@ package metal
 import (
 	"fmt"
 
-	deal "foundry/ir/kernel"
+	choice "foundry/ir/kernel"
 	"foundry/ir/sym"
 	"foundry/lower/plan"
 )
@@ -12,12 +12,12 @@ import (
 // head and a block of its queries, 16 a simdgroup.
 type flash struct {
 	*attention
-	deal.AttentionTiles
+	choice.AttentionTiles
 	head string // what numbers the threadgroup's head
 }
 
 func (f *flash) lower() (*lowering, error) {
-	k := newKernel(fmt.Sprintf("%s_%dx%d_many_tiles", identifier(f.r.name), f.Heads, f.Dim), f.r.about(plan.AttentionTiles))
+	k := newKernel(fmt.Sprintf("%s_%dx%d_many_tiles", identifier(f.r.name), f.Heads, f.Dim), f.r.identity(plan.AttentionTiles))
 	if err := f.write(k); err != nil {
 		return nil, err
 	}
@@ -185,11 +185,11 @@ func (f *flash) store(e *emitter, h affine) error {
 	slot := k.slot(ref{refResult, 0}, "y", pointee(out), plan.Write)
 	defer k.loadHere(func() {
 		f.r.readUp(k, f.Weighted.Args[1])
-		f.r.kept(k, 0, "")
+		f.r.asStored(k, 0, "")
 	})()
 	k.line("for (uint r = 0u; r < TILE_SLOTS; r++) sum[r] = %s;", times("1.0f / tile_row_sum(sum[r])", f.r.readUp(k, f.Weighted.Args[1])))
-	value := f.r.kept(k, 0, "out[i] * sum[tile_slot(i)]")
-	return f.storeTiles(e, "mine", 0, value, func(t, d affine) string { return e.place(slot, out, l, []affine{h, t, d}) })
+	value := f.r.asStored(k, 0, "out[i] * sum[tile_slot(i)]")
+	return f.storeTiles(e, "mine", 0, value, func(t, d affine) string { return e.elementAt(slot, out, l, []affine{h, t, d}) })
 }
 
 // storeTiles writes the simdgroup's 16 rows of acc, value for each element out[i],

@@ -5,7 +5,7 @@ import (
 
 	"foundry/ir"
 	"foundry/ir/dtype"
-	deal "foundry/ir/kernel"
+	choice "foundry/ir/kernel"
 	"foundry/ir/sym"
 	"foundry/ir/work"
 	"foundry/lower/plan"
@@ -15,7 +15,7 @@ import (
 // threadgroup makes a block of rows by units, K in blocks of Depth.
 type gemm struct {
 	*gemv
-	deal.ProductTiles
+	choice.ProductTiles
 	w int // elements of the operand that a thread stages at once, 4 or 1
 }
 
@@ -79,7 +79,7 @@ func (g *gemm) scratchTiles() int {
 func (g *gemm) scratchStride() int { return 16*g.scratchTiles() + 8 }
 
 func (g *gemm) emit() (*kernel, error) {
-	k := newKernel(g.name()+"_tiles", g.r.about(plan.ProductTiles))
+	k := newKernel(g.name()+"_tiles", g.r.identity(plan.ProductTiles))
 	k.threads = g.threads()
 	for _, p := range []struct {
 		name  string
@@ -221,7 +221,7 @@ func (g *gemm) carrier(t dtype.Type) string {
 	if g.copied(t) {
 		return fmt.Sprintf("gemm_halves<COLUMNS, DEPTH, THREADS, %du>", g.Length)
 	}
-	return fmt.Sprintf("gemm_weights<%s, COLUMNS, DEPTH, THREADS, %du, %s>", g.format(t).reader(g.chunk(t)), g.Length, g.fits(t))
+	return fmt.Sprintf("gemm_weights<%s, COLUMNS, DEPTH, THREADS, %du, %s>", g.format(t).reader(g.chunk(t)), g.Length, g.weightFactors(t))
 }
 
 // declareRows declares what pickWeights fills.
@@ -231,14 +231,14 @@ func (g *gemm) declareRows(k *kernel, t dtype.Type) {
 	k.line("device const uchar *row[%d];", (chunks+g.threads()-1)/g.threads())
 	k.line("constexpr uint WIDTH = %du, MINE = %du;", g.chunk(t), (chunks+g.threads()-1)/g.threads())
 	if !g.copied(t) {
-		k.line("float fit[%s];", g.fits(t))
+		k.line("float fit[%s];", g.weightFactors(t))
 	}
 }
 
-// fits is how many factors a thread needs for its chunks of weights: one where all of
+// weightFactors is how many factors a thread needs for its chunks of weights: one where all of
 // them are of one product, since the thread's stage rows lie as far apart as the units of
 // all products repeat.
-func (g *gemm) fits(t dtype.Type) string {
+func (g *gemm) weightFactors(t dtype.Type) string {
 	for _, p := range g.Parts {
 		if len(p.Products) > 1 && g.threads()*g.chunk(t)/g.Depth%(16*p.RowsPerUnit()) != 0 {
 			return "MINE"
@@ -275,7 +275,7 @@ func (g *gemm) pickWeights(k *kernel, p *work.Part) {
 	k.line("device const uchar *const base = %s;", base)
 	k.line("row[i] = base + ulong(n) * %du;", g.r.format(p.Products[0].Args[1]).rowBytes(p.Products[0].Args[1].Type.DType, g.Length))
 	if t := p.Products[0].Args[1].Type.DType; !g.copied(t) {
-		k.line("if (i < %s) fit[i] = %s;", g.fits(t), fit)
+		k.line("if (i < %s) fit[i] = %s;", g.weightFactors(t), fit)
 	}
 	k.close()
 }

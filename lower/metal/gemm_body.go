@@ -172,7 +172,7 @@ func (g *gemm) fetch(k *kernel, t dtype.Type) error {
 			here += " && " + ok
 		}
 		extra := e.at(v, ix)
-		k.line("if (%s) store%d(%s, %s);", here, g.w, e.target(j, ix), g.r.kept(k, j, extra))
+		k.line("if (%s) store%d(%s, %s);", here, g.w, e.target(j, ix), g.r.asStored(k, j, extra))
 	}
 	if ok != "" {
 		value = fmt.Sprintf("%s ? %s : %s(0.0f)", ok, value, e.vec())
@@ -282,7 +282,7 @@ func (g *gemm) storeWith(k *kernel, p *work.Part, w int) error {
 			k.line("const float restore%d = %s;", i, both(g.leftUp(k), g.weightFactor(k, q.Args[1], g.r.up)))
 		}
 		for _, j := range p.Results {
-			g.r.kept(k, j, "")
+			g.r.asStored(k, j, "")
 		}
 	})()
 	spread := func() {
@@ -310,7 +310,7 @@ func (g *gemm) storeWith(k *kernel, p *work.Part, w int) error {
 	}
 	k.open("if (%s < %s && %s < %du)", t.text(), k.text(dimension(g.Tokens)), own.text(), p.Units())
 	done := e.scope()
-	ix, row := g.place(e, p, t, own)
+	ix, row := g.resultIndex(e, p, t, own)
 	g.bindSums(e, p, t, row, per, stride)
 	if p.HeadNorm != nil {
 		g.normHeads(e, p, t, ix)

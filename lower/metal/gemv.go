@@ -7,7 +7,7 @@ import (
 	"foundry/ir"
 	"foundry/ir/cost"
 	"foundry/ir/dtype"
-	deal "foundry/ir/kernel"
+	choice "foundry/ir/kernel"
 	"foundry/ir/sym"
 	"foundry/ir/work"
 	"foundry/lower/plan"
@@ -16,7 +16,7 @@ import (
 // gemv is a product over rows of its weights on its way to text.
 type gemv struct {
 	*work.Product
-	deal.ProductRows
+	choice.ProductRows
 	r       *region
 	early   *early
 	squares string // threadgroup memory for the squares of heads, once it is there
@@ -32,9 +32,9 @@ func (r *region) lowerGEMV() (*lowering, error) {
 	}
 	g := &gemv{Product: p, r: r}
 	switch k := cost.ChooseProduct(p, r.target, r.tuning).(type) {
-	case deal.ProductTiles:
+	case choice.ProductTiles:
 		return (&gemm{gemv: g, ProductTiles: k}).lower()
-	case deal.ProductRows:
+	case choice.ProductRows:
 		g.ProductRows = k
 	}
 	k, err := g.emit()
@@ -56,7 +56,7 @@ func (g *gemv) sliced() bool {
 }
 
 // sliceBytes is the threadgroup memory that a round of chunks takes in a slice.
-func (g *gemv) sliceBytes() int64 { return g.Seats() * 4 * (deal.ChunkWeights + 4) }
+func (g *gemv) sliceBytes() int64 { return g.Seats() * 4 * (choice.ChunkWeights + 4) }
 
 // mostRounds is how many rounds of chunks can be loaded together besides what
 // registers hold: those that have room for their slices.
@@ -99,7 +99,7 @@ func (g *gemv) name() string {
 }
 
 func (g *gemv) emit() (*kernel, error) {
-	k := newKernel(g.name(), g.r.about(plan.ProductRows))
+	k := newKernel(g.name(), g.r.identity(plan.ProductRows))
 	k.threads = g.Simdgroups * 32
 	if g.Tokens == sym.Const(1) {
 		g.early = &early{k: k}

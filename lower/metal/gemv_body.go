@@ -5,7 +5,7 @@ import (
 
 	"foundry/ir"
 	"foundry/ir/dtype"
-	deal "foundry/ir/kernel"
+	choice "foundry/ir/kernel"
 	"foundry/ir/sym"
 	"foundry/ir/work"
 	"foundry/lower/plan"
@@ -98,7 +98,7 @@ func (g *gemv) stageSums(k *kernel, size int64) {
 	}
 	k.builtin(plan.ThreadIndex)
 	k.line("for (uint m = 0u; m < VECTORS; m++) chunked_sums<%s, %du, %du>(staged + m * %du, thread_index);",
-		g.format(t).reader(deal.ChunkWeights), size/deal.ChunkWeights, g.Simdgroups*32, g.Staged(g.Segment))
+		g.format(t).reader(choice.ChunkWeights), size/choice.ChunkWeights, g.Simdgroups*32, g.Staged(g.Segment))
 	k.line("threadgroup_barrier(mem_flags::mem_threadgroup);")
 }
 
@@ -289,7 +289,7 @@ func (g *gemv) storeExtra(e *emitter, j int, ix []affine, m string) error {
 		return fmt.Errorf("a result of %s is not what the prologue walks over", v.Type)
 	}
 	value := e.at(v, ix)
-	e.k.line("if (group.x == 0u && first + %s < %s) store%d(%s, %s);", m, e.k.text(dimension(g.Tokens)), e.w, e.target(j, ix), g.r.kept(e.k, j, value))
+	e.k.line("if (group.x == 0u && first + %s < %s) store%d(%s, %s);", m, e.k.text(dimension(g.Tokens)), e.w, e.target(j, ix), g.r.asStored(e.k, j, value))
 	return nil
 }
 
@@ -371,7 +371,7 @@ func (g *gemv) bindUnit(e *emitter, p *work.Part, partial, u, vector string, uni
 		k.line("const float %s = rms_scale<%du, %du>(%s + (%s) * %du, %s);", scale, g.Simdgroups, g.Length, partial, vector, g.Simdgroups, floatText(g.Norm.Attr.Eps))
 	}
 	unit := e.atom("own", "unit + "+u, p.Units(), 1)
-	ix, row = g.place(e, p, t, unit)
+	ix, row = g.resultIndex(e, p, t, unit)
 	g.bindRows(e, p, t, row, scale, units)
 	return t, ix, row
 }
@@ -435,10 +435,10 @@ func (g *gemv) storeBest(e *emitter) {
 	k.close()
 }
 
-// place turns a unit into the index of the part's results and the row of the
+// resultIndex turns a unit into the index of the part's results and the row of the
 // products: the head and the element of it where the results are in attention
 // layout.
-func (g *gemv) place(e *emitter, p *work.Part, t, unit affine) (ix []affine, row affine) {
+func (g *gemv) resultIndex(e *emitter, p *work.Part, t, unit affine) (ix []affine, row affine) {
 	if p.Heads == 0 {
 		return []affine{t, unit}, unit
 	}

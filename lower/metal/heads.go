@@ -19,7 +19,7 @@ func (r *region) lowerHeads() (*lowering, error) {
 	if !work.AtOnePosition(r.asked, parts) {
 		return nil, fmt.Errorf("norms share a kernel only where each head of one position is turned behind its own")
 	}
-	k := newKernel(kernelBase(r.name, r.g.Results[0].Value.Type), r.about(plan.Rows))
+	k := newKernel(kernelBase(r.name, r.g.Results[0].Value.Type), r.identity(plan.Rows))
 	chosen := cost.HeadsOf(parts, r.target)
 	heads, simds := chosen.Heads, chosen.Simdgroups
 	k.threads = chosen.Threads()

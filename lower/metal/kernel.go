@@ -37,7 +37,7 @@ type ref struct {
 // to, its stage files and its body.
 type kernel struct {
 	name     string // wanted; made unique when the plan is put together
-	about    about
+	identity identity
 	slots    []plan.Slot
 	refs     []ref
 	shared   []plan.ThreadgroupArg
@@ -70,22 +70,22 @@ const kernelName = "KERNEL_NAME"
 // typicalBody is the bytes of a long body, for the first allocation.
 const typicalBody = 6 << 10
 
-// about says what a kernel is: its main, and of which operations.
-type about struct {
+// identity says what a kernel is: its main, and of which operations.
+type identity struct {
 	main plan.Main
 	of   string
 }
 
 // line is what the kernel's banner says.
-func (a about) line() string {
-	if a.of == "" {
-		return "main: " + a.main.Phrase()
+func (i identity) line() string {
+	if i.of == "" {
+		return "main: " + i.main.Phrase()
 	}
-	return a.of + "; main: " + a.main.Phrase()
+	return i.of + "; main: " + i.main.Phrase()
 }
 
-func newKernel(name string, about about) *kernel {
-	k := &kernel{name: name, about: about, builtins: map[plan.Builtin]bool{}, names: map[string]int{}, depth: 1,
+func newKernel(name string, of identity) *kernel {
+	k := &kernel{name: name, identity: of, builtins: map[plan.Builtin]bool{}, names: map[string]int{}, depth: 1,
 		reads: map[int]map[string]bool{}, writes: map[int]map[string]bool{}, widely: map[int]bool{}, once: map[string]string{}}
 	for i := range k.grid {
 		k.grid[i] = plan.GridDim{N: sym.Const(1), Div: 1}
@@ -292,7 +292,7 @@ func (k *kernel) assemble(shaders fs.FS) (plan.Kernel, error) {
 			break
 		}
 	}
-	text := plan.Text{About: k.about.line()}
+	text := plan.Text{About: k.identity.line()}
 	for _, f := range k.stages {
 		content, err := fs.ReadFile(shaders, f)
 		if err != nil {
@@ -301,7 +301,7 @@ func (k *kernel) assemble(shaders fs.FS) (plan.Kernel, error) {
 		text.Stages = append(text.Stages, plan.Stage{Path: f, Text: string(content)})
 	}
 	text.Body = k.symbols() + k.head + strings.Replace(k.body.String(), readyPoint, k.preload+"    FOUNDRY_READY();\n"+k.behind, 1)
-	out := plan.Kernel{Name: kernelName, Main: k.about.main, Stages: k.stages, Slots: k.slots, Threadgroup: k.shared, Threads: [3]int{k.threads, 1, 1}, Params: k.params}
+	out := plan.Kernel{Name: kernelName, Main: k.identity.main, Stages: k.stages, Slots: k.slots, Threadgroup: k.shared, Threads: [3]int{k.threads, 1, 1}, Params: k.params}
 	for _, a := range plan.BuiltinArguments() {
 		if k.builtins[a.Builtin] {
 			out.Builtins = append(out.Builtins, a.Builtin)

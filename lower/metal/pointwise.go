@@ -7,7 +7,7 @@ import (
 	"foundry/ir"
 	"foundry/ir/cost"
 	"foundry/ir/dtype"
-	deal "foundry/ir/kernel"
+	choice "foundry/ir/kernel"
 	"foundry/ir/sym"
 	"foundry/ir/work"
 	"foundry/lower/plan"
@@ -26,9 +26,9 @@ func (r *region) lowerPointwise() (*lowering, error) {
 		}
 		var k *kernel
 		switch chosen := chosen.(type) {
-		case deal.Positions:
+		case choice.Positions:
 			k, err = r.positions(parts, chosen)
-		case deal.Elements:
+		case choice.Elements:
 			k, err = r.pointwise(parts, chosen)
 		}
 		if err == nil {
@@ -39,9 +39,9 @@ func (r *region) lowerPointwise() (*lowering, error) {
 	return nil, last
 }
 
-func (r *region) pointwise(parts []work.Elements, chosen deal.Elements) (*kernel, error) {
+func (r *region) pointwise(parts []work.Elements, chosen choice.Elements) (*kernel, error) {
 	w := chosen.Width
-	k := newKernel(kernelBase(r.name, r.g.Results[0].Value.Type), r.about(plan.Elementwise))
+	k := newKernel(kernelBase(r.name, r.g.Results[0].Value.Type), r.identity(plan.Elementwise))
 	k.threads = chosen.Threads()
 	k.param("width", w)
 	pos, z := k.builtin(plan.ThreadPosition), ""
@@ -144,7 +144,7 @@ func (r *region) storeResults(e *emitter, p work.Elements, ix []affine) error {
 			e.whole = v.Type.DType == dtype.I32
 			value := e.at(from, at)
 			e.whole = false
-			writes = append(writes, write{e.target(j, at), r.kept(e.k, j, value)})
+			writes = append(writes, write{e.target(j, at), r.asStored(e.k, j, value)})
 		}
 	}
 	for _, w := range writes {
@@ -175,7 +175,7 @@ func (e *emitter) target(j int, ix []affine) string {
 	off, _ := e.offsetOf(l, ix)
 	note(e.k.writes, j, off.text())
 	to := e.r.resultType(j)
-	return e.place(e.k.slot(ref{refResult, j}, "y", pointee(to), plan.Write), to, l, ix)
+	return e.elementAt(e.k.slot(ref{refResult, j}, "y", pointee(to), plan.Write), to, l, ix)
 }
 
 func (e *emitter) cacheTarget(n *ir.Node, ix []affine) string {
@@ -185,7 +185,7 @@ func (e *emitter) cacheTarget(n *ir.Node, ix []affine) string {
 	}
 	slot := e.k.slot(ref{refArg, cache.Index}, "cache", pointee(cache.Type.DType), plan.Write)
 	at := []affine{ix[0], ix[1].add(dimension(n.Attr.Start)), ix[2]}
-	return e.place(slot, cache.Type.DType, e.r.operands[cache.Index].Layout, at)
+	return e.elementAt(slot, cache.Type.DType, e.r.operands[cache.Index].Layout, at)
 }
 
 func (e *emitter) offsetOf(l work.Layout, ix []affine) (off affine, ok bool) {
@@ -200,7 +200,7 @@ func (e *emitter) offsetOf(l work.Layout, ix []affine) (off affine, ok bool) {
 	return off, true
 }
 
-func (e *emitter) place(slot string, t dtype.Type, l work.Layout, ix []affine) string {
+func (e *emitter) elementAt(slot string, t dtype.Type, l work.Layout, ix []affine) string {
 	off, ok := e.offsetOf(l, ix)
 	if !ok {
 		return e.fail("a store has too many symbols")
@@ -265,11 +265,11 @@ func identifier(s string) string {
 	return string(out)
 }
 
-// about describes a kernel of the region.
-func (r *region) about(main plan.Main) about {
+// identity describes a kernel of the region.
+func (r *region) identity(main plan.Main) identity {
 	var ops []string
 	for _, n := range r.g.Nodes() {
 		ops = append(ops, n.Op.String())
 	}
-	return about{main, strings.Join(ops, " ")}
+	return identity{main, strings.Join(ops, " ")}
 }

@@ -4,7 +4,7 @@ import (
 	"fmt"
 
 	"foundry/ir"
-	deal "foundry/ir/kernel"
+	choice "foundry/ir/kernel"
 	"foundry/ir/sym"
 	"foundry/ir/work"
 	"foundry/lower/plan"
@@ -19,9 +19,9 @@ type turns struct {
 
 // positions is pointwise with a threadgroup a position: its threads compute the cosine
 // and the sine of each pair once, meet, and turn the pairs of all heads.
-func (r *region) positions(parts []work.Elements, chosen deal.Positions) (*kernel, error) {
+func (r *region) positions(parts []work.Elements, chosen choice.Positions) (*kernel, error) {
 	w := chosen.Width
-	k := newKernel(kernelBase(r.name, r.g.Results[0].Value.Type), r.about(plan.Elementwise))
+	k := newKernel(kernelBase(r.name, r.g.Results[0].Value.Type), r.identity(plan.Elementwise))
 	k.param("width", w)
 	positions := parts[0].Space.Dims[1]
 	k.grid[0].N = positions

@@ -153,7 +153,7 @@ func (p *preparation) room() stretch {
 // measuring is the kernel that measures weights of cols columns, with the vector that
 // rows are multiplied by or without.
 func measuring(name string, f format, t dtype.Type, cols int64, times bool) *kernel {
-	k := newKernel(name, about{main: plan.WeightSizes})
+	k := newKernel(name, identity{main: plan.WeightSizes})
 	k.threads = measureSIMDs * 32
 	k.grid[0].N = sym.Const(measureGroups)
 	k.param("K", int(cols))
@@ -207,7 +207,7 @@ func (p *preparation) compute(w wanted, buffer *storage) error {
 // computing is the kernel that computes a range from a bound of terms with so many
 // measured factors each.
 func computing(leaves []int) *kernel {
-	k := newKernel("make_range", about{main: plan.RangeFromBounds})
+	k := newKernel("make_range", identity{main: plan.RangeFromBounds})
 	k.threads = 32
 	k.use("common/range.metal", "main/range.metal")
 	k.builtin(plan.LaneIndex)
@@ -254,7 +254,7 @@ func whole(s *storage) stretch { return stretch{s: s} }
 
 // add dispatches k in a wave over places, one a slot.
 func (p *preparation) add(k *kernel, wave int, label string, places []stretch) error {
-	index, err := p.c.place(k)
+	index, err := p.c.kernelIndex(k)
 	if err != nil {
 		return err
 	}

@@ -3,7 +3,7 @@ package metal
 import (
 	"fmt"
 
-	deal "foundry/ir/kernel"
+	choice "foundry/ir/kernel"
 	"foundry/ir/work"
 )
 
@@ -71,7 +71,7 @@ func (g *gemm) squareHeads(k *kernel, spread func()) {
 
 // normHeads finishes the norm of the lane's pairs at row t of the block.
 func (g *gemm) normHeads(e *emitter, p *work.Part, t affine, ix []affine) {
-	steps := int(p.HeadDim()) / deal.HeadStep
+	steps := int(p.HeadDim()) / choice.HeadStep
 	e.k.line("const float head_scale = gemm_head_scale<%du>(%s + (%s - first) * %du + (%s + n / %du) / %du * %du, %s);",
 		steps, g.squares, t.text(), g.HeadSteps(), g.stepsBefore(), g.scratchTiles(), steps, steps, floatText(p.HeadNorm.Attr.Eps))
 	bindHeadNorm(e, p, ix, "head_scale")

@@ -45,9 +45,9 @@ func (r *region) resultType(j int) dtype.Type {
 	return r.g.Results[j].Value.Type.DType
 }
 
-// kept is value as result j holds it: scaled where that is so. A cache of halves whose
+// asStored is value as result j holds it: scaled where that is so. A cache of halves whose
 // values have no bound refuses what it cannot hold.
-func (r *region) kept(k *kernel, j int, value string) string {
+func (r *region) asStored(k *kernel, j int, value string) string {
 	if !r.scaled[j] {
 		if v := r.g.Results[j].Value; v.Def != nil && v.Def.Op == ir.OpKVWrite && v.Type.DType == dtype.F16 {
 			k.use("epilogue/refuse.metal")

@@ -5,7 +5,7 @@ import (
 
 	"foundry/ir"
 	"foundry/ir/dtype"
-	deal "foundry/ir/kernel"
+	choice "foundry/ir/kernel"
 	"foundry/ir/sym"
 	"foundry/ir/work"
 	"foundry/lower/plan"
@@ -43,8 +43,8 @@ func (r *region) rows(w int) (*kernel, error) {
 			return nil, fmt.Errorf("a result of %s beside a norm of %s", res.Value.Type, space)
 		}
 	}
-	k := newKernel(kernelBase(r.name, norm.Results[0].Type), r.about(plan.Rows))
-	k.threads = deal.RowNorm{Length: n, Width: w}.Threads()
+	k := newKernel(kernelBase(r.name, norm.Results[0].Type), r.identity(plan.Rows))
+	k.threads = choice.RowNorm{Length: n, Width: w}.Threads()
 	simds, count := k.threads/32, (n/int64(w)+int64(k.threads)-1)/int64(k.threads)
 	k.param("N", int(n))
 	k.param("width", w)
@@ -73,7 +73,7 @@ func (r *region) rows(w int) (*kernel, error) {
 		for j, res := range r.g.Results {
 			if !work.DependsOn(res.Value, func(m *ir.Node) bool { return m == norm }) {
 				value := e.at(res.Value, ix)
-				k.line("store%d(%s, %s);", w, e.target(j, ix), r.kept(k, j, value))
+				k.line("store%d(%s, %s);", w, e.target(j, ix), r.asStored(k, j, value))
 			}
 		}
 	})
@@ -93,7 +93,7 @@ func (r *region) rows(w int) (*kernel, error) {
 		for j, res := range r.g.Results {
 			if work.DependsOn(res.Value, func(m *ir.Node) bool { return m == norm }) {
 				value := e.at(res.Value, ix)
-				k.line("store%d(%s, %s);", w, e.target(j, ix), r.kept(k, j, value))
+				k.line("store%d(%s, %s);", w, e.target(j, ix), r.asStored(k, j, value))
 			}
 		}
 	})
@@ -196,14 +196,14 @@ func (r *region) lowerArgmax() (*lowering, error) {
 	if !ok {
 		return nil, fmt.Errorf("argmax of rows of %s", in.At(1))
 	}
-	chosen := deal.ArgmaxParts{Length: length}
+	chosen := choice.ArgmaxParts{Length: length}
 	parts := chosen.Parts()
 	rows := in.At(0)
-	k := newKernel(kernelBase("argmax_parts", n.Args[0].Type), r.about(plan.Rows))
+	k := newKernel(kernelBase("argmax_parts", n.Args[0].Type), r.identity(plan.Rows))
 	k.threads = chosen.Threads()
 	k.grid[0].N, k.grid[1].N = sym.Const(parts), rows
 	k.param("N", int(length))
-	k.param("part", deal.ArgmaxPart)
+	k.param("part", choice.ArgmaxPart)
 	e := r.argmaxHead(k)
 	x, ok := e.pointer(n.Args[0], []affine{e.know("group.y", 0, 1), number(0)})
 	if !ok {
@@ -211,7 +211,7 @@ func (r *region) lowerArgmax() (*lowering, error) {
 	}
 	_, from, _ := e.address(n.Args[0], []affine{variable("group.y"), number(0)})
 	k.line("argmax_part<8u, %t, %t>(%s, group.x * %du, min(group.x * %du + %du, %du), thread_index, best, place);",
-		e.divides(4, from), r.token != tokenPlain, x, deal.ArgmaxPart, deal.ArgmaxPart, deal.ArgmaxPart, length)
+		e.divides(4, from), r.token != tokenPlain, x, choice.ArgmaxPart, choice.ArgmaxPart, choice.ArgmaxPart, length)
 	e.argmaxMerge(8)
 	values := k.slot(ref{refScratch, 0}, "part_best", "float", plan.Write)
 	places := k.slot(ref{refScratch, 1}, "part_place", "uint", plan.Write)
@@ -258,9 +258,9 @@ func (e *emitter) argmaxMerge(simds int) {
 
 // argmaxFinish merges the parts of each row.
 func (r *region) argmaxFinish(rows sym.Dim, parts int64, result int) (*kernel, error) {
-	k := newKernel(fmt.Sprintf("argmax_merge_%d", parts), about{plan.RowsMerge, "argmax"})
+	k := newKernel(fmt.Sprintf("argmax_merge_%d", parts), identity{plan.RowsMerge, "argmax"})
 	k.label = "merge"
-	k.threads = deal.ArgmaxMerge{Parts: parts, Largest: r.target.Limits.Threads}.Threads()
+	k.threads = choice.ArgmaxMerge{Parts: parts, Largest: r.target.Limits.Threads}.Threads()
 	k.grid[0].N = rows
 	k.param("parts", int(parts))
 	e := r.argmaxHead(k)

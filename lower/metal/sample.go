@@ -75,7 +75,7 @@ func (r *region) lowerSample() (*lowering, error) {
 
 // stage begins one of the kernels; groups is how many threadgroups a row has.
 func (s *sampler) stage(name string, main plan.Main, groups int64, files ...string) (*kernel, *emitter) {
-	k := newKernel(fmt.Sprintf("sample_%s_%d", name, s.vocab), about{main, "sample"})
+	k := newKernel(fmt.Sprintf("sample_%s_%d", name, s.vocab), identity{main, "sample"})
 	if len(s.list.kernels) > 0 {
 		k.label = name
 	}

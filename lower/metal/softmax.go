@@ -78,7 +78,7 @@ type softmaxRow struct {
 
 // kernel begins a kernel of the operation, declares its row and writes the body.
 func (s *softmax) kernel(main plan.Main, body func(k *kernel, row softmaxRow)) (*kernel, error) {
-	k := newKernel(kernelBase(s.r.name, s.n.Results[0].Type), s.r.about(main))
+	k := newKernel(kernelBase(s.r.name, s.n.Results[0].Type), s.r.identity(main))
 	k.threads = s.threads
 	k.use("common/reduce.metal", "common/load.metal")
 	k.builtin(plan.ThreadgroupPosition)

@@ -112,7 +112,7 @@ func (a *attention) storeParts(e *emitter, h, t affine, shared string) {
 
 // merge writes the kernel that makes the result from the parts.
 func (a *attention) merge() (*kernel, error) {
-	k := newKernel(fmt.Sprintf("attention_merge_%dx%dx%d", a.Parts, a.Heads, a.Dim), about{plan.AttentionMerge, "attention"})
+	k := newKernel(fmt.Sprintf("attention_merge_%dx%dx%d", a.Parts, a.Heads, a.Dim), identity{plan.AttentionMerge, "attention"})
 	k.label = "merge"
 	k.threads = int((a.Dim + 31) / 32 * 32)
 	k.grid[0].N, k.grid[1].N = sym.Const(a.Heads), a.Rows
@@ -131,17 +131,17 @@ func (a *attention) merge() (*kernel, error) {
 	}
 	k.open("if (thread_index < %du)", a.Dim)
 	d := e.know("thread_index", a.Dim, 1)
-	value := a.merged(e, h, t, d)
+	value := a.mergedParts(e, h, t, d)
 	y := a.r.resultType(0)
 	slot := k.slot(ref{refResult, 0}, "y", pointee(y), plan.Write)
-	k.line("store1(%s, %s);", e.place(slot, y, l, []affine{h, t, d}), a.r.kept(k, 0, value))
+	k.line("store1(%s, %s);", e.elementAt(slot, y, l, []affine{h, t, d}), a.r.asStored(k, 0, value))
 	k.close()
 	return k, e.err
 }
 
-// merged returns the name of elements d and on of head h, row t, made from the
+// mergedParts returns the name of elements d and on of head h, row t, made from the
 // parts.
-func (a *attention) merged(e *emitter, h, t, d affine) string {
+func (a *attention) mergedParts(e *emitter, h, t, d affine) string {
 	k := e.k
 	k.use("prologue/attention_parts.metal")
 	values := k.slot(ref{refScratch, 0}, "part_values", "float", plan.Read)
