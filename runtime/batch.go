@@ -12,22 +12,30 @@ import (
 )
 
 // DecodeN implements Batcher. Where the program records, the host waits once.
-func (in *Instance) DecodeN(ctx context.Context, p int, id int32, n int) ([]int32, error) {
-	return in.several(ctx, p, id, n, false)
+func (in *Instance) DecodeN(ctx context.Context, p int, id int32, n int, more bool) ([]int32, error) {
+	return in.several(ctx, p, id, n, more, false)
 }
 
 // DrawN implements Drawer: the entry sample runs behind each run of decode.
-func (in *Instance) DrawN(ctx context.Context, p int, id int32, n int, how Sampling) ([]int32, error) {
+func (in *Instance) DrawN(ctx context.Context, p int, id int32, n int, more bool, how Sampling) ([]int32, error) {
 	if err := in.setSampling(how); err != nil {
 		return nil, err
 	}
-	return in.several(ctx, p, id, n, true)
+	return in.several(ctx, p, id, n, more, true)
 }
 
-// several runs n decode steps and reads what they chose from the history.
-func (in *Instance) several(ctx context.Context, p int, id int32, n int, draw bool) ([]int32, error) {
+// several runs n decode steps and reads what they chose from the history. A whole chain of
+// them is one command buffer, with another in flight behind it where more says so. Where a
+// kernel refuses something with more in flight, the steps run again by themselves: it may
+// have been one that nobody asked for.
+func (in *Instance) several(ctx context.Context, p int, id int32, n int, more, draw bool) ([]int32, error) {
 	if most := in.Limits().Batch; n < 1 || n > most {
 		return nil, fmt.Errorf("a batch of %d tokens, want 1 to %d", n, most)
+	}
+	if n == in.chainSteps() && !in.closed {
+		if ids, err := in.chained(ctx, p, id, more, draw); err != errBehind {
+			return ids, err
+		}
 	}
 	token, err := in.runSteps(ctx, in.model.decode, p, []int32{id}, n, draw)
 	if err != nil {
@@ -50,6 +58,9 @@ func (in *Instance) several(ctx context.Context, p int, id int32, n int, draw bo
 // Choose implements Drawer.
 func (in *Instance) Choose(ctx context.Context, how Sampling) (int32, error) {
 	if err := in.setSampling(how); err != nil {
+		return 0, err
+	}
+	if err := in.land(); err != nil {
 		return 0, err
 	}
 	before := in.content
@@ -80,6 +91,9 @@ func (in *Instance) setSampling(how Sampling) error {
 		return nil
 	}
 	if err := how.Validate(); err != nil {
+		return err
+	}
+	if err := in.land(); err != nil {
 		return err
 	}
 	f := func(x float64) uint32 { return math.Float32bits(float32(x)) }

@@ -58,7 +58,7 @@ type hidden struct{ Model }
 func drawer(t *testing.T, records bool) (*Instance, *fake) {
 	x, dev := loadToy(t, func(p *plan.Plan, f *fake) {
 		drawing(p, f)
-		f.records = records
+		f.records, f.info.Emulation = records, true
 	})
 	require.NoError(t, x.Plan.Check())
 	return newInstance(t, x), dev
@@ -108,10 +108,10 @@ func TestDrawRefuses(t *testing.T) {
 	in, _ := drawer(t, true)
 	_, err := in.Choose(background, toyHow)
 	require.EqualError(t, err, "no token to choose: nothing has run")
-	_, err = in.DrawN(background, 0, 1, 1, Sampling{TopP: 2})
+	_, err = in.DrawN(background, 0, 1, 1, false, Sampling{TopP: 2})
 	require.EqualError(t, err, "top-p is 2, want 0 to 1")
 	x, _ := loadToy(t, nil)
-	_, err = newInstance(t, x).DrawN(background, 0, 1, 1, toyHow)
+	_, err = newInstance(t, x).DrawN(background, 0, 1, 1, false, toyHow)
 	require.EqualError(t, err, "the plan draws no tokens: it was compiled without the entry sample")
 }
 

@@ -25,6 +25,8 @@ type Instance struct {
 	// sampling is what the step says of it; nil until the host has written that.
 	sampling *Sampling
 	closed   bool
+	chains   [2]*chain // of greedy steps, and of drawn ones, once they were asked for
+	flying   *flight   // nil for none
 }
 
 var errClosed = errors.New("the session is closed")
@@ -91,13 +93,13 @@ func (in *Instance) allocate() error {
 	return nil
 }
 
-// Close waits for nothing: every Run has waited. It frees the memory.
+// Close waits for what is in flight and frees the memory.
 func (in *Instance) Close() error {
 	if in.closed {
 		return nil
 	}
 	in.closed = true
-	var errs []error
+	errs := []error{in.land(), in.chains[0].close(), in.chains[1].close()}
 	for _, w := range in.walks {
 		errs = append(errs, w.close())
 	}
@@ -112,8 +114,8 @@ func (in *Instance) Close() error {
 // of a cache that Write filled. What a kernel refused, such as an id outside a table,
 // is an error.
 func (in *Instance) Run(ctx context.Context, entry string, env sym.Env) error {
-	if in.closed {
-		return errClosed
+	if err := in.idle(); err != nil {
+		return err
 	}
 	e, err := in.exec.Plan.Entry(entry)
 	if err != nil {
@@ -196,8 +198,8 @@ func (in *Instance) Read(buffer string, b []byte) error {
 }
 
 func (in *Instance) find(buffer string) (int, error) {
-	if in.closed {
-		return 0, errClosed
+	if err := in.idle(); err != nil {
+		return 0, err
 	}
 	for i := range in.exec.Plan.Buffers {
 		if in.exec.Plan.Buffers[i].Name == buffer {

@@ -35,9 +35,10 @@ type Model interface {
 // between. Limits say whether this one can.
 type Batcher interface {
 	// DecodeN is n times Decode: of id at position p, then of the token that each
-	// run chose. It returns the n tokens chosen, the last of which has not run.
-	// Logits are the last run's.
-	DecodeN(ctx context.Context, p int, id int32, n int) ([]int32, error)
+	// run chose. It returns the n tokens chosen, the last of which has not run. With
+	// more, another n are wanted behind it: where n is the Chain of the Limits, the
+	// model is at them when it returns, and has no Logits; else these are the last run's.
+	DecodeN(ctx context.Context, p int, id int32, n int, more bool) ([]int32, error)
 }
 
 // Drawer is implemented by models that choose tokens by Sampling where they run.
@@ -47,7 +48,7 @@ type Drawer interface {
 	// Choose chooses the token behind the last run anew.
 	Choose(ctx context.Context, how Sampling) (int32, error)
 	// DrawN is DecodeN with every token chosen by how.
-	DrawN(ctx context.Context, p int, id int32, n int, how Sampling) ([]int32, error)
+	DrawN(ctx context.Context, p int, id int32, n int, more bool, how Sampling) ([]int32, error)
 }
 
 // Limits are the sizes that bound what a Model takes.
@@ -56,6 +57,7 @@ type Limits struct {
 	Context   int  // tokens that the caches hold
 	Chunk     int  // most tokens of one Prefill
 	Batch     int  // most tokens of one DecodeN of a Batcher or DrawN of a Drawer; 0: it cannot
+	Chain     int  // tokens of a DecodeN or DrawN that go to the device as one command buffer; 0: it is at none ahead
 	Draws     bool // it is a Drawer that can
 	AllLogits bool // Logits has a row a token
 }
@@ -112,7 +114,7 @@ func (in *Instance) Limits() Limits {
 	m := in.exec.Plan.Model
 	l := Limits{Vocab: m.Vocab, Context: m.Context, Chunk: max(m.Chunk, 1), AllLogits: in.exec.Plan.Options.AllLogits}
 	if in.model != nil && in.model.decode >= 0 && in.model.history >= 0 {
-		l.Batch = m.Context
+		l.Batch, l.Chain = m.Context, in.chainSteps()
 		l.Draws = in.model.sample >= 0
 	}
 	return l
@@ -154,8 +156,8 @@ func (in *Instance) runTokens(ctx context.Context, entry, p int, ids []int32) (i
 // before chose: the largest logit's or, with draw, the entry sample's. It returns
 // the token that the last run chose.
 func (in *Instance) runSteps(ctx context.Context, entry, p int, ids []int32, n int, draw bool) (int32, error) {
-	if in.closed {
-		return 0, errClosed
+	if err := in.idle(); err != nil {
+		return 0, err
 	}
 	e := &in.exec.Plan.Entries[entry]
 	t := len(ids)

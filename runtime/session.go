@@ -25,7 +25,8 @@ type Session struct {
 	ahead []int32
 	// by is how the model chooses: greedily, unless it is a Drawer.
 	by    Sampling
-	batch int // tokens that the next run of several is asked for
+	batch int  // tokens that the next run of several is asked for
+	flown bool // the model is at tokens behind those ahead
 }
 
 // NewSession starts an empty sequence on m, which it owns from now on.
@@ -78,7 +79,7 @@ func (s *Session) catchUp(ctx context.Context, visit func(int, []float32) error)
 	}
 	for s.cached < len(s.tokens) {
 		chunk := s.tokens[s.cached:min(len(s.tokens), s.cached+s.limits.Chunk)]
-		s.ahead = nil
+		s.ahead, s.flown = nil, false
 		var next int32
 		var err error
 		if len(chunk) == 1 {
@@ -248,7 +249,8 @@ func (s *Session) take() {
 	}
 }
 
-// A batch grows while it takes less than batchTime, so that a consumer who shows
+// Where the model takes chains, a run is one: what it takes, and how long it holds back
+// its tokens, was weighed when the plan was made. Elsewhere a batch grows while it takes less than batchTime, so that a consumer who shows
 // tokens as they come sees them flow, and a slow model runs none in vain.
 const (
 	batchTime = 20 * time.Millisecond
@@ -261,17 +263,22 @@ const (
 func (s *Session) runAhead(ctx context.Context, wanted int) error {
 	s.take()
 	n := min(s.batch, wanted, s.limits.Batch, s.limits.Context-s.cached)
+	chain, more := s.limits.Chain, false
+	if chain > 0 {
+		n = min(chain, wanted, s.limits.Context-s.cached)
+		more = n == chain && wanted >= 2*chain
+	}
 	if len(s.tokens)-s.cached != 1 || wanted < 2 || n < 1 {
 		return nil
 	}
-	s.ahead = nil
+	s.ahead, s.flown = nil, more
 	start := time.Now()
 	var ids []int32
 	var err error
 	if s.by.Greedy() {
-		ids, err = s.model.(Batcher).DecodeN(ctx, s.cached, s.tokens[s.cached], n)
+		ids, err = s.model.(Batcher).DecodeN(ctx, s.cached, s.tokens[s.cached], n, more)
 	} else {
-		ids, err = s.model.(Drawer).DrawN(ctx, s.cached, s.tokens[s.cached], n, s.by)
+		ids, err = s.model.(Drawer).DrawN(ctx, s.cached, s.tokens[s.cached], n, more, s.by)
 	}
 	if err != nil {
 		return err
@@ -293,7 +300,8 @@ func (s *Session) Logits() ([]float32, error) {
 	switch {
 	case len(s.ahead) == 0:
 		return nil, errors.New("no logits: nothing has run since the sequence was changed")
-	case len(s.ahead) > 1:
+	case len(s.ahead) > 1 || s.flown:
+		s.flown = false
 		last := s.cached - 1
 		if _, err := s.model.Decode(context.Background(), last, s.tokens[last]); err != nil {
 			s.forget()

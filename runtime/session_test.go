@@ -82,7 +82,7 @@ func TestGenerate(t *testing.T) {
 // A session that asks for many tokens runs ahead of its consumer. What it ran in
 // vain is forgotten, and logits are those that the last token was chosen from.
 func TestSessionRunsAhead(t *testing.T) {
-	x, dev := loadToy(t, func(_ *plan.Plan, f *fake) { f.records = true })
+	x, dev := loadToy(t, func(_ *plan.Plan, f *fake) { f.records, f.info.Emulation = true, true })
 	s := NewSession(newInstance(t, x))
 	prompt := []int32{3, 1}
 	want := toyGreedy(prompt, 11)

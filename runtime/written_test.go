@@ -21,7 +21,7 @@ func TestRunsGoOnFromWhatIsWritten(t *testing.T) {
 	}
 	_, err := in.Decode(ctx, 1, 3)
 	refused("1", "0", err)
-	_, err = in.DecodeN(ctx, 5, 3, 2)
+	_, err = in.DecodeN(ctx, 5, 3, 2, false)
 	refused("5", "0", err)
 	refused("7", "0", in.Run(ctx, "decode", sym.Env{T: 1, P: 7}))
 
@@ -29,7 +29,7 @@ func TestRunsGoOnFromWhatIsWritten(t *testing.T) {
 	require.NoError(t, err)
 	_, err = in.Decode(ctx, 4, 1)
 	refused("4", "3", err)
-	ids, err := in.DecodeN(ctx, 3, token, 4)
+	ids, err := in.DecodeN(ctx, 3, token, 4, false)
 	require.NoError(t, err)
 	_, err = in.Decode(ctx, 8, ids[3])
 	refused("8", "7", err)

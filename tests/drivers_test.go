@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -181,4 +182,15 @@ func TestDriversSendWhatMetalHas(t *testing.T) {
 	for _, m := range sent {
 		require.Contains(t, string(table), "\t"+m[1]+"\t", m[0])
 	}
+}
+
+// The driver in Swift is checked where there is a Swift compiler and Metal.
+func TestDriverInSwift(t *testing.T) {
+	if runtime.GOOS != "darwin" {
+		devicetest.Need(t, child.Absent("Swift's Metal is on macOS only"))
+	}
+	swiftc, err := child.Find("swiftc")
+	devicetest.Need(t, err)
+	out, err := exec.Command(swiftc, "-typecheck", "../examples/drive-swift/drive.swift").CombinedOutput()
+	require.NoError(t, err, string(out))
 }

@@ -252,6 +252,7 @@ void objc_msgSend(void);
 id objc_getClass(const char*);
 void* sel_registerName(const char*);
 void objc_release(id);
+id objc_retain(id);
 id objc_alloc_init(id);
 void* objc_autoreleasePoolPush(void);
 void objc_autoreleasePoolPop(void*);
@@ -277,7 +278,7 @@ struct Driver {
     Json plan;
     id device = nullptr, queue = nullptr, arena = nullptr;
     vector<id> pipelines, buffers, owned;
-    int step = -1, ids = -1;      // buffers
+    int step = -1, ids = -1, history = -1;  // buffers
     const Json* entries[2] = {};  // prefill, decode
 
     Driver(const string& dir, const string& weights) {
@@ -296,15 +297,16 @@ struct Driver {
             const Json* role = plan["buffers"][i].find("role");
             if (role && role->str() == "step") step = (int)i;
             if (role && role->str() == "ids") ids = (int)i;
+            if (role && role->str() == "history") history = (int)i;
         }
-        if (!entries[0] || !entries[1] || step < 0 || ids < 0) fail(dir + " holds no language model");
+        if (!entries[0] || !entries[1] || step < 0 || ids < 0 || history < 0) fail(dir + " holds no language model");
         Checkpoint checkpoint(weights);
         Pool pool;
         if (!(device = keep(MTLCreateSystemDefaultDevice()))) fail("there is no GPU for Metal here");
         queue = keep(send(device, "newCommandQueue"));
         compile(dir);
         allocate(checkpoint);
-        if (const Json* prepare = plan.find("prepare")) run(*prepare, 1, 0);
+        if (const Json* prepare = plan.find("prepare")) wait(submit(*prepare, 1, 0));
     }
     ~Driver() {
         Pool pool;
@@ -354,26 +356,45 @@ struct Driver {
         }
     }
 
-    // run encodes an entry's steps into its command buffers and waits for them.
-    void run(const Json& entry, int64_t T, int64_t P) {
+    // submit encodes runs of an entry, one behind the other, and returns its command
+    // buffers: those of the plan for one run, one for several.
+    vector<id> submit(const Json& entry, int64_t T, int64_t P, int64_t runs = 1) {
         Pool pool;
         vector<id> committed;
-        for (auto& cut : entry["command_buffers"].items) {
+        vector<std::pair<int64_t, int64_t>> cuts;
+        for (auto& cut : entry["command_buffers"].items) cuts.push_back({cut["first"].integer(), cut["last"].integer()});
+        if (runs > 1) cuts = {{0, (int64_t)entry["steps"].items.size()}};
+        for (auto [first, last] : cuts) {
             id commands = send(queue, "commandBuffer");
             id encoder = send(commands, "computeCommandEncoderWithDispatchType:", (NSUInteger)1);
-            for (int64_t i = cut["first"].integer(); i < cut["last"].integer(); i++) {
-                if (const Json* d = entry["steps"][(size_t)i].find("dispatch")) dispatch(encoder, *d, T, P);
-                else send<void>(encoder, "memoryBarrierWithScope:", (NSUInteger)1);
+            for (int64_t run = 0; run < runs; run++) {
+                if (run) send<void>(encoder, "memoryBarrierWithScope:", (NSUInteger)1);
+                for (int64_t i = first; i < last; i++) {
+                    if (const Json* d = entry["steps"][(size_t)i].find("dispatch")) dispatch(encoder, *d, T, P);
+                    else send<void>(encoder, "memoryBarrierWithScope:", (NSUInteger)1);
+                }
             }
             send<void>(encoder, "endEncoding");
             send<void>(commands, "commit");
-            committed.push_back(commands);
+            committed.push_back(objc_retain(commands));
         }
+        return committed;
+    }
+
+    // wait returns when command buffers have completed, and checks what the model says.
+    void wait(const vector<id>& committed) {
+        Pool pool;
         for (id c : committed) {
             send<void>(c, "waitUntilCompleted");
             if (send<NSUInteger>(c, "status") != 4) fail("the GPU gave up: " + why(send(c, "error")));
+            objc_release(c);
         }
+        static const char* const wrong[] = {"", "a token id outside the vocabulary", "logits that are not finite", "a value that a cache of f16 cannot hold"};
+        if (const uint32_t* s = (const uint32_t*)contents(step); s[4])
+            fail(string("the model stops: ") + (s[4] < 4 ? wrong[s[4]] : "an error of its kernels") + ", " + std::to_string(s[5]));
     }
+
+    void* contents(int buffer) { return send<void*>(buffers[(size_t)buffer], "contents"); }
 
     void dispatch(id encoder, const Json& d, int64_t T, int64_t P) {
         size_t k = (size_t)d["kernel"].integer();
@@ -399,48 +420,55 @@ struct Driver {
         send<void>(encoder, "dispatchThreadgroups:threadsPerThreadgroup:", MTLSize{n[0], n[1], n[2]}, MTLSize{t[0], t[1], t[2]});
     }
 
-    // tokens runs an entry and returns the id that it chose.
-    int32_t tokens(const Json& entry, int64_t T, int64_t P) {
-        run(entry, T, P);
-        const int32_t* s = (const int32_t*)send<void*>(buffers[(size_t)step], "contents");
-        static const char* const wrong[] = {"", "a token id outside the vocabulary", "logits that are not finite", "a value that a cache of f16 cannot hold"};
-        if (s[4]) fail(string("the model stops: ") + (s[4] > 0 && s[4] < 4 ? wrong[s[4]] : "an error of its kernels") + ", " + std::to_string(s[5]));
-        return s[3];
-    }
-
-    int32_t prefill(const vector<int32_t>& prompt) {
+    void prefill(const vector<int32_t>& prompt) {
         int64_t most = (*entries[0])["t_max"].integer();
-        int32_t token = 0;
-        Pool pool;
         for (int64_t P = 0; P < (int64_t)prompt.size(); P += most) {
+            Pool pool;
             int64_t T = std::min<int64_t>(most, (int64_t)prompt.size() - P);
             uint32_t words[32] = {(uint32_t)T, (uint32_t)P, (uint32_t)(P + T)};
             float one = 1;
             memcpy(&words[8], &one, 4), memcpy(&words[10], &one, 4);
-            memcpy(send<void*>(buffers[(size_t)step], "contents"), words, sizeof words);
-            memcpy(send<void*>(buffers[(size_t)ids], "contents"), &prompt[(size_t)P], (size_t)T * 4);
-            token = tokens(*entries[0], T, P);
+            memcpy(contents(step), words, sizeof words);
+            memcpy(contents(ids), &prompt[(size_t)P], (size_t)T * 4);
+            wait(submit(*entries[0], T, P));
         }
-        return token;
     }
 
+    // generate prints the tokens behind the prompt, up to n, until an end id. Steps of decode
+    // go to the GPU in the plan's chains, with the next one in flight: each feeds the next.
     void generate(const vector<int32_t>& prompt, int64_t n) {
         int64_t context = plan["model"]["context"].integer(), vocab = plan["model"]["vocab"].integer(), have = (int64_t)prompt.size();
         for (int32_t t : prompt)
             if (t < 0 || t >= vocab) fail("token " + std::to_string(t) + " is outside the vocabulary of " + std::to_string(vocab));
         if (have < 1 || n < 1 || have + n - 1 > context) fail(std::to_string(have) + " tokens and " + std::to_string(n) + " more do not fit the context of " + std::to_string(context));
+        prefill(prompt);
         Pool pool;
-        const Json* all = plan.find("tokens");
-        int32_t token = prefill(prompt);
-        for (int64_t i = 0;; i++) {
+        const Json &decode = *entries[1], *chain = decode.find("chain"), *all = plan.find("tokens");
+        int64_t steps = 0, known = 1;  // submitted; tokens that have been chosen
+        vector<vector<id>> flying;     // a chain that is waited for, and the next
+        auto ahead = [&] {
+            int64_t runs = std::min(chain ? chain->integer() : 1, n - 1 - steps);
+            if (runs < 1) return;
+            flying.push_back(submit(decode, 1, have + steps, runs));
+            steps += runs;
+        };
+        ahead();
+        for (int64_t i = 0; i < n; i++) {
+            if (i == known) {
+                known = steps + 1;
+                ahead();
+                wait(flying.front());
+                flying.erase(flying.begin());
+            }
+            int32_t token = ((const int32_t*)contents(history))[have + i];
+            bool end = false;
             if (all)
-                for (auto& e : (*all)["ends"].items)
-                    if (e.integer() == token) return;
+                for (auto& e : (*all)["ends"].items) end |= e.integer() == token;
+            if (end) break;
             printf("%s%d", i ? " " : "", token);
             fflush(stdout);
-            if (i + 1 == n) return;
-            token = tokens(*entries[1], 1, have + i);  // it feeds itself
         }
+        for (auto& f : flying) wait(f);  // at most one, which was in vain
     }
 };
 

@@ -64,6 +64,7 @@ type Options struct {
 	AttentionChosen string // who chose it: flag | environment | default
 
 	CommandBuffers int   // command buffers an entry is split into; 0: the compiler's choice
+	Chain          int   // decode steps a command buffer; 0: the compiler's choice
 	Shaders        fs.FS // stage files that replace the built-in ones
 
 	Tuning cost.Tuning // constants of kernels, for measurement; zero leaves them to the compiler

@@ -43,6 +43,7 @@ type Options struct {
 	Meta           plan.Options
 	Shaders        fs.FS // stage files; nil: those of package shaders
 	CommandBuffers int   // 0: chosen so that encoding overlaps execution
+	Chain          int   // runs of decode in a command buffer; 0: chosen so that their borders cost little
 	Decisions      []plan.Decision
 	Tuning         cost.Tuning // constants to be taken instead of those that lowering chooses
 	// Stored tells the dtype that a tensor has in the checkpoint, or dtype.Invalid;

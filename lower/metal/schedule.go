@@ -103,10 +103,24 @@ func (e *entry) commandBuffers(steps []plan.Step) ([]plan.CommandBuffer, *plan.M
 	}
 	m.Us, _ = cost.Total(waves, t, n)
 	m.OneBufferUs, _ = cost.Total(waves, t, 1)
-	for _, us := range []*float64{&m.DeviceUs, &m.EncodeUs, &m.Us, &m.OneBufferUs} {
+	if e.role == plan.Decode {
+		m.ChainedUs = cost.ChainedUs(m.DeviceUs, m.EncodeUs, t, e.chain(m))
+	}
+	for _, us := range []*float64{&m.DeviceUs, &m.EncodeUs, &m.Us, &m.OneBufferUs, &m.ChainedUs} {
 		*us = math.Round(10**us) / 10 // the same on machines whose last bits differ
 	}
 	return cut(steps, n, len(e.dispatches)), m
+}
+
+// chain is how many runs of the entry a command buffer holds.
+func (e *entry) chain(m *plan.Modelled) int {
+	if e.role != plan.Decode {
+		return 1
+	}
+	if n := e.c.o.Chain; n > 0 {
+		return n
+	}
+	return cost.Chain(m.DeviceUs, m.EncodeUs, e.c.o.Target)
 }
 
 // cut makes n command buffers of steps with so many dispatches.
@@ -153,5 +167,8 @@ func (e *entry) emit(results []plan.Result) plan.Entry {
 		out.Steps = append(out.Steps, plan.Step{Dispatch: d})
 	}
 	out.CommandBuffers, out.Modelled = e.commandBuffers(out.Steps)
+	if n := e.chain(out.Modelled); n > 1 {
+		out.Chain = n
+	}
 	return out
 }

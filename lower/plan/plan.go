@@ -315,6 +315,7 @@ type Entry struct {
 	TMax           int64           `json:"t_max"`
 	Steps          []Step          `json:"steps"`
 	CommandBuffers []CommandBuffer `json:"command_buffers"`
+	Chain          int             `json:"chain,omitempty"` // of Decode: runs that a driver gives the device as one command buffer; absent: 1
 	Modelled       *Modelled       `json:"modelled,omitempty"`
 	Results        []Result        `json:"results"`
 	// Weights of the entry and where they are: every Buffer is shared, so an
@@ -340,10 +341,11 @@ type Step struct {
 type Modelled struct {
 	T           int64   `json:"t"`
 	P           int64   `json:"p"`
-	DeviceUs    float64 `json:"device_us"`     // kernels and barriers
-	EncodeUs    float64 `json:"encode_us"`     // of the host, for all dispatches
-	Us          float64 `json:"us"`            // in the entry's command buffers, from the first call to the end
-	OneBufferUs float64 `json:"one_buffer_us"` // in one
+	DeviceUs    float64 `json:"device_us"`            // kernels and barriers
+	EncodeUs    float64 `json:"encode_us"`            // of the host, for all dispatches
+	Us          float64 `json:"us"`                   // in the entry's command buffers, from the first call to the end
+	OneBufferUs float64 `json:"one_buffer_us"`        // in one
+	ChainedUs   float64 `json:"chained_us,omitempty"` // of Decode, in its chains, the next one always in flight
 }
 
 // CommandBuffer is a run of steps [First, Last) that are committed together.

@@ -21,6 +21,7 @@ const (
 	arenaAlign          = 256
 	constantAlign       = 256 // of a binding in constant space
 	maxTokens           = 1 << 30
+	maxChain            = 64 // decode steps in a command buffer
 	maxElems            = 1 << 48
 )
 

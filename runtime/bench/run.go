@@ -145,8 +145,19 @@ func (c *loadedVariant) run(ctx context.Context) (time.Duration, error) {
 
 func (c *loadedVariant) decode(ctx context.Context, p int, id int32) error {
 	if b, ok := c.model.(runtime.Batcher); ok && c.tokens > 1 {
-		_, err := b.DecodeN(ctx, p, id, c.tokens)
-		return err
+		n := c.model.Limits().Chain
+		if n == 0 {
+			n = c.tokens
+		}
+		for left := c.tokens; left > 0; left -= n { // as a session does
+			n = min(n, left)
+			ids, err := b.DecodeN(ctx, p, id, n, left >= 2*n)
+			if err != nil {
+				return err
+			}
+			p, id = p+n, ids[n-1]
+		}
+		return nil
 	}
 	for i := range c.tokens {
 		var err error

@@ -35,7 +35,7 @@ type ScoreRow struct {
 }
 
 // ScoreOf compares the predicted and the measured order of rows, which Bench has
-// measured. Spearman's coefficient is Pearson's of the ranks.
+// measured. Rows whose order is noise share their rank. Spearman's coefficient is Pearson's of the ranks.
 func ScoreOf(rows []Row) (*Score, error) {
 	if len(rows) < 3 {
 		return nil, fmt.Errorf("%d variants are too few to compare orders; take three or more", len(rows))
@@ -66,7 +66,7 @@ func ScoreOf(rows []Row) (*Score, error) {
 		predicted = append(predicted, rows[i].Modelled[s.Target])
 		measured = append(measured, rows[i].Measured.Median)
 	}
-	byPrediction, byMeasurement := ranks(predicted), ranks(measured)
+	byPrediction, byMeasurement := ranks(predicted), ranks(withoutNoise(rows, measured))
 	for i := range rows {
 		s.Rows = append(s.Rows, ScoreRow{rows[i].Variant, byPrediction[i], byMeasurement[i], predicted[i], measured[i]})
 	}
@@ -76,6 +76,26 @@ func ScoreOf(rows []Row) (*Score, error) {
 		return nil, errors.New("all variants are predicted, or measured, alike: there is no order to compare")
 	}
 	return s, nil
+}
+
+// withoutNoise returns the measured times, those alike that noise alone would order: in
+// order of time, a row has the time of the first before it from which its samples do not
+// surely differ.
+func withoutNoise(rows []Row, measured []float64) []float64 {
+	order := make([]int, len(rows))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(measured[a], measured[b]) })
+	out, first := slices.Clone(measured), order[0]
+	for _, i := range order[1:] {
+		if len(rows[i].Samples) > 1 && len(rows[first].Samples) > 1 && !difference(rows[i].Samples, rows[first].Samples).Sure() {
+			out[i] = measured[first]
+		} else {
+			first = i
+		}
+	}
+	return out
 }
 
 // ranks numbers values from the smallest, which is 1; equal ones share the mean.

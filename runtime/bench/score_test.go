@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"math/rand/v2"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -34,4 +35,19 @@ func TestScore(t *testing.T) {
 	require.ErrorContains(t, err, "no order to compare")
 	_, err = ScoreOf([]Row{row(1, 1), row(2, 2)})
 	require.ErrorContains(t, err, "too few")
+}
+
+// Rows that noise alone orders share a rank; those that surely differ do not.
+func TestNoiseOrdersNothing(t *testing.T) {
+	r := rand.New(rand.NewPCG(8, 8))
+	var rows []Row
+	var measured []float64
+	for _, level := range []float64{100, 101, 200, 201, 400} {
+		var row Row
+		for range 12 {
+			row.Samples = append(row.Samples, level*(1+0.05*r.NormFloat64()))
+		}
+		rows, measured = append(rows, row), append(measured, median(row.Samples))
+	}
+	require.Equal(t, []float64{1.5, 1.5, 3.5, 3.5, 5}, ranks(withoutNoise(rows, measured)))
 }

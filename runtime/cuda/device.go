@@ -42,6 +42,7 @@ type Device struct {
 	opts      Options
 	ordinal   int32
 	ctx       uintptr
+	peeks     uintptr // stream of copies that wait for no kernel
 	info      fruntime.Info
 	arch      string // sm_90
 	sharedMax int
@@ -68,6 +69,12 @@ func Open(o Options) (*Device, error) {
 	start = time.Now()
 	if err := d.drv.call("cuDevicePrimaryCtxRetain", uintptr(unsafe.Pointer(&d.ctx)), uintptr(d.ordinal)); err != nil {
 		return nil, fmt.Errorf("cuda: %w", err)
+	}
+	err = d.do(func() error {
+		return d.drv.call("cuStreamCreate", uintptr(unsafe.Pointer(&d.peeks)), streamNonBlocking)
+	})
+	if err != nil {
+		return nil, errors.Join(err, d.Close())
 	}
 	d.startup.Add(fruntime.Phase{Name: "make the context"}, start)
 	return d, nil
@@ -165,7 +172,11 @@ func (d *Device) Close() error {
 		return nil
 	}
 	d.closed = true
-	return d.drv.call("cuDevicePrimaryCtxRelease_v2", uintptr(d.ordinal))
+	var err error
+	if d.peeks != 0 {
+		err = d.do(func() error { return d.drv.call("cuStreamDestroy_v2", d.peeks) })
+	}
+	return errors.Join(err, d.drv.call("cuDevicePrimaryCtxRelease_v2", uintptr(d.ordinal)))
 }
 
 // Alloc returns zeroed device memory.
@@ -224,6 +235,19 @@ func (m *memory) Read(offset int64, b []byte) error {
 	}
 	return m.d.do(func() error {
 		return m.d.drv.call("cuMemcpyDtoH_v2", uintptr(unsafe.Pointer(&b[0])), m.ptr+uintptr(offset), uintptr(len(b)))
+	})
+}
+
+// Peek implements runtime.Peeker: Read waits for the streams of all programs.
+func (m *memory) Peek(offset int64, b []byte) error {
+	if err := m.check(offset, b); err != nil || len(b) == 0 {
+		return err
+	}
+	return m.d.do(func() error {
+		if err := m.d.drv.call("cuMemcpyDtoHAsync_v2", uintptr(unsafe.Pointer(&b[0])), m.ptr+uintptr(offset), uintptr(len(b)), m.d.peeks); err != nil {
+			return err
+		}
+		return m.d.drv.call("cuStreamSynchronize", m.d.peeks)
 	})
 }
 

@@ -1,6 +1,7 @@
 package cuda
 
 import (
+	"errors"
 	"fmt"
 	"unsafe"
 
@@ -18,7 +19,7 @@ type encoder struct {
 	params [maxSlots]unsafe.Pointer
 	attr   launchAttr
 	config launchConfig
-	first  bool // nothing launched yet: no predecessor of ours to overlap with
+	first  bool // nothing of this run launched yet: no predecessor to overlap with
 }
 
 const maxSlots = 32
@@ -78,6 +79,9 @@ func (e *encoder) Dispatch(l *fruntime.Launch) error {
 // Barrier orders nothing that the stream does not order already.
 func (e *encoder) Barrier() error { return nil }
 
+// Separate implements runtime.Separator.
+func (e *encoder) Separate() { e.first = true }
+
 // Commit submits; launches were submitted as they came.
 func (e *encoder) Commit() error { return nil }
 
@@ -113,6 +117,9 @@ func (p *program) Record(encode func(fruntime.Encoder) error) (fruntime.Recordin
 		if encodeErr != nil {
 			return encodeErr
 		}
+		if err := drv.call("cuEventCreate", uintptr(unsafe.Pointer(&r.ran)), eventDisableTiming); err != nil {
+			return err
+		}
 		return drv.call("cuGraphInstantiateWithFlags", uintptr(unsafe.Pointer(&r.exec)), graph, 0)
 	})
 	if err != nil {
@@ -125,14 +132,20 @@ func (p *program) Record(encode func(fruntime.Encoder) error) (fruntime.Recordin
 type recording struct {
 	p    *program
 	exec uintptr
+	ran  uintptr // event behind the last run
 }
 
 func (r *recording) Run() error {
-	return r.p.d.do(func() error { return r.p.d.drv.call("cuGraphLaunch", r.exec, r.p.stream) })
+	return r.p.d.do(func() error {
+		if err := r.p.d.drv.call("cuGraphLaunch", r.exec, r.p.stream); err != nil {
+			return err
+		}
+		return r.p.d.drv.call("cuEventRecord", r.ran, r.p.stream)
+	})
 }
 
 func (r *recording) Wait() error {
-	return r.p.d.do(func() error { return r.p.d.drv.call("cuStreamSynchronize", r.p.stream) })
+	return r.p.d.do(func() error { return r.p.d.drv.call("cuEventSynchronize", r.ran) })
 }
 
 func (r *recording) Close() error {
@@ -141,5 +154,7 @@ func (r *recording) Close() error {
 	}
 	exec := r.exec
 	r.exec = 0
-	return r.p.d.do(func() error { return r.p.d.drv.call("cuGraphExecDestroy", exec) })
+	return r.p.d.do(func() error {
+		return errors.Join(r.p.d.drv.call("cuEventDestroy_v2", r.ran), r.p.d.drv.call("cuGraphExecDestroy", exec))
+	})
 }

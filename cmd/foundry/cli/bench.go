@@ -185,6 +185,7 @@ of the first.`,
 			return printScore(s, rows, format)
 		},
 	}
+	cmd.AddCommand(compareCommand(s))
 	model.add(cmd)
 	compile.add(cmd)
 	device.add(cmd, foundry.CPU)

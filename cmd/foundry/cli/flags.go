@@ -60,12 +60,12 @@ func (f *modelFlags) open(s IO) (*foundry.Model, error) {
 }
 
 // compileFlagNames are what compileFlags.add adds.
-var compileFlagNames = []string{"weights", "cache", "passes", "prefill-passes", "variant", "target", "attention", "shaders", "context", "chunk", "command-buffers", "fuel"}
+var compileFlagNames = []string{"weights", "cache", "passes", "prefill-passes", "variant", "target", "attention", "shaders", "context", "chunk", "command-buffers", "chain", "fuel"}
 
 // compileFlags say how a model is compiled.
 type compileFlags struct {
 	weights, cache, passes, prefillPasses, variant, target, attention, shaders, commandBuffers string
-	context, chunk, fuel                                                                       int
+	context, chunk, fuel, chain                                                                int
 	trust                                                                                      trustFlag // of a search, which runs what it compares
 }
 
@@ -81,6 +81,7 @@ func (f *compileFlags) add(cmd *cobra.Command) {
 	p.IntVar(&f.chunk, "chunk", 0, "most tokens of one prefill run; 1 is token by token (512)")
 	p.StringVar(&f.attention, "attention", "", "attention backend: "+strings.Join(compile.AttentionBackends(), ", ")+" (FOUNDRY_ATTENTION, then auto)")
 	p.StringVar(&f.shaders, "shaders", "", "folder of stage files that replace the built-in ones")
+	p.IntVar(&f.chain, "chain", 0, "decode steps a command buffer, with the next buffer in flight; 0 is the cost model's choice")
 	p.StringVar(&f.commandBuffers, "command-buffers", "auto", "command buffers an entry is split into, so that encoding overlaps execution: a number, or auto for the cost model's choice")
 	for flag, list := range map[string]func() []string{
 		"passes": passNames, "prefill-passes": passNames, "variant": passes.Variants, "target": targetNames,
@@ -113,6 +114,9 @@ func (f *compileFlags) options(cmd *cobra.Command, s IO) (foundry.CompileOptions
 		if cmd.Flags().Changed(flag) && strings.Trim(value, ", ") == "" {
 			return o, usagef("%s: --%s names nothing; leave it out for the default", cmd.Name(), flag)
 		}
+	}
+	if o.Chain = f.chain; f.chain < 0 || f.chain > 64 {
+		return o, usagef("%s: --chain is %d, want 1 to 64 steps, or 0 for the cost model's choice", cmd.Name(), f.chain)
 	}
 	if f.fuel < -1 {
 		return o, usagef("%s: --fuel is %d, want a number of rewrites, or -1 for no limit", cmd.Name(), f.fuel)

@@ -140,6 +140,9 @@ func printEntry(s IO, p *plan.Plan, e *plan.Entry, cached int) {
 	if m := e.Modelled; m != nil {
 		names.Line(s.Out, "modelled on %s, uncalibrated (T=%d, P=%d): kernels and barriers %s, encoding %s; %s in %d command buffers, %s in one\n",
 			p.Options.Target, m.T, m.P, usText(m.DeviceUs), usText(m.EncodeUs), usText(m.Us), len(e.CommandBuffers), usText(m.OneBufferUs))
+		if e.Role == plan.Decode {
+			names.Line(s.Out, "in chains of %d steps a command buffer, the next one in flight: %s a step\n", max(1, e.Chain), usText(m.ChainedUs))
+		}
 	}
 	t := newTable("kernel", "dispatches", "threads", "threadgroup bytes", "threadgroups", "moved", "flops/byte").
 		alignRight("dispatches", "threads", "threadgroup bytes", "threadgroups", "moved", "flops/byte")

@@ -2,7 +2,7 @@
 // results into text, JSON and exit codes. It holds flags and printing only.
 //
 // Exit codes: 0 done; 1 the work failed, or its result could not be written; 2 the
-// command line is wrong; 128 and the number of a signal that ended it, so 130 for an
+// command line is wrong; 3 a comparison found a row slower; 128 and the number of a signal that ended it, so 130 for an
 // interrupt and, without a word, 141 for a pipe that nobody reads. Every error is one
 // line on the error stream.
 //

@@ -79,8 +79,12 @@ func (p *process) run(ctx context.Context, root *cobra.Command, s IO) int {
 	}
 	fmt.Fprintf(s.Err, "foundry: %s\n", oneLine(err))
 	var usage usageError
-	if errors.As(err, &usage) {
+	var slower slowerError
+	switch {
+	case errors.As(err, &usage):
 		return 2
+	case errors.As(err, &slower):
+		return 3
 	}
 	return 1
 }
