@@ -28,7 +28,7 @@ var levels = []struct {
 	{1, []string{"ir/names", "runtime/confine", "frontends/jinja"}},
 	{2, []string{"runtime/files", "runtime/child"}},
 	{3, []string{"ir", "ir/target", "lower/plan", "frontends/checkpoint", "frontends/tokenizer", "frontends/chat"}},
-	{4, []string{"ir/interp", "ir/irgen", "ir/work", "frontends/decoder", "runtime", "runtime/msl", "runtime/msl/gate", "runtime/msl/strict"}},
+	{4, []string{"ir/interp", "ir/irgen", "ir/task", "frontends/decoder", "runtime", "runtime/msl", "runtime/msl/gate", "runtime/msl/strict"}},
 	{5, []string{"ir/seeded", "ir/cost", "frontends/qwen25", "frontends/qwen3", "runtime/cpu", "runtime/cuda", "runtime/mtl", "runtime/devicetest"}},
 	{6, []string{"passes", "lower/metal", "frontends/model", "runtime/mtl/emulator"}},
 	{7, []string{"lower/compile"}},

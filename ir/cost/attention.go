@@ -7,7 +7,7 @@ import (
 	"foundry/ir/kernel"
 	"foundry/ir/sym"
 	"foundry/ir/target"
-	"foundry/ir/work"
+	"foundry/ir/task"
 )
 
 // A threadgroup of attention in tiles takes TileQueries rows of queries through
@@ -20,7 +20,7 @@ const (
 // ChooseAttention returns how a is dealt out: in tiles, a block of queries a threadgroup,
 // where they can take it and are predicted to be faster for as many rows as the graph may
 // have; row by row; or row by row in parts of the keys.
-func ChooseAttention(a *work.Attention, parts bool, t *target.Target, tuning Tuning) kernel.Kernel {
+func ChooseAttention(a *task.Attention, parts bool, t *target.Target, tuning Tuning) kernel.Kernel {
 	rows := AttentionRows(a, widthOf(a.Dim, tuning), parts, t, tuning)
 	if parts || !a.TakesTiles() {
 		return rows
@@ -54,7 +54,7 @@ func widthOf(d int64, tuning Tuning) int {
 // AttentionRows returns how a is dealt out row by row with loads of width elements:
 // lanes a key, simdgroups a row, and parts of the keys where they are asked for, whose
 // number follows from the target and the longest context.
-func AttentionRows(a *work.Attention, width int, parts bool, t *target.Target, tuning Tuning) kernel.AttentionRows {
+func AttentionRows(a *task.Attention, width int, parts bool, t *target.Target, tuning Tuning) kernel.AttentionRows {
 	b := a.Region.Graph.Bounds
 	k := kernel.AttentionRows{Width: width, Lanes: 1, Ahead: 4}
 	keys := Seen(a.Keys.Max(b), a.Window(), 1)
@@ -91,7 +91,7 @@ func keysAtOnce(k kernel.AttentionRows) int { return 32 / k.Lanes * k.Ahead }
 // ChooseBatched returns how a batched product is dealt out: a block of 64 rows of a head
 // a threadgroup in tiles, where they can take it and are predicted to be faster; else by
 // element of scores, or by column of values.
-func ChooseBatched(p *work.Batched, t *target.Target) kernel.Kernel {
+func ChooseBatched(p *task.Batched, t *target.Target) kernel.Kernel {
 	b := p.Region.Graph.Bounds
 	tiles := kernel.AttentionTiles{Simdgroups: TileQueries / tileSide, Keys: TileKeys}
 	tokens, keys := p.Rows.Max(b), p.Keys.Max(b)
@@ -173,7 +173,7 @@ func batchedByRow(heads, tokens, keys, d int64, t *target.Target) Kernel {
 
 // batched returns the kernel of one batched product: half of a pass, in which each element
 // of the result, or row of it, reads its own rows.
-func (m *model) batched(k Kernel, p *work.Batched) Kernel {
+func (m *model) batched(k Kernel, p *task.Batched) Kernel {
 	tokens, keys := p.Rows.Eval(m.Env), p.Keys.Eval(m.Env)
 	rows := float64(p.Heads * tokens)
 	x := batchedByRow(p.Heads, tokens, keys, p.Dim, m.Target)
@@ -198,7 +198,7 @@ func (m *model) batched(k Kernel, p *work.Batched) Kernel {
 
 // attention returns a single pass, or parts with their merge, and where an output
 // projection stands in the region, that one with the merge before its main.
-func (m *model) attention(k Kernel, a *work.Attention, outs []*ir.Node) []Kernel {
+func (m *model) attention(k Kernel, a *task.Attention, outs []*ir.Node) []Kernel {
 	tokens, keys, dim := a.Rows.Eval(m.Env), a.Keys.Eval(m.Env), float64(a.Dim)
 	rows := float64(a.Heads * tokens)
 	window := a.Window()

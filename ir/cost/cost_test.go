@@ -11,7 +11,7 @@ import (
 	"foundry/ir/kernel"
 	"foundry/ir/sym"
 	"foundry/ir/target"
-	"foundry/ir/work"
+	"foundry/ir/task"
 )
 
 func parse(t *testing.T, text string) *ir.Graph {
@@ -193,9 +193,9 @@ func TestBlocksHoldWhatIsReadAtOnce(t *testing.T) {
 		for _, tokens := range []int64{17, 64, 512} {
 			for _, cols := range []int64{96, 192, 896, 3584} {
 				g := parse(t, fmt.Sprintf("graph @g (T=1..%d, P=0..0, S<=512) {\n%%x = input \"x\" : f32[T, %d]\n%%w = weight \"w\" : affine5_g32_bf16[74, %d]\n%%y = matmul_nt %%x, %%w\nreturn y=%%y\n}", tokens, cols, cols))
-				r, err := work.In(g.Nodes()[0], g.Bounds, &x)
+				r, err := task.In(g.Nodes()[0], g.Bounds, &x)
 				require.NoError(t, err)
-				p, err := work.ProductOf(r)
+				p, err := task.ProductOf(r)
 				require.NoError(t, err)
 				if tiles, ok := cost.ChooseProduct(p, &x, cost.Tuning{}).(kernel.ProductTiles); ok {
 					require.Zero(t, tiles.Depth%32, "%s, %d tokens, %d columns: %+v", x.Name, tokens, cols, tiles)

@@ -7,14 +7,14 @@ import (
 	"foundry/ir"
 	"foundry/ir/kernel"
 	"foundry/ir/target"
-	"foundry/ir/work"
+	"foundry/ir/task"
 )
 
 // ChooseElements returns how results by element are dealt out with loads of width
 // elements: a threadgroup a position where it can make all of one, and computes its
 // cosines and sines once. An error says what does not divide.
-func ChooseElements(r *work.Region, parts []work.Elements, width int, t *target.Target, tuning Tuning) (kernel.Kernel, error) {
-	if !tuning.OwnTurns && work.AtOnePosition(r, parts) {
+func ChooseElements(r *task.Region, parts []task.Elements, width int, t *target.Target, tuning Tuning) (kernel.Kernel, error) {
+	if !tuning.OwnTurns && task.AtOnePosition(r, parts) {
 		k := kernel.Positions{Width: width, Largest: t.Limits.Threads}
 		for _, p := range parts {
 			half := p.Space.Dims[2].C / 2
@@ -34,7 +34,7 @@ func ChooseElements(r *work.Region, parts []work.Elements, width int, t *target.
 }
 
 // HeadsOf returns how norms of heads and the rotation behind them are dealt out.
-func HeadsOf(parts []work.Elements, t *target.Target) kernel.Heads {
+func HeadsOf(parts []task.Elements, t *target.Target) kernel.Heads {
 	k := kernel.Heads{}
 	for _, p := range parts {
 		k.Heads += p.Space.Dims[0].C
@@ -48,7 +48,7 @@ func (m *model) byHead(k *Kernel) {
 	if m.err != nil {
 		return
 	}
-	if parts := work.ElementsOf(m.region); work.AtOnePosition(m.region, parts) {
+	if parts := task.ElementsOf(m.region); task.AtOnePosition(m.region, parts) {
 		k.Groups, k.Threads = float64(parts[0].Space.Dims[1].Eval(m.Env)), float64(HeadsOf(parts, m.Target).Threads())
 	}
 }
@@ -58,7 +58,7 @@ func (m *model) byElement(k *Kernel) {
 	if m.err != nil {
 		return
 	}
-	parts := work.ElementsOf(m.region)
+	parts := task.ElementsOf(m.region)
 	for _, w := range (Tuning{}).Widths() {
 		if w > 1 && m.region.Has(ir.OpSumSquares) {
 			continue // a run of squares is one element of its result

@@ -8,7 +8,7 @@ import (
 	"foundry/ir/dtype"
 	"foundry/ir/kernel"
 	"foundry/ir/target"
-	"foundry/ir/work"
+	"foundry/ir/task"
 )
 
 // matmul is a matrix product in numbers: x of tokens rows of cols, weights of rows
@@ -22,11 +22,11 @@ type matmul struct {
 	together           int   // weights of a row that are read at once
 	scattered          bool  // of those, no eight stand beside each other in the row
 	halfRows           bool  // x is kept as halves and reaches tiles as it is
-	parts              []*work.Part
+	parts              []*task.Part
 }
 
 // numbersOf returns p's numbers for so many tokens.
-func numbersOf(p *work.Product, tokens int64) matmul {
+func numbersOf(p *task.Product, tokens int64) matmul {
 	n := matmul{tokens: tokens, cols: p.Length, halves: true, halfRows: p.HalfRows(), parts: p.Parts}
 	n.rows, n.unit = p.WeightRows()
 	n.whole = p.Whole()
@@ -43,7 +43,7 @@ func numbersOf(p *work.Product, tokens int64) matmul {
 // ChooseProduct returns how p is dealt out: over rows of its weights, or to tiles where
 // they can take it and are predicted to be faster for as many tokens as the graph may
 // have.
-func ChooseProduct(p *work.Product, t *target.Target, tuning Tuning) kernel.Kernel {
+func ChooseProduct(p *task.Product, t *target.Target, tuning Tuning) kernel.Kernel {
 	rows := productRows(p, t, tuning)
 	if !p.TakesTiles() {
 		return rows

@@ -8,7 +8,7 @@ import (
 	"foundry/ir/kernel"
 	"foundry/ir/sym"
 	"foundry/ir/target"
-	"foundry/ir/work"
+	"foundry/ir/task"
 )
 
 // The shapes of kernels that the model assumes.
@@ -33,11 +33,11 @@ type Run struct {
 // Kernels returns the dispatches that node n becomes, in the order they run in: none for
 // a view, one for most nodes and regions, two where partial results are merged.
 func (r Run) Kernels(n *ir.Node) []Kernel {
-	if work.IsView(n) {
+	if task.IsView(n) {
 		return nil
 	}
 	m := model{Run: r, node: n}
-	m.region, m.err = work.In(n, r.Bounds, r.Target)
+	m.region, m.err = task.In(n, r.Bounds, r.Target)
 	if n.Region == nil {
 		m.ops = []*ir.Node{n}
 	} else {
@@ -53,7 +53,7 @@ type model struct {
 	Run
 	node   *ir.Node
 	ops    []*ir.Node // the region's nodes, or the node
-	region *work.Region
+	region *task.Region
 	err    error // why there is no region
 }
 
@@ -84,11 +84,11 @@ func (m *model) kernels() []Kernel {
 		switch {
 		case m.err != nil:
 		case len(attention) == 1:
-			if p, ok := work.BatchedOf(m.region); ok {
+			if p, ok := task.BatchedOf(m.region); ok {
 				return []Kernel{m.batched(k, p)}
 			}
 		default:
-			if a, err := work.AttentionOf(m.region); err == nil {
+			if a, err := task.AttentionOf(m.region); err == nil {
 				return m.attention(k, a, products)
 			}
 		}
@@ -117,7 +117,7 @@ func (m *model) asProduct(k *Kernel) bool {
 	if m.err != nil {
 		return false
 	}
-	p, err := work.ProductOf(m.region)
+	p, err := task.ProductOf(m.region)
 	if err == nil {
 		m.product(k, p)
 	}
@@ -188,7 +188,7 @@ func rowsOf(products []*ir.Node, e sym.Env) float64 {
 
 // product fills in the grid of a matrix product over all rows of its weights,
 // and what its threadgroups read again and compute again.
-func (m *model) product(k *Kernel, p *work.Product) {
+func (m *model) product(k *Kernel, p *task.Product) {
 	n := numbersOf(p, p.Tokens.Eval(m.Env))
 	var grid Kernel
 	vectors := min(n.tokens, mostVectors)
@@ -211,7 +211,7 @@ func (m *model) product(k *Kernel, p *work.Product) {
 
 // chooseStored is ChooseProduct with an operand that lies as the run says; where that is
 // open, kept as halves where it can be and tiles then copy it.
-func (m *model) chooseStored(p *work.Product) kernel.Kernel {
+func (m *model) chooseStored(p *task.Product) kernel.Kernel {
 	if m.Stored != nil {
 		if p.Inner.Param != nil {
 			p.Region.Operands[p.Inner.Index].Halves = m.Stored.Halves(m.node.Args[p.Inner.Index])

@@ -4,7 +4,7 @@ import (
 	"foundry/ir/kernel"
 	"foundry/ir/sym"
 	"foundry/ir/target"
-	"foundry/ir/work"
+	"foundry/ir/task"
 )
 
 // What a lane may spend, in 32-bit registers, on weights held across the prologue and on
@@ -20,7 +20,7 @@ const (
 
 // productRows returns how p is dealt out over rows of its weights, by the target's
 // numbers.
-func productRows(p *work.Product, t *target.Target, tuning Tuning) kernel.ProductRows {
+func productRows(p *task.Product, t *target.Target, tuning Tuning) kernel.ProductRows {
 	total, unit := p.WeightRows()
 	k := kernel.ProductRows{Teams: 1, Direct: p.ReadsDirectly(), Loads: PreloadRegisters, Held: PreloadRegisters, Vectors: 1, Segment: p.Length}
 	widest := widestChunk(p, tuning)
@@ -79,7 +79,7 @@ func productRows(p *work.Product, t *target.Target, tuning Tuning) kernel.Produc
 }
 
 // widestChunk is the most elements that a lane loads at once from any weight.
-func widestChunk(p *work.Product, tuning Tuning) int64 {
+func widestChunk(p *task.Product, tuning Tuning) int64 {
 	widest := 1
 	for _, part := range p.Parts {
 		for _, q := range part.Products {

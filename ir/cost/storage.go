@@ -8,7 +8,7 @@ import (
 	"foundry/ir/kernel"
 	"foundry/ir/sym"
 	"foundry/ir/target"
-	"foundry/ir/work"
+	"foundry/ir/task"
 )
 
 // Storage is how the values of a graph lie in memory where that is not what their types
@@ -68,7 +68,7 @@ func (s *Storage) Saved(v *ir.Value) sym.Poly {
 // as s says: as the function Moved, but for a view that strides cannot say, which is a
 // copy.
 func (s *Storage) Moved(n *ir.Node) sym.Poly {
-	if n.Op.Is(ir.View) && !work.IsView(n) {
+	if n.Op.Is(ir.View) && !task.IsView(n) {
 		return written(n).Scale(2)
 	}
 	sum := Moved(n)
@@ -122,7 +122,7 @@ func (d *storing) brings(n *ir.Node, v *ir.Value, copied bool) bool {
 	if v.Type.Shape.At(0).IsConst() {
 		return false
 	}
-	r, err := work.Of(n, d.graph.Bounds, d.target)
+	r, err := task.Of(n, d.graph.Bounds, d.target)
 	if err != nil || !r.Has(ir.OpMatmulNT) || !r.Nodes(ir.OpMatmulNT)[0].Args[1].Type.Shape.At(0).IsConst() {
 		return false
 	}
@@ -137,7 +137,7 @@ func (d *storing) brings(n *ir.Node, v *ir.Value, copied bool) bool {
 		}
 	}
 	r.Operands[at].Halves = copied
-	p, err := work.ProductOf(r)
+	p, err := task.ProductOf(r)
 	if err != nil {
 		return false
 	}

@@ -12,7 +12,7 @@ import (
 	"foundry/ir"
 	"foundry/ir/kernel"
 	"foundry/ir/target"
-	"foundry/ir/work"
+	"foundry/ir/task"
 )
 
 // timing is a line of testdata/tiles-h100.csv.
@@ -56,11 +56,11 @@ func TestTilesAsMeasured(t *testing.T) {
 	require.Len(t, byProduct, 4)
 	var have, want []float64
 	for p, measured := range byProduct {
-		part := &work.Part{Each: p[1] / p[3]}
+		part := &task.Part{Each: p[1] / p[3]}
 		for range p[3] {
 			part.Products = append(part.Products, (*ir.Node)(nil))
 		}
-		n := matmul{tokens: p[0], rows: p[1], cols: p[2], unit: int(p[3]), bytes: p[1] * p[2] * 34 / 32, together: 16, halfRows: true, parts: []*work.Part{part}}
+		n := matmul{tokens: p[0], rows: p[1], cols: p[2], unit: int(p[3]), bytes: p[1] * p[2] * 34 / 32, together: 16, halfRows: true, parts: []*task.Part{part}}
 		best, _ := n.bestTiles(x)
 		fastest, taken := slices.MinFunc(measured, func(a, b timing) int { return int(a.us - b.us) }).us, 0.0
 		for _, m := range measured {

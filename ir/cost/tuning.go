@@ -3,7 +3,7 @@ package cost
 import (
 	"slices"
 
-	"foundry/ir/work"
+	"foundry/ir/task"
 )
 
 // Tuning fixes constants of kernels that lowering chooses otherwise: the same text
@@ -44,7 +44,7 @@ func (t Tuning) Widths() []int {
 }
 
 // WeightWidth is the width for rows of n weights of a format.
-func (t Tuning) WeightWidth(f work.Format, n int64) int {
+func (t Tuning) WeightWidth(f task.Format, n int64) int {
 	if t.Width > 0 && slices.Contains(f.Widths, t.Width) && n%int64(t.Width) == 0 {
 		return t.Width
 	}

@@ -6,7 +6,7 @@ import (
 	"foundry/ir"
 	"foundry/ir/dtype"
 	"foundry/ir/sym"
-	"foundry/ir/work"
+	"foundry/ir/task"
 	"foundry/lower/plan"
 )
 
@@ -113,7 +113,7 @@ func (e *entry) sessionInput(p *ir.Value) (t tensor, ok bool) {
 	if p.Param.Kind != ir.Input || !e.c.runs() {
 		return tensor{}, false
 	}
-	l, ok := work.Contiguous(p.Type.Shape)
+	l, ok := task.Contiguous(p.Type.Shape)
 	if !ok {
 		return tensor{}, false
 	}

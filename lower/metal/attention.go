@@ -8,13 +8,13 @@ import (
 	"foundry/ir/cost"
 	choice "foundry/ir/kernel"
 	"foundry/ir/sym"
-	"foundry/ir/work"
+	"foundry/ir/task"
 	"foundry/lower/plan"
 )
 
 // attention is a region of scores, softmax and weighted values on its way to text.
 type attention struct {
-	*work.Attention
+	*task.Attention
 	choice.AttentionRows
 	r *region
 }
@@ -44,7 +44,7 @@ func (r *region) lowerAttention() (*lowering, error) {
 }
 
 func (r *region) attention() (*attention, error) {
-	a, err := work.AttentionOf(r.asked)
+	a, err := task.AttentionOf(r.asked)
 	if err != nil {
 		return nil, err
 	}
@@ -213,17 +213,17 @@ func (a *attention) rowsOf(e *emitter, b *ir.Value, h affine) (ptr, stride, typ 
 
 // resultLayout follows the views of the result back to the layout that elements
 // (head, row, d) are stored with.
-func (a *attention) resultLayout() (work.Layout, error) {
+func (a *attention) resultLayout() (task.Layout, error) {
 	v := a.r.g.Results[0].Value
-	l, ok := work.Contiguous(v.Type.Shape)
+	l, ok := task.Contiguous(v.Type.Shape)
 	for ok && v.Def != a.Weighted {
 		if v.Def == nil {
-			return work.Layout{}, fmt.Errorf("the result of attention is not its weighted values")
+			return task.Layout{}, fmt.Errorf("the result of attention is not its weighted values")
 		}
 		x := v.Def.Args[0]
 		switch v.Def.Op {
 		case ir.OpTranspose:
-			var in work.Layout
+			var in task.Layout
 			for d := range int(x.Type.Shape.Rank) {
 				in.Stride[v.Def.Attr.Perm[d]] = l.Stride[d]
 			}
@@ -231,12 +231,12 @@ func (a *attention) resultLayout() (work.Layout, error) {
 		case ir.OpReshape:
 			l, ok = l.Reshape(v.Type.Shape, x.Type.Shape)
 		default:
-			return work.Layout{}, fmt.Errorf("%s behind attention is not a view", v.Def.Op)
+			return task.Layout{}, fmt.Errorf("%s behind attention is not a view", v.Def.Op)
 		}
 		v = x
 	}
 	if !ok {
-		return work.Layout{}, fmt.Errorf("the result of attention has %s, whose strides have too many symbols", v.Type)
+		return task.Layout{}, fmt.Errorf("the result of attention has %s, whose strides have too many symbols", v.Type)
 	}
 	return l, nil
 }

@@ -7,7 +7,7 @@ import (
 	"foundry/ir/cost"
 	choice "foundry/ir/kernel"
 	"foundry/ir/sym"
-	"foundry/ir/work"
+	"foundry/ir/task"
 	"foundry/lower/plan"
 )
 
@@ -18,9 +18,9 @@ func (r *region) lowerBatched() (*lowering, error) {
 		return nil, fmt.Errorf("%s shares a kernel only within attention", r.g.Nodes()[0].Op)
 	}
 	n := r.g.Nodes()[0]
-	if b, ok := work.BatchedOf(r.asked); ok {
+	if b, ok := task.BatchedOf(r.asked); ok {
 		if tiles, ok := cost.ChooseBatched(b, r.target).(choice.AttentionTiles); ok {
-			a := &attention{r: r, Attention: &work.Attention{Region: r.asked, Scores: n, Heads: b.Heads, Dim: b.Dim, Rows: b.Rows, Keys: b.Keys}}
+			a := &attention{r: r, Attention: &task.Attention{Region: r.asked, Scores: n, Heads: b.Heads, Dim: b.Dim, Rows: b.Rows, Keys: b.Keys}}
 			a.Width = 8
 			return (&flash{attention: a, AttentionTiles: tiles, head: "group.z"}).lowerBatched()
 		}

@@ -7,7 +7,7 @@ import (
 	"foundry/ir"
 	"foundry/ir/dtype"
 	"foundry/ir/sym"
-	"foundry/ir/work"
+	"foundry/ir/task"
 	"foundry/lower/plan"
 )
 
@@ -77,7 +77,7 @@ func (s *storage) countable() error {
 func (c *compiler) share(kind, name string, class plan.Class, t ir.Type, b sym.Bounds) (*storage, error) {
 	key := kind + " " + name
 	bytes := t.MaxBytes(b)
-	planes := class == plan.Weight && work.InPlanes(t, c.o.Target)
+	planes := class == plan.Weight && task.InPlanes(t, c.o.Target)
 	if cols, ok := t.Shape.At(-1).Const(); ok && planes {
 		bytes = bytes / t.DType.Bytes(cols) * t.DType.PlaneBytes(cols)
 	}
@@ -155,7 +155,7 @@ func (e *entry) params() error {
 		}
 		s.role, s.values = role, p.Param.Values
 		e.c.store(s)
-		l, ok := work.Contiguous(p.Type.Shape)
+		l, ok := task.Contiguous(p.Type.Shape)
 		if !ok {
 			return fmt.Errorf("%s has strides with too many symbols", p)
 		}

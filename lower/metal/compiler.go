@@ -10,7 +10,7 @@ import (
 	"foundry/ir/cost"
 	"foundry/ir/dtype"
 	"foundry/ir/sym"
-	"foundry/ir/work"
+	"foundry/ir/task"
 	"foundry/lower/plan"
 )
 
@@ -75,7 +75,7 @@ type stage struct {
 // tensor is a value's place: a storage and how it lies there.
 type tensor struct {
 	s *storage
-	l work.Layout
+	l task.Layout
 }
 
 // open starts an entry: its params and outputs get their buffers, which entries
@@ -167,7 +167,7 @@ func (e *entry) markCaches(n *ir.Node) {
 		if n.Region != nil {
 			def = n.Region.Results[i].Value.Def
 		}
-		if def == nil || !work.WritesFromP(def) || ir.StateRoot(v) == v {
+		if def == nil || !task.WritesFromP(def) || ir.StateRoot(v) == v {
 			continue
 		}
 		if s := e.values[v].s; s.class == plan.State && !s.cache {
@@ -198,7 +198,7 @@ func (e *entry) placeResult(n *ir.Node, i int, v *ir.Value, outputs map[*ir.Valu
 		e.values[v] = e.values[root]
 		return nil
 	}
-	l, ok := work.Contiguous(v.Type.Shape)
+	l, ok := task.Contiguous(v.Type.Shape)
 	if !ok {
 		return fmt.Errorf("result %d has %s, whose strides have too many symbols", i, v.Type)
 	}
@@ -259,7 +259,7 @@ func (e *entry) lower(n *ir.Node) (*lowering, error) {
 }
 
 // appendKey appends what tells o from other operands.
-func appendKey(b []byte, o *work.Operand) []byte {
+func appendKey(b []byte, o *task.Operand) []byte {
 	for _, is := range [...]bool{o.Fixed, o.Settled, o.Planes, o.Halves, o.Scaled} {
 		b = strconv.AppendBool(b, is)
 	}

@@ -5,7 +5,7 @@ import (
 
 	"foundry/ir"
 	"foundry/ir/sym"
-	"foundry/ir/work"
+	"foundry/ir/task"
 	"foundry/lower/plan"
 )
 
@@ -144,7 +144,7 @@ func (e *emitter) operandIndex(v *ir.Value, ix []affine) (*ir.Value, []affine, b
 
 func (e *emitter) pullReshape(in, out ir.Shape, ix []affine) []affine {
 	to := make([]affine, in.Rank)
-	for _, g := range work.Groups(in, out) {
+	for _, g := range task.Groups(in, out) {
 		flat := number(0)
 		for d := g.OutLo; d < g.OutHi; d++ {
 			scaled, ok := flat.times(out.Dims[d].Poly())

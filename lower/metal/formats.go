@@ -6,12 +6,12 @@ import (
 
 	"foundry/ir"
 	"foundry/ir/dtype"
-	"foundry/ir/work"
+	"foundry/ir/task"
 )
 
 // format is how the text of kernels reads a weight format.
 type format struct {
-	work.Format
+	task.Format
 	name   string
 	needs  []string // stage files that the format's own builds on
 	params string   // template arguments of the readers, where they have any
@@ -73,7 +73,7 @@ func formatIn(t ir.Type, planes bool) (f format, ok bool) {
 	default:
 		f = named[t.DType]
 	}
-	f.Format, ok = work.FormatIn(t.DType, planes)
+	f.Format, ok = task.FormatIn(t.DType, planes)
 	return f, ok
 }
 

@@ -7,7 +7,7 @@ import (
 	"foundry/ir/dtype"
 	choice "foundry/ir/kernel"
 	"foundry/ir/sym"
-	"foundry/ir/work"
+	"foundry/ir/task"
 	"foundry/lower/plan"
 )
 
@@ -62,7 +62,7 @@ func (g *gemm) tilesWide() int { return g.Columns / g.SIMDColumns / 16 }
 func (g *gemm) staged() int { return g.Rows * g.Depth / g.w / g.threads() }
 
 // units is how many units of p a threadgroup makes.
-func (g *gemm) units(p *work.Part) int64 { return int64(g.Columns / p.RowsPerUnit()) }
+func (g *gemm) units(p *task.Part) int64 { return int64(g.Columns / p.RowsPerUnit()) }
 
 // scratchTiles is how many tiles beside each other a simdgroup spreads at once
 // for the epilogue: whole units, at least two where it has them.
@@ -202,7 +202,7 @@ func (g *gemm) choosePart(k *kernel, i int, begins []int64, body func()) {
 }
 
 // firstUnit sets the first unit of the threadgroup.
-func (g *gemm) firstUnit(k *kernel, p *work.Part, begin int64) {
+func (g *gemm) firstUnit(k *kernel, p *task.Part, begin int64) {
 	group := "group.y"
 	if begin > 0 {
 		group = fmt.Sprintf("(group.y - %du)", begin)
@@ -250,7 +250,7 @@ func (g *gemm) weightFactors(t dtype.Type) string {
 // pickWeights points row[] at the thread's rows. A strip of 16 stage rows holds
 // one row of each of 16 units; the strips of the same units stand together. Units
 // beyond the end repeat the last one and are not stored.
-func (g *gemm) pickWeights(k *kernel, p *work.Part) {
+func (g *gemm) pickWeights(k *kernel, p *task.Part) {
 	per := p.RowsPerUnit()
 	k.open("for (uint i = 0u; i < MINE; i++)")
 	k.line("const uint at = gemm_row<COLUMNS, DEPTH, THREADS, WIDTH>(i, thread_index);")

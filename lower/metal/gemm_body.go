@@ -5,7 +5,7 @@ import (
 
 	"foundry/ir"
 	"foundry/ir/dtype"
-	"foundry/ir/work"
+	"foundry/ir/task"
 )
 
 // rowScales writes the prologue of a norm: scale[i] becomes the factor of the row
@@ -164,7 +164,7 @@ func (g *gemm) fetch(k *kernel, t dtype.Type) error {
 	value := e.at(g.Inner, ix)
 	for _, j := range g.Extra {
 		v := g.r.g.Results[j].Value
-		if work.Walked(v) != g.Inner.Type.Shape {
+		if task.Walked(v) != g.Inner.Type.Shape {
 			return fmt.Errorf("a result of %s is not what the prologue walks over", v.Type)
 		}
 		here := fmt.Sprintf("group.y == 0u && first + m < %s", k.text(dimension(g.Tokens)))
@@ -256,7 +256,7 @@ func (g *gemm) leftFactor(k *kernel, factor func(*kernel, *ir.Value) string) str
 
 // store spreads the simdgroup's sums a few tiles at a time and gives each lane
 // units of rows to finish: four adjacent ones where all that is stored allows.
-func (g *gemm) store(k *kernel, p *work.Part) error {
+func (g *gemm) store(k *kernel, p *task.Part) error {
 	err := fmt.Errorf("no width for the results")
 	for _, w := range []int{4, 1} {
 		if err = k.attempt(func() error { return g.storeWith(k, p, w) }); err == nil {
@@ -266,7 +266,7 @@ func (g *gemm) store(k *kernel, p *work.Part) error {
 	return err
 }
 
-func (g *gemm) storeWith(k *kernel, p *work.Part, w int) error {
+func (g *gemm) storeWith(k *kernel, p *task.Part, w int) error {
 	for _, j := range p.Sums {
 		if size := g.r.g.Results[j].Value.Def.Attr.Size.C; size%int64(w) != 0 {
 			return fmt.Errorf("sums of %d squares, %d at a time", size, w)
@@ -316,7 +316,7 @@ func (g *gemm) storeWith(k *kernel, p *work.Part, w int) error {
 		g.normHeads(e, p, t, ix)
 	}
 	if len(p.Results) > 0 {
-		if err := g.r.storeResults(e, work.Elements{Space: work.Walked(g.r.g.Results[p.Results[0]].Value), Results: p.Results, Pair: p.Pair}, ix); err != nil {
+		if err := g.r.storeResults(e, task.Elements{Space: task.Walked(g.r.g.Results[p.Results[0]].Value), Results: p.Results, Pair: p.Pair}, ix); err != nil {
 			return err
 		}
 	}
@@ -337,7 +337,7 @@ func (g *gemm) storeWith(k *kernel, p *work.Part, w int) error {
 }
 
 // bindSums names the sums of the lane's units where the tiles were spread.
-func (g *gemm) bindSums(e *emitter, p *work.Part, t, row affine, per, stride int) {
+func (g *gemm) bindSums(e *emitter, p *task.Part, t, row affine, per, stride int) {
 	at := 0
 	for i, q := range p.Products {
 		rows := []affine{row}

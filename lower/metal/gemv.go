@@ -9,13 +9,13 @@ import (
 	"foundry/ir/dtype"
 	choice "foundry/ir/kernel"
 	"foundry/ir/sym"
-	"foundry/ir/work"
+	"foundry/ir/task"
 	"foundry/lower/plan"
 )
 
 // gemv is a product over rows of its weights on its way to text.
 type gemv struct {
-	*work.Product
+	*task.Product
 	choice.ProductRows
 	r       *region
 	early   *early
@@ -26,7 +26,7 @@ func (r *region) lowerGEMV() (*lowering, error) {
 	if n := r.g.Nodes()[0]; len(r.g.Nodes()) == 1 && !n.Args[1].Type.Shape.At(0).IsConst() {
 		return r.lowerBatched() // a product of two activations
 	}
-	p, err := work.ProductOf(r.asked)
+	p, err := task.ProductOf(r.asked)
 	if err != nil {
 		return nil, err
 	}
@@ -180,7 +180,7 @@ func (g *gemv) choose(k *kernel, i int, begins []int64, body func()) {
 
 // pickRows points row[] at the simdgroup's rows; units beyond the end repeat the
 // last one and are not stored.
-func (g *gemv) pickRows(k *kernel, p *work.Part, begin int64) {
+func (g *gemv) pickRows(k *kernel, p *task.Part, begin int64) {
 	units := g.PerTeam / p.RowsPerUnit()
 	group := "group.x"
 	if begin > 0 {

@@ -7,7 +7,7 @@ import (
 	"foundry/ir/dtype"
 	choice "foundry/ir/kernel"
 	"foundry/ir/sym"
-	"foundry/ir/work"
+	"foundry/ir/task"
 	"foundry/lower/plan"
 )
 
@@ -155,7 +155,7 @@ func (g *gemv) ahead(registers int, chunks int64, preload int) int {
 
 // accumulatePart is accumulate where weights differ in format: the rows of each
 // product go by themselves.
-func (g *gemv) accumulatePart(k *kernel, p *work.Part, x string, begin, size int64) error {
+func (g *gemv) accumulatePart(k *kernel, p *task.Part, x string, begin, size int64) error {
 	per := p.RowsPerUnit()
 	t := p.Products[0].Args[1].Type.DType
 	uniform := true
@@ -285,7 +285,7 @@ func (g *gemv) sums() *ir.Value {
 // storeExtra stores a result of the prologue, by the first threadgroup alone.
 func (g *gemv) storeExtra(e *emitter, j int, ix []affine, m string) error {
 	v := g.r.g.Results[j].Value
-	if work.Walked(v) != g.Inner.Type.Shape {
+	if task.Walked(v) != g.Inner.Type.Shape {
 		return fmt.Errorf("a result of %s is not what the prologue walks over", v.Type)
 	}
 	value := e.at(v, ix)
@@ -295,7 +295,7 @@ func (g *gemv) storeExtra(e *emitter, j int, ix []affine, m string) error {
 
 // epilogue gives each unit of each vector to a lane, which computes the results
 // of its rows and stores them.
-func (g *gemv) epilogue(k *kernel, p *work.Part, partial string) error {
+func (g *gemv) epilogue(k *kernel, p *task.Part, partial string) error {
 	units := g.PerTeam / p.RowsPerUnit()
 	e := newEmitter(k, g.r, 1)
 	e.owns = len(g.Parts) == 1
@@ -330,7 +330,7 @@ func (g *gemv) epilogue(k *kernel, p *work.Part, partial string) error {
 		bindHeadNorm(e, p, ix, scale)
 	}
 	if len(p.Results) > 0 {
-		if err := g.r.storeResults(e, work.Elements{Space: work.Walked(g.r.g.Results[p.Results[0]].Value), Results: p.Results, Pair: p.Pair}, ix); err != nil {
+		if err := g.r.storeResults(e, task.Elements{Space: task.Walked(g.r.g.Results[p.Results[0]].Value), Results: p.Results, Pair: p.Pair}, ix); err != nil {
 			return err
 		}
 	}
@@ -359,7 +359,7 @@ func (g *gemv) epilogue(k *kernel, p *work.Part, partial string) error {
 
 // bindUnit names the sums of the lane's unit, and returns its token, the index of the
 // part's results there, and its row of the products.
-func (g *gemv) bindUnit(e *emitter, p *work.Part, partial, u, vector string, units int) (t affine, ix []affine, row affine) {
+func (g *gemv) bindUnit(e *emitter, p *task.Part, partial, u, vector string, units int) (t affine, ix []affine, row affine) {
 	k := e.k
 	t = number(0)
 	if vector != "0u" {
@@ -380,7 +380,7 @@ func (g *gemv) bindUnit(e *emitter, p *work.Part, partial, u, vector string, uni
 func (g *gemv) many() bool { return g.Vectors > 1 || g.Tokens != sym.Const(1) }
 
 // guard is the condition of a lane that has a unit of the part.
-func (g *gemv) guard(p *work.Part) string {
+func (g *gemv) guard(p *task.Part) string {
 	units := g.PerTeam / p.RowsPerUnit()
 	u, lanes := g.seat(), units
 	if g.many() {
@@ -395,7 +395,7 @@ func (g *gemv) guard(p *work.Part) string {
 
 // storeSums adds up the squares of runs of adjacent rows and stores them: the
 // rows of a threadgroup meet in threadgroup memory.
-func (g *gemv) storeSums(e *emitter, p *work.Part, i, j, units int, u, vector string) {
+func (g *gemv) storeSums(e *emitter, p *task.Part, i, j, units int, u, vector string) {
 	k := e.k
 	size := int(g.r.g.Results[j].Value.Def.Attr.Size.C)
 	rows := g.Owners() * units
@@ -438,7 +438,7 @@ func (g *gemv) storeBest(e *emitter) {
 // resultIndex turns a unit into the index of the part's results and the row of the
 // products: the head and the element of it where the results are in attention
 // layout.
-func (g *gemv) resultIndex(e *emitter, p *work.Part, t, unit affine) (ix []affine, row affine) {
+func (g *gemv) resultIndex(e *emitter, p *task.Part, t, unit affine) (ix []affine, row affine) {
 	if p.Heads == 0 {
 		return []affine{t, unit}, unit
 	}
@@ -453,7 +453,7 @@ func (g *gemv) resultIndex(e *emitter, p *work.Part, t, unit affine) (ix []affin
 }
 
 // bindRows names the sums that the lane's unit ended with.
-func (g *gemv) bindRows(e *emitter, p *work.Part, t, row affine, scale string, units int) {
+func (g *gemv) bindRows(e *emitter, p *task.Part, t, row affine, scale string, units int) {
 	at := 0
 	for _, q := range p.Products {
 		rows := []affine{row}

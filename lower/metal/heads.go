@@ -6,7 +6,7 @@ import (
 	"foundry/ir"
 	"foundry/ir/cost"
 	"foundry/ir/sym"
-	"foundry/ir/work"
+	"foundry/ir/task"
 	"foundry/lower/plan"
 )
 
@@ -15,8 +15,8 @@ import (
 // turns. Lanes keep the pairs of a head in registers between its sum of squares and the
 // results; heads beside them that have no norm, such as values, move along.
 func (r *region) lowerHeads() (*lowering, error) {
-	parts := work.ElementsOf(r.asked)
-	if !work.AtOnePosition(r.asked, parts) {
+	parts := task.ElementsOf(r.asked)
+	if !task.AtOnePosition(r.asked, parts) {
 		return nil, fmt.Errorf("norms share a kernel only where each head of one position is turned behind its own")
 	}
 	k := newKernel(kernelBase(r.name, r.g.Results[0].Value.Type), r.identity(plan.Rows))
@@ -36,15 +36,7 @@ func (r *region) lowerHeads() (*lowering, error) {
 	if positions != sym.Const(1) {
 		t = e.know("group.x", positions.Max(r.g.Bounds), 1)
 	}
-	at := map[string]turns{}
-	for _, p := range parts {
-		for _, n := range p.Rotations(r.asked) {
-			if key := e.turnKey(n, t, number(0)); at[key].n == nil {
-				at[key] = e.turnOnce(n, t)
-			}
-		}
-	}
-	k.line("threadgroup_barrier(mem_flags::mem_threadgroup);")
+	at := r.turnsOnce(e, parts, t)
 	k.phase("Main: a head a simdgroup.")
 	k.open("for (uint each = simd; each < %du; each += %du)", heads, simds)
 	begin := int64(0)
@@ -76,12 +68,12 @@ func (r *region) lowerHeads() (*lowering, error) {
 
 // turnHead writes one head of a part at position t: the norm that stands before its
 // rotation, if one does, and the results.
-func (r *region) turnHead(e *emitter, p work.Elements, head, t affine, at map[string]turns) error {
+func (r *region) turnHead(e *emitter, p task.Elements, head, t affine, at map[string]turns) error {
 	k, half := e.k, p.Space.Dims[2].C/2
 	var norm *ir.Node
 	for _, n := range r.nodes(ir.OpRMSNorm) {
 		for _, j := range p.Results {
-			if work.DependsOn(r.g.Results[j].Value, func(m *ir.Node) bool { return m == n }) {
+			if task.DependsOn(r.g.Results[j].Value, func(m *ir.Node) bool { return m == n }) {
 				if norm != nil && norm != n || n.Results[0].Type.Shape != p.Space {
 					return fmt.Errorf("norms that meet in heads of %s", p.Space)
 				}

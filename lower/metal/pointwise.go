@@ -9,14 +9,14 @@ import (
 	"foundry/ir/dtype"
 	choice "foundry/ir/kernel"
 	"foundry/ir/sym"
-	"foundry/ir/work"
+	"foundry/ir/task"
 	"foundry/lower/plan"
 )
 
 // lowerPointwise gives each element (or four, or a rotary pair) a thread; results
 // of different shapes go to different planes of the grid.
 func (r *region) lowerPointwise() (*lowering, error) {
-	parts := work.ElementsOf(r.asked)
+	parts := task.ElementsOf(r.asked)
 	var last error
 	for _, w := range r.tuning.Widths() {
 		chosen, err := cost.ChooseElements(r.asked, parts, w, r.target, r.tuning)
@@ -39,7 +39,7 @@ func (r *region) lowerPointwise() (*lowering, error) {
 	return nil, last
 }
 
-func (r *region) pointwise(parts []work.Elements, chosen choice.Elements) (*kernel, error) {
+func (r *region) pointwise(parts []task.Elements, chosen choice.Elements) (*kernel, error) {
 	w := chosen.Width
 	k := newKernel(kernelBase(r.name, r.g.Results[0].Value.Type), r.identity(plan.Elementwise))
 	k.threads = chosen.Threads()
@@ -71,7 +71,7 @@ func (r *region) pointwise(parts []work.Elements, chosen choice.Elements) (*kern
 }
 
 // pointwisePart writes the body of one part and widens the grid to hold it.
-func (r *region) pointwisePart(e *emitter, p work.Elements, pos string) error {
+func (r *region) pointwisePart(e *emitter, p task.Elements, pos string) error {
 	k, rank := e.k, int(p.Space.Rank)
 	g, err := p.Grid(e.w)
 	if err != nil {
@@ -124,7 +124,7 @@ func (r *region) pointwisePart(e *emitter, p work.Elements, pos string) error {
 // storeResults computes and stores a part's results at ix, and for a pair at the
 // element half a row further too. All is computed before anything is stored, so
 // that a result may take an operand's storage.
-func (r *region) storeResults(e *emitter, p work.Elements, ix []affine) error {
+func (r *region) storeResults(e *emitter, p task.Elements, ix []affine) error {
 	places := [][]affine{ix}
 	if p.Pair {
 		high := append([]affine(nil), ix...)
@@ -168,7 +168,7 @@ func (e *emitter) target(j int, ix []affine) string {
 	if v.Def != nil && v.Def.Op == ir.OpKVWrite {
 		return e.cacheTarget(v.Def, ix)
 	}
-	l, ok := work.Contiguous(v.Type.Shape)
+	l, ok := task.Contiguous(v.Type.Shape)
 	if !ok {
 		return e.fail("result %d has %s, whose strides have too many symbols", j, v.Type)
 	}
@@ -188,7 +188,7 @@ func (e *emitter) cacheTarget(n *ir.Node, ix []affine) string {
 	return e.elementAt(slot, cache.Type.DType, e.r.operands[cache.Index].Layout, at)
 }
 
-func (e *emitter) offsetOf(l work.Layout, ix []affine) (off affine, ok bool) {
+func (e *emitter) offsetOf(l task.Layout, ix []affine) (off affine, ok bool) {
 	off = affine{c: l.Off}
 	for d, i := range ix {
 		part, ok := i.times(l.Stride[d])
@@ -200,7 +200,7 @@ func (e *emitter) offsetOf(l work.Layout, ix []affine) (off affine, ok bool) {
 	return off, true
 }
 
-func (e *emitter) elementAt(slot string, t dtype.Type, l work.Layout, ix []affine) string {
+func (e *emitter) elementAt(slot string, t dtype.Type, l task.Layout, ix []affine) string {
 	off, ok := e.offsetOf(l, ix)
 	if !ok {
 		return e.fail("a store has too many symbols")

@@ -6,7 +6,7 @@ import (
 	"foundry/ir"
 	choice "foundry/ir/kernel"
 	"foundry/ir/sym"
-	"foundry/ir/work"
+	"foundry/ir/task"
 	"foundry/lower/plan"
 )
 
@@ -19,7 +19,7 @@ type turns struct {
 
 // positions is pointwise with a threadgroup a position: its threads compute the cosine
 // and the sine of each pair once, meet, and turn the pairs of all heads.
-func (r *region) positions(parts []work.Elements, chosen choice.Positions) (*kernel, error) {
+func (r *region) positions(parts []task.Elements, chosen choice.Positions) (*kernel, error) {
 	w := chosen.Width
 	k := newKernel(kernelBase(r.name, r.g.Results[0].Value.Type), r.identity(plan.Elementwise))
 	k.param("width", w)
@@ -41,15 +41,7 @@ func (r *region) positions(parts []work.Elements, chosen choice.Positions) (*ker
 	if positions != sym.Const(1) {
 		t = e.know("group.x", positions.Max(r.g.Bounds), 1)
 	}
-	at := map[string]turns{}
-	for _, p := range parts {
-		for _, n := range p.Rotations(r.asked) {
-			if key := e.turnKey(n, t, number(0)); at[key].n == nil {
-				at[key] = e.turnOnce(n, t)
-			}
-		}
-	}
-	k.line("threadgroup_barrier(mem_flags::mem_threadgroup);")
+	at := r.turnsOnce(e, parts, t)
 	k.phase("Main: the pairs of all heads.")
 	end := k.each("unit", units, k.threads, 1)
 	for i, p := range parts {
@@ -71,6 +63,21 @@ func (r *region) positions(parts []work.Elements, chosen choice.Positions) (*ker
 	}
 	end()
 	return k, e.err
+}
+
+// turnsOnce computes the turns of all rotations of the parts at row t, each once, and has
+// the threads of the group meet.
+func (r *region) turnsOnce(e *emitter, parts []task.Elements, t affine) map[string]turns {
+	at := map[string]turns{}
+	for _, p := range parts {
+		for _, n := range p.Rotations(r.asked) {
+			if key := e.turnKey(n, t, number(0)); at[key].n == nil {
+				at[key] = e.turnOnce(n, t)
+			}
+		}
+	}
+	e.k.line("threadgroup_barrier(mem_flags::mem_threadgroup);")
+	return at
 }
 
 // turnOnce computes a rotation's turns at row t: before the ready point where no
@@ -101,7 +108,7 @@ func (e *emitter) turnOnce(n *ir.Node, t affine) turns {
 }
 
 // turnPair turns a pair, or four, of the part's heads at row t.
-func (e *emitter) turnPair(p work.Elements, unit, t affine, at map[string]turns) error {
+func (e *emitter) turnPair(p task.Elements, unit, t affine, at map[string]turns) error {
 	done := e.scope()
 	defer done()
 	head, column := e.split(unit, sym.Const(p.Space.Dims[2].C/2/int64(e.w)), "index")

@@ -4,19 +4,19 @@ import (
 	"fmt"
 
 	choice "foundry/ir/kernel"
-	"foundry/ir/work"
+	"foundry/ir/task"
 )
 
 // Norms of heads behind a matrix product: the squares of a head meet in threadgroup
 // memory, and behind a barrier each lane that has a pair of the head adds them up.
 
 // high is the place of the other element of a pair.
-func high(p *work.Part, ix []affine) []affine {
+func high(p *task.Part, ix []affine) []affine {
 	return []affine{ix[0], ix[1], ix[2].plus(p.HeadDim() / 2)}
 }
 
 // bindHeadNorm names what the norm makes of a pair.
-func bindHeadNorm(e *emitter, p *work.Part, ix []affine, scale string) {
+func bindHeadNorm(e *emitter, p *task.Part, ix []affine, scale string) {
 	n := p.HeadNorm
 	for _, at := range [][]affine{ix, high(p, ix)} {
 		x, gamma := e.at(n.Args[0], at), e.at(n.Args[1], at[2:])
@@ -30,7 +30,7 @@ func (g *gemv) localUnit(u string, units int) string {
 }
 
 // squareHeads leaves the squares of each unit's two rows in threadgroup memory.
-func (g *gemv) squareHeads(k *kernel, p *work.Part, partial, guard, u, vector string, units int) error {
+func (g *gemv) squareHeads(k *kernel, p *task.Part, partial, guard, u, vector string, units int) error {
 	if g.squares == "" {
 		g.squares = k.threadgroup("head_squares", "float", 4*g.Owners()*units*g.Vectors)
 	}
@@ -70,7 +70,7 @@ func (g *gemm) squareHeads(k *kernel, spread func()) {
 }
 
 // normHeads finishes the norm of the lane's pairs at row t of the block.
-func (g *gemm) normHeads(e *emitter, p *work.Part, t affine, ix []affine) {
+func (g *gemm) normHeads(e *emitter, p *task.Part, t affine, ix []affine) {
 	steps := int(p.HeadDim()) / choice.HeadStep
 	e.k.line("const float head_scale = gemm_head_scale<%du>(%s + (%s - first) * %du + (%s + n / %du) / %du * %du, %s);",
 		steps, g.squares, t.text(), g.HeadSteps(), g.stepsBefore(), g.scratchTiles(), steps, steps, floatText(p.HeadNorm.Attr.Eps))

@@ -9,16 +9,16 @@ import (
 	"foundry/ir/dtype"
 	"foundry/ir/sym"
 	"foundry/ir/target"
-	"foundry/ir/work"
+	"foundry/ir/task"
 	"foundry/lower/plan"
 )
 
 // region is what one node asks for: the graph of its primitive operations, and
 // how each operand lies.
 type region struct {
-	asked    *work.Region
+	asked    *task.Region
 	g        *ir.Graph                // of asked
-	operands []work.Operand           // of asked
+	operands []task.Operand           // of asked
 	halves   []bool                   // results that are kept as halves
 	scaled   []bool                   // results that are scaled by their range
 	bound    func(v *ir.Value) *bound // of a value of the region; nil where nobody knows
@@ -64,7 +64,7 @@ func (r *region) asStored(k *kernel, j int, value string) string {
 // regionOf returns n's region with operands that lie row-major; a primitive node
 // becomes a region of one operation.
 func regionOf(n *ir.Node, bounds sym.Bounds, t *target.Target) (*region, error) {
-	w, err := work.Of(n, bounds, t)
+	w, err := task.Of(n, bounds, t)
 	if err != nil {
 		return nil, err
 	}
@@ -160,7 +160,7 @@ func (r *region) checkTypes() error {
 }
 
 func (r *region) checkWeight(t dtype.Type) error {
-	if _, ok := work.FormatOf(t); !ok || !r.target.Limits.HasWeights(t.Format()) {
+	if _, ok := task.FormatOf(t); !ok || !r.target.Limits.HasWeights(t.Format()) {
 		return fmt.Errorf("no kernel for %s weights, only for %s", t, strings.Join(r.target.Limits.Weights, ", "))
 	}
 	return nil

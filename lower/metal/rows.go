@@ -7,7 +7,7 @@ import (
 	"foundry/ir/dtype"
 	choice "foundry/ir/kernel"
 	"foundry/ir/sym"
-	"foundry/ir/work"
+	"foundry/ir/task"
 	"foundry/lower/plan"
 )
 
@@ -39,7 +39,7 @@ func (r *region) rows(w int) (*kernel, error) {
 		return nil, fmt.Errorf("rows of %s do not split into %d", space, w)
 	}
 	for _, res := range r.g.Results {
-		if work.Walked(res.Value) != space {
+		if task.Walked(res.Value) != space {
 			return nil, fmt.Errorf("a result of %s beside a norm of %s", res.Value.Type, space)
 		}
 	}
@@ -71,7 +71,7 @@ func (r *region) rows(w int) (*kernel, error) {
 			k.line("squares += squares_of(%s);", x)
 		}
 		for j, res := range r.g.Results {
-			if !work.DependsOn(res.Value, func(m *ir.Node) bool { return m == norm }) {
+			if !task.DependsOn(res.Value, func(m *ir.Node) bool { return m == norm }) {
 				value := e.at(res.Value, ix)
 				k.line("store%d(%s, %s);", w, e.target(j, ix), r.asStored(k, j, value))
 			}
@@ -91,7 +91,7 @@ func (r *region) rows(w int) (*kernel, error) {
 		e.bind(norm.Args[0], ix, "held[i]")
 		e.bind(norm.Results[0], ix, e.define("normed", "held[i] * scale * %s", e.at(gamma, ix[len(ix)-1:])))
 		for j, res := range r.g.Results {
-			if work.DependsOn(res.Value, func(m *ir.Node) bool { return m == norm }) {
+			if task.DependsOn(res.Value, func(m *ir.Node) bool { return m == norm }) {
 				value := e.at(res.Value, ix)
 				k.line("store%d(%s, %s);", w, e.target(j, ix), r.asStored(k, j, value))
 			}

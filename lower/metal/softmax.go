@@ -7,7 +7,7 @@ import (
 	"foundry/ir/cost"
 	"foundry/ir/dtype"
 	"foundry/ir/sym"
-	"foundry/ir/work"
+	"foundry/ir/task"
 	"foundry/lower/plan"
 )
 
@@ -137,7 +137,7 @@ func (s *softmax) kernel(main plan.Main, body func(k *kernel, row softmaxRow)) (
 func (s *softmax) operand(k *kernel, e *emitter, ix []affine, lin affine, row *softmaxRow) error {
 	x := s.n.Args[0]
 	if t := x.Type.DType; t.Quantised() {
-		if _, ok := work.FormatOf(t); !ok || x.Param == nil {
+		if _, ok := task.FormatOf(t); !ok || x.Param == nil {
 			return fmt.Errorf("no kernel reads %s rows here", t)
 		}
 		f := s.r.format(x)

@@ -4,7 +4,7 @@ import (
 	"foundry/ir"
 	"foundry/ir/cost"
 	"foundry/ir/sym"
-	"foundry/ir/work"
+	"foundry/ir/task"
 	"foundry/lower/plan"
 )
 
@@ -50,7 +50,7 @@ func (e *entry) traffic(s *stage, k *kernel) (moved, flops sym.Poly) {
 func divideFlops(r *region, first, second *kernel) {
 	var before, after sym.Poly
 	for _, n := range r.g.Nodes() {
-		if work.DependsOn(n.Results[0], func(m *ir.Node) bool { return m.Op == ir.OpMatmulNT }) {
+		if task.DependsOn(n.Results[0], func(m *ir.Node) bool { return m.Op == ir.OpMatmulNT }) {
 			after = after.Add(cost.Flops(n))
 		} else {
 			before = before.Add(cost.Flops(n))

@@ -1,10 +1,10 @@
-// Package work says what one node asks of a kernel, whichever kernel that will be: its
+// Package task says what one node asks of a kernel, whichever kernel that will be: its
 // primitive operations, how its operands lie, and what of them is main, prologue and
 // epilogue. The cost model and lowering read the same; it knows no time and no text.
 //
 // Read next: product.go for the largest kind of work; package kernel for how work is
 // dealt out, package cost for what that takes.
-package work
+package task
 
 import (
 	"fmt"
