@@ -1,16 +1,16 @@
 package cli
 
 import (
+	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
 
-	"foundry/ir/names"
 	"foundry/runtime/bench"
+	"foundry/runtime/files"
 )
 
 // slowerError ends a comparison that found a row slower.
@@ -61,36 +61,33 @@ The exit code is 3 where a row is slower.`,
 }
 
 // maxRecording is beyond any file of samples, in bytes.
-const maxRecording = 256 << 20
+const maxRecording = 64 << 20
 
 func recordings(paths []string) ([]bench.Recording, error) {
-	var files []string
+	var found []string
 	for _, path := range paths {
 		info, err := os.Stat(path)
 		if err != nil {
 			return nil, fmt.Errorf("%s: no such file or folder", path)
 		}
 		if !info.IsDir() {
-			files = append(files, path)
+			found = append(found, path)
 			continue
 		}
 		inside, err := filepath.Glob(filepath.Join(path, "*.csv"))
 		if err != nil {
 			return nil, err
 		}
-		files = append(files, inside...)
+		found = append(found, inside...)
 	}
 	var out []bench.Recording
-	for _, path := range files {
-		f, err := os.Open(path)
+	for _, path := range found {
+		text, err := files.ReadAny(path, maxRecording)
 		if err != nil {
 			return nil, err
 		}
-		if info, err := f.Stat(); err == nil && info.Size() > maxRecording {
-			return nil, errors.Join(fmt.Errorf("%s: %s are more than the samples of any benchmark", path, names.Bytes(info.Size())), f.Close())
-		}
-		r, err := bench.ReadRecording(f)
-		if err := errors.Join(err, f.Close()); err != nil {
+		r, err := bench.ReadRecording(bytes.NewReader(text))
+		if err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
 		out = append(out, r)

@@ -46,6 +46,9 @@ func TestCompareExitCodes(t *testing.T) {
 	code, _, errs = run(a, "--", filepath.Join(a, "0.csv"))
 	require.Equal(t, 1, code)
 	require.Contains(t, errs, "at least 6")
+	code, _, errs = run("/dev/zero", "--", a)
+	require.Equal(t, 1, code)
+	require.Contains(t, errs, "/dev/zero is larger than")
 	code, _, _ = run(a)
 	require.Equal(t, 2, code)
 }
