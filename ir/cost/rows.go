@@ -131,7 +131,7 @@ func (d RowDivision) Groups(rows int64) int64 {
 // take up the vector: a core then lets in the next kernel's while it ends this
 // one's. run is how many adjacent units must meet in a
 // threadgroup, 1 where none do. Measurements for all of it stand in
-// docs/performance.md.
+// docs/lab-book.md.
 func GEMV(rows int64, unit int, rounds, run int64, direct bool, t *target.Target) RowDivision {
 	want := int64(t.Cores) * int64(t.CoreThreads/t.Limits.SIMDWidth) / 2
 	d := RowDivision{PerSimd: unit, Share: 1, Simds: 2}

@@ -127,7 +127,7 @@ func (n nvidia) target() Target {
 func cpu() Target {
 	return Target{
 		Name: "cpu", Family: "cpu",
-		Note:  "emulation on a small x86 machine; exchanges, flops and launches fitted to kernels of kjv-2m there (docs/performance.md)",
+		Note:  "emulation on a small x86 machine; exchanges, flops and launches fitted to kernels of kjv-2m there (docs/lab-book.md)",
 		Cores: 2, BandwidthGBs: 12, CacheGBs: 60, CacheBytes: 32 << 20,
 		// A simdgroup's lanes run in one thread of the machine, so one keeps a core busy.
 		CoreThreads: 64, LoadAhead: 32, LineBytes: 64, TileFloats: 32, CopyStages: 2, CoreBytes: 64 << 10,
