@@ -19,7 +19,7 @@ type Compiled struct {
 }
 
 // signature is what tells the kinds of kernels apart: the operations that a
-// dispatch stands for, in no order, and its kernel's main.
+// dispatch does, in no order, and its kernel's main.
 type signature struct {
 	ops  string
 	main plan.Main
@@ -61,7 +61,11 @@ func kindsFor(t *target.Target) (kinds, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := kinds{}
+	type lowered struct {
+		plan  *plan.Plan
+		entry *plan.Entry
+	}
+	of := map[*trial]lowered{}
 	for _, b := range batches(all) {
 		var graphs []*ir.Graph
 		for _, s := range b.trials {
@@ -72,35 +76,56 @@ func kindsFor(t *target.Target) (kinds, error) {
 			return nil, err
 		}
 		for i, s := range b.trials {
-			out.claim(p, &p.Entries[i], s)
+			of[s] = lowered{p, &p.Entries[i]}
 		}
+	}
+	out := kinds{}
+	for _, s := range all { // in the table's order: of rows that share a kernel the first has it
+		out.claim(of[s].plan, of[s].entry, s)
 	}
 	return out, nil
 }
 
 // claim gives a trial's row the dispatches of its nodes.
 func (k kinds) claim(p *plan.Plan, e *plan.Entry, s *trial) {
-	mine := map[string]bool{}
-	for _, n := range s.nodes() {
-		ops := []ir.Op{n.Op}
-		if n.Region != nil {
-			ops = nil
-			for _, r := range n.Region.Nodes() {
-				ops = append(ops, r.Op)
-			}
-		}
-		mine[opsOf(ops)] = true
-	}
 	for i := range e.Steps {
 		d := e.Steps[i].Dispatch
-		if d == nil {
+		if d == nil || !slices.ContainsFunc(s.nodes(), func(n *ir.Node) bool { return does(d, n) }) {
 			continue
 		}
 		sig, _ := signatureOf(p, d)
-		if mine[sig.ops] && k[sig] == nil && (s.kernel.main == nil || slices.Contains(s.kernel.main, sig.main)) {
+		if k[sig] == nil && (s.kernel.main == nil || slices.Contains(s.kernel.main, sig.main)) {
 			k[sig] = s.kernel
 		}
 	}
+}
+
+// does reports whether d is n or one of several dispatches of n: its operations are n's.
+func does(d *plan.Dispatch, n *ir.Node) bool {
+	label := n.Label
+	if label == "" {
+		label = n.Op.String()
+	}
+	if d.Label != label && !strings.HasPrefix(d.Label, label+".") {
+		return false
+	}
+	ops := map[string]int{}
+	if n.Region == nil {
+		ops[n.Op.String()]++
+	} else {
+		for _, r := range n.Region.Nodes() {
+			ops[r.Op.String()]++
+		}
+	}
+	for _, m := range d.Nodes {
+		ops[m.Op]--
+	}
+	for _, left := range ops {
+		if left < 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // kindOf returns the row of a dispatch, nil for none. Chains of elementwise operations

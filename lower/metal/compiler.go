@@ -2,6 +2,7 @@ package metal
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -312,7 +313,7 @@ func (e *entry) dispatch(of *stage, k *kernel) (*dispatch, error) {
 	if k.label != "" {
 		d.Label += "." + k.label
 	}
-	d.Nodes = executed(n)
+	d.Nodes = executed(n, k)
 	d.bind, d.Bind = make([]*storage, 0, len(k.refs)), make([]plan.Binding, 0, len(k.refs))
 	for i, r := range k.refs {
 		b := plan.Binding{Access: k.slots[i].Access}
@@ -358,14 +359,16 @@ func (e *entry) dispatch(of *stage, k *kernel) (*dispatch, error) {
 	return d, nil
 }
 
-// executed lists the operations that n stands for.
-func executed(n *ir.Node) []plan.Node {
+// executed lists the operations of n that k does.
+func executed(n *ir.Node, k *kernel) []plan.Node {
 	if n.Region == nil {
 		return []plan.Node{{Label: n.Label, Op: n.Op.String()}}
 	}
 	out := make([]plan.Node, 0, len(n.Region.Nodes()))
-	for _, m := range n.Region.Nodes() {
-		out = append(out, plan.Node{Label: m.Label, Op: m.Op.String()})
+	for i, m := range n.Region.Nodes() {
+		if k.executes == nil || slices.Contains(k.executes, i) {
+			out = append(out, plan.Node{Label: m.Label, Op: m.Op.String()})
+		}
 	}
 	return out
 }

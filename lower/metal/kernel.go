@@ -59,6 +59,7 @@ type kernel struct {
 	writes   map[int]map[string]bool // result -> offsets that it writes
 	widely   map[int]bool            // operands that other threads read too
 	label    string                  // added to the node's label where a node takes several kernels
+	executes []int                   // the region's operations that it does, wholly or in part, where it does not do all
 	head     string                  // declarations of what is loaded once, first of all
 	once     map[string]string       // what is loaded once, and its name
 	here     bool                    // it is loaded where the text stands

@@ -231,6 +231,7 @@ func (r *region) withMerge(k *kernel, rows sym.Dim, parts int64, result int) (*l
 	if err != nil {
 		return nil, err
 	}
+	divideNodes(r, k, merge, r.g.Results[result].Value.Def)
 	return &lowering{kernels: []*kernel{k, merge}, scratch: []scratch{
 		{"part_best", ir.TypeOf(dtype.F32, rows, sym.Const(parts))},
 		{"part_place", ir.TypeOf(dtype.I32, rows, sym.Const(parts))},

@@ -24,6 +24,7 @@ func (a *attention) lowerSplit() (*lowering, error) {
 	if err != nil {
 		return nil, err
 	}
+	divideNodes(a.r, parts, merge, a.Weighted)
 	return &lowering{kernels: []*kernel{parts, merge}, scratch: scratch}, nil
 }
 
@@ -48,6 +49,7 @@ func (r *region) lowerSplitProjection() (*lowering, error) {
 	}
 	l.kernels[0].label = "merge"
 	divideFlops(r, parts, l.kernels[0])
+	divideNodes(r, parts, l.kernels[0], a.Weighted)
 	return &lowering{kernels: []*kernel{parts, l.kernels[0]}, scratch: scratch}, nil
 }
 

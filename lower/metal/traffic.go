@@ -58,3 +58,17 @@ func divideFlops(r *region, first, second *kernel) {
 	}
 	first.flops, second.flops = &before, &after
 }
+
+// divideNodes says which operations two kernels do, the first of which leaves parts of
+// merged's result: it does what merged needs and merged, the second merged and the rest.
+func divideNodes(r *region, first, second *kernel, merged *ir.Node) {
+	for i, n := range r.g.Nodes() {
+		if task.DependsOn(merged.Results[0], func(m *ir.Node) bool { return m == n }) {
+			first.executes = append(first.executes, i)
+			if n != merged {
+				continue
+			}
+		}
+		second.executes = append(second.executes, i)
+	}
+}

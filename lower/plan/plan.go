@@ -358,7 +358,7 @@ type CommandBuffer struct {
 type Dispatch struct {
 	Kernel int        `json:"kernel"`
 	Label  string     `json:"label"` // layers.3.qkv ; shown by captures
-	Nodes  []Node     `json:"nodes"` // the operations that it executes
+	Nodes  []Node     `json:"nodes"` // the operations that it executes, in part where another merges the parts
 	Layer  int        `json:"layer"` // -1 outside the layers
 	Wave   int        `json:"wave"`
 	Grid   [3]GridDim `json:"grid"`  // threadgroups
