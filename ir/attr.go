@@ -28,6 +28,7 @@ type Attr struct {
 	To      dtype.Type // cast
 	Shape   Shape      // reshape
 	Pattern string     // fused: the pattern that formed the region
+	Kernel  string     // words of the kernel that the node gets, see kernel.Pin; "": the cost model chooses
 }
 
 // Field names one field of Attr in the text form and in the op table.
@@ -49,6 +50,7 @@ const (
 	FieldTo
 	FieldShape
 	FieldPattern
+	FieldKernel
 	numFields
 )
 
@@ -73,6 +75,7 @@ var fieldInfos = [numFields]fieldInfo{
 	FieldTo:      {name: "to", ptr: func(a *Attr) any { return &a.To }},
 	FieldShape:   {name: "shape", ptr: func(a *Attr) any { return &a.Shape }},
 	FieldPattern: {name: "pattern", ptr: func(a *Attr) any { return &a.Pattern }},
+	FieldKernel:  {name: "kernel", ptr: func(a *Attr) any { return &a.Kernel }, optional: true},
 }
 
 // String returns the field's name in the text form.

@@ -1,6 +1,9 @@
 package ir
 
-import "fmt"
+import (
+	"fmt"
+	"iter"
+)
 
 // Op names a row of the op table.
 type Op uint8
@@ -87,6 +90,21 @@ func (o Op) Info() *Info {
 		return &table[OpInvalid]
 	}
 	return &table[o]
+}
+
+// fields yields the attrs that a node of the op can have: those of its row, and a
+// kernel where it becomes one.
+func (o Op) fields() iter.Seq[Field] {
+	return func(yield func(Field) bool) {
+		for _, f := range o.Info().Fields {
+			if !yield(f) {
+				return
+			}
+		}
+		if !o.Is(View) {
+			yield(FieldKernel)
+		}
+	}
 }
 
 // String returns the op's name.

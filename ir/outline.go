@@ -244,10 +244,12 @@ func isMember(members []*Node, n *Node) bool {
 	return ok
 }
 
-// absorb appends a copy of n to region, or of its region's nodes when it is fused.
+// absorb appends a copy of n to region, or of its region's nodes when it is fused. Which
+// kernel n was to get is forgotten: the region becomes another one.
 func (region *Graph) absorb(n *Node, inner map[*Value]*Value) {
 	if n.Region == nil {
 		c := cloneNode(n, inner, func(t Type) Type { return t }, func(a Attr) Attr { return a })
+		c.Attr.Kernel = ""
 		c.index = len(region.nodes)
 		region.nodes = append(region.nodes, c)
 		return

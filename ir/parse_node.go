@@ -1,6 +1,8 @@
 package ir
 
 import (
+	"slices"
+
 	"foundry/ir/names"
 	"strings"
 )
@@ -24,7 +26,7 @@ func (p *parser) node(g *Graph, env map[string]*Value, word token) ([]*Value, er
 		args = append(args, v)
 	}
 	var attr Attr
-	if p.at("{") && len(op.Info().Fields) > 0 {
+	if p.at("{") {
 		if err := p.attr(op, &attr, args); err != nil {
 			return nil, err
 		}
@@ -88,7 +90,7 @@ func (p *parser) attr(op Op, a *Attr, args []*Value) error {
 	if err := p.next(); err != nil {
 		return err
 	}
-	fields := op.Info().Fields
+	fields := slices.Collect(op.fields())
 	seen := 0
 	for i := 0; i == 0 || p.at(","); i++ {
 		if i > 0 {

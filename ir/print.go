@@ -119,7 +119,7 @@ func (p *printer) body(g *Graph, indent string, labels bool) {
 
 func (p *printer) attr(n *Node) {
 	written := 0
-	for _, f := range n.Op.Info().Fields {
+	for f := range n.Op.fields() {
 		if f.absent(&n.Attr) {
 			continue
 		}

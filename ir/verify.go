@@ -264,7 +264,7 @@ func verifyNode(g *Graph, n *Node, s *scratch) error {
 		return fmt.Errorf("%s: not an op", n)
 	}
 	s.attr = n.Attr
-	for _, f := range n.Op.Info().Fields {
+	for f := range n.Op.fields() {
 		f.clear(&s.attr)
 	}
 	if s.attr != (Attr{}) {
@@ -336,6 +336,9 @@ func verifyFused(g *Graph, n *Node, s *scratch) error {
 	for _, m := range r.Nodes() {
 		if m.Op == OpFused {
 			return fmt.Errorf("%s: its region holds a fused node; regions do not nest", n)
+		}
+		if m.Attr.Kernel != "" {
+			return fmt.Errorf("%s: its region holds %s with a kernel of its own; a region becomes one", n, m)
 		}
 	}
 	if err := verifyGraph(r, true, s); err != nil {

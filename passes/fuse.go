@@ -274,6 +274,9 @@ func (s *site) close(f *flatGraph, p *compiled) (why string, taken bool) {
 		if slices.Contains(s.holders, o.top) {
 			continue
 		}
+		if pin := o.top.Attr.Kernel; pin != "" {
+			return fmt.Sprintf("%s is to have kernel=%q, which a fusion would take from it", o.name(), pin), true
+		}
 		s.holders = append(s.holders, o.top)
 		for _, other := range f.in[o.top] {
 			if slices.Contains(s.members, other) {

@@ -38,7 +38,7 @@ func (r *run) keyOf(s *site, margin int) siteKey {
 		}
 		if group := f.in[o.top]; group != nil {
 			h = mixHash(h, uint64(group[0].index-lo))
-			h = mixHash(h, maphash.String(r.memo.seed, o.top.Attr.Pattern))
+			h = mixHash(h, maphash.String(r.memo.seed, o.top.Attr.Pattern+" "+o.top.Attr.Kernel))
 			for _, g := range group {
 				h = mixHash(h, r.opSum(g))
 			}
@@ -109,6 +109,7 @@ func (r *run) regionSignature(n *ir.Node) uint64 {
 	h := hasher{numbers: make(map[*ir.Value]int, 4*len(n.Args))}
 	h.SetSeed(r.memo.seed)
 	h.WriteString(n.Attr.Pattern)
+	h.WriteString(n.Attr.Kernel)
 	for _, m := range n.Region.Nodes() {
 		h.node(m, r)
 	}

@@ -60,6 +60,7 @@ var builtIn = sync.OnceValue(func() *Table {
 	t.add(&Pass{Name: "split-norm", Doc: "makes a norm of a product's sum two steps, so that the product's kernel can leave sums of squares and the norm's consumer finish them (fusion 20)", run: splitNorm})
 	t.add(cutSoftmax.pass())
 	t.add(&Pass{Name: "legalize", Doc: "joins the norms again whose sums no kernel took up, and checks what must hold before lowering", run: legalize})
+	t.add(&Pass{Name: "choose-kernels", Doc: "writes on each node the kernel that the cost model chooses for it, such as kernel=\"tiles 64x64x16 ...\": lowering takes what stands there, whoever wrote it", run: chooseKernels})
 	for i := range patterns {
 		c, err := patterns[i].compile()
 		if err != nil {

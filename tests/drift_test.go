@@ -90,7 +90,7 @@ func drifts(g *ir.Graph, e *plan.Entry, c *compile.Compiled) map[string]string {
 		written[label] = ds[1:]
 		return ds[0]
 	}
-	run := cost.Run{Target: c.Target, Bounds: g.Bounds, Env: env, Stored: cost.StorageOf(g, c.Target, cost.Tuning{}, nil)}
+	run := cost.Run{Target: c.Target, Bounds: g.Bounds, Env: env, Stored: cost.StorageOf(g, c.Target, nil)}
 	for _, n := range g.Nodes() {
 		ks := run.Kernels(n)
 		what := n.Op.String()

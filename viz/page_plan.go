@@ -52,7 +52,7 @@ func (e *pageEntry) dispatches(c *compile.Compiled, g *ir.Graph, times map[strin
 	env := cost.Typical(g.Bounds)
 	e.At = "T=" + strconv.FormatInt(env.T, 10) + ", P=" + strconv.FormatInt(env.P, 10)
 	kernels := map[string][]cost.Kernel{} // of nodes, by label
-	run := cost.Run{Target: c.Target, Bounds: g.Bounds, Env: env, Stored: cost.StorageOf(g, c.Target, c.Options.Tuning, nil)}
+	run := cost.Run{Target: c.Target, Bounds: g.Bounds, Env: env, Stored: cost.StorageOf(g, c.Target, nil)}
 	for _, n := range g.Nodes() {
 		kernels[n.Label] = append(kernels[n.Label], run.Kernels(n)...)
 	}

@@ -17,11 +17,16 @@ const (
 	TileKeys    = 64
 )
 
-// ChooseAttention returns how a is dealt out: in tiles, a block of queries a threadgroup,
+// chooseAttention returns how a is dealt out: in tiles, a block of queries a threadgroup,
 // where they can take it and are predicted to be faster for as many rows as the graph may
-// have; row by row; or row by row in parts of the keys.
-func ChooseAttention(a *task.Attention, parts bool, t *target.Target, tuning Tuning) kernel.Kernel {
-	rows := AttentionRows(a, widthOf(a.Dim, tuning), parts, t, tuning)
+// have; row by row; or row by row in parts of the keys. As its region is pinned, nil where
+// no kernel is like that.
+func chooseAttention(a *task.Attention, parts bool, t *target.Target) kernel.Kernel {
+	return first(a.Region.Pin, attentionCandidates(a, parts, t))
+}
+
+func bestAttention(a *task.Attention, parts bool, t *target.Target) kernel.Kernel {
+	rows := attentionRows(a, widthOf(a.Dim), parts, t)
 	if parts || !a.TakesTiles() {
 		return rows
 	}
@@ -42,8 +47,8 @@ func ChooseAttention(a *task.Attention, parts bool, t *target.Target, tuning Tun
 }
 
 // widthOf is how many of d adjacent elements a lane loads at once.
-func widthOf(d int64, tuning Tuning) int {
-	for _, w := range tuning.Widths() {
+func widthOf(d int64) int {
+	for _, w := range widths {
 		if d%int64(w) == 0 {
 			return w
 		}
@@ -51,10 +56,10 @@ func widthOf(d int64, tuning Tuning) int {
 	return 1
 }
 
-// AttentionRows returns how a is dealt out row by row with loads of width elements:
+// attentionRows returns how a is dealt out row by row with loads of width elements:
 // lanes a key, simdgroups a row, and parts of the keys where they are asked for, whose
 // number follows from the target and the longest context.
-func AttentionRows(a *task.Attention, width int, parts bool, t *target.Target, tuning Tuning) kernel.AttentionRows {
+func attentionRows(a *task.Attention, width int, parts bool, t *target.Target) kernel.AttentionRows {
 	b := a.Region.Graph.Bounds
 	k := kernel.AttentionRows{Width: width, Lanes: 1, Ahead: 4}
 	keys := Seen(a.Keys.Max(b), a.Window(), 1)
@@ -69,9 +74,6 @@ func AttentionRows(a *task.Attention, width int, parts bool, t *target.Target, t
 	mine := a.Dim / int64(k.Lanes)
 	if mine > 16 {
 		k.Ahead = 2
-	}
-	if tuning.Unroll == Unroll1 { // how many keys there are the shape does not say
-		k.Ahead = 1
 	}
 	groups := a.Heads * a.Rows.Max(b) * max(k.Parts, 1)
 	if k.Ahead > 2 && groups*16 < int64(t.Cores*t.CoreThreads/t.Limits.SIMDWidth) {
@@ -88,21 +90,19 @@ func AttentionRows(a *task.Attention, width int, parts bool, t *target.Target, t
 // keysAtOnce is how many keys a simdgroup loads before it uses the first.
 func keysAtOnce(k kernel.AttentionRows) int { return 32 / k.Lanes * k.Ahead }
 
-// ChooseBatched returns how a batched product is dealt out: a block of 64 rows of a head
-// a threadgroup in tiles, where they can take it and are predicted to be faster; else by
+// batchedTiles returns a batched product in tiles, a block of 64 rows of a head a
+// threadgroup; false where they cannot take it.
+func batchedTiles(p *task.Batched, t *target.Target) (kernel.AttentionTiles, bool) {
+	k := kernel.AttentionTiles{Simdgroups: TileQueries / tileSide, Keys: TileKeys}
+	return k, p.TakesTiles() && k.StageBytes(p.Dim) <= t.Limits.ThreadgroupBytes
+}
+
+// tilesPay reports whether a batched product is predicted to be faster in tiles than by
 // element of scores, or by column of values.
-func ChooseBatched(p *task.Batched, t *target.Target) kernel.Kernel {
+func tilesPay(p *task.Batched, t *target.Target) bool {
 	b := p.Region.Graph.Bounds
-	tiles := kernel.AttentionTiles{Simdgroups: TileQueries / tileSide, Keys: TileKeys}
 	tokens, keys := p.Rows.Max(b), p.Keys.Max(b)
-	if p.TakesTiles() && tiles.StageBytes(p.Dim) <= t.Limits.ThreadgroupBytes &&
-		tiledAttention(p.Heads, tokens, keys, p.Dim, t).Us(t) < batchedByRow(p.Heads, tokens, keys, p.Dim, t).Us(t) {
-		return tiles
-	}
-	if p.Product.Op == ir.OpBmmNN {
-		return kernel.BatchedColumns{}
-	}
-	return kernel.BatchedElements{}
+	return tiledAttention(p.Heads, tokens, keys, p.Dim, t).Us(t) < batchedByRow(p.Heads, tokens, keys, p.Dim, t).Us(t)
 }
 
 // rowSIMDs is how many simdgroups share the keys of a row of attention of d
@@ -177,7 +177,10 @@ func (m *model) batched(k Kernel, p *task.Batched) Kernel {
 	tokens, keys := p.Rows.Eval(m.Env), p.Keys.Eval(m.Env)
 	rows := float64(p.Heads * tokens)
 	x := batchedByRow(p.Heads, tokens, keys, p.Dim, m.Target)
-	as := ChooseBatched(p, m.Target)
+	as := first(m.region.Pin, batchedCandidates(m.region, m.Target))
+	if as == nil {
+		return k
+	}
 	k.Threads = float64(as.Threads())
 	switch as := as.(type) {
 	case kernel.AttentionTiles:
@@ -203,7 +206,10 @@ func (m *model) attention(k Kernel, a *task.Attention, outs []*ir.Node) []Kernel
 	rows := float64(a.Heads * tokens)
 	window := a.Window()
 	m.hide(&k, a.Scores.Args[1], keys, Seen(keys, window, tokens))
-	as := ChooseAttention(a, m.inParts(), m.Target, Tuning{})
+	as := chooseAttention(a, m.inParts(), m.Target)
+	if as == nil {
+		return []Kernel{k}
+	}
 	parts := 0.0
 	var x Kernel
 	switch as := as.(type) {

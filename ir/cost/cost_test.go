@@ -197,7 +197,7 @@ func TestBlocksHoldWhatIsReadAtOnce(t *testing.T) {
 				require.NoError(t, err)
 				p, err := task.ProductOf(r)
 				require.NoError(t, err)
-				if tiles, ok := cost.ChooseProduct(p, &x, cost.Tuning{}).(kernel.ProductTiles); ok {
+				if tiles, ok := cost.ChooseProduct(p, &x).(kernel.ProductTiles); ok {
 					require.Zero(t, tiles.Depth%32, "%s, %d tokens, %d columns: %+v", x.Name, tokens, cols, tiles)
 					found++
 				}

@@ -1,7 +1,6 @@
 package cost
 
 import (
-	"fmt"
 	"math"
 
 	"foundry/ir"
@@ -10,27 +9,28 @@ import (
 	"foundry/ir/task"
 )
 
-// ChooseElements returns how results by element are dealt out with loads of width
-// elements: a threadgroup a position where it can make all of one, and computes its
-// cosines and sines once. An error says what does not divide.
-func ChooseElements(r *task.Region, parts []task.Elements, width int, t *target.Target, tuning Tuning) (kernel.Kernel, error) {
-	if !tuning.OwnTurns && task.AtOnePosition(r, parts) {
-		k := kernel.Positions{Width: width, Largest: t.Limits.Threads}
-		for _, p := range parts {
-			half := p.Space.Dims[2].C / 2
-			if half%int64(width) != 0 {
-				return nil, fmt.Errorf("half rows of %d do not split into %d", half, width)
-			}
-			k.Units += int(p.Space.Dims[0].C * half / int64(width))
+// positionsOf returns the kernel with a threadgroup a position for results of which each
+// thread turns width pairs at once; false where they do not divide.
+func positionsOf(parts []task.Elements, width int, t *target.Target) (kernel.Positions, bool) {
+	k := kernel.Positions{Width: width, Largest: t.Limits.Threads}
+	for _, p := range parts {
+		half := p.Space.Dims[2].C / 2
+		if half%int64(width) != 0 {
+			return k, false
 		}
-		return k, nil
+		k.Units += int(p.Space.Dims[0].C * half / int64(width))
 	}
+	return k, true
+}
+
+// divides reports whether rows of all parts divide into loads of width elements.
+func divides(parts []task.Elements, width int) bool {
 	for _, p := range parts {
 		if _, err := p.Grid(width); err != nil {
-			return nil, err
+			return false
 		}
 	}
-	return kernel.Elements{Width: width}, nil
+	return true
 }
 
 // HeadsOf returns how norms of heads and the rotation behind them are dealt out.
@@ -59,27 +59,21 @@ func (m *model) byElement(k *Kernel) {
 		return
 	}
 	parts := task.ElementsOf(m.region)
-	for _, w := range (Tuning{}).Widths() {
-		if w > 1 && m.region.Has(ir.OpSumSquares) {
-			continue // a run of squares is one element of its result
-		}
-		as, err := ChooseElements(m.region, parts, w, m.Target, Tuning{})
-		if err != nil {
-			continue
-		}
+	switch as := first(m.region.Pin, elementsCandidates(m.region, m.Target)).(type) {
+	case kernel.Positions:
+		k.Groups, k.Threads = float64(parts[0].Space.Dims[1].Eval(m.Env)), float64(as.Threads())
+	case kernel.Elements:
 		k.Threads = float64(as.Threads())
-		if _, ok := as.(kernel.Positions); ok {
-			k.Groups = float64(parts[0].Space.Dims[1].Eval(m.Env))
-			return
-		}
 		columns, rows := 0.0, int64(1)
 		for _, p := range parts {
-			g, _ := p.Grid(w) // ChooseElements asked
+			g, err := p.Grid(as.Width)
+			if err != nil {
+				return
+			}
 			columns = max(columns, math.Ceil(float64(g.Columns.Eval(m.Env))/k.Threads))
 			rows = max(rows, g.Rows.Eval(m.Env))
 		}
 		k.Groups = columns * float64(rows) * float64(len(parts))
-		return
 	}
 }
 
@@ -87,7 +81,13 @@ func (m *model) byElement(k *Kernel) {
 func (m *model) byRow(k *Kernel, norm *ir.Node) {
 	length := norm.Results[0].Type.Shape.At(-1).Eval(m.Env)
 	k.Groups = m.rows(norm)
-	k.Threads = float64(kernel.RowNorm{Length: length, Width: widthOf(length, Tuning{})}.Threads())
+	as := kernel.Kernel(kernel.RowNorm{Length: length, Width: widthOf(length)})
+	if m.err == nil && m.region.Pin != "" {
+		as = first(m.region.Pin, normCandidates(m.region))
+	}
+	if as != nil {
+		k.Threads = float64(as.Threads())
+	}
 }
 
 // argmax returns the two kernels of argmax alone.

@@ -1,6 +1,7 @@
 package cost
 
 import (
+	"iter"
 	"math"
 
 	"foundry/ir"
@@ -46,6 +47,23 @@ func (r Run) Kernels(n *ir.Node) []Kernel {
 	ks := m.kernels()
 	ks[0].Exchanges += m.exchanges()
 	return ks
+}
+
+// Candidates yields the kernels that node n can get where its operands lie as they do, what
+// the model chooses first. What a copy of a view gets is not asked: most of them are none.
+func (r Run) Candidates(n *ir.Node) iter.Seq[kernel.Kernel] {
+	nothing := func(func(kernel.Kernel) bool) {}
+	if n.Op.Is(ir.View) {
+		return nothing
+	}
+	w, err := task.In(n, r.Bounds, r.Target)
+	if err != nil {
+		return nothing
+	}
+	for i, a := range n.Args {
+		w.Operands[i].Halves = r.Stored.Halves(a)
+	}
+	return Candidates(w, r.Target)
 }
 
 // model is one node on its way to kernels.
@@ -216,19 +234,19 @@ func (m *model) chooseStored(p *task.Product) kernel.Kernel {
 		if p.Inner.Param != nil {
 			p.Region.Operands[p.Inner.Index].Halves = m.Stored.Halves(m.node.Args[p.Inner.Index])
 		}
-		return ChooseProduct(p, m.Target, Tuning{})
+		return ChooseProduct(p, m.Target)
 	}
 	if p.Inner.Param == nil || p.Norm != nil || len(p.Extra) > 0 || p.Tokens.IsConst() || !m.canBeHalves(p.Inner) {
-		return ChooseProduct(p, m.Target, Tuning{})
+		return ChooseProduct(p, m.Target)
 	}
 	o := &p.Region.Operands[p.Inner.Index]
 	o.Halves = true
-	k := ChooseProduct(p, m.Target, Tuning{})
+	k := ChooseProduct(p, m.Target)
 	if tiles, ok := k.(kernel.ProductTiles); ok && tiles.Copied {
 		return k
 	}
 	o.Halves = false
-	return ChooseProduct(p, m.Target, Tuning{})
+	return ChooseProduct(p, m.Target)
 }
 
 // canBeHalves reports whether param x of the region can be kept as halves: it is made by

@@ -19,12 +19,16 @@ const (
 )
 
 // productRows returns how p is dealt out over rows of its weights, by the target's
-// numbers.
-func productRows(p *task.Product, t *target.Target, tuning Tuning) kernel.ProductRows {
+// numbers, with loads of width weights where a format has those; 0: what each takes by
+// itself.
+func productRows(p *task.Product, t *target.Target, width int) kernel.ProductRows {
 	total, unit := p.WeightRows()
-	k := kernel.ProductRows{Teams: 1, Direct: p.ReadsDirectly(), Loads: PreloadRegisters, Held: PreloadRegisters, Vectors: 1, Segment: p.Length}
-	widest := widestChunk(p, tuning)
+	k := kernel.ProductRows{Teams: 1, Direct: p.ReadsDirectly(), Loads: PreloadRegisters, Held: PreloadRegisters, Width: width}
+	widest := widestChunk(p, width)
 	d, same := p.SameFormat()
+	if same {
+		k.Width = int(widest)
+	}
 	k.Chunked = same && d.Quantised() && widest == kernel.ChunkWeights
 	chunks := p.Length / widest
 	if k.Chunked && p.Whole()%int64(2*unit) == 0 && (k.Direct || (chunks+15)/16*16 < (chunks+31)/32*32) {
@@ -58,6 +62,14 @@ func productRows(p *task.Product, t *target.Target, tuning Tuning) kernel.Produc
 	case by.Queued && !k.Direct:
 		k.Loads = t.LoadAhead
 	}
+	stageVectors(p, &k, t)
+	return k
+}
+
+// stageVectors settles how many vectors a threadgroup of k has, and how much of each it
+// stages at once.
+func stageVectors(p *task.Product, k *kernel.ProductRows, t *target.Target) {
+	k.Vectors, k.Segment = 1, p.Length
 	if n, ok := p.Tokens.Const(); !ok {
 		k.Vectors = mostVectors
 	} else if n > 1 {
@@ -75,15 +87,14 @@ func productRows(p *task.Product, t *target.Target, tuning Tuning) kernel.Produc
 	if !k.Direct && k.Staged(p.Length)*4 > room {
 		k.Segment = room / 5 / 2048 * 2048
 	}
-	return k
 }
 
 // widestChunk is the most elements that a lane loads at once from any weight.
-func widestChunk(p *task.Product, tuning Tuning) int64 {
+func widestChunk(p *task.Product, width int) int64 {
 	widest := 1
 	for _, part := range p.Parts {
 		for _, q := range part.Products {
-			widest = max(widest, tuning.WeightWidth(p.Region.Format(q.Args[1]), p.Length))
+			widest = max(widest, p.Region.Format(q.Args[1]).WidthOr(width, p.Length))
 		}
 	}
 	return int64(widest)

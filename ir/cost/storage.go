@@ -25,9 +25,9 @@ type Storage struct {
 // value without a bound it knows too little: its rows span threadgroups. Where tiles
 // must narrow the rows after all, since their weights come expanded, the maker scales them
 // by their range. unbounded says which values have no bound; nil: none.
-func StorageOf(g *ir.Graph, t *target.Target, tuning Tuning, unbounded func(*ir.Value) bool) *Storage {
+func StorageOf(g *ir.Graph, t *target.Target, unbounded func(*ir.Value) bool) *Storage {
 	s := &Storage{halves: map[*ir.Value]bool{}, narrowed: map[*ir.Value]bool{}}
-	d := storing{graph: g, target: t, tuning: tuning, returned: map[*ir.Value]bool{}}
+	d := storing{graph: g, target: t, returned: map[*ir.Value]bool{}}
 	for _, r := range g.Results {
 		d.returned[r.Value] = true
 	}
@@ -82,7 +82,6 @@ func (s *Storage) Moved(n *ir.Node) sym.Poly {
 type storing struct {
 	graph    *ir.Graph
 	target   *target.Target
-	tuning   Tuning
 	returned map[*ir.Value]bool
 }
 
@@ -141,6 +140,6 @@ func (d *storing) brings(n *ir.Node, v *ir.Value, copied bool) bool {
 	if err != nil {
 		return false
 	}
-	tiles, ok := ChooseProduct(p, d.target, d.tuning).(kernel.ProductTiles)
+	tiles, ok := ChooseProduct(p, d.target).(kernel.ProductTiles)
 	return ok && tiles.Copied == copied && p.Inner == x
 }

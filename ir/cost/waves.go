@@ -50,7 +50,7 @@ func WavesOf(g *ir.Graph, lowered *target.Target, e sym.Env) [][]Kernel {
 
 // finished is the run of a graph that no pass will change.
 func finished(g *ir.Graph, t *target.Target, e sym.Env) Run {
-	return Run{Target: t, Bounds: g.Bounds, Env: e, Stored: StorageOf(g, t, Tuning{}, nil)}
+	return Run{Target: t, Bounds: g.Bounds, Env: e, Stored: StorageOf(g, t, nil)}
 }
 
 // Waves puts the kernels of nodes into the earliest wave that each can run in;

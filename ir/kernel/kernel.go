@@ -7,6 +7,8 @@ package kernel
 type Kernel interface {
 	// Threads returns how many threads a threadgroup has.
 	Threads() int
+	// String returns its numbers in words, the main first: what a graph's text pins.
+	String() string
 }
 
 // lanes are those of a simdgroup, on every target.
@@ -20,6 +22,7 @@ type ProductRows struct {
 	Share      int   // simdgroups that share the chunks of their rows
 	Simdgroups int   // of a threadgroup
 	Vectors    int   // of a threadgroup
+	Width      int   // weights that a lane loads at once, where the format has that; 0: what each format takes by itself
 	Loads      int   // registers of a lane for chunks on their way in main
 	Held       int   // registers of a lane for chunks across the prologue
 	Segment    int64 // elements of a vector that are staged at once
@@ -141,8 +144,9 @@ func (a AttentionTiles) StageBytes(dim int64) int {
 // Bytes returns the threadgroup memory of attention with heads of dim elements.
 func (a AttentionTiles) Bytes(dim int64) int { return a.StageBytes(dim) + 4*16*a.Keys*a.Simdgroups }
 
-// BatchedElements is a batched product with a thread for each element of the result.
-type BatchedElements struct{}
+// BatchedElements is a batched product with a thread for each element of the result,
+// which loads Width elements of each row at once.
+type BatchedElements struct{ Width int }
 
 // Threads returns how many threads a threadgroup has.
 func (BatchedElements) Threads() int { return 64 }

@@ -1,6 +1,8 @@
 package task
 
 import (
+	"slices"
+
 	"foundry/ir"
 	"foundry/ir/dtype"
 	"foundry/ir/kernel"
@@ -101,6 +103,15 @@ func (f Format) Width(n int64) int {
 		}
 	}
 	return best
+}
+
+// WidthOr is want where the format has chunks of so many weights and rows of n divide
+// into them, otherwise Width(n).
+func (f Format) WidthOr(want int, n int64) int {
+	if want > 0 && slices.Contains(f.Widths, want) && n%int64(want) == 0 {
+		return want
+	}
+	return f.Width(n)
 }
 
 // Registers is how many 32-bit registers a chunk of the given width takes as loaded.

@@ -10,6 +10,7 @@ import (
 	"fmt"
 
 	"foundry/ir"
+	"foundry/ir/kernel"
 	"foundry/ir/sym"
 	"foundry/ir/target"
 )
@@ -22,6 +23,7 @@ type Region struct {
 	// Unbounded reports whether nothing is known of how large a value of the region can
 	// get; nil: all have bounds.
 	Unbounded func(v *ir.Value) bool
+	Pin       kernel.Pin // which kernels it may get
 }
 
 // Operand is one param of a region.
@@ -37,14 +39,16 @@ type Operand struct {
 // Of returns n's region with operands that lie row-major; a primitive node becomes a
 // region of one operation. An error says which operand has no such layout.
 func Of(n *ir.Node, b sym.Bounds, t *target.Target) (*Region, error) {
-	r := &Region{Graph: n.Region, Operands: make([]Operand, len(n.Args))}
+	r := &Region{Graph: n.Region, Operands: make([]Operand, len(n.Args)), Pin: kernel.Pin(n.Attr.Kernel)}
 	if n.Region == nil {
 		r.Graph = ir.NewGraph("", b)
 		args := make([]*ir.Value, len(n.Args))
 		for i, a := range n.Args {
 			args[i] = r.Graph.Param(ir.Arg, "", a.Type)
 		}
-		v, err := r.Graph.Add(n.Op, n.Label, n.Attr, args...)
+		attr := n.Attr
+		attr.Kernel = "" // the region's, not its operation's
+		v, err := r.Graph.Add(n.Op, n.Label, attr, args...)
 		if err != nil {
 			return nil, err
 		}

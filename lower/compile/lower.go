@@ -76,7 +76,7 @@ func (g *Graphs) lower(entries []metal.Entry, tokens *plan.Tokens) (*plan.Plan, 
 	p, err := metal.Compile(entries, metal.Options{
 		Target: g.Target, Compiler: Version, Model: g.planModel(entries), Tokens: tokens, Meta: meta,
 		Shaders: stages, CommandBuffers: o.CommandBuffers, Chain: o.Chain, Decisions: g.Decisions,
-		Stored: g.Model.Stored, Tuning: o.Tuning,
+		Stored: g.Model.Stored,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", g.Model.Name, err)

@@ -28,10 +28,11 @@ func Lowerable(t *target.Target) func(*ir.Node) error {
 }
 
 // lowerableKey is the same for two nodes only when Check answers the same: the
-// pattern that formed the region, which operands are weights, what is computed.
+// pattern that formed the region, its kernel, which operands are weights, what is computed.
 func lowerableKey(n *ir.Node) string {
 	var b strings.Builder
 	b.WriteString(n.Attr.Pattern)
+	b.WriteString(n.Attr.Kernel)
 	for _, a := range n.Args {
 		b.WriteByte(',')
 		if p := ir.StateRoot(a).Param; p != nil {

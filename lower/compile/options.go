@@ -19,7 +19,6 @@ import (
 
 	"foundry/frontends/model"
 	"foundry/ir"
-	"foundry/ir/cost"
 	"foundry/ir/dtype"
 	"foundry/ir/names"
 	"foundry/ir/target"
@@ -66,8 +65,6 @@ type Options struct {
 	CommandBuffers int   // command buffers an entry is split into; 0: the compiler's choice
 	Chain          int   // decode steps a command buffer; 0: the compiler's choice
 	Shaders        fs.FS // stage files that replace the built-in ones
-
-	Tuning cost.Tuning // constants of kernels, for measurement; zero leaves them to the compiler
 
 	// AfterPass, where set, sees each graph of the model (prefill, decode) as it
 	// stands after every pass, and first under the pass name "input".

@@ -29,18 +29,15 @@ func (r *region) lowerAttention() (*lowering, error) {
 	if len(r.g.Results) != 1 {
 		return nil, fmt.Errorf("scores or weights of attention are used outside the region")
 	}
-	parts := r.name == cost.SplitAttention
-	if parts {
+	if r.name == cost.SplitAttention {
 		return a.lowerSplit()
 	}
-	if tiles, ok := cost.ChooseAttention(a.Attention, parts, r.target, r.tuning).(choice.AttentionTiles); ok {
-		return (&flash{attention: a, AttentionTiles: tiles, head: "group.x"}).lower()
-	}
-	k, err := a.emit(parts)
-	if err != nil {
-		return nil, err
-	}
-	return &lowering{kernels: []*kernel{k}}, nil
+	return r.oneOf(func(chosen choice.Kernel) (*kernel, error) {
+		if tiles, ok := chosen.(choice.AttentionTiles); ok {
+			return (&flash{attention: a, AttentionTiles: tiles, head: "group.x"}).emit()
+		}
+		return a.emit(chosen.(choice.AttentionRows))
+	})
 }
 
 func (r *region) attention() (*attention, error) {
@@ -51,26 +48,18 @@ func (r *region) attention() (*attention, error) {
 	return &attention{Attention: a, r: r}, nil
 }
 
-func (a *attention) emit(parts bool) (*kernel, error) {
+// emit writes the pass over the keys, or over a part of them.
+func (a *attention) emit(chosen choice.AttentionRows) (*kernel, error) {
 	r := a.r
-	var last error
-	for _, w := range r.tuning.Widths() {
-		if a.Dim%int64(w) != 0 {
-			continue
-		}
-		a.AttentionRows = cost.AttentionRows(a.Attention, w, parts, r.target, r.tuning)
-		k := newKernel(fmt.Sprintf("%s_%dx%d", identifier(r.name), a.Heads, a.Dim), r.identity(plan.AttentionRows))
-		if a.Parts > 0 {
-			k = newKernel(fmt.Sprintf("attention_parts_%dx%d", a.Heads, a.Dim), r.identity(plan.AttentionParts))
-		}
-		if !a.Rows.IsConst() {
-			k.name += "_many"
-		}
-		if last = a.body(k); last == nil {
-			return k, nil
-		}
+	a.AttentionRows = chosen
+	k := newKernel(fmt.Sprintf("%s_%dx%d", identifier(r.name), a.Heads, a.Dim), r.identity(plan.AttentionRows))
+	if a.Parts > 0 {
+		k = newKernel(fmt.Sprintf("attention_parts_%dx%d", a.Heads, a.Dim), r.identity(plan.AttentionParts))
 	}
-	return nil, last
+	if !a.Rows.IsConst() {
+		k.name += "_many"
+	}
+	return k, a.body(k)
 }
 
 func (a *attention) body(k *kernel) error {

@@ -4,7 +4,6 @@ import (
 	"fmt"
 
 	"foundry/ir"
-	"foundry/ir/cost"
 	choice "foundry/ir/kernel"
 	"foundry/ir/sym"
 	"foundry/ir/task"
@@ -18,31 +17,26 @@ func (r *region) lowerBatched() (*lowering, error) {
 		return nil, fmt.Errorf("%s shares a kernel only within attention", r.g.Nodes()[0].Op)
 	}
 	n := r.g.Nodes()[0]
-	if b, ok := task.BatchedOf(r.asked); ok {
-		if tiles, ok := cost.ChooseBatched(b, r.target).(choice.AttentionTiles); ok {
-			a := &attention{r: r, Attention: &task.Attention{Region: r.asked, Scores: n, Heads: b.Heads, Dim: b.Dim, Rows: b.Rows, Keys: b.Keys}}
-			a.Width = 8
-			return (&flash{attention: a, AttentionTiles: tiles, head: "group.z"}).lowerBatched()
-		}
-	}
-	emit := r.scores
-	if n.Op == ir.OpBmmNN {
-		emit = r.weighted
-	}
-	var last error
-	for _, w := range r.tuning.Widths() {
+	return r.oneOf(func(chosen choice.Kernel) (*kernel, error) {
 		k := newKernel(kernelBase(r.name, n.Results[0].Type), r.identity(plan.BatchedRows))
 		k.use("common/load.metal", "main/dot.metal")
 		k.builtin(plan.ThreadgroupPosition)
-		if last = emit(k, n, w); last == nil {
-			return &lowering{kernels: []*kernel{k}}, nil
+		switch chosen := chosen.(type) {
+		case choice.AttentionTiles:
+			b, _ := task.BatchedOf(r.asked) // it is one: only those take tiles
+			a := &attention{r: r, Attention: &task.Attention{Region: r.asked, Scores: n, Heads: b.Heads, Dim: b.Dim, Rows: b.Rows, Keys: b.Keys}}
+			a.Width = 8
+			return (&flash{attention: a, AttentionTiles: chosen, head: "group.z"}).batched()
+		case choice.BatchedElements:
+			return k, r.scores(k, n, chosen)
 		}
-	}
-	return nil, last
+		return k, r.weighted(k, n)
+	})
 }
 
 // scores: a thread computes one element, the dot product of two rows.
-func (r *region) scores(k *kernel, n *ir.Node, w int) error {
+func (r *region) scores(k *kernel, n *ir.Node, chosen choice.BatchedElements) error {
+	w := chosen.Width
 	depth, ok := n.Args[0].Type.Shape.At(-1).Const()
 	if !ok || depth%int64(w) != 0 {
 		return fmt.Errorf("rows of %s do not split into %d", n.Args[0].Type, w)
@@ -50,7 +44,7 @@ func (r *region) scores(k *kernel, n *ir.Node, w int) error {
 	out := n.Results[0].Type.Shape
 	last := int(out.Rank) - 1
 	scale := 1.0
-	k.threads = choice.BatchedElements{}.Threads()
+	k.threads = chosen.Threads()
 	k.param("K", int(depth))
 	k.grid[0], k.grid[1].N = plan.GridDim{N: out.At(-1), Div: int64(k.threads)}, out.At(-2)
 	k.builtin(plan.ThreadPosition)
@@ -81,7 +75,7 @@ func (r *region) scores(k *kernel, n *ir.Node, w int) error {
 }
 
 // weighted: a lane sums one column; the simdgroups of a threadgroup share rows.
-func (r *region) weighted(k *kernel, n *ir.Node, w int) error {
+func (r *region) weighted(k *kernel, n *ir.Node) error {
 	simds := choice.BatchedColumns{}.Simdgroups()
 	out := n.Results[0].Type.Shape
 	b := n.Args[1]

@@ -8,8 +8,8 @@ import (
 	"foundry/lower/plan"
 )
 
-// lowerBatched writes the kernel of a bmm.
-func (f *flash) lowerBatched() (*lowering, error) {
+// batched writes the kernel of a bmm.
+func (f *flash) batched() (*kernel, error) {
 	n := f.Scores
 	k := newKernel(kernelBase(f.r.name, n.Results[0].Type)+"_tiles", f.r.identity(plan.BatchedTiles))
 	k.threads = f.Simdgroups * 32
@@ -24,10 +24,7 @@ func (f *flash) lowerBatched() (*lowering, error) {
 	if n.Op == ir.OpBmmNN {
 		emit = f.weightedBlock
 	}
-	if err := emit(k); err != nil {
-		return nil, err
-	}
-	return &lowering{kernels: []*kernel{k}}, nil
+	return k, emit(k)
 }
 
 // scoresBlock: 64 rows of a against 64 of b, whole rows staged at once.

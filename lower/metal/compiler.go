@@ -98,7 +98,7 @@ func (c *compiler) open(in Entry) (*entry, error) {
 // lowerNodes finds every node's kernels. It touches nothing of the compiler's, so
 // that each entry can have its own goroutine.
 func (e *entry) lowerNodes() error {
-	e.stored = cost.StorageOf(e.g, e.c.o.Target, e.c.o.Tuning, func(v *ir.Value) bool { return e.bounds.of(v, nil).narrowing() == unbounded })
+	e.stored = cost.StorageOf(e.g, e.c.o.Target, func(v *ir.Value) bool { return e.bounds.of(v, nil).narrowing() == unbounded })
 	for _, n := range e.g.Nodes() {
 		if err := e.node(n, e.outputs); err != nil {
 			return fmt.Errorf("%s: %w", n, err)
@@ -226,7 +226,7 @@ func (e *entry) lower(n *ir.Node) (*lowering, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.tuning, r.bound = e.c.o.Tuning, e.boundIn(r, n)
+	r.bound = e.boundIn(r, n)
 	key := append(e.key[:0], n.Key()...)
 	for i, a := range n.Args {
 		t := e.values[a]
@@ -246,7 +246,7 @@ func (e *entry) lower(n *ir.Node) (*lowering, error) {
 			r.token = e.tokenKind
 		}
 	}
-	key = r.appendNarrowings(fmt.Appendf(key, "\n%d %s", r.token, n.Attr.Pattern))
+	key = r.appendNarrowings(fmt.Appendf(key, "\n%d %s %s", r.token, n.Attr.Pattern, n.Attr.Kernel))
 	e.key = key
 	if l, ok := e.lowered.Load(string(key)); ok {
 		return l.(*lowering), nil

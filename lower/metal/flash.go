@@ -16,12 +16,9 @@ type flash struct {
 	head string // what numbers the threadgroup's head
 }
 
-func (f *flash) lower() (*lowering, error) {
+func (f *flash) emit() (*kernel, error) {
 	k := newKernel(fmt.Sprintf("%s_%dx%d_many_tiles", identifier(f.r.name), f.Heads, f.Dim), f.r.identity(plan.AttentionTiles))
-	if err := f.write(k); err != nil {
-		return nil, err
-	}
-	return &lowering{kernels: []*kernel{k}}, nil
+	return k, f.write(k)
 }
 
 func (f *flash) write(k *kernel) error {

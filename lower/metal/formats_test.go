@@ -10,7 +10,6 @@ import (
 
 	"foundry/frontends/decoder"
 	"foundry/ir"
-	"foundry/ir/cost"
 	"foundry/ir/dtype"
 	"foundry/ir/sym"
 	"foundry/ir/target"
@@ -122,8 +121,15 @@ func TestNormFormats(t *testing.T) {
 			graphs = append(graphs, alone(g, fmt.Sprintf("%s_products_%d", w, i)))
 		}
 	}
-	for _, tuning := range []cost.Tuning{{}, {Width: 1}} {
-		b := newBatchTuned(t, graphs, true, m3Pro(t), tuning)
+	narrow := make([]*ir.Graph, len(graphs)) // the narrowest loads that each format has
+	for i, g := range graphs {
+		narrow[i] = g.Clone()
+		for _, n := range narrow[i].Nodes() {
+			pinLast(narrow[i], n, m3Pro(t), "rows width=1")
+		}
+	}
+	for _, graphs := range [][]*ir.Graph{graphs, narrow} {
+		b := newBatch(t, graphs, true)
 		for i, g := range graphs {
 			t.Run(g.Name, func(t *testing.T) { b.run(t, i, sym.Env{T: 1, P: 3}, 7) })
 		}

@@ -31,7 +31,7 @@ func (r *region) lowerGEMV() (*lowering, error) {
 		return nil, err
 	}
 	g := &gemv{Product: p, r: r}
-	switch k := cost.ChooseProduct(p, r.target, r.tuning).(type) {
+	switch k := cost.ChooseProduct(p, r.target).(type) {
 	case choice.ProductTiles:
 		return (&gemm{gemv: g, ProductTiles: k}).lower()
 	case choice.ProductRows:
@@ -74,7 +74,7 @@ func (g *gemv) sliceRounds() int {
 	return room / g.Simdgroups / int(g.sliceBytes())
 }
 
-func (g *gemv) width(t dtype.Type) int { return g.r.tuning.WeightWidth(g.format(t).Format, g.Length) }
+func (g *gemv) width(t dtype.Type) int { return g.format(t).WidthOr(g.Width, g.Length) }
 
 // name is such as rmsnorm_qkv_896x1152_f16.
 func (g *gemv) name() string {

@@ -150,7 +150,7 @@ func (g *gemv) ahead(registers int, chunks int64, preload int) int {
 		return 1
 	}
 	batches := (left + most - 1) / most
-	return min(g.r.tuning.Rounds(int((left+batches-1)/batches), int(left)), g.mostRounds())
+	return min(int((left+batches-1)/batches), g.mostRounds())
 }
 
 // accumulatePart is accumulate where weights differ in format: the rows of each

@@ -20,7 +20,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"foundry/ir"
-	"foundry/ir/cost"
 	"foundry/ir/dtype"
 	"foundry/ir/target"
 	"foundry/lower/plan"
@@ -45,7 +44,6 @@ type Options struct {
 	CommandBuffers int   // 0: chosen so that encoding overlaps execution
 	Chain          int   // runs of decode in a command buffer; 0: chosen so that their borders cost little
 	Decisions      []plan.Decision
-	Tuning         cost.Tuning // constants to be taken instead of those that lowering chooses
 	// Stored tells the dtype that a tensor has in the checkpoint, or dtype.Invalid;
 	// nil: nobody knows. Load recipes say what it spares.
 	Stored func(tensor string) dtype.Type

@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"foundry/ir"
-	"foundry/ir/cost"
 	"foundry/ir/dtype"
 	choice "foundry/ir/kernel"
 	"foundry/ir/sym"
@@ -17,26 +16,12 @@ import (
 // of different shapes go to different planes of the grid.
 func (r *region) lowerPointwise() (*lowering, error) {
 	parts := task.ElementsOf(r.asked)
-	var last error
-	for _, w := range r.tuning.Widths() {
-		chosen, err := cost.ChooseElements(r.asked, parts, w, r.target, r.tuning)
-		if err != nil {
-			last = err
-			continue
+	return r.oneOf(func(chosen choice.Kernel) (*kernel, error) {
+		if chosen, ok := chosen.(choice.Positions); ok {
+			return r.positions(parts, chosen)
 		}
-		var k *kernel
-		switch chosen := chosen.(type) {
-		case choice.Positions:
-			k, err = r.positions(parts, chosen)
-		case choice.Elements:
-			k, err = r.pointwise(parts, chosen)
-		}
-		if err == nil {
-			return &lowering{kernels: []*kernel{k}}, nil
-		}
-		last = err
-	}
-	return nil, last
+		return r.pointwise(parts, chosen.(choice.Elements))
+	})
 }
 
 func (r *region) pointwise(parts []task.Elements, chosen choice.Elements) (*kernel, error) {

@@ -7,6 +7,7 @@ import (
 	"foundry/ir"
 	"foundry/ir/cost"
 	"foundry/ir/dtype"
+	choice "foundry/ir/kernel"
 	"foundry/ir/sym"
 	"foundry/ir/target"
 	"foundry/ir/task"
@@ -26,7 +27,6 @@ type region struct {
 	merged   *attention               // whose parts a prologue merges
 	token    tokenKind                // what becomes of the token that it chooses
 	target   *target.Target
-	tuning   cost.Tuning
 }
 
 // operandType is the dtype in which operand i lies in memory.
@@ -99,6 +99,9 @@ func (r *region) lower() (*lowering, error) {
 	if r.token != tokenPlain && !r.has(ir.OpArgmax, ir.OpSample) {
 		return nil, fmt.Errorf("the result token is made by %s, wants argmax or sample", r.name)
 	}
+	if err := cost.CheckPin(r.asked, r.target); err != nil {
+		return nil, err
+	}
 	var l *lowering
 	var err error
 	switch {
@@ -134,6 +137,20 @@ func (r *region) lower() (*lowering, error) {
 		}
 	}
 	return l, nil
+}
+
+// oneOf writes the first of the kernels that the region can get that write can: its
+// alignment says how wide loads may be.
+func (r *region) oneOf(write func(choice.Kernel) (*kernel, error)) (*lowering, error) {
+	var last error
+	for chosen := range cost.Taken(r.asked, r.target) {
+		k, err := write(chosen)
+		if err == nil {
+			return &lowering{kernels: []*kernel{k}}, nil
+		}
+		last = err
+	}
+	return nil, last
 }
 
 // checkTypes refuses weight and cache formats without a kernel.

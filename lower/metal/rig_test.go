@@ -11,7 +11,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"foundry/ir"
-	"foundry/ir/cost"
 	"foundry/ir/dtype"
 	"foundry/ir/interp"
 	"foundry/ir/seeded"
@@ -86,12 +85,6 @@ func newBatch(t testing.TB, graphs []*ir.Graph, checked bool) *batch {
 // newBatchFor is newBatch with kernels chosen for x.
 func newBatchFor(t testing.TB, graphs []*ir.Graph, checked bool, x *target.Target) *batch {
 	t.Helper()
-	return newBatchTuned(t, graphs, checked, x, cost.Tuning{})
-}
-
-// newBatchTuned is newBatchFor with other constants in the kernels.
-func newBatchTuned(t testing.TB, graphs []*ir.Graph, checked bool, x *target.Target, tuning cost.Tuning) *batch {
-	t.Helper()
 	b := &batch{graphs: graphs}
 	w := weights{types: map[string]ir.Type{}}
 	sources := map[string]interp.Source{}
@@ -112,7 +105,7 @@ func newBatchTuned(t testing.TB, graphs []*ir.Graph, checked bool, x *target.Tar
 	var err error
 	b.plan, err = metal.Compile(in, metal.Options{
 		Target: x, Model: plan.Model{Name: "test", Layers: 100, Context: int(context)},
-		Meta: plan.Options{Weights: dtype.F16, Cache: dtype.F16}, Tuning: tuning,
+		Meta: plan.Options{Weights: dtype.F16, Cache: dtype.F16},
 	})
 	require.NoError(t, err)
 	b.exec, err = runtime.New(background, openDevice(t, checked), b.plan, w, nil)

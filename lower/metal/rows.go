@@ -15,15 +15,7 @@ import (
 // threadgroup a row, whose threads keep the row in registers between the sum of
 // squares and the result.
 func (r *region) lowerRows() (*lowering, error) {
-	var last error
-	for _, w := range r.tuning.Widths() {
-		k, err := r.rows(w)
-		if err == nil {
-			return &lowering{kernels: []*kernel{k}}, nil
-		}
-		last = err
-	}
-	return nil, last
+	return r.oneOf(func(k choice.Kernel) (*kernel, error) { return r.rows(k.(choice.RowNorm).Width) })
 }
 
 func (r *region) rows(w int) (*kernel, error) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"foundry/ir"
+	"foundry/ir/cost"
 	"foundry/ir/dtype"
 	"foundry/ir/sym"
 	"foundry/lower/plan"
@@ -56,7 +57,13 @@ func (r *region) lowerSplitProjection() (*lowering, error) {
 // parts writes the kernel of the parts; their number follows from the target and
 // the longest context, so that the grid is a constant.
 func (a *attention) parts() (*kernel, []scratch, error) {
-	k, err := a.emit(true)
+	var k *kernel
+	var err error
+	for chosen := range cost.PartsOfKeys(a.Attention, a.r.target) {
+		if k, err = a.emit(chosen); err == nil {
+			break
+		}
+	}
 	if err != nil {
 		return nil, nil, err
 	}

@@ -10,10 +10,11 @@ import (
 	"strings"
 
 	"foundry/frontends/model"
+	"foundry/ir"
 	"foundry/ir/cost"
 	"foundry/ir/sym"
+	"foundry/ir/target"
 	"foundry/lower/compile"
-	"foundry/lower/plan"
 	"foundry/runtime"
 	"foundry/runtime/engine"
 )
@@ -29,23 +30,24 @@ type KernelsOptions struct {
 	// Measured is told the rows so far; nil: nobody is.
 	Measured func([]AloneRow)
 
-	settings []setting // all of them when nil
+	tried int // KernelsTried when 0
 }
 
 // AloneRow is one text of one kernel.
 type AloneRow struct {
-	Model     string   `json:"model"`
-	Device    string   `json:"device"`
-	Variant   string   `json:"variant"` // of the pipeline that makes the kernel
-	T         int      `json:"t"`
-	P         int      `json:"cached"`
-	Dispatch  string   `json:"dispatch"` // its label in the first layer
-	Kernel    string   `json:"kernel"`
-	Threads   int      `json:"threads"`
-	Constants []string `json:"constants"` // the settings that make this text, "chosen" among them for what lowering takes
-	Us        float64  `json:"us"`
-	Bytes     int64    `json:"bytes"` // moved
-	GBs       float64  `json:"gb_s"`
+	Model    string   `json:"model"`
+	Device   string   `json:"device"`
+	Variant  string   `json:"variant"` // of the pipeline that makes the kernel
+	T        int      `json:"t"`
+	P        int      `json:"cached"`
+	Dispatch string   `json:"dispatch"` // its label in the first layer
+	Kernel   string   `json:"kernel"`
+	Threads  int      `json:"threads"`
+	Choices  []string `json:"choices"` // the words of kernels that have this text, such as "tiles 64x64x16 ..."; of none where there is nothing to choose
+	Chosen   bool     `json:"chosen"`  // the cost model takes it
+	Us       float64  `json:"us"`
+	Bytes    int64    `json:"bytes"` // moved
+	GBs      float64  `json:"gb_s"`
 	// Share is of the measured read bandwidth; null on emulation and where weights
 	// and caches are too small to be read from memory.
 	Share   *float64 `json:"bandwidth_share"`
@@ -55,29 +57,12 @@ type AloneRow struct {
 	Machine *Machine `json:"machine,omitempty"`
 }
 
-// setting is a choice of constants under a name.
-type setting struct {
-	name   string
-	tuning cost.Tuning
-}
+// KernelsTried is how many kernels of a node Kernels measures, those that the cost model
+// predicts to be fastest first.
+const KernelsTried = 8
 
-// settings lists the constants that are tried, what lowering chooses first.
-var settings = [...]setting{
-	{"chosen", cost.Tuning{}},
-	{"load 1, unroll 1", cost.Tuning{Width: 1, Unroll: cost.Unroll1}},
-	{"load 1, unroll full", cost.Tuning{Width: 1, Unroll: cost.UnrollFull}},
-	{"load 4, unroll 1", cost.Tuning{Width: 4, Unroll: cost.Unroll1}},
-	{"load 4, unroll full", cost.Tuning{Width: 4, Unroll: cost.UnrollFull}},
-	{"load 8, unroll 1", cost.Tuning{Width: 8, Unroll: cost.Unroll1}},
-	{"load 8, unroll full", cost.Tuning{Width: 8, Unroll: cost.UnrollFull}},
-	{"cos/sin a thread", cost.Tuning{OwnTurns: true}},
-}
-
-// KernelSettings is how many settings of constants Kernels tries.
-const KernelSettings = len(settings)
-
-// Kernels times each kernel of a model's first layers alone, in every text that
-// its constants give it. Weights are a pattern of small numbers.
+// Kernels times each kernel of a model's first layers alone, and those that its node could
+// have got instead. Weights are a pattern of small numbers.
 func Kernels(ctx context.Context, m *model.Model, o KernelsOptions) (rows []AloneRow, err error) {
 	if m.Graph != nil {
 		return nil, fmt.Errorf("%s is a graph: kernels are measured at a language model's shapes", m.Name)
@@ -86,8 +71,8 @@ func Kernels(ctx context.Context, m *model.Model, o KernelsOptions) (rows []Alon
 		return nil, errors.New("ref runs no kernels: take --device cpu or a GPU")
 	}
 	o.Bench.Compile = engine.Defaults(o.Bench.Device, o.Bench.Compile)
-	if o.settings == nil {
-		o.settings = settings[:]
+	if o.tried == 0 {
+		o.tried = KernelsTried
 	}
 	if o.Rotate == 0 {
 		o.Rotate = 4 * 60e6
@@ -103,12 +88,12 @@ func Kernels(ctx context.Context, m *model.Model, o KernelsOptions) (rows []Alon
 		b.Rotate, b.times = min(b.Rotate, 1<<18), 1
 	}
 	for i, v := range o.Bench.Variants {
-		for j, s := range o.settings {
+		for j := range o.tried {
 			if o.Bench.Progress != nil {
-				o.Bench.Progress("kernels", int64(i*len(o.settings)+j), int64(len(o.Bench.Variants)*len(o.settings)))
+				o.Bench.Progress("kernels", int64(i*o.tried+j), int64(len(o.Bench.Variants)*o.tried))
 			}
-			if err := b.measure(ctx, v, s); err != nil {
-				return nil, fmt.Errorf("variant %s, %s: %w", v.Name, s.name, err)
+			if err := b.measure(ctx, v, j); err != nil {
+				return nil, fmt.Errorf("variant %s, choice %d: %w", v.Name, j, err)
 			}
 			if o.Measured != nil {
 				o.Measured(slices.Clone(b.rows))
@@ -142,22 +127,28 @@ type kernelsBench struct {
 	times int // a dispatch is run in one submission, at least
 }
 
-// measure times the kernels that one setting makes different.
-func (b *kernelsBench) measure(ctx context.Context, v Variant, s setting) (err error) {
+// measure times the kernels that nodes get as their choice of that number, 0 for what the
+// cost model takes.
+func (b *kernelsBench) measure(ctx context.Context, v Variant, choice int) (err error) {
 	o := v.options(b.Bench.Compile)
-	o.Tuning = s.tuning
 	o.Chunk = slices.Max(b.Rows)
 	if o.Context == 0 {
 		o.Context = min(b.m.Config.MaxPositions, max(b.Bench.Prompt+aloneRoom, o.Chunk))
 	}
-	compiled, err := compile.Model(b.m, o)
+	graphs, err := compile.Fuse(b.m, o)
 	if err != nil {
 		return err
 	}
-	p := compiled.Plan
+	for _, g := range graphs.Entries {
+		pin(g, graphs.Target, choice)
+	}
+	compiled, err := graphs.Lower()
+	if err != nil {
+		return err
+	}
 	var todo []wantedKernel
 	for _, t := range b.Rows {
-		wanted, err := b.wanted(p, v, s, t)
+		wanted, err := b.wanted(compiled, v, choice, t)
 		if err != nil {
 			return err
 		}
@@ -166,6 +157,7 @@ func (b *kernelsBench) measure(ctx context.Context, v Variant, s setting) (err e
 	if len(todo) == 0 {
 		return nil
 	}
+	p := compiled.Plan
 	exec, err := runtime.NewSharing(ctx, b.on.dev, p, patterned{}, b.on.weights, b.Bench.Progress)
 	if err != nil {
 		return err
@@ -197,9 +189,40 @@ type wantedKernel struct {
 	env   sym.Env
 }
 
+// pin gives each node of g the kernel that is its choice of that number; one with fewer
+// keeps what it gets.
+func pin(g *ir.Graph, t *target.Target, choice int) {
+	costs := cost.Run{Target: t, Bounds: g.Bounds, Env: cost.Typical(g.Bounds), Stored: cost.StorageOf(g, t, nil)}
+	for _, n := range g.Nodes() {
+		at := 0
+		for k := range costs.Candidates(n) {
+			if at == choice {
+				n.Attr.Kernel = k.String()
+				break
+			}
+			at++
+		}
+	}
+}
+
+// words returns what nodes of that label are pinned to, by label of the dispatch.
+func words(g *ir.Graph, label string) []string {
+	for _, n := range g.Nodes() {
+		if n.Label == strings.TrimSuffix(label, ".merge") && n.Attr.Kernel != "" {
+			return []string{n.Attr.Kernel}
+		}
+	}
+	return nil
+}
+
 // wanted lists the kernels of the step of t tokens whose text is new, one dispatch
-// of each; of the others the setting is noted.
-func (b *kernelsBench) wanted(p *plan.Plan, v Variant, s setting, t int) ([]wantedKernel, error) {
+// of each; of the others the choice is noted.
+func (b *kernelsBench) wanted(c *compile.Compiled, v Variant, choice, t int) ([]wantedKernel, error) {
+	p := c.Plan
+	graph, err := c.Entry(compile.EntryOf(t))
+	if err != nil {
+		return nil, err
+	}
 	entry, err := p.Entry(compile.EntryOf(t))
 	if err != nil {
 		return nil, err
@@ -226,7 +249,11 @@ func (b *kernelsBench) wanted(p *plan.Plan, v Variant, s setting, t int) ([]want
 		key := fmt.Sprint(t, d.Label, strings.ReplaceAll(k.Source, k.Name, ""), d.Grid, d.Moved)
 		if row, seen := b.seen[key]; seen {
 			if r := &b.rows[row]; r.Variant == v.Name {
-				r.Constants = append(r.Constants, s.name)
+				for _, w := range words(graph, d.Label) {
+					if !slices.Contains(r.Choices, w) {
+						r.Choices = append(r.Choices, w)
+					}
+				}
 			}
 			continue
 		}
@@ -234,7 +261,7 @@ func (b *kernelsBench) wanted(p *plan.Plan, v Variant, s setting, t int) ([]want
 		out = append(out, wantedKernel{len(b.rows), entry.Name, env})
 		b.rows = append(b.rows, AloneRow{
 			Model: b.m.BaseName(), Device: b.Bench.Device, Variant: v.Name, T: t, P: int(env.P), Dispatch: d.Label,
-			Kernel: k.Name, Threads: k.Threads[0] * k.Threads[1] * k.Threads[2], Constants: []string{s.name}, Machine: b.on.machine,
+			Kernel: k.Name, Threads: k.Threads[0] * k.Threads[1] * k.Threads[2], Choices: words(graph, d.Label), Chosen: choice == 0, Machine: b.on.machine,
 		})
 	}
 	return out, nil

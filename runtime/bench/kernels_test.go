@@ -7,7 +7,6 @@ import (
 
 	"foundry/frontends/checkpoint"
 	"foundry/frontends/model"
-	"foundry/ir/cost"
 	"foundry/lower/compile"
 	"foundry/runtime/cpu"
 	"foundry/runtime/engine"
@@ -16,8 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A kernel alone in two texts: each has a row with its constants, for a step of one
-// token and of several; kernels without the constants have one row.
+// A kernel alone as it is chosen and as it could be: each has a row with its words, for a
+// step of one token and of several; where there is nothing to choose there is one row.
 func TestKernels(t *testing.T) {
 	dev, err := engine.OpenDevice(t.Context(), engine.CPU, cpu.Options{FewRuns: true})
 	devicetest.Need(t, err)
@@ -28,20 +27,22 @@ func TestKernels(t *testing.T) {
 	o := KernelsOptions{
 		Bench: Options{Device: engine.CPU, Compile: compile.Options{Context: 32}, Variants: []Variant{{Name: "mine", Passes: "canonicalize,cse,drop-repeat-kv,fuse-rmsnorm-qkv,fuse-rope-kv,fuse-attention,fuse-residual,fuse-gate-up-swiglu,legalize"}}, Prompt: 4},
 		Rows:  []int{1, 8}, Name: "argmax",
-		settings: []setting{settings[0], {"load 1", cost.Tuning{Width: 1}}},
+		tried: 2,
 	}
 	rows, err := Kernels(context.Background(), m, o)
 	require.NoError(t, err)
 	require.NotEmpty(t, rows)
-	for _, r := range rows { // a maximum has no constants
-		require.Equal(t, []string{"chosen", "load 1"}, r.Constants)
+	for _, r := range rows { // a maximum has no other kernel
+		require.Empty(t, r.Choices)
+		require.True(t, r.Chosen)
 	}
 	o.Name = "resid_mlp"
 	rows, err = Kernels(context.Background(), m, o)
 	require.NoError(t, err)
 	require.Len(t, rows, 4)
-	for _, r := range rows {
-		require.Len(t, r.Constants, 1)
+	for i, r := range rows {
+		require.NotEmpty(t, r.Choices)
+		require.Equal(t, i%2 == 0, r.Chosen)
 		require.Positive(t, r.Us)
 		require.Positive(t, r.TFlops)
 		require.GreaterOrEqual(t, r.Rotated, int64(1<<18))

@@ -3,21 +3,23 @@ package search
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/stretchr/testify/require"
 
 	"foundry/frontends/checkpoint"
 	"foundry/frontends/model"
 	"foundry/ir"
-	"foundry/ir/cost"
 	"foundry/lower/compile"
 	"foundry/passes"
 	"foundry/runtime/cpu"
 	"foundry/runtime/engine"
+	"foundry/shaders"
 )
 
 // A search ranks, measures where there is a device, keeps what it found, reads it
@@ -190,7 +192,9 @@ func TestSearchFileIsOfThisCompiler(t *testing.T) {
 	require.Equal(t, s.file(), look(compile.Options{}).file())
 	require.Len(t, strings.Split(strings.TrimSpace(s.compilerToday()), "\n"), 8, "four variants of both phases")
 
-	lowered := look(compile.Options{Tuning: cost.Tuning{Width: 1}})
+	gemv, err := fs.ReadFile(shaders.FS, "main/gemv.metal")
+	require.NoError(t, err)
+	lowered := look(compile.Options{Shaders: fstest.MapFS{"main/gemv.metal": {Data: append(gemv, '\n')}}})
 	require.NotEqual(t, s.file(), lowered.file(), "kernels are written in another way")
 
 	before := s.compilerToday()

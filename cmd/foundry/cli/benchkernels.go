@@ -19,7 +19,7 @@ type kernelsFlags struct{ name string }
 const allKernels = "all"
 
 func (f *kernelsFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.name, "kernels", "", "measure each kernel alone (--kernels=NAME or --kernels NAME: those with NAME in theirs) with loads of 1, 4 and 8, unrolled once and in full, cosines shared by heads or not; T is 1 and --chunk (512); --variants (fewest,unfused) say whose kernels")
+	cmd.Flags().StringVar(&f.name, "kernels", "", "measure each kernel alone (--kernels=NAME or --kernels NAME: those with NAME in theirs) and the others that its node could get; T is 1 and --chunk (512); --variants (fewest,unfused) say whose kernels")
 	cmd.Flags().Lookup("kernels").NoOptDefVal = allKernels
 }
 
@@ -78,15 +78,15 @@ func printAlone(s IO, rows []bench.AloneRow, k bench.KernelsOptions, format stri
 		fmt.Fprintf(s.Out, " (%s: says nothing of a GPU)", first.Times)
 	}
 	fmt.Fprintln(s.Out, machineText(first.Machine))
-	fmt.Fprintln(s.Out, "constants that a kernel does not have, or that its shape does not allow, leave its text as chosen; a share is left out where less than that is read in turn")
-	t := newTable("T", "variant", "dispatch", "kernel", "constants", "threads", "us", "moved", "GB/s", "share", "TFLOP/s").
+	fmt.Fprintf(s.Out, "of a node's kernels the %d that are predicted to be fastest; the words pin one in a graph, as kernel=\"...\"; a share is left out where less than that is read in turn\n", bench.KernelsTried)
+	t := newTable("T", "variant", "dispatch", "kernel", "words", "threads", "us", "moved", "GB/s", "share", "TFLOP/s").
 		alignRight("T", "threads", "us", "moved", "GB/s", "share", "TFLOP/s")
 	for _, r := range rows {
 		share := ""
 		if r.Share != nil {
 			share = fmt.Sprintf("%.1f %%", 100**r.Share)
 		}
-		t.row(r.T, r.Variant, r.Dispatch, r.Kernel, constantsText(r.Constants), r.Threads, fmt.Sprintf("%.2f", r.Us), names.Bytes(r.Bytes),
+		t.row(r.T, r.Variant, r.Dispatch, r.Kernel, choicesText(&r), r.Threads, fmt.Sprintf("%.2f", r.Us), names.Bytes(r.Bytes),
 			fmt.Sprintf("%.0f", r.GBs), share, fmt.Sprintf("%.3g", r.TFlops))
 	}
 	if format == "markdown" {
@@ -97,10 +97,14 @@ func printAlone(s IO, rows []bench.AloneRow, k bench.KernelsOptions, format stri
 	return nil
 }
 
-// constantsText joins settings that make one text; all of them is what has none.
-func constantsText(settings []string) string {
-	if len(settings) == bench.KernelSettings {
+// choicesText is what a row's kernel is chosen by.
+func choicesText(r *bench.AloneRow) string {
+	text := strings.Join(r.Choices, " = ")
+	switch {
+	case text == "":
 		return "none to choose"
+	case r.Chosen:
+		return text + " (chosen)"
 	}
-	return strings.Join(settings, " = ")
+	return text
 }

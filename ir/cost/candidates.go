@@ -1,0 +1,285 @@
+package cost
+
+import (
+	"cmp"
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+
+	"foundry/ir"
+	"foundry/ir/kernel"
+	"foundry/ir/target"
+	"foundry/ir/task"
+)
+
+// widths are the elements a load that a kernel tries, the widest first.
+var widths = [...]int{4, 1}
+
+// Candidates yields the kernels that a region can get on a target, what the model
+// chooses first; none where there is nothing to choose. Of an attention and the product
+// behind it, they are those of the product.
+func Candidates(r *task.Region, t *target.Target) iter.Seq[kernel.Kernel] {
+	nodes := r.Graph.Nodes()
+	switch {
+	case r.Has(ir.OpMatmulNT) && (len(nodes) > 1 || nodes[0].Args[1].Type.Shape.At(0).IsConst()):
+		if p, err := task.ProductOf(r); err == nil {
+			return productCandidates(p, t)
+		}
+	case r.Has(ir.OpBmmNT) && r.Has(ir.OpBmmNN):
+		if a, err := task.AttentionOf(r); err == nil {
+			return attentionCandidates(a, false, t)
+		}
+	case r.Has(ir.OpMatmulNT, ir.OpBmmNT, ir.OpBmmNN):
+		return batchedCandidates(r, t)
+	case r.Has(ir.OpSoftmax, ir.OpArgmax, ir.OpSample, ir.OpArange, ir.OpOnes, ir.OpRandomUniform):
+	case r.Has(ir.OpRMSNorm) && r.Has(ir.OpRope):
+	case r.Has(ir.OpRMSNorm, ir.OpRMSScale):
+		return normCandidates(r)
+	default:
+		return elementsCandidates(r, t)
+	}
+	return func(func(kernel.Kernel) bool) {}
+}
+
+// Taken yields those candidates that r's pin takes; without one, those of the main that
+// the model chooses. Lowering writes the first that it can: how wide loads may be, the
+// alignment of elements says.
+func Taken(r *task.Region, t *target.Target) iter.Seq[kernel.Kernel] {
+	return taken(r.Pin, Candidates(r, t))
+}
+
+func taken(pin kernel.Pin, candidates iter.Seq[kernel.Kernel]) iter.Seq[kernel.Kernel] {
+	return func(yield func(kernel.Kernel) bool) {
+		main := ""
+		for k := range candidates {
+			if main == "" {
+				main = kernel.Main(k)
+			}
+			if (pin == "" && kernel.Main(k) != main) || !pin.Takes(k) {
+				continue
+			}
+			if !yield(k) {
+				return
+			}
+		}
+	}
+}
+
+// CheckPin is an error where r is pinned to a kernel that it cannot get.
+func CheckPin(r *task.Region, t *target.Target) error {
+	if r.Pin == "" {
+		return nil
+	}
+	for range Taken(r, t) {
+		return nil
+	}
+	const most = 6 // in a message
+	var texts []string
+	left := 0
+	for k := range Candidates(r, t) {
+		if len(texts) < most {
+			texts = append(texts, k.String())
+		} else {
+			left++
+		}
+	}
+	if len(texts) == 0 {
+		return fmt.Errorf("kernel=%q: there is one kernel for it, and nothing to choose", r.Pin)
+	}
+	list := strings.Join(texts, "; ")
+	if left > 0 {
+		list += fmt.Sprintf(" and %d more", left)
+	}
+	return fmt.Errorf("kernel=%q: none of its kernels has these words; there are %s", r.Pin, list)
+}
+
+// first returns the first of candidates that the pin takes, nil where there is none.
+func first(pin kernel.Pin, candidates iter.Seq[kernel.Kernel]) kernel.Kernel {
+	for k := range taken(pin, candidates) {
+		return k
+	}
+	return nil
+}
+
+// productCandidates yields what the model chooses for a product, then the blocks of tiles
+// that are possible, those predicted to be fastest first, then what is near the deal over
+// rows.
+func productCandidates(p *task.Product, t *target.Target) iter.Seq[kernel.Kernel] {
+	return func(yield func(kernel.Kernel) bool) {
+		chosen := bestProduct(p, t)
+		if !yield(chosen) {
+			return
+		}
+		var others []kernel.Kernel
+		if p.TakesTiles() {
+			others = tileCandidates(p, t)
+		}
+		for _, k := range slices.Concat(others, rowCandidates(p, t)) {
+			if k != chosen && !yield(k) {
+				return
+			}
+		}
+	}
+}
+
+func tileCandidates(p *task.Product, t *target.Target) (out []kernel.Kernel) {
+	n := numbersOf(p, p.Tokens.Max(p.Region.Graph.Bounds))
+	us := map[kernel.ProductTiles]float64{}
+	var all []kernel.ProductTiles
+	for x := range n.tilings(t) {
+		us[x] = n.predicted(n.tiled(x, t), t)
+		all = append(all, x)
+	}
+	slices.SortStableFunc(all, func(a, b kernel.ProductTiles) int { return cmp.Compare(us[a], us[b]) })
+	for _, x := range all {
+		out = append(out, x)
+	}
+	return out
+}
+
+// rowCandidates lists deals over rows: with each width of loads that weights have, one
+// load on its way or all of them; and with half as many or twice as many rows a team,
+// simdgroups that share them, simdgroups a threadgroup.
+func rowCandidates(p *task.Product, t *target.Target) (out []kernel.Kernel) {
+	add := func(k kernel.Kernel) {
+		if !slices.Contains(out, k) {
+			out = append(out, k)
+		}
+	}
+	base := productRows(p, t, 0)
+	wide := []int{0}
+	p.Weights(func(w *ir.Value) {
+		for _, x := range p.Region.Format(w).Widths {
+			if p.Length%int64(x) == 0 {
+				wide = append(wide, x)
+			}
+		}
+	})
+	for _, w := range wide {
+		k := productRows(p, t, w)
+		add(k)
+		one, all := k, k
+		one.Loads, one.Held, all.Loads = 0, 0, kernel.AllLoads
+		add(one)
+		add(all)
+	}
+	if p.Whole() > 0 {
+		return out // heads say how rows are dealt out
+	}
+	_, unit := p.WeightRows()
+	scaled := func(n int, by float64) int { return int(float64(n) * by) }
+	for _, by := range [...][3]float64{{2, 1, 1}, {0.5, 1, 1}, {1, 2, 1}, {1, 0.5, 1}, {1, 1, 2}, {1, 1, 0.5}, {2, 2, 1}, {0.5, 0.5, 1}, {1, 2, 2}, {1, 0.5, 0.5}} {
+		k := base
+		k.PerTeam, k.Share, k.Simdgroups = scaled(k.PerTeam, by[0]), scaled(k.Share, by[1]), scaled(k.Simdgroups, by[2])
+		if k.PerTeam < unit || k.PerTeam > mostPerTeam || k.PerTeam%unit != 0 || k.Share < 1 || k.Simdgroups < max(k.Share, 2) || k.Threads() > t.Limits.Threads ||
+			k.Owners()*k.PerTeam < p.Run()*unit {
+			continue
+		}
+		stageVectors(p, &k, t)
+		add(k)
+	}
+	return out
+}
+
+// mostPerTeam is how many rows of sums a lane's registers hold beside the loads.
+const mostPerTeam = 8
+
+// attentionCandidates yields what the model chooses, then the other ways.
+func attentionCandidates(a *task.Attention, parts bool, t *target.Target) iter.Seq[kernel.Kernel] {
+	return func(yield func(kernel.Kernel) bool) {
+		chosen := bestAttention(a, parts, t)
+		if !yield(chosen) {
+			return
+		}
+		for _, w := range widths {
+			if a.Dim%int64(w) != 0 {
+				continue
+			}
+			k := attentionRows(a, w, parts, t)
+			one := k
+			one.Ahead = 1
+			for _, x := range []kernel.AttentionRows{k, one} {
+				if x != chosen && !yield(x) {
+					return
+				}
+			}
+		}
+		for _, keys := range [...]int{TileKeys, TileKeys / 2} {
+			x := kernel.AttentionTiles{Simdgroups: TileQueries / tileSide, Keys: keys}
+			if !parts && a.TakesTiles() && x.Bytes(a.Dim) <= t.Limits.ThreadgroupBytes && x != chosen && !yield(x) {
+				return
+			}
+		}
+	}
+}
+
+// PartsOfKeys yields how a is dealt out row by row in parts of the keys, the widest loads
+// first.
+func PartsOfKeys(a *task.Attention, t *target.Target) iter.Seq[kernel.AttentionRows] {
+	return func(yield func(kernel.AttentionRows) bool) {
+		for _, w := range widths {
+			if a.Dim%int64(w) == 0 && !yield(attentionRows(a, w, true, t)) {
+				return
+			}
+		}
+	}
+}
+
+// batchedCandidates yields what the model chooses for a batched product, or a product of
+// two activations, then the other ways.
+func batchedCandidates(r *task.Region, t *target.Target) iter.Seq[kernel.Kernel] {
+	var out []kernel.Kernel
+	if r.Graph.Nodes()[0].Op == ir.OpBmmNN {
+		out = append(out, kernel.BatchedColumns{})
+	} else {
+		for _, w := range widths {
+			out = append(out, kernel.BatchedElements{Width: w})
+		}
+	}
+	if p, ok := task.BatchedOf(r); ok {
+		if k, can := batchedTiles(p, t); can && tilesPay(p, t) {
+			out = slices.Insert(out, 0, kernel.Kernel(k))
+		} else if can {
+			out = append(out, k)
+		}
+	}
+	return slices.Values(out)
+}
+
+// normCandidates yields the widths of loads that divide a norm's row.
+func normCandidates(r *task.Region) iter.Seq[kernel.Kernel] {
+	return func(yield func(kernel.Kernel) bool) {
+		norms := append(r.Nodes(ir.OpRMSNorm), r.Nodes(ir.OpRMSScale)...)
+		length, constant := norms[0].Results[0].Type.Shape.At(-1).Const()
+		for _, w := range widths {
+			if (w == 1 || constant && length%int64(w) == 0) && !yield(kernel.RowNorm{Length: length, Width: w}) {
+				return
+			}
+		}
+	}
+}
+
+// elementsCandidates yields, for results by element, kernels with a threadgroup a position where one can make all
+// of a position, and computes its cosines and sines once; then with a thread a few
+// elements. A run of squares is one element of its result.
+func elementsCandidates(r *task.Region, t *target.Target) iter.Seq[kernel.Kernel] {
+	return func(yield func(kernel.Kernel) bool) {
+		parts, widths := task.ElementsOf(r), widths[:]
+		if r.Has(ir.OpSumSquares) {
+			widths = widths[1:]
+		}
+		if task.AtOnePosition(r, parts) {
+			for _, w := range widths {
+				if k, ok := positionsOf(parts, w, t); ok && !yield(k) {
+					return
+				}
+			}
+		}
+		for _, w := range widths {
+			if (w == 1 || divides(parts, w)) && !yield(kernel.Elements{Width: w}) {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,130 @@
+package metal_test
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"foundry/ir"
+	"foundry/ir/cost"
+	"foundry/ir/irgen"
+	"foundry/ir/kernel"
+	"foundry/ir/sym"
+	"foundry/ir/target"
+	"foundry/lower/metal"
+	"foundry/lower/plan"
+	"foundry/passes"
+)
+
+// candidates lists the kernels that n can get in g.
+func candidates(g *ir.Graph, n *ir.Node, x *target.Target) []kernel.Kernel {
+	run := cost.Run{Target: x, Bounds: g.Bounds, Env: cost.Typical(g.Bounds), Stored: cost.StorageOf(g, x, nil)}
+	return slices.Collect(run.Candidates(n))
+}
+
+// pinLast gives n the last of its kernels that words take.
+func pinLast(g *ir.Graph, n *ir.Node, x *target.Target, words kernel.Pin) {
+	for _, k := range candidates(g, n, x) {
+		if words.Takes(k) {
+			n.Attr.Kernel = k.String()
+		}
+	}
+}
+
+// choices returns a graph for each kernel that a node of g can get, others as they are.
+func choices(g *ir.Graph, x *target.Target) (out []*ir.Graph) {
+	for i, n := range g.Nodes() {
+		for j, k := range candidates(g, n, x) {
+			c := g.Clone()
+			c.Nodes()[i].Attr.Kernel = k.String()
+			out = append(out, alone(c, fmt.Sprintf("%s_%d_%d", g.Name, i, j)))
+		}
+	}
+	return out
+}
+
+// Every kernel that an operation can get is written and computes what the operation
+// means, for one row and for several; its words are printed and read again.
+func TestEveryChoiceComputes(t *testing.T) {
+	cases := opCases()
+	var graphs []*ir.Graph
+	for i, name := range []string{"matmul_nt f16 896", "rope", "rms_norm 896", "bmm_nt", "bmm_nn", "add"} {
+		graphs = append(graphs, choices(alone(parse(t, "T=1..9, P=0..64, S<=73", cases[name]), fmt.Sprintf("g%d", i)), m3Pro(t))...)
+	}
+	graphs = append(graphs, choices(alone(parse(t, "T=1..1, P=0..72, S<=73", cases["matmul_nt f16 896"]), "row"), m3Pro(t))...)
+	var printed []*ir.Graph
+	for _, g := range graphs {
+		c, err := ir.Parse("printed", g.String())
+		require.NoError(t, err, g.String())
+		require.Contains(t, g.String(), "kernel=")
+		printed = append(printed, c)
+	}
+	b := newBatch(t, printed, false)
+	for i, g := range graphs {
+		b.run(t, i, sym.Env{T: 1, P: 3}, 7)
+		if g.Bounds.TMax > 1 {
+			b.run(t, i, sym.Env{T: 9, P: 40}, 8)
+		}
+	}
+	require.Greater(t, len(b.plan.Kernels), 30, "choices differ in their texts")
+}
+
+// Words that no kernel has are an error that names those there are.
+func TestPinnedToNothing(t *testing.T) {
+	cases := opCases()
+	for words, want := range map[string]string{
+		"tiles 1x1x1":      `kernel="tiles 1x1x1": none of its kernels has these words; there are rows per-team=`,
+		"rows per-team=77": `and `,
+		"lines":            `none of its kernels has these words`,
+	} {
+		g := parse(t, "T=1..9, P=0..64, S<=73", cases["matmul_nt f16 896"])
+		g.Nodes()[0].Attr.Kernel = words
+		_, err := metal.Compile([]metal.Entry{{Name: "g", Graph: g}}, metal.Options{Target: m3Pro(t), Model: plan.Model{Context: 73}})
+		require.ErrorContains(t, err, want)
+		require.NotContains(t, err.Error(), "\n")
+	}
+	g := parse(t, "T=1..9, P=0..64, S<=73", cases["argmax"])
+	g.Nodes()[0].Attr.Kernel = "rows"
+	_, err := metal.Compile([]metal.Entry{{Name: "g", Graph: g}}, metal.Options{Target: m3Pro(t), Model: plan.Model{Context: 73}})
+	require.ErrorContains(t, err, "there is one kernel for it, and nothing to choose")
+}
+
+// Every kernel that a node of a random graph can get is written, is admitted by the strict
+// check and computes the same. FOUNDRY_COMPLETE=1 takes ten thousand graphs.
+func TestRandomChoices(t *testing.T) {
+	count := uint64(40)
+	if os.Getenv("FOUNDRY_COMPLETE") != "" {
+		count = 10_000
+	}
+	x := m3Pro(t)
+	const perBatch = 40
+	var batch []*ir.Graph
+	var seeds []uint64
+	flush := func() {
+		if len(batch) == 0 {
+			return
+		}
+		b := newBatch(t, batch, false)
+		for i, g := range batch {
+			b.run(t, i, irgen.Env(g, seeds[i]), seeds[i])
+		}
+		batch, seeds = nil, nil
+	}
+	for seed := range count {
+		g := irgen.Graph(seed)
+		p, err := passes.Parse(pipelineFloor)
+		require.NoError(t, err)
+		require.NoError(t, p.Run(g, &passes.Context{Target: x, Lowerable: func(n *ir.Node) error { return metal.Check(n, x) }}))
+		g.Name = fmt.Sprintf("r%d", seed)
+		for _, c := range choices(g, x) {
+			batch, seeds = append(batch, c), append(seeds, seed)
+		}
+		if len(batch) >= perBatch {
+			flush()
+		}
+	}
+	flush()
+}
