@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"foundry/ir"
+	"foundry/ir/cost"
 	"foundry/ir/target"
 	"foundry/lower/plan"
 	"foundry/passes"
@@ -81,8 +82,9 @@ func TestChoicesFollowTheTarget(t *testing.T) {
 	n, _ = chosen(t, "7b", m3, "gate_proj", "split-norm")
 	require.True(t, holds(n, ir.OpRMSNorm), "waves that cost 100 us are worth any norm")
 
-	n, _ = chosen(t, "7b", machine(t, "apple-m3-ultra"), "scores")
-	require.NotEqual(t, "attention", n.Attr.Pattern, "28 heads do not fill 80 cores")
+	ultra := machine(t, "apple-m3-ultra")
+	n, _ = chosen(t, "7b", ultra, "scores")
+	require.Len(t, cost.Run{Target: ultra, Bounds: n.Region.Bounds, Env: cost.Typical(n.Region.Bounds)}.Kernels(n), 2, "28 heads do not fill 80 cores: parts and their merge")
 	small := machine(t, "apple-m3-ultra")
 	small.Cores, small.BandwidthGBs = 4, 40
 	n, _ = chosen(t, "7b", small, "scores")

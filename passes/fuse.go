@@ -17,6 +17,7 @@ type site struct {
 	anchor  *op
 	members []*op      // the region's ops
 	holders []*ir.Node // the nodes of the graph that hold them
+	kernel  string     // words of what the region gets
 	node    *ir.Node   // the fused node, where it was formed beside the graph
 	gain    gain
 	larger  string // a larger form that matched, and why it was not taken
@@ -238,7 +239,11 @@ func (r *run) assess(s *site) assessment {
 
 // region forms the site's region beside the graph.
 func (s *site) region(g *ir.Graph) (*ir.Node, error) {
-	return g.FusedNode(s.holders, s.pattern.Name, s.label())
+	n, err := g.FusedNode(s.holders, s.pattern.Name, s.label())
+	if err == nil {
+		n.Attr.Kernel = s.kernel
+	}
+	return n, err
 }
 
 // locate seeks one form at anchor. done says that the operations stand in one
@@ -253,7 +258,7 @@ func (r *run) locate(p *compiled, f *form, anchor *op) (s *site, done bool, miss
 	if why != nil {
 		return nil, false, *why
 	}
-	s = &site{form: f, pattern: p, anchor: anchor, members: make([]*op, 0, len(bound))}
+	s = &site{form: f, pattern: p, anchor: anchor, kernel: r.call.option("kernel"), members: make([]*op, 0, len(bound))}
 	for i, o := range bound {
 		if !f.nodes[i].context {
 			s.members = append(s.members, o)

@@ -10,7 +10,9 @@ import (
 	"foundry/frontends/decoder"
 	"foundry/frontends/qwen25"
 	"foundry/ir"
+	"foundry/ir/cost"
 	"foundry/ir/dtype"
+	"foundry/ir/kernel"
 	"foundry/ir/target"
 	"foundry/lower/metal"
 )
@@ -79,7 +81,7 @@ func (e *enumeration) subsetFor(t *testing.T, g, want *ir.Graph) *Subset {
 	var descend func(g *ir.Graph, group int) *Subset
 	descend = func(g *ir.Graph, group int) *Subset {
 		if group == len(choices) {
-			if !legal(taken) || run(g, finish).Canonical() != want.Canonical() {
+			if !legal(taken) || e.withKernels(run(g, finish)) != e.withKernels(want) {
 				return nil
 			}
 			s, err := BuiltIn().subset(taken)
@@ -101,6 +103,24 @@ func (e *enumeration) subsetFor(t *testing.T, g, want *ir.Graph) *Subset {
 		return descend(g, group+1)
 	}
 	return descend(run(g, prepare), 0)
+}
+
+// withKernels is the text of g with the kernels that its attention gets, pinned or not.
+func (e *enumeration) withKernels(g *ir.Graph) string {
+	g = g.Clone()
+	costs := cost.Run{Target: e.context.Target, Bounds: g.Bounds, Env: cost.Typical(g.Bounds)}
+	for _, n := range g.Nodes() {
+		if n.Region == nil || n.Attr.Pattern != "attention" {
+			continue
+		}
+		for k := range costs.Candidates(n) {
+			if kernel.Pin(n.Attr.Kernel).Takes(k) {
+				n.Attr.Kernel = k.String()
+				break
+			}
+		}
+	}
+	return g.Canonical()
 }
 
 // regions names the regions of g by pattern and the labels of what they hold, which

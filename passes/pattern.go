@@ -52,6 +52,7 @@ func (p *compiled) pass() *Pass {
 		}
 		pass.Options = append(pass.Options, Option{g, standard, []string{"true", "false"}, "take the optional operations \"" + g + "\" into the region where they are there"})
 	}
-	pass.Options = append(pass.Options, Option{"when", "always", []string{"always", "cheaper"}, "fuse wherever possible, or where the cost model predicts a gain"})
+	pass.Options = append(pass.Options, Option{"when", "always", []string{"always", "cheaper"}, "fuse wherever possible, or where the cost model predicts a gain"},
+		Option{"kernel", "", nil, "words of the kernel that regions get, such as one-pass; none: the cost model chooses"})
 	return pass
 }

@@ -1,7 +1,5 @@
 package passes
 
-import "foundry/ir/cost"
-
 // patterns is the table of fusions. A line is optional where a region without it
 // is a kernel as well.
 var patterns = [...]Pattern{
@@ -91,7 +89,7 @@ var patterns = [...]Pattern{
 	},
 	{
 		Name: "attention", Label: "attention", Fusions: []int{10},
-		Doc: "scores, softmax and the weighted sum are one pass over the cache; the scores are never stored",
+		Doc: "scores, softmax and the weighted sum are one pass over the cache, or one over each of its parts and a merge: the scores are never stored",
 		Text: `
 			@s = bmm_nt q k
 			@w = softmax s
@@ -101,7 +99,7 @@ var patterns = [...]Pattern{
 	{
 		Name: "rope-attention", Label: "attention", Fusions: []int{10, 11},
 		Doc:    "q is rotated as attention loads it",
-		Rivals: []string{cost.SplitAttention, "attention", "qkv-rope-kv", "rope-kv", "rope-qk"},
+		Rivals: []string{"attention", "qkv-rope-kv", "rope-kv", "rope-qk"},
 		Text: `
 			 q = rope q0 f {start=p}
 			@s = bmm_nt q k
@@ -110,19 +108,9 @@ var patterns = [...]Pattern{
 			?heads o = transpose o {perm=[1,0,2,0]}`,
 	},
 	{
-		Name: cost.SplitAttention, Label: "attention", Fusions: []int{10},
-		Doc:    "attention in parts of the cache, and a merge of the parts: two dispatches that fill the machine where one has too few heads",
-		Rivals: []string{"attention"},
-		Text: `
-			@s = bmm_nt q k
-			@w = softmax s
-			 o = bmm_nn w v
-			?heads o = transpose o {perm=[1,0,2,0]}`,
-	},
-	{
-		Name: cost.SplitAttentionO, Label: "attention_o", Fusions: []int{9, 10},
+		Name: "attention-split-o", Label: "attention_o", Fusions: []int{9, 10},
 		Doc:    "the merge of attention's parts is the prologue of the output projection: two dispatches instead of three",
-		Rivals: []string{cost.SplitAttention, "attention", "residual"},
+		Rivals: []string{"attention", "residual"},
 		Text: `
 			@s = bmm_nt q k
 			@w = softmax s
@@ -136,7 +124,7 @@ var patterns = [...]Pattern{
 	{
 		Name: "residual", Fusions: []int{9, 20},
 		Doc:    "the product adds the residual before it stores",
-		Rivals: []string{"residual-norm", "swiglu-down", cost.SplitAttentionO},
+		Rivals: []string{"residual-norm", "swiglu-down", "attention-split-o"},
 		Text: `
 			@p   = matmul_nt a w
 			@@y^ = add p x:same

@@ -76,7 +76,7 @@ func (t *Table) parseCall(item string) (Call, error) {
 		if i < 0 {
 			return c, fmt.Errorf("%s: %w", name, unknownOption(c.Pass, key))
 		}
-		if o := c.Pass.Options[i]; !slices.Contains(o.Values, value) {
+		if o := c.Pass.Options[i]; o.Values != nil && !slices.Contains(o.Values, value) {
 			return c, fmt.Errorf("%s: %s=%s, want one of %s", name, key, value, strings.Join(o.Values, ", "))
 		}
 		if slices.ContainsFunc(c.Options, func(s Setting) bool { return s.Name == key }) {

@@ -10,8 +10,9 @@ import (
 // siteKey tells sites apart about which answers may differ. Equal layers have
 // equal sites.
 type siteKey struct {
-	form *form
-	sum  uint64
+	form   *form
+	kernel string
+	sum    uint64
 }
 
 // rivalKey tells apart what sites are weighed against: the passes to come as well.
@@ -44,7 +45,7 @@ func (r *run) keyOf(s *site, margin int) siteKey {
 			}
 		}
 	}
-	return siteKey{s.form, h}
+	return siteKey{s.form, s.kernel, h}
 }
 
 // originKey is a number for v that is the same in equal layers: how far before its

@@ -3,6 +3,8 @@ package passes
 import (
 	"slices"
 	"strings"
+
+	"foundry/ir/kernel"
 )
 
 // choice is one way to treat a part of the layer: a group of choices, of which a
@@ -25,9 +27,9 @@ var choices = [...][]choice{
 		{"-residual", "-swiglu-down", "-embedding-norm", "-attention-split-o"}, // no kernel leaves the sums
 	}}},
 	{
-		{name: "attention", calls: "fuse-attention"},
+		{name: "attention", calls: onePassAttention},
 		{name: "rope-attention", calls: "fuse-rope-attention", not: [][]string{{"qkv-rope-kv"}, {"qkv-rope-kv-no-norm"}, {"rope-kv"}, {"rope-qk"}}},
-		{name: "attention-split", calls: "fuse-attention-split"},
+		{name: "attention-parts", calls: "fuse-attention{kernel=" + kernel.AttentionInParts + "}"},
 		{name: "attention-split-o", calls: "fuse-attention-split-o"},
 	},
 	{

@@ -23,7 +23,7 @@ type Pass struct {
 type Option struct {
 	Name    string
 	Default string
-	Values  []string
+	Values  []string // nil: words
 	Doc     string
 }
 

@@ -3,6 +3,7 @@ package passes
 import (
 	"cmp"
 	"fmt"
+	"foundry/ir/kernel"
 	"foundry/ir/names"
 	"slices"
 	"strings"
@@ -29,6 +30,9 @@ var aliases = map[string]string{"none": unfused, "six": perLayer6, "floor": fewe
 // as it is.
 func VariantName(name string) string { return cmp.Or(aliases[name], name) }
 
+// onePassAttention is attention as one dispatch, whatever the cost model thinks of parts.
+const onePassAttention = "fuse-attention{kernel=" + kernel.OnePass + "}"
+
 // rung is one row of the ladder: what it adds to the rows before it.
 type rung struct {
 	name  string
@@ -41,7 +45,7 @@ type rung struct {
 // ladder adds one fusion a row, from unfused to fewest.
 var ladder = [...]rung{
 	{name: "drop-repeat-kv", calls: "drop-repeat-kv", early: true, doc: "GQA by indexing (12)"},
-	{name: "attention", calls: "fuse-attention", doc: "scores, softmax, PV in one pass (10)"},
+	{name: "attention", calls: onePassAttention, doc: "scores, softmax, PV in one pass (10)"},
 	{name: "rope", calls: "fuse-rope-qk", doc: "RoPE of q and k in one dispatch (6)"},
 	{name: "rope-kv", calls: "fuse-rope-kv", drops: []string{"fuse-rope-qk"}, doc: "with head layout and cache writes (7)"},
 	{name: "residual", calls: "fuse-residual{sums=false}", doc: "o and down with their residual (9)"},
@@ -102,7 +106,7 @@ var chosen = strings.Join([]string{
 	prepare, "drop-repeat-kv", "split-norm",
 	// What takes more stands before what it contains: a region can grow, but what
 	// is left of it then has nobody to take it.
-	cheaper("attention-split-o"), cheaper("rope-attention"), cheaper("attention-split"), cheaper("attention"),
+	cheaper("attention-split-o"), cheaper("rope-attention"), cheaper("attention"),
 	cheaper("qkv-rope-kv"), cheaper("rmsnorm-qkv"), cheaper("qkv"), cheaper("rope-kv"), cheaper("rope-qk"),
 	cheaper("gate-up-swiglu"), cheaper("swiglu-down"), cheaper("swiglu"), "fuse-gate-up{norm=true,when=cheaper}",
 	cheaper("bias"), cheaper("residual"), cheaper("residual-norm"), cheaper("head"), cheaper("embedding-norm"),
@@ -112,7 +116,7 @@ var chosen = strings.Join([]string{
 func cheaper(pattern string) string { return "fuse-" + pattern + "{when=cheaper}" }
 
 // sixALayer is the pipeline of six dispatches a layer that the field's best engine has.
-const sixALayer = prepare + ",drop-repeat-kv,fuse-rmsnorm-qkv,fuse-rope-kv,fuse-attention,fuse-residual{sums=false},fuse-gate-up-swiglu," + finish
+const sixALayer = prepare + ",drop-repeat-kv,fuse-rmsnorm-qkv,fuse-rope-kv," + onePassAttention + ",fuse-residual{sums=false},fuse-gate-up-swiglu," + finish
 
 // Variants returns the names that Variant takes.
 func Variants() []string {
@@ -135,7 +139,12 @@ func LeaveOneOut() []string {
 }
 
 // leavingOut names the variant that leaves out a call of fewest.
-func leavingOut(call string) string { return "no-" + strings.TrimPrefix(call, "fuse-") }
+func leavingOut(call string) string {
+	if call == onePassAttention {
+		call = "fuse-attention"
+	}
+	return "no-" + strings.TrimPrefix(call, "fuse-")
+}
 
 // replacedBy returns the calls whose place a call of fewest took in the ladder.
 func replacedBy(call string) []string {

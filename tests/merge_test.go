@@ -28,7 +28,7 @@ func TestMergedProjectionIsWeighedAsWritten(t *testing.T) {
 	require.EqualValues(t, 512, env.T)
 	found := 0
 	for _, n := range prefill.Nodes() {
-		if n.Attr.Pattern != cost.SplitAttentionO {
+		if n.Attr.Pattern != "attention-split-o" {
 			continue
 		}
 		found++

@@ -2,6 +2,7 @@ package verify
 
 import (
 	"foundry/ir/dtype"
+	"foundry/ir/kernel"
 )
 
 // headDims are those of the checklist, 64 first.
@@ -101,14 +102,16 @@ func cacheProbes(t dtype.Type, quick bool, passes, body string) []probe {
 	return out
 }
 
+const onePass = "fuse-attention{kernel=" + kernel.OnePass + "}"
+
 func flashProbes(t dtype.Type, quick bool) []probe {
-	out := cacheProbes(t, quick, "fuse-attention", fillBody(attentionBody, "A", "true", "P", "P"))
+	out := cacheProbes(t, quick, onePass, fillBody(attentionBody, "A", "true", "P", "P"))
 	sliding := fillBody(attentionBody, "A", "true", "P", lastKeys, "C", t, "D", 64, "L", window, "Q", 4)
-	out = append(out, decodeProbe(window-1, "fuse-attention", sliding).withGain("q", 8), prefillProbe(33, window, "fuse-attention", sliding).withGain("q", 8))
+	out = append(out, decodeProbe(window-1, onePass, sliding).withGain("q", 8), prefillProbe(33, window, onePass, sliding).withGain("q", 8))
 	if t == dtype.F16 {
-		out = append(out, prefillProbe(65, window, "fuse-attention", sliding).withGain("q", 8).inTiles())
+		out = append(out, prefillProbe(65, window, onePass, sliding).withGain("q", 8).inTiles())
 	}
-	full := prefillProbe(33, window, "fuse-attention", fillBody(attentionBody, "A", "false", "P", 0, "C", t, "D", 80, "L", window, "Q", 4)).withGain("q", 8)
+	full := prefillProbe(33, window, onePass, fillBody(attentionBody, "A", "false", "P", 0, "C", t, "D", 80, "L", window, "Q", 4)).withGain("q", 8)
 	if quick {
 		return out
 	}
@@ -120,7 +123,7 @@ func flashProbes(t dtype.Type, quick bool) []probe {
 }
 
 func splitProbes(t dtype.Type, quick bool) []probe {
-	const pass = "fuse-attention-split"
+	const pass = "fuse-attention{kernel=" + kernel.AttentionInParts + "}"
 	sliding := fillBody(attentionBody, "A", "true", "P", lastKeys, "C", t, "D", 64, "L", window, "Q", 4)
 	out := []probe{decodeProbe(window-1, pass, sliding).withGain("q", 8)}
 	for _, d := range firstFew(quick, 1, headDims) {

@@ -145,7 +145,7 @@ func (b Bound) String() string {
 func usedIn(k *kernelKind, uses []Use) string {
 	if len(uses) == 0 {
 		if k.pattern != "" {
-			return "no named pipeline; `--passes fuse-" + k.pattern + "`"
+			return "no named pipeline; `--passes fuse-" + k.pattern + k.options + "`"
 		}
 		return ".fir graphs"
 	}

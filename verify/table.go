@@ -5,6 +5,7 @@ import (
 
 	"foundry/ir"
 	"foundry/ir/dtype"
+	"foundry/ir/kernel"
 	"foundry/lower/plan"
 )
 
@@ -13,7 +14,8 @@ import (
 type kernelKind struct {
 	name      string
 	checklist string      // the row of the list of kernels that a Qwen2.5 engine needs
-	pattern   string      // the fusion that forms it, or
+	pattern   string      // the fusion that forms it, with
+	options   string      // which it takes in a pipeline, or
 	ops       []ir.Op     // the operations that are dispatches of their own
 	main      []plan.Main // only these mains, where a row is one of several ways; nil: all
 	formats   []dtype.Type
@@ -152,12 +154,12 @@ var table = []kernelKind{
 		ideas: "none: a fused attention stores no weights",
 	},
 	{
-		name: "attention flash", checklist: "attention", pattern: "attention", formats: caches, probes: flashProbes,
+		name: "attention flash", checklist: "attention", pattern: "attention", main: []plan.Main{plan.AttentionRows, plan.AttentionTiles}, formats: caches, probes: flashProbes,
 		logic: "one pass over the keys with a running maximum and sum: lanes share a key, simdgroups share the keys, one merge; many rows go in blocks of 64 queries over tiles, keys above the diagonal are not read",
 		ideas: "two query heads of one key head in a threadgroup",
 	},
 	{
-		name: "attention split", checklist: "attention", pattern: "attention-split", formats: caches, probes: splitProbes,
+		name: "attention split", checklist: "attention", pattern: "attention", options: "{kernel=" + kernel.AttentionInParts + "}", main: []plan.Main{plan.AttentionParts, plan.AttentionMerge}, formats: caches, probes: splitProbes,
 		logic: "the cache in parts, each a threadgroup, and a second kernel that merges the parts by their maxima",
 		ideas: "none",
 	},

@@ -17,17 +17,27 @@ const (
 	TileKeys    = 64
 )
 
-// chooseAttention returns how a is dealt out: in tiles, a block of queries a threadgroup,
-// where they can take it and are predicted to be faster for as many rows as the graph may
-// have; row by row; or row by row in parts of the keys. As its region is pinned, nil where
-// no kernel is like that.
-func chooseAttention(a *task.Attention, parts bool, t *target.Target) kernel.Kernel {
-	return first(a.Region.Pin, attentionCandidates(a, parts, t))
+// chooseAttention returns how a is dealt out as its region is pinned, nil where no kernel
+// is like that.
+func chooseAttention(a *task.Attention, t *target.Target) kernel.Kernel {
+	return first(a.Region.Pin, attentionCandidates(a, t))
 }
 
-func bestAttention(a *task.Attention, parts bool, t *target.Target) kernel.Kernel {
-	rows := attentionRows(a, widthOf(a.Dim), parts, t)
-	if parts || !a.TakesTiles() {
+// bestAttention returns how a is dealt out: in tiles, a block of queries a threadgroup,
+// where they can take it and are predicted to be faster for as many rows as the graph may
+// have; row by row; or row by row in parts of the keys where that and a merge are
+// predicted to be faster in a typical run.
+func bestAttention(a *task.Attention, t *target.Target) kernel.Kernel {
+	whole := bestOnePass(a, t)
+	if parts := attentionRows(a, widthOf(a.Dim), true, t); parts.Parts > 1 && waves(a, parts, t) < waves(a, whole, t) {
+		return parts
+	}
+	return whole
+}
+
+func bestOnePass(a *task.Attention, t *target.Target) kernel.Kernel {
+	rows := attentionRows(a, widthOf(a.Dim), false, t)
+	if !a.TakesTiles() {
 		return rows
 	}
 	b, window := a.Region.Graph.Bounds, a.Window()
@@ -44,6 +54,25 @@ func bestAttention(a *task.Attention, parts bool, t *target.Target) kernel.Kerne
 		break
 	}
 	return rows
+}
+
+// waves is the predicted time of a's kernels in a typical run, one behind the other.
+func waves(a *task.Attention, as kernel.Kernel, t *target.Target) (us float64) {
+	e := Typical(a.Region.Graph.Bounds)
+	var k Kernel
+	for _, x := range [...]*ir.Value{a.Scores.Args[1], a.Weighted.Args[1]} {
+		bytes := float64(x.Type.DType.Bytes(x.Type.Shape.At(0).C * Seen(a.Keys.Eval(e), a.Window(), a.Rows.Eval(e)) * a.Dim))
+		if a.Cache(x) != nil || bytes > float64(t.CacheBytes)/4 {
+			k.Memory += bytes
+		} else {
+			k.Cache += bytes
+		}
+	}
+	k.Cache += 2 * 4 * float64(a.Heads*a.Rows.Eval(e)*a.Dim) // queries and result
+	for _, k := range attentionKernels(k, a, as, e, t) {
+		us += Wave([]Kernel{k}, t)
+	}
+	return us
 }
 
 // widthOf is how many of d adjacent elements a lane loads at once.
@@ -204,34 +233,24 @@ func (m *model) batched(k Kernel, p *task.Batched) Kernel {
 func (m *model) attention(k Kernel, a *task.Attention, outs []*ir.Node) []Kernel {
 	tokens, keys, dim := a.Rows.Eval(m.Env), a.Keys.Eval(m.Env), float64(a.Dim)
 	rows := float64(a.Heads * tokens)
-	window := a.Window()
-	m.hide(&k, a.Scores.Args[1], keys, Seen(keys, window, tokens))
-	as := chooseAttention(a, m.inParts(), m.Target)
+	m.hide(&k, a.Scores.Args[1], keys, Seen(keys, a.Window(), tokens))
+	as := chooseAttention(a, m.Target)
+	if len(outs) > 0 {
+		for parts := range PartsOfKeys(a, m.Target) {
+			as = parts // which the projection merges, however few
+			break
+		}
+	}
 	if as == nil {
 		return []Kernel{k}
 	}
-	parts := 0.0
-	var x Kernel
-	switch as := as.(type) {
-	case kernel.AttentionTiles:
-		x = tiledAttention(a.Heads, tokens, blockSeen(keys, window), a.Dim, m.Target)
-		k.Tile, k.Tiled = x.Tile, true
-	case kernel.AttentionRows:
-		x = attentionByRow(as, a.Heads, tokens, Seen(keys, window, 1), a.Dim, m.Target)
-		parts = float64(as.Parts)
-	}
 	counted := float64(4*a.Heads*tokens*keys) * dim
-	k.Groups, k.Threads, k.Loads = x.Groups, float64(as.Threads()), x.Loads
-	k.Flops = max(0, k.Flops-counted) + x.Flops
-	k.Cache += x.Cache
-	if parts == 0 {
-		return []Kernel{k}
-	}
-	partials := parts * rows * (dim + 2) * 4
-	k.Cache += partials
+	k.Flops = max(0, k.Flops-counted)
+	ks := attentionKernels(k, a, as, m.Env, m.Target)
 	if len(outs) == 0 {
-		return []Kernel{k, {Name: "attention_merge", Cache: partials, Groups: rows, Threads: math.Ceil(dim/32) * 32}}
+		return ks
 	}
+	k, partials := ks[0], ks[1].Cache
 	// What the projection reads is the region's, so it is taken off the first.
 	o := Kernel{Name: "merge_o", Flops: k.Flops}
 	for _, p := range outs {
@@ -263,14 +282,28 @@ func (m *model) hide(k *Kernel, of *ir.Value, keys, seen int64) {
 	k.Memory -= min(k.Memory, 2*float64(hidden))
 }
 
-// inParts reports whether the region asks for attention in parts.
-func (m *model) inParts() bool {
-	return m.node.Region != nil && (m.node.Attr.Pattern == SplitAttention || m.node.Attr.Pattern == SplitAttentionO)
+// attentionKernels adds to k, which has what attention reads and writes, its pass over the
+// keys as it is dealt out, and the merge of parts.
+func attentionKernels(k Kernel, a *task.Attention, as kernel.Kernel, e sym.Env, t *target.Target) []Kernel {
+	tokens, keys, window := a.Rows.Eval(e), a.Keys.Eval(e), a.Window()
+	parts := int64(0)
+	var x Kernel
+	switch as := as.(type) {
+	case kernel.AttentionTiles:
+		x = tiledAttention(a.Heads, tokens, blockSeen(keys, window), a.Dim, t)
+		k.Tile, k.Tiled = x.Tile, true
+	case kernel.AttentionRows:
+		x = attentionByRow(as, a.Heads, tokens, Seen(keys, window, 1), a.Dim, t)
+		parts = as.Parts
+	}
+	k.Groups, k.Threads, k.Loads = x.Groups, float64(as.Threads()), x.Loads
+	k.Flops += x.Flops
+	k.Cache += x.Cache
+	if parts == 0 {
+		return []Kernel{k}
+	}
+	rows, dim := float64(a.Heads*tokens), float64(a.Dim)
+	partials := float64(parts) * rows * (dim + 2) * 4
+	k.Cache += partials
+	return []Kernel{k, {Name: "attention_merge", Cache: partials, Groups: rows, Threads: math.Ceil(dim/32) * 32}}
 }
-
-// Patterns whose regions become two kernels: attention in parts and their merge,
-// the second with the merge in the output projection's prologue.
-const (
-	SplitAttention  = "attention-split"
-	SplitAttentionO = "attention-split-o"
-)

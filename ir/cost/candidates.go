@@ -28,7 +28,7 @@ func Candidates(r *task.Region, t *target.Target) iter.Seq[kernel.Kernel] {
 		}
 	case r.Has(ir.OpBmmNT) && r.Has(ir.OpBmmNN):
 		if a, err := task.AttentionOf(r); err == nil {
-			return attentionCandidates(a, false, t)
+			return attentionCandidates(a, t)
 		}
 	case r.Has(ir.OpMatmulNT, ir.OpBmmNT, ir.OpBmmNN):
 		return batchedCandidates(r, t)
@@ -185,29 +185,33 @@ func rowCandidates(p *task.Product, t *target.Target) (out []kernel.Kernel) {
 // mostPerTeam is how many rows of sums a lane's registers hold beside the loads.
 const mostPerTeam = 8
 
-// attentionCandidates yields what the model chooses, then the other ways.
-func attentionCandidates(a *task.Attention, parts bool, t *target.Target) iter.Seq[kernel.Kernel] {
+// attentionCandidates yields what the model chooses, then the other ways: in one pass row
+// by row, in tiles, and in parts of the keys.
+func attentionCandidates(a *task.Attention, t *target.Target) iter.Seq[kernel.Kernel] {
 	return func(yield func(kernel.Kernel) bool) {
-		chosen := bestAttention(a, parts, t)
+		chosen := bestAttention(a, t)
 		if !yield(chosen) {
 			return
 		}
-		for _, w := range widths {
-			if a.Dim%int64(w) != 0 {
-				continue
-			}
-			k := attentionRows(a, w, parts, t)
-			one := k
-			one.Ahead = 1
-			for _, x := range []kernel.AttentionRows{k, one} {
-				if x != chosen && !yield(x) {
-					return
+		var others []kernel.Kernel
+		for _, parts := range [...]bool{false, true} {
+			for _, w := range widths {
+				if a.Dim%int64(w) != 0 {
+					continue
 				}
+				k := attentionRows(a, w, parts, t)
+				one := k
+				one.Ahead = 1
+				others = append(others, k, one)
 			}
 		}
 		for _, keys := range [...]int{TileKeys, TileKeys / 2} {
-			x := kernel.AttentionTiles{Simdgroups: TileQueries / tileSide, Keys: keys}
-			if !parts && a.TakesTiles() && x.Bytes(a.Dim) <= t.Limits.ThreadgroupBytes && x != chosen && !yield(x) {
+			if k := (kernel.AttentionTiles{Simdgroups: TileQueries / tileSide, Keys: keys}); a.TakesTiles() && k.Bytes(a.Dim) <= t.Limits.ThreadgroupBytes {
+				others = append(others, k)
+			}
+		}
+		for _, k := range others {
+			if k != chosen && !yield(k) {
 				return
 			}
 		}

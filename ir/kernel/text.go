@@ -46,19 +46,26 @@ func (t ProductTiles) String() string {
 		word(t.Copied, " copied", " narrowed") + word(t.Expanded, " expanded", "")
 }
 
-// String is such as "attention-rows width=4 lanes=8 simdgroups=4 ahead=4 early=8", or
-// "attention-parts parts=16 ..." where the keys are cut.
+// OnePass is the word of kernels of attention that see all keys in one dispatch, and
+// AttentionInParts the first word of the others.
+const (
+	OnePass          = "one-pass"
+	AttentionInParts = "attention-parts"
+)
+
+// String is such as "attention-rows one-pass width=4 lanes=8 simdgroups=4 ahead=4 early=8",
+// or "attention-parts parts=16 width=4 ..." where the keys are cut.
 func (a AttentionRows) String() string {
 	text := fmt.Sprintf("width=%d lanes=%d simdgroups=%d ahead=%d early=%d", a.Width, a.Lanes, a.Simdgroups, a.Ahead, a.Early)
 	if a.Parts > 0 {
-		return fmt.Sprintf("attention-parts parts=%d %s", a.Parts, text)
+		return fmt.Sprintf("%s parts=%d %s", AttentionInParts, a.Parts, text)
 	}
-	return "attention-rows " + text
+	return fmt.Sprintf("attention-rows %s %s", OnePass, text)
 }
 
-// String is such as "attention-tiles 64x32": queries by keys.
+// String is such as "attention-tiles 64x32 one-pass": queries by keys.
 func (a AttentionTiles) String() string {
-	return fmt.Sprintf("attention-tiles %dx%d", a.Queries(), a.Keys)
+	return fmt.Sprintf("attention-tiles %dx%d %s", a.Queries(), a.Keys, OnePass)
 }
 
 // String is such as "batched-elements width=4".

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"foundry/ir/cost"
+	"foundry/ir/kernel"
 	"foundry/lower/plan"
 	"foundry/passes"
 )
@@ -15,8 +15,8 @@ import (
 var attentionPasses = map[string][]string{
 	"auto":    nil,
 	"chained": {},
-	"flash":   {"fuse-attention", "fuse-rope-attention"},
-	"split":   {"fuse-" + cost.SplitAttention, "fuse-" + cost.SplitAttentionO},
+	"flash":   {"fuse-attention{kernel=" + kernel.OnePass + "}", "fuse-rope-attention"},
+	"split":   {"fuse-attention{kernel=" + kernel.AttentionInParts + "}", "fuse-attention-split-o"},
 }
 
 // attentionBackends lists the backends, auto first.
@@ -82,9 +82,15 @@ func (o Options) Pipeline() (passes.Pipeline, error) {
 	return o.Parse(slices.Insert(out, at, forced...).String())
 }
 
+// passName is the name of a call's pass.
+func passName(call string) string {
+	name, _, _ := strings.Cut(call, "{")
+	return name
+}
+
 func isAttentionPass(name string) bool {
 	for _, list := range attentionPasses {
-		if slices.Contains(list, name) {
+		if slices.ContainsFunc(list, func(call string) bool { return passName(call) == name }) {
 			return true
 		}
 	}
@@ -99,7 +105,7 @@ func (g *Graphs) checkForced() error {
 		return nil
 	}
 	for _, d := range g.Decisions {
-		if d.Outcome != plan.Matched && slices.Contains(attentionPasses[o.Attention], strings.SplitN(d.Pass, "{", 2)[0]) {
+		if d.Outcome != plan.Matched && isAttentionPass(passName(d.Pass)) {
 			return fmt.Errorf("attention backend %s (from %s) cannot serve %s: %s", o.Attention, o.AttentionChosen, d.Node, strings.TrimSuffix(d.Reason, "."))
 		}
 	}

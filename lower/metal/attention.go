@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"foundry/ir"
-	"foundry/ir/cost"
 	choice "foundry/ir/kernel"
 	"foundry/ir/sym"
 	"foundry/ir/task"
@@ -29,14 +28,17 @@ func (r *region) lowerAttention() (*lowering, error) {
 	if len(r.g.Results) != 1 {
 		return nil, fmt.Errorf("scores or weights of attention are used outside the region")
 	}
-	if r.name == cost.SplitAttention {
-		return a.lowerSplit()
-	}
-	return r.oneOf(func(chosen choice.Kernel) (*kernel, error) {
-		if tiles, ok := chosen.(choice.AttentionTiles); ok {
-			return (&flash{attention: a, AttentionTiles: tiles, head: "group.x"}).emit()
+	return r.oneOf(func(chosen choice.Kernel) (*lowering, error) {
+		switch chosen := chosen.(type) {
+		case choice.AttentionTiles:
+			return alone((&flash{attention: a, AttentionTiles: chosen, head: "group.x"}).emit())
+		case choice.AttentionRows:
+			if chosen.Parts > 0 {
+				return a.lowerParts(chosen)
+			}
+			return alone(a.emit(chosen))
 		}
-		return a.emit(chosen.(choice.AttentionRows))
+		return nil, fmt.Errorf("no kernel of attention is written as %s", chosen)
 	})
 }
 

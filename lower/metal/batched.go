@@ -17,7 +17,7 @@ func (r *region) lowerBatched() (*lowering, error) {
 		return nil, fmt.Errorf("%s shares a kernel only within attention", r.g.Nodes()[0].Op)
 	}
 	n := r.g.Nodes()[0]
-	return r.oneOf(func(chosen choice.Kernel) (*kernel, error) {
+	return r.oneOf(func(chosen choice.Kernel) (*lowering, error) {
 		k := newKernel(kernelBase(r.name, n.Results[0].Type), r.identity(plan.BatchedRows))
 		k.use("common/load.metal", "main/dot.metal")
 		k.builtin(plan.ThreadgroupPosition)
@@ -26,11 +26,11 @@ func (r *region) lowerBatched() (*lowering, error) {
 			b, _ := task.BatchedOf(r.asked) // it is one: only those take tiles
 			a := &attention{r: r, Attention: &task.Attention{Region: r.asked, Scores: n, Heads: b.Heads, Dim: b.Dim, Rows: b.Rows, Keys: b.Keys}}
 			a.Width = 8
-			return (&flash{attention: a, AttentionTiles: chosen, head: "group.z"}).batched()
+			return alone((&flash{attention: a, AttentionTiles: chosen, head: "group.z"}).batched())
 		case choice.BatchedElements:
-			return k, r.scores(k, n, chosen)
+			return alone(k, r.scores(k, n, chosen))
 		}
-		return k, r.weighted(k, n)
+		return alone(k, r.weighted(k, n))
 	})
 }
 

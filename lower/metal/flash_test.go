@@ -27,7 +27,7 @@ func windowText(heads, d, context, window int) string {
 }
 
 // fusedAttention is such a text as a graph of one region.
-func fusedAttention(t *testing.T, bounds, text, pattern, name string) *ir.Graph {
+func fusedAttention(t *testing.T, bounds, text, pin, name string) *ir.Graph {
 	t.Helper()
 	g := parse(t, bounds, text)
 	var nodes []*ir.Node
@@ -36,8 +36,9 @@ func fusedAttention(t *testing.T, bounds, text, pattern, name string) *ir.Graph 
 			nodes = append(nodes, n)
 		}
 	}
-	_, err := g.Outline(nodes, "attention", pattern)
+	n, err := g.Outline(nodes, "attention", "attention")
 	require.NoError(t, err)
+	n.Attr.Kernel = pin
 	return alone(g, name)
 }
 
@@ -61,12 +62,12 @@ func TestFlashPrefill(t *testing.T) {
 	const bounds = "T=1..65, P=0..1023, S<=1088"
 	var graphs []*ir.Graph
 	for _, d := range []int{64, 80, 96, 128} {
-		graphs = append(graphs, fusedAttention(t, bounds, attentionText(4, d, 1088, true), "attention", fmt.Sprintf("d%d", d)))
+		graphs = append(graphs, fusedAttention(t, bounds, attentionText(4, d, 1088, true), "attention-tiles", fmt.Sprintf("d%d", d)))
 	}
 	// The mask does not depend on head_dim.
-	graphs = append(graphs, fusedAttention(t, bounds, attentionText(4, 80, 1088, false), "attention", "all"))
+	graphs = append(graphs, fusedAttention(t, bounds, attentionText(4, 80, 1088, false), "attention-tiles", "all"))
 	for _, w := range []int{1, 37, 200} {
-		graphs = append(graphs, fusedAttention(t, bounds, windowText(4, 80, 1088, w), "attention", fmt.Sprintf("window%d", w)))
+		graphs = append(graphs, fusedAttention(t, bounds, windowText(4, 80, 1088, w), "attention-tiles", fmt.Sprintf("window%d", w)))
 	}
 	for _, checked := range []bool{false, true} {
 		if checked {

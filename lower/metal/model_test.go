@@ -107,7 +107,7 @@ func TestAttentionInParts(t *testing.T) {
 	for _, name := range []string{"hd64", "hd6"} {
 		c := models[name]
 		c.MaxPositions = 1200
-		for _, pattern := range []string{"attention-split", "attention-split-o"} {
+		for _, pattern := range []string{"attention{kernel=attention-parts}", "attention-split-o"} {
 			o := decoder.BuildOptions{Context: 1200, Chunk: 9, Weights: dtype.F16, Cache: dtype.F16}
 			pipeline := "canonicalize,cse,drop-repeat-kv,fuse-rmsnorm-qkv,fuse-rope-kv,fuse-" + pattern + ",fuse-residual,fuse-gate-up-swiglu,legalize"
 			for _, in := range entries(t, c, o, pipeline, m3Pro(t)) {
@@ -145,7 +145,7 @@ func TestModels(t *testing.T) {
 		"default":     pipelineDefault,
 		"floor":       pipelineFloor,
 		"eight":       "canonicalize,cse,drop-repeat-kv,fuse-qkv-rope-kv,fuse-rope-attention,fuse-residual-norm,fuse-gate-up,fuse-swiglu,fuse-head,fuse-embedding-norm,legalize",
-		"split":       "canonicalize,cse,drop-repeat-kv,fuse-rmsnorm-qkv,fuse-rope-kv,fuse-attention-split,fuse-residual,fuse-swiglu-down,legalize",
+		"split":       "canonicalize,cse,drop-repeat-kv,fuse-rmsnorm-qkv,fuse-rope-kv,fuse-attention{kernel=attention-parts},fuse-residual,fuse-swiglu-down,legalize",
 		"split-o":     "canonicalize,cse,drop-repeat-kv,split-norm,fuse-qkv-rope-kv,fuse-attention-split-o,fuse-residual,fuse-gate-up-swiglu,fuse-head,fuse-embedding-norm,legalize",
 		"parts":       "canonicalize,cse,drop-repeat-kv,fuse-qkv,fuse-rope-qk,fuse-attention,fuse-elementwise,legalize",
 		"swiglu-down": "canonicalize,cse,drop-repeat-kv,fuse-rmsnorm-qkv,fuse-rope-kv,fuse-attention,fuse-swiglu-down,fuse-residual,legalize",

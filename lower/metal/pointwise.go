@@ -16,11 +16,11 @@ import (
 // of different shapes go to different planes of the grid.
 func (r *region) lowerPointwise() (*lowering, error) {
 	parts := task.ElementsOf(r.asked)
-	return r.oneOf(func(chosen choice.Kernel) (*kernel, error) {
+	return r.oneOf(func(chosen choice.Kernel) (*lowering, error) {
 		if chosen, ok := chosen.(choice.Positions); ok {
-			return r.positions(parts, chosen)
+			return alone(r.positions(parts, chosen))
 		}
-		return r.pointwise(parts, chosen.(choice.Elements))
+		return alone(r.pointwise(parts, chosen.(choice.Elements)))
 	})
 }
 

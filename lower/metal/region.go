@@ -141,16 +141,21 @@ func (r *region) lower() (*lowering, error) {
 
 // oneOf writes the first of the kernels that the region can get that write can: its
 // alignment says how wide loads may be.
-func (r *region) oneOf(write func(choice.Kernel) (*kernel, error)) (*lowering, error) {
-	var last error
+func (r *region) oneOf(write func(choice.Kernel) (*lowering, error)) (l *lowering, err error) {
 	for chosen := range cost.Taken(r.asked, r.target) {
-		k, err := write(chosen)
-		if err == nil {
-			return &lowering{kernels: []*kernel{k}}, nil
+		if l, err = write(chosen); err == nil {
+			return l, nil
 		}
-		last = err
 	}
-	return nil, last
+	return nil, err
+}
+
+// alone is the lowering of one kernel.
+func alone(k *kernel, err error) (*lowering, error) {
+	if err != nil {
+		return nil, err
+	}
+	return &lowering{kernels: []*kernel{k}}, nil
 }
 
 // checkTypes refuses weight and cache formats without a kernel.

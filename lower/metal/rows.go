@@ -15,7 +15,7 @@ import (
 // threadgroup a row, whose threads keep the row in registers between the sum of
 // squares and the result.
 func (r *region) lowerRows() (*lowering, error) {
-	return r.oneOf(func(k choice.Kernel) (*kernel, error) { return r.rows(k.(choice.RowNorm).Width) })
+	return r.oneOf(func(k choice.Kernel) (*lowering, error) { return alone(r.rows(k.(choice.RowNorm).Width)) })
 }
 
 func (r *region) rows(w int) (*kernel, error) {

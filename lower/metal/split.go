@@ -6,6 +6,7 @@ import (
 	"foundry/ir"
 	"foundry/ir/cost"
 	"foundry/ir/dtype"
+	choice "foundry/ir/kernel"
 	"foundry/ir/sym"
 	"foundry/lower/plan"
 )
@@ -14,10 +15,10 @@ import (
 // fewer, parts are left without keys and end at once.
 const partTokens = 256
 
-// lowerSplit lowers attention to two kernels: parts of the cache in a threadgroup
+// lowerParts lowers attention to two kernels: parts of the cache in a threadgroup
 // each, and their merge.
-func (a *attention) lowerSplit() (*lowering, error) {
-	parts, scratch, err := a.parts()
+func (a *attention) lowerParts(chosen choice.AttentionRows) (*lowering, error) {
+	parts, scratch, err := a.parts(chosen)
 	if err != nil {
 		return nil, err
 	}
@@ -36,7 +37,13 @@ func (r *region) lowerSplitProjection() (*lowering, error) {
 	if err != nil {
 		return nil, err
 	}
-	parts, scratch, err := a.parts()
+	var parts *kernel
+	var between []scratch
+	for chosen := range cost.PartsOfKeys(a.Attention, r.target) {
+		if parts, between, err = a.parts(chosen); err == nil {
+			break
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -51,19 +58,13 @@ func (r *region) lowerSplitProjection() (*lowering, error) {
 	l.kernels[0].label = "merge"
 	divideFlops(r, parts, l.kernels[0])
 	divideNodes(r, parts, l.kernels[0], a.Weighted)
-	return &lowering{kernels: []*kernel{parts, l.kernels[0]}, scratch: scratch}, nil
+	return &lowering{kernels: []*kernel{parts, l.kernels[0]}, scratch: between}, nil
 }
 
 // parts writes the kernel of the parts; their number follows from the target and
 // the longest context, so that the grid is a constant.
-func (a *attention) parts() (*kernel, []scratch, error) {
-	var k *kernel
-	var err error
-	for chosen := range cost.PartsOfKeys(a.Attention, a.r.target) {
-		if k, err = a.emit(chosen); err == nil {
-			break
-		}
-	}
+func (a *attention) parts(chosen choice.AttentionRows) (*kernel, []scratch, error) {
+	k, err := a.emit(chosen)
 	if err != nil {
 		return nil, nil, err
 	}

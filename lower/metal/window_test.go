@@ -9,6 +9,7 @@ import (
 
 	"foundry/ir"
 	"foundry/ir/cost"
+	"foundry/ir/kernel"
 	"foundry/ir/seeded"
 	"foundry/ir/sym"
 	"foundry/ir/target"
@@ -22,18 +23,18 @@ func TestKeysOutsideWindowsAreNotRead(t *testing.T) {
 	row, err := target.Find(target.Default)
 	require.NoError(t, err)
 	for name, x := range map[string]struct {
-		pattern, bounds string
-		env             sym.Env
-		on              *target.Target
-		block           int // of keys that are read at once
+		pin, bounds string
+		env         sym.Env
+		on          *target.Target
+		block       int // of keys that are read at once
 	}{
-		"a row":   {"attention", "T=1..1, P=0..1087, S<=1088", sym.Env{T: 1, P: 1000}, row, 1},
-		"rows":    {"attention", "T=1..9, P=0..1079, S<=1088", sym.Env{T: 9, P: 1000}, row, 1},
-		"a split": {cost.SplitAttention, "T=1..1, P=0..1087, S<=1088", sym.Env{T: 1, P: 1000}, row, 1},
-		"tiles":   {"attention", "T=1..65, P=0..1023, S<=1088", sym.Env{T: 65, P: 1000}, forTiles(t, "apple-m3-pro"), cost.TileKeys},
+		"a row":   {kernel.OnePass, "T=1..1, P=0..1087, S<=1088", sym.Env{T: 1, P: 1000}, row, 1},
+		"rows":    {kernel.OnePass, "T=1..9, P=0..1079, S<=1088", sym.Env{T: 9, P: 1000}, row, 1},
+		"a split": {kernel.AttentionInParts, "T=1..1, P=0..1087, S<=1088", sym.Env{T: 1, P: 1000}, row, 1},
+		"tiles":   {kernel.OnePass, "T=1..65, P=0..1023, S<=1088", sym.Env{T: 65, P: 1000}, forTiles(t, "apple-m3-pro"), cost.TileKeys},
 	} {
 		t.Run(name, func(t *testing.T) {
-			g := fusedAttention(t, x.bounds, windowText(4, d, context, window), x.pattern, "g")
+			g := fusedAttention(t, x.bounds, windowText(4, d, context, window), x.pin, "g")
 			b := newBatchFor(t, []*ir.Graph{g}, false, x.on)
 			require.Equal(t, x.block > 1, strings.HasSuffix(b.plan.Kernels[0].Name, "_tiles"))
 			in, err := b.exec.NewInstance()

@@ -281,10 +281,11 @@ func backendOf(g *compile.Graphs, entry string) (string, error) {
 		return "", err
 	}
 	var found []string
+	costs := cost.Run{Target: g.Target, Bounds: graph.Bounds, Env: cost.Typical(graph.Bounds)}
 	for _, n := range graph.Nodes() {
 		name := ""
 		switch ops := regionOps(n); {
-		case n.Attr.Pattern == cost.SplitAttention || n.Attr.Pattern == cost.SplitAttentionO:
+		case ops[ir.OpSoftmax] && ops[ir.OpBmmNT] && len(costs.Kernels(n)) > 1: // parts and their merge
 			name = "split"
 		case ops[ir.OpSoftmax] && ops[ir.OpBmmNT]:
 			name = "flash"

@@ -99,8 +99,8 @@ func TestSearch(t *testing.T) {
 func TestSearchServesBothPhases(t *testing.T) {
 	m, err := model.Open("synth:qwen2.5-7b", checkpoint.Hub{})
 	require.NoError(t, err)
-	parts := "canonicalize,cse,dce,drop-repeat-kv,split-norm,fuse-attention-split,fuse-rmsnorm-qkv,fuse-rope-kv,fuse-gate-up-swiglu,fuse-residual,fuse-head,fuse-embedding-norm,legalize"
-	whole := strings.Replace(parts, "fuse-attention-split", "fuse-attention", 1)
+	parts := "canonicalize,cse,dce,drop-repeat-kv,split-norm,fuse-attention{kernel=attention-parts},fuse-rmsnorm-qkv,fuse-rope-kv,fuse-gate-up-swiglu,fuse-residual,fuse-head,fuse-embedding-norm,legalize"
+	whole := strings.Replace(parts, "attention-parts", "one-pass", 1)
 	look := func(phase string, winner, chunk int) *Found {
 		s := search{Options: Options{Phase: phase, Compile: compile.Options{Target: "h100", Chunk: chunk}}, m: m}
 		require.NoError(t, s.prepare(t.Context()))

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"runtime"
 	"strings"
@@ -69,7 +70,7 @@ func printPasses(s IO, args []string) error {
 		names.Line(s.Out, "%s: %s\n", p.Name, p.Doc)
 		t := newTable("option", "values", "without it", "what it does")
 		for _, o := range p.Options {
-			t.row(o.Name, strings.Join(o.Values, ", "), o.Default, o.Doc)
+			t.row(o.Name, cmp.Or(strings.Join(o.Values, ", "), "words"), o.Default, o.Doc)
 		}
 		if len(p.Options) > 0 {
 			t.render(s.Out)
