@@ -21,7 +21,7 @@ import (
 // what that one does.
 const (
 	partSize  = 256
-	fewLayers = 2
+	fewLayers = 1
 )
 
 // counted is an entry in numbers, before its times are predicted: all that grows by the
@@ -57,31 +57,31 @@ func (c *counted) predict() {
 	}
 }
 
-// repeated is the entry with so many layers, of which two has fewLayers and three one
-// more. buffers is the number of command buffers that was asked for, 0 for the best.
-func repeated(two, three *counted, layers, buffers int) *counted {
-	more := layers - fewLayers
-	grow := func(a, b int64) int64 { return a + int64(more)*(b-a) }
+// repeated is the entry with so many layers, of which few has fewLayers and more one
+// more. Its arena is that of more: what lies there lives no longer than to the next
+// layer. buffers is the number of command buffers that was asked for, 0 for the best.
+func repeated(few, more *counted, layers, buffers int) *counted {
+	further := layers - fewLayers
+	grow := func(a, b int64) int64 { return a + int64(further)*(b-a) }
 	load := func(a, b cost.Load) cost.Load {
-		return cost.Load{DeviceUs: a.DeviceUs + float64(more)*(b.DeviceUs-a.DeviceUs), Dispatches: int(grow(int64(a.Dispatches), int64(b.Dispatches)))}
+		return cost.Load{DeviceUs: a.DeviceUs + float64(further)*(b.DeviceUs-a.DeviceUs), Dispatches: int(grow(int64(a.Dispatches), int64(b.Dispatches)))}
 	}
-	c := *three
+	c := *more
 	for _, n := range []struct{ to, a, b *int }{
-		{&c.row.Dispatches, &two.row.Dispatches, &three.row.Dispatches},
-		{&c.row.Waves, &two.row.Waves, &three.row.Waves},
-		{&c.row.Barriers, &two.row.Barriers, &three.row.Barriers},
+		{&c.row.Dispatches, &few.row.Dispatches, &more.row.Dispatches},
+		{&c.row.Waves, &few.row.Waves, &more.row.Waves},
+		{&c.row.Barriers, &few.row.Barriers, &more.row.Barriers},
 	} {
 		*n.to = int(grow(int64(*n.a), int64(*n.b)))
 	}
-	c.row.WeightBytes = grow(two.row.WeightBytes, three.row.WeightBytes)
-	c.row.MovedBytes = grow(two.row.MovedBytes, three.row.MovedBytes)
-	c.row.ArenaBytes = grow(two.row.ArenaBytes, three.row.ArenaBytes)
-	c.row.Flops = grow(two.row.Flops, three.row.Flops)
-	c.typical = load(two.typical, three.typical)
-	c.loads = make([][]cost.Load, len(three.loads))
-	for i := range three.loads {
-		for j := range three.loads[i] {
-			c.loads[i] = append(c.loads[i], load(two.loads[i][j], three.loads[i][j]))
+	c.row.WeightBytes = grow(few.row.WeightBytes, more.row.WeightBytes)
+	c.row.MovedBytes = grow(few.row.MovedBytes, more.row.MovedBytes)
+	c.row.Flops = grow(few.row.Flops, more.row.Flops)
+	c.typical = load(few.typical, more.typical)
+	c.loads = make([][]cost.Load, len(more.loads))
+	for i := range more.loads {
+		for j := range more.loads[i] {
+			c.loads[i] = append(c.loads[i], load(few.loads[i][j], more.loads[i][j]))
 		}
 	}
 	if buffers == 0 {
@@ -113,8 +113,8 @@ func even(g *ir.Graph) bool {
 
 // counter counts variants.
 type counter struct {
-	whole      *distinctPlans
-	two, three *distinctPlans // nil where the layers differ or are few
+	whole     *distinctPlans
+	few, more *distinctPlans // nil where the layers differ or are few
 }
 
 func (b *distinctPlans) counter() (*counter, error) {
@@ -122,7 +122,7 @@ func (b *distinctPlans) counter() (*counter, error) {
 	if b.m.Config.Layers <= fewLayers+1 || !even(b.graph) {
 		return c, nil
 	}
-	for i, small := range []**distinctPlans{&c.two, &c.three} {
+	for i, small := range []**distinctPlans{&c.few, &c.more} {
 		own, _, err := b.o.distinctPlans(b.m.WithLayers(fewLayers + i))
 		if err != nil {
 			return nil, err
@@ -135,22 +135,22 @@ func (b *distinctPlans) counter() (*counter, error) {
 // count returns what the variants are in numbers. Where few layers tell variants apart
 // otherwise than one layer more does, all layers are compiled.
 func (c *counter) count(variants []passes.Subset) ([]*counted, error) {
-	if c.two != nil {
-		_, two, err := c.two.compile(variants)
+	if c.few != nil {
+		_, few, err := c.few.compile(variants)
 		if err != nil {
 			return nil, err
 		}
-		_, three, err := c.three.compile(variants)
+		_, more, err := c.more.compile(variants)
 		if err != nil {
 			return nil, err
 		}
-		same := slices.EqualFunc(two, three, func(a, b *counted) bool {
+		same := slices.EqualFunc(few, more, func(a, b *counted) bool {
 			return a.row.Variant == b.row.Variant && slices.Equal(a.row.Also, b.row.Also)
 		})
 		if same {
-			out := make([]*counted, len(two))
-			for i := range two {
-				out[i] = repeated(two[i], three[i], c.whole.m.Config.Layers, c.whole.graphs.Options.CommandBuffers)
+			out := make([]*counted, len(few))
+			for i := range few {
+				out[i] = repeated(few[i], more[i], c.whole.m.Config.Layers, c.whole.graphs.Options.CommandBuffers)
 			}
 			return out, nil
 		}
@@ -166,7 +166,7 @@ func (b *distinctPlans) count(ctx context.Context, variants []passes.Subset) err
 	if err != nil {
 		return err
 	}
-	if c.two != nil {
+	if c.few != nil {
 		b.o.Say(fmt.Sprintf("%d variants, counted on %d and %d of %d equal layers", len(variants), fewLayers, fewLayers+1, b.m.Config.Layers))
 	}
 	parts := slices.Collect(slices.Chunk(variants, partSize))
