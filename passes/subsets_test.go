@@ -13,6 +13,7 @@ import (
 	"foundry/ir/dtype"
 	"foundry/ir/sym"
 	"foundry/passes"
+	"foundry/tests/covering"
 )
 
 // tiny is a two-layer model, as decode or as prefill of up to three tokens.
@@ -42,7 +43,7 @@ func TestSubsetsKeepResults(t *testing.T) {
 	require.Equal(t, "unfused", all[0].String())
 	subsets := all
 	if !full {
-		subsets = passes.Covering(all)
+		subsets = covering.Pairs(all, func(s passes.Subset) []string { return s.Names })
 	}
 	made := make([][2][sha256.Size]byte, len(subsets))
 	for phase, tokens := range []int{1, 3} {
@@ -77,7 +78,7 @@ func TestSubsetsKeepResults(t *testing.T) {
 func TestEnumerateIsRun(t *testing.T) {
 	all, err := passes.BuiltIn().Subsets()
 	require.NoError(t, err)
-	some := passes.Covering(all)
+	some := covering.Pairs(all, func(s passes.Subset) []string { return s.Names })
 	outcomes, err := passes.Enumerate(tiny(t, 1), &passes.Context{}, some, itself)
 	require.NoError(t, err)
 	for _, o := range outcomes {

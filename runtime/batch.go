@@ -96,9 +96,13 @@ func (in *Instance) setSampling(how Sampling) error {
 	if err := in.land(); err != nil {
 		return err
 	}
+	const first, end = plan.StepTemperature, plan.StepCounter // StepCounter is the kernels' to write
 	f := func(x float64) uint32 { return math.Float32bits(float32(x)) }
-	err := in.writeAt(in.model.step, 4*plan.StepTemperature, words(f(how.Temperature), f(float64(how.TopK)), f(how.TopP), f(how.MinP),
-		f(how.Repetition), uint32(how.Seed), uint32(how.Seed>>32)))
+	var step [end]uint32
+	step[plan.StepTemperature], step[plan.StepTopK], step[plan.StepTopP] = f(how.Temperature), f(float64(how.TopK)), f(how.TopP)
+	step[plan.StepMinP], step[plan.StepRepetition] = f(how.MinP), f(how.Repetition)
+	step[plan.StepSeedLo], step[plan.StepSeedHi] = uint32(how.Seed), uint32(how.Seed>>32)
+	err := in.writeAt(in.model.step, 4*first, words(step[first:]...))
 	in.sampling = &how
 	if err != nil {
 		in.sampling = nil

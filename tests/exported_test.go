@@ -16,22 +16,7 @@ import (
 
 // forTests are packages that production code does not import; what they export is for
 // tests of other packages.
-var forTests = []string{"ir/irgen", "runtime/devicetest", "runtime/mtl/emulator", "runtime/msl/strict", "runtime/msl/gate", "tests/oracle"}
-
-// excused are exported names that tests alone use, with the reason.
-var excused = map[string]string{
-	"ir/interp.BoundOf":        "the one table of bounds: kernels' tests ask it, as verify asks GraphBound",
-	"ir/interp.ModelQuantised": "of the same table",
-	"ir/interp.ModelChunks":    "of the same table",
-	"ir/interp.GreedyMargin":   "of the same table",
-	"lower/plan.StepTopK":      "the step buffer's layout is written down whole",
-	"lower/plan.StepMinP":      "the step buffer's layout is written down whole",
-	"lower/plan.StepSeedHi":    "the step buffer's layout is written down whole",
-	"lower/plan.StepCounter":   "the step buffer's layout is written down whole",
-	"passes.Covering":          "subsets that meet every pair, for tests of more than one package",
-	"runtime/child.Find":       "what a test that needs a program skips by",
-	"runtime/cpu.Reversed":     "an order that threads, groups and dispatches may run in; a plan must give the same in each",
-}
+var forTests = []string{"ir/irgen", "runtime/devicetest", "runtime/mtl/emulator", "runtime/msl/strict", "runtime/msl/gate", "tests/oracle", "tests/covering"}
 
 // calledByOthers are methods that the standard library or a dependency calls.
 var calledByOthers = []string{"Error", "String", "MarshalText", "UnmarshalText", "MarshalJSON", "UnmarshalJSON", "Unwrap", "Is", "Format"}
@@ -76,13 +61,8 @@ func TestExportedNamesAreUsed(t *testing.T) {
 	var unused []string
 	for d, place := range x.declared {
 		used := x.used[d] || d.method && x.called[d.name]
-		name := d.pkg + "." + d.name
-		if excused[name] != "" {
-			require.False(t, used, "%s is used, and needs no excuse", name)
-			continue
-		}
 		if !used && !slices.Contains(forTests, d.pkg) {
-			unused = append(unused, strings.TrimPrefix(place, root+"/")+": "+name)
+			unused = append(unused, strings.TrimPrefix(place, root+"/")+": "+d.pkg+"."+d.name)
 		}
 	}
 	slices.Sort(unused)

@@ -126,6 +126,6 @@ func (g *familyGolden) check(t *testing.T, path, device string, o foundry.Compil
 	}
 	t.Logf("%s: NMSE %.2g", device, worst)
 	require.LessOrEqual(t, worst, bound)
-	_, ok := interp.Agreement(out.GreedyIDs, g.Greedy, g.Margins, interp.GreedyMargin)
+	_, ok := interp.Agreement(out.GreedyIDs, g.Greedy, g.Margins, cpuMargin)
 	require.True(t, ok, "greedy ids %v, want %v (margins %v)", out.GreedyIDs, g.Greedy, g.Margins)
 }

@@ -111,8 +111,8 @@ func requireSame(t *testing.T, have, want *eval.Evaluation) {
 	t.Helper()
 	d := interp.Compare(have.Logits, want.Logits)
 	t.Log(d)
-	require.LessOrEqual(t, d.NMSE, interp.ModelQuantised)
-	_, ok := interp.Agreement(have.GreedyIDs, want.GreedyIDs, want.GreedyMargins, interp.GreedyMargin)
+	require.LessOrEqual(t, d.NMSE, quantisedBound)
+	_, ok := interp.Agreement(have.GreedyIDs, want.GreedyIDs, want.GreedyMargins, cpuMargin)
 	require.True(t, ok, "greedy ids %v, want %v (margins %v)", have.GreedyIDs, want.GreedyIDs, want.GreedyMargins)
 }
 

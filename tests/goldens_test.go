@@ -109,7 +109,7 @@ func requireGreedy(t *testing.T, g golden, have []int32, margin float64) int {
 }
 
 // Must hold on ref in every row: float32 weights, whatever passes did to the graph.
-const refBound = 1e-9
+const refBound = interp.ModelF32
 
 func TestGoldensOnRef(t *testing.T) {
 	t.Parallel()

@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	"foundry"
-	"foundry/ir/interp"
 	"foundry/runtime/eval"
 
 	"github.com/stretchr/testify/require"
@@ -35,7 +34,7 @@ func TestPrefillInChunks(t *testing.T) {
 		for _, chunk := range []int{1, 7, 16, 33, 100} {
 			t.Run(fmt.Sprintf("%s/%d", name, chunk), func(t *testing.T) {
 				worst := nmse(logits(t, chunk), whole)
-				require.LessOrEqual(t, worst, interp.ModelChunks)
+				require.LessOrEqual(t, worst, chunksBound)
 				t.Logf("NMSE %.2g", worst)
 			})
 		}

@@ -37,7 +37,7 @@ func follow(t *testing.T, e *foundry.Engine, s *foundry.Session, ids []int32) {
 	fresh, err := eval.Prompt(context.Background(), e, eval.Options{IDs: s.IDs.Tokens(), Top: 1})
 	require.NoError(t, err)
 	d := interp.Compare(have, fresh.Logits[first*vocab:])
-	require.LessOrEqual(t, d.NMSE, interp.ModelChunks, "%d tokens at %d: %s", len(ids), before, d)
+	require.LessOrEqual(t, d.NMSE, chunksBound, "%d tokens at %d: %s", len(ids), before, d)
 }
 
 // TestStateOfSessions advances by runs of every kind, rewinds and overwrites, and

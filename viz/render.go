@@ -18,7 +18,7 @@ var ErrNoGraphviz = errors.New("drawing SVG and PNG takes Graphviz, whose progra
 var formats = []string{"svg", "png", "pdf"}
 
 // Render draws DOT text as svg, png or pdf with the program graphviz, the path
-// of Graphviz's dot: what exec.LookPath("dot") found, or empty. Empty gives
+// of Graphviz's dot: what child.Find("dot") found, or empty. Empty gives
 // ErrNoGraphviz. Nothing is written to w unless all of the picture was made.
 func Render(ctx context.Context, w io.Writer, graphviz, text, format string) error {
 	if !slices.Contains(formats, format) {

@@ -25,11 +25,8 @@ func (b Bound) Admits(d Difference) bool {
 
 // Bounds of whole models, in NMSE of the logits.
 const (
-	ModelF32       = 1e-9 // float32 weights and cache, against float32 goldens
-	ModelF16       = 2e-6 // f16 weights and cache, against float32 goldens
-	ModelQuantised = 2e-6 // quantised weights, against Float32 on the same weights
-	ModelChunks    = 3e-6 // prefill in chunks against prefill in one
-	GreedyMargin   = 0.02 // in logits: a greedy id may differ where the margin is less
+	ModelF32 = 1e-9 // float32 weights and cache, against float32 goldens
+	ModelF16 = 2e-6 // f16 weights and cache, against float32 goldens
 )
 
 // width is the narrowest element type that a node reads or writes.
@@ -62,14 +59,6 @@ var (
 	scores    = Bound{NMSE: 1e-5, Why: "two products and a softmax over a narrow cache"}
 	narrowed  = Bound{NMSE: 1e-6, Why: "a value close to the middle of two f16 values may round to either"}
 )
-
-// BoundOf returns the bound of each result of n.
-func BoundOf(n *ir.Node) Bound {
-	if n.Region == nil {
-		return boundOf(n.Op, widthOf(n.Args, n.Results))
-	}
-	return regionBound(n.Region, widthOf(n.Args, n.Results))
-}
 
 // GraphBound returns the bound of each result of g, given the same params: that of
 // one node with all of g as its region.

@@ -101,8 +101,8 @@ var inStep = map[string]struct {
 	t    ir.Type
 	word int64
 }{
-	"step.sampling": {ir.TypeOf(dtype.F32, sym.Const(5)), plan.StepTemperature},
-	"step.random":   {ir.TypeOf(dtype.I32, sym.Const(3)), plan.StepSeedLo},
+	"step.sampling": {ir.TypeOf(dtype.F32, sym.Const(plan.StepRepetition+1-plan.StepTemperature)), plan.StepTemperature},
+	"step.random":   {ir.TypeOf(dtype.I32, sym.Const(plan.StepCounter+1-plan.StepSeedLo)), plan.StepSeedLo},
 }
 
 // sessionInput places an input that a session keeps or another entry makes: part of the

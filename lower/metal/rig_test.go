@@ -162,16 +162,10 @@ func (b *batch) run(t testing.TB, i int, env sym.Env, seed uint64) {
 	}
 }
 
-// loosest returns the bound of a graph: that of its loosest node, or the whole
-// model's where errors of many nodes meet.
+// loosest returns the bound of a graph: that of all its nodes together, or the whole
+// model's where errors of many meet.
 func loosest(g *ir.Graph) interp.Bound {
-	var out interp.Bound
-	for _, n := range g.Nodes() {
-		b := interp.BoundOf(n)
-		if b.NMSE > out.NMSE || out.NMSE == 0 && b.NMSE == 0 && b.ULP > out.ULP {
-			out = b
-		}
-	}
+	out := interp.GraphBound(g)
 	if len(g.Nodes()) > 8 {
 		out.NMSE = max(out.NMSE, interp.ModelF16)
 	}

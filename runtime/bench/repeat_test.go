@@ -11,6 +11,7 @@ import (
 	"foundry/frontends/model"
 	"foundry/lower/compile"
 	"foundry/passes"
+	"foundry/tests/covering"
 )
 
 // What few layers say of many is what many say of themselves: every number of every
@@ -18,7 +19,7 @@ import (
 func TestRepeatedLayersAreCounted(t *testing.T) {
 	all, err := passes.BuiltIn().Subsets()
 	require.NoError(t, err)
-	subsets := passes.Covering(all) // with FOUNDRY_COMPLETE all of whole fusions
+	subsets := covering.Pairs(all, func(s passes.Subset) []string { return s.Names }) // with FOUNDRY_COMPLETE all of whole fusions
 	if os.Getenv("FOUNDRY_COMPLETE") != "" {
 		subsets = slices.DeleteFunc(all, func(s passes.Subset) bool { return !s.Whole })
 	}

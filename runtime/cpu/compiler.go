@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -31,20 +30,17 @@ func findCompiler(ctx context.Context, cxx string) (*compiler, error) {
 	if cxx != "" {
 		names = []string{cxx}
 	}
-	for _, n := range names {
-		path, err := exec.LookPath(n)
-		if err != nil {
-			continue
-		}
-		out, _, err := child.Run(ctx, child.Command{Path: path, Args: []string{"--version"}, Limits: child.ForCompilers})
-		if err != nil {
-			return nil, fmt.Errorf("cpu: %w", err)
-		}
-		first, _, _ := strings.Cut(string(out), "\n")
-		return &compiler{path: path, version: first, id: string(out), flags: machineFlags(append([]string(nil), commonFlags...))}, nil
+	path, err := child.Find(names...)
+	if err != nil {
+		return nil, fmt.Errorf("%w (looked for %s); install one (Debian, Ubuntu: apt install g++; macOS: xcode-select --install) or take --device ref",
+			ErrNoCompiler, strings.Join(names, ", "))
 	}
-	return nil, fmt.Errorf("%w (looked for %s); install one (Debian, Ubuntu: apt install g++; macOS: xcode-select --install) or take --device ref",
-		ErrNoCompiler, strings.Join(names, ", "))
+	out, _, err := child.Run(ctx, child.Command{Path: path, Args: []string{"--version"}, Limits: child.ForCompilers})
+	if err != nil {
+		return nil, fmt.Errorf("cpu: %w", err)
+	}
+	first, _, _ := strings.Cut(string(out), "\n")
+	return &compiler{path: path, version: first, id: string(out), flags: machineFlags(append([]string(nil), commonFlags...))}, nil
 }
 
 func (c *compiler) isClang() bool { return strings.Contains(c.version, "clang") }

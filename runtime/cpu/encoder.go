@@ -129,9 +129,10 @@ func (c *commands) arrange() {
 			c.labels[i], c.labels[j] = c.labels[j], c.labels[i]
 		}
 		n := last - first
-		if o.WaveOrder == Random {
+		switch o.WaveOrder {
+		case Random:
 			random.Shuffle(n, swap)
-		} else {
+		case Reversed:
 			for i := range n / 2 {
 				swap(i, n-1-i)
 			}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os/exec"
 	"path/filepath"
 	"strings"
 
@@ -15,6 +14,7 @@ import (
 	"foundry"
 	"foundry/runtime/bench"
 
+	"foundry/runtime/child"
 	"foundry/runtime/files"
 	"foundry/viz"
 )
@@ -132,7 +132,7 @@ func render(ctx context.Context, w io.Writer, text, format string) error {
 		_, err := io.WriteString(w, text)
 		return err
 	}
-	graphviz, err := exec.LookPath("dot")
+	graphviz, err := child.Find("dot")
 	if err != nil {
 		return viz.ErrNoGraphviz
 	}

@@ -13,7 +13,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 
@@ -31,12 +30,11 @@ var compilers = []string{"clang-19", "clang-20", "clang-18", "clang"}
 // Find returns the path of a clang on the PATH, or an error that says how to get
 // one.
 func Find() (string, error) {
-	for _, name := range compilers {
-		if p, err := exec.LookPath(name); err == nil {
-			return p, nil
-		}
+	path, err := child.Find(compilers...)
+	if err != nil {
+		return "", child.Absent(fmt.Sprintf("no clang found (looked for %s): install one, such as apt-get install clang-19", strings.Join(compilers, ", ")))
 	}
-	return "", child.Absent(fmt.Sprintf("no clang found (looked for %s): install one, such as apt-get install clang-19", strings.Join(compilers, ", ")))
+	return path, nil
 }
 
 // withoutAttributes blanks [[...]] of MSL, which OpenCL does not know.

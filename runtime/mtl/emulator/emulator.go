@@ -21,7 +21,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -160,11 +159,9 @@ func compile(ctx context.Context, dir string) (string, error) {
 			args = append(args, path)
 		}
 	}
-	cxx, err := exec.LookPath("c++")
+	cxx, err := child.Find("c++", "g++", "clang++")
 	if err != nil {
-		if cxx, err = exec.LookPath("g++"); err != nil {
-			return "", fmt.Errorf("%w: no C++ compiler: install g++ or clang++", ErrUnavailable)
-		}
+		return "", fmt.Errorf("%w: no C++ compiler: install g++ or clang++", ErrUnavailable)
 	}
 	_, _, err = child.Run(ctx, child.Command{Path: cxx, Args: append(args, "-lpthread", "-ldl"), Env: []string{"TMPDIR=" + work.Path}, Limits: child.ForCompilers})
 	var failed *child.ExitError
