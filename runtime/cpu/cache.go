@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/ebitengine/purego"
@@ -75,12 +74,13 @@ func (f objectCache) close() error {
 	return f.passing.Remove()
 }
 
-// object is what a shared object is built of, and the function that it must have.
+// object is a shared object, which is built once.
 type object struct {
-	name   string // of what it is, for people
-	units  []unit
-	link   []string
-	symbol string
+	name   string   // of what it is, for people
+	of     []string // all that it is built of, the compiler aside
+	symbol string   // the function that it must have
+	// build makes it in the folder work, for a cache that does not have it.
+	build func(ctx context.Context, work string) (made string, err error)
 }
 
 // maxObjectBytes is beyond any object that the compiler may write.
@@ -96,15 +96,15 @@ type loadedObject struct {
 
 // open loads the object, built where the cache does not have it whole. One of the
 // cache that does not load, or lacks the symbol, is built anew, once.
-func (f objectCache) open(ctx context.Context, c *compiler, o object, mode int, progress func(done, total int)) (loadedObject, error) {
-	entry := filepath.Join(f.dir, o.name+"-"+o.key(c)+".entry")
+func (f objectCache) open(ctx context.Context, c *compiler, o object, mode int) (loadedObject, error) {
+	entry := f.entry(o.name, c.key(o.of...))
 	if path, whole := f.find(entry); whole {
 		ready := time.Now()
 		if handle, err := loadObject(path, mode, o.symbol); err == nil {
 			return loadedObject{path, handle, false, ready}, ctx.Err()
 		}
 	}
-	path, err := f.build(ctx, c, o, entry, progress)
+	path, err := f.build(ctx, o, entry)
 	if err != nil {
 		return loadedObject{}, err
 	}
@@ -113,28 +113,24 @@ func (f objectCache) open(ctx context.Context, c *compiler, o object, mode int, 
 	return loadedObject{path, handle, true, ready}, err
 }
 
-// key is the hash of everything that goes into the object.
-func (o object) key(c *compiler) string {
-	h := sha256.New()
-	fmt.Fprintf(h, "%q %q %q", c.id, c.flags, o.link)
-	for _, u := range o.units {
-		fmt.Fprintf(h, "%q %q", u.flags, u.text)
-	}
-	return hex.EncodeToString(h.Sum(nil)[:16])
+// entry is the path of the entry of what has the key.
+func (f objectCache) entry(name, key string) string {
+	return filepath.Join(f.dir, name+"-"+key+".entry")
 }
 
-var objectName = regexp.MustCompile(`^[a-z]+-[0-9a-f]{64}\.so$`)
+var objectName = regexp.MustCompile(`^([a-z]+)-[0-9a-f]{64}(\.s?o)$`)
 
 // find returns the path of the object that an entry names, and whether it is there
 // with the content that it was built with. Both count as used now.
 func (f objectCache) find(entry string) (path string, whole bool) {
 	name, err := files.ReadPrivate(entry, 1<<10)
-	if err != nil || !objectName.Match(name) {
+	parts := objectName.FindStringSubmatch(string(name))
+	if err != nil || parts == nil {
 		return "", false
 	}
 	path = filepath.Join(f.dir, string(name))
 	content, err := files.ReadPrivate(path, maxObjectBytes)
-	if err != nil || nameOfObject(strings.SplitN(string(name), "-", 2)[0], content) != string(name) {
+	if err != nil || nameOfObject(parts[1], content, parts[2]) != string(name) {
 		return "", false
 	}
 	now := time.Now()
@@ -143,36 +139,48 @@ func (f objectCache) find(entry string) (path string, whole bool) {
 	return path, true
 }
 
-// named is the name of an object with the content.
-func nameOfObject(name string, content []byte) string {
+// nameOfObject is the name of a file with the content.
+func nameOfObject(name string, content []byte, kind string) string {
 	sum := sha256.Sum256(content)
-	return name + "-" + hex.EncodeToString(sum[:]) + ".so"
+	return name + "-" + hex.EncodeToString(sum[:]) + kind
 }
 
-// build compiles the object into the cache, writes its entry and returns its path.
-func (f objectCache) build(ctx context.Context, c *compiler, o object, entry string, progress func(done, total int)) (string, error) {
+// build makes the object in the cache, writes its entry and returns its path.
+func (f objectCache) build(ctx context.Context, o object, entry string) (string, error) {
 	work, err := files.Folder(f.dir, o.name)
 	if err != nil {
 		return "", fmt.Errorf("cpu: %w", err)
 	}
 	defer work.Remove()
-	made, err := c.build(ctx, work.Path, o.units, o.link, progress)
+	made, err := o.build(ctx, work.Path)
 	if err != nil {
 		return "", err
 	}
+	path, err := f.keep(o.name, made, entry)
+	if err != nil {
+		return "", err
+	}
+	return path, f.prune()
+}
+
+// keep takes the compiled file made into the cache, for the entries, and returns its
+// path there.
+func (f objectCache) keep(name, made string, entries ...string) (string, error) {
 	content, err := files.Read(made, maxObjectBytes)
 	if err != nil {
 		return "", fmt.Errorf("cpu: %w", err)
 	}
-	name := nameOfObject(o.name, content)
+	name = nameOfObject(name, content, filepath.Ext(made))
 	path := filepath.Join(f.dir, name)
 	if err := files.WritePrivate(path, content); err != nil {
 		return "", fmt.Errorf("cpu: %w", err)
 	}
-	if err := files.WritePrivate(entry, []byte(name)); err != nil {
-		return "", fmt.Errorf("cpu: %w", err)
+	for _, entry := range entries {
+		if err := files.WritePrivate(entry, []byte(name)); err != nil {
+			return "", fmt.Errorf("cpu: %w", err)
+		}
 	}
-	return path, f.prune()
+	return path, nil
 }
 
 // loadObject opens a shared object that has the symbol.
@@ -188,11 +196,11 @@ func loadObject(path string, mode int, symbol string) (uintptr, error) {
 	return handle, nil
 }
 
-// objectsKept is how many objects, and how many entries, the cache holds: the last
-// used ones.
-const objectsKept = 256
+// filesKept is how many files of each kind the cache holds: the last used ones. A
+// shared object has its kernels of up to as many objects, and an entry for each.
+var filesKept = map[string]int{".so": 256, ".o": 1024, ".entry": 8192}
 
-// prune removes the objects and the entries that were used longest ago.
+// prune removes the files that were used longest ago.
 func (f objectCache) prune() error {
 	entries, err := os.ReadDir(f.dir)
 	if err != nil {
@@ -202,18 +210,18 @@ func (f objectCache) prune() error {
 		path string
 		used time.Time
 	}
-	kinds := map[string][]file{".so": nil, ".entry": nil}
+	kinds := map[string][]file{}
 	for _, e := range entries {
 		kind := filepath.Ext(e.Name())
 		info, err := e.Info()
-		if _, ours := kinds[kind]; err != nil || !ours {
+		if filesKept[kind] == 0 || err != nil {
 			continue // of another kind, or another process removed it
 		}
 		kinds[kind] = append(kinds[kind], file{filepath.Join(f.dir, e.Name()), info.ModTime()})
 	}
-	for _, all := range kinds {
+	for kind, all := range kinds {
 		slices.SortFunc(all, func(a, b file) int { return b.used.Compare(a.used) })
-		for _, old := range all[min(len(all), objectsKept):] {
+		for _, old := range all[min(len(all), filesKept[kind]):] {
 			_ = os.Remove(old.path)
 		}
 	}

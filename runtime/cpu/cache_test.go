@@ -12,6 +12,8 @@ import (
 
 	"github.com/ebitengine/purego"
 	"github.com/stretchr/testify/require"
+
+	"foundry/lower/plan"
 )
 
 // one returns the only file that the pattern names.
@@ -41,11 +43,13 @@ func TestDamagedCache(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "cache")
 	kept, err := cacheFolder(dir)
 	require.NoError(t, err)
-	o := object{name: "answer", symbol: "answer",
-		units: []unit{{text: `extern "C" __attribute__((visibility("default"))) int answer() { return 42; }`}}}
+	text := `extern "C" __attribute__((visibility("default"))) int answer() { return 42; }`
+	o := object{name: "answer", symbol: "answer", of: []string{text}, build: func(ctx context.Context, work string) (string, error) {
+		return cc.link(ctx, work, text, nil, nil)
+	}}
 	answer := func(built bool) {
 		t.Helper()
-		lib, err := kept.open(t.Context(), cc, o, purego.RTLD_NOW|purego.RTLD_LOCAL, nil)
+		lib, err := kept.open(t.Context(), cc, o, purego.RTLD_NOW|purego.RTLD_LOCAL)
 		require.NoError(t, err)
 		require.Equal(t, built, lib.built)
 		f, err := purego.Dlsym(lib.handle, "answer")
@@ -78,7 +82,7 @@ func TestDamagedCache(t *testing.T) {
 		})
 	}
 	t.Run("without its function", func(t *testing.T) {
-		forged := filepath.Join(dir, nameOfObject("answer", other))
+		forged := filepath.Join(dir, nameOfObject("answer", other, ".so"))
 		require.NoError(t, os.WriteFile(forged, other, 0o600))
 		replace(t, entry, []byte(filepath.Base(forged)))
 		answer(true)
@@ -104,15 +108,61 @@ func TestDamagedCache(t *testing.T) {
 
 func TestCacheIsPruned(t *testing.T) {
 	dir := t.TempDir()
-	for i := range objectsKept + 5 {
-		for _, kind := range []string{"so", "entry"} {
-			require.NoError(t, os.WriteFile(filepath.Join(dir, fmt.Sprintf("%d.%s", i, kind)), nil, 0o600))
+	want := 0
+	for kind, kept := range filesKept {
+		for i := range kept + 5 {
+			require.NoError(t, os.WriteFile(filepath.Join(dir, fmt.Sprintf("%d%s", i, kind)), nil, 0o600))
 		}
+		want += kept
 	}
 	require.NoError(t, objectCache{dir: dir}.prune())
 	left, err := os.ReadDir(dir)
 	require.NoError(t, err)
-	require.Len(t, left, 2*objectsKept)
+	require.Len(t, left, want)
+}
+
+// A kernel is compiled once, whatever plans it is in, and where its object is damaged
+// once more. Plans take some of the kernels of an object, and of two that hold the same.
+func TestPlansShareKernels(t *testing.T) {
+	kernel := func(name, value string) plan.Kernel {
+		return sketch{
+			name: name, threads: 1, slots: []plan.Slot{slot(plan.Write, "float", "y")},
+			prelude: "constant float kValue = " + value + "; inline float value() { return kValue; }", body: "y[0] = value();",
+		}.kernel()
+	}
+	d := open(t, Options{CacheDir: t.TempDir()})
+	fresh := func(want int, values []float32, kernels ...plan.Kernel) {
+		t.Helper()
+		prog, err := d.Load(t.Context(), &plan.Plan{Kernels: kernels}, nil)
+		require.NoError(t, err)
+		require.Equal(t, want, prog.(*program).Startup()[0].Fresh)
+		r := &rig{t, d, prog}
+		for i, v := range values {
+			y := r.alloc(4)
+			require.NoError(t, r.run(launch(i, 1, bind(plan.Write, y))))
+			require.Equal(t, []float32{v}, get[float32](t, y, 1))
+		}
+		require.NoError(t, prog.Close())
+	}
+	a, b, c, other := kernel("a", "1.0f"), kernel("b", "2.0f"), kernel("c", "3.0f"), kernel("a", "4.0f")
+	fresh(2, []float32{1, 2}, a, b)
+	fresh(1, []float32{3, 1}, c, a)
+	fresh(0, []float32{2, 3, 1}, b, c, a)
+	fresh(0, []float32{2, 3, 1}, b, c, a)
+	fresh(1, []float32{4, 2}, other, b)
+	keys, err := d.keys([]plan.Kernel{b})
+	require.NoError(t, err)
+	require.NoError(t, os.Remove(d.objects.entry("kernel", keys[0])))
+	fresh(1, []float32{2, 4}, b, other)
+	fresh(0, []float32{2, 1}, b, a) // b is in the objects of both
+	spoiled, err := filepath.Glob(filepath.Join(d.CacheDir(), "kernel-*.o"))
+	require.NoError(t, err)
+	require.Len(t, spoiled, 4)
+	for _, path := range spoiled {
+		replace(t, path, []byte("no object"))
+	}
+	fresh(2, []float32{1, 3}, a, c)
+	fresh(1, []float32{1, 3, 2}, a, c, b)
 }
 
 // compilerThat is a program that stands for a compiler: it answers --version, and

@@ -2,13 +2,15 @@ package cpu
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 
-	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/cpu"
 
 	"foundry/runtime/child"
@@ -70,36 +72,23 @@ func machineFlags(flags []string) []string {
 	return flags
 }
 
-// unit is one C++ text and the flags it needs beyond the common ones.
-type unit struct {
-	text  string
-	flags []string
+// key is the hash of all that something compiled is made of: of the parts, and of the
+// compiler with its flags.
+func (c *compiler) key(parts ...string) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q", c.id, c.flags, parts))
+	return hex.EncodeToString(sum[:16])
 }
 
-// build compiles units in parallel and links them to a shared object in the folder
-// work, whose path it returns. progress may be nil.
-func (c *compiler) build(ctx context.Context, work string, units []unit, link []string, progress func(done, total int)) (string, error) {
-	done := make(chan struct{}, len(units))
-	group, groupCtx := errgroup.WithContext(ctx)
-	group.SetLimit(runtime.NumCPU())
-	objects := make([]string, len(units))
-	for i, u := range units {
-		objects[i] = filepath.Join(work, fmt.Sprintf("%d.o", i))
-		group.Go(func() error {
-			args := append(append([]string{"-x", "c++", "-c", "-o", objects[i]}, u.flags...), "-")
-			err := c.run(groupCtx, work, u.text, args)
-			done <- struct{}{}
-			if progress != nil && err == nil {
-				progress(len(done), len(units))
-			}
-			return err
-		})
-	}
-	if err := group.Wait(); err != nil {
-		return "", err
-	}
-	object := filepath.Join(work, "out.so")
-	return object, c.run(ctx, work, "", append(append([]string{"-shared", "-o", object}, objects...), link...))
+// compile compiles the C++ text to the object file out.
+func (c *compiler) compile(ctx context.Context, work, text, out string, flags []string) error {
+	return c.run(ctx, work, text, slices.Concat([]string{"-x", "c++", "-c", "-o", out}, flags, []string{"-"}))
+}
+
+// link makes a shared object of the C++ text and of object files in the folder work,
+// and returns its path.
+func (c *compiler) link(ctx context.Context, work, text string, objects, flags []string) (string, error) {
+	out := filepath.Join(work, "out.so")
+	return out, c.run(ctx, work, text, slices.Concat([]string{"-shared", "-o", out}, objects, []string{"-x", "c++", "-"}, flags))
 }
 
 // compileError is what the compiler said.

@@ -43,8 +43,13 @@ func openExecutor(ctx context.Context, cc *compiler, kept objectCache) (*executo
 		link = append(link, "-ldl")
 	}
 	// Kernels find the executor's functions by name.
-	o := object{name: "executor", units: []unit{{text: text.String()}}, link: link, symbol: "foundry_run"}
-	lib, err := kept.open(ctx, cc, o, purego.RTLD_NOW|purego.RTLD_GLOBAL, nil)
+	o := object{
+		name: "executor", of: append([]string{text.String()}, link...), symbol: "foundry_run",
+		build: func(ctx context.Context, work string) (string, error) {
+			return cc.link(ctx, work, text.String(), nil, link)
+		},
+	}
+	lib, err := kept.open(ctx, cc, o, purego.RTLD_NOW|purego.RTLD_GLOBAL)
 	if err != nil {
 		return nil, fmt.Errorf("the executor does not build: %w", err)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"sync"
 	"time"
 
@@ -12,7 +11,6 @@ import (
 
 	"foundry/lower/plan"
 	fruntime "foundry/runtime"
-	"foundry/runtime/files"
 	"foundry/runtime/msl"
 	"foundry/runtime/msl/gate"
 )
@@ -36,9 +34,9 @@ type program struct {
 	closed bool
 }
 
-// Load compiles the plan's kernels into one shared object, or finds it in the
-// cache. The error of a kernel that the gate refuses, or that does not compile, names
-// it and the line.
+// Load compiles the plan's kernels that the cache does not have and links all to one
+// shared object, or finds that in the cache. The error of a kernel that the gate
+// refuses, or that does not compile, names it and the line.
 func (d *Device) Load(ctx context.Context, p *plan.Plan, progress fruntime.Progress) (fruntime.Program, error) {
 	for i := range p.Kernels {
 		if err := checkSignature(&p.Kernels[i]); err != nil {
@@ -50,22 +48,25 @@ func (d *Device) Load(ctx context.Context, p *plan.Plan, progress fruntime.Progr
 			return nil, fmt.Errorf("cpu: %w", err)
 		}
 	}
-	units, err := d.units(p.Kernels)
+	start := time.Now()
+	keys, err := d.keys(p.Kernels)
 	if err != nil {
 		return nil, err
 	}
 	out := &program{d: d, kernels: p.Kernels}
-	start := time.Now()
-	o := object{name: "kernels", units: units, link: d.linkFlags(), symbol: moduleSymbol}
-	lib, err := d.objects.open(ctx, d.cc, o, purego.RTLD_NOW|purego.RTLD_LOCAL, func(done, total int) {
-		if progress != nil {
-			progress("compile kernels", int64(done), int64(total))
-		}
-	})
-	var compile *compileError
-	if errors.As(err, &compile) {
-		return nil, d.blame(ctx, p.Kernels, compile)
+	fresh := 0
+	o := object{
+		name: "kernels", of: append(d.linkFlags(), keys...), symbol: moduleSymbol,
+		build: func(ctx context.Context, work string) (string, error) {
+			objects, compiled, err := d.objectsOf(ctx, work, p.Kernels, keys, progress)
+			if err != nil {
+				return "", err
+			}
+			fresh = compiled
+			return d.cc.link(ctx, work, msl.CPUTable(keys), objects, d.linkFlags())
+		},
 	}
+	lib, err := d.objects.open(ctx, d.cc, o, purego.RTLD_NOW|purego.RTLD_LOCAL)
 	if err != nil {
 		return nil, err
 	}
@@ -75,10 +76,7 @@ func (d *Device) Load(ctx context.Context, p *plan.Plan, progress fruntime.Progr
 	}
 	out.path, out.handle = lib.path, lib.handle
 	out.module, _, _ = purego.SyscallN(table)
-	compiled := fruntime.Phase{Name: "compile kernels (C++)", Kernels: len(p.Kernels)}
-	if lib.built {
-		compiled.Fresh = len(p.Kernels)
-	}
+	compiled := fruntime.Phase{Name: "compile kernels (C++)", Kernels: len(p.Kernels), Fresh: fresh}
 	compiled.Seconds = lib.ready.Sub(start).Seconds()
 	out.startup.Note(compiled)
 	out.startup.Add(fruntime.Phase{Name: "load kernels", Kernels: len(p.Kernels)}, lib.ready)
@@ -114,76 +112,6 @@ func checkSignature(k *plan.Kernel) error {
 		return fmt.Errorf("cpu: kernel %s: %d bytes of threadgroup memory; %d are possible", k.Name, bytes, threadgroupLimit)
 	}
 	return nil
-}
-
-func (d *Device) kernelFlags() []string {
-	flags := []string{"-nostdinc"}
-	if d.opts.FewRuns || d.opts.Checked { // what looks at accesses takes most of a checked run
-		flags = append(flags, "-O1")
-	}
-	if d.opts.Checked {
-		flags = append(flags, "-fsanitize=thread", "-fsanitize-coverage=trace-pc")
-		if d.cc.isClang() { // else a read before a write of one address goes unseen
-			flags = append(flags, "-mllvm", "-tsan-instrument-read-before-write=1")
-		}
-	}
-	return flags
-}
-
-func (d *Device) linkFlags() []string {
-	if runtime.GOOS == "darwin" {
-		return []string{"-lm", "-Wl,-undefined,dynamic_lookup"}
-	}
-	return []string{"-lm"}
-}
-
-// units cuts the kernels into texts of about one size, to be compiled side by
-// side; the header is worth a few kernels, so there are not many.
-func (d *Device) units(kernels []plan.Kernel) ([]unit, error) {
-	total := 0
-	for i := range kernels {
-		total += len(kernels[i].Source)
-	}
-	n := max(1, min(runtime.NumCPU(), 8, len(kernels)/3))
-	var units []unit
-	for first, bytes := 0, 0; first < len(kernels) || len(units) == 0; {
-		last := first
-		for last < len(kernels) && (last == first || bytes*n < total*(len(units)+1)) {
-			bytes += len(kernels[last].Source)
-			last++
-		}
-		text, err := msl.CPU(kernels, first, last, len(units) == 0, d.opts.Checked)
-		if err != nil {
-			return nil, fmt.Errorf("cpu: %w", err)
-		}
-		units = append(units, unit{text, d.kernelFlags()})
-		first = last
-	}
-	return units, nil
-}
-
-// blame finds the kernel that does not compile by compiling each alone.
-func (d *Device) blame(ctx context.Context, kernels []plan.Kernel, all *compileError) error {
-	work, err := files.Folder(d.objects.dir, "kernels")
-	if err != nil {
-		return errors.Join(all, err)
-	}
-	defer work.Remove()
-	for i := range kernels {
-		text, err := msl.CPU(kernels, i, i+1, false, d.opts.Checked)
-		if err != nil {
-			return fmt.Errorf("cpu: %w", err)
-		}
-		err = d.cc.run(ctx, work.Path, text, append(append([]string{"-x", "c++", "-fsyntax-only"}, d.kernelFlags()...), "-"))
-		var own *compileError
-		if errors.As(err, &own) {
-			return fmt.Errorf("cpu: kernel %s does not compile: %s", kernels[i].Name, own.first())
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return all
 }
 
 // Close unloads the kernels.

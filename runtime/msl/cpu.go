@@ -7,37 +7,53 @@ import (
 	"foundry/lower/plan"
 )
 
-// CPU returns the C++ unit of kernels[first:last] of a plan. Unit 0 of several,
-// the one with table set, exports foundry_module with all kernels. The checked
-// unit's matrix operations meet, so that diverging lanes are found.
-func CPU(kernels []plan.Kernel, first, last int, table, checked bool) (string, error) {
+// CPU returns the C++ unit of some kernels: for each a foundry_kernel named after its
+// symbol, which is a part of a C identifier, and no two of which are for kernels that
+// differ. Units that share kernels can be linked: one of the equal ones is taken.
+// The checked unit's matrix operations meet, so that diverging lanes are found.
+func CPU(kernels []*plan.Kernel, symbols []string, checked bool) (string, error) {
 	var b strings.Builder
 	if checked {
 		b.WriteString("#define FOUNDRY_CHECKED 1\n")
 	}
-	head := header(cpuParts)
+	head := header(cpuParts, kernels)
 	b.WriteString(head)
 	owned := macros(head)
-	for i := first; i < last; i++ {
-		if err := body(&b, i, &kernels[i], owned); err != nil {
+	for i, k := range kernels {
+		if err := body(&b, symbols[i], k, owned); err != nil {
 			return "", err
 		}
-		cpuEntry(&b, i, &kernels[i])
-	}
-	if table {
-		cpuTable(&b, kernels)
+		cpuEntry(&b, symbols[i], k)
 	}
 	return b.String(), nil
 }
 
-// body writes the kernel's own text in its namespace; the macros of owned are the
-// header's.
-func body(b *strings.Builder, i int, k *plan.Kernel, owned map[string]bool) error {
+// CPUTable returns the C++ unit that exports foundry_module, with the kernels of the
+// symbols in their order.
+func CPUTable(symbols []string) string {
+	var b strings.Builder
+	var all []string
+	b.WriteString(ABI() + "extern \"C\" {\n")
+	for _, s := range symbols {
+		fmt.Fprintf(&b, "extern const foundry_kernel foundry_kernel_table_%s;\n", s)
+		all = append(all, "&foundry_kernel_table_"+s)
+	}
+	fmt.Fprintf(&b, `static const foundry_kernel* const foundry_all[] = {%s};
+static const foundry_module_table foundry_table = {%d, foundry_all};
+__attribute__((visibility("default"))) const foundry_module_table* foundry_module(void) { return &foundry_table; }
+}
+`, strings.Join(append(all, "0"), ", "), len(symbols))
+	return b.String()
+}
+
+// body writes the kernel's own text in a namespace of its symbol; the macros of owned
+// are the header's.
+func body(b *strings.Builder, symbol string, k *plan.Kernel, owned map[string]bool) error {
 	c, err := clean(k.File, k.Source, owned)
 	if err != nil {
 		return fmt.Errorf("kernel %s: %w", k.Name, err)
 	}
-	fmt.Fprintf(b, "namespace metal { namespace %s {\n#line 1 %q\n%s\n#line 1 \"entry of %s\"\n", space(i), k.File, c.text, k.Name)
+	fmt.Fprintf(b, "namespace metal { namespace %s {\n#line 1 %q\n%s\n#line 1 \"entry of %s\"\n", space(symbol), k.File, c.text, k.Name)
 	for _, m := range c.macros {
 		fmt.Fprintf(b, "#undef %s\n", m)
 	}
@@ -45,7 +61,7 @@ func body(b *strings.Builder, i int, k *plan.Kernel, owned map[string]bool) erro
 	return nil
 }
 
-func space(i int) string { return fmt.Sprintf("foundry_kernel_%d", i) }
+func space(symbol string) string { return "foundry_kernel_" + symbol }
 
 // builtins as C++ expressions over the group g and the fiber f. The values of a
 // thread's position are computed where they are asked for.
@@ -60,16 +76,15 @@ var cpuBuiltins = map[plan.Builtin]string{
 	plan.LaneIndex:      "f->lane",
 }
 
-func cpuEntry(b *strings.Builder, i int, k *plan.Kernel) {
-	args := arguments(i, k, "g->buffer[%d]", "g->array[%d]", cpuBuiltins)
+func cpuEntry(b *strings.Builder, symbol string, k *plan.Kernel) {
+	args := arguments(symbol, k, "g->buffer[%d]", "g->array[%d]", cpuBuiltins)
 	fmt.Fprintf(b, `%snamespace metal {
-static void foundry_entry_%d(const foundry_group* g, const foundry_fiber* f) {
+static void foundry_entry_%s(const foundry_group* g, const foundry_fiber* f) {
     (void)g, (void)f;
     %s::%s(%s);
 }
 }
-`, arity(i, k), i, space(i), k.Name, strings.Join(args, ",\n        "))
-	fmt.Fprintf(b, "extern \"C\" const foundry_kernel foundry_kernel_table_%d;\n", i)
+`, arity(symbol, k), symbol, space(symbol), k.Name, strings.Join(args, ",\n        "))
 	slots, arrays, sizes := []string{}, []string{}, []string{}
 	for _, s := range k.Slots {
 		slots = append(slots, fmt.Sprintf("%q", s.Name))
@@ -78,28 +93,29 @@ static void foundry_entry_%d(const foundry_group* g, const foundry_fiber* f) {
 		arrays = append(arrays, fmt.Sprintf("%q", a.Name))
 		sizes = append(sizes, fmt.Sprint(a.Bytes))
 	}
-	fmt.Fprintf(b, "static const char* const foundry_slots_%d[] = {%s};\n", i, strings.Join(append(slots, "0"), ", "))
-	fmt.Fprintf(b, "static const char* const foundry_arrays_%d[] = {%s};\n", i, strings.Join(append(arrays, "0"), ", "))
-	fmt.Fprintf(b, "static const foundry_u32 foundry_bytes_%d[] = {%s};\n", i, strings.Join(append(sizes, "0"), ", "))
-	fmt.Fprintf(b, "const foundry_kernel foundry_kernel_table_%d = {%q, metal::foundry_entry_%d, %d, %d, {%d, %d, %d}, 0, foundry_slots_%d, foundry_arrays_%d, foundry_bytes_%d};\n",
-		i, k.Name, i, len(k.Slots), len(k.Threadgroup), k.Threads[0], k.Threads[1], k.Threads[2], i, i, i)
+	fmt.Fprintf(b, "static const char* const foundry_slots_%s[] = {%s};\n", symbol, strings.Join(append(slots, "0"), ", "))
+	fmt.Fprintf(b, "static const char* const foundry_arrays_%s[] = {%s};\n", symbol, strings.Join(append(arrays, "0"), ", "))
+	fmt.Fprintf(b, "static const foundry_u32 foundry_bytes_%s[] = {%s};\n", symbol, strings.Join(append(sizes, "0"), ", "))
+	fmt.Fprintf(b, "extern \"C\" __attribute__((weak)) const foundry_kernel foundry_kernel_table_%s;\n", symbol)
+	fmt.Fprintf(b, "const foundry_kernel foundry_kernel_table_%s = {%q, metal::foundry_entry_%s, %d, %d, {%d, %d, %d}, 0, foundry_slots_%s, foundry_arrays_%s, foundry_bytes_%s};\n",
+		symbol, k.Name, symbol, len(k.Slots), len(k.Threadgroup), k.Threads[0], k.Threads[1], k.Threads[2], symbol, symbol, symbol)
 }
 
 // arity checks at compile time that the text has as many parameters as the plan
 // declares.
-func arity(i int, k *plan.Kernel) string {
+func arity(symbol string, k *plan.Kernel) string {
 	n := len(k.Slots) + len(k.Threadgroup) + len(k.Builtins)
 	return fmt.Sprintf("static_assert(metal::foundry_arity<decltype(metal::%s::%s)>::value == %d, \"kernel %s: the plan declares %d parameters\");\n",
-		space(i), k.Name, n, k.Name, n)
+		space(symbol), k.Name, n, k.Name, n)
 }
 
 // arguments are the expressions for the kernel's parameters in order: buffers,
 // threadgroup memory, built-ins.
-func arguments(i int, k *plan.Kernel, slot, array string, builtins map[plan.Builtin]string) []string {
+func arguments(symbol string, k *plan.Kernel, slot, array string, builtins map[plan.Builtin]string) []string {
 	var args []string
 	from := func(format string, n int) {
 		args = append(args, fmt.Sprintf("foundry_argument<foundry_parameter<%d, decltype(%s::%s)>::type>::of(%s)",
-			len(args), space(i), k.Name, fmt.Sprintf(format, n)))
+			len(args), space(symbol), k.Name, fmt.Sprintf(format, n)))
 	}
 	for n := range k.Slots {
 		from(slot, n)
@@ -111,18 +127,4 @@ func arguments(i int, k *plan.Kernel, slot, array string, builtins map[plan.Buil
 		args = append(args, builtins[u])
 	}
 	return args
-}
-
-func cpuTable(b *strings.Builder, kernels []plan.Kernel) {
-	var all []string
-	b.WriteString("extern \"C\" {\n")
-	for i := range kernels {
-		fmt.Fprintf(b, "extern const foundry_kernel foundry_kernel_table_%d;\n", i)
-		all = append(all, fmt.Sprintf("&foundry_kernel_table_%d", i))
-	}
-	fmt.Fprintf(b, `static const foundry_kernel* const foundry_all[] = {%s};
-static const foundry_module_table foundry_table = {%d, foundry_all};
-__attribute__((visibility("default"))) const foundry_module_table* foundry_module(void) { return &foundry_table; }
-}
-`, strings.Join(append(all, "0"), ", "), len(kernels))
 }

@@ -2,6 +2,7 @@ package msl
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	"foundry/lower/plan"
@@ -33,19 +34,20 @@ var CUDAOptions = []string{"--std=c++17", "--device-as-default-execution-space",
 // kernel is never done before its predecessor.
 func CUDA(kernels ...*plan.Kernel) (string, error) {
 	var b strings.Builder
-	head := header(cudaParts)
+	head := header(cudaParts, kernels)
 	b.WriteString(head)
 	owned := macros(head)
 	for i, k := range kernels {
-		if err := body(&b, i, k, owned); err != nil {
+		symbol := strconv.Itoa(i)
+		if err := body(&b, symbol, k, owned); err != nil {
 			return "", err
 		}
-		cudaEntry(&b, i, k)
+		cudaEntry(&b, symbol, k)
 	}
 	return b.String(), nil
 }
 
-func cudaEntry(b *strings.Builder, i int, k *plan.Kernel) {
+func cudaEntry(b *strings.Builder, symbol string, k *plan.Kernel) {
 	var params []string
 	for n := range k.Slots {
 		params = append(params, fmt.Sprintf("void* b%d", n))
@@ -56,7 +58,7 @@ extern "C" __global__ void __launch_bounds__(%d) %s(%s) {
     extern __shared__ __align__(16) unsigned char shared[];
     const uint tid = %s;
     (void)tid, (void)shared;
-`, arity(i, k), threads, k.Name, strings.Join(params, ", "), cudaThread(k))
+`, arity(symbol, k), threads, k.Name, strings.Join(params, ", "), cudaThread(k))
 	if !strings.Contains(k.Source, "FOUNDRY_READY();") {
 		b.WriteString("    FOUNDRY_READY();\n")
 	}
@@ -65,8 +67,8 @@ extern "C" __global__ void __launch_bounds__(%d) %s(%s) {
 		fmt.Fprintf(b, "    void* t%d = shared + %d;\n", n, offset)
 		offset += t.Bytes
 	}
-	fmt.Fprintf(b, "    %s::%s(%s);\n    FOUNDRY_WAIT();\n}\n}\n", space(i), k.Name,
-		strings.Join(arguments(i, k, "b%d", "t%d", cudaBuiltins), ",\n        "))
+	fmt.Fprintf(b, "    %s::%s(%s);\n    FOUNDRY_WAIT();\n}\n}\n", space(symbol), k.Name,
+		strings.Join(arguments(symbol, k, "b%d", "t%d", cudaBuiltins), ",\n        "))
 }
 
 // SharedBytes is the dynamic shared memory that k's threadgroup arguments need.

@@ -16,6 +16,8 @@ package msl
 import (
 	"embed"
 	"strings"
+
+	"foundry/lower/plan"
 )
 
 //go:embed include
@@ -41,8 +43,10 @@ func part(name string) string {
 	return "#line 1 \"metal_stdlib/" + name + "\"\n" + string(b)
 }
 
-func header(parts []string) string {
+// header is what stands before the kernels of a unit.
+func header(parts []string, kernels []*plan.Kernel) string {
 	var b strings.Builder
+	b.WriteString(swizzles(kernels))
 	for _, p := range parts {
 		b.WriteString(part(p))
 	}

@@ -20,6 +20,7 @@ template <class T, class U, int N> struct foundry_convert {
 
 // A swizzle is a view of elements I... of the vector whose union it lies in. V is
 // the vector type it reads as; as a template argument it brings V's friends in.
+// FOUNDRY_SWIZZLES2 to 4, defined before this header, are those that kernels name.
 template <class V, class T, int N, int... I> struct foundry_swizzle {
     T v[N];
     operator V() const { return V(v[I]...); }
@@ -40,33 +41,6 @@ template <class V, class T, int N, int... I> struct foundry_width<foundry_swizzl
 
 // The bits of a swizzle are those of what it reads as.
 template <class To, class V, class T, int N, int... I> inline To as_type(const foundry_swizzle<V, T, N, I...>& s) { return as_type<To>(V(s)); }
-
-#define FOUNDRY_S2(N, a, i, b, j) foundry_swizzle<vec<T, 2>, T, N, i, j> a##b;
-#define FOUNDRY_S3(N, a, i, b, j, c, k) foundry_swizzle<vec<T, 3>, T, N, i, j, k> a##b##c;
-#define FOUNDRY_S4(N, a, i, b, j, c, k, d, l) foundry_swizzle<vec<T, 4>, T, N, i, j, k, l> a##b##c##d;
-
-#define FOUNDRY_PER2_A(M, ...) M(__VA_ARGS__, x, 0) M(__VA_ARGS__, y, 1)
-#define FOUNDRY_PER2_B(M, ...) M(__VA_ARGS__, x, 0) M(__VA_ARGS__, y, 1)
-#define FOUNDRY_PER2_C(M, ...) M(__VA_ARGS__, x, 0) M(__VA_ARGS__, y, 1)
-#define FOUNDRY_PER2_D(M, ...) M(__VA_ARGS__, x, 0) M(__VA_ARGS__, y, 1)
-#define FOUNDRY_PER3_A(M, ...) M(__VA_ARGS__, x, 0) M(__VA_ARGS__, y, 1) M(__VA_ARGS__, z, 2)
-#define FOUNDRY_PER3_B(M, ...) M(__VA_ARGS__, x, 0) M(__VA_ARGS__, y, 1) M(__VA_ARGS__, z, 2)
-#define FOUNDRY_PER3_C(M, ...) M(__VA_ARGS__, x, 0) M(__VA_ARGS__, y, 1) M(__VA_ARGS__, z, 2)
-#define FOUNDRY_PER3_D(M, ...) M(__VA_ARGS__, x, 0) M(__VA_ARGS__, y, 1) M(__VA_ARGS__, z, 2)
-#define FOUNDRY_PER4_A(M, ...) M(__VA_ARGS__, x, 0) M(__VA_ARGS__, y, 1) M(__VA_ARGS__, z, 2) M(__VA_ARGS__, w, 3)
-#define FOUNDRY_PER4_B(M, ...) M(__VA_ARGS__, x, 0) M(__VA_ARGS__, y, 1) M(__VA_ARGS__, z, 2) M(__VA_ARGS__, w, 3)
-#define FOUNDRY_PER4_C(M, ...) M(__VA_ARGS__, x, 0) M(__VA_ARGS__, y, 1) M(__VA_ARGS__, z, 2) M(__VA_ARGS__, w, 3)
-#define FOUNDRY_PER4_D(M, ...) M(__VA_ARGS__, x, 0) M(__VA_ARGS__, y, 1) M(__VA_ARGS__, z, 2) M(__VA_ARGS__, w, 3)
-#define FOUNDRY_NEST2(N, a, i) FOUNDRY_PER##N##_B(FOUNDRY_S2, N, a, i)
-#define FOUNDRY_NEST3_2(N, a, i, b, j) FOUNDRY_PER##N##_C(FOUNDRY_S3, N, a, i, b, j)
-#define FOUNDRY_NEST3(N, a, i) FOUNDRY_PER##N##_B(FOUNDRY_NEST3_2, N, a, i)
-#define FOUNDRY_NEST4_3(N, a, i, b, j, c, k) FOUNDRY_PER##N##_D(FOUNDRY_S4, N, a, i, b, j, c, k)
-#define FOUNDRY_NEST4_2(N, a, i, b, j) FOUNDRY_PER##N##_C(FOUNDRY_NEST4_3, N, a, i, b, j)
-#define FOUNDRY_NEST4(N, a, i) FOUNDRY_PER##N##_B(FOUNDRY_NEST4_2, N, a, i)
-#define FOUNDRY_SWIZZLES(N)             \
-    FOUNDRY_PER##N##_A(FOUNDRY_NEST2, N) \
-    FOUNDRY_PER##N##_A(FOUNDRY_NEST3, N) \
-    FOUNDRY_PER##N##_A(FOUNDRY_NEST4, N)
 
 // FOUNDRY_LANES repeats a statement for each element index i of N.
 #define FOUNDRY_LANES(N, ...)                       \
@@ -211,7 +185,7 @@ template <class T> struct alignas(2 * sizeof(T)) vec<T, 2> {
         T v[2];
         struct { T x, y; };
         struct { T r, g; };
-        FOUNDRY_SWIZZLES(2)
+        FOUNDRY_SWIZZLES2
     };
     constexpr vec(T a, T b) : v{a, b} {}
     FOUNDRY_SPLAT(T(s), T(s))
@@ -223,7 +197,7 @@ template <class T> struct alignas(4 * sizeof(T)) vec<T, 3> {
         T v[3];
         struct { T x, y, z; };
         struct { T r, g, b; };
-        FOUNDRY_SWIZZLES(3)
+        FOUNDRY_SWIZZLES3
     };
     constexpr vec(T a, T b, T c) : v{a, b, c} {}
     FOUNDRY_SPLAT(T(s), T(s), T(s))
@@ -235,7 +209,7 @@ template <class T> struct alignas(4 * sizeof(T)) vec<T, 4> {
         T v[4];
         struct { T x, y, z, w; };
         struct { T r, g, b, a; };
-        FOUNDRY_SWIZZLES(4)
+        FOUNDRY_SWIZZLES4
     };
     constexpr vec(T a, T b, T c, T d) : v{a, b, c, d} {}
     FOUNDRY_SPLAT(T(s), T(s), T(s), T(s))
