@@ -16,6 +16,8 @@
 # kernels      each kernel alone, its constants varied
 # torch        the same models through torch.compile, and torch's matmul rate
 # startup      what comes before the first token, cold and cached
+# formats      decode and prefill in every format, to the file MEASURED: docs/performance.md
+#              says how its tables are made of that
 #
 # SIZES="0.5b" takes some of the sizes only, REPS other than 5 runs; DEVICE=cpu,
 # MODELS=kjv-2m and CONTEXTS=128,512 try the script out where there is no GPU. No part
@@ -151,7 +153,25 @@ startup() {
   rm -r "$cache"
 }
 
-parts=(conformance decode prefill ladder context kernels torch startup)
+# formats writes where and when, then a line of bench --json a variant, with the weights.
+formats() {
+  local out=${MEASURED:-measured.jsonl} size weights
+  nvidia-smi --query-gpu=name,driver_version --format=csv,noheader |
+    sed "s/\(.*\), \(.*\)/{\"date\":\"$(date +%F)\",\"machine\":\"\1\",\"driver\":\"\2\"}/" > "$out"
+  for size in $sizes; do
+    for weights in ${WEIGHTS:-f16 q8_0 q6_k q5_k q4_0 q4_k affine4_g64_bf16}; do
+      [[ $size == 0.5b && $weights == *_k ]] && continue # whose rows of 896 blocks of 256 do not divide
+      for phase in "decode --tokens 128 --prompt 128 --context 512 --variants fewest,default" "prefill --prompt 512 --variants default"; do
+        # shellcheck disable=SC2086
+        "$foundry" bench --device "$device" --reps "$reps" --model "synth:qwen2.5-$size" --weights "$weights" --phase $phase --json |
+          sed "s/^{/{\"weights\":\"$weights\",/" >> "$out" || failed+=("formats $size $weights")
+      done
+    done
+  done
+  wc -l "$out"
+}
+
+parts=(conformance decode prefill ladder context kernels torch startup formats)
 (($#)) || set -- "${parts[@]}"
 for part; do
   if [[ " ${parts[*]} " != *" $part "* ]]; then
