@@ -30,14 +30,19 @@ import (
 
 // Options say what to measure.
 type Options struct {
-	Device    string          // where: an engine's device, not Auto
-	Compile   compile.Options // engine.Defaults fill what it leaves open
-	Variants  []Variant
-	PlanDir   string // measure this bundle instead of Variants
-	Phase     string // "decode": tokens one by one; "prefill": the prompt
-	Prompt    int    // decode: tokens in the cache; prefill: tokens that run
-	Tokens    int    // decode: tokens that one measurement runs, without a round trip to the host in between; 0 is 1
-	Reps      int    // runs of each variant; 0: plan statistics only, no weight is read
+	Device   string          // where: an engine's device, not Auto
+	Compile  compile.Options // engine.Defaults fill what it leaves open
+	Variants []Variant
+	PlanDir  string // measure this bundle instead of Variants
+	Phase    string // "decode": tokens one by one; "prefill": the prompt
+	Prompt   int    // decode: tokens in the cache; prefill: tokens that run
+	Tokens   int    // decode: tokens that one measurement runs, without a round trip to the host in between; 0 is 1
+	Reps     int    // runs of each variant, at least; 0: plan statistics only, no weight is read
+	// Within asks for more runs until every variant's median is known to this share of
+	// it, with 95 % confidence, or Limit is over. 0: Reps runs, no more. When to stop
+	// follows from how wide the intervals are, never from where they lie.
+	Within    float64
+	Limit     time.Duration
 	PerKernel bool   // time each kernel alone too
 	Indirect  bool   // on an Apple GPU: measure each variant a second time, replayed from an indirect command buffer
 	Capture   string // on an Apple GPU: write a trace of one more run to this file
@@ -83,11 +88,13 @@ type Row struct {
 	MatmulShare *float64        `json:"matmul_share,omitempty"` // TFlops, of the machine's matmul rate
 	Machine     *Machine        `json:"machine,omitempty"`      // what the shares are of, measured in the same run; on GPUs
 	Startup     []runtime.Phase `json:"startup,omitempty"`      // what was done once, before the runs
+	Others      *float64        `json:"others,omitempty"`       // share of the machine's processors' time that other processes took meanwhile; null where the system does not tell
 
 	Kernels []KernelRow `json:"kernels,omitempty"` // with Options.PerKernel
 
-	Saves  *Saving `json:"saves,omitempty"` // against the variant that a list compares this one with
-	Target string  `json:"-"`               // that the plan is for
+	NoiseWith string  `json:"noise_with,omitempty"` // the next faster row, where noise alone may have ordered the two
+	Saves     *Saving `json:"saves,omitempty"`      // against the variant that a list compares this one with
+	Target    string  `json:"-"`                    // that the plan is for
 
 	Samples []float64 `json:"-"` // us, in the order they were taken
 }
@@ -107,9 +114,16 @@ type KernelRow struct {
 // Spread summarises samples.
 type Spread struct {
 	Median float64 `json:"median"`
+	Low    float64 `json:"low"`  // of the interval that holds the true median with 95 % confidence
+	High   float64 `json:"high"` //
 	Min    float64 `json:"min"`
 	Max    float64 `json:"max"`
 	N      int     `json:"n"`
+}
+
+// Within is how far the true median may lie from this one, as a share of it.
+func (s *Spread) Within() float64 {
+	return Interval{Mid: s.Median, Low: s.Low, High: s.High}.halfWidth()
 }
 
 // Check is an error of what cannot be measured, as far as that is seen without
@@ -140,6 +154,7 @@ func Run(ctx context.Context, m *model.Model, o Options) ([]Row, error) {
 	if err != nil {
 		return nil, err
 	}
+	markNoise(rows)
 	saves, err := o.savings(m, rows)
 	for i := range rows {
 		rows[i].Saves = saves[rows[i].Variant]

@@ -47,11 +47,14 @@ func (o *Options) benchGraph(ctx context.Context, m *model.Model) (rows []Row, e
 		}
 		all[i] = &measured{name: "variant " + s.name, run: wallTime(l.Run)}
 	}
+	from := busyNow()
 	summarise := func() {
+		others := busyNow().others(from)
 		for i := range rows {
 			rows[i].summarise(all[i].samples, nil)
+			rows[i].Others = others
 		}
 		o.report(rows)
 	}
-	return rows, interleave(ctx, all, untilRounds(o.Reps), o.told(len(all)), summarise)
+	return rows, interleave(ctx, all, o.more(all), o.told(len(all)), summarise)
 }

@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -41,12 +42,32 @@ func interleave(ctx context.Context, all []*measured, more func(rounds int) bool
 // untilRounds says more until there were n.
 func untilRounds(n int) func(int) bool { return func(round int) bool { return round < n } }
 
+// more says more until each of all was run Reps times and, where Within asks for it,
+// every median is known well enough or Limit is over.
+func (o *Options) more(all []*measured) func(int) bool {
+	var until time.Time
+	return func(round int) bool {
+		if round == 0 {
+			until = time.Now().Add(o.Limit)
+		}
+		if round < o.Reps {
+			return true
+		}
+		if o.Within <= 0 || !time.Now().Before(until) {
+			return false
+		}
+		return slices.ContainsFunc(all, func(m *measured) bool {
+			return medianInterval(slices.Sorted(slices.Values(m.samples))).halfWidth() > o.Within
+		})
+	}
+}
+
 // told reports the runs of n things to the options' Progress.
 func (o *Options) told(n int) func(int) {
 	if o.Progress == nil {
 		return nil
 	}
-	return func(runs int) { o.Progress("measure", int64(runs), int64((o.Reps+1)*n)) }
+	return func(runs int) { o.Progress("measure", int64(runs), int64(max(runs, (o.Reps+1)*n))) }
 }
 
 // wallTime times a run that tells no time of its own.

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"math"
 	"math/rand/v2"
 	"slices"
 )
@@ -48,6 +49,28 @@ func difference(a, b []float64) Interval {
 	}
 	return interval(median(a)-median(b), found)
 }
+
+// medianInterval is the median of sorted samples with the interval of order statistics
+// that holds the true one with 95 % confidence, whatever their distribution; fewer than
+// six samples have none so narrow, and their extremes stand for it. The chance that the
+// true median lies below the k-th of n samples is that of fewer than k heads of n coins.
+func medianInterval(sorted []float64) Interval {
+	n := len(sorted)
+	ways, _ := math.Lgamma(float64(n + 1))
+	below, k := 0.0, 0
+	for ; k < (n-1)/2; k++ {
+		a, _ := math.Lgamma(float64(k + 1))
+		b, _ := math.Lgamma(float64(n - k + 1))
+		if below += math.Exp(ways - a - b - float64(n)*math.Ln2); below > 0.025 {
+			break
+		}
+	}
+	k = max(0, k-1)
+	return Interval{Mid: (sorted[(n-1)/2] + sorted[n/2]) / 2, Low: sorted[k], High: sorted[n-1-k]}
+}
+
+// halfWidth is how far the interval reaches from its middle at most, as a share of it.
+func (i Interval) halfWidth() float64 { return max(i.High-i.Mid, i.Mid-i.Low) / i.Mid }
 
 // median is the middle of values.
 func median(values []float64) float64 { return sortedMedian(slices.Clone(values)) }

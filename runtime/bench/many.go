@@ -89,7 +89,7 @@ func (o *Options) distinctPlans(m *model.Model) (*distinctPlans, []passes.Subset
 	if err != nil {
 		return nil, nil, err
 	}
-	b := &distinctPlans{o: o, m: m, graphs: g, met: map[string]int{}, more: untilRounds(o.Reps)}
+	b := &distinctPlans{o: o, m: m, graphs: g, met: map[string]int{}}
 	if b.graph, err = b.graphs.Entry(o.Phase); err != nil {
 		return nil, nil, err
 	}
@@ -113,7 +113,7 @@ type distinctPlans struct {
 	graph  *ir.Graph       // of the phase, as the frontend makes it
 	rows   []Row
 	met    map[string]int        // a plan's digest to its row
-	more   func(rounds int) bool // whether to run all plans once more
+	more   func(rounds int) bool // whether to run all plans once more; nil: as the options say
 }
 
 // compile makes one plan of variants, verified, whose entries are the distinct graphs
@@ -215,17 +215,23 @@ func (b *distinctPlans) measure(ctx context.Context, p *plan.Plan, places []int,
 			return nil
 		})}
 	}
-	emulation := where.dev.Info().Emulation
+	emulation, from := where.dev.Info().Emulation, busyNow()
+	more := b.more
+	if more == nil {
+		more = b.o.more(all)
+	}
 	summarise := func() {
+		others := busyNow().others(from)
 		for i, k := range fresh {
 			if emulation {
 				b.rows[k].Times = "emulation"
 			}
 			b.rows[k].summarise(all[i].samples, where.machine)
+			b.rows[k].Others = others
 		}
 		b.o.report(b.rows)
 	}
-	return interleave(ctx, all, b.more, b.o.told(len(all)), summarise)
+	return interleave(ctx, all, more, b.o.told(len(all)), summarise)
 }
 
 // OnDevice measures o.Variants of a model's phase on a device that is open, interleaved,

@@ -175,13 +175,16 @@ func (o *Options) interleave(ctx context.Context, all []*loadedVariant, rows []R
 	for i, c := range all {
 		list[i] = &measured{name: "variant " + c.row.Variant, run: c.run}
 	}
+	from := busyNow()
 	summarise := func() {
+		others := busyNow().others(from)
 		for i, c := range all {
 			c.row.summarise(list[i].samples, c.machine)
+			c.row.Others = others
 		}
 		o.report(rows)
 	}
-	if err := interleave(ctx, list, untilRounds(o.Reps), o.told(len(all)), summarise); err != nil {
+	if err := interleave(ctx, list, o.more(list), o.told(len(all)), summarise); err != nil {
 		return err
 	}
 	for _, c := range all {
@@ -253,8 +256,6 @@ func (r *Row) summarise(samples []float64, machine *Machine) {
 // spread summarises samples, of which there is at least one.
 func spread(samples []float64) Spread {
 	sorted := slices.Sorted(slices.Values(samples))
-	return Spread{
-		Median: (sorted[(len(sorted)-1)/2] + sorted[len(sorted)/2]) / 2,
-		Min:    sorted[0], Max: sorted[len(sorted)-1], N: len(sorted),
-	}
+	i := medianInterval(sorted)
+	return Spread{Median: i.Mid, Low: i.Low, High: i.High, Min: sorted[0], Max: sorted[len(sorted)-1], N: len(sorted)}
 }

@@ -98,6 +98,26 @@ func withoutNoise(rows []Row, measured []float64) []float64 {
 	return out
 }
 
+// markNoise notes of each row the next faster one, where noise alone may have ordered
+// the two: their samples do not surely differ.
+func markNoise(rows []Row) {
+	var order []*Row
+	for i := range rows {
+		if len(rows[i].Samples) > 1 {
+			order = append(order, &rows[i])
+		}
+	}
+	if len(order) > mostSeparate {
+		return // of many rows most lie within noise of the next
+	}
+	slices.SortStableFunc(order, func(a, b *Row) int { return cmp.Compare(a.Measured.Median, b.Measured.Median) })
+	for i := 1; i < len(order); i++ {
+		if !difference(order[i].Samples, order[i-1].Samples).Sure() {
+			order[i].NoiseWith = order[i-1].Variant
+		}
+	}
+}
+
 // ranks numbers values from the smallest, which is 1; equal ones share the mean.
 func ranks(values []float64) []float64 {
 	order := make([]int, len(values))

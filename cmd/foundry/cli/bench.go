@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"time"
 
 	"foundry"
 	"foundry/runtime/bench"
@@ -34,6 +35,7 @@ func benchCommand(s IO) *cobra.Command {
 	var o bench.Options
 	var variants, format, plot, samples string
 	var score, asJSON bool
+	var within float64
 	cmd := &cobra.Command{
 		Use:   "bench",
 		Short: "Count and time fusion variants",
@@ -73,6 +75,12 @@ of the first.`,
 			}
 			if o.Reps < 0 {
 				return usagef("bench: --reps is %d, want at least 0", o.Reps)
+			}
+			if !(within >= 0 && within <= 100) || o.Limit < 0 {
+				return usagef("bench: --within is %g %%, --limit %s; want 0 to 100 and no negative time", within, o.Limit)
+			}
+			if o.Reps > 0 && (!cmd.Flags().Changed("reps") || cmd.Flags().Changed("within")) {
+				o.Within = within / 100
 			}
 			if score && (o.Reps == 0 || format == "csv" || format == "benchstat") {
 				return usagef("bench: --score compares with measured times, as table, markdown or json; --reps is %d, --format %s", o.Reps, format)
@@ -196,7 +204,9 @@ of the first.`,
 	p.StringVar(&o.Phase, "phase", "decode", "decode (token by token) or prefill (the prompt)")
 	p.IntVar(&o.Prompt, "prompt", 128, "decode: tokens in the cache; prefill: tokens that run")
 	p.IntVar(&o.Tokens, "tokens", 1, "decode: tokens that one run decodes without a round trip to the host; times are a token's")
-	p.IntVar(&o.Reps, "reps", 10, "runs of each variant; 0 prints plan statistics and reads no weight")
+	p.IntVar(&o.Reps, "reps", 10, "runs of each variant, that many where the flag is given, otherwise at least; 0 prints plan statistics and reads no weight")
+	p.Float64Var(&within, "within", 1, "run until each median is known to so many percent with 95 % confidence, or --limit is over")
+	p.DurationVar(&o.Limit, "limit", 20*time.Second, "longest time that --within may add runs for")
 	p.BoolVar(&o.PerKernel, "per-kernel", false, "also time each kernel alone: all its dispatches, one after the other")
 	p.BoolVar(&o.Indirect, "indirect", false, "on an Apple GPU: also measure each variant replayed from an indirect command buffer, in a row of its own")
 	p.StringVar(&o.Capture, "capture", "", "on an Apple GPU: also write a trace of one run to this .gputrace, for Xcode; needs MTL_CAPTURE_ENABLED=1")
@@ -248,13 +258,18 @@ func printTable(s IO, m *foundry.Model, rows []bench.Row, format string) error {
 	targets := modelledTargets(&first)
 	columns = append(columns, targets...)
 	if first.Measured != nil {
-		columns = append(columns, "measured", "min", "max", "tok/s")
+		columns = append(columns, "measured", "+-", "min", "max", "tok/s")
 	}
 	columns = append(columns, shareColumns(&first)...)
 	if shared {
 		columns = append(columns, "variants")
 	}
-	t := newTable(columns...).alignRight(columns[1:]...)
+	right := columns[1:]
+	noisy := slices.ContainsFunc(rows, func(r bench.Row) bool { return r.NoiseWith != "" })
+	if noisy {
+		columns = append(slices.Clone(columns), "")
+	}
+	t := newTable(columns...).alignRight(right...)
 	for _, r := range rows {
 		cells := []any{r.Variant, r.Dispatches, r.Waves}
 		if cut {
@@ -265,11 +280,16 @@ func printTable(s IO, m *foundry.Model, rows []bench.Row, format string) error {
 			cells = append(cells, usText(r.Modelled[name]))
 		}
 		if r.Measured != nil {
-			cells = append(cells, usText(r.Measured.Median), usText(r.Measured.Min), usText(r.Measured.Max), fmt.Sprintf("%.1f", *r.TokS))
+			cells = append(cells, usText(r.Measured.Median), fmt.Sprintf("%.1f %%", 100*r.Measured.Within()), usText(r.Measured.Min), usText(r.Measured.Max), fmt.Sprintf("%.1f", *r.TokS))
 		}
 		cells = append(cells, shareCells(&r)...)
 		if shared {
 			cells = append(cells, 1+len(r.Also))
+		}
+		if r.NoiseWith != "" {
+			cells = append(cells, "noise: like "+r.NoiseWith)
+		} else if noisy {
+			cells = append(cells, "")
 		}
 		t.row(cells...)
 	}
@@ -292,6 +312,10 @@ func modelledTargets(r *bench.Row) []string {
 	return slices.Sorted(maps.Keys(r.Modelled))
 }
 
+// busyMachine is the share of a machine's processors that other programs may take before
+// a report says so.
+const busyMachine = 0.1
+
 // printHeading says what the rows below are of.
 func printHeading(s IO, m *foundry.Model, first *bench.Row) {
 	what := fmt.Sprintf("one token behind %d", first.Prompt)
@@ -305,13 +329,16 @@ func printHeading(s IO, m *foundry.Model, first *bench.Row) {
 	if len(first.Modelled) > 0 {
 		names.Line(s.Out, "times under %s are modelled, uncalibrated", strings.Join(modelledTargets(first), " and "))
 		if first.Measured != nil {
-			fmt.Fprint(s.Out, "; ")
+			fmt.Fprintln(s.Out)
 		}
 	}
 	if first.Measured != nil {
-		names.Line(s.Out, "measured on %s, median of %d, interleaved", first.Device, first.Measured.N)
+		names.Line(s.Out, "measured on %s, median of %d runs, interleaved; +-: where the true median may lie (95 %%)", first.Device, first.Measured.N)
 		if first.Times != "" {
-			names.Line(s.Out, " (%s: says nothing of a GPU)", first.Times)
+			names.Line(s.Out, "\n%s on a CPU: says nothing of a GPU", first.Times)
+		}
+		if first.Others != nil && *first.Others >= busyMachine {
+			fmt.Fprintf(s.Out, "\nthe machine was busy: other programs took %.0f %% of its processors' time meanwhile", 100**first.Others)
 		}
 	}
 	fmt.Fprintln(s.Out, machineText(first.Machine))

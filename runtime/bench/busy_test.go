@@ -1,0 +1,31 @@
+package bench
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestOthersAreNotThisProcess(t *testing.T) {
+	from := busyness{all: 100, busy: 50, own: 10, known: true}
+	to := busyness{all: 140, busy: 80, own: 20, known: true}
+	require.InDelta(t, 0.5, *to.others(from), 1e-12) // 30 of 40 at work, 10 of them ours
+	require.Nil(t, to.others(busyness{}))
+	require.Nil(t, from.others(from))
+}
+
+func TestBusyNowGrows(t *testing.T) {
+	from := busyNow()
+	if !from.known {
+		t.Skip("this system has no /proc/stat")
+	}
+	for until := time.Now().Add(400 * time.Millisecond); time.Now().Before(until); {
+	}
+	to := busyNow()
+	require.Greater(t, to.own, from.own)
+	require.GreaterOrEqual(t, to.busy, from.busy)
+	share := to.others(from)
+	require.NotNil(t, share)
+	require.True(t, *share >= 0 && *share <= 1)
+}
