@@ -26,7 +26,7 @@ var levels = []struct {
 }{
 	{0, []string{"ir/dtype", "ir/sym", "ir/sampling", "ir/kernel", "shaders", "runtime/msl/lex", "tests/oracle", "tests/covering"}}, // standard library only
 	{1, []string{"ir/names", "runtime/confine", "frontends/jinja"}},
-	{2, []string{"runtime/files", "runtime/child"}},
+	{2, []string{"runtime/files", "runtime/child", "viz/graphviz", "viz/paint"}},
 	{3, []string{"ir", "ir/target", "lower/plan", "frontends/checkpoint", "frontends/tokenizer", "frontends/chat"}},
 	{4, []string{"ir/interp", "ir/irgen", "ir/task", "frontends/decoder", "runtime", "runtime/msl", "runtime/msl/gate", "runtime/msl/strict"}},
 	{5, []string{"ir/seeded", "ir/cost", "frontends/qwen25", "frontends/qwen3", "runtime/cpu", "runtime/cuda", "runtime/mtl", "runtime/devicetest"}},

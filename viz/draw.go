@@ -17,7 +17,7 @@ import (
 func draw(s *scene, o Options) *dot.Graph {
 	d := drawing{
 		g: dot.NewGraph(dot.Directed), o: o,
-		nodes: map[*unit][]dot.Node{}, params: map[string]dot.Node{}, clusters: map[*unit]string{}, layers: map[int]*dot.Graph{},
+		nodes: map[*unit][]dot.Node{}, params: map[string]dot.Node{}, clusters: map[*unit]string{}, layers: map[int]*dot.Graph{}, handed: map[string]bool{},
 		waves: s.waves, compact: o.Collapse && s.boxCount() > compactFrom,
 	}
 	d.page(s)
@@ -64,6 +64,7 @@ type drawing struct {
 	params   map[string]dot.Node
 	clusters map[*unit]string
 	layers   map[int]*dot.Graph
+	handed   map[string]bool // values that have their box below
 	waves    bool
 	compact  bool
 }
@@ -113,11 +114,14 @@ func (d *drawing) home(u *unit) *dot.Graph {
 		title = fmt.Sprintf("layers %d..%d × %d", u.run.first, u.run.last, u.run.count())
 	}
 	c := d.g.Subgraph(fmt.Sprintf("layer%06d", u.layer), dot.ClusterOption{})
-	c.Attrs("label", title, "fontname", font+" bold", "fontsize", "13", "fontcolor", faded, "labeljust", "l",
-		"style", "rounded", "color", layerLine, "bgcolor", "#fdfdfd", "margin", "14")
+	colour, line := faded, layerLine
 	if u.run != nil {
-		c.Attrs("penwidth", "2", "color", loopColour, "fontcolor", loopColour)
+		colour, line = loopColour, loopColour
+		c.Attr("penwidth", "2")
 	}
+	head := lines{align: "LEFT"}
+	head.add(13, colour, "<B>"+html.EscapeString(title)+"</B>")
+	c.Attrs("label", head.html(), "fontname", font, "labeljust", "l", "style", "rounded", "color", line, "bgcolor", "#fdfdfd", "margin", "14")
 	d.layers[u.layer] = c
 	return c
 }
@@ -275,12 +279,33 @@ func (d *drawing) operand(u *unit, op operand) {
 		n := d.stub("from", op.from.name, op.out)
 		d.lead(d.edge(n, to, op.text), nil, u).Attr("style", "dashed").Attr("color", stubColour)
 	case op.loop:
-		e := d.edge(d.box(op.from, op.from.outs[op.out]), to, "next layer")
-		d.lead(e, op.from, u).Attr("style", "dashed").Attr("color", loopColour).Attr("fontcolor", loopColour).Attr("constraint", "false")
+		d.carried(u, op)
 	default:
 		e := d.edge(d.box(op.from, op.from.outs[op.out]), to, op.text)
 		d.lead(e, op.from, u)
 	}
+}
+
+// carried draws a value that each layer of a run hands to the next: where it is made an
+// edge to a box below, where it is taken one from a box above. Edges back would run
+// through all that lies between.
+func (d *drawing) carried(u *unit, op operand) {
+	box := func(id, text string) dot.Node {
+		n := d.home(u).Node(id)
+		n.Attr("label", text)
+		n.Attrs("shape", "box", "style", "filled,dashed,rounded", "fillcolor", "#ffffff", "color", loopColour, "fontcolor", loopColour,
+			"fontname", font, "fontsize", "9", "margin", "0.06,0.02", "height", "0.2")
+		return n
+	}
+	dashed := func(e dot.Edge) { e.Attr("style", "dashed").Attr("color", loopColour) }
+	value := fmt.Sprintf("%s.%d", op.from.name, op.out)
+	if out := "x" + value; !d.handed[out] {
+		d.handed[out] = true
+		below := box(out, "to the next layer")
+		dashed(d.lead(d.edge(d.box(op.from, op.from.outs[op.out]), below, op.text), op.from, nil))
+	}
+	above := box("a"+u.name+" "+value, inLayer(op.from.name, op.from.layer)+" of the layer before")
+	dashed(d.lead(d.edge(above, d.box(u, op.box), op.text), nil, u))
 }
 
 // lead ends an edge of a plan at the borders of the dispatches that it joins.
@@ -362,8 +387,9 @@ func (d *drawing) returned(i int, name string) dot.Node {
 	return n
 }
 
-// barriers draws a line between each two waves and holds the waves apart by
-// invisible edges to and from it: Graphviz keeps no nodes of different clusters on one rank.
+// barriers says between each two waves that a barrier stands there, and holds the waves
+// apart by invisible edges to and from it: Graphviz keeps no nodes of different clusters on
+// one rank. Nor has it lines across a picture: across.go draws them where this stands.
 func (d *drawing) barriers(units []*unit) {
 	byWave := map[int][]*unit{}
 	var waves []int
@@ -381,10 +407,8 @@ func (d *drawing) barriers(units []*unit) {
 			home = d.home(above[0])
 		}
 		bar := home.Node(fmt.Sprintf("w%06d", waves[i]))
-		bar.Attr("label", dot.HTML(fmt.Sprintf(
-			`<TABLE BORDER="0" CELLSPACING="0" CELLPADDING="0"><TR><TD FIXEDSIZE="TRUE" WIDTH="120" HEIGHT="2" BGCOLOR="%s"></TD><TD><FONT POINT-SIZE="8" COLOR="%s">  barrier: wave %d | wave %d</FONT></TD></TR></TABLE>`,
-			barColour, barColour, waves[i-1], waves[i])))
-		bar.Attrs("shape", "plain", "fontname", font)
+		bar.Attr("label", fmt.Sprintf("barrier: wave %d | wave %d", waves[i-1], waves[i]))
+		bar.Attrs("class", "barrier", "shape", "plaintext", "fontname", font, "fontsize", "8", "fontcolor", barColour, "margin", "0", "height", "0.15")
 		for _, u := range above {
 			for _, n := range d.outermost(u, func(w wire) int { return w.from }) {
 				d.g.Edge(n, bar).Attr("style", "invis").Attr("weight", "0")

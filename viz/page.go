@@ -15,6 +15,7 @@ import (
 	"foundry/ir"
 	"foundry/lower/compile"
 	"foundry/lower/plan"
+	"foundry/viz/graphviz"
 )
 
 // Page is what WritePage needs beside a model and how it is compiled.
@@ -193,7 +194,7 @@ func (d *pageData) write(w io.Writer) error {
 		Data, Drawing template.HTML
 	}{
 		d.Title, template.CSS(file("page.css")), template.JS(file("page.js")),
-		packed("data", data), packed("drawing", file("vendor/viz-global.js")),
+		packed("data", data), packed("drawing", []byte(graphviz.Script)),
 	})
 }
 

@@ -256,7 +256,7 @@ func gridText(dims [3]plan.GridDim) string {
 			if strings.ContainsAny(text, "+-") {
 				text = "(" + text + ")"
 			}
-			text = fmt.Sprintf("⌈%s/%d⌉", text, g.Div)
+			text = fmt.Sprintf("ceil(%s/%d)", text, g.Div)
 		}
 		if n, ok := g.N.Const(); ok {
 			text = fmt.Sprint((n + g.Div - 1) / g.Div)

@@ -1,9 +1,9 @@
 // Package viz turns graphs, pass traces and plans into pictures and one report.
 //
-// Graph and Plan return DOT for Graphviz, whose text needs nothing installed;
-// Render runs Graphviz's dot over it; WritePage writes a single page, with a script, of
-// the graph after every pass, the fusion decisions and the plan with its kernels. Equal
-// input gives byte-identical output.
+// Graph and Plan return DOT for Graphviz; Render draws it with the system's Graphviz or
+// with the one in viz/graphviz, which needs nothing installed; WritePage writes a single
+// page, with a script, of the graph after every pass, the fusion decisions and the plan
+// with its kernels. Equal input gives byte-identical output.
 //
 // A picture is made in four moves, one file each: graph.go and plan.go read
 // what there is into a scene (scene.go), collapse.go folds equal layers and

@@ -2,7 +2,9 @@ package viz_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
+	"image/png"
 	"strings"
 	"testing"
 
@@ -17,7 +19,6 @@ import (
 	"foundry/lower/plan"
 	"foundry/passes"
 	"foundry/runtime/child"
-	"foundry/runtime/devicetest"
 	"foundry/viz"
 )
 
@@ -43,10 +44,11 @@ func TestCollapsedModel(t *testing.T) {
 		"unfused plan": compiled(t, plain),
 	} {
 		t.Run(name, func(t *testing.T) {
-			require.LessOrEqual(t, len(d.FindNodes()), 60)
+			require.LessOrEqual(t, len(d.FindNodes()), 60+3, "and three for what a layer hands to the next")
 			text := d.String()
-			require.Contains(t, text, `"layers 0..23 × 24"`)
-			require.Equal(t, 2, strings.Count(text, `"next layer"`), "the residual stream goes to the norm and to the add")
+			require.Contains(t, text, "layers 0..23 × 24")
+			require.Equal(t, 2, strings.Count(text, "of the layer before"), "the residual stream goes to the norm and to the add")
+			require.Equal(t, 1, strings.Count(text, "to the next layer"))
 			require.Contains(t, text, "layers.N.k")
 			accepted(t, text)
 		})
@@ -65,7 +67,7 @@ func TestCollapsedFloor(t *testing.T) {
 	require.NoError(t, p.Run(g, &passes.Context{Target: machine}))
 	for _, d := range []*dot.Graph{graph(t, g, collapsed), compiled(t, g)} {
 		text := d.String()
-		require.Contains(t, text, `"layers 0..5 × 6"`)
+		require.Contains(t, text, "<B>layers 0..5 × 6</B>")
 		require.Contains(t, text, "layers.N+1.input_norm | final_norm")
 		require.Contains(t, text, "f32[1, 32]", "the type of sum_squares, which shares its label with rms_scale")
 	}
@@ -119,9 +121,9 @@ func TestUnequalLayersStay(t *testing.T) {
 			edit(t, g, at)
 			require.NoError(t, ir.Verify(g))
 			text := graph(t, g, collapsed).String()
-			require.Contains(t, text, `"layers 0..1 × 2"`)
-			require.Contains(t, text, `"layer 2"`)
-			require.Contains(t, text, `"layers 3..4 × 2"`)
+			require.Contains(t, text, "<B>layers 0..1 × 2</B>")
+			require.Contains(t, text, "<B>layer 2</B>")
+			require.Contains(t, text, "<B>layers 3..4 × 2</B>")
 		})
 	}
 }
@@ -135,7 +137,7 @@ func TestCompactRegions(t *testing.T) {
 		}
 	}
 	d := graph(t, g, collapsed)
-	require.Less(t, len(d.FindNodes()), 60)
+	require.Less(t, len(d.FindNodes()), 60+3)
 	require.Contains(t, d.String(), "rms_norm, 3 matmul_nt, 3 add")
 }
 
@@ -225,21 +227,48 @@ func TestPlanFollowsBytes(t *testing.T) {
 		"u000000.000 u000002.000 64 B", "u000001.000 u000002.000 64 B",
 		"u000002.000 r000000 64 B",
 	}, edges)
-	require.Contains(t, d.String(), "⌈T/8⌉ threadgroups of 32 threads")
+	require.Contains(t, d.String(), "ceil(T/8) threadgroups of 32 threads")
 	require.Equal(t, 2, strings.Count(d.String(), "barrier: wave"))
 
 	_, err = viz.Plan(p, "decod", viz.Options{Layer: viz.AllLayers})
 	require.ErrorContains(t, err, `did you mean "decode"?`)
 }
 
+// Pictures are drawn with nothing installed, and with the system's Graphviz where there is
+// one: each dispatch is in them, and a line across for each barrier.
 func TestRender(t *testing.T) {
 	var out bytes.Buffer
-	require.ErrorIs(t, viz.Render(t.Context(), &out, "", "digraph {}", "svg"), viz.ErrNoGraphviz)
+	require.ErrorIs(t, viz.Render(t.Context(), &out, "", "digraph {}", "pdf"), viz.ErrNoGraphviz)
 	require.EqualError(t, viz.Render(t.Context(), &out, "", "digraph {}", "gif"), `unknown picture format "gif": it is one of svg, png, pdf`)
-	path, err := child.Find("dot")
-	devicetest.Need(t, err)
-	require.ErrorContains(t, viz.Render(t.Context(), &out, path, "digraph {", "svg"), "syntax error")
-	require.Zero(t, out.Len())
-	require.NoError(t, viz.Render(t.Context(), &out, path, graph(t, fused(t, 2, sym.T), collapsed).String(), "svg"))
-	require.Contains(t, out.String(), "<svg")
+	p := lowered(t, fused(t, 2, sym.T))
+	d, err := viz.Plan(p, p.Entries[0].Name, viz.Options{Layer: viz.AllLayers})
+	require.NoError(t, err)
+	programs := []string{""}
+	if path, err := child.Find("dot"); err == nil {
+		programs = append(programs, path)
+	}
+	for _, program := range programs {
+		require.ErrorContains(t, viz.Render(t.Context(), &out, program, "digraph {", "svg"), "syntax error")
+		require.Zero(t, out.Len())
+		require.NoError(t, viz.Render(t.Context(), &out, program, d.String(), "svg"))
+		svg := out.String()
+		out.Reset()
+		barriers := 0
+		for _, s := range p.Entries[0].Steps {
+			if s.Barrier {
+				barriers++
+			} else {
+				require.Contains(t, svg, ">"+s.Dispatch.Label[strings.LastIndexByte(s.Dispatch.Label, '.')+1:]+"<")
+			}
+		}
+		require.Equal(t, barriers, strings.Count(svg, "<polyline fill=\"none\" stroke=\"#c0392b\" stroke-dasharray"), "%q", program)
+		require.NoError(t, viz.Render(t.Context(), &out, program, d.String(), "png"))
+		picture, err := png.Decode(&out)
+		require.NoError(t, err)
+		require.Greater(t, picture.Bounds().Dy(), 1000)
+		out.Reset()
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	require.ErrorIs(t, viz.Render(ctx, &out, "", d.String(), "svg"), context.Canceled)
 }

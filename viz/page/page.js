@@ -252,6 +252,7 @@ async function showPicture(kind) {
   const view = panZoom(picture);
   try {
     const drawn = (await graphviz()).renderSVGElement(entry().pictures[name]);
+    linesAcross(drawn);
     picture.replaceChildren(drawn);
     byId('drawn').textContent = 'drawn in ' + Math.round(performance.now() - start) + ' ms; drag, wheel or pinch; click a box';
     const dispatches = new Map();
@@ -274,6 +275,18 @@ async function showPicture(kind) {
     byId('drawn').textContent = 'this browser could not draw it: ' + e.message;
   }
   document.body.dataset.drawn = name;
+}
+// linesAcross draws the barriers of a plan from side to side, above clusters and below all
+// else, as the files are drawn.
+function linesAcross(drawn) {
+  const first = drawn.querySelector('g.node, g.edge'), sides = drawn.querySelector('g.graph > polygon').getAttribute('points').split(/[ ,]/).filter((_, i) => i % 2 === 0).map(Number);
+  const left = Math.min(...sides), right = Math.max(...sides);
+  for (const bar of drawn.querySelectorAll('g.barrier')) {
+    const text = bar.querySelector('text'), y = Number(text.getAttribute('y'));
+    bar.prepend(svg('polyline', { fill: 'none', stroke: text.getAttribute('fill'), 'stroke-dasharray': '5,3', points: left + ',' + y + ' ' + right + ',' + y }));
+    for (const [k, v] of Object.entries({ 'text-anchor': 'start', x: left + 4, y: y - 3 })) text.setAttribute(k, v);
+    if (first && first !== bar) first.before(bar);
+  }
 }
 function find(drawn, view) {
   if (!state.query) return;

@@ -7,6 +7,7 @@ import (
 	"io"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -28,7 +29,7 @@ func dotCommand(s IO) *cobra.Command {
 		Use:   "dot",
 		Short: "Draw a graph at any point of the pipeline, or the plan",
 		Example: `  foundry dot --collapse                                  # the fused decode graph, DOT on standard output
-  foundry dot --at input --layer 0 -o input.svg           # needs Graphviz
+  foundry dot --at input --layer 0 -o input.svg
   foundry dot --at after:fuse-attention --layer 2 -o x.dot
   foundry dot --at plan --layer 1 -o plan.png
   foundry dot -o x.html                                   # every pass, decision, dispatch and kernel on one page, to click through
@@ -72,7 +73,7 @@ func dotCommand(s IO) *cobra.Command {
 			} else {
 				var text string
 				if text, err = viz.Draw(m, c, point, entry, o); err == nil {
-					err = render(cmd.Context(), &picture, text, format)
+					err = render(cmd.Context(), s.Err, &picture, text, format)
 				}
 			}
 			if err != nil {
@@ -126,17 +127,24 @@ func writePage(ctx context.Context, w io.Writer, s IO, m *foundry.Model, o found
 	return viz.WritePage(ctx, w, m, page)
 }
 
-// render turns DOT text into the format; Graphviz draws what is a picture.
-func render(ctx context.Context, w io.Writer, text, format string) error {
+// saidFrom is from what a drawing's time is said before it begins.
+const saidFrom = 10 * time.Second
+
+// render turns DOT text into the format; the system's Graphviz draws what is a picture,
+// where there is one.
+func render(ctx context.Context, says, w io.Writer, text, format string) error {
 	if format == "" || format == "dot" || format == "gv" {
 		_, err := io.WriteString(w, text)
 		return err
 	}
-	graphviz, err := child.Find("dot")
+	program, err := child.Find("dot")
 	if err != nil {
-		return viz.ErrNoGraphviz
+		program = "" // then this one draws
 	}
-	return viz.Render(ctx, w, graphviz, text, format)
+	if t := viz.DrawingTime(program, text); t > saidFrom {
+		fmt.Fprintf(says, "drawing %d edges takes about %s; --collapse draws equal layers once, --layer N one of them\n", strings.Count(text, "->"), t.Round(time.Second))
+	}
+	return viz.Render(ctx, w, program, text, format)
 }
 
 // writeOut writes to the file, or to w where no name is given.

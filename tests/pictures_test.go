@@ -1,0 +1,98 @@
+package tests
+
+import (
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"foundry"
+	"foundry/frontends/qwen25"
+	"foundry/frontends/qwen3"
+	"foundry/passes"
+	"foundry/viz"
+	"foundry/viz/graphviz"
+)
+
+// dotOf is the DOT of a model at a point of the pipeline.
+func dotOf(t *testing.T, model string, o foundry.CompileOptions, point, entry string, picture viz.Options) string {
+	t.Helper()
+	m, err := foundry.Open(model, foundry.Hub{})
+	require.NoError(t, err)
+	defer m.Close()
+	text, err := viz.Draw(m, o, point, entry, picture)
+	require.NoError(t, err)
+	return text
+}
+
+// Every stage of every preset is drawn with nothing installed: the folded graph behind each
+// pass that changed it, and the folded plan. Without FOUNDRY_COMPLETE those of
+// decode of the smallest of each family: sizes differ in what a folded picture says in
+// numbers.
+func TestPicturesOfEveryStage(t *testing.T) {
+	var models []string
+	for _, p := range qwen25.Family.Sizes {
+		models = append(models, "qwen2.5-"+p.Size)
+	}
+	for _, p := range qwen3.Family.Sizes {
+		models = append(models, "qwen3-"+p.Size)
+	}
+	entries := []string{"decode", "prefill"}
+	if os.Getenv("FOUNDRY_COMPLETE") == "" {
+		models, entries = []string{"qwen2.5-0.5b", "qwen3-0.6b"}, entries[:1]
+	}
+	own, err := graphviz.New(t.Context())
+	require.NoError(t, err)
+	defer own.Close()
+	folded := viz.Options{Layer: viz.AllLayers, Collapse: true}
+	for _, name := range models {
+		for _, entry := range entries {
+			start, pictures, largest := time.Now(), 0, time.Duration(0)
+			seen := map[string]bool{}
+			for _, point := range stages(t) {
+				text := dotOf(t, "synth:"+name, foundry.CompileOptions{}, point, entry, folded)
+				_, shown, _ := strings.Cut(text, "{")
+				if shown = strings.ReplaceAll(shown, ", "+point, ""); seen[shown] {
+					continue // the pass changed nothing that is drawn
+				}
+				seen[shown] = true
+				require.Less(t, viz.DrawingTime("", text), 10*time.Second, "%s %s %s", name, entry, point)
+				began := time.Now()
+				svg, err := own.SVG(t.Context(), text)
+				require.NoError(t, err, "%s %s %s", name, entry, point)
+				largest = max(largest, time.Since(began))
+				require.Regexp(t, `>layers \d+\.\.\d+ × \d+<`, string(svg), "%s %s %s", name, entry, point)
+				pictures++
+			}
+			require.Greater(t, pictures, 5)
+			t.Logf("%s %s: %d pictures in %s, the longest %s", name, entry, pictures, time.Since(start).Round(time.Millisecond), largest.Round(time.Millisecond))
+		}
+	}
+}
+
+// stages are the points at which the default pipeline is drawn.
+func stages(t *testing.T) []string {
+	t.Helper()
+	p, err := passes.Variant("default")
+	require.NoError(t, err)
+	out := []string{"input"}
+	for _, c := range p {
+		if name := "after:" + c.Pass.Name; !slices.Contains(out, name) {
+			out = append(out, name)
+		}
+	}
+	return append(out, "fused", "plan")
+}
+
+// Two compilations draw one DOT, to the byte.
+func TestDOTChangesWhereThePipelineDoes(t *testing.T) {
+	whole := viz.Options{Layer: viz.AllLayers, Collapse: true}
+	for _, point := range []string{"input", "fused", "plan"} {
+		a := dotOf(t, "synth:qwen2.5-0.5b", foundry.CompileOptions{}, point, "decode", whole)
+		b := dotOf(t, "synth:qwen2.5-0.5b", foundry.CompileOptions{}, point, "decode", whole)
+		require.True(t, a == b, point)
+	}
+}
