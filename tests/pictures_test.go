@@ -87,7 +87,8 @@ func stages(t *testing.T) []string {
 	return append(out, "fused", "plan")
 }
 
-// Two compilations draw one DOT, to the byte.
+// Two compilations draw one DOT, to the byte; a pipeline with one fusion less draws one
+// that differs in the lines of the nodes that it joined.
 func TestDOTChangesWhereThePipelineDoes(t *testing.T) {
 	whole := viz.Options{Layer: viz.AllLayers, Collapse: true}
 	for _, point := range []string{"input", "fused", "plan"} {
@@ -95,4 +96,27 @@ func TestDOTChangesWhereThePipelineDoes(t *testing.T) {
 		b := dotOf(t, "synth:qwen2.5-0.5b", foundry.CompileOptions{}, point, "decode", whole)
 		require.True(t, a == b, point)
 	}
+	p, err := passes.Variant("per-layer-6")
+	require.NoError(t, err)
+	full := p.String()
+	less := strings.Replace(full, "fuse-gate-up-swiglu,", "", 1)
+	require.NotEqual(t, full, less)
+	a := dotOf(t, "synth:qwen2.5-0.5b", foundry.CompileOptions{Passes: full}, "fused", "decode", whole)
+	b := dotOf(t, "synth:qwen2.5-0.5b", foundry.CompileOptions{Passes: less}, "fused", "decode", whole)
+	only := func(a, b string) (lines []string) {
+		have := map[string]int{}
+		for l := range strings.Lines(b) {
+			have[l]++
+		}
+		for l := range strings.Lines(a) {
+			if have[l]--; have[l] < 0 {
+				lines = append(lines, l)
+			}
+		}
+		return lines
+	}
+	gone, come := only(a, b), only(b, a)
+	require.NotEmpty(t, gone)
+	t.Logf("%d lines gone, %d come, of %d", len(gone), len(come), strings.Count(a, "\n"))
+	require.Less(t, len(gone)+len(come), 32, "of %d lines", strings.Count(a, "\n"))
 }

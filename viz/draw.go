@@ -7,22 +7,19 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/emicklei/dot"
-
 	"foundry/ir"
 )
 
-// draw gives the scene its look. Ids carry their number with leading zeros:
-// nodes and clusters are written in the order of their ids, which is the scene's.
-func draw(s *scene, o Options) *dot.Graph {
+// draw gives the scene its look.
+func draw(s *scene, o Options) *document {
 	d := drawing{
-		g: dot.NewGraph(dot.Directed), o: o,
-		nodes: map[*unit][]dot.Node{}, params: map[string]dot.Node{}, clusters: map[*unit]string{}, layers: map[int]*dot.Graph{}, handed: map[string]bool{},
+		g: newDocument(), o: o,
+		nodes: map[*unit][]*node{}, params: map[string]*node{}, clusters: map[*unit]string{}, layers: map[int]*cluster{}, stubs: map[string]*node{}, handed: map[string]bool{},
 		waves: s.waves, compact: o.Collapse && s.boxCount() > compactFrom,
 	}
 	d.page(s)
-	for i, u := range s.units {
-		d.unit(i, u)
+	for _, u := range s.units {
+		d.unit(u)
 	}
 	for _, u := range s.units {
 		in := u.in
@@ -33,8 +30,8 @@ func draw(s *scene, o Options) *dot.Graph {
 			d.operand(u, op)
 		}
 	}
-	for i, r := range s.returns {
-		d.result(i, r)
+	for _, r := range s.returns {
+		d.result(r)
 	}
 	if s.waves {
 		d.barriers(s.units)
@@ -58,23 +55,24 @@ func mergeParallel(in []operand) []operand {
 }
 
 type drawing struct {
-	g        *dot.Graph
+	g        *document
 	o        Options
-	nodes    map[*unit][]dot.Node // a unit's boxes; one for all where the unit is compact
-	params   map[string]dot.Node
+	nodes    map[*unit][]*node // a unit's boxes; one for all where the unit is compact
+	params   map[string]*node
+	stubs    map[string]*node
 	clusters map[*unit]string
-	layers   map[int]*dot.Graph
+	layers   map[int]*cluster
 	handed   map[string]bool // values that have their box below
 	waves    bool
 	compact  bool
 }
 
 func (d *drawing) page(s *scene) {
-	d.g.Attrs(
+	d.g.attrs.set(
 		"fontname", font, "fontsize", "14", "fontcolor", ink, "labelloc", "t", "labeljust", "l",
 		"rankdir", "TB", "nodesep", "0.25", "ranksep", "0.35", "compound", "true", "newrank", "true",
 		"splines", "true", "bgcolor", "#ffffff", "pad", "0.2",
-		"label", dot.HTML(legend(s)),
+		"label", markup(legend(s)),
 	)
 }
 
@@ -102,9 +100,9 @@ func legend(s *scene) string {
 }
 
 // home returns the cluster of the unit's layer, or the page.
-func (d *drawing) home(u *unit) *dot.Graph {
+func (d *drawing) home(u *unit) *cluster {
 	if u.layer < 0 {
-		return d.g
+		return &d.g.cluster
 	}
 	if c := d.layers[u.layer]; c != nil {
 		return c
@@ -113,60 +111,60 @@ func (d *drawing) home(u *unit) *dot.Graph {
 	if u.run != nil {
 		title = fmt.Sprintf("layers %d..%d × %d", u.run.first, u.run.last, u.run.count())
 	}
-	c := d.g.Subgraph(fmt.Sprintf("layer%06d", u.layer), dot.ClusterOption{})
-	colour, line := faded, layerLine
+	colour, line, width := faded, layerLine, 1
 	if u.run != nil {
-		colour, line = loopColour, loopColour
-		c.Attr("penwidth", "2")
+		colour, line, width = loopColour, loopColour, 2
 	}
 	head := lines{align: "LEFT"}
 	head.add(13, colour, "<B>"+html.EscapeString(title)+"</B>")
-	c.Attrs("label", head.html(), "fontname", font, "labeljust", "l", "style", "rounded", "color", line, "bgcolor", "#fdfdfd", "margin", "14")
+	c := d.g.cluster.cluster(fmt.Sprintf("layer %d", u.layer), "label", head.html(), "fontname", font, "labeljust", "l",
+		"style", "rounded", "color", line, "penwidth", width, "bgcolor", "#fdfdfd", "margin", "14")
 	d.layers[u.layer] = c
 	return c
 }
 
-func (d *drawing) unit(i int, u *unit) {
-	id := fmt.Sprintf("u%06d", i)
+func (d *drawing) unit(u *unit) {
 	home := d.home(u)
 	if d.compact && u.fused {
-		n := home.Node(id)
-		n.Attr("label", d.compactText(u))
-		if d.o.Ids {
-			n.Attr("id", "u-"+u.name)
-		}
-		n.Attrs("shape", "box", "style", "filled,rounded", "fillcolor", regionFill, "color", regionLine,
+		n := home.node(u.name, "label", d.compactText(u), "shape", "box", "style", "filled,rounded", "fillcolor", regionFill, "color", regionLine,
 			"fontname", font, "fontsize", "11", "fontcolor", ink, "margin", "0.1,0.06")
-		d.nodes[u] = []dot.Node{n}
+		d.mark(n.attributes, u)
+		d.nodes[u] = []*node{n}
 		return
 	}
 	if u.fused {
-		home = home.Subgraph(id, dot.ClusterOption{})
-		if d.o.Ids {
-			home.Attr("id", "u-"+u.name)
-		}
-		home.Attrs("label", d.head(u).html(), "fontname", font, "fontsize", "11", "labeljust", "l",
+		home = home.cluster(u.name, "label", d.head(u).html(), "fontname", font, "fontsize", "11", "labeljust", "l",
 			"style", "filled,rounded", "fillcolor", regionFill, "color", regionLine, "margin", "10")
-		d.clusters[u] = home.GetID()
+		d.mark(home.attrs, u)
+		d.clusters[u] = home.name
 	}
-	for j, b := range u.boxes {
-		n := home.Node(fmt.Sprintf("%s.%03d", id, j))
-		l := lookOf(b.op)
-		n.Attr("label", d.boxText(u, b))
-		if d.o.Ids && !u.fused {
-			n.Attr("id", "u-"+u.name)
+	for _, b := range u.boxes {
+		name := u.name
+		if u.fused {
+			name += " / " + b.op.String() + " " + b.label
 		}
-		n.Attrs("shape", "box", "style", l.style, "fillcolor", l.fill, "color", l.border,
+		l := lookOf(b.op)
+		n := home.node(name, "label", d.boxText(u, b), "shape", "box", "style", l.style, "fillcolor", l.fill, "color", l.border,
 			"fontname", font, "fontsize", "11", "fontcolor", ink, "margin", "0.1,0.05", "height", "0.3")
+		if !u.fused {
+			d.mark(n.attributes, u)
+		}
 		d.nodes[u] = append(d.nodes[u], n)
 	}
 	for _, w := range u.wires {
-		e := d.g.Edge(d.nodes[u][w.from], d.nodes[u][w.to])
+		e := d.g.edge(d.nodes[u][w.from], d.nodes[u][w.to])
 		if w.ordering {
-			e.Attr("style", "invis")
+			e.set("style", "invis")
 			continue
 		}
-		e.Attr("color", wireColour).Attr("arrowsize", "0.6")
+		e.set("color", wireColour, "arrowsize", "0.6")
+	}
+}
+
+// mark gives a unit's element of an SVG an id, where pictures have them.
+func (d *drawing) mark(a attributes, u *unit) {
+	if d.o.Ids {
+		a.set("id", "u-"+u.name)
 	}
 }
 
@@ -182,11 +180,11 @@ func (l *lines) add(size int, colour, markup string) {
 
 func (l *lines) small(text string) { l.add(9, faded, html.EscapeString(text)) }
 
-func (l *lines) html() dot.HTML {
-	return dot.HTML(`<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="1">` + strings.Join(l.rows, "") + `</TABLE>`)
+func (l *lines) html() markup {
+	return markup(`<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="1">` + strings.Join(l.rows, "") + `</TABLE>`)
 }
 
-func (d *drawing) boxText(u *unit, b box) dot.HTML {
+func (d *drawing) boxText(u *unit, b box) markup {
 	l := lines{align: "CENTER"}
 	name := html.EscapeString(inLayer(b.label, u.layer))
 	if b.op == ir.OpInvalid {
@@ -217,7 +215,7 @@ func (d *drawing) head(u *unit) *lines {
 
 // compactText lists the operations of a unit with equal ones counted:
 // "rms_norm, 3 matmul_nt, 3 add".
-func (d *drawing) compactText(u *unit) dot.HTML {
+func (d *drawing) compactText(u *unit) markup {
 	names, counts := []string{}, map[string]int{}
 	for _, b := range u.boxes {
 		name := b.op.String()
@@ -263,7 +261,7 @@ func (d *drawing) time(l *lines, u *unit) {
 	}
 }
 
-func (d *drawing) box(u *unit, i int) dot.Node {
+func (d *drawing) box(u *unit, i int) *node {
 	nodes := d.nodes[u]
 	return nodes[min(i, len(nodes)-1)]
 }
@@ -273,11 +271,11 @@ func (d *drawing) operand(u *unit, op operand) {
 	switch {
 	case op.par != nil:
 		if n, ok := d.param(op.par); ok {
-			d.lead(d.edge(n, to, op.text), nil, u).Attr("color", paramLooks[op.par.kind].border)
+			d.lead(d.edge(n, to, op.text), nil, u).set("color", paramLooks[op.par.kind].border)
 		}
 	case op.stub:
 		n := d.stub("from", op.from.name, op.out)
-		d.lead(d.edge(n, to, op.text), nil, u).Attr("style", "dashed").Attr("color", stubColour)
+		d.lead(d.edge(n, to, op.text), nil, u).set("style", "dashed", "color", stubColour)
 	case op.loop:
 		d.carried(u, op)
 	default:
@@ -290,101 +288,96 @@ func (d *drawing) operand(u *unit, op operand) {
 // edge to a box below, where it is taken one from a box above. Edges back would run
 // through all that lies between.
 func (d *drawing) carried(u *unit, op operand) {
-	box := func(id, text string) dot.Node {
-		n := d.home(u).Node(id)
-		n.Attr("label", text)
-		n.Attrs("shape", "box", "style", "filled,dashed,rounded", "fillcolor", "#ffffff", "color", loopColour, "fontcolor", loopColour,
+	box := func(name, text string) *node {
+		return d.home(u).node(name, "label", text, "shape", "box", "style", "filled,dashed,rounded", "fillcolor", "#ffffff", "color", loopColour, "fontcolor", loopColour,
 			"fontname", font, "fontsize", "9", "margin", "0.06,0.02", "height", "0.2")
-		return n
 	}
-	dashed := func(e dot.Edge) { e.Attr("style", "dashed").Attr("color", loopColour) }
+	dashed := func(e *edge) { e.set("style", "dashed", "color", loopColour) }
 	value := fmt.Sprintf("%s.%d", op.from.name, op.out)
-	if out := "x" + value; !d.handed[out] {
+	if out := value + " to the next layer"; !d.handed[out] {
 		d.handed[out] = true
 		below := box(out, "to the next layer")
 		dashed(d.lead(d.edge(d.box(op.from, op.from.outs[op.out]), below, op.text), op.from, nil))
 	}
-	above := box("a"+u.name+" "+value, inLayer(op.from.name, op.from.layer)+" of the layer before")
+	above := box(value+" of the layer before, for "+u.name, inLayer(op.from.name, op.from.layer)+" of the layer before")
 	dashed(d.lead(d.edge(above, d.box(u, op.box), op.text), nil, u))
 }
 
 // lead ends an edge of a plan at the borders of the dispatches that it joins.
-func (d *drawing) lead(e dot.Edge, from, to *unit) dot.Edge {
+func (d *drawing) lead(e *edge, from, to *unit) *edge {
 	if !d.waves || from == to {
 		return e
 	}
 	if c := d.clusters[from]; c != "" {
-		e.Attr("ltail", c)
+		e.set("ltail", c)
 	}
 	if c := d.clusters[to]; c != "" {
-		e.Attr("lhead", c)
+		e.set("lhead", c)
 	}
 	return e
 }
 
-func (d *drawing) edge(from, to dot.Node, text string) dot.Edge {
-	return d.g.Edge(from, to).Attr("label", text).Attr("fontname", font).Attr("fontsize", "8").
-		Attr("fontcolor", faded).Attr("color", edgeColour).Attr("arrowsize", "0.7")
+func (d *drawing) edge(from, to *node, text string) *edge {
+	return d.g.edge(from, to, "label", text, "fontname", font, "fontsize", "8", "fontcolor", faded, "color", edgeColour, "arrowsize", "0.7")
 }
 
 // param returns the node of a param; weights and constants have one only where
 // they were asked for.
-func (d *drawing) param(p *param) (dot.Node, bool) {
+func (d *drawing) param(p *param) (*node, bool) {
 	if (p.kind == ir.Weight || p.kind == ir.Const) && !d.o.Weights {
-		return dot.Node{}, false
+		return nil, false
 	}
 	if n, ok := d.params[p.name]; ok {
 		return n, true
 	}
-	n := d.g.Node("p" + p.name)
 	l := paramLooks[p.kind]
 	text := lines{align: "CENTER"}
 	text.add(10, ink, html.EscapeString(strings.TrimPrefix(p.name, "model.")))
 	text.small(p.text)
-	n.Attr("label", text.html())
-	n.Attrs("shape", l.shape, "style", "filled", "fillcolor", l.fill, "color", l.border,
+	n := d.g.node(p.name, "label", text.html(), "shape", l.shape, "style", "filled", "fillcolor", l.fill, "color", l.border,
 		"fontname", font, "fontsize", "10", "fontcolor", ink, "margin", "0.06,0.03", "height", "0.25")
 	d.params[p.name] = n
 	return n, true
 }
 
 // stub returns the node that stands for a value of a neighbour.
-func (d *drawing) stub(direction, name string, out int) dot.Node {
-	n := d.g.Node(fmt.Sprintf("s%s.%s.%d", direction, name, out))
-	n.Attr("label", direction+" "+name)
-	n.Attrs("shape", "box", "style", "dashed,rounded", "color", stubColour, "fontcolor", faded,
+func (d *drawing) stub(direction, name string, out int) *node {
+	key := fmt.Sprintf("%s %s.%d", direction, name, out)
+	if n := d.stubs[key]; n != nil {
+		return n
+	}
+	n := d.g.node(key, "label", direction+" "+name, "shape", "box", "style", "dashed,rounded", "color", stubColour, "fontcolor", faded,
 		"fontname", font, "fontsize", "10", "margin", "0.08,0.03", "height", "0.25")
+	d.stubs[key] = n
 	return n
 }
 
-func (d *drawing) result(i int, r result) {
-	var n dot.Node
+func (d *drawing) result(r result) {
+	var n *node
 	switch {
 	case r.from.par != nil && r.from.from == nil:
 		from, ok := d.param(r.from.par)
 		if !ok {
 			return
 		}
-		n = d.returned(i, r.name)
+		n = d.returned(r.name)
 		d.edge(from, n, r.from.text)
 		return
 	case r.stub:
 		n = d.stub("to", r.name, 0)
 	default:
-		n = d.returned(i, r.name)
+		n = d.returned(r.name)
 	}
 	u := r.from.from
 	e := d.lead(d.edge(d.box(u, u.outs[r.from.out]), n, r.from.text), u, nil)
 	if r.stub {
-		e.Attr("style", "dashed").Attr("color", stubColour)
+		e.set("style", "dashed", "color", stubColour)
 	}
 }
 
-func (d *drawing) returned(i int, name string) dot.Node {
-	n := d.g.Node(fmt.Sprintf("r%06d", i))
-	n.Attr("label", dot.HTML("return <B>"+html.EscapeString(name)+"</B>"))
-	n.Attrs("shape", "oval", "style", "bold", "color", resultLine, "fontname", font, "fontsize", "10", "fontcolor", ink, "margin", "0.04,0.02", "height", "0.25")
-	return n
+func (d *drawing) returned(name string) *node {
+	return d.g.node("return "+name, "label", markup("return <B>"+html.EscapeString(name)+"</B>"), "shape", "oval", "style", "bold", "color", resultLine,
+		"fontname", font, "fontsize", "10", "fontcolor", ink, "margin", "0.04,0.02", "height", "0.25")
 }
 
 // barriers says between each two waves that a barrier stands there, and holds the waves
@@ -402,21 +395,20 @@ func (d *drawing) barriers(units []*unit) {
 	slices.Sort(waves)
 	for i := 1; i < len(waves); i++ {
 		above, below := byWave[waves[i-1]], byWave[waves[i]]
-		home := d.g
+		home := &d.g.cluster
 		if d.home(above[0]) == d.home(below[0]) {
 			home = d.home(above[0])
 		}
-		bar := home.Node(fmt.Sprintf("w%06d", waves[i]))
-		bar.Attr("label", fmt.Sprintf("barrier: wave %d | wave %d", waves[i-1], waves[i]))
-		bar.Attrs("class", "barrier", "shape", "plaintext", "fontname", font, "fontsize", "8", "fontcolor", barColour, "margin", "0", "height", "0.15")
+		bar := home.node("barrier before "+below[0].name, "label", fmt.Sprintf("barrier: wave %d | wave %d", waves[i-1], waves[i]),
+			"class", "barrier", "shape", "plaintext", "fontname", font, "fontsize", "8", "fontcolor", barColour, "margin", "0", "height", "0.15")
 		for _, u := range above {
 			for _, n := range d.outermost(u, func(w wire) int { return w.from }) {
-				d.g.Edge(n, bar).Attr("style", "invis").Attr("weight", "0")
+				d.g.edge(n, bar, "style", "invis", "weight", "0")
 			}
 		}
 		for _, u := range below {
 			for _, n := range d.outermost(u, func(w wire) int { return w.to }) {
-				d.g.Edge(bar, n).Attr("style", "invis").Attr("weight", "0")
+				d.g.edge(bar, n, "style", "invis", "weight", "0")
 			}
 		}
 	}
@@ -425,7 +417,7 @@ func (d *drawing) barriers(units []*unit) {
 // outermost returns the boxes of u at which no wire has the given end: with the
 // wire's source those that stand lowest, with its target those that stand
 // highest.
-func (d *drawing) outermost(u *unit, end func(wire) int) []dot.Node {
+func (d *drawing) outermost(u *unit, end func(wire) int) []*node {
 	nodes := d.nodes[u]
 	if len(nodes) == 1 {
 		return nodes
@@ -434,7 +426,7 @@ func (d *drawing) outermost(u *unit, end func(wire) int) []dot.Node {
 	for _, w := range u.wires {
 		inner[end(w)] = true
 	}
-	var out []dot.Node
+	var out []*node
 	for i, n := range nodes {
 		if !inner[i] {
 			out = append(out, n)

@@ -69,11 +69,11 @@ func drawAs(t *testing.T, g *ir.Graph, options string) string {
 	if asPlan {
 		d, err := viz.Plan(lowered(t, g), g.Name, o)
 		require.NoError(t, err)
-		return d.String()
+		return d
 	}
 	d, err := viz.Graph(g, o)
 	require.NoError(t, err)
-	return d.String()
+	return d
 }
 
 // accepted checks that Graphviz, where it is installed, takes the text without a

@@ -59,17 +59,9 @@ func Draw(m *model.Model, o compile.Options, point, entry string, picture Option
 			return "", err
 		}
 		picture.Source = graph
-		d, err := Plan(c.Plan, entry, picture)
-		if err != nil {
-			return "", err
-		}
-		return d.String(), nil
+		return Plan(c.Plan, entry, picture)
 	}
-	d, err := Graph(graph, picture)
-	if err != nil {
-		return "", err
-	}
-	return d.String(), nil
+	return Graph(graph, picture)
 }
 
 // passNames lists the passes of a pipeline without their options.

@@ -167,7 +167,7 @@ func (o *Page) entry(c *compile.Compiled, g *ir.Graph) (*pageEntry, error) {
 		if err != nil {
 			return nil, err
 		}
-		e.Pictures["graph"+end], e.Pictures["plan"+end] = graph.String(), dispatches.String()
+		e.Pictures["graph"+end], e.Pictures["plan"+end] = graph, dispatches
 	}
 	return e, nil
 }

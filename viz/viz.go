@@ -13,8 +13,6 @@
 package viz
 
 import (
-	"github.com/emicklei/dot"
-
 	"foundry/ir"
 	"foundry/lower/plan"
 )
@@ -33,31 +31,31 @@ type Options struct {
 	Source   *ir.Graph          // Plan: the graph it was lowered from, which gives a dispatch's operations their shapes and edges
 }
 
-// Graph draws g: a box an operation, a cluster a region, an edge for each value
+// Graph draws g as DOT text: a box an operation, a cluster a region, an edge for each value
 // that passes through memory, labelled with its type and bytes. The error names
 // a layer that g does not have.
-func Graph(g *ir.Graph, o Options) (*dot.Graph, error) { return picture(readGraph(g, o), o) }
+func Graph(g *ir.Graph, o Options) (string, error) { return picture(readGraph(g, o), o) }
 
-// Plan draws the entry named entry of p: a cluster a dispatch with its
+// Plan draws the entry named entry of p as DOT text: a cluster a dispatch with its
 // operations, a rank a wave, a line a barrier, an edge for each byte range that
 // a dispatch reads from an earlier one. The error names an entry or layer that
 // p does not have.
-func Plan(p *plan.Plan, entry string, o Options) (*dot.Graph, error) {
+func Plan(p *plan.Plan, entry string, o Options) (string, error) {
 	s, err := readPlan(p, entry, o)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	return picture(s, o)
 }
 
-func picture(s *scene, o Options) (*dot.Graph, error) {
+func picture(s *scene, o Options) (string, error) {
 	switch {
 	case o.Layer != AllLayers:
 		if err := s.cutLayer(o.Layer); err != nil {
-			return nil, err
+			return "", err
 		}
 	case o.Collapse:
 		s.collapse()
 	}
-	return draw(s, o), nil
+	return draw(s, o).String(), nil
 }
