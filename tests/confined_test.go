@@ -76,3 +76,30 @@ func TestHostileKernelsAreStopped(t *testing.T) {
 	require.Equal(t, 130, cmd.ProcessState.ExitCode(), errs.String())
 	require.Equal(t, "foundry: interrupted\n", errs.String())
 }
+
+// A process that has given up its rights opens no file: what a session needs of the
+// model's folder, at its end too, was read before.
+func TestConfinedRunsOfAFolder(t *testing.T) {
+	t.Parallel()
+	if !confine.Available() {
+		t.Skip(confine.ErrUnavailable)
+	}
+	skipWithoutCompiler(t)
+	model := t.TempDir()
+	require.NoError(t, os.CopyFS(model, os.DirFS(filepath.Join("..", "frontends", "checkpoint", "kjv2m"))))
+	plan := filepath.Join(t.TempDir(), "plan")
+	compileTo(t, plan, "--model", model, "--context", "64", "--chunk", "16")
+	of := []string{"--model", model, "--plan", plan, "--device", "cpu"}
+	for _, args := range [][]string{
+		{"run", "--prompt", "And the LORD", "-n", "3"}, {"eval", "--prompt", "And", "--greedy", "2"}, {"bench", "--reps", "1", "--prompt", "4", "--tokens", "2"},
+	} {
+		e := runCommand(t, t.TempDir(), append(args, of...), ending{})
+		require.Zero(t, e.code, e.errs)
+		require.NotEmpty(t, e.out)
+	}
+
+	poke(t, "model.layers.1.mlp.down_proj.weight", 9, 0x7fc0)(model) // NaN
+	e := runCommand(t, t.TempDir(), append([]string{"run", "--prompt", "And"}, of...), ending{})
+	require.Equal(t, 1, e.code, e.out)
+	require.Contains(t, lastLine(e.errs), "model.layers.1.mlp.down_proj.weight")
+}

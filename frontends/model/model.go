@@ -33,6 +33,8 @@ type Model struct {
 	source  checkpoint.Source
 	readers atomic.Int64 // executables that read the source's mapped files
 
+	smallMu  sync.Mutex
+	small    map[string]smallFile // files read so far that are not the tokenizer's
 	textOnce sync.Once
 	text     *tokenizer.Tokenizer
 	textErr  error

@@ -36,7 +36,7 @@ func (m *Model) Tokenizer() (*tokenizer.Tokenizer, error) {
 
 // tokenizer reads it once; the error wraps fs.ErrNotExist where the model has none.
 func (m *Model) tokenizer() (*tokenizer.Tokenizer, error) {
-	m.textOnce.Do(func() { m.text, m.textErr = tokenizer.Read(m.file) })
+	m.textOnce.Do(func() { m.text, m.textErr = tokenizer.Read(m.read) })
 	return m.text, m.textErr
 }
 
@@ -50,9 +50,30 @@ func (m *Model) Encode(text string) ([]int32, error) {
 	return t.Encode(text)
 }
 
-// file returns a file that goes with the checkpoint; the error wraps
-// fs.ErrNotExist when there is none.
+// smallFile is what reading a file gave.
+type smallFile struct {
+	content []byte
+	err     error
+}
+
+// file returns a file that goes with the checkpoint, but for the tokenizer's; the error
+// wraps fs.ErrNotExist when there is none. Each is read once: a process that runs a
+// stranger's kernels has given up its right to open files by the time it asks again.
 func (m *Model) file(name string) ([]byte, error) {
+	m.smallMu.Lock()
+	defer m.smallMu.Unlock()
+	f, ok := m.small[name]
+	if !ok {
+		f.content, f.err = m.read(name)
+		if m.small == nil {
+			m.small = map[string]smallFile{}
+		}
+		m.small[name] = f
+	}
+	return f.content, f.err
+}
+
+func (m *Model) read(name string) ([]byte, error) {
 	if m.source == nil {
 		return nil, fmt.Errorf("%s: a graph has no %s: %w", m.Name, name, fs.ErrNotExist)
 	}
