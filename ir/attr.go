@@ -57,7 +57,7 @@ const (
 type fieldInfo struct {
 	name     string
 	ptr      func(*Attr) any
-	optional bool // not written where it is zero
+	optional bool // no text for a zero value
 }
 
 var fieldInfos = [numFields]fieldInfo{

@@ -29,7 +29,7 @@ func (k ParamKind) String() string { return paramKindNames[k] }
 type Param struct {
 	Kind   ParamKind
 	Name   string
-	Values []float32 // of a Const
+	Values []float32 // elements of a Const
 }
 
 // Value is one tensor of a graph: a param or a result of a node.
@@ -37,7 +37,7 @@ type Value struct {
 	Type  Type
 	Param *Param // nil for a node's result
 	Def   *Node  // nil for a param
-	Index int    // which result of Def, or which param of the graph
+	Index int    // the number among the results of Def, or among the params of the graph
 	uses  []*Node
 }
 
@@ -51,8 +51,8 @@ type Node struct {
 	Args    []*Value
 	Attr    Attr
 	Results []*Value
-	Region  *Graph // of a fused node
-	Label   string // where the node stands in the model: "layers.3.q_proj"
+	Region  *Graph // the operations of a fused node
+	Label   string // the node's place in the model: "layers.3.q_proj"
 	index   int    // position in the graph's list
 	dead    bool
 }
@@ -104,7 +104,7 @@ func (n *Node) String() string {
 // Result is a named result of a graph. A result with the name of a state param
 // is the state's successor.
 type Result struct {
-	Name  string // empty in a region
+	Name  string // the graph's name, empty in a region
 	Value *Value
 }
 
@@ -116,8 +116,8 @@ type Graph struct {
 	Params  []*Value
 	Results []Result
 	nodes   []*Node // nil where a node was erased
-	holes   int     // nils in nodes
-	lent    bool    // nodes was handed out: an edit in place copies it first
+	holes   int     // the number of nils in nodes
+	lent    bool    // nodes in the hands of a caller: an edit in place copies them first
 }
 
 // NewGraph returns an empty graph.

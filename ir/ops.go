@@ -73,7 +73,7 @@ type Info struct {
 	Name    string
 	Doc     string // one line: shapes, dtypes, meaning
 	MinArgs int
-	MaxArgs int // -1: any number
+	MaxArgs int // the most operands; -1: any number
 	Fields  []Field
 	Traits  Trait
 	// Flops are the operations that an element of the result costs (of the operand,

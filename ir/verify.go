@@ -33,7 +33,7 @@ type scratch struct {
 type userCounts struct {
 	g      *Graph
 	nodes  []*Node
-	first  []int32 // of each node: the number of its first result
+	first  []int32 // the number of each node's first result
 	counts []int32
 }
 

@@ -16,9 +16,9 @@ type Context struct {
 	// Lowerable says why a fused node cannot become a kernel; it may be asked
 	// about nodes that stand in no graph. nil accepts every region.
 	Lowerable func(*ir.Node) error
-	Log       *Log    // receives a record for each site; may be nil
+	Log       *Log    // a taker of records, one a site; may be nil
 	Fuel      *Fuel   // bounds the rewrites of fusing passes; nil: no bound
-	Trace     *[]Step // receives a record for each pass; may be nil
+	Trace     *[]Step // a taker of records, one a pass; may be nil
 	// After is called with the graph after every pass; its error ends the run.
 	After func(pass string, g *ir.Graph) error
 }
@@ -34,7 +34,7 @@ func (l *Log) add(d plan.Decision) {
 
 // Step is the record of one pass over one graph.
 type Step struct {
-	Pass          string // as in the pipeline, with options
+	Pass          string // the call in the pipeline, with options
 	Time          time.Duration
 	Before, After int // nodes
 	Rewrites      int
@@ -45,7 +45,7 @@ type Step struct {
 type Fuel struct {
 	Left int    // rewrites still allowed
 	Used int    // rewrites made
-	Last string // what the last rewrite was: pass and node
+	Last string // pass and node of the last rewrite
 }
 
 // take uses one unit and reports whether there was one.

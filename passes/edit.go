@@ -17,12 +17,12 @@ import (
 // smaller, so that running it again changes nothing.
 type Edit struct {
 	Name string
-	Doc  string // what it does, in one sentence
+	Doc  string // the effect, in one sentence
 	// Consider says what the edit would do at a node, nil where the node is none of
 	// its business. It edits nothing itself. A panic in it, or in the Do of what it
 	// returns, is an error of the pass.
 	Consider func(at Candidate) *Rewrite
-	Absent   string // what the log says of a graph without a site: "the graph repeats no heads"
+	Absent   string // the log's line on a graph without a site: "the graph repeats no heads"
 }
 
 // Candidate is a node that an edit may rewrite, or what stands around it.
@@ -36,8 +36,8 @@ type Candidate struct {
 // Rewrite is what an edit would do, or why it does not.
 type Rewrite struct {
 	Do      func() error // edits the graph; nil: nothing is done
-	Outcome string       // where nothing is done; "": plan.Refused
-	Reason  string       // why, or why not
+	Outcome string       // the outcome where nothing is done; "": plan.Refused
+	Reason  string       // the reason, for or against
 	Bytes   int64        // less moved
 	Waves   int          // fewer
 }

@@ -13,7 +13,7 @@ import (
 // Outcome is a distinct result of fusing one graph.
 type Outcome[T any] struct {
 	Subset        // the first that gives it
-	Of      T     // what was asked of its graph
+	Of      T     // the answer about its graph
 	Members []int // indices of all subsets that give it, in order
 }
 
@@ -59,7 +59,7 @@ func Enumerate[T any](g *ir.Graph, cx *Context, subsets []Subset, of func(*ir.Gr
 // distinct are those met so far.
 type distinct[T any] struct {
 	list   []Outcome[T]
-	hashes [][sha256.Size]byte // of their graphs
+	hashes [][sha256.Size]byte // hashes of their graphs
 	at     map[[sha256.Size]byte]int
 }
 
@@ -86,7 +86,7 @@ func newEnumeration(cx *Context) *enumeration {
 // prefix is a graph behind some calls of a pipeline. Pipelines that begin with the
 // same keys make the same of a graph.
 type prefix struct {
-	key   string // of the last of the calls
+	key   string // the key of the last of the calls
 	graph *ir.Graph
 }
 

@@ -24,7 +24,7 @@ type op struct {
 	args  []*flatValue
 	out   *flatValue
 	index int
-	sum   uint64 // of opSum; 0: not yet computed
+	sum   uint64 // the checksum of opSum; 0: not yet computed
 }
 
 // flatValue is a value of the graph: a param, or the result of an op.

@@ -13,7 +13,7 @@ import (
 // pipeline has run over it.
 type forecast struct {
 	us       float64
-	patterns []string // of the regions that stand there then, in order
+	patterns []string // patterns of the regions that stand there then, in order
 }
 
 // comparison is the forecast of a stretch with a site taken and without; contested is

@@ -21,7 +21,7 @@ type site struct {
 	node    *ir.Node   // the fused node, where it was formed beside the graph
 	gain    gain
 	larger  string // a larger form that matched, and why it was not taken
-	instead string // what the passes to come would have made of it
+	instead string // the regions that the passes to come would have made
 }
 
 // fuse is the pass that forms the regions of a pattern. A site is refused with
@@ -211,8 +211,8 @@ func (r *run) consider(p *compiled, forms []*form, anchor *op) (s *site, refusal
 
 // assessment is what is known of a site by itself.
 type assessment struct {
-	refusal    string // why its region cannot be formed
-	unrunnable error  // why the target has no kernel for it
+	refusal    string // the reason why its region cannot be formed
+	unrunnable error  // the reason why the target has no kernel for it
 	gain       gain
 }
 

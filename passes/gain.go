@@ -15,7 +15,7 @@ type gain struct {
 	before, after float64
 	dispatches    int
 	waves         int
-	bytes         int64 // moved
+	bytes         int64 // bytes that are moved
 }
 
 // String is the gain as a reason for a fusion.

@@ -15,8 +15,8 @@ type matcher struct {
 	bound []*op
 	swap  []bool       // the op's two operands stand in the other order
 	ext   []*flatValue // operands from outside
-	vars  []attrValue  // what the attr variables are
-	undo  []int        // what was bound, to be undone: externs, and variables below zero
+	vars  []attrValue  // values of the attr variables
+	undo  []int        // bindings to be undone: externs, and variables below zero
 	miss  miss
 }
 
@@ -30,10 +30,10 @@ func (v attrValue) String() string { return v.field.Format(v.attr) }
 
 // miss is the furthest that a match came, and what was in the way.
 type miss struct {
-	depth int // nodes bound
-	core  int // of them core nodes
+	depth int // the number of nodes bound
+	core  int // the number of core nodes among them
 	why   func() string
-	taken bool // by another fusion
+	taken bool // nodes that another fusion has taken
 }
 
 func newMatcher(f *form) *matcher {

@@ -9,14 +9,14 @@ import (
 // Pattern is a fusion as data: the operations of the region it forms, as the
 // text that template describes.
 type Pattern struct {
-	Name    string // of the region: the attr "pattern" of the fused node
-	Label   string // of the fused node, behind the layer; "": the core's own
-	Doc     string // what it saves, in one sentence
-	Fusions []int  // its numbers in the table of known fusions
+	Name    string // the name of the region: the attr "pattern" of the fused node
+	Label   string // the label of the fused node, behind the layer; "": the core's own
+	Doc     string // the saving, in one sentence
+	Fusions []int  // numbers in the table of known fusions
 	Text    string
 	Off     []string // optional groups that are off unless the pass is told otherwise
 	Rivals  []string // patterns that want some of the same operations
-	Grow    bool     // regions of the pattern may join a larger one
+	Grow    bool     // permission for regions of the pattern to join a larger one
 }
 
 // compiled is a pattern ready to match.

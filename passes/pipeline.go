@@ -10,7 +10,7 @@ import (
 // Call is one pass of a pipeline with its options, in the pass's order.
 type Call struct {
 	Pass    *Pass
-	Options []Setting // those that were given
+	Options []Setting // the options that were given
 }
 
 // Setting is an option that was given.

@@ -21,7 +21,7 @@ type run struct {
 	rest      Pipeline   // passes still to come
 	restText  string     // rest as text; empty until something is weighed against it
 	flattened *flatGraph // nil where an edit has made it stale
-	rewrites  int        // of the current pass
+	rewrites  int        // the number of rewrites of the current pass
 	works     map[*ir.Node][]cost.Kernel
 	memo      *memo
 	matchers  map[*form]*matcher

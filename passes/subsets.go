@@ -12,7 +12,7 @@ import (
 type choice struct {
 	name  string
 	calls string
-	part  bool // of a fusion that is a choice as a whole too, and is seldom worse
+	part  bool // a part of a fusion that is a choice as a whole too, and is seldom worse
 	// not are sets of other choices with which this one wants the same operations, or
 	// comes to nothing; "-x" is the absence of x.
 	not [][]string
@@ -69,9 +69,9 @@ var choices = [...][]choice{
 // Subset is a legal set of fusions: each of them finds something to fuse, and no two
 // want the same operations.
 type Subset struct {
-	Names    []string // of its choices
+	Names    []string // the names of its choices
 	Pipeline Pipeline
-	Whole    bool // it has no fusion in part
+	Whole    bool // no fusion in part
 }
 
 // String joins the names with "+"; the empty subset is "unfused".

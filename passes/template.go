@@ -207,12 +207,12 @@ type formNode struct {
 type formTest struct {
 	field    ir.Field
 	literal  *ir.Attr
-	variable int // where literal is nil
+	variable int // a variable, where literal is nil
 }
 
 // ref is what an operand refers to: a node of the form, or an operand from outside.
 type ref struct {
-	node   int // -1: extern
+	node   int // the node; -1: an extern
 	extern int
 	test   operandTest
 }

@@ -36,7 +36,7 @@ const onePassAttention = "fuse-attention{kernel=" + kernel.OnePass + "}"
 // rung is one row of the ladder: what it adds to the rows before it.
 type rung struct {
 	name  string
-	calls string   // appended to the fusions
+	calls string   // calls appended to the fusions
 	drops []string // calls of earlier rungs that this one replaces
 	early bool     // an edit that stands before the fusions
 	doc   string

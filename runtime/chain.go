@@ -23,7 +23,7 @@ type flight struct {
 	of        *chain
 	recording Recording
 	p         int   // position of the token that its first step runs
-	token     int32 // that token, which the step before chose
+	token     int32 // the token at p, which the step before chose
 }
 
 // Separator is implemented by encoders whose dispatches may begin before those ahead of

@@ -50,12 +50,12 @@ type Progress func(what string, done, total int64)
 
 // Info describes a device to people and to the plan's checks.
 type Info struct {
-	Kind        string // cpu | cuda | metal
+	Kind        string // the kind: cpu | cuda | metal
 	Name        string // "Apple M3 Pro", "NVIDIA H100 80GB HBM3", "x86-64, 2 threads"
 	Target      string // ir/target name whose constants fit, or ""
 	MemoryBytes int64
-	Emulation   bool   // times measured here say nothing of a GPU
-	Note        string // what was found and how, for `foundry devices`
+	Emulation   bool   // times measured here that say nothing of a GPU
+	Note        string // the finding, and how it was made, for `foundry devices`
 }
 
 // Memory is one allocation on a device.
@@ -95,7 +95,7 @@ type Launch struct {
 	Kernel int // index into the plan's kernels
 	Label  string
 	Grid   [3]int64  // threadgroups
-	Bind   []Operand // one a slot, in slot order
+	Bind   []Operand // operands, one a slot, in slot order
 }
 
 // Operand is bytes [Offset, Offset+Bytes) of a memory. Bytes is what the device

@@ -24,12 +24,12 @@ type Executable struct {
 	Plan    *plan.Plan
 	device  Device
 	program Program
-	shared  []Memory // by buffer; nil for those that each Instance owns
-	weights *Weights // that own those of shared which are weights; nil: the executable does
+	shared  []Memory // memory by buffer; nil for those that each Instance owns
+	weights *Weights // the owner of those of shared which are weights; nil: the executable
 	mapped  Mapped   // the source whose files the device may read in place; nil for none
 	users   atomic.Int64
-	prepare sync.Once // of what the plan prepares, by the first Instance
-	ready   error     // of it
+	prepare sync.Once // the plan's preparation, which the first Instance does for all
+	ready   error     // the preparation's error
 	startup Startup
 }
 
@@ -73,7 +73,7 @@ func newExecutable(ctx context.Context, dev Device, p *plan.Plan, w WeightSource
 // filling is the work of making the shared buffers, several at a time.
 type filling struct {
 	source         WeightSource
-	making, upload stopwatch // they overlap
+	making, upload stopwatch // time of both, which overlap
 	moved          atomic.Int64
 }
 

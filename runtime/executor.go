@@ -16,13 +16,13 @@ import (
 type walk struct {
 	program  Program
 	startup  *Startup
-	mapped   Mapped // of weights that are read in place; nil for none
+	mapped   Mapped // weights that are read in place; nil for none
 	entry    *plan.Entry
-	launches []Launch // by step; barriers leave a gap
+	launches []Launch // launches by step; barriers leave a gap
 	caches   []cacheUse
-	fixed    bool // no grid depends on T or P, so that the walk can be recorded
+	fixed    bool // a grid without T and P, so that the walk can be recorded
 	recorded Recording
-	open     []Encoder // reused
+	open     []Encoder // encoders for the next walk
 }
 
 func newWalk(x *Executable, e *plan.Entry, place []Operand) *walk {

@@ -17,16 +17,16 @@ import (
 type Instance struct {
 	exec    *Executable
 	own     []Memory
-	whole   []Operand // by buffer: the whole of it
-	walks   []*walk   // by entry
+	whole   []Operand // whole buffers as operands
+	walks   []*walk   // walks by entry
 	model   *specials // nil when the plan is not a language model's
 	content content
 	written []int // tokens that a cache holds, by buffer
 	// sampling is what the step says of it; nil until the host has written that.
 	sampling *Sampling
 	closed   bool
-	chains   [2]*chain // of greedy steps, and of drawn ones, once they were asked for
-	flying   *flight   // nil for none
+	chains   [2]*chain // chains of greedy steps, and of drawn ones, once they were asked for
+	flying   *flight   // the chain that runs; nil for none
 }
 
 var errClosed = errors.New("the session is closed")

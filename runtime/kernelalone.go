@@ -13,8 +13,8 @@ import (
 // AloneTime is what one dispatch costs when it runs over and over.
 type AloneTime struct {
 	Each    time.Duration // the least of several submissions, over the dispatches in it
-	Bytes   int64         // moved by one
-	Flops   int64         // of one
+	Bytes   int64         // bytes that one dispatch moves
+	Flops   int64         // operations of one dispatch
 	Rotated int64         // bytes of weights and caches that the dispatches went through before any came again
 }
 
@@ -77,7 +77,7 @@ func (in *Instance) TimeAlone(ctx context.Context, entry string, env sym.Env, la
 type copied struct {
 	launches []Launch
 	own      []Memory
-	bytes    int64 // of one copy
+	bytes    int64 // bytes of one copy
 	advances bool  // the dispatch writes the step
 }
 

@@ -14,10 +14,10 @@ import (
 // after the other, with nothing between them.
 type KernelTime struct {
 	Kernel     string
-	Dispatches int           // in one run of the entry
-	Each       time.Duration // of one dispatch, on average
-	Bytes      int64         // moved by one dispatch, on average
-	Flops      int64         // of one dispatch, on average
+	Dispatches int           // dispatches in one run of the entry
+	Each       time.Duration // time of one dispatch, on average
+	Bytes      int64         // bytes that one dispatch moves, on average
+	Flops      int64         // operations of one dispatch, on average
 }
 
 // KernelTimes times each kernel of an entry alone: all dispatches of the kernel

@@ -53,13 +53,13 @@ type Drawer interface {
 
 // Limits are the sizes that bound what a Model takes.
 type Limits struct {
-	Vocab     int  // token ids are 0 to Vocab-1
+	Vocab     int  // the number of token ids, 0 to Vocab-1
 	Context   int  // tokens that the caches hold
 	Chunk     int  // most tokens of one Prefill
 	Batch     int  // most tokens of one DecodeN of a Batcher or DrawN of a Drawer; 0: it cannot
 	Chain     int  // tokens of a DecodeN or DrawN that go to the device as one command buffer; 0: it is at none ahead
-	Draws     bool // it is a Drawer that can
-	AllLogits bool // Logits has a row a token
+	Draws     bool // a Drawer that can draw
+	AllLogits bool // a row of Logits a token
 }
 
 // CheckRoom is an error where a sequence of have tokens cannot go on with ids and then
@@ -84,7 +84,7 @@ func (l Limits) CheckRoom(have int, ids []int32, more int) error {
 // specials are the buffers that a language model's plan shares with the host.
 type specials struct {
 	step, ids, logits int
-	history           int // -1 for none
+	history           int // the buffer of ids; -1 for none
 	prefill, decode   int // entries, -1 for none
 	sample            int // the entry that chooses behind a run, -1 for none
 }
@@ -104,9 +104,9 @@ func findSpecials(p *plan.Plan) *specials {
 // content is what the last run left in the step buffer, ids and logits.
 type content struct {
 	valid bool
-	rows  int   // of logits
+	rows  int   // rows of logits
 	p     int   // position of the token that the device would decode next
-	token int32 // that token
+	token int32 // the token at p
 }
 
 // Limits of the plan.

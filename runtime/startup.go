@@ -9,11 +9,11 @@ import (
 // Phase is work that is done once, before the runs of a plan, and timed apart
 // from them.
 type Phase struct {
-	Name    string  `json:"name"` // such as "compile kernels"
+	Name    string  `json:"name"` // the name, such as "compile kernels"
 	Seconds float64 `json:"seconds"`
-	Kernels int     `json:"kernels,omitempty"`  // how many the phase was about
-	Fresh   int     `json:"compiled,omitempty"` // those that no cache held
-	Bytes   int64   `json:"bytes,omitempty"`    // moved
+	Kernels int     `json:"kernels,omitempty"`  // the number of kernels that the phase was about
+	Fresh   int     `json:"compiled,omitempty"` // the number of those that no cache held
+	Bytes   int64   `json:"bytes,omitempty"`    // bytes moved
 }
 
 // Starter is implemented by devices that time how they are opened, and by programs

@@ -18,15 +18,15 @@ import (
 
 // ModelOptions say what Model runs, and where.
 type ModelOptions struct {
-	Device   string // one of engine.Devices
-	Target   string // whose costs and limits choose kernels; the device's where empty
+	Device   string // the device, one of engine.Devices
+	Target   string // the machine whose costs and limits choose kernels; the device's where empty
 	CPU      cpu.Options
 	Quick    bool                             // few sizes, and of most products two formats
 	Only     func(kernel, format string) bool // nil: every kernel
 	Shaders  fs.FS                            // stage files that replace the built-in ones
 	Progress runtime.Progress
-	Finished func([]Row)       // told the rows of which every case has run
-	Say      func(line string) // told what engine.Auto took
+	Finished func([]Row)       // a taker of the rows of which every case has run
+	Say      func(line string) // a taker of notes on what engine.Auto took
 }
 
 // pipelines are what a .fir graph is verified behind, and whose plans say

@@ -47,8 +47,8 @@ func (m machine) target(t *target.Target) *target.Target {
 type probe struct {
 	body   string
 	bounds sym.Bounds
-	passes string             // that fuse, between the clean-up passes and legalize; "" is a graph without fusion
-	on     machine            // which kernels it gets
+	passes string             // passes that fuse, between the clean-up passes and legalize; "" is a graph without fusion
+	on     machine            // the kernels that it gets
 	gain   map[string]float32 // inputs that are larger than irgen's by this factor
 	values map[string][]float32
 	twin   string // the body to compare with, where it is not the same without fusion
@@ -57,7 +57,7 @@ type probe struct {
 
 	// Of a graph from a file, in place of body and passes.
 	pipeline   passes.Pipeline
-	everywhere bool // run at the most tokens too, and at every P
+	everywhere bool // runs at the most tokens too, and at every P
 }
 
 // decodeProbe is a probe of decode: a single token behind up to cached others.

@@ -14,18 +14,18 @@ import (
 // Report is what a verification found.
 type Report struct {
 	Device string `json:"device"`
-	Target string `json:"target"` // whose costs and limits the kernels were chosen for
-	Model  string `json:"model"`  // whose plans say where a kernel is dispatched
+	Target string `json:"target"` // the machine whose costs and limits the kernels were chosen for
+	Model  string `json:"model"`  // the model whose plans say where a kernel is dispatched
 	Quick  bool   `json:"quick"`
 	Cases  int    `json:"cases"`
-	Failed int    `json:"failed"` // rows
+	Failed int    `json:"failed"` // the number of rows out of their bound
 	Note   string `json:"note,omitempty"`
 	Rows   []*Row `json:"rows"`
 	// Strangers are dispatches of the model's plans that no row stands for: kernels
 	// without a proof.
 	Strangers []string `json:"strangers,omitempty"`
 
-	uses map[string][]Use // by kernel
+	uses map[string][]Use // uses by kernel
 }
 
 // Row is one kernel and format.
@@ -33,10 +33,10 @@ type Row struct {
 	Kernel    string  `json:"kernel"`
 	Checklist string  `json:"checklist"` // the row of the kernel library's list that it serves
 	Format    string  `json:"format"`
-	Cases     int     `json:"cases"` // runs: a graph at one T and P
+	Cases     int     `json:"cases"` // runs of a graph at one T and P
 	NMSE      Number  `json:"nmse"`
 	MaxAbs    Number  `json:"max_abs"`
-	ULP       *uint64 `json:"max_ulp,omitempty"` // where exactness, or a rounding, is due
+	ULP       *uint64 `json:"max_ulp,omitempty"` // float32 steps, where exactness, or a rounding, is due
 	Bound     Bound   `json:"bound"`             // the loosest of the row's graphs; each is held to its own
 	Twin      *Twin   `json:"unfused,omitempty"`
 	Pass      bool    `json:"pass"`
@@ -47,7 +47,7 @@ type Row struct {
 // Bound is what a row may differ from the reference.
 type Bound struct {
 	NMSE float64 `json:"nmse"`
-	ULP  uint64  `json:"ulp"` // where NMSE is 0
+	ULP  uint64  `json:"ulp"` // float32 steps, where NMSE is 0
 	Why  string  `json:"why"`
 }
 

@@ -14,12 +14,12 @@ import (
 type kernelKind struct {
 	name      string
 	checklist string      // the row of the list of kernels that a Qwen2.5 engine needs
-	pattern   string      // the fusion that forms it, with
-	options   string      // which it takes in a pipeline, or
+	pattern   string      // the fusion that forms it; empty: ops
+	options   string      // the options of pattern in a pipeline
 	ops       []ir.Op     // the operations that are dispatches of their own
-	main      []plan.Main // only these mains, where a row is one of several ways; nil: all
+	main      []plan.Main // the only mains, where a row is one of several ways; nil: all
 	formats   []dtype.Type
-	every     bool // a quick run takes every format
+	every     bool // every format, in a quick run too
 	logic     string
 	ideas     string
 	// probes returns the graphs for weights (or a cache, or an operand) of type t. A

@@ -17,10 +17,10 @@ type trial struct {
 	kernel    *kernelKind
 	format    string
 	probe     probe
-	flatGraph *ir.Graph               // what the interpreter runs in float64
-	fused     *ir.Graph               // behind the probe's passes
+	flatGraph *ir.Graph               // the graph that the interpreter runs in float64
+	fused     *ir.Graph               // the graph behind the probe's passes
 	twin      *ir.Graph               // the same without fusion; nil where nothing is fused
-	bounds    map[string]interp.Bound // by result
+	bounds    map[string]interp.Bound // bounds by result
 }
 
 // entries lists the graphs that a device runs.

@@ -15,7 +15,7 @@ import (
 type Compiled struct {
 	Pipeline string
 	Plan     *plan.Plan
-	Rung     bool // counts only for kernels that no plan but rungs dispatches
+	Rung     bool // a rung of the ladder, which counts only for kernels that no other plan dispatches
 }
 
 // signature is what tells the kinds of kernels apart: the operations that a

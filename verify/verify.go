@@ -24,12 +24,12 @@ type Options struct {
 	// Device runs the kernels; nil is the interpreter itself in float32, on the
 	// fused graphs: that checks rounding and fusion, and no kernel.
 	Device   runtime.Device
-	Target   *target.Target                   // whose costs and limits choose the kernels
+	Target   *target.Target                   // the machine whose costs and limits choose the kernels
 	Quick    bool                             // few sizes, and of most products two formats
 	Only     func(kernel, format string) bool // nil: all
 	Shaders  fs.FS                            // stage files; nil: those of package shaders
-	Model    string                           // of Plans
-	Plans    []Compiled                       // say where kernels are dispatched
+	Model    string                           // the model of Plans
+	Plans    []Compiled                       // plans that say where kernels are dispatched
 	Progress runtime.Progress
 	// Finished is told the rows of which every case has run; nil: nobody is.
 	Finished func([]Row)

@@ -30,7 +30,7 @@ type layer struct {
 	units  []*unit
 	place  map[*unit]int
 	sketch string    // all that equal layers share
-	outer  []operand // what it takes from elsewhere and calls by no name of its own, in order of first use
+	outer  []operand // values that it takes from elsewhere and calls by no name of its own, in order of first use
 }
 
 // layers sketches each layer of the scene, in order of first appearance.

@@ -21,18 +21,18 @@ import (
 // Page is what WritePage needs beside a model and how it is compiled.
 type Page struct {
 	Compile compile.Options
-	Weights bool               // draw weights and constants as boxes of their own
-	Worth   map[string]Worth   // by call of the pipeline, of decode; nil: the page has no savings
+	Weights bool               // weights and constants as boxes of their own
+	Worth   map[string]Worth   // savings of decode by call of the pipeline; nil: the page has none
 	Times   map[string]float64 // measured us of one dispatch of decode by its kernel, in place of the modelled ones
-	Device  string             // where Times were measured
+	Device  string             // the device on which Times were measured
 }
 
 // Worth is what a fusion saves on the page's target, us.
 type Worth struct {
-	Saves   float64 `json:"saves"`    // where the rest of the pipeline stays
-	PerSite float64 `json:"per_site"` // at one of the sites that it matched
-	Share   float64 `json:"share"`    // of the time without it
-	Alone   float64 `json:"alone"`    // where no other fusion runs
+	Saves   float64 `json:"saves"`    // the saving, where the rest of the pipeline stays
+	PerSite float64 `json:"per_site"` // the saving at one of the sites that it matched
+	Share   float64 `json:"share"`    // the part of the time without it
+	Alone   float64 `json:"alone"`    // the saving where no other fusion runs
 	Matched bool    `json:"matched"`
 }
 
@@ -46,7 +46,7 @@ type pageData struct {
 	Options plan.Options     `json:"options"`
 	Hash    string           `json:"hash"`
 	Arena   int64            `json:"arena_bytes"`
-	Times   string           `json:"times"` // what the times are: "modelled on apple-m3-pro, uncalibrated"
+	Times   string           `json:"times"` // the origin of the times: "modelled on apple-m3-pro, uncalibrated"
 	Entries []*pageEntry     `json:"entries"`
 	Kernels []pageKernel     `json:"kernels"`
 	Logs    []pageDecision   `json:"decisions"`
@@ -60,7 +60,7 @@ type pageEntry struct {
 	At         string            `json:"at"` // T and P of times and bytes
 	Passes     []pageStage       `json:"passes"`
 	Dispatches []pageDispatch    `json:"dispatches"`
-	DeviceUs   float64           `json:"device_us"` // of all waves; plan.json has it rounded
+	DeviceUs   float64           `json:"device_us"` // time of all waves; plan.json has it rounded
 	Pictures   map[string]string `json:"pictures"`  // DOT: graph, graph-folded, plan, plan-folded
 }
 

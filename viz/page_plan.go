@@ -14,9 +14,9 @@ import (
 // pageDispatch is a dispatch with its time and its bytes in the run that decisions were
 // made for.
 type pageDispatch struct {
-	Index  int         `json:"i"` // of the entry's dispatches, from 0
+	Index  int         `json:"i"` // the dispatch's number in the entry, from 0
 	Label  string      `json:"label"`
-	Kernel int         `json:"kernel"` // as in plan.json
+	Kernel int         `json:"kernel"` // the kernel's name in plan.json
 	Layer  int         `json:"layer"`
 	Wave   int         `json:"wave"`
 	Buffer int         `json:"buffer"` // command buffer, from 0

@@ -9,10 +9,10 @@ import (
 
 // pageStage is a graph as it stood behind a pass.
 type pageStage struct {
-	Name    string     `json:"name"` // "input" before the first
+	Name    string     `json:"name"` // the pass; "input" before the first
 	Nodes   int        `json:"nodes"`
 	Changed bool       `json:"changed"`
-	Lines   []pageLine `json:"lines,omitempty"` // of a stage that changed
+	Lines   []pageLine `json:"lines,omitempty"` // lines of a stage that changed
 }
 
 // pageLine is a node, or a run of equal layers, of which the first one's nodes stand for
@@ -23,7 +23,7 @@ type pageLine struct {
 	Type   string     `json:"t"`
 	Args   []string   `json:"a"`           // labels, or names of params
 	Fused  []pageLine `json:"f,omitempty"` // the operations in its region
-	Layer  int        `json:"y"`           // -1 outside of layers
+	Layer  int        `json:"y"`           // the layer; -1 outside of layers
 	Repeat int        `json:"n,omitempty"` // layers that this line stands for, where more than its own
 }
 

@@ -66,8 +66,8 @@ func sourceNodes(g *ir.Graph) map[sourceKey]*ir.Node {
 // planReader follows the bytes through an entry.
 type planReader struct {
 	plan   *plan.Plan
-	params map[int]*param // by buffer
-	writes []written      // of the dispatches so far, in order
+	params map[int]*param // params by buffer
+	writes []written      // writes of the dispatches so far, in order
 	source map[sourceKey]*ir.Node
 	opts   Options
 }

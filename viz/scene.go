@@ -15,23 +15,23 @@ type scene struct {
 	facts   string // second line: sizes and ranges
 	units   []*unit
 	returns []result
-	waves   bool // units stand in ranks by their wave, with barriers between
+	waves   bool // ranks of units by their wave, with barriers between
 }
 
 // unit is what a picture may not take apart: a node of a graph or a dispatch of
 // a plan.
 type unit struct {
-	name  string // its label: "layers.3.qkv"
-	layer int    // -1 outside the layers
-	key   string // equal for units that do the same work
+	name  string // the label: "layers.3.qkv"
+	layer int    // the layer's number; -1 outside the layers
+	key   string // a text that is equal for units that do the same work
 	head  []string
 	boxes []box
-	wires []wire // between its own boxes
+	wires []wire // edges between its own boxes
 	in    []operand
-	outs  []int // the box that makes each result
+	outs  []int // the boxes that make its results
 	wave  int
-	fused bool // drawn as a cluster around its boxes
-	run   *run // of equal layers that this one stands for
+	fused bool // a cluster around its boxes
+	run   *run // the equal layers that this one stands for
 }
 
 // run is a number of consecutive equal layers of which the first is drawn.
@@ -56,12 +56,12 @@ type wire struct {
 // operand is a value that a unit takes from outside.
 type operand struct {
 	from *unit  // nil: a param
-	out  int    // which result of from
+	out  int    // the number of the result of from
 	box  int    // the box that takes it
 	text string // type and bytes
 	par  *param
 	loop bool // the value comes from the layer before, in a run of equal layers
-	stub bool // from is a neighbour of the layer drawn, not drawn itself
+	stub bool // a neighbour of the layer drawn as from, not drawn itself
 }
 
 // param is a value that no unit makes.
@@ -75,7 +75,7 @@ type param struct {
 type result struct {
 	name string
 	from operand
-	stub bool // not a result but a use in another layer
+	stub bool // a use in another layer, not a result
 }
 
 // layerRef finds "layers.K." in name: the bytes before K, K and what follows it.

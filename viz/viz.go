@@ -23,11 +23,11 @@ const AllLayers = -1
 // Options chooses what a picture shows.
 type Options struct {
 	Title    string             // first line of the picture; empty: the graph's or the entry's name
-	Layer    int                // draw only this layer, its neighbours as dashed stubs; AllLayers for all
-	Collapse bool               // draw a run of equal layers once, with its count; ignored with a Layer
-	Weights  bool               // draw weights and constants as boxes of their own
+	Layer    int                // the only layer to draw, with its neighbours as dashed stubs; AllLayers for all
+	Collapse bool               // one picture for a run of equal layers, with its count; ignored with a Layer
+	Weights  bool               // weights and constants as boxes of their own
 	Times    map[string]float64 // microseconds by label of a node or dispatch
-	Ids      bool               // give elements of an SVG ids: "u-" and the unit's label
+	Ids      bool               // ids of an SVG's elements: "u-" and the unit's label
 	Source   *ir.Graph          // Plan: the graph it was lowered from, which gives a dispatch's operations their shapes and edges
 }
 

@@ -55,9 +55,9 @@ var ErrNone = errors.New("there is no chat template: the model was not trained t
 
 // Texts is a model's chat template as its files have it.
 type Texts struct {
-	File   string            // that has it
-	Plain  string            // for conversations without tools; "": only with tools
-	Tools  string            // for conversations with tools; "": Plain serves
+	File   string            // the file that holds them
+	Plain  string            // the template for conversations without tools; "": there are tools in all
+	Tools  string            // the template for conversations with tools; "": Plain
 	Tokens map[string]string // special tokens by the names that templates see, such as bos_token
 }
 
@@ -122,7 +122,7 @@ func (t *Template) Text() string {
 
 // Conversation is what a template renders.
 type Conversation struct {
-	Messages *jinja.List // of *jinja.Dict, each with its role
+	Messages *jinja.List // messages as *jinja.Dict, each with its role
 	Tools    *jinja.List // JSON schemas of functions; nil: none
 	// Closed leaves out what opens the assistant's next turn.
 	Closed bool

@@ -12,11 +12,11 @@ import (
 // Narrowing counts what conversions to narrower types did to values, and the values
 // that were not finite before. One count may be shared by concurrent conversions.
 type Narrowing struct {
-	Values     int64 // converted
-	NaN        int64 // stored as NaN
-	Infinite   int64 // stored as an infinity
-	Overflowed int64 // finite before, infinite after (a block: every value under an infinite scale)
-	Flushed    int64 // not zero before, zero after (a block: every value under a zero scale)
+	Values     int64 // values converted
+	NaN        int64 // values stored as NaN
+	Infinite   int64 // values stored as an infinity
+	Overflowed int64 // values finite before, infinite after (a block: every value under an infinite scale)
+	Flushed    int64 // values not zero before, zero after (a block: every value under a zero scale)
 }
 
 // Add adds m's counts; nil takes none.

@@ -14,7 +14,7 @@ import (
 // word: the value that they must have, where they are given, and why.
 var rules = []struct {
 	key  string
-	want func(config map[string]any) any // as the metadata or config.json holds it
+	want func(config map[string]any) any // the value that the metadata or config.json holds
 	why  string
 }{
 	{"rope.dimension_count", headDim, "rope turns whole heads"},

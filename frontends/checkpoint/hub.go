@@ -23,9 +23,9 @@ import (
 // that Hugging Face's own tools share, and, failing that, by download into it.
 type Hub struct {
 	Cache    string // folder that holds models--owner--name
-	Endpoint string // https://huggingface.co
-	Token    string // "" for none
-	Offline  bool   // never download
+	Endpoint string // the server; empty: https://huggingface.co
+	Token    string // the token of access; "" for none
+	Offline  bool   // a ban on downloads
 	// Progress, which may be nil, is told which file of how many is about to
 	// be downloaded.
 	Progress func(file string, n, of int)

@@ -15,7 +15,7 @@ import (
 // the last use of data.
 type mapping struct {
 	data []byte
-	f    *os.File // open, to see whether the file is cut
+	f    *os.File // the open file, which tells whether it was cut
 }
 
 func mapFile(path string) (mapping, error) {

@@ -31,7 +31,7 @@ type packed struct {
 type matrix struct {
 	Info
 	affine dtype.Affine
-	fill   func(dst []byte) error // writes its blocks
+	fill   func(dst []byte) error // the writer of its blocks
 }
 
 // Unpack returns s with the matrices that config, its config.json, says are
@@ -133,7 +133,7 @@ func (p *packed) add(name string, a dtype.Affine, rows, cols int64, fill func(ds
 // wantedPart is what a scheme expects of a part.
 type wantedPart struct {
 	name  string
-	types []dtype.Type // any of them
+	types []dtype.Type // dtypes, of which any will do
 	shape []int64
 }
 

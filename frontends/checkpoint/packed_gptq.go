@@ -14,8 +14,8 @@ import (
 // original format.
 type gptq struct {
 	bits, group int
-	sorted      bool   // columns may be sorted, as g_idx says
-	zeroOffset  uint32 // what a stored zero point lacks
+	sorted      bool   // columns in the order of g_idx
+	zeroOffset  uint32 // the difference of a zero point from the one stored
 }
 
 func parseGPTQ(raw []byte) (scheme, error) {

@@ -13,7 +13,7 @@ import (
 // stream in 32-bit words, scales and biases one number for each group of it.
 type mlx struct {
 	settings mlxSettings
-	layers   map[string]mlxSettings // that differ
+	layers   map[string]mlxSettings // settings of layers that differ from it
 }
 
 type mlxSettings struct {

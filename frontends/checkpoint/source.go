@@ -59,8 +59,8 @@ type Mapped interface {
 // Info describes one stored tensor.
 type Info struct {
 	DType dtype.Type
-	Shape []int64 // rows first, as in the model's own code
-	Bytes int64   // as stored
+	Shape []int64 // lengths, rows first, as in the model's own code
+	Bytes int64   // stored bytes
 }
 
 // Elements is the product of the shape.
@@ -110,7 +110,7 @@ type store struct {
 	label   string
 	tensors map[string]stored
 	file    func(name string) ([]byte, error)
-	files   []mapping // that hold them
+	files   []mapping // the files of the tensors
 }
 
 type stored struct {

@@ -15,7 +15,7 @@ type Tensor struct {
 	Name  string
 	DType dtype.Type
 	Shape []int64
-	Data  []byte // row-major, little endian
+	Data  []byte // elements, row-major, little endian
 }
 
 // WriteSafetensors writes tensors as a safetensors file, in the given order.
@@ -44,7 +44,7 @@ type headerTensor struct {
 // item is one or more tensors that are made together, when their turn comes.
 type item struct {
 	tensors []headerTensor
-	data    func() ([]byte, error) // of all, one behind the other
+	data    func() ([]byte, error) // contents of all tensors, one behind the other
 }
 
 var safetensorNames = map[dtype.Type]string{dtype.F32: "F32", dtype.F16: "F16", dtype.BF16: "BF16", dtype.I32: "I32"}

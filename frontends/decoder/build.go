@@ -17,7 +17,7 @@ type BuildOptions struct {
 	// WeightType may give a matrix, by its Hugging Face name, another dtype than
 	// Weights; nil or dtype.Invalid keeps it. Norm weights and biases are f32.
 	WeightType func(name string) dtype.Type
-	Cache      dtype.Type // f32 or f16
+	Cache      dtype.Type // dtype of the caches: f32 or f16
 	AllLogits  bool       // logits of every row, not of the last one
 }
 
@@ -67,7 +67,7 @@ type builder struct {
 	o       BuildOptions
 	tensors map[string][]int64
 	prefix  string
-	outputs []ir.Result // caches, returned last
+	outputs []ir.Result // caches after the step, returned last
 }
 
 func (b *builder) op(op ir.Op, label string, a ir.Attr, args ...*ir.Value) *ir.Value {

@@ -26,7 +26,7 @@ type Config struct {
 	Intermediate int
 	Heads        int // query heads
 	KVHeads      int // key and value heads; divides Heads
-	HeadDim      int // even
+	HeadDim      int // elements of a head, an even number
 	Vocab        int
 	MaxPositions int
 	NormEps      float64
@@ -35,8 +35,8 @@ type Config struct {
 	// Window is how many tokens, its own and those before it, a token sees in the layers
 	// that Sliding names; 0: there are none.
 	Window  int
-	Sliding []bool // by layer; nil where Window is 0
-	Tied    bool   // lm_head shares the embedding's weights
+	Sliding []bool // the layers with a window; nil where Window is 0
+	Tied    bool   // one matrix for embedding and lm_head
 }
 
 // The largest values that are taken for a model rather than for a mistake. They

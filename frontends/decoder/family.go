@@ -12,11 +12,11 @@ import (
 // config.json says that those of other families do not.
 type Family struct {
 	Arch
-	Name   string // as published, such as "Qwen2.5"; in lower case it names synthetic models
-	Shared Config // what the published sizes have in common
+	Name   string // the published name, such as "Qwen2.5"; in lower case it names synthetic models
+	Shared Config // settings that the published sizes have in common
 	// HeadDim is the head_dim of a config.json without one; 0: hidden_size over heads.
 	HeadDim int
-	Sizes   []Preset // smallest first
+	Sizes   []Preset // published sizes, the smallest first
 	// Further reads what a config.json of this family alone may say, and returns how many
 	// positions that leaves, 0 for all; the error names what is not supported. nil: there
 	// is nothing.
@@ -38,7 +38,7 @@ type Arch struct {
 
 // Refused is what a family says of models that bear its name and are built otherwise.
 type Refused struct {
-	ModelTypes []string // of config.json and, where it has another, general.architecture of GGUF
+	ModelTypes []string // names in config.json and, where it has another, general.architecture of GGUF
 	Why        string
 }
 

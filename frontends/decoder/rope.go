@@ -13,13 +13,13 @@ import (
 // whatever the length of a text.
 type Scaling struct {
 	Kind     string  // Linear, YaRN or Llama3; "" for none
-	Factor   float64 // how much longer texts may be
-	Original int     // positions of training
+	Factor   float64 // the factor by which texts may be longer
+	Original int     // positions that the model was trained for
 	// BetaFast and BetaSlow are of YaRN and Llama3: waves that turn more often than BetaFast
 	// in Original positions stay, those that turn less often than BetaSlow are stretched by
 	// Factor, and those between in part: by their index in YaRN, by their turns in Llama3.
 	BetaFast, BetaSlow float64
-	Truncate           bool // YaRN's bounds between waves are whole numbers
+	Truncate           bool // whole numbers for YaRN's bounds between waves
 	// Attention multiplies cosine and sine of every angle.
 	Attention float64
 }
@@ -141,7 +141,7 @@ func (c Config) scoreScale() float64 {
 type ropeParameters struct {
 	Theta        *float64  `json:"rope_theta"`
 	Type         string    `json:"rope_type"`
-	Old          string    `json:"type"` // rope_type's older name
+	Old          string    `json:"type"` // rope_type under its older name
 	Factor       *float64  `json:"factor"`
 	Original     *int64    `json:"original_max_position_embeddings"`
 	BetaFast     *float64  `json:"beta_fast"`
@@ -153,8 +153,8 @@ type ropeParameters struct {
 	MScale       *float64  `json:"mscale"`
 	MScaleAllDim *float64  `json:"mscale_all_dim"`
 	Partial      *float64  `json:"partial_rotary_factor"`
-	Full         *struct{} `json:"full_attention"`    // where each kind of layer has its own
-	Sliding      *struct{} `json:"sliding_attention"` // likewise
+	Full         *struct{} `json:"full_attention"`    // the scaling of layers that see everything, where each kind of layer has its own
+	Sliding      *struct{} `json:"sliding_attention"` // the scaling of layers with a window, likewise
 }
 
 func (r *ropeParameters) kind() string {

@@ -83,7 +83,7 @@ type forStmt struct {
 type loop struct {
 	items []any
 	at    int
-	seen  []any // what changed was last called with
+	seen  []any // the arguments of the last call of changed
 }
 
 func (s *forStmt) exec(r *run) flow {
@@ -140,7 +140,7 @@ func (s *setStmt) exec(r *run) flow {
 type setBlockStmt struct {
 	line    int
 	target  target
-	filters expr // over a heldExpr; nil: none
+	filters expr // filters behind a heldExpr; nil: none
 	body    []stmt
 }
 
@@ -222,7 +222,7 @@ type macro struct {
 	line     int
 	name     string
 	params   []string
-	defaults []expr // one a parameter; nil: none
+	defaults []expr // default values, one a parameter; nil: none
 	body     []stmt
 	scope    *scope
 }

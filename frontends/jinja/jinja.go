@@ -42,9 +42,9 @@ type Template struct{ body []stmt }
 // Limits bound what one Render may take. A template that needs more is an error.
 type Limits struct {
 	Steps int64         // operations, and 64 bytes read or written count as one
-	Bytes int64         // of all strings and lists made, freed or not
-	Depth int           // of nested evaluation: macros, expressions, nested values
-	Time  time.Duration // for a machine on which the steps take long
+	Bytes int64         // bytes of all strings and lists made, freed or not
+	Depth int           // levels of nested evaluation: macros, expressions, nested values
+	Time  time.Duration // time by the clock, for a machine on which the steps take long
 }
 
 // DefaultLimits are far above what a published template takes for a conversation that
@@ -53,7 +53,7 @@ var DefaultLimits = Limits{Steps: 2_000_000, Bytes: 64 << 20, Depth: 1500, Time:
 
 // Error is a fault of a template, or one that it raised.
 type Error struct {
-	Line    int // 1-based; in the template
+	Line    int // the line in the template, from 1
 	Message string
 }
 

@@ -10,7 +10,7 @@ import (
 type run struct {
 	limits   Limits
 	deadline time.Time
-	now      time.Time // what strftime_now tells
+	now      time.Time // the time that strftime_now tells
 	filters  map[string]*function
 	tests    map[string]*function
 
@@ -20,7 +20,7 @@ type run struct {
 	global map[string]any
 	scope  *scope
 	out    *strings.Builder
-	line   int // of what is evaluated
+	line   int // the line of the statement or expression at hand
 }
 
 // What an element of a list and an entry of a dictionary take.

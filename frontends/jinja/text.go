@@ -155,8 +155,8 @@ func hex(out *strings.Builder, prefix string, char rune, digits int) {
 // jsonStyle says how tojson writes: the arguments of Python's json.dumps.
 type jsonStyle struct {
 	item, key string // separators
-	indent    string // of one level
-	lines     bool   // each element stands on a line of its own
+	indent    string // the indent of one level
+	lines     bool   // a line of its own for each element
 	ascii     bool
 	sorted    bool
 }

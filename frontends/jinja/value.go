@@ -16,7 +16,7 @@ import (
 type List struct {
 	Items []any
 	Tuple bool
-	text  string // how a range prints; "" for others
+	text  string // a range as it prints; "" for others
 }
 
 // Dict is a dictionary in order of insertion. Templates cannot change it.

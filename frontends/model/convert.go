@@ -12,9 +12,9 @@ import (
 
 // Conversion is what Convert wrote.
 type Conversion struct {
-	Tensors []TensorGroup        // by dtype
-	Loss    checkpoint.Narrowing // what narrower types lost
-	Notes   []string             // what the user should know, a line each
+	Tensors []TensorGroup        // counts of tensors by dtype
+	Loss    checkpoint.Narrowing // losses of conversions to narrower types
+	Notes   []string             // notes for the user, a line each
 }
 
 // Convert writes a model as a GGUF file, where path ends in .gguf, or as a folder of

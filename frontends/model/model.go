@@ -26,9 +26,9 @@ import (
 // Model is an opened model: a checkpoint with its configuration, or one graph
 // of a .fir file.
 type Model struct {
-	Name   string         // as it was opened
-	Config decoder.Config // zero for a .fir file
-	Graph  *ir.Graph      // of a .fir file, otherwise nil
+	Name   string         // the name that Open was given
+	Config decoder.Config // the configuration, zero for a .fir file
+	Graph  *ir.Graph      // the graph of a .fir file, otherwise nil
 
 	source  checkpoint.Source
 	readers atomic.Int64 // executables that read the source's mapped files

@@ -19,11 +19,11 @@ import (
 // model is closed.
 type Weights struct {
 	source checkpoint.Source
-	loss   checkpoint.Narrowing // what conversions to narrower types lost
+	loss   checkpoint.Narrowing // losses of conversions to narrower types
 	lent   atomic.Bool          // an executable may read the source's memory
 
 	mu    sync.Mutex
-	taken map[string]interp.Tensor // given to a program of ref; the next one shares them
+	taken map[string]interp.Tensor // weights in the hands of a program of ref; the next one shares them
 }
 
 // Weights returns a reader of the model's weights, which has read none.

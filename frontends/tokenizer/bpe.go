@@ -5,7 +5,7 @@ import "fmt"
 // merger holds the merges by the ids of the two tokens they join.
 type merger struct {
 	byteID [256]int32
-	merges map[uint64]mergeTo // key: left id << 32 | right id
+	merges map[uint64]mergeTo // ranks by left id << 32 | right id
 }
 
 type mergeTo struct{ rank, id int32 }
@@ -45,7 +45,7 @@ type mergeWork struct {
 
 // symbol is a token of the piece so far, in a doubly linked list.
 type symbol struct {
-	id         int32 // -1 once merged into its left neighbour
+	id         int32 // the token; -1 once merged into its left neighbour
 	prev, next int32 // indices of symbols; -1 at the ends
 }
 

@@ -9,7 +9,7 @@ import (
 // of a text.
 type postProcessor struct {
 	Type       string           `json:"type"`
-	Processors []*postProcessor `json:"processors"` // of a Sequence
+	Processors []*postProcessor `json:"processors"` // the parts of a Sequence
 	// Of TemplateProcessing: the parts of a single text, and the ids of their tokens.
 	Single []struct {
 		SpecialToken *struct {

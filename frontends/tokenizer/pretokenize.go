@@ -21,7 +21,7 @@ type preTokenizer struct {
 	Invert           bool   `json:"invert"`
 	IndividualDigits bool   `json:"individual_digits"`
 	AddPrefixSpace   bool   `json:"add_prefix_space"`
-	UseRegex         *bool  `json:"use_regex"` // absent means true
+	UseRegex         *bool  `json:"use_regex"` // the use of the regular expression; absent means true
 }
 
 // splits returns the steps of a pre-tokenizer whose last part is ByteLevel.

@@ -27,7 +27,7 @@ const (
 
 // Split is one step of cutting text into pieces.
 type Split struct {
-	Pattern string // as published: Qwen2Pattern
+	Pattern string // the published expression: Qwen2Pattern
 	// MatchesOnly drops what lies between the matches.
 	MatchesOnly bool
 }

@@ -31,11 +31,11 @@ import (
 // Spec is all that defines a tokenizer. Vocab and Merges are spelled in the
 // byte-level alphabet of GPT-2, where every byte is a printable character.
 type Spec struct {
-	Vocab  []string // by id; "" where no token has the id
+	Vocab  []string // tokens by id; "" where no token has the id
 	Merges [][2]string
 	Added  []Added
-	Splits []Split // cut text into pieces, one after the other
-	NFC    bool    // normalise text first
+	Splits []Split // expressions that cut text into pieces, one after the other
+	NFC    bool    // Unicode's normal form C, before anything else
 	// IgnoreMerges takes a piece that is a token as that token, whatever the
 	// merges would make of it.
 	IgnoreMerges bool
@@ -62,7 +62,7 @@ type Tokenizer struct {
 	splits  []splitter
 	bpe     merger
 	nfc     bool
-	whole   bool // Spec.IgnoreMerges
+	whole   bool // whole tokens first, as Spec.IgnoreMerges
 
 	prefix, suffix []int32
 }
@@ -188,10 +188,10 @@ func (t *Tokenizer) EncodePart(text string) ([]int32, error) {
 type encoder struct {
 	t    *Tokenizer
 	ids  []int32
-	seen map[string][]int32 // pieces recur; merging each once is enough
+	seen map[string][]int32 // merged pieces by text, since pieces recur
 	work mergeWork
 
-	deadline time.Time // of splitting all of the text
+	deadline time.Time // the last moment for splitting all of the text
 }
 
 // splitAtAdded enters the added tokens that m finds in text, and what f makes of the rest.

@@ -22,20 +22,20 @@ type Kernel struct {
 	Name    string
 	Memory  float64 // bytes from and to memory
 	Cache   float64 // bytes that the cache answers while main runs
-	Pieces  float64 // of lines, that main copies to threadgroup memory
-	Flops   float64 // on the lanes
+	Pieces  float64 // parts of lines that main copies to threadgroup memory
+	Flops   float64 // operations of the lanes
 	Tile    float64 // operations of tiles
 	Groups  float64 // threadgroups
 	Threads float64 // threads a threadgroup
-	Loads   float64 // on their way for a thread, in multiples of what half of a core's threads hide latency with; 0 is 1
-	Layered bool    // it is a layer's; only Repeated tells
+	Loads   float64 // loads on their way for a thread, in multiples of what half of a core's threads hide latency with; 0 is 1
+	Layered bool    // a layer's kernel; only Repeated tells
 	Tiled   bool    // tileThreads keep a core's matrix units busy, more threads would not help
 
 	// WaitUs is what the loads of the threadgroups that a core takes one after the
 	// other take where nothing hides them.
 	WaitUs float64
 
-	Exchanges float64 // among the threads of a threadgroup, each thread's
+	Exchanges float64 // exchanges of values among the threads of a threadgroup, each thread's
 
 	// What every threadgroup does before its main stage can start.
 	PrologueCache float64 // bytes, all threadgroups together
@@ -119,7 +119,7 @@ func Total(waves [][]Kernel, t *target.Target, commandBuffers int) (us float64, 
 // Load is what a run asks of the device, and of the host that encodes it. Of a model
 // with equal layers both grow by the same with each layer.
 type Load struct {
-	DeviceUs   float64 // of its waves, in one command buffer
+	DeviceUs   float64 // time of the device for the waves, in one command buffer
 	Dispatches int
 }
 

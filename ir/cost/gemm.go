@@ -19,9 +19,9 @@ type matmul struct {
 	unit               int
 	whole              int64 // rows that must meet in a threadgroup, those of a normed head; 0: none
 	halves             bool  // the weights are f16 and reach tiles as they are
-	together           int   // weights of a row that are read at once
-	scattered          bool  // of those, no eight stand beside each other in the row
-	halfRows           bool  // x is kept as halves and reaches tiles as it is
+	together           int   // weights of a row that one load reads
+	scattered          bool  // rows of which no eight weights stand beside each other
+	halfRows           bool  // halves of x, kept so and copied to tiles as they are
 	parts              []*task.Part
 }
 

@@ -23,7 +23,7 @@ const (
 // Run is what the kernels of a graph's nodes are predicted for.
 type Run struct {
 	Target *target.Target
-	Bounds sym.Bounds // of the graph
+	Bounds sym.Bounds // bounds of the graph's dims
 	Env    sym.Env
 	// Stored is how the graph's values lie. While a graph is being fused it is nil: what a
 	// value's readers will be is open, and what can lie as halves is taken to, where tiles
@@ -72,7 +72,7 @@ type model struct {
 	node   *ir.Node
 	ops    []*ir.Node // the region's nodes, or the node
 	region *task.Region
-	err    error // why there is no region
+	err    error // the reason why there is no region
 }
 
 func (m *model) kernels() []Kernel {

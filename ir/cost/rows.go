@@ -118,7 +118,7 @@ type RowDivision struct {
 	PerSimd int  // rows a simdgroup
 	Share   int  // simdgroups that share the loads of one set of rows
 	Simds   int  // simdgroups a threadgroup
-	Queued  bool // there are as many simdgroups as the machine has places for: some wait for others
+	Queued  bool // more simdgroups than the machine has places for: some wait for others
 }
 
 // Groups returns the threadgroups that rows take.

@@ -25,8 +25,8 @@ func (f SoftmaxForm) String() string {
 type SoftmaxRows struct {
 	Rows, Length int64
 	Most         int64   // elements of the longest row of any run
-	Bytes        float64 // that the rows take as stored
-	Stored       bool    // memory holds them, not the cache
+	Bytes        float64 // bytes of the rows as stored
+	Stored       bool    // rows that memory holds, not the cache
 }
 
 // SoftmaxOf returns the rows of the softmax n under the bounds b.

@@ -13,7 +13,7 @@ type Summary struct {
 	Memory     float64 // bytes
 	Moved      int64   // bytes, each operand of each dispatch once
 	Flops      int64
-	Us         float64 // of the device, in one command buffer
+	Us         float64 // time of the device, in one command buffer
 }
 
 // Of returns the numbers of g, which may still be fused, on t in the run e.

@@ -18,7 +18,7 @@ import (
 // of 0 to 256 are exactly in every one of the types; a bias of -scale*zero would not
 // be exact.
 type Affine struct {
-	Bits   int  // of a level: 2, 3, 4, 5, 6 or 8
+	Bits   int  // bits of a level: 2, 3, 4, 5, 6 or 8
 	Group  int  // elements of a group: 32, 64 or 128
 	Scales Type // F16, BF16 or F32
 	Zeros  bool // an integer zero point instead of a bias

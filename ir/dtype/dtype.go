@@ -39,7 +39,7 @@ const (
 
 type info struct {
 	name         string
-	elems, bytes int // of one block; a plain type is a block of one element
+	elems, bytes int // elements and bytes of one block; a plain type is a block of one element
 }
 
 // infos describes every type; affine ones follow the named ones.

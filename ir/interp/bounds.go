@@ -11,7 +11,7 @@ import (
 // given the same operands.
 type Bound struct {
 	NMSE float64
-	ULP  uint64 // where NMSE is 0: the most float32 steps; 0 means the same bits
+	ULP  uint64 // the most float32 steps, where NMSE is 0; 0 means the same bits
 	Why  string
 }
 

@@ -91,7 +91,7 @@ func New(g *ir.Graph, weights Source, p Precision) (*Program, error) {
 type Run struct {
 	Env    sym.Env           // T and P, within the graph's bounds
 	Inputs map[string]Tensor // one for each input param
-	State  *State            // read and overwritten; nil for a graph without states
+	State  *State            // caches to be read and overwritten; nil for a graph without states
 	// Watch, where set, is told every node's result in the order of execution, a
 	// region's nodes among them. The tensor's storage is reused afterwards.
 	Watch func(n *ir.Node, result Tensor)

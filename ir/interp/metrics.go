@@ -10,7 +10,7 @@ type Difference struct {
 	NMSE   float64 // sum of squared errors / sum of squared reference values
 	MaxAbs float64 // largest absolute error
 	MaxULP uint64  // largest error in steps of float32 between the rounded values
-	At     int     // where MaxAbs is
+	At     int     // the place of MaxAbs
 }
 
 // String prints the three numbers.

@@ -14,7 +14,7 @@ import (
 type engine[F real] struct {
 	meanings map[ir.Op]meaning[F]
 	params   []*ir.Value
-	fixed    []value[F] // of weights and consts; empty for other params
+	fixed    []value[F] // values of weights and consts; empty for other params
 	steps    []step
 	slots    int
 	results  []result
@@ -176,7 +176,7 @@ type machine[F real] struct {
 	ctx     context.Context
 	env     sym.Env
 	slots   []value[F]
-	dying   []bool      // for each operand of the step: nothing else reads its buffer
+	dying   []bool      // operands, a flag each, whose buffer nothing reads after the step
 	temps   []*block[F] // buffers that the step may leave behind
 	scratch []float64
 }

@@ -20,7 +20,7 @@ type value[F real] struct {
 	data   []F       // a float value's storage
 	ints   []int32   // an i32 value's storage
 	stored []byte    // a weight's bytes; data is nil unless something needs it
-	buf    *block[F] // who owns data; nil for params
+	buf    *block[F] // the owner of data; nil for params
 }
 
 // dense returns a value of the given shape over storage.

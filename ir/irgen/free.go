@@ -17,7 +17,7 @@ const mostElems = 1 << 14
 // free strings together ops whose operands fit.
 type free struct {
 	*builder
-	values []*ir.Value // what a next op may read: no weight, no overwritten cache
+	values []*ir.Value // values that a next op may read: no weight, no overwritten cache
 }
 
 // Free returns a graph of 3 to 20 ops drawn from the whole table but fused, each

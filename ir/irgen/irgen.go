@@ -82,7 +82,7 @@ func randomOf[E any](r *rand.Rand, list ...E) E { return list[r.IntN(len(list))]
 type builder struct {
 	g   *ir.Graph
 	r   *rand.Rand
-	ids int // for names
+	ids int // a counter for names
 }
 
 func newBuilder(r *rand.Rand, b sym.Bounds) *builder {

@@ -92,7 +92,7 @@ type layers struct {
 	mutations                                   []string
 	hidden, inter, heads, kvHeads, width, vocab int64
 	layer                                       int
-	here                                        bool // mutations apply to this layer
+	here                                        bool // the mutations of this layer
 	freq                                        *ir.Value
 }
 

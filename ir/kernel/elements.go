@@ -11,7 +11,7 @@ func (Elements) Threads() int { return 256 }
 // the cosine and the sine of each pair once, and turn the pairs of all heads.
 type Positions struct {
 	Width   int // pairs that a thread turns at once
-	Units   int // of Width pairs, of all heads of a position
+	Units   int // groups of Width pairs in all heads of a position
 	Largest int // threads that a threadgroup can have
 }
 

@@ -18,16 +18,16 @@ const lanes = 32
 // sums up rows of its own, or a share of them.
 type ProductRows struct {
 	PerTeam    int   // rows of a team
-	Teams      int   // of a simdgroup
+	Teams      int   // teams of a simdgroup
 	Share      int   // simdgroups that share the chunks of their rows
-	Simdgroups int   // of a threadgroup
-	Vectors    int   // of a threadgroup
+	Simdgroups int   // simdgroups of a threadgroup
+	Vectors    int   // simdgroups that share the chunks of their rows
 	Width      int   // weights that a lane loads at once, where the format has that; 0: what each format takes by itself
 	Loads      int   // registers of a lane for chunks on their way in main
 	Held       int   // registers of a lane for chunks across the prologue
 	Segment    int64 // elements of a vector that are staged at once
-	Direct     bool  // vectors are read where they lie
-	Chunked    bool  // vectors are staged in the order of chunks
+	Direct     bool  // vectors read where they lie
+	Chunked    bool  // vectors staged in the order of chunks
 }
 
 // Threads returns how many threads a threadgroup has.
@@ -108,11 +108,11 @@ func (t ProductTiles) HeadBytes() int { return 4 * t.Rows * t.HeadSteps() }
 // AttentionRows is attention with a threadgroup a head and row, or a part of its keys.
 type AttentionRows struct {
 	Width      int   // elements a load
-	Lanes      int   // that share a key
-	Simdgroups int   // of a threadgroup
+	Lanes      int   // lanes that share a key
+	Simdgroups int   // simdgroups of a threadgroup
 	Ahead      int   // keys that a lane loads before it uses the first
 	Early      int   // keys of a lane that are loaded before the ready point
-	Parts      int64 // of the keys, each a threadgroup, merged by a second kernel; 0 for a single pass
+	Parts      int64 // parts of the keys, each a threadgroup, merged by a second kernel; 0 for a single pass
 }
 
 // Threads returns how many threads a threadgroup has.

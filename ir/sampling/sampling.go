@@ -17,11 +17,11 @@ import (
 // choice. The filters apply in this order: repetition, temperature, top-k,
 // top-p, min-p. Numbers count as rounded to f32, which is how devices hold them.
 type Settings struct {
-	Temperature float64 // 0: the largest logit, the lowest id of equals
-	TopK        int     // keep the K largest; 0: all
-	TopP        float64 // keep the fewest largest whose probabilities reach P; 0 or 1: all
-	MinP        float64 // keep what has at least P times the largest probability; 0: all
-	Repetition  float64 // divide positive and multiply negative logits of tokens seen; 0 or 1: off
+	Temperature float64 // the divisor of logits; 0: the largest logit, the lowest id of equals
+	TopK        int     // the number of largest logits to keep; 0: all
+	TopP        float64 // the probability that the fewest largest must reach together; 0 or 1: all
+	MinP        float64 // the least probability to keep, as a part of the largest; 0: all
+	Repetition  float64 // the penalty of tokens seen, a divisor of positive logits and a factor of negative ones; 0 or 1: off
 	Seed        uint64
 }
 

@@ -15,13 +15,13 @@ import (
 
 // Target describes one kind of machine.
 type Target struct {
-	Name   string // "apple-m3-pro"
-	Family string // "apple" | "nvidia" | "cpu"
-	Note   string // where the numbers come from and what they are worth
+	Name   string // the name, such as "apple-m3-pro"
+	Family string // the family: "apple" | "nvidia" | "cpu"
+	Note   string // the source of the numbers and what they are worth
 
 	Cores        int     // GPU cores, streaming multiprocessors or CPU cores
-	BandwidthGBs float64 // reads from memory
-	CacheGBs     float64 // reads that the last-level cache answers, all cores together
+	BandwidthGBs float64 // bandwidth of reads from memory
+	CacheGBs     float64 // bandwidth of reads that the last-level cache answers, all cores together
 	CacheBytes   int64   // last-level cache
 	TFlops       float64 // f32 multiply and add, outside matrix units
 	TileTFlops   float64 // products of a tile of f16 operands accumulated in f32
@@ -32,14 +32,14 @@ type Target struct {
 	CopyStages   int     // blocks that a tiled product keeps of what it copies: one in use, the others on their way
 	CoreBytes    int     // threadgroup memory of one core
 
-	DispatchUs      float64 // what one more dispatch costs within a wave
-	WaveUs          float64 // what a barrier and the refill of the machine after it cost
+	DispatchUs      float64 // the cost of one more dispatch within a wave
+	WaveUs          float64 // the cost of a barrier and of the refill of the machine after it
 	GroupUs         float64 // fixed cost of one threadgroup on one core
-	PieceNs         float64 // what a core takes to copy a part of a line to threadgroup memory, however short; 0 where nobody measured it, as the next two
-	StepUs          float64 // what a tiled product's barrier between two blocks costs
-	TileStepUs      float64 // what a simdgroup takes to load its tiles of a block, for each tile's depth, where nothing hides it
-	LatencyUs       float64 // from a load to a barrier past its reduction: what a prologue that reduces adds to a threadgroup
-	ExchangeNs      float64 // what an exchange of values within a threadgroup costs each thread where threads are emulated; 0 on GPUs
+	PieceNs         float64 // time of a core to copy a part of a line to threadgroup memory, however short; 0 where nobody measured it, as the next two
+	StepUs          float64 // the cost of a tiled product's barrier between two blocks
+	TileStepUs      float64 // time of a simdgroup to load its tiles of a block, for each tile's depth, where nothing hides it
+	LatencyUs       float64 // time from a load to a barrier past its reduction: what a prologue that reduces adds to a threadgroup
+	ExchangeNs      float64 // each thread's cost of an exchange of values within a threadgroup, where threads are emulated; 0 on GPUs
 	CommandBufferUs float64 // device time lost at the border of two command buffers
 	EncodeUs        float64 // host time to encode one dispatch
 	SubmitUs        float64 // host time from committing a command buffer to its start

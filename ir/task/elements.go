@@ -42,7 +42,7 @@ next:
 // Grid is how the units of a set of results lie in a grid: columns along x are the
 // trailing dims, from the one numbered Outer on, whose product is affine; Rows the others.
 type Grid struct {
-	Units         sym.Dim // of the last dim
+	Units         sym.Dim // groups of elements of the last dim
 	Columns, Rows sym.Dim
 	Outer         int
 }

@@ -13,11 +13,11 @@ type Part struct {
 	Products []*ir.Node
 	Results  []int
 	Each     int64 // rows of each product
-	Heads    int64 // of a kv_rearrange in the epilogue, or 0
+	Heads    int64 // heads of a kv_rearrange in the epilogue, or 0
 	Pair     bool
 	Sums     []int    // results that are sum_squares of a result of the part
 	Best     []int    // results that are argmax of one
-	HeadNorm *ir.Node // of each head before it is turned, or nil
+	HeadNorm *ir.Node // the norm of each head before it is turned, or nil
 }
 
 // RowsPerUnit returns how many rows of weights make one unit: what one thread ends up with.

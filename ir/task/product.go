@@ -14,8 +14,8 @@ type Product struct {
 	Region *Region
 	X      *ir.Value // the products' first operand
 	Norm   *ir.Node  // rms_norm or rms_scale that makes it, or nil
-	Inner  *ir.Value // what the prologue computes by element: X, or the norm's operand
-	Length int64     // of a row: K
+	Inner  *ir.Value // the value that the prologue computes by element: X, or the norm's operand
+	Length int64     // elements of a row: K
 	Tokens sym.Dim   // rows of the operand: T
 	Parts  []*Part
 	Extra  []int // results that the prologue makes

@@ -23,7 +23,7 @@ type Region struct {
 	// Unbounded reports whether nothing is known of how large a value of the region can
 	// get; nil: all have bounds.
 	Unbounded func(v *ir.Value) bool
-	Pin       kernel.Pin // which kernels it may get
+	Pin       kernel.Pin // the kernels that it may get
 }
 
 // Operand is one param of a region.
@@ -33,7 +33,7 @@ type Operand struct {
 	Settled bool // no dispatch of the step writes its rows below P: a cache
 	Planes  bool // quantised rows lie with levels and scales apart
 	Halves  bool // f32 that is kept as halves, which is what its readers make of it
-	Scaled  bool // by its range
+	Scaled  bool // an operand scaled by its range
 }
 
 // Of returns n's region with operands that lie row-major; a primitive node becomes a

@@ -11,10 +11,10 @@ import (
 
 // Culprit is the first rewrite of a pipeline with which a property is broken.
 type Culprit struct {
-	Number   int           // of the rewrite, from 1, in the order they are applied
+	Number   int           // the rewrite's number, from 1, in the order they are applied
 	Of       int           // rewrites that the pipeline makes
 	Name     string        // pass and node
-	Decision plan.Decision // what the log says of it
+	Decision plan.Decision // the log's record of it
 }
 
 // Bisect finds the first rewrite with which broken holds of a model's graphs, by

@@ -20,14 +20,14 @@ import (
 // what the reference runs.
 type Graphs struct {
 	Model     *model.Model
-	Options   Options // with every choice made; Passes, and PrefillPasses where it is another, are the pipelines that ran
+	Options   Options // the options with every choice made; Passes, and PrefillPasses where it is another, are the pipelines that ran
 	Target    *target.Target
 	Entries   []*ir.Graph     // "prefill" with T = 1..Chunk and "decode" with T = 1, or a .fir file's graph
 	Decisions []plan.Decision // one a site where a pattern matched or nearly did
-	Rewrites  int             // that passes applied, where Options.Fuel bounds them
+	Rewrites  int             // the number of rewrites that passes applied, where Options.Fuel bounds them
 	// LastRewrite is the last of them: pass and node.
 	LastRewrite string
-	Notes       []string // what the user should know, a line each
+	Notes       []string // notes for the user, a line each
 }
 
 // Fuse builds the model's graphs and runs the passes over them. No weight is

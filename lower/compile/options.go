@@ -41,14 +41,14 @@ const SearchPasses = "search"
 // Options say how a model is compiled. The zero value leaves every choice to the
 // compiler; engine.Defaults makes those that depend on where the result runs.
 type Options struct {
-	Weights dtype.Type // of matrices; unset, quantised ones run as stored and others as Floats; vectors are always f32
-	Floats  dtype.Type // of matrices that are not quantised, where Weights is unset; f16
+	Weights dtype.Type // dtype of matrices; unset, quantised ones run as stored and others as Floats; vectors are always f32
+	Floats  dtype.Type // dtype of matrices that are not quantised, where Weights is unset; f16
 	Cache   dtype.Type // f16
 	Target  string     // the machine whose limits and costs decide; target.Default
 
 	Variant string        // a named pipeline; "default" when neither it nor Passes is given
 	Passes  string        // a pipeline: "canonicalize,cse,fuse-rmsnorm-qkv"
-	Table   *passes.Table // whose passes Passes and PrefillPasses name; nil: passes.BuiltIn()
+	Table   *passes.Table // the passes that Passes and PrefillPasses name; nil: passes.BuiltIn()
 	// PrefillPasses is the pipeline of the entry prefill, where that shall be another
 	// than Variant or Passes say.
 	PrefillPasses string
@@ -60,7 +60,7 @@ type Options struct {
 	Sampler   bool // the plan draws tokens where it runs, by settings given at run time; with AllLogits the host does
 
 	Attention       string // one of AttentionBackends; "auto" when empty
-	AttentionChosen string // who chose it: flag | environment | default
+	AttentionChosen string // the chooser of the backend: flag | environment | default
 
 	CommandBuffers int   // command buffers an entry is split into; 0: the compiler's choice
 	Chain          int   // decode steps a command buffer; 0: the compiler's choice

@@ -15,7 +15,7 @@ import (
 // does with its operands (interval arithmetic, and Cauchy-Schwarz for products).
 type bound struct {
 	op     boundOp
-	of     *ir.Value // measured: a weight of an entry's graph
+	of     *ir.Value // the weight of an entry's graph that is measured
 	gamma  *ir.Value // longestRow: the vector that the row is multiplied by, or nil
 	number float64
 	args   []*bound
@@ -177,7 +177,7 @@ func settle(v *ir.Value, in *site) (*ir.Value, *site) {
 // bounds finds bounds of one entry's values and remembers them.
 type bounds struct {
 	known  map[*ir.Value]*bound
-	states map[string]*bound // by name
+	states map[string]*bound // bounds by name
 }
 
 func newBounds(states map[string]*bound) *bounds {

@@ -22,13 +22,13 @@ type storage struct {
 	cache  bool // a state that gets a row at each position
 	planes bool // a quantised weight, levels and scales apart
 	values []float32
-	index  int   // in the plan, once it has one
-	offset int64 // of a transient in the arena
+	index  int   // the number in the plan, once there is one
+	offset int64 // the place of a transient in the arena
 
 	// Of a transient: the waves in which it is written first and read last.
 	first, last int
 	readers     map[int]int // dispatches that read it, by wave
-	inside      *storage    // whose place it takes
+	inside      *storage    // the storage whose place it takes
 }
 
 // transient returns new memory of the arena; close makes its name unique.

@@ -19,14 +19,14 @@ import (
 type compiler struct {
 	o       *Options
 	plan    *plan.Plan
-	kernels map[string]int          // by text with kernelName for the name
-	names   map[string]bool         // of kernels, lower case
-	buffers map[string]int          // by name: the last number behind it, at least 1
+	kernels map[string]int          // kernels by text with kernelName for the name
+	names   map[string]bool         // names of kernels, lower case
+	buffers map[string]int          // the last number behind a buffer's name, at least 1
 	shared  map[string]*storage     // weights, states, inputs, outputs: by class and name
 	placed  map[*kernel]kernelPlace // kernels that stand in the plan
 	ranges  ranges
-	states  map[string]*bound        // by name
-	lowered map[sym.Bounds]*sync.Map // of entries of the same T and P: a *lowering by what a node computes and how its operands lie
+	states  map[string]*bound        // caches by name
+	lowered map[sym.Bounds]*sync.Map // regions of entries of the same T and P: a *lowering by what a node computes and how its operands lie
 }
 
 type kernelPlace struct{ index int }
@@ -55,14 +55,14 @@ type entry struct {
 	g          *ir.Graph
 	outputs    map[*ir.Value]*storage // values that a kernel writes straight into an output
 	lowered    *sync.Map              // the compiler's, for the graph's bounds
-	key        []byte                 // of the node at hand, kept for its memory
+	key        []byte                 // the key of the node at hand, kept for its memory
 	values     map[*ir.Value]tensor
-	stored     *cost.Storage // how values lie that do not lie as their types say
+	stored     *cost.Storage // dtypes of values that do not lie as their types say
 	bounds     *bounds
 	stages     []stage
 	dispatches []*dispatch
 	token      *ir.Value // the plan's token, or nil
-	tokenKind  tokenKind // what its kernel does with it
+	tokenKind  tokenKind // the use of the token by its kernel
 	transients []*storage
 }
 

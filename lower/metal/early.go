@@ -13,9 +13,9 @@ import (
 // in registers that the parts of a kernel share. A nil early takes nothing.
 type early struct {
 	k         *kernel
-	depth     int         // of the block whose loads it takes; those of inner blocks stay
+	depth     int         // the depth of the block whose loads it takes; those of inner blocks stay
 	indices   []indexLine // declared in the block so far
-	lines     [2][]string // behind and before the ready point
+	lines     [2][]string // lines behind and before the ready point
 	registers []string
 	taken     int // registers that the block uses
 }

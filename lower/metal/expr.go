@@ -23,7 +23,7 @@ type emitter struct {
 	whole  bool              // values are i32, which are only moved
 	owns   bool              // no other thread computes the element
 	report string            // condition that is true once for each token, for refusals
-	early  *early            // takes loads to the ready point, or nil
+	early  *early            // the taker of loads to the ready point, or nil
 	stored *ir.Value         // a scaled operand that is wanted as it lies
 	err    error
 }

@@ -13,7 +13,7 @@ import (
 type flash struct {
 	*attention
 	choice.AttentionTiles
-	head string // what numbers the threadgroup's head
+	head string // the name of the threadgroup's head
 }
 
 func (f *flash) emit() (*kernel, error) {

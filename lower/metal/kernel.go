@@ -53,16 +53,16 @@ type kernel struct {
 	usesT    bool
 	usesP    bool
 	names    map[string]int
-	moved    sym.Poly                // where it is not what the kernel binds, once each
-	flops    *sym.Poly               // where it is not what the node computes
+	moved    sym.Poly                // bytes moved, where they are not what the kernel binds, once each
+	flops    *sym.Poly               // operations, where they are not what the node computes
 	reads    map[int]map[string]bool // operand -> offsets that the thread which owns an element reads
 	writes   map[int]map[string]bool // result -> offsets that it writes
 	widely   map[int]bool            // operands that other threads read too
 	label    string                  // added to the node's label where a node takes several kernels
 	executes []int                   // the region's operations that it does, wholly or in part, where it does not do all
-	head     string                  // declarations of what is loaded once, first of all
-	once     map[string]string       // what is loaded once, and its name
-	here     bool                    // it is loaded where the text stands
+	head     string                  // declarations of values that are loaded once, first of all
+	once     map[string]string       // names of values that are loaded once
+	here     bool                    // loads where the text stands, not at the ready point
 }
 
 // kernelName stands for the function's name until the plan gives it one.

@@ -36,13 +36,13 @@ type Entry struct {
 // Options say what the plan is for.
 type Options struct {
 	Target         *target.Target
-	Compiler       string // who the plan says wrote it
+	Compiler       string // the author that the plan names
 	Model          plan.Model
 	Tokens         *plan.Tokens
 	Meta           plan.Options
 	Shaders        fs.FS // stage files; nil: those of package shaders
 	CommandBuffers int   // 0: chosen so that encoding overlaps execution
-	Chain          int   // runs of decode in a command buffer; 0: chosen so that their borders cost little
+	Chain          int   // runs of decode in a command buffer; 0: so many that their borders cost little
 	Decisions      []plan.Decision
 	// Stored tells the dtype that a tensor has in the checkpoint, or dtype.Invalid;
 	// nil: nobody knows. Load recipes say what it spares.

@@ -72,8 +72,8 @@ func (c *compiler) rangeStates() {
 // all that computes: each of a few kernels, which are the same for all layers.
 type preparation struct {
 	*entry
-	kernels  map[string]*kernel // by what tells one from others
-	found    *storage           // what the threadgroups of weights found, two floats each, one weight behind the other
+	kernels  map[string]*kernel // kernels by what tells one from others
+	found    *storage           // findings of the threadgroups of weights, two floats each, one weight behind the other
 	measured map[leaf]stretch   // the part of a weight that a leaf is found in
 	largest  map[string]stretch // one of those, by weight
 	numbers  *storage

@@ -180,7 +180,7 @@ func (e *entry) scaledState(v *ir.Value, in *site) *bound {
 type ranges struct {
 	places map[string]int64 // byte offset, by the key of a bound
 	known  map[*bound]int64 // the same
-	wanted []wanted         // in the order of their places
+	wanted []wanted         // ranges in the order of their places
 }
 
 // wanted is a range that a dispatch binds first.

@@ -18,14 +18,14 @@ import (
 // how each operand lies.
 type region struct {
 	asked    *task.Region
-	g        *ir.Graph                // of asked
-	operands []task.Operand           // of asked
+	g        *ir.Graph                // the graph of asked
+	operands []task.Operand           // the operands of asked
 	halves   []bool                   // results that are kept as halves
 	scaled   []bool                   // results that are scaled by their range
-	bound    func(v *ir.Value) *bound // of a value of the region; nil where nobody knows
+	bound    func(v *ir.Value) *bound // the bound of a value of the region; nil where nobody knows
 	name     string                   // pattern or op, for the kernel's name
-	merged   *attention               // whose parts a prologue merges
-	token    tokenKind                // what becomes of the token that it chooses
+	merged   *attention               // the attention whose parts a prologue merges
+	token    tokenKind                // the use of the token that it chooses
 	target   *target.Target
 }
 

@@ -18,7 +18,7 @@ type softmax struct {
 	rows     ir.Shape // the result's dims but the last
 	length   sym.Dim
 	segment  int64 // elements; 0: the whole row
-	segments int64 // of the longest row
+	segments int64 // segments of the longest row
 	threads  int
 }
 
@@ -71,7 +71,7 @@ func (r *region) lowerSoftmax() (*lowering, error) {
 // softmaxRow is the names that a kernel's body has for its row.
 type softmaxRow struct {
 	width   int64  // elements of a chunk
-	at      string // where the row begins in the result
+	at      string // the row's begin in the result
 	between string // the same in the memory between kernels
 	shared  string
 }

@@ -16,7 +16,7 @@ type Hazard struct {
 	First, Second string // labels of the dispatches
 	FirstStep     int
 	SecondStep    int
-	Buffer        string // that the second binds
+	Buffer        string // the buffer that the second binds
 	Lo, Hi        int64  // bytes of Buffer
 }
 

@@ -27,7 +27,7 @@ type DiffSide struct {
 // DiffDispatch are dispatches of the same operations in the same place of their layers.
 type DiffDispatch struct {
 	Entry string
-	Label string // of the first
+	Label string // the label in the first plan
 	Ops   string // "rms_norm, 3 matmul_nt"
 	Count int
 }

@@ -24,7 +24,7 @@ type Plan struct {
 	Compiler string `json:"compiler"`
 
 	Model   Model   `json:"model"`
-	Tokens  *Tokens `json:"tokens,omitempty"` // of a language model
+	Tokens  *Tokens `json:"tokens,omitempty"` // token ids and texts of a language model
 	Options Options `json:"options"`
 	MSL     string  `json:"msl"` // lowest Metal language version the kernels need, such as "3.0"
 
@@ -66,14 +66,14 @@ type Token struct {
 
 // Template makes a prompt of a conversation, in the language Jinja.
 type Template struct {
-	Text  string       `json:"text,omitempty"`  // for conversations without tools, or for all
-	Tools string       `json:"tools,omitempty"` // for conversations with tools, where that is another
+	Text  string       `json:"text,omitempty"`  // the template for conversations without tools, or for all
+	Tools string       `json:"tools,omitempty"` // the template for conversations with tools, where that is another
 	Names []NamedToken `json:"names,omitempty"` // variables of the template
 }
 
 // NamedToken is a variable of a template and the control token that it holds.
 type NamedToken struct {
-	Name string `json:"name"` // such as bos_token
+	Name string `json:"name"` // the name in templates, such as bos_token
 	Text string `json:"text"`
 }
 
@@ -82,8 +82,8 @@ type Options struct {
 	Target          string     `json:"target"`
 	Variant         string     `json:"variant,omitempty"`
 	Passes          string     `json:"passes"`                   // the pipeline that ran, as a string
-	PrefillPasses   string     `json:"prefill_passes,omitempty"` // over the entry prefill, where that is another
-	Weights         dtype.Type `json:"weights"`                  // of matrices; vectors stay f32
+	PrefillPasses   string     `json:"prefill_passes,omitempty"` // the pipeline of the entry prefill, where that is another
+	Weights         dtype.Type `json:"weights"`                  // dtype of matrices; vectors stay f32
 	Cache           dtype.Type `json:"cache"`
 	Attention       string     `json:"attention"`
 	AttentionChosen string     `json:"attention_chosen"` // flag | environment | default | model
@@ -161,7 +161,7 @@ const (
 // BuiltinArgument is how kernels take a built-in.
 type BuiltinArgument struct {
 	Builtin    Builtin
-	Type, Name string // of the argument
+	Type, Name string // type and name of the argument
 }
 
 // BuiltinArguments returns all of them, in the order in which kernels take theirs.
@@ -255,7 +255,7 @@ type Buffer struct {
 	// two factors of f32: the buffer's f16 elements are its values times the first, and
 	// times the second they are the values.
 	Range int64      `json:"range,omitempty"`
-	Role  BufferRole `json:"role,omitempty"` // of those that a session touches, and of the ranges
+	Role  BufferRole `json:"role,omitempty"` // the purpose in a session, or for ranges; empty for others
 }
 
 // WeightRecipe says how the bytes of a weight buffer come about: the tensor
@@ -315,7 +315,7 @@ type Entry struct {
 	TMax           int64           `json:"t_max"`
 	Steps          []Step          `json:"steps"`
 	CommandBuffers []CommandBuffer `json:"command_buffers"`
-	Chain          int             `json:"chain,omitempty"` // of Decode: runs that a driver gives the device as one command buffer; absent: 1
+	Chain          int             `json:"chain,omitempty"` // runs of Decode that a driver gives the device as one command buffer; absent: 1
 	Modelled       *Modelled       `json:"modelled,omitempty"`
 	Results        []Result        `json:"results"`
 	// Weights of the entry and where they are: every Buffer is shared, so an
@@ -342,10 +342,10 @@ type Modelled struct {
 	T           int64   `json:"t"`
 	P           int64   `json:"p"`
 	DeviceUs    float64 `json:"device_us"`            // kernels and barriers
-	EncodeUs    float64 `json:"encode_us"`            // of the host, for all dispatches
-	Us          float64 `json:"us"`                   // in the entry's command buffers, from the first call to the end
-	OneBufferUs float64 `json:"one_buffer_us"`        // in one
-	ChainedUs   float64 `json:"chained_us,omitempty"` // of Decode, in its chains, the next one always in flight
+	EncodeUs    float64 `json:"encode_us"`            // time of the host for all dispatches
+	Us          float64 `json:"us"`                   // time in the entry's command buffers, from the first call to the end
+	OneBufferUs float64 `json:"one_buffer_us"`        // time in one command buffer
+	ChainedUs   float64 `json:"chained_us,omitempty"` // time of Decode in its chains, the next one always in flight
 }
 
 // CommandBuffer is a run of steps [First, Last) that are committed together.
@@ -393,7 +393,7 @@ type Binding struct {
 
 // Decision is one record of the fusion log: what a pattern did at one site.
 type Decision struct {
-	Entry   string `json:"entry,omitempty"` // whose graph
+	Entry   string `json:"entry,omitempty"` // the entry of the graph
 	Pass    string `json:"pass"`
 	Pattern string `json:"pattern"`
 	Node    string `json:"node"`

@@ -9,7 +9,7 @@ type ranges map[int]*segmentTree
 // segmentTree is a segment tree. Leaf i stands for bytes [cuts[i], cuts[i+1]).
 type segmentTree struct {
 	cuts  []int64
-	owner []int // of a node's bytes, as heaps count nodes: a buffer, nobody or several
+	owner []int // the owner of a node's bytes, as heaps count nodes: a buffer, nobody or several
 }
 
 const (

@@ -16,10 +16,10 @@ type EntryStats struct {
 	Waves          int           `json:"waves"`
 	Barriers       int           `json:"barriers"`
 	CommandBuffers int           `json:"command_buffers"`
-	MovedBytes     int64         `json:"moved_bytes"` // read and written by the dispatches, each operand once a dispatch
+	MovedBytes     int64         `json:"moved_bytes"` // bytes that the dispatches read and write, each operand once a dispatch
 	Flops          int64         `json:"flops"`
-	WeightBytes    int64         `json:"weight_bytes"` // of the distinct weight buffers that the entry reads, as far as it reads them: few rows of a table
-	ArenaBytes     int64         `json:"arena_bytes"`  // of the plan: the entries share the arena
+	WeightBytes    int64         `json:"weight_bytes"` // bytes of the distinct weight buffers that the entry reads, as far as it reads them: few rows of a table
+	ArenaBytes     int64         `json:"arena_bytes"`  // bytes of the plan's arena, which the entries share
 	Kernels        []KernelStats `json:"kernels"`
 }
 
@@ -29,7 +29,7 @@ type KernelStats struct {
 	Dispatches       int    `json:"dispatches"`
 	Threads          int    `json:"threads"`           // a threadgroup
 	ThreadgroupBytes int    `json:"threadgroup_bytes"` // a threadgroup
-	Threadgroups     int64  `json:"threadgroups"`      // of all its dispatches
+	Threadgroups     int64  `json:"threadgroups"`      // threadgroups of all its dispatches
 	MovedBytes       int64  `json:"moved_bytes"`
 	Flops            int64  `json:"flops"`
 }

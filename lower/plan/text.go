@@ -10,10 +10,10 @@ import (
 // is assembled from, each as it stands in its file, and the function, whose head
 // says what the Kernel says and whose body is all that was written for this kernel.
 type Text struct {
-	About  string // what the kernel does, for the banner: one line
+	About  string // the banner's line on what the kernel does
 	Stages []Stage
-	Body   string // of the function, between the lines of its braces
-	Line   int    // of the file in which Body begins
+	Body   string // the lines between the braces of the function
+	Line   int    // the line of the file in which Body begins
 }
 
 // Stage is a stage file within a kernel's text.

@@ -30,10 +30,10 @@ import (
 
 // Options say what to measure.
 type Options struct {
-	Device   string          // where: an engine's device, not Auto
-	Compile  compile.Options // engine.Defaults fill what it leaves open
+	Device   string          // the place to run: an engine's device, not Auto
+	Compile  compile.Options // options of the compiler; engine.Defaults fill what they leave open
 	Variants []Variant
-	PlanDir  string // measure this bundle instead of Variants
+	PlanDir  string // a bundle to measure instead of Variants
 	Phase    string // "decode": tokens one by one; "prefill": the prompt
 	Prompt   int    // decode: tokens in the cache; prefill: tokens that run
 	Tokens   int    // decode: tokens that one measurement runs, without a round trip to the host in between; 0 is 1
@@ -43,12 +43,12 @@ type Options struct {
 	// follows from how wide the intervals are, never from where they lie.
 	Within    float64
 	Limit     time.Duration
-	PerKernel bool   // time each kernel alone too
-	Indirect  bool   // on an Apple GPU: measure each variant a second time, replayed from an indirect command buffer
-	Capture   string // on an Apple GPU: write a trace of one more run to this file
+	PerKernel bool   // each kernel alone, too
+	Indirect  bool   // a second row for each variant on an Apple GPU, replayed from an indirect command buffer
+	Capture   string // a file for the trace of one more run on an Apple GPU
 	CPU       cpu.Options
 
-	targetOnly bool // no times are modelled but the target's
+	targetOnly bool // modelled times for the target alone
 	Progress   runtime.Progress
 	Say        func(line string)
 	// Measured is told, behind each round, the rows as far as they are measured: what a
@@ -77,24 +77,24 @@ type Row struct {
 	WeightBytes    int64              `json:"weight_bytes"`
 	MovedBytes     int64              `json:"moved_bytes"`
 	ArenaBytes     int64              `json:"arena_bytes"`
-	Modelled       map[string]float64 `json:"modelled"`        // target: us; uncalibrated
-	Measured       *Spread            `json:"measured_us"`     // null when nothing ran
+	Modelled       map[string]float64 `json:"modelled"`        // us by target; uncalibrated
+	Measured       *Spread            `json:"measured_us"`     // times of the device; null when nothing ran
 	Times          string             `json:"times,omitempty"` // "emulation" where they say nothing of a GPU
-	TokS           *float64           `json:"tok_s"`           // of the median
+	TokS           *float64           `json:"tok_s"`           // tokens a second of the median
 	BandwidthShare *float64           `json:"bandwidth_share"` // weights over median time, of the device's bandwidth; null where that is not known
 
-	Flops       int64           `json:"flops,omitempty"`        // of the entry's products
-	TFlops      *float64        `json:"tflop_s,omitempty"`      // of the median
+	Flops       int64           `json:"flops,omitempty"`        // operations of the entry's products
+	TFlops      *float64        `json:"tflop_s,omitempty"`      // rate of the median
 	MatmulShare *float64        `json:"matmul_share,omitempty"` // TFlops, of the machine's matmul rate
-	Machine     *Machine        `json:"machine,omitempty"`      // what the shares are of, measured in the same run; on GPUs
-	Startup     []runtime.Phase `json:"startup,omitempty"`      // what was done once, before the runs
+	Machine     *Machine        `json:"machine,omitempty"`      // the machine that the shares are of, measured in the same run; on GPUs
+	Startup     []runtime.Phase `json:"startup,omitempty"`      // phases before the runs, each once
 	Others      *float64        `json:"others,omitempty"`       // share of the machine's processors' time that other processes took meanwhile; null where the system does not tell
 
-	Kernels []KernelRow `json:"kernels,omitempty"` // with Options.PerKernel
+	Kernels []KernelRow `json:"kernels,omitempty"` // rows of kernels, with Options.PerKernel
 
 	NoiseWith string  `json:"noise_with,omitempty"` // the next faster row, where noise alone may have ordered the two
-	Saves     *Saving `json:"saves,omitempty"`      // against the variant that a list compares this one with
-	Target    string  `json:"-"`                    // that the plan is for
+	Saves     *Saving `json:"saves,omitempty"`      // the saving against the variant that a list compares this one with
+	Target    string  `json:"-"`                    // the machine that the plan is for
 
 	Samples []float64 `json:"-"` // us, in the order they were taken
 }
@@ -103,18 +103,18 @@ type Row struct {
 // one after the other.
 type KernelRow struct {
 	Kernel     string  `json:"kernel"`
-	Dispatches int     `json:"dispatches"` // in one run
-	Us         float64 `json:"us"`         // of one dispatch
-	Bytes      int64   `json:"bytes"`      // moved by one dispatch
+	Dispatches int     `json:"dispatches"` // dispatches in one run
+	Us         float64 `json:"us"`         // time of one dispatch
+	Bytes      int64   `json:"bytes"`      // bytes that one dispatch moves
 	GBs        float64 `json:"gb_s"`
-	Share      float64 `json:"bandwidth_share,omitempty"` // of the device's bandwidth, where that is known
+	Share      float64 `json:"bandwidth_share,omitempty"` // part of the device's bandwidth, where that is known
 	TFlops     float64 `json:"tflop_s"`
 }
 
 // Spread summarises samples.
 type Spread struct {
 	Median float64 `json:"median"`
-	Low    float64 `json:"low"`  // of the interval that holds the true median with 95 % confidence
+	Low    float64 `json:"low"`  // ends of the interval that holds the true median with 95 % confidence
 	High   float64 `json:"high"` //
 	Min    float64 `json:"min"`
 	Max    float64 `json:"max"`

@@ -11,9 +11,9 @@ import (
 // busyness is what a machine's processors did since it started, in seconds of one
 // processor.
 type busyness struct {
-	all   float64 // of all processors, idle or not
-	busy  float64 // of those, at work
-	own   float64 // of this process
+	all   float64 // time of all processors, idle or not
+	busy  float64 // time of theirs at work
+	own   float64 // time of this process
 	known bool
 }
 

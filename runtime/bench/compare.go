@@ -83,9 +83,9 @@ type Compared struct {
 	Row     string   `json:"row"`
 	A       float64  `json:"a_us"`   // mean over processes of their medians
 	B       float64  `json:"b_us"`   //
-	Change  Interval `json:"change"` // of B against A: 0.05 is 5 % more
-	P       float64  `json:"p"`      // of a change as large by chance, corrected for the number of rows
-	Spread  float64  `json:"spread"` // of the processes of the side that spreads more: standard deviation, of a time
+	Change  Interval `json:"change"` // difference of B from A: 0.05 is 5 % more
+	P       float64  `json:"p"`      // probability of a change as large by chance, corrected for the number of rows
+	Spread  float64  `json:"spread"` // standard deviation of the processes of the side that spreads more, as a part of a time
 	Verdict Verdict  `json:"verdict"`
 }
 

@@ -23,7 +23,7 @@ type ContextOptions struct {
 	Bench    Options  // Compile (Variant or Passes in which backends stand), Reps, Tokens of a decode measurement, CPU, Progress, Say
 	Contexts []int    // tokens in the cache
 	Rows     []int    // tokens of a step: 1 is decode, more prefill
-	Backends []string // of AttentionBackends
+	Backends []string // backends, each of AttentionBackends
 	// Measured is told, behind each context, the rows so far; nil: nobody is.
 	Measured func([]ContextRow)
 }
@@ -32,17 +32,17 @@ type ContextOptions struct {
 type ContextRow struct {
 	Model      string   `json:"model"`
 	Device     string   `json:"device"`
-	Context    int      `json:"context"`        // asked for
+	Context    int      `json:"context"`        // the context asked for
 	P          int      `json:"cached"`         // tokens before the step
 	T          int      `json:"t"`              // tokens of the step
 	Cache      int      `json:"cache"`          // tokens that the plan's cache holds
-	Backend    string   `json:"backend"`        // asked for
+	Backend    string   `json:"backend"`        // the backend asked for
 	ForLargest bool     `json:"full_cache"`     // auto for the largest cache, not for the point's
 	Chosen     string   `json:"took,omitempty"` // backend that the entry has: what auto took
 	Refused    string   `json:"refused,omitempty"`
 	Measured   *Spread  `json:"measured_us"`     // a step; null when refused
-	Attention  *float64 `json:"attention_share"` // of the kernels' own times; of auto
-	OverBest   *float64 `json:"over_best"`       // measured over the point's best, less 1
+	Attention  *float64 `json:"attention_share"` // attention's part of the kernels' own times; of auto
+	OverBest   *float64 `json:"over_best"`       // the measured time over the point's best, less 1
 	Times      string   `json:"times,omitempty"`
 	Machine    *Machine `json:"machine,omitempty"`
 }

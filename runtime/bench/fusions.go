@@ -18,17 +18,17 @@ import (
 
 // Fusions is what each fusion of a pipeline is worth, and what became of its sites.
 type Fusions struct {
-	Whole Row         `json:"pipeline"` // what the savings are parts of
-	Each  []FusionRow `json:"fusions"`  // what saves most first, then those that matched nowhere
+	Whole Row         `json:"pipeline"` // the plan that the savings are parts of
+	Each  []FusionRow `json:"fusions"`  // fusions, what saves most first, then those that matched nowhere
 }
 
 // FusionRow is one pass of the pipeline.
 type FusionRow struct {
 	Pass    string         `json:"pass"`
-	Sites   map[string]int `json:"sites"`   // by outcome
-	Saves   *Saving        `json:"saves"`   // null where it matched nowhere
-	Alone   *Saving        `json:"alone"`   // where no other fusion runs, edits do; null of a pass that has no site
-	Reasons []plan.Group   `json:"reasons"` // of all sites, those alike in one group
+	Sites   map[string]int `json:"sites"`   // counts of sites by outcome
+	Saves   *Saving        `json:"saves"`   // the saving; null where it matched nowhere
+	Alone   *Saving        `json:"alone"`   // the saving where no other fusion runs, but edits do; null of a pass that has no site
+	Reasons []plan.Group   `json:"reasons"` // reasons of all sites, those alike in one group
 }
 
 // PerSite is what it saves at one site: measured where it was, otherwise modelled, us.

@@ -9,8 +9,8 @@ import (
 
 // measured is something to be measured, and what was measured of it.
 type measured struct {
-	name    string                                       // for errors
-	run     func(context.Context) (time.Duration, error) // once: how long it took
+	name    string                                       // the name in errors
+	run     func(context.Context) (time.Duration, error) // one run, which returns how long it took
 	samples []float64                                    // us, in the order they were taken
 }
 

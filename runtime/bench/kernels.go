@@ -37,16 +37,16 @@ type KernelsOptions struct {
 type AloneRow struct {
 	Model    string   `json:"model"`
 	Device   string   `json:"device"`
-	Variant  string   `json:"variant"` // of the pipeline that makes the kernel
+	Variant  string   `json:"variant"` // the variant of the pipeline that makes the kernel
 	T        int      `json:"t"`
 	P        int      `json:"cached"`
-	Dispatch string   `json:"dispatch"` // its label in the first layer
+	Dispatch string   `json:"dispatch"` // the label in the first layer
 	Kernel   string   `json:"kernel"`
 	Threads  int      `json:"threads"`
 	Choices  []string `json:"choices"` // the words of kernels that have this text, such as "tiles 64x64x16 ..."; of none where there is nothing to choose
 	Chosen   bool     `json:"chosen"`  // the cost model takes it
 	Us       float64  `json:"us"`
-	Bytes    int64    `json:"bytes"` // moved
+	Bytes    int64    `json:"bytes"` // bytes moved
 	GBs      float64  `json:"gb_s"`
 	// Share is of the measured read bandwidth; null on emulation and where weights
 	// and caches are too small to be read from memory.

@@ -20,16 +20,16 @@ import (
 // shares of.
 type Machine struct {
 	ReadGBs      float64 `json:"read_gb_s"`      // 10^9 bytes a second from memory
-	ReadBytes    int64   `json:"read_bytes"`     // of the memory that was read
-	MatmulTFlops float64 `json:"matmul_tflop_s"` // of our tiled product, f16 weights, f32 sums
-	MatmulShape  [3]int  `json:"matmul_t_n_k"`   // of that product
-	MatmulKernel string  `json:"matmul_kernel"`  // its name
+	ReadBytes    int64   `json:"read_bytes"`     // bytes of the memory that was read
+	MatmulTFlops float64 `json:"matmul_tflop_s"` // rate of our tiled product, f16 weights, f32 sums
+	MatmulShape  [3]int  `json:"matmul_t_n_k"`   // dims of that product
+	MatmulKernel string  `json:"matmul_kernel"`  // name of its kernel
 }
 
 // machineSize is how much work a measurement of a machine takes.
 type machineSize struct {
-	bytes   int64 // read
-	t, n, k int   // of the product
+	bytes   int64 // bytes to read
+	t, n, k int   // dims of the product
 }
 
 // machineWork takes a GPU of today milliseconds and reads many times what its cache

@@ -110,10 +110,10 @@ type distinctPlans struct {
 	o      *Options
 	m      *model.Model
 	graphs *compile.Graphs // their model, target and options
-	graph  *ir.Graph       // of the phase, as the frontend makes it
+	graph  *ir.Graph       // the phase's graph, as the frontend makes it
 	rows   []Row
 	met    map[string]int        // a plan's digest to its row
-	more   func(rounds int) bool // whether to run all plans once more; nil: as the options say
+	more   func(rounds int) bool // the decision to run all plans once more; nil: as the options say
 }
 
 // compile makes one plan of variants, verified, whose entries are the distinct graphs

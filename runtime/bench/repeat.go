@@ -30,8 +30,8 @@ type counted struct {
 	row     Row
 	digest  string
 	on      []*target.Target
-	typical cost.Load     // on the first of the targets: what the number of command buffers follows from
-	loads   [][]cost.Load // by run, then by target
+	typical cost.Load     // the time of a typical step on the first of the targets, which the number of command buffers follows from
+	loads   [][]cost.Load // loads by run, then by target
 }
 
 func (c *counted) load(g *ir.Graph, lowered *target.Target, on []*target.Target, envs []sym.Env) {

@@ -18,11 +18,11 @@ type loadedVariant struct {
 	engine *engine.Engine
 	model  runtime.Model
 	envs   []sym.Env
-	tokens int // of a decode measurement
+	tokens int // tokens of a decode measurement
 	row    *Row
 
 	compiled *runtime.Phase // nil for a plan from disk
-	machine  *Machine       // where the device was measured
+	machine  *Machine       // the machine, where the device was measured
 	dev      runtime.Device // nil on ref
 }
 

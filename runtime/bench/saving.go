@@ -20,16 +20,16 @@ type Saving struct {
 	Dispatches int                `json:"dispatches"`
 	Waves      int                `json:"waves"`
 	MovedBytes int64              `json:"moved_bytes"`
-	Modelled   map[string]float64 `json:"modelled"`      // target: us
-	Measured   *Interval          `json:"measured_us"`   // null where either row was not measured
-	Why        string             `json:"why,omitempty"` // of one that is predicted to cost: what the cost model says at its sites
+	Modelled   map[string]float64 `json:"modelled"`      // us by target
+	Measured   *Interval          `json:"measured_us"`   // the measured saving; null where either row was not measured
+	Why        string             `json:"why,omitempty"` // the cost model's reasons at the sites of a fusion that is predicted to cost
 }
 
 // rival says which variant another is compared with, and what tells them apart.
 type rival struct {
-	variant string // empty: none
+	variant string // the variant to compare with; empty: none
 	fusion  string
-	lacks   bool // this one lacks the fusion; otherwise the other one does
+	lacks   bool // a row without the fusion; otherwise the other one is
 }
 
 // savings returns what the variants save against their rivals, by variant.

@@ -18,10 +18,10 @@ type Score struct {
 	Model    string     `json:"model"`
 	Device   string     `json:"device"`
 	Phase    string     `json:"phase"`
-	Target   string     `json:"target"`   // whose costs predicted
-	Note     string     `json:"note"`     // where that target's numbers come from
+	Target   string     `json:"target"`   // the target whose costs predicted
+	Note     string     `json:"note"`     // the source of that target's numbers
 	Spearman float64    `json:"spearman"` // rank correlation: 1 is the same order, 0 none, -1 the reverse
-	Rows     []ScoreRow `json:"rows"`     // in the predicted order
+	Rows     []ScoreRow `json:"rows"`     // rows in the predicted order
 }
 
 // ScoreRow is one variant; ranks count from 1, the fastest. Variants that tie share
@@ -31,7 +31,7 @@ type ScoreRow struct {
 	PredictedRank float64 `json:"predicted_rank"`
 	MeasuredRank  float64 `json:"measured_rank"`
 	PredictedUs   float64 `json:"predicted_us"`
-	MeasuredUs    float64 `json:"measured_us"` // median
+	MeasuredUs    float64 `json:"measured_us"` // median of the measured times
 }
 
 // ScoreOf compares the predicted and the measured order of rows, which Bench has

@@ -14,9 +14,9 @@ import (
 // Variant is a pipeline to be measured: a list of passes under a name.
 type Variant struct {
 	Name, Passes   string
-	PrefillPasses  string // of prefill, where they shall be others
-	CommandBuffers int    // that an entry is split into; 0: what Options.Compile says
-	rival          rival  // what it is compared with, in a list that has such
+	PrefillPasses  string // the pipeline of prefill, where it shall be another
+	CommandBuffers int    // command buffers that an entry is split into; 0: what Options.Compile says
+	rival          rival  // the variant to compare with, in a list that has such
 }
 
 // options are o with the variant's pipelines.

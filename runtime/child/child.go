@@ -24,9 +24,9 @@ import (
 
 // Command is a program to run.
 type Command struct {
-	Path  string // of the executable, as exec.LookPath returns it
+	Path  string // the executable's path, as exec.LookPath returns it
 	Args  []string
-	Dir   string   // "" is this process's
+	Dir   string   // the working folder; "" is this process's
 	Env   []string // NAME=VALUE, on top of this process's
 	Stdin string
 	Limits
@@ -34,8 +34,8 @@ type Command struct {
 
 // Limits of a command; a zero is none.
 type Limits struct {
-	Time      time.Duration // by the clock, for the command
-	Processor time.Duration // for each process, in whole seconds
+	Time      time.Duration // time by the clock, for the command
+	Processor time.Duration // processor time for each process, in whole seconds
 	Memory    int64         // bytes of address space, for each process
 	File      int64         // bytes of each file that is written
 }
@@ -121,7 +121,7 @@ func Run(ctx context.Context, c Command) (stdout, stderr []byte, err error) {
 type ExitError struct {
 	Path           string
 	Args           []string
-	Code           int // -1 for one that was ended
+	Code           int // the exit code; -1 for one that was ended
 	Stdout, Stderr []byte
 	status         string
 }

@@ -76,7 +76,7 @@ func (f objectCache) close() error {
 
 // object is a shared object, which is built once.
 type object struct {
-	name   string   // of what it is, for people
+	name   string   // the name for people
 	of     []string // all that it is built of, the compiler aside
 	symbol string   // the function that it must have
 	// build makes it in the folder work, for a cache that does not have it.
@@ -90,8 +90,8 @@ const maxObjectBytes = 1 << 30
 type loadedObject struct {
 	path   string
 	handle uintptr
-	built  bool      // anew
-	ready  time.Time // when the file was there, to be loaded
+	built  bool      // an object that no cache held
+	ready  time.Time // the moment when the file was there, to be loaded
 }
 
 // open loads the object, built where the cache does not have it whole. One of the

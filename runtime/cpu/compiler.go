@@ -19,9 +19,9 @@ import (
 // compiler is the C++ compiler found on this machine.
 type compiler struct {
 	path    string
-	version string   // its first line
-	id      string   // all it says of itself
-	flags   []string // for every unit
+	version string   // the first line that it says of itself
+	id      string   // all that it says of itself
+	flags   []string // flags for every unit
 }
 
 // ErrNoCompiler: no C++ compiler is installed, so kernels cannot be built.

@@ -46,7 +46,7 @@ const (
 // Options of a device; the zero value is the fast mode on all processors.
 type Options struct {
 	CXX      string // C++ compiler; empty: the first of c++, g++, clang++
-	CacheDir string // of compiled objects; empty: foundry in the user's cache or, without one, a temporary folder
+	CacheDir string // the folder of compiled objects; empty: foundry in the user's cache or, without one, a temporary folder
 	Threads  int    // host threads; 0: one a processor, at most 64
 
 	// TrustKernels compiles and runs kernels whatever their text: those that were
@@ -57,13 +57,13 @@ type Options struct {
 	// they are, kernels have all rights of the process.
 	Confine func() error
 
-	Checked  bool   // look at every access, at about 30 times the time, on one host thread
-	FewRuns  bool   // kernels run a few times only: they compile in half the time and run at two thirds of the speed
-	MaxSteps uint64 // checked: basic blocks a thread may execute; 0: 2^28
+	Checked  bool   // a look at every access, at about 30 times the time, on one host thread
+	FewRuns  bool   // short use: kernels compile in half the time and run at two thirds of the speed
+	MaxSteps uint64 // basic blocks that a thread of a checked run may execute; 0: 2^28
 
-	ThreadOrder Order // of the threads of a threadgroup
-	GroupOrder  Order // of the threadgroups of a dispatch
-	WaveOrder   Order // of the dispatches of a wave
+	ThreadOrder Order // order of the threads of a threadgroup
+	GroupOrder  Order // order of the threadgroups of a dispatch
+	WaveOrder   Order // order of the dispatches of a wave
 	Seed        uint64
 }
 
@@ -71,12 +71,12 @@ type Options struct {
 type Device struct {
 	opts    Options
 	cc      *compiler
-	objects objectCache // of compiled objects
+	objects objectCache // the folder of compiled objects
 	exec    *executor
 
 	startup fruntime.Startup
 
-	confine func() error // gives up the process's rights, at the first call
+	confine func() error // the process's loss of its rights, at the first call
 
 	mu     sync.Mutex
 	pool   uintptr

@@ -16,10 +16,10 @@ type commands struct {
 	p        *program
 	launches []cLaunch
 	labels   []string
-	memories []*memory // of all operands: a freed one must not be run on
+	memories []*memory // memories of all operands: a freed one must not be run on
 	barrier  bool      // the next launch begins a wave
 	err      error     // the first mistake of encoding
-	timing   bool      // each launch is told its seconds
+	timing   bool      // a measurement of each launch's seconds
 }
 
 // Dispatch encodes one launch, or says what is wrong with it.

@@ -23,7 +23,7 @@ var executorParts = []string{"executor.h", "region.cc", "schedule.cc", "report.c
 // executor is the C++ that runs kernels, loaded. It stays for the life of the
 // process: its signal handlers must not go away.
 type executor struct {
-	path             string // of the shared object
+	path             string // the path of the shared object
 	open, close, run uintptr
 }
 

@@ -25,9 +25,9 @@ const moduleSymbol = "foundry_module"
 type program struct {
 	d       *Device
 	kernels []plan.Kernel
-	path    string // of the shared object
+	path    string // the path of the shared object
 	handle  uintptr
-	module  uintptr // what foundry_module returned
+	module  uintptr // the handle that foundry_module returned
 	startup fruntime.Startup
 
 	mu     sync.Mutex

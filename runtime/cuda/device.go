@@ -26,8 +26,8 @@ import (
 
 // Options choose a GPU and a place for compiled kernels.
 type Options struct {
-	Ordinal  int    // which GPU
-	CacheDir string // compiled kernels; empty: none are kept
+	Ordinal  int    // the GPU's number
+	CacheDir string // the folder of compiled kernels; empty: none are kept
 	// Dependent launches kernels so that their preload phase may overlap the
 	// predecessor's tail (programmatic dependent launch).
 	Dependent bool
@@ -44,7 +44,7 @@ type Device struct {
 	ctx       uintptr
 	peeks     uintptr // stream of copies that wait for no kernel
 	info      fruntime.Info
-	arch      string // sm_90
+	arch      string // the architecture, such as sm_90
 	sharedMax int
 	startup   fruntime.Startup
 	mu        sync.Mutex

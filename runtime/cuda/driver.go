@@ -16,7 +16,7 @@ import (
 // the C pointers as uintptr.
 type driver struct {
 	*library
-	startTook time.Duration // to load and to start
+	startTook time.Duration // time to load and to start
 }
 
 var driverPaths = map[string][]string{

@@ -19,7 +19,7 @@ type encoder struct {
 	params [maxSlots]unsafe.Pointer
 	attr   launchAttr
 	config launchConfig
-	first  bool // nothing of this run launched yet: no predecessor to overlap with
+	first  bool // a run of which nothing is launched yet: no predecessor to overlap with
 }
 
 const maxSlots = 32

@@ -18,10 +18,10 @@ import (
 type program struct {
 	d       *Device
 	stream  uintptr
-	modules map[string]uintptr // by unit
+	modules map[string]uintptr // modules by unit
 	kernels []kernel
 	startup fruntime.Startup
-	mu      sync.Mutex // one recording at a time
+	mu      sync.Mutex // the lock of recordings, one at a time
 }
 
 // kernel is one entry point and what its launches need.

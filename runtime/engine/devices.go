@@ -47,7 +47,7 @@ func ParseDevice(name string) (kind string, ordinal int, err error) {
 type DeviceStatus struct {
 	Name   string
 	Usable bool
-	Note   string // what it is or, when it is not usable, what was looked for and how to get it
+	Note   string // what the device is or, when it is not usable, what was looked for and how to get it
 }
 
 // FindDevices looks for every device, in the order in which Auto prefers them.

@@ -24,19 +24,19 @@ import (
 
 // Engine is a model ready to run. Any number of sessions share it.
 type Engine struct {
-	Device string          // where it runs: Ref, CPU, CUDA or Metal
+	Device string          // the place where it runs: Ref, CPU, CUDA or Metal
 	Graphs *compile.Graphs // nil for a plan that was read from disk
 	// Plan is what runs or, on ref, what the graphs would run as; its numbers
 	// are reported.
 	Plan *plan.Plan
-	Loss checkpoint.Narrowing // what the conversion of weights to narrower types lost
+	Loss checkpoint.Narrowing // losses of the conversion of weights to narrower types
 
 	model    *model.Model
 	ref      *reference
-	dev      runtime.Device // which it owns; nil for one that others use too
+	dev      runtime.Device // the device that it owns; nil for one that others use too
 	exec     *runtime.Executable
-	compiled *runtime.Phase // what Start took to compile the plan; nil for one from disk
-	done     func()         // ends the GPU's reading of the model's mapped files; nil where it reads none
+	compiled *runtime.Phase // the phase of Start that compiled the plan; nil for one from disk
+	done     func()         // the end of the GPU's reading of the model's mapped files; nil where it reads none
 	chunk    int            // most tokens of one run, where fewer than the plan allows are wanted; 0: the plan's
 }
 

@@ -50,8 +50,8 @@ type referenceContext struct {
 	*reference
 	state   *interp.State // nil after Close
 	written int           // tokens that the caches hold
-	assumed bool          // whatever they hold
-	logits  []float32     // of the last run; nil before the first and after a failed one
+	assumed bool          // caches, whatever they hold
+	logits  []float32     // logits of the last run; nil before the first and after a failed one
 }
 
 func (c *referenceContext) Limits() runtime.Limits { return c.limits }

@@ -32,7 +32,7 @@ func (s *Session) Close() error { return s.IDs.Close() }
 type GenerateOptions struct {
 	Max       int // tokens at most
 	Sampling  runtime.Sampling
-	IgnoreEnd bool // go on behind a token that ends a text
+	IgnoreEnd bool // no end behind a token that ends a text
 }
 
 // Token is one generated token and the text that it completes, which may be

@@ -14,12 +14,12 @@ import (
 
 // Options say how Start gets a model running.
 type Options struct {
-	Device   string          // where, such as Auto
-	Compile  compile.Options // Defaults of the device fill what it leaves open
-	PlanDir  string          // run this bundle instead of compiling, Guarded; of Compile only Chunk and AllLogits count then
-	CPU      cpu.Options     // of the device cpu
+	Device   string          // the place to run, such as Auto
+	Compile  compile.Options // options of the compiler; Defaults of the device fill what they leave open
+	PlanDir  string          // a bundle to run instead of compiling, Guarded; of Compile only Chunk and AllLogits count then
+	CPU      cpu.Options     // options of the device cpu
 	Progress runtime.Progress
-	Say      func(line string) // told what Auto took and why, and other notes; nil: nobody
+	Say      func(line string) // a taker of notes, such as what Auto took and why; nil: nobody
 
 	// CheckLimits is asked, before a device is opened or a weight is read, whether what shall
 	// run fits Vocab and Context of the model; nil: nobody asks.
@@ -40,7 +40,7 @@ func Start(ctx context.Context, m *model.Model, o Options) (*Engine, error) {
 type Starting struct {
 	Options // Device is no longer Auto, Say never nil
 	m       *model.Model
-	plan    *plan.Plan // of PlanDir; nil for none
+	plan    *plan.Plan // the plan in PlanDir; nil for none
 }
 
 // Prepare checks everything that can be checked without a weight, and takes a device

@@ -22,7 +22,7 @@ import (
 
 // Golden is what another implementation says of one prompt.
 type Golden struct {
-	Prompt string  // its name in the file
+	Prompt string  // the name in the file
 	IDs    []int32 // the prompt
 
 	// Logits of the last rows, [rows, vocab]; nil where only those of TopIDs, behind
@@ -31,21 +31,21 @@ type Golden struct {
 	TopIDs    []int32
 	TopLogits []float32
 
-	Greedy  []int32   // how it goes on, nil where that is not known
-	Margins []float32 // at each of them the largest logit minus the second
+	Greedy  []int32   // ids of the greedy continuation, nil where that is not known
+	Margins []float32 // the largest logit minus the second, at each of them
 }
 
 // GoldenBounds say what may differ.
 type GoldenBounds struct {
-	NMSE   float64 // of the logits that are known
-	Margin float64 // greedy ids count where the golden margin is above it
+	NMSE   float64 // the most NMSE of the logits that are known
+	Margin float64 // the golden margin above which a greedy id counts
 }
 
 // GoldenResult is one prompt held against its golden.
 type GoldenResult struct {
 	Prompt  string  `json:"prompt"`
 	Tokens  int     `json:"tokens"`
-	Logits  int     `json:"logits"` // compared
+	Logits  int     `json:"logits"` // logits compared
 	NMSE    float64 `json:"nmse"`
 	MaxAbs  float64 `json:"max_abs"`
 	Same    int     `json:"greedy_same"` // ids up to the first that differs

@@ -25,14 +25,14 @@ import (
 
 // GraphOptions say how the graph of a .fir file is run.
 type GraphOptions struct {
-	Device   string          // where, such as engine.Auto
-	Compile  compile.Options // engine.Defaults fill what it leaves open
+	Device   string          // the place to run, such as engine.Auto
+	Compile  compile.Options // options of the compiler; engine.Defaults fill what they leave open
 	CPU      cpu.Options
 	T, P     int64  // tokens of the run and cached before it; T of 0 is the most the graph allows
 	Inputs   string // a safetensors file with every input by name, and weights and states that shall not be seeded
-	Seed     uint64 // of what Inputs does not give
+	Seed     uint64 // the seed of what Inputs does not give
 	Progress runtime.Progress
-	Say      func(line string) // told what Auto took
+	Say      func(line string) // a taker of notes on what Auto took
 }
 
 // GraphResult is one result of a graph: a state's successor under its name too.
@@ -133,7 +133,7 @@ func RunGraph(ctx context.Context, m *model.Model, o GraphOptions) (_ *GraphRun,
 // LoadedGraph is a graph with its values, ready to run on the reference or on a
 // device. Every run starts from what the last one left in the states.
 type LoadedGraph struct {
-	Emulation bool // times say nothing of a GPU
+	Emulation bool // times that say nothing of a GPU
 
 	values *graphValues
 

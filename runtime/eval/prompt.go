@@ -24,8 +24,8 @@ import (
 // Options say what to evaluate.
 type Options struct {
 	IDs    []int32 // the prompt, at least one
-	Greedy int     // continue by exactly this many ids; an end token stops nothing
-	Top    int     // how many of the most likely next tokens to list, at least one
+	Greedy int     // ids to go on with, exactly so many; an end token stops nothing
+	Top    int     // the number of the most likely next tokens to list, at least one
 }
 
 // Evaluation is what `foundry eval --json` prints.
@@ -34,10 +34,10 @@ type Evaluation struct {
 	Device        string              `json:"device"`
 	Passes        string              `json:"passes"`
 	PromptIDs     []int32             `json:"prompt_ids"`
-	Top           []runtime.Candidate `json:"top"` // behind the prompt, most likely first
+	Top           []runtime.Candidate `json:"top"` // tokens behind the prompt, most likely first
 	GreedyIDs     []int32             `json:"greedy_ids"`
 	GreedyMargins []float32           `json:"greedy_margins"` // largest logit minus the second
-	Dispatches    int                 `json:"dispatches"`     // of the decode plan for the target
+	Dispatches    int                 `json:"dispatches"`     // dispatches of the decode plan for the target
 	Waves         int                 `json:"waves"`
 
 	Target string    `json:"-"`

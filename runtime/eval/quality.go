@@ -17,7 +17,7 @@ import (
 // QualityOptions say what to measure.
 type QualityOptions struct {
 	IDs     []int32        // the text; every token is a position
-	Weights []dtype.Type   // to be held against f32
+	Weights []dtype.Type   // dtypes to be held against f32
 	Start   engine.Options // Start.Device says where; weights, cache and rows of logits are chosen here
 	// Measured is told the rows so far, behind each format; nil: nobody is.
 	Measured func([]Quality)
@@ -27,9 +27,9 @@ type QualityOptions struct {
 // f32 ones, over the logits behind every token of a text. Caches are f32 in both.
 type Quality struct {
 	Weights   dtype.Type `json:"weights"`
-	Bytes     int64      `json:"weight_bytes"` // of matrices and vectors as they run
+	Bytes     int64      `json:"weight_bytes"` // bytes of matrices and vectors as they run
 	Positions int        `json:"positions"`
-	NMSE      float64    `json:"nmse"`       // of all logits
+	NMSE      float64    `json:"nmse"`       // NMSE of all logits
 	KL        float64    `json:"kl"`         // mean KL(f32 || narrow) of the next token, nats
 	KLReverse float64    `json:"kl_reverse"` // mean KL(narrow || f32), nats
 	WorstKL   float64    `json:"worst_kl"`   // largest KL(f32 || narrow) of a position, nats

@@ -23,7 +23,7 @@ type graphValues struct {
 	env     sym.Env
 	inputs  map[string]interp.Tensor
 	weights interp.Source
-	states  map[string][]float32 // that the file gives
+	states  map[string][]float32 // caches that the file gives
 	seed    uint64
 	file    checkpoint.Source // nil: everything by seed
 }

@@ -163,7 +163,7 @@ type Dir struct {
 	Path string
 	held *os.File
 
-	once sync.Once // removed
+	once sync.Once // a lock of the removal
 	err  error
 }
 

@@ -45,7 +45,7 @@ type cleaner struct {
 	braces, parens int
 	out            strings.Builder
 	owned          map[string]bool
-	absent         []string // by open #if: the macro that is not defined in it, or ""
+	absent         []string // the macro, for each open #if, that is not defined in it, or ""
 	macros         []string
 }
 

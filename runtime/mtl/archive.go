@@ -18,8 +18,8 @@ import (
 // else.
 type archive struct {
 	d      *Device
-	path   string // "": nothing is kept
-	read   id     // what stands on disk, where Metal can read that
+	path   string // the file; "": nothing is kept
+	read   id     // the archive on disk, where Metal can read that
 	made   []id   // descriptors of the pipelines, retained
 	missed int    // pipelines that it did not have
 }

@@ -21,9 +21,9 @@ import (
 
 // Options choose a GPU and places.
 type Options struct {
-	Ordinal   int       // which of MTLCopyAllDevices; 0 is the system's default
-	Libraries Libraries // zero: SystemLibraries
-	CacheDir  string    // compiled pipelines (a binary archive a plan); empty: none are kept
+	Ordinal   int       // the number in MTLCopyAllDevices; 0 is the system's default
+	Libraries Libraries // the system's libraries; zero: SystemLibraries
+	CacheDir  string    // the folder of compiled pipelines (a binary archive a plan); empty: none are kept
 	// Indirect records a decode step into an indirect command buffer, which has a
 	// barrier where the plan has one, instead of encoding it anew for each run.
 	Indirect bool

@@ -14,9 +14,9 @@ type encoder struct {
 	sender
 	g         *program
 	buffer    id
-	encoder   id // until Commit, when the pool that it was born in ends
+	encoder   id // the encoder until Commit, when the pool that it was born in ends
 	committed bool
-	labelled  bool // somebody captures: dispatches stand in groups with their labels
+	labelled  bool // a capture under way: dispatches stand in groups with their labels
 	current   int  // the kernel whose pipeline is set, or -1
 	buffers   [maxSlots]id
 	offsets   [maxSlots]uint64

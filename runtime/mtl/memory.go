@@ -13,10 +13,10 @@ import (
 type memory struct {
 	d     *Device
 	buf   id
-	at    int64 // where in buf it begins: 0 but for pages of the host's
+	at    int64 // its begin in buf: 0 but for pages of the host's
 	size  int64
 	bytes []byte // the host's view of it; nil for private memory
-	lent  bool   // over pages of the host's, which are not ours to write
+	lent  bool   // pages of the host's, which are not ours to write
 }
 
 // Alloc returns a buffer, which Metal clears. What only kernels touch is private;

@@ -22,7 +22,7 @@ type program struct {
 	startup fruntime.Startup
 
 	mu   sync.Mutex
-	open map[*encoder]bool // in use
+	open map[*encoder]bool // encoders in use
 	free []*encoder
 }
 

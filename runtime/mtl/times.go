@@ -64,7 +64,7 @@ const timedAtOnce = 1024
 // clock is how the GPU's timestamps are read.
 type clock struct {
 	set     id      // the counter set that holds the timestamp; 0: passes cannot be timed
-	nsATick float64 // of the timestamp, by the host's clock
+	nsATick float64 // nanoseconds a tick of the timestamp, by the host's clock
 }
 
 // clockRun is for how long the two clocks are compared.

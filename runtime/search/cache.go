@@ -23,7 +23,7 @@ import (
 // table of passes that has no hash.
 type searchFile struct {
 	path  string
-	table *passes.Table // of the pipelines in it
+	table *passes.Table // the table of the pipelines in it
 }
 
 // file names the result of s: by the model's shape and dtypes, the target's

@@ -28,32 +28,32 @@ import (
 
 // Options say for what a pipeline is sought.
 type Options struct {
-	Device   string          // where it shall run; "": on what Compile.Target is
+	Device   string          // the place where it shall run; "": on what Compile.Target is
 	Compile  compile.Options // Target is what it is compiled for; of Table, passes of one's own are searched too; Passes and Variant are not used
 	CPU      cpu.Options
-	Phase    string // whose time counts: "decode", where empty, or "prefill"; the other phase gets the best that is met on the way
+	Phase    string // the phase whose time counts: "decode", where empty, or "prefill"; the other phase gets the best that is met on the way
 	Measure  int    // most of the best candidates that are measured, beside the named variants; 0: 6
-	CacheDir string // where results are kept; empty: foundry/search in the user's cache
+	CacheDir string // the folder of results; empty: foundry/search in the user's cache
 	Progress runtime.Progress
-	Say      func(line string) // told what was found, and how; nil: nobody
+	Say      func(line string) // a taker of lines on what was found, and how; nil: nobody
 }
 
 // Found is the result of a search.
 type Found struct {
 	Model      string      `json:"model"`
 	Phase      string      `json:"phase"`
-	Target     string      `json:"target"`                // that kernels are made for
+	Target     string      `json:"target"`                // the machine that kernels are made for
 	Costs      string      `json:"costs"`                 // target whose costs ranked
-	Device     string      `json:"device,omitempty"`      // that measured; empty: the model alone decided
-	Unmeasured string      `json:"unmeasured"`            // why nothing was measured
-	Layers     int         `json:"layers,omitempty"`      // of the model that was measured
-	Subsets    int         `json:"subsets"`               // legal ones that were tried
-	Graphs     int         `json:"graphs"`                // distinct ones that they give
+	Device     string      `json:"device,omitempty"`      // the device that measured; empty: the model alone decided
+	Unmeasured string      `json:"unmeasured"`            // the reason why nothing was measured
+	Layers     int         `json:"layers,omitempty"`      // layers of the model that was measured
+	Subsets    int         `json:"subsets"`               // legal sets of fusions that were tried
+	Graphs     int         `json:"graphs"`                // distinct graphs that they give
 	Winner     Candidate   `json:"winner"`                // the fastest
-	OtherPhase string      `json:"other_phase,omitempty"` // empty where there is but one
+	OtherPhase string      `json:"other_phase,omitempty"` // the other phase; empty where there is but one
 	Other      *Candidate  `json:"other,omitempty"`       // the candidate that is predicted to be the fastest there
 	Candidates []Candidate `json:"candidates"`            // the best by prediction in that order, and the named variants
-	Seconds    float64     `json:"seconds"`               // that the search took
+	Seconds    float64     `json:"seconds"`               // time that the search took
 	FromCache  string      `json:"-"`                     // the file that it was read from
 }
 
@@ -61,9 +61,9 @@ type Found struct {
 type Candidate struct {
 	Name        string        `json:"name"` // its fusions, or the named variant
 	Passes      string        `json:"passes"`
-	PredictedUs float64       `json:"predicted_us"`       // of the whole model
-	OtherUs     float64       `json:"other_us,omitempty"` // predicted, of Found.OtherPhase
-	Measured    *bench.Spread `json:"measured_us"`        // of Found.Layers layers; null where it was not measured
+	PredictedUs float64       `json:"predicted_us"`       // predicted time of the whole model
+	OtherUs     float64       `json:"other_us,omitempty"` // predicted time of Found.OtherPhase
+	Measured    *bench.Spread `json:"measured_us"`        // measured time of Found.Layers layers; null where it was not measured
 }
 
 // What a search looks at and how long.
@@ -134,8 +134,8 @@ type search struct {
 	Options
 	m      *model.Model
 	start  time.Time
-	graphs *compile.Graphs // of the whole model, as the frontend makes them
-	costs  *target.Target  // that rank
+	graphs *compile.Graphs // graphs of the whole model, as the frontend makes them
+	costs  *target.Target  // the costs that rank
 	dev    runtime.Device  // nil where the device is not at hand
 	found  Found
 }

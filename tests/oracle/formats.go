@@ -39,10 +39,10 @@ var (
 // number is a floating-point type.
 type number struct {
 	bytes           int
-	digits          int     // of the significand, the leading one included
-	least, greatest float64 // of the normal numbers
+	digits          int     // digits of the significand, the leading one included
+	least, greatest float64 // the least and the greatest of the normal numbers, above zero
 	read            func(b []byte) float64
-	write           func(b []byte, v float64) // a v that the type has
+	write           func(b []byte, v float64) // for a v that the type has
 }
 
 var (
@@ -104,13 +104,13 @@ func writeHalf(b []byte, v float64) {
 // format describes blocks: of one element for the plain formats.
 type format struct {
 	elems, bytes int
-	number       number // of the element or of the block's scales
-	scales       []int  // where those are
+	number       number // the element's type, or that of the block's scales
+	scales       []int  // places of those scales
 	ggml         uint32 // GGML's number for the format
 	spread       float64
 	offset       float64 // second scale over the first that makes random levels' mean zero
 	value        func(block []byte, i int) float64
-	minima       func(r *rand.Rand, block []byte) // draws small scales with minima close to them; nil: there are none
+	minima       func(r *rand.Rand, block []byte) // a draw of small scales with minima close to them; nil: there are none
 }
 
 // format looks a format up.

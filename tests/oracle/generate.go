@@ -58,7 +58,7 @@ var gains = []struct {
 	gain       float64
 	bias       float64
 	rows, cols func(c Config) int
-	lift       int // how often the checkpoint's lift goes into it
+	lift       int // the power of the checkpoint's lift that goes into it
 }{
 	{"self_attn.q_proj", 1, 0.3, queries, hidden, 2},
 	{"self_attn.k_proj", 1, 0.3, keys, hidden, 2},

@@ -33,7 +33,7 @@ type Config struct {
 	// k before they are turned.
 	HeadNorms bool
 
-	Formats []Format // of the matrices, in turn
+	Formats []Format // formats of the matrices, in turn
 	GGUF    bool     // a GGUF file, not a safetensors folder; vectors are f32 there
 }
 

@@ -104,7 +104,7 @@ func size(svg []byte) (width, height float64, err error) {
 type painter struct {
 	on    vg.Canvas
 	fonts *font.Cache
-	x, y  float64 // of the picture's origin, y from the top
+	x, y  float64 // place of the picture's origin, y from the top
 	high  float64
 }
 

@@ -23,9 +23,9 @@ type talk struct {
 	session *foundry.Session
 	model   *foundry.Model
 	options foundry.GenerateOptions
-	bounded bool              // options.Max was asked for: else an answer may fill the context
-	start   chat.Conversation // what a new conversation begins with
-	stop    <-chan os.Signal  // ends an answer or, between answers, the conversation
+	bounded bool              // options.Max asked for by a flag; without it an answer may fill the context
+	start   chat.Conversation // the messages that a new conversation begins with
+	stop    <-chan os.Signal  // an end of an answer or, between answers, of the conversation
 }
 
 // run talks until the input ends.

@@ -13,7 +13,7 @@ import (
 // measuredTimes are what a page shows in place of modelled times; none: no times.
 type measuredTimes struct {
 	device string
-	us     map[string]float64 // of one dispatch, by its kernel
+	us     map[string]float64 // time of one dispatch, by its kernel
 }
 
 // maxTimes is beyond what bench prints of all variants, in bytes.

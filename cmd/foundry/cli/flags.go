@@ -66,7 +66,7 @@ var compileFlagNames = []string{"weights", "cache", "passes", "prefill-passes", 
 type compileFlags struct {
 	weights, cache, passes, prefillPasses, variant, target, attention, shaders, commandBuffers string
 	context, chunk, fuel, chain                                                                int
-	trust                                                                                      trustFlag // of a search, which runs what it compares
+	trust                                                                                      trustFlag // trust in the kernels of a search, which runs what it compares
 }
 
 func (f *compileFlags) add(cmd *cobra.Command) {

@@ -17,7 +17,7 @@ import (
 // terminal is spelled out.
 type output struct {
 	to     io.Writer
-	failed func(error) // told of the first error
+	failed func(error) // a function to tell the first error
 
 	mu      sync.Mutex
 	pending []byte // the begin of a character whose end comes with the next write

@@ -18,11 +18,11 @@ import (
 type process struct {
 	out    *output
 	cancel context.CancelCauseFunc
-	again  chan struct{} // closed by a second signal
+	again  chan struct{} // a channel that a second signal closes
 
 	mu       sync.Mutex
-	finished func(IO) error   // prints what is finished of the command
-	talk     chan<- os.Signal // takes interrupts in place of the command
+	finished func(IO) error   // a function that prints what the command has finished
+	talk     chan<- os.Signal // the taker of interrupts in place of the command
 }
 
 // An interrupted command has this long to end by itself, and what it had finished

@@ -31,10 +31,10 @@ type body struct {
 	stages []*stage
 	toks   []token
 	i      int
-	line   int // of the file, where the body begins
+	line   int // the line of the file where the body begins
 	depth  int
 	names  map[string]bool // arguments and declared values in scope
-	points map[string]bool // those that are pointers
+	points map[string]bool // names in scope that are pointers
 	scope  []string        // names in the order of their declaration, but for arguments
 	ready  bool
 	known  map[string]uint64 // constants in scope that a number was given

@@ -28,7 +28,7 @@ import (
 // Gate knows the stage files. It may be used by one goroutine at a time.
 type Gate struct {
 	files  fs.FS
-	stages map[string]*stage // as they are met
+	stages map[string]*stage // stages as they are met
 }
 
 // New returns the gate of the stage files in this program.

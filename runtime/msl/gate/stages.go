@@ -6,7 +6,7 @@ import "foundry/runtime/msl/lex"
 type stage struct {
 	types, functions, values map[string]bool
 	templates                map[string]bool // types and functions that take template arguments
-	words                    map[string]bool // all, for members of its types
+	words                    map[string]bool // all words, for members of its types
 }
 
 // declared reads the declarations of a stage file, which is this program's own.

@@ -44,7 +44,7 @@ var ErrUnavailable = child.Absent("no emulated Metal framework here")
 
 // Framework is the loaded library. There is one in a process.
 type Framework struct {
-	Path string // of the shared library: objc, Foundation and Metal in one
+	Path string // the shared library: objc, Foundation and Metal in one
 	cpu  *cpu.Device
 
 	start      func(open, run uintptr, threads uint32) int32
