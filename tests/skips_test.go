@@ -15,6 +15,7 @@ import (
 // asked for it, or the case has no meaning.
 var skipped = map[string]string{
 	"examples/ownpass/main_test.go":         "what is absent, in a module of its own",
+	"runtime/bench/busy_test.go":            "a system without /proc/stat",
 	"runtime/confine/confine_linux_test.go": "a system without seccomp",
 	"runtime/mtl/encode_test.go":            "the race detector",
 	"runtime/msl/gate/fuzz_test.go":         "inputs of a fuzz target",

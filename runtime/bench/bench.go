@@ -114,8 +114,8 @@ type KernelRow struct {
 // Spread summarises samples.
 type Spread struct {
 	Median float64 `json:"median"`
-	Low    float64 `json:"low"`  // ends of the interval that holds the true median with 95 % confidence
-	High   float64 `json:"high"` //
+	Low    float64 `json:"low"`  // lower end of the interval that holds the true median with 95 % confidence
+	High   float64 `json:"high"` // upper end
 	Min    float64 `json:"min"`
 	Max    float64 `json:"max"`
 	N      int     `json:"n"`
