@@ -11,30 +11,6 @@ import (
 // frequencies, theta^(-2i/HeadDim), which the published model keeps in float32.
 func (c *Checkpoint) Logits(ids []int32) [][]float64 { return c.logits(ids, "", exact) }
 
-// Halves is the greatest NMSE of a row of logits that comes of rounding to 11 digits, at
-// whatever size, what devices keep or multiply as halves: weights, the operands of
-// products, queries, keys and values. It is how well conditioned the checkpoint is.
-func (c *Checkpoint) Halves(ids []int32, logits [][]float64) float64 {
-	var have []float32
-	for _, row := range c.logits(ids, "", toHalf) {
-		for _, v := range row {
-			have = append(have, float32(v))
-		}
-	}
-	nmse, _ := Worst(have, logits)
-	return nmse
-}
-
-// exact and toHalf are how numbers are rounded on the way.
-func exact(x []float64) {}
-
-func toHalf(x []float64) {
-	const dropped = 52 - 10
-	for i, v := range x {
-		x[i] = math.Float64frombits((math.Float64bits(v) + 1<<(dropped-1)) &^ (1<<dropped - 1))
-	}
-}
-
 // Share is the part of the logits' energy that a branch accounts for: the squares of
 // what changes when it is left out, over the squares of the logits, which are given.
 // Without q and k every token attends to all before it alike; the other branches are
@@ -51,15 +27,15 @@ func (c *Checkpoint) Share(b Branch, ids []int32, logits [][]float64) float64 {
 }
 
 // logits computes the model without a branch, "" for all of it, and rounds.
-func (c *Checkpoint) logits(ids []int32, without Branch, round func(x []float64)) [][]float64 {
+func (c *Checkpoint) logits(ids []int32, without Branch, round rounding) [][]float64 {
 	matrix := func(name string) []float64 {
 		w := c.values(name)
-		round(w)
+		round.weights(w)
 		return w
 	}
 	each := func(rows [][]float64) [][]float64 {
 		for _, row := range rows {
-			round(row)
+			round.values(row)
 		}
 		return rows
 	}
@@ -86,7 +62,7 @@ func (c *Checkpoint) logits(ids []int32, without Branch, round func(x []float64)
 			}
 			c.rotate(q)
 			c.rotate(k)
-			y := c.attention(each(q), each(k), each(v), without == QueryKey || without == NormedHeads)
+			y := c.attention(each(q), each(k), each(v), without == QueryKey || without == NormedHeads, round.values)
 			accumulate(x, product(each(y), w("self_attn.o_proj.weight"), nil))
 		}
 		if without != UpDown && without != GateDown {
@@ -142,18 +118,28 @@ func product(x [][]float64, w, bias []float64) [][]float64 {
 	for t, row := range x {
 		y := make([]float64, len(w)/cols)
 		for i := range y {
-			var sum float64
-			for j, v := range w[i*cols:][:cols] {
-				sum += v * row[j]
-			}
+			y[i] = dot(w[i*cols:][:cols], row)
 			if bias != nil {
-				sum += bias[i]
+				y[i] += bias[i]
 			}
-			y[i] = sum
 		}
 		out[t] = y
 	}
 	return out
+}
+
+// dot adds up in four sums, which a processor adds to at the same time.
+func dot(a, b []float64) float64 {
+	var sums [4]float64
+	for ; len(a) >= 4; a, b = a[4:], b[4:] {
+		for i := range sums {
+			sums[i] += a[i] * b[i]
+		}
+	}
+	for i, v := range a {
+		sums[i] += v * b[i]
+	}
+	return sums[0] + sums[1] + (sums[2] + sums[3])
 }
 
 // rotate turns the pairs (i, i + HeadDim/2) of every head by the token's position
@@ -173,8 +159,8 @@ func (c *Checkpoint) rotate(x [][]float64) {
 }
 
 // attention is causal; query head h reads key head h / (Heads/KVHeads). With alike
-// every score is 0.
-func (c *Checkpoint) attention(q, k, v [][]float64, alike bool) [][]float64 {
+// every score is 0. What is rounded are the exponentials.
+func (c *Checkpoint) attention(q, k, v [][]float64, alike bool, round func(x []float64)) [][]float64 {
 	d := c.HeadDim
 	out := make([][]float64, len(q))
 	for t := range q {
@@ -199,6 +185,7 @@ func (c *Checkpoint) attention(q, k, v [][]float64, alike bool) [][]float64 {
 				scores[s] = math.Exp(scores[s] - top)
 				total += scores[s]
 			}
+			round(scores)
 			for s, weight := range scores {
 				for i := range d {
 					out[t][h*d+i] += weight / total * v[s][kv+i]

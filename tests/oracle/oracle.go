@@ -164,22 +164,35 @@ func (c *Checkpoint) Rescale(b Branch, k int) (*Checkpoint, error) {
 // the squares of its values) and which row that is. have holds the rows one behind
 // the other. A value that is not finite, and another number of values, give +Inf.
 func Worst(have []float32, want [][]float64) (nmse float64, row int) {
-	if len(want) == 0 || len(have) != len(want)*len(want[0]) {
-		return math.Inf(1), 0
-	}
-	for i, w := range want {
-		var errors, squares float64
-		for j, x := range w {
-			e := float64(have[i*len(w)+j]) - x
-			errors, squares = errors+e*e, squares+x*x
-		}
-		e := errors / squares
-		if math.IsNaN(e) {
-			e = math.Inf(1)
-		}
+	rows, _ := rowErrors(have, want)
+	for i, e := range rows {
 		if e > nmse {
 			nmse, row = e, i
 		}
 	}
 	return nmse, row
+}
+
+// rowErrors returns the NMSE of each row, as Worst says, and of all rows as one.
+func rowErrors(have []float32, want [][]float64) (rows []float64, all float64) {
+	if len(want) == 0 || len(have) != len(want)*len(want[0]) {
+		return []float64{math.Inf(1)}, math.Inf(1)
+	}
+	finite := func(nmse float64) float64 {
+		if math.IsNaN(nmse) {
+			return math.Inf(1)
+		}
+		return nmse
+	}
+	var total, energy float64
+	for i, w := range want {
+		var wrong, squares float64
+		for j, x := range w {
+			e := float64(have[i*len(w)+j]) - x
+			wrong, squares = wrong+e*e, squares+x*x
+		}
+		rows = append(rows, finite(wrong/squares))
+		total, energy = total+wrong, energy+squares
+	}
+	return rows, finite(total / energy)
 }
