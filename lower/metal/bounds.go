@@ -39,6 +39,9 @@ const (
 // follows from it.
 const mostSlack = 1 << 15
 
+// largestHalf is the greatest finite half.
+const largestHalf = 65504
+
 func numberBound(n float64) *bound { return &bound{op: boundNumber, number: n, slack: 1} }
 
 func largestOf(w *ir.Value) *bound { return &bound{op: boundLargest, of: w, slack: 1} }
@@ -211,7 +214,12 @@ func (b *bounds) find(v *ir.Value, in *site) *bound {
 		return joined(boundSum, arg(0), arg(1))
 	case ir.OpMul:
 		return joined(boundProduct, arg(0), arg(1))
-	case ir.OpSilu, ir.OpCast, ir.OpKVRearrange, ir.OpTranspose, ir.OpReshape, ir.OpSlice, ir.OpRepeatKV:
+	case ir.OpCast:
+		if x := arg(0); x != nil || v.Type.DType != dtype.F16 {
+			return x
+		}
+		return &bound{op: boundNumber, number: largestHalf, slack: mostSlack} // what occurs may be far smaller
+	case ir.OpSilu, ir.OpKVRearrange, ir.OpTranspose, ir.OpReshape, ir.OpSlice, ir.OpRepeatKV:
 		return arg(0) // |silu(x)| <= |x|
 	case ir.OpRope:
 		return joined(boundProduct, numberBound(math.Sqrt2), arg(0)) // pairs keep their length

@@ -30,7 +30,7 @@ func (b *bound) narrowing() narrowing {
 	switch {
 	case b == nil:
 		return unbounded
-	case b.op == boundNumber && b.number <= 1<<15:
+	case b.op == boundNumber && b.number <= largestHalf:
 		return asIs
 	}
 	return byRange

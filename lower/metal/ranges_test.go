@@ -55,6 +55,29 @@ func TestRowsOfAnySize(t *testing.T) {
 	}
 }
 
+// A graph that casts an operand to f16 says how far it reaches: tiles copy those halves as
+// they are, the largest too, and look for no larger one.
+func TestCastRowsAreCopied(t *testing.T) {
+	const rows, cols, results = 77, 128, 48
+	env := sym.Env{T: rows}
+	g := parse(t, "T=1..80, P=0..8, S<=88", "%0 = input \"x\" : f32[T, 128]\n%1 = weight \"w\" : f16[48, 128]\n"+
+		"%2 = cast %0 {to=f16} : f16[T, 128]\n%3 = cast %2 {to=f32} : f32[T, 128]\n%4 = matmul_nt %3, %1 : f32[T, 48]\nreturn y=%4")
+	b := newBatchFor(t, []*ir.Graph{g}, true, manyToTiles(t))
+	_, product := ends(t, b, g.Name)
+	require.Contains(t, product, "device const half *x")
+	require.NotContains(t, product, "range_")
+	run := func(exponent func(row int) int) []float32 {
+		return floats(b.outcome(t, env, 3, func(i int) float32 { return float32(math.Ldexp(1, exponent(i/cols))) }))
+	}
+	want := run(func(int) int { return 6 })
+	have := run(func(row int) int { return 6 + row%7 })
+	overflown := run(func(int) int { return 40 })
+	for i := range want {
+		require.Equal(t, want[i]*float32(math.Ldexp(1, i/results%7)), have[i], "row %d, column %d", i/results, i%results)
+		require.False(t, !math.IsNaN(float64(overflown[i])) && !math.IsInf(float64(overflown[i]), 0), "row %d: infinite halves gave %g", i/results, overflown[i])
+	}
+}
+
 // Attention of queries without a bound: larger ones under a smaller scale are the same.
 func TestQueriesOfAnySize(t *testing.T) {
 	const body = "%%0 = input \"q\" : f32[2, T, 64]\n%%1 = weight \"k\" : f32[1, 40, 64]\n%%2 = cast %%1 {to=f16} : f16[1, 40, 64]\n" +
