@@ -8,7 +8,7 @@
 #   FOUNDRY=./foundry CUDA_TEST=./cuda.test MODELS_TEST=./models.test scripts/nvidia.sh conformance decode torch
 #
 # conformance  the device suite, foundry verify, the goldens of five models, generated
-#              models whose values are up to 2^20 times larger or smaller
+#              models whose values are up to 2^20 times larger or smaller, in 20 formats
 # decode       one token after the other at 0.5b, 1.5b, 7b and Q8_0, with shares
 # prefill      512 tokens at 0.5b, 1.5b and 7b
 # ladder       every rung at 0.5b, 1.5b and 7b against the cost model
@@ -65,7 +65,7 @@ conformance() {
   if [[ -n ${MODELS_TEST:-} ]]; then
     local rescaled
     rescaled=$(realpath "$MODELS_TEST")
-    step bash -c "cd '$here/../tests' && FOUNDRY_COMPLETE=1 '$rescaled' -test.run 'TestRescaled\$' -rescaled-on '$device'"
+    step bash -c "cd '$here/../tests' && FOUNDRY_COMPLETE=1 '$rescaled' -test.run 'TestRescaled(Formats)?\$' -rescaled-on '$device'"
   else
     echo "MODELS_TEST is not set: rescaled models are left out" && failed+=("rescaled models")
   fi

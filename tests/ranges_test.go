@@ -13,9 +13,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// rowBound bounds a row's NMSE on devices that multiply halves: each factor is rounded
-// by up to 2^-11 of itself, (2^-11)²/3 = 8e-8 for each of two, and the rows of some
-// products in a row add up. The models here reach 1e-6.
+// rowBound bounds a row's NMSE on devices that multiply halves, where weights are halves
+// as they are: an operand is rounded by up to 2^-11 of itself, (2^-11)²/3 = 8e-8, and some
+// fifteen of those stand between an id and its logits.
 const rowBound = 3e-6
 
 // rescaledOn is the device of TestRescaled.
