@@ -42,7 +42,7 @@ and as stored in a folder. A matrix whose rows the blocks do not divide becomes 
 			t := dtype.Invalid
 			if !mixed {
 				var err error
-				if t, err = parseDType("weights", weights); err != nil {
+				if t, err = parseDType(weights); err != nil {
 					return err
 				}
 			}

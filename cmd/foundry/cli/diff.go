@@ -70,7 +70,7 @@ func diffPlan(cmd *cobra.Command, s IO, model *modelFlags, compile compileFlags,
 	o.Variant = arg
 	if _, err := passes.Variant(arg); err != nil {
 		if _, notPasses := passes.Parse(arg); notPasses != nil {
-			return nil, fmt.Errorf("%s is no folder of a plan, no variant (%w) and no list of passes", arg, err)
+			return nil, usagef("%s is no folder of a plan, no variant (%w) and no list of passes", arg, err)
 		}
 		o.Variant, o.Passes = "", arg
 	}

@@ -107,7 +107,7 @@ func (f *compileFlags) options(cmd *cobra.Command, s IO) (foundry.CompileOptions
 		value int
 	}{{"context", f.context}, {"chunk", f.chunk}} {
 		if cmd.Flags().Changed(n.flag) && n.value < 1 {
-			return o, fmt.Errorf("--%s is %d, want at least 1", n.flag, n.value)
+			return o, usagef("--%s is %d, want at least 1", n.flag, n.value)
 		}
 	}
 	for flag, value := range map[string]string{"passes": f.passes, "variant": f.variant} {
@@ -128,10 +128,10 @@ func (f *compileFlags) options(cmd *cobra.Command, s IO) (foundry.CompileOptions
 	if f.fuel >= 0 {
 		o.Fuel = &f.fuel
 	}
-	if o.Weights, err = parseDType("weights", f.weights); err != nil {
+	if o.Weights, err = parseDType(f.weights); err != nil {
 		return o, err
 	}
-	if o.Cache, err = parseDType("cache", f.cache); err != nil {
+	if o.Cache, err = parseDType(f.cache); err != nil {
 		return o, err
 	}
 	if f.attention == "" {
@@ -206,14 +206,14 @@ func attentionFromEnv(env func(string) string) (backend, chosen string) {
 	return "", "default"
 }
 
-func parseDType(flag, name string) (dtype.Type, error) {
+func parseDType(name string) (dtype.Type, error) {
 	if name == "" {
 		return dtype.Invalid, nil
 	}
 	t, err := dtype.ParseWeights(strings.ToLower(name))
 	if err != nil {
 		types := weightNames()
-		return t, fmt.Errorf("--%s: %w, want one of %s%s", flag, err, strings.Join(types, ", "), names.DidYouMean(name, types))
+		return t, usagef("%w, want one of %s%s", err, strings.Join(types, ", "), names.DidYouMean(name, types))
 	}
 	return t, nil
 }
@@ -239,7 +239,11 @@ func (f *idsFlags) read(cmd *cobra.Command, m *foundry.Model) ([]int32, error) {
 	}
 	switch {
 	case cmd.Flags().Changed("ids"):
-		return parseIDs("--ids", f.ids)
+		ids, err := parseIDs("--ids", f.ids)
+		if err != nil {
+			return nil, usageError{err}
+		}
+		return ids, nil
 	case f.file != "":
 		text, err := files.ReadAny(f.file, maxInput)
 		if err != nil {

@@ -143,10 +143,12 @@ func noCommand(parent *cobra.Command, name string) error {
 	return usagef("there is no command %q%s; %s --help lists them", name, names.DidYouMean(name, commands), parent.CommandPath())
 }
 
-// checkArgs makes wrong arguments of the commands below parent usage errors.
+// checkArgs makes wrong arguments, and names that flags give and that are none, usage
+// errors of the commands below parent.
 func checkArgs(parent *cobra.Command) {
 	for _, c := range parent.Commands() {
 		checkArgs(c)
+		c.PreRunE = func(cmd *cobra.Command, _ []string) error { return checkNames(cmd) }
 		if check := c.Args; check != nil {
 			c.Args = func(cmd *cobra.Command, args []string) error {
 				if err := check(cmd, args); err != nil {

@@ -41,7 +41,7 @@ whose most likely token is the same.`,
 				Say: func(line string) { fmt.Fprintln(s.Err, line) },
 			}}
 			for _, name := range strings.Split(weights, ",") {
-				t, err := parseDType("weights", strings.TrimSpace(name))
+				t, err := parseDType(strings.TrimSpace(name))
 				if err != nil {
 					return err
 				}
