@@ -105,13 +105,13 @@ func (d *document) String() string {
 
 func (c *cluster) write(b *strings.Builder, indent string) {
 	fmt.Fprintf(b, "%s%s\n", indent, c.attrs.text("; "))
-	for _, n := range c.nodes {
-		fmt.Fprintf(b, "%s%s [%s]\n", indent, strconv.Quote(n.name), n.text(", "))
-	}
 	for _, inner := range c.clusters {
 		fmt.Fprintf(b, "%ssubgraph %s {\n", indent, strconv.Quote(inner.name))
 		inner.write(b, indent+"\t")
 		fmt.Fprintf(b, "%s}\n", indent)
+	}
+	for _, n := range c.nodes {
+		fmt.Fprintf(b, "%s%s [%s]\n", indent, strconv.Quote(n.name), n.text(", "))
 	}
 }
 

@@ -134,7 +134,7 @@ func (d *drawing) unit(u *unit) {
 	}
 	if u.fused {
 		home = home.cluster(u.name, "label", d.head(u).html(), "fontname", font, "fontsize", "11", "labeljust", "l",
-			"style", "filled,rounded", "fillcolor", regionFill, "color", regionLine, "margin", "10")
+			"style", "filled,rounded", "fillcolor", regionFill, "color", regionLine, "penwidth", "1", "margin", "10")
 		d.mark(home.attrs, u)
 		d.clusters[u] = home.name
 	}

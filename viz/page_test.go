@@ -15,9 +15,13 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/text/language"
+	"golang.org/x/text/message"
 
 	"foundry/frontends/checkpoint"
 	models "foundry/frontends/model"
+	"foundry/ir/cost"
+	"foundry/ir/sym"
 	"foundry/lower/compile"
 	"foundry/lower/plan"
 	"foundry/runtime/child"
@@ -165,10 +169,18 @@ const driver = `<script>(async () => {
 	state.whole = true; show();
 	await drawn('plan');
 	out.all = [...document.querySelectorAll('g[id^="u-"]')].map(g => g.id.slice(2));
+	out.lines = document.querySelectorAll('g.barrier polyline').length;
 	state.whole = false; go('graph');
 	await drawn('graph-folded');
 	out.graph = document.querySelectorAll('g[id^="u-"]').length;
 	out.wide = document.documentElement.scrollWidth - innerWidth;
+	document.documentElement.classList.toggle('dark');
+	for (const tab of Object.keys(tabs)) {
+		go(tab);
+		const shown = () => tab === 'graph' ? document.body.dataset.drawn === 'graph-folded' : tab === 'picture' ? document.body.dataset.drawn === 'plan-folded' : true;
+		await until(shown);
+		out.wide = Math.max(out.wide, document.documentElement.scrollWidth - innerWidth);
+	}
 	out.errors = errors;
 	out.done = true;
 	document.title = JSON.stringify(out);
@@ -195,32 +207,33 @@ func browser(t *testing.T) string {
 // are drawn, and nothing complains.
 func TestPageInBrowser(t *testing.T) {
 	path := browser(t)
-	sizes := []string{"0.5b"}
+	// 500 is the narrowest window that Chromium opens.
+	runs := []struct{ size, window string }{{"0.5b", "1280,900"}, {"0.5b", "500,844"}}
 	if os.Getenv("FOUNDRY_COMPLETE") != "" {
-		sizes = append(sizes, "72b")
+		runs = append(runs, struct{ size, window string }{"72b", "1280,900"})
 	}
-	for _, size := range sizes {
-		text, p := page(t, size)
+	for _, r := range runs {
+		text, p := page(t, r.size)
 		file := filepath.Join(t.TempDir(), "page.html")
 		driven := strings.Replace(text, "<head>", "<head>"+listener, 1)
 		driven = strings.Replace(driven, "</body>", driver+"</body>", 1)
 		require.NoError(t, os.WriteFile(file, []byte(driven), 0o600))
 		start := time.Now()
 		out, _, err := child.Run(t.Context(), child.Command{Path: path, Args: []string{
-			"--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1280,900", "--virtual-time-budget=120000", "--user-data-dir=" + t.TempDir(), "--dump-dom", "file://" + file,
+			"--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=" + r.window, "--virtual-time-budget=120000", "--user-data-dir=" + t.TempDir(), "--dump-dom", "file://" + file,
 		}, Limits: child.Limits{Time: 3 * time.Minute}})
 		require.NoError(t, err)
 		title := regexp.MustCompile(`<title>([^<]*)</title>`).FindSubmatch(out)
 		require.NotNil(t, title)
 		var found struct {
-			Rows, Followed, Unfolded, Kernel, First, Graph, Wide int
-			Panel, Side                                          string
-			Sorted                                               []int
-			Boxes, All, Errors                                   []string
-			Done                                                 bool
+			Rows, Followed, Unfolded, Kernel, First, Graph, Wide, Lines int
+			Panel, Side                                                 string
+			Sorted                                                      []int
+			Boxes, All, Errors                                          []string
+			Done                                                        bool
 		}
 		require.NoError(t, json.Unmarshal([]byte(strings.ReplaceAll(string(title[1]), "&quot;", `"`)), &found), "%.400s", title[1])
-		t.Logf("%s: %d bytes, everything in %s", size, len(text), time.Since(start).Round(10*time.Millisecond))
+		t.Logf("%s in %s: %d bytes, everything in %s", r.size, r.window, len(text), time.Since(start).Round(10*time.Millisecond))
 		require.Empty(t, found.Errors)
 		require.True(t, found.Done)
 		require.Contains(t, found.Panel, "drop-repeat-kv", "what saves most stands first")
@@ -243,6 +256,9 @@ func TestPageInBrowser(t *testing.T) {
 			}
 		}
 		require.Equal(t, fourth.Kernel, found.Kernel)
+		flops := message.NewPrinter(language.English).Sprint(fourth.Flops.Eval(cost.Typical(sym.Bounds{TMin: 1, TMax: 1, SMax: int64(p.Model.Context), PMax: int64(p.Model.Context) - 1})))
+		require.Contains(t, found.Side, "flops"+flops, "a number that is shown is the plan's")
+		require.Equal(t, p.Stats(decode, sym.Env{T: 1}).Barriers, found.Lines)
 		require.Contains(t, found.Side, p.Kernels[fourth.Kernel].Name)
 		require.Contains(t, found.Side, fourth.Label)
 		require.ElementsMatch(t, labels, found.All, "a box a dispatch")

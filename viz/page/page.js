@@ -14,7 +14,7 @@ const entry = () => data.entries[state.entry];
 function element(tag, attributes, ...children) {
   const e = document.createElement(tag);
   for (const [k, v] of Object.entries(attributes || {})) {
-    if (k.startsWith('on')) e.addEventListener(k.slice(2), v);
+    if (k.startsWith('on')) { if (v) e.addEventListener(k.slice(2), v); }
     else if (v !== undefined && v !== null && v !== false) e.setAttribute(k, v);
   }
   for (const c of children.flat(9)) if (c !== null && c !== undefined) e.append(c);
@@ -25,9 +25,11 @@ function scaled(v, units, base) {
   while (Math.abs(v) >= base * .9995 && i < units.length - 1) { v /= base; i++; }
   return (i === 0 && Number.isInteger(v) ? v : Number(v.toPrecision(3))) + ' ' + units[i];
 }
-const us = v => scaled(v, ['us', 'ms', 's'], 1000);
+const us = v => v !== 0 && Math.abs(v) < 1 ? scaled(v * 1000, ['ns'], 1000) : scaled(v, ['us', 'ms', 's'], 1000);
 const bytes = v => scaled(v, ['B', 'kB', 'MB', 'GB'], 1000);
 const inLayer = (name, layer) => layer >= 0 && name.startsWith('layers.' + layer + '.') ? name.slice(('layers.' + layer + '.').length) : name;
+// brief is a call of a pass without what every fusion of the default pipeline has.
+const brief = pass => pass.replace(/^fuse-/, '').replace(/,?when=cheaper/, '').replace('{}', '');
 const matches = text => !state.query || text.toLowerCase().includes(state.query.toLowerCase());
 
 const tabs = { fusions: showFusions, decisions: showDecisions, passes: showPasses, graph: () => showPicture('graph'), plan: showPlan, picture: () => showPicture('plan') };
@@ -36,7 +38,10 @@ const tabNames = { fusions: 'Fusions', decisions: 'Decisions', passes: 'Passes',
 function show() {
   const main = byId('main');
   main.replaceChildren();
-  for (const b of byId('tabs').children) b.setAttribute('aria-selected', b.dataset.tab === state.tab);
+  for (const b of byId('tabs').children) {
+    b.setAttribute('aria-selected', b.dataset.tab === state.tab);
+    if (b.dataset.tab === state.tab) b.scrollIntoView({ block: 'nearest', inline: 'nearest' });
+  }
   tabs[state.tab](main);
   document.body.dataset.shown = state.tab;
 }
@@ -49,8 +54,8 @@ function table(id, columns, rows, open) {
     rows = rows.slice().sort((a, b) => { const x = of(a), y = of(b); return (x < y ? -1 : x > y ? 1 : 0) * (sort.down ? -1 : 1); });
   }
   const head = columns.map((c, i) => element('th', {
-    class: (c.n ? 'n ' : '') + 'sort' + (sort.column === i ? (sort.down ? ' down' : ' up') : ''),
-    onclick: () => { state.sort[id] = { column: i, down: sort.column === i ? !sort.down : !!c.n }; show(); },
+    class: (c.n ? 'n ' : '') + (c.name ? 'sort' + (sort.column === i ? (sort.down ? ' down' : ' up') : '') : ''),
+    onclick: c.name && (() => { state.sort[id] = { column: i, down: sort.column === i ? !sort.down : !!c.n }; show(); }),
   }, c.name));
   const body = rows.map(r => element('tr', { class: open ? 'link' : '', onclick: open && (() => open(r)) },
     columns.map(c => element('td', { class: c.n ? 'n' : c.name === 'reason' ? 'text' : '' }, c.cell(r)))));
@@ -71,15 +76,15 @@ function showFusions(main) {
   const number = (r, key) => r.worth[key] === undefined ? -Infinity : r.worth[key];
   main.append(element('p', { class: 'faded' }, 'What a fusion saves is what the plan without it takes more (others may take its sites then); alone: what it saves where no other fusion runs. Times of ' + data.entries[0].name + ', modelled on ' + data.options.target + ', uncalibrated. Click a row for its sites and reasons.'));
   main.append(table('fusions', [
-    { name: 'fusion', of: r => r.pass, cell: r => element('code', {}, r.pass) },
-    { name: 'saves', n: 1, of: r => r.worth.matched ? number(r, 'saves') : -Infinity, cell: r => r.worth.matched ? us(r.worth.saves) : '' },
+    { name: 'fusion', of: r => r.pass, cell: r => element('code', { title: r.pass }, brief(r.pass)) },
+    { name: 'saves', n: 1, of: r => r.worth.matched ? number(r, 'saves') : -Infinity, cell: r => r.worth.matched ? element('span', r.worth.saves < 0 ? { class: 'refused', title: 'it costs: the plan without it is faster' } : {}, us(r.worth.saves)) : '' },
     { name: '', of: r => number(r, 'saves'), cell: r => element('span', { class: 'meter', style: 'width:' + (r.worth.matched ? 80 * Math.max(0, r.worth.saves) / most : 0) + 'px' }) },
     { name: '%', n: 1, of: r => number(r, 'share'), cell: r => r.worth.matched ? (100 * r.worth.share).toFixed(1) : '' },
     { name: 'a site', n: 1, of: r => number(r, 'per_site'), cell: r => r.worth.matched ? us(r.worth.per_site) : '' },
     { name: 'alone', n: 1, of: r => number(r, 'alone'), cell: r => r.worth.alone !== undefined && !r.sites['no site'] ? us(r.worth.alone) : '' },
     ...outcomeNames.map(o => ({ name: o, n: 1, of: r => r.sites[o] || 0, cell: r => element('span', { class: o }, r.sites[o] ? String(r.sites[o]) : '') })),
     { name: '', of: r => r.sites['no site'] || 0, cell: r => r.sites['no site'] ? element('span', { class: 'faded' }, 'no site') : '' },
-  ], [...rows.values()].filter(r => matches(r.pass)), r => panel('Fusion ' + r.pass, 'narrow', element('div', {}, r.logs.map(logText)))));
+  ], [...rows.values()].filter(r => matches(r.pass)), r => panel('Fusion ' + brief(r.pass), 'narrow', element('div', {}, r.logs.map(logText)))));
 }
 function logText(d) {
   return element('p', {}, element('b', { class: d.outcome.split(' ')[0] }, d.outcome), d.outcome === 'no site' ? '' : ' × ' + d.sites + ' ',
@@ -90,14 +95,14 @@ function showDecisions(main) {
   if (!state.sort.decisions) state.sort.decisions = { column: 4, down: true };
   main.append(table('decisions', [
     { name: 'outcome', of: d => d.outcome, cell: d => element('span', { class: d.outcome.split(' ')[0] }, d.outcome) },
-    { name: 'pass', of: d => d.pass, cell: d => element('code', {}, d.pass) },
+    { name: 'pass', of: d => d.pass, cell: d => element('code', { title: d.pass }, brief(d.pass)) },
     { name: 'node', of: d => d.node, cell: d => element('code', {}, inLayer(d.node, d.layers[0])) },
     { name: 'sites', n: 1, of: d => d.sites, cell: d => String(d.sites) },
     { name: 'us × sites', n: 1, of: d => perSite(d) * d.sites, cell: d => perSite(d) ? us(perSite(d) * d.sites) : '' },
     { name: 'bytes', n: 1, of: d => d.bytes * d.sites, cell: d => d.bytes ? bytes(d.bytes * d.sites) : '' },
     { name: 'reason', of: d => d.reason, cell: d => d.reason },
   ], data.decisions.filter(d => d.entry === entry().name && matches(d.pass + ' ' + d.node + ' ' + d.reason + ' ' + d.outcome)),
-  d => panel(d.pass, 'narrow', logText(d))));
+  d => panel(brief(d.pass), 'narrow', logText(d))));
 }
 
 // Passes: a column each, as Go's ssa.html has them; a click on a value marks it in all.
@@ -183,17 +188,17 @@ function showPlan(main) {
 }
 const svg = (tag, attributes) => { const e = document.createElementNS('http://www.w3.org/2000/svg', tag); for (const [k, v] of Object.entries(attributes)) e.setAttribute(k, v); return e; };
 function timeline(e) {
-  const wide = Math.max(byId('main').clientWidth - 34, 300), scale = wide / (e.device_us || 1);
+  const part = v => 100 * v / (e.device_us || 1) + '%';
   const waves = new Map();
   for (const d of e.dispatches) { if (!waves.has(d.wave)) waves.set(d.wave, []); waves.get(d.wave).push(d); }
   const high = Math.max(...[...waves.values()].map(w => w.length));
   const tall = Math.max(14, Math.min(28, 140 / high));
-  const root = svg('svg', { width: wide, height: tall * Math.min(high, 30) + 20, id: 'timeline', role: 'img', 'aria-label': 'timeline' });
+  const root = svg('svg', { width: '100%', height: tall * Math.min(high, 30) + 20, id: 'timeline', role: 'img', 'aria-label': 'timeline' });
   let at = 0;
   for (const [wave, list] of waves) {
     const took = list.reduce((s, d) => s + d.us, 0);
     list.forEach((d, i) => {
-      const r = svg('rect', { x: at * scale, y: Math.min(i, 29) * tall, width: Math.max(.4, took * scale), height: tall - 2, fill: 'hsl(' + (d.kernel * 47 % 360) + ' 55% 55%)', 'data-dispatch': d.i });
+      const r = svg('rect', { x: part(at), y: Math.min(i, 29) * tall, width: part(took), height: tall - 2, fill: 'hsl(' + (d.kernel * 47 % 360) + ' 55% 55%)', 'data-dispatch': d.i });
       r.append(Object.assign(document.createElementNS('http://www.w3.org/2000/svg', 'title'), { textContent: d.label + ', wave ' + wave + ': ' + us(d.us) }));
       r.addEventListener('click', () => openDispatch(d));
       root.append(r);
@@ -201,7 +206,7 @@ function timeline(e) {
     at += took;
   }
   for (let i = 0; i <= 4; i++) {
-    const t = svg('text', { x: Math.min(wide * i / 4 + 2, wide - 44), y: tall * Math.min(high, 30) + 14, 'font-size': 10, fill: 'currentColor' });
+    const t = svg('text', { x: 25 * i + '%', dx: [3, 0, 0, 0, -3][i], 'text-anchor': ['start', 'middle', 'middle', 'middle', 'end'][i], y: tall * Math.min(high, 30) + 14, 'font-size': 10, fill: 'currentColor' });
     t.textContent = us(e.device_us * i / 4);
     root.append(t);
   }
