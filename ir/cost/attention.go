@@ -10,11 +10,11 @@ import (
 	"foundry/ir/task"
 )
 
-// A threadgroup of attention in tiles takes TileQueries rows of queries through
-// the keys, TileKeys at a time where they have room.
+// A threadgroup of attention in tiles takes tileQueries rows of queries through
+// the keys, tileKeys at a time where they have room.
 const (
-	TileQueries = 64
-	TileKeys    = 64
+	tileQueries = 64
+	tileKeys    = 64
 )
 
 // chooseAttention returns how a is dealt out as its region is pinned, nil where no kernel
@@ -42,13 +42,13 @@ func bestOnePass(a *task.Attention, t *target.Target) kernel.Kernel {
 	}
 	b, window := a.Region.Graph.Bounds, a.Window()
 	tokens, keys := a.Rows.Max(b), a.Keys.Max(b)
-	tiles := kernel.AttentionTiles{Simdgroups: TileQueries / tileSide}
-	for _, tiles.Keys = range [...]int{TileKeys, TileKeys / 2} {
+	tiles := kernel.AttentionTiles{Simdgroups: tileQueries / tileSide}
+	for _, tiles.Keys = range [...]int{tileKeys, tileKeys / 2} {
 		if tiles.Bytes(a.Dim) > t.Limits.ThreadgroupBytes {
 			continue
 		}
 		tiled := tiledAttention(a.Heads, tokens, blockSeen(keys, window), a.Dim, t)
-		if tiled.Us(t) < attentionByRow(rows, a.Heads, tokens, Seen(keys, window, 1), a.Dim, t).Us(t) {
+		if tiled.Us(t) < attentionByRow(rows, a.Heads, tokens, seenOf(keys, window, 1), a.Dim, t).Us(t) {
 			return tiles
 		}
 		break
@@ -61,7 +61,7 @@ func waves(a *task.Attention, as kernel.Kernel, t *target.Target) (us float64) {
 	e := Typical(a.Region.Graph.Bounds)
 	var k Kernel
 	for _, x := range [...]*ir.Value{a.Scores.Args[1], a.Weighted.Args[1]} {
-		bytes := float64(x.Type.DType.Bytes(x.Type.Shape.At(0).C * Seen(a.Keys.Eval(e), a.Window(), a.Rows.Eval(e)) * a.Dim))
+		bytes := float64(x.Type.DType.Bytes(x.Type.Shape.At(0).C * seenOf(a.Keys.Eval(e), a.Window(), a.Rows.Eval(e)) * a.Dim))
 		if a.Cache(x) != nil || bytes > float64(t.CacheBytes)/4 {
 			k.Memory += bytes
 		} else {
@@ -91,9 +91,9 @@ func widthOf(d int64) int {
 func attentionRows(a *task.Attention, width int, parts bool, t *target.Target) kernel.AttentionRows {
 	b := a.Region.Graph.Bounds
 	k := kernel.AttentionRows{Width: width, Lanes: 1, Ahead: 4}
-	keys := Seen(a.Keys.Max(b), a.Window(), 1)
+	keys := seenOf(a.Keys.Max(b), a.Window(), 1)
 	if parts {
-		k.Parts = Splits(a.Heads*a.Rows.Eval(Typical(b)), keys, t)
+		k.Parts = splits(a.Heads*a.Rows.Eval(Typical(b)), keys, t)
 	}
 	// Eight elements a lane, in loads of up to four, as far as the row divides.
 	chunks := a.Dim / int64(width)
@@ -111,7 +111,7 @@ func attentionRows(a *task.Attention, width int, parts bool, t *target.Target) k
 	k.Simdgroups = int(rowSIMDs(groups, keys/max(k.Parts, 1), a.Dim, int64(keysAtOnce(k)), t))
 	if keys, values := a.Cache(a.Scores.Args[1]), a.Cache(a.Weighted.Args[1]); keys != nil && values != nil && a.Rows == sym.Const(1) {
 		perKey := (keys.Type.DType.Bytes(mine) + values.Type.DType.Bytes(mine) + 3) / 4
-		k.Early = int(PreloadRegisters/perKey) / k.Ahead * k.Ahead
+		k.Early = int(preloadRegisters/perKey) / k.Ahead * k.Ahead
 	}
 	return k
 }
@@ -122,7 +122,7 @@ func keysAtOnce(k kernel.AttentionRows) int { return 32 / k.Lanes * k.Ahead }
 // batchedTiles returns a batched product in tiles, a block of 64 rows of a head a
 // threadgroup; false where they cannot take it.
 func batchedTiles(p *task.Batched, t *target.Target) (kernel.AttentionTiles, bool) {
-	k := kernel.AttentionTiles{Simdgroups: TileQueries / tileSide, Keys: TileKeys}
+	k := kernel.AttentionTiles{Simdgroups: tileQueries / tileSide, Keys: tileKeys}
 	return k, p.TakesTiles() && k.StageBytes(p.Dim) <= t.Limits.ThreadgroupBytes
 }
 
@@ -148,33 +148,33 @@ func rowSIMDs(groups, keys, d, step int64, t *target.Target) int64 {
 	return simds
 }
 
-// Splits returns into how many parts attention's positions are split, 1 for the
+// splits returns into how many parts attention's positions are split, 1 for the
 // single pass: as many as fill the target, but for the last none shorter than
 // mergeTokens. heads counts query heads times tokens.
-func Splits(heads, positions int64, t *target.Target) int64 {
+func splits(heads, positions int64, t *target.Target) int64 {
 	want := int64(math.Ceil(float64(t.Cores) * float64(t.CoreThreads) / 2 / rowThreads / float64(max(1, heads))))
 	return max(1, min(want, (positions+mergeTokens-1)/mergeTokens))
 }
 
-// Seen is how many of the keys are read for a block of successive rows of queries, each
+// seenOf is how many of the keys are read for a block of successive rows of queries, each
 // of which sees the last window of those before it; all of them where window is 0.
-func Seen(keys, window, rows int64) int64 {
+func seenOf(keys, window, rows int64) int64 {
 	if window == 0 {
 		return keys
 	}
 	return min(keys, window+rows-1)
 }
 
-// blockSeen is Seen of a threadgroup's tiles, which read whole blocks of keys.
-func blockSeen(keys, window int64) int64 { return Seen(keys, window, TileQueries+TileKeys) }
+// blockSeen is seenOf of a threadgroup's tiles, which read whole blocks of keys.
+func blockSeen(keys, window int64) int64 { return seenOf(keys, window, tileQueries+tileKeys) }
 
 func tiledAttention(heads, tokens, keys, d int64, t *target.Target) Kernel {
-	k := Kernel{Groups: float64(heads) * math.Ceil(float64(tokens)/TileQueries), Threads: TileQueries / tileSide * float64(t.Limits.SIMDWidth), Tiled: true}
-	k.Tile = k.Groups * TileQueries * float64(keys) * float64(d) * 4
+	k := Kernel{Groups: float64(heads) * math.Ceil(float64(tokens)/tileQueries), Threads: tileQueries / tileSide * float64(t.Limits.SIMDWidth), Tiled: true}
+	k.Tile = k.Groups * tileQueries * float64(keys) * float64(d) * 4
 	k.Cache = k.Groups * float64(keys) * float64(d) * 4
-	resident := math.Max(1, float64(t.TileFloats*tileThreads)/float64(TileQueries*(TileKeys+d)))
+	resident := math.Max(1, float64(t.TileFloats*tileThreads)/float64(tileQueries*(tileKeys+d)))
 	// The simdgroups wait for a block of keys, then for its values.
-	k.WaitUs = math.Ceil(k.Groups/float64(t.Cores)/resident) * math.Ceil(float64(keys)/TileKeys) * 2 * t.LatencyUs
+	k.WaitUs = math.Ceil(k.Groups/float64(t.Cores)/resident) * math.Ceil(float64(keys)/tileKeys) * 2 * t.LatencyUs
 	return k
 }
 
@@ -233,7 +233,7 @@ func (m *model) batched(k Kernel, p *task.Batched) Kernel {
 func (m *model) attention(k Kernel, a *task.Attention, outs []*ir.Node) []Kernel {
 	tokens, keys, dim := a.Rows.Eval(m.Env), a.Keys.Eval(m.Env), float64(a.Dim)
 	rows := float64(a.Heads * tokens)
-	m.hide(&k, a.Scores.Args[1], keys, Seen(keys, a.Window(), tokens))
+	m.hide(&k, a.Scores.Args[1], keys, seenOf(keys, a.Window(), tokens))
 	as := chooseAttention(a, m.Target)
 	if len(outs) > 0 {
 		for parts := range PartsOfKeys(a, m.Target) {
@@ -293,7 +293,7 @@ func attentionKernels(k Kernel, a *task.Attention, as kernel.Kernel, e sym.Env, 
 		x = tiledAttention(a.Heads, tokens, blockSeen(keys, window), a.Dim, t)
 		k.Tile, k.Tiled = x.Tile, true
 	case kernel.AttentionRows:
-		x = attentionByRow(as, a.Heads, tokens, Seen(keys, window, 1), a.Dim, t)
+		x = attentionByRow(as, a.Heads, tokens, seenOf(keys, window, 1), a.Dim, t)
 		parts = as.Parts
 	}
 	k.Groups, k.Threads, k.Loads = x.Groups, float64(as.Threads()), x.Loads

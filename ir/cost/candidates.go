@@ -205,8 +205,8 @@ func attentionCandidates(a *task.Attention, t *target.Target) iter.Seq[kernel.Ke
 				others = append(others, k, one)
 			}
 		}
-		for _, keys := range [...]int{TileKeys, TileKeys / 2} {
-			if k := (kernel.AttentionTiles{Simdgroups: TileQueries / tileSide, Keys: keys}); a.TakesTiles() && k.Bytes(a.Dim) <= t.Limits.ThreadgroupBytes {
+		for _, keys := range [...]int{tileKeys, tileKeys / 2} {
+			if k := (kernel.AttentionTiles{Simdgroups: tileQueries / tileSide, Keys: keys}); a.TakesTiles() && k.Bytes(a.Dim) <= t.Limits.ThreadgroupBytes {
 				others = append(others, k)
 			}
 		}
@@ -234,11 +234,15 @@ func PartsOfKeys(a *task.Attention, t *target.Target) iter.Seq[kernel.AttentionR
 // two activations, then the other ways.
 func batchedCandidates(r *task.Region, t *target.Target) iter.Seq[kernel.Kernel] {
 	var out []kernel.Kernel
-	if r.Graph.Nodes()[0].Op == ir.OpBmmNN {
+	n := r.Graph.Nodes()[0]
+	if n.Op == ir.OpBmmNN {
 		out = append(out, kernel.BatchedColumns{})
 	} else {
+		depth, constant := n.Args[0].Type.Shape.At(-1).Const()
 		for _, w := range widths {
-			out = append(out, kernel.BatchedElements{Width: w})
+			if w == 1 || constant && depth%int64(w) == 0 {
+				out = append(out, kernel.BatchedElements{Width: w})
+			}
 		}
 	}
 	if p, ok := task.BatchedOf(r); ok {
@@ -256,12 +260,25 @@ func normCandidates(r *task.Region) iter.Seq[kernel.Kernel] {
 	return func(yield func(kernel.Kernel) bool) {
 		norms := append(r.Nodes(ir.OpRMSNorm), r.Nodes(ir.OpRMSScale)...)
 		length, constant := norms[0].Results[0].Type.Shape.At(-1).Const()
-		for _, w := range widths {
-			if (w == 1 || constant && length%int64(w) == 0) && !yield(kernel.RowNorm{Length: length, Width: w}) {
+		for _, w := range widthsOf(r, func(w int) bool { return constant && length%int64(w) == 0 }) {
+			if !yield(kernel.RowNorm{Length: length, Width: w}) {
 				return
 			}
 		}
 	}
+}
+
+// widthsOf lists the elements a load of a region's kernels by element: those that divide,
+// and one, but where a row lies in blocks, which are read by four.
+func widthsOf(r *task.Region, divides func(w int) bool) []int {
+	inBlocks := slices.ContainsFunc(r.Graph.Params, func(p *ir.Value) bool { return p.Type.DType.Quantised() })
+	switch {
+	case !divides(widths[0]):
+		return widths[1:]
+	case inBlocks:
+		return widths[:1]
+	}
+	return widths[:]
 }
 
 // elementsCandidates yields, for results by element, kernels with a threadgroup a position where one can make all
@@ -269,9 +286,9 @@ func normCandidates(r *task.Region) iter.Seq[kernel.Kernel] {
 // elements. A run of squares is one element of its result.
 func elementsCandidates(r *task.Region, t *target.Target) iter.Seq[kernel.Kernel] {
 	return func(yield func(kernel.Kernel) bool) {
-		parts, widths := task.ElementsOf(r), widths[:]
+		parts, widths := task.ElementsOf(r), widthsOf(r, func(w int) bool { return divides(task.ElementsOf(r), w) })
 		if r.Has(ir.OpSumSquares) {
-			widths = widths[1:]
+			widths = widths[len(widths)-1:]
 		}
 		if task.AtOnePosition(r, parts) {
 			for _, w := range widths {
@@ -281,7 +298,7 @@ func elementsCandidates(r *task.Region, t *target.Target) iter.Seq[kernel.Kernel
 			}
 		}
 		for _, w := range widths {
-			if (w == 1 || divides(parts, w)) && !yield(kernel.Elements{Width: w}) {
+			if !yield(kernel.Elements{Width: w}) {
 				return
 			}
 		}

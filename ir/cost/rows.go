@@ -14,7 +14,7 @@ import (
 // more than two rows, or a unit, of a staged vector in chunks: with four, registers leave
 // room for two threadgroups of 256 threads a core instead of four.
 const (
-	PreloadRegisters = 32
+	preloadRegisters = 32
 	chunkRegisters   = 16
 )
 
@@ -23,7 +23,7 @@ const (
 // itself.
 func productRows(p *task.Product, t *target.Target, width int) kernel.ProductRows {
 	total, unit := p.WeightRows()
-	k := kernel.ProductRows{Teams: 1, Direct: p.ReadsDirectly(), Loads: PreloadRegisters, Held: PreloadRegisters, Width: width}
+	k := kernel.ProductRows{Teams: 1, Direct: p.ReadsDirectly(), Loads: preloadRegisters, Held: preloadRegisters, Width: width}
 	widest := widestChunk(p, width)
 	d, same := p.SameFormat()
 	if same {
@@ -40,14 +40,14 @@ func productRows(p *task.Product, t *target.Target, width int) kernel.ProductRow
 	}
 	n := int64(k.Teams)
 	rows, run := (total+n-1)/n, (int64(p.Run())+n-1)/n
-	var by RowDivision
+	var by rowDivision
 	if k.Direct && k.Chunked && p.Tokens == sym.Const(1) {
-		by = Sliced(rows, unit, rounds, run, t)
+		by = dealSliced(rows, unit, rounds, run, t)
 	} else {
-		by = GEMV(rows, unit, rounds, run, k.Direct, t)
+		by = deal(rows, unit, rounds, run, k.Direct, t)
 	}
 	if whole := p.Whole(); whole > 0 {
-		by = WholeHeads(whole/n, unit)
+		by = dealHeads(whole/n, unit)
 	}
 	k.PerTeam, k.Share, k.Simdgroups = by.PerSimd, by.Share, by.Simds
 	switch {
@@ -100,12 +100,12 @@ func widestChunk(p *task.Product, width int) int64 {
 	return int64(widest)
 }
 
-// WholeHeads returns GEMV's deal where whole rows must meet in a threadgroup, those of a
+// dealHeads returns deal's deal where whole rows must meet in a threadgroup, those of a
 // head that is normed: no more than eight of them a simdgroup, which is what registers
 // hold beside the loads, and no more than 16 simdgroups where that is enough. There are as
 // many threadgroups as heads, however wide the machine is.
-func WholeHeads(whole int64, unit int) RowDivision {
-	d := RowDivision{PerSimd: max(unit, 2), Share: 1}
+func dealHeads(whole int64, unit int) rowDivision {
+	d := rowDivision{PerSimd: max(unit, 2), Share: 1}
 	for d.PerSimd < 8 && whole > int64(16*d.PerSimd) && whole%int64(2*d.PerSimd) == 0 {
 		d.PerSimd *= 2
 	}
@@ -113,8 +113,8 @@ func WholeHeads(whole int64, unit int) RowDivision {
 	return d
 }
 
-// RowDivision is how the rows of a matrix product of few vectors are dealt out.
-type RowDivision struct {
+// rowDivision is how the rows of a matrix product of few vectors are dealt out.
+type rowDivision struct {
 	PerSimd int  // rows a simdgroup
 	Share   int  // simdgroups that share the loads of one set of rows
 	Simds   int  // simdgroups a threadgroup
@@ -122,12 +122,12 @@ type RowDivision struct {
 }
 
 // Groups returns the threadgroups that rows take.
-func (d RowDivision) Groups(rows int64) int64 {
+func (d rowDivision) Groups(rows int64) int64 {
 	per := int64(d.PerSimd * d.Simds / d.Share)
 	return (rows + per - 1) / per
 }
 
-// GEMV returns how to deal out rows, of which unit stay together (a gate and its
+// deal returns how to deal out rows, of which unit stay together (a gate and its
 // up, or the two of a rotated pair). rounds is how often 32 lanes load to pass a
 // row. rows counts all weights, so that the grid is sized by Q, K and V and not
 // by the largest of them.
@@ -143,9 +143,9 @@ func (d RowDivision) Groups(rows int64) int64 {
 // one's. run is how many adjacent units must meet in a
 // threadgroup, 1 where none do. Measurements for all of it stand in
 // docs/lab-book.md.
-func GEMV(rows int64, unit int, rounds, run int64, direct bool, t *target.Target) RowDivision {
+func deal(rows int64, unit int, rounds, run int64, direct bool, t *target.Target) rowDivision {
 	want := int64(t.Cores) * int64(t.CoreThreads/t.Limits.SIMDWidth) / 2
-	d := RowDivision{PerSimd: unit, Share: 1, Simds: 2}
+	d := rowDivision{PerSimd: unit, Share: 1, Simds: 2}
 	if direct && (rounds == 1 || rounds > 8) {
 		d.PerSimd, d.Share = dealDirect(rows, unit, rounds, want*7/10)
 	} else if rows/int64(unit) >= want/2 {
@@ -182,22 +182,22 @@ func GEMV(rows int64, unit int, rounds, run int64, direct bool, t *target.Target
 // sliceSimds is how many simdgroups of a threadgroup have room for slices.
 const sliceSimds = 8
 
-// Sliced returns GEMV's deal where simdgroups bring slices of a vector that is read
+// dealSliced returns deal's deal where simdgroups bring slices of a vector that is read
 // where it lies: each slice serves the rows of its simdgroup alone, so as many rows go
 // together, shared by as many simdgroups, as leave enough of them; where there are not
 // enough rows for that, what gives the most. At 7b on an H200, four rows shared by eight
 // against two by four: down_proj in q4_0 21.3 -> 16.4 us, o_proj 5.4 -> 4.0.
-func Sliced(rows int64, unit int, rounds, run int64, t *target.Target) RowDivision {
+func dealSliced(rows int64, unit int, rounds, run int64, t *target.Target) rowDivision {
 	want := int64(t.Cores) * int64(t.CoreThreads/t.Limits.SIMDWidth) / 2
-	best := RowDivision{PerSimd: unit, Share: 1}
-	parallel := func(d RowDivision) int64 { return rows / int64(d.PerSimd) * int64(d.Share) }
-	least := func(d RowDivision) int { return max(d.Share, d.Share*int(run)*unit/d.PerSimd) } // simdgroups a threadgroup
+	best := rowDivision{PerSimd: unit, Share: 1}
+	parallel := func(d rowDivision) int64 { return rows / int64(d.PerSimd) * int64(d.Share) }
+	least := func(d rowDivision) int { return max(d.Share, d.Share*int(run)*unit/d.PerSimd) } // simdgroups a threadgroup
 	for _, r := range []int{4, 2, 1} {
 		if r < unit || r%unit != 0 {
 			continue
 		}
 		for s := 1; s <= sliceSimds && int64(s) < 2*rounds; s *= 2 {
-			d := RowDivision{PerSimd: r, Share: s}
+			d := rowDivision{PerSimd: r, Share: s}
 			if least(d) <= sliceSimds && parallel(best) < want*7/10 && parallel(d) > parallel(best) {
 				best = d
 			}

@@ -10,6 +10,7 @@ import (
 
 	"foundry/ir"
 	"foundry/ir/cost"
+	"foundry/ir/dtype"
 	"foundry/ir/irgen"
 	"foundry/ir/kernel"
 	"foundry/ir/sym"
@@ -17,6 +18,9 @@ import (
 	"foundry/lower/metal"
 	"foundry/lower/plan"
 	"foundry/passes"
+	"foundry/runtime/devicetest"
+	"foundry/runtime/msl/gate"
+	"foundry/runtime/msl/strict"
 )
 
 // candidates lists the kernels that n can get in g.
@@ -92,39 +96,65 @@ func TestPinnedToNothing(t *testing.T) {
 	require.ErrorContains(t, err, "there is one kernel for it, and nothing to choose")
 }
 
-// Every kernel that a node of a random graph can get is written, is admitted by the strict
-// check and computes the same. FOUNDRY_COMPLETE=1 takes ten thousand graphs.
-func TestRandomChoices(t *testing.T) {
-	count := uint64(40)
-	if os.Getenv("FOUNDRY_COMPLETE") != "" {
-		count = 10_000
-	}
+// randomChoices calls visit with every kernel that a node of each of count random graphs
+// can get, behind the passes of fewest, those of a graph at once.
+func randomChoices(t *testing.T, count uint64, visit func(seed uint64, choices []*ir.Graph)) {
 	x := m3Pro(t)
-	const perBatch = 40
-	var batch []*ir.Graph
-	var seeds []uint64
-	flush := func() {
-		if len(batch) == 0 {
-			return
-		}
-		b := newBatch(t, batch, false)
-		for i, g := range batch {
-			b.run(t, i, irgen.Env(g, seeds[i]), seeds[i])
-		}
-		batch, seeds = nil, nil
-	}
 	for seed := range count {
 		g := irgen.Graph(seed)
 		p, err := passes.Parse(pipelineFloor)
 		require.NoError(t, err)
-		require.NoError(t, p.Run(g, &passes.Context{Target: x, Lowerable: func(n *ir.Node) error { return metal.Check(n, x) }}))
+		if err := p.Run(g, &passes.Context{Target: x, Lowerable: func(n *ir.Node) error { return metal.Check(n, x) }}); err != nil {
+			require.ErrorContains(t, err, "cannot become a kernel", "seed %d", seed)
+			continue // an operation that has none
+		}
 		g.Name = fmt.Sprintf("r%d", seed)
-		for _, c := range choices(g, x) {
-			batch, seeds = append(batch, c), append(seeds, seed)
-		}
-		if len(batch) >= perBatch {
-			flush()
-		}
+		visit(seed, choices(g, x))
 	}
-	flush()
 }
+
+// Every kernel that a node of a random graph can get is written, and the gate admits it.
+// FOUNDRY_COMPLETE=1 takes ten thousand graphs and asks the strict check too.
+func TestRandomChoicesAreWritten(t *testing.T) {
+	count, clang := uint64(100), ""
+	if complete {
+		var err error
+		count = 10_000
+		clang, err = strict.Find()
+		devicetest.Need(t, err)
+	}
+	written := 0
+	randomChoices(t, count, func(seed uint64, choices []*ir.Graph) {
+		var in []metal.Entry
+		context := int64(0)
+		for _, g := range choices {
+			in = append(in, metal.Entry{Name: g.Name, Graph: g})
+			context = max(context, g.Bounds.SMax)
+		}
+		p, err := metal.Compile(in, metal.Options{
+			Target: m3Pro(t), Model: plan.Model{Name: "test", Layers: 100, Context: int(context)}, Meta: plan.Options{Weights: dtype.F16, Cache: dtype.F16}})
+		require.NoError(t, err, "seed %d", seed)
+		require.NoError(t, gate.Check(p.Kernels), "seed %d", seed)
+		if clang != "" {
+			require.NoError(t, strict.CheckAll(background, clang, p.Kernels), "seed %d", seed)
+		}
+		written += len(choices)
+	})
+	t.Logf("%d kernels chosen", written)
+}
+
+// Every one of them computes what the graph means. FOUNDRY_COMPLETE=1 runs 200 graphs.
+func TestRandomChoicesCompute(t *testing.T) {
+	count := uint64(2)
+	if complete {
+		count = 200
+	}
+	randomChoices(t, count, func(seed uint64, choices []*ir.Graph) {
+		b := newBatch(t, choices, false)
+		for i, g := range choices {
+			b.run(t, i, irgen.Env(g, seed), seed)
+		}
+	})
+}
+
+var complete = os.Getenv("FOUNDRY_COMPLETE") != ""

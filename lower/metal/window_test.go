@@ -8,7 +8,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"foundry/ir"
-	"foundry/ir/cost"
 	"foundry/ir/kernel"
 	"foundry/ir/seeded"
 	"foundry/ir/sym"
@@ -31,7 +30,7 @@ func TestKeysOutsideWindowsAreNotRead(t *testing.T) {
 		"a row":   {kernel.OnePass, "T=1..1, P=0..1087, S<=1088", sym.Env{T: 1, P: 1000}, row, 1},
 		"rows":    {kernel.OnePass, "T=1..9, P=0..1079, S<=1088", sym.Env{T: 9, P: 1000}, row, 1},
 		"a split": {kernel.AttentionInParts, "T=1..1, P=0..1087, S<=1088", sym.Env{T: 1, P: 1000}, row, 1},
-		"tiles":   {kernel.OnePass, "T=1..65, P=0..1023, S<=1088", sym.Env{T: 65, P: 1000}, forTiles(t, "apple-m3-pro"), cost.TileKeys},
+		"tiles":   {"attention-tiles 64x64", "T=1..65, P=0..1023, S<=1088", sym.Env{T: 65, P: 1000}, forTiles(t, "apple-m3-pro"), 64},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := fusedAttention(t, x.bounds, windowText(4, d, context, window), x.pin, "g")
