@@ -180,7 +180,7 @@ var table = []kernelKind{
 	},
 	{
 		name: "argmax", checklist: "sample", ops: []ir.Op{ir.OpArgmax}, formats: floats, probes: argmaxProbes,
-		logic: "parts of 4,096 elements in as many threadgroups, simdgroups reduce value and index together, ties to the lowest; a second kernel merges the parts",
+		logic: "short rows a threadgroup each; of long ones parts of 4,096 elements, each a threadgroup, and a second kernel that merges the parts; simdgroups reduce value and index together, ties to the lowest",
 		ideas: "none: fused into the head where it pays",
 	},
 	{

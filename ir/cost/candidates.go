@@ -32,7 +32,9 @@ func Candidates(r *task.Region, t *target.Target) iter.Seq[kernel.Kernel] {
 		}
 	case r.Has(ir.OpMatmulNT, ir.OpBmmNT, ir.OpBmmNN):
 		return batchedCandidates(r, t)
-	case r.Has(ir.OpSoftmax, ir.OpArgmax, ir.OpSample, ir.OpArange, ir.OpOnes, ir.OpRandomUniform):
+	case r.Has(ir.OpArgmax):
+		return argmaxCandidates(r, t)
+	case r.Has(ir.OpSoftmax, ir.OpSample, ir.OpArange, ir.OpOnes, ir.OpRandomUniform):
 	case r.Has(ir.OpRMSNorm) && r.Has(ir.OpRope):
 	case r.Has(ir.OpRMSNorm, ir.OpRMSScale):
 		return normCandidates(r)
@@ -251,6 +253,35 @@ func batchedCandidates(r *task.Region, t *target.Target) iter.Seq[kernel.Kernel]
 		} else if can {
 			out = append(out, k)
 		}
+	}
+	return slices.Values(out)
+}
+
+// argmaxCandidates yields argmax in one kernel and in two, first the one that is predicted
+// to be faster in a typical run; nothing where rows have no constant length.
+func argmaxCandidates(r *task.Region, t *target.Target) iter.Seq[kernel.Kernel] {
+	n := r.Nodes(ir.OpArgmax)[0]
+	length, constant := n.Args[0].Type.Shape.At(-1).Const()
+	if !constant || len(r.Graph.Nodes()) > 1 {
+		return func(func(kernel.Kernel) bool) {}
+	}
+	e := Typical(r.Graph.Bounds)
+	rows := n.Args[0].Type.Shape.At(0).Eval(e)
+	us := func(as kernel.Kernel) (us float64) {
+		k := Kernel{Flops: float64(rows * length)}
+		if bytes := float64(bytesOf(n.Args[0].Type).Eval(e)); bytes > float64(t.CacheBytes)/4 {
+			k.Memory = bytes
+		} else {
+			k.Cache = bytes
+		}
+		for _, k := range argmaxKernels(k, as, rows, t) {
+			us += Wave([]Kernel{k}, t)
+		}
+		return us
+	}
+	out := []kernel.Kernel{kernel.ArgmaxParts{Length: length}, kernel.ArgmaxRow{Length: length, Largest: t.Limits.Threads}}
+	if us(out[1]) < us(out[0]) {
+		slices.Reverse(out)
 	}
 	return slices.Values(out)
 }

@@ -93,13 +93,26 @@ func (m *model) byRow(k *Kernel, norm *ir.Node) {
 // argmax returns the two kernels of argmax alone.
 func (m *model) argmax(k Kernel, n *ir.Node) []Kernel {
 	shape := n.Args[0].Type.Shape
-	as := kernel.ArgmaxParts{Length: shape.At(-1).Eval(m.Env)}
-	rows := shape.At(0).Eval(m.Env)
-	k.Groups, k.Threads = float64(as.Parts()*rows), float64(as.Threads())
-	return []Kernel{k, m.argmaxMerge(as.Parts(), rows)}
+	if m.err != nil {
+		return []Kernel{k}
+	}
+	return argmaxKernels(k, first(m.region.Pin, argmaxCandidates(m.region, m.Target)), shape.At(0).Eval(m.Env), m.Target)
 }
 
-func (m *model) argmaxMerge(parts, rows int64) Kernel {
-	as := kernel.ArgmaxMerge{Parts: parts, Largest: m.Target.Limits.Threads}
+// argmaxKernels adds to k, which has what argmax reads and writes, its grid as it is dealt
+// out over so many rows, and the merge of parts.
+func argmaxKernels(k Kernel, as kernel.Kernel, rows int64, t *target.Target) []Kernel {
+	switch as := as.(type) {
+	case kernel.ArgmaxRow:
+		k.Groups, k.Threads = float64(rows), float64(as.Threads())
+	case kernel.ArgmaxParts:
+		k.Groups, k.Threads = float64(as.Parts()*rows), float64(as.Threads())
+		return []Kernel{k, argmaxMerge(as.Parts(), rows, t)}
+	}
+	return []Kernel{k}
+}
+
+func argmaxMerge(parts, rows int64, t *target.Target) Kernel {
+	as := kernel.ArgmaxMerge{Parts: parts, Largest: t.Limits.Threads}
 	return Kernel{Name: "argmax_merge", Cache: float64(8 * parts * rows), Groups: float64(rows), Threads: float64(as.Threads())}
 }

@@ -115,7 +115,7 @@ func (m *model) kernels() []Kernel {
 			break
 		}
 		if argmax != nil {
-			return []Kernel{k, m.argmaxMerge(int64(k.Groups), 1)}
+			return []Kernel{k, argmaxMerge(int64(k.Groups), 1, m.Target)}
 		}
 	case argmax != nil:
 		return m.argmax(k, argmax)

@@ -55,7 +55,7 @@ func choices(g *ir.Graph, x *target.Target) (out []*ir.Graph) {
 func TestEveryChoiceComputes(t *testing.T) {
 	cases := opCases()
 	var graphs []*ir.Graph
-	for i, name := range []string{"matmul_nt f16 896", "rope", "rms_norm 896", "bmm_nt", "bmm_nn", "add"} {
+	for i, name := range []string{"matmul_nt f16 896", "rope", "rms_norm 896", "bmm_nt", "bmm_nn", "add", "argmax", "argmax short"} {
 		graphs = append(graphs, choices(alone(parse(t, "T=1..9, P=0..64, S<=73", cases[name]), fmt.Sprintf("g%d", i)), m3Pro(t))...)
 	}
 	graphs = append(graphs, choices(alone(parse(t, "T=1..1, P=0..72, S<=73", cases["matmul_nt f16 896"]), "row"), m3Pro(t))...)
@@ -90,7 +90,7 @@ func TestPinnedToNothing(t *testing.T) {
 		require.ErrorContains(t, err, want)
 		require.NotContains(t, err.Error(), "\n")
 	}
-	g := parse(t, "T=1..9, P=0..64, S<=73", cases["argmax"])
+	g := parse(t, "T=1..9, P=0..64, S<=73", cases["softmax"])
 	g.Nodes()[0].Attr.Kernel = "rows"
 	_, err := metal.Compile([]metal.Entry{{Name: "g", Graph: g}}, metal.Options{Target: m3Pro(t), Model: plan.Model{Context: 73}})
 	require.ErrorContains(t, err, "there is one kernel for it, and nothing to choose")

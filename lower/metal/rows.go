@@ -184,27 +184,30 @@ func (r *region) lowerArgmax() (*lowering, error) {
 	}
 	n := r.g.Nodes()[0]
 	in := n.Args[0].Type.Shape
-	length, ok := in.At(1).Const()
-	if !ok {
+	if !in.At(1).IsConst() {
 		return nil, fmt.Errorf("argmax of rows of %s", in.At(1))
 	}
-	chosen := choice.ArgmaxParts{Length: length}
-	parts := chosen.Parts()
-	rows := in.At(0)
+	return r.oneOf(func(chosen choice.Kernel) (*lowering, error) {
+		if chosen, ok := chosen.(choice.ArgmaxRow); ok {
+			return alone(r.argmaxRow(n, chosen))
+		}
+		return r.argmaxParts(n, chosen.(choice.ArgmaxParts))
+	})
+}
+
+// argmaxParts writes argmax n with a threadgroup a part of a row, and their merge.
+func (r *region) argmaxParts(n *ir.Node, chosen choice.ArgmaxParts) (*lowering, error) {
+	parts, rows := chosen.Parts(), n.Args[0].Type.Shape.At(0)
 	k := newKernel(kernelBase("argmax_parts", n.Args[0].Type), r.identity(plan.Rows))
 	k.threads = chosen.Threads()
 	k.grid[0].N, k.grid[1].N = sym.Const(parts), rows
-	k.param("N", int(length))
+	k.param("N", int(chosen.Length))
 	k.param("part", choice.ArgmaxPart)
 	e := r.argmaxHead(k)
-	x, ok := e.pointer(n.Args[0], []affine{e.know("group.y", 0, 1), number(0)})
-	if !ok {
-		return nil, fmt.Errorf("the operand of argmax is computed in the region")
+	begin := fmt.Sprintf("group.x * %du", choice.ArgmaxPart)
+	if err := r.argmaxOver(e, n, "group.y", begin, fmt.Sprintf("min(%s + %du, %du)", begin, choice.ArgmaxPart, chosen.Length), 8); err != nil {
+		return nil, err
 	}
-	_, from, _ := e.address(n.Args[0], []affine{variable("group.y"), number(0)})
-	k.line("argmax_part<8u, %t, %t>(%s, group.x * %du, min(group.x * %du + %du, %du), thread_index, best, place);",
-		e.divides(4, from), r.token != tokenPlain, x, choice.ArgmaxPart, choice.ArgmaxPart, choice.ArgmaxPart, length)
-	e.argmaxMerge(8)
 	values := k.slot(ref{refScratch, 0}, "part_best", "float", plan.Write)
 	places := k.slot(ref{refScratch, 1}, "part_place", "uint", plan.Write)
 	k.open("if (thread_index == 0u)")
@@ -215,6 +218,19 @@ func (r *region) lowerArgmax() (*lowering, error) {
 		return nil, e.err
 	}
 	return r.withMerge(k, rows, parts, 0)
+}
+
+// argmaxOver finds the best of elements begin to end - 1 of a row of n's operand, with a
+// threadgroup of so many simdgroups.
+func (r *region) argmaxOver(e *emitter, n *ir.Node, row, begin, end string, simds int) error {
+	x, ok := e.pointer(n.Args[0], []affine{e.know(row, 0, 1), number(0)})
+	if !ok {
+		return fmt.Errorf("the operand of argmax is computed in the region")
+	}
+	_, from, _ := e.address(n.Args[0], []affine{variable(row), number(0)})
+	e.k.line("argmax_part<%du, %t, %t>(%s, %s, %s, thread_index, best, place);", simds, e.divides(4, from), r.token != tokenPlain, x, begin, end)
+	e.argmaxMerge(simds)
+	return nil
 }
 
 // withMerge adds the kernel that merges the parts that k leaves of each row.
@@ -259,26 +275,39 @@ func (r *region) argmaxFinish(rows sym.Dim, parts int64, result int) (*kernel, e
 	e := r.argmaxHead(k)
 	values := k.slot(ref{refScratch, 0}, "part_best", "float", plan.Read)
 	places := k.slot(ref{refScratch, 1}, "part_place", "uint", plan.Read)
-	token := k.slot(ref{refResult, result}, "token", "int", plan.Write)
-	if r.token != tokenPlain && rows != sym.Const(1) {
-		return nil, fmt.Errorf("the token of %s rows is ambiguous", rows)
+	store, err := r.tokenOf(e, rows, result)
+	if err != nil {
+		return nil, err
 	}
-	take := r.remember(k)
 	k.line("best = -INFINITY;")
 	k.line("place = 0xffffffffu;")
 	k.line("for (uint i = thread_index; i < %du; i += %du) argmax_take(best, place, %s[group.x * %du + i], %s[group.x * %du + i]);",
 		parts, k.threads, values, parts, places, parts)
 	e.argmaxMerge(k.threads / 32)
-	k.open("if (thread_index == 0u)")
-	if r.token != tokenPlain {
-		k.use("epilogue/refuse.metal")
-		k.open("if (!isfinite(best))")
-		k.line("place = 0u;")
-		k.line("refuse(%s, %du, group.x);", k.slot(ref{kind: refRefused}, "refused", "atomic_uint", plan.Write), plan.ErrLogits)
-		k.close()
-	}
-	k.line("%s[group.x] = int(place);", token)
-	take("int(place)")
-	k.close()
+	store()
 	return k, e.err
+}
+
+// tokenOf returns what stores the best place of row group.x as a result, which may be the
+// plan's token.
+func (r *region) tokenOf(e *emitter, rows sym.Dim, result int) (store func(), err error) {
+	k := e.k
+	token := k.slot(ref{refResult, result}, "token", "int", plan.Write)
+	if r.token != tokenPlain && rows != sym.Const(1) {
+		return nil, fmt.Errorf("the token of %s rows is ambiguous", rows)
+	}
+	take := r.remember(k)
+	return func() {
+		k.open("if (thread_index == 0u)")
+		if r.token != tokenPlain {
+			k.use("epilogue/refuse.metal")
+			k.open("if (!isfinite(best))")
+			k.line("place = 0u;")
+			k.line("refuse(%s, %du, group.x);", k.slot(ref{kind: refRefused}, "refused", "atomic_uint", plan.Write), plan.ErrLogits)
+			k.close()
+		}
+		k.line("%s[group.x] = int(place);", token)
+		take("int(place)")
+		k.close()
+	}, nil
 }
