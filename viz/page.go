@@ -13,6 +13,7 @@ import (
 
 	"foundry/frontends/model"
 	"foundry/ir"
+	"foundry/ir/cost"
 	"foundry/lower/compile"
 	"foundry/lower/plan"
 	"foundry/viz/graphviz"
@@ -144,7 +145,7 @@ func (o *Page) entry(c *compile.Compiled, g *ir.Graph) (*pageEntry, error) {
 	if g.Bounds.TMax != 1 {
 		times = nil
 	}
-	if err := e.dispatches(c, g, times); err != nil {
+	if err := e.dispatches(c, g, cost.Typical(g.Bounds), times); err != nil {
 		return nil, err
 	}
 	us := map[string]float64{}

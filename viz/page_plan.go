@@ -7,6 +7,7 @@ import (
 
 	"foundry/ir"
 	"foundry/ir/cost"
+	"foundry/ir/sym"
 	"foundry/lower/compile"
 	"foundry/lower/plan"
 )
@@ -43,13 +44,12 @@ type pageBind struct {
 // dispatches fills in the entry's dispatches and their times: measured ones where times
 // has them, otherwise those of the cost model, which predicts waves. A wave's time is
 // dealt out to its dispatches by what each takes alone.
-func (e *pageEntry) dispatches(c *compile.Compiled, g *ir.Graph, times map[string]float64) error {
+func (e *pageEntry) dispatches(c *compile.Compiled, g *ir.Graph, env sym.Env, times map[string]float64) error {
 	p := c.Plan
 	in, err := p.Entry(g.Name)
 	if err != nil {
 		return err
 	}
-	env := cost.Typical(g.Bounds)
 	e.At = "T=" + strconv.FormatInt(env.T, 10) + ", P=" + strconv.FormatInt(env.P, 10)
 	kernels := map[string][]cost.Kernel{} // of nodes, by label
 	run := cost.Run{Target: c.Target, Bounds: g.Bounds, Env: env, Stored: cost.StorageOf(g, c.Target, nil)}

@@ -33,7 +33,7 @@ func benchCommand(s IO) *cobra.Command {
 	var contexts contextFlags
 	var kernels kernelsFlags
 	var o bench.Options
-	var variants, format, plot, samples string
+	var variants, format, plot, samples, trace string
 	var score, asJSON bool
 	var within float64
 	cmd := &cobra.Command{
@@ -55,6 +55,7 @@ of the first.`,
   foundry bench --device cuda --model synth:qwen2.5-0.5b --contexts 128,2k,8k,32k
   foundry bench --device cuda --model synth:qwen2.5-7b --kernels gate_up
   foundry bench --device metal --variants per-layer-6,fewest --indirect --per-kernel
+  foundry bench --variants unfused,default --reps 0 --trace x.json # each dispatch to scale, in Perfetto
   foundry bench --variants @variants.txt --plot ladder.svg     # lines of NAME = PIPELINE`,
 		Args: kernels.args,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -90,6 +91,9 @@ of the first.`,
 			}
 			if compile.prefillPasses != "" && compile.passes == "" && compile.variant == "" && contexts.contexts == "" {
 				return usagef("bench: --prefill-passes goes with --passes or --variant; a variant of a list is one pipeline for both phases")
+			}
+			if trace != "" && (device.plan != "" || contexts.contexts != "" || kernels.name != "") {
+				return usagef("bench: --trace is of variants that are compiled, not of --plan, --contexts or --kernels")
 			}
 			if kernels.name != "" && !cmd.Flags().Changed("variants") {
 				variants = "fewest,unfused"
@@ -180,6 +184,11 @@ of the first.`,
 					return err
 				}
 			}
+			if trace != "" {
+				if err := traceRows(cmd.Context(), trace, m, o, rows); err != nil {
+					return err
+				}
+			}
 			if err := file.finish(func(w io.Writer) error { return printCSV(w, rows) }); err != nil {
 				return err
 			}
@@ -214,6 +223,7 @@ of the first.`,
 	p.BoolVar(&asJSON, "json", false, "the same as --format json")
 	p.StringVar(&samples, "csv", "", "also write every sample to this file, a line each")
 	p.BoolVar(&score, "score", false, "print predicted against measured order, and Spearman's rank correlation")
+	p.StringVar(&trace, "trace", "", "write the dispatches of each row to this .json, for Perfetto (ui.perfetto.dev): with --per-kernel as measured, else modelled")
 	p.StringVar(&plot, "plot", "", "draw the variants' times to this .svg or .png")
 	return cmd
 }
