@@ -25,6 +25,16 @@ const (
 
 // poke returns a change of one bf16 element of a tensor in model.safetensors.
 func poke(t *testing.T, tensor string, element int, bits uint16) func(string) {
+	return pokeEach(t, tensor, func(i int, was uint16) uint16 {
+		if i == element {
+			return bits
+		}
+		return was
+	})
+}
+
+// pokeEach returns a change of all bf16 elements of a tensor.
+func pokeEach(t *testing.T, tensor string, change func(i int, bits uint16) uint16) func(string) {
 	return weights(t, func(file []byte) []byte {
 		n := binary.LittleEndian.Uint64(file)
 		entries := map[string]struct {
@@ -33,9 +43,10 @@ func poke(t *testing.T, tensor string, element int, bits uint16) func(string) {
 		require.NoError(t, json.Unmarshal(file[8:8+n], &entries))
 		e, ok := entries[tensor]
 		require.True(t, ok, tensor)
-		at := 8 + int(n) + e.Offsets[0] + 2*element
-		require.Less(t, at, 8+int(n)+e.Offsets[1])
-		binary.LittleEndian.PutUint16(file[at:], bits)
+		data := file[8+int(n)+e.Offsets[0] : 8+int(n)+e.Offsets[1]]
+		for i := range len(data) / 2 {
+			binary.LittleEndian.PutUint16(data[2*i:], change(i, binary.LittleEndian.Uint16(data[2*i:])))
+		}
 		return file
 	})
 }
@@ -74,6 +85,19 @@ func TestNotFiniteOfFiniteWeights(t *testing.T) {
 	const greatest = 0x7f7f // of bf16
 	dir := modelDir(t, poke(t, "model.layers.1.post_attention_layernorm.weight", 5, greatest))
 	requireOneLine(t, nil, 1, "arise first in layers.1.post_norm (rms_norm), from weights that are finite", "eval", "--model", dir, "--device", "ref", "--ids", "1,2,3")
+}
+
+// What an f16 cache holds scaled is not to blame, though the reference would refuse it.
+func TestNotFiniteBehindAScaledCache(t *testing.T) {
+	skipWithoutCompiler(t)
+	dir := modelDir(t, pokeEach(t, "model.layers.0.input_layernorm.weight", func(_ int, bits uint16) uint16 { return bits + 120<<7 })) // times 2^120
+	requireOneLine(t, nil, 1, "arise first in layers.0.scores (bmm_nt), from weights that are finite", "eval", "--model", dir, "--device", foundry.CPU, "--context", "512", "--variant", "unfused", "--ids", "1,2,3")
+}
+
+// A benchmark says it, too.
+func TestNotFiniteInBench(t *testing.T) {
+	dir := modelDir(t, poke(t, "lm_head.weight", 5, nanBits))
+	requireOneLine(t, nil, 1, `arise first in lm_head (matmul_nt), from tensor "lm_head.weight": 1 of`, "bench", "--model", dir, "--device", foundry.Ref, "--variants", "default", "--reps", "1", "--context", "256")
 }
 
 // A text on the reference ends with the error, too: it printed "!!!!!", token 0.

@@ -137,7 +137,7 @@ func (c *loadedVariant) run(ctx context.Context) (time.Duration, error) {
 		}
 		took += time.Since(start)
 		if err != nil {
-			return 0, err
+			return 0, c.engine.Diagnose(ctx, ids, err)
 		}
 	}
 	return took / time.Duration(c.tokens), nil

@@ -19,9 +19,9 @@ const diagnosedChunk = 128
 
 // Diagnose returns err, what a run of ids ended with, and where no token could be
 // chosen says why: it runs the ids once more on the reference, as the model is written
-// and with the engine's types of weights and caches, and names the first operation
-// whose result is not finite, and the weight if that holds it. This takes as long as
-// the reference takes.
+// with the engine's type of weights and with f32 caches (a device scales what its f16
+// caches hold, the reference refuses it), and names the first operation whose result is
+// not finite, and the weight if that holds it. This takes as long as the reference takes.
 func (e *Engine) Diagnose(ctx context.Context, ids []int32, err error) error {
 	if !errors.Is(err, sampling.ErrNotFinite) || len(ids) == 0 {
 		return err
@@ -39,11 +39,11 @@ func (e *Engine) Diagnose(ctx context.Context, ids []int32, err error) error {
 // firstNotFinite describes the first operation, in the order of execution, that makes
 // NaN or infinity of ids; "" for none.
 func (e *Engine) firstNotFinite(ctx context.Context, ids []int32) (string, error) {
-	o := compile.Options{Context: len(ids), Chunk: min(len(ids), diagnosedChunk)}
+	o := compile.Options{Context: len(ids), Chunk: min(len(ids), diagnosedChunk), Cache: dtype.F32}
 	if e.Plan != nil {
-		o.Weights, o.Cache = e.Plan.Options.Weights, e.Plan.Options.Cache
+		o.Weights = e.Plan.Options.Weights
 	} else {
-		o.Weights, o.Cache = e.Graphs.Options.Weights, e.Graphs.Options.Cache
+		o.Weights = e.Graphs.Options.Weights
 	}
 	g, err := compile.Build(e.model, o)
 	if err != nil {

@@ -111,35 +111,35 @@ func (c *Checkpoint) headsNormed(x [][]float64, weight []float64) [][]float64 {
 	return out
 }
 
-// product returns x times the transpose of w, plus a bias where there is one.
+// product returns x times the transpose of w, plus a bias where there is one. A row of w
+// meets all of x, so that w, which is large, passes once.
 func product(x [][]float64, w, bias []float64) [][]float64 {
 	cols := len(x[0])
 	out := make([][]float64, len(x))
-	for t, row := range x {
-		y := make([]float64, len(w)/cols)
-		for i := range y {
-			y[i] = dot(w[i*cols:][:cols], row)
+	for t := range x {
+		out[t] = make([]float64, len(w)/cols)
+	}
+	for i := range len(w) / cols {
+		for t, row := range x {
+			out[t][i] = dot(w[i*cols:][:cols], row)
 			if bias != nil {
-				y[i] += bias[i]
+				out[t][i] += bias[i]
 			}
 		}
-		out[t] = y
 	}
 	return out
 }
 
 // dot adds up in four sums, which a processor adds to at the same time.
 func dot(a, b []float64) float64 {
-	var sums [4]float64
-	for ; len(a) >= 4; a, b = a[4:], b[4:] {
-		for i := range sums {
-			sums[i] += a[i] * b[i]
-		}
+	var s, t, u, v float64
+	for ; len(a) >= 4 && len(b) >= 4; a, b = a[4:], b[4:] {
+		s, t, u, v = s+a[0]*b[0], t+a[1]*b[1], u+a[2]*b[2], v+a[3]*b[3]
 	}
-	for i, v := range a {
-		sums[i] += v * b[i]
+	for i := range a {
+		s += a[i] * b[i]
 	}
-	return sums[0] + sums[1] + (sums[2] + sums[3])
+	return s + t + (u + v)
 }
 
 // rotate turns the pairs (i, i + HeadDim/2) of every head by the token's position
