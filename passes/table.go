@@ -76,8 +76,8 @@ func (t *Table) add(p *Pass) {
 	t.byName[p.Name] = p
 }
 
-// named reports whether a variant or a choice of the sets is called so.
-func named(name string) bool {
+// isBuiltIn reports whether a variant or a choice of the sets is called so.
+func isBuiltIn(name string) bool {
 	isIt := func(c choice) bool { return c.name == name }
 	return VariantName(name) != name || slices.Contains(Variants(), name) ||
 		slices.ContainsFunc(choices[:], func(group []choice) bool { return slices.ContainsFunc(group, isIt) })
@@ -96,7 +96,7 @@ func (t *Table) With(patterns []Pattern, edits []Edit) (*Table, error) {
 			return fmt.Errorf("pass %q: want a name of lower-case words with - between them", name)
 		case out.byName[p.Name] != nil:
 			return fmt.Errorf("pass %q is there already", p.Name)
-		case named(name):
+		case isBuiltIn(name):
 			return fmt.Errorf("pass %q: a variant or a fusion of a set has that name", name)
 		}
 		out.add(p)

@@ -25,7 +25,7 @@ type walk struct {
 	open     []Encoder // encoders for the next walk
 }
 
-func newWalk(x *Executable, e *plan.Entry, place []Operand) *walk {
+func newWalk(x *Executable, e *plan.Entry, operands []Operand) *walk {
 	w := &walk{program: x.program, startup: &x.startup, mapped: x.mapped, entry: e, launches: make([]Launch, len(e.Steps)), caches: cachesOf(x.Plan, e), fixed: true}
 	for i := range e.Steps {
 		d := e.Steps[i].Dispatch
@@ -34,7 +34,7 @@ func newWalk(x *Executable, e *plan.Entry, place []Operand) *walk {
 		}
 		l := Launch{Kernel: d.Kernel, Label: d.Label, Bind: make([]Operand, len(d.Bind))}
 		for j, b := range d.Bind {
-			at := place[b.Buffer]
+			at := operands[b.Buffer]
 			l.Bind[j] = Operand{Memory: at.Memory, Offset: at.Offset + b.Offset, Bytes: b.Bytes, Access: b.Access}
 		}
 		for _, g := range d.Grid {

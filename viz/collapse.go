@@ -26,11 +26,11 @@ func (s *scene) collapse() {
 
 // layer is the units of one layer, and what its parts are called from inside.
 type layer struct {
-	number int
-	units  []*unit
-	place  map[*unit]int
-	sketch string    // all that equal layers share
-	outer  []operand // values that it takes from elsewhere and calls by no name of its own, in order of first use
+	number   int
+	units    []*unit
+	position map[*unit]int
+	sketch   string    // all that equal layers share
+	outer    []operand // values that it takes from elsewhere and calls by no name of its own, in order of first use
 }
 
 // layers sketches each layer of the scene, in order of first appearance.
@@ -43,11 +43,11 @@ func (s *scene) layers() []*layer {
 		}
 		l := byNumber[u.layer]
 		if l == nil {
-			l = &layer{number: u.layer, place: map[*unit]int{}}
+			l = &layer{number: u.layer, position: map[*unit]int{}}
 			byNumber[u.layer] = l
 			all = append(all, l)
 		}
-		l.place[u] = len(l.units)
+		l.position[u] = len(l.units)
 		l.units = append(l.units, u)
 	}
 	returned := map[*unit]string{}
@@ -76,7 +76,7 @@ func (l *layer) name(op operand) string {
 			return "param " + name + " " + op.par.text
 		}
 	}
-	if at, inside := l.place[op.from]; inside {
+	if at, inside := l.position[op.from]; inside {
 		return fmt.Sprintf("unit %d.%d", at, op.out)
 	}
 	for i, o := range l.outer {
@@ -109,7 +109,7 @@ func (s *scene) equal(layers []*layer, first, at int) bool {
 // empty when it comes from further away.
 func carried(layers []*layer, at, i int) string {
 	op := layers[at].outer[i]
-	if place, ok := layers[at-1].place[op.from]; ok {
+	if place, ok := layers[at-1].position[op.from]; ok {
 		return fmt.Sprintf("%d.%d", place, op.out)
 	}
 	return ""
@@ -124,14 +124,14 @@ func (s *scene) fold(layers []*layer) {
 	gone := map[*unit]*unit{} // to its counterpart in the layer that stays
 	for _, l := range layers[1:] {
 		for _, u := range l.units {
-			gone[u] = keep.units[l.place[u]]
+			gone[u] = keep.units[l.position[u]]
 		}
 	}
 	for at, u := range keep.units {
 		u.run = r
 		for _, op := range layers[1].units[at].in {
 			if stay := gone[op.from]; op.from != nil && stay == nil {
-				if place, carried := keep.place[op.from]; carried {
+				if place, carried := keep.position[op.from]; carried {
 					op.from, op.loop = keep.units[place], true
 					u.in = append(u.in, op)
 				}

@@ -30,11 +30,11 @@ type Page struct {
 
 // Worth is what a fusion saves on the page's target, us.
 type Worth struct {
-	Saves   float64 `json:"saves"`    // the saving, where the rest of the pipeline stays
-	PerSite float64 `json:"per_site"` // the saving at one of the sites that it matched
-	Share   float64 `json:"share"`    // the part of the time without it
-	Alone   float64 `json:"alone"`    // the saving where no other fusion runs
-	Matched bool    `json:"matched"`
+	Saves      float64 `json:"saves"`    // the saving, where the rest of the pipeline stays
+	PerSite    float64 `json:"per_site"` // the saving at one of the sites that it matched
+	Share      float64 `json:"share"`    // the part of the time without it
+	SavesAlone float64 `json:"alone"`    // the saving where no other fusion runs
+	Matched    bool    `json:"matched"`
 }
 
 //go:embed page

@@ -37,7 +37,7 @@ func page(t *testing.T, size string) (string, *plan.Plan) {
 	o := compile.Options{Sampler: true}
 	var b bytes.Buffer
 	require.NoError(t, viz.WritePage(t.Context(), &b, m, viz.Page{Compile: o, Worth: map[string]viz.Worth{
-		"drop-repeat-kv": {Saves: 12.5, PerSite: 0.5, Share: 0.1, Alone: 3, Matched: true},
+		"drop-repeat-kv": {Saves: 12.5, PerSite: 0.5, Share: 0.1, SavesAlone: 3, Matched: true},
 	}}))
 	c, err := compile.Model(m, o)
 	require.NoError(t, err)

@@ -185,12 +185,12 @@ func (f *gguf) alignment() (int64, error) {
 
 // readTensors reads the tensors' entries and checks their place in the data.
 func (f *gguf) readTensors(r *ggufReader, count uint64, alignment int64) error {
-	type place struct {
+	type location struct {
 		name   string
 		info   Info
 		offset uint64
 	}
-	var places []place
+	var places []location
 	for i := range count {
 		name, info, offset, err := r.tensor(i)
 		if err != nil {
@@ -203,14 +203,14 @@ func (f *gguf) readTensors(r *ggufReader, count uint64, alignment int64) error {
 			return fmt.Errorf("tensor %q: offset %d is no multiple of the alignment %d", name, offset, alignment)
 		}
 		f.tensors[name] = stored{Info: info}
-		places = append(places, place{name, info, offset})
+		places = append(places, location{name, info, offset})
 	}
 	start := (int64(r.at) + alignment - 1) / alignment * alignment
 	if len(places) == 0 {
 		return nil
 	}
 	room := uint64(max(0, int64(len(r.b))-start))
-	slices.SortFunc(places, func(a, b place) int {
+	slices.SortFunc(places, func(a, b location) int {
 		return cmp.Or(cmp.Compare(a.offset, b.offset), cmp.Compare(a.info.Bytes, b.info.Bytes), cmp.Compare(a.name, b.name))
 	})
 	for i, p := range places {

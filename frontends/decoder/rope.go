@@ -139,22 +139,22 @@ func (c Config) scoreScale() float64 {
 
 // ropeParameters is rope_parameters or rope_scaling of a config.json.
 type ropeParameters struct {
-	Theta        *float64  `json:"rope_theta"`
-	Type         string    `json:"rope_type"`
-	Old          string    `json:"type"` // rope_type under its older name
-	Factor       *float64  `json:"factor"`
-	Original     *int64    `json:"original_max_position_embeddings"`
-	BetaFast     *float64  `json:"beta_fast"`
-	BetaSlow     *float64  `json:"beta_slow"`
-	HighFreq     *float64  `json:"high_freq_factor"`
-	LowFreq      *float64  `json:"low_freq_factor"`
-	Truncate     *bool     `json:"truncate"`
-	Attention    *float64  `json:"attention_factor"`
-	MScale       *float64  `json:"mscale"`
-	MScaleAllDim *float64  `json:"mscale_all_dim"`
-	Partial      *float64  `json:"partial_rotary_factor"`
-	Full         *struct{} `json:"full_attention"`    // the scaling of layers that see everything, where each kind of layer has its own
-	Sliding      *struct{} `json:"sliding_attention"` // the scaling of layers with a window, likewise
+	Theta         *float64  `json:"rope_theta"`
+	Type          string    `json:"rope_type"`
+	Old           string    `json:"type"` // rope_type under its older name
+	Factor        *float64  `json:"factor"`
+	Original      *int64    `json:"original_max_position_embeddings"`
+	BetaFast      *float64  `json:"beta_fast"`
+	BetaSlow      *float64  `json:"beta_slow"`
+	HighFreq      *float64  `json:"high_freq_factor"`
+	LowFreq       *float64  `json:"low_freq_factor"`
+	Truncate      *bool     `json:"truncate"`
+	Attention     *float64  `json:"attention_factor"`
+	MScale        *float64  `json:"mscale"`
+	MScaleAllDim  *float64  `json:"mscale_all_dim"`
+	Partial       *float64  `json:"partial_rotary_factor"`
+	FullAttention *struct{} `json:"full_attention"`    // the scaling of layers that see everything, where each kind of layer has its own
+	Sliding       *struct{} `json:"sliding_attention"` // the scaling of layers with a window, likewise
 }
 
 func (r *ropeParameters) kind() string {
@@ -190,7 +190,7 @@ func (f *file) rope() (theta *float64, s Scaling, err error) {
 // scaling reads what stretches RoPE. named is max_position_embeddings, outside is
 // original_max_position_embeddings of the configuration itself, which counts first.
 func (p *ropeParameters) scaling(named, outside *int64) (s Scaling, err error) {
-	if p.Full != nil || p.Sliding != nil {
+	if p.FullAttention != nil || p.Sliding != nil {
 		return s, errors.New("each kind of layer has its own, which is not supported")
 	}
 	if p.Partial != nil && *p.Partial != 1 {

@@ -291,22 +291,22 @@ func (e *sliceExpr) eval(r *run) any {
 
 // arguments are those of a call as it is written.
 type arguments struct {
-	plain []expr
-	names []string
-	named []expr
+	positional []expr
+	names      []string
+	named      []expr
 }
 
 // args are those of a call as it is made.
 type args struct {
-	plain []any
-	names []string
-	named []any
+	positional []any
+	names      []string
+	named      []any
 }
 
 func (r *run) arguments(e *arguments) args {
 	a := args{names: e.names}
-	for _, p := range e.plain {
-		a.plain = append(a.plain, r.eval(p))
+	for _, p := range e.positional {
+		a.positional = append(a.positional, r.eval(p))
 	}
 	for _, n := range e.named {
 		a.named = append(a.named, r.eval(n))
@@ -355,15 +355,15 @@ func (r *run) bind(name string, params []string, required int, a args) []any {
 	for i := range out {
 		out[i] = absent{}
 	}
-	if len(a.plain) > len(params) && !rest {
-		r.fail("%s takes at most %d arguments, not %d", name, len(params), len(a.plain))
+	if len(a.positional) > len(params) && !rest {
+		r.fail("%s takes at most %d arguments, not %d", name, len(params), len(a.positional))
 	}
 	var others *Dict
 	if extra {
 		r.made(len(a.names) * entryBytes)
 		others = NewDict()
 	}
-	copy(out, a.plain)
+	copy(out, a.positional)
 	for i, given := range a.names {
 		at := slices.Index(params, given)
 		switch {
@@ -383,7 +383,7 @@ func (r *run) bind(name string, params []string, required int, a args) []any {
 		}
 	}
 	if rest {
-		out = append(out, &List{Tuple: true, Items: a.plain[min(len(params), len(a.plain)):]})
+		out = append(out, &List{Tuple: true, Items: a.positional[min(len(params), len(a.positional)):]})
 	}
 	if extra {
 		out = append(out, others)
@@ -403,7 +403,7 @@ func (e *filterExpr) at() int { return e.line }
 func (e *filterExpr) eval(r *run) any {
 	v := r.eval(e.e)
 	a := r.arguments(&e.arguments)
-	a.plain = append([]any{v}, a.plain...)
+	a.positional = append([]any{v}, a.positional...)
 	r.line = e.line
 	return r.call(e.f, a)
 }

@@ -258,7 +258,7 @@ const callerName = "caller"
 
 // invoke calls a macro: the text it prints.
 func (r *run) invoke(m *macro, a args) any {
-	if len(a.plain) > len(m.params) {
+	if len(a.positional) > len(m.params) {
 		r.fail("macro %q takes not more than %d arguments", m.name, len(m.params))
 	}
 	var text string
@@ -279,10 +279,10 @@ func (r *run) invoke(m *macro, a args) any {
 			v, given := named[name]
 			delete(named, name)
 			switch {
-			case i < len(a.plain) && given:
+			case i < len(a.positional) && given:
 				r.fail("macro %q is given %q twice", m.name, name)
-			case i < len(a.plain):
-				v = a.plain[i]
+			case i < len(a.positional):
+				v = a.positional[i]
 			case given:
 			case m.defaults[i] != nil:
 				v = r.eval(m.defaults[i])

@@ -261,13 +261,13 @@ func mapFilter(r *run, v []any) any {
 			r.fail("map wants a filter's name or an attribute")
 		}
 		filter := r.filter(r.wantText("map", more[0]))
-		a := args{plain: append([]any{nil}, more[1:]...)}
+		a := args{positional: append([]any{nil}, more[1:]...)}
 		for _, key := range named.keys {
 			a.names = append(a.names, key.(string))
 			a.named = append(a.named, named.values[key])
 		}
 		f = func(item any) any {
-			a.plain[0] = item
+			a.positional[0] = item
 			return r.call(filter, a)
 		}
 	}
@@ -298,7 +298,7 @@ func (r *run) choose(v []any, byAttribute, keep bool) any {
 		if !ok {
 			r.fail("there is no test %q", name)
 		}
-		holds = func(value any) bool { return truth(r.call(test, args{plain: append([]any{value}, more[1:]...)})) }
+		holds = func(value any) bool { return truth(r.call(test, args{positional: append([]any{value}, more[1:]...)})) }
 	}
 	s := &stream{}
 	for _, item := range r.iterate(v[0]) {

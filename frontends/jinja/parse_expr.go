@@ -312,7 +312,7 @@ func (p *parser) arguments() arguments {
 		if len(a.named) > 0 {
 			p.fail("an argument without a name follows one with a name")
 		}
-		a.plain = append(a.plain, p.expression())
+		a.positional = append(a.positional, p.expression())
 	})
 	return a
 }
@@ -371,7 +371,7 @@ func (p *parser) test(e expr) expr {
 	case p.isName("is"):
 		p.fail("tests cannot be chained with is")
 	case next.kind == tokName, next.kind == tokString, next.kind == tokInt, next.kind == tokFloat, p.isOp("["), p.isOp("{"):
-		c.arguments.plain = []expr{p.postfix(p.primary())}
+		c.arguments.positional = []expr{p.postfix(p.primary())}
 	}
 	return c
 }

@@ -11,9 +11,9 @@ import (
 // MatrixTypes gives each of the model's matrices its dtype in the graphs: the one
 // that is asked for, or f16 where its blocks do not divide the rows. Where none is
 // asked for (dtype.Invalid), quantised matrices keep the format they are stored
-// in, each its own, and all others become plain. mostly is the dtype that most
+// in, each its own, and the rest gets the dtype others. mostly is the dtype that most
 // elements have; note, a line about matrices that are not what was asked, or "".
-func (m *Model) MatrixTypes(asked, plain dtype.Type) (types map[string]dtype.Type, mostly dtype.Type, note string) {
+func (m *Model) MatrixTypes(asked, others dtype.Type) (types map[string]dtype.Type, mostly dtype.Type, note string) {
 	types = map[string]dtype.Type{}
 	elements := map[dtype.Type]int64{}
 	unfit := 0
@@ -30,7 +30,7 @@ func (m *Model) MatrixTypes(asked, plain dtype.Type) (types map[string]dtype.Typ
 		case asked == dtype.Invalid && info.DType.Quantised():
 			t = info.DType
 		case asked == dtype.Invalid:
-			t = plain
+			t = others
 		}
 		types[w.Name] = t
 		elements[t] += info.Elements()

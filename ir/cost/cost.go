@@ -19,17 +19,17 @@ import (
 
 // Kernel is one dispatch in numbers, for one run.
 type Kernel struct {
-	Name    string
-	Memory  float64 // bytes from and to memory
-	Cache   float64 // bytes that the cache answers while main runs
-	Pieces  float64 // parts of lines that main copies to threadgroup memory
-	Flops   float64 // operations of the lanes
-	Tile    float64 // operations of tiles
-	Groups  float64 // threadgroups
-	Threads float64 // threads a threadgroup
-	Loads   float64 // loads on their way for a thread, in multiples of what half of a core's threads hide latency with; 0 is 1
-	Layered bool    // a layer's kernel; only Repeated tells
-	Tiled   bool    // tileThreads keep a core's matrix units busy, more threads would not help
+	Name      string
+	Memory    float64 // bytes from and to memory
+	Cache     float64 // bytes that the cache answers while main runs
+	LineParts float64 // parts of lines that main copies to threadgroup memory
+	Flops     float64 // operations of the lanes
+	Tile      float64 // operations of tiles
+	Groups    float64 // threadgroups
+	Threads   float64 // threads a threadgroup
+	Loads     float64 // loads on their way for a thread, in multiples of what half of a core's threads hide latency with; 0 is 1
+	Layered   bool    // a layer's kernel; only Repeated tells
+	Tiled     bool    // tileThreads keep a core's matrix units busy, more threads would not help
 
 	// WaitUs is what the loads of the threadgroups that a core takes one after the
 	// other take where nothing hides them.
@@ -64,7 +64,7 @@ func (k Kernel) us(t *target.Target, share float64) float64 {
 	mainUs := max(
 		k.Memory*perUs/(t.BandwidthGBs*share),
 		k.Cache*perUs/(t.CacheGBs*share),
-		k.Pieces*perUs*t.PieceNs/(float64(t.Cores)*share),
+		k.LineParts*perUs*t.PieceNs/(float64(t.Cores)*share),
 		k.Flops*perUs*perUs/(t.TFlops*share),
 		k.Tile*perUs*perUs/(t.TileTFlops*share),
 		k.rounds(t)*t.GroupUs,

@@ -19,7 +19,7 @@ type matmul struct {
 	unit               int
 	whole              int64 // rows that must meet in a threadgroup, those of a normed head; 0: none
 	halves             bool  // the weights are f16 and reach tiles as they are
-	together           int   // weights of a row that one load reads
+	perLoad            int   // weights of a row that one load reads
 	scattered          bool  // rows of which no eight weights stand beside each other
 	halfRows           bool  // halves of x, kept so and copied to tiles as they are
 	parts              []*task.Part
@@ -33,7 +33,7 @@ func numbersOf(p *task.Product, tokens int64) matmul {
 	p.Weights(func(w *ir.Value) {
 		t := w.Type.DType
 		n.halves = n.halves && t == dtype.F16
-		n.together = max(n.together, t.WeightsPerRead())
+		n.perLoad = max(n.perLoad, t.WeightsPerRead())
 		n.scattered = n.scattered || p.Region.Format(w).Scattered
 		n.bytes += t.Bytes(w.Type.Shape.At(0).C * p.Length)
 	})
@@ -99,7 +99,7 @@ func (p matmul) tilings(t *target.Target) iter.Seq[kernel.ProductTiles] {
 							x.Stages = t.CopyStages
 						}
 						// Every thread expands what is read at once.
-						if depth < p.together || x.Expanded && columns*depth < p.together*x.Threads() {
+						if depth < p.perLoad || x.Expanded && columns*depth < p.perLoad*x.Threads() {
 							continue
 						}
 						// Every thread stages at least four elements of a block of x. Deep
@@ -224,7 +224,7 @@ func (p matmul) tiled(x kernel.ProductTiles, t *target.Target) Kernel {
 	k.Tile = steps * (rows*columns + tileLoad*(rows*float64(x.SIMDColumns)+columns*float64(x.SIMDRows)))
 	k.Flops = steps * (rows*row + columns*weight)
 	k.Cache = k.Groups * (rows*float64(p.cols)*bytes + columns*float64(p.bytes)/float64(p.rows))
-	k.Pieces = k.Groups * pieces * math.Ceil(float64(p.cols)/float64(x.Depth))
+	k.LineParts = k.Groups * pieces * math.Ceil(float64(p.cols)/float64(x.Depth))
 	k.WaitUs = math.Ceil(k.Groups/float64(t.Cores)/resident(x, t)) * p.wait(x, t)
 	if x.Expanded {
 		p.expanding(&k, x, t)

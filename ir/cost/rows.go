@@ -53,13 +53,13 @@ func productRows(p *task.Product, t *target.Target, width int) kernel.ProductRow
 	switch {
 	case k.Chunked:
 		k.Loads = chunkRegisters
-		if by.Queued {
+		if by.InRounds {
 			k.Held = chunkRegisters
 		}
 		if !k.Direct && k.PerTeam > max(unit, 2) && k.Share == 1 && p.Whole() == 0 {
 			k.PerTeam = max(unit, 2)
 		}
-	case by.Queued && !k.Direct:
+	case by.InRounds && !k.Direct:
 		k.Loads = t.LoadAhead
 	}
 	stageVectors(p, &k, t)
@@ -115,10 +115,10 @@ func dealHeads(whole int64, unit int) rowDivision {
 
 // rowDivision is how the rows of a matrix product of few vectors are dealt out.
 type rowDivision struct {
-	PerSimd int  // rows a simdgroup
-	Share   int  // simdgroups that share the loads of one set of rows
-	Simds   int  // simdgroups a threadgroup
-	Queued  bool // more simdgroups than the machine has places for: some wait for others
+	PerSimd  int  // rows a simdgroup
+	Share    int  // simdgroups that share the loads of one set of rows
+	Simds    int  // simdgroups a threadgroup
+	InRounds bool // more simdgroups than the machine has places for: some wait for others
 }
 
 // Groups returns the threadgroups that rows take.
@@ -175,7 +175,7 @@ func deal(rows int64, unit int, rounds, run int64, direct bool, t *target.Target
 		d.Simds = max(d.Simds, 2*d.Share)
 	}
 	d.Simds = max(d.Simds, d.Share*int(run)*unit/d.PerSimd)
-	d.Queued = simds >= 2*want
+	d.InRounds = simds >= 2*want
 	return d
 }
 
@@ -209,7 +209,7 @@ func dealSliced(rows int64, unit int, rounds, run int64, t *target.Target) rowDi
 	} else if n >= 8*int64(t.Cores) {
 		best.Simds = max(best.Simds, 4)
 	}
-	best.Queued = parallel(best) >= 2*want
+	best.InRounds = parallel(best) >= 2*want
 	return best
 }
 

@@ -60,7 +60,7 @@ func TestTilesAsMeasured(t *testing.T) {
 		for range p[3] {
 			part.Products = append(part.Products, (*ir.Node)(nil))
 		}
-		n := matmul{tokens: p[0], rows: p[1], cols: p[2], unit: int(p[3]), bytes: p[1] * p[2] * 34 / 32, together: 16, halfRows: true, parts: []*task.Part{part}}
+		n := matmul{tokens: p[0], rows: p[1], cols: p[2], unit: int(p[3]), bytes: p[1] * p[2] * 34 / 32, perLoad: 16, halfRows: true, parts: []*task.Part{part}}
 		best, _ := n.bestTiles(x)
 		fastest, taken := slices.MinFunc(measured, func(a, b timing) int { return int(a.us - b.us) }).us, 0.0
 		for _, m := range measured {

@@ -33,14 +33,14 @@ func Graph(seed uint64) *ir.Graph {
 	return Layers(r, drawMutations(seed, r.IntN(7))...)
 }
 
-// drawMutations returns mutations, about so many on average. Whether one is among them
+// drawMutations returns mutations, mean of them on average. Whether one is among them
 // depends on the seed and its own name, so that a new mutation leaves the graphs
 // that it is not drawn for as they were.
-func drawMutations(seed uint64, about int) []string {
+func drawMutations(seed uint64, mean int) []string {
 	const often = 40 // one in so many, for each that is wanted
 	var out []string
 	for _, name := range Mutations() {
-		if randomFor(seed, name)%often < uint64(about) {
+		if randomFor(seed, name)%often < uint64(mean) {
 			out = append(out, name)
 		}
 	}

@@ -17,15 +17,15 @@ func Plain(s string) string { return spell(s, "") }
 // PlainText is Plain for text of several lines: line breaks and tabs stay.
 func PlainText(s string) string { return spell(s, "\n\t") }
 
-func spell(s, kept string) string {
-	if strings.IndexFunc(s, func(r rune) bool { return controls(r) && !strings.ContainsRune(kept, r) }) < 0 {
+func spell(s, allowed string) string {
+	if strings.IndexFunc(s, func(r rune) bool { return controls(r) && !strings.ContainsRune(allowed, r) }) < 0 {
 		return s
 	}
 	var b strings.Builder
 	for s != "" {
 		r, n := utf8.DecodeRuneInString(s)
 		switch {
-		case r == utf8.RuneError && n == 1, controls(r) && r != utf8.RuneError && !strings.ContainsRune(kept, r):
+		case r == utf8.RuneError && n == 1, controls(r) && r != utf8.RuneError && !strings.ContainsRune(allowed, r):
 			quoted := strconv.QuoteToASCII(s[:n])
 			b.WriteString(quoted[1 : len(quoted)-1])
 		default:

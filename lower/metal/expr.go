@@ -172,7 +172,7 @@ func (e *emitter) compute(v *ir.Value, ix []affine) string {
 	case ir.OpSumSquares:
 		return e.sumSquares(n, ix)
 	case ir.OpBmmNN:
-		if a := e.r.merged; a != nil {
+		if a := e.r.inParts; a != nil {
 			return a.mergedParts(e, ix[0], ix[1], ix[2])
 		}
 	}
@@ -217,7 +217,7 @@ func (e *emitter) load(v *ir.Value, ix []affine) string {
 	if e.owns {
 		note(e.k.reads, v.Index, off.text())
 	} else {
-		e.k.widely[v.Index] = true
+		e.k.readBeyond[v.Index] = true
 	}
 	from := e.r.offset(e.k, v.Index, off)
 	if e.early.takes(e) && !e.r.operands[v.Index].Scaled {
@@ -282,7 +282,7 @@ func (e *emitter) gather(table *ir.Value, id string, c affine) string {
 		return e.four(table, id, c)
 	}
 	slot := e.r.argSlot(e.k, table.Index)
-	e.k.widely[table.Index] = true
+	e.k.readBeyond[table.Index] = true
 	cols := table.Type.Shape.At(1).C
 	if e.w > 1 && (cols%int64(e.w) != 0 || !e.divides(int64(e.w), c)) {
 		return e.fail("four adjacent elements are not aligned")
@@ -301,7 +301,7 @@ func (e *emitter) four(v *ir.Value, row string, c affine) string {
 	}
 	f := e.r.format(v)
 	e.k.use(f.files()...)
-	e.k.widely[v.Index] = true
+	e.k.readBeyond[v.Index] = true
 	return fmt.Sprintf("%s(%s + ulong(%s) * %s, %s)", f.four(), e.r.argSlot(e.k, v.Index), row, unsigned(f.rowBytes(t, v.Type.Shape.At(-1).C)), e.k.text(c))
 }
 

@@ -202,7 +202,7 @@ func (e *emitter) pointer(v *ir.Value, ix []affine) (text string, ok bool) {
 
 // at returns "name + offset" for a param.
 func (r *region) at(k *kernel, param int, off affine) string {
-	k.widely[param] = true
+	k.readBeyond[param] = true
 	return r.offset(k, param, off)
 }
 

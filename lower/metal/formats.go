@@ -26,8 +26,8 @@ var (
 	iq4blocks = []string{"prologue/blocks.metal", "prologue/iq4_levels.metal"}
 )
 
-// named are the formats with a stage file of their own.
-var named = map[dtype.Type]format{
+// ownStage are the formats with a stage file of their own.
+var ownStage = map[dtype.Type]format{
 	dtype.F32:    {name: "f32"},
 	dtype.F16:    {name: "f16"},
 	dtype.BF16:   {name: "bf16"},
@@ -71,7 +71,7 @@ func formatIn(t ir.Type, planes bool) (f format, ok bool) {
 		f = format{name: "affine", needs: blocks, sized: true}
 		f.params = fmt.Sprintf("%du, %du, affine_%s, %du", a.Bits, a.Group, a.Scales, zeros)
 	default:
-		f = named[t.DType]
+		f = ownStage[t.DType]
 	}
 	f.Format, ok = task.FormatIn(t.DType, planes)
 	return f, ok

@@ -15,7 +15,7 @@ func (g *gemm) rowScales(k *kernel, stage string) error {
 	if g.Norm == nil {
 		return nil
 	}
-	const together = 4 // rows that a simdgroup reads at the same time
+	const rowsAtOnce = 4 // rows that a simdgroup reads at the same time
 	what, width := g.Inner, int64(g.w)
 	if sums := g.sums(); sums != nil {
 		what, width = sums, 1
@@ -27,12 +27,12 @@ func (g *gemm) rowScales(k *kernel, stage string) error {
 	k.use("prologue/rms_norm.metal")
 	k.phase("Prologue: the norm's scale of each row.")
 	k.line("threadgroup float *const squares = (threadgroup float *)%s;", stage)
-	k.open("for (uint m = simd * %du; m < ROWS; m += %du)", together, together*g.SIMDs())
-	k.line("float mine[%d];", together)
-	k.line("for (uint r = 0u; r < %du; r++) mine[r] = 0.0f;", together)
+	k.open("for (uint m = simd * %du; m < ROWS; m += %du)", rowsAtOnce, rowsAtOnce*g.SIMDs())
+	k.line("float mine[%d];", rowsAtOnce)
+	k.line("for (uint r = 0u; r < %du; r++) mine[r] = 0.0f;", rowsAtOnce)
 	k.open("for (uint k = lane * %du; k < %du; k += %du)", width, length, 32*width)
 	k.line("FOUNDRY_UNROLL")
-	k.open("for (uint r = 0u; r < %du; r++)", together)
+	k.open("for (uint r = 0u; r < %du; r++)", rowsAtOnce)
 	e := newEmitter(k, g.r, int(width))
 	e.report = "false"
 	t := e.atom("t", fmt.Sprintf("min(first + m + r, %s - 1u)", k.text(dimension(g.Tokens))), 0, 1)
@@ -43,7 +43,7 @@ func (g *gemm) rowScales(k *kernel, stage string) error {
 	k.line("mine[r] += %s;", x)
 	k.close()
 	k.close()
-	k.open("for (uint r = 0u; r < %du; r++)", together)
+	k.open("for (uint r = 0u; r < %du; r++)", rowsAtOnce)
 	k.line("mine[r] = simd_sum(mine[r]);")
 	k.line("if (lane == 0u) squares[m + r] = mine[r];")
 	k.close()

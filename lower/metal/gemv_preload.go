@@ -66,5 +66,5 @@ func (g *gemv) placeEarly(k *kernel, taken [2][][]string, begins []int64) {
 		k.line("%s", g.early.declare())
 		write(taken[1])
 	})
-	k.behind += k.aside(1, func() { write(taken[0]) })
+	k.afterReady += k.aside(1, func() { write(taken[0]) })
 }

@@ -36,33 +36,33 @@ type ref struct {
 // kernel is one MSL function in the making: its slots and what they are bound
 // to, its stage files and its body.
 type kernel struct {
-	name     string // wanted; made unique when the plan is put together
-	identity identity
-	slots    []plan.Slot
-	refs     []ref
-	shared   []plan.ThreadgroupArg
-	builtins map[plan.Builtin]bool
-	threads  int
-	grid     [3]plan.GridDim
-	stages   []string
-	params   []plan.Param
-	body     strings.Builder
-	preload  string // text before the ready point
-	behind   string // text right behind it
-	depth    int
-	usesT    bool
-	usesP    bool
-	names    map[string]int
-	moved    sym.Poly                // bytes moved, where they are not what the kernel binds, once each
-	flops    *sym.Poly               // operations, where they are not what the node computes
-	reads    map[int]map[string]bool // operand -> offsets that the thread which owns an element reads
-	writes   map[int]map[string]bool // result -> offsets that it writes
-	widely   map[int]bool            // operands that other threads read too
-	label    string                  // added to the node's label where a node takes several kernels
-	executes []int                   // the region's operations that it does, wholly or in part, where it does not do all
-	head     string                  // declarations of values that are loaded once, first of all
-	once     map[string]string       // names of values that are loaded once
-	here     bool                    // loads where the text stands, not at the ready point
+	name       string // wanted; made unique when the plan is put together
+	identity   identity
+	slots      []plan.Slot
+	refs       []ref
+	shared     []plan.ThreadgroupArg
+	builtins   map[plan.Builtin]bool
+	threads    int
+	grid       [3]plan.GridDim
+	stages     []string
+	params     []plan.Param
+	body       strings.Builder
+	preload    string // text before the ready point
+	afterReady string // text right behind it
+	depth      int
+	usesT      bool
+	usesP      bool
+	names      map[string]int
+	moved      sym.Poly                // bytes moved, where they are not what the kernel binds, once each
+	flops      *sym.Poly               // operations, where they are not what the node computes
+	reads      map[int]map[string]bool // operand -> offsets that the thread which owns an element reads
+	writes     map[int]map[string]bool // result -> offsets that it writes
+	readBeyond map[int]bool            // operands that other threads read too
+	label      string                  // added to the node's label where a node takes several kernels
+	executes   []int                   // the region's operations that it does, wholly or in part, where it does not do all
+	head       string                  // declarations of values that are loaded once, first of all
+	once       map[string]string       // names of values that are loaded once
+	here       bool                    // loads where the text stands, not at the ready point
 }
 
 // kernelName stands for the function's name until the plan gives it one.
@@ -87,7 +87,7 @@ func (i identity) line() string {
 
 func newKernel(name string, of identity) *kernel {
 	k := &kernel{name: name, identity: of, builtins: map[plan.Builtin]bool{}, names: map[string]int{}, depth: 1,
-		reads: map[int]map[string]bool{}, writes: map[int]map[string]bool{}, widely: map[int]bool{}, once: map[string]string{}}
+		reads: map[int]map[string]bool{}, writes: map[int]map[string]bool{}, readBeyond: map[int]bool{}, once: map[string]string{}}
 	for i := range k.grid {
 		k.grid[i] = plan.GridDim{N: sym.Const(1), Div: 1}
 	}
@@ -249,12 +249,12 @@ func rounds(size int64, threads, w int) (n int64, known bool) {
 
 // attempt takes back the text that write wrote when it fails.
 func (k *kernel) attempt(write func() error) error {
-	text, preload, behind, depth := k.body.String(), k.preload, k.behind, k.depth
+	text, preload, after, depth := k.body.String(), k.preload, k.afterReady, k.depth
 	err := write()
 	if err != nil {
 		k.body.Reset()
 		k.body.WriteString(text)
-		k.preload, k.behind, k.depth = preload, behind, depth
+		k.preload, k.afterReady, k.depth = preload, after, depth
 	}
 	return err
 }
@@ -301,7 +301,7 @@ func (k *kernel) assemble(shaders fs.FS) (plan.Kernel, error) {
 		}
 		text.Stages = append(text.Stages, plan.Stage{Path: f, Text: string(content)})
 	}
-	text.Body = k.symbols() + k.head + strings.Replace(k.body.String(), readyPoint, k.preload+"    FOUNDRY_READY();\n"+k.behind, 1)
+	text.Body = k.symbols() + k.head + strings.Replace(k.body.String(), readyPoint, k.preload+"    FOUNDRY_READY();\n"+k.afterReady, 1)
 	out := plan.Kernel{Name: kernelName, Main: k.identity.main, Stages: k.stages, Slots: k.slots, Threadgroup: k.shared, Threads: [3]int{k.threads, 1, 1}, Params: k.params}
 	for _, a := range plan.BuiltinArguments() {
 		if k.builtins[a.Builtin] {
@@ -331,7 +331,7 @@ func (k *kernel) symbols() string {
 func (k *kernel) inPlace(j int) int {
 	best := -1
 	for p, offsets := range k.reads {
-		if !k.widely[p] && maps.Equal(offsets, k.writes[j]) && (best < 0 || p < best) {
+		if !k.readBeyond[p] && maps.Equal(offsets, k.writes[j]) && (best < 0 || p < best) {
 			best = p
 		}
 	}

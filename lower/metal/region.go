@@ -24,7 +24,7 @@ type region struct {
 	scaled   []bool                   // results that are scaled by their range
 	bound    func(v *ir.Value) *bound // the bound of a value of the region; nil where nobody knows
 	name     string                   // pattern or op, for the kernel's name
-	merged   *attention               // the attention whose parts a prologue merges
+	inParts  *attention               // the attention whose parts a prologue merges
 	token    tokenKind                // the use of the token that it chooses
 	target   *target.Target
 }

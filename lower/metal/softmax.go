@@ -146,7 +146,7 @@ func (s *softmax) operand(k *kernel, e *emitter, ix []affine, lin affine, row *s
 			return fmt.Errorf("segment=%d of rows of %s, wants a multiple of %d", s.segment, t, row.width)
 		}
 		k.use(f.files()...)
-		k.widely[x.Index] = true
+		k.readBeyond[x.Index] = true
 		s.declare(k, fmt.Sprintf("SoftmaxBlocks<%s>", f.reader(int(row.width))), fmt.Sprintf("{%s + ulong(%s) * %du}", s.r.argSlot(k, x.Index), k.text(lin), f.rowBytes(t, s.length.C)))
 		k.line("const uint chunks = count / %du;", row.width)
 		return nil
@@ -160,7 +160,7 @@ func (s *softmax) operand(k *kernel, e *emitter, ix []affine, lin affine, row *s
 		return fmt.Errorf("the elements of softmax's rows are not adjacent")
 	}
 	row.width = 4
-	k.widely[p] = true
+	k.readBeyond[p] = true
 	from, skew := k.text(off), "first & 3u"
 	if e.divides(4, off) {
 		skew = "0u" // known here, so that no row is read in pieces

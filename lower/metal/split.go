@@ -47,7 +47,7 @@ func (r *region) lowerSplitProjection() (*lowering, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.merged = a
+	r.inParts = a
 	l, err := r.lowerGEMV()
 	if err != nil {
 		return nil, err

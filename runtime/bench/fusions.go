@@ -24,11 +24,11 @@ type Fusions struct {
 
 // FusionRow is one pass of the pipeline.
 type FusionRow struct {
-	Pass    string         `json:"pass"`
-	Sites   map[string]int `json:"sites"`   // counts of sites by outcome
-	Saves   *Saving        `json:"saves"`   // the saving; null where it matched nowhere
-	Alone   *Saving        `json:"alone"`   // the saving where no other fusion runs, but edits do; null of a pass that has no site
-	Reasons []plan.Group   `json:"reasons"` // reasons of all sites, those alike in one group
+	Pass       string         `json:"pass"`
+	Sites      map[string]int `json:"sites"`   // counts of sites by outcome
+	Saves      *Saving        `json:"saves"`   // the saving; null where it matched nowhere
+	SavesAlone *Saving        `json:"alone"`   // the saving where no other fusion runs, but edits do; null of a pass that has no site
+	Reasons    []plan.Group   `json:"reasons"` // reasons of all sites, those alike in one group
 }
 
 // PerSite is what it saves at one site: measured where it was, otherwise modelled, us.
@@ -114,7 +114,7 @@ func OfFusions(ctx context.Context, m *model.Model, o Options) (*Fusions, error)
 	}
 	typical := cost.Typical(graph.Bounds)
 	for i := range f.Each {
-		f.Each[i].Saves, f.Each[i].Alone = saves[f.Each[i].Pass], saveAlone[f.Each[i].Pass]
+		f.Each[i].Saves, f.Each[i].SavesAlone = saves[f.Each[i].Pass], saveAlone[f.Each[i].Pass]
 		if s := f.Each[i].Saves; s != nil && s.costsOn() != "" && s.Why == "" {
 			s.Why = fmt.Sprintf("taken for T=%d, P=%d: %s", typical.T, typical.P, f.Each[i].matched().Reason)
 		}

@@ -76,7 +76,7 @@ func TestFusionsAreDifferencesOfPlans(t *testing.T) {
 		}
 		require.Zero(t, sites, "every site has a reason")
 		require.Equal(t, r.Sites[plan.Matched] > 0, r.Saves != nil)
-		require.Equal(t, r.Sites[plan.NoSite] == 0, r.Alone != nil)
+		require.Equal(t, r.Sites[plan.NoSite] == 0, r.SavesAlone != nil)
 		if r.Saves == nil {
 			continue
 		}

@@ -95,11 +95,11 @@ func Run(ctx context.Context, c Command) (stdout, stderr []byte, err error) {
 	held.Close() // ends the watch, and what the command left running
 	switch {
 	case err == nil:
-		return out.kept.Bytes(), said.kept.Bytes(), nil
+		return out.written.Bytes(), said.written.Bytes(), nil
 	case ctx.Err() != nil:
 		return nil, nil, ctx.Err()
 	}
-	failed := &ExitError{Path: c.Path, Args: c.Args, Stdout: out.kept.Bytes(), Stderr: said.kept.Bytes()}
+	failed := &ExitError{Path: c.Path, Args: c.Args, Stdout: out.written.Bytes(), Stderr: said.written.Bytes()}
 	var exit *exec.ExitError
 	switch {
 	case limited.Err() != nil:
@@ -150,11 +150,11 @@ func (e *ExitError) Status() string {
 }
 
 // limitedBuffer keeps what comes first.
-type limitedBuffer struct{ kept bytes.Buffer }
+type limitedBuffer struct{ written bytes.Buffer }
 
 func (b *limitedBuffer) Write(p []byte) (int, error) {
-	if room := outputBytes - b.kept.Len(); room > 0 {
-		b.kept.Write(p[:min(room, len(p))])
+	if room := outputBytes - b.written.Len(); room > 0 {
+		b.written.Write(p[:min(room, len(p))])
 	}
 	return len(p), nil
 }

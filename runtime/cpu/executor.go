@@ -27,7 +27,7 @@ type executor struct {
 	open, close, run uintptr
 }
 
-func openExecutor(ctx context.Context, cc *compiler, kept objectCache) (*executor, error) {
+func openExecutor(ctx context.Context, cc *compiler, cache objectCache) (*executor, error) {
 	var text bytes.Buffer
 	// Its own functions are hidden; the interface and the hooks are not.
 	text.WriteString("#pragma GCC visibility push(default)\n" + msl.ABI() + "#pragma GCC visibility pop\n")
@@ -49,7 +49,7 @@ func openExecutor(ctx context.Context, cc *compiler, kept objectCache) (*executo
 			return cc.link(ctx, work, text.String(), nil, link)
 		},
 	}
-	lib, err := kept.open(ctx, cc, o, purego.RTLD_NOW|purego.RTLD_GLOBAL)
+	lib, err := cache.open(ctx, cc, o, purego.RTLD_NOW|purego.RTLD_GLOBAL)
 	if err != nil {
 		return nil, fmt.Errorf("the executor does not build: %w", err)
 	}

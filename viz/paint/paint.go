@@ -127,7 +127,7 @@ func paint(on vg.Canvas, svg []byte, height float64) error {
 		switch e.Name.Local {
 		case "svg", "a":
 		case "g":
-			err = p.place(a)
+			err = p.takeShift(a)
 		case "title":
 			err = d.Skip()
 		case "polygon", "polyline":
@@ -150,9 +150,9 @@ func paint(on vg.Canvas, svg []byte, height float64) error {
 	}
 }
 
-// place takes the shift of the group that holds the picture: Graphviz writes one, scaled by
+// takeShift takes the shift of the group that holds the picture: Graphviz writes one, scaled by
 // one and not turned.
-func (p *painter) place(a attributes) error {
+func (p *painter) takeShift(a attributes) error {
 	if a["transform"] == "" {
 		return nil
 	}

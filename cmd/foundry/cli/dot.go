@@ -115,8 +115,8 @@ func writePage(ctx context.Context, w io.Writer, s IO, m *foundry.Model, o found
 	for i := range f.Each {
 		r := &f.Each[i]
 		var w viz.Worth
-		if r.Alone != nil {
-			w.Alone = r.Alone.Modelled[target]
+		if r.SavesAlone != nil {
+			w.SavesAlone = r.SavesAlone.Modelled[target]
 		}
 		if r.Saves != nil {
 			us := r.Saves.Modelled[target]

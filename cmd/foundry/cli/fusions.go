@@ -101,8 +101,8 @@ func printFusions(s IO, m *foundry.Model, f *bench.Fusions) {
 	for i := range f.Each {
 		r := &f.Each[i]
 		cells := []any{shortCall(r.Pass), "", "", "", ""}
-		if r.Alone != nil {
-			cells[4] = usText(r.Alone.Modelled[target])
+		if r.SavesAlone != nil {
+			cells[4] = usText(r.SavesAlone.Modelled[target])
 		}
 		if f.Whole.Measured != nil {
 			cells = append(cells, "", "")

@@ -15,9 +15,9 @@ import (
 // include is the line that every emitted text begins with.
 const include = "#include <metal_stdlib>"
 
-// together is the number of kernels that clang is given at once: what it takes to
+// perProcess is the number of kernels that clang is given at once: what it takes to
 // start and to read the header is three times what one kernel takes.
-const together = 32
+const perProcess = 32
 
 // CheckAll is Check for many kernels, in the shorter time that clang takes to read many
 // texts at once, each in a namespace of its own. Texts that clang complains about are
@@ -25,7 +25,7 @@ const together = 32
 func CheckAll(ctx context.Context, clang string, kernels []plan.Kernel) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(runtime.NumCPU())
-	for batch := range slices.Chunk(kernels, together) {
+	for batch := range slices.Chunk(kernels, perProcess) {
 		group.Go(func() error {
 			if ok, err := checkTogether(ctx, clang, batch); ok || err != nil {
 				return err
