@@ -21,6 +21,29 @@ var planes = [numTypes][]section{
 	Q6_K: {{0, 128}, {128, 192}, {192, 208}, {208, 210}},
 }
 
+// dealt are the formats whose levels are dealt out anew before a block is cut: to has the
+// block's length, and only its levels are written. Then what lanes read at once is
+// adjacent in the row.
+var dealt = [numTypes]func(block, to []byte){Q6_K: dealQ6_K}
+
+// dealQ6_K makes runs of 32 levels of a block whose halves hold levels 64 apart: 16 bytes
+// of low halves a run, levels 0 to 15 in the low ones of bytes 0 to 15, 16 to 31 in the
+// high ones; and 8 bytes of bit pairs. The pairs of levels 4 q to 4 q + 3 stand in bytes 0
+// to 3 of those where q is 0, 1, 4 or 5, from bit 0, 2, 4 or 6 on, and so in bytes 4 to 7
+// where q is 2, 3, 6 or 7.
+func dealQ6_K(block, to []byte) {
+	low, top := to[:128], to[128:192]
+	clear(to[:192])
+	for i := range 256 {
+		half, run, in := i/128, i%128/32, i%32
+		nibble := block[64*half+32*(run%2)+in] >> (4 * (run / 2)) & 15
+		pair := block[128+32*half+in] >> (2 * run) & 3
+		low[i/32*16+in%16] |= nibble << (in / 16 * 4)
+		q := in / 4
+		top[i/32*8+q/2%2*4+in%4] |= pair << (2 * (q%2 + q/4*2))
+	}
+}
+
 // HasPlanes reports whether rows of n elements of t can lie in planes.
 func (t Type) HasPlanes(n int64) bool {
 	block, _ := t.Block()
@@ -43,11 +66,20 @@ func (t Type) Planes(rows []byte, n int64) []byte {
 	_, block := t.Block()
 	size, stride := int(t.Bytes(n)), int(t.PlaneBytes(n))
 	all := make([]byte, len(rows)/size*stride)
+	var anew []byte
 	for out := all; len(rows) > 0; rows, out = rows[size:], out[stride:] {
+		row := rows[:size]
+		if deal := dealt[t]; deal != nil {
+			anew = append(anew[:0], row...)
+			for b := 0; b < size; b += block {
+				deal(row[b:b+block], anew[b:b+block])
+			}
+			row = anew
+		}
 		at := 0
 		for _, s := range planes[t] {
 			for b := 0; b < size; b += block {
-				at += copy(out[at:], rows[b+s.from:b+s.to])
+				at += copy(out[at:], row[b+s.from:b+s.to])
 			}
 		}
 	}

@@ -1,6 +1,7 @@
 package dtype
 
 import (
+	"encoding/binary"
 	"slices"
 	"testing"
 
@@ -12,7 +13,7 @@ import (
 func TestPlanes(t *testing.T) {
 	const n, rows = 512, 3
 	for format, widths := range map[Type][]int{ // bytes of a block that become each plane, in the block's order, and where they stand
-		Q8_0: {2, 32}, Q4_0: {2, 16}, Q4_1: {4, 16}, Q5_0: {2, 4, 16}, Q5_1: {4, 4, 16}, Q6_K: {128, 64, 16, 2},
+		Q8_0: {2, 32}, Q4_0: {2, 16}, Q4_1: {4, 16}, Q5_0: {2, 4, 16}, Q5_1: {4, 4, 16},
 	} {
 		elems, block := format.Block()
 		blocks := make([]byte, format.Bytes(n*rows))
@@ -28,9 +29,7 @@ func TestPlanes(t *testing.T) {
 			for i := range widths {
 				order = append(order, i)
 			}
-			if format != Q6_K {
-				slices.Reverse(order) // blocks begin with the scale, rows end with it
-			}
+			slices.Reverse(order) // blocks begin with the scale, rows end with it
 			for _, i := range order {
 				from := 0
 				for _, w := range widths[:i] {
@@ -49,4 +48,36 @@ func TestPlanes(t *testing.T) {
 	}
 	require.False(t, Q4_K.HasPlanes(256))
 	require.False(t, F16.HasPlanes(256))
+}
+
+// TestPlanesOfQ6K reads rows in planes as docs/plan-format.md says they lie, and gets the
+// blocks' weights.
+func TestPlanesOfQ6K(t *testing.T) {
+	const n, rows = 512, 3
+	blocks := make([]byte, Q6_K.Bytes(n*rows))
+	x := uint32(1)
+	for i := range blocks {
+		x = x*1664525 + 1013904223
+		blocks[i] = byte(x >> 24)
+	}
+	for b := 208; b < len(blocks); b += 210 {
+		binary.LittleEndian.PutUint16(blocks[b:], 0x3800+uint16(b%7)) // no scale is infinite
+	}
+	want := make([]float32, n*rows)
+	Dequantise(Q6_K, blocks, want)
+	planes := Q6_K.Planes(blocks, n)
+	stride := int(Q6_K.PlaneBytes(n))
+	for r := range rows {
+		row := planes[r*stride : (r+1)*stride]
+		top, small, scale := row[n/2:], row[n/2+n/4:], row[n/2+n/4+n/16:]
+		for k := range n {
+			run, i := k/32, k%32
+			q := i / 4
+			low := row[16*run+i%16] >> (i / 16 * 4) & 15
+			pair := top[8*run+q/2%2*4+i%4] >> (2 * (q%2 + q/4*2)) & 3
+			d := F16ToF32(binary.LittleEndian.Uint16(scale[k/256*2:]))
+			have := d * float32(int8(small[k/16])) * float32(int(low|pair<<4)-32)
+			require.Equal(t, want[r*n+k], have, "row %d, weight %d", r, k)
+		}
+	}
 }

@@ -45,7 +45,7 @@ var inPlanes = map[dtype.Type]Format{
 	dtype.Q4_1: {Widths: []int{32, 16}, Words: 5, Offsets: true, Planes: true},
 	dtype.Q5_0: {Widths: []int{32, 16}, Words: 6, Planes: true},
 	dtype.Q5_1: {Widths: []int{32, 16}, Words: 6, Offsets: true, Planes: true},
-	dtype.Q6_K: {Widths: []int{32, 16}, Words: 10, Planes: true},
+	dtype.Q6_K: {Widths: []int{32, 16}, Words: 8, Planes: true},
 }
 
 // FormatOf returns how weights of t are read; false where nothing reads them.

@@ -52,7 +52,7 @@ var planed = map[dtype.Type]format{
 	dtype.Q4_1: {name: "q4_1_planes", needs: planes},
 	dtype.Q5_0: {name: "q5_0_planes", needs: planes},
 	dtype.Q5_1: {name: "q5_1_planes", needs: planes},
-	dtype.Q6_K: {name: "q6_k_planes", needs: blocks},
+	dtype.Q6_K: {name: "q6_k_planes", needs: planes},
 }
 
 // formatIn returns how weights of t, whose rows may lie in planes, are read; false

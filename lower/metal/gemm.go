@@ -37,16 +37,12 @@ func (g *gemm) lower() (*lowering, error) {
 	return nil, last
 }
 
-// widestChunk is the most weights that a thread brings at once, where the format has
-// a choice: with more, threads would have none.
-const widestChunk = 16
-
-// chunk is the weights of format t that a thread brings at once: the most that
-// divide a row.
+// chunk is the weights of format t that a thread brings at once: the most that divide a row
+// and leave every thread a chunk of a block. The factors of a chunk are decoded once.
 func (g *gemm) chunk(t dtype.Type) int {
 	widths := g.format(t).Widths
 	for _, w := range widths {
-		if w <= widestChunk && g.Length%int64(w) == 0 {
+		if w <= g.Depth && g.Length%int64(w) == 0 && g.Columns*g.Depth >= w*g.threads() {
 			return w
 		}
 	}
