@@ -35,6 +35,18 @@ inline uint affine_spread(uint v)
     return (pairs & LEVELS) | ((pairs << (8u - BITS)) & (LEVELS << 8));
 }
 
+// The first or second four of a word's eight levels of four bits, as floats.
+// FOUNDRY_NIBBLES_IN_ORDER4 is an executor's shorter way.
+template <bool SECOND>
+inline float4 affine_nibbles4(uint v)
+{
+#ifdef FOUNDRY_NIBBLES_IN_ORDER4
+    return FOUNDRY_NIBBLES_IN_ORDER4(v, SECOND);
+#else
+    return levels4<0u>(affine_spread<4u>(SECOND ? v >> 16 : v));
+#endif
+}
+
 template <uint BITS, uint GROUP, typename SCALES, uint ZEROS, uint WEIGHTS>
 struct weight_affine : block_format<weight_affine<BITS, GROUP, SCALES, ZEROS, WEIGHTS>> {
     enum : uint {
@@ -61,6 +73,11 @@ struct weight_affine : block_format<weight_affine<BITS, GROUP, SCALES, ZEROS, WE
         uint v = r.word[i] >> shift;
         if (shift + 4u * BITS > 32u) v |= r.word[min(i + 1u, WORDS - 1u)] << (32u - shift);
         return BITS == 8u ? v ^ 0x80808080u : affine_spread<BITS>(v);
+    }
+    static float4 quad(Raw r, uint q)
+    {
+        if (BITS == 4u) return q % 2u == 0u ? affine_nibbles4<false>(r.word[q / 2u]) : affine_nibbles4<true>(r.word[q / 2u]);
+        return SIGNED ? signed_levels4(levels(r, q)) : levels4<0u>(levels(r, q));
     }
     static float2 factors(Raw r, uint)
     {

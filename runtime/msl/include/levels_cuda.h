@@ -27,6 +27,20 @@ template <uint BIAS, bool HIGH> FOUNDRY_INLINE float4 foundry_nibbles4(uint v) {
     asm("add.rn.f16x2 %0, %0, %1;" : "+r"(odd) : "r"(less));
     return float4(float(as_type<half2>(even).x), float(as_type<half2>(odd).x), float(as_type<half2>(even).y), float(as_type<half2>(odd).y));
 }
+// Four of a word's eight nibbles in their order: masks with exponents take nibbles 0 and 4, 1
+// and 5, and of the word shifted by a byte 2 and 6, 3 and 7, which the other four share.
+template <bool SECOND> FOUNDRY_INLINE float4 foundry_nibbles_in_order4(uint v) {
+    uint n[4];
+    for (int i = 0; i < 4; i++) {
+        const uint mask = i % 2 ? 0x00f000f0u : 0x000f000fu, raise = i % 2 ? 0x54005400u : 0x64006400u, less = i % 2 ? 0xd400d400u : 0xe400e400u;
+        asm("lop3.b32 %0, %1, %2, %3, 0xEA;" : "=r"(n[i]) : "r"(i < 2 ? v : v >> 8), "r"(mask), "r"(raise));
+        asm("add.rn.f16x2 %0, %0, %1;" : "+r"(n[i]) : "r"(less));
+    }
+    float4 f;
+    for (int i = 0; i < 4; i++) f[i] = SECOND ? float(as_type<half2>(n[i]).y) : float(as_type<half2>(n[i]).x);
+    return f;
+}
+#define FOUNDRY_NIBBLES_IN_ORDER4(v, SECOND) foundry_nibbles_in_order4<SECOND>(v)
 #define FOUNDRY_NIBBLES4(v, BIAS, HIGH) foundry_nibbles4<BIAS, HIGH>(v)
 
 #define FOUNDRY_HALVES_AT(a, b, i) __byte_perm(a, b, (i) ? 0x7632u : 0x5410u)
