@@ -1,0 +1,185 @@
+package cuda
+
+import (
+	"bytes"
+	"encoding/csv"
+	"flag"
+	"fmt"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"foundry/frontends/checkpoint"
+	"foundry/frontends/model"
+	"foundry/ir/dtype"
+	"foundry/lower/compile"
+	"foundry/lower/plan"
+	"foundry/runtime/child"
+	"foundry/runtime/devicetest"
+	"foundry/runtime/msl"
+)
+
+var updateSlots = flag.Bool("update-slots", false, "rewrite ir/cost/testdata/slots-sm90.csv")
+
+const slotsFile = "../../ir/cost/testdata/slots-sm90.csv"
+
+// slotsOf is what the machine code of a kernel's main loop asks of a lane.
+type slotsOf struct {
+	all, integer int
+	weights      int // that a lane multiplies in one turn of the loop
+	registers    int
+}
+
+// perWeight is the issue slots a weight: integer operations count twice, since their units
+// are half as many.
+func (s slotsOf) perWeight() float64 { return float64(s.all+s.integer) / float64(s.weights) }
+
+// TestSlots compiles gate and up of 7b in every format for compute capability 9.0 and counts
+// the issue slots a weight of the main loop, which the cost model of the target has (ir/cost/testdata/slots-sm90.csv).
+// It needs NVRTC and nvdisasm, and no GPU.
+func TestSlots(t *testing.T) {
+	rtc, err := openNVRTC()
+	devicetest.Need(t, err)
+	disassembler, err := exec.LookPath("nvdisasm")
+	if err != nil {
+		devicetest.Need(t, child.Absent("no nvdisasm in PATH: pip install nvidia-cuda-nvdisasm"))
+	}
+	kept := map[string]float64{}
+	if text, err := os.ReadFile(slotsFile); err == nil {
+		r := csv.NewReader(bytes.NewReader(text))
+		r.Comment = '#'
+		lines, err := r.ReadAll()
+		require.NoError(t, err)
+		for _, l := range lines[1:] {
+			kept[l[0]], err = strconv.ParseFloat(l[5], 64)
+			require.NoError(t, err)
+		}
+	}
+	var out bytes.Buffer
+	fmt.Fprintf(&out, "# The main loop of gate and up of 7b (3584 x 37888), one token, in machine code for compute capability 9.0 by NVRTC %s: go test ./runtime/cuda -run TestSlots -update-slots.\n", rtc.version)
+	fmt.Fprintln(&out, "# slots = (operations + integer ones again) / weights: integer units are half as many.")
+	fmt.Fprintln(&out, "format,weights a turn,operations,integer,registers,slots")
+	for _, weights := range []string{"f16", "q8_0", "q6_k", "q5_k", "q5_0", "q4_k", "q4_0", "affine4", "affine8"} {
+		s := countSlots(t, rtc, disassembler, weights)
+		fmt.Fprintf(&out, "%s,%d,%d,%d,%d,%.2f\n", weights, s.weights, s.all, s.integer, s.registers, s.perWeight())
+		if !*updateSlots {
+			require.Contains(t, kept, weights, "write it with -update-slots")
+			require.InEpsilon(t, kept[weights], s.perWeight(), 0.1, "%s: slots a weight; write them with -update-slots, and those of target h100", weights)
+		}
+	}
+	t.Log(out.String())
+	if *updateSlots {
+		require.NoError(t, os.WriteFile(slotsFile, out.Bytes(), 0o644))
+	}
+}
+
+func countSlots(t *testing.T, rtc *nvrtc, disassembler, weights string) slotsOf {
+	t.Helper()
+	m, err := model.Open("synth:qwen2.5-7b", checkpoint.Hub{})
+	require.NoError(t, err)
+	w, err := dtype.ParseWeights(weights)
+	require.NoError(t, err)
+	c, err := compile.Model(m.WithLayers(1), compile.Options{Weights: w, Target: "h200", Variant: "fewest", Context: 512})
+	require.NoError(t, err)
+	for i := range c.Plan.Kernels {
+		k := &c.Plan.Kernels[i]
+		if !strings.HasPrefix(k.Name, "gate_up") || strings.Contains(k.Name, "many") {
+			continue
+		}
+		k.File = "kernels/" + k.Name + ".metal"
+		text, err := msl.CUDA(k)
+		require.NoError(t, err)
+		code, err := rtc.compile(k.File, text, append([]string{"--gpu-architecture=sm_90"}, msl.CUDAOptions...))
+		require.NoError(t, err)
+		cubin := filepath.Join(t.TempDir(), "kernel.cubin")
+		require.NoError(t, os.WriteFile(cubin, code, 0o644))
+		listing, err := exec.Command(disassembler, "-c", cubin).Output()
+		require.NoError(t, err)
+		s := mainLoop(t, string(listing))
+		s.weights = turnWeights(t, k)
+		s.registers, _ = usage(t, code)
+		return s
+	}
+	require.Fail(t, "no kernel gate_up", weights)
+	return slotsOf{}
+}
+
+var (
+	sassLabel  = regexp.MustCompile(`^\s*(\.L_x_\d+):`)
+	sassLine   = regexp.MustCompile(`^\s+/\*[0-9a-f]{4,}\*/\s+(?:\{\s*)?(?:@!?U?P\w+\s+)?([A-Z0-9_.]+)\s*(.*?);`)
+	sassTarget = regexp.MustCompile(`\.L_x_\d+`)
+)
+
+// integerOps are the operations whose units issue every other clock.
+var integerOps = map[string]bool{"PRMT": true, "SHF": true, "LOP3": true, "IMAD": true, "IADD3": true, "LEA": true, "ISETP": true, "SEL": true, "VIADD": true, "IMNMX": true, "VIMNMX": true}
+
+// mainLoop counts the loop with the most multiplications of floats.
+func mainLoop(t *testing.T, listing string) (best slotsOf) {
+	t.Helper()
+	var ops, args []string
+	labels := map[string]int{}
+	for _, l := range strings.Split(listing, "\n") {
+		if m := sassLabel.FindStringSubmatch(l); m != nil {
+			labels[m[1]] = len(ops)
+		}
+		if m := sassLine.FindStringSubmatch(l); m != nil {
+			name, _, _ := strings.Cut(m[1], ".")
+			ops, args = append(ops, name), append(args, m[2])
+		}
+	}
+	most, shortest := 0, math.MaxInt
+	for end, op := range ops {
+		begin, known := labels[sassTarget.FindString(args[end])]
+		if op != "BRA" || !known || begin > end {
+			continue
+		}
+		s, products := slotsOf{all: end - begin + 1}, 0
+		for _, o := range ops[begin : end+1] {
+			if integerOps[o] {
+				s.integer++
+			}
+			if o == "FFMA" {
+				products++
+			}
+		}
+		// Of loops one in the other with the same products, the inner.
+		if products > most || products == most && s.all < shortest {
+			most, shortest, best = products, s.all, s
+		}
+	}
+	require.NotZero(t, most, "no loop multiplies")
+	return best
+}
+
+var accumulate = regexp.MustCompile(`gemv_accumulate<weight_\w+?_?(\d*)(?:<[^>]*?(\d+)u>)?, \w+<\d+u>, ROWS, VECTORS, .*?(\d+)u>\(`)
+
+// turnWeights is how many weights a lane multiplies in one turn of the main loop: rows of
+// its team, chunks that it loads together, weights of a chunk.
+func turnWeights(t *testing.T, k *plan.Kernel) int {
+	t.Helper()
+	m := accumulate.FindStringSubmatch(k.Source)
+	require.NotNil(t, m, k.Name)
+	width := m[2]
+	if width == "" {
+		width = m[1]
+	}
+	n := 1
+	for _, text := range []string{width, m[3]} {
+		v, err := strconv.Atoi(text)
+		require.NoError(t, err, m[0])
+		n *= v
+	}
+	for _, p := range k.Params {
+		if p.Name == "rows_per_team" {
+			n *= int(p.Value)
+		}
+	}
+	return n
+}
