@@ -12,12 +12,19 @@ import (
 
 // draw gives the scene its look.
 func draw(s *scene, o Options) *document {
+	g := newDocument()
+	page(g, legend(s.title, s.facts, s))
+	drawIn(g, &g.cluster, s, o)
+	return g
+}
+
+// drawIn draws the scene in a part of the document.
+func drawIn(g *document, in *cluster, s *scene, o Options) {
 	d := drawing{
-		g: newDocument(), o: o,
+		g: g, in: in, o: o,
 		nodes: map[*unit][]*node{}, params: map[string]*node{}, clusters: map[*unit]string{}, layers: map[int]*cluster{}, stubs: map[string]*node{}, handed: map[string]bool{},
 		waves: s.waves, compact: o.Collapse && s.boxCount() > compactFrom,
 	}
-	d.page(s)
 	for _, u := range s.units {
 		d.unit(u)
 	}
@@ -36,7 +43,6 @@ func draw(s *scene, o Options) *document {
 	if s.waves {
 		d.barriers(s.units)
 	}
-	return d.g
 }
 
 // mergeParallel joins the operands that one dispatch takes from another: in a plan the
@@ -56,6 +62,7 @@ func mergeParallel(in []operand) []operand {
 
 type drawing struct {
 	g        *document
+	in       *cluster // where all of it stands
 	o        Options
 	nodes    map[*unit][]*node // a unit's boxes; one for all where the unit is compact
 	params   map[string]*node
@@ -67,21 +74,23 @@ type drawing struct {
 	compact  bool
 }
 
-func (d *drawing) page(s *scene) {
-	d.g.attrs.set(
+// page says how the document looks, and what stands above it.
+func page(g *document, title string) {
+	g.attrs.set(
 		"fontname", font, "fontsize", "14", "fontcolor", ink, "labelloc", "t", "labeljust", "l",
 		"rankdir", "TB", "nodesep", "0.25", "ranksep", "0.35", "compound", "true", "newrank", "true",
-		"splines", "true", "bgcolor", "#ffffff", "pad", "0.2",
-		"label", markup(legend(s)),
+		"splines", "true", "bgcolor", "#ffffff", "pad", "0.2", "label", markup(title),
 	)
 }
 
-// legend is the title with the colours that the picture uses.
-func legend(s *scene) string {
+// legend is the title with the colours that the scenes use.
+func legend(title, facts string, scenes ...*scene) string {
 	used := map[string]bool{}
-	for _, u := range s.units {
-		for _, b := range u.boxes {
-			used[lookOf(b.op).name] = true
+	for _, s := range scenes {
+		for _, u := range s.units {
+			for _, b := range u.boxes {
+				used[lookOf(b.op).name] = true
+			}
 		}
 	}
 	var chips strings.Builder
@@ -91,8 +100,8 @@ func legend(s *scene) string {
 		}
 	}
 	text := `<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="4" CELLPADDING="2">`
-	text += fmt.Sprintf(`<TR><TD COLSPAN="%d" ALIGN="LEFT"><FONT POINT-SIZE="16"><B>%s</B></FONT></TD></TR>`, len(looks), html.EscapeString(s.title))
-	text += fmt.Sprintf(`<TR><TD COLSPAN="%d" ALIGN="LEFT"><FONT POINT-SIZE="10" COLOR="%s">%s</FONT></TD></TR>`, len(looks), faded, html.EscapeString(s.facts))
+	text += fmt.Sprintf(`<TR><TD COLSPAN="%d" ALIGN="LEFT"><FONT POINT-SIZE="16"><B>%s</B></FONT></TD></TR>`, len(looks), html.EscapeString(title))
+	text += fmt.Sprintf(`<TR><TD COLSPAN="%d" ALIGN="LEFT"><FONT POINT-SIZE="10" COLOR="%s">%s</FONT></TD></TR>`, len(looks), faded, html.EscapeString(facts))
 	if chips.Len() > 0 {
 		text += "<TR>" + chips.String() + "</TR>"
 	}
@@ -102,7 +111,7 @@ func legend(s *scene) string {
 // home returns the cluster of the unit's layer, or the page.
 func (d *drawing) home(u *unit) *cluster {
 	if u.layer < 0 {
-		return &d.g.cluster
+		return d.in
 	}
 	if c := d.layers[u.layer]; c != nil {
 		return c
@@ -117,7 +126,7 @@ func (d *drawing) home(u *unit) *cluster {
 	}
 	head := lines{align: "LEFT"}
 	head.add(13, colour, "<B>"+html.EscapeString(title)+"</B>")
-	c := d.g.cluster.cluster(fmt.Sprintf("layer %d", u.layer), "label", head.html(), "fontname", font, "labeljust", "l",
+	c := d.in.cluster(fmt.Sprintf("layer %d", u.layer), "label", head.html(), "fontname", font, "labeljust", "l",
 		"style", "rounded", "color", line, "penwidth", width, "bgcolor", "#fdfdfd", "margin", "14")
 	d.layers[u.layer] = c
 	return c
@@ -128,6 +137,7 @@ func (d *drawing) unit(u *unit) {
 	if d.compact && u.fused {
 		n := home.node(u.name, "label", d.compactText(u), "shape", "box", "style", "filled,rounded", "fillcolor", regionFill, "color", regionLine,
 			"fontname", font, "fontsize", "11", "fontcolor", ink, "margin", "0.1,0.06")
+		d.only(n.attributes, u)
 		d.mark(n.attributes, u)
 		d.nodes[u] = []*node{n}
 		return
@@ -135,6 +145,7 @@ func (d *drawing) unit(u *unit) {
 	if u.fused {
 		home = home.cluster(u.name, "label", d.head(u).html(), "fontname", font, "fontsize", "11", "labeljust", "l",
 			"style", "filled,rounded", "fillcolor", regionFill, "color", regionLine, "penwidth", "1", "margin", "10")
+		d.only(home.attrs, u)
 		d.mark(home.attrs, u)
 		d.clusters[u] = home.name
 	}
@@ -158,6 +169,13 @@ func (d *drawing) unit(u *unit) {
 			continue
 		}
 		e.set("color", wireColour, "arrowsize", "0.6")
+	}
+}
+
+// only marks a unit that the other side of a comparison lacks.
+func (d *drawing) only(a attributes, u *unit) {
+	if u.only {
+		a.set("color", onlyColour, "fillcolor", onlyFill, "penwidth", "3")
 	}
 }
 
@@ -334,7 +352,7 @@ func (d *drawing) param(p *param) (*node, bool) {
 	text := lines{align: "CENTER"}
 	text.add(10, ink, html.EscapeString(strings.TrimPrefix(p.name, "model.")))
 	text.small(p.text)
-	n := d.g.node(p.name, "label", text.html(), "shape", l.shape, "style", "filled", "fillcolor", l.fill, "color", l.border,
+	n := d.in.node(p.name, "label", text.html(), "shape", l.shape, "style", "filled", "fillcolor", l.fill, "color", l.border,
 		"fontname", font, "fontsize", "10", "fontcolor", ink, "margin", "0.06,0.03", "height", "0.25")
 	d.params[p.name] = n
 	return n, true
@@ -346,7 +364,7 @@ func (d *drawing) stub(direction, name string, out int) *node {
 	if n := d.stubs[key]; n != nil {
 		return n
 	}
-	n := d.g.node(key, "label", direction+" "+name, "shape", "box", "style", "dashed,rounded", "color", stubColour, "fontcolor", faded,
+	n := d.in.node(key, "label", direction+" "+name, "shape", "box", "style", "dashed,rounded", "color", stubColour, "fontcolor", faded,
 		"fontname", font, "fontsize", "10", "margin", "0.08,0.03", "height", "0.25")
 	d.stubs[key] = n
 	return n
@@ -376,7 +394,7 @@ func (d *drawing) result(r result) {
 }
 
 func (d *drawing) returned(name string) *node {
-	return d.g.node("return "+name, "label", markup("return <B>"+html.EscapeString(name)+"</B>"), "shape", "oval", "style", "bold", "color", resultLine,
+	return d.in.node("return "+name, "label", markup("return <B>"+html.EscapeString(name)+"</B>"), "shape", "oval", "style", "bold", "color", resultLine,
 		"fontname", font, "fontsize", "10", "fontcolor", ink, "margin", "0.04,0.02", "height", "0.25")
 }
 
@@ -395,12 +413,12 @@ func (d *drawing) barriers(units []*unit) {
 	slices.Sort(waves)
 	for i := 1; i < len(waves); i++ {
 		above, below := byWave[waves[i-1]], byWave[waves[i]]
-		home := &d.g.cluster
+		home := d.in
 		if d.home(above[0]) == d.home(below[0]) {
 			home = d.home(above[0])
 		}
 		bar := home.node("barrier before "+below[0].name, "label", fmt.Sprintf("barrier: wave %d | wave %d", waves[i-1], waves[i]),
-			"class", "barrier", "shape", "plaintext", "fontname", font, "fontsize", "8", "fontcolor", barColour, "margin", "0", "height", "0.15")
+			"class", d.o.barrierClass(), "shape", "plaintext", "fontname", font, "fontsize", "8", "fontcolor", barColour, "margin", "0", "height", "0.15")
 		for _, u := range above {
 			for _, n := range d.outermost(u, func(w wire) int { return w.from }) {
 				d.g.edge(n, bar, "style", "invis", "weight", "0")

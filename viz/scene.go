@@ -30,6 +30,7 @@ type unit struct {
 	in    []operand
 	outs  []int // the boxes that make its results
 	wave  int
+	only  bool // what it is compared with lacks it
 	fused bool // a cluster around its boxes
 	run   *run // the equal layers that this one stands for
 }

@@ -60,5 +60,7 @@ const (
 	layerLine   = "#c9c9c9"
 	stubColour  = "#8c8c8c"
 	resultLine  = "#333333"
+	onlyColour  = "#c05a00"
+	onlyFill    = "#fff3e4"
 	compactFrom = 60 // boxes: a collapsed picture above this draws a region as one box
 )

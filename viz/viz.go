@@ -29,6 +29,15 @@ type Options struct {
 	Times    map[string]float64 // microseconds by label of a node or dispatch
 	Ids      bool               // ids of an SVG's elements: "u-" and the unit's label
 	Source   *ir.Graph          // Plan: the graph it was lowered from, which gives a dispatch's operations their shapes and edges
+	sides    bool               // two pictures stand side by side: barriers are no lines across
+}
+
+// barrierClass is what linesAcross looks for.
+func (o *Options) barrierClass() string {
+	if o.sides {
+		return "side"
+	}
+	return "barrier"
 }
 
 // Graph draws g as DOT text: a box an operation, a cluster a region, an edge for each value
