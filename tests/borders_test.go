@@ -35,7 +35,7 @@ var levels = []struct {
 	{8, []string{"runtime/engine", "viz"}},
 	{9, []string{"runtime/eval", "verify"}},
 	{10, []string{"runtime/bench"}},
-	{11, []string{"runtime/search"}},
+	{11, []string{"runtime/search", "runtime/chart"}},
 	{12, []string{""}},
 	{13, []string{"cmd/foundry/cli"}},
 	{14, []string{"cmd/foundry"}},
@@ -44,7 +44,7 @@ var levels = []struct {
 // What executes plans never sees a graph: of what lies below runtime, all but the
 // rooms above the devices imports packages of runtime and these only.
 var (
-	aboveDevices = []string{"runtime/engine", "runtime/eval", "runtime/bench", "runtime/search"}
+	aboveDevices = []string{"runtime/engine", "runtime/eval", "runtime/bench", "runtime/search", "runtime/chart"}
 	ofPlans      = []string{"ir/dtype", "ir/sym", "ir/sampling", "ir/target", "ir/names", "lower/plan", "shaders"}
 )
 

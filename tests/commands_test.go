@@ -86,8 +86,8 @@ func TestBenchStatistics(t *testing.T) {
 	out := ok(t, "bench", "--model", "synth:qwen2.5-0.5b", "--variants", "unfused,per-layer-6,fewest", "--reps", "0", "--format", "json")
 	lines := strings.Split(strings.TrimSpace(out), "\n")
 	require.Len(t, lines, 3)
-	require.Equal(t, []string{"model", "device", "phase", "variant", "passes", "context", "prompt", "tokens", "dispatches", "waves", "barriers",
-		"command_buffers", "weight_bytes", "moved_bytes", "arena_bytes", "modelled", "measured_us", "tok_s", "bandwidth_share", "flops"}, fields(t, lines[0]))
+	require.Equal(t, []string{"model", "device", "phase", "variant", "passes", "weights", "context", "prompt", "tokens", "dispatches", "waves", "barriers",
+		"command_buffers", "weight_bytes", "moved_bytes", "arena_bytes", "modelled", "measured_us", "tok_s", "bandwidth_share", "flops", "target"}, fields(t, lines[0]))
 	var rows []bench.Row
 	for _, l := range lines {
 		var r bench.Row

@@ -150,6 +150,7 @@ func workFolder(t *testing.T) string {
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "small.fir"), []byte(small), 0o666))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "variants.txt"), []byte("a = canonicalize\n"), 0o666))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "rows.json"), []byte(`{"model": "m", "device": "cpu", "phase": "decode", "variant": "a", "modelled": {"apple-m1": 5}}`), 0o666))
 	code, _, errs := foundryCmd(t, nil, "compile", "--model", filepath.Join(dir, "small.fir"), "-o", filepath.Join(dir, "plan"))
 	require.Zero(t, code, errs)
 	return dir
@@ -174,6 +175,7 @@ var everyCommand = []string{
 	"bench --model small.fir --reps 0",
 	"convert --weights q8_0 -o out.gguf",
 	"quality --device ref --ids 1,2 --weights f16",
+	"plot rows.json -o out.svg",
 	"verify small.fir --device ref --quick",
 	"devices",
 	"help bench",

@@ -19,7 +19,7 @@ import (
 var forTests = []string{"ir/irgen", "runtime/devicetest", "runtime/mtl/emulator", "runtime/msl/strict", "runtime/msl/gate", "tests/oracle", "tests/covering"}
 
 // calledByOthers are methods that the standard library or a dependency calls.
-var calledByOthers = []string{"Error", "String", "MarshalText", "UnmarshalText", "MarshalJSON", "UnmarshalJSON", "Unwrap", "Is", "Format"}
+var calledByOthers = []string{"Error", "String", "MarshalText", "UnmarshalText", "MarshalJSON", "UnmarshalJSON", "Unwrap", "Is", "Format", "DataRange", "Thumbnail"}
 
 // declaration is an exported name of a package, or a method of one of its types.
 type declaration struct {

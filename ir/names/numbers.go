@@ -32,6 +32,9 @@ func Duration(d time.Duration) string {
 	return fmt.Sprintf("%d min %d s", whole/60, whole%60)
 }
 
+// Micros prints a time of so many microseconds, as Duration does.
+func Micros(us float64) string { return Duration(time.Duration(us * float64(time.Microsecond))) }
+
 // scaled prints v in the first unit in which it has at most three digits before the
 // point, or in the last one.
 func scaled(v float64, units ...string) string {

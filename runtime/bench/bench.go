@@ -67,6 +67,7 @@ type Row struct {
 	Variant        string             `json:"variant"`
 	Also           []string           `json:"also,omitempty"` // variants that give the same plan: it is measured once
 	Passes         string             `json:"passes"`
+	Weights        string             `json:"weights,omitempty"` // dtype of matrices
 	Context        int                `json:"context"`
 	Prompt         int                `json:"prompt"`
 	Tokens         int                `json:"tokens,omitempty"` // decode: tokens of one measurement, whose time is divided by them
@@ -94,7 +95,7 @@ type Row struct {
 
 	NoiseWith string  `json:"noise_with,omitempty"` // the next faster row, where noise alone may have ordered the two
 	Saves     *Saving `json:"saves,omitempty"`      // the saving against the variant that a list compares this one with
-	Target    string  `json:"-"`                    // the machine that the plan is for
+	Target    string  `json:"target,omitempty"`     // the machine that the plan is for
 
 	Samples []float64 `json:"-"` // us, in the order they were taken
 }
@@ -288,7 +289,7 @@ func (o *Options) rowOf(m *model.Model, s compiledVariant, envs []sym.Env) (Row,
 func (o *Options) newRow(m *model.Model, p *plan.Plan, variant, passes string) Row {
 	r := Row{
 		Model: m.BaseName(), Device: o.Device, Phase: o.Phase, Variant: variant, Passes: passes,
-		Context: p.Model.Context, Prompt: o.Prompt, Modelled: map[string]float64{}, Target: p.Options.Target,
+		Context: p.Model.Context, Prompt: o.Prompt, Modelled: map[string]float64{}, Target: p.Options.Target, Weights: p.Options.Weights.String(),
 	}
 	if o.Phase == "decode" {
 		r.Tokens = o.Tokens

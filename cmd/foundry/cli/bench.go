@@ -33,7 +33,7 @@ func benchCommand(s IO) *cobra.Command {
 	var contexts contextFlags
 	var kernels kernelsFlags
 	var o bench.Options
-	var variants, format, plot, samples, trace string
+	var variants, format, plot, plotAs, samples, trace string
 	var score, asJSON bool
 	var within float64
 	cmd := &cobra.Command{
@@ -86,8 +86,10 @@ of the first.`,
 			if score && (o.Reps == 0 || format == "csv" || format == "benchstat") {
 				return usagef("bench: --score compares with measured times, as table, markdown or json; --reps is %d, --format %s", o.Reps, format)
 			}
-			if plot != "" && !slices.Contains(plotFormats, extension(plot)) {
-				return usagef("bench: --plot %s: want a name that ends in .%s", plot, strings.Join(plotFormats, " or ."))
+			if plot != "" {
+				if err := checkPlot(cmd, plot, plotAs); err != nil {
+					return err
+				}
 			}
 			if compile.prefillPasses != "" && compile.passes == "" && compile.variant == "" && contexts.contexts == "" {
 				return usagef("bench: --prefill-passes goes with --passes or --variant; a variant of a list is one pipeline for both phases")
@@ -180,7 +182,7 @@ of the first.`,
 			}
 			s.process.whenInterrupted(nil)
 			if plot != "" {
-				if err := plotRows(cmd.Context(), plot, rows); err != nil {
+				if err := drawPlot(cmd.Context(), plot, plotAs, rows, nil); err != nil {
 					return err
 				}
 			}
@@ -224,7 +226,8 @@ of the first.`,
 	p.StringVar(&samples, "csv", "", "also write every sample to this file, a line each")
 	p.BoolVar(&score, "score", false, "print predicted against measured order, and Spearman's rank correlation")
 	p.StringVar(&trace, "trace", "", "write the dispatches of each row to this .json, for Perfetto (ui.perfetto.dev): with --per-kernel as measured, else modelled")
-	p.StringVar(&plot, "plot", "", "draw the variants' times to this .svg or .png")
+	p.StringVar(&plot, "plot", "", "draw the variants' times to this .svg or .png; foundry plot draws what --json wrote")
+	p.StringVar(&plotAs, "plot-as", "", "what to draw: times, waterfall or predicted (a ladder as a waterfall, other lists as times)")
 	return cmd
 }
 

@@ -6,7 +6,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
@@ -98,4 +97,4 @@ func terminalWidth(w io.Writer) int {
 func (t *tableOf) markdown(w io.Writer) { fmt.Fprintln(w, t.w.RenderMarkdown()) }
 
 // usText prints a time of so many microseconds.
-func usText(us float64) string { return names.Duration(time.Duration(us * float64(time.Microsecond))) }
+func usText(us float64) string { return names.Micros(us) }
