@@ -102,6 +102,5 @@ func TestChatCommandErrors(t *testing.T) {
 	requireOneLine(t, nil, 2, "--system needs --chat", "run", "--prompt", "x", "--system", "y")
 	requireOneLine(t, nil, 2, "leave it out", "run", "--messages", "x", "--system", "y")
 	requireOneLine(t, nil, 2, "--tools needs --chat or --messages", "run", "--prompt", "x", "--tools", "y")
-	requireOneLine(t, nil, 2, "--json needs --show-prompt", "run", "--prompt", "x", "--json")
 	requireOneLine(t, nil, 1, "no such file", "run", "--messages", filepath.Join(t.TempDir(), "none.json"))
 }

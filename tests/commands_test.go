@@ -302,3 +302,16 @@ func TestOptBisect(t *testing.T) {
 	requireOneLine(t, nil, 2, "a model's command takes {fuel}", "opt", "--model", "kjv-2m", "--bisect", "true {}")
 	requireOneLine(t, nil, 2, "give FILE.fir, or a model", "opt")
 }
+
+func TestRunPrintsItsRate(t *testing.T) {
+	var a struct {
+		IDs  []int32  `json:"ids"`
+		Text string   `json:"text"`
+		TokS *float64 `json:"tok_s"`
+	}
+	out := ok(t, "run", "--device", "ref", "--prompt", "In the beginning", "-n", "4", "--json")
+	require.NoError(t, json.Unmarshal([]byte(out), &a))
+	require.Len(t, a.IDs, 4)
+	require.Greater(t, *a.TokS, 0.0)
+	require.Equal(t, "In the beginning"+a.Text+"\n", ok(t, "run", "--device", "ref", "--prompt", "In the beginning", "-n", "4"))
+}

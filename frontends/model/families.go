@@ -51,6 +51,18 @@ func whyRefused(modelType string) string {
 	return ""
 }
 
+// PresetNames are the names that Open takes without a file: the embedded model's and those
+// of published shapes.
+func PresetNames() []string {
+	out := []string{checkpoint.KJV2MName}
+	for _, f := range families {
+		for _, size := range f.SizeNames() {
+			out = append(out, synthPrefix+strings.ToLower(f.Name)+"-"+size)
+		}
+	}
+	return out
+}
+
 // openSynth opens a published shape with generated weights.
 func openSynth(name string) (*Model, error) {
 	var forms []string

@@ -43,6 +43,11 @@ func WithCommandBuffers(variants []Variant, numbers []int) []Variant {
 	return out
 }
 
+// VariantLists are the names that ParseVariants takes for many variants.
+func VariantLists() []string {
+	return []string{"ladder", "leave-one-out", "pairs", "all", "forms", compile.SearchPasses}
+}
+
 // ParseVariants reads a list of variants: names separated by commas, "ladder"
 // (one fusion more a row), "leave-one-out" (the last rung without one of its
 // fusions), "search" (what Search finds), "pairs" (every fusion alone and with each

@@ -45,10 +45,10 @@ predicts for the target, and the time measured on the device. Variants are
 measured interleaved; times on cpu and ref are emulation and say nothing of a GPU.
 Variants of a long list that give the same plan are measured once, under the name
 of the first.`,
-		Example: `  foundry bench --variants ladder                             # one fusion more a row, on cpu
-  foundry bench --variants ladder,leave-one-out --score       # does the cost model rank them as measured?
-  foundry bench --variants pairs --csv pairs.csv              # every two fusions; each sample to a file
-  foundry bench --variants all --reps 0                       # every legal set of whole fusions
+		Example: `  foundry bench --variants ladder                         # one fusion more a row, on cpu
+  foundry bench --variants ladder,leave-one-out --score   # is the predicted order the measured one?
+  foundry bench --variants pairs --csv pairs.csv          # every two fusions; each sample to a file
+  foundry bench --variants all --reps 0                   # every legal set of whole fusions
   foundry bench --model synth:qwen2.5-7b --variants ladder --reps 0
   foundry bench --variants default --command-buffers 1,2,4,auto   # what splitting a step is worth
   foundry bench --variants unfused,per-layer-6,default --phase prefill --prompt 256 --format json
@@ -87,7 +87,7 @@ of the first.`,
 				return usagef("bench: --score compares with measured times, as table, markdown or json; --reps is %d, --format %s", o.Reps, format)
 			}
 			if plot != "" {
-				if err := checkPlot(cmd, plot, plotAs); err != nil {
+				if err := checkPlot(cmd, plot); err != nil {
 					return err
 				}
 			}

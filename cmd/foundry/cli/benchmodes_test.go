@@ -12,7 +12,7 @@ func TestBenchModesSayWhatIsWrong(t *testing.T) {
 		"bench --contexts 12x":                       `"12x" is no number of tokens`,
 		"bench --contexts 2k --variants per-layer-6": "--variants has no place beside --contexts",
 		"bench --contexts 2k --format csv":           "not as csv",
-		"bench --contexts 2k --phase all":            "want decode, prefill or both",
+		"bench --contexts 2k --phase all":            "want one of decode, prefill, both",
 		"bench --contexts 2k --reps 0":               "want at least 1",
 		"bench --kernels --device ref":               "ref runs no kernels",
 		"bench --kernels gate up":                    "unknown command",

@@ -18,10 +18,10 @@ func compileCommand(s IO) *cobra.Command {
 		Use:   "compile",
 		Short: "Compile a model to a Metal plan: a folder of plan.json and kernels",
 		Example: `  foundry compile -o plan/
-  foundry compile --model synth:qwen2.5-0.5b                  # what the plan would be
+  foundry compile --model synth:qwen2.5-0.5b                  # what it would be
   foundry compile --model synth:qwen2.5-7b --target apple-m4-max --context 8192 -o plan/
-  foundry compile --model Qwen2.5-0.5B-Instruct/ --no-log -o plan/   # for a driver: nothing that only people read
-  foundry compile --passes search --explain -o plan/          # the fastest of all legal sets of fusions
+  foundry compile --model Qwen2.5-0.5B-Instruct/ --no-log -o plan/   # for a driver
+  foundry compile --passes search --explain -o plan/          # the fastest set of fusions
   foundry compile --model DIR --passes canonicalize,cse,fuse-rmsnorm-qkv --explain -o plan/`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -28,12 +28,12 @@ func dotCommand(s IO) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "dot",
 		Short: "Draw a graph at any point of the pipeline, or the plan",
-		Example: `  foundry dot --collapse                                  # the fused decode graph, DOT on standard output
+		Example: `  foundry dot --collapse                     # the fused decode graph, DOT on standard output
   foundry dot --at input --layer 0 -o input.svg
   foundry dot --at after:fuse-attention --layer 2 -o x.dot
   foundry dot --at plan --layer 1 -o plan.png
-  foundry dot -o x.html                                   # every pass, decision, dispatch and kernel on one page, to click through
-  foundry dot --times decode.json -o x.html               # with the times of foundry bench --per-kernel --json > decode.json`,
+  foundry dot -o x.html                      # a page to click through: passes, plan, kernels
+  foundry dot --times decode.json -o x.html  # with times of foundry bench --per-kernel --json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := exclusive(cmd, "layer", "collapse"); err != nil {

@@ -19,8 +19,9 @@ func emulateCommand(s IO) *cobra.Command {
 		Long: `Compiles a plan's kernels for this machine's processors and writes them with an
 emulated Metal framework: a shared library with the part of the Objective-C runtime and of
 Metal that a driver calls. A program linked to it runs the plan without Go and without a
-Mac: c++ drive.cc -LDIR -lmetal -Wl,-rpath,DIR. It is strict: what Metal's validation layer would stop at is told when the program
-ends, which then fails. Times mean nothing. It is built for Linux.`,
+Mac: c++ drive.cc -LDIR -lmetal -Wl,-rpath,DIR. It is strict: what Metal's validation layer
+would stop at is told when the program ends, which then fails. Times mean nothing. It is
+built for Linux.`,
 		Example: `  foundry compile --no-log -o plan/
   foundry emulate plan/ -o emulated/`,
 		Args: cobra.ExactArgs(1),

@@ -16,7 +16,6 @@ import (
 	"foundry/ir/dtype"
 	"foundry/ir/names"
 	"foundry/lower/compile"
-	"foundry/passes"
 	"foundry/runtime/files"
 	"foundry/shaders"
 
@@ -83,12 +82,6 @@ func (f *compileFlags) add(cmd *cobra.Command) {
 	p.StringVar(&f.shaders, "shaders", "", "folder of stage files that replace the built-in ones")
 	p.IntVar(&f.chain, "chain", 0, "decode steps a command buffer, with the next buffer in flight; 0 is the cost model's choice")
 	p.StringVar(&f.commandBuffers, "command-buffers", "auto", "command buffers an entry is split into, so that encoding overlaps execution: a number, or auto for the cost model's choice")
-	for flag, list := range map[string]func() []string{
-		"passes": passNames, "prefill-passes": passNames, "variant": passes.Variants, "target": targetNames,
-		"attention": compile.AttentionBackends, "weights": weightNames, "cache": func() []string { return []string{"f16", "f32"} },
-	} {
-		_ = cmd.RegisterFlagCompletionFunc(flag, complete(list)) // of a flag that stands above
-	}
 	p.IntVar(&f.fuel, "fuel", -1, "apply at most this many rewrites (to bisect); -1 is no limit")
 }
 

@@ -102,3 +102,25 @@ func TestOneLine(t *testing.T) {
 type errString string
 
 func (e errString) Error() string { return string(e) }
+
+// Help is grouped and no line of it is wider than the terminal it assumes, and every flag
+// stands in it once.
+func TestHelpFits(t *testing.T) {
+	s, _, _ := streams()
+	for _, c := range newRoot(s).Commands() {
+		s, out, errs := streams()
+		require.Zero(t, Main(context.Background(), []string{"help", c.Name()}, s), errs)
+		for _, line := range strings.Split(out.String(), "\n") {
+			require.LessOrEqual(t, len([]rune(line)), helpWidth, "%s: %s", c.Name(), line)
+		}
+		c.LocalFlags().VisitAll(func(f *pflag.Flag) {
+			lines := 0
+			for _, line := range strings.Split(out.String(), "\n") {
+				if strings.HasPrefix(line, "      --"+f.Name+" ") || strings.HasPrefix(line, "      --"+f.Name+"[") || strings.HasPrefix(line, "  -"+f.Shorthand+", --"+f.Name+" ") {
+					lines++
+				}
+			}
+			require.Equal(t, 1, lines, "%s --%s", c.Name(), f.Name)
+		})
+	}
+}

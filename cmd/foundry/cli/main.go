@@ -98,6 +98,7 @@ C++ compiler, and its graph runs as a reference with nothing installed.`,
 	root.SetOut(s.Out)
 	root.SetErr(s.Err)
 	root.SetFlagErrorFunc(flagError)
+	root.SetUsageFunc(printUsage)
 	root.AddCommand(commands(s)...)
 	root.SetHelpCommand(helpCommand())
 	root.InitDefaultHelpCmd()
@@ -107,6 +108,7 @@ C++ compiler, and its graph runs as a reference with nothing installed.`,
 		c.Example = "  foundry completion bash   # foundry completion bash --help says where it goes"
 	}
 	checkArgs(root)
+	completeNames(root)
 	return root
 }
 

@@ -8,39 +8,85 @@ import (
 	"github.com/spf13/cobra"
 
 	"foundry/frontends/checkpoint"
+	"foundry/frontends/model"
 	"foundry/ir/names"
 	"foundry/ir/target"
 	"foundry/lower/compile"
 	"foundry/passes"
 	"foundry/runtime/bench"
+	"foundry/runtime/chart"
 	"foundry/runtime/engine"
 )
 
-// namedFlags are the flags that take one of the names there are, or a list of them,
-// with what refuses a value that holds another. A command line with such a name is
-// wrong whatever the model, and is refused before anything is opened.
-var namedFlags = map[string]func(value string) error{
-	"variant":        func(v string) error { _, err := passes.Variant(v); return err },
-	"variants":       isVariants,
-	"passes":         isPipeline,
-	"prefill-passes": isPipeline,
-	"print-after":    isPass,
-	"at":             isPoint,
-	"target":         func(v string) error { _, err := target.Find(v); return err },
-	"attention":      isAttention,
-	"weights":        areTypes,
-	"cache":          areTypes,
-	"device":         func(v string) error { _, _, err := engine.ParseDevice(v); return err },
+// named is a flag that takes one of the names there are, or a list of them.
+type named struct {
+	refuse func(value string) error // a value that holds another name
+	list   func() []string          // the names, for the shell's completion
+}
+
+// namedFlags are the flags of names. A command line with a name that is none is wrong
+// whatever the model, and is refused before anything is opened.
+var namedFlags = map[string]named{
+	"variant":        {func(v string) error { _, err := passes.Variant(v); return err }, passes.Variants},
+	"variants":       {isVariants, func() []string { return append(bench.VariantLists(), passes.Variants()...) }},
+	"passes":         {isPipeline, func() []string { return append(passNames(), compile.SearchPasses) }},
+	"prefill-passes": {isPipeline, passNames},
+	"print-after":    {isPass, func() []string { return append(passNames(), "all") }},
+	"at":             {isPoint, pointNames},
+	"target":         {func(v string) error { _, err := target.Find(v); return err }, targetNames},
+	"attention":      {isAttention, compile.AttentionBackends},
+	"weights":        {areTypes, weightNames},
+	"cache":          {areTypes, func() []string { return []string{"f16", "f32"} }},
+	"device":         {func(v string) error { _, _, err := engine.ParseDevice(v); return err }, engine.Devices},
+	"as":             {oneOf("picture", chart.Kinds), chart.Kinds},
+	"plot-as":        {oneOf("picture", chart.Kinds), chart.Kinds},
+	"phase":          {oneOf("phase", phases), phases},
+	"format":         {oneOf("format", formats), formats},
+}
+
+func phases() []string { return []string{"decode", "prefill", "both"} }
+
+// formats are those of all commands; each takes some.
+func formats() []string { return benchFormats }
+
+// oneOf refuses what is none of the names of a kind.
+func oneOf(kind string, list func() []string) func(string) error {
+	return func(name string) error {
+		if all := list(); !slices.Contains(all, name) {
+			return fmt.Errorf("there is no %s %q, want one of %s%s", kind, name, strings.Join(all, ", "), names.DidYouMean(name, all))
+		}
+		return nil
+	}
+}
+
+// completeNames lets the shell complete the flags of names of all commands below parent.
+func completeNames(parent *cobra.Command) {
+	for _, c := range parent.Commands() {
+		completeNames(c)
+		if c.Flags().Lookup("model") != nil {
+			_ = c.RegisterFlagCompletionFunc("model", completeModel) // of a flag that there is
+		}
+		for flag, n := range namedFlags {
+			if c.Flags().Lookup(flag) != nil {
+				_ = c.RegisterFlagCompletionFunc(flag, complete(n.list)) // of a flag that there is
+			}
+		}
+	}
+}
+
+// completeModel completes names of models, and files.
+func completeModel(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	return model.PresetNames(), cobra.ShellCompDirectiveDefault
 }
 
 // checkNames refuses names that a command's flags give and that are none.
 func checkNames(cmd *cobra.Command) error {
-	for flag, refuse := range namedFlags {
+	for flag, n := range namedFlags {
 		f := cmd.Flags().Lookup(flag)
 		if f == nil || !f.Changed || strings.Trim(f.Value.String(), ", ") == "" {
 			continue
 		}
-		if err := refuse(f.Value.String()); err != nil {
+		if err := n.refuse(f.Value.String()); err != nil {
 			return usagef("%s: --%s: %w", cmd.Name(), flag, err)
 		}
 	}
@@ -73,6 +119,14 @@ func isPass(name string) error {
 
 // points are those of a pipeline, but for the one behind a pass.
 var points = []string{"input", "fused", "plan"}
+
+func pointNames() []string {
+	out := slices.Clone(points)
+	for _, pass := range passNames() {
+		out = append(out, "after:"+pass)
+	}
+	return out
+}
 
 func isPoint(point string) error {
 	if pass, after := strings.CutPrefix(point, "after:"); after {

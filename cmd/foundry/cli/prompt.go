@@ -40,7 +40,7 @@ func (f *promptFlags) add(cmd *cobra.Command) {
 		return err
 	})
 	p.BoolVar(&f.show, "show-prompt", false, "print the prompt exactly as the model gets it, and run nothing")
-	p.BoolVar(&f.asJSON, "json", false, "with --show-prompt: print the prompt and its token ids as JSON")
+	p.BoolVar(&f.asJSON, "json", false, "print one JSON object: the text, its token ids and tokens a second; with --show-prompt, the prompt and its token ids")
 }
 
 // check is an error where flags do not go together.
@@ -58,8 +58,6 @@ func (f *promptFlags) check(cmd *cobra.Command) error {
 		return usagef("%s: --tools needs --chat or --messages", cmd.Name())
 	case f.thinking != nil && !f.chat && f.messages == "":
 		return usagef("%s: --thinking needs --chat or --messages", cmd.Name())
-	case f.asJSON && !f.show:
-		return usagef("%s: --json needs --show-prompt", cmd.Name())
 	}
 	return nil
 }
@@ -67,7 +65,7 @@ func (f *promptFlags) check(cmd *cobra.Command) error {
 // talks says that the flags ask for a conversation by hand.
 func (f *promptFlags) talks(cmd *cobra.Command, s IO) bool {
 	in, ok := s.In.(*os.File)
-	return f.chat && !f.show && f.messages == "" && !cmd.Flags().Changed("prompt") && ok && term.IsTerminal(int(in.Fd()))
+	return f.chat && !f.show && !f.asJSON && f.messages == "" && !cmd.Flags().Changed("prompt") && ok && term.IsTerminal(int(in.Fd()))
 }
 
 // prompt is what the model gets. echo is what of it stands before the answer.

@@ -28,6 +28,7 @@ On a terminal, --chat without a prompt is a conversation: Ctrl-C stops an answer
 begins anew.`,
 		Example: `  foundry run --prompt "And the LORD spake unto Moses, saying," -n 40
   foundry run --device cpu --plan plan/ --prompt "In the beginning" --temperature 0.8 --seed 7
+  foundry run --prompt "In the beginning" -n 40 --json       # with tokens a second
   foundry run --model hf:Qwen/Qwen2.5-0.5B-Instruct --chat --prompt "Why is the sky blue?"
   foundry run --model Qwen2.5-0.5B-Instruct/ --chat
   foundry run --model Qwen2.5-0.5B-Instruct/ --messages talk.json --tools tools.json --show-prompt
@@ -68,6 +69,9 @@ begins anew.`,
 			defer session.Close()
 			if verbose {
 				defer func() { printStartup(s.Err, e.Startup()) }()
+			}
+			if prompts.asJSON {
+				return answerJSON(cmd.Context(), s, session, m, e.Device, p, o)
 			}
 			text := s.exact()
 			begun := false
