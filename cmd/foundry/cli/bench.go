@@ -55,7 +55,7 @@ of the first.`,
   foundry bench --device cuda --model synth:qwen2.5-0.5b --contexts 128,2k,8k,32k
   foundry bench --device cuda --model synth:qwen2.5-7b --kernels gate_up
   foundry bench --device metal --variants per-layer-6,fewest --indirect --per-kernel
-  foundry bench --variants unfused,default --reps 0 --trace x.json # each dispatch to scale, in Perfetto
+  foundry bench --variants unfused,default --reps 0 --trace x.json   # for Perfetto
   foundry bench --variants @variants.txt --plot ladder.svg     # lines of NAME = PIPELINE`,
 		Args: kernels.args,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -20,7 +20,7 @@ var flagGroups = []struct {
 	{"Compiler", []string{"variant", "variants", "passes", "prefill-passes", "target", "attention", "chunk", "chain", "command-buffers", "shaders", "fuel", "no-log"}},
 	{"Device", []string{"device", "plan", "checked", "trust-kernels", "indirect", "capture"}},
 	{"Measurement", []string{"phase", "prompt", "tokens", "reps", "within", "limit", "per-kernel", "contexts", "kernels"}},
-	{"Output", []string{"format", "json", "csv", "score", "plot", "plot-as", "out", "verbose", "explain", "help"}},
+	{"Output", []string{"format", "json", "csv", "trace", "score", "plot", "plot-as", "out", "verbose", "explain", "help"}},
 }
 
 // leastGrouped is how many flags a command has at least whose help is grouped.
