@@ -63,9 +63,12 @@ so, a ladder as a waterfall, and others as times.`,
 	return cmd
 }
 
+// extension is that of a file's name, without the point.
+func extension(path string) string { return strings.TrimPrefix(filepath.Ext(path), ".") }
+
 // checkPlot is an error of what cannot be drawn, before anything is measured.
 func checkPlot(cmd *cobra.Command, path string) error {
-	if extension := strings.TrimPrefix(filepath.Ext(path), "."); !slices.Contains(chart.Formats(), extension) {
+	if !slices.Contains(chart.Formats(), extension(path)) {
 		return usagef("%s: a picture goes to a file whose name ends in .%s, not to %q", cmd.Name(), strings.Join(chart.Formats(), " or ."), path)
 	}
 	return nil
@@ -78,7 +81,7 @@ func drawPlot(ctx context.Context, path, as string, rows []bench.Row, quality []
 		kind = chart.KindOf(rows, quality)
 	}
 	var picture bytes.Buffer
-	if err := chart.Draw(&picture, strings.TrimPrefix(filepath.Ext(path), "."), kind, rows, quality); err != nil {
+	if err := chart.Draw(&picture, extension(path), kind, rows, quality); err != nil {
 		return fmt.Errorf("plot: %w", err)
 	}
 	err := files.Write(ctx, path, func(w io.Writer) error {
