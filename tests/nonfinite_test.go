@@ -126,7 +126,7 @@ func TestScanAndConvertCount(t *testing.T) {
 	})
 	code, out, errs = foundryCmd(t, nil, "inspect", dir, "--scan")
 	require.Equal(t, 1, code)
-	require.Equal(t, "foundry: "+dir+": 2 tensors hold values that are not finite\n", errs)
+	require.Equal(t, "foundry: "+dir+": tensors that hold values that are not finite: 2\n", errs)
 	require.Regexp(t, `model.layers.0.mlp.up_proj.weight +bf16 +\d+ +1 +1 *\n`, out)
 	require.Regexp(t, `model.norm.weight +bf16 +128 +0 +1 *\n`, out)
 

@@ -125,7 +125,7 @@ func kvWrite[F real](m *machine[F], n *ir.Node, args []value[F]) (value[F], erro
 		for j, v := range x.row(i) {
 			out[j] = round(cache.dtype, v)
 			if math.IsInf(float64(out[j]), 0) && !math.IsInf(float64(v), 0) && cache.dtype != dtype.F32 {
-				return value[F]{}, fmt.Errorf("%s: %g is beyond what an %s cache holds: compile with --cache f32", n.Label, v, cache.dtype)
+				return value[F]{}, fmt.Errorf("%g is beyond what an %s cache holds: compile with --cache f32", v, cache.dtype)
 			}
 		}
 	}

@@ -36,7 +36,8 @@ func (t Tolerance) Of(have []float32, want [][]float64) (part float64, row int) 
 // draws is how often Halves computes the logits.
 const draws = 16
 
-// deviations is how far above the mean the tolerance lies: one row in 10^9 is worse.
+// deviations is how far above the mean the tolerance lies: one row in 10^9 would be worse
+// if errors were quite normal. Of 38,400 drawn rows of six checkpoints one was, by 6 %.
 const deviations = 6
 
 // Halves is what NMSE a device may have that keeps or multiplies halves: weights, the

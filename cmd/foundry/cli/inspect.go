@@ -179,7 +179,7 @@ func scanModel(cmd *cobra.Command, s IO, m *model.Model) error {
 		t.row(f.Name, f.DType, f.Values, f.NaN, f.Infinite)
 	}
 	t.render(s.Out)
-	return fmt.Errorf("%s: %d tensors hold values that are not finite", m.Name, len(found))
+	return fmt.Errorf("%s: tensors that hold values that are not finite: %d", m.Name, len(found))
 }
 
 func printGroups(s IO, groups []model.TensorGroup) {
