@@ -152,6 +152,26 @@ func TestDriverInCPP(t *testing.T) {
 	code, _, errs = drive(t, driver(t, leaks, gpu), gpu)
 	require.Equal(t, 70, code)
 	require.Equal(t, "emulated Metal: 1 objects are left at the end\n", errs)
+
+	// What every Objective-C program sends is known; a message that nobody has is told.
+	ordinary := filepath.Join(t.TempDir(), "ordinary.cc")
+	require.NoError(t, os.WriteFile(ordinary, []byte(`
+typedef void* id;
+extern "C" { id MTLCreateSystemDefaultDevice(); id objc_getClass(const char*); const char* sel_registerName(const char*); void objc_msgSend();
+             id objc_autoreleasePoolPush(); void objc_autoreleasePoolPop(id); }
+static id send(id o, const char* s, const char* a = nullptr) { return ((id (*)(id, const char*, const char*))objc_msgSend)(o, sel_registerName(s), a); }
+int main() {
+    id pool = objc_autoreleasePoolPush(), device = MTLCreateSystemDefaultDevice(), options = objc_getClass("MTLCompileOptions");
+    send(send(send(send(options, "alloc"), "init"), "retain"), "release");
+    send(send(options, "new"), "autorelease");
+    send(send(objc_getClass("NSString"), "stringWithUTF8String:", "text"), "lowercaseString");
+    send(device, "release");
+    objc_autoreleasePoolPop(pool);
+}
+`), 0o666))
+	code, _, errs = drive(t, driver(t, ordinary, gpu), gpu)
+	require.Equal(t, 70, code)
+	require.Equal(t, "emulated Metal: unknown selector -[NSString lowercaseString]\nemulated Metal: 1 objects are left at the end\n", errs)
 }
 
 // without is a safetensors file of the model that lacks a tensor.

@@ -311,6 +311,7 @@ id string_with(id, SEL, const char* s, NSUInteger encoding) {
     if (encoding != 4) violation("stringWithCString: with an encoding other than UTF-8");
     return autorelease(new String(s));
 }
+id string_with_utf8(id, SEL, const char* s) { return autorelease(new String(s)); }
 const char* utf8(id self, SEL) { return static_cast<String*>(self)->text.c_str(); }
 id description(id self, SEL) { return autorelease(new String(static_cast<Error*>(self)->text)); }
 int64_t code(id self, SEL) { return static_cast<Error*>(self)->code; }
@@ -326,6 +327,11 @@ id array_with(id, SEL, id o) {
     a->items.push_back(objc_retain(o));
     return autorelease(a);
 }
+id retain(id self, SEL) { return objc_retain(self); }
+void release(id self, SEL) { objc_release(self); }
+id autoreleased(id self, SEL) { return autorelease(self); }
+id made(id self, SEL) { return objc_alloc_init(static_cast<Class*>(self)); }
+id itself(id self, SEL) { return self; }
 bool responds(id self, SEL, SEL selector) { return find(self->isa, selector, false); }
 id process_info(id, SEL) { return autorelease(new Object(objc_getClass("NSProcessInfo"))); }
 id system_version(id, SEL) { return autorelease(new String("Version " + std::to_string(macos()) + ".0 (emulated)")); }
@@ -336,12 +342,13 @@ id file_url(id, SEL, id path) {
 }  // namespace
 
 Class NSStringClass("NSString", nullptr, nullptr,
-                    {plus("stringWithCString:encoding:", string_with), minus("UTF8String", utf8)});
+                    {plus("stringWithCString:encoding:", string_with), plus("stringWithUTF8String:", string_with_utf8), minus("UTF8String", utf8)});
 Class NSErrorClass("NSError", nullptr, nullptr, {minus("localizedDescription", description), minus("code", code)});
 Class NSArrayClass("NSArray", nullptr, nullptr,
                    {plus("arrayWithObject:", array_with), minus("count", count), minus("objectAtIndex:", object_at)});
 Class NSURLClass("NSURL", nullptr, nullptr, {plus("fileURLWithPath:", file_url)});
-Class NSObjectClass("NSObject", nullptr, nullptr, {minus("respondsToSelector:", responds)});
+Class NSObjectClass("NSObject", nullptr, nullptr, {minus("respondsToSelector:", responds), minus("retain", retain), minus("release", release),
+                     minus("autorelease", autoreleased), plus("alloc", made), plus("new", made), minus("init", itself)});
 static Class ProcessInfoClass("NSProcessInfo", nullptr, nullptr,
     {plus("processInfo", process_info), minus("operatingSystemVersionString", system_version)});
 
