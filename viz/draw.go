@@ -62,7 +62,7 @@ func mergeParallel(in []operand) []operand {
 
 type drawing struct {
 	g        *document
-	in       *cluster // where all of it stands
+	in       *cluster // the cluster that all of it stands in
 	o        Options
 	nodes    map[*unit][]*node // a unit's boxes; one for all where the unit is compact
 	params   map[string]*node

@@ -16,7 +16,7 @@ type Traced struct {
 	Entry    string
 	Runs     []sym.Env
 	Times    map[string]float64 // measured us of one dispatch by its kernel; nil: the cost model's
-	Device   string             // where Times were measured
+	Device   string             // the device on which Times were measured
 }
 
 // traceEvent is an event of the format that Chrome's tracing and Perfetto read; times are

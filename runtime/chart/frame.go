@@ -91,8 +91,8 @@ func textAt(c *draw.Canvas, at vg.Point, text string, right bool) {
 
 // bar is one of a picture that lies on its side.
 type bar struct {
-	at, height float64 // of its middle, in rows from below
-	from, to   float64 // on the axis below
+	at, height float64 // its middle, in rows from below, and its height
+	from, to   float64 // ends on the axis below
 	low, high  float64 // error bar, none where they are equal
 	kind, text string
 }

@@ -19,7 +19,7 @@ import (
 // point is one with a name beside it.
 type point struct {
 	x, y      float64
-	low, high float64 // of x; none where they are equal
+	low, high float64 // error bar of x; none where they are equal
 	text      string
 }
 

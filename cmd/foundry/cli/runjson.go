@@ -15,10 +15,10 @@ type answered struct {
 	Device       string   `json:"device"`
 	PromptTokens int      `json:"prompt_tokens"`
 	IDs          []int32  `json:"ids"`
-	Text         string   `json:"text"`                // of the ids, without the prompt
-	FirstSeconds float64  `json:"first_token_seconds"` // until the first token is there: prefill and what is decoded with it
-	Seconds      float64  `json:"seconds"`             // in all, start-up left out
-	TokS         *float64 `json:"tok_s"`               // of the tokens behind the first; null where there is none
+	Text         string   `json:"text"`                // text of the ids, without the prompt
+	FirstSeconds float64  `json:"first_token_seconds"` // time until the first token is there: prefill and what is decoded with it
+	Seconds      float64  `json:"seconds"`             // time in all, start-up left out
+	TokS         *float64 `json:"tok_s"`               // rate of the tokens behind the first; null where there is none
 }
 
 // answerJSON generates a text and prints it with its times as one object.
