@@ -17,7 +17,7 @@ import (
 // says what a field does instead of what it is.
 var fragment = []string{
 	"of", "that", "which", "whose", "where", "whether", "if", "when", "who", "it", "by", "in", "on", "at", "as", "with", "behind",
-	"takes", "told", "receives", "gives", "draw", "draws", "keep", "keeps", "ends", "reads", "prints",
+	"takes", "told", "receives", "gives", "draw", "draws", "keep", "keeps", "reads", "prints",
 }
 
 // The comment at a field stands alone: it begins with the field's name, or with none of
