@@ -115,6 +115,13 @@ func drifts(g *ir.Graph, e *plan.Entry, c *compile.Compiled) map[string]string {
 			if threads := w.Threads[0] * w.Threads[1] * w.Threads[2]; k.Threads != float64(threads) {
 				out[which+": threads"] = fmt.Sprintf("%s: %v assumed, %d of %s", label, k.Threads, threads, w.Name)
 			}
+			bytes := 0
+			for _, b := range w.Threadgroup {
+				bytes += b.Bytes
+			}
+			if k.Shared != bytes {
+				out[which+": threadgroup bytes"] = fmt.Sprintf("%s: %d assumed, %d of %s", label, k.Shared, bytes, w.Name)
+			}
 			if moved := d.Moved.Eval(env); len(ks) == 1 && run.Stored.Moved(n).Eval(env) != moved {
 				out[which+": bytes moved"] = fmt.Sprintf("%s: %d assumed, %d of %s", label, run.Stored.Moved(n).Eval(env), moved, w.Name)
 			}

@@ -217,11 +217,14 @@ func (m *model) batched(k Kernel, p *task.Batched) Kernel {
 		k.Tile, k.Groups, k.Tiled, k.Flops = x.Tile/2, x.Groups, true, 0
 		if p.Product.Op == ir.OpBmmNT {
 			k.Groups *= math.Ceil(float64(keys) / float64(as.Keys))
+			k.Shared = as.ScoresBytes(p.Dim)
+		} else {
+			k.Shared = as.WeightedBytes(p.Dim)
 		}
 	case kernel.BatchedElements:
 		k.Groups = rows * math.Ceil(float64(keys)/float64(as.Threads()))
 	case kernel.BatchedColumns:
-		k.Groups = rows * math.Ceil(float64(p.Dim)/float64(as.Columns()))
+		k.Groups, k.Shared = rows*math.Ceil(float64(p.Dim)/float64(as.Columns())), as.Bytes()
 	}
 	k.Flops += x.Flops / 4
 	k.Cache += x.Cache / 2
@@ -291,10 +294,10 @@ func attentionKernels(k Kernel, a *task.Attention, as kernel.Kernel, e sym.Env, 
 	switch as := as.(type) {
 	case kernel.AttentionTiles:
 		x = tiledAttention(a.Heads, tokens, blockSeen(keys, window), a.Dim, t)
-		k.Tile, k.Tiled = x.Tile, true
+		k.Tile, k.Tiled, k.Shared = x.Tile, true, as.Bytes(a.Dim)
 	case kernel.AttentionRows:
 		x = attentionByRow(as, a.Heads, tokens, seenOf(keys, window, 1), a.Dim, t)
-		parts = as.Parts
+		parts, k.Shared = as.Parts, as.Bytes(a.Dim)
 	}
 	k.Groups, k.Threads, k.Loads = x.Groups, float64(as.Threads()), x.Loads
 	k.Flops += x.Flops

@@ -142,8 +142,15 @@ func tileCandidates(p *task.Product, t *target.Target) (out []kernel.Kernel) {
 
 // rowCandidates lists deals over rows: with each width of loads that weights have, one
 // load on its way or all of them; and with half as many or twice as many rows a team,
-// simdgroups that share them, simdgroups a threadgroup.
+// simdgroups that share them, simdgroups a threadgroup. An operand that rows read is never
+// kept as halves.
 func rowCandidates(p *task.Product, t *target.Target) (out []kernel.Kernel) {
+	if p.Inner.Param != nil {
+		o := &p.Region.Operands[p.Inner.Index]
+		halves := o.Halves
+		o.Halves = false
+		defer func() { o.Halves = halves }()
+	}
 	add := func(k kernel.Kernel) {
 		if !slices.Contains(out, k) {
 			out = append(out, k)

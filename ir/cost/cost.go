@@ -27,6 +27,7 @@ type Kernel struct {
 	Tile      float64 // operations of tiles
 	Groups    float64 // threadgroups
 	Threads   float64 // threads a threadgroup
+	Shared    int     // bytes of threadgroup memory a threadgroup
 	Loads     float64 // loads on their way for a thread, in multiples of what half of a core's threads hide latency with; 0 is 1
 	Layered   bool    // a layer's kernel; only Repeated tells
 	Tiled     bool    // tileThreads keep a core's matrix units busy, more threads would not help

@@ -5,6 +5,7 @@ import (
 
 	"foundry/ir"
 	"foundry/ir/kernel"
+	"foundry/ir/sym"
 	"foundry/ir/target"
 	"foundry/ir/task"
 )
@@ -43,6 +44,26 @@ func HeadsOf(parts []task.Elements, t *target.Target) kernel.Heads {
 	return k
 }
 
+// turnBytes is the threadgroup memory of the cosines and sines of one position, of each
+// rotation that differs in its frequencies or where it begins.
+func turnBytes(r *task.Region, parts []task.Elements) int {
+	type turn struct {
+		frequencies *ir.Value
+		start       sym.Dim
+	}
+	bytes := 0
+	seen := map[turn]bool{}
+	for _, p := range parts {
+		for _, n := range p.Rotations(r) {
+			if at := (turn{n.Args[1], n.Attr.Start}); !seen[at] {
+				seen[at] = true
+				bytes += 2 * kernel.Rounded(int(4*n.Results[0].Type.Shape.At(2).C/2))
+			}
+		}
+	}
+	return bytes
+}
+
 // byHead fills in the grid of norms of heads, a threadgroup a position.
 func (m *model) byHead(k *Kernel) {
 	if m.err != nil {
@@ -50,6 +71,7 @@ func (m *model) byHead(k *Kernel) {
 	}
 	if parts := task.ElementsOf(m.region); task.AtOnePosition(m.region, parts) {
 		k.Groups, k.Threads = float64(parts[0].Space.Dims[1].Eval(m.Env)), float64(HeadsOf(parts, m.Target).Threads())
+		k.Shared = turnBytes(m.region, parts)
 	}
 }
 
@@ -62,6 +84,7 @@ func (m *model) byElement(k *Kernel) {
 	switch as := first(m.region.Pin, elementsCandidates(m.region, m.Target)).(type) {
 	case kernel.Positions:
 		k.Groups, k.Threads = float64(parts[0].Space.Dims[1].Eval(m.Env)), float64(as.Threads())
+		k.Shared = turnBytes(m.region, parts)
 	case kernel.Elements:
 		k.Threads = float64(as.Threads())
 		columns, rows := 0.0, int64(1)
@@ -86,7 +109,7 @@ func (m *model) byRow(k *Kernel, norm *ir.Node) {
 		as = first(m.region.Pin, normCandidates(m.region))
 	}
 	if as != nil {
-		k.Threads = float64(as.Threads())
+		k.Threads, k.Shared = float64(as.Threads()), as.(kernel.RowNorm).Bytes()
 	}
 }
 
@@ -104,9 +127,9 @@ func (m *model) argmax(k Kernel, n *ir.Node) []Kernel {
 func argmaxKernels(k Kernel, as kernel.Kernel, rows int64, t *target.Target) []Kernel {
 	switch as := as.(type) {
 	case kernel.ArgmaxRow:
-		k.Groups, k.Threads = float64(rows), float64(as.Threads())
+		k.Groups, k.Threads, k.Shared = float64(rows), float64(as.Threads()), kernel.BestBytes(as.Threads())
 	case kernel.ArgmaxParts:
-		k.Groups, k.Threads = float64(as.Parts()*rows), float64(as.Threads())
+		k.Groups, k.Threads, k.Shared = float64(as.Parts()*rows), float64(as.Threads()), kernel.BestBytes(as.Threads())
 		return []Kernel{k, argmaxMerge(as.Parts(), rows, t)}
 	}
 	return []Kernel{k}
@@ -114,5 +137,5 @@ func argmaxKernels(k Kernel, as kernel.Kernel, rows int64, t *target.Target) []K
 
 func argmaxMerge(parts, rows int64, t *target.Target) Kernel {
 	as := kernel.ArgmaxMerge{Parts: parts, Largest: t.Limits.Threads}
-	return Kernel{Name: "argmax_merge", Cache: float64(8 * parts * rows), Groups: float64(rows), Threads: float64(as.Threads())}
+	return Kernel{Name: "argmax_merge", Cache: float64(8 * parts * rows), Groups: float64(rows), Threads: float64(as.Threads()), Shared: kernel.BestBytes(as.Threads())}
 }

@@ -107,14 +107,10 @@ func (p matmul) tilings(t *target.Target) iter.Seq[kernel.ProductTiles] {
 						if rows*depth < 4*x.SIMDs()*t.Limits.SIMDWidth || depth > 32 && !x.Copied {
 							continue
 						}
-						room := t.Limits.ThreadgroupBytes
-						if p.whole > 0 {
-							room -= x.HeadBytes()
-						}
-						for x.Stages > 2 && 2*x.Halves() > room {
+						for x.Stages > 2 && p.threadgroup(x) > t.Limits.ThreadgroupBytes {
 							x.Stages--
 						}
-						if 2*x.Halves() > room {
+						if p.threadgroup(x) > t.Limits.ThreadgroupBytes {
 							continue
 						}
 						if x.Ahead = p.ahead(x, t); !yield(x) {
@@ -172,10 +168,13 @@ func (p matmul) predicted(k Kernel, t *target.Target) float64 {
 }
 
 // resident is how many threadgroups a core takes at once: as many as hold the
-// accumulators that fill its registers, and have room for their stages.
-func resident(x kernel.ProductTiles, t *target.Target) float64 {
-	return float64(max(1, min(t.TileFloats*tileThreads/(x.Rows*x.Columns), t.CoreBytes/(2*x.Halves()))))
+// accumulators that fill its registers, and have room for their threadgroup memory.
+func (p matmul) resident(x kernel.ProductTiles, t *target.Target) float64 {
+	return float64(max(1, min(t.TileFloats*tileThreads/(x.Rows*x.Columns), t.CoreBytes/p.threadgroup(x))))
 }
+
+// threadgroup is the threadgroup memory of the kernel over blocks.
+func (p matmul) threadgroup(x kernel.ProductTiles) int { return x.Bytes(p.unit, p.whole > 0) }
 
 // wait is the time that one threadgroup alone takes for its blocks: the exchange of
 // places, and a load's latency for each block that is not already on its way, or the
@@ -196,7 +195,7 @@ func (p matmul) expanding(k *Kernel, x kernel.ProductTiles, t *target.Target) {
 	k.Flops = 0
 	alone := k.Tile / k.Groups * 1e-6 / (t.TileTFlops / float64(t.Cores))
 	steps := math.Ceil(float64(p.cols) / float64(x.Depth))
-	k.WaitUs = math.Ceil(k.Groups/float64(t.Cores)/resident(x, t)) * (alone + steps*(t.StepUs+t.TileStepUs))
+	k.WaitUs = math.Ceil(k.Groups/float64(t.Cores)/p.resident(x, t)) * (alone + steps*(t.StepUs+t.TileStepUs))
 }
 
 // tiled returns the kernel over blocks, without its prologue.
@@ -225,7 +224,7 @@ func (p matmul) tiled(x kernel.ProductTiles, t *target.Target) Kernel {
 	k.Flops = steps * (rows*row + columns*weight)
 	k.Cache = k.Groups * (rows*float64(p.cols)*bytes + columns*float64(p.bytes)/float64(p.rows))
 	k.LineParts = k.Groups * pieces * math.Ceil(float64(p.cols)/float64(x.Depth))
-	k.WaitUs = math.Ceil(k.Groups/float64(t.Cores)/resident(x, t)) * p.wait(x, t)
+	k.WaitUs = math.Ceil(k.Groups/float64(t.Cores)/p.resident(x, t)) * p.wait(x, t)
 	if x.Expanded {
 		p.expanding(&k, x, t)
 	}

@@ -214,8 +214,10 @@ func (m *model) product(k *Kernel, p *task.Product) {
 	case kernel.ProductTiles:
 		n.halfRows = as.Copied
 		grid, vectors = n.tiled(as, m.Target), int64(as.Rows)
+		k.Shared = n.threadgroup(as)
 	case kernel.ProductRows:
 		grid, vectors = n.rowwise(as, m.Target), min(n.tokens, int64(as.Vectors))
+		k.Shared = task.Rounds{Product: p, Rows: as, Room: m.Target.Limits.ThreadgroupBytes}.Bytes()
 	}
 	k.Flops = max(0, k.Flops-n.flops()) + grid.Flops
 	k.Tile, k.Groups, k.Threads, k.Tiled = grid.Tile, grid.Groups, grid.Threads, grid.Tiled

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"foundry/ir"
+	"foundry/ir/kernel"
 	"foundry/ir/sym"
 	"foundry/ir/target"
 )
@@ -101,9 +102,9 @@ func (r SoftmaxRows) Cuts() []SoftmaxForm {
 // where the first has left it: for its maximum and sum, and to write.
 func (r SoftmaxRows) kernels(f SoftmaxForm, threads int, t *target.Target) []Kernel {
 	elems := float64(r.Rows * r.Length)
-	first := Kernel{Name: "softmax", Groups: float64(r.Rows), Threads: float64(threads), Flops: 5 * elems, PrologueSteps: 1}
+	first := Kernel{Name: "softmax", Groups: float64(r.Rows), Threads: float64(threads), Shared: kernel.Rounded(8 * threads / t.Limits.SIMDWidth), Flops: 5 * elems, PrologueSteps: 1}
 	r.touch(&first, r.Bytes, r.Stored, t)
-	last := Kernel{Name: "softmax_merge", Groups: float64(r.Rows), Threads: float64(threads), Flops: 3 * elems, PrologueSteps: 1}
+	last := Kernel{Name: "softmax_merge", Groups: float64(r.Rows), Threads: float64(threads), Shared: first.Shared, Flops: 3 * elems, PrologueSteps: 1}
 	r.touch(&last, r.Bytes, false, t)
 	r.touch(&last, 4*elems, false, t)
 	if f.Segment == 0 {

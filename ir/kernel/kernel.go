@@ -142,7 +142,9 @@ func (a AttentionTiles) StageBytes(dim int64) int {
 }
 
 // Bytes returns the threadgroup memory of attention with heads of dim elements.
-func (a AttentionTiles) Bytes(dim int64) int { return a.StageBytes(dim) + 4*16*a.Keys*a.Simdgroups }
+func (a AttentionTiles) Bytes(dim int64) int {
+	return Rounded(a.StageBytes(dim)) + Rounded(4*16*a.Keys*a.Simdgroups)
+}
 
 // BatchedElements is a batched product with a thread for each element of the result,
 // which loads Width elements of each row at once.

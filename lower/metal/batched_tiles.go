@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"foundry/ir"
+	choice "foundry/ir/kernel"
 	"foundry/ir/sym"
 	"foundry/lower/plan"
 )
@@ -32,7 +33,7 @@ func (f *flash) scoresBlock(k *kernel) error {
 	const spread = 16 * (32 + 8) // floats of a simdgroup's scratch
 	k.grid[0] = plan.GridDim{N: f.attention.Keys, Div: int64(f.Keys)}
 	k.param("K", int(f.Dim))
-	stage := k.threadgroup("stage", "half", max(f.StageBytes(f.Dim), 4*spread*f.Simdgroups))
+	stage := k.threadgroup("stage", "half", f.ScoresBytes(f.Dim))
 	e := newEmitter(k, f.r, 1)
 	h := e.know("group.z", f.Heads, 1)
 	rows, stride, _, err := f.rowsOf(e, f.Scores.Args[1], h)
@@ -78,7 +79,7 @@ func (f *flash) scoresBlock(k *kernel) error {
 // weightedBlock: 64 rows of a, 32 columns at a time, against as many rows of b;
 // each simdgroup makes 16 whole rows.
 func (f *flash) weightedBlock(k *kernel) error {
-	const depth = 32
+	const depth = choice.WeightedDepth
 	k.param("columns", int(f.Dim))
 	left := k.threadgroup("left", "half", 2*f.Queries()*depth)
 	values := k.threadgroup("values", "half", f.StageBytes(f.Dim)/f.Queries()/2*depth)

@@ -60,19 +60,14 @@ func (g *gemm) staged() int { return g.Rows * g.Depth / g.w / g.threads() }
 // units is how many units of p a threadgroup makes.
 func (g *gemm) units(p *task.Part) int64 { return int64(g.Columns / p.RowsPerUnit()) }
 
-// scratchTiles is how many tiles beside each other a simdgroup spreads at once
-// for the epilogue: whole units, at least two where it has them.
-func (g *gemm) scratchTiles() int {
-	unit := 1
-	for _, p := range g.Parts {
-		unit = max(unit, p.RowsPerUnit())
-	}
-	return min(g.tilesWide(), max(2, unit))
+// unit is the rows of weights of the largest unit.
+func (g *gemm) unit() int {
+	_, unit := g.WeightRows()
+	return unit
 }
 
-// scratchStride is the length of a row of a simdgroup's scratch: half a row more
-// than the tiles, so that four rows of a tile meet all banks once.
-func (g *gemm) scratchStride() int { return 16*g.scratchTiles() + 8 }
+func (g *gemm) scratchTiles() int  { return g.ScratchTiles(g.unit()) }
+func (g *gemm) scratchStride() int { return g.ScratchStride(g.unit()) }
 
 func (g *gemm) emit() (*kernel, error) {
 	k := newKernel(g.name()+"_tiles", g.r.identity(plan.ProductTiles))
@@ -97,7 +92,7 @@ func (g *gemm) emit() (*kernel, error) {
 	}
 	// Rows run fastest: threadgroups that read the same weights start together.
 	k.grid[0], k.grid[1].N = plan.GridDim{N: g.Tokens, Div: int64(g.Rows)}, sym.Const(groups)
-	stage := k.threadgroup("stage", "half", max(2*g.Halves(), 4*16*g.scratchStride()*g.SIMDs()))
+	stage := k.threadgroup("stage", "half", g.StageBytes(g.unit()))
 	if g.Whole() > 0 {
 		g.squares = k.threadgroup("head_squares", "float", g.HeadBytes())
 	}
@@ -123,7 +118,7 @@ func (g *gemm) emit() (*kernel, error) {
 			}
 		})
 	}
-	if same && g.fixedWeights() {
+	if same && g.FixedWeights() {
 		k.phase("Preload: weights, which no dispatch of the step writes.")
 		g.preload(k, t)
 	}
@@ -158,7 +153,7 @@ func (g *gemm) emit() (*kernel, error) {
 // where they differ.
 func (g *gemm) mains(k *kernel, stage string, t dtype.Type, same bool, begins []int64) error {
 	if same {
-		if !g.fixedWeights() {
+		if !g.FixedWeights() {
 			g.preload(k, t)
 		}
 		return g.main(k, stage, t)

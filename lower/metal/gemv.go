@@ -2,7 +2,6 @@ package metal
 
 import (
 	"fmt"
-	"math"
 
 	"foundry/ir"
 	"foundry/ir/cost"
@@ -49,32 +48,12 @@ func (r *region) lowerGEMV() (*lowering, error) {
 	return &lowering{kernels: []*kernel{k}}, nil
 }
 
-// sliced reports whether simdgroups bring what their chunks meet from device memory
-// to threadgroup memory of their own.
-func (g *gemv) sliced() bool {
-	return g.Direct && g.Chunked && g.Tokens == sym.Const(1) && g.fixedWeights() && g.sliceRounds() > 0
+// rounds is how often lanes load chunks before they use the first.
+func (g *gemv) rounds() task.Rounds {
+	return task.Rounds{Product: g.Product, Rows: g.ProductRows, Room: g.r.target.Limits.ThreadgroupBytes}
 }
 
-// sliceBytes is the threadgroup memory that a round of chunks takes in a slice.
-func (g *gemv) sliceBytes() int64 { return g.Seats() * 4 * (choice.ChunkWeights + 4) }
-
-// mostRounds is how many rounds of chunks can be loaded together besides what
-// registers hold: those that have room for their slices.
-func (g *gemv) mostRounds() int {
-	if !g.sliced() {
-		return math.MaxInt
-	}
-	return g.sliceRounds()
-}
-
-// sliceRounds is how many rounds' slices have room in threadgroup memory, beside the
-// shares and the squares of rows.
-func (g *gemv) sliceRounds() int {
-	room := g.r.target.Limits.ThreadgroupBytes - 8*g.Simdgroups*g.Teams*g.PerTeam - 256
-	return room / g.Simdgroups / int(g.sliceBytes())
-}
-
-func (g *gemv) width(t dtype.Type) int { return g.format(t).WidthOr(g.Width, g.Length) }
+func (g *gemv) width(t dtype.Type) int { return g.rounds().Width(t) }
 
 // name is such as rmsnorm_qkv_896x1152_f16.
 func (g *gemv) name() string {
@@ -248,7 +227,7 @@ func (g *gemv) team() string {
 }
 
 // lanes is how many lanes share the chunks of a row.
-func (g *gemv) lanes() int64 { return g.Seats() * int64(g.Share) }
+func (g *gemv) lanes() int64 { return g.rounds().Lanes() }
 
 // format returns how weights of t are read; those of one dtype lie alike.
 func (g *gemv) format(t dtype.Type) format {

@@ -20,7 +20,7 @@ func (g *gemv) operand(k *kernel) (x, partial string) {
 		l := g.r.operands[g.Inner.Index].Layout
 		row, _ := variable("first").times(l.Stride[0])
 		ptr := g.r.at(k, g.Inner.Index, affine{c: l.Off}.add(row))
-		if g.sliced() {
+		if g.rounds().Sliced() {
 			return ptr, ""
 		}
 		return fmt.Sprintf("%s{%s, %s - first}", g.operandType(), ptr, k.text(dimension(g.Tokens))), ""
@@ -119,10 +119,10 @@ func (g *gemv) accumulate(k *kernel, t dtype.Type, x string, begin, size int64, 
 	w := g.width(t)
 	k.use(f.files()...)
 	reader := f.reader(w)
-	ahead := g.ahead(f.Registers(w), size/int64(w), preload)
-	if g.sliced() {
+	ahead := g.rounds().Ahead(t, size, preload)
+	if g.rounds().Sliced() {
 		k.use("main/gemv_slices.metal")
-		bytes := int64(max(preload, ahead)) * g.sliceBytes()
+		bytes := int64(max(preload, ahead)) * g.rounds().SliceBytes()
 		slices := k.threadgroup("slices", "float", int(bytes)*g.Simdgroups)
 		share := "0u"
 		if g.Share > 1 {
@@ -139,18 +139,6 @@ func (g *gemv) accumulate(k *kernel, t dtype.Type, x string, begin, size int64, 
 		k.line("gemv_accumulate<%s, %s, %s, VECTORS, %du, %du, %du, %du, %du>(%s, %s, %s, %s);",
 			reader, g.operandType(), rows, g.lanes(), begin/int64(w), size/int64(w), preload, ahead, row, g.lane(), x, acc)
 	}
-}
-
-// ahead is how many rounds of chunks a lane loads before it uses the first: what
-// its registers hold, evenly over the rounds that are left.
-func (g *gemv) ahead(registers int, chunks int64, preload int) int {
-	left := (chunks+g.lanes()-1)/g.lanes() - int64(preload)
-	most := int64(min(max(1, g.Loads/(registers*g.PerTeam)), g.mostRounds()))
-	if left < 1 || g.Vectors > 1 {
-		return 1
-	}
-	batches := (left + most - 1) / most
-	return min(int((left+batches-1)/batches), g.mostRounds())
 }
 
 // accumulatePart is accumulate where weights differ in format: the rows of each

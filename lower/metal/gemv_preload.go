@@ -4,33 +4,16 @@ import (
 	"slices"
 )
 
-// preloadRounds is the most rounds held across the prologue: with all seven of
-// 0.5b's gate/up there, nothing is on its way while they are multiplied, and it takes
-// 5.8 us on an H200 instead of 4.9.
-const preloadRounds = 4
-
-// fixedWeights reports whether no dispatch of the step writes a weight.
-func (g *gemv) fixedWeights() bool {
-	for _, p := range g.Parts {
-		for _, q := range p.Products {
-			if !g.r.operands[q.Args[1].Index].Fixed {
-				return false
-			}
-		}
-	}
-	return true
-}
-
 // preload loads the first rounds of weights and returns how many.
 func (g *gemv) preload(k *kernel) int {
-	t, same := g.SameFormat()
-	if !same || !g.fixedWeights() {
+	rounds := g.rounds().Preloaded()
+	if rounds == 0 {
 		return 0
 	}
+	t, _ := g.SameFormat()
 	f := g.format(t)
 	chunks := g.Segment / int64(g.width(t))
 	lanes := g.lanes()
-	rounds := min(int((chunks+lanes-1)/lanes), preloadRounds, g.mostRounds(), max(1, g.Held/(f.Registers(g.width(t))*g.PerTeam)))
 	k.use(f.files()...)
 	k.phase("Preload: weights, which no dispatch of the step writes.")
 	k.line("%s::Raw raw[%du * ROWS];", f.reader(g.width(t)), rounds)
