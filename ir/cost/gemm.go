@@ -23,11 +23,12 @@ type matmul struct {
 	scattered          bool  // rows of which no eight weights stand beside each other
 	halfRows           bool  // halves of x, kept so and copied to tiles as they are
 	parts              []*task.Part
+	formats            map[string]float64 // weights by format
 }
 
 // numbersOf returns p's numbers for so many tokens.
 func numbersOf(p *task.Product, tokens int64) matmul {
-	n := matmul{tokens: tokens, cols: p.Length, halves: true, halfRows: p.HalfRows(), parts: p.Parts}
+	n := matmul{tokens: tokens, cols: p.Length, halves: true, halfRows: p.HalfRows(), parts: p.Parts, formats: map[string]float64{}}
 	n.rows, n.unit = p.WeightRows()
 	n.whole = p.Whole()
 	p.Weights(func(w *ir.Value) {
@@ -36,6 +37,7 @@ func numbersOf(p *task.Product, tokens int64) matmul {
 		n.perLoad = max(n.perLoad, t.WeightsPerRead())
 		n.scattered = n.scattered || p.Region.Format(w).Scattered
 		n.bytes += t.Bytes(w.Type.Shape.At(0).C * p.Length)
+		n.formats[t.Format()] += float64(w.Type.Shape.At(0).C * p.Length)
 	})
 	return n
 }
@@ -248,10 +250,25 @@ func (p matmul) rowwise(k kernel.ProductRows, t *target.Target) Kernel {
 	}
 	return Kernel{
 		Exchanges: exchanges, Loads: float64(k.PerTeam), // each of its rows at once
-		Memory: float64(p.bytes), Flops: p.flops() * (1 + 1/vectors + 1/rows),
+		Memory: float64(p.bytes), Flops: p.laneFlops(vectors, passes, rows, t),
 		Groups: groups, Threads: float64(k.Threads()),
 		Cache: (passes-1)*float64(p.bytes) + groups*vectors*float64(p.cols)*4,
 	}
+}
+
+// laneFlops is what lanes do for rows of weights, in operations of which a slot does two:
+// the slots that were counted for one vector, and for each other one a multiply-add and its
+// load. Of formats that were not counted a weight is widened and multiplied.
+func (p matmul) laneFlops(vectors, passes, rows float64, t *target.Target) float64 {
+	slots := 0.0
+	for format, weights := range p.formats {
+		n, counted := t.Slots[format]
+		if !counted {
+			return p.flops() * (1 + 1/vectors + 1/rows)
+		}
+		slots += weights * (n + (vectors-1)*(1+1/rows))
+	}
+	return 2 * slots * passes
 }
 
 func (p matmul) flops() float64 { return 2 * float64(p.tokens) * float64(p.rows) * float64(p.cols) }

@@ -44,6 +44,12 @@ type Target struct {
 	EncodeUs        float64 // host time to encode one dispatch
 	SubmitUs        float64 // host time from committing a command buffer to its start
 
+	// Slots is what a lane issues for each weight in rows of products, everything in the main
+	// loop together and integer operations twice, by format as dtype.Type.Format names it,
+	// where it was counted in machine code (ir/cost/testdata/slots-sm90.csv); what others
+	// take is estimated from multiply-adds.
+	Slots map[string]float64
+
 	// Quantised dtypes whose rows are loaded with levels and scales apart, since
 	// wide loads gain more than a copy of the weights costs.
 	Planes []string
