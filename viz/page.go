@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"slices"
 
 	"foundry/frontends/model"
 	"foundry/ir"
@@ -132,8 +133,11 @@ func WritePage(ctx context.Context, w io.Writer, m *model.Model, o Page) error {
 		e.Passes = stages[e.Name]
 		d.Entries = append(d.Entries, e)
 	}
-	for _, g := range plan.Groups(p.Decisions) {
-		d.Logs = append(d.Logs, pageDecision{g.Entry, g.Pass, g.Outcome, g.Node, g.Layers, g.Count, g.Bytes, g.Waves, g.Reason})
+	for _, e := range d.Entries { // sites that fared alike in two entries are sites of each
+		own := slices.DeleteFunc(slices.Clone(p.Decisions), func(d plan.Decision) bool { return d.Entry != e.Name })
+		for _, g := range plan.Groups(own) {
+			d.Logs = append(d.Logs, pageDecision{g.Entry, g.Pass, g.Outcome, g.Node, g.Layers, g.Count, g.Bytes, g.Waves, g.Reason})
+		}
 	}
 	return d.write(w)
 }
