@@ -2,6 +2,7 @@ package tests
 
 import (
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -119,4 +120,25 @@ func TestDOTChangesWhereThePipelineDoes(t *testing.T) {
 	require.NotEmpty(t, gone)
 	t.Logf("%d lines gone, %d come, of %d", len(gone), len(come), strings.Count(a, "\n"))
 	require.Less(t, len(gone)+len(come), 32, "of %d lines", strings.Count(a, "\n"))
+}
+
+// The gallery shows what is in its folder, nothing else, and is small enough for a
+// repository.
+func TestGallery(t *testing.T) {
+	page, err := os.ReadFile("../docs/gallery.md")
+	require.NoError(t, err)
+	files, err := os.ReadDir("../docs/gallery")
+	require.NoError(t, err)
+	bytes := int64(0)
+	for _, f := range files {
+		require.Contains(t, string(page), "gallery/"+f.Name())
+		info, err := f.Info()
+		require.NoError(t, err)
+		bytes += info.Size()
+	}
+	require.Less(t, bytes, int64(1e6))
+	for _, shown := range regexp.MustCompile(`gallery/[a-z0-9-]+\.[a-z]+`).FindAllStringSubmatch(string(page), -1) {
+		_, err := os.Stat("../docs/" + shown[0])
+		require.NoError(t, err)
+	}
 }
