@@ -17,6 +17,17 @@ func Bytes(n int64) string {
 	return scaled(float64(n)/1000, "kB", "MB", "GB", "TB", "PB", "EB")
 }
 
+// Count prints a number of what has no unit with three significant digits, "391 G".
+func Count(n int64) string {
+	if n < 0 {
+		return "-" + Count(-n)
+	}
+	if n < 1000 {
+		return fmt.Sprint(n)
+	}
+	return scaled(float64(n)/1000, "k", "M", "G", "T", "P", "E")
+}
+
 // Duration prints a time with three significant digits, "1.25 ms"; from 100 seconds on
 // it is minutes and seconds.
 func Duration(d time.Duration) string {

@@ -316,7 +316,7 @@ func (r *Row) count(p *plan.Plan, entry *plan.Entry, envs []sym.Env) {
 // device's own where that is another.
 func (o *Options) targets(lowered *target.Target) []*target.Target {
 	targets := []*target.Target{lowered}
-	if o.targetOnly {
+	if o.targetOnly || o.Reps == 0 { // a device's own costs stand beside what is measured there
 		return targets
 	}
 	if own, err := target.Find(o.Device); err == nil && own.Name != lowered.Name {

@@ -260,6 +260,7 @@ func benchName(phase string) string { return strings.ToUpper(phase[:1]) + phase[
 
 // printTable prints the rows and, where a list compares them, what each fusion saves.
 func printTable(s IO, m *foundry.Model, rows []bench.Row, format string) error {
+	s.Out = s.folded()
 	first := rows[0]
 	shared := slices.ContainsFunc(rows, func(r bench.Row) bool { return len(r.Also) > 0 })
 	cut := slices.ContainsFunc(rows, func(r bench.Row) bool { return r.CommandBuffers != first.CommandBuffers })

@@ -111,6 +111,7 @@ func parseTokens(word string) (int, error) {
 const near = 0.05
 
 func printContexts(s IO, rows []bench.ContextRow, c bench.ContextOptions, format string) {
+	s.Out = s.folded()
 	first := rows[0]
 	fmt.Fprintf(s.Out, "%s on %s, attention by context: a step of T tokens behind so many, median of %d, backends interleaved; decode times are a token's, of %d in a row",
 		first.Model, first.Device, c.Bench.Reps, c.Bench.Tokens)

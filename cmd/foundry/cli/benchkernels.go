@@ -71,6 +71,7 @@ func printAlone(s IO, rows []bench.AloneRow, k bench.KernelsOptions, format stri
 		}
 		return nil
 	}
+	s.Out = s.folded()
 	first := rows[0]
 	fmt.Fprintf(s.Out, "%s on %s, each kernel alone: one dispatch over and over, weights and caches in turn over at least 240 MB so that no cache holds them; T=1 behind %d tokens, T=%d behind none",
 		first.Model, first.Device, k.Bench.Prompt, k.Rows[1])

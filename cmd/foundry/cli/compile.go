@@ -88,6 +88,7 @@ func compileCommand(s IO) *cobra.Command {
 
 // explainDecisions prints the decisions of each entry, decode first.
 func explainDecisions(s IO, ds []plan.Decision) error {
+	s.Out = s.folded()
 	for len(ds) > 0 {
 		entry := ds[0].Entry
 		n := 0

@@ -56,7 +56,7 @@ by side, what only one of them has marked; .html has the numbers and lists too.`
 				return err
 			}
 			if out == "" {
-				printDifference(s.Out, d)
+				printDifference(s.folded(), d)
 				return nil
 			}
 			var picture bytes.Buffer
@@ -124,7 +124,18 @@ func printDifference(w io.Writer, d *plan.Difference) {
 		if entry == "" {
 			entry = "plan"
 		}
-		t.row(entry, n.What, n.A, n.B, fmt.Sprintf("%+d", n.B-n.A))
+		count := func(v int64) string { return fmt.Sprint(v) }
+		switch {
+		case strings.Contains(n.What, "bytes"):
+			count = names.Bytes
+		case n.What == "flops":
+			count = names.Count
+		}
+		change := count(n.B - n.A)
+		if n.B > n.A {
+			change = "+" + change
+		}
+		t.row(entry, n.What, count(n.A), count(n.B), change)
 	}
 	t.render(w)
 	for _, side := range []struct {

@@ -84,6 +84,7 @@ var outcomes = []string{plan.Matched, plan.Taken, plan.Unprofitable, plan.Refuse
 // printFusions prints a table of what each saves and became of its sites, and one of the
 // reasons.
 func printFusions(s IO, m *foundry.Model, f *bench.Fusions) {
+	s.Out = s.folded()
 	target := f.Whole.Target
 	printHeading(s, m, &f.Whole)
 	line := fmt.Sprintf("%s: %d dispatches, %s on %s", f.Whole.Variant, f.Whole.Dispatches, usText(f.Whole.Modelled[target]), target)

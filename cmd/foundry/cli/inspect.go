@@ -103,6 +103,7 @@ func inspectedAt(p *plan.Plan, e *plan.Entry, cached int) sym.Env {
 
 // printPlan prints a plan's header and, for each entry, its totals and kernels.
 func printPlan(s IO, p *plan.Plan, cached int) {
+	s.Out = s.folded()
 	o := p.Options
 	how := passes.VariantName(o.Variant)
 	if how == "" {
@@ -135,11 +136,11 @@ func printPlan(s IO, p *plan.Plan, cached int) {
 func printEntry(s IO, p *plan.Plan, e *plan.Entry, cached int) {
 	env := inspectedAt(p, e, cached)
 	st := p.Stats(e, env)
-	names.Line(s.Out, "\n%s (T=%d, P=%d): %d dispatches, %d waves, %d barriers, %d command buffers, %s moved\n",
-		e.Name, env.T, env.P, st.Dispatches, st.Waves, st.Barriers, st.CommandBuffers, names.Bytes(st.MovedBytes))
+	names.Line(s.Out, "\n%s (T=%d, P=%d): %d dispatches, %d waves, %d barriers, %s, %s moved\n",
+		e.Name, env.T, env.P, st.Dispatches, st.Waves, st.Barriers, buffersText(st.CommandBuffers), names.Bytes(st.MovedBytes))
 	if m := e.Modelled; m != nil {
-		names.Line(s.Out, "modelled on %s, uncalibrated (T=%d, P=%d): kernels and barriers %s, encoding %s; %s in %d command buffers, %s in one\n",
-			p.Options.Target, m.T, m.P, usText(m.DeviceUs), usText(m.EncodeUs), usText(m.Us), len(e.CommandBuffers), usText(m.OneBufferUs))
+		names.Line(s.Out, "modelled on %s, uncalibrated (T=%d, P=%d): kernels and barriers %s, encoding %s; %s in %s, %s in one\n",
+			p.Options.Target, m.T, m.P, usText(m.DeviceUs), usText(m.EncodeUs), usText(m.Us), buffersText(len(e.CommandBuffers)), usText(m.OneBufferUs))
 		if e.Role == plan.Decode {
 			names.Line(s.Out, "in chains of %d steps a command buffer, the next one in flight: %s a step\n", max(1, e.Chain), usText(m.ChainedUs))
 		}
@@ -152,7 +153,15 @@ func printEntry(s IO, p *plan.Plan, e *plan.Entry, cached int) {
 	t.render(s.Out)
 }
 
+func buffersText(n int) string {
+	if n == 1 {
+		return "1 command buffer"
+	}
+	return fmt.Sprintf("%d command buffers", n)
+}
+
 func printModel(s IO, m *foundry.Model) {
+	s.Out = s.folded()
 	c := m.Config
 	tied := "untied"
 	if c.Tied {

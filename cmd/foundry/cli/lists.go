@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -28,12 +29,21 @@ func listCommands(s IO) []*cobra.Command {
 			Use: "targets", Short: "List the machines that --target takes, with the numbers that decide",
 			Example: "  foundry targets", Args: cobra.NoArgs,
 			RunE: func(*cobra.Command, []string) error {
-				columns := []string{"target", "cores", "GB/s", "TFLOP/s", "a dispatch", "a wave", "where its numbers come from"}
+				columns := []string{"target", "cores", "GB/s", "TFLOP/s", "a dispatch", "a wave", "numbers"}
 				t := newTable(columns...).alignRight(columns[1 : len(columns)-1]...)
+				var notes []string // where numbers come from: many targets share one
 				for _, x := range target.All() {
-					t.row(x.Name, x.Cores, fmt.Sprintf("%.0f", x.BandwidthGBs), fmt.Sprintf("%.3g", max(x.TFlops, x.TileTFlops)), usText(x.DispatchUs), usText(x.WaveUs), x.Note)
+					if !slices.Contains(notes, x.Note) {
+						notes = append(notes, x.Note)
+					}
+					t.row(x.Name, x.Cores, fmt.Sprintf("%.0f", x.BandwidthGBs), fmt.Sprintf("%.3g", max(x.TFlops, x.TileTFlops)), usText(x.DispatchUs), usText(x.WaveUs), fmt.Sprintf("(%d)", 1+slices.Index(notes, x.Note)))
 				}
 				t.render(s.Out)
+				out := s.folded()
+				fmt.Fprintln(out)
+				for i, note := range notes {
+					names.Line(out, "(%d)  %s\n", i+1, note)
+				}
 				return nil
 			},
 		},
@@ -67,7 +77,7 @@ func printPasses(s IO, args []string) error {
 		if p.Name != args[0] {
 			continue
 		}
-		names.Line(s.Out, "%s: %s\n", p.Name, p.Doc)
+		names.Line(s.folded(), "%s: %s\n", p.Name, p.Doc)
 		t := newTable("option", "values", "without it", "what it does")
 		for _, o := range p.Options {
 			t.row(o.Name, cmp.Or(strings.Join(o.Values, ", "), "words"), o.Default, o.Doc)
@@ -89,13 +99,13 @@ func printVariants(s IO, args []string) error {
 		fmt.Fprintln(s.Out, p)
 		return nil
 	}
-	t := newTable("variant", "passes", "pipeline").alignRight("passes")
+	t := newTable("variant", "passes", "pipeline (foundry variants NAME prints one as --passes takes it)").alignRight("passes")
 	for _, name := range passes.Variants() {
 		p, err := passes.Variant(name)
 		if err != nil {
 			return err
 		}
-		t.row(name, len(p), p.String())
+		t.row(name, len(p), strings.ReplaceAll(p.String(), ",", ", "))
 	}
 	t.render(s.Out)
 	return nil

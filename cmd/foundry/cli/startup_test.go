@@ -19,10 +19,10 @@ func TestStartupTable(t *testing.T) {
 	})
 	require.Equal(t, `
 start-up, once, before the runs (`+startupNote+`)
- phase            a                                  the other 2 together                   
- open             500 ms                             shared                                 
- compile kernels  2 s, 9 kernels (9 cold, 0 cached)  500 ms, 15 kernels (1 cold, 14 cached) 
- upload           100 ms, 200 MB at 2 GB/s           shared                                 
- record decode                                       1 ms                                   
+ phase            a                                  the other 2 together
+ open             500 ms                             shared
+ compile kernels  2 s, 9 kernels (9 cold, 0 cached)  500 ms, 15 kernels (1 cold, 14 cached)
+ upload           100 ms, 200 MB at 2 GB/s           shared
+ record decode                                       1 ms
 `, out.String())
 }
