@@ -2,6 +2,7 @@ package gate
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -14,18 +15,18 @@ import (
 //	block       = "{" { statement } "}"
 //	statement   = block | declaration ";" | expression ";"
 //	            | "if" "(" expression ")" statement [ "else" statement ]
-//	            | [ unroll ] "for" "(" ( declaration | expression ) ";" expression ";" expression ")" statement
-//	            | "while" "(" expression ")" statement
+//	            | [ unroll ] "for" "(" "uint" name "=" expression ";" name "<" expression ";" name ( "++" | "+=" length ) ")" statement
 //	            | ( "return" | "break" | "continue" ) ";"
 //	            | "FOUNDRY_READY" "(" ")" ";"        (once, in no block)
 //	declaration = { "const" | "constexpr" } [ space ] type declarator { "," declarator }
 //	space       = "device" "const" | "threadgroup" [ "const" ]
 //	declarator  = [ "*" [ "const" ] ] name { "[" length "]" } [ "=" ( expression | list ) ]
-//	length      = factor { "*" factor }      (factor: a number, or a constant of a number or of a stage file)
+//	length      = factor { "*" factor }      (factor: a number, or a constant of a number or of a stage file; never 0)
 //	list        = "{" [ expression { "," expression } ] "}"
 //
-// A declaration has a space where its declarators are pointers, and only there. So a
-// body declares no function, no type, nothing static, no threadgroup memory and no
+// A declaration has a space where its declarators are pointers, and only there; a pointer
+// begins as one. Nothing in a loop is stored to the name that it counts with, so that it
+// has an end. So a body declares no function, no type, nothing static, no threadgroup memory and no
 // pointer through which device memory could be written that is not an argument.
 type body struct {
 	stages []*stage
@@ -34,8 +35,9 @@ type body struct {
 	line   int // the line of the file where the body begins
 	depth  int
 	names  map[string]bool // arguments and declared values in scope
+	counts map[string]bool // those that loops around count with
 	points map[string]bool // names in scope that are pointers
-	scope  []string        // names in the order of their declaration, but for arguments
+	scope  []hidden        // what names meant before their declaration, in its order
 	ready  bool
 	known  map[string]uint64 // constants in scope that a number was given
 	length uint64            // elements of all arrays
@@ -160,27 +162,38 @@ func (b *body) nested(f func() error) error {
 	return f()
 }
 
-// scoped runs f and forgets the names that it declares.
+// hidden is what a name means outside of the scope that declares it anew.
+type hidden struct {
+	name                  string
+	declared, point, knew bool
+	known                 uint64
+}
+
+// scoped runs f and forgets what it declares.
 func (b *body) scoped(f func() error) error {
 	n := len(b.scope)
 	err := b.nested(f)
-	for _, name := range b.scope[n:] {
-		delete(b.names, name)
+	for _, h := range slices.Backward(b.scope[n:]) {
+		b.names[h.name], b.points[h.name] = h.declared, h.point
+		if delete(b.known, h.name); h.knew {
+			b.known[h.name] = h.known
+		}
 	}
 	b.scope = b.scope[:n]
 	return err
 }
 
-// declare adds a name to the scope. One that hides another would bring that back
-// with its own end; no body that lowering writes has any.
+// declare adds a name to the scope.
 func (b *body) declare(name string) error {
 	if !ownName(name) {
 		return b.errorf("no name that a value may have: it is a word of the language or reserved")
 	}
-	if !b.names[name] {
-		b.names[name] = true
-		b.scope = append(b.scope, name)
-	}
+	h := hidden{name: name, declared: b.names[name], point: b.points[name]}
+	h.known, h.knew = b.known[name]
+	b.scope = append(b.scope, h)
+	b.names[name] = true
+	b.points[name] = false
+	delete(b.known, name)
 	return nil
 }
 
@@ -198,13 +211,6 @@ func (b *body) statement() error {
 			return b.errorf("want the loop that is unrolled")
 		}
 		return b.scoped(b.loop)
-	case b.accept("while"):
-		return b.scoped(func() error {
-			if err := b.bracketed(b.expression); err != nil {
-				return err
-			}
-			return b.statement()
-		})
 	case t.Text == "return" || t.Text == "break" || t.Text == "continue":
 		b.i++
 		return b.expect(";")
@@ -252,42 +258,60 @@ func (b *body) bracketed(f func() error) error {
 }
 
 func (b *body) condition() error {
-	for b.accept("if") {
-		if err := b.bracketed(b.expression); err != nil {
-			return err
-		}
-		if err := b.statement(); err != nil {
-			return err
-		}
-		if !b.accept("else") {
-			return nil
-		}
+	if !b.accept("if") {
+		return b.statement()
 	}
-	return b.statement()
+	if err := b.bracketed(b.expression); err != nil {
+		return err
+	}
+	if err := b.statement(); err != nil {
+		return err
+	}
+	if !b.accept("else") {
+		return nil
+	}
+	return b.scoped(b.condition)
 }
 
 func (b *body) loop() error {
 	b.i++
+	name := b.peek(2).Text
 	err := b.bracketed(func() error {
-		first := b.expression
-		if b.declares() {
-			first = b.declaration
+		if err := b.expect("uint"); err != nil {
+			return err
 		}
-		for i, f := range []func() error{first, b.expression, b.expression} {
-			if err := f(); err != nil {
-				return err
-			}
-			if i < 2 {
-				if err := b.expect(";"); err != nil {
-					return err
-				}
-			}
+		if err := b.declare(name); err != nil {
+			return err
 		}
-		return nil
+		if err := b.expect(name, "="); err != nil {
+			return err
+		}
+		if err := b.expression(); err != nil {
+			return err
+		}
+		if err := b.expect(";", name, "<"); err != nil {
+			return err
+		}
+		if err := b.expression(); err != nil {
+			return err
+		}
+		if err := b.expect(";", name, "+"); err != nil {
+			return err
+		}
+		if b.accept("+") {
+			return nil
+		}
+		if err := b.expect("="); err != nil {
+			return err
+		}
+		step := uint64(1)
+		return b.factors(&step)
 	})
 	if err != nil {
 		return err
 	}
+	defer func(outer bool) { b.counts[name] = outer }(b.counts[name])
+	b.counts[name] = true
 	return b.statement()
 }
 
@@ -298,12 +322,15 @@ func (b *body) declares() bool {
 }
 
 func (b *body) declaration() error {
+	first := b.i
 	for b.accept("const") || b.accept("constexpr") {
 	}
+	constant := b.i > first
 	pointer, err := b.space()
 	if err != nil {
 		return err
 	}
+	d := declarators{constant: constant && !pointer, pointer: pointer, width: width(b.peek(0).Text)}
 	if err := b.typ(); err != nil {
 		return err
 	}
@@ -315,7 +342,7 @@ func (b *body) declaration() error {
 			b.accept("const")
 		}
 		name := b.peek(0).Text
-		if err := b.declarator(); err != nil {
+		if err := b.declarator(d); err != nil {
 			return err
 		}
 		b.points[name] = pointer
@@ -337,13 +364,19 @@ func (b *body) space() (found bool, err error) {
 	return false, nil
 }
 
-func (b *body) declarator() error {
+// declarators are what those of one declaration share.
+type declarators struct {
+	constant, pointer bool
+	width             uint64 // elements of a value
+}
+
+func (b *body) declarator(d declarators) error {
 	name := b.peek(0)
 	if err := b.declare(name.Text); err != nil {
 		return err
 	}
 	b.i++
-	elements := uint64(1)
+	elements, array := d.width, b.at("[")
 	for b.accept("[") {
 		if err := b.factors(&elements); err != nil {
 			return err
@@ -352,19 +385,23 @@ func (b *body) declarator() error {
 			return err
 		}
 	}
-	if elements > 1 {
+	if array {
 		if b.length += elements; b.length > maxElements {
 			return b.errorf("more than %d elements in arrays", maxElements)
 		}
 	}
-	delete(b.known, name.Text)
 	switch {
 	case !b.accept("="):
+		if d.pointer && !array {
+			return b.errorf("a pointer begins as one")
+		}
 		return nil
 	case b.accept("{"):
 		return b.arguments("}")
+	case d.pointer:
+		return b.nested(b.pointer)
 	}
-	if t := b.peek(0); t.Kind == lex.Number && (b.peek(1).Text == "," || b.peek(1).Text == ";") {
+	if t := b.peek(0); d.constant && t.Kind == lex.Number && (b.peek(1).Text == "," || b.peek(1).Text == ";") {
 		if n, err := strconv.ParseUint(strings.TrimRight(t.Text, "ul"), 0, 32); err == nil {
 			b.known[name.Text] = n
 		}
@@ -377,7 +414,6 @@ func (b *body) factors(elements *uint64) error {
 	for {
 		t := b.peek(0)
 		n, isKnown := b.known[t.Text]
-		isKnown = isKnown && b.names[t.Text]
 		switch {
 		case t.Kind == lex.Number:
 			if err := b.number(); err != nil {
@@ -392,8 +428,8 @@ func (b *body) factors(elements *uint64) error {
 		default:
 			return b.errorf("an array's length is a product of numbers and of constants")
 		}
-		if n > maxElements || *elements > maxElements {
-			return b.errorf("more than %d elements in arrays", maxElements)
+		if n == 0 || n > maxElements || *elements > maxElements {
+			return b.errorf("want a length of 1 to %d", maxElements)
 		}
 		*elements *= n
 		if !b.accept("*") {

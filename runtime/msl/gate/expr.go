@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"fmt"
 	"strconv"
 
 	"foundry/runtime/msl/lex"
@@ -11,7 +12,8 @@ import (
 //	expression = conditional [ assignment expression ]
 //	conditional = binary [ "?" expression ":" expression ]
 //	binary     = unary { operator unary }
-//	unary      = ( "!" | "~" | "-" | "+" | "*" | "++" | "--" ) unary | cast | postfix
+//	unary      = ( "!" | "~" | "-" | "+" ) unary | "*" unary | cast | postfix
+//	                                          (behind "*" a pointer's name or cast comes first)
 //	cast       = "(" space type "*" ")" unary      (which begins with a pointer's name)
 //	postfix    = primary { "[" expression "]" | "." member [ "(" arguments ")" ] | "++" | "--" }
 //	primary    = number | "(" expression ")" | value | scope "::" member
@@ -65,14 +67,36 @@ func (b *body) spells(op string) bool {
 
 func (b *body) expression() error {
 	return b.nested(func() error {
+		first := b.i
 		if err := b.conditional(); err != nil {
 			return err
 		}
-		if b.operator(assignments) {
-			return b.expression()
+		end := b.i
+		if !b.operator(assignments) {
+			return nil
 		}
-		return nil
+		if err := b.stores(first, end); err != nil {
+			return err
+		}
+		return b.expression()
 	})
+}
+
+// stores refuses what is stored to the name that a loop counts with, which stands
+// among the tokens first to end, but for those in square brackets.
+func (b *body) stores(first, end int) error {
+	depth := 0
+	for _, t := range b.toks[first:end] {
+		switch {
+		case t.Text == "[":
+			depth++
+		case t.Text == "]":
+			depth--
+		case depth == 0 && b.counts[t.Text]:
+			return b.errorf("only its loop stores to %s", t.Text)
+		}
+	}
+	return nil
 }
 
 func (b *body) conditional() error {
@@ -94,7 +118,10 @@ func (b *body) conditional() error {
 // binary leaves precedence to the compiler; relations are let in outside angle
 // brackets.
 func (b *body) binary(relation bool) error {
-	for {
+	for n := 0; ; n++ {
+		if n == maxOperands {
+			return b.errorf("more than %d operands beside each other", maxOperands)
+		}
 		if err := b.unary(); err != nil {
 			return err
 		}
@@ -105,32 +132,77 @@ func (b *body) binary(relation bool) error {
 }
 
 func (b *body) unary() error {
-	for b.accept("!") || b.accept("~") || b.accept("-") || b.accept("+") || b.accept("*") {
-	}
-	if next := b.peek(1).Text; b.at("(") && (next == "device" || next == "threadgroup") {
+	for _, sign := range []string{"!", "~", "-", "+", "*"} {
+		if !b.at(sign) {
+			continue
+		}
+		if next := b.peek(1); next.tight && next.Text == sign {
+			return b.errorf("signs stand alone")
+		}
 		b.i++
-		if _, err := b.space(); err != nil {
-			return err
-		}
-		if err := b.typ(); err != nil {
-			return err
-		}
-		if err := b.expect("*", ")"); err != nil {
-			return err
-		}
-		first := 0
-		for b.peek(first).Text == "(" {
-			first++
-		}
-		if !b.points[b.peek(first).Text] {
-			return b.errorf("a cast to a pointer takes an expression that begins with one")
+		if sign == "*" && !b.beginsWithPointer() {
+			return b.errorf("* takes an expression that begins with a pointer")
 		}
 		return b.nested(b.unary)
 	}
-	return b.postfix()
+	if !b.casts() {
+		return b.postfix()
+	}
+	b.i++
+	if _, err := b.space(); err != nil {
+		return err
+	}
+	if err := b.typ(); err != nil {
+		return err
+	}
+	if err := b.expect("*", ")"); err != nil {
+		return err
+	}
+	if !b.beginsWithPointer() {
+		return b.errorf("a cast to a pointer takes an expression that begins with one")
+	}
+	return b.nested(b.unary)
+}
+
+// casts reports whether a cast to a pointer begins here.
+func (b *body) casts() bool {
+	next := b.peek(1).Text
+	return b.at("(") && (next == "device" || next == "threadgroup")
+}
+
+// pointer reads an expression that begins with a pointer, or chooses among such.
+func (b *body) pointer() error {
+	if b.beginsWithPointer() {
+		return b.expression()
+	}
+	if err := b.binary(true); err != nil {
+		return err
+	}
+	if err := b.expect("?"); err != nil {
+		return fmt.Errorf("%w: a pointer begins as one", err)
+	}
+	if err := b.nested(b.pointer); err != nil {
+		return err
+	}
+	if err := b.expect(":"); err != nil {
+		return err
+	}
+	return b.nested(b.pointer)
+}
+
+// beginsWithPointer reports whether the first value here, behind brackets that open, is
+// a pointer or cast to one.
+func (b *body) beginsWithPointer() bool {
+	first := 0
+	for b.peek(first).Text == "(" {
+		first++
+	}
+	name := b.peek(first).Text
+	return b.points[name] || first > 0 && (name == "device" || name == "threadgroup")
 }
 
 func (b *body) postfix() error {
+	first := b.i
 	if err := b.primary(); err != nil {
 		return err
 	}
@@ -153,6 +225,9 @@ func (b *body) postfix() error {
 				}
 			}
 		case b.spells("++") || b.spells("--"):
+			if err := b.stores(first, b.i); err != nil {
+				return err
+			}
 			b.i += 2
 		default:
 			return nil

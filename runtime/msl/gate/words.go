@@ -51,13 +51,16 @@ var keywords = set(`
 	while xor xor_eq typeof restrict
 	kernel vertex fragment device constant threadgroup thread threadgroup_imageblock ray_data object_data metal`)
 
+// macros are words that Metal's library and those of C++ have for numbers.
+var macros = regexp.MustCompile(`^(?:INFINITY|NAN|NULL|MAXFLOAT|HUGE_VALF?|(?:FLT|DBL|HALF|BFLOAT|U?(?:CHAR|SHRT|INT|LONG)|SCHAR|CHAR|SIZE)_[A-Z0-9_]+|M_[A-Z0-9_]+)$`)
+
 var identifier = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]{0,199}$`)
 
 // ownName reports whether a word may be a name of the body's own: no keyword, nothing
 // that C++ reserves or that the header has for itself.
 func ownName(word string) bool {
 	lower := strings.ToLower(word)
-	return identifier.MatchString(word) && !keywords[word] && !isType(word) && !pointees[word] &&
+	return identifier.MatchString(word) && !keywords[word] && !macros.MatchString(word) && !isType(word) && !pointees[word] &&
 		!strings.Contains(word, "__") && !strings.HasPrefix(lower, "foundry")
 }
 
@@ -67,6 +70,19 @@ func isType(word string) bool {
 		return types[word[:n-1]] && word[:n-1] != "size_t"
 	}
 	return types[word]
+}
+
+// width is how many elements of at most 32 bits a value of the type word has; 1 of those of
+// stage files.
+func width(word string) uint64 {
+	n := uint64(1)
+	if last := word[max(0, len(word)-1):]; isType(word) && last >= "2" && last <= "4" {
+		n, word = uint64(last[0]-'0'), word[:len(word)-1]
+	}
+	if word == "long" || word == "ulong" || word == "size_t" {
+		n *= 2
+	}
+	return n
 }
 
 var swizzle = regexp.MustCompile(`^[xyzw]{1,4}$`)
