@@ -60,6 +60,7 @@ func TestThreeCompilesGiveOneBundle(t *testing.T) {
 }
 
 func TestMovedBundleRuns(t *testing.T) {
+	t.Parallel()
 	root := t.TempDir()
 	a, b := filepath.Join(root, "a"), filepath.Join(root, "elsewhere", "b")
 	compileTo(t, a, "--context", "64")

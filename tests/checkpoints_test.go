@@ -34,6 +34,7 @@ var checkpointsText string
 // TestCheckpointsDocument holds docs/checkpoints.md to what is read, what is refused by
 // name, and how far logits lie from those of others; -update-checkpoints writes it.
 func TestCheckpointsDocument(t *testing.T) {
+	t.Parallel()
 	read, refused := ggufTypes(t)
 	have := strings.NewReplacer(
 		"{FAMILY}", familyTable(t), "{POSITIONS}", positionsTable(t), "{FOLDERS}", quantisedTable(t), "{GGUF}", ggufTable(t, read), "{REFUSED}", strings.Join(refused, ", "),

@@ -45,6 +45,7 @@ func compared() (out []foundry.CompileOptions) {
 
 // The cost model weighs the kernels that lowering writes.
 func TestCostWeighsWhatIsWritten(t *testing.T) {
+	t.Parallel()
 	found := map[string]string{} // what drifts, and an example
 	for _, model := range []string{"kjv-2m", "synth:qwen2.5-0.5b", "synth:qwen2.5-7b"} {
 		m, err := foundry.Open(model, foundry.Hub{})

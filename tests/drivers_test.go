@@ -74,6 +74,7 @@ const drivenModel = "../frontends/checkpoint/kjv2m"
 // The driver in C++ gives Foundry's tokens from the same bundle, stops at the end ids,
 // leaves nothing behind, and says in a line what it cannot run.
 func TestDriverInCPP(t *testing.T) {
+	t.Parallel()
 	bundle, gpu := withGPU(t, drivenModel)
 	program := driver(t, "../examples/drive-cpp/drive.cc", gpu)
 	line := func(ids []int32) string { return strings.Trim(fmt.Sprint(ids), "[]") + "\n" }

@@ -153,6 +153,7 @@ func TestFamilyRuns(t *testing.T) {
 
 // One of each way of laying tokens and turning positions, as kernels.
 func TestFamilyOnCPU(t *testing.T) {
+	t.Parallel()
 	skipWithoutCompiler(t)
 	f := readFamily(t)
 	for _, name := range []string{"deepseek-r1-distill-qwen-1.5b", "qwq-32b"} {

@@ -151,6 +151,7 @@ func (w sourceWeights) Weight(b *plan.Buffer) ([]byte, error) {
 // to the end of a context, against the formulas in float64. A table holds frequencies in
 // float32, as the published models do; all else of the angle is exact there.
 func TestFarPositions(t *testing.T) {
+	t.Parallel()
 	skipWithoutCompiler(t)
 	f := readFamily(t)
 	source, err := checkpoint.Open("testdata/family/model.safetensors")

@@ -74,6 +74,7 @@ func TestGateStandsBeforeEveryCompiler(t *testing.T) {
 
 // A plan that was edited and sealed runs where it is trusted, and says so.
 func TestTrustKernels(t *testing.T) {
+	t.Parallel()
 	skipWithoutCompiler(t)
 	dir := filepath.Join(t.TempDir(), "plan")
 	compileTo(t, dir, "--context", "64", "--chunk", "16")
@@ -101,6 +102,7 @@ func TestTrustKernels(t *testing.T) {
 // A plan from disk runs on cpu in a process that gives up its rights first or, where
 // that cannot be, with every access looked at.
 func TestPlansFromDiskAreGuarded(t *testing.T) {
+	t.Parallel()
 	skipWithoutCompiler(t)
 	dir := filepath.Join(t.TempDir(), "plan")
 	compileTo(t, dir, "--context", "64", "--chunk", "16")

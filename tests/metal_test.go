@@ -24,7 +24,7 @@ import (
 	"foundry/runtime/mtl/emulator"
 )
 
-var metalSteps = flag.Int("metal-steps", 500, "decode steps of TestDecodeOnEmulatedMetal")
+var metalSteps = flag.Int("metal-steps", 200, "decode steps of TestDecodeOnEmulatedMetal")
 
 var framework = sync.OnceValues(func() (*emulator.Framework, error) {
 	dir, err := filepath.Abs(filepath.Join("testdata", "build"))

@@ -55,6 +55,7 @@ func pokeEach(t *testing.T, tensor string, change func(i int, bits uint16) uint1
 // -1; the error names the first operation that makes them, and the weight. The options
 // are those of TestGoldensOnCPU, so that most kernels are compiled once.
 func TestNoTokenOfLogitsThatAreNotFinite(t *testing.T) {
+	t.Parallel()
 	for _, x := range []struct {
 		name, tensor string
 		element      int

@@ -166,6 +166,7 @@ func TestGeneratedOnRef(t *testing.T) {
 // Generated checkpoints on cpu. Kernels take long to compile, so few Configs have many
 // weights each: 2 of 3, with FOUNDRY_COMPLETE 25 of 20.
 func TestGeneratedOnCPU(t *testing.T) {
+	t.Parallel()
 	skipWithoutCompiler(t)
 	configs, each := uint64(2), uint64(3)
 	if isComplete() {

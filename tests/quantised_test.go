@@ -24,6 +24,7 @@ const (
 
 // TestQuantisedFolders runs folders of MLX, GPTQ and AWQ as they are stored.
 func TestQuantisedFolders(t *testing.T) {
+	t.Parallel()
 	folders, err := filepath.Glob(quantised + "/*/config.json")
 	require.NoError(t, err)
 	require.Len(t, folders, 5)
@@ -42,6 +43,7 @@ func TestQuantisedFolders(t *testing.T) {
 // TestMLXOfKJV holds kjv-2m, quantised at load, against what MLX computes with its own
 // quantisation of it.
 func TestMLXOfKJV(t *testing.T) {
+	t.Parallel()
 	m, err := foundry.Open("kjv-2m", foundry.Hub{})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, m.Close()) })

@@ -35,6 +35,7 @@ func TestQwen3OnRef(t *testing.T) {
 
 // On cpu those whose kernels are alike; with FOUNDRY_COMPLETE all.
 func TestQwen3OnCPU(t *testing.T) {
+	t.Parallel()
 	skipWithoutCompiler(t)
 	all, names := qwen3Goldens(t)
 	if !isComplete() {
@@ -153,6 +154,7 @@ func TestOracleIsQwen3(t *testing.T) {
 // Generated Qwen3 checkpoints of all forms, safetensors, MLX's and GGUF, as drawn and
 // rescaled, q and k before their norms and behind them: on ref 20, with FOUNDRY_COMPLETE 300.
 func TestGeneratedQwen3OnRef(t *testing.T) {
+	t.Parallel()
 	count := uint64(20)
 	if isComplete() {
 		count = 300
@@ -190,6 +192,7 @@ func newQwen3Trial(t *testing.T, c oracle.Config, seed uint64, most int) *trial 
 
 // Generated Qwen3 checkpoints on cpu, within what halves make of them.
 func TestGeneratedQwen3OnCPU(t *testing.T) {
+	t.Parallel()
 	skipWithoutCompiler(t)
 	configs, each := uint64(1), uint64(3)
 	if isComplete() {

@@ -79,6 +79,7 @@ func TestRescaled(t *testing.T) {
 // they are; these are rounded, too, so the tolerance is what float64 says of each. One
 // format on one target a run, with FOUNDRY_COMPLETE all on three.
 func TestRescaledFormats(t *testing.T) {
+	t.Parallel()
 	if *rescaledOn == foundry.CPU {
 		skipWithoutCompiler(t)
 	}

@@ -26,6 +26,7 @@ func drawn(t *testing.T, s *foundry.Session, n int, how runtime.Sampling) []int3
 // that the host draws from the same plan's logits, for every filter; a seed gives
 // them again, however the calls are cut, and another seed gives others.
 func TestDrawnWhereTheModelRuns(t *testing.T) {
+	t.Parallel()
 	const n = 12
 	prompt := []int32{1062, 258, 342}
 	m, _ := goldenModel(t, goldenModels[0])
