@@ -169,7 +169,7 @@ func TestOwnMistakes(t *testing.T) {
 		_, err := passes.BuiltIn().With(of, nil)
 		require.ErrorContains(t, err, want)
 	}
-	for _, name := range []string{"attention", "default", "floor", "qkv-no-bias"} {
+	for _, name := range []string{"attention", "default", "fewest", "floor", "qkv-no-bias"} {
 		_, err := passes.BuiltIn().With(nil, []passes.Edit{{Name: name, Consider: unround.Consider}})
 		require.ErrorContains(t, err, "has that name")
 	}

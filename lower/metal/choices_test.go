@@ -102,7 +102,7 @@ func randomChoices(t *testing.T, count uint64, visit func(seed uint64, choices [
 	x := m3Pro(t)
 	for seed := range count {
 		g := irgen.Graph(seed)
-		p, err := passes.Parse(pipelineFloor)
+		p, err := passes.Parse(pipelineFewest)
 		require.NoError(t, err)
 		if err := p.Run(g, &passes.Context{Target: x, Lowerable: func(n *ir.Node) error { return metal.Check(n, x) }}); err != nil {
 			require.ErrorContains(t, err, "cannot become a kernel", "seed %d", seed)

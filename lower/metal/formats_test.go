@@ -214,7 +214,7 @@ func TestMixedFormats(t *testing.T) {
 	}}
 	var graphs []*ir.Graph
 	for name, pipeline := range map[string]string{
-		"default": pipelineDefault, "floor": pipelineFloor,
+		"default": pipelineDefault, "fewest": pipelineFewest,
 		"swiglu-down": "canonicalize,cse,drop-repeat-kv,fuse-qkv,fuse-rope-kv,fuse-attention,fuse-swiglu-down,fuse-gate-up,fuse-head,legalize",
 	} {
 		for _, in := range entries(t, tiny()["hd64"], o, pipeline, m3Pro(t)) {

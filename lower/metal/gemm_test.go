@@ -87,8 +87,8 @@ func TestPrefillInTiles(t *testing.T) {
 		model, pipeline, target string
 		weights                 func(string) dtype.Type
 	}{
-		{"hd64", pipelineNone, "apple-m3-pro", nil}, {"hd64", pipelineFloor, "h100", mixed}, {"hd80", pipelineFloor, "apple-m3-pro", nil},
-		{"hd128", pipelineDefault, "h100", nil}, {"hd6", pipelineFloor, "apple-m3-pro", nil},
+		{"hd64", pipelineUnfused, "apple-m3-pro", nil}, {"hd64", pipelineFewest, "h100", mixed}, {"hd80", pipelineFewest, "apple-m3-pro", nil},
+		{"hd128", pipelineDefault, "h100", nil}, {"hd6", pipelineFewest, "apple-m3-pro", nil},
 	} {
 		o := decoder.BuildOptions{Context: 96, Chunk: 80, Weights: dtype.F16, Cache: dtype.F16, WeightType: x.weights}
 		on := forTiles(t, x.target)

@@ -31,9 +31,9 @@ func TestGoldenKernels(t *testing.T) {
 		context, chunk int
 	}{
 		{"default", pipelineDefault, m3Pro(t), 1, 128, 32},
-		{"floor", pipelineFloor, m3Pro(t), 1, 128, 32},
+		{"fewest", pipelineFewest, m3Pro(t), 1, 128, 32},
 		{"prefill-default", pipelineDefault, m3Pro(t), 0, 1024, 512},
-		{"prefill-floor", pipelineFloor, m3Pro(t), 0, 1024, 512},
+		{"prefill-fewest", pipelineFewest, m3Pro(t), 0, 1024, 512},
 		{"prefill-h100", pipelineDefault, targetNamed(t, "h100"), 0, 1024, 512}, // blocks that are copied
 	} {
 		t.Run(k.file, func(t *testing.T) {

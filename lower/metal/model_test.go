@@ -22,9 +22,9 @@ import (
 )
 
 const (
-	pipelineNone    = "canonicalize,cse,legalize"
+	pipelineUnfused = "canonicalize,cse,legalize"
 	pipelineDefault = "canonicalize,cse,drop-repeat-kv,fuse-rmsnorm-qkv,fuse-rope-kv,fuse-attention,fuse-residual,fuse-gate-up-swiglu,legalize"
-	pipelineFloor   = "canonicalize,cse,drop-repeat-kv,split-norm,fuse-qkv-rope-kv,fuse-attention,fuse-residual,fuse-gate-up-swiglu,fuse-head,fuse-embedding-norm,legalize"
+	pipelineFewest  = "canonicalize,cse,drop-repeat-kv,split-norm,fuse-qkv-rope-kv,fuse-attention,fuse-residual,fuse-gate-up-swiglu,fuse-head,fuse-embedding-norm,legalize"
 )
 
 // entries builds prefill and decode of a model and runs the pipeline on both.
@@ -70,7 +70,7 @@ func TestDispatchCounts(t *testing.T) {
 	for _, x := range []struct {
 		pipeline     string
 		layer, total int
-	}{{pipelineNone, 28, 28*24 + 5}, {pipelineDefault, 6, 6*24 + 5}, {pipelineFloor, 5, 5*24 + 3}} {
+	}{{pipelineUnfused, 28, 28*24 + 5}, {pipelineDefault, 6, 6*24 + 5}, {pipelineFewest, 5, 5*24 + 3}} {
 		in := entries(t, c, o, x.pipeline, m3Pro(t))
 		start := time.Now()
 		p, err := metal.Compile(in, options(c, o, m3Pro(t)))
@@ -141,9 +141,9 @@ func identifier(s string) string { return strings.ReplaceAll(s, "-", "_") }
 // TestModels runs whole small models in several fusions against the interpreter.
 func TestModels(t *testing.T) {
 	pipelines := map[string]string{
-		"none":        pipelineNone,
+		"unfused":     pipelineUnfused,
 		"default":     pipelineDefault,
-		"floor":       pipelineFloor,
+		"fewest":      pipelineFewest,
 		"eight":       "canonicalize,cse,drop-repeat-kv,fuse-qkv-rope-kv,fuse-rope-attention,fuse-residual-norm,fuse-gate-up,fuse-swiglu,fuse-head,fuse-embedding-norm,legalize",
 		"split":       "canonicalize,cse,drop-repeat-kv,fuse-rmsnorm-qkv,fuse-rope-kv,fuse-attention{kernel=attention-parts},fuse-residual,fuse-swiglu-down,legalize",
 		"split-o":     "canonicalize,cse,drop-repeat-kv,split-norm,fuse-qkv-rope-kv,fuse-attention-split-o,fuse-residual,fuse-gate-up-swiglu,fuse-head,fuse-embedding-norm,legalize",
@@ -151,7 +151,7 @@ func TestModels(t *testing.T) {
 		"swiglu-down": "canonicalize,cse,drop-repeat-kv,fuse-rmsnorm-qkv,fuse-rope-kv,fuse-attention,fuse-swiglu-down,fuse-residual,legalize",
 	}
 	// One model in every fusion, the others in those with the largest kernels.
-	short := []string{"none", "default", "floor"}
+	short := []string{"unfused", "default", "fewest"}
 	var graphs []*ir.Graph
 	models := tiny()
 	for _, name := range slices.Sorted(maps.Keys(models)) {
@@ -168,7 +168,7 @@ func TestModels(t *testing.T) {
 	for _, checked := range []bool{false, true} {
 		if checked { // every access is looked at, in one model
 			graphs = slices.DeleteFunc(graphs, func(g *ir.Graph) bool {
-				return !strings.HasPrefix(g.Name, "hd64_none") && !strings.HasPrefix(g.Name, "hd64_floor") && !strings.HasPrefix(g.Name, "hd64_default")
+				return !strings.HasPrefix(g.Name, "hd64_unfused") && !strings.HasPrefix(g.Name, "hd64_fewest") && !strings.HasPrefix(g.Name, "hd64_default")
 			})
 		}
 		b := newBatch(t, graphs, checked)
