@@ -1,5 +1,5 @@
 // Package kernel says in numbers how the work of a node is dealt out to threads: the
-// kernel as a value, before there is any text. What the work is, package work tells;
+// kernel as a value, before there is any text. What the work is, package task tells;
 // which kernel it gets, package cost decides; package lower/metal writes it.
 package kernel
 

@@ -113,6 +113,9 @@ func Check(n *ir.Node, t *target.Target) error {
 	if err != nil {
 		return err
 	}
+	if n.Region == nil {
+		r.asked.Pin = "" // which kernels it can get depends on its graph's bounds, that Compile knows
+	}
 	_, err = r.lower()
 	return err
 }
