@@ -102,7 +102,7 @@ func diffSide(cmd *cobra.Command, s IO, model *modelFlags, compile compileFlags,
 	o.Variant = arg
 	if _, err := passes.Variant(arg); err != nil {
 		if _, notPasses := passes.Parse(arg); notPasses != nil {
-			return side, fmt.Errorf("%s is no folder of a plan, no variant (%w) and no list of passes", arg, err)
+			return side, usagef("%s is no folder of a plan, no variant (%w) and no list of passes", arg, err)
 		}
 		o.Variant, o.Passes = "", arg
 	}
