@@ -285,7 +285,7 @@ func (k *kernel) param(name string, v int) {
 // assemble returns the kernel with its whole MSL text, with kernelName for the name.
 func (k *kernel) assemble(shaders fs.FS) (plan.Kernel, error) {
 	if k.usesT || k.usesP {
-		k.slot(ref{kind: refPosition}, "step", "Position", plan.Read)
+		k.position()
 	}
 	for _, s := range k.slots {
 		if s.Type == "Step" || s.Type == "Position" {
@@ -312,16 +312,27 @@ func (k *kernel) assemble(shaders fs.FS) (plan.Kernel, error) {
 	return out, nil
 }
 
+// position returns the text before the members of the step: of the whole step where the
+// kernel advances that, which has T and P, too.
+func (k *kernel) position() string {
+	for _, s := range k.slots {
+		if s.Type == "Step" {
+			return s.Name + "[0]."
+		}
+	}
+	return k.slot(ref{kind: refPosition}, "step", "Position", plan.Read) + "."
+}
+
 // symbols returns the declarations of T and P that the body needs. They stand before
 // the ready point: no dispatch of an entry advances the step but the last (the plan's
 // verifier holds it), and entries follow one another whole.
 func (k *kernel) symbols() string {
 	var b strings.Builder
 	if k.usesT {
-		b.WriteString("    const uint T = step.T;\n")
+		b.WriteString("    const uint T = " + k.position() + "T;\n")
 	}
 	if k.usesP {
-		b.WriteString("    const uint P = step.P;\n")
+		b.WriteString("    const uint P = " + k.position() + "P;\n")
 	}
 	return b.String()
 }

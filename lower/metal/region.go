@@ -191,7 +191,7 @@ func (r *region) checkWeight(t dtype.Type) error {
 func (k *kernel) checkLimits(l target.Limits) error {
 	slots := len(k.slots)
 	if k.usesT || k.usesP {
-		k.slot(ref{kind: refPosition}, "step", "Position", plan.Read)
+		k.position()
 		slots = len(k.slots)
 	}
 	bytes := 0
