@@ -103,32 +103,26 @@ func rescaleFormat(t *testing.T, format oracle.Format, targets []string) {
 	ids := drawn.IDs(160, 7)
 	logits := drawn.Logits(ids)
 	prompts := []struct{ chunk, ids int }{{160, 160}, {1, 40}}
-	halves := func(c *oracle.Checkpoint, want [][]float64) (out []oracle.Tolerance) {
-		for _, p := range prompts {
-			out = append(out, c.Halves(ids[:p.ids], want[:p.ids]))
-		}
-		return out
-	}
-	tolerances := halves(drawn, logits)
+	tolerance := drawn.Halves(ids, logits)
 	for _, branch := range oracle.Branches {
 		for _, k := range []int{furthest(drawn, branch, 20), furthest(drawn, branch, -20)} {
 			require.NotZero(t, k, "%s holds %s at no other size", format, branch)
 			c, err := drawn.Rescale(branch, k) // an error unless all is finite and normal
 			require.NoError(t, err)
-			want, allowed := logits, tolerances // a power of two moves no rounding
+			want, allowed := logits, tolerance // a power of two moves no rounding
 			if branch == oracle.GateDown {
 				want = c.Logits(ids)
-				allowed = halves(c, want)
+				allowed = c.Halves(ids, want)
 			}
 			require.GreaterOrEqual(t, c.Share(branch, ids, want), 0.1)
 			for _, target := range targets {
-				for i, p := range prompts {
+				for _, p := range prompts {
 					t.Run(fmt.Sprintf("%s by 2^%d on %s in chunks of %d", branch, k, target, p.chunk), func(t *testing.T) {
 						have := evaluateAll(t, c, *rescaledOn, foundry.CompileOptions{
 							Target: target, Context: 160, Chunk: p.chunk, Floats: exactFloats(config),
 						}, ids[:p.ids])
 						nmse, row := oracle.Worst(have, want[:p.ids])
-						part, at := allowed[i].Of(have, want[:p.ids])
+						part, at := allowed.Of(have, want[:p.ids])
 						t.Logf("%d ids: NMSE %.2g at row %d; %.2f of the tolerance at row %d", p.ids, nmse, row, part, at)
 						require.LessOrEqual(t, part, 1.0)
 					})

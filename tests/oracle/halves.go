@@ -3,28 +3,24 @@ package oracle
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 )
 
-// Tolerance bounds the NMSE of each row of logits, and of all rows together.
-type Tolerance struct {
-	Rows []float64
-	All  float64
-}
+// Tolerance bounds the NMSE of each row of logits, and of all rows up to each together.
+type Tolerance struct{ Rows, Together []float64 }
 
 // Flat is a tolerance of n rows that is the same for each.
 func Flat(nmse float64, n int) Tolerance {
-	out := Tolerance{make([]float64, n), nmse}
-	for i := range out.Rows {
-		out.Rows[i] = nmse
-	}
-	return out
+	each := slices.Repeat([]float64{nmse}, n)
+	return Tolerance{each, each}
 }
 
 // Of returns the largest part of the tolerance that logits take, 1 for all of it, and in
-// which row; the row is -1 where it is all rows together.
+// which row; the row is -1 where it is all rows together. They may be those of the first
+// ids of the prompt alone.
 func (t Tolerance) Of(have []float32, want [][]float64) (part float64, row int) {
 	rows, all := rowErrors(have, want)
-	part, row = all/t.All, -1
+	part, row = all/t.Together[len(rows)-1], -1
 	for i, e := range rows {
 		if e/t.Rows[i] > part {
 			part, row = e/t.Rows[i], i
@@ -54,9 +50,10 @@ const deviations = 6
 func (c *Checkpoint) Halves(ids []int32, logits [][]float64) Tolerance {
 	var gram [draws][draws][]float64 // scalar products of the errors of two draws, by row
 	var off [draws][][]float64
+	matrix := c.matrices(nearest)
 	for i := range draws {
 		r := rand.New(rand.NewPCG(uint64(i), 4))
-		off[i] = c.logits(ids, "", rounding{nearest, func(x []float64) { disturb(r, x) }})
+		off[i] = c.logits(ids, "", rounding{matrix, func(x []float64) { disturb(r, x) }})
 		for t, row := range off[i] {
 			for v := range row {
 				row[v] -= logits[t][v]
@@ -83,8 +80,8 @@ func (c *Checkpoint) Halves(ids []int32, logits [][]float64) Tolerance {
 		squares := dot(row, row)
 		energy += squares
 		out.Rows = append(out.Rows, quantile(products)/squares)
+		out.Together = append(out.Together, quantile(together)/energy)
 	}
-	out.All = quantile(together) / energy
 	return out
 }
 
@@ -108,10 +105,26 @@ func quantile(products [draws][draws]float64) float64 {
 	return mean * math.Pow(1-ninth+deviations*math.Sqrt(ninth), 3)
 }
 
-// rounding says what becomes of weights and of other values on the way.
-type rounding struct{ weights, values func(x []float64) }
+// rounding says what matrices are read, and what becomes of other values on the way.
+type rounding struct {
+	matrix func(name string) []float64
+	values func(x []float64)
+}
 
-var exact = rounding{func([]float64) {}, func([]float64) {}}
+// exact reads matrices as they are.
+func (c *Checkpoint) exact() rounding { return rounding{c.values, func([]float64) {}} }
+
+// matrices reads matrices that are rounded, each once.
+func (c *Checkpoint) matrices(round func(x []float64)) func(name string) []float64 {
+	known := map[string][]float64{}
+	return func(name string) []float64 {
+		if known[name] == nil {
+			known[name] = c.values(name)
+			round(known[name])
+		}
+		return known[name]
+	}
+}
 
 // dropped are the bits of a float64 that a half has not.
 const dropped = 52 - 10

@@ -20,7 +20,7 @@ func TestHalves(t *testing.T) {
 		tolerance := c.Halves(ids, want)
 		part := func(values func([]float64)) float64 {
 			var have []float32
-			for _, row := range c.logits(ids, "", rounding{nearest, values}) {
+			for _, row := range c.logits(ids, "", rounding{c.matrices(nearest), values}) {
 				for _, v := range row {
 					have = append(have, float32(v))
 				}

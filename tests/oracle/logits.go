@@ -9,7 +9,7 @@ import (
 // Logits returns a row of logits, [Vocab], for each token of a prompt: Qwen2.5 or Qwen3
 // as it is published, in float64. Its one number that is rounded is the table of rotary
 // frequencies, theta^(-2i/HeadDim), which the published model keeps in float32.
-func (c *Checkpoint) Logits(ids []int32) [][]float64 { return c.logits(ids, "", exact) }
+func (c *Checkpoint) Logits(ids []int32) [][]float64 { return c.logits(ids, "", c.exact()) }
 
 // Share is the part of the logits' energy that a branch accounts for: the squares of
 // what changes when it is left out, over the squares of the logits, which are given.
@@ -17,7 +17,7 @@ func (c *Checkpoint) Logits(ids []int32) [][]float64 { return c.logits(ids, "", 
 // left out whole.
 func (c *Checkpoint) Share(b Branch, ids []int32, logits [][]float64) float64 {
 	var changed, all float64
-	for t, row := range c.logits(ids, b, exact) {
+	for t, row := range c.logits(ids, b, c.exact()) {
 		for i, v := range row {
 			d := v - logits[t][i]
 			changed, all = changed+d*d, all+logits[t][i]*logits[t][i]
@@ -28,24 +28,19 @@ func (c *Checkpoint) Share(b Branch, ids []int32, logits [][]float64) float64 {
 
 // logits computes the model without a branch, "" for all of it, and rounds.
 func (c *Checkpoint) logits(ids []int32, without Branch, round rounding) [][]float64 {
-	matrix := func(name string) []float64 {
-		w := c.values(name)
-		round.weights(w)
-		return w
-	}
 	each := func(rows [][]float64) [][]float64 {
 		for _, row := range rows {
 			round.values(row)
 		}
 		return rows
 	}
-	embedding := matrix("model.embed_tokens.weight")
+	embedding := round.matrix("model.embed_tokens.weight")
 	x := make([][]float64, len(ids)) // the residual stream, a row a token
 	for t, id := range ids {
 		x[t] = append([]float64(nil), embedding[int(id)*c.Hidden:][:c.Hidden]...)
 	}
 	for n := range c.Layers {
-		w := func(name string) []float64 { return matrix(layerName(n, name)) }
+		w := func(name string) []float64 { return round.matrix(layerName(n, name)) }
 		vector := func(name string) []float64 {
 			if strings.HasSuffix(name, ".bias") && c.HeadNorms {
 				return nil
@@ -78,7 +73,7 @@ func (c *Checkpoint) logits(ids []int32, without Branch, round rounding) [][]flo
 	}
 	head := embedding
 	if !c.Tied {
-		head = matrix("lm_head.weight")
+		head = round.matrix("lm_head.weight")
 	}
 	return product(each(c.normed(x, c.values("model.norm.weight"))), head, nil)
 }
