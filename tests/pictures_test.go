@@ -45,6 +45,8 @@ func TestPicturesOfEveryStage(t *testing.T) {
 	if os.Getenv("FOUNDRY_COMPLETE") == "" {
 		models, entries = []string{"qwen2.5-0.5b", "qwen3-0.6b"}, entries[:1]
 	}
+	slow := dotOf(t, "synth:qwen2.5-72b", foundry.CompileOptions{}, "input", "decode", viz.Options{Layer: viz.AllLayers})
+	require.Greater(t, viz.DrawingTime("", slow), 10*time.Second, "80 layers that are not folded")
 	own, err := graphviz.New(t.Context())
 	require.NoError(t, err)
 	defer own.Close()

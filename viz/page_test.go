@@ -173,7 +173,7 @@ const driver = `<script>(async () => {
 	await drawn('plan-folded');
 	out.first = document.querySelectorAll('*').length;
 	out.boxes = [...document.querySelectorAll('g[id^="u-"]')].map(g => g.id.slice(2));
-	state.whole = true; show();
+	[...document.querySelectorAll('g.cluster > text')].find(t => / × \d+$/.test(t.textContent)).dispatchEvent(new MouseEvent('click', { bubbles: true }));
 	await drawn('plan');
 	out.all = [...document.querySelectorAll('g[id^="u-"]')].map(g => g.id.slice(2));
 	out.lines = document.querySelectorAll('g.barrier polyline').length;
