@@ -170,11 +170,11 @@ func (a *attention) visible(k *kernel, t affine) string {
 
 // end returns the key behind the last one that row t sees.
 func (a *attention) end(k *kernel, t affine) string {
-	all := k.text(dimension(a.Keys))
-	if !a.Softmax.Attr.Causal {
-		return all
+	last, all := t.add(dimension(a.Softmax.Attr.Start)).plus(1), dimension(a.Keys)
+	if !a.Softmax.Attr.Causal || last.text() == all.text() {
+		return k.text(all) // a row alone sees every key
 	}
-	return fmt.Sprintf("min(%s, %s)", k.text(t.add(dimension(a.Softmax.Attr.Start)).plus(1)), all)
+	return fmt.Sprintf("min(%s, %s)", k.text(last), k.text(all))
 }
 
 // rowsOf returns the pointer to row 0 of the keys or values of query head h, the
