@@ -17,14 +17,14 @@ import (
 )
 
 // hostileBundle is a sealed bundle whose kernels the gate accepts: the one of decode
-// computes without end, the one of prefill stores where nothing of its own lies.
+// computes for centuries, the one of prefill stores where nothing of its own lies.
 func hostileBundle(t *testing.T) string {
 	t.Helper()
 	skipWithoutCompiler(t)
 	dir := filepath.Join(t.TempDir(), "plan")
 	compileTo(t, dir, "--context", "64", "--chunk", "16")
 	for kernel, statement := range map[string]string{
-		"embedding_norm_192":      "for (uint i = 0u; i < 1u; i += 0u) y[0] = 1.0f;",
+		"embedding_norm_192":      "for (uint i = 0u; i < 4000000000u; i++) for (uint j = 0u; j < 4000000000u; j++) y[j % 4u] += 1.0f;",
 		"embedding_norm_192_many": "y[4000000000u] = 1.0f;",
 	} {
 		path := filepath.Join(dir, "kernels", kernel+".metal")
@@ -41,8 +41,8 @@ func hostileBundle(t *testing.T) string {
 }
 
 // What a kernel does that the gate accepts, the process can bear: in the program as its
-// users have it a store through a computed pointer is one line, and a kernel without end
-// runs without rights, within limits, until somebody interrupts it.
+// users have it a store through a computed pointer is one line, and a kernel that does not
+// end runs without rights, within limits, until somebody interrupts it.
 func TestHostileKernelsAreStopped(t *testing.T) {
 	t.Parallel()
 	if !confine.Available() {

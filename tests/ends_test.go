@@ -196,6 +196,25 @@ func TestEveryCommandIsTried(t *testing.T) {
 	}
 }
 
+// A closed standard output cannot be told from /dev/null: Go's runtime opens that in its
+// place (checkfds in runtime/fds_unix.go), and those who start programs do the same. So
+// it is no error; nor does a file take its number, and what is printed with it.
+func TestClosedOutput(t *testing.T) {
+	t.Parallel()
+	path, err := program()
+	require.NoError(t, err)
+	dir := workFolder(t)
+	write := func(script, name string) string {
+		cmd := exec.Command("sh", "-c", `exec "$0" "$@" `+script, path, "dot", "--model", "small.fir", "-o", name)
+		cmd.Dir = dir
+		require.NoError(t, cmd.Run(), script)
+		text, err := os.ReadFile(filepath.Join(dir, name))
+		require.NoError(t, err)
+		return string(text)
+	}
+	require.Equal(t, write("", "open.dot"), write(">&- 2>&-", "closed.dot"))
+}
+
 // A result that cannot be written is exit code 1 and a line that says so, for each
 // command; a pipe that nobody reads ends it without a word, as it does others.
 func TestOutputThatCannotBeWritten(t *testing.T) {
