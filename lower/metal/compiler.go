@@ -59,15 +59,15 @@ type entry struct {
 	values     map[*ir.Value]tensor
 	stored     *cost.Storage // dtypes of values that do not lie as their types say
 	bounds     *bounds
-	stages     []stage
+	nodes      []loweredNode
 	dispatches []*dispatch
 	token      *ir.Value // the plan's token, or nil
 	tokenKind  tokenKind // the use of the token by its kernel
 	transients []*storage
 }
 
-// stage is a node with its kernels and the memory between them.
-type stage struct {
+// loweredNode is a node with its kernels and the memory between them.
+type loweredNode struct {
 	n       *ir.Node
 	l       *lowering
 	scratch []*storage
@@ -120,7 +120,7 @@ func (e *entry) close() error {
 			return err
 		}
 	}
-	for _, s := range e.stages {
+	for _, s := range e.nodes {
 		e.markCaches(s.n)
 		if err := e.dispatchStage(s); err != nil {
 			return fmt.Errorf("%s: %w", s.n, err)
@@ -157,7 +157,7 @@ func (e *entry) node(n *ir.Node, outputs map[*ir.Value]*storage) error {
 			return err
 		}
 	}
-	e.stages = append(e.stages, stage{n, l, scratch})
+	e.nodes = append(e.nodes, loweredNode{n, l, scratch})
 	return nil
 }
 
@@ -178,7 +178,7 @@ func (e *entry) markCaches(n *ir.Node) {
 	}
 }
 
-func (e *entry) dispatchStage(s stage) error {
+func (e *entry) dispatchStage(s loweredNode) error {
 	for _, k := range s.l.kernels {
 		d, err := e.dispatch(&s, k)
 		if err != nil {
@@ -299,7 +299,7 @@ func (e *entry) rest(t tensor) sym.Poly {
 }
 
 // dispatch binds a kernel of a node.
-func (e *entry) dispatch(of *stage, k *kernel) (*dispatch, error) {
+func (e *entry) dispatch(of *loweredNode, k *kernel) (*dispatch, error) {
 	n, scratch := of.n, of.scratch
 	index, err := e.c.kernelIndex(k)
 	if err != nil {

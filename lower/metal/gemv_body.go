@@ -58,7 +58,7 @@ func (g *gemv) main(k *kernel, x, partial string, preload int, begins []int64) e
 				k.line("threadgroup_barrier(mem_flags::mem_threadgroup);")
 			}
 			k.phase("Prologue: %s.", g.describe())
-			if err := g.stage(k, begin, size); err != nil {
+			if err := g.stageVectors(k, begin, size); err != nil {
 				return err
 			}
 			if g.Norm != nil && begin+size == g.Length {
@@ -169,9 +169,9 @@ func (g *gemv) accumulatePart(k *kernel, p *task.Part, x string, begin, size int
 	return nil
 }
 
-// stage computes elements [begin, begin+size) of each vector into threadgroup
+// stageVectors computes elements [begin, begin+size) of each vector into threadgroup
 // memory, four at a time where all that they are made of allows.
-func (g *gemv) stage(k *kernel, begin, size int64) error {
+func (g *gemv) stageVectors(k *kernel, begin, size int64) error {
 	err := fmt.Errorf("a segment of %d elements", size)
 	for _, w := range []int{4, 1} {
 		if size%int64(w) != 0 {

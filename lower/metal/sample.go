@@ -73,8 +73,8 @@ func (r *region) lowerSample() (*lowering, error) {
 	return &s.list, nil
 }
 
-// stage begins one of the kernels; groups is how many threadgroups a row has.
-func (s *sampler) stage(name string, main plan.Main, groups int64, files ...string) (*kernel, *emitter) {
+// begin begins one of the kernels; groups is how many threadgroups a row has.
+func (s *sampler) begin(name string, main plan.Main, groups int64, files ...string) (*kernel, *emitter) {
 	k := newKernel(fmt.Sprintf("sample_%s_%d", name, s.vocab), identity{main, "sample"})
 	if len(s.list.kernels) > 0 {
 		k.label = name
@@ -119,7 +119,7 @@ func (s *sampler) operand(e *emitter, i int, ix ...affine) string {
 }
 
 func (s *sampler) scores() error {
-	k, e := s.stage("scores", plan.SampleScores, s.parts, "main/sample_scores.metal")
+	k, e := s.begin("scores", plan.SampleScores, s.parts, "main/sample_scores.metal")
 	x := s.operand(e, 0, e.know("group.y", 0, 1), number(0))
 	_, from, _ := e.address(s.n.Args[0], []affine{variable("group.y"), number(0)})
 	settings := s.settings(e)
@@ -147,7 +147,7 @@ func (s *sampler) scores() error {
 
 func (s *sampler) levels() error {
 	for level := range sampleHistograms {
-		k, e := s.stage(fmt.Sprintf("level_%d", level), plan.SampleCuts, s.parts, "main/sample_cut.metal")
+		k, e := s.begin(fmt.Sprintf("level_%d", level), plan.SampleCuts, s.parts, "main/sample_cut.metal")
 		scores, best, settings := s.part(k), s.best(k), s.settings(e)
 		local := k.threadgroup("gathered", "atomic_uint", 3*4*sampleBins)
 		vocab := fmt.Sprintf(", %du", s.vocab)
@@ -172,7 +172,7 @@ func (s *sampler) levels() error {
 }
 
 func (s *sampler) sums() error {
-	k, e := s.stage("sums", plan.SampleSums, s.parts, "main/sample_cut.metal", "main/sample_choose.metal")
+	k, e := s.begin("sums", plan.SampleSums, s.parts, "main/sample_cut.metal", "main/sample_choose.metal")
 	scores, best, settings := s.part(k), s.best(k), s.settings(e)
 	progress := s.between(k, sampleProgress, "uint", plan.ReadWrite)
 	counts := s.between(k, sampleCounts, "uint", plan.Read)
@@ -187,7 +187,7 @@ func (s *sampler) sums() error {
 }
 
 func (s *sampler) choose() error {
-	k, e := s.stage("choose", plan.SampleChoice, 1, "main/sample_choose.metal")
+	k, e := s.begin("choose", plan.SampleChoice, 1, "main/sample_choose.metal")
 	k.moved = s.rows.Poly().Scale(4*samplePart + 16*s.parts)
 	scores, settings := s.between(k, sampleScores, "float", plan.Read), s.settings(e)
 	best, place := s.best(k), s.between(k, samplePlace, "uint", plan.Read)

@@ -12,7 +12,7 @@ import (
 // kernel that is alone moves and computes what its node does. Of several, each moves
 // the operands, results and memory between them that it binds, and the first
 // computes, unless the kernels say otherwise.
-func (e *entry) traffic(s *stage, k *kernel) (moved, flops sym.Poly) {
+func (e *entry) traffic(s *loweredNode, k *kernel) (moved, flops sym.Poly) {
 	n := s.n
 	if len(s.l.kernels) == 1 {
 		if n.Op.Is(ir.View) { // one that strides cannot say is a copy
