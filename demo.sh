@@ -23,14 +23,23 @@ show() {
   ./out/foundry "$@"
 }
 
+# begin prints the first lines of a longer output and says where the rest is.
+begin() {
+  lines=$1 file=out/$2.txt
+  shift
+  show "$@" >"$file"
+  head -n "$lines" "$file"
+  echo "... the rest is in $file"
+}
+
 echo "building out/foundry"
 go build -o out/foundry ./cmd/foundry
 
 prompt="And the LORD spake unto Moses, saying,"
-show compile -o out/kjv-2m
+begin 9 compile -o out/kjv-2m
 show dot --collapse -o out/kjv-2m.dot
 show dot -o out/kjv-2m.html
-show fusions
+begin 15 fusions
 if command -v "${CXX:-g++}" >/dev/null 2>&1 || command -v clang++ >/dev/null 2>&1 || command -v c++ >/dev/null 2>&1; then
   show run --device cpu --plan out/kjv-2m --prompt "$prompt" -n 32
 else

@@ -29,6 +29,9 @@ type loadedVariant struct {
 // measure loads the variants and times them. Variants whose weights do not fit in
 // memory together are measured one after the other.
 func (o *Options) measure(ctx context.Context, m *model.Model, list []compiledVariant, rows []Row) (err error) {
+	if line := estimate(o.Device, list); line != "" {
+		o.Say(line)
+	}
 	var where, indirect *sharedDevice // nil on ref, and where nothing is replayed so
 	if o.Device != engine.Ref {
 		if where, err = o.openShared(ctx); err != nil {
