@@ -2,9 +2,11 @@ package viz
 
 import (
 	"fmt"
-	"slices"
+	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/emicklei/dot"
 )
 
 // document is DOT text in the making. Names of nodes and clusters are what they stand for,
@@ -52,7 +54,7 @@ func (a attributes) set(pairs ...any) {
 		value := strconv.Quote(fmt.Sprint(pairs[i+1]))
 		switch v := pairs[i+1].(type) {
 		case markup:
-			value = "<" + string(v) + ">"
+			value = "<" + strings.ReplaceAll(string(v), "\n", " ") + ">"
 		case string: // Graphviz knows no escapes but those of quotes and of its own
 			value = `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`).Replace(v) + `"`
 		}
@@ -92,34 +94,75 @@ func (d *document) edge(from, to *node, pairs ...any) *edge {
 }
 
 // String is the DOT text: parts in the order in which they were made, attributes by name.
+// The library writes it, and numbers nodes and clusters as they come; names take the
+// numbers' places.
 func (d *document) String() string {
-	var b strings.Builder
-	b.WriteString("digraph {\n")
-	d.cluster.write(&b, "\t")
+	w := writing{nodes: map[*node]dot.Node{}}
+	g := dot.NewGraph(dot.Directed)
+	w.cluster(g, &d.cluster)
 	for _, e := range d.edges {
-		fmt.Fprintf(&b, "\t%s -> %s [%s]\n", strconv.Quote(e.from.name), strconv.Quote(e.to.name), e.text(", "))
+		e.write(g.Edge(w.nodes[e.from], w.nodes[e.to]).AttributesMap)
 	}
-	b.WriteString("}\n")
-	return b.String()
+	return w.named(g.String())
 }
 
-func (c *cluster) write(b *strings.Builder, indent string) {
-	fmt.Fprintf(b, "%s%s\n", indent, c.attrs.text("; "))
-	for _, inner := range c.clusters {
-		fmt.Fprintf(b, "%ssubgraph %s {\n", indent, strconv.Quote(inner.name))
-		inner.write(b, indent+"\t")
-		fmt.Fprintf(b, "%s}\n", indent)
-	}
+// writing is a document on its way into the library's graph.
+type writing struct {
+	nodes map[*node]dot.Node
+	names []string // by the number that the library gives, less one
+}
+
+// next is the id of what is made next: the library writes parts in the order of their ids.
+func (w *writing) next(name string) string {
+	w.names = append(w.names, name)
+	return fmt.Sprintf("%09d", len(w.names))
+}
+
+func (w *writing) cluster(g *dot.Graph, c *cluster) {
+	c.attrs.write(g.AttributesMap)
 	for _, n := range c.nodes {
-		fmt.Fprintf(b, "%s%s [%s]\n", indent, strconv.Quote(n.name), n.text(", "))
+		made := g.Node(w.next(n.name))
+		n.write(made.AttributesMap)
+		w.nodes[n] = made
+	}
+	for _, inner := range c.clusters {
+		w.cluster(g.Subgraph(w.next(inner.name), dot.ClusterOption{}), inner)
 	}
 }
 
-func (a attributes) text(between string) string {
-	var parts []string
+// write sets a's values, which are quoted already, in place of those of the library.
+func (a attributes) write(to dot.AttributesMap) {
+	to.Delete("label")
 	for name, value := range a {
-		parts = append(parts, name+"="+value)
+		to.Attr(name, dot.Literal(value))
 	}
-	slices.Sort(parts)
-	return strings.Join(parts, between)
+}
+
+// numbered is where the library writes numbers: at the beginning of a line, since no
+// value holds a line break.
+var numbered = regexp.MustCompile(`(?m)^(\t*)(subgraph cluster_s|n)(\d+)(->n)?(\d+)?( \{|\[|;)`)
+
+// named is the text with names for numbers.
+func (w *writing) named(text string) string {
+	name := func(number string) string {
+		n, err := strconv.Atoi(number)
+		if err != nil || n < 1 || n > len(w.names) {
+			panic("viz: the library wrote a node that nobody made: " + number)
+		}
+		return strconv.Quote(w.names[n-1])
+	}
+	return numbered.ReplaceAllStringFunc(text, func(line string) string {
+		m := numbered.FindStringSubmatch(line)
+		indent, what, arrow, end := m[1], "", "", m[6]
+		if m[2] != "n" {
+			what = "subgraph "
+		}
+		if m[4] != "" {
+			arrow = " -> " + name(m[5])
+		}
+		if end == "[" {
+			end = " ["
+		}
+		return indent + what + name(m[3]) + arrow + end
+	})
 }
