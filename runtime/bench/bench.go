@@ -77,12 +77,12 @@ type Row struct {
 	CommandBuffers int                `json:"command_buffers"`
 	WeightBytes    int64              `json:"weight_bytes"`
 	MovedBytes     int64              `json:"moved_bytes"`
-	ArenaBytes     int64              `json:"arena_bytes"`
-	Modelled       map[string]float64 `json:"modelled"`        // us by target; uncalibrated
-	Measured       *Spread            `json:"measured_us"`     // times of the device; null when nothing ran
-	Times          string             `json:"times,omitempty"` // "emulation" where they say nothing of a GPU
-	TokS           *float64           `json:"tok_s"`           // tokens a second of the median
-	BandwidthShare *float64           `json:"bandwidth_share"` // weights over median time, of the device's bandwidth; null where that is not known
+	ArenaBytes     int64              `json:"arena_bytes,omitempty"` // left out of a long list that was counted on few layers
+	Modelled       map[string]float64 `json:"modelled"`              // us by target; uncalibrated
+	Measured       *Spread            `json:"measured_us"`           // times of the device; null when nothing ran
+	Times          string             `json:"times,omitempty"`       // "emulation" where they say nothing of a GPU
+	TokS           *float64           `json:"tok_s"`                 // tokens a second of the median
+	BandwidthShare *float64           `json:"bandwidth_share"`       // weights over median time, of the device's bandwidth; null where that is not known
 
 	Flops       int64           `json:"flops,omitempty"`        // operations of the entry's products
 	TFlops      *float64        `json:"tflop_s,omitempty"`      // rate of the median

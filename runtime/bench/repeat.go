@@ -58,8 +58,8 @@ func (c *counted) predict() {
 }
 
 // repeated is the entry with so many layers, of which few has fewLayers and more one
-// more. Its arena is that of more: what lies there lives no longer than to the next
-// layer. buffers is the number of command buffers that was asked for, 0 for the best.
+// more. Its arena is left out: where buffers lie in it does not follow from few layers.
+// buffers is the number of command buffers that was asked for, 0 for the best.
 func repeated(few, more *counted, layers, buffers int) *counted {
 	further := layers - fewLayers
 	grow := func(a, b int64) int64 { return a + int64(further)*(b-a) }
@@ -74,6 +74,7 @@ func repeated(few, more *counted, layers, buffers int) *counted {
 	} {
 		*n.to = int(grow(int64(*n.a), int64(*n.b)))
 	}
+	c.row.ArenaBytes = 0
 	c.row.WeightBytes = grow(few.row.WeightBytes, more.row.WeightBytes)
 	c.row.MovedBytes = grow(few.row.MovedBytes, more.row.MovedBytes)
 	c.row.Flops = grow(few.row.Flops, more.row.Flops)
