@@ -233,11 +233,15 @@ func headProductProbes(t dtype.Type, quick bool) []probe {
 			out = append(out, same)
 		}
 	}
+	// Without argmax, where that is cheaper as a kernel of its own.
+	apart := fillBody(headBody, "W", t, "K", rowLengths(t)[1], "N", 301)
+	out = append(out, decodeProbe(window-1, "fuse-head{argmax=false}", apart))
 	if quick {
 		return out
 	}
 	body := fillBody(headBehindBody, "W", t, "K", 256, "N", 301)
-	return append(out, decodeProbe(window-1, "fuse-head{norm=false}", body), decodeProbe(window-1, "split-norm,fuse-residual,fuse-head", body))
+	return append(out, decodeProbe(window-1, "fuse-head{norm=false}", body), decodeProbe(window-1, "split-norm,fuse-residual,fuse-head", body),
+		decodeProbe(window-1, "split-norm,fuse-residual,fuse-head{argmax=false}", body))
 }
 
 func embeddingNormProbes(t dtype.Type, quick bool) []probe {
