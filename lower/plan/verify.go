@@ -92,7 +92,7 @@ func (p *Plan) verifyHeader() error {
 	if int64(m.Chunk) > most {
 		return fmt.Errorf("chunk %d, but no entry runs more than %d tokens", m.Chunk, most)
 	}
-	return nil
+	return p.verifyModel()
 }
 
 // verifyTokens checks that what is said of tokens makes sense.
@@ -344,9 +344,10 @@ func (p *Plan) verifyPositions(b *Buffer) error {
 }
 
 // verifyShapes checks that the elements of each buffer fit for every T and P of
-// every entry that binds it.
+// every entry that binds it, and that at the largest they take all of it.
 func (p *Plan) verifyShapes() error {
 	seen := slices.Repeat([]int{-1}, len(p.Buffers)) // the last entry that binds it
+	most := make([]int64, len(p.Buffers))            // bytes of elements
 	for i, e := range p.Runs() {
 		corners := p.corners(e)
 		for _, s := range e.Steps {
@@ -358,26 +359,35 @@ func (p *Plan) verifyShapes() error {
 					continue
 				}
 				seen[b.Buffer] = i
-				if err := p.Buffers[b.Buffer].verifyShape(corners); err != nil {
+				n, err := p.Buffers[b.Buffer].verifyShape(corners)
+				if err != nil {
 					return fmt.Errorf("buffer %s: %w", p.Buffers[b.Buffer].Name, err)
 				}
+				most[b.Buffer] = max(most[b.Buffer], n)
 			}
+		}
+	}
+	for i := range p.Buffers {
+		if b := &p.Buffers[i]; seen[i] >= 0 && most[i] != b.Bytes {
+			return fmt.Errorf("buffer %s: shape %v of %s needs %d bytes at most, the buffer has %d", b.Name, b.Shape, b.DType, most[i], b.Bytes)
 		}
 	}
 	return nil
 }
 
-func (b *Buffer) verifyShape(corners []sym.Env) error {
+// verifyShape returns the most bytes that b's elements take.
+func (b *Buffer) verifyShape(corners []sym.Env) (most int64, err error) {
 	for _, env := range corners {
 		bytes, ok := shapeBytes(b, env)
 		if !ok {
-			return fmt.Errorf("shape %v of %s makes no sense at T=%d P=%d", b.Shape, b.DType, env.T, env.P)
+			return 0, fmt.Errorf("shape %v of %s makes no sense at T=%d P=%d", b.Shape, b.DType, env.T, env.P)
 		}
 		if bytes > b.Bytes {
-			return fmt.Errorf("shape %v of %s needs %d bytes at T=%d P=%d, the buffer has %d", b.Shape, b.DType, bytes, env.T, env.P, b.Bytes)
+			return 0, fmt.Errorf("shape %v of %s needs %d bytes at T=%d P=%d, the buffer has %d", b.Shape, b.DType, bytes, env.T, env.P, b.Bytes)
 		}
+		most = max(most, bytes)
 	}
-	return nil
+	return most, nil
 }
 
 // shapeBytes is the storage of b's elements; ok is false for a negative dim, a

@@ -143,6 +143,9 @@ func (p *Plan) verifyBinding(b *Binding, s *Slot) error {
 	if b.Bytes <= 0 || b.Offset < 0 || b.Bytes > buf.Bytes || b.Offset > buf.Bytes-b.Bytes {
 		return fmt.Errorf("%d bytes at %d, buffer %s has %d", b.Bytes, b.Offset, buf.Name, buf.Bytes)
 	}
+	if n := buf.DType.Bytes(1); !buf.DType.Quantised() && (b.Bytes%n != 0 || b.Offset%n != 0) {
+		return fmt.Errorf("%d bytes at %d of buffer %s cut an element of %s", b.Bytes, b.Offset, buf.Name, buf.DType)
+	}
 	if b.Access != s.Access {
 		return fmt.Errorf("access %s, the slot has %s", b.Access, s.Access)
 	}
