@@ -90,7 +90,7 @@ func TestVerifyCommand(t *testing.T) {
 	requireOneLine(t, nil, 2, "verified alone", "verify", file, "--only", "add")
 	requireOneLine(t, nil, 2, "no .fir graph", "verify", "graph.txt")
 	requireOneLine(t, nil, 1, "no kernel and format", "verify", "--device", "ref", "--only", "nothing")
-	requireOneLine(t, nil, 1, "there is no device", "verify", "--device", "gpu")
+	requireOneLine(t, nil, 2, "there is no device", "verify", "--device", "gpu")
 }
 
 // A wrong kernel is exit code 1, and a line that names the row.
