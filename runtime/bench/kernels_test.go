@@ -16,7 +16,7 @@ import (
 )
 
 // A kernel alone as it is chosen and as it could be: each has a row with its words, for a
-// step of one token and of several; where there is nothing to choose there is one row.
+// step of one token and of several.
 func TestKernels(t *testing.T) {
 	dev, err := engine.OpenDevice(t.Context(), engine.CPU, cpu.Options{FewRuns: true})
 	devicetest.Need(t, err)
@@ -26,15 +26,15 @@ func TestKernels(t *testing.T) {
 	defer m.Close()
 	o := KernelsOptions{
 		Bench: Options{Device: engine.CPU, Compile: compile.Options{Context: 32}, Variants: []Variant{{Name: "mine", Passes: "canonicalize,cse,drop-repeat-kv,fuse-rmsnorm-qkv,fuse-rope-kv,fuse-attention,fuse-residual,fuse-gate-up-swiglu,legalize"}}, Prompt: 4},
-		Rows:  []int{1, 8}, Name: "embed",
+		Rows:  []int{1, 8}, Name: "argmax",
 		tried: 2,
 	}
 	rows, err := Kernels(context.Background(), m, o)
 	require.NoError(t, err)
-	require.Len(t, rows, 2)
-	for _, r := range rows { // a gather has no other kernel
-		require.Equal(t, []string{"elements width=4"}, r.Choices)
-		require.True(t, r.Chosen)
+	require.Len(t, rows, 6)
+	for i, r := range rows { // in one kernel, as is chosen, or in parts that a second one merges
+		require.Equal(t, [][]string{{"argmax-row threads=96"}, {"argmax-parts parts=1"}, {"argmax-parts parts=1"}}[i%3], r.Choices)
+		require.Equal(t, i%3 == 0, r.Chosen)
 	}
 	o.Name = "resid_mlp"
 	rows, err = Kernels(context.Background(), m, o)
