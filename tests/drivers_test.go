@@ -133,7 +133,7 @@ func TestDriverInCPP(t *testing.T) {
 		"the checkpoint has no tensor model.norm.weight, which the plan wants": {bundle, without(t, "model.norm.weight")},
 		"plan.json has another hash than it says":                              {edited("plan.json", `"context":`, `"context": `), drivenModel},
 		p.Kernels[0].File + " has another hash than the plan says":             {edited(p.Kernels[0].File, "0u", "1u"), drivenModel},
-		"a plan of schema 2, this driver reads 3; compile the model again":     {edited("plan.json", `"schema": 3`, `"schema": 2`), drivenModel},
+		"a plan of schema 3, this driver reads 4; compile the model again":     {edited("plan.json", `"schema": 4`, `"schema": 3`), drivenModel},
 		"cannot be read": {bundle, filepath.Join(t.TempDir(), "nothing")},
 	} {
 		code, out, errs := run(how.bundle, gpu, how.weights, "8")

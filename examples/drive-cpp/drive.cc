@@ -284,7 +284,7 @@ struct Driver {
     Driver(const string& dir, const string& weights) {
         string text = read_file(dir + "/plan.json");
         plan = JsonReader(text.data(), text.data() + text.size()).read();
-        if (int64_t v = plan["schema"].integer(); v != 3) fail(dir + ": a plan of schema " + std::to_string(v) + ", this driver reads 3; compile the model again");
+        if (int64_t v = plan["schema"].integer(); v != 4) fail(dir + ": a plan of schema " + std::to_string(v) + ", this driver reads 4; compile the model again");
         const string& hash = plan["hash"].str();
         size_t at = text.find(hash);
         if (hash.size() != 64 || sha256(text.erase(at, 64)) != hash) fail(dir + "/plan.json has another hash than it says");

@@ -78,7 +78,7 @@ func sha256(_ data: Data) -> String { SHA256.hash(data: data).map { String(forma
 func readPlan(_ dir: URL) throws -> Plan {
     let data = try Data(contentsOf: dir.appendingPathComponent("plan.json"))
     let schema = try JSONDecoder().decode(Version.self, from: data).schema
-    if schema != 3 { throw Failure(why: "\(dir.path): a plan of schema \(schema), this driver reads 3; compile the model again") }
+    if schema != 4 { throw Failure(why: "\(dir.path): a plan of schema \(schema), this driver reads 4; compile the model again") }
     let plan = try JSONDecoder().decode(Plan.self, from: data)
     var hashed = data
     guard plan.hash.utf8.count == 64, let at = data.range(of: Data(plan.hash.utf8)) else { throw Failure(why: "plan.json has no hash") }

@@ -14,7 +14,7 @@ import (
 )
 
 // Schema is the version of the data below; a bundle of another is refused.
-const Schema = 3
+const Schema = 4
 
 // Plan is a compiled model: kernels, buffers and entries.
 type Plan struct {

@@ -22,7 +22,7 @@ func TestVerifyNames(t *testing.T) {
 		edit func(*Plan)
 		want string
 	}{
-		"schema":             {func(p *Plan) { p.Schema = 7 }, "schema version 7, want 3"},
+		"schema":             {func(p *Plan) { p.Schema = 7 }, "schema version 7, want 4"},
 		"msl":                {func(p *Plan) { p.MSL = "new" }, `msl is "new"`},
 		"chunk":              {func(p *Plan) { p.Model.Chunk = 17 }, "chunk 17 is larger than the context 16"},
 		"chunk above T":      {func(p *Plan) { p.Model.Chunk = 9 }, "chunk 9, but no entry runs more than 8 tokens"},
