@@ -136,8 +136,8 @@ func printPlan(s IO, p *plan.Plan, cached int) {
 func printEntry(s IO, p *plan.Plan, e *plan.Entry, cached int) {
 	env := inspectedAt(p, e, cached)
 	st := p.Stats(e, env)
-	names.Line(s.Out, "\n%s (T=%d, P=%d): %d dispatches, %d waves, %d barriers, %s, %s moved\n",
-		e.Name, env.T, env.P, st.Dispatches, st.Waves, st.Barriers, buffersText(st.CommandBuffers), names.Bytes(st.MovedBytes))
+	names.Line(s.Out, "\n%s (T=%d, P=%d): %s, %s, %s, %s, %s moved\n", e.Name, env.T, env.P,
+		counted(st.Dispatches, "dispatch", "es"), counted(st.Waves, "wave", "s"), counted(st.Barriers, "barrier", "s"), buffersText(st.CommandBuffers), names.Bytes(st.MovedBytes))
 	if m := e.Modelled; m != nil {
 		names.Line(s.Out, "modelled on %s, uncalibrated (T=%d, P=%d): kernels and barriers %s, encoding %s; %s in %s, %s in one\n",
 			p.Options.Target, m.T, m.P, usText(m.DeviceUs), usText(m.EncodeUs), usText(m.Us), buffersText(len(e.CommandBuffers)), usText(m.OneBufferUs))
@@ -153,11 +153,14 @@ func printEntry(s IO, p *plan.Plan, e *plan.Entry, cached int) {
 	t.render(s.Out)
 }
 
-func buffersText(n int) string {
+func buffersText(n int) string { return counted(n, "command buffer", "s") }
+
+// counted is so many of what, which has the ending where they are not one.
+func counted(n int, what, ending string) string {
 	if n == 1 {
-		return "1 command buffer"
+		return "1 " + what
 	}
-	return fmt.Sprintf("%d command buffers", n)
+	return fmt.Sprintf("%d %s%s", n, what, ending)
 }
 
 func printModel(s IO, m *foundry.Model) {
