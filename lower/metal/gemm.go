@@ -38,11 +38,12 @@ func (g *gemm) lower() (*lowering, error) {
 }
 
 // chunk is the weights of format t that a thread brings at once: the most that divide a row
-// and leave every thread a chunk of a block. The factors of a chunk are decoded once.
+// and, where they are expanded, leave every thread a chunk of a block. The factors of a
+// chunk are decoded once.
 func (g *gemm) chunk(t dtype.Type) int {
 	widths := g.format(t).Widths
 	for _, w := range widths {
-		if w <= g.Depth && g.Length%int64(w) == 0 && g.Columns*g.Depth >= w*g.threads() {
+		if w <= g.Depth && g.Length%int64(w) == 0 && (t == dtype.F16 || g.Columns*g.Depth >= w*g.threads()) {
 			return w
 		}
 	}
