@@ -42,6 +42,8 @@ func stalled(t *testing.T, _ string) ending {
 	t.Cleanup(func() { read.Close(); write.Close() })
 	_, _, errno := syscall.Syscall(syscall.SYS_FCNTL, write.Fd(), 1031 /* F_SETPIPE_SZ */, 4096)
 	require.Zero(t, errno)
+	_, err = write.Write(make([]byte, 4096)) // it is full: the shortest output waits, too
+	require.NoError(t, err)
 	e := after(400*time.Millisecond)(t, "")
 	e.stdout = write
 	return e

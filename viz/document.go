@@ -109,7 +109,7 @@ func (d *document) String() string {
 // writing is a document on its way into the library's graph.
 type writing struct {
 	nodes map[*node]dot.Node
-	names []string // by the number that the library gives, less one
+	names []string // names by the number that the library gives, less one
 }
 
 // next is the id of what is made next: the library writes parts in the order of their ids.

@@ -17,7 +17,7 @@ func (p *Plan) verifyModel() error {
 			return fmt.Errorf("entry %s: T up to %d, the chunk is %d", e.Name, e.TMax, p.Model.Chunk)
 		}
 	}
-	if l := p.BufferFor(LogitsBuffer); l >= 0 {
+	if l := p.BufferFor(LogitsBuffer); l >= 0 && p.Model.Vocab > 0 { // a graph has logits, too, and no vocabulary
 		b := &p.Buffers[l]
 		if n, fixed := rowOf(b); !fixed || n != int64(p.Model.Vocab) {
 			return fmt.Errorf("buffer %s of shape %v, the vocabulary has %d tokens", b.Name, b.Shape, p.Model.Vocab)
