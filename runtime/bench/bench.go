@@ -116,15 +116,16 @@ type KernelRow struct {
 type Spread struct {
 	Median float64 `json:"median"`
 	Low    float64 `json:"low"`  // lower end of the interval that holds the true median with 95 % confidence
-	High   float64 `json:"high"` // upper end
+	High   float64 `json:"high"` // upper end; of fewer than six samples both are the extremes
 	Min    float64 `json:"min"`
 	Max    float64 `json:"max"`
 	N      int     `json:"n"`
 }
 
-// Within is how far the true median may lie from this one, as a share of it.
-func (s *Spread) Within() float64 {
-	return Interval{Mid: s.Median, Low: s.Low, High: s.High}.halfWidth()
+// Within is how far the true median may lie from this one, as a share of it; known is
+// false of fewer than six runs, which do not tell.
+func (s *Spread) Within() (share float64, known bool) {
+	return Interval{Mid: s.Median, Low: s.Low, High: s.High}.halfWidth(), s.N >= fewestRuns
 }
 
 // Check is an error of what cannot be measured, as far as that is seen without

@@ -57,7 +57,7 @@ func (o *Options) more(all []*measured) func(int) bool {
 			return false
 		}
 		return slices.ContainsFunc(all, func(m *measured) bool {
-			return medianInterval(slices.Sorted(slices.Values(m.samples))).halfWidth() > o.Within
+			return len(m.samples) < fewestRuns || medianInterval(slices.Sorted(slices.Values(m.samples))).halfWidth() > o.Within
 		})
 	}
 }

@@ -50,9 +50,13 @@ func difference(a, b []float64) Interval {
 	return interval(median(a)-median(b), found)
 }
 
+// fewestRuns are the fewest samples whose extremes hold the true median with 95 %
+// confidence: five miss it on one side once in 16 times.
+const fewestRuns = 6
+
 // medianInterval is the median of sorted samples with the interval of order statistics
 // that holds the true one with 95 % confidence, whatever their distribution; fewer than
-// six samples have none so narrow, and their extremes stand for it. The chance that the
+// fewestRuns have none, and their extremes stand in its place. The chance that the
 // true median lies below the k-th of n samples is that of fewer than k heads of n coins.
 func medianInterval(sorted []float64) Interval {
 	n := len(sorted)

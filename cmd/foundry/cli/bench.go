@@ -294,7 +294,11 @@ func printTable(s IO, m *foundry.Model, rows []bench.Row, format string) error {
 			cells = append(cells, usText(r.Modelled[name]))
 		}
 		if r.Measured != nil {
-			cells = append(cells, usText(r.Measured.Median), fmt.Sprintf("%.1f %%", 100*r.Measured.Within()), usText(r.Measured.Min), usText(r.Measured.Max), fmt.Sprintf("%.1f", *r.TokS))
+			within := "" // of too few runs nothing is known
+			if share, known := r.Measured.Within(); known {
+				within = fmt.Sprintf("%.1f %%", 100*share)
+			}
+			cells = append(cells, usText(r.Measured.Median), within, usText(r.Measured.Min), usText(r.Measured.Max), fmt.Sprintf("%.1f", *r.TokS))
 		}
 		cells = append(cells, shareCells(&r)...)
 		if shared {
@@ -347,7 +351,7 @@ func printHeading(s IO, m *foundry.Model, first *bench.Row) {
 		}
 	}
 	if first.Measured != nil {
-		names.Line(s.Out, "measured on %s, median of %d runs, interleaved; +-: where the true median may lie (95 %%)", first.Device, first.Measured.N)
+		names.Line(s.Out, "measured on %s, median of %d runs, interleaved; +-: where the true median may lie (95 %%, of six runs or more)", first.Device, first.Measured.N)
 		if first.Times != "" {
 			names.Line(s.Out, "\n%s on a CPU: says nothing of a GPU", first.Times)
 		}
