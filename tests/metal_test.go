@@ -17,6 +17,7 @@ import (
 	"foundry/frontends/model"
 	"foundry/ir/dtype"
 	"foundry/lower/plan"
+	inference "foundry/runtime"
 	"foundry/runtime/cpu"
 	"foundry/runtime/devicetest"
 	"foundry/runtime/eval"
@@ -190,6 +191,39 @@ func TestDecodeOnEmulatedMetal(t *testing.T) {
 			clean(t)
 		})
 	}
+}
+
+// Chains of decode steps, the next always in flight, give the tokens of single steps,
+// greedy and drawn, on the strict framework, and leave no object.
+func TestChainsOnEmulatedMetal(t *testing.T) {
+	emulated(t)
+	m, _ := goldenModel(t, goldenModels[0])
+	drawn := inference.Sampling{Temperature: 0.9, TopK: 40, TopP: 0.95, Repetition: 1.1, Seed: 7}
+	var want [2][]int32
+	for _, n := range []int{1, 2, 3, 4, 8, 16} {
+		p := bundle(t, m, foundry.CompileOptions{Variant: "fewest", Context: 512, Chunk: 16, Sampler: true, Chain: n})
+		e := onEmulatedMetal(t, m, p, mtl.Options{})
+		for i, how := range []inference.Sampling{{}, drawn} {
+			s, err := e.NewSession()
+			require.NoError(t, err)
+			require.Equal(t, n, s.IDs.Limits().Chain)
+			require.NoError(t, s.IDs.Prefill(t.Context(), []int32{1062, 258, 342}))
+			var ids []int32
+			for id, err := range s.IDs.Generate(t.Context(), 41, how) {
+				require.NoError(t, err)
+				ids = append(ids, id)
+			}
+			require.NoError(t, s.Close())
+			if n == 1 {
+				want[i] = ids
+			}
+			require.Len(t, ids, 41)
+			require.Equal(t, want[i], ids, "chains of %d", n)
+		}
+		require.NoError(t, e.Close())
+	}
+	require.NotEqual(t, want[0], want[1])
+	clean(t)
 }
 
 // heapInUse returns the bytes of Go's heap that something refers to.
