@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"foundry/ir/kernel"
 )
 
 // Pattern is a fusion as data: the operations of the region it forms, as the
@@ -50,9 +52,10 @@ func (p *compiled) pass() *Pass {
 		if slices.Contains(p.Off, g) {
 			standard = "false"
 		}
-		pass.Options = append(pass.Options, Option{g, standard, []string{"true", "false"}, "take the optional operations \"" + g + "\" into the region where they are there"})
+		pass.Options = append(pass.Options, Option{g, standard, []string{"true", "false"}, "take the optional operations \"" + g + "\" into the region where they are there", nil})
 	}
-	pass.Options = append(pass.Options, Option{"when", "always", []string{"always", "cheaper"}, "fuse wherever possible, or where the cost model predicts a gain"},
-		Option{"kernel", "", nil, "words of the kernel that regions get, such as one-pass; none: the cost model chooses"})
+	pass.Options = append(pass.Options, Option{"when", "always", []string{"always", "cheaper"}, "fuse wherever possible, or where the cost model predicts a gain", nil},
+		Option{"kernel", "", nil, "words of the kernel that regions get, such as one-pass; none: the cost model chooses",
+			func(words string) error { return kernel.Pin(words).Check() }})
 	return pass
 }

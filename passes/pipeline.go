@@ -76,8 +76,14 @@ func (t *Table) parseCall(item string) (Call, error) {
 		if i < 0 {
 			return c, fmt.Errorf("%s: %w", name, unknownOption(c.Pass, key))
 		}
-		if o := c.Pass.Options[i]; o.Values != nil && !slices.Contains(o.Values, value) {
+		o := c.Pass.Options[i]
+		if o.Values != nil && !slices.Contains(o.Values, value) {
 			return c, fmt.Errorf("%s: %s=%s, want one of %s", name, key, value, strings.Join(o.Values, ", "))
+		}
+		if o.Check != nil {
+			if err := o.Check(value); err != nil {
+				return c, fmt.Errorf("%s: %s=%s: %w", name, key, value, err)
+			}
 		}
 		if slices.ContainsFunc(c.Options, func(s Setting) bool { return s.Name == key }) {
 			return c, fmt.Errorf("%s: option %q stands twice", name, key)

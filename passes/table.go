@@ -25,6 +25,7 @@ type Option struct {
 	Default string
 	Values  []string // nil: words
 	Doc     string
+	Check   func(value string) error // error of words that mean nothing; nil: none
 }
 
 func (p *Pass) optionNames() []string {

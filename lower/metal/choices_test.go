@@ -42,6 +42,9 @@ func pinLast(g *ir.Graph, n *ir.Node, x *target.Target, words kernel.Pin) {
 func choices(g *ir.Graph, x *target.Target) (out []*ir.Graph) {
 	for i, n := range g.Nodes() {
 		for j, k := range candidates(g, n, x) {
+			if err := kernel.Pin(k.String()).Check(); err != nil {
+				panic(err) // a word that pipelines would refuse
+			}
 			c := g.Clone()
 			c.Nodes()[i].Attr.Kernel = k.String()
 			out = append(out, alone(c, fmt.Sprintf("%s_%d_%d", g.Name, i, j)))
