@@ -17,11 +17,11 @@ import (
 )
 
 // A long list that nothing is measured of is counted in parts of partSize variants, on
-// models of fewLayers and of one layer more: with equal layers every further layer adds
+// models of baseLayers and of one layer more: with equal layers every further layer adds
 // what that one does.
 const (
-	partSize  = 256
-	fewLayers = 1
+	partSize   = 256
+	baseLayers = 1
 )
 
 // counted is an entry in numbers, before its times are predicted: all that grows by the
@@ -57,32 +57,32 @@ func (c *counted) predict() {
 	}
 }
 
-// repeated is the entry with so many layers, of which few has fewLayers and more one
+// repeated is the entry with so many layers, of which base has baseLayers and longer one
 // more. Its arena is left out: where buffers lie in it does not follow from few layers.
 // buffers is the number of command buffers that was asked for, 0 for the best.
-func repeated(few, more *counted, layers, buffers int) *counted {
-	further := layers - fewLayers
+func repeated(base, longer *counted, layers, buffers int) *counted {
+	further := layers - baseLayers
 	grow := func(a, b int64) int64 { return a + int64(further)*(b-a) }
 	load := func(a, b cost.Load) cost.Load {
 		return cost.Load{DeviceUs: a.DeviceUs + float64(further)*(b.DeviceUs-a.DeviceUs), Dispatches: int(grow(int64(a.Dispatches), int64(b.Dispatches)))}
 	}
-	c := *more
+	c := *longer
 	for _, n := range []struct{ to, a, b *int }{
-		{&c.row.Dispatches, &few.row.Dispatches, &more.row.Dispatches},
-		{&c.row.Waves, &few.row.Waves, &more.row.Waves},
-		{&c.row.Barriers, &few.row.Barriers, &more.row.Barriers},
+		{&c.row.Dispatches, &base.row.Dispatches, &longer.row.Dispatches},
+		{&c.row.Waves, &base.row.Waves, &longer.row.Waves},
+		{&c.row.Barriers, &base.row.Barriers, &longer.row.Barriers},
 	} {
 		*n.to = int(grow(int64(*n.a), int64(*n.b)))
 	}
 	c.row.ArenaBytes = 0
-	c.row.WeightBytes = grow(few.row.WeightBytes, more.row.WeightBytes)
-	c.row.MovedBytes = grow(few.row.MovedBytes, more.row.MovedBytes)
-	c.row.Flops = grow(few.row.Flops, more.row.Flops)
-	c.typical = load(few.typical, more.typical)
-	c.loads = make([][]cost.Load, len(more.loads))
-	for i := range more.loads {
-		for j := range more.loads[i] {
-			c.loads[i] = append(c.loads[i], load(few.loads[i][j], more.loads[i][j]))
+	c.row.WeightBytes = grow(base.row.WeightBytes, longer.row.WeightBytes)
+	c.row.MovedBytes = grow(base.row.MovedBytes, longer.row.MovedBytes)
+	c.row.Flops = grow(base.row.Flops, longer.row.Flops)
+	c.typical = load(base.typical, longer.typical)
+	c.loads = make([][]cost.Load, len(longer.loads))
+	for i := range longer.loads {
+		for j := range longer.loads[i] {
+			c.loads[i] = append(c.loads[i], load(base.loads[i][j], longer.loads[i][j]))
 		}
 	}
 	if buffers == 0 {
@@ -114,17 +114,17 @@ func even(g *ir.Graph) bool {
 
 // counter counts variants.
 type counter struct {
-	whole     *distinctPlans
-	few, more *distinctPlans // nil where the layers differ or are few
+	whole        *distinctPlans
+	base, longer *distinctPlans // nil where the layers differ or are few
 }
 
 func (b *distinctPlans) counter() (*counter, error) {
 	c := &counter{whole: b}
-	if b.m.Config.Layers <= fewLayers+1 || !even(b.graph) {
+	if b.m.Config.Layers <= baseLayers+1 || !even(b.graph) {
 		return c, nil
 	}
-	for i, small := range []**distinctPlans{&c.few, &c.more} {
-		own, _, err := b.o.distinctPlans(b.m.WithLayers(fewLayers + i))
+	for i, small := range []**distinctPlans{&c.base, &c.longer} {
+		own, _, err := b.o.distinctPlans(b.m.WithLayers(baseLayers + i))
 		if err != nil {
 			return nil, err
 		}
@@ -136,22 +136,22 @@ func (b *distinctPlans) counter() (*counter, error) {
 // count returns what the variants are in numbers. Where few layers tell variants apart
 // otherwise than one layer more does, all layers are compiled.
 func (c *counter) count(variants []passes.Subset) ([]*counted, error) {
-	if c.few != nil {
-		_, few, err := c.few.compile(variants)
+	if c.base != nil {
+		_, base, err := c.base.compile(variants)
 		if err != nil {
 			return nil, err
 		}
-		_, more, err := c.more.compile(variants)
+		_, longer, err := c.longer.compile(variants)
 		if err != nil {
 			return nil, err
 		}
-		same := slices.EqualFunc(few, more, func(a, b *counted) bool {
+		same := slices.EqualFunc(base, longer, func(a, b *counted) bool {
 			return a.row.Variant == b.row.Variant && slices.Equal(a.row.Also, b.row.Also)
 		})
 		if same {
-			out := make([]*counted, len(few))
-			for i := range few {
-				out[i] = repeated(few[i], more[i], c.whole.m.Config.Layers, c.whole.graphs.Options.CommandBuffers)
+			out := make([]*counted, len(base))
+			for i := range base {
+				out[i] = repeated(base[i], longer[i], c.whole.m.Config.Layers, c.whole.graphs.Options.CommandBuffers)
 			}
 			return out, nil
 		}
@@ -167,8 +167,8 @@ func (b *distinctPlans) count(ctx context.Context, variants []passes.Subset) err
 	if err != nil {
 		return err
 	}
-	if c.few != nil {
-		b.o.Say(fmt.Sprintf("%d variants, counted on %d and %d of %d equal layers", len(variants), fewLayers, fewLayers+1, b.m.Config.Layers))
+	if c.base != nil {
+		b.o.Say(fmt.Sprintf("%d variants, counted on %d and %d of %d equal layers", len(variants), baseLayers, baseLayers+1, b.m.Config.Layers))
 	}
 	parts := slices.Collect(slices.Chunk(variants, partSize))
 	lists := make([]chan []*counted, len(parts))

@@ -37,7 +37,7 @@ func TestRepeatedLayersAreCounted(t *testing.T) {
 		require.NoError(t, err)
 		c, err := b.counter()
 		require.NoError(t, err)
-		require.NotNil(t, c.more)
+		require.NotNil(t, c.longer)
 		have, err := c.count(variants)
 		require.NoError(t, err)
 		_, want, err := b.compile(variants)
@@ -79,5 +79,5 @@ func TestUnevenLayersAreNotRepeated(t *testing.T) {
 	require.False(t, even(b.graph))
 	c, err := b.counter()
 	require.NoError(t, err)
-	require.Nil(t, c.more)
+	require.Nil(t, c.longer)
 }
