@@ -77,8 +77,7 @@ func (p *Plan) Save(dir string) (err error) {
 		return err
 	}
 	dir = filepath.Clean(dir)
-	// What another process takes away meanwhile is looked at again where it is replaced.
-	if _, err := replaceable(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if _, err := files.Steady(dir, replaceable); err != nil {
 		return err
 	}
 	parent := filepath.Dir(dir)
@@ -104,14 +103,7 @@ func (p *Plan) Save(dir string) (err error) {
 	if err := writeFile(filepath.Join(fresh, planFile), text); err != nil {
 		return err
 	}
-	// What another process takes away is none of ours.
-	err = files.ReplaceFolder(fresh, dir, func(dir string) (bool, error) {
-		exists, err := replaceable(dir)
-		if errors.Is(err, fs.ErrNotExist) {
-			return false, nil
-		}
-		return exists, err
-	})
+	err = files.ReplaceFolder(fresh, dir, replaceable)
 	if moved := (*os.LinkError)(nil); errors.As(err, &moved) {
 		return fmt.Errorf("cannot write the plan: %w", err)
 	}

@@ -11,6 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
 	"pgregory.net/rapid"
+
+	"foundry/runtime/files"
 )
 
 func saved(t testing.TB) string {
@@ -250,6 +252,41 @@ func TestSavesAtOnce(t *testing.T) {
 	left, err := os.ReadDir(base)
 	require.NoError(t, err)
 	require.Len(t, left, 20)
+}
+
+// A look at a bundle that others replace meanwhile never takes one of them, half
+// removed, for a folder of something else.
+func TestLooksWhileReplaced(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "plan")
+	p := sample(t)
+	require.NoError(t, p.Save(dir))
+	stop := make(chan struct{})
+	var group errgroup.Group
+	for range 2 {
+		p := sample(t)
+		group.Go(func() error {
+			for {
+				select {
+				case <-stop:
+					return nil
+				default:
+				}
+				if err := p.Save(dir); err != nil {
+					return err
+				}
+			}
+		})
+	}
+	var looked error
+	for range 20_000 {
+		if _, err := files.Steady(dir, replaceable); err != nil {
+			looked = err
+			break
+		}
+	}
+	close(stop)
+	require.NoError(t, group.Wait())
+	require.NoError(t, looked)
 }
 
 // What is no regular file is an error at once, for plan.json and for kernels.

@@ -16,7 +16,7 @@ import (
 // meanwhile.
 func ReplaceFolder(fresh, dir string, may func(dir string) (exists bool, err error)) error {
 	for attempt := 0; ; attempt++ {
-		exists, err := may(dir)
+		exists, err := Steady(dir, may)
 		switch {
 		case err != nil:
 			return err
@@ -34,6 +34,24 @@ func ReplaceFolder(fresh, dir string, may func(dir string) (exists bool, err err
 		changed := errors.Is(err, fs.ErrExist) || errors.Is(err, fs.ErrNotExist)
 		if !changed || attempt == 1000 {
 			return err
+		}
+	}
+}
+
+// Steady looks at what stands at dir, again as long as something else came to stand there
+// during the look: what another process replaces is seen half removed otherwise.
+func Steady(dir string, look func(dir string) (exists bool, err error)) (exists bool, err error) {
+	for attempt := 0; ; attempt++ {
+		before, errBefore := os.Lstat(dir)
+		exists, err = look(dir)
+		after, errAfter := os.Lstat(dir)
+		same := errBefore != nil && errAfter != nil
+		if errBefore == nil && errAfter == nil {
+			// A file system gives the number of a removed folder to the next one, so the time counts, too.
+			same = os.SameFile(before, after) && before.ModTime().Equal(after.ModTime())
+		}
+		if same || attempt == 1000 {
+			return exists, err
 		}
 	}
 }

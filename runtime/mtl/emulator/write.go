@@ -34,7 +34,7 @@ const manifestHead = "foundry emulated-metal 1\n"
 // error. The error is ErrUnavailable where the framework cannot be had.
 func Write(ctx context.Context, dir string, p *plan.Plan, o cpu.Options) (err error) {
 	dir = filepath.Clean(dir)
-	if _, err := replaceable(dir); err != nil {
+	if _, err := files.Steady(dir, replaceable); err != nil {
 		return err
 	}
 	dev, err := open(ctx, o)
