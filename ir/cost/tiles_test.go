@@ -22,6 +22,16 @@ type timing struct {
 	us      float64
 }
 
+// numbers is the product that was measured.
+func (m timing) numbers() matmul {
+	p := m.product
+	part := &task.Part{Each: p[1] / p[3]}
+	for range p[3] {
+		part.Products = append(part.Products, (*ir.Node)(nil))
+	}
+	return matmul{tokens: p[0], rows: p[1], cols: p[2], unit: int(p[3]), bytes: p[1] * p[2] * 34 / 32, perLoad: 16, halfRows: true, parts: []*task.Part{part}}
+}
+
 func timings(t *testing.T) (out []timing) {
 	t.Helper()
 	f, err := os.Open("testdata/tiles-h100.csv")
@@ -56,11 +66,7 @@ func TestTilesAsMeasured(t *testing.T) {
 	require.Len(t, byProduct, 4)
 	var have, want []float64
 	for p, measured := range byProduct {
-		part := &task.Part{Each: p[1] / p[3]}
-		for range p[3] {
-			part.Products = append(part.Products, (*ir.Node)(nil))
-		}
-		n := matmul{tokens: p[0], rows: p[1], cols: p[2], unit: int(p[3]), bytes: p[1] * p[2] * 34 / 32, perLoad: 16, halfRows: true, parts: []*task.Part{part}}
+		n := measured[0].numbers()
 		best, _ := n.bestTiles(x)
 		fastest, taken := slices.MinFunc(measured, func(a, b timing) int { return int(a.us - b.us) }).us, 0.0
 		for _, m := range measured {
