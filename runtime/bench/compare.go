@@ -74,7 +74,7 @@ const (
 const (
 	LeastProcesses = 6    // of each side
 	smallestEffect = 0.02 // of a time, below which a difference is none
-	unsteady       = 0.1  // spread of a side's processes, above which they have no common level: the machine did something else
+	unsteady       = 0.1  // spread of six processes, above which they have no common level: the machine did something else
 	falseCalls     = 0.05 // most comparisons of equal programs that call a row
 )
 
@@ -123,7 +123,7 @@ func Compare(a, b []Recording) ([]Compared, error) {
 	}
 	holm(out)
 	for i := range out {
-		out[i].judge()
+		out[i].judge(min(len(a), len(b)))
 	}
 	return out, nil
 }
@@ -214,9 +214,12 @@ func holm(rows []Compared) {
 	}
 }
 
-func (c *Compared) judge() {
+// judge sets the verdict of a row of so many processes, of the side with fewer. What six
+// that spread so much leave open, more may settle: a mean is known better by the root of
+// their number.
+func (c *Compared) judge(processes int) {
 	switch {
-	case c.Spread > unsteady:
+	case c.Spread > unsteady*math.Sqrt(float64(processes)/LeastProcesses):
 		c.Verdict = CannotTell
 	case c.P < falseCalls && c.Change.Mid >= smallestEffect:
 		c.Verdict = Slower

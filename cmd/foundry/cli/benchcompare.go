@@ -24,10 +24,11 @@ func compareCommand(s IO) *cobra.Command {
 		Long: `Each file holds what one process measured: foundry bench --csv FILE. A and B are at
 least six files each, or a folder of them, taken in turn (A, B, A, B ...), so that a
 machine that slows down favours neither. Each row gets a verdict: slower, faster, same
-within 2 %, or cannot tell, which is also said where the processes of a side spread by
-more than a tenth: then the machine was busy. Processes and their samples are drawn anew many times to
-tell chance from change; over all rows together, equal programs are called different
-in at most one comparison of twenty.
+within 2 %, or cannot tell. That is also said where the machine was busy: where six
+processes of a side spread by more than a tenth, or n of them by more than a tenth times
+the root of n/6. Processes and their samples are drawn anew many times to tell chance
+from change; over all rows together, equal programs are called different in at most one
+comparison of twenty.
 
 The exit code is 3 where a row is slower.`,
 		Example: `  for i in 1 2 3 4 5 6; do ./old bench --csv a/$i.csv; ./new bench --csv b/$i.csv; done
