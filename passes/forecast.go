@@ -7,6 +7,7 @@ import (
 
 	"foundry/ir"
 	"foundry/ir/cost"
+	"foundry/ir/names"
 )
 
 // forecast is what a stretch of the graph should come to once the rest of the
@@ -196,9 +197,9 @@ func (r *run) forecast(stretch *ir.Graph, calls Pipeline) (forecast, error) {
 // String says what it comes to: "3.9 us with qkv and 3 bias".
 func (o forecast) String() string {
 	if len(o.patterns) == 0 {
-		return fmt.Sprintf("%.1f us unfused", o.us)
+		return names.Micros(o.us) + " unfused"
 	}
-	return fmt.Sprintf("%.1f us with %s", o.us, strings.Join(countEqual(o.patterns), " and "))
+	return fmt.Sprintf("%s with %s", names.Micros(o.us), strings.Join(countEqual(o.patterns), " and "))
 }
 
 // countEqual puts equal words together, in the order in which they come: "qkv", "3 bias".

@@ -20,14 +20,22 @@ type gain struct {
 
 // String is the gain as a reason for a fusion.
 func (g gain) String() string {
-	return fmt.Sprintf("%s and %s fewer, %s less moved, predicted %.1f us instead of %.1f",
-		countNoun(g.dispatches, "dispatch", "dispatches"), countNoun(g.waves, "wave", "waves"), names.Bytes(g.bytes), g.after, g.before)
+	return fmt.Sprintf("%s and %s fewer, %s less moved, predicted %s",
+		countNoun(g.dispatches, "dispatch", "dispatches"), countNoun(g.waves, "wave", "waves"), names.Bytes(g.bytes), g.change())
 }
 
 // lossReason is the gain as a reason against one.
 func (g gain) lossReason() string {
-	return fmt.Sprintf("predicted %.1f us instead of %.1f, though it saves %s, %s and %s",
-		g.after, g.before, countNoun(g.dispatches, "dispatch", "dispatches"), countNoun(g.waves, "wave", "waves"), names.Bytes(g.bytes))
+	return fmt.Sprintf("predicted %s, though it saves %s, %s and %s",
+		g.change(), countNoun(g.dispatches, "dispatch", "dispatches"), countNoun(g.waves, "wave", "waves"), names.Bytes(g.bytes))
+}
+
+// change is the difference in time, beside what it is of: small ones of long windows show.
+func (g gain) change() string {
+	if g.us < 0 {
+		return names.Micros(-g.us) + " more than " + names.Micros(g.before)
+	}
+	return names.Micros(g.us) + " less than " + names.Micros(g.before)
 }
 
 // against says what g would save where less was taken.
@@ -36,7 +44,7 @@ func (g gain) against(less gain) string {
 	if us < 0 {
 		verb, us = "lose", -us
 	}
-	return fmt.Sprintf("would %s %.1f us, this saves %.1f", verb, us, less.us)
+	return fmt.Sprintf("would %s %s, this saves %s", verb, names.Micros(us), names.Micros(less.us))
 }
 
 func countNoun(n int, one, many string) string {

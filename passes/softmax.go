@@ -5,6 +5,7 @@ import (
 
 	"foundry/ir"
 	"foundry/ir/cost"
+	"foundry/ir/names"
 	"foundry/ir/target"
 	"foundry/lower/plan"
 )
@@ -30,11 +31,11 @@ var cutSoftmax = Edit{
 		case cut == whole:
 			return Refuse("%s for %s: they are too short to cut", whole, what)
 		case wholeUs <= cutUs:
-			return &Rewrite{Outcome: plan.Unprofitable, Reason: fmt.Sprintf("%s for %s: predicted %.1f us, in %s %.1f", whole, what, wholeUs, cut, cutUs)}
+			return &Rewrite{Outcome: plan.Unprofitable, Reason: fmt.Sprintf("%s for %s: predicted %s, in %s %s", whole, what, names.Micros(wholeUs), cut, names.Micros(cutUs))}
 		}
 		return &Rewrite{
 			Do:     func() error { return cutInto(at.Graph, n, int(cut.Segment)) },
-			Reason: fmt.Sprintf("%s for %s: predicted %.1f us, as %s %.1f", cut, what, cutUs, whole, wholeUs),
+			Reason: fmt.Sprintf("%s for %s: predicted %s, as %s %s", cut, what, names.Micros(cutUs), whole, names.Micros(wholeUs)),
 			Waves:  -1,
 		}
 	},

@@ -74,8 +74,8 @@ func TestDiffOfReasons(t *testing.T) {
 		p.Decisions = []plan.Decision{{Entry: "decode", Pattern: "attention-split", Node: "layers.0.scores", Outcome: outcome, Reason: reason}}
 		return &p
 	}
-	a := with(plan.Unprofitable, "predicted 7.5 us instead of 6, though it saves 1 dispatch, 1 wave and 512 B")
-	require.Empty(t, diffOf(t, a, with(plan.Unprofitable, "predicted 12 us instead of 11.5, though it saves 2 dispatches, 3 waves and 17 KiB")).OnlyA)
+	a := with(plan.Unprofitable, "predicted 1.5 us more than 6 us, though it saves 1 dispatch, 1 wave and 512 B")
+	require.Empty(t, diffOf(t, a, with(plan.Unprofitable, "predicted 0.5 us more than 11.5 us, though it saves 2 dispatches, 3 waves and 17 KiB")).OnlyA)
 	d := diffOf(t, a, with(plan.Unprofitable, "predicted 12 us with attention-split, against 11.5 us with attention"))
 	require.Len(t, d.OnlyA.Decisions, 1)
 	require.Len(t, d.OnlyB.Decisions, 1)

@@ -379,7 +379,7 @@ func (s *search) choose() {
 func (f *Found) String() string {
 	how := fmt.Sprintf("the cost model of %s alone decided (%s)", f.Costs, f.Unmeasured)
 	if f.Device != "" {
-		how = fmt.Sprintf("%.0f us measured on %s", f.Winner.Measured.Median, f.Device)
+		how = fmt.Sprintf("%s measured on %s", names.Micros(f.Winner.Measured.Median), f.Device)
 		if f.Layers > 0 {
 			how += fmt.Sprintf(" (%d layers)", f.Layers)
 		}
@@ -388,13 +388,13 @@ func (f *Found) String() string {
 	switch {
 	case f.Other == nil:
 	case f.Other.Name == f.Winner.Name:
-		other = fmt.Sprintf("; %s: the same, predicted %.0f us", f.OtherPhase, f.Other.OtherUs)
+		other = fmt.Sprintf("; %s: the same, predicted %s", f.OtherPhase, names.Micros(f.Other.OtherUs))
 	default:
-		other = fmt.Sprintf("; %s: %s, predicted %.0f us, behind the pipeline for %s %.0f us", f.OtherPhase, f.Other.Name, f.Other.OtherUs, f.Phase, f.Winner.OtherUs)
+		other = fmt.Sprintf("; %s: %s, predicted %s, behind the pipeline for %s %s", f.OtherPhase, f.Other.Name, names.Micros(f.Other.OtherUs), f.Phase, names.Micros(f.Winner.OtherUs))
 	}
 	where := fmt.Sprintf("%d legal sets of fusions, %d graphs, %s", f.Subsets, f.Graphs, names.Duration(time.Duration(f.Seconds*float64(time.Second))))
 	if f.FromCache != "" {
 		where = "from " + f.FromCache
 	}
-	return fmt.Sprintf("search: %s of %s: %s, predicted %.0f us, %s%s; %s", f.Phase, f.Model, f.Winner.Name, f.Winner.PredictedUs, how, other, where)
+	return fmt.Sprintf("search: %s of %s: %s, predicted %s, %s%s; %s", f.Phase, f.Model, f.Winner.Name, names.Micros(f.Winner.PredictedUs), how, other, where)
 }
