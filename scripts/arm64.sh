@@ -5,7 +5,7 @@
 #
 #   apt-get install qemu-user g++-aarch64-linux-gnu
 #   sh scripts/arm64.sh                    # runtime/mtl: suite, misuse, faults, limits
-#   sh scripts/arm64.sh tests -test.run 'GoldensOnEmulatedMetal/kjv-2m'
+#   sh scripts/arm64.sh tests/emulated -test.run 'GoldensOnEmulatedMetal/kjv-2m'
 set -eu
 cd "$(dirname "$0")/.."
 package=${1:-runtime/mtl}

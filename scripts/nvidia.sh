@@ -4,7 +4,7 @@
 #
 #   CGO_ENABLED=0 go build -o foundry ./cmd/foundry
 #   CGO_ENABLED=0 go test -c -o cuda.test ./runtime/cuda
-#   CGO_ENABLED=0 go test -c -o models.test ./tests
+#   CGO_ENABLED=0 go test -c -o models.test ./tests/generated
 #   FOUNDRY=./foundry CUDA_TEST=./cuda.test MODELS_TEST=./models.test scripts/nvidia.sh conformance decode torch
 #
 # conformance  the device suite, foundry verify, the goldens of five models, generated
@@ -65,7 +65,7 @@ conformance() {
   if [[ -n ${MODELS_TEST:-} ]]; then
     local rescaled
     rescaled=$(realpath "$MODELS_TEST")
-    step bash -c "cd '$here/../tests' && FOUNDRY_COMPLETE=1 '$rescaled' -test.run 'TestRescaled(Formats)?\$' -rescaled-on '$device'"
+    step bash -c "cd '$here/../tests/generated' && FOUNDRY_COMPLETE=1 '$rescaled' -test.run 'TestRescaled(Formats)?\$' -rescaled-on '$device'"
   else
     echo "MODELS_TEST is not set: rescaled models are left out" && failed+=("rescaled models")
   fi

@@ -15,6 +15,7 @@ import (
 	"foundry/cmd/foundry/cli"
 	"foundry/frontends/checkpoint"
 	"foundry/ir/dtype"
+	"foundry/tests/oncpu"
 
 	"github.com/stretchr/testify/require"
 )
@@ -248,7 +249,7 @@ func TestIDOutsideTheTable(t *testing.T) {
 `), 0o666))
 	for _, device := range []string{"ref", "cpu"} {
 		if device == "cpu" {
-			skipWithoutCompiler(t)
+			oncpu.Need(t)
 		}
 		for _, id := range []int32{50, -1, math.MaxInt32, math.MinInt32} {
 			data := binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint32(nil, 3), uint32(id))

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"foundry/runtime/bench"
+	"foundry/tests/oncpu"
 )
 
 func benchRows(t *testing.T, out string) []bench.Row {
@@ -49,7 +50,7 @@ func TestBenchPairs(t *testing.T) {
 
 // Variants of a long list that give one plan are measured once.
 func TestBenchMeasuresDistinctPlans(t *testing.T) {
-	skipWithoutCompiler(t)
+	oncpu.Need(t)
 	dir := t.TempDir()
 	var lines []string
 	for i := range 20 {

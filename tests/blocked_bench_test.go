@@ -19,8 +19,9 @@ import (
 	"foundry/runtime"
 	"foundry/runtime/cpu"
 
-	"foundry/runtime/devicetest"
 	"github.com/stretchr/testify/require"
+
+	"foundry/runtime/devicetest"
 )
 
 // blockedKernel multiplies a vector by f16 weights in blocks of 32 along K: block b of

@@ -1,7 +1,9 @@
-// Package tests holds what crosses packages: whole models against goldens made
-// elsewhere, the command line, bad input, and the borders between packages.
+// Package tests holds what crosses packages: the command line, bad input, what plans are,
+// and the borders between packages. Folders below hold what runs whole models: models
+// against goldens made elsewhere, generated ones against a float64 oracle, and emulated
+// ones on a Metal framework of ours.
 //
-// Read next: goldens_test.go, the proof that the compiler is right.
+// Read next: models/goldens_test.go, the proof that the compiler is right.
 package tests
 
 import (
@@ -37,7 +39,7 @@ var levels = []struct {
 	{10, []string{"runtime/bench"}},
 	{11, []string{"runtime/search", "runtime/chart"}},
 	{12, []string{""}},
-	{13, []string{"cmd/foundry/cli"}},
+	{13, []string{"cmd/foundry/cli", "tests/goldens", "tests/blocks", "tests/oncpu"}},
 	{14, []string{"cmd/foundry"}},
 }
 

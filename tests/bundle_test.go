@@ -13,6 +13,7 @@ import (
 	"foundry/frontends/qwen25"
 	"foundry/ir"
 	"foundry/runtime/eval"
+	"foundry/tests/oncpu"
 
 	"github.com/stretchr/testify/require"
 )
@@ -68,7 +69,7 @@ func TestMovedBundleRuns(t *testing.T) {
 	require.NoError(t, os.Rename(a, b))
 	code, _, errs := foundryCmd(t, nil, "inspect", b)
 	require.Zero(t, code, errs)
-	skipWithoutCompiler(t)
+	oncpu.Need(t)
 	code, out, errs := foundryCmd(t, nil, "eval", "--device", "cpu", "--plan", b, "--prompt", "In the beginning", "--greedy", "2", "--json")
 	require.Zero(t, code, errs)
 	var e eval.Evaluation

@@ -12,10 +12,13 @@ import (
 	"foundry/ir/dtype"
 	"foundry/runtime/bench"
 	"foundry/runtime/eval"
+	"foundry/tests/goldens"
+	"foundry/tests/oncpu"
+
+	"github.com/stretchr/testify/require"
 
 	"foundry/runtime/child"
 	"foundry/runtime/devicetest"
-	"github.com/stretchr/testify/require"
 )
 
 // ok runs a command that must succeed and returns what it printed.
@@ -205,12 +208,12 @@ func TestGraphFile(t *testing.T) {
 	require.Contains(t, bench, "mlp.fir, mlp (T=8);")
 	requireOneLine(t, nil, 1, "T=9 P=0 lies outside the graph's bounds", "eval", "--model", fir, "--tokens", "9")
 	requireOneLine(t, nil, 1, `input "x" is missing`, "eval", "--model", fir, "--tokens", "5", "--inputs", ref)
-	skipWithoutCompiler(t)
+	oncpu.Need(t)
 	cpu := filepath.Join(t.TempDir(), "cpu.safetensors")
 	ok(t, "eval", "--model", fir, "--device", "cpu", "--tokens", "5", "--logits-out", cpu)
 	have, want := readFloats(t, cpu, "y"), readFloats(t, ref, "y")
 	require.Len(t, want, 5*64)
-	require.LessOrEqual(t, nmse(have, want), 1e-11)
+	require.LessOrEqual(t, goldens.NMSE(have, want), 1e-11)
 
 	// The file's values take the place of seeded ones.
 	inputs := filepath.Join(t.TempDir(), "x.safetensors")
@@ -232,7 +235,7 @@ func readFloats(t *testing.T, file, tensor string) []float32 {
 	s, err := checkpoint.Open(file)
 	require.NoError(t, err)
 	defer s.Close()
-	return floatsOf(t, s, tensor)
+	return goldens.Floats(t, s, tensor)
 }
 
 func TestDiffAndInspect(t *testing.T) {

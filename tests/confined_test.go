@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"foundry/runtime/confine"
+	"foundry/tests/oncpu"
 
 	"github.com/stretchr/testify/require"
 )
@@ -20,7 +21,7 @@ import (
 // computes for centuries, the one of prefill stores where nothing of its own lies.
 func hostileBundle(t *testing.T) string {
 	t.Helper()
-	skipWithoutCompiler(t)
+	oncpu.Need(t)
 	dir := filepath.Join(t.TempDir(), "plan")
 	compileTo(t, dir, "--context", "64", "--chunk", "16")
 	for kernel, statement := range map[string]string{
@@ -84,7 +85,7 @@ func TestConfinedRunsOfAFolder(t *testing.T) {
 	if !confine.Available() {
 		t.Skip(confine.ErrUnavailable)
 	}
-	skipWithoutCompiler(t)
+	oncpu.Need(t)
 	model := t.TempDir()
 	require.NoError(t, os.CopyFS(model, os.DirFS(filepath.Join("..", "frontends", "checkpoint", "kjv2m"))))
 	plan := filepath.Join(t.TempDir(), "plan")

@@ -16,6 +16,9 @@ import (
 	"foundry/runtime/engine"
 	"foundry/runtime/msl/gate"
 	"foundry/runtime/mtl"
+	"foundry/tests/blocks"
+	"foundry/tests/goldens"
+	"foundry/tests/oncpu"
 
 	"github.com/stretchr/testify/require"
 )
@@ -28,20 +31,20 @@ import (
 func TestGateAcceptsEveryKernel(t *testing.T) {
 	t.Parallel()
 	all := strictKernels{}
-	for _, name := range goldenModels {
-		m, _ := goldenModel(t, name)
+	for _, name := range goldens.Models {
+		m, _ := goldens.Open(t, name)
 		for _, v := range passes.Variants() {
 			all.add(t, m, foundry.CompileOptions{Variant: v, Sampler: true})
 		}
 	}
-	kjv, _ := goldenModel(t, goldenModels[0])
+	kjv, _ := goldens.Open(t, goldens.Models[0])
 	for _, target := range []string{"", "h100"} {
 		for _, w := range madeFormats(t) {
 			all.add(t, kjv, foundry.CompileOptions{Weights: w, Target: target})
 		}
 		all.add(t, kjv, foundry.CompileOptions{AllLogits: true, Target: target})
 		for _, v := range passes.Variants() {
-			all.add(t, newBlocks(t, twoLayers, blockFormats).open(t), foundry.CompileOptions{Variant: v, Target: target})
+			all.add(t, blocks.New(t, blocks.TwoLayers, blocks.Mixed).Open(t), foundry.CompileOptions{Variant: v, Target: target})
 		}
 	}
 	g := gate.New()
@@ -75,7 +78,7 @@ func TestGateStandsBeforeEveryCompiler(t *testing.T) {
 // A plan that was edited and sealed runs where it is trusted, and says so.
 func TestTrustKernels(t *testing.T) {
 	t.Parallel()
-	skipWithoutCompiler(t)
+	oncpu.Need(t)
 	dir := filepath.Join(t.TempDir(), "plan")
 	compileTo(t, dir, "--context", "64", "--chunk", "16")
 	names, err := filepath.Glob(filepath.Join(dir, "kernels", "embedding*.metal"))
@@ -103,7 +106,7 @@ func TestTrustKernels(t *testing.T) {
 // that cannot be, with every access looked at.
 func TestPlansFromDiskAreGuarded(t *testing.T) {
 	t.Parallel()
-	skipWithoutCompiler(t)
+	oncpu.Need(t)
 	dir := filepath.Join(t.TempDir(), "plan")
 	compileTo(t, dir, "--context", "64", "--chunk", "16")
 	m, err := foundry.Open("kjv-2m", foundry.Hub{})

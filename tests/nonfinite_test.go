@@ -13,6 +13,7 @@ import (
 	"foundry"
 	"foundry/frontends/checkpoint"
 	"foundry/ir/dtype"
+	"foundry/tests/oncpu"
 
 	"github.com/stretchr/testify/require"
 )
@@ -53,7 +54,7 @@ func pokeEach(t *testing.T, tensor string, change func(i int, bits uint16) uint1
 
 // A model whose logits hold NaN or infinity chooses no token, not the first and not
 // -1; the error names the first operation that makes them, and the weight. The options
-// are those of TestGoldensOnCPU, so that most kernels are compiled once.
+// are those of TestGoldensOnCPU in tests/models, so that most kernels are compiled once.
 func TestNoTokenOfLogitsThatAreNotFinite(t *testing.T) {
 	t.Parallel()
 	for _, x := range []struct {
@@ -90,7 +91,7 @@ func TestNotFiniteOfFiniteWeights(t *testing.T) {
 
 // What an f16 cache holds scaled is not to blame, though the reference would refuse it.
 func TestNotFiniteBehindAScaledCache(t *testing.T) {
-	skipWithoutCompiler(t)
+	oncpu.Need(t)
 	dir := modelDir(t, pokeEach(t, "model.layers.0.input_layernorm.weight", func(_ int, bits uint16) uint16 { return bits + 120<<7 })) // times 2^120
 	requireOneLine(t, nil, 1, "arise first in layers.0.scores (bmm_nt), from weights that are finite", "eval", "--model", dir, "--device", foundry.CPU, "--context", "512", "--variant", "unfused", "--ids", "1,2,3")
 }
@@ -156,7 +157,7 @@ func TestWeightsTooLargeForTheirType(t *testing.T) {
 	requireOneLine(t, nil, 1, "too large for f16; take wider weights (--weights bf16 or f32)", "eval", "--model", dir, "--device", "ref", "--weights", "f16", "--ids", "1,2")
 	code, _, errs := foundryCmd(t, nil, "eval", "--model", dir, "--device", "ref", "--ids", "1,2")
 	require.Zero(t, code, errs)
-	skipWithoutCompiler(t)
+	oncpu.Need(t)
 	requireOneLine(t, nil, 1, "too large for f16; take wider weights (--weights bf16 or f32)", "eval", "--model", dir, "--device", "cpu", "--context", "512", "--variant", "fewest", "--ids", "1,2")
 }
 

@@ -17,8 +17,9 @@ import (
 	"foundry/runtime"
 	"foundry/runtime/cpu"
 
-	"foundry/runtime/devicetest"
 	"github.com/stretchr/testify/require"
+
+	"foundry/runtime/devicetest"
 )
 
 // constantWeights fills every weight with one pattern.

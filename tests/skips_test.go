@@ -24,7 +24,7 @@ var skipped = map[string]string{
 	"tests/blocked_bench_test.go":           "shapes of a benchmark",
 	"tests/confined_test.go":                "a system without seccomp",
 	"tests/darwin_test.go":                  "-short",
-	"tests/synth_test.go":                   "-short",
+	"tests/models/synth_test.go":            "-short",
 	"verify/verify_test.go":                 "FOUNDRY_VERIFY is not full",
 }
 

@@ -11,13 +11,13 @@ import (
 	"foundry/lower/plan"
 	"foundry/passes"
 	"foundry/runtime/msl/strict"
+	"foundry/tests/blocks"
+	"foundry/tests/goldens"
+
+	"github.com/stretchr/testify/require"
 
 	"foundry/runtime/devicetest"
-	"github.com/stretchr/testify/require"
 )
-
-// blockFormats are the formats of a model's matrices, as files mix them.
-var blockFormats = []dtype.Type{dtype.Q4_K, dtype.Q6_K, dtype.Q8_0, dtype.Q5_1, dtype.Q5_K, dtype.Q4_0, dtype.F16, dtype.Q4_1, dtype.Q5_0, dtype.F32, dtype.BF16, dtype.Q2_K, dtype.IQ4_XS, dtype.Q3_K, dtype.IQ4_NL}
 
 // madeFormats are the weight formats that weights can be made of; of the affine ones
 // three, of which each has other bits, groups and scales.
@@ -56,22 +56,22 @@ func TestEveryKernelIsMSL(t *testing.T) {
 	clang, err := strict.Find()
 	devicetest.Need(t, err)
 	all := strictKernels{}
-	for _, name := range goldenModels {
-		m, _ := goldenModel(t, name)
+	for _, name := range goldens.Models {
+		m, _ := goldens.Open(t, name)
 		variants := passes.Variants()
-		if name != goldenModels[0] && !isComplete() {
+		if name != goldens.Models[0] && !isComplete() {
 			variants = []string{"unfused", "default", "fewest"}
 		}
 		for _, v := range variants {
 			all.add(t, m, foundry.CompileOptions{Variant: v, Sampler: true})
 		}
 	}
-	kjv, _ := goldenModel(t, goldenModels[0])
+	kjv, _ := goldens.Open(t, goldens.Models[0])
 	for _, w := range madeFormats(t) {
 		all.add(t, kjv, foundry.CompileOptions{Weights: w})
 	}
 	for _, v := range []string{"unfused", "default", "fewest", "per-layer-6"} {
-		all.add(t, newBlocks(t, twoLayers, blockFormats).open(t), foundry.CompileOptions{Variant: v})
+		all.add(t, blocks.New(t, blocks.TwoLayers, blocks.Mixed).Open(t), foundry.CompileOptions{Variant: v})
 	}
 	t.Logf("%d kernels", len(all))
 	require.NoError(t, strict.CheckAll(context.Background(), clang, slices.Collect(maps.Values(all))))

@@ -11,6 +11,7 @@ import (
 
 	"foundry/runtime/cpu"
 	"foundry/runtime/devicetest"
+	"foundry/tests/oncpu"
 	"foundry/verify"
 )
 
@@ -95,7 +96,7 @@ func TestVerifyCommand(t *testing.T) {
 
 // A wrong kernel is exit code 1, and a line that names the row.
 func TestVerifyFails(t *testing.T) {
-	skipWithoutCompiler(t)
+	oncpu.Need(t)
 	dir := t.TempDir()
 	require.NoError(t, os.Mkdir(filepath.Join(dir, "epilogue"), 0o777))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "epilogue", "silu.metal"), []byte("template <typename V> inline V silu(V x) { return x / (V(1.001f) + exp(-x)); }\n"), 0o666))

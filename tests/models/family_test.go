@@ -1,4 +1,4 @@
-package tests
+package models
 
 import (
 	"bytes"
@@ -19,6 +19,8 @@ import (
 	"foundry/runtime/cpu"
 	"foundry/runtime/devicetest"
 	"foundry/runtime/eval"
+	"foundry/tests/goldens"
+	"foundry/tests/oncpu"
 
 	"github.com/stretchr/testify/require"
 )
@@ -49,11 +51,11 @@ type member struct {
 
 func readFamily(t *testing.T) *family {
 	t.Helper()
-	raw, err := os.ReadFile("testdata/family/members.json")
+	raw, err := os.ReadFile("../testdata/family/members.json")
 	require.NoError(t, err)
 	f := &family{}
 	require.NoError(t, json.Unmarshal(raw, f))
-	f.goldens, err = checkpoint.Open("testdata/family/goldens.safetensors")
+	f.goldens, err = checkpoint.Open("../testdata/family/goldens.safetensors")
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, f.goldens.Close()) })
 	return f
@@ -74,7 +76,7 @@ func (f *family) folder(t *testing.T, m *member) string {
 	tokenizer := maps.Clone(f.Tokenizer)
 	maps.Copy(tokenizer, m.Tokenizer)
 	write("tokenizer.json", tokenizer)
-	s, err := checkpoint.Open("testdata/family/model.safetensors")
+	s, err := checkpoint.Open("../testdata/family/model.safetensors")
 	require.NoError(t, err)
 	defer s.Close()
 	var tensors []checkpoint.Tensor
@@ -127,8 +129,8 @@ func (f *family) requireMember(t *testing.T, name string, m *foundry.Model) {
 	ends, err := m.EndTokens()
 	require.NoError(t, err)
 	require.EqualValues(t, numbers(x.GenerationConfig["eos_token_id"]), ends)
-	want := floatsOf(t, f.goldens, name)
-	require.LessOrEqual(t, nmse(lastLogits(t, m, foundry.Ref, foundry.CompileOptions{}, ids, len(want)), want), refBound)
+	want := goldens.Floats(t, f.goldens, name)
+	require.LessOrEqual(t, goldens.NMSE(lastLogits(t, m, foundry.Ref, foundry.CompileOptions{}, ids, len(want)), want), goldens.OnRef)
 }
 
 // What runs renders its conversation, encodes it, ends where it says and gives the
@@ -154,14 +156,14 @@ func TestFamilyRuns(t *testing.T) {
 // One of each way of laying tokens and turning positions, as kernels.
 func TestFamilyOnCPU(t *testing.T) {
 	t.Parallel()
-	skipWithoutCompiler(t)
+	oncpu.Need(t)
 	f := readFamily(t)
 	for _, name := range []string{"deepseek-r1-distill-qwen-1.5b", "qwq-32b"} {
 		m, err := foundry.Open(f.folder(t, f.Members[name]), foundry.Hub{})
 		require.NoError(t, err)
 		defer m.Close()
-		want := floatsOf(t, f.goldens, name)
-		require.LessOrEqual(t, nmse(lastLogits(t, m, foundry.CPU, foundry.CompileOptions{Weights: dtype.F32, Cache: dtype.F32}, f.Members[name].IDs, len(want)), want), refBound)
+		want := goldens.Floats(t, f.goldens, name)
+		require.LessOrEqual(t, goldens.NMSE(lastLogits(t, m, foundry.CPU, foundry.CompileOptions{Weights: dtype.F32, Cache: dtype.F32}, f.Members[name].IDs, len(want)), want), goldens.OnRef)
 	}
 }
 
@@ -213,9 +215,9 @@ func TestDualChunkAttention(t *testing.T) {
 	const from = 88 // first row of the goldens
 	tokens := f.DualChunk.Config["chunk_size"]
 	require.Equal(t, tokens, m.Config.MaxPositions)
-	rows := floatsOf(t, f.goldens, "dual-chunk")
+	rows := goldens.Floats(t, f.goldens, "dual-chunk")
 	want := rows[:(tokens-from)*m.Config.Vocab]
-	require.LessOrEqual(t, nmse(lastLogits(t, m, foundry.Ref, foundry.CompileOptions{}, f.DualChunk.IDs[:tokens], len(want)), want), refBound)
+	require.LessOrEqual(t, goldens.NMSE(lastLogits(t, m, foundry.Ref, foundry.CompileOptions{}, f.DualChunk.IDs[:tokens], len(want)), want), goldens.OnRef)
 	require.ErrorContains(t, m.Config.CheckContext(tokens+1), "context is 97, want 1 to 96")
 
 	// Without the limit the rows behind are others: the goldens would show it.
@@ -224,7 +226,7 @@ func TestDualChunkAttention(t *testing.T) {
 	require.NoError(t, err)
 	defer plain.Close()
 	have := lastLogits(t, plain, foundry.Ref, foundry.CompileOptions{}, f.DualChunk.IDs, 2*m.Config.Vocab)
-	require.Greater(t, nmse(have, slices.Clone(rows[len(rows)-2*m.Config.Vocab:])), 1e-2)
+	require.Greater(t, goldens.NMSE(have, slices.Clone(rows[len(rows)-2*m.Config.Vocab:])), 1e-2)
 }
 
 // What is converted is the same model: its positions, template, ids, ends and logits.

@@ -1,4 +1,4 @@
-package tests
+package models
 
 import (
 	"path/filepath"
@@ -10,10 +10,11 @@ import (
 	"foundry/frontends/checkpoint"
 	"foundry/ir/dtype"
 	"foundry/ir/interp"
+	"foundry/tests/oncpu"
 )
 
 // What others quantised, and what they computed with it (the scripts stand beside).
-const quantised = "../frontends/checkpoint/testdata/quantised"
+const quantised = "../../frontends/checkpoint/testdata/quantised"
 
 // The bounds hold against a float32 run of the dequantised matrices: its own roundings
 // on ref, which has f32 caches, and the f16 caches and operands of cpu.
@@ -80,7 +81,7 @@ func requireNear(t *testing.T, m *foundry.Model, weights dtype.Type, ids []int32
 	t.Helper()
 	for device, bound := range map[string]float64{"ref": quantisedOnRef, "cpu": quantisedOnCPU} {
 		t.Run(device, func(t *testing.T) {
-			have := run(t, m, device, foundry.CompileOptions{Weights: weights}, ids).Logits
+			have := oncpu.Evaluate(t, m, device, foundry.CompileOptions{Weights: weights}, ids).Logits
 			d := interp.Compare(have[len(have)-len(want):], want)
 			t.Log(d)
 			require.LessOrEqual(t, d.NMSE, bound)

@@ -1,4 +1,4 @@
-package tests
+package models
 
 import (
 	"slices"
@@ -11,6 +11,7 @@ import (
 	"foundry/ir/dtype"
 	"foundry/ir/interp"
 	"foundry/ir/sym"
+	"foundry/tests/goldens"
 
 	"github.com/stretchr/testify/require"
 )
@@ -52,7 +53,7 @@ func TestLlamaAsARow(t *testing.T) {
 		require.NoError(t, err)
 		if n == 0 {
 			logits := out["logits"].F32
-			require.LessOrEqual(t, nmse(logits[len(logits)-len(g.logits):], g.logits), refBound)
+			require.LessOrEqual(t, goldens.NMSE(logits[len(logits)-len(g.logits):], g.logits), goldens.OnRef)
 		}
 		require.Equal(t, g.Greedy[n], out["token"].I32[0])
 	}

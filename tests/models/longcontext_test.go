@@ -1,4 +1,4 @@
-package tests
+package models
 
 import (
 	"cmp"
@@ -21,6 +21,8 @@ import (
 	"foundry/lower/plan"
 	"foundry/runtime/cpu"
 	"foundry/runtime/eval"
+	"foundry/tests/goldens"
+	"foundry/tests/oncpu"
 
 	"github.com/stretchr/testify/require"
 )
@@ -37,24 +39,44 @@ type longVariant struct {
 
 func longVariants(t *testing.T) []longVariant {
 	t.Helper()
-	raw, err := os.ReadFile(filepath.Join("testdata", "long", "goldens.json"))
+	raw, err := os.ReadFile(filepath.Join("..", "testdata", "long", "goldens.json"))
 	require.NoError(t, err)
 	var file struct {
 		IDs      []int32
 		Variants map[string]map[string]any
 	}
 	require.NoError(t, json.Unmarshal(raw, &file))
-	source, err := checkpoint.Open(filepath.Join("testdata", "long", "goldens.safetensors"))
+	source, err := checkpoint.Open(filepath.Join("..", "testdata", "long", "goldens.safetensors"))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, source.Close()) })
 	var out []longVariant
 	for _, name := range slices.Sorted(maps.Keys(file.Variants)) {
 		change, err := json.Marshal(file.Variants[name])
 		require.NoError(t, err)
-		out = append(out, longVariant{name, string(change), modelDir(t, config(t, file.Variants[name])), file.IDs, source})
+		out = append(out, longVariant{name, string(change), configured(t, file.Variants[name]), file.IDs, source})
 	}
 	require.Greater(t, len(out), 12)
 	return out
+}
+
+// configured copies the small random model to a folder of its own and sets fields of its
+// config.json.
+func configured(t *testing.T, fields map[string]any) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	from := filepath.Join("..", "testdata", "rand-hd64")
+	weights, err := os.ReadFile(filepath.Join(from, "model.safetensors"))
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "model.safetensors"), weights, 0o666))
+	text, err := os.ReadFile(filepath.Join(from, "config.json"))
+	require.NoError(t, err)
+	all := map[string]any{}
+	require.NoError(t, json.Unmarshal(text, &all))
+	maps.Copy(all, fields)
+	text, err = json.Marshal(all)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "config.json"), text, 0o666))
+	return dir
 }
 
 // check holds the logits behind 40 and behind 256 tokens to a bound, and returns the
@@ -80,7 +102,7 @@ func (v longVariant) measure(t *testing.T, device string, o foundry.CompileOptio
 	for _, n := range []int{40, len(v.ids)} {
 		out, err := eval.Prompt(context.Background(), e, eval.Options{IDs: v.ids[:n], Top: 1})
 		require.NoError(t, err)
-		worst = max(worst, nmse(out.Logits, floatsOf(t, v.goldens, fmt.Sprintf("%s.%d", v.name, n))))
+		worst = max(worst, goldens.NMSE(out.Logits, goldens.Floats(t, v.goldens, fmt.Sprintf("%s.%d", v.name, n))))
 	}
 	return worst, e.Plan
 }
@@ -90,7 +112,7 @@ func TestLongContextOnRef(t *testing.T) {
 	t.Parallel()
 	for _, v := range longVariants(t) {
 		for _, variant := range []string{"unfused", "default"} {
-			t.Run(v.name+"/"+variant, func(t *testing.T) { v.check(t, foundry.Ref, foundry.CompileOptions{Variant: variant}, refBound) })
+			t.Run(v.name+"/"+variant, func(t *testing.T) { v.check(t, foundry.Ref, foundry.CompileOptions{Variant: variant}, goldens.OnRef) })
 		}
 	}
 }
@@ -106,15 +128,15 @@ func TestYaRNTable(t *testing.T) {
 	c, err = c.Scaled(s)
 	require.NoError(t, err)
 	require.Equal(t, 131072, c.MaxPositions)
-	raw, err := os.ReadFile(filepath.Join("testdata", "long", "goldens.json"))
+	raw, err := os.ReadFile(filepath.Join("..", "testdata", "long", "goldens.json"))
 	require.NoError(t, err)
 	var file struct{ Attention float64 }
 	require.NoError(t, json.Unmarshal(raw, &file))
 	require.InDelta(t, file.Attention, c.Rope.Attention, 1e-15)
-	source, err := checkpoint.Open(filepath.Join("testdata", "long", "goldens.safetensors"))
+	source, err := checkpoint.Open(filepath.Join("..", "testdata", "long", "goldens.safetensors"))
 	require.NoError(t, err)
 	defer source.Close()
-	want, table := floatsOf(t, source, "qwen2.5-7b.inv_freq"), c.InvFreq()
+	want, table := goldens.Floats(t, source, "qwen2.5-7b.inv_freq"), c.InvFreq()
 	require.Len(t, table, len(want))
 	const position = 131071
 	for i, f := range table {
@@ -129,45 +151,22 @@ func TestYaRNTable(t *testing.T) {
 
 func TestLongContextOnCPU(t *testing.T) {
 	t.Parallel()
-	skipWithoutCompiler(t)
+	oncpu.Need(t)
 	for _, v := range longVariants(t) {
 		if v.name == "yarn" || v.name == "linear" { // kernels see a table and a scale, whatever they stand for
-			v.check(t, foundry.CPU, foundry.CompileOptions{Weights: dtype.F32, Cache: dtype.F32}, refBound)
+			v.check(t, foundry.CPU, foundry.CompileOptions{Weights: dtype.F32, Cache: dtype.F32}, goldens.OnRef)
 		}
 	}
-}
-
-// --rope-scaling does what the same words in config.json do.
-func TestRopeScalingFlag(t *testing.T) {
-	scaled := modelDir(t, config(t, map[string]any{"max_position_embeddings": 64, "rope_scaling": map[string]any{"type": "yarn", "factor": 4}}))
-	plain := modelDir(t, config(t, map[string]any{"max_position_embeddings": 64}))
-	eval := []string{"eval", "--device", "ref", "--ids", "5,7,9,11", "--greedy", "3", "--json", "--context", "256", "--model"}
-	var want, have struct {
-		Top []struct {
-			ID    int32
-			Logit float64
-		}
-	}
-	require.NoError(t, json.Unmarshal([]byte(ok(t, append(eval, scaled)...)), &want))
-	require.NoError(t, json.Unmarshal([]byte(ok(t, append(eval, plain, "--rope-scaling", "yarn:4")...)), &have))
-	require.NotEmpty(t, want.Top)
-	require.Equal(t, want, have)
-	requireOneLine(t, nil, 1, "context is 256, want 1 to 64", append(eval, plain)...)
-	requireOneLine(t, nil, 1, "config.json scales RoPE already: yarn by 4", append(eval, scaled, "--rope-scaling", "yarn:4")...)
-	requireOneLine(t, nil, 2, "want yarn:FACTOR or linear:FACTOR", append(eval, plain, "--rope-scaling", "ntk:4")...)
-	requireOneLine(t, nil, 1, "is a graph and no language model", "compile", "--model", firFile(t), "--rope-scaling", "yarn:4", "-o", t.TempDir())
-	requireOneLine(t, nil, 2, "--rope-scaling has no effect on what is written", "convert", "--model", plain, "--rope-scaling", "yarn:4", "-o", filepath.Join(t.TempDir(), "x.gguf"))
-	requireOneLine(t, nil, 2, "--rope-scaling has no effect beside --plan", "eval", "--device", "cpu", "--plan", "x", "--ids", "1", "--rope-scaling", "yarn:4")
 }
 
 // Windows hide the same keys in every attention backend, in prefill and token by token.
 func TestWindowsOnCPU(t *testing.T) {
 	t.Parallel()
-	skipWithoutCompiler(t)
+	oncpu.Need(t)
 	for _, v := range longVariants(t) {
 		if v.name == "window-wide" {
 			t.Run("tiles", func(t *testing.T) {
-				p := v.check(t, foundry.CPU, foundry.CompileOptions{Attention: "flash", Target: "cpu", Chunk: 256}, cpuBound)
+				p := v.check(t, foundry.CPU, foundry.CompileOptions{Attention: "flash", Target: "cpu", Chunk: 256}, goldens.OnCPU)
 				require.True(t, slices.ContainsFunc(p.Kernels, func(k plan.Kernel) bool { return strings.Contains(k.Source, "flash_window sliding") }))
 			})
 		}
@@ -181,8 +180,8 @@ func TestWindowsOnCPU(t *testing.T) {
 			"decode, split": {Chunk: 1, Attention: "split"},
 		} {
 			o.Weights, o.Cache = dtype.F32, dtype.F32
-			t.Run(name, func(t *testing.T) { v.check(t, foundry.CPU, o, refBound) })
+			t.Run(name, func(t *testing.T) { v.check(t, foundry.CPU, o, goldens.OnRef) })
 		}
-		t.Run("f16", func(t *testing.T) { v.check(t, foundry.CPU, foundry.CompileOptions{}, cpuBound) })
+		t.Run("f16", func(t *testing.T) { v.check(t, foundry.CPU, foundry.CompileOptions{}, goldens.OnCPU) })
 	}
 }

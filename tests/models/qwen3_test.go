@@ -1,8 +1,7 @@
-package tests
+package models
 
 import (
 	"encoding/json"
-	"math/rand/v2"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -13,6 +12,8 @@ import (
 	"foundry/frontends/model"
 	"foundry/frontends/qwen3"
 	"foundry/ir/dtype"
+	"foundry/tests/goldens"
+	"foundry/tests/oncpu"
 	"foundry/tests/oracle"
 
 	"github.com/stretchr/testify/require"
@@ -27,7 +28,7 @@ func TestQwen3OnRef(t *testing.T) {
 		dir := all[name].folder(t, &qwen3.Family)
 		for _, variant := range []string{"unfused", "default", "fewest"} {
 			t.Run(name+"/"+variant, func(t *testing.T) {
-				all[name].check(t, dir, foundry.Ref, foundry.CompileOptions{Variant: variant}, refBound)
+				all[name].check(t, dir, foundry.Ref, foundry.CompileOptions{Variant: variant}, goldens.OnRef)
 			})
 		}
 	}
@@ -36,14 +37,14 @@ func TestQwen3OnRef(t *testing.T) {
 // On cpu those whose kernels are alike; with FOUNDRY_COMPLETE all.
 func TestQwen3OnCPU(t *testing.T) {
 	t.Parallel()
-	skipWithoutCompiler(t)
+	oncpu.Need(t)
 	all, names := qwen3Goldens(t)
 	if !isComplete() {
 		names = []string{"hd128", "gammas", "q-up", "norms-apart"}
 	}
 	for _, name := range names {
 		t.Run(name, func(t *testing.T) {
-			all[name].check(t, all[name].folder(t, &qwen3.Family), foundry.CPU, foundry.CompileOptions{Weights: dtype.BF16}, cpuBound)
+			all[name].check(t, all[name].folder(t, &qwen3.Family), foundry.CPU, foundry.CompileOptions{Weights: dtype.BF16}, goldens.OnCPU)
 		})
 	}
 }
@@ -58,7 +59,7 @@ func TestQwen3Forms(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "x.gguf")
 	_, err = model.Convert(t.Context(), m, dtype.Invalid, path, nil)
 	require.NoError(t, err)
-	g.check(t, path, foundry.Ref, foundry.CompileOptions{}, refBound)
+	g.check(t, path, foundry.Ref, foundry.CompileOptions{}, goldens.OnRef)
 	affine, err := dtype.Parse("affine4_g32_bf16")
 	require.NoError(t, err)
 	for _, form := range []struct {
@@ -70,8 +71,8 @@ func TestQwen3Forms(t *testing.T) {
 		require.NoError(t, err)
 		x, err := foundry.Open(path, foundry.Hub{})
 		require.NoError(t, err)
-		want := run(t, m, foundry.Ref, foundry.CompileOptions{Weights: form.weights}, g.IDs)
-		have := run(t, x, foundry.Ref, foundry.CompileOptions{}, g.IDs)
+		want := oncpu.Evaluate(t, m, foundry.Ref, foundry.CompileOptions{Weights: form.weights}, g.IDs)
+		have := oncpu.Evaluate(t, x, foundry.Ref, foundry.CompileOptions{}, g.IDs)
 		require.NoError(t, x.Close())
 		require.Equal(t, want.Logits, have.Logits, form.name)
 	}
@@ -81,7 +82,7 @@ func TestQwen3Forms(t *testing.T) {
 // logits are those of the same folder with the matrices dequantised.
 func TestQwen3GPTQAndAWQ(t *testing.T) {
 	for _, form := range []string{"gptq4-sym", "gptq8", "awq"} {
-		from := filepath.Join("..", "frontends", "checkpoint", "testdata", "quantised", form)
+		from := filepath.Join("..", "..", "frontends", "checkpoint", "../testdata", "quantised", form)
 		packed, err := checkpoint.Open(from)
 		require.NoError(t, err)
 		raw, err := packed.File("config.json")
@@ -124,13 +125,13 @@ func TestQwen3GPTQAndAWQ(t *testing.T) {
 			m, err := foundry.Open(hfFolder(t, config, tensors), foundry.Hub{})
 			require.NoError(t, err)
 			defer m.Close()
-			return run(t, m, foundry.Ref, foundry.CompileOptions{}, someIDs(12, c.Vocab)).Logits
+			return oncpu.Evaluate(t, m, foundry.Ref, foundry.CompileOptions{}, oncpu.IDs(12, c.Vocab)).Logits
 		}
 		have := logits(config, stored)
 		delete(fields, "quantization_config")
 		config, err = json.Marshal(fields)
 		require.NoError(t, err)
-		require.LessOrEqual(t, nmse(have, logits(config, plain)), 1e-12, form)
+		require.LessOrEqual(t, goldens.NMSE(have, logits(config, plain)), 1e-12, form)
 		require.NoError(t, packed.Close())
 	}
 }
@@ -147,68 +148,6 @@ func TestOracleIsQwen3(t *testing.T) {
 		require.NoError(t, err)
 		want := c.Logits(g.IDs)
 		nmse, row := oracle.Worst(g.logits, want[len(want)-len(g.logits)/g.vocab:])
-		require.LessOrEqual(t, nmse, refBound, "%s row %d", name, row)
-	}
-}
-
-// Generated Qwen3 checkpoints of all forms, safetensors, MLX's and GGUF, as drawn and
-// rescaled, q and k before their norms and behind them: on ref 20, with FOUNDRY_COMPLETE 300.
-func TestGeneratedQwen3OnRef(t *testing.T) {
-	t.Parallel()
-	count := uint64(20)
-	if isComplete() {
-		count = 300
-	}
-	worst, gguf := 0.0, 0
-	for seed := range count {
-		c := oracle.Random(seed)
-		c.HeadNorms = true
-		if c.GGUF {
-			gguf++
-		}
-		r := rand.New(rand.NewPCG(seed, 12))
-		o := foundry.CompileOptions{Context: 64, Chunk: 1 + r.IntN(64), Variant: []string{"unfused", "default", "fewest"}[r.IntN(3)]}
-		x := newQwen3Trial(t, c, seed, 64)
-		nmse, _ := x.require(t, foundry.Ref, o, x.onRef())
-		worst = max(worst, nmse)
-	}
-	require.Positive(t, gguf)
-	t.Logf("the worst row of all has NMSE %.2g; %d of %d are GGUF files", worst, gguf, count)
-}
-
-// newQwen3Trial draws weights and ids for a Config, and rescales q and k, the norms of
-// their heads, or a branch that every model has.
-func newQwen3Trial(t *testing.T, c oracle.Config, seed uint64, most int) *trial {
-	t.Helper()
-	r := rand.New(rand.NewPCG(seed, 13))
-	branch := []oracle.Branch{oracle.QueryKey, oracle.NormedHeads, oracle.ValueOutput, oracle.UpDown}[seed%4]
-	x := &trial{seed: seed, branch: branch, k: []int{3, 13, 17, 20}[r.IntN(4)] * (1 - 2*r.IntN(2))}
-	drawn := oracle.Generate(c, seed)
-	x.ids = c.IDs(8+r.IntN(most-8), seed)
-	x.forms[0].c, x.forms[0].want = drawn, drawn.Logits(x.ids)
-	x.forms[1].c, x.k, x.forms[1].want = rescaled(t, drawn, x.branch, x.k, x.ids, x.forms[0].want)
-	return x
-}
-
-// Generated Qwen3 checkpoints on cpu, within what halves make of them.
-func TestGeneratedQwen3OnCPU(t *testing.T) {
-	t.Parallel()
-	skipWithoutCompiler(t)
-	configs, each := uint64(1), uint64(3)
-	if isComplete() {
-		configs, each = 12, 8
-	}
-	for shape := range configs {
-		c := oracle.Random(shape + 3)
-		c.HeadNorms = true
-		r := rand.New(rand.NewPCG(shape, 14))
-		o := foundry.CompileOptions{
-			Target: []string{"apple-m3-pro", "apple-m4-max", "h100"}[r.IntN(3)], Variant: []string{"default", "fewest"}[r.IntN(2)],
-			Context: 160, Chunk: []int{33, 128, 160}[r.IntN(3)], Floats: exactFloats(c),
-		}
-		for i := range each {
-			x := newQwen3Trial(t, c, shape+i*1000, 160)
-			x.require(t, foundry.CPU, o, x.halves())
-		}
+		require.LessOrEqual(t, nmse, goldens.OnRef, "%s row %d", name, row)
 	}
 }

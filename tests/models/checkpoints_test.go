@@ -1,8 +1,9 @@
-package tests
+package models
 
 import (
 	"bytes"
 	_ "embed"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"flag"
@@ -22,24 +23,23 @@ import (
 	"foundry/frontends/checkpoint"
 	"foundry/ir/dtype"
 	"foundry/ir/interp"
+	"foundry/tests/goldens"
+	"foundry/tests/oncpu"
 )
 
 var updateCheckpoints = flag.Bool("update-checkpoints", false, "rewrite docs/checkpoints.md")
-
-// checkpointsText is docs/checkpoints.md with {NAME} where a table is measured.
-//
-//go:embed testdata/checkpoints.md
-var checkpointsText string
 
 // TestCheckpointsDocument holds docs/checkpoints.md to what is read, what is refused by
 // name, and how far logits lie from those of others; -update-checkpoints writes it.
 func TestCheckpointsDocument(t *testing.T) {
 	t.Parallel()
+	text, err := os.ReadFile("../testdata/checkpoints.md") // with {NAME} where a table is measured
+	require.NoError(t, err)
 	read, refused := ggufTypes(t)
 	have := strings.NewReplacer(
 		"{FAMILY}", familyTable(t), "{POSITIONS}", positionsTable(t), "{FOLDERS}", quantisedTable(t), "{GGUF}", ggufTable(t, read), "{REFUSED}", strings.Join(refused, ", "),
-	).Replace(checkpointsText)
-	const file = "../docs/checkpoints.md"
+	).Replace(string(text))
+	const file = "../../docs/checkpoints.md"
 	if *updateCheckpoints {
 		require.NoError(t, os.WriteFile(file, []byte(have), 0o644))
 	}
@@ -71,9 +71,9 @@ func familyTable(t *testing.T) string {
 			continue
 		}
 		t.Cleanup(func() { require.NoError(t, m.Close()) })
-		want := floatsOf(t, f.goldens, name)
+		want := goldens.Floats(t, f.goldens, name)
 		have := lastLogits(t, m, foundry.Ref, foundry.CompileOptions{}, x.IDs, len(want))
-		fmt.Fprintf(&out, "| %s | runs, up to %d tokens | %s |\n", name, m.Config.MaxPositions, decade(nmse(have, want)))
+		fmt.Fprintf(&out, "| %s | runs, up to %d tokens | %s |\n", name, m.Config.MaxPositions, decade(goldens.NMSE(have, want)))
 	}
 	return strings.TrimSuffix(out.String(), "\n")
 }
@@ -94,7 +94,7 @@ func quantisedTable(t *testing.T) string {
 	t.Helper()
 	var out strings.Builder
 	row := func(form, by, name string, m *foundry.Model, weights dtype.Type, ids []int32, want []float64) {
-		have := run(t, m, "ref", foundry.CompileOptions{Weights: weights}, ids).Logits
+		have := oncpu.Evaluate(t, m, "ref", foundry.CompileOptions{Weights: weights}, ids).Logits
 		fmt.Fprintf(&out, "| %s | %s | %s | %s |\n", form, by, name, decade(interp.Compare(have[len(have)-len(want):], want).NMSE))
 	}
 	for _, x := range []struct{ dir, form, by string }{
@@ -127,7 +127,7 @@ func quantisedTable(t *testing.T) string {
 // reads from the same blocks.
 func ggufTable(t *testing.T, read []dtype.Type) string {
 	t.Helper()
-	raw, err := os.ReadFile("../ir/dtype/testdata/goldens.json")
+	raw, err := os.ReadFile("../../ir/dtype/testdata/goldens.json")
 	require.NoError(t, err)
 	var goldens map[string]struct{ Blocks, Values string }
 	require.NoError(t, json.Unmarshal(raw, &goldens))
@@ -162,12 +162,19 @@ var refusedType = regexp.MustCompile(`its type is (\S+), which is not supported`
 // order, and the names of those that are refused.
 func ggufTypes(t *testing.T) (read []dtype.Type, refused []string) {
 	t.Helper()
-	p := goodGGUF(t)
+	source, err := checkpoint.KJV2M()
+	require.NoError(t, err)
 	path := filepath.Join(t.TempDir(), "x.gguf")
+	require.NoError(t, checkpoint.WriteGGUF(t.Context(), path, source, dtype.Q8_0, nil, nil))
+	file, err := os.ReadFile(path)
+	require.NoError(t, err)
+	const first = "token_embd.weight" // model.embed_tokens.weight
+	typeAt := bytes.Index(file, []byte(first)) + len(first) + 4 + 2*8
 	known := map[dtype.Type]bool{}
 	for number := range uint32(64) {
-		// The type stands in front of the offset.
-		require.NoError(t, os.WriteFile(path, p.put(p.entryEnd-12, u32(number)...), 0o600))
+		// The type stands behind the name, the number of sizes and two of them.
+		binary.LittleEndian.PutUint32(file[typeAt:], number)
+		require.NoError(t, os.WriteFile(path, file, 0o600))
 		s, err := checkpoint.Open(path)
 		switch m := refusedType.FindStringSubmatch(fmt.Sprint(err)); {
 		case m != nil:

@@ -1,4 +1,4 @@
-package tests
+package models
 
 import (
 	"bytes"
@@ -19,6 +19,7 @@ import (
 	"foundry/ir/interp"
 	"foundry/runtime/devicetest"
 	"foundry/runtime/eval"
+	"foundry/tests/goldens"
 
 	"github.com/stretchr/testify/require"
 )
@@ -38,15 +39,15 @@ type familyGolden struct {
 
 func familyGoldens(t *testing.T) map[string]*familyGolden {
 	t.Helper()
-	raw, err := os.ReadFile(filepath.Join("testdata", "families", "goldens.json"))
+	raw, err := os.ReadFile(filepath.Join("..", "testdata", "families", "goldens.json"))
 	require.NoError(t, err)
 	var out map[string]*familyGolden
 	require.NoError(t, json.Unmarshal(raw, &out))
-	source, err := checkpoint.Open(filepath.Join("testdata", "families", "goldens.safetensors"))
+	source, err := checkpoint.Open(filepath.Join("..", "testdata", "families", "goldens.safetensors"))
 	require.NoError(t, err)
 	defer source.Close()
 	for name, g := range out {
-		g.logits = floatsOf(t, source, name)
+		g.logits = goldens.Floats(t, source, name)
 		var c struct {
 			Vocab int `json:"vocab_size"`
 		}
@@ -122,10 +123,10 @@ func (g *familyGolden) check(t *testing.T, path, device string, o foundry.Compil
 	worst := 0.0
 	have := out.Logits[len(out.Logits)-len(g.logits):]
 	for i := 0; i < len(have); i += g.vocab {
-		worst = max(worst, nmse(have[i:][:g.vocab], g.logits[i:][:g.vocab]))
+		worst = max(worst, goldens.NMSE(have[i:][:g.vocab], g.logits[i:][:g.vocab]))
 	}
 	t.Logf("%s: NMSE %.2g", device, worst)
 	require.LessOrEqual(t, worst, bound)
-	_, ok := interp.Agreement(out.GreedyIDs, g.Greedy, g.Margins, cpuMargin)
+	_, ok := interp.Agreement(out.GreedyIDs, g.Greedy, g.Margins, goldens.Margin)
 	require.True(t, ok, "greedy ids %v, want %v (margins %v)", out.GreedyIDs, g.Greedy, g.Margins)
 }

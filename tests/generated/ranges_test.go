@@ -1,4 +1,4 @@
-package tests
+package generated
 
 import (
 	"flag"
@@ -8,6 +8,7 @@ import (
 
 	"foundry"
 	"foundry/ir/dtype"
+	"foundry/tests/oncpu"
 	"foundry/tests/oracle"
 
 	"github.com/stretchr/testify/require"
@@ -34,7 +35,7 @@ var everyTile = oracle.Config{
 func TestRescaled(t *testing.T) {
 	t.Parallel()
 	if *rescaledOn == foundry.CPU {
-		skipWithoutCompiler(t)
+		oncpu.Need(t)
 	}
 	type run struct {
 		target     string
@@ -81,7 +82,7 @@ func TestRescaled(t *testing.T) {
 func TestRescaledFormats(t *testing.T) {
 	t.Parallel()
 	if *rescaledOn == foundry.CPU {
-		skipWithoutCompiler(t)
+		oncpu.Need(t)
 	}
 	formats, targets := []oracle.Format{oracle.Q4_K}, []string{"h100"}
 	if isComplete() {

@@ -1,4 +1,4 @@
-package tests
+package models
 
 import (
 	"context"
@@ -7,6 +7,8 @@ import (
 
 	"foundry"
 	"foundry/runtime/eval"
+	"foundry/tests/goldens"
+	"foundry/tests/oncpu"
 
 	"github.com/stretchr/testify/require"
 )
@@ -16,11 +18,11 @@ import (
 func TestPrefillInChunks(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"kjv-2m", "rand-hd128"} {
-		m, goldens := goldenModel(t, name)
-		load := planOnDisk(t, m, foundry.CompileOptions{Context: 512, AllLogits: true})
-		prompt := goldens[0].ids(t, "input_ids")
-		for _, g := range goldens {
-			if ids := g.ids(t, "input_ids"); len(ids) > len(prompt) {
+		m, prompts := goldens.Open(t, name)
+		load := oncpu.FromDisk(t, m, foundry.CompileOptions{Context: 512, AllLogits: true})
+		prompt := prompts[0].IDs(t, "input_ids")
+		for _, g := range prompts {
+			if ids := g.IDs(t, "input_ids"); len(ids) > len(prompt) {
 				prompt = ids
 			}
 		}
@@ -33,7 +35,7 @@ func TestPrefillInChunks(t *testing.T) {
 		whole := logits(t, 0)
 		for _, chunk := range []int{1, 7, 16, 33, 100} {
 			t.Run(fmt.Sprintf("%s/%d", name, chunk), func(t *testing.T) {
-				worst := nmse(logits(t, chunk), whole)
+				worst := goldens.NMSE(logits(t, chunk), whole)
 				require.LessOrEqual(t, worst, chunksBound)
 				t.Logf("NMSE %.2g", worst)
 			})

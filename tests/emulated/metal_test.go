@@ -1,4 +1,6 @@
-package tests
+// Package emulated runs models through runtime/mtl, and drivers in other languages, on a
+// Metal framework of ours, beside the CPU device.
+package emulated
 
 import (
 	"context"
@@ -23,12 +25,13 @@ import (
 	"foundry/runtime/eval"
 	"foundry/runtime/mtl"
 	"foundry/runtime/mtl/emulator"
+	"foundry/tests/goldens"
 )
 
 var metalSteps = flag.Int("metal-steps", 200, "decode steps of TestDecodeOnEmulatedMetal")
 
 var framework = sync.OnceValues(func() (*emulator.Framework, error) {
-	dir, err := filepath.Abs(filepath.Join("testdata", "build"))
+	dir, err := filepath.Abs("../../runtime/mtl/testdata/build")
 	if err != nil {
 		return nil, err
 	}
@@ -90,14 +93,14 @@ func onCPU(t *testing.T, m *foundry.Model, p *plan.Plan) *foundry.Engine {
 // and replayed, through runtime/mtl: the goldens' ids, and the CPU's logits to the bit.
 func TestGoldensOnEmulatedMetal(t *testing.T) {
 	emulated(t)
-	for _, name := range goldenModels {
+	for _, name := range goldens.Models {
 		for _, variant := range []string{"unfused", "per-layer-6"} {
 			t.Run(name+"/"+variant, func(t *testing.T) {
-				m, goldens := goldenModel(t, name)
+				m, prompts := goldens.Open(t, name)
 				p := bundle(t, m, foundry.CompileOptions{Variant: variant, Context: 512, Chunk: 64, AllLogits: true})
-				g := goldens[0]
+				g := prompts[0]
 				run := func(t *testing.T, e *foundry.Engine) *eval.Evaluation {
-					out, err := eval.Prompt(context.Background(), e, eval.Options{IDs: g.ids(t, "input_ids"), Greedy: len(g.ids(t, "greedy_ids")), Top: 1})
+					out, err := eval.Prompt(context.Background(), e, eval.Options{IDs: g.IDs(t, "input_ids"), Greedy: len(g.IDs(t, "greedy_ids")), Top: 1})
 					require.NoError(t, err)
 					require.NoError(t, e.Close())
 					return out
@@ -106,8 +109,8 @@ func TestGoldensOnEmulatedMetal(t *testing.T) {
 				for _, indirect := range []bool{false, true} {
 					t.Run(fmt.Sprintf("indirect=%v", indirect), func(t *testing.T) {
 						out := run(t, onEmulatedMetal(t, m, p, mtl.Options{Indirect: indirect}))
-						require.LessOrEqual(t, g.worstRow(t, out.Logits, m.Config.Vocab), cpuBound)
-						requireGreedy(t, g, out.GreedyIDs, cpuMargin)
+						require.LessOrEqual(t, g.WorstRow(t, out.Logits, m.Config.Vocab), goldens.OnCPU)
+						g.RequireGreedy(t, out.GreedyIDs, goldens.Margin)
 						require.Equal(t, want.GreedyIDs, out.GreedyIDs)
 						require.True(t, slices.Equal(want.Logits, out.Logits), "logits differ from the CPU device's")
 						require.Equal(t, want.GreedyMargins, out.GreedyMargins)
@@ -122,7 +125,7 @@ func TestGoldensOnEmulatedMetal(t *testing.T) {
 // TestMappedWeightsOnEmulatedMetal runs a q8_0 file: the GPU reads its matrices
 // where the file is mapped, and the ids are those of a device that copies them.
 func TestMappedWeightsOnEmulatedMetal(t *testing.T) {
-	from, goldens := goldenModel(t, goldenModels[0])
+	from, prompts := goldens.Open(t, goldens.Models[0])
 	path := filepath.Join(t.TempDir(), "x.gguf")
 	_, err := model.Convert(t.Context(), from, dtype.Q8_0, path, nil)
 	require.NoError(t, err)
@@ -138,7 +141,7 @@ func TestMappedWeightsOnEmulatedMetal(t *testing.T) {
 		} else {
 			e = onCPU(t, m, p)
 		}
-		out, err := eval.Prompt(context.Background(), e, eval.Options{IDs: goldens[0].ids(t, "input_ids"), Greedy: 8, Top: 1})
+		out, err := eval.Prompt(context.Background(), e, eval.Options{IDs: prompts[0].IDs(t, "input_ids"), Greedy: 8, Top: 1})
 		require.NoError(t, err)
 		ids[i] = out.GreedyIDs
 		require.NoError(t, e.Close())
@@ -150,7 +153,7 @@ func TestMappedWeightsOnEmulatedMetal(t *testing.T) {
 
 // TestMetalWithoutMemory has the GPU's working set end below what the plan needs.
 func TestMetalWithoutMemory(t *testing.T) {
-	m, _ := goldenModel(t, goldenModels[0])
+	m, _ := goldens.Open(t, goldens.Models[0])
 	p := bundle(t, m, foundry.CompileOptions{Variant: "fewest", Context: 512, Chunk: 64})
 	f := emulated(t)
 	defer f.Limit("working-set", 1<<20)()
@@ -165,7 +168,7 @@ func TestMetalWithoutMemory(t *testing.T) {
 // memory between them: as many objects of the framework as after the first, and no
 // more of Go's heap. -metal-steps 10000 runs longer ones, of 500 positions.
 func TestDecodeOnEmulatedMetal(t *testing.T) {
-	m, _ := goldenModel(t, goldenModels[0])
+	m, _ := goldens.Open(t, goldens.Models[0])
 	p := bundle(t, m, foundry.CompileOptions{Variant: "fewest", Context: 512, Chunk: 16})
 	length := min(max(*metalSteps/5, 1), 500)
 	for _, indirect := range []bool{false, true} {
@@ -197,7 +200,7 @@ func TestDecodeOnEmulatedMetal(t *testing.T) {
 // greedy and drawn, on the strict framework, and leave no object.
 func TestChainsOnEmulatedMetal(t *testing.T) {
 	emulated(t)
-	m, _ := goldenModel(t, goldenModels[0])
+	m, _ := goldens.Open(t, goldens.Models[0])
 	drawn := inference.Sampling{Temperature: 0.9, TopK: 40, TopP: 0.95, Repetition: 1.1, Seed: 7}
 	var want [2][]int32
 	for _, n := range []int{1, 2, 3, 4, 8, 16} {
@@ -239,7 +242,7 @@ func heapInUse() int64 {
 // TestTwoSessionsOnEmulatedMetal runs two sessions of one device in two
 // goroutines; CI repeats it under the race detector.
 func TestTwoSessionsOnEmulatedMetal(t *testing.T) {
-	m, _ := goldenModel(t, goldenModels[0])
+	m, _ := goldens.Open(t, goldens.Models[0])
 	p := bundle(t, m, foundry.CompileOptions{Variant: "per-layer-6", Context: 64, Chunk: 16})
 	e := onEmulatedMetal(t, m, p, mtl.Options{})
 	var out [2][]int32

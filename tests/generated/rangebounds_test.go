@@ -1,4 +1,4 @@
-package tests
+package generated
 
 import (
 	"context"
@@ -13,6 +13,7 @@ import (
 	"foundry/ir/dtype"
 	"foundry/ir/interp"
 	"foundry/ir/sym"
+	"foundry/tests/goldens"
 
 	"github.com/stretchr/testify/require"
 )
@@ -23,14 +24,14 @@ const loosest = 1 << 20
 
 // Bounds of what becomes halves hold, and are no more than 2^20 above what occurs.
 func TestRangesAreClose(t *testing.T) {
-	for _, name := range goldenModels {
-		m, goldens := goldenModel(t, name)
+	for _, name := range goldens.Models {
+		m, prompts := goldens.Open(t, name)
 		bounds := boundsOf(t, m)
 		g, err := foundry.Fuse(m, foundry.Defaults(foundry.Ref, foundry.CompileOptions{Variant: "unfused", Context: 512}))
 		require.NoError(t, err)
 		program, err := interp.New(g.Entries[0], m.Weights().Tensor, interp.Float32)
 		require.NoError(t, err)
-		ids := goldens[0].ids(t, "input_ids")
+		ids := prompts[0].IDs(t, "input_ids")
 		met := map[string]bool{}
 		_, err = program.Run(context.Background(), interp.Run{
 			Env: sym.Env{T: int64(len(ids))}, State: program.NewState(),

@@ -1,4 +1,4 @@
-package tests
+package models
 
 import (
 	"context"
@@ -14,6 +14,7 @@ import (
 
 	"foundry"
 	"foundry/runtime/eval"
+	"foundry/tests/goldens"
 )
 
 var long = flag.Bool("long", false, "also run what takes minutes: real shapes on the reference")
@@ -32,7 +33,7 @@ func TestSynthGoldensOnRef(t *testing.T) {
 	if testing.Short() {
 		t.Skip("generating and running the weights of 0.5b takes 2.4 GB and ten seconds")
 	}
-	raw, err := os.ReadFile("testdata/synth-goldens.json")
+	raw, err := os.ReadFile("../testdata/synth-goldens.json")
 	require.NoError(t, err)
 	var models map[string]struct{ Prompts map[string]synthPrompt }
 	require.NoError(t, json.Unmarshal(raw, &models))
@@ -70,7 +71,7 @@ func TestSynthGoldensOnRef(t *testing.T) {
 				top, have = append(top, c.ID), append(have, c.Logit)
 			}
 			require.Equal(t, want.TopIDs, top)
-			require.LessOrEqual(t, nmse(have, want.TopLogits), refBound)
+			require.LessOrEqual(t, goldens.NMSE(have, want.TopLogits), goldens.OnRef)
 			require.Equal(t, want.GreedyIDs, out.GreedyIDs)
 		}
 		require.NoError(t, e.Close())

@@ -1,4 +1,6 @@
-package tests
+// Package generated holds what is drawn by the hundred, checkpoints, scales, subsets of
+// fusions and graphs, to a float64 oracle or to the graph's own meaning.
+package generated
 
 import (
 	"context"
@@ -11,10 +13,13 @@ import (
 	"foundry/ir/interp"
 	"foundry/runtime/cpu"
 	"foundry/runtime/eval"
+	"foundry/tests/goldens"
+	"foundry/tests/oncpu"
 	"foundry/tests/oracle"
 
-	"foundry/runtime/devicetest"
 	"github.com/stretchr/testify/require"
+
+	"foundry/runtime/devicetest"
 )
 
 // oracleRef bounds a row's NMSE on ref, whose values are rounded to float32: some
@@ -24,15 +29,15 @@ const oracleRef = 1e-12
 
 // The oracle itself is held to what transformers computed in float32.
 func TestOracleIsTransformers(t *testing.T) {
-	for _, name := range goldenModels[1:] {
-		c, err := oracle.Read("testdata/" + name)
+	for _, name := range goldens.Models[1:] {
+		c, err := oracle.Read("../testdata/" + name)
 		require.NoError(t, err)
-		_, goldens := goldenModel(t, name)
-		for _, g := range goldens {
-			want := c.Logits(g.ids(t, "input_ids"))
-			have := g.floats(t, "logits")
+		_, prompts := goldens.Open(t, name)
+		for _, g := range prompts {
+			want := c.Logits(g.IDs(t, "input_ids"))
+			have := g.Floats(t, "logits")
 			nmse, row := oracle.Worst(have, want[len(want)-len(have)/c.Vocab:])
-			t.Logf("%s %s: NMSE %.3g at row %d", name, g.name, nmse, row)
+			t.Logf("%s %s: NMSE %.3g at row %d", name, g.Name, nmse, row)
 			require.LessOrEqual(t, nmse, interp.ModelF32)
 		}
 	}
@@ -167,7 +172,7 @@ func TestGeneratedOnRef(t *testing.T) {
 // weights each: 2 of 3, with FOUNDRY_COMPLETE 25 of 20.
 func TestGeneratedOnCPU(t *testing.T) {
 	t.Parallel()
-	skipWithoutCompiler(t)
+	oncpu.Need(t)
 	configs, each := uint64(2), uint64(3)
 	if isComplete() {
 		configs, each = 25, 20

@@ -1,4 +1,4 @@
-package tests
+package emulated
 
 import (
 	"context"
@@ -9,6 +9,8 @@ import (
 	"foundry"
 	"foundry/runtime"
 	"foundry/runtime/mtl"
+	"foundry/tests/goldens"
+	"foundry/tests/oncpu"
 )
 
 // drawn generates from a prompt and reports the ids.
@@ -29,7 +31,7 @@ func TestDrawnWhereTheModelRuns(t *testing.T) {
 	t.Parallel()
 	const n = 12
 	prompt := []int32{1062, 258, 342}
-	m, _ := goldenModel(t, goldenModels[0])
+	m, _ := goldens.Open(t, goldens.Models[0])
 	open := func(t *testing.T, e *foundry.Engine, draws bool) *foundry.Session {
 		s, err := e.NewSession()
 		require.NoError(t, err)
@@ -38,7 +40,7 @@ func TestDrawnWhereTheModelRuns(t *testing.T) {
 		return s
 	}
 	o := foundry.CompileOptions{Context: 64, Chunk: 16}
-	host := open(t, planOnDisk(t, m, o)(t, 0), false)
+	host := open(t, oncpu.FromDisk(t, m, o)(t, 0), false)
 	defer host.Close()
 	o.Sampler = true
 	settings := []runtime.Sampling{
@@ -53,7 +55,7 @@ func TestDrawnWhereTheModelRuns(t *testing.T) {
 			require.NotEqual(t, other, want[i], "%+v", how)
 		}
 	}
-	for _, engine := range []*foundry.Engine{planOnDisk(t, m, o)(t, 0), onEmulatedMetal(t, m, bundle(t, m, o), mtl.Options{Indirect: true})} {
+	for _, engine := range []*foundry.Engine{oncpu.FromDisk(t, m, o)(t, 0), onEmulatedMetal(t, m, bundle(t, m, o), mtl.Options{Indirect: true})} {
 		s := open(t, engine, true)
 		for i, how := range settings {
 			require.NoError(t, s.IDs.Rewind(len(prompt)))

@@ -1,4 +1,4 @@
-package tests
+package emulated
 
 import (
 	"bytes"
@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"foundry/cmd/foundry/cli"
 	"foundry/lower/plan"
 	"foundry/runtime/child"
 	"foundry/runtime/devicetest"
@@ -21,12 +22,32 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// foundryCmd runs one command line in this process.
+func foundryCmd(t *testing.T, args ...string) (code int, out, errs string) {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	code = cli.Main(t.Context(), args, cli.IO{
+		In: strings.NewReader(""), Out: &stdout, Err: &stderr,
+		Env:     func(string) string { return "" },
+		Confine: func() error { return nil }, // the tests' process keeps its rights
+	})
+	return code, stdout.String(), stderr.String()
+}
+
+// ok runs a command that must succeed and returns what it printed.
+func ok(t *testing.T, args ...string) string {
+	t.Helper()
+	code, out, errs := foundryCmd(t, args...)
+	require.Zero(t, code, errs)
+	return out
+}
+
 // withGPU compiles a model, and the driver's GPU for its plan.
 func withGPU(t *testing.T, model string) (bundle, gpu string) {
 	t.Helper()
 	bundle, gpu = filepath.Join(t.TempDir(), "plan"), filepath.Join(t.TempDir(), "gpu")
 	ok(t, "compile", "--model", model, "--no-log", "-o", bundle)
-	code, _, errs := foundryCmd(t, nil, "emulate", bundle, "-o", gpu)
+	code, _, errs := foundryCmd(t, "emulate", bundle, "-o", gpu)
 	if strings.Contains(errs, emulator.ErrUnavailable.Error()) {
 		devicetest.Need(t, fmt.Errorf("%w: %s", emulator.ErrUnavailable, errs))
 	}
@@ -69,14 +90,14 @@ func greedy(t *testing.T, model, bundle, n string) []int32 {
 	return e.IDs
 }
 
-const drivenModel = "../frontends/checkpoint/kjv2m"
+const drivenModel = "../../frontends/checkpoint/kjv2m"
 
 // The driver in C++ gives Foundry's tokens from the same bundle, stops at the end ids,
 // leaves nothing behind, and says in a line what it cannot run.
 func TestDriverInCPP(t *testing.T) {
 	t.Parallel()
 	bundle, gpu := withGPU(t, drivenModel)
-	program := driver(t, "../examples/drive-cpp/drive.cc", gpu)
+	program := driver(t, "../../examples/drive-cpp/drive.cc", gpu)
 	line := func(ids []int32) string { return strings.Trim(fmt.Sprint(ids), "[]") + "\n" }
 	run := func(bundle, gpu, weights, n string) (int, string, string) {
 		return drive(t, program, gpu, bundle, weights, n, "10", "20", "30", "40", "50")
@@ -194,9 +215,9 @@ func without(t *testing.T, tensor string) string {
 
 // Every message that the driver sends is one of Apple's headers.
 func TestDriversSendWhatMetalHas(t *testing.T) {
-	table, err := os.ReadFile("../runtime/mtl/testdata/selectors.tsv")
+	table, err := os.ReadFile("../../runtime/mtl/testdata/selectors.tsv")
 	require.NoError(t, err)
-	source, err := os.ReadFile("../examples/drive-cpp/drive.cc")
+	source, err := os.ReadFile("../../examples/drive-cpp/drive.cc")
 	require.NoError(t, err)
 	sent := regexp.MustCompile(`send(?:<[^(]*>)?\([^"]*?, "([A-Za-z:]+)"`).FindAllStringSubmatch(string(source), -1)
 	require.Greater(t, len(sent), 18)
@@ -212,6 +233,6 @@ func TestDriverInSwift(t *testing.T) {
 	}
 	swiftc, err := child.Find("swiftc")
 	devicetest.Need(t, err)
-	out, err := exec.Command(swiftc, "-typecheck", "../examples/drive-swift/drive.swift").CombinedOutput()
+	out, err := exec.Command(swiftc, "-typecheck", "../../examples/drive-swift/drive.swift").CombinedOutput()
 	require.NoError(t, err, string(out))
 }

@@ -1,4 +1,4 @@
-package tests
+package models
 
 import (
 	"context"
@@ -22,7 +22,7 @@ func measure(t *testing.T, positions int, weights ...dtype.Type) []eval.Quality 
 	m, err := foundry.Open(checkpoint.KJV2MName, foundry.Hub{})
 	require.NoError(t, err)
 	defer m.Close()
-	text, err := os.ReadFile("testdata/genesis.txt")
+	text, err := os.ReadFile("../testdata/genesis.txt")
 	require.NoError(t, err)
 	tokens, err := m.Tokenizer()
 	require.NoError(t, err)
@@ -52,7 +52,7 @@ func TestQuality(t *testing.T) {
 	require.LessOrEqual(t, q.KLReverse, 1e-3)
 	require.GreaterOrEqual(t, q.Top1, 0.97)
 
-	raw, err := os.ReadFile("../docs/quality.md")
+	raw, err := os.ReadFile("../../docs/quality.md")
 	require.NoError(t, err)
 	row := regexp.MustCompile(`\| q8_0 \| ([\d.]+) MB \| (\d+) \| (\S+) \| (\S+) \| (\S+) \| (\S+) \| ([\d.]+) % \|`).FindStringSubmatch(string(raw))
 	require.NotNil(t, row, "docs/quality.md has no row of q8_0")
@@ -68,7 +68,7 @@ func TestQuality(t *testing.T) {
 // broken: a wrong scale or a swapped half would lose nearly everything.
 func TestQualityOfEveryFormat(t *testing.T) {
 	t.Parallel()
-	raw, err := os.ReadFile("../docs/quality.md")
+	raw, err := os.ReadFile("../../docs/quality.md")
 	require.NoError(t, err)
 	formats := []dtype.Type{dtype.F16, dtype.Q8_0, dtype.Q5_1, dtype.Q5_0, dtype.Q4_1, dtype.Q4_0}
 	bytes := int64(1 << 62)

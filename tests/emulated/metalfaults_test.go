@@ -1,4 +1,4 @@
-package tests
+package emulated
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 	"foundry"
 	"foundry/runtime"
 	"foundry/runtime/mtl"
+	"foundry/tests/goldens"
 )
 
 // TestFaultsInASession injects what a GPU does to its users into sessions: each fault
@@ -19,7 +20,7 @@ func TestFaultsInASession(t *testing.T) {
 	const n = 6
 	prompt := []int32{1062, 258, 342}
 	ctx := context.Background()
-	m, _ := goldenModel(t, goldenModels[0])
+	m, _ := goldens.Open(t, goldens.Models[0])
 	p := bundle(t, m, foundry.CompileOptions{Variant: "per-layer-6", Context: 64, Chunk: 16})
 	f := emulated(t)
 

@@ -1,4 +1,4 @@
-package tests
+package emulated
 
 import (
 	"context"

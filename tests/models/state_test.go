@@ -1,4 +1,4 @@
-package tests
+package models
 
 import (
 	"context"
@@ -9,6 +9,8 @@ import (
 	"foundry/ir/interp"
 	"foundry/runtime"
 	"foundry/runtime/eval"
+	"foundry/tests/goldens"
+	"foundry/tests/oncpu"
 
 	"github.com/stretchr/testify/require"
 )
@@ -44,7 +46,7 @@ func follow(t *testing.T, e *foundry.Engine, s *foundry.Session, ids []int32) {
 // takes two ways from one prefix, on the interpreter and on cpu.
 func TestStateOfSessions(t *testing.T) {
 	t.Parallel()
-	m, _ := goldenModel(t, "rand-hd64")
+	m, _ := goldens.Open(t, "rand-hd64")
 	o := foundry.CompileOptions{Variant: "default", Context: 512, AllLogits: true}
 	engines := []func() *foundry.Engine{
 		func() *foundry.Engine {
@@ -53,9 +55,9 @@ func TestStateOfSessions(t *testing.T) {
 			t.Cleanup(func() { require.NoError(t, e.Close()) })
 			return e
 		},
-		func() *foundry.Engine { return planOnDisk(t, m, o)(t, 0) },
+		func() *foundry.Engine { return oncpu.FromDisk(t, m, o)(t, 0) },
 	}
-	ids := someIDs(140, m.Config.Vocab)
+	ids := oncpu.IDs(140, m.Config.Vocab)
 	other := slices.Clone(ids)
 	slices.Reverse(other)
 	for _, open := range engines {

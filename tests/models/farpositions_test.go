@@ -1,4 +1,4 @@
-package tests
+package models
 
 import (
 	"encoding/binary"
@@ -16,6 +16,8 @@ import (
 	"foundry/runtime"
 	"foundry/runtime/cpu"
 	"foundry/runtime/devicetest"
+	"foundry/tests/goldens"
+	"foundry/tests/oncpu"
 
 	"github.com/stretchr/testify/require"
 )
@@ -31,7 +33,7 @@ type farStep struct {
 
 func (s *farStep) values(t *testing.T, name string) []float64 {
 	t.Helper()
-	narrow := floatsOf(t, s.source, name)
+	narrow := goldens.Floats(t, s.source, name)
 	out := make([]float64, len(narrow))
 	for i, v := range narrow {
 		out[i] = float64(v)
@@ -152,9 +154,9 @@ func (w sourceWeights) Weight(b *plan.Buffer) ([]byte, error) {
 // float32, as the published models do; all else of the angle is exact there.
 func TestFarPositions(t *testing.T) {
 	t.Parallel()
-	skipWithoutCompiler(t)
+	oncpu.Need(t)
 	f := readFamily(t)
-	source, err := checkpoint.Open("testdata/family/model.safetensors")
+	source, err := checkpoint.Open("../testdata/family/model.safetensors")
 	require.NoError(t, err)
 	defer source.Close()
 	table := func(theta float64, change func(i int, f float64) float64) []float64 {
@@ -228,7 +230,7 @@ func TestFarPositions(t *testing.T) {
 			want, key := x.step.logits(t, id, x.position, caches["layers.0.k"], caches["layers.0.v"], tokens)
 			have, err := in.Logits()
 			require.NoError(t, err)
-			require.LessOrEqual(t, interp.Compare(have, want).NMSE, refBound)
+			require.LessOrEqual(t, interp.Compare(have, want).NMSE, goldens.OnRef)
 			// The key that was written, element for element: cosine and sine to 3e-7.
 			raw := make([]byte, 4*len(caches["layers.0.k"]))
 			require.NoError(t, in.Read("layers.0.k", raw))

@@ -1,4 +1,4 @@
-package tests
+package models
 
 import (
 	"context"
@@ -16,6 +16,9 @@ import (
 	"foundry/ir/target"
 	"foundry/lower/plan"
 	"foundry/runtime/eval"
+	"foundry/tests/blocks"
+	"foundry/tests/goldens"
+	"foundry/tests/oncpu"
 
 	"github.com/stretchr/testify/require"
 )
@@ -49,8 +52,8 @@ const longPass = 512
 func TestLongContext(t *testing.T) {
 	t.Parallel()
 	n := longTokens(t)
-	m := newBlocks(t, longModel, []dtype.Type{dtype.F16}).open(t)
-	ids := someIDs(n, longModel.Vocab)
+	m := blocks.New(t, longModel, []dtype.Type{dtype.F16}).Open(t)
+	ids := oncpu.IDs(n, longModel.Vocab)
 	o := foundry.CompileOptions{Context: longModel.MaxPositions, Chunk: n, AllLogits: true}
 	evaluate := func(t *testing.T, e *foundry.Engine, greedy int) *eval.Evaluation {
 		t.Helper()
@@ -81,7 +84,7 @@ func TestLongContext(t *testing.T) {
 			x.chunks = append(x.chunks, 1) // every token through decode
 		}
 		o.Attention, o.Target, o.Chunk = x.backend, x.target, x.pass
-		load := planOnDisk(t, m, o)
+		load := oncpu.FromDisk(t, m, o)
 		t.Run(x.backend, func(t *testing.T) {
 			e := load(t, x.pass)
 			whole := evaluate(t, e, 8)
@@ -90,7 +93,7 @@ func TestLongContext(t *testing.T) {
 			d := interp.Compare(whole.Logits, want.Logits)
 			t.Logf("%d at once against the interpreter: %s", x.pass, d)
 			require.LessOrEqual(t, d.NMSE, interp.ModelF16)
-			_, ok := interp.Agreement(whole.GreedyIDs, want.GreedyIDs, want.GreedyMargins, cpuMargin)
+			_, ok := interp.Agreement(whole.GreedyIDs, want.GreedyIDs, want.GreedyMargins, goldens.Margin)
 			require.True(t, ok, "greedy ids %v, want %v (margins %v)", whole.GreedyIDs, want.GreedyIDs, want.GreedyMargins)
 			for _, chunk := range x.chunks {
 				d := interp.Compare(evaluate(t, load(t, chunk), 0).Logits, whole.Logits)
