@@ -54,7 +54,7 @@ func TestNormPrologueAsPublished(t *testing.T) {
 		require.Equal(t, "gate-up-swiglu", n.Attr.Pattern, size)
 		for _, d := range log {
 			if !pays && d.Pattern == "gate-up-swiglu" && d.Layer == 1 {
-				require.Regexp(t, `not more: rms_norm, 2 matmul_nt, silu, mul would (save|lose) [0-9.]+ us, this saves [0-9.]+ us$`, d.Reason, size)
+				require.Regexp(t, `not more: rms_norm, 2 matmul_nt, silu, mul would (save|lose) [0-9.]+ [mun]?s, this saves [0-9.]+ [mun]?s$`, d.Reason, size)
 			}
 		}
 		n, _ = chosen(t, size, m3, "gate_proj")
@@ -119,7 +119,7 @@ func TestMergeFoldAsPublished(t *testing.T) {
 	for _, d := range log {
 		if d.Pattern == "attention-split-o" && d.Layer == 1 {
 			require.Equal(t, plan.Unprofitable, d.Outcome)
-			require.Regexp(t, `predicted [0-9.]+ us with attention-split-o, against [0-9.]+ us with attention and residual$`, d.Reason)
+			require.Regexp(t, `predicted [0-9.]+ [mun]?s with attention-split-o, against [0-9.]+ [mun]?s with attention and residual$`, d.Reason)
 			found = true
 		}
 	}

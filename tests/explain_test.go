@@ -35,7 +35,7 @@ func fusionPasses() []string {
 // target lacks.
 var reasons = map[string]*regexp.Regexp{
 	plan.Matched:      regexp.MustCompile(`[0-9] (fewer|bytes|sums)|[0-9] [kMGT]?B less moved`),
-	plan.Unprofitable: regexp.MustCompile(`predicted [0-9.]+ us,? .*[0-9.]+`),
+	plan.Unprofitable: regexp.MustCompile(`predicted [0-9.]+ [mun]?s,? .*[0-9.]+`),
 	plan.Taken:        regexp.MustCompile(`^[a-z-]+ has taken [a-z_0-9, ]+ already`),
 	plan.NoSite:       regexp.MustCompile(`^nowhere in the graph do |^the graph has no |^no [a-z]+ stands alone$|^split-norm has made all `),
 	plan.Refused: regexp.MustCompile(`has a second use \(used by|; the pattern wants |` +

@@ -218,8 +218,8 @@ func TestArenaIsTight(t *testing.T) {
 // Where the cost model takes more than five dispatches a layer, the log says for
 // each of them what going without it would have cost.
 func TestMoreThanFiveIsExplained(t *testing.T) {
-	numbers := regexp.MustCompile(`^predicted [0-9.]+ us with [a-z0-9 -]+, against [0-9.]+ us with [a-z0-9 -]+( or [0-9.]+ us with [a-z0-9 -]+)*$|` +
-		`; not more: [a-z0-9_, ]+ would (save|lose) [0-9.]+ us, this saves [0-9.]+$`)
+	numbers := regexp.MustCompile(`^predicted [0-9.]+ [mun]?s with [a-z0-9 -]+, against [0-9.]+ [mun]?s with [a-z0-9 -]+( or [0-9.]+ [mun]?s with [a-z0-9 -]+)*$|` +
+		`; not more: [a-z0-9_, ]+ would (save|lose) [0-9.]+ [mun]?s, this saves [0-9.]+ [mun]?s$`)
 	above := map[string]bool{}
 	for _, x := range []string{"apple-m1", target.Default, "apple-m2-ultra", "apple-m3-ultra", "apple-m4-max", "h100", "cpu"} {
 		for _, size := range sizes {
