@@ -2,6 +2,7 @@ package ir_test
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	"foundry/ir/irgen"
 	"foundry/ir/seeded"
 	"foundry/ir/sym"
+	"foundry/tests/mutate"
 )
 
 // graphs calls f with random graphs, a small one where f fails.
@@ -194,17 +196,121 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Add("graph @g (T=1..1, P=0..0, S<=1) {\n %0 = const \"c\" [1, -2e-3, nan] : f32[3]\n return y=%0\n}")
 	f.Add("graph @g (T=1..2147483647, P=0..2147483647, S<=2147483647) {\n %0 = input \"x\" : f32[9*T-3*P+7]\n return y=%0\n}")
-	f.Fuzz(func(t *testing.T, text string) {
-		g, err := ir.Parse("f.fir", text)
-		if err != nil {
-			require.NotContains(t, err.Error(), "\n")
-			return
+	f.Fuzz(func(t *testing.T, text string) { parseTwice(t, text) })
+}
+
+// FuzzNearlyGraph is FuzzParse on texts of random graphs that are changed in few places:
+// first operations, attrs and operands, with the types that follow, then words.
+func FuzzNearlyGraph(f *testing.F) {
+	words := []string{"f32", "f16", "bf16", "i32", "q8_0", "q4_k", "true", "false", "T", "P", "S", "kernel", "pattern"}
+	for _, op := range ir.Ops() {
+		words = append(words, op.String())
+		for _, field := range op.Info().Fields {
+			words = append(words, field.String())
 		}
-		printed := g.String()
-		again, err := ir.Parse("f.fir", printed)
-		require.NoError(t, err, "%s", printed)
-		require.Equal(t, printed, again.String())
+	}
+	for seed := range uint64(20) {
+		f.Add(seed, []byte{}, []byte{})
+		f.Add(seed, []byte{byte(seed), 3, 1, 7, byte(seed)}, []byte{})
+		f.Add(seed, []byte{}, []byte{1, byte(seed), 3, 1, 0, 7})
+	}
+	f.Fuzz(func(t *testing.T, seed uint64, nodes, text []byte) {
+		g := irgen.Graph(seed)
+		if seed%2 == 0 {
+			outlineSome(g, rand.New(rand.NewPCG(seed, 7)))
+		}
+		written := nearly(g, mutate.From(nodes)).String()
+		if seed%3 == 0 {
+			written = mutate.Text(written, words, mutate.From(text))
+		}
+		parseTwice(t, written)
 	})
+}
+
+// nearly returns g with some nodes changed: another operation, attr or operand. What reads
+// the result of one gets what type it has then, or an input where it cannot take that.
+func nearly(g *ir.Graph, c *mutate.Choices) *ir.Graph {
+	changed := map[int]bool{}
+	for c.More() && len(g.Nodes()) > 0 {
+		changed[c.Below(len(g.Nodes()))] = true
+	}
+	if len(changed) == 0 {
+		return g
+	}
+	out := ir.NewGraph(g.Name, g.Bounds)
+	now := map[*ir.Value]*ir.Value{}
+	input := func(v *ir.Value) {
+		now[v] = out.Param(ir.Input, fmt.Sprintf("in%d", len(out.Params)), v.Type)
+	}
+	var all []*ir.Value
+	for _, p := range g.Params {
+		if p.Param.Kind == ir.Const {
+			now[p] = out.ConstParam(p.Param.Name, p.Type, p.Param.Values)
+		} else {
+			now[p] = out.Param(p.Param.Kind, p.Param.Name, p.Type)
+		}
+		all = append(all, now[p])
+	}
+	for i, n := range g.Nodes() {
+		if n.Region != nil { // a changed graph is flat where it is changed
+			for _, r := range n.Results {
+				input(r)
+			}
+			continue
+		}
+		op, a := n.Op, n.Attr
+		var args []*ir.Value
+		for _, v := range n.Args {
+			args = append(args, now[v])
+		}
+		if changed[i] {
+			switch fields := op.Info().Fields; c.Below(3) {
+			case 0:
+				if len(args) > 0 {
+					args[c.Below(len(args))] = mutate.Of(c, all)
+				}
+			case 1:
+				op = mutate.Of(c, ir.Ops())
+			default:
+				if len(fields) > 0 {
+					_ = mutate.Of(c, fields).Set(&a, mutate.Of(c, []string{"0", "1", "2", "7", "-1", "0.5", "true", "T", "P", "S", "P+1", "T-1", "[0,1]", "[2,0,1]", "[T,32]", "f16", "f32"}))
+				}
+			}
+		}
+		v, err := out.Add(op, n.Label, a, args...)
+		if err != nil {
+			input(n.Result())
+			continue
+		}
+		now[n.Result()] = v
+		all = append(all, v)
+	}
+	for _, r := range g.Results {
+		out.Return(r.Name, now[r.Value])
+	}
+	return out
+}
+
+// parseTwice holds a text that may be a graph to what it prints as, and its copies and
+// forms without regions to the verifier.
+func parseTwice(t *testing.T, text string) {
+	t.Helper()
+	g, err := ir.Parse("f.fir", text)
+	if err != nil {
+		require.NotContains(t, err.Error(), "\n")
+		return
+	}
+	printed := g.String()
+	again, err := ir.Parse("f.fir", printed)
+	require.NoError(t, err, "%s", printed)
+	require.Equal(t, printed, again.String())
+	if ir.Verify(g) != nil {
+		return
+	}
+	flat := g.Clone()
+	flat.InlineAll()
+	require.NoError(t, ir.Verify(flat), "%s", printed)
+	require.Equal(t, printed, g.String())
 }
 
 // What the verifier refuses beyond types: reads of a cache that is gone, through

@@ -10,8 +10,12 @@ import (
 	"pgregory.net/rapid"
 
 	"foundry/ir"
+	"foundry/ir/irgen"
+	"foundry/ir/kernel"
+	"foundry/ir/target"
 	"foundry/lower/plan"
 	"foundry/passes"
+	"foundry/tests/mutate"
 )
 
 func TestParsePipeline(t *testing.T) {
@@ -47,16 +51,51 @@ func FuzzParsePipeline(f *testing.F) {
 		f.Add(p.String())
 	}
 	f.Add("fuse-residual{sums=true,sums=}},{")
-	f.Fuzz(func(t *testing.T, text string) {
-		p, err := passes.Parse(text)
-		if err != nil {
-			require.NotContains(t, err.Error(), "\n")
+	f.Fuzz(func(t *testing.T, text string) { parseTwice(t, text) })
+}
+
+// FuzzNearlyPipeline is FuzzParsePipeline on variants that are changed in few places; what
+// is still a pipeline runs on a random graph.
+func FuzzNearlyPipeline(f *testing.F) {
+	words := []string{"true", "false", "cheaper", "always", kernel.AttentionInParts}
+	for _, p := range passes.BuiltIn().Passes() {
+		words = append(words, p.Name)
+		for _, o := range p.Options {
+			words = append(words, o.Name)
+		}
+	}
+	for i := range passes.Variants() {
+		f.Add(uint64(i), []byte{})
+		f.Add(uint64(i), []byte{0, byte(i), 2, 3, 1, byte(i), 4})
+	}
+	x, err := target.Find(target.Default)
+	require.NoError(f, err)
+	f.Fuzz(func(t *testing.T, seed uint64, choices []byte) {
+		variants := passes.Variants()
+		p, err := passes.Variant(variants[seed%uint64(len(variants))])
+		require.NoError(t, err)
+		p = parseTwice(t, mutate.Text(p.String(), words, mutate.From(choices)))
+		g := irgen.Graph(seed)
+		if p == nil || p.Run(g, &passes.Context{Target: x}) != nil {
 			return
 		}
-		again, err := passes.Parse(p.String())
+		again, err := ir.Parse("f.fir", g.String())
 		require.NoError(t, err)
-		require.Equal(t, p.String(), again.String())
+		require.Equal(t, g.String(), again.String())
 	})
+}
+
+// parseTwice holds what is a pipeline to what it prints as.
+func parseTwice(t *testing.T, text string) passes.Pipeline {
+	p, err := passes.Parse(text)
+	if err != nil {
+		require.NotContains(t, err.Error(), "\n")
+		return nil
+	}
+	again, err := passes.Parse(p.String())
+	require.NoError(t, err)
+	require.Equal(t, p.String(), again.String())
+	return p
 }
 
 func TestVariants(t *testing.T) {

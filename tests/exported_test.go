@@ -16,7 +16,7 @@ import (
 
 // forTests are packages that production code does not import; what they export is for
 // tests of other packages.
-var forTests = []string{"ir/irgen", "runtime/devicetest", "runtime/mtl/emulator", "runtime/msl/strict", "runtime/msl/gate", "tests/oracle", "tests/covering", "tests/goldens", "tests/blocks", "tests/oncpu"}
+var forTests = []string{"ir/irgen", "runtime/devicetest", "runtime/mtl/emulator", "runtime/msl/strict", "runtime/msl/gate", "tests/oracle", "tests/covering", "tests/mutate", "tests/goldens", "tests/blocks", "tests/oncpu"}
 
 // calledByOthers are methods that the standard library or a dependency calls.
 var calledByOthers = []string{"Error", "String", "MarshalText", "UnmarshalText", "MarshalJSON", "UnmarshalJSON", "Unwrap", "Is", "Format", "DataRange", "Thumbnail"}

@@ -178,7 +178,7 @@ func (f *gguf) alignment() (int64, error) {
 	}
 	n, ok := v.(uint64)
 	if !ok || n == 0 || n > 1<<20 || n&(n-1) != 0 {
-		return 0, fmt.Errorf("metadata \"general.alignment\" is %v: want a power of two up to %d", v, 1<<20)
+		return 0, fmt.Errorf("metadata \"general.alignment\" is %s: want a power of two up to %d", shown(v), 1<<20)
 	}
 	return int64(n), nil
 }

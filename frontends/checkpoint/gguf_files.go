@@ -133,7 +133,7 @@ func (f *gguf) tokenizer() ([]byte, error) {
 		return nil, fmt.Errorf("the file has no tokenizer: %w", fs.ErrNotExist)
 	}
 	if model := f.meta[keys+"model"]; model != "gpt2" {
-		return nil, fmt.Errorf("metadata %q is %v: only gpt2, byte-level pairs, is supported", keys+"model", model)
+		return nil, fmt.Errorf("metadata %q is %s: only gpt2, byte-level pairs, is supported", keys+"model", shown(model))
 	}
 	pre, _ := f.meta[keys+"pre"].(string)
 	if other, ok := samePattern[pre]; ok {

@@ -23,7 +23,7 @@ func ggufMetadata(s Source, fileType uint32, quantised bool) ([]ggufEntry, error
 	}
 	arch, _ := config["model_type"].(string)
 	if !slices.Contains(ggufArchitectures, arch) {
-		return nil, fmt.Errorf("config.json: model_type is %v, only %s can be written", config["model_type"], strings.Join(ggufArchitectures, " and "))
+		return nil, fmt.Errorf("config.json: model_type is %s, only %s can be written", shown(config["model_type"]), strings.Join(ggufArchitectures, " and "))
 	}
 	if theta := ropeObject(config)["rope_theta"]; theta != nil { // the newer form, which counts first
 		config["rope_theta"] = theta
@@ -198,11 +198,11 @@ func ggufScaling(arch string, config map[string]any) ([]ggufEntry, error) {
 		return nil, nil
 	case "linear", "yarn":
 	default:
-		return nil, fmt.Errorf("config.json: rope_scaling of type %v has no form in GGUF", kind)
+		return nil, fmt.Errorf("config.json: rope_scaling of type %s has no form in GGUF", shown(kind))
 	}
 	factor, ok := rope["factor"].(float64)
 	if !ok || !(factor > 0) {
-		return nil, fmt.Errorf("config.json: the factor of rope_scaling is %v, want a positive number", rope["factor"])
+		return nil, fmt.Errorf("config.json: the factor of rope_scaling is %s, want a positive number", shown(rope["factor"]))
 	}
 	if kind == "yarn" && (rope["truncate"] == false || rope["mscale"] != nil && rope["attention_factor"] == nil) {
 		return nil, errors.New("config.json: yarn with truncate false, or with mscale, has no form in GGUF")

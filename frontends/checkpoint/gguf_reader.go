@@ -6,6 +6,7 @@ import (
 	"iter"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 
 	"foundry/ir/dtype"
@@ -96,6 +97,25 @@ type numbers struct {
 func (n numbers) len() int { return len(n.b) / ggufSizes[n.kind] }
 
 func (n numbers) at(i int) any { return scalar(n.kind, n.b[i*ggufSizes[n.kind]:]) }
+
+// shown is a value of metadata or of a JSON file as an error says it: one line, whatever a
+// text holds, and no list of a vocabulary's length.
+func shown(v any) string {
+	switch v := v.(type) {
+	case nil:
+		return "missing"
+	case string:
+		if len(v) > 100 {
+			return fmt.Sprintf("a text of %d bytes", len(v))
+		}
+		return strconv.Quote(v)
+	case []string, numbers, []any:
+		return "a list"
+	case map[string]any:
+		return "an object"
+	}
+	return fmt.Sprint(v)
+}
 
 // value reads a metadata value: uint64, int64, float32, float64, bool, string,
 // []string or numbers.

@@ -56,7 +56,7 @@ func (f *gguf) checkRules(arch string, config map[string]any) error {
 			have = n
 		}
 		if want := r.want(config); fmt.Sprint(have) != fmt.Sprint(want) {
-			return fmt.Errorf("metadata %q is %v, only %v is supported: %s", key, have, want, r.why)
+			return fmt.Errorf("metadata %q is %s, only %v is supported: %s", key, shown(have), want, r.why)
 		}
 	}
 	return nil
@@ -128,7 +128,7 @@ func (f *gguf) addEndTokens(tokens []string, tokenizer map[string]any) error {
 			continue
 		case true:
 		default:
-			return fmt.Errorf("metadata %q is %v, want true or false", keys+"add_"+token+"_token", add)
+			return fmt.Errorf("metadata %q is %s, want true or false", keys+"add_"+token+"_token", shown(add))
 		}
 		id, ok := f.meta[keys+token+"_token_id"].(uint64)
 		if !ok || id >= uint64(len(tokens)) {

@@ -117,7 +117,7 @@ func TestGGUFScalingRoundTrip(t *testing.T) {
 		require.EqualError(t, err, "config.json: yarn with truncate false, or with mscale, has no form in GGUF")
 	}
 	_, err = ggufScaling("qwen2", map[string]any{"rope_parameters": map[string]any{"rope_type": "dynamic", "factor": 2.0}})
-	require.EqualError(t, err, "config.json: rope_scaling of type dynamic has no form in GGUF")
+	require.EqualError(t, err, `config.json: rope_scaling of type "dynamic" has no form in GGUF`)
 }
 
 // add_bos_token and add_eos_token put tokens around every text; eot and eom end one

@@ -23,7 +23,7 @@ func (f *gguf) splitCount() (uint64, error) {
 	}
 	n, ok := v.(uint64)
 	if !ok || n > 99999 {
-		return 0, fmt.Errorf("metadata \"split.count\" is %v, which is no number of files", v)
+		return 0, fmt.Errorf("metadata \"split.count\" is %s, which is no number of files", shown(v))
 	}
 	return max(1, n), nil
 }
@@ -49,10 +49,10 @@ func splitFiles(path string, count uint64) ([]string, error) {
 func (f *gguf) join(parts []*gguf, files []string) error {
 	for i, part := range parts {
 		if have := part.meta["split.no"]; have != uint64(i) {
-			return fmt.Errorf("%s: its metadata \"split.no\" is %v, its name says %d", files[i], have, i)
+			return fmt.Errorf("%s: its metadata \"split.no\" is %s, its name says %d", files[i], shown(have), i)
 		}
 		if have := part.meta["split.count"]; have != uint64(len(files)) {
-			return fmt.Errorf("%s: its metadata \"split.count\" is %v, that of another file %d", files[i], have, len(files))
+			return fmt.Errorf("%s: its metadata \"split.count\" is %s, that of another file %d", files[i], shown(have), len(files))
 		}
 		if i == 0 {
 			continue
@@ -65,7 +65,7 @@ func (f *gguf) join(parts []*gguf, files []string) error {
 		}
 	}
 	if want, given := f.meta["split.tensors.count"]; given && fmt.Sprint(want) != fmt.Sprint(len(f.tensors)) {
-		return fmt.Errorf("%s: its metadata \"split.tensors.count\" is %v, but the files have %d tensors", files[0], want, len(f.tensors))
+		return fmt.Errorf("%s: its metadata \"split.tensors.count\" is %s, but the files have %d tensors", files[0], shown(want), len(f.tensors))
 	}
 	return nil
 }

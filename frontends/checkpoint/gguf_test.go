@@ -115,7 +115,7 @@ func TestGGUFOfThePythonPackage(t *testing.T) {
 		"rope_theta":1000000,"tie_word_embeddings":false,"vocab_size":3}`, string(b))
 	require.Contains(t, string(b), `"rms_norm_eps":1e-06`)
 	_, err = s.File("tokenizer.json")
-	require.EqualError(t, err, `testdata/python.gguf: metadata "tokenizer.ggml.model" is <nil>: only gpt2, byte-level pairs, is supported`)
+	require.EqualError(t, err, `testdata/python.gguf: metadata "tokenizer.ggml.model" is missing: only gpt2, byte-level pairs, is supported`)
 }
 
 func writeKJV(t *testing.T, weights dtype.Type) (Source, string) {
@@ -301,7 +301,7 @@ func badGGUF() map[string][]byte {
 		`metadata key "a" is given twice`:                                                                             build(0, 2, entry("a", uint32(1)), entry("a", uint32(1))),
 		`metadata "general.alignment" is 33: want a power of two up to 1048576`:                                       one(entry("general.alignment", uint32(33))),
 		`metadata "general.alignment" is 0: want a power of two up to 1048576`:                                        one(entry("general.alignment", uint32(0))),
-		`metadata "general.alignment" is x: want a power of two up to 1048576`:                                        one(entry("general.alignment", "x")),
+		`metadata "general.alignment" is "x": want a power of two up to 1048576`:                                      one(entry("general.alignment", "x")),
 		`tensor "a": its type is the unknown number 99, which is not supported; take a file of the model in one of the types that are: f32, f16, bf16, i32, q8_0, q4_0, q4_1, q5_0, q5_1, q4_k, q5_k, q6_k, q2_k, q3_k, iq4_nl, iq4_xs`: build(1, 0, tensorEntry("a", 99, 0, 1)),
 		`tensor "a": its type is IQ2_XXS, which is not supported; take a file of the model in one of the types that are: f32, f16, bf16, i32, q8_0, q4_0, q4_1, q5_0, q5_1, q4_k, q5_k, q6_k, q2_k, q3_k, iq4_nl, iq4_xs`:               build(1, 0, tensorEntry("a", 16, 0, 256)),
 		`tensor "a": rank 5 is above the limit of 4`:                                                                  build(1, 0, tensorEntry("a", 0, 0, 1, 1, 1, 1, 1)),
@@ -348,10 +348,20 @@ func TestBadGGUFMetadata(t *testing.T) {
 		_, err := (&gguf{meta: meta}).config()
 		require.EqualError(t, err, want)
 	}
+	// An error is one line, and no list of a vocabulary's length, whatever the file says.
+	for want, alignment := range map[string]any{
+		`metadata "general.alignment" is "two\nlines": want a power of two up to 1048576`:        "two\nlines",
+		`metadata "general.alignment" is a text of 101 bytes: want a power of two up to 1048576`: strings.Repeat("x", 101),
+		`metadata "general.alignment" is a list: want a power of two up to 1048576`:              []string{"a", "b"},
+		`metadata "general.alignment" is -32: want a power of two up to 1048576`:                 int64(-32),
+	} {
+		_, err := (&gguf{meta: map[string]any{"general.alignment": alignment}}).alignment()
+		require.EqualError(t, err, want)
+	}
 	const k = "tokenizer.ggml."
 	types := numbers{ggufInt32, []byte{1, 0, 0, 0, 1, 0, 0, 0}}
 	for want, meta := range map[string]map[string]any{
-		`metadata "tokenizer.ggml.model" is llama: only gpt2, byte-level pairs, is supported`:                                            {k + "model": "llama"},
+		`metadata "tokenizer.ggml.model" is "llama": only gpt2, byte-level pairs, is supported`:                                          {k + "model": "llama"},
 		`metadata "tokenizer.ggml.pre" is "llama-bpe": only qwen2 and deepseek-r1-qwen, kormo, megrez, which split alike, are supported`: {k + "model": "gpt2", k + "pre": "llama-bpe"},
 		`metadata "tokenizer.ggml.tokens" is missing or no array of strings`:                                                             {k + "model": "gpt2", k + "pre": "deepseek-r1-qwen"},
 		`metadata "tokenizer.ggml.token_type" is not one number for each of the 3 tokens`:                                                {k + "model": "gpt2", k + "pre": "qwen2", k + "tokens": []string{"a", "b", "c"}, k + "token_type": types},
@@ -371,7 +381,7 @@ func TestWriteGGUFRefuses(t *testing.T) {
 	require.EqualError(t, WriteGGUF(t.Context(), path, s, dtype.Q3_K, nil, nil), "cannot write "+path+": q3_k weights cannot be made (f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1, q4_k, q5_k, q6_k can)")
 	for config, want := range map[string]string{
 		"x":                      "config.json is not readable: invalid character 'x' looking for beginning of value",
-		`{"model_type":"llama"}`: "config.json: model_type is llama, only qwen2 and qwen3 can be written",
+		`{"model_type":"llama"}`: `config.json: model_type is "llama", only qwen2 and qwen3 can be written`,
 		`{"model_type":"qwen2"}`: "config.json: num_hidden_layers is missing or no number",
 		`{"model_type":"qwen2","num_hidden_layers":1.5}`: "config.json: num_hidden_layers is 1.5, which is no count",
 	} {
@@ -418,24 +428,27 @@ func FuzzGGUF(f *testing.F) {
 	raw, err := os.ReadFile("testdata/python.gguf")
 	require.NoError(f, err)
 	f.Add(raw)
-	f.Fuzz(func(t *testing.T, b []byte) {
-		s, err := openBytes(b)
-		if err == nil {
-			for _, name := range s.Names() {
-				if data, err := s.Read(name); err != nil || int64(len(data)) != s.tensors[name].Bytes {
-					t.Fatalf("tensor %q: %d bytes, %v", name, len(data), err)
-				}
-			}
-			for name := range ggufFiles {
-				if _, err = s.File(name); err != nil {
-					break
-				}
+	f.Fuzz(holdGGUF)
+}
+
+// holdGGUF opens what may be a file and reads all that it is said to have.
+func holdGGUF(t *testing.T, b []byte) {
+	s, err := openBytes(b)
+	if err == nil {
+		for _, name := range s.Names() {
+			if data, err := s.Read(name); err != nil || int64(len(data)) != s.tensors[name].Bytes {
+				t.Fatalf("tensor %q: %d bytes, %v", name, len(data), err)
 			}
 		}
-		if err != nil && strings.ContainsAny(err.Error(), "\n\r") {
-			t.Fatalf("an error of several lines: %q", err)
+		for name := range ggufFiles {
+			if _, err = s.File(name); err != nil {
+				break
+			}
 		}
-	})
+	}
+	if err != nil && strings.ContainsAny(err.Error(), "\n\r") {
+		t.Fatalf("an error of several lines: %q", err)
+	}
 }
 
 // The mix gives each matrix the type that its part of the model is due, and rows that

@@ -3,14 +3,17 @@ package checkpoint
 import (
 	"bytes"
 	"encoding/binary"
+	"encoding/json"
 	"io"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
 	"foundry/ir/dtype"
+	"foundry/tests/mutate"
 
 	"github.com/stretchr/testify/require"
 )
@@ -96,25 +99,77 @@ func FuzzSafetensors(f *testing.F) {
 		f.Add(c.file)
 	}
 	f.Add(file(twoTensors, 22))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		tensors, err := parseSafetensors("f", b)
-		if err != nil {
-			if strings.ContainsAny(err.Error(), "\n\r") {
-				t.Fatalf("an error of several lines: %q", err)
-			}
-			return
+	f.Fuzz(holdSafetensors)
+}
+
+// FuzzNearlySafetensors is FuzzSafetensors on headers that are changed in few places: first
+// the tensors, which then get offsets and data of their size, or some bytes more or less,
+// then the header itself.
+func FuzzNearlySafetensors(f *testing.F) {
+	tree, err := mutate.JSON([]byte(`[{"name":"a","dtype":"F32","shape":[2,3]},{"name":"b.weight","dtype":"BF16","shape":[5]},
+		{"name":"c","dtype":"I32","shape":[]},{"name":"d","dtype":"U32","shape":[0,4]},{"name":"e","dtype":"F16","shape":[1,1,3]}]`))
+	require.NoError(f, err)
+	for i := range byte(64) {
+		f.Add(i, []byte{i, i * 7, i * 13, i * 29, i * 31}, []byte{i, i * 5, i * 11, i * 3, i * 37})
+	}
+	f.Fuzz(func(t *testing.T, kind byte, tensors, header []byte) {
+		text, size := withOffsets(tree.Text(mutate.From(tensors)))
+		switch kind % 3 {
+		case 1:
+			tree, err := mutate.JSON(text)
+			require.NoError(t, err)
+			text = tree.Text(mutate.From(header))
+		case 2:
+			size = max(0, size+int(kind)/3-42)
 		}
-		var total int64
-		for name, s := range tensors {
-			if int64(len(s.data)) != s.Bytes || s.DType.Bytes(s.Elements()) != s.Bytes {
-				t.Fatalf("tensor %q: %v holds %d bytes", name, s.Info, len(s.data))
-			}
-			total += s.Bytes
-		}
-		if header := binary.LittleEndian.Uint64(b); total != int64(len(b))-8-int64(header) {
-			t.Fatalf("tensors of %d bytes in a file of %d with a header of %d", total, len(b), header)
-		}
+		holdSafetensors(t, file(string(text), size))
 	})
+}
+
+// withOffsets turns a list of tensors into a header that gives each a place of its size,
+// and returns the bytes of all. Of what is no list of tensors it makes what it can.
+func withOffsets(list []byte) (header []byte, size int) {
+	var tensors []struct {
+		Name  string
+		DType string
+		Shape []int64
+	}
+	_ = json.Unmarshal(list, &tensors)
+	header = []byte(`{"__metadata__":{"format":"pt"}`)
+	for _, x := range tensors {
+		n := int64(1)
+		if d, known := safetensorTypes[x.DType]; known {
+			if whole, err := storedBytes(d, x.Shape); err == nil && whole < 1<<20 {
+				n = whole
+			}
+		}
+		entry, _ := json.Marshal(map[string]any{"dtype": x.DType, "shape": x.Shape, "data_offsets": []int{size, size + int(n)}})
+		name, _ := json.Marshal(x.Name)
+		header = slices.Concat(header, []byte(","), name, []byte(":"), entry)
+		size += int(n)
+	}
+	return append(header, '}'), size
+}
+
+// holdSafetensors holds what is accepted of a file to its size.
+func holdSafetensors(t *testing.T, b []byte) {
+	tensors, err := parseSafetensors("f", b)
+	if err != nil {
+		if strings.ContainsAny(err.Error(), "\n\r") {
+			t.Fatalf("an error of several lines: %q", err)
+		}
+		return
+	}
+	var total int64
+	for name, s := range tensors {
+		if int64(len(s.data)) != s.Bytes || s.DType.Bytes(s.Elements()) != s.Bytes {
+			t.Fatalf("tensor %q: %v holds %d bytes", name, s.Info, len(s.data))
+		}
+		total += s.Bytes
+	}
+	if header := binary.LittleEndian.Uint64(b); total != int64(len(b))-8-int64(header) {
+		t.Fatalf("tensors of %d bytes in a file of %d with a header of %d", total, len(b), header)
+	}
 }
 
 func TestWriteThenRead(t *testing.T) {

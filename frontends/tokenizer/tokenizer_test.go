@@ -12,6 +12,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
+
+	"foundry/tests/mutate"
 )
 
 func readKJV() ([]byte, error) { return os.ReadFile("../checkpoint/kjv2m/tokenizer.json") }
@@ -327,10 +329,58 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte(`{"model":{"type":"BPE","vocab":{"a":0},"merges":["a a"]}}`))
 	f.Add([]byte(`{"added_tokens":[{"id":1,"content":"x"}],"normalizer":{"type":"Sequence","normalizers":[null]},"model":{}}`))
 	f.Add([]byte(`{"pre_tokenizer":{"type":"Sequence","pretokenizers":[null,null]}}`))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		if _, err := parse(b); err != nil && strings.ContainsAny(err.Error(), "\n\r") {
+	f.Fuzz(func(t *testing.T, b []byte) { holdTokenizer(t, b) })
+}
+
+// holdTokenizer parses what may be a tokenizer.json; what there is encodes text, and
+// decodes it to the same text as it does again.
+func holdTokenizer(t *testing.T, b []byte) {
+	tok, err := parse(b)
+	if err != nil {
+		if strings.ContainsAny(err.Error(), "\n\r") {
 			t.Fatalf("an error of several lines: %q", err)
 		}
+		return
+	}
+	ids, err := tok.Encode("<|end|>ab \xffe\u0301 12")
+	if err != nil {
+		return // a pattern of one's own may take too long, or no end
+	}
+	text, err := tok.Decode(ids)
+	require.NoError(t, err)
+	_, err = tok.Encode(text)
+	require.NoError(t, err)
+}
+
+// FuzzNearlyTokenizer is FuzzParse on files that are changed in few places: every part
+// that a tokenizer.json may have, in two forms, with the least vocabulary.
+func FuzzNearlyTokenizer(f *testing.F) {
+	vocab := map[string]int{}
+	for i, c := range spelling() {
+		vocab[string(c)] = i
+	}
+	vocab["ab"], vocab["abb"] = 256, 257
+	words, err := json.Marshal(vocab)
+	require.NoError(f, err)
+	var forms []*mutate.Tree
+	for _, parts := range []string{
+		`"normalizer":{"type":"NFC"},"pre_tokenizer":{"type":"Sequence","pretokenizers":[{"type":"Split","pattern":{"Regex":"\\p{L}+|\\p{N}| "},"behavior":"Isolated","invert":false},{"type":"ByteLevel","add_prefix_space":false,"use_regex":false}]},
+		"post_processor":{"type":"ByteLevel"}`,
+		`"normalizer":{"type":"Sequence","normalizers":[{"type":"NFC"}]},"pre_tokenizer":{"type":"Sequence","pretokenizers":[{"type":"Digits","individual_digits":true},{"type":"Split","pattern":{"String":" "},"behavior":"Removed","invert":true},{"type":"ByteLevel"}]},
+		"post_processor":{"type":"Sequence","processors":[{"type":"ByteLevel"},{"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"<|end|>"}},{"Sequence":{"id":"A"}}],"special_tokens":{"<|end|>":{"ids":[258]}}}]}`,
+	} {
+		tree, err := mutate.JSON([]byte(`{"added_tokens":[{"id":258,"content":"<|end|>","special":true},{"id":259,"content":"<tool>","special":false,"normalized":false}],` +
+			parts + `,"decoder":{"type":"ByteLevel"},"model":{"type":"BPE","dropout":null,"ignore_merges":false,"merges":["a b",["ab","b"]],"vocab":` + string(words) + `}}`))
+		require.NoError(f, err)
+		_, err = parse(tree.Text(mutate.From(nil)))
+		require.NoError(f, err)
+		forms = append(forms, tree)
+	}
+	for i := range byte(64) {
+		f.Add(i, []byte{i, i * 7, i * 13, i * 29, i * 31, i})
+	}
+	f.Fuzz(func(t *testing.T, form byte, choices []byte) {
+		holdTokenizer(t, forms[int(form)%len(forms)].Text(mutate.From(choices)))
 	})
 }
 

@@ -13,6 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"foundry/runtime/files"
+	"foundry/tests/mutate"
 )
 
 func saved(t testing.TB) string {
@@ -208,31 +209,47 @@ func FuzzDecode(f *testing.F) {
 	f.Add(text)
 	f.Add([]byte(`{"schema":4}`))
 	f.Add([]byte(`{"schema":4,"buffers":[{"shape":["9999*T+1"]}],"entries":[{"t_max":1073741824}]}`))
-	f.Fuzz(func(t *testing.T, text []byte) {
-		p, err := decode(text, "bundle")
-		if err != nil {
-			return
-		}
-		for i := range p.Kernels {
-			p.Kernels[i].Source = "kernel void k() {}"
-		}
-		if p.Check() != nil {
-			return
-		}
-		// What passes the checks can be written, and is read back the same.
-		require.NoError(t, p.Rehash())
-		again, err := encode(p)
-		require.NoError(t, err)
-		q, err := decode(again, "bundle")
-		require.NoError(t, err)
-		for i := range q.Kernels {
-			q.Kernels[i].Source = p.Kernels[i].Source
-		}
-		require.Equal(t, p, q)
-		for i := range p.Entries {
-			p.Stats(&p.Entries[i], p.corners(&p.Entries[i])[0])
-		}
-	})
+	f.Fuzz(decodeTwice)
+}
+
+// FuzzNearlyPlan is FuzzDecode on the sample that is changed in few places.
+func FuzzNearlyPlan(f *testing.F) {
+	text, err := encode(sample(f))
+	require.NoError(f, err)
+	tree, err := mutate.JSON(text)
+	require.NoError(f, err)
+	for i := range byte(64) {
+		f.Add([]byte{i, i * 7, i * 13, i * 29, i * 31})
+	}
+	f.Fuzz(func(t *testing.T, choices []byte) { decodeTwice(t, tree.Text(mutate.From(choices))) })
+}
+
+// decodeTwice holds what passes the checks to what is written of it.
+func decodeTwice(t *testing.T, text []byte) {
+	p, err := decode(text, "bundle")
+	if err != nil {
+		require.NotContains(t, err.Error(), "\n")
+		return
+	}
+	for i := range p.Kernels {
+		p.Kernels[i].Source = "kernel void k() {}"
+	}
+	if err := p.Check(); err != nil {
+		require.NotContains(t, err.Error(), "\n")
+		return
+	}
+	require.NoError(t, p.Rehash())
+	again, err := encode(p)
+	require.NoError(t, err)
+	q, err := decode(again, "bundle")
+	require.NoError(t, err)
+	for i := range q.Kernels {
+		q.Kernels[i].Source = p.Kernels[i].Source
+	}
+	require.Equal(t, p, q)
+	for i := range p.Entries {
+		p.Stats(&p.Entries[i], p.corners(&p.Entries[i])[0])
+	}
 }
 
 // Several processes that write one bundle at once all succeed, and a whole one stays.
