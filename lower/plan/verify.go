@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
 
 	"foundry/ir/dtype"
 	"foundry/ir/sym"
@@ -120,6 +121,13 @@ var identifierPattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,199}$`)
 
 func identifier(s string) bool { return identifierPattern.MatchString(s) }
 
+var classes = []Class{Weight, Constant, Prepared, Input, Output, State, Transient}
+
+// printable reports whether a name of a buffer, an entry or a result can stand in a line.
+func printable(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(c rune) bool { return !unicode.IsGraphic(c) })
+}
+
 func (p *Plan) verifyKernels() error {
 	seen := map[string]int{} // by lower-case name: the files must differ on every file system
 	for i := range p.Kernels {
@@ -225,8 +233,8 @@ func (p *Plan) verifyBuffers() error {
 	names, roles := map[string]bool{}, map[BufferRole]string{}
 	for i := range p.Buffers {
 		b := &p.Buffers[i]
-		if b.Name == "" {
-			return fmt.Errorf("buffer %d has no name", i)
+		if !printable(b.Name) {
+			return fmt.Errorf("buffer %d: name %q, want printable characters", i, b.Name)
 		}
 		if names[b.Name] {
 			return fmt.Errorf("buffer %s: a second one of that name", b.Name)
@@ -263,6 +271,9 @@ func (p *Plan) verifyBuffer(b *Buffer) error {
 	}
 	if !b.DType.Valid() {
 		return errors.New("no dtype")
+	}
+	if !slices.Contains(classes, b.Class) {
+		return fmt.Errorf("unknown class %q", b.Class)
 	}
 	if (b.Class == Weight) != (b.Weight != nil) {
 		return fmt.Errorf("class %s, and weight recipe present: %t", b.Class, b.Weight != nil)
@@ -303,9 +314,6 @@ func (p *Plan) verifyBuffer(b *Buffer) error {
 		if b.Bytes > p.ArenaBytes || b.Offset > p.ArenaBytes-b.Bytes {
 			return fmt.Errorf("arena bytes %d to %d, the arena has %d", b.Offset, b.Offset+b.Bytes, p.ArenaBytes)
 		}
-	case Input, Output, State, Prepared:
-	default:
-		return fmt.Errorf("unknown class %q", b.Class)
 	}
 	if b.Role != NoRole {
 		form, ok := roleTypes[b.Role]

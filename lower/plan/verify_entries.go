@@ -13,8 +13,8 @@ func (p *Plan) verifyEntries() error {
 	names, written := map[string]bool{}, make([]bool, len(p.Buffers))
 	for i := range p.Entries {
 		e := &p.Entries[i]
-		if e.Name == "" || names[e.Name] {
-			return fmt.Errorf("entry %d: name %q is empty or a second one", i, e.Name)
+		if !printable(e.Name) || names[e.Name] {
+			return fmt.Errorf("entry %d: name %q is empty, not printable or a second one", i, e.Name)
 		}
 		names[e.Name] = true
 		switch e.Role {
@@ -147,7 +147,7 @@ func (p *Plan) verifyBinding(b *Binding, s *Slot) error {
 		return fmt.Errorf("%d bytes at %d of buffer %s cut an element of %s", b.Bytes, b.Offset, buf.Name, buf.DType)
 	}
 	if b.Access != s.Access {
-		return fmt.Errorf("access %s, the slot has %s", b.Access, s.Access)
+		return fmt.Errorf("access %q, the slot has %s", b.Access, s.Access)
 	}
 	if b.Access.Writes() && (buf.Class == Weight || buf.Class == Constant || buf.Class == Input) {
 		return fmt.Errorf("writes the %s %s", buf.Class, buf.Name)
@@ -269,8 +269,8 @@ func (p *Plan) locate(b Binding) (space int, lo int64, runOnly bool) {
 func (p *Plan) verifyResults(e *Entry, written map[int]bool) error {
 	names := map[string]bool{}
 	for _, r := range e.Results {
-		if r.Name == "" || names[r.Name] {
-			return fmt.Errorf("result name %q is empty or a second one", r.Name)
+		if !printable(r.Name) || names[r.Name] {
+			return fmt.Errorf("result name %q is empty, not printable or a second one", r.Name)
 		}
 		names[r.Name] = true
 		if r.Buffer < 0 || r.Buffer >= len(p.Buffers) {
