@@ -16,6 +16,9 @@ type Context struct {
 	// Lowerable says why a fused node cannot become a kernel; it may be asked
 	// about nodes that stand in no graph. nil accepts every region.
 	Lowerable func(*ir.Node) error
+	// Unbounded returns which values of a graph have no bound, on which hangs how they lie in
+	// memory; nil: all have one. choose-kernels asks.
+	Unbounded func(*ir.Graph) func(*ir.Value) bool
 	Log       *Log    // a taker of records, one a site; may be nil
 	Fuel      *Fuel   // bounds the rewrites of fusing passes; nil: no bound
 	Trace     *[]Step // a taker of records, one a pass; may be nil

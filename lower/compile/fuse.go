@@ -134,7 +134,7 @@ func (g *Graphs) runPasses() error {
 	if err != nil {
 		return err
 	}
-	cx := passes.Context{Target: g.Target, Lowerable: Lowerable(g.Target)}
+	cx := passes.Context{Target: g.Target, Lowerable: Lowerable(g.Target), Unbounded: Unbounded}
 	if g.Options.Fuel != nil {
 		cx.Fuel = &passes.Fuel{Left: *g.Options.Fuel}
 	}

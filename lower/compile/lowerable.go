@@ -27,6 +27,9 @@ func Lowerable(t *target.Target) func(*ir.Node) error {
 	}
 }
 
+// Unbounded says which values of a graph have no bound, as lowering finds them.
+func Unbounded(g *ir.Graph) func(*ir.Value) bool { return metal.Unbounded(g) }
+
 // lowerableKey is the same for two nodes only when Check answers the same: the
 // pattern that formed the region, its kernel, which operands are weights, what is computed.
 func lowerableKey(n *ir.Node) string {

@@ -2,6 +2,7 @@ package metal
 
 import (
 	"fmt"
+	"slices"
 
 	"foundry/ir"
 	"foundry/ir/dtype"
@@ -131,4 +132,55 @@ func (e *entry) sessionInput(p *ir.Value) (t tensor, ok bool) {
 	s.class = plan.State
 	e.c.store(s)
 	return tensor{s, l}, true
+}
+
+// advanceLast puts the dispatch that moves the step on, and what needs its token, behind
+// all others: these run at T and P and for the ids as they are. What needs the token and
+// one of these as well is an error.
+func (e *entry) advanceLast() error {
+	step := e.c.shared["state step"]
+	moves := func(d *dispatch) bool {
+		for j, s := range d.bind {
+			if s == step && d.Bind[j].Offset <= 4*plan.StepS && d.Bind[j].Access.Writes() {
+				return true
+			}
+		}
+		return false
+	}
+	at := slices.IndexFunc(e.dispatches, moves)
+	if step == nil || at < 0 {
+		return nil
+	}
+	session := func(s *storage) bool {
+		return s == step || s.role == plan.IDsBuffer || s.role == plan.HistoryBuffer
+	}
+	late, early := e.dispatches[at:at+1:at+1], []*dispatch(nil)
+	for _, d := range e.dispatches[at+1:] {
+		if !slices.ContainsFunc(late, func(l *dispatch) bool { return collide(l, d, session) }) {
+			early = append(early, d)
+			continue
+		}
+		late = append(late, d)
+		for j, s := range d.bind {
+			if session(s) && !(s == step && d.Bind[j].Offset > 4*plan.StepS) {
+				return fmt.Errorf("%s: it needs the result token and what that moves on: T, P or the ids of the run; return the token under another name", d.Label)
+			}
+		}
+	}
+	e.dispatches = slices.Concat(e.dispatches[:at], early, late)
+	return nil
+}
+
+// collide reports whether one of two dispatches writes bytes that the other touches, of
+// storages but those of except.
+func collide(a, b *dispatch, except func(*storage) bool) bool {
+	for i, s := range a.bind {
+		for j, t := range b.bind {
+			x, y := a.Bind[i], b.Bind[j]
+			if s == t && !except(s) && (x.Access.Writes() || y.Access.Writes()) && x.Offset < y.Offset+y.Bytes && y.Offset < x.Offset+x.Bytes {
+				return true
+			}
+		}
+	}
+	return false
 }

@@ -165,16 +165,23 @@ type site struct {
 // entry's graph or the result of a primitive operation.
 func settle(v *ir.Value, in *site) (*ir.Value, *site) {
 	for {
-		switch {
-		case v.Def == nil && in != nil:
-			v, in = in.node.Args[v.Index], in.outer
-		case v.Def != nil && v.Def.Region != nil:
-			in = &site{v.Def, in}
-			v = v.Def.Region.Results[v.Index].Value
-		default:
+		next, where := step(v, in)
+		if next == v {
 			return v, in
 		}
+		v, in = next, where
 	}
+}
+
+// step goes one step of settle's way; at its end it stays.
+func step(v *ir.Value, in *site) (*ir.Value, *site) {
+	switch {
+	case v.Def == nil && in != nil:
+		return in.node.Args[v.Index], in.outer
+	case v.Def != nil && v.Def.Region != nil:
+		return v.Def.Region.Results[v.Index].Value, &site{v.Def, in}
+	}
+	return v, in
 }
 
 // bounds finds bounds of one entry's values and remembers them.
@@ -297,6 +304,13 @@ func normalises(n *ir.Node, in *site) bool {
 	x, _ := settle(n.Args[0], in)
 	of, _ := settle(sums.Def.Args[0], at)
 	return x == of
+}
+
+// Unbounded returns which values of g have no bound, where g alone writes its states: how
+// values lie in memory hangs on it, and with that the kernels that read them.
+func Unbounded(g *ir.Graph) func(*ir.Value) bool {
+	b := newBounds(stateBounds([]*entry{{g: g, bounds: newBounds(nil)}}))
+	return func(v *ir.Value) bool { return b.of(v, nil).narrowing() == unbounded }
 }
 
 // stateBounds finds the bounds of what entries write to states: nil where one write

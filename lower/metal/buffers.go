@@ -230,6 +230,7 @@ func (e *entry) copy(r ir.Result, to *storage) error {
 	}
 	n := v.Def
 	e.values[x] = e.values[r.Value]
+	e.bounds.known[x] = e.bounds.of(r.Value, nil)
 	return e.node(n, map[*ir.Value]*storage{v: to})
 }
 

@@ -126,6 +126,9 @@ func (e *entry) close() error {
 			return fmt.Errorf("%s: %w", s.n, err)
 		}
 	}
+	if err := e.advanceLast(); err != nil {
+		return err
+	}
 	e.order()
 	if err := e.allocate(); err != nil {
 		return err

@@ -143,7 +143,8 @@ func (e *entry) boundIn(r *region, n *ir.Node) func(v *ir.Value) *bound {
 
 // scaled returns the bound by whose range v's halves are scaled in memory, nil where
 // they are what they say. A state is scaled where all that kernels write to it has a
-// bound, and with it what only moves its elements.
+// bound, and with it what only moves its elements; but for a result, whose reader knows
+// of no range.
 func (e *entry) scaled(v *ir.Value) *bound {
 	switch {
 	case e.stored.Halves(v) || e.stored.Narrowed(v):
@@ -162,10 +163,19 @@ func ranged(b *bound) *bound {
 }
 
 func (e *entry) scaledState(v *ir.Value, in *site) *bound {
-	v, in = settle(v, in)
+	for {
+		if in == nil && e.outputs[v] != nil {
+			return nil
+		}
+		next, where := step(v, in)
+		if next == v {
+			break
+		}
+		v, in = next, where
+	}
 	if v.Def == nil {
-		if v.Param.Kind == ir.State && v.Type.DType == dtype.F16 {
-			return e.bounds.states[v.Param.Name]
+		if s := e.values[v].s; s.class == plan.State && s.dtype == dtype.F16 {
+			return e.bounds.states[s.name]
 		}
 		return nil
 	}

@@ -206,7 +206,7 @@ func (s *search) predict(g *compile.Graphs, phase string, subsets []passes.Subse
 	if err != nil {
 		return nil, err
 	}
-	out, err := passes.Enumerate(graph, &passes.Context{Target: g.Target, Lowerable: compile.Lowerable(g.Target)}, subsets, us)
+	out, err := passes.Enumerate(graph, &passes.Context{Target: g.Target, Lowerable: compile.Lowerable(g.Target), Unbounded: compile.Unbounded}, subsets, us)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", s.m.Name, err)
 	}
