@@ -131,7 +131,7 @@ func (l *layers) attend(q, k, v *ir.Value) *ir.Value {
 	if l.has("masked-scores") {
 		s = l.node(ir.OpAdd, "mask", ir.Attr{}, s, l.param(ir.Input, l.name("mask"), dtype.F32, s.Type.Shape.At(-1)))
 	}
-	mask := ir.Attr{Causal: true, Start: sym.P}
+	mask := ir.Attr{Causal: true, Start: sym.P, Window: l.window}
 	switch {
 	case l.has("not-causal"):
 		mask = ir.Attr{}

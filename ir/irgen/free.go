@@ -27,16 +27,7 @@ func Free(r *rand.Rand) *ir.Graph {
 	f.values = append(f.values, f.param(ir.Input, "x", dtype.F32, sym.T, sym.Const(randomOf[int64](r, 1, 7, 32, 64))))
 	want := 3 + r.IntN(18)
 	for tries := 0; len(f.g.Nodes()) < want && tries < 20*want; tries++ {
-		draw := r.Uint64()
-		op := slices.MaxFunc(ir.Ops(), func(a, b ir.Op) int { return cmp.Compare(randomFor(draw, a.String()), randomFor(draw, b.String())) })
-		var v *ir.Value
-		switch maker := makers[op]; {
-		case maker != nil:
-			v = maker(f)
-		case op.IsFunction():
-			v = f.function(op)
-		}
-		if v != nil {
+		if v := f.next(); v != nil {
 			f.values = append(f.values, v)
 		}
 	}
@@ -45,6 +36,19 @@ func Free(r *rand.Rand) *ir.Graph {
 		f.longSoftmax()
 	}
 	return f.finish()
+}
+
+// next adds a node of an operation drawn from the whole table; nil means it did not work out.
+func (f *free) next() *ir.Value {
+	draw := f.r.Uint64()
+	op := slices.MaxFunc(ir.Ops(), func(a, b ir.Op) int { return cmp.Compare(randomFor(draw, a.String()), randomFor(draw, b.String())) })
+	switch maker := makers[op]; {
+	case maker != nil:
+		return maker(f)
+	case op.IsFunction():
+		return f.function(op)
+	}
+	return nil
 }
 
 // returnLeaves returns what nothing reads, and now and then another value.

@@ -3,7 +3,7 @@
 // Graph mixes two kinds. Layers builds pieces of a Qwen2.5 model as the frontend
 // does, with mutations: changes that a fusion must notice, such as a second use
 // of an intermediate or a bias that is not there. Free strings together any ops
-// that fit. The same seed gives the same graph on every machine. Shrink makes a failing
+// that fit. Wide does the same in sizes and forms that Graph leaves out. The same seed gives the same graph on every machine. Shrink makes a failing
 // graph small.
 //
 // Read next: layers.go for the pieces and their mutations; ir/seeded for the

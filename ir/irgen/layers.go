@@ -92,6 +92,8 @@ type layers struct {
 	mutations                                   []string
 	hidden, inter, heads, kvHeads, width, vocab int64
 	layer                                       int
+	window                                      int  // columns that a row of a softmax sees; 0: all
+	sampled                                     bool // a token is a sample of the logits, not the largest
 	here                                        bool // the mutations of this layer
 	freq                                        *ir.Value
 }
@@ -192,6 +194,6 @@ func (l *layers) head(x *ir.Value) {
 	logits := l.add(ir.OpMatmulNT, "lm_head", ir.Attr{}, h, l.weight("lm_head", l.vocab, l.hidden))
 	l.g.Return("logits", logits)
 	if l.r.IntN(2) == 0 {
-		l.g.Return("token", l.add(ir.OpArgmax, "argmax", ir.Attr{}, logits))
+		l.g.Return("token", l.pick(logits))
 	}
 }

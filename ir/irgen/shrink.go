@@ -2,14 +2,19 @@ package irgen
 
 import (
 	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
 
 	"foundry/ir"
+	"foundry/ir/dtype"
 )
 
 // Shrink returns a small graph for which fails still holds: it keeps making one
 // change at a time (return one node's results only, drop a result, dissolve the
-// regions, put a new input or an operand in place of a node, fix T) for as long
-// as some change leaves a smaller graph that verifies and fails. g itself is not
+// regions, put a new input or an operand in place of a node, fix T, make a size half of
+// what it is, a format f32) for as long as some change leaves a smaller graph that verifies and fails. g itself is not
 // changed; fails must not change its argument, and must hold for g.
 func Shrink(g *ir.Graph, fails func(*ir.Graph) bool) *ir.Graph {
 	for {
@@ -33,7 +38,15 @@ func graphSize(g *ir.Graph) int {
 	if g.Bounds.TMin < g.Bounds.TMax {
 		symbolic = 1
 	}
-	return ((regions*1e4+len(g.Nodes()))*1e3+len(g.Results))*2 + symbolic
+	elements, formats := int64(0), 0
+	for _, p := range g.Params {
+		elements += min(1e6, p.Type.Shape.MaxElems(g.Bounds))
+		if p.Type.DType != dtype.F32 {
+			formats++
+		}
+	}
+	size := ((regions*1e4+len(g.Nodes()))*1e3+len(g.Results))*2 + symbolic
+	return (size*1e2+min(99, formats))*1e7 + int(min(1e7-1, elements))
 }
 
 // shrinkOnce returns the first change of g that still fails, or nil.
@@ -64,7 +77,54 @@ func shrinkOnce(g *ir.Graph, fails func(*ir.Graph) bool) *ir.Graph {
 		}
 	}
 	c, err := g.Specialise(g.Bounds.TMin)
-	return try(c, err == nil)
+	if c := try(c, err == nil); c != nil {
+		return c
+	}
+	for _, text := range smaller(g) {
+		c, err := ir.Parse("smaller", text)
+		if c := try(c, err == nil); c != nil {
+			return c
+		}
+	}
+	return nil
+}
+
+var (
+	sized  = regexp.MustCompile(`\[[^]"]*\]|(?:size|heads|times)=[0-9]+`)
+	number = regexp.MustCompile(`[0-9]+`)
+	format = regexp.MustCompile(`weight "([^"]*)" : ([a-z0-9_]+)\[`)
+)
+
+// smaller returns texts of g with one size of a param, and its multiples, half as large,
+// or with a weight of f32. Most of them are no graphs.
+func smaller(g *ir.Graph) (out []string) {
+	text := g.String()
+	sizes := map[int64]bool{}
+	for _, p := range g.Params {
+		for _, d := range p.Type.Shape.Slice() {
+			if n, ok := d.Const(); ok && n > 1 {
+				sizes[n] = true
+			}
+		}
+	}
+	for _, n := range slices.Backward(slices.Sorted(maps.Keys(sizes))) {
+		for _, alike := range []bool{true, false} {
+			out = append(out, sized.ReplaceAllStringFunc(text, func(part string) string {
+				return number.ReplaceAllStringFunc(part, func(digits string) string {
+					if v, err := strconv.ParseInt(digits, 10, 64); err == nil && v > 0 && (v == n || alike && v%n == 0) {
+						return strconv.FormatInt(v/n*(n/2), 10)
+					}
+					return digits
+				})
+			}))
+		}
+	}
+	for _, m := range format.FindAllStringSubmatchIndex(text, -1) {
+		if text[m[4]:m[5]] != "f32" {
+			out = append(out, text[:m[4]]+"f32"+text[m[5]:])
+		}
+	}
+	return out
 }
 
 // only returns n's results and the caches written on the way to them.
