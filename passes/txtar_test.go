@@ -11,6 +11,8 @@ import (
 	"golang.org/x/tools/txtar"
 
 	"foundry/ir"
+	"foundry/ir/irgen"
+	"foundry/ir/sym"
 	"foundry/lower/plan"
 	"foundry/passes"
 )
@@ -21,7 +23,7 @@ var update = flag.Bool("update", false, "rewrite what the tests compare with")
 var full = os.Getenv("FOUNDRY_COMPLETE") != ""
 
 // Each file of testdata holds a pipeline, a graph, what the pipeline makes of it,
-// and what the log says.
+// and what the log says. Both graphs have the same results.
 func TestTexts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txtar")
 	require.NoError(t, err)
@@ -43,6 +45,7 @@ func TestTexts(t *testing.T) {
 			require.NoError(t, err)
 			g, err := ir.Parse(file, string(part("in").Data))
 			require.NoError(t, err)
+			before := g.Clone()
 			var log passes.Log
 			require.NoError(t, p.Run(g, &passes.Context{Log: &log}))
 			var text strings.Builder
@@ -53,8 +56,23 @@ func TestTexts(t *testing.T) {
 			}
 			require.Equal(t, string(part("out").Data), g.String())
 			require.Equal(t, string(part("log").Data), text.String())
+			if elements(before) > 1<<21 {
+				return // too many for the interpreter
+			}
+			for seed := range uint64(3) {
+				e := irgen.Env(before, seed)
+				requireSame(t, values(t, before, before, seed, e), values(t, g, before, seed, e), file)
+			}
 		})
 	}
+}
+
+// elements is the number of elements of g's params, for one token.
+func elements(g *ir.Graph) (n int64) {
+	for _, v := range g.Params {
+		n += v.Type.Shape.Elems(sym.Env{T: 1})
+	}
+	return n
 }
 
 // Every pass has a file in which it edits, and every one that decides refuses a site
