@@ -112,7 +112,7 @@ func drawPipeline(r *rand.Rand) string {
 		}
 	}
 	if r.IntN(4) == 0 {
-		calls = slices.Insert(calls, r.IntN(len(calls)+1), "choose-kernels")
+		calls = append(calls, "choose-kernels")
 	}
 	var out []string
 	for _, c := range calls { // what may not stand here is left out
