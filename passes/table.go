@@ -189,8 +189,8 @@ var orders = [...]ordering{
 	{passNamed("split-norm"), anyFusion, "the sums must stand in the graph for the product's kernel to take them up"},
 	{otherFusion("fuse-elementwise"), passNamed("fuse-elementwise"), "a chain would take up what others want as a prologue or an epilogue"},
 	{anyFusion, passNamed("cut-softmax"), "a softmax that a region takes up is not cut"},
-	{otherEdit("choose-kernels", "legalize"), passNamed("choose-kernels"), "a kernel is chosen for operands as they lie, which edits change"},
+	{otherEdit("choose-kernels"), passNamed("choose-kernels"), "a kernel is chosen for operands as they lie, which edits change"},
 	{anyFusion, passNamed("choose-kernels"), "a kernel is chosen for operands as they lie, which fusions change"},
-	{otherEdit("legalize"), passNamed("legalize"), "it checks what they leave"},
+	{otherEdit("legalize", "choose-kernels"), passNamed("legalize"), "it checks what they leave"},
 	{anyFusion, passNamed("legalize"), "it checks the regions"},
 }
