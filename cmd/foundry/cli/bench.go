@@ -83,6 +83,9 @@ of the first.`,
 			if o.Reps > 0 && (!cmd.Flags().Changed("reps") || cmd.Flags().Changed("within")) {
 				o.Within = within / 100
 			}
+			if o.Reps == 0 && format == "benchstat" {
+				return usagef("bench: --format benchstat is of measured times; --reps 0 takes none")
+			}
 			if score && (o.Reps == 0 || format == "csv" || format == "benchstat") {
 				return usagef("bench: --score compares with measured times, as table, markdown or json; --reps is %d, --format %s", o.Reps, format)
 			}

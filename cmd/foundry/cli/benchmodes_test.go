@@ -14,6 +14,7 @@ func TestBenchModesSayWhatIsWrong(t *testing.T) {
 		"bench --contexts 2k --format csv":           "not as csv",
 		"bench --contexts 2k --phase all":            "want one of decode, prefill, both",
 		"bench --contexts 2k --reps 0":               "want at least 1",
+		"bench --reps 0 --format benchstat":          "--reps 0 takes none",
 		"bench --kernels --device ref":               "ref runs no kernels",
 		"bench --kernels gate up":                    "unknown command",
 		"bench gate":                                 "unknown command",
