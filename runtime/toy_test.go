@@ -135,7 +135,7 @@ func toyPlan(allLogits bool) *plan.Plan {
 	const scoreBytes = 4 * toyVocab * toyChunk
 	p := &plan.Plan{
 		Schema: plan.Schema, MSL: "3.0", ArenaBytes: 512,
-		Model:   plan.Model{Name: "toy", Layers: 1, Vocab: toyVocab, Context: toyContext, Chunk: toyChunk},
+		Model:   plan.Model{Name: "toy", Vocab: toyVocab, Context: toyContext, Chunk: toyChunk},
 		Options: plan.Options{Weights: dtype.F32, Cache: dtype.F32, AllLogits: allLogits},
 		Kernels: []plan.Kernel{
 			kernel("remember", slot("step", "Step", plan.Read), slot("ids", "int", plan.Read), slot("cache", "int", plan.ReadWrite)),

@@ -18,6 +18,12 @@ func prepared(t *testing.T) *Plan {
 	})
 	p.Buffers = append(p.Buffers, Buffer{Name: "ranges", Role: RangesBuffer, Class: Prepared, Bytes: 16, DType: dtype.F32, Shape: []sym.Dim{sym.Const(4)}})
 	p.Buffers[4].Range = 8
+	scale := &p.Kernels[1]
+	scale.Slots = append(scale.Slots, Slot{"cache_range", "float", "device", Read})
+	for _, e := range p.Entries {
+		d := e.Steps[2].Dispatch
+		d.Bind = append(d.Bind, Binding{len(p.Buffers) - 1, 8, 8, Read})
+	}
 	one := GridDim{sym.Const(1), 1}
 	p.Prepare = &Entry{Name: "prepare", Role: Prepare, TMin: 1, TMax: 1, CommandBuffers: []CommandBuffer{{0, 1}}, Steps: []Step{{Dispatch: &Dispatch{
 		Kernel: len(p.Kernels) - 1, Label: "measure", Layer: -1, Grid: [3]GridDim{one, one, one},
@@ -55,6 +61,8 @@ func TestPreparation(t *testing.T) {
 		"range of f32":    {func(p *Plan) { p.Buffers[5].Range = 8 }, "buffer x: a range of f32 of class transient, want of an f16 state"},
 		"range at 0":      {func(p *Plan) { p.Buffers[4].Range = 4 }, "buffer layers.0.k: the range at byte 4 of ranges, which has 16"},
 		"range behind":    {func(p *Plan) { p.Buffers[4].Range = 16 }, "buffer layers.0.k: the range at byte 16 of ranges, which has 16"},
+		"range unbound":   {func(p *Plan) { p.Entries[1].Steps[2].Dispatch.Bind[4].Offset = 0 }, `dispatch "layers.0.scale": slot cache: buffer layers.0.k is kept in the range at 8, which the dispatch does not bind`},
+		"half a range":    {func(p *Plan) { p.Prepare.Steps[0].Dispatch.Bind[1].Offset = 4 }, "slot range: 8 bytes at 4 of ranges, want whole ranges of 8"},
 		"range of nobody": {func(p *Plan) { p.Buffers[9].Role = NoRole }, "a range, but no prepared buffer ranges"},
 	} {
 		p := prepared(t)

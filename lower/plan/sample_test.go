@@ -95,7 +95,7 @@ func sample(t testing.TB) *Plan {
 			}},
 		}
 		e.CommandBuffers = []CommandBuffer{{0, 2}, {2, 5}}
-		e.Results = []Result{{"logits", 7}, {"token", 8}}
+		e.Results = []Result{{"logits", 7}, {"token", 8}, {"layers.0.k", 4}}
 		p.Entries = append(p.Entries, e)
 	}
 	require.NoError(t, p.Rehash())

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"foundry/ir/dtype"
+	"foundry/ir/sym"
 )
 
 const schemaFile = "../../docs/plan-schema.json"
@@ -30,6 +31,7 @@ func TestBundleFollowsTheSchema(t *testing.T) {
 	require.NoError(t, err)
 	p := sample(t)
 	p.Edited, p.Options.AllLogits, p.Options.Variant, p.Options.ShadersFrom = true, true, "fewest", "outside"
+	p.Buffers[7].Shape, p.Buffers[7].Bytes = []sym.Dim{sym.T, sym.Const(32)}, 8*128
 	dir := filepath.Join(t.TempDir(), "bundle")
 	require.NoError(t, p.Save(dir))
 	doc := readJSON(t, filepath.Join(dir, planFile))

@@ -51,7 +51,13 @@ func (p *Plan) Verify() error {
 	if err := p.verifyBuffers(); err != nil {
 		return err
 	}
-	return p.verifyEntries()
+	if err := p.verifyEntries(); err != nil {
+		return err
+	}
+	if err := p.verifyLanguage(); err != nil {
+		return fmt.Errorf("plan: %w", err)
+	}
+	return nil
 }
 
 var mslVersion = regexp.MustCompile(`^[1-9]\.[0-9]$`)
@@ -249,6 +255,9 @@ func (p *Plan) verifyBuffers() error {
 		if err := p.verifyBuffer(b); err != nil {
 			return fmt.Errorf("buffer %s: %w", b.Name, err)
 		}
+	}
+	if err := p.verifyWeights(); err != nil {
+		return err
 	}
 	return p.verifyShapes()
 }

@@ -60,6 +60,9 @@ func (p *Plan) verifyEntry(e *Entry, written []bool) error {
 			err = fmt.Errorf("wave %d, but %d barriers stand before it", d.Wave, wave)
 		}
 		if err == nil {
+			err = p.verifyRanges(d)
+		}
+		if err == nil {
 			err = p.verifyContent(d, live)
 		}
 		if err == nil {
@@ -267,7 +270,7 @@ func (p *Plan) locate(b Binding) (space int, lo int64, runOnly bool) {
 
 // verifyResults checks the entry's results; written says which buffers it writes.
 func (p *Plan) verifyResults(e *Entry, written map[int]bool) error {
-	names := map[string]bool{}
+	names, holds := map[string]bool{}, map[int]string{}
 	for _, r := range e.Results {
 		if !printable(r.Name) || names[r.Name] {
 			return fmt.Errorf("result name %q is empty, not printable or a second one", r.Name)
@@ -281,6 +284,17 @@ func (p *Plan) verifyResults(e *Entry, written map[int]bool) error {
 		}
 		if !written[r.Buffer] {
 			return fmt.Errorf("result %s: no dispatch writes buffer %s", r.Name, p.Buffers[r.Buffer].Name)
+		}
+		if other, ok := holds[r.Buffer]; ok {
+			return fmt.Errorf("result %s: buffer %s holds result %s", r.Name, p.Buffers[r.Buffer].Name, other)
+		}
+		holds[r.Buffer] = r.Name
+	}
+	for i := range p.Buffers {
+		b := &p.Buffers[i]
+		leaves := b.Class == Output || b.Cache || b.Role == LogitsBuffer
+		if _, ok := holds[i]; leaves && written[i] && !ok {
+			return fmt.Errorf("no result is in the %s %s, which a dispatch writes", b.Class, b.Name)
 		}
 	}
 	return nil

@@ -120,6 +120,23 @@ func TestVerifyNames(t *testing.T) {
 		"output unwritten": {func(p *Plan) {
 			p.Buffers = append(p.Buffers, Buffer{Name: "spare", Class: Output, Bytes: 4, DType: dtype.F32, Shape: []sym.Dim{}})
 		}, "output spare: no entry writes it"},
+		"result twice":  {func(p *Plan) { p.Entries[0].Results[0].Buffer = 8 }, "result token: buffer token holds result logits"},
+		"no result":     {func(p *Plan) { p.Entries[1].Results = p.Entries[1].Results[:2] }, "entry decode: no result is in the state layers.0.k, which a dispatch writes"},
+		"tensor twice":  {func(p *Plan) { b := p.Buffers[2]; b.Name = "again"; p.Buffers = append(p.Buffers, b) }, `buffer again: tensor "model.embed_tokens.weight" as f16, as buffer embed has`},
+		"no role":       {func(p *Plan) { p.Entries[0].Role, p.Model.Chunk = "", 1 }, "entry prefill: no role, in a plan of a language model"},
+		"no logits":     {func(p *Plan) { p.Buffers[7].Role = NoRole }, "no buffer of role logits, in a plan of a language model"},
+		"no vocabulary": {func(p *Plan) { p.Model.Vocab = 0 }, "a language model with a vocabulary of 0 tokens"},
+		"width":         {func(p *Plan) { p.Model.Hidden = 65 }, "no weight of shape [32 65], which the table of 32 tokens of width 65 has"},
+		"layers":        {func(p *Plan) { p.Model.Layers = 2 }, "entry prefill: the model has 2 layers, the last dispatch of a layer is of layer 0"},
+		"state of nothing": {func(p *Plan) {
+			p.Buffers = append(p.Buffers, Buffer{Name: "spare", Class: State, Bytes: 4, DType: dtype.F32, Shape: []sym.Dim{}})
+		}, "buffer spare: a state without a role and no cache, as layers.0.k is"},
+		"all logits":        {func(p *Plan) { p.Options.AllLogits = true }, "buffer logits of shape [32] has 1 rows of a chunk's logits, want 8"},
+		"text twice":        {func(p *Plan) { p.Tokens.Special[1].Text = "<|end|>" }, `the special token 3 has the text "<|end|>", which is empty or another's`},
+		"special beyond":    {func(p *Plan) { p.Tokens.Special[1].ID = 32 }, `the special token "<|turn|>" has the id 32 of a vocabulary of 32`},
+		"end twice":         {func(p *Plan) { p.Tokens.Ends[0] = 1 }, "the end token 1 stands twice or is beyond a vocabulary of 32"},
+		"end beyond":        {func(p *Plan) { p.Tokens.Ends[0] = 32 }, "the end token 32 stands twice or is beyond a vocabulary of 32"},
+		"end of no special": {func(p *Plan) { p.Tokens.Ends[0] = 2 }, "the end token 2 is none of the special tokens"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := sample(t)
