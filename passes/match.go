@@ -226,16 +226,9 @@ func (m *matcher) operandsFit(s, i int) bool {
 			continue
 		}
 		for j, r := range m.form.nodes[k].args {
-			v := m.operand(k, j)
-			if r.node != i || v == o.out {
-				continue
+			if r.node == i && m.operand(k, j) != o.out {
+				return false
 			}
-			if user := m.bound[k]; m.isDeeper(s) {
-				m.noteMiss(s, func() string {
-					return fmt.Sprintf("%s takes %s; the pattern wants %s", user.name(), v.name(), o.name())
-				})
-			}
-			return false
 		}
 	}
 	return true

@@ -33,8 +33,6 @@ func TestParsePipeline(t *testing.T) {
 		"fuse-residual{sums=true,sums=true}":    `pipeline: fuse-residual: option "sums" stands twice`,
 		"fuse-residual,fuse-residual":           `pipeline: fuse-residual stands twice, at 1 and 2`,
 		"fuse-attention,drop-repeat-kv":         `pipeline: drop-repeat-kv must stand before fuse-attention: a region that holds the copy of the cache would be lowered with it`,
-		"choose-kernels,canonicalize":           `pipeline: canonicalize must stand before choose-kernels: a kernel is chosen for operands as they lie, which edits change`,
-		"choose-kernels,fuse-qkv":               `pipeline: fuse-qkv must stand before choose-kernels: a kernel is chosen for operands as they lie, which fusions change`,
 		"legalize,cse":                          `pipeline: cse must stand before legalize: it checks what they leave`,
 		"fuse-elementwise,fuse-gate-up-swiglu":  `pipeline: fuse-gate-up-swiglu must stand before fuse-elementwise: a chain would take up what others want as a prologue or an epilogue`,
 		"canonicalize,fuse-qkv,canonicalize":    `pipeline: canonicalize must stand before fuse-qkv: patterns are written for canonical graphs`,

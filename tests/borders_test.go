@@ -39,7 +39,7 @@ var levels = []struct {
 	{10, []string{"runtime/bench"}},
 	{11, []string{"runtime/search", "runtime/chart"}},
 	{12, []string{""}},
-	{13, []string{"cmd/foundry/cli", "tests/goldens", "tests/blocks", "tests/oncpu"}},
+	{13, []string{"cmd/foundry/cli", "tests/mutants", "tests/goldens", "tests/blocks", "tests/oncpu"}},
 	{14, []string{"cmd/foundry"}},
 }
 

@@ -1,0 +1,136 @@
+// Command mutants measures what the tests notice: it makes small mistakes, one at a
+// time, and tells at which stage each was found.
+//
+//	go run ./tests/mutants -seed 7 -plan 1000 -go 300 -msl 200 -checker 50 -results mutants.jsonl
+//
+// It can be stopped and started again: what stands in the file of results is not run a
+// second time. gremlins and ooze, which do such things for Go, copy the module for each
+// mistake, ask the package's own tests only, draw by no seed, and know neither Metal text
+// nor plans.
+//
+// Read next: plan_fields.go for what is done to plans, source.go for what to sources.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "mutants:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string) (err error) {
+	flags := flag.NewFlagSet("mutants", flag.ContinueOnError)
+	seed := flags.Uint64("seed", uint64(time.Now().Unix()), "what mutants are drawn by")
+	plans := flags.Int("plan", 0, "how many changed plans")
+	counts := map[string]*int{}
+	for _, kind := range sortedKeys(sourceKinds) {
+		counts[kind] = flags.Int(kind, 0, "how many mistakes in "+strings.Join(sourceKinds[kind].folders, ", "))
+	}
+	most := flags.Int("stages", 9, "how many stages of tests a mistake in a source has to pass")
+	root := flags.String("root", ".", "the module's root")
+	results := flags.String("results", "mutants.jsonl", "the file of results; what stands there is not run again")
+	dir := flags.String("run-plan", "", "run a bundle, as the child of another mutants")
+	model := flags.String("model", planModel, "the model of -run-plan")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if *dir != "" {
+		return runPlan(ctx, os.Stdout, *dir, *model)
+	}
+	j, err := openJournal(*results)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, j.file.Close()) }()
+	var all []record
+	if *plans > 0 {
+		some, err := runPlans(ctx, j, *seed, *plans)
+		if err != nil {
+			return err
+		}
+		all = append(all, some...)
+	}
+	top, err := filepath.Abs(*root)
+	if err != nil {
+		return err
+	}
+	for _, kind := range sortedKeys(counts) {
+		if *counts[kind] == 0 {
+			continue
+		}
+		some, err := runSource(ctx, j, kind, top, *seed, *counts[kind], *most)
+		if err != nil {
+			return err
+		}
+		all = append(all, some...)
+	}
+	fmt.Printf("seed %d\n", *seed)
+	printTable(os.Stdout, all)
+	return nil
+}
+
+// runPlans runs n mutants of plans, from one base after the other.
+func runPlans(ctx context.Context, j *journal, seed uint64, n int) (out []record, err error) {
+	work, err := os.MkdirTemp("", "mutate")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	bases, err := planBases()
+	if err != nil {
+		return nil, err
+	}
+	r := &planRunner{bases: bases, self: []string{self}, work: work, limit: 2 * time.Minute}
+	each := n/len(bases) + 20 // some do not count
+	draws := make([][]planMutant, len(bases))
+	for i, b := range bases {
+		draws[i] = drawPlan(b.plan, rand.New(rand.NewPCG(seed, uint64(i))), each)
+	}
+	counted := 0
+	for k := 0; counted < n && k < each*len(bases); k++ {
+		b, m := bases[k%len(bases)], k/len(bases)
+		if m >= len(draws[k%len(bases)]) {
+			continue
+		}
+		rec, done := j.had[key("plan", seed, k)]
+		if !done {
+			if rec, err = r.run(ctx, b, draws[k%len(bases)][m]); err != nil {
+				return out, err
+			}
+			rec.Kind, rec.Seed, rec.N = "plan", seed, k
+			if err := j.write(rec); err != nil {
+				return out, err
+			}
+		}
+		out = append(out, rec)
+		if rec.counts() {
+			counted++
+		}
+	}
+	return out, nil
+}
+
+// lastLine is the last line of text that says something.
+func lastLine(text []byte) string {
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	return lines[len(lines)-1]
+}

@@ -1,0 +1,179 @@
+package main
+
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// edit is one mistake in a file: bytes [from, to) become by.
+type edit struct {
+	file     string // below the module's root
+	from, to int
+	by, what string
+}
+
+func (e edit) apply(text []byte) []byte {
+	return slices.Concat(text[:e.from], []byte(e.by), text[e.to:])
+}
+
+// place is the file and line.
+func (e edit) place(text []byte) string {
+	return fmt.Sprintf("%s:%d", e.file, 1+strings.Count(string(text[:e.from]), "\n"))
+}
+
+// diff shows the lines before and after.
+func (e edit) diff(text []byte) string {
+	first := strings.LastIndexByte(string(text[:e.from]), '\n') + 1
+	last := len(text)
+	if n := strings.IndexByte(string(text[e.to:]), '\n'); n >= 0 {
+		last = e.to + n
+	}
+	before := string(text[first:last])
+	after := string(text[first:e.from]) + e.by + string(text[e.to:last])
+	return "-" + strings.ReplaceAll(before, "\n", "\n-") + "\n+" + strings.ReplaceAll(after, "\n", "\n+") + "\n"
+}
+
+// sourceKind is where the mistakes of a kind are made.
+type sourceKind struct {
+	folders []string
+	files   *regexp.Regexp
+	edits   func(file string, text []byte) ([]edit, error)
+}
+
+var sourceKinds = map[string]sourceKind{
+	"go":      {[]string{"passes", "lower", "ir", "runtime", "frontends"}, regexp.MustCompile(`\.go$`), goEdits},
+	"checker": {[]string{"lower/plan", "runtime/msl/strict"}, regexp.MustCompile(`(checker|ranges|verify\w*|rules|strict|declarators|many)\.go$`), goEdits},
+	"msl":     {[]string{"shaders", "runtime/msl/include"}, regexp.MustCompile(`\.(metal|h)$`), mslEdits},
+}
+
+// all lists the kind's edits, in the order of files and places.
+func (k sourceKind) all(root string, read func(string) ([]byte, error)) (out []edit, err error) {
+	for _, folder := range k.folders {
+		err := filepath.WalkDir(filepath.Join(root, folder), func(path string, d fs.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			if d.IsDir() && d.Name() == "testdata" {
+				return fs.SkipDir
+			}
+			if d.IsDir() || strings.HasSuffix(path, "_test.go") || !k.files.MatchString(d.Name()) {
+				return nil
+			}
+			text, err := read(path)
+			if err != nil {
+				return err
+			}
+			name, err := filepath.Rel(root, path)
+			if err != nil {
+				return err
+			}
+			some, err := k.edits(filepath.ToSlash(name), text)
+			out = append(out, some...)
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// others are operators that are mistaken for each other.
+var others = map[string]string{"<": "<=", "<=": "<", ">": ">=", ">=": ">", "==": "!=", "!=": "==", "&&": "||", "||": "&&", "+": "-", "-": "+", "*": "+"}
+
+// goEdits lists what is done to Go: conditions negated, operators and constants by one
+// off, statements and clauses dropped, arguments in each other's place.
+func goEdits(file string, text []byte) (out []edit, err error) {
+	set := token.NewFileSet()
+	f, err := parser.ParseFile(set, file, text, parser.SkipObjectResolution)
+	if err != nil {
+		return nil, err
+	}
+	at := func(p token.Pos) int { return set.Position(p).Offset }
+	of := func(n ast.Node) string { return string(text[at(n.Pos()):at(n.End())]) }
+	add := func(from, to int, by, what string) { out = append(out, edit{file, from, to, by, what}) }
+	drop := func(n ast.Node, what string) { add(at(n.Pos()), at(n.End()), "", what) }
+	ast.Inspect(f, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.ImportSpec:
+			return false
+		case *ast.GenDecl:
+			return n.Tok == token.VAR || n.Tok == token.CONST
+		case *ast.IfStmt:
+			add(at(n.Cond.Pos()), at(n.Cond.End()), "!("+of(n.Cond)+")", "a condition negated")
+		case *ast.BinaryExpr:
+			if by, ok := others[n.Op.String()]; ok {
+				add(at(n.OpPos), at(n.OpPos)+len(n.Op.String()), by, n.Op.String()+" becomes "+by)
+			}
+		case *ast.BasicLit:
+			if v, err := strconv.ParseInt(n.Value, 0, 64); n.Kind == token.INT && err == nil {
+				add(at(n.Pos()), at(n.End()), strconv.FormatInt(v+1, 10), "a constant one more")
+				add(at(n.Pos()), at(n.End()), strconv.FormatInt(v-1, 10), "a constant one less")
+			}
+		case *ast.ExprStmt, *ast.IncDecStmt, *ast.SendStmt, *ast.DeferStmt:
+			drop(n, "a statement dropped")
+		case *ast.AssignStmt:
+			if n.Tok != token.DEFINE {
+				drop(n, "a statement dropped")
+			}
+		case *ast.BranchStmt:
+			drop(n, "a statement dropped")
+		case *ast.CaseClause:
+			if n.List != nil {
+				drop(n, "a clause dropped")
+			}
+		case *ast.CallExpr:
+			for i := range len(n.Args) - 1 {
+				a, b := n.Args[i], n.Args[i+1]
+				if of(a) != of(b) && !n.Ellipsis.IsValid() {
+					add(at(a.Pos()), at(b.End()), of(b)+string(text[at(a.End()):at(b.Pos())])+of(a), "arguments in each other's place")
+				}
+			}
+		}
+		return true
+	})
+	return out, nil
+}
+
+var mslPlaces = regexp.MustCompile(`(?m)//.*$|"[^"\n]*"|^\s*#.*$|[^{}\n;]*[\w)\]+]\s*;|<=|>=|==|!=|&&|\|\||\s[<>+*-]\s|\b\d+\b`)
+
+// mslEdits lists what is done to Metal text: statements dropped, operators mistaken,
+// constants one off. Comments and directives stay.
+func mslEdits(file string, text []byte) (out []edit, err error) {
+	add := func(from, to int, by, what string) { out = append(out, edit{file, from, to, by, what}) }
+	tokens := regexp.MustCompile(`<=|>=|==|!=|&&|\|\||\s[<>+*-]\s|\b\d+\b`)
+	within := func(from, to int) {
+		for _, m := range tokens.FindAllIndex(text[from:to], -1) {
+			a, b := from+m[0], from+m[1]
+			word := strings.TrimSpace(string(text[a:b]))
+			if v, err := strconv.Atoi(word); err == nil {
+				add(a, b, strconv.Itoa(v+1), "a constant one more")
+				if v > 0 {
+					add(a, b, strconv.Itoa(v-1), "a constant one less")
+				}
+			} else if by, ok := others[word]; ok {
+				add(a, b, strings.Replace(string(text[a:b]), word, by, 1), word+" becomes "+by)
+			}
+		}
+	}
+	for _, m := range mslPlaces.FindAllIndex(text, -1) {
+		piece := strings.TrimSpace(string(text[m[0]:m[1]]))
+		switch {
+		case strings.HasPrefix(piece, "//") || strings.HasPrefix(piece, "#") || strings.HasPrefix(piece, `"`):
+		case strings.HasSuffix(piece, ";"):
+			add(m[1]-len(piece), m[1], ";", "a statement dropped")
+			within(m[0], m[1])
+		default:
+			within(m[0], m[1])
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,37 @@
+package main
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// What is done to a function, as the texts that come of it.
+func TestGoEdits(t *testing.T) {
+	text := []byte("package p\n\nfunc f(a, b int) {\n\tif a < 2 {\n\t\tg(a, b)\n\t}\n}\n")
+	edits, err := goEdits("p.go", text)
+	require.NoError(t, err)
+	var diffs []string
+	for _, e := range edits {
+		diffs = append(diffs, e.diff(text))
+	}
+	require.ElementsMatch(t, []string{
+		"-\tif a < 2 {\n+\tif !(a < 2) {\n", "-\tif a < 2 {\n+\tif a <= 2 {\n", "-\tif a < 2 {\n+\tif a < 3 {\n", "-\tif a < 2 {\n+\tif a < 1 {\n",
+		"-\t\tg(a, b)\n+\t\t\n", "-\t\tg(a, b)\n+\t\tg(b, a)\n",
+	}, diffs)
+	require.Equal(t, "p.go:4", edits[0].place(text))
+}
+
+func TestMSLEdits(t *testing.T) {
+	text := []byte("// a < 2\nif (a < 2) {\n    y[i] = a + 1;\n}\n")
+	edits, err := mslEdits("p.metal", text)
+	require.NoError(t, err)
+	var after []string
+	for _, e := range edits {
+		after = append(after, string(e.apply(text))[len("// a < 2\n"):])
+	}
+	require.ElementsMatch(t, []string{
+		"if (a <= 2) {\n    y[i] = a + 1;\n}\n", "if (a < 3) {\n    y[i] = a + 1;\n}\n", "if (a < 1) {\n    y[i] = a + 1;\n}\n",
+		"if (a < 2) {\n    ;\n}\n", "if (a < 2) {\n    y[i] = a - 1;\n}\n", "if (a < 2) {\n    y[i] = a + 2;\n}\n", "if (a < 2) {\n    y[i] = a + 0;\n}\n",
+	}, after)
+}

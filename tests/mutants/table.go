@@ -1,0 +1,69 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+)
+
+// row sums up the records of one folder of a kind.
+type row struct {
+	drawn, killed, equal, lived int
+	stages                      map[string]int
+}
+
+func (r *row) add(x record) {
+	switch {
+	case !x.counts():
+		r.stages[x.Stage]++
+		return
+	case x.Stage != "":
+		r.killed++
+		r.stages[x.Stage]++
+	case x.Equal != "":
+		r.equal++
+	default:
+		r.lived++
+	}
+	r.drawn++
+}
+
+// print writes the table by kind and folder, the stages, and the survivors.
+func printTable(w io.Writer, records []record) {
+	kinds := map[string]map[string]*row{}
+	for _, x := range records {
+		if kinds[x.Kind] == nil {
+			kinds[x.Kind] = map[string]*row{}
+		}
+		for _, name := range []string{x.Folder, "\xffall"} {
+			if kinds[x.Kind][name] == nil {
+				kinds[x.Kind][name] = &row{stages: map[string]int{}}
+			}
+			kinds[x.Kind][name].add(x)
+		}
+	}
+	for _, kind := range slices.Sorted(maps.Keys(kinds)) {
+		fmt.Fprintf(w, "%-28s %7s %7s %7s %7s %8s\n", kind, "mutants", "killed", "equal", "lived", "killed %")
+		for _, name := range slices.Sorted(maps.Keys(kinds[kind])) {
+			r := kinds[kind][name]
+			of := r.drawn - r.equal
+			fmt.Fprintf(w, "  %-26s %7d %7d %7d %7d %8.1f\n", cmp.Or(map[bool]string{true: "all"}[name == "\xffall"], name), r.drawn, r.killed, r.equal, r.lived,
+				100*float64(r.killed)/float64(max(of, 1)))
+		}
+		stages := kinds[kind]["\xffall"].stages
+		for _, s := range slices.Sorted(maps.Keys(stages)) {
+			counted := ""
+			if s == broken || s == late {
+				counted = ", not counted and drawn again"
+			}
+			fmt.Fprintf(w, "    %-24s %7d%s\n", s, stages[s], counted)
+		}
+	}
+	for _, x := range records {
+		if x.Stage == "" && x.Equal == "" {
+			fmt.Fprintf(w, "\nlived: %s %d, %s: %s\n%s", x.Kind, x.N, x.Place, x.What, x.Diff)
+		}
+	}
+}
