@@ -2,6 +2,7 @@ package names
 
 import (
 	"fmt"
+	"math"
 	"time"
 )
 
@@ -9,7 +10,7 @@ import (
 // powers of 1000, as those of bandwidths are: a size over a rate gives a time.
 func Bytes(n int64) string {
 	if n < 0 {
-		return "-" + Bytes(-n)
+		return "-" + Bytes(-max(n, -math.MaxInt64))
 	}
 	if n < 1000 {
 		return fmt.Sprintf("%d B", n)
@@ -20,7 +21,7 @@ func Bytes(n int64) string {
 // Count prints a number of what has no unit with three significant digits, "391 G".
 func Count(n int64) string {
 	if n < 0 {
-		return "-" + Count(-n)
+		return "-" + Count(-max(n, -math.MaxInt64))
 	}
 	if n < 1000 {
 		return fmt.Sprint(n)
@@ -33,7 +34,7 @@ func Count(n int64) string {
 func Duration(d time.Duration) string {
 	switch {
 	case d < 0:
-		return "-" + Duration(-d)
+		return "-" + Duration(-max(d, -math.MaxInt64))
 	case d < time.Microsecond:
 		return fmt.Sprintf("%d ns", d.Nanoseconds())
 	case d < 99950*time.Millisecond:
@@ -43,8 +44,18 @@ func Duration(d time.Duration) string {
 	return fmt.Sprintf("%d min %d s", whole/60, whole%60)
 }
 
-// Micros prints a time of so many microseconds, as Duration does.
-func Micros(us float64) string { return Duration(time.Duration(us * float64(time.Microsecond))) }
+// Micros prints a time of so many microseconds, as Duration does; one longer than a
+// Duration holds as the longest, 292 years.
+func Micros(us float64) string {
+	ns := us * float64(time.Microsecond)
+	switch {
+	case ns >= math.MaxInt64:
+		return Duration(math.MaxInt64)
+	case ns <= -math.MaxInt64:
+		return Duration(-math.MaxInt64)
+	}
+	return Duration(time.Duration(ns))
+}
 
 // scaled prints v in the first unit in which it has at most three digits before the
 // point, or in the last one.

@@ -26,3 +26,14 @@ func TestDuration(t *testing.T) {
 		require.Equal(t, want, Duration(d))
 	}
 }
+
+// What no number holds is printed as the largest there is, not without end.
+func TestLargestNumbers(t *testing.T) {
+	require.Equal(t, "-9.22 EB", Bytes(math.MinInt64))
+	require.Equal(t, "-9.22 E", Count(math.MinInt64))
+	const longest = "153722867 min 16 s"
+	require.Equal(t, "-"+longest, Duration(math.MinInt64))
+	require.Equal(t, longest, Micros(1e300))
+	require.Equal(t, longest, Micros(math.Inf(1)))
+	require.Equal(t, "-"+longest, Micros(-1e300))
+}
