@@ -3,6 +3,8 @@ package plan
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"foundry/ir/dtype"
@@ -290,10 +292,10 @@ func (p *Plan) verifyResults(e *Entry, written map[int]bool) error {
 		}
 		holds[r.Buffer] = r.Name
 	}
-	for i := range p.Buffers {
+	for _, i := range slices.Sorted(maps.Keys(written)) {
 		b := &p.Buffers[i]
 		leaves := b.Class == Output || b.Cache || b.Role == LogitsBuffer
-		if _, ok := holds[i]; leaves && written[i] && !ok {
+		if _, ok := holds[i]; leaves && !ok {
 			return fmt.Errorf("no result is in the %s %s, which a dispatch writes", b.Class, b.Name)
 		}
 	}

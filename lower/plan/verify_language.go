@@ -116,18 +116,18 @@ func (p *Plan) verifyWeights() error {
 // verifyRanges checks that a dispatch which touches what is kept in a range binds that
 // range, and that bindings of ranges are whole ones behind the first.
 func (p *Plan) verifyRanges(d *Dispatch) error {
-	ranges := p.BufferFor(RangesBuffer)
+	ranges := func(b Binding) bool { return p.Buffers[b.Buffer].Role == RangesBuffer }
 	for i, b := range d.Bind {
 		buf := &p.Buffers[b.Buffer]
 		slot := p.Kernels[d.Kernel].Slots[i].Name
-		if b.Buffer == ranges && (b.Offset%RangeBytes != 0 || b.Bytes%RangeBytes != 0) {
+		if ranges(b) && (b.Offset%RangeBytes != 0 || b.Bytes%RangeBytes != 0) {
 			return fmt.Errorf("slot %s: %d bytes at %d of %s, want whole ranges of %d", slot, b.Bytes, b.Offset, buf.Name, RangeBytes)
 		}
 		if buf.Range == 0 {
 			continue
 		}
 		if !slices.ContainsFunc(d.Bind, func(r Binding) bool {
-			return r.Buffer == ranges && r.Offset <= buf.Range && buf.Range+RangeBytes <= r.Offset+r.Bytes
+			return ranges(r) && r.Offset <= buf.Range && buf.Range+RangeBytes <= r.Offset+r.Bytes
 		}) {
 			return fmt.Errorf("slot %s: buffer %s is kept in the range at %d, which the dispatch does not bind", slot, buf.Name, buf.Range)
 		}
