@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 
+	"foundry/ir"
+	"foundry/ir/cost"
 	"foundry/ir/kernel"
 )
 
@@ -56,6 +58,26 @@ func (p *compiled) pass() *Pass {
 	}
 	pass.Options = append(pass.Options, Option{"when", "always", []string{"always", "cheaper"}, "fuse wherever possible, or where the cost model predicts a gain", nil},
 		Option{"kernel", "", nil, "words of the kernel that regions get, such as one-pass; none: the cost model chooses",
-			func(words string) error { return kernel.Pin(words).Check() }})
+			p.checkKernel})
 	return pass
+}
+
+// checkKernel is an error of words that no region of the pattern can have in its kernel.
+func (p *compiled) checkKernel(words string) error {
+	mains := []string{}
+	for _, f := range p.forms {
+		for _, m := range cost.Mains(f.has) {
+			if !slices.Contains(mains, m) {
+				mains = append(mains, m)
+			}
+		}
+	}
+	return kernel.Pin(words).Check(mains)
+}
+
+// has reports whether one of ops may stand in a region of the form.
+func (f *form) has(ops ...ir.Op) bool {
+	return slices.ContainsFunc(f.nodes, func(n formNode) bool {
+		return !n.context && slices.ContainsFunc(n.ops, func(o ir.Op) bool { return slices.Contains(ops, o) })
+	})
 }

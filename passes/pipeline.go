@@ -2,9 +2,11 @@ package passes
 
 import (
 	"fmt"
-	"foundry/ir/names"
 	"slices"
 	"strings"
+
+	"foundry/ir/kernel"
+	"foundry/ir/names"
 )
 
 // Call is one pass of a pipeline with its options, in the pass's order.
@@ -54,9 +56,18 @@ func splitCalls(text string) []string {
 	})
 }
 
+// renamed says how what a pass of an earlier version did is asked for. Its options are
+// not those of the other, so that it is no alias.
+var renamed = map[string]string{
+	"fuse-attention-split": "fuse-attention{kernel=" + kernel.AttentionInParts + "}",
+}
+
 func (t *Table) parseCall(item string) (Call, error) {
 	name, rest, hasOptions := strings.Cut(item, "{")
 	c := Call{Pass: t.byName[name]}
+	if now := renamed[name]; c.Pass == nil && now != "" {
+		return c, fmt.Errorf("pass %q is now %q", name, now)
+	}
 	if c.Pass == nil {
 		return c, fmt.Errorf("unknown pass %q%s", name, names.DidYouMean(name, t.names()))
 	}

@@ -24,20 +24,24 @@ func TestParsePipeline(t *testing.T) {
 	}
 	require.Equal(t, "cse,dce", parse(t, " cse , ,dce ").String())
 	for text, want := range map[string]string{
-		"fuse-atention":                         `pipeline: unknown pass "fuse-atention"; did you mean "fuse-attention"?`,
-		"fuse-residual{sum=true}":               `pipeline: fuse-residual: unknown option "sum", it has sums, when, kernel; did you mean "sums"?`,
-		"fuse-attention{kernel=banana}":         `pipeline: fuse-attention: kernel=banana: no kernel has the word "banana"; there are rows, tiles, attention-rows, attention-parts, attention-tiles, batched-elements, batched-columns, elements, positions, heads, row-norm, argmax-row, argmax-parts, argmax-merge, direct, staged, chunked, copied, narrowed, expanded, one-pass, sizes such as 64x64x16, and settings such as stages=2`,
-		"fuse-residual{sums=maybe}":             `pipeline: fuse-residual: sums=maybe, want one of true, false`,
-		"fuse-residual{sums}":                   `pipeline: fuse-residual: want option=value, have "sums"`,
-		"fuse-residual{sums=true":               `pipeline: fuse-residual: want } at the end of "fuse-residual{sums=true"`,
-		"fuse-residual{sums=true,sums=true}":    `pipeline: fuse-residual: option "sums" stands twice`,
-		"fuse-residual,fuse-residual":           `pipeline: fuse-residual stands twice, at 1 and 2`,
-		"fuse-attention,drop-repeat-kv":         `pipeline: drop-repeat-kv must stand before fuse-attention: a region that holds the copy of the cache would be lowered with it`,
-		"legalize,cse":                          `pipeline: cse must stand before legalize: it checks what they leave`,
-		"fuse-elementwise,fuse-gate-up-swiglu":  `pipeline: fuse-gate-up-swiglu must stand before fuse-elementwise: a chain would take up what others want as a prologue or an epilogue`,
-		"canonicalize,fuse-qkv,canonicalize":    `pipeline: canonicalize must stand before fuse-qkv: patterns are written for canonical graphs`,
-		"cse{x=1}":                              `pipeline: cse: unknown option "x"; there is none`,
-		"fuse-gate-up-swiglu{norm=true},split-": `pipeline: unknown pass "split-"`,
+		"fuse-atention":                                 `pipeline: unknown pass "fuse-atention"; did you mean "fuse-attention"?`,
+		"fuse-residual{sum=true}":                       `pipeline: fuse-residual: unknown option "sum", it has sums, when, kernel; did you mean "sums"?`,
+		"fuse-attention{kernel=banana}":                 `pipeline: fuse-attention: kernel=banana: no kernel has the word "banana"; there are rows, tiles, attention-rows, attention-parts, attention-tiles, batched-elements, batched-columns, elements, positions, heads, row-norm, argmax-row, argmax-parts, argmax-merge, direct, staged, chunked, copied, narrowed, expanded, one-pass, sizes such as 64x64x16, and settings such as stages=2`,
+		"fuse-attention{kernel=rows}":                   `pipeline: fuse-attention: kernel=rows: none of its kernels has these words; they are attention-rows, attention-parts, attention-tiles`,
+		"fuse-attention{kernel=attention-rows parts=4}": `pipeline: fuse-attention: kernel=attention-rows parts=4: none of its kernels has these words; they are attention-rows, attention-parts, attention-tiles`,
+		"fuse-residual{kernel=one-pass}":                `pipeline: fuse-residual: kernel=one-pass: none of its kernels has these words; they are rows, tiles`,
+		"fuse-attention-split":                          `pipeline: pass "fuse-attention-split" is now "fuse-attention{kernel=attention-parts}"`,
+		"fuse-residual{sums=maybe}":                     `pipeline: fuse-residual: sums=maybe, want one of true, false`,
+		"fuse-residual{sums}":                           `pipeline: fuse-residual: want option=value, have "sums"`,
+		"fuse-residual{sums=true":                       `pipeline: fuse-residual: want } at the end of "fuse-residual{sums=true"`,
+		"fuse-residual{sums=true,sums=true}":            `pipeline: fuse-residual: option "sums" stands twice`,
+		"fuse-residual,fuse-residual":                   `pipeline: fuse-residual stands twice, at 1 and 2`,
+		"fuse-attention,drop-repeat-kv":                 `pipeline: drop-repeat-kv must stand before fuse-attention: a region that holds the copy of the cache would be lowered with it`,
+		"legalize,cse":                                  `pipeline: cse must stand before legalize: it checks what they leave`,
+		"fuse-elementwise,fuse-gate-up-swiglu":          `pipeline: fuse-gate-up-swiglu must stand before fuse-elementwise: a chain would take up what others want as a prologue or an epilogue`,
+		"canonicalize,fuse-qkv,canonicalize":            `pipeline: canonicalize must stand before fuse-qkv: patterns are written for canonical graphs`,
+		"cse{x=1}":                                      `pipeline: cse: unknown option "x"; there is none`,
+		"fuse-gate-up-swiglu{norm=true},split-":         `pipeline: unknown pass "split-"`,
 	} {
 		_, err := passes.Parse(text)
 		require.EqualError(t, err, want, text)

@@ -21,27 +21,59 @@ var widths = [...]int{4, 1}
 // behind it, they are those of the product.
 func Candidates(r *task.Region, t *target.Target) iter.Seq[kernel.Kernel] {
 	nodes := r.Graph.Nodes()
-	switch {
-	case r.Has(ir.OpMatmulNT) && (len(nodes) > 1 || nodes[0].Args[1].Type.Shape.At(0).IsConst()):
-		if p, err := task.ProductOf(r); err == nil {
-			return productCandidates(p, t)
-		}
-	case r.Has(ir.OpBmmNT) && r.Has(ir.OpBmmNN):
-		if a, err := task.AttentionOf(r); err == nil {
-			return attentionCandidates(a, t)
-		}
-	case r.Has(ir.OpMatmulNT, ir.OpBmmNT, ir.OpBmmNN):
-		return batchedCandidates(r, t)
-	case r.Has(ir.OpArgmax):
-		return argmaxCandidates(r, t)
-	case r.Has(ir.OpSoftmax, ir.OpSample, ir.OpArange, ir.OpOnes, ir.OpRandomUniform):
-	case r.Has(ir.OpRMSNorm) && r.Has(ir.OpRope):
-	case r.Has(ir.OpRMSNorm, ir.OpRMSScale):
-		return normCandidates(r)
-	default:
-		return elementsCandidates(r, t)
+	if n := nodes[0]; len(nodes) == 1 && n.Op == ir.OpMatmulNT && !n.Args[1].Type.Shape.At(0).IsConst() {
+		return batchedCandidates(r, t) // a product of two activations
 	}
-	return func(func(kernel.Kernel) bool) {}
+	return kindOf(r.Has).candidates(r, t)
+}
+
+// Mains lists the first words of what Candidates yields for a region of several
+// operations, of which has tells whether one of some is there; none where there is nothing
+// to choose.
+func Mains(has func(...ir.Op) bool) []string {
+	out := []string{}
+	for _, k := range kindOf(has).mains {
+		out = append(out, kernel.Main(k))
+	}
+	return out
+}
+
+// kind is a kind of region: one kernel of each main that it can get, and which it gets.
+type kind struct {
+	mains      []kernel.Kernel
+	candidates func(*task.Region, *target.Target) iter.Seq[kernel.Kernel]
+}
+
+// kindOf returns the kind of a region by its operations.
+func kindOf(has func(...ir.Op) bool) kind {
+	none := func(*task.Region, *target.Target) iter.Seq[kernel.Kernel] {
+		return func(func(kernel.Kernel) bool) {}
+	}
+	switch {
+	case has(ir.OpMatmulNT):
+		return kind{[]kernel.Kernel{kernel.ProductRows{}, kernel.ProductTiles{}}, func(r *task.Region, t *target.Target) iter.Seq[kernel.Kernel] {
+			if p, err := task.ProductOf(r); err == nil {
+				return productCandidates(p, t)
+			}
+			return none(r, t)
+		}}
+	case has(ir.OpBmmNT) && has(ir.OpBmmNN):
+		return kind{[]kernel.Kernel{kernel.AttentionRows{}, kernel.AttentionRows{Parts: 1}, kernel.AttentionTiles{}}, func(r *task.Region, t *target.Target) iter.Seq[kernel.Kernel] {
+			if a, err := task.AttentionOf(r); err == nil {
+				return attentionCandidates(a, t)
+			}
+			return none(r, t)
+		}}
+	case has(ir.OpBmmNT, ir.OpBmmNN):
+		return kind{[]kernel.Kernel{kernel.BatchedElements{}, kernel.BatchedColumns{}, kernel.AttentionTiles{}}, batchedCandidates}
+	case has(ir.OpArgmax):
+		return kind{[]kernel.Kernel{kernel.ArgmaxRow{}, kernel.ArgmaxParts{}}, argmaxCandidates}
+	case has(ir.OpSoftmax, ir.OpSample, ir.OpArange, ir.OpOnes, ir.OpRandomUniform), has(ir.OpRMSNorm) && has(ir.OpRope):
+		return kind{nil, none}
+	case has(ir.OpRMSNorm, ir.OpRMSScale):
+		return kind{[]kernel.Kernel{kernel.RowNorm{Width: 1}}, func(r *task.Region, _ *target.Target) iter.Seq[kernel.Kernel] { return normCandidates(r) }}
+	}
+	return kind{[]kernel.Kernel{kernel.Elements{}, kernel.Positions{}}, elementsCandidates}
 }
 
 // Taken yields those candidates that r's pin takes; without one, those of the main that

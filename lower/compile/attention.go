@@ -10,22 +10,43 @@ import (
 	"foundry/passes"
 )
 
-// attentionPasses says which fusing pass makes each backend; "auto" takes the
-// pipeline as it is and "chained" takes all of them out.
-var attentionPasses = map[string][]string{
-	"auto":    nil,
-	"chained": {},
-	"flash":   {"fuse-attention{kernel=" + kernel.OnePass + "}", "fuse-rope-attention"},
-	"split":   {"fuse-attention{kernel=" + kernel.AttentionInParts + "}", "fuse-attention-split-o"},
+// backends are what attention can be forced to; auto takes the pipeline as it is.
+var backends = [...]backend{
+	{name: "auto"},
+	{name: "chained"},
+	{name: "flash", kernel: kernel.OnePass, fuses: []string{plainAttention, "fuse-rope-attention"}},
+	{name: "split", kernel: kernel.AttentionInParts, fuses: []string{plainAttention, "fuse-rope-attention", mergedAttention}},
 }
 
-// attentionBackends lists the backends, auto first.
-var attentionBackends = [...]string{"auto", "chained", "flash", "split"}
+// backend is a way to run attention, and the passes that make it.
+type backend struct {
+	name   string
+	kernel string   // words of the kernel that its regions get; none: no region is formed
+	fuses  []string // passes whose regions can get it
+}
+
+const (
+	plainAttention  = "fuse-attention"
+	mergedAttention = "fuse-attention-split-o" // always in parts: its kernel's words are the projection's
+)
+
+// attentionPasses are the passes that form regions of attention.
+var attentionPasses = backends[len(backends)-1].fuses
+
+func backendNamed(name string) backend {
+	i := slices.IndexFunc(backends[:], func(b backend) bool { return b.name == name })
+	return backends[max(0, i)]
+}
 
 // AttentionBackends lists the values of Options.Attention. chained runs
 // scores, softmax and product as dispatches of their own, flash as one, split as
 // parts and their merge; auto leaves it to the pipeline.
-func AttentionBackends() []string { return slices.Clone(attentionBackends[:]) }
+func AttentionBackends() (names []string) {
+	for _, b := range backends {
+		names = append(names, b.name)
+	}
+	return names
+}
 
 // Parse reads a pipeline of the options' table of passes.
 func (o Options) Parse(text string) (passes.Pipeline, error) {
@@ -55,57 +76,75 @@ func (o Options) Pipeline() (passes.Pipeline, error) {
 	if err != nil || o.Attention == "auto" {
 		return p, err
 	}
-	// A forced backend takes the place of whichever stands in the pipeline.
-	wanted := attentionPasses[o.Attention]
-	at := -1
+	return o.Parse(backendNamed(o.Attention).force(p).String())
+}
+
+// force returns p with its passes of attention pinned to the backend, those that cannot be
+// left out. Whatever they leave, plain attention takes, which may not refuse.
+func (b backend) force(p passes.Pipeline) passes.Pipeline {
 	var out passes.Pipeline
+	at, plain := -1, false // the place of plain attention, and whether it stands there
 	for _, c := range p {
-		if !isAttentionPass(c.Pass.Name) {
+		name := c.Pass.Name
+		if !slices.Contains(attentionPasses, name) {
 			out = append(out, c)
-		} else if at < 0 {
+			continue
+		}
+		if slices.Contains(b.fuses, name) {
+			out = append(out, b.pin(c))
+			plain = plain || name == plainAttention
+		}
+		at = len(out)
+	}
+	if plain || b.kernel == "" {
+		return out
+	}
+	if at < 0 {
+		if at = slices.IndexFunc(out, func(c passes.Call) bool { return c.Pass.Name == "legalize" }); at < 0 {
 			at = len(out)
 		}
 	}
-	if len(wanted) == 0 {
-		return out, nil
-	}
-	if at < 0 {
-		at = len(out)
-		if i := slices.IndexFunc(out, func(c passes.Call) bool { return c.Pass.Name == "legalize" }); i >= 0 {
-			at = i
-		}
-	}
-	forced, err := passes.Parse(wanted[0])
-	if err != nil {
-		return nil, err
-	}
-	return o.Parse(slices.Insert(out, at, forced...).String())
+	forced := passes.Call{Pass: passNamed(plainAttention), Options: []passes.Setting{{Name: "kernel", Value: b.kernel}}}
+	return slices.Insert(out, at, forced)
 }
 
-// passName is the name of a call's pass.
-func passName(call string) string {
-	name, _, _ := strings.Cut(call, "{")
-	return name
-}
-
-func isAttentionPass(name string) bool {
-	for _, list := range attentionPasses {
-		if slices.ContainsFunc(list, func(call string) bool { return passName(call) == name }) {
-			return true
-		}
+// pin returns c with the backend's kernel; plain attention is no longer weighed.
+func (b backend) pin(c passes.Call) passes.Call {
+	if c.Pass.Name == mergedAttention {
+		return c
 	}
-	return false
+	c.Options = slices.DeleteFunc(slices.Clone(c.Options), func(s passes.Setting) bool {
+		return s.Name == "kernel" || s.Name == "when" && c.Pass.Name == plainAttention
+	})
+	c.Options = append(c.Options, passes.Setting{Name: "kernel", Value: b.kernel})
+	return c
 }
 
-// checkForced is an error where a forced backend was refused: a fallback would be
-// silent.
+func passNamed(name string) *passes.Pass {
+	all := passes.BuiltIn().Passes()
+	return all[slices.IndexFunc(all, func(p *passes.Pass) bool { return p.Name == name })]
+}
+
+// checkForced is an error where plain attention was refused under a forced backend, and no
+// larger region has taken the site: a fallback would be silent.
 func (g *Graphs) checkForced() error {
 	o := g.Options
-	if len(attentionPasses[o.Attention]) == 0 {
+	if backendNamed(o.Attention).kernel == "" {
 		return nil
 	}
+	served := map[string]bool{} // entries and labels of what regions of attention hold
+	for _, e := range g.Entries {
+		for _, n := range e.Nodes() {
+			if n.Region != nil && slices.Contains(attentionPasses, "fuse-"+n.Attr.Pattern) {
+				for _, m := range n.Region.Nodes() {
+					served[e.Name+" "+m.Label] = true
+				}
+			}
+		}
+	}
 	for _, d := range g.Decisions {
-		if d.Outcome != plan.Matched && isAttentionPass(passName(d.Pass)) {
+		name, _, _ := strings.Cut(d.Pass, "{")
+		if name == plainAttention && d.Outcome != plan.Matched && !served[d.Entry+" "+d.Node] {
 			return fmt.Errorf("attention backend %s (from %s) cannot serve %s: %s", o.Attention, o.AttentionChosen, d.Node, strings.TrimSuffix(d.Reason, "."))
 		}
 	}

@@ -37,6 +37,49 @@ func TestForcedAttention(t *testing.T) {
 	require.Equal(t, 5, count(Options{Attention: "flash", Variant: "unfused"}, "attention"), "flash where the pipeline has no attention")
 }
 
+// A forced backend pins every pattern of attention that can get its kernel, and leaves out
+// those that cannot; whether they pay is weighed as it was, but for plain attention.
+func TestForcedAttentionPinsEveryPattern(t *testing.T) {
+	const rest = "canonicalize,cse,dce,drop-repeat-kv"
+	for _, c := range []struct{ backend, before, after string }{
+		{"flash", "fuse-attention-split-o{when=cheaper},fuse-rope-attention{when=cheaper},fuse-attention{when=cheaper},fuse-residual",
+			"fuse-rope-attention{when=cheaper,kernel=one-pass},fuse-attention{kernel=one-pass},fuse-residual"},
+		{"split", "fuse-attention-split-o{when=cheaper},fuse-rope-attention{when=cheaper},fuse-attention{heads=false,when=cheaper},fuse-residual",
+			"fuse-attention-split-o{when=cheaper},fuse-rope-attention{when=cheaper,kernel=attention-parts},fuse-attention{heads=false,kernel=attention-parts},fuse-residual"},
+		{"split", "fuse-attention{kernel=one-pass},fuse-residual", "fuse-attention{kernel=attention-parts},fuse-residual"},
+		{"split", "fuse-attention-split-o,fuse-residual", "fuse-attention-split-o,fuse-attention{kernel=attention-parts},fuse-residual"},
+		{"flash", "fuse-residual,legalize", "fuse-residual,fuse-attention{kernel=one-pass},legalize"},
+		{"chained", "fuse-rope-attention,fuse-attention,fuse-residual", "fuse-residual"},
+	} {
+		p, err := Options{Passes: rest + "," + c.before, Attention: c.backend}.Pipeline()
+		require.NoError(t, err)
+		require.Equal(t, rest+","+c.after, p.String())
+	}
+	m := embedded(t)
+	for _, c := range []struct{ backend, passes, pattern string }{
+		{"split", rest + ",fuse-attention-split-o", "attention-split-o"},
+		{"split", rest + ",fuse-rope-attention", "rope-attention"},
+		{"flash", rest + ",fuse-rope-attention", "rope-attention"},
+	} {
+		compiled, err := Model(m, Options{Passes: c.passes, Attention: c.backend})
+		require.NoError(t, err, "%+v", c)
+		sites := 0
+		for _, n := range compiled.Entries[1].Nodes() {
+			if n.Attr.Pattern == c.pattern {
+				sites++
+			}
+		}
+		require.Equal(t, 5, sites, "%+v", c)
+		merges := 0
+		for _, k := range compiled.Plan.Kernels {
+			if k.Main == plan.AttentionParts {
+				merges++
+			}
+		}
+		require.Equal(t, c.backend == "split", merges > 0, "%+v", c)
+	}
+}
+
 // A matrix whose rows the block does not divide stays f16, and one line says so.
 func TestWeightsThatDoNotFitStayF16(t *testing.T) {
 	m, err := model.Open("../../tests/testdata/rand-hd64", checkpoint.Hub{})

@@ -93,9 +93,9 @@ func (o Options) Resolve(m *model.Model) (Options, *target.Target, error) {
 		return o, nil, fmt.Errorf("a variant (%s) and a list of passes are both given; take one", o.Variant)
 	case o.PrefillPasses != "" && m.Graph != nil:
 		return o, nil, fmt.Errorf("%s is one graph, which has one pipeline: leave out the passes for prefill", m.Name)
-	case !slices.Contains(attentionBackends[:], o.Attention):
+	case !slices.Contains(AttentionBackends(), o.Attention):
 		return o, nil, fmt.Errorf("attention backend %q (from %s) does not exist, want one of %s%s", o.Attention, o.AttentionChosen,
-			strings.Join(attentionBackends[:], ", "), names.DidYouMean(o.Attention, attentionBackends[:]))
+			strings.Join(AttentionBackends(), ", "), names.DidYouMean(o.Attention, AttentionBackends()))
 	}
 	o.Variant = passes.VariantName(o.Variant)
 	if o.Variant == "" && o.Passes == "" {

@@ -42,7 +42,7 @@ func pinLast(g *ir.Graph, n *ir.Node, x *target.Target, words kernel.Pin) {
 func choices(g *ir.Graph, x *target.Target) (out []*ir.Graph) {
 	for i, n := range g.Nodes() {
 		for j, k := range candidates(g, n, x) {
-			if err := kernel.Pin(k.String()).Check(); err != nil {
+			if err := kernel.Pin(k.String()).Check(mainsOf(n)); err != nil {
 				panic(err) // a word that pipelines would refuse
 			}
 			c := g.Clone()
@@ -51,6 +51,17 @@ func choices(g *ir.Graph, x *target.Target) (out []*ir.Graph) {
 		}
 	}
 	return out
+}
+
+// mainsOf lists the mains that pipelines take for a region such as n; nil, all of them, for
+// a single operation.
+func mainsOf(n *ir.Node) []string {
+	if n.Region == nil {
+		return nil
+	}
+	return cost.Mains(func(ops ...ir.Op) bool {
+		return slices.ContainsFunc(n.Region.Nodes(), func(m *ir.Node) bool { return slices.Contains(ops, m.Op) })
+	})
 }
 
 // Every kernel that an operation can get is written and computes what the operation
@@ -100,10 +111,20 @@ func TestPinnedToNothing(t *testing.T) {
 }
 
 // randomChoices calls visit with every kernel that a node of each of count random graphs
-// can get, behind the passes of fewest, those of a graph at once.
-func randomChoices(t *testing.T, count uint64, visit func(seed uint64, choices []*ir.Graph)) {
+// can get, behind the passes of fewest, those of a graph at once. A hundred graphs are a
+// subtest, so that processes can share them.
+func randomChoices(t *testing.T, count uint64, visit func(t *testing.T, seed uint64, choices []*ir.Graph)) {
+	const piece = 100
+	for from := uint64(0); from < count; from += piece {
+		t.Run(fmt.Sprintf("seeds_%d", from), func(t *testing.T) {
+			choicesOfSeeds(t, from, min(from+piece, count), visit)
+		})
+	}
+}
+
+func choicesOfSeeds(t *testing.T, from, to uint64, visit func(t *testing.T, seed uint64, choices []*ir.Graph)) {
 	x := m3Pro(t)
-	for seed := range count {
+	for seed := from; seed < to; seed++ {
 		g := irgen.Graph(seed)
 		p, err := passes.Parse(pipelineFewest)
 		require.NoError(t, err)
@@ -112,7 +133,7 @@ func randomChoices(t *testing.T, count uint64, visit func(seed uint64, choices [
 			continue // an operation that has none
 		}
 		g.Name = fmt.Sprintf("r%d", seed)
-		visit(seed, choices(g, x))
+		visit(t, seed, choices(g, x))
 	}
 }
 
@@ -127,7 +148,7 @@ func TestRandomChoicesAreWritten(t *testing.T) {
 		devicetest.Need(t, err)
 	}
 	written := 0
-	randomChoices(t, count, func(seed uint64, choices []*ir.Graph) {
+	randomChoices(t, count, func(t *testing.T, seed uint64, choices []*ir.Graph) {
 		var in []metal.Entry
 		context := int64(0)
 		for _, g := range choices {
@@ -143,7 +164,7 @@ func TestRandomChoicesAreWritten(t *testing.T) {
 		}
 		written += len(choices)
 	})
-	t.Logf("%d kernels chosen", written)
+	t.Logf("%d choices written", written)
 }
 
 // Every one of them computes what the graph means. FOUNDRY_COMPLETE=1 runs 200 graphs.
@@ -152,7 +173,7 @@ func TestRandomChoicesCompute(t *testing.T) {
 	if complete {
 		count = 200
 	}
-	randomChoices(t, count, func(seed uint64, choices []*ir.Graph) {
+	randomChoices(t, count, func(t *testing.T, seed uint64, choices []*ir.Graph) {
 		b := newBatch(t, choices, false)
 		for i, g := range choices {
 			b.run(t, i, irgen.Env(g, seed), seed)
