@@ -82,7 +82,7 @@ func TestQwen3Forms(t *testing.T) {
 // logits are those of the same folder with the matrices dequantised.
 func TestQwen3GPTQAndAWQ(t *testing.T) {
 	for _, form := range []string{"gptq4-sym", "gptq8", "awq"} {
-		from := filepath.Join("..", "..", "frontends", "checkpoint", "../testdata", "quantised", form)
+		from := filepath.Join("..", "..", "frontends", "checkpoint", "testdata", "quantised", form)
 		packed, err := checkpoint.Open(from)
 		require.NoError(t, err)
 		raw, err := packed.File("config.json")
