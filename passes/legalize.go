@@ -20,7 +20,9 @@ func legalize(r *run) error {
 		if n.Op.Is(ir.View) && !n.Op.Is(ir.AsMain) {
 			continue
 		}
-		if err := r.lowerable(n); err != nil {
+		open := *n
+		open.Attr.Kernel = "" // which kernels there are hangs on the whole graph: lowering holds the node to its words
+		if err := r.lowerable(&open); err != nil {
 			return fmt.Errorf("%s cannot become a kernel of %s: %w", n, r.target.Name, err)
 		}
 	}

@@ -226,9 +226,16 @@ func (m *matcher) operandsFit(s, i int) bool {
 			continue
 		}
 		for j, r := range m.form.nodes[k].args {
-			if r.node == i && m.operand(k, j) != o.out {
-				return false
+			v := m.operand(k, j)
+			if r.node != i || v == o.out {
+				continue
 			}
+			if user := m.bound[k]; m.isDeeper(s) {
+				m.noteMiss(s, func() string {
+					return fmt.Sprintf("%s takes %s; the pattern wants %s", user.name(), v.name(), o.name())
+				})
+			}
+			return false
 		}
 	}
 	return true

@@ -42,6 +42,8 @@ func TestParsePipeline(t *testing.T) {
 		"canonicalize,fuse-qkv,canonicalize":            `pipeline: canonicalize must stand before fuse-qkv: patterns are written for canonical graphs`,
 		"cse{x=1}":                                      `pipeline: cse: unknown option "x"; there is none`,
 		"fuse-gate-up-swiglu{norm=true},split-":         `pipeline: unknown pass "split-"`,
+		"choose-kernels,canonicalize":                   `pipeline: canonicalize must stand before choose-kernels: a kernel is chosen for operands as they lie, which edits change`,
+		"choose-kernels,fuse-qkv":                       `pipeline: fuse-qkv must stand before choose-kernels: a kernel is chosen for operands as they lie, which fusions change`,
 	} {
 		_, err := passes.Parse(text)
 		require.EqualError(t, err, want, text)

@@ -178,8 +178,8 @@ func otherFusion(names ...string) func(*Pass) bool {
 	return func(p *Pass) bool { return p.fusion != nil && !slices.Contains(names, p.Name) }
 }
 
-func otherEdit(name string) func(*Pass) bool {
-	return func(p *Pass) bool { return p.fusion == nil && p.Name != name }
+func otherEdit(names ...string) func(*Pass) bool {
+	return func(p *Pass) bool { return p.fusion == nil && !slices.Contains(names, p.Name) }
 }
 
 var orders = [...]ordering{
@@ -189,6 +189,8 @@ var orders = [...]ordering{
 	{passNamed("split-norm"), anyFusion, "the sums must stand in the graph for the product's kernel to take them up"},
 	{otherFusion("fuse-elementwise"), passNamed("fuse-elementwise"), "a chain would take up what others want as a prologue or an epilogue"},
 	{anyFusion, passNamed("cut-softmax"), "a softmax that a region takes up is not cut"},
-	{otherEdit("legalize"), passNamed("legalize"), "it checks what they leave"},
+	{otherEdit("choose-kernels"), passNamed("choose-kernels"), "a kernel is chosen for operands as they lie, which edits change"},
+	{anyFusion, passNamed("choose-kernels"), "a kernel is chosen for operands as they lie, which fusions change"},
+	{otherEdit("legalize", "choose-kernels"), passNamed("legalize"), "it checks what they leave"},
 	{anyFusion, passNamed("legalize"), "it checks the regions"},
 }

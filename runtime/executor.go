@@ -23,10 +23,11 @@ type walk struct {
 	fixed    bool // a grid without T and P, so that the walk can be recorded
 	recorded Recording
 	open     []Encoder // encoders for the next walk
+	arena    Memory    // memory of transient buffers; nil for none
 }
 
-func newWalk(x *Executable, e *plan.Entry, operands []Operand) *walk {
-	w := &walk{program: x.program, startup: &x.startup, mapped: x.mapped, entry: e, launches: make([]Launch, len(e.Steps)), caches: cachesOf(x.Plan, e), fixed: true}
+func newWalk(x *Executable, e *plan.Entry, operands []Operand, arena Memory) *walk {
+	w := &walk{program: x.program, startup: &x.startup, mapped: x.mapped, entry: e, launches: make([]Launch, len(e.Steps)), caches: cachesOf(x.Plan, e), fixed: true, arena: arena}
 	for i := range e.Steps {
 		d := e.Steps[i].Dispatch
 		if d == nil {
@@ -118,7 +119,10 @@ func (w *walk) start(env sym.Env) error {
 // submit commits each command buffer before it encodes the next, so that
 // encoding overlaps execution.
 func (w *walk) submit(env sym.Env) error {
-	var err error
+	err := w.poisonInTests()
+	if err != nil {
+		return err
+	}
 	w.open = w.open[:0]
 	for i := range w.entry.CommandBuffers {
 		var enc Encoder

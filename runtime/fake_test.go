@@ -58,7 +58,7 @@ func (f *fake) events() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	out := slices.DeleteFunc(f.log, func(s string) bool {
-		return slices.Contains([]string{"alloc", "read", "write", "free"}, s)
+		return slices.Contains([]string{"alloc", "read", "write", "write of private memory", "free"}, s)
 	})
 	f.log = nil
 	return out
@@ -67,12 +67,12 @@ func (f *fake) events() []string {
 func (f *fake) Info() Info   { return f.info }
 func (f *fake) Close() error { return nil }
 
-func (f *fake) Alloc(bytes int64, _ Use) (Memory, error) {
+func (f *fake) Alloc(bytes int64, use Use) (Memory, error) {
 	if err := f.note("alloc", ""); err != nil {
 		return nil, err
 	}
 	f.alive(1)
-	return &fakeMemory{f: f, b: make([]byte, bytes)}, nil
+	return &fakeMemory{f: f, b: make([]byte, bytes), private: use == Private}, nil
 }
 
 func (f *fake) Load(ctx context.Context, p *plan.Plan, progress Progress) (Program, error) {
@@ -96,14 +96,19 @@ func (f *fake) Load(ctx context.Context, p *plan.Plan, progress Progress) (Progr
 }
 
 type fakeMemory struct {
-	f *fake
-	b []byte
+	f       *fake
+	b       []byte
+	private bool
 }
 
 func (m *fakeMemory) Bytes() int64 { return int64(len(m.b)) }
 
 func (m *fakeMemory) Write(offset int64, b []byte) error {
-	if err := m.f.note("write", ""); err != nil {
+	call := "write"
+	if m.private {
+		call = "write of private memory"
+	}
+	if err := m.f.note(call, ""); err != nil {
 		return err
 	}
 	copy(m.b[offset:], b)

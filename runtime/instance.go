@@ -17,6 +17,7 @@ import (
 type Instance struct {
 	exec    *Executable
 	own     []Memory
+	arena   Memory    // memory of transient buffers; nil for none
 	whole   []Operand // whole buffers as operands
 	walks   []*walk   // walks by entry
 	model   *specials // nil when the plan is not a language model's
@@ -43,7 +44,7 @@ func (x *Executable) NewInstance() (*Instance, error) {
 		return nil, errors.Join(fmt.Errorf("preparation: %w", x.ready), in.Close())
 	}
 	for i := range x.Plan.Entries {
-		in.walks = append(in.walks, newWalk(x, &x.Plan.Entries[i], in.whole))
+		in.walks = append(in.walks, newWalk(x, &x.Plan.Entries[i], in.whole, in.arena))
 	}
 	in.model = findSpecials(x.Plan)
 	if in.model != nil {
@@ -62,10 +63,9 @@ func (in *Instance) allocate() error {
 		}
 		return m, err
 	}
-	var arena Memory
 	if n := in.exec.Plan.ArenaBytes; n > 0 {
 		var err error
-		if arena, err = alloc(n, Private); err != nil {
+		if in.arena, err = alloc(n, Private); err != nil {
 			return err
 		}
 	}
@@ -76,7 +76,7 @@ func (in *Instance) allocate() error {
 		case plan.Weight, plan.Constant, plan.Prepared:
 			o.Memory = in.exec.shared[i]
 		case plan.Transient:
-			o.Memory, o.Offset = arena, b.Offset
+			o.Memory, o.Offset = in.arena, b.Offset
 		default:
 			use := Shared
 			if b.Class == plan.State && b.Role == plan.NoRole {

@@ -19,7 +19,7 @@ func (in *Instance) prepare() error {
 	}
 	start := time.Now()
 	defer in.exec.startup.Add(Phase{Name: "prepare"}, start)
-	return newWalk(in.exec, e, in.whole).submit(sym.Env{T: 1})
+	return newWalk(in.exec, e, in.whole, in.arena).submit(sym.Env{T: 1})
 }
 
 // factors are those of a buffer's range: values times down are its content, which times

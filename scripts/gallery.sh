@@ -15,6 +15,9 @@ foundry dot $small --at input --layer 3 -o "$out/layer-input.svg"
 foundry dot $small --layer 3 -o "$out/layer.svg"
 foundry dot $small --at plan --collapse -o "$out/plan.svg"
 foundry dot --model synth:qwen2.5-72b --at plan --collapse --entry prefill -o "$out/plan-72b-prefill.svg"
+for size in 0.6b 4b 8b; do
+	foundry dot --model synth:qwen3-$size --layer 3 -o "$out/qwen3-$(echo $size | tr . -).svg"
+done
 foundry diff $small per-layer-6 default -o "$out/diff.svg"
 browser=$(command -v chromium || command -v chromium-browser || command -v google-chrome || true)
 if [ -n "$browser" ]; then

@@ -161,6 +161,9 @@ func (d *device) run(ctx context.Context, g *ir.Graph, in input) (map[string]int
 			}
 		}
 	}
+	if err := d.in.PoisonArena(); err != nil {
+		return nil, err
+	}
 	if err := d.in.Run(ctx, g.Name, in.env); err != nil {
 		return nil, err
 	}

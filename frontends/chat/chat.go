@@ -25,6 +25,7 @@ import (
 	"time"
 
 	"foundry/frontends/jinja"
+	"foundry/ir/names"
 )
 
 // Template is what renders the conversations of one model. It is immutable and safe for
@@ -80,7 +81,7 @@ func Find(file func(name string) ([]byte, error)) (*Texts, error) {
 	case len(texts) == 0:
 		return nil, ErrNone
 	case t.Plain == "" && t.Tools == "":
-		return nil, fmt.Errorf("%s: of the chat templates %s none is named %q", from, strings.Join(slices.Sorted(maps.Keys(texts)), ", "), defaultName)
+		return nil, fmt.Errorf("%s: of the chat templates %s none is named %q", from, names.Plain(strings.Join(slices.Sorted(maps.Keys(texts)), ", ")), defaultName)
 	}
 	return t, nil
 }

@@ -85,6 +85,7 @@ func TestSources(t *testing.T) {
 		{files: map[string]string{"tokenizer_config.json": `x`}, err: "tokenizer_config.json is not JSON: invalid character 'x' looking for beginning of value"},
 		{files: map[string]string{"tokenizer_config.json": `{"chat_template":5}`}, err: "tokenizer_config.json: chat_template is neither a text nor a list of named templates"},
 		{files: map[string]string{"tokenizer_config.json": `{"chat_template":[{"name":"x"}]}`}, err: "tokenizer_config.json: chat_template[0] has no name or no template"},
+		{files: map[string]string{"tokenizer_config.json": `{"chat_template":[{"name":"two\nlines","template":"c"}]}`}, err: `tokenizer_config.json: of the chat templates two\nlines none is named "default"`},
 		{files: map[string]string{"tokenizer_config.json": `{"chat_template":[{"name":"rag","template":"c"}]}`}, err: `tokenizer_config.json: of the chat templates rag none is named "default"`},
 		{files: map[string]string{"chat_template.json": `[]`}, err: "chat_template.json: want a JSON object"},
 		{files: map[string]string{"chat_template.jinja": "a\n{% if %}"}, err: "chat_template.jinja: the chat template does not compile: line 2: want an expression, have the end of the tag"},

@@ -80,11 +80,11 @@ func (f *Family) supports(x *file) error {
 	case x.ModelType == nil:
 		return fmt.Errorf("model_type is missing; foundry compiles %s", f.ModelType)
 	case *x.ModelType != f.ModelType:
-		return fmt.Errorf("this is a %s model; foundry compiles %s", *x.ModelType, f.ModelType)
+		return fmt.Errorf("this is a %s model; foundry compiles %s", names.Plain(*x.ModelType), f.ModelType)
 	case x.Act != nil && *x.Act != "silu":
 		return fmt.Errorf("hidden_act is %q, want \"silu\"", *x.Act)
 	case len(x.Architectures) > 0 && !slices.Contains(x.Architectures, f.Class):
-		return fmt.Errorf("this is a %s; foundry compiles %s, which gives the next token", x.Architectures[0], f.Class)
+		return fmt.Errorf("this is a %s; foundry compiles %s, which gives the next token", names.Plain(x.Architectures[0]), f.Class)
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"foundry/frontends/decoder"
 	"foundry/frontends/qwen25"
 	"foundry/frontends/qwen3"
+	"foundry/ir/names"
 )
 
 // families are those that Open takes.
@@ -34,7 +35,7 @@ func parseConfig(raw []byte) (decoder.Config, error) {
 	}
 	what := "model_type is missing"
 	if x.ModelType != nil {
-		what = fmt.Sprintf("this is a %s model", *x.ModelType) + whyRefused(*x.ModelType)
+		what = fmt.Sprintf("this is a %s model", names.Plain(*x.ModelType)) + whyRefused(*x.ModelType)
 	}
 	return decoder.Config{}, fmt.Errorf("config.json: %s; foundry compiles %s", what, strings.Join(known, " and "))
 }

@@ -8,6 +8,7 @@ import (
 
 	"foundry/frontends/chat"
 	"foundry/frontends/tokenizer"
+	"foundry/ir/names"
 )
 
 // CheckLanguage is an error of a model that is one graph.
@@ -119,7 +120,7 @@ func endTokens(raw []byte) ([]int32, error) {
 	}
 	var list []int32
 	if err := json.Unmarshal(c.EOS, &list); err != nil {
-		return nil, fmt.Errorf("eos_token_id is %s, want an id or a list of ids", c.EOS)
+		return nil, fmt.Errorf("eos_token_id is %s, want an id or a list of ids", names.Plain(string(c.EOS)))
 	}
 	return list, nil
 }

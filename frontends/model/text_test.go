@@ -22,4 +22,8 @@ func TestEndTokens(t *testing.T) {
 	}
 	_, err = endTokens([]byte(`{"eos_token_id":"x"}`))
 	require.ErrorContains(t, err, `eos_token_id is "x", want an id or a list of ids`)
+	_, err = endTokens([]byte("{\"eos_token_id\":[\n\"x\"]}"))
+	require.ErrorContains(t, err, `eos_token_id is [\n"x"], want an id or a list of ids`)
+	_, err = parseConfig([]byte(`{"model_type":"two\nlines"}`))
+	require.ErrorContains(t, err, `this is a two\nlines model; foundry compiles`)
 }

@@ -157,6 +157,8 @@ func TestConfigErrors(t *testing.T) {
 		`num_attention_heads 14 is not divisible by num_key_value_heads 4`:                {"num_key_value_heads": 4},
 		`head_dim is 63, want an even number of at most 4096`:                             {"head_dim": 63},
 		`head_dim is 1000000, want 1 to 4096`:                                             {"head_dim": 1000000},
+		`this is a two\nlines model; foundry compiles qwen2`:                              {"model_type": "two\nlines"},
+		`this is a two\nlines; foundry compiles Qwen2ForCausalLM`:                         {"architectures": []string{"two\nlines"}},
 		`this is a llama model; foundry compiles qwen2`:                                   {"model_type": "llama"},
 		`model_type is missing`:                                                           {"model_type": nil},
 		`hidden_act is "gelu", want "silu"`:                                               {"hidden_act": "gelu"},

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"foundry/ir/names"
 )
 
 // The files that a tokenizer may lie in.
@@ -156,7 +158,7 @@ func (c *config) fromVocab(file func(string) ([]byte, error)) (Spec, error) {
 		return s, err
 	}
 	if class := strings.TrimSuffix(c.Class, "Fast"); class != "" && class != "Qwen2Tokenizer" {
-		return s, fmt.Errorf("%s: a %s in %s without %s is not supported (Qwen2Tokenizer is)", configFile, c.Class, vocabFile, jsonFile)
+		return s, fmt.Errorf("%s: a %s in %s without %s is not supported (Qwen2Tokenizer is)", configFile, names.Plain(c.Class), vocabFile, jsonFile)
 	}
 	if c.Prefix {
 		return s, fmt.Errorf("%s: add_prefix_space is not supported", configFile)

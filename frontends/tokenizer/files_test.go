@@ -100,6 +100,7 @@ func TestBadFolders(t *testing.T) {
 		{map[string]string{"vocab.json": `{"a":0}`, "merges.txt": ""}, "vocab.json: the vocabulary has no token for byte 0x00"},
 		{map[string]string{"vocab.json": vocab, "merges.txt": "#version: 0.2\nt h\nth\n"}, "merges.txt: line 3 is not two tokens with a space between"},
 		{map[string]string{"vocab.json": vocab, "merges.txt": "t h\nx yz\n"}, `vocab.json: merge 1 joins "x" and "yz", but the vocabulary lacks one of them or the result`},
+		{map[string]string{"vocab.json": vocab, "merges.txt": "", "tokenizer_config.json": `{"tokenizer_class":"Two\nlines"}`}, `tokenizer_config.json: a Two\nlines in vocab.json without tokenizer.json is not supported (Qwen2Tokenizer is)`},
 		{map[string]string{"vocab.json": vocab, "merges.txt": "", "tokenizer_config.json": `{"tokenizer_class":"GPT2Tokenizer"}`}, "tokenizer_config.json: a GPT2Tokenizer in vocab.json without tokenizer.json is not supported (Qwen2Tokenizer is)"},
 		{map[string]string{"vocab.json": vocab, "merges.txt": "", "tokenizer_config.json": `{"add_bos_token":true,"bos_token":"<s>"}`}, `tokenizer_config.json: add_bos_token is true, but bos_token, "<s>", is no token`},
 		{map[string]string{"vocab.json": vocab, "merges.txt": "", "tokenizer_config.json": `{"added_tokens_decoder":{"x":{}}}`}, `tokenizer_config.json: added_tokens_decoder: "x" is no id`},

@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"github.com/dlclark/regexp2"
+
+	"foundry/ir/names"
 )
 
 // gpt2Pattern is the pattern that ByteLevel splits by where it is told to.
@@ -44,7 +46,7 @@ func (p *preTokenizer) splits() ([]Split, error) {
 		}
 		split, err := part.split()
 		if err != nil {
-			return nil, fmt.Errorf("pre_tokenizer %d, %s: %w", i+1, part.Type, err)
+			return nil, fmt.Errorf("pre_tokenizer %d, %s: %w", i+1, names.Plain(part.Type), err)
 		}
 		if split.Pattern != "" {
 			out = append(out, split)

@@ -265,6 +265,7 @@ func TestBadFiles(t *testing.T) {
 		{top("pre_tokenizer", json.RawMessage(`{"type":"Sequence","pretokenizers":[{"type":"Split","pattern":{"Regex":"a"},"behavior":"MergedWithNext"},{"type":"ByteLevel","use_regex":false}]}`)), `pre_tokenizer 1, Split: the behavior "MergedWithNext" (invert false) is not supported (Isolated is)`},
 		{top("pre_tokenizer", json.RawMessage(`{"type":"Sequence","pretokenizers":[{"type":"Split","behavior":"Isolated"},{"type":"ByteLevel","use_regex":false}]}`)), "pre_tokenizer 1, Split: there is no pattern"},
 		{top("pre_tokenizer", json.RawMessage(`{"type":"ByteLevel","add_prefix_space":true}`)), "pre_tokenizer 1, ByteLevel: add_prefix_space is not supported"},
+		{top("pre_tokenizer", json.RawMessage(`{"type":"Sequence","pretokenizers":[{"type":"Two\nlines"},{"type":"ByteLevel"}]}`)), `pre_tokenizer 1, Two\nlines: it is not supported`},
 		{top("pre_tokenizer", json.RawMessage(`{"type":"Sequence","pretokenizers":[{"type":"Whitespace"},{"type":"ByteLevel"}]}`)), "pre_tokenizer 1, Whitespace: it is not supported"},
 		{top("added_tokens", []any{map[string]any{"id": 88888888, "content": "<x>"}}), `added token "<x>" has id 88888888, far from the vocabulary of 2045`},
 		{top("added_tokens", []any{map[string]any{"id": 3, "content": "<x>"}}), `added token "<x>" has id 3, which is already "$"`},

@@ -32,7 +32,7 @@ func TestDifferential(t *testing.T) {
 	if long != "" {
 		for_, err := time.ParseDuration(long)
 		require.NoError(t, err, fuzzTime)
-		seed, count, share, end = uint64(time.Now().UnixNano()), 96, 3, time.Now().Add(for_)
+		seed, count, share, end = uint64(time.Now().UnixNano()), 192, 6, time.Now().Add(for_)
 	} else {
 		t.Logf("%d random compiles, one in %d on cpu; %s=10m takes others for ten minutes", count, share, fuzzTime)
 	}

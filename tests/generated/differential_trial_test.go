@@ -112,15 +112,19 @@ func drawPipeline(r *rand.Rand) string {
 		}
 	}
 	if r.IntN(4) == 0 {
-		calls = slices.Insert(calls, r.IntN(len(calls)+1), "choose-kernels")
+		calls = append(calls, "choose-kernels")
+	}
+	last := "legalize"
+	if slices.Contains(calls, "choose-kernels") {
+		last = "legalize,choose-kernels"
 	}
 	var out []string
 	for _, c := range calls { // what may not stand here is left out
-		if _, err := passes.Parse(strings.Join(append(out, c), ",")); err == nil && c != "legalize" {
+		if _, err := passes.Parse(strings.Join(append(slices.Clone(out), c, last), ",")); err == nil {
 			out = append(out, c)
 		}
 	}
-	return strings.Join(append(out, "legalize"), ",")
+	return strings.Join(append(out, last), ",")
 }
 
 func drawCall(r *rand.Rand, p *passes.Pass) string {
@@ -183,10 +187,16 @@ func (c *fuzzCase) onRef() (err error) {
 		return fault{"target", err}
 	}
 	lowerable := func(n *ir.Node) error { return metal.Check(n, x) }
+	plain := c.graph.Clone()
+	for _, n := range plain.Nodes() {
+		n.Attr.Kernel = ""
+	}
+	edits, err := c.edits()
+	if err != nil {
+		return fault{"pipeline", err}
+	}
 	planned := true
-	if plain, err := passes.Variant("unfused"); err != nil {
-		return err
-	} else if err := plain.Run(c.graph.Clone(), &passes.Context{Target: x, Lowerable: lowerable}); err != nil {
+	if err := edits.Run(plain, &passes.Context{Target: x, Lowerable: lowerable}); err != nil {
 		if !strings.Contains(err.Error(), "cannot become a kernel") {
 			return fault{"unfused", err}
 		}
@@ -204,7 +214,15 @@ func (c *fuzzCase) onRef() (err error) {
 	if !planned {
 		return nil
 	}
-	return c.lower(x)
+	return c.lower(x, plain)
+}
+
+// edits is the pipeline without fusions.
+func (c *fuzzCase) edits() (passes.Pipeline, error) {
+	p, err := passes.Parse(c.pipeline)
+	return slices.DeleteFunc(p, func(call passes.Call) bool {
+		return strings.HasPrefix(call.Pass.Name, "fuse-") || call.Pass.Name == "choose-kernels"
+	}), err
 }
 
 // readBack holds a graph's text to the graph.
@@ -275,14 +293,10 @@ func (c *fuzzCase) options(x *target.Target) metal.Options {
 		Meta: plan.Options{Target: x.Name, Weights: dtype.F16, Cache: dtype.F16}}
 }
 
-// lower makes the plan.
-func (c *fuzzCase) lower(x *target.Target) error {
+// lower makes the plan; plain is the graph behind edits alone.
+func (c *fuzzCase) lower(x *target.Target, plain *ir.Graph) error {
 	p, err := metal.Compile([]metal.Entry{{Name: "trial", Graph: c.fused}}, c.options(x))
 	if err != nil {
-		plain := c.graph.Clone()
-		if unfused, e := passes.Variant("unfused"); e != nil || unfused.Run(plain, &passes.Context{Target: x}) != nil {
-			return fault{"lower", err}
-		}
 		if _, refused := metal.Compile([]metal.Entry{{Name: "trial", Graph: plain}}, c.options(x)); refused != nil {
 			return nil // nor is the graph as it stands
 		}
