@@ -8,7 +8,7 @@ import (
 )
 
 // A run finds nothing of the run before in the arena, nor zeros: what no kernel wrote
-// is NaN, in every run and on every device.
+// is NaN, in every run.
 func TestRunsFindNoOldResults(t *testing.T) {
 	x, _ := loadToy(t, nil)
 	in := newInstance(t, x)

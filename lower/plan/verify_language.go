@@ -71,7 +71,6 @@ func (p *Plan) verifyVocabulary() error {
 		return nil
 	}
 	texts := map[string]bool{}
-	special := map[int32]bool{}
 	for _, s := range t.Special {
 		if s.Text == "" || texts[s.Text] {
 			return fmt.Errorf("the special token %d has the text %q, which is empty or another's", s.ID, s.Text)
@@ -79,14 +78,11 @@ func (p *Plan) verifyVocabulary() error {
 		if int(s.ID) >= p.Model.Vocab {
 			return fmt.Errorf("the special token %q has the id %d of a vocabulary of %d", s.Text, s.ID, p.Model.Vocab)
 		}
-		texts[s.Text], special[s.ID] = true, true
+		texts[s.Text] = true
 	}
-	for i, id := range t.Ends {
-		switch {
-		case int(id) >= p.Model.Vocab || slices.Contains(t.Ends[:i], id):
+	for i, id := range t.Ends { // which may be tokens like any other
+		if int(id) >= p.Model.Vocab || slices.Contains(t.Ends[:i], id) {
 			return fmt.Errorf("the end token %d stands twice or is beyond a vocabulary of %d", id, p.Model.Vocab)
-		case len(special) > 0 && !special[id]:
-			return fmt.Errorf("the end token %d is none of the special tokens", id)
 		}
 	}
 	return nil

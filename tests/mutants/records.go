@@ -20,7 +20,7 @@ type record struct {
 	Kind    string  `json:"kind"`
 	Seed    uint64  `json:"seed"`
 	N       int     `json:"n"`      // place in the draw of the kind
-	Folder  string  `json:"folder"` // of plans: the type that the field is of
+	Folder  string  `json:"folder"` // type that the field is of, where a plan is changed
 	Place   string  `json:"place"`
 	What    string  `json:"what"`
 	Stage   string  `json:"stage"` // the stage that killed it; empty: it survived

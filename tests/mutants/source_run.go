@@ -18,7 +18,7 @@ import (
 // stage is one round of tests.
 type stage struct {
 	name  string
-	args  []string // of go test, behind those that all have; PKG is the package of the mistake
+	args  []string // arguments of go test, behind those that all have; PKG is the package of the mistake
 	limit time.Duration
 }
 
