@@ -384,6 +384,15 @@ const headBody = `
 %t = argmax %y : i32[1]
 return y=%y, t=%t`
 
+// The head of all rows, where all logits are asked for.
+const headRowsBody = `
+%x = input "x" : f32[T, {K}]
+%g = weight "g" : f32[{K}]
+%w = weight "w" : {W}[{N}, {K}]
+%h = rms_norm %x, %g {eps=0.01} : f32[T, {K}]
+%y = matmul_nt %h, %w : f32[T, {N}]
+return y=%y`
+
 // The head behind a product and its residual.
 const headBehindBody = `
 %a = input "a" : f32[T, {K}]

@@ -235,7 +235,8 @@ func headProductProbes(t dtype.Type, quick bool) []probe {
 	}
 	// Without argmax, where that is cheaper as a kernel of its own.
 	apart := fillBody(headBody, "W", t, "K", rowLengths(t)[1], "N", 301)
-	out = append(out, decodeProbe(window-1, "fuse-head{argmax=false}", apart))
+	rows := fillBody(headRowsBody, "W", t, "K", rowLengths(t)[1], "N", 301)
+	out = append(out, decodeProbe(window-1, "fuse-head{argmax=false}", apart), prefillProbe(33, window, "fuse-head", rows).inTiles())
 	if quick {
 		return out
 	}
