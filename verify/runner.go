@@ -68,7 +68,7 @@ func (r *interpreter) run(ctx context.Context, g *ir.Graph, in input) (map[strin
 		return nil, err
 	}
 	for _, r := range g.Results {
-		if ir.StateRoot(r.Value).Param != nil {
+		if inState(r.Value) {
 			if out[r.Name], err = state.Tensor(r.Name); err != nil {
 				return nil, err
 			}
@@ -155,7 +155,7 @@ func (d *device) run(ctx context.Context, g *ir.Graph, in input) (map[string]int
 			return nil, err
 		}
 		results[r.Name], buffers[r.Name] = r.Value.Type, b.Name
-		if ir.StateRoot(r.Value).Param == nil { // what no kernel writes shall be seen
+		if !inState(r.Value) { // what no kernel writes shall be seen
 			if err := d.in.Write(b.Name, poison(int(bytesOf(r.Value.Type, in.env)))); err != nil {
 				return nil, err
 			}
@@ -176,6 +176,12 @@ func (d *device) run(ctx context.Context, g *ir.Graph, in input) (map[string]int
 		out[name] = interp.Stored(t.DType, b, t.Shape.Eval(in.env)...)
 	}
 	return out, nil
+}
+
+// inState reports whether a result lies in a state; other params that are returned are copied.
+func inState(v *ir.Value) bool {
+	root := ir.StateRoot(v)
+	return root.Param != nil && root.Param.Kind == ir.State
 }
 
 func bytesOf(t ir.Type, e sym.Env) int64 { return t.DType.Bytes(t.Shape.Elems(e)) }
