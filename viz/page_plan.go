@@ -86,7 +86,14 @@ func (e *pageEntry) dispatches(c *compile.Compiled, g *ir.Graph, env sym.Env, ti
 			wave, waves, members = d.Wave, append(waves, nil), append(members, nil)
 		}
 		last := len(waves) - 1
-		waves[last], members[last] = append(waves[last], takeKernel(kernels, d.Label)), append(members[last], out.Index)
+		predicted, ok := takeKernel(kernels, d.Label)
+		if !ok { // it copies a result that is a param's or another's, as no node of the graph does
+			predicted = cost.Kernel{Memory: float64(out.Bytes), Groups: 1, Threads: float64(k.Threads[0] * k.Threads[1] * k.Threads[2])}
+			for _, n := range d.Grid {
+				predicted.Groups *= float64(n.Eval(env))
+			}
+		}
+		waves[last], members[last] = append(waves[last], predicted), append(members[last], out.Index)
 	}
 	for i, w := range waves {
 		us, alone := cost.Wave(w, c.Target), 0.0
@@ -117,15 +124,15 @@ func (e *pageEntry) dispatches(c *compile.Compiled, g *ir.Graph, env sym.Env, ti
 }
 
 // takeKernel takes the next kernel of the node that a dispatch is of: its label is the
-// node's, or that and a part's name.
-func takeKernel(kernels map[string][]cost.Kernel, label string) cost.Kernel {
+// node's, or that and a part's name. It is false where no node of that label has one left.
+func takeKernel(kernels map[string][]cost.Kernel, label string) (cost.Kernel, bool) {
 	for _, name := range []string{label, label[:max(0, strings.LastIndexByte(label, '.'))]} {
 		if list := kernels[name]; len(list) > 0 {
 			kernels[name] = list[1:]
-			return list[0]
+			return list[0], true
 		}
 	}
-	return cost.Kernel{}
+	return cost.Kernel{}, false
 }
 
 func threadgroupBytes(k *plan.Kernel) int {

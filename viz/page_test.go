@@ -314,3 +314,24 @@ func TestPageHasMeasuredTimes(t *testing.T) {
 	delete(o.Times, name)
 	require.ErrorContains(t, viz.WritePage(t.Context(), &b, m, o), "no time was measured of kernel "+name)
 }
+
+// Dispatches that copy a result, as no node of the graph does, have a time too.
+func TestPageOfCopiedResults(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "copied.fir")
+	require.NoError(t, os.WriteFile(file, []byte(`graph @copied (T=1..4, P=0..3, S<=4) {
+  %0 = input "x" : f32[T, 8]
+  %1 = weight "w" : f32[6, 8]
+  %2 = matmul_nt %0, %1 : f32[T, 6] @"proj"
+  return y=%2, again=%2, x=%0
+}
+`), 0o600))
+	m, err := models.Open(file, checkpoint.Hub{})
+	require.NoError(t, err)
+	var b bytes.Buffer
+	require.NoError(t, viz.WritePage(t.Context(), &b, m, viz.Page{}))
+	dispatches := contentOf(t, b.String()).Entries[0].Dispatches
+	require.Len(t, dispatches, 3)
+	for _, d := range dispatches {
+		require.Positive(t, d.Us)
+	}
+}
