@@ -4,9 +4,7 @@
 //	go run ./tests/mutants -seed 7 -plan 1000 -go 300 -msl 200 -checker 50 -results mutants.jsonl
 //
 // It can be stopped and started again: what stands in the file of results is not run a
-// second time. gremlins and ooze, which do such things for Go, copy the module for each
-// mistake, ask the package's own tests only, draw by no seed, and know neither Metal text
-// nor plans.
+// second time. Tools for Go alone would know neither Metal text nor plans.
 //
 // Read next: plan_fields.go for what is done to plans, source.go for what to sources.
 package main
@@ -16,6 +14,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"os/signal"
@@ -27,11 +26,22 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, os.Args[1:]); err != nil {
+	switch err := run(ctx, os.Args[1:]); {
+	case errors.Is(err, flag.ErrHelp):
+	case errors.Is(err, errUsage):
+		fmt.Fprintln(os.Stderr, "mutants:", err)
+		os.Exit(2)
+	case err != nil:
 		fmt.Fprintln(os.Stderr, "mutants:", err)
 		os.Exit(1)
 	}
 }
+
+// errUsage is a wrong command line.
+var errUsage = errors.New("see mutants -help")
+
+// mostOfAKind is far more of a kind than anyone has the time for.
+const mostOfAKind = 100_000
 
 func run(ctx context.Context, args []string) (err error) {
 	flags := flag.NewFlagSet("mutants", flag.ContinueOnError)
@@ -46,12 +56,32 @@ func run(ctx context.Context, args []string) (err error) {
 	results := flags.String("results", "mutants.jsonl", "the file of results; what stands there is not run again")
 	dir := flags.String("run-plan", "", "run a bundle, as the child of another mutants")
 	model := flags.String("model", planModel, "the model of -run-plan")
-	if err := flags.Parse(args); err != nil {
+	flags.SetOutput(io.Discard)
+	switch err := flags.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		flags.SetOutput(os.Stdout)
+		flags.PrintDefaults()
 		return err
+	case err != nil:
+		return fmt.Errorf("%w; %w", err, errUsage)
+	case flags.NArg() > 0:
+		return fmt.Errorf("%q is no flag; %w", flags.Arg(0), errUsage)
 	}
 	if *dir != "" {
 		return runPlan(ctx, os.Stdout, *dir, *model)
 	}
+	counts["plan"] = plans
+	asked := 0
+	for _, kind := range sortedKeys(counts) {
+		if n := *counts[kind]; n < 0 || n > mostOfAKind {
+			return fmt.Errorf("-%s is %d, want 0 to %d; %w", kind, n, mostOfAKind, errUsage)
+		}
+		asked += *counts[kind]
+	}
+	if asked == 0 {
+		return fmt.Errorf("nothing is asked for: give -plan, -go, -msl or -checker a number; %w", errUsage)
+	}
+	delete(counts, "plan")
 	j, err := openJournal(*results)
 	if err != nil {
 		return err

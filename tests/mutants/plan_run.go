@@ -7,13 +7,13 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"os/exec"
 	"slices"
 	"time"
 
 	"foundry"
 	"foundry/ir/sampling"
 	"foundry/lower/plan"
+	"foundry/runtime/child"
 	"foundry/runtime/cpu"
 )
 
@@ -139,22 +139,24 @@ func runPlan(ctx context.Context, w io.Writer, dir, model string) error {
 	return json.NewEncoder(w).Encode(out)
 }
 
-// child runs the bundle in dir in another process, which a mutant may bring down.
-func child(ctx context.Context, self []string, dir, model string, limit time.Duration) (out outcome, timedOut bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, self[0], append(self[1:], "-run-plan", dir, "-model", model)...)
-	leash(cmd)
-	text, err := cmd.Output()
-	if ctx.Err() != nil {
-		return out, true, ctx.Err()
-	}
-	if err != nil {
-		var exit *exec.ExitError
-		if errors.As(err, &exit) {
-			err = fmt.Errorf("%w: %s", err, lastLine(exit.Stderr))
-		}
+// inChild runs the bundle in dir in another process, which a mutant may bring down.
+func inChild(ctx context.Context, self []string, dir, model string, limit time.Duration) (out outcome, timedOut bool, err error) {
+	text, _, err := within(ctx, limit, child.Command{Path: self[0], Args: append(self[1:], "-run-plan", dir, "-model", model)})
+	var exit *child.ExitError
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return out, true, err
+	case errors.As(err, &exit):
+		return out, false, fmt.Errorf("%s: %s", exit.Status(), lastLine(exit.Stderr))
+	case err != nil:
 		return out, false, err
 	}
 	return out, false, json.Unmarshal(text, &out)
+}
+
+// within runs a command for at most so long; the error is then the deadline's.
+func within(ctx context.Context, limit time.Duration, c child.Command) (stdout, stderr []byte, err error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	return child.Run(ctx, c)
 }

@@ -142,7 +142,7 @@ func (r *planRunner) known(ctx context.Context, b *planBase) error {
 	if err != nil {
 		return err
 	}
-	if b.out, _, err = child(ctx, r.self, dir, planModel, 10*r.limit); err != nil {
+	if b.out, _, err = inChild(ctx, r.self, dir, planModel, 10*r.limit); err != nil {
 		return fmt.Errorf("%s unchanged: %w", b.name, err)
 	}
 	return nil
@@ -174,7 +174,7 @@ func (r *planRunner) run(ctx context.Context, b *planBase, m planMutant) (rec re
 		return rec, fmt.Errorf("%s: %w", m.what, err)
 	}
 	if stage == "" {
-		out, timedOut, err := child(ctx, r.self, dir, planModel, r.limit)
+		out, timedOut, err := inChild(ctx, r.self, dir, planModel, r.limit)
 		switch {
 		case timedOut:
 			stage, why = late, err

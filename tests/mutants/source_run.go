@@ -11,8 +11,11 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
+
+	"foundry/runtime/child"
 )
 
 // stage is one round of tests.
@@ -88,9 +91,9 @@ func tryEdit(ctx context.Context, root, work string, e edit, stages []stage) (re
 			}
 			args = append(args, a)
 		}
-		output, failed, timedOut := goTest(ctx, root, args, s.limit+time.Minute)
-		if ctx.Err() != nil {
-			return rec, ctx.Err()
+		output, failed, timedOut, err := goTest(ctx, root, args, s.limit+time.Minute)
+		if err != nil {
+			return rec, err
 		}
 		if !failed {
 			continue
@@ -111,14 +114,23 @@ func tryEdit(ctx context.Context, root, work string, e edit, stages []stage) (re
 	return rec, nil
 }
 
-func goTest(ctx context.Context, root string, args []string, limit time.Duration) (output []byte, failed, timedOut bool) {
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, "go", args...)
-	cmd.Dir = root
-	leash(cmd)
-	output, err := cmd.CombinedOutput()
-	return output, err != nil, ctx.Err() != nil
+// goTest runs go test. What does not run at all is an error, no failure.
+func goTest(ctx context.Context, root string, args []string, limit time.Duration) (output []byte, failed, timedOut bool, err error) {
+	tool, err := exec.LookPath("go")
+	if err != nil {
+		return nil, false, false, err
+	}
+	_, _, err = within(ctx, limit, child.Command{Path: tool, Args: args, Dir: root})
+	var exit *child.ExitError
+	switch {
+	case ctx.Err() != nil:
+		return nil, false, false, ctx.Err()
+	case errors.Is(err, context.DeadlineExceeded):
+		return nil, true, true, nil
+	case errors.As(err, &exit):
+		return slices.Concat(exit.Stdout, exit.Stderr), true, false, nil
+	}
+	return nil, false, false, err
 }
 
 // firstFailure is the first line of output that tells of a failure.
