@@ -17,6 +17,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"foundry/runtime/bench"
 	filesystem "foundry/runtime/files"
 )
 
@@ -151,6 +152,13 @@ func workFolder(t *testing.T) string {
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "small.fir"), []byte(small), 0o666))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "variants.txt"), []byte("a = canonicalize\n"), 0o666))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "rows.json"), []byte(`{"model": "m", "device": "cpu", "phase": "decode", "variant": "a", "modelled": {"apple-m1": 5}}`), 0o666))
+	for _, side := range []string{"a", "b"} {
+		require.NoError(t, os.Mkdir(filepath.Join(dir, side), 0o777))
+		for i := range bench.LeastProcesses {
+			recorded := fmt.Sprintf("model,device,phase,variant,context,prompt,us\nm,cpu,decode,v,1,2,%d\nm,cpu,decode,v,1,2,%d\n", 100+i, 101+i)
+			require.NoError(t, os.WriteFile(filepath.Join(dir, side, fmt.Sprint(i, ".csv")), []byte(recorded), 0o666))
+		}
+	}
 	code, _, errs := foundryCmd(t, nil, "compile", "--model", filepath.Join(dir, "small.fir"), "-o", filepath.Join(dir, "plan"))
 	require.Zero(t, code, errs)
 	return dir
@@ -166,6 +174,7 @@ var everyCommand = []string{
 	"seal plan",
 	"emulate plan -o emulated",
 	"fusions --model small.fir",
+	"bench compare a -- b",
 	"passes",
 	"targets",
 	"variants",

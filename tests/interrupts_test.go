@@ -19,15 +19,15 @@ import (
 // moment is when a command is interrupted: what it is run with, and whether it is time.
 type moment func(t *testing.T, dir string) ending
 
-// after is a moment so long behind the start.
+// after is a moment so long behind the start on an idle machine.
 func after(d time.Duration) moment {
 	return func(*testing.T, string) ending {
-		var began time.Time // when it is asked first
+		var moment time.Time
 		return ending{when: func() bool {
-			if began.IsZero() {
-				began = time.Now()
+			if moment.IsZero() {
+				moment = time.Now().Add(time.Duration(share() * float64(d)))
 			}
-			return time.Since(began) > d
+			return time.Now().After(moment)
 		}}
 	}
 }
@@ -131,6 +131,8 @@ func TestInterrupts(t *testing.T) {
 		{"compile" + large, false, map[string]moment{"output": stalled}},
 		{"dot" + large + " --layer 1", true, map[string]moment{"at the start": atStart}},
 		{"dot" + large, false, map[string]moment{"output": stalled}},
+		{"dot" + large + " -o x.html", false, map[string]moment{"at the start": atStart, "under way": after(400 * time.Millisecond)}},
+		{"bench compare a -- b", false, map[string]moment{"output": stalled}},
 		{"opt small.fir --bisect", false, map[string]moment{"command": running}},
 		{"inspect synth:qwen2.5-7b --scan", false, map[string]moment{"at the start": atStart, "under way": after(300 * time.Millisecond)}},
 		{"diff" + large + " unfused fewest", true, map[string]moment{"at the start": atStart, "output": stalled}},
