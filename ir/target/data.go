@@ -120,7 +120,7 @@ func (n nvidia) target() Target {
 		// barrier costs little more.
 		DispatchUs: 1.0, WaveUs: 0.3, GroupUs: 0.15, PieceNs: 1.05, StepUs: 0.2, TileStepUs: 0.15, LatencyUs: 0.6, CommandBufferUs: 5, EncodeUs: 0, SubmitUs: 8,
 		Slots: map[string]float64{
-			"f16": 2.47, "q8_0": 4.64, "q6_k": 6.58, "q5_k": 7.48, "q5_0": 7.08, "q4_k": 5.55, "q4_0": 4.41, "affine4": 4.69, "affine8": 4.56,
+			"f16": 2.45, "q8_0": 4.64, "q6_k": 6.72, "q5_k": 6.33, "q5_0": 7.08, "q4_k": 4.92, "q4_0": 4.41, "affine4": 4.69, "affine8": 4.56,
 		},
 		Planes: []string{"q8_0", "q4_0", "q4_1", "q5_0", "q5_1", "q6_k"},
 		Limits: metalLimits(),

@@ -111,22 +111,25 @@ inline void gemv_preloaded(uint lane, thread const typename W::Raw *raw, X x, th
     }
 }
 
-// AHEAD rounds are loaded before the first of them is used.
+// AHEAD rounds are loaded before the first of them is used. Where rounds are whole, no
+// lane asks whether it has a chunk, and a compiler sees that a lane's place within a
+// block is the same in every round.
 template <typename W, typename X, uint R, uint M, uint LANES, uint BEGIN, uint CHUNKS, uint PRE, uint AHEAD>
 inline void gemv_accumulate(device const uchar *const thread *row, uint lane, X x, thread float *acc)
 {
-    for (uint first = PRE * LANES + lane; first < CHUNKS; first += AHEAD * LANES) {
+    constexpr bool WHOLE = CHUNKS % LANES == 0u && (CHUNKS / LANES - PRE) % AHEAD == 0u;
+    for (uint round = PRE; WHOLE ? round < CHUNKS / LANES : round * LANES + lane < CHUNKS; round += AHEAD) {
         typename W::Raw next[AHEAD * R];
         FOUNDRY_UNROLL
         for (uint i = 0u; i < AHEAD; i++) {
-            const uint c = BEGIN + min(first + i * LANES, CHUNKS - 1u);
+            const uint c = (round + i) * LANES + lane;
             FOUNDRY_UNROLL
-            for (uint r = 0u; r < R; r++) next[i * R + r] = W::fetch(row[r], c);
+            for (uint r = 0u; r < R; r++) next[i * R + r] = W::fetch(row[r], BEGIN + (WHOLE ? c : min(c, CHUNKS - 1u)));
         }
         FOUNDRY_UNROLL
         for (uint i = 0u; i < AHEAD; i++) {
-            const uint c = first + i * LANES;
-            if (c < CHUNKS) gemv_chunk<W, X, R, M>(next + i * R, x, c, acc);
+            const uint c = (round + i) * LANES + lane;
+            if (WHOLE || c < CHUNKS) gemv_chunk<W, X, R, M>(next + i * R, x, c, acc);
         }
     }
 }

@@ -3,7 +3,8 @@
 // A block format is a weight format as prologue/dequant_f16.metal says, whose chunk
 // is GROUPS groups of as many quads. levels(raw, q) holds the levels of quad q, a
 // byte each: signed where SIGNED is 1, else below 128; quad(raw, q), where a format
-// has it instead, is levels less BIAS as floats. factors(raw, g) is a factor and an
+// has it instead, is levels less BIAS as floats, in some formats times a unit.
+// factors(raw, g) is a factor, divided by that unit, and an
 // offset of group g. A weight is factor * (level - BIAS) - offset; OFFSETS is 0
 // where no offset is meant. Products take the factor and the offset out of the
 // inner sum: factor * sum((level - BIAS) * x) - offset * sum(x). Levels are exact,
@@ -71,6 +72,25 @@ inline float4 nibbles4(uint v)
     return levels4<BIAS>((HIGH ? v >> 4 : v) & 0x0f0f0f0fu);
 #endif
 }
+
+// Levels under a power of two, which an executor may choose: four bytes below 128
+// times BYTE_UNIT, the low halves of four bytes times LOW_UNIT, their high halves
+// times HIGH_UNIT; with a fifth bit each, bit 4 of four bytes of `fifth` for the low
+// ones, bit 5 for the high ones. Factors that are divided by the same unit make the
+// same weights, bit for bit. FOUNDRY_SMALL is an executor's own namespace of all of it.
+#ifdef FOUNDRY_SMALL
+using namespace FOUNDRY_SMALL;
+#else
+constant constexpr float BYTE_UNIT = 1.0f, LOW_UNIT = 1.0f, HIGH_UNIT = 1.0f;
+inline float4 small_levels4(uint v) { return levels4<0u>(v); }
+template <bool HIGH>
+inline float4 small_nibbles4(uint v) { return nibbles4<0u, HIGH>(v); }
+template <bool HIGH>
+inline float4 small_fives4(uint v, uint fifth)
+{
+    return levels4<0u>(((HIGH ? v >> 4 : v) & 0x0f0f0f0fu) | ((HIGH ? fifth >> 1 : fifth) & 0x10101010u));
+}
+#endif
 
 // Four signed bytes as floats.
 inline float4 signed_levels4(uint v) { return levels4<128u>(v ^ 0x80808080u); }

@@ -21,8 +21,8 @@ struct weight_q4_k : block_format<weight_q4_k<WORDS>> {
         r.packed = k_packed(head, c % (32u / WORDS) / (8u / WORDS));
         return r;
     }
-    static float4 quad(Raw r, uint q) { return q < WORDS ? nibbles4<0u, false>(r.halves[q]) : nibbles4<0u, true>(r.halves[q - WORDS]); }
-    static float2 factors(Raw r, uint g) { return k_factors(r.scale, r.packed, g); }
+    static float4 quad(Raw r, uint q) { return q < WORDS ? small_nibbles4<false>(r.halves[q]) : small_nibbles4<true>(r.halves[q - WORDS]); }
+    static float2 factors(Raw r, uint g) { return k_factors(r.scale, r.packed, g, g == 0u ? LOW_UNIT : HIGH_UNIT); }
     static uint position(uint c, uint q) { return k_position<WORDS>(c, q); }
     static uint place(uint quad) { return k_place(quad); }
 };
@@ -34,7 +34,7 @@ inline float4 dequant4_q4_k(device const uchar *row, uint k)
     device const uchar *block = row + k / 256u * 144u;
     const uint pair = k % 256u / 64u, second = k % 64u / 32u;
     const uint4 head = *(device const uint4 *)block;
-    const float2 s = k_factors(head.x, k_packed(head, pair), second);
+    const float2 s = k_factors(head.x, k_packed(head, pair), second, 1.0f);
     const uint v = word_at4(block + 16u + 32u * pair + k % 32u) >> (4u * second);
     return levels4<0u>(low_halves(v)) * s.x - s.y;
 }

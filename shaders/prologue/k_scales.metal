@@ -21,11 +21,12 @@ inline uint k_packed(uint4 head, uint pair)
     return ((whole >> (pair < 2u ? 0u : 2u)) & masks) | (low & ~masks & 0x0f0f0f0fu);
 }
 
-// The factor and the offset of the first (run 0) or second run of a pair.
-inline float2 k_factors(uint scale, uint packed, uint run)
+// The factor, divided by a unit, and the offset of the first (run 0) or second run
+// of a pair; both are exact, products of 11 and 6 bits.
+inline float2 k_factors(uint scale, uint packed, uint run, float unit)
 {
-    const float2 s = float2(as_type<half2>(scale));
-    const float4 p = levels4<0u>(packed);
+    const float2 s = float2(as_type<half2>(scale)) * float2(1.0f / (BYTE_UNIT * unit), 1.0f / BYTE_UNIT);
+    const float4 p = small_levels4(packed);
     return run == 0u ? float2(s.x * p.x, s.y * p.z) : float2(s.x * p.y, s.y * p.w);
 }
 

@@ -43,6 +43,34 @@ template <bool SECOND> FOUNDRY_INLINE float4 foundry_nibbles_in_order4(uint v) {
 #define FOUNDRY_NIBBLES_IN_ORDER4(v, SECOND) foundry_nibbles_in_order4<SECOND>(v)
 #define FOUNDRY_NIBBLES4(v, BIAS, HIGH) foundry_nibbles4<BIAS, HIGH>(v)
 
+// Levels without an exponent: the bits of a half below 2^-14, whose last place is 2^-24, count
+// as they lie, and the conversion to float is exact. So a mask alone takes two levels, and
+// nothing is subtracted.
+namespace foundry_small {
+constexpr float BYTE_UNIT = 0x1p-24f, LOW_UNIT = 0x1p-24f, HIGH_UNIT = 0x1p-20f;
+FOUNDRY_INLINE float4 of_halves(uint even, uint odd) {
+    return float4(float(as_type<half2>(even).x), float(as_type<half2>(odd).x), float(as_type<half2>(even).y), float(as_type<half2>(odd).y));
+}
+FOUNDRY_INLINE float4 small_levels4(uint v) {
+    const uint low = __byte_perm(v, 0u, 0x4140), high = __byte_perm(v, 0u, 0x4342);
+    return float4(float(as_type<half2>(low).x), float(as_type<half2>(low).y), float(as_type<half2>(high).x), float(as_type<half2>(high).y));
+}
+template <bool HIGH> FOUNDRY_INLINE float4 small_nibbles4(uint v) {
+    const uint mask = HIGH ? 0x00f000f0u : 0x000f000fu;
+    return of_halves(v & mask, (v >> 8) & mask);
+}
+// A fifth bit lies right above its four: bit 4 of the same byte above a low half; above a
+// high half bit 0 of the next byte, which for the last one is the first.
+template <bool HIGH> FOUNDRY_INLINE float4 small_fives4(uint v, uint fifth) {
+    const uint mask = HIGH ? 0x01f001f0u : 0x001f001fu, halves = HIGH ? 0xf0f0f0f0u : 0x0f0f0f0fu;
+    const uint above = HIGH ? __funnelshift_l(fifth, fifth, 3) : fifth;
+    uint five;
+    asm("lop3.b32 %0, %1, %2, %3, 0xB8;" : "=r"(five) : "r"(above), "r"(halves), "r"(v));
+    return of_halves(five & mask, __funnelshift_r(five, five, 8) & mask);
+}
+}  // namespace foundry_small
+#define FOUNDRY_SMALL metal::foundry_small
+
 #define FOUNDRY_HALVES_AT(a, b, i) __byte_perm(a, b, (i) ? 0x7632u : 0x5410u)
 #define FOUNDRY_LEVELS4(v, BIAS) foundry_levels4<BIAS>(v)
 

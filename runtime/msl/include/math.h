@@ -143,6 +143,13 @@ template <class T> inline enable_if_t<is_integer_v<T>, T> rotate(T x, T by) {
     ulong u = ulong(x) & (bits == 64 ? ~0UL : (1UL << bits % 64) - 1);
     return n ? T(u << n | u >> (bits - n)) : x;
 }
+inline uint rotate(uint x, uint by) {
+#if FOUNDRY_CUDA
+    return __funnelshift_l(x, x, by);
+#else
+    return x << (by & 31u) | x >> ((0u - by) & 31u);
+#endif
+}
 inline uint extract_bits(uint x, uint offset, uint bits) { return bits == 0 ? 0 : x >> offset & (0xFFFFFFFFu >> (32 - bits)); }
 
 // The named accuracies; vectors come through the template.
