@@ -14,7 +14,6 @@ import (
 	"foundry/ir/dtype"
 	"foundry/ir/kernel"
 	"foundry/ir/target"
-	"foundry/lower/metal"
 )
 
 // Every graph that a named variant makes of one layer is what some subset gives, and so
@@ -25,7 +24,7 @@ func TestSubsetsHaveNamedVariants(t *testing.T) {
 		tgt, err := target.Find(x)
 		require.NoError(t, err)
 		for _, g := range oneLayer(t, size) {
-			e := newEnumeration(&Context{Target: tgt, Lowerable: func(n *ir.Node) error { return metal.Check(n, tgt) }})
+			e := newEnumeration(&Context{Target: tgt, Lowerable: func(n *ir.Node) error { return cost.Lowerable(n, tgt) }})
 			for _, v := range variants {
 				p, err := Variant(v)
 				require.NoError(t, err)

@@ -10,9 +10,9 @@ import (
 	"foundry/frontends/decoder"
 	"foundry/frontends/qwen25"
 	"foundry/ir"
+	"foundry/ir/cost"
 	"foundry/ir/dtype"
 	"foundry/ir/target"
-	"foundry/lower/metal"
 	"foundry/lower/plan"
 	"foundry/passes"
 
@@ -108,7 +108,7 @@ func explained(t *testing.T, change func(*target.Target)) ([]plan.Decision, erro
 	p, err := passes.Variant("default")
 	require.NoError(t, err)
 	var log passes.Log
-	err = p.Run(g, &passes.Context{Target: x, Log: &log, Lowerable: func(n *ir.Node) error { return metal.Check(n, x) }})
+	err = p.Run(g, &passes.Context{Target: x, Log: &log, Lowerable: func(n *ir.Node) error { return cost.Lowerable(n, x) }})
 	return log.Decisions, err
 }
 

@@ -239,9 +239,9 @@ func (m *model) attention(k Kernel, a *task.Attention, outs []*ir.Node) []Kernel
 	m.hide(&k, a.Scores.Args[1], keys, seenOf(keys, a.Window(), tokens))
 	as := chooseAttention(a, m.Target)
 	if len(outs) > 0 {
-		for parts := range PartsOfKeys(a, m.Target) {
+		as = nil
+		if parts, err := PartsOf(a, m.Target); err == nil {
 			as = parts // which the projection merges, however few
-			break
 		}
 	}
 	if as == nil {

@@ -2,6 +2,7 @@ package cost
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -20,11 +21,15 @@ var widths = [...]int{4, 1}
 // chooses first; none where there is nothing to choose. Of an attention and the product
 // behind it, they are those of the product.
 func Candidates(r *task.Region, t *target.Target) iter.Seq[kernel.Kernel] {
+	return kindOfRegion(r).candidates(r, t)
+}
+
+func kindOfRegion(r *task.Region) kind {
 	nodes := r.Graph.Nodes()
 	if n := nodes[0]; len(nodes) == 1 && n.Op == ir.OpMatmulNT && !n.Args[1].Type.Shape.At(0).IsConst() {
-		return batchedCandidates(r, t) // a product of two activations
+		return batchedKind // a product of two activations
 	}
-	return kindOf(r.Has).candidates(r, t)
+	return kindOf(r.Has)
 }
 
 // Mains lists the first words of what Candidates yields for a region of several
@@ -38,42 +43,137 @@ func Mains(has func(...ir.Op) bool) []string {
 	return out
 }
 
-// kind is a kind of region: one kernel of each main that it can get, and which it gets.
+// kind is a kind of region.
 type kind struct {
-	mains      []kernel.Kernel
+	mains      []kernel.Kernel                          // one kernel of each main that it can get
+	wants      func(*task.Region, *target.Target) error // the reason why no kernel is like it; nil where fits tells
 	candidates func(*task.Region, *target.Target) iter.Seq[kernel.Kernel]
+	fits       func(*task.Region, kernel.Kernel) error // the reason why a candidate cannot be written; of nil, why none can
+	first      bool                                    // what the model chooses is taken or nothing
+}
+
+func noCandidates(*task.Region, *target.Target) iter.Seq[kernel.Kernel] {
+	return func(func(kernel.Kernel) bool) {}
+}
+
+var productKind = kind{
+	mains: []kernel.Kernel{kernel.ProductRows{}, kernel.ProductTiles{}},
+	wants: func(r *task.Region, t *target.Target) error {
+		if r.Has(ir.OpBmmNT) { // attention, whose parts the product merges
+			a, err := task.AttentionOf(r)
+			if err == nil {
+				_, err = PartsOf(a, t)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		p, err := task.ProductOf(r)
+		if err == nil && p.Merges && slices.ContainsFunc(p.Parts, func(p *task.Part) bool { return len(p.Best) > 0 }) {
+			err = errors.New("a product behind attention that takes two kernels itself")
+		}
+		return err
+	},
+	candidates: func(r *task.Region, t *target.Target) iter.Seq[kernel.Kernel] {
+		p, err := task.ProductOf(r)
+		if err != nil {
+			return noCandidates(r, t)
+		}
+		return productCandidates(p, t)
+	},
+	fits: func(r *task.Region, k kernel.Kernel) error {
+		p, err := task.ProductOf(r)
+		if err != nil {
+			return err
+		}
+		return p.Fits(k)
+	},
+	first: true,
+}
+
+var attentionKind = kind{
+	mains: []kernel.Kernel{kernel.AttentionRows{}, kernel.AttentionRows{Parts: 1}, kernel.AttentionTiles{}},
+	candidates: func(r *task.Region, t *target.Target) iter.Seq[kernel.Kernel] {
+		a, err := task.AttentionOf(r)
+		if err != nil {
+			return noCandidates(r, t)
+		}
+		return attentionCandidates(a, t)
+	},
+	fits: func(r *task.Region, k kernel.Kernel) error {
+		a, err := task.AttentionOf(r)
+		if err != nil {
+			return err
+		}
+		return a.Fits(k)
+	},
+}
+
+var batchedKind = kind{
+	mains:      []kernel.Kernel{kernel.BatchedElements{}, kernel.BatchedColumns{}, kernel.AttentionTiles{}},
+	candidates: batchedCandidates,
+	fits:       (*task.Region).FitsBatched,
+}
+
+var argmaxKind = kind{
+	mains:      []kernel.Kernel{kernel.ArgmaxRow{}, kernel.ArgmaxParts{}},
+	candidates: argmaxCandidates,
+	fits:       func(r *task.Region, _ kernel.Kernel) error { return r.FitsArgmax() },
+}
+
+var normKind = kind{
+	mains:      []kernel.Kernel{kernel.RowNorm{Width: 1}},
+	candidates: func(r *task.Region, _ *target.Target) iter.Seq[kernel.Kernel] { return normCandidates(r) },
+	fits:       func(r *task.Region, k kernel.Kernel) error { return r.FitsRows(k.(kernel.RowNorm).Width) },
+}
+
+var elementsKind = kind{
+	mains:      []kernel.Kernel{kernel.Elements{}, kernel.Positions{}},
+	candidates: elementsCandidates,
+	fits: func(r *task.Region, k kernel.Kernel) error {
+		if k, ok := k.(kernel.Positions); ok {
+			return r.FitsPositions(k.Width)
+		}
+		return r.FitsElements(k.(kernel.Elements).Width)
+	},
+}
+
+// alone is the kind of a region of which there is nothing to choose.
+func alone(fits func(*task.Region) error) kind {
+	return kind{candidates: noCandidates, fits: func(r *task.Region, _ kernel.Kernel) error { return fits(r) }}
+}
+
+func fitsSoftmax(r *task.Region) error {
+	segment, segments := int64(0), int64(0)
+	if n := r.Graph.Nodes()[0]; n.Op == ir.OpSoftmax {
+		segment, segments = segmentsOf(n, r.Graph.Bounds)
+	}
+	return r.FitsSoftmax(segment, segments)
 }
 
 // kindOf returns the kind of a region by its operations.
 func kindOf(has func(...ir.Op) bool) kind {
-	none := func(*task.Region, *target.Target) iter.Seq[kernel.Kernel] {
-		return func(func(kernel.Kernel) bool) {}
-	}
 	switch {
 	case has(ir.OpMatmulNT):
-		return kind{[]kernel.Kernel{kernel.ProductRows{}, kernel.ProductTiles{}}, func(r *task.Region, t *target.Target) iter.Seq[kernel.Kernel] {
-			if p, err := task.ProductOf(r); err == nil {
-				return productCandidates(p, t)
-			}
-			return none(r, t)
-		}}
+		return productKind
 	case has(ir.OpBmmNT) && has(ir.OpBmmNN):
-		return kind{[]kernel.Kernel{kernel.AttentionRows{}, kernel.AttentionRows{Parts: 1}, kernel.AttentionTiles{}}, func(r *task.Region, t *target.Target) iter.Seq[kernel.Kernel] {
-			if a, err := task.AttentionOf(r); err == nil {
-				return attentionCandidates(a, t)
-			}
-			return none(r, t)
-		}}
+		return attentionKind
 	case has(ir.OpBmmNT, ir.OpBmmNN):
-		return kind{[]kernel.Kernel{kernel.BatchedElements{}, kernel.BatchedColumns{}, kernel.AttentionTiles{}}, batchedCandidates}
+		return batchedKind
+	case has(ir.OpSoftmax):
+		return alone(fitsSoftmax)
 	case has(ir.OpArgmax):
-		return kind{[]kernel.Kernel{kernel.ArgmaxRow{}, kernel.ArgmaxParts{}}, argmaxCandidates}
-	case has(ir.OpSoftmax, ir.OpSample, ir.OpArange, ir.OpOnes, ir.OpRandomUniform), has(ir.OpRMSNorm) && has(ir.OpRope):
-		return kind{nil, none}
+		return argmaxKind
+	case has(ir.OpSample):
+		return alone((*task.Region).FitsSample)
+	case has(ir.OpArange, ir.OpOnes, ir.OpRandomUniform):
+		return alone((*task.Region).FitsCreate)
+	case has(ir.OpRMSNorm) && has(ir.OpRope):
+		return alone((*task.Region).FitsHeads)
 	case has(ir.OpRMSNorm, ir.OpRMSScale):
-		return kind{[]kernel.Kernel{kernel.RowNorm{Width: 1}}, func(r *task.Region, _ *target.Target) iter.Seq[kernel.Kernel] { return normCandidates(r) }}
+		return normKind
 	}
-	return kind{[]kernel.Kernel{kernel.Elements{}, kernel.Positions{}}, elementsCandidates}
+	return elementsKind
 }
 
 // Taken yields those candidates that r's pin takes; without one, those of the main that
@@ -259,9 +359,9 @@ func attentionCandidates(a *task.Attention, t *target.Target) iter.Seq[kernel.Ke
 	}
 }
 
-// PartsOfKeys yields how a is dealt out row by row in parts of the keys, the widest loads
+// partsOfKeys yields how a is dealt out row by row in parts of the keys, the widest loads
 // first.
-func PartsOfKeys(a *task.Attention, t *target.Target) iter.Seq[kernel.AttentionRows] {
+func partsOfKeys(a *task.Attention, t *target.Target) iter.Seq[kernel.AttentionRows] {
 	return func(yield func(kernel.AttentionRows) bool) {
 		for _, w := range widths {
 			if a.Dim%int64(w) == 0 && !yield(attentionRows(a, w, true, t)) {

@@ -20,6 +20,7 @@ import (
 type Region struct {
 	Graph    *ir.Graph
 	Operands []Operand
+	Kept     []Kept // how results lie, by number; nil: as their types say
 	// Unbounded reports whether nothing is known of how large a value of the region can
 	// get; nil: all have bounds.
 	Unbounded func(v *ir.Value) bool
@@ -34,6 +35,12 @@ type Operand struct {
 	Planes  bool // quantised rows lie with levels and scales apart
 	Halves  bool // f32 that is kept as halves, which is what its readers make of it
 	Scaled  bool // an operand scaled by its range
+}
+
+// Kept says how a result lies where that is not what its type says.
+type Kept struct {
+	Halves bool // f32 that is kept as halves
+	Scaled bool // a result scaled by its range
 }
 
 // Of returns n's region with operands that lie row-major; a primitive node becomes a

@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"foundry/ir"
+	"foundry/ir/cost"
 	"foundry/ir/target"
 	"foundry/lower/metal"
 )
@@ -21,7 +22,7 @@ func Lowerable(t *target.Target) func(*ir.Node) error {
 		if a, ok := known.Load(key); ok {
 			return a.(answer).err
 		}
-		err := metal.Check(n, t)
+		err := cost.Lowerable(n, t)
 		known.Store(key, answer{err})
 		return err
 	}
@@ -30,7 +31,7 @@ func Lowerable(t *target.Target) func(*ir.Node) error {
 // Unbounded says which values of a graph have no bound, as lowering finds them.
 func Unbounded(g *ir.Graph) func(*ir.Value) bool { return metal.Unbounded(g) }
 
-// lowerableKey is the same for two nodes only when Check answers the same: the
+// lowerableKey is the same for two nodes only when cost.Lowerable answers the same: the
 // pattern that formed the region, its kernel, which operands are weights, what is computed.
 func lowerableKey(n *ir.Node) string {
 	var b strings.Builder

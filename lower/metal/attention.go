@@ -2,7 +2,6 @@ package metal
 
 import (
 	"fmt"
-	"slices"
 
 	"foundry/ir"
 	choice "foundry/ir/kernel"
@@ -20,38 +19,25 @@ type attention struct {
 
 // lowerAttention lowers bmm_nt, softmax, bmm_nn (and views of the result) to one
 // pass over the keys, a threadgroup a head and row.
-func (r *region) lowerAttention() (*lowering, error) {
-	a, err := r.attention()
-	if err != nil {
-		return nil, err
+func (r *region) lowerAttention(chosen choice.Kernel) *lowering {
+	a := r.attention()
+	if chosen, ok := chosen.(choice.AttentionTiles); ok {
+		return alone((&flash{attention: a, AttentionTiles: chosen, head: "group.x"}).emit())
 	}
-	if len(r.g.Results) != 1 {
-		return nil, fmt.Errorf("scores or weights of attention are used outside the region")
+	rows := chosen.(choice.AttentionRows)
+	if rows.Parts > 0 {
+		return a.lowerParts(rows)
 	}
-	return r.oneOf(func(chosen choice.Kernel) (*lowering, error) {
-		switch chosen := chosen.(type) {
-		case choice.AttentionTiles:
-			return alone((&flash{attention: a, AttentionTiles: chosen, head: "group.x"}).emit())
-		case choice.AttentionRows:
-			if chosen.Parts > 0 {
-				return a.lowerParts(chosen)
-			}
-			return alone(a.emit(chosen))
-		}
-		return nil, fmt.Errorf("no kernel of attention is written as %s", chosen)
-	})
+	return alone(a.emit(rows))
 }
 
-func (r *region) attention() (*attention, error) {
-	a, err := task.AttentionOf(r.asked)
-	if err != nil {
-		return nil, err
-	}
-	return &attention{Attention: a, r: r}, nil
+func (r *region) attention() *attention {
+	a, _ := task.AttentionOf(r.asked) // cost has asked
+	return &attention{Attention: a, r: r}
 }
 
 // emit writes the pass over the keys, or over a part of them.
-func (a *attention) emit(chosen choice.AttentionRows) (*kernel, error) {
+func (a *attention) emit(chosen choice.AttentionRows) *kernel {
 	r := a.r
 	a.AttentionRows = chosen
 	k := newKernel(fmt.Sprintf("%s_%dx%d", identifier(r.name), a.Heads, a.Dim), r.identity(plan.AttentionRows))
@@ -61,10 +47,11 @@ func (a *attention) emit(chosen choice.AttentionRows) (*kernel, error) {
 	if !a.Rows.IsConst() {
 		k.name += "_many"
 	}
-	return k, a.body(k)
+	a.body(k)
+	return k
 }
 
-func (a *attention) body(k *kernel) error {
+func (a *attention) body(k *kernel) {
 	r := a.r
 	k.threads = a.Simdgroups * 32
 	k.grid[0].N, k.grid[1].N = sym.Const(a.Heads), a.Rows
@@ -80,20 +67,14 @@ func (a *attention) body(k *kernel) error {
 	k.builtin(plan.LaneIndex)
 	shared := k.threadgroup("shared", "float", 4*a.Simdgroups*int(a.Dim+2))
 	e := newEmitter(k, r, a.Width)
-	h := e.know("group.x", a.Heads, 1)
+	h := e.Know("group.x", a.Heads, 1)
 	t := number(0)
 	if a.Rows != sym.Const(1) {
-		t = e.know("group.y", 0, 1)
+		t = e.Know("group.y", 0, 1)
 	}
 	mine := int(a.Dim) / a.Lanes
-	kp, ks, kt, err := a.rowsOf(e, a.Scores.Args[1], h)
-	if err != nil {
-		return err
-	}
-	vp, vs, vt, err := a.rowsOf(e, a.Weighted.Args[1], h)
-	if err != nil {
-		return err
-	}
+	kp, ks, kt := a.rowsOf(e, a.Scores.Args[1], h)
+	vp, vs, vt := a.rowsOf(e, a.Weighted.Args[1], h)
 	visible := a.visible(k, t)
 	known, before := "0u", "" // before are the keys that stand before those that are read
 	if a.Early > 0 {
@@ -128,7 +109,7 @@ func (a *attention) body(k *kernel) error {
 	first := e.atom("element", fmt.Sprintf("(lane %% %du) * %du", a.Lanes, a.Width), int64(a.Lanes*a.Width), int64(a.Width))
 	k.line("float q[%d];", mine)
 	for j := 0; j < mine; j += a.Width {
-		v := e.at(a.Scores.Args[0], []affine{h, t, first.plus(int64(j * a.Lanes))})
+		v := e.at(a.Scores.Args[0], []affine{h, t, first.Plus(int64(j * a.Lanes))})
 		if a.Width == 1 {
 			k.line("q[%d] = %s;", j, v)
 			continue
@@ -142,22 +123,21 @@ func (a *attention) body(k *kernel) error {
 		kt, vt, a.Dim, a.Lanes, a.Width, a.Simdgroups, a.Ahead, a.Early, kp, ks, vp, vs, visible, times(floatText(a.Scores.Attr.Scale), r.readUp(k, a.Scores.Args[1])))
 	if a.Parts > 0 {
 		a.storeParts(e, h, t, shared)
-		return e.err
+		return
 	}
 	k.line("const float value = %s;", times(fmt.Sprintf("attention_merge<%du, %du, %du, %du>(top, sum, acc, %s, simd, lane)", a.Dim, a.Lanes, a.Width, a.Simdgroups, shared), r.readUp(k, a.Weighted.Args[1])))
-	l, err := a.resultLayout()
-	if err != nil {
-		return err
-	}
 	k.phase("Epilogue: element d of the row.")
 	k.open("if (simd * 32u + lane < %du)", a.Dim)
-	e.w = 1
+	e.Width = 1
 	d := e.atom("d", "simd * 32u + lane", a.Dim, 1)
-	y := r.resultType(0)
-	slot := k.slot(ref{refResult, 0}, "y", pointee(y), plan.Write)
-	k.line("store1(%s, %s);", e.elementAt(slot, y, l, []affine{h, t, d}), r.asStored(k, 0, "value"))
+	k.line("store1(%s, %s);", a.target(e, []affine{h, t, d}), r.asStored(k, 0, "value"))
 	k.close()
-	return e.err
+}
+
+// target returns the pointer that element [head, row, d] is stored to.
+func (a *attention) target(e *emitter, ix []affine) string {
+	l, _ := a.ResultLayout() // cost has asked
+	return e.k.from(e.k.slot(ref{refResult, 0}, "y", pointee(a.r.resultType(0)), plan.Write), e.Place(l, ix))
 }
 
 // visible returns the count of keys that row t sees: the last of those before end.
@@ -170,8 +150,8 @@ func (a *attention) visible(k *kernel, t affine) string {
 
 // end returns the key behind the last one that row t sees.
 func (a *attention) end(k *kernel, t affine) string {
-	last, all := t.add(dimension(a.Softmax.Attr.Start)).plus(1), dimension(a.Keys)
-	if !a.Softmax.Attr.Causal || last.text() == all.text() {
+	last, all := t.Add(dimension(a.Softmax.Attr.Start)).Plus(1), dimension(a.Keys)
+	if !a.Softmax.Attr.Causal || last.String() == all.String() {
 		return k.text(all) // a row alone sees every key
 	}
 	return fmt.Sprintf("min(%s, %s)", k.text(last), k.text(all))
@@ -179,55 +159,7 @@ func (a *attention) end(k *kernel, t affine) string {
 
 // rowsOf returns the pointer to row 0 of the keys or values of query head h, the
 // distance between rows, and the element type.
-func (a *attention) rowsOf(e *emitter, b *ir.Value, h affine) (ptr, stride, typ string, err error) {
-	ratio := a.Heads / b.Type.Shape.At(0).C
-	head, _ := e.split(h, sym.Const(ratio), "kv_head")
-	s := e.know("row_of_keys", 0, 1)
-	param, off, ok := e.address(b, []affine{head, s, number(0)})
-	if !ok {
-		return "", "", "", fmt.Errorf("keys or values of attention are computed in the region")
-	}
-	l := e.r.operands[param].Layout
-	step := affine{}
-	off.terms = slices.DeleteFunc(slices.Clone(off.terms), func(t term) bool {
-		if t.atom == "row_of_keys" {
-			step.c = t.coef
-			return true
-		}
-		return false
-	})
-	if !e.divides(int64(a.Width), step) || !e.divides(int64(a.Width), off) || l.Stride[e.r.g.Params[param].Type.Shape.Rank-1] != (sym.Poly{C: 1}) {
-		return "", "", "", fmt.Errorf("rows of keys or values are not aligned")
-	}
-	return e.r.at(e.k, param, off), e.k.text(step), pointee(e.r.g.Params[param].Type.DType), nil
-}
-
-// resultLayout follows the views of the result back to the layout that elements
-// (head, row, d) are stored with.
-func (a *attention) resultLayout() (task.Layout, error) {
-	v := a.r.g.Results[0].Value
-	l, ok := task.Contiguous(v.Type.Shape)
-	for ok && v.Def != a.Weighted {
-		if v.Def == nil {
-			return task.Layout{}, fmt.Errorf("the result of attention is not its weighted values")
-		}
-		x := v.Def.Args[0]
-		switch v.Def.Op {
-		case ir.OpTranspose:
-			var in task.Layout
-			for d := range int(x.Type.Shape.Rank) {
-				in.Stride[v.Def.Attr.Perm[d]] = l.Stride[d]
-			}
-			l = in
-		case ir.OpReshape:
-			l, ok = l.Reshape(v.Type.Shape, x.Type.Shape)
-		default:
-			return task.Layout{}, fmt.Errorf("%s behind attention is not a view", v.Def.Op)
-		}
-		v = x
-	}
-	if !ok {
-		return task.Layout{}, fmt.Errorf("the result of attention has %s, whose strides have too many symbols", v.Type)
-	}
-	return l, nil
+func (a *attention) rowsOf(e *emitter, b *ir.Value, h affine) (ptr, stride, typ string) {
+	param, first, step := e.KeysOf(b, a.Heads, h, int64(a.Width))
+	return e.r.at(e.k, param, first), e.k.text(step), pointee(e.r.g.Params[param].Type.DType)
 }

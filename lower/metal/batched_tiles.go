@@ -10,7 +10,7 @@ import (
 )
 
 // batched writes the kernel of a bmm.
-func (f *flash) batched() (*kernel, error) {
+func (f *flash) batched() *kernel {
 	n := f.Scores
 	k := newKernel(kernelBase(f.r.name, n.Results[0].Type)+"_tiles", f.r.identity(plan.BatchedTiles))
 	k.threads = f.Simdgroups * 32
@@ -25,31 +25,25 @@ func (f *flash) batched() (*kernel, error) {
 	if n.Op == ir.OpBmmNN {
 		emit = f.weightedBlock
 	}
-	return k, emit(k)
+	emit(k)
+	return k
 }
 
 // scoresBlock: 64 rows of a against 64 of b, whole rows staged at once.
-func (f *flash) scoresBlock(k *kernel) error {
+func (f *flash) scoresBlock(k *kernel) {
 	const spread = 16 * (32 + 8) // floats of a simdgroup's scratch
 	k.grid[0] = plan.GridDim{N: f.attention.Keys, Div: int64(f.Keys)}
 	k.param("K", int(f.Dim))
 	stage := k.threadgroup("stage", "half", f.ScoresBytes(f.Dim))
 	e := newEmitter(k, f.r, 1)
-	h := e.know("group.z", f.Heads, 1)
-	rows, stride, _, err := f.rowsOf(e, f.Scores.Args[1], h)
-	if err != nil {
-		return err
-	}
+	h := e.Know("group.z", f.Heads, 1)
+	rows, stride, _ := f.rowsOf(e, f.Scores.Args[1], h)
 	k.line("threadgroup half *const right = %s + 4u * tile_strip<%du>();", stage, f.Dim)
 	k.line("flash_rows<%du, %du, %du> rows;", f.Dim, f.Keys, k.threads)
 	k.line("rows.start(%s, %s, group.x * %du, %s, right, thread_index);", rows, stride, f.Keys, k.text(dimension(f.attention.Keys)))
 	k.phase("Prologue: rows of the first operand as halves.")
-	if err := f.rowRanges(k, "simd / 2u * 32u", 32, fmt.Sprintf("%du", f.Dim)); err != nil {
-		return err
-	}
-	if err := f.stageRows(k, stage); err != nil {
-		return err
-	}
+	f.rowRanges(k, "simd / 2u * 32u", 32, fmt.Sprintf("%du", f.Dim))
+	f.stageRows(k, stage)
 	k.line("rows.land(right, thread_index);")
 	k.line("tile_wait<0u>();")
 	k.line("threadgroup_barrier(mem_flags::mem_threadgroup);")
@@ -68,35 +62,29 @@ func (f *flash) scoresBlock(k *kernel) error {
 	k.line("const float value = %s;", times("spread[i * 40u + lane] * "+floatText(f.Scores.Attr.Scale), f.leftUp(k, "(simd / 2u * 32u + m * 16u + i)"), f.r.readUp(k, f.Scores.Args[1])))
 	t := e.atom("t", "first + simd / 2u * 32u + m * 16u + i", 0, 1)
 	col := e.atom("column", fmt.Sprintf("group.x * %du + simd %% 2u * 32u + lane", f.Keys), 0, 1)
-	k.line("if (%s < %s && %s < %s) store1(%s, %s);", t.text(), k.text(dimension(f.Rows)), col.text(),
+	k.line("if (%s < %s && %s < %s) store1(%s, %s);", t.String(), k.text(dimension(f.Rows)), col.String(),
 		k.text(dimension(f.attention.Keys)), e.target(0, []affine{h, t, col}), f.r.asStored(k, 0, "value"))
 	k.close()
 	k.line("simdgroup_barrier(mem_flags::mem_threadgroup);")
 	k.close()
-	return e.err
 }
 
 // weightedBlock: 64 rows of a, 32 columns at a time, against as many rows of b;
 // each simdgroup makes 16 whole rows.
-func (f *flash) weightedBlock(k *kernel) error {
+func (f *flash) weightedBlock(k *kernel) {
 	const depth = choice.WeightedDepth
 	k.param("columns", int(f.Dim))
 	left := k.threadgroup("left", "half", 2*f.Queries()*depth)
 	values := k.threadgroup("values", "half", f.StageBytes(f.Dim)/f.Queries()/2*depth)
 	scratch := k.threadgroup("scratch", "float", 4*256*f.Simdgroups)
 	e := newEmitter(k, f.r, 1)
-	h := e.know("group.z", f.Heads, 1)
-	rows, stride, _, err := f.rowsOf(e, f.Scores.Args[1], h)
-	if err != nil {
-		return err
-	}
+	h := e.Know("group.z", f.Heads, 1)
+	rows, stride, _ := f.rowsOf(e, f.Scores.Args[1], h)
 	all := k.text(dimension(f.attention.Keys))
 	k.line("flash_rows<%du, %du, %du> rows;", f.Dim, depth, k.threads)
 	k.line("tile_sum acc[%d];", f.Dim/16)
 	k.line("for (uint i = 0u; i < %du; i++) tile_clear(acc[i]);", f.Dim/16)
-	if err := f.rowRanges(k, "simd * 16u", 16, all); err != nil {
-		return err
-	}
+	f.rowRanges(k, "simd * 16u", 16, all)
 	k.open("for (uint base = 0u; base < %s; base += %du)", all, depth)
 	k.line("rows.start(%s, %s, base, %s, %s, thread_index);", rows, stride, all, values)
 	k.phase("Prologue: rows of the first operand as halves.")
@@ -126,5 +114,5 @@ func (f *flash) weightedBlock(k *kernel) error {
 	k.line("threadgroup_barrier(mem_flags::mem_threadgroup);")
 	k.close()
 	value := f.r.asStored(k, 0, times("out[i]", f.leftUp(k, "(simd * 16u + tile_row(lane, tile_slot(i)))"), f.r.readUp(k, f.Scores.Args[1])))
-	return f.storeTiles(e, scratch, 256, value, func(t, d affine) string { return e.target(0, []affine{h, t, d}) })
+	f.storeTiles(e, scratch, 256, value, func(t, d affine) string { return e.target(0, []affine{h, t, d}) })
 }

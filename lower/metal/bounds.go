@@ -7,6 +7,7 @@ import (
 
 	"foundry/ir"
 	"foundry/ir/dtype"
+	"foundry/ir/task"
 )
 
 // bound is an upper bound of the absolute values of a tensor's elements, as an
@@ -231,7 +232,7 @@ func (b *bounds) find(v *ir.Value, in *site) *bound {
 	case ir.OpRope:
 		return joined(boundProduct, numberBound(math.Sqrt2), arg(0)) // pairs keep their length
 	case ir.OpRMSNorm, ir.OpRMSScale:
-		_, gamma := normOperands(n)
+		_, gamma := task.NormOperands(n)
 		length, ok := v.Type.Shape.At(-1).Const()
 		if !ok || !normalises(n, in) {
 			return nil
@@ -284,7 +285,7 @@ func (b *bounds) product(n *ir.Node, in *site) *bound {
 	}
 	root := math.Sqrt(float64(length))
 	if x.Def != nil && normalises(x.Def, at) {
-		_, gamma := normOperands(x.Def)
+		_, gamma := task.NormOperands(x.Def)
 		if gamma, _ = settle(gamma, at); gamma.Param != nil && gamma.Param.Kind == ir.Weight && gamma.Type.DType == dtype.F32 {
 			return joined(boundProduct, numberBound(root), longestRow(w, gamma)).looser(root)
 		}

@@ -233,12 +233,3 @@ func (e *entry) copy(r ir.Result, to *storage) error {
 	e.bounds.known[x] = e.bounds.of(r.Value, nil)
 	return e.node(n, map[*ir.Value]*storage{v: to})
 }
-
-// boundsOf returns the bounds that n's types hold for: its region's own, or the
-// widest that a primitive node's dims make sense in.
-func boundsOf(n *ir.Node) sym.Bounds {
-	if n.Region != nil {
-		return n.Region.Bounds
-	}
-	return sym.Bounds{TMin: 1, TMax: 512, PMax: 4096 - 1, SMax: 4096}
-}

@@ -128,7 +128,7 @@ func choicesOfSeeds(t *testing.T, from, to uint64, visit func(t *testing.T, seed
 		g := irgen.Graph(seed)
 		p, err := passes.Parse(pipelineFewest)
 		require.NoError(t, err)
-		if err := p.Run(g, &passes.Context{Target: x, Lowerable: func(n *ir.Node) error { return metal.Check(n, x) }}); err != nil {
+		if err := p.Run(g, &passes.Context{Target: x, Lowerable: func(n *ir.Node) error { return cost.Lowerable(n, x) }}); err != nil {
 			require.ErrorContains(t, err, "cannot become a kernel", "seed %d", seed)
 			continue // an operation that has none
 		}

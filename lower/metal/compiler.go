@@ -243,8 +243,9 @@ func (e *entry) lower(n *ir.Node) (*lowering, error) {
 		key = appendKey(append(key, '\n'), &r.operands[i])
 	}
 	for i, v := range n.Results {
-		r.halves[i], r.scaled[i] = e.stored.Halves(v), e.scaled(v) != nil
-		key = strconv.AppendBool(strconv.AppendBool(key, r.halves[i]), r.scaled[i])
+		kept := &r.asked.Kept[i]
+		kept.Halves, kept.Scaled = e.stored.Halves(v), e.scaled(v) != nil
+		key = strconv.AppendBool(strconv.AppendBool(key, kept.Halves), kept.Scaled)
 		if v == e.token {
 			r.token = e.tokenKind
 		}
@@ -254,10 +255,14 @@ func (e *entry) lower(n *ir.Node) (*lowering, error) {
 	if l, ok := e.lowered.Load(string(key)); ok {
 		return l.(*lowering), nil
 	}
-	l, err := r.lower()
+	if err := r.checkToken(); err != nil {
+		return nil, err
+	}
+	chosen, err := cost.Choose(r.asked, e.c.o.Target)
 	if err != nil {
 		return nil, err
 	}
+	l := r.lower(chosen)
 	first, _ := e.lowered.LoadOrStore(string(key), l)
 	return first.(*lowering), nil
 }

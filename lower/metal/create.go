@@ -13,10 +13,7 @@ const elementThreads = 256
 
 // lowerCreate lowers arange, ones and random_uniform: four elements a thread,
 // which is one block of random numbers.
-func (r *region) lowerCreate() (*lowering, error) {
-	if len(r.g.Nodes()) != 1 {
-		return nil, fmt.Errorf("what is made of nothing shares no kernel")
-	}
+func (r *region) lowerCreate() *lowering {
 	n := r.g.Nodes()[0]
 	k := newKernel(kernelBase(r.name, n.Results[0].Type), r.identity(plan.Create))
 	k.threads = elementThreads
@@ -31,12 +28,8 @@ func (r *region) lowerCreate() (*lowering, error) {
 	case ir.OpArange:
 		value = fmt.Sprintf("arange4(int(%s), first)", k.text(dimension(n.Attr.Start)))
 	case ir.OpRandomUniform:
-		words, ok := e.pointer(n.Args[0], []affine{number(0)})
-		if !ok {
-			return nil, fmt.Errorf("the seed of random_uniform is computed in the region")
-		}
-		value = fmt.Sprintf("random4(%s, first)", words)
+		value = fmt.Sprintf("random4(%s, first)", e.pointer(n.Args[0], []affine{number(0)}))
 	}
 	k.line("if (first < count) store_created(%s, first, count, %s);", e.target(0, []affine{number(0)}), value)
-	return &lowering{kernels: []*kernel{k}}, e.err
+	return alone(k)
 }

@@ -32,7 +32,7 @@ func (x *early) index(name, line string) {
 
 // takes reports whether a load that e is about to write may be taken out.
 func (x *early) takes(e *emitter) bool {
-	return x != nil && x.depth == x.k.depth && e.w == 1 && !e.whole
+	return x != nil && x.depth == x.k.depth && e.Width == 1 && !e.Whole
 }
 
 // register returns the name of a register that the block has not used yet.

@@ -4,41 +4,27 @@ import (
 	"fmt"
 
 	"foundry/ir"
+	"foundry/ir/task"
 )
 
 // rope computes both elements of the pair that ix belongs to and binds them: the
-// caller asks for indices below and from head_dim/2 on with text of their own.
-func (e *emitter) rope(n *ir.Node, ix []affine) string {
-	v, half := n.Results[0], n.Results[0].Type.Shape.At(2).C/2
-	low, high := ix, ix
-	inLow := e.bounded(ix[2], half)
-	if inLow {
-		high = []affine{ix[0], ix[1], ix[2].plus(half)}
-	} else if down := ix[2].plus(-half); down.c.C >= 0 && e.bounded(down, half) {
-		low = []affine{ix[0], ix[1], down}
-	} else {
-		return e.ropeAnywhere(n, ix, half)
+// caller asks for indices below and from head_dim/2 on with text of their own. Of an
+// element that may lie in either half of a head it computes the one.
+func (e *emitter) rope(n *ir.Node, ix []affine, of []task.Element) string {
+	v := n.Results[0]
+	low, high := of[0].Index, of[1].Index
+	a, b := e.at(of[0].Value, low), e.at(of[1].Value, high)
+	c, s := e.turn(n, low[1], of[2].Index[0])
+	here := ix[2].String()
+	if here != low[2].String() && here != high[2].String() {
+		d, half := e.k.text(ix[2]), v.Type.Shape.At(2).C/2
+		return e.define("turned", "(%s) < %du ? %s * %s - %s * %s : %s * %s + %s * %s", d, half, a, c, b, s, b, c, a, s)
 	}
-	a, b := e.at(n.Args[0], low), e.at(n.Args[0], high)
-	c, s := e.turn(n, low[1], low[2])
 	l := e.define("low", "%s * %s - %s * %s", a, c, b, s)
 	h := e.define("high", "%s * %s + %s * %s", b, c, a, s)
 	e.bind(v, low, l)
 	e.bind(v, high, h)
-	return map[bool]string{true: l, false: h}[inLow]
-}
-
-// ropeAnywhere computes elements that may lie in either half of a head.
-func (e *emitter) ropeAnywhere(n *ir.Node, ix []affine, half int64) string {
-	if half%int64(e.w) != 0 {
-		return e.fail("four adjacent elements cross half a head")
-	}
-	d := e.k.text(ix[2])
-	place := e.atom("place", fmt.Sprintf("(%s) < %du ? (%s) : (%s) - %du", d, half, d, d, half), half, int64(e.w))
-	a := e.at(n.Args[0], []affine{ix[0], ix[1], place})
-	b := e.at(n.Args[0], []affine{ix[0], ix[1], place.plus(half)})
-	c, s := e.turn(n, ix[1], place)
-	return e.define("turned", "(%s) < %du ? %s * %s - %s * %s : %s * %s + %s * %s", d, half, a, c, b, s, b, c, a, s)
+	return map[bool]string{true: l, false: h}[here == low[2].String()]
 }
 
 // turn returns the names of cos and sin for row t and pair i.
@@ -49,7 +35,7 @@ func (e *emitter) turn(n *ir.Node, t, i affine) (c, s string) {
 		return c, e.bound[key+"sin"]
 	}
 	f := e.at(n.Args[1], []affine{i})
-	position := e.k.text(t.add(dimension(n.Attr.Start)))
+	position := e.k.text(t.Add(dimension(n.Attr.Start)))
 	if x := n.Args[1]; e.early.takes(e) && x.Param != nil && e.r.operands[x.Index].Fixed {
 		c, s = e.early.register(), e.early.register()
 		e.early.line(true, fmt.Sprintf("rope_turn(%s, %s, %s, %s);", position, f, c, s))

@@ -5,6 +5,7 @@ import (
 
 	choice "foundry/ir/kernel"
 	"foundry/ir/sym"
+	"foundry/ir/task"
 	"foundry/lower/plan"
 )
 
@@ -16,12 +17,13 @@ type flash struct {
 	head string // the name of the threadgroup's head
 }
 
-func (f *flash) emit() (*kernel, error) {
+func (f *flash) emit() *kernel {
 	k := newKernel(fmt.Sprintf("%s_%dx%d_many_tiles", identifier(f.r.name), f.Heads, f.Dim), f.r.identity(plan.AttentionTiles))
-	return k, f.write(k)
+	f.write(k)
+	return k
 }
 
-func (f *flash) write(k *kernel) error {
+func (f *flash) write(k *kernel) {
 	k.threads = f.Simdgroups * 32
 	k.grid[0].N, k.grid[1] = sym.Const(f.Heads), plan.GridDim{N: f.Rows, Div: int64(f.Queries())}
 	for _, p := range []struct {
@@ -39,20 +41,12 @@ func (f *flash) write(k *kernel) error {
 	k.ready()
 	// The last rows see the most keys, so they go first.
 	k.line("const uint first = (groups.y - 1u - group.y) * %du;", f.Queries())
-	if err := f.stageQueries(k, stage); err != nil {
-		return err
-	}
+	f.stageQueries(k, stage)
 	f.Width = 8
 	e := newEmitter(k, f.r, 1)
-	h := e.know("group.x", f.Heads, 1)
-	kp, ks, _, err := f.rowsOf(e, f.Scores.Args[1], h)
-	if err != nil {
-		return err
-	}
-	vp, vs, _, err := f.rowsOf(e, f.Weighted.Args[1], h)
-	if err != nil {
-		return err
-	}
+	h := e.Know("group.x", f.Heads, 1)
+	kp, ks, _ := f.rowsOf(e, f.Scores.Args[1], h)
+	vp, vs, _ := f.rowsOf(e, f.Weighted.Args[1], h)
 	k.phase("Main: softmax and weighted values in one pass over the keys.")
 	k.line("threadgroup float *const mine = %s + simd * %du;", scratch, 16*f.Keys)
 	k.line("uint visible[TILE_SLOTS], last = %s;", k.text(dimension(f.attention.Keys)))
@@ -83,50 +77,35 @@ func (f *flash) write(k *kernel) error {
 	}
 	k.line("flash_prefill<%du, %du, %du>(q, %s, %s, %s, %s, %s, last, %s, factor, %s, mine, thread_index, lane, acc, sum);",
 		f.Dim, f.Keys, f.Simdgroups, kp, ks, vp, vs, begin, visible, stage)
-	return f.store(e, h)
+	f.store(e, h)
 }
 
 const log2e = 1.4426950408889634
 
 // stageQueries leaves the simdgroup's queries in left operands.
-func (f *flash) stageQueries(k *kernel, stage string) error {
+func (f *flash) stageQueries(k *kernel, stage string) {
 	k.phase("Prologue: the queries as halves.")
-	if err := f.rowRanges(k, "simd * 16u", 16, fmt.Sprintf("%du", f.Dim)); err != nil {
-		return err
-	}
-	if err := f.stageRows(k, stage); err != nil {
-		return err
-	}
+	f.rowRanges(k, "simd * 16u", 16, fmt.Sprintf("%du", f.Dim))
+	f.stageRows(k, stage)
 	k.line("threadgroup_barrier(mem_flags::mem_threadgroup);")
 	k.line("tile_left q[%d];", f.Dim/16)
 	k.line("FOUNDRY_UNROLL_TILES")
 	k.line("for (uint i = 0u; i < %du; i++) tile_load<%du>(q[i], %s + simd * tile_strip<%du>(), 16u * i);", f.Dim/16, f.Dim, stage, f.Dim)
 	k.line("threadgroup_barrier(mem_flags::mem_threadgroup);")
-	return nil
 }
 
 // stageRows narrows the block's rows of the first operand, each simdgroup 16 of them,
 // four elements at a time where all that they are made of allows.
-func (f *flash) stageRows(k *kernel, stage string) error {
-	err := fmt.Errorf("no width for the rows")
-	for _, w := range []int{4, 1} {
-		if err = k.attempt(func() error { return f.stageWith(k, stage, w) }); err == nil {
-			return nil
-		}
-	}
-	return err
-}
-
-func (f *flash) stageWith(k *kernel, stage string, w int) error {
+func (f *flash) stageRows(k *kernel, stage string) {
+	w, _ := task.RowsWidth(f.r.asked, f.Scores.Args[0], f.Heads, f.Dim) // cost has asked
 	k.open("for (uint i = lane; i < %du; i += 32u)", 16*int(f.Dim)/w)
 	e := newEmitter(k, f.r, w)
 	k.line("const uint m = simd * 16u + i / %du;", int(f.Dim)/w)
 	d := e.atom("d", fmt.Sprintf("i %% %du * %du", int(f.Dim)/w, w), f.Dim, int64(w))
 	t := e.atom("t", fmt.Sprintf("min(first + m, %s - 1u)", k.text(dimension(f.Rows))), 0, 1)
-	v := e.at(f.Scores.Args[0], []affine{e.know(f.head, f.Heads, 1), t, d})
-	k.line("gemm_put(%s + tile_at<%du>(m, %s), %s);", stage, f.Dim, d.text(), times(v, f.leftDown(k, "m")))
+	v := e.at(f.Scores.Args[0], []affine{e.Know(f.head, f.Heads, 1), t, d})
+	k.line("gemm_put(%s + tile_at<%du>(m, %s), %s);", stage, f.Dim, d.String(), times(v, f.leftDown(k, "m")))
 	k.close()
-	return e.err
 }
 
 // looks reports whether the first operand has no bound: then the kernel looks at its
@@ -135,9 +114,9 @@ func (f *flash) looks() bool { return f.r.narrowing(f.Scores.Args[0]) == unbound
 
 // rowRanges finds the ranges of rows of a first operand without a bound: lane q keeps
 // the factor of row base + q of the block, of count rows of length elements.
-func (f *flash) rowRanges(k *kernel, base string, count int, length string) error {
+func (f *flash) rowRanges(k *kernel, base string, count int, length string) {
 	if !f.looks() {
-		return nil
+		return
 	}
 	k.use("common/range.metal")
 	k.line("const uint ranged = %s; // first of the rows whose ranges the lanes keep", base)
@@ -147,12 +126,11 @@ func (f *flash) rowRanges(k *kernel, base string, count int, length string) erro
 	k.open("for (uint j = lane; j < %s; j += 32u)", length)
 	e := newEmitter(k, f.r, 1)
 	t := e.atom("t", fmt.Sprintf("min(first + ranged + q, %s - 1u)", k.text(dimension(f.Rows))), 0, 1)
-	k.line("most = max(most, range_size(%s));", e.at(f.Scores.Args[0], []affine{e.know(f.head, f.Heads, 1), t, e.know("j", 0, 1)}))
+	k.line("most = max(most, range_size(%s));", e.at(f.Scores.Args[0], []affine{e.Know(f.head, f.Heads, 1), t, e.Know("j", 0, 1)}))
 	k.close()
 	k.line("most = simd_max(most);")
 	k.line("if (lane == q) fits = range_down(most);")
 	k.close()
-	return e.err
 }
 
 // leftDown is the text of the factor with which elements of row m of the block become
@@ -172,26 +150,21 @@ func (f *flash) leftUp(k *kernel, m string) string {
 }
 
 // store writes the weighted values over the sums of weights.
-func (f *flash) store(e *emitter, h affine) error {
+func (f *flash) store(e *emitter, h affine) {
 	k := e.k
-	l, err := f.resultLayout()
-	if err != nil {
-		return err
-	}
-	out := f.r.resultType(0)
-	slot := k.slot(ref{refResult, 0}, "y", pointee(out), plan.Write)
+	k.slot(ref{refResult, 0}, "y", pointee(f.r.resultType(0)), plan.Write)
 	defer k.loadHere(func() {
 		f.r.readUp(k, f.Weighted.Args[1])
 		f.r.asStored(k, 0, "")
 	})()
 	k.line("for (uint r = 0u; r < TILE_SLOTS; r++) sum[r] = %s;", times("1.0f / tile_row_sum(sum[r])", f.r.readUp(k, f.Weighted.Args[1])))
 	value := f.r.asStored(k, 0, "out[i] * sum[tile_slot(i)]")
-	return f.storeTiles(e, "mine", 0, value, func(t, d affine) string { return e.elementAt(slot, out, l, []affine{h, t, d}) })
+	f.storeTiles(e, "mine", 0, value, func(t, d affine) string { return f.target(e, []affine{h, t, d}) })
 }
 
 // storeTiles writes the simdgroup's 16 rows of acc, value for each element out[i],
 // to where target says, by way of scratch, of which each simdgroup has each floats.
-func (f *flash) storeTiles(e *emitter, scratch string, each int, value string, target func(t, d affine) string) error {
+func (f *flash) storeTiles(e *emitter, scratch string, each int, value string, target func(t, d affine) string) {
 	k := e.k
 	k.phase("Epilogue: the rows that exist.")
 	if each > 0 {
@@ -203,12 +176,11 @@ func (f *flash) storeTiles(e *emitter, scratch string, each int, value string, t
 	k.line("tile_spread<1u>(acc + j, %s, lane, out);", scratch)
 	k.line("FOUNDRY_UNROLL")
 	k.open("for (uint i = 0u; i < 8u; i++)")
-	e.w = 1
+	e.Width = 1
 	t := e.atom("t", "first + simd * 16u + tile_row(lane, tile_slot(i))", 0, 1)
 	d := e.atom("d", "16u * j + tile_column(lane, i)", f.Dim, 1)
 	k.line("const float value = %s;", value)
-	k.line("if (%s < %s) store1(%s, value);", t.text(), k.text(dimension(f.Rows)), target(t, d))
+	k.line("if (%s < %s) store1(%s, value);", t.String(), k.text(dimension(f.Rows)), target(t, d))
 	k.close()
 	k.close()
-	return e.err
 }

@@ -10,6 +10,7 @@ import (
 
 	"foundry/frontends/decoder"
 	"foundry/ir"
+	"foundry/ir/cost"
 	"foundry/ir/dtype"
 	"foundry/ir/sym"
 	"foundry/ir/target"
@@ -193,7 +194,7 @@ func TestProductShapes(t *testing.T) {
 				}
 				for _, rows := range []int64{37, 896, 3584, 37888} {
 					g := parse(t, "T=1..1, P=0..8, S<=9", fmt.Sprintf("%%0 = input \"x\" : f32[1, %d]\n%%1 = weight \"w\" : %s[%d, %d]\n%%2 = matmul_nt %%0, %%1 : f32[1, %d]\nreturn y=%%2", n, w, rows, n, rows))
-					require.NoError(t, metal.Check(g.Nodes()[0], x), "%s of %d x %d on %s", w, rows, n, name)
+					require.NoError(t, cost.Lowerable(g.Nodes()[0], x), "%s of %d x %d on %s", w, rows, n, name)
 				}
 			}
 		}
@@ -243,8 +244,8 @@ func TestFormatSwitchedOff(t *testing.T) {
 	} {
 		g := parse(t, "T=1..9, P=0..8, S<=16", body)
 		for _, n := range g.Nodes() {
-			require.ErrorContains(t, metal.Check(n, x), "no kernel for q8_0 weights, only for ")
-			require.NoError(t, metal.Check(n, m3Pro(t)))
+			require.ErrorContains(t, cost.Lowerable(n, x), "no kernel for q8_0 weights, only for ")
+			require.NoError(t, cost.Lowerable(n, m3Pro(t)))
 		}
 		_, err := metal.Compile([]metal.Entry{{Name: "g", Graph: g}}, metal.Options{Target: x})
 		require.ErrorContains(t, err, "no kernel for q8_0 weights")
@@ -261,7 +262,7 @@ func TestFusionOfFormatSwitchedOff(t *testing.T) {
 	p, err := passes.Parse(pipelineDefault)
 	require.NoError(t, err)
 	log := &passes.Log{}
-	err = p.Run(g, &passes.Context{Target: x, Log: log, Lowerable: func(n *ir.Node) error { return metal.Check(n, x) }})
+	err = p.Run(g, &passes.Context{Target: x, Log: log, Lowerable: func(n *ir.Node) error { return cost.Lowerable(n, x) }})
 	require.ErrorContains(t, err, "no kernel for q8_0 weights")
 	refused := map[string]bool{}
 	for _, d := range log.Decisions {

@@ -19,24 +19,6 @@ type gemm struct {
 	w int // elements of the operand that a thread stages at once, 4 or 1
 }
 
-// lower writes the region's kernel, four elements of the operand at a time
-// where all that it is made of allows.
-func (g *gemm) lower() (*lowering, error) {
-	var last error
-	for _, w := range []int{4, 1} {
-		if g.Length%int64(w) != 0 {
-			continue
-		}
-		g.w = w
-		k, err := g.emit()
-		if err == nil {
-			return &lowering{kernels: []*kernel{k}}, nil
-		}
-		last = err
-	}
-	return nil, last
-}
-
 // chunk is the weights of format t that a thread brings at once: the most that divide a row
 // and, where they are expanded, leave every thread a chunk of a block. The factors of a
 // chunk are decoded once.
@@ -70,7 +52,8 @@ func (g *gemm) unit() int {
 func (g *gemm) scratchTiles() int  { return g.ScratchTiles(g.unit()) }
 func (g *gemm) scratchStride() int { return g.ScratchStride(g.unit()) }
 
-func (g *gemm) emit() (*kernel, error) {
+func (g *gemm) emit() *kernel {
+	g.w, _ = g.TilesWidth(g.ProductTiles) // cost has asked
 	k := newKernel(g.name()+"_tiles", g.r.identity(plan.ProductTiles))
 	k.threads = g.threads()
 	for _, p := range []struct {
@@ -126,53 +109,39 @@ func (g *gemm) emit() (*kernel, error) {
 	k.ready()
 	k.line("const uint first = group.x * ROWS;")
 	if !g.Copied {
-		if err := g.rowScales(k, stage); err != nil {
-			return nil, err
-		}
-		if err := g.rowRanges(k, stage); err != nil {
-			return nil, err
-		}
+		g.rowScales(k, stage)
+		g.rowRanges(k, stage)
 	}
 	k.line("tile_sum acc[%d];", g.tilesDown()*g.tilesWide())
 	k.line("for (uint i = 0u; i < %du; i++) tile_clear(acc[i]);", g.tilesDown()*g.tilesWide())
-	if err := g.mains(k, stage, t, same, begins); err != nil {
-		return nil, err
-	}
+	g.mains(k, stage, t, same, begins)
 	k.phase("Epilogue: the simdgroup's tiles, spread in threadgroup memory.")
 	k.line("threadgroup float *const spread = (threadgroup float *)%s + simd * %du;", stage, 16*g.scratchStride())
 	for i, p := range g.Parts {
-		var err error
-		g.choosePart(k, i, begins, func() { err = g.store(k, p) })
-		if err != nil {
-			return nil, err
-		}
+		g.choosePart(k, i, begins, func() { g.store(k, p) })
 	}
-	return k, nil
+	return k
 }
 
 // mains writes the products: once where all weights have one format, by part
 // where they differ.
-func (g *gemm) mains(k *kernel, stage string, t dtype.Type, same bool, begins []int64) error {
+func (g *gemm) mains(k *kernel, stage string, t dtype.Type, same bool, begins []int64) {
 	if same {
 		if !g.FixedWeights() {
 			g.preload(k, t)
 		}
-		return g.main(k, stage, t)
+		g.main(k, stage, t)
+		return
 	}
 	for i, p := range g.Parts {
-		var err error
 		g.choosePart(k, i, begins, func() {
 			t := p.Products[0].Args[1].Type.DType
 			g.declareRows(k, t)
 			g.pickWeights(k, p)
 			g.preload(k, t)
-			err = g.main(k, stage, t)
+			g.main(k, stage, t)
 		})
-		if err != nil {
-			return err
-		}
 	}
-	return nil
 }
 
 // choosePart writes body for part i under the range of threadgroups along y that

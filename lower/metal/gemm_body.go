@@ -11,19 +11,16 @@ import (
 // rowScales writes the prologue of a norm: scale[i] becomes the factor of the row
 // of the i-th group of elements that the thread stages. The operand is scaled
 // before it becomes halves, since f16 may not hold what it is made of.
-func (g *gemm) rowScales(k *kernel, stage string) error {
+func (g *gemm) rowScales(k *kernel, stage string) {
 	if g.Norm == nil {
-		return nil
+		return
 	}
 	const rowsAtOnce = 4 // rows that a simdgroup reads at the same time
 	what, width := g.Inner, int64(g.w)
 	if sums := g.sums(); sums != nil {
 		what, width = sums, 1
 	}
-	length, ok := what.Type.Shape.At(-1).Const()
-	if !ok {
-		return fmt.Errorf("sums of %s", what.Type)
-	}
+	length := what.Type.Shape.At(-1).C
 	k.use("prologue/rms_norm.metal")
 	k.phase("Prologue: the norm's scale of each row.")
 	k.line("threadgroup float *const squares = (threadgroup float *)%s;", stage)
@@ -36,7 +33,7 @@ func (g *gemm) rowScales(k *kernel, stage string) error {
 	e := newEmitter(k, g.r, int(width))
 	e.report = "false"
 	t := e.atom("t", fmt.Sprintf("min(first + m + r, %s - 1u)", k.text(dimension(g.Tokens))), 0, 1)
-	x := e.at(what, []affine{t, e.know("k", length, width)})
+	x := e.at(what, []affine{t, e.Know("k", length, width)})
 	if g.sums() == nil {
 		x = "squares_of(" + x + ")"
 	}
@@ -53,20 +50,19 @@ func (g *gemm) rowScales(k *kernel, stage string) error {
 	k.line("for (uint i = 0u; i < %du; i++) scale[i] = %s;", g.staged(),
 		times(fmt.Sprintf("rsqrt(squares[(thread_index + i * THREADS) / %du] * (1.0f / float(%d)) + %s)", g.Depth/g.w, g.Length, floatText(g.Norm.Attr.Eps)), g.leftDown(k)))
 	k.line("threadgroup_barrier(mem_flags::mem_threadgroup);")
-	return e.err
 }
 
 // main walks over K. In turn b it starts block b on its way, multiplies the block
 // that was started AHEAD turns before, and stages the one after that. What is copied, x
 // or the weights, needs no staging and has its own places.
-func (g *gemm) main(k *kernel, stage string, t dtype.Type) error {
+func (g *gemm) main(k *kernel, stage string, t dtype.Type) {
 	copied := g.copied(t)
 	if g.Copied {
 		g.startRows(k, stage, t)
 	}
 	if g.Copied && copied {
 		g.mainCopied(k, stage)
-		return nil
+		return
 	}
 	k.phase("Main: products of tiles.")
 	left, right, bring, land, size := "c % 2u * LEFT", "c % 2u * RIGHT", "", "", ""
@@ -92,9 +88,7 @@ func (g *gemm) main(k *kernel, stage string, t dtype.Type) error {
 	k.line("const uint b = turn + a, c = b - AHEAD, p = c + 1u; // started, multiplied, staged")
 	k.open("if (b < BLOCKS)")
 	if !g.Copied {
-		if err := g.fetch(k, t); err != nil {
-			return err
-		}
+		g.fetch(k, t)
 	}
 	if !copied {
 		k.line("if (b > 0u) weights[a].start(row, b, thread_index);")
@@ -115,9 +109,7 @@ func (g *gemm) main(k *kernel, stage string, t dtype.Type) error {
 	k.close()
 	k.open("if (p < BLOCKS)")
 	if !g.Copied {
-		if err := g.put(k, stage, t); err != nil {
-			return err
-		}
+		g.put(k, stage, t)
 	}
 	if !copied {
 		k.line("weights[(a + 1u) %% AHEAD].land(right + p %% 2u * RIGHT, fit, thread_index);")
@@ -129,7 +121,6 @@ func (g *gemm) main(k *kernel, stage string, t dtype.Type) error {
 	k.line("threadgroup_barrier(mem_flags::mem_threadgroup);")
 	k.close()
 	k.close()
-	return nil
 }
 
 // element declares where the i-th group of elements of a block lies: m and j in the
@@ -153,20 +144,17 @@ func (g *gemm) element(e *emitter, t dtype.Type, b string) (column affine, ok st
 }
 
 // fetch reads the thread's elements of block b of the operand.
-func (g *gemm) fetch(k *kernel, t dtype.Type) error {
+func (g *gemm) fetch(k *kernel, t dtype.Type) {
 	k.line("FOUNDRY_UNROLL")
 	k.open("for (uint i = 0u; i < %du; i++)", g.staged())
 	e := newEmitter(k, g.r, g.w)
 	column, ok := g.element(e, t, "b")
 	row := e.atom("t", fmt.Sprintf("min(first + m, %s - 1u)", k.text(dimension(g.Tokens))), 0, 1)
 	ix := []affine{row, column}
-	e.report, e.stored = fmt.Sprintf("group.y == 0u && %s == 0u", column.text()), g.Inner
+	e.report, e.stored = fmt.Sprintf("group.y == 0u && %s == 0u", column.String()), g.Inner
 	value := e.at(g.Inner, ix)
 	for _, j := range g.Extra {
 		v := g.r.g.Results[j].Value
-		if task.Walked(v) != g.Inner.Type.Shape {
-			return fmt.Errorf("a result of %s is not what the prologue walks over", v.Type)
-		}
 		here := fmt.Sprintf("group.y == 0u && first + m < %s", k.text(dimension(g.Tokens)))
 		if ok != "" {
 			here += " && " + ok
@@ -179,11 +167,10 @@ func (g *gemm) fetch(k *kernel, t dtype.Type) error {
 	}
 	k.line("held[a * %du + i] = %s;", g.staged(), value)
 	k.close()
-	return e.err
 }
 
 // put stages what fetch read.
-func (g *gemm) put(k *kernel, stage string, t dtype.Type) error {
+func (g *gemm) put(k *kernel, stage string, t dtype.Type) {
 	k.line("FOUNDRY_UNROLL")
 	k.open("for (uint i = 0u; i < %du; i++)", g.staged())
 	e := newEmitter(k, g.r, g.w)
@@ -194,14 +181,13 @@ func (g *gemm) put(k *kernel, stage string, t dtype.Type) error {
 	}
 	if g.Norm != nil {
 		column, _ := g.element(e, t, "p")
-		_, gamma := normOperands(g.Norm)
+		_, gamma := task.NormOperands(g.Norm)
 		value = fmt.Sprintf("%s * scale[i] * %s", held, e.at(gamma, []affine{column}))
 	} else {
 		k.line("const uint m = (thread_index + i * THREADS) / %du, j = (thread_index + i * THREADS) %% %du * %du;", g.Depth/g.w, g.Depth/g.w, g.w)
 	}
 	k.line("gemm_put(%s + p %% 2u * LEFT + tile_at<DEPTH>(m, j), %s);", stage, value)
 	k.close()
-	return e.err
 }
 
 // looks reports whether the operand has no bound: then the kernel looks at its rows.
@@ -210,9 +196,9 @@ func (g *gemm) looks() bool { return g.r.narrowing(g.X) == unbounded }
 // rowRanges writes the prologue of an operand without a bound: fits[i] becomes the
 // factor of the row of the i-th group of elements that the thread stages, and undo[m]
 // undoes that of row lane % 16 of the simdgroup's m-th tile down.
-func (g *gemm) rowRanges(k *kernel, stage string) error {
+func (g *gemm) rowRanges(k *kernel, stage string) {
 	if !g.looks() {
-		return nil
+		return
 	}
 	k.use("common/range.metal")
 	k.phase("Prologue: the range of each row.")
@@ -223,7 +209,7 @@ func (g *gemm) rowRanges(k *kernel, stage string) error {
 	e := newEmitter(k, g.r, g.w)
 	e.report = "false"
 	t := e.atom("t", fmt.Sprintf("min(first + m, %s - 1u)", k.text(dimension(g.Tokens))), 0, 1)
-	k.line("most = max(most, range_size(%s));", e.at(g.Inner, []affine{t, e.know("k", g.Length, int64(g.w))}))
+	k.line("most = max(most, range_size(%s));", e.at(g.Inner, []affine{t, e.Know("k", g.Length, int64(g.w))}))
 	k.close()
 	k.line("most = simd_max(most);")
 	k.line("if (lane == 0u) downs[m] = range_down(most);")
@@ -234,7 +220,6 @@ func (g *gemm) rowRanges(k *kernel, stage string) error {
 	k.line("FOUNDRY_UNROLL_TILES")
 	k.line("for (uint m = 0u; m < %du; m++) undo[m] = range_up(downs[simd / %du * %du + m * 16u + lane %% 16u]);", g.tilesDown(), g.SIMDColumns, g.Rows/g.SIMDRows)
 	k.line("threadgroup_barrier(mem_flags::mem_threadgroup);")
-	return e.err
 }
 
 // leftDown and leftUp return the factors of the operand's range, where it has one.
@@ -256,25 +241,8 @@ func (g *gemm) leftFactor(k *kernel, factor func(*kernel, *ir.Value) string) str
 
 // store spreads the simdgroup's sums a few tiles at a time and gives each lane
 // units of rows to finish: four adjacent ones where all that is stored allows.
-func (g *gemm) store(k *kernel, p *task.Part) error {
-	err := fmt.Errorf("no width for the results")
-	for _, w := range []int{4, 1} {
-		if err = k.attempt(func() error { return g.storeWith(k, p, w) }); err == nil {
-			return nil
-		}
-	}
-	return err
-}
-
-func (g *gemm) storeWith(k *kernel, p *task.Part, w int) error {
-	for _, j := range p.Sums {
-		if size := g.r.g.Results[j].Value.Def.Attr.Size.C; size%int64(w) != 0 {
-			return fmt.Errorf("sums of %d squares, %d at a time", size, w)
-		}
-	}
-	if p.Units()%int64(w) != 0 {
-		return fmt.Errorf("%d rows do not split into %d", p.Units(), w)
-	}
+func (g *gemm) store(k *kernel, p *task.Part) {
+	w, _ := g.StoreWidth(p) // cost has asked
 	per, tiles, stride := p.RowsPerUnit(), g.scratchTiles(), g.scratchStride()
 	units := 16 * tiles / per // of a step
 	defer k.loadHere(func() {
@@ -308,17 +276,15 @@ func (g *gemm) storeWith(k *kernel, p *task.Part, w int) error {
 	for i := range p.Sums {
 		k.line("float square%d = 0.0f;", i)
 	}
-	k.open("if (%s < %s && %s < %du)", t.text(), k.text(dimension(g.Tokens)), own.text(), p.Units())
+	k.open("if (%s < %s && %s < %du)", t.String(), k.text(dimension(g.Tokens)), own.String(), p.Units())
 	done := e.scope()
-	ix, row := g.resultIndex(e, p, t, own)
+	ix, row := e.OfUnit(p, t, own)
 	g.bindSums(e, p, t, row, per, stride)
 	if p.HeadNorm != nil {
 		g.normHeads(e, p, t, ix)
 	}
 	if len(p.Results) > 0 {
-		if err := g.r.storeResults(e, task.Elements{Space: task.Walked(g.r.g.Results[p.Results[0]].Value), Results: p.Results, Pair: p.Pair}, ix); err != nil {
-			return err
-		}
+		g.r.storeResults(e, g.Elements(p), ix)
 	}
 	for i, j := range p.Sums {
 		k.use("prologue/rms_norm.metal")
@@ -333,20 +299,15 @@ func (g *gemm) storeWith(k *kernel, p *task.Part, w int) error {
 	k.line("simdgroup_barrier(mem_flags::mem_threadgroup);")
 	k.close()
 	k.close()
-	return e.err
 }
 
 // bindSums names the sums of the lane's units where the tiles were spread.
 func (g *gemm) bindSums(e *emitter, p *task.Part, t, row affine, per, stride int) {
 	at := 0
 	for i, q := range p.Products {
-		rows := []affine{row}
-		if p.Pair {
-			rows = append(rows, row.plus(p.HeadDim()/2))
-		}
-		for _, n := range rows {
+		for _, n := range p.Rows(row) {
 			name := e.k.fresh("row_sum")
-			where := fmt.Sprintf("spread + i / %du * %du + u / 16u * %du + %du + u %% 16u", 16*g.scratchTiles()/per/e.w, stride, 16*per, 16*at)
+			where := fmt.Sprintf("spread + i / %du * %du + u / 16u * %du + %du + u %% 16u", 16*g.scratchTiles()/per/e.Width, stride, 16*per, 16*at)
 			value := times(fmt.Sprintf("*(threadgroup const %s *)(%s)", e.vec(), where), g.restored(i))
 			e.k.line("const %s %s = %s;", e.vec(), name, value)
 			e.bind(q.Results[0], []affine{t, n}, name)
@@ -368,14 +329,14 @@ func (g *gemm) restored(i int) string {
 // stores the sum.
 func (g *gemm) storeRun(e *emitter, i, j int, t, own affine, units int64) {
 	k, size := e.k, int(g.r.g.Results[j].Value.Def.Attr.Size.C)
-	for o := 1; o < size/e.w; o *= 2 {
+	for o := 1; o < size/e.Width; o *= 2 {
 		k.line("square%d += simd_shuffle_xor(square%d, ushort(%d));", i, i, o)
 	}
-	w := e.w
-	e.w = 1
-	k.open("if (%s < %s && %s < %du && %s %% %du == 0u)", t.text(), k.text(dimension(g.Tokens)), own.text(), units, own.text(), size)
-	run := e.atom("run", fmt.Sprintf("%s / %du", own.text(), size), units/int64(size), 1)
+	w := e.Width
+	e.Width = 1
+	k.open("if (%s < %s && %s < %du && %s %% %du == 0u)", t.String(), k.text(dimension(g.Tokens)), own.String(), units, own.String(), size)
+	run := e.atom("run", fmt.Sprintf("%s / %du", own.String(), size), units/int64(size), 1)
 	k.line("store1(%s, square%d);", e.target(j, []affine{t, run}), i)
 	k.close()
-	e.w = w
+	e.Width = w
 }

@@ -11,7 +11,7 @@ func (g *gemm) startRows(k *kernel, stage string, t dtype.Type) {
 	k.line("device const uchar *from[%d];", mine)
 	k.open("for (uint i = 0u; i < %du; i++)", mine)
 	k.line("const uint m = min(first + gemm_row<ROWS, DEPTH, THREADS, 8u>(i, thread_index), %s - 1u);", k.text(dimension(g.Tokens)))
-	k.line("from[i] = (device const uchar *)(%s) + ulong(m) * %du;", g.r.at(k, g.Inner.Index, affine{c: g.r.operands[g.Inner.Index].Layout.Off}), 2*g.Length)
+	k.line("from[i] = (device const uchar *)(%s) + ulong(m) * %du;", g.r.at(k, g.Inner.Index, affine{Const: g.r.operands[g.Inner.Index].Layout.Off}), 2*g.Length)
 	k.close()
 	k.line("gemm_rows<%s, ROWS, DEPTH, THREADS> left;", g.format(t).reader(g.chunk(t)))
 	for s := range g.Stages - 1 {

@@ -4,7 +4,6 @@ import (
 	"fmt"
 
 	"foundry/ir"
-	"foundry/ir/cost"
 	"foundry/ir/dtype"
 	choice "foundry/ir/kernel"
 	"foundry/ir/sym"
@@ -21,31 +20,23 @@ type gemv struct {
 	squares string // threadgroup memory for the squares of heads, once it is there
 }
 
-func (r *region) lowerGEMV() (*lowering, error) {
+func (r *region) lowerProduct(chosen choice.Kernel) *lowering {
 	if n := r.g.Nodes()[0]; len(r.g.Nodes()) == 1 && !n.Args[1].Type.Shape.At(0).IsConst() {
-		return r.lowerBatched() // a product of two activations
+		return r.lowerBatched(chosen) // a product of two activations
 	}
-	p, err := task.ProductOf(r.asked)
-	if err != nil {
-		return nil, err
-	}
+	p, _ := task.ProductOf(r.asked) // cost has asked
 	g := &gemv{Product: p, r: r}
-	switch k := cost.ChooseProduct(p, r.target).(type) {
-	case choice.ProductTiles:
-		return (&gemm{gemv: g, ProductTiles: k}).lower()
-	case choice.ProductRows:
-		g.ProductRows = k
+	if tiles, ok := chosen.(choice.ProductTiles); ok {
+		return alone((&gemm{gemv: g, ProductTiles: tiles}).emit())
 	}
-	k, err := g.emit()
-	if err != nil {
-		return nil, err
-	}
+	g.ProductRows = chosen.(choice.ProductRows)
+	k := g.emit()
 	for _, p := range g.Parts {
 		for _, j := range p.Best {
 			return r.withMerge(k, g.Tokens, k.grid[0].N.C, j)
 		}
 	}
-	return &lowering{kernels: []*kernel{k}}, nil
+	return alone(k)
 }
 
 // rounds is how often lanes load chunks before they use the first.
@@ -77,7 +68,7 @@ func (g *gemv) name() string {
 	return name
 }
 
-func (g *gemv) emit() (*kernel, error) {
+func (g *gemv) emit() *kernel {
 	k := newKernel(g.name(), g.r.identity(plan.ProductRows))
 	k.threads = g.Simdgroups * 32
 	if g.Tokens == sym.Const(1) {
@@ -119,24 +110,18 @@ func (g *gemv) emit() (*kernel, error) {
 	preload := g.preload(k)
 	k.ready()
 	x, partial := g.operand(k)
-	if err := g.main(k, x, partial, preload, begins); err != nil {
-		return nil, err
-	}
+	g.main(k, x, partial, preload, begins)
 	k.phase("Epilogue: one lane a unit and vector.")
 	var taken [2][][]string
 	for i, p := range g.Parts {
-		var err error
-		g.choose(k, i, begins, func() { err = g.epilogue(k, p, partial) })
-		if err != nil {
-			return nil, err
-		}
+		g.choose(k, i, begins, func() { g.epilogue(k, p, partial) })
 		if g.early != nil {
 			taken[0] = append(taken[0], g.early.end(false))
 			taken[1] = append(taken[1], g.early.end(true))
 		}
 	}
 	g.placeEarly(k, taken, begins)
-	return k, nil
+	return k
 }
 
 // choose writes body for part i: bare where there is one part, otherwise under

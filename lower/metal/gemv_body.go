@@ -18,8 +18,8 @@ func (g *gemv) operand(k *kernel) (x, partial string) {
 	k.line("const uint first = group.y * VECTORS;")
 	if g.Direct {
 		l := g.r.operands[g.Inner.Index].Layout
-		row, _ := variable("first").times(l.Stride[0])
-		ptr := g.r.at(k, g.Inner.Index, affine{c: l.Off}.add(row))
+		row, _ := variable("first").Times(l.Stride[0])
+		ptr := g.r.at(k, g.Inner.Index, affine{Const: l.Off}.Add(row))
 		if g.rounds().Sliced() {
 			return ptr, ""
 		}
@@ -44,7 +44,7 @@ func (g *gemv) operandType() string {
 }
 
 // main accumulates all segments of the rows.
-func (g *gemv) main(k *kernel, x, partial string, preload int, begins []int64) error {
+func (g *gemv) main(k *kernel, x, partial string, preload int, begins []int64) {
 	k.line("float acc[VECTORS * ROWS];")
 	k.line("for (uint i = 0u; i < VECTORS * ROWS; i++) acc[i] = 0.0f;")
 	if g.Norm != nil {
@@ -58,9 +58,7 @@ func (g *gemv) main(k *kernel, x, partial string, preload int, begins []int64) e
 				k.line("threadgroup_barrier(mem_flags::mem_threadgroup);")
 			}
 			k.phase("Prologue: %s.", g.describe())
-			if err := g.stageVectors(k, begin, size); err != nil {
-				return err
-			}
+			g.stageVectors(k, begin, size)
 			if g.Norm != nil && begin+size == g.Length {
 				k.line("for (uint m = 0u; m < VECTORS; m++) rms_partial(squares[m], %s + m * %du, simd, lane);", partial, g.Simdgroups)
 			}
@@ -74,11 +72,7 @@ func (g *gemv) main(k *kernel, x, partial string, preload int, begins []int64) e
 			continue
 		}
 		for i, p := range g.Parts {
-			var err error
-			g.choose(k, i, begins, func() { err = g.accumulatePart(k, p, x, begin, size) })
-			if err != nil {
-				return err
-			}
+			g.choose(k, i, begins, func() { g.accumulatePart(k, p, x, begin, size) })
 		}
 	}
 	k.line("gemv_sum<VECTORS * ROWS, %du>(acc);", g.Seats())
@@ -86,7 +80,6 @@ func (g *gemv) main(k *kernel, x, partial string, preload int, begins []int64) e
 		shared := k.threadgroup("shares", "float", 4*g.Simdgroups*g.Teams*g.Vectors*g.PerTeam)
 		k.line("gemv_share<VECTORS * ROWS, %du, %du>(acc, %s, %s, share, %s);", g.Share, g.Teams, shared, g.team(), g.seat())
 	}
-	return nil
 }
 
 // stageSums adds up what groups of levels with offsets meet, where the operand is
@@ -143,7 +136,7 @@ func (g *gemv) accumulate(k *kernel, t dtype.Type, x string, begin, size int64, 
 
 // accumulatePart is accumulate where weights differ in format: the rows of each
 // product go by themselves.
-func (g *gemv) accumulatePart(k *kernel, p *task.Part, x string, begin, size int64) error {
+func (g *gemv) accumulatePart(k *kernel, p *task.Part, x string, begin, size int64) {
 	per := p.RowsPerUnit()
 	t := p.Products[0].Args[1].Type.DType
 	uniform := true
@@ -152,7 +145,7 @@ func (g *gemv) accumulatePart(k *kernel, p *task.Part, x string, begin, size int
 	}
 	if uniform {
 		g.accumulate(k, t, x, begin, size, 0, "row", "ROWS", "acc")
-		return nil
+		return
 	}
 	units := g.PerTeam / per
 	each := per / len(p.Products)
@@ -166,25 +159,12 @@ func (g *gemv) accumulatePart(k *kernel, p *task.Part, x string, begin, size int
 		k.line("for (uint u = 0u; u < VECTORS * %du; u++) acc[u / %du * %du + %du + u %% %du] += sums[u];", units*each, each, per, i*each, each)
 		k.close()
 	}
-	return nil
 }
 
 // stageVectors computes elements [begin, begin+size) of each vector into threadgroup
 // memory, four at a time where all that they are made of allows.
-func (g *gemv) stageVectors(k *kernel, begin, size int64) error {
-	err := fmt.Errorf("a segment of %d elements", size)
-	for _, w := range []int{4, 1} {
-		if size%int64(w) != 0 {
-			continue
-		}
-		if err = k.attempt(func() error { return g.stageWith(k, begin, size, w) }); err == nil {
-			return nil
-		}
-	}
-	return err
-}
-
-func (g *gemv) stageWith(k *kernel, begin, size int64, w int) error {
+func (g *gemv) stageVectors(k *kernel, begin, size int64) {
+	w, _ := g.StageWidth(begin, size) // cost has asked
 	e := newEmitter(k, g.r, w)
 	threads := g.Simdgroups * 32
 	k.builtin(plan.ThreadIndex)
@@ -197,21 +177,19 @@ func (g *gemv) stageWith(k *kernel, begin, size int64, w int) error {
 		t = e.atom("t", fmt.Sprintf("min(first + m, %s - 1u)", k.text(dimension(g.Tokens))), 0, 1)
 	}
 	done := k.each("k", size, threads, w)
-	col := e.know("k", size, int64(w)).plus(begin)
+	col := e.Know("k", size, int64(w)).Plus(begin)
 	ix := []affine{t, col}
-	e.report = fmt.Sprintf("group.x == 0u && %s == 0u", col.group())
+	e.report = fmt.Sprintf("group.x == 0u && %s == 0u", group(col))
 	v := e.at(g.Inner, ix)
 	if g.Norm != nil && g.sums() == nil {
 		k.line("squares[%s] += squares_of(%s);", m, v)
 	}
 	for _, j := range g.Extra {
-		if err := g.storeExtra(e, j, ix, m); err != nil {
-			return err
-		}
+		g.storeExtra(e, j, ix, m)
 	}
 	value := v
 	if g.Norm != nil {
-		_, gamma := normOperands(g.Norm)
+		_, gamma := task.NormOperands(g.Norm)
 		value = e.define("scaled", "%s * %s", v, g.gamma(e, gamma, ix[1:], size))
 	}
 	if g.Chunked {
@@ -223,14 +201,11 @@ func (g *gemv) stageWith(k *kernel, begin, size int64, w int) error {
 	}
 	done()
 	if sums := g.sums(); sums != nil && begin == 0 {
-		if err := g.r.addSums(e, sums, ix[:1], "squares["+m+"]"); err != nil {
-			return err
-		}
+		g.r.addSums(e, sums, ix[:1], "squares["+m+"]")
 	}
 	if open == 1 {
 		k.close()
 	}
-	return e.err
 }
 
 // gammaRounds is the most loads of the norm's weights that a thread holds across the
@@ -242,7 +217,7 @@ const gammaRounds = 2
 // elements that stage is in: loaded before the ready point where there is one vector
 // and a thread needs few.
 func (g *gemv) gamma(e *emitter, gamma *ir.Value, ix []affine, size int64) string {
-	rounds, _ := rounds(size, g.Simdgroups*32, e.w)
+	rounds, _ := rounds(size, g.Simdgroups*32, e.Width)
 	if g.early == nil || rounds > gammaRounds || size != g.Length || gamma.Param == nil || !g.r.operands[gamma.Index].Fixed {
 		return e.at(gamma, ix)
 	}
@@ -252,7 +227,7 @@ func (g *gemv) gamma(e *emitter, gamma *ir.Value, ix []affine, size int64) strin
 		k.line("%s %s[%d];", e.vec(), name, rounds)
 		k.line("FOUNDRY_UNROLL")
 		k.open("for (uint round = 0u; round < %du; round++)", rounds)
-		k.line("const uint k = min((thread_index + round * %du) * %du, %du);", g.Simdgroups*32, e.w, size-int64(e.w))
+		k.line("const uint k = min((thread_index + round * %du) * %du, %du);", g.Simdgroups*32, e.Width, size-int64(e.Width))
 		done := e.scope()
 		k.line("%s[round] = %s;", name, e.at(gamma, ix))
 		done()
@@ -266,24 +241,20 @@ func (g *gemv) sums() *ir.Value {
 	if g.Norm == nil {
 		return nil
 	}
-	sums, _ := normOperands(g.Norm)
+	sums, _ := task.NormOperands(g.Norm)
 	return sums
 }
 
 // storeExtra stores a result of the prologue, by the first threadgroup alone.
-func (g *gemv) storeExtra(e *emitter, j int, ix []affine, m string) error {
+func (g *gemv) storeExtra(e *emitter, j int, ix []affine, m string) {
 	v := g.r.g.Results[j].Value
-	if task.Walked(v) != g.Inner.Type.Shape {
-		return fmt.Errorf("a result of %s is not what the prologue walks over", v.Type)
-	}
 	value := e.at(v, ix)
-	e.k.line("if (group.x == 0u && first + %s < %s) store%d(%s, %s);", m, e.k.text(dimension(g.Tokens)), e.w, e.target(j, ix), g.r.asStored(e.k, j, value))
-	return nil
+	e.k.line("if (group.x == 0u && first + %s < %s) store%d(%s, %s);", m, e.k.text(dimension(g.Tokens)), e.Width, e.target(j, ix), g.r.asStored(e.k, j, value))
 }
 
 // epilogue gives each unit of each vector to a lane, which computes the results
 // of its rows and stores them.
-func (g *gemv) epilogue(k *kernel, p *task.Part, partial string) error {
+func (g *gemv) epilogue(k *kernel, p *task.Part, partial string) {
 	units := g.PerTeam / p.RowsPerUnit()
 	e := newEmitter(k, g.r, 1)
 	e.owns = len(g.Parts) == 1
@@ -302,9 +273,7 @@ func (g *gemv) epilogue(k *kernel, p *task.Part, partial string) error {
 		k.line("uint place = 0xffffffffu;")
 	}
 	if p.HeadNorm != nil {
-		if err := g.squareHeads(k, p, partial, guard, u, vector, units); err != nil {
-			return err
-		}
+		g.squareHeads(k, p, partial, guard, u, vector, units)
 	}
 	k.open("if (%s)", guard)
 	e.early = g.early
@@ -318,9 +287,7 @@ func (g *gemv) epilogue(k *kernel, p *task.Part, partial string) error {
 		bindHeadNorm(e, p, ix, scale)
 	}
 	if len(p.Results) > 0 {
-		if err := g.r.storeResults(e, task.Elements{Space: task.Walked(g.r.g.Results[p.Results[0]].Value), Results: p.Results, Pair: p.Pair}, ix); err != nil {
-			return err
-		}
+		g.r.storeResults(e, g.Elements(p), ix)
 	}
 	for i, j := range p.Sums {
 		x := e.at(g.r.g.Results[j].Value.Def.Args[0], []affine{t, row})
@@ -342,7 +309,6 @@ func (g *gemv) epilogue(k *kernel, p *task.Part, partial string) error {
 	if len(p.Best) > 0 {
 		g.storeBest(e)
 	}
-	return e.err
 }
 
 // bindUnit names the sums of the lane's unit, and returns its token, the index of the
@@ -359,7 +325,7 @@ func (g *gemv) bindUnit(e *emitter, p *task.Part, partial, u, vector string, uni
 		k.line("const float %s = rms_scale<%du, %du>(%s + (%s) * %du, %s);", scale, g.Simdgroups, g.Length, partial, vector, g.Simdgroups, floatText(g.Norm.Attr.Eps))
 	}
 	unit := e.atom("own", "unit + "+u, p.Units(), 1)
-	ix, row = g.resultIndex(e, p, t, unit)
+	ix, row = e.OfUnit(p, t, unit)
 	g.bindRows(e, p, t, row, scale, units)
 	return t, ix, row
 }
@@ -399,11 +365,11 @@ func (g *gemv) storeSums(e *emitter, p *task.Part, i, j, units int, u, vector st
 	runs := rows / size
 	run := e.atom("run", fmt.Sprintf("thread_index %% %du", runs), int64(runs), 1)
 	t := e.atom("t", fmt.Sprintf("first + thread_index / %du", runs), 0, 1)
-	index := e.atom("index", fmt.Sprintf("(unit - %s * %du) / %du + %s", g.owner(), units, size, run.text()), 0, 1)
-	k.open("if (thread_index < %du && %s < %du && %s < %s)", runs*g.Vectors, index.text(), p.Each/int64(size), t.text(), k.text(dimension(g.Tokens)))
+	index := e.atom("index", fmt.Sprintf("(unit - %s * %du) / %du + %s", g.owner(), units, size, run.String()), 0, 1)
+	k.open("if (thread_index < %du && %s < %du && %s < %s)", runs*g.Vectors, index.String(), p.Each/int64(size), t.String(), k.text(dimension(g.Tokens)))
 	sum := k.fresh("sum")
 	k.line("float %s = 0.0f;", sum)
-	k.line("for (uint r = 0u; r < %du; r++) %s += %s[thread_index / %du * %du + %s * %du + r];", size, sum, shared, runs, rows, run.text(), size)
+	k.line("for (uint r = 0u; r < %du; r++) %s += %s[thread_index / %du * %du + %s * %du + r];", size, sum, shared, runs, rows, run.String(), size)
 	k.line("store1(%s, %s);", e.target(j, []affine{t, index}), sum)
 	k.close()
 }
@@ -423,32 +389,11 @@ func (g *gemv) storeBest(e *emitter) {
 	k.close()
 }
 
-// resultIndex turns a unit into the index of the part's results and the row of the
-// products: the head and the element of it where the results are in attention
-// layout.
-func (g *gemv) resultIndex(e *emitter, p *task.Part, t, unit affine) (ix []affine, row affine) {
-	if p.Heads == 0 {
-		return []affine{t, unit}, unit
-	}
-	d := p.HeadDim()
-	per := d
-	if p.Pair {
-		per = d / 2
-	}
-	h, i := e.split(unit, sym.Const(per), "head")
-	row, _ = h.times(sym.Poly{C: d})
-	return []affine{h, t, i}, row.add(i)
-}
-
 // bindRows names the sums that the lane's unit ended with.
 func (g *gemv) bindRows(e *emitter, p *task.Part, t, row affine, scale string, units int) {
 	at := 0
 	for _, q := range p.Products {
-		rows := []affine{row}
-		if p.Pair {
-			rows = append(rows, row.plus(p.HeadDim()/2))
-		}
-		for _, n := range rows {
+		for _, n := range p.Rows(row) {
 			name := e.k.fresh("row_sum")
 			product := fmt.Sprintf("gemv_pick<%du, %du>(acc + %du, %s)", units*g.Vectors, p.RowsPerUnit(), at, g.seat())
 			if scale != "" {

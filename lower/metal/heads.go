@@ -3,7 +3,6 @@ package metal
 import (
 	"fmt"
 
-	"foundry/ir"
 	"foundry/ir/cost"
 	"foundry/ir/sym"
 	"foundry/ir/task"
@@ -14,11 +13,8 @@ import (
 // position, which computes the turn of each pair once, and whose simdgroups take heads in
 // turns. Lanes keep the pairs of a head in registers between its sum of squares and the
 // results; heads beside them that have no norm, such as values, move along.
-func (r *region) lowerHeads() (*lowering, error) {
+func (r *region) lowerHeads() *lowering {
 	parts := task.ElementsOf(r.asked)
-	if !task.AtOnePosition(r.asked, parts) {
-		return nil, fmt.Errorf("norms share a kernel only where each head of one position is turned behind its own")
-	}
 	k := newKernel(kernelBase(r.name, r.g.Results[0].Value.Type), r.identity(plan.Rows))
 	chosen := cost.HeadsOf(parts, r.target)
 	heads, simds := chosen.Heads, chosen.Simdgroups
@@ -34,7 +30,7 @@ func (r *region) lowerHeads() (*lowering, error) {
 	e := newEmitter(k, r, 1)
 	t := number(0)
 	if positions != sym.Const(1) {
-		t = e.know("group.x", positions.Max(r.g.Bounds), 1)
+		t = e.Know("group.x", positions.Max(r.g.Bounds), 1)
 	}
 	at := r.turnsOnce(e, parts, t)
 	k.phase("Main: a head a simdgroup.")
@@ -42,7 +38,7 @@ func (r *region) lowerHeads() (*lowering, error) {
 	begin := int64(0)
 	for i, p := range parts {
 		n := p.Space.Dims[0].C
-		head := e.know("each", heads, 1)
+		head := e.Know("each", heads, 1)
 		switch {
 		case len(parts) == 1:
 		case i == 0:
@@ -51,36 +47,21 @@ func (r *region) lowerHeads() (*lowering, error) {
 			k.open("else if (each < %du)", begin+n)
 			head = e.atom("head", fmt.Sprintf("each - %du", begin), n, 1)
 		}
-		if err := r.turnHead(e, p, head, t, at); err != nil {
-			return nil, err
-		}
+		r.turnHead(e, p, head, t, at)
 		if len(parts) > 1 {
 			k.close()
 		}
 		begin += n
 	}
 	k.close()
-	if e.err != nil {
-		return nil, e.err
-	}
-	return &lowering{kernels: []*kernel{k}}, nil
+	return alone(k)
 }
 
 // turnHead writes one head of a part at position t: the norm that stands before its
 // rotation, if one does, and the results.
-func (r *region) turnHead(e *emitter, p task.Elements, head, t affine, at map[string]turns) error {
+func (r *region) turnHead(e *emitter, p task.Elements, head, t affine, at map[string]turns) {
 	k, half := e.k, p.Space.Dims[2].C/2
-	var norm *ir.Node
-	for _, n := range r.nodes(ir.OpRMSNorm) {
-		for _, j := range p.Results {
-			if task.DependsOn(r.g.Results[j].Value, func(m *ir.Node) bool { return m == n }) {
-				if norm != nil && norm != n || n.Results[0].Type.Shape != p.Space {
-					return fmt.Errorf("norms that meet in heads of %s", p.Space)
-				}
-				norm = n
-			}
-		}
-	}
+	norm, _ := r.asked.HeadNormOf(&p) // cost has asked
 	// pairs calls body for each pair of the lane, with the indices of its two elements.
 	pairs := func(body func(low, high []affine)) {
 		defer e.scope()()
@@ -89,9 +70,9 @@ func (r *region) turnHead(e *emitter, p task.Elements, head, t affine, at map[st
 		k.open("for (uint i = 0u; i < %du; i++)", rounds)
 		pair := e.atom("pair", "lane + i * 32u", half, 1)
 		if half%32 != 0 {
-			k.open("if (%s < %du)", pair.text(), half)
+			k.open("if (%s < %du)", pair.String(), half)
 		}
-		body([]affine{head, t, pair}, []affine{head, t, pair.plus(half)})
+		body([]affine{head, t, pair}, []affine{head, t, pair.Plus(half)})
 		if half%32 != 0 {
 			k.close()
 		}
@@ -109,7 +90,6 @@ func (r *region) turnHead(e *emitter, p task.Elements, head, t affine, at map[st
 		})
 		k.line("const float %s = rsqrt(simd_sum(%s) * (1.0f / float(%d)) + %s);", scale, squares, 2*half, floatText(norm.Attr.Eps))
 	}
-	var err error
 	pairs(func(a, b []affine) {
 		if norm != nil {
 			gamma := norm.Args[1]
@@ -120,7 +100,6 @@ func (r *region) turnHead(e *emitter, p task.Elements, head, t affine, at map[st
 			x := at[e.turnKey(n, t, number(0))]
 			e.bindTurn(n, t, a[2], e.define("cosine", "%s", e.shared(x.cosines, a[2])), e.define("sine", "%s", e.shared(x.sines, a[2])))
 		}
-		err = r.storeResults(e, p, a)
+		r.storeResults(e, &p, a)
 	})
-	return err
 }

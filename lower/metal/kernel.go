@@ -9,6 +9,7 @@ import (
 
 	"foundry/ir/dtype"
 	"foundry/ir/sym"
+	"foundry/ir/task"
 	"foundry/lower/plan"
 )
 
@@ -63,6 +64,7 @@ type kernel struct {
 	head       string                  // declarations of values that are loaded once, first of all
 	once       map[string]string       // names of values that are loaded once
 	here       bool                    // loads where the text stands, not at the ready point
+	walks      []*task.Walk            // walks that it was written along
 }
 
 // kernelName stands for the function's name until the plan gives it one.
@@ -176,11 +178,11 @@ func (k *kernel) builtin(b plan.Builtin) string {
 
 // text prints an affine and notes which step symbols the kernel needs.
 func (k *kernel) text(a affine) string {
-	k.note(a.c)
-	for _, t := range a.terms {
-		k.note(t.coef)
+	k.note(a.Const)
+	for _, t := range a.Terms {
+		k.note(t.Coef)
 	}
-	return a.text()
+	return a.String()
 }
 
 func (k *kernel) note(p sym.Poly) {
@@ -247,18 +249,6 @@ func rounds(size int64, threads, w int) (n int64, known bool) {
 	return n, n <= 4
 }
 
-// attempt takes back the text that write wrote when it fails.
-func (k *kernel) attempt(write func() error) error {
-	text, preload, after, depth := k.body.String(), k.preload, k.afterReady, k.depth
-	err := write()
-	if err != nil {
-		k.body.Reset()
-		k.body.WriteString(text)
-		k.preload, k.afterReady, k.depth = preload, after, depth
-	}
-	return err
-}
-
 // aside returns the text that write writes, as it stands at depth.
 func (k *kernel) aside(depth int, write func()) string {
 	body, own := k.body, k.depth
@@ -287,6 +277,9 @@ func (k *kernel) assemble(shaders fs.FS) (plan.Kernel, error) {
 	if k.usesT || k.usesP {
 		k.position()
 	}
+	if err := k.fault(); err != nil {
+		return plan.Kernel{}, fmt.Errorf("%s was chosen and cannot be written: %w", k.name, err)
+	}
 	for _, s := range k.slots {
 		if s.Type == "Step" || s.Type == "Position" {
 			k.stages = slices.Insert(k.stages, 1, "common/step.metal")
@@ -310,6 +303,17 @@ func (k *kernel) assemble(shaders fs.FS) (plan.Kernel, error) {
 	}
 	out.Source = text.Join(&out)
 	return out, nil
+}
+
+// fault is where a walk did not end that package cost took to its end: a mistake of the
+// compiler's.
+func (k *kernel) fault() error {
+	for _, w := range k.walks {
+		if w.Err != nil {
+			return w.Err
+		}
+	}
+	return nil
 }
 
 // position returns the text before the members of the step: of the whole step where the

@@ -102,20 +102,3 @@ func Compile(entries []Entry, o Options) (*plan.Plan, error) {
 	}
 	return p, nil
 }
-
-// Check says whether n can become kernels on t: the predicate that Compile rests
-// on, with operands that lie row-major. The error is one reason.
-func Check(n *ir.Node, t *target.Target) error {
-	if n.Op.Is(ir.View) {
-		return nil
-	}
-	r, err := regionOf(n, boundsOf(n), t)
-	if err != nil {
-		return err
-	}
-	if n.Region == nil {
-		r.asked.Pin = "" // which kernels it can get depends on its graph's bounds, that Compile knows
-	}
-	_, err = r.lower()
-	return err
-}

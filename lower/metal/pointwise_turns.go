@@ -19,7 +19,7 @@ type turns struct {
 
 // positions is pointwise with a threadgroup a position: its threads compute the cosine
 // and the sine of each pair once, meet, and turn the pairs of all heads.
-func (r *region) positions(parts []task.Elements, chosen choice.Positions) (*kernel, error) {
+func (r *region) positions(parts []task.Elements, chosen choice.Positions) *kernel {
 	w := chosen.Width
 	k := newKernel(kernelBase(r.name, r.g.Results[0].Value.Type), r.identity(plan.Elementwise))
 	k.param("width", w)
@@ -39,13 +39,13 @@ func (r *region) positions(parts []task.Elements, chosen choice.Positions) (*ker
 	e.owns = len(parts) == 1
 	t := number(0)
 	if positions != sym.Const(1) {
-		t = e.know("group.x", positions.Max(r.g.Bounds), 1)
+		t = e.Know("group.x", positions.Max(r.g.Bounds), 1)
 	}
 	at := r.turnsOnce(e, parts, t)
 	k.phase("Main: the pairs of all heads.")
 	end := k.each("unit", units, k.threads, 1)
 	for i, p := range parts {
-		unit := e.know("unit", ends[0], 1)
+		unit := e.Know("unit", ends[0], 1)
 		switch {
 		case len(parts) == 1:
 		case i == 0:
@@ -54,15 +54,13 @@ func (r *region) positions(parts []task.Elements, chosen choice.Positions) (*ker
 			k.open("else if (unit < %du)", ends[i])
 			unit = e.atom("own", fmt.Sprintf("unit - %du", ends[i-1]), ends[i]-ends[i-1], 1)
 		}
-		if err := e.turnPair(p, unit, t, at); err != nil {
-			return nil, err
-		}
+		e.turnPair(&p, unit, t, at)
 		if len(parts) > 1 {
 			k.close()
 		}
 	}
 	end()
-	return k, e.err
+	return k
 }
 
 // turnsOnce computes the turns of all rotations of the parts at row t, each once, and has
@@ -86,18 +84,18 @@ func (e *emitter) turnOnce(n *ir.Node, t affine) turns {
 	k, half := e.k, n.Results[0].Type.Shape.At(2).C/2
 	x := turns{n, k.threadgroup("cosines", "float", int(4*half)), k.threadgroup("sines", "float", int(4*half))}
 	write := func() {
-		w := e.w
-		e.w = 1
+		w := e.Width
+		e.Width = 1
 		k.phase("The turn of each pair of the position.")
 		pair := k.fresh("pair")
 		end := k.each(pair, half, k.threads, 1)
 		done := e.scope()
-		c, s := e.turn(n, t, e.know(pair, half, 1))
+		c, s := e.turn(n, t, e.Know(pair, half, 1))
 		k.line("%s[%s] = %s;", x.cosines, pair, c)
 		k.line("%s[%s] = %s;", x.sines, pair, s)
 		done()
 		end()
-		e.w = w
+		e.Width = w
 	}
 	if f := n.Args[1]; f.Param != nil && e.r.operands[f.Index].Fixed {
 		k.preload += k.aside(1, write)
@@ -108,22 +106,22 @@ func (e *emitter) turnOnce(n *ir.Node, t affine) turns {
 }
 
 // turnPair turns a pair, or four, of the part's heads at row t.
-func (e *emitter) turnPair(p task.Elements, unit, t affine, at map[string]turns) error {
+func (e *emitter) turnPair(p *task.Elements, unit, t affine, at map[string]turns) {
 	done := e.scope()
 	defer done()
-	head, column := e.split(unit, sym.Const(p.Space.Dims[2].C/2/int64(e.w)), "index")
-	i, _ := column.times(sym.Poly{C: int64(e.w)})
+	head, column := e.Split(unit, sym.Const(p.Space.Dims[2].C/2/int64(e.Width)), "index")
+	i, _ := column.Times(sym.Poly{C: int64(e.Width)})
 	for _, n := range p.Rotations(e.r.asked) {
 		x := at[e.turnKey(n, t, number(0))]
 		e.bindTurn(n, t, i, e.define("cosine", "%s", e.shared(x.cosines, i)), e.define("sine", "%s", e.shared(x.sines, i)))
 	}
-	return e.r.storeResults(e, p, []affine{head, t, i})
+	e.r.storeResults(e, p, []affine{head, t, i})
 }
 
 // shared reads w adjacent floats of threadgroup memory.
 func (e *emitter) shared(name string, i affine) string {
-	if e.w == 1 {
+	if e.Width == 1 {
 		return fmt.Sprintf("%s[%s]", name, e.k.text(i))
 	}
-	return fmt.Sprintf("*(threadgroup const float%d *)(%s + %s)", e.w, name, e.k.text(i))
+	return fmt.Sprintf("*(threadgroup const float%d *)(%s + %s)", e.Width, name, e.k.text(i))
 }

@@ -10,15 +10,10 @@ import (
 // Norms of heads behind a matrix product: the squares of a head meet in threadgroup
 // memory, and behind a barrier each lane that has a pair of the head adds them up.
 
-// high is the place of the other element of a pair.
-func high(p *task.Part, ix []affine) []affine {
-	return []affine{ix[0], ix[1], ix[2].plus(p.HeadDim() / 2)}
-}
-
 // bindHeadNorm names what the norm makes of a pair.
 func bindHeadNorm(e *emitter, p *task.Part, ix []affine, scale string) {
 	n := p.HeadNorm
-	for _, at := range [][]affine{ix, high(p, ix)} {
+	for _, at := range [][]affine{ix, p.High(ix)} {
 		x, gamma := e.at(n.Args[0], at), e.at(n.Args[1], at[2:])
 		e.bind(n.Results[0], at, e.define("normed", "%s * %s * %s", x, scale, gamma))
 	}
@@ -30,7 +25,7 @@ func (g *gemv) localUnit(u string, units int) string {
 }
 
 // squareHeads leaves the squares of each unit's two rows in threadgroup memory.
-func (g *gemv) squareHeads(k *kernel, p *task.Part, partial, guard, u, vector string, units int) error {
+func (g *gemv) squareHeads(k *kernel, p *task.Part, partial, guard, u, vector string, units int) {
 	if g.squares == "" {
 		g.squares = k.threadgroup("head_squares", "float", 4*g.Owners()*units*g.Vectors)
 	}
@@ -39,11 +34,10 @@ func (g *gemv) squareHeads(k *kernel, p *task.Part, partial, guard, u, vector st
 	k.open("if (%s)", guard)
 	e := newEmitter(k, g.r, 1)
 	_, ix, _ := g.bindUnit(e, p, partial, u, vector, units)
-	a, b := e.at(p.HeadNorm.Args[0], ix), e.at(p.HeadNorm.Args[0], high(p, ix))
+	a, b := e.at(p.HeadNorm.Args[0], ix), e.at(p.HeadNorm.Args[0], p.High(ix))
 	k.line("%s[(%s) * %du + %s] = %s * %s + %s * %s;", g.squares, vector, g.Owners()*units, g.localUnit(u, units), a, a, b, b)
 	k.close()
 	k.line("threadgroup_barrier(mem_flags::mem_threadgroup);")
-	return e.err
 }
 
 // stepsBefore is how many runs of columns of a block lie before those of the simdgroup.
@@ -73,6 +67,6 @@ func (g *gemm) squareHeads(k *kernel, spread func()) {
 func (g *gemm) normHeads(e *emitter, p *task.Part, t affine, ix []affine) {
 	steps := int(p.HeadDim()) / choice.HeadStep
 	e.k.line("const float head_scale = gemm_head_scale<%du>(%s + (%s - first) * %du + (%s + n / %du) / %du * %du, %s);",
-		steps, g.squares, t.text(), g.HeadSteps(), g.stepsBefore(), g.scratchTiles(), steps, steps, floatText(p.HeadNorm.Attr.Eps))
+		steps, g.squares, t.String(), g.HeadSteps(), g.stepsBefore(), g.scratchTiles(), steps, steps, floatText(p.HeadNorm.Attr.Eps))
 	bindHeadNorm(e, p, ix, "head_scale")
 }

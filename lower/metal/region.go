@@ -2,10 +2,8 @@ package metal
 
 import (
 	"fmt"
-	"strings"
 
 	"foundry/ir"
-	"foundry/ir/cost"
 	"foundry/ir/dtype"
 	choice "foundry/ir/kernel"
 	"foundry/ir/sym"
@@ -20,8 +18,6 @@ type region struct {
 	asked    *task.Region
 	g        *ir.Graph                // the graph of asked
 	operands []task.Operand           // the operands of asked
-	halves   []bool                   // results that are kept as halves
-	scaled   []bool                   // results that are scaled by their range
 	bound    func(v *ir.Value) *bound // the bound of a value of the region; nil where nobody knows
 	name     string                   // pattern or op, for the kernel's name
 	inParts  *attention               // the attention whose parts a prologue merges
@@ -39,7 +35,7 @@ func (r *region) operandType(i int) dtype.Type {
 
 // resultType is the dtype in which result j lies in memory.
 func (r *region) resultType(j int) dtype.Type {
-	if r.halves[j] {
+	if r.asked.Kept[j].Halves {
 		return dtype.F16
 	}
 	return r.g.Results[j].Value.Type.DType
@@ -48,7 +44,7 @@ func (r *region) resultType(j int) dtype.Type {
 // asStored is value as result j holds it: scaled where that is so. A cache of halves whose
 // values have no bound refuses what it cannot hold.
 func (r *region) asStored(k *kernel, j int, value string) string {
-	if !r.scaled[j] {
+	if !r.asked.Kept[j].Scaled {
 		if v := r.g.Results[j].Value; v.Def != nil && v.Def.Op == ir.OpKVWrite && v.Type.DType == dtype.F16 {
 			k.use("epilogue/refuse.metal")
 			k.line("refuse_large(%s, %s, %du);", value, k.slot(ref{kind: refRefused}, "refused", "atomic_uint", plan.Write), plan.ErrCache)
@@ -68,7 +64,8 @@ func regionOf(n *ir.Node, bounds sym.Bounds, t *target.Target) (*region, error) 
 	if err != nil {
 		return nil, err
 	}
-	r := &region{asked: w, g: w.Graph, operands: w.Operands, target: t, name: n.Op.String(), halves: make([]bool, len(n.Results)), scaled: make([]bool, len(n.Results))}
+	r := &region{asked: w, g: w.Graph, operands: w.Operands, target: t, name: n.Op.String()}
+	w.Kept = make([]task.Kept, len(n.Results))
 	if n.Region != nil {
 		r.name = n.Attr.Pattern
 	}
@@ -91,120 +88,48 @@ type scratch struct {
 	typ  ir.Type
 }
 
-// lower picks the main stage for a region and writes its kernels.
-func (r *region) lower() (*lowering, error) {
-	if err := r.checkTypes(); err != nil {
-		return nil, err
-	}
-	if r.token != tokenPlain && !r.has(ir.OpArgmax, ir.OpSample) {
-		return nil, fmt.Errorf("the result token is made by %s, wants argmax or sample", r.name)
-	}
-	if err := cost.CheckPin(r.asked, r.target); err != nil {
-		return nil, err
-	}
-	var l *lowering
-	var err error
+// lower writes the kernels of a region that gets the chosen one.
+func (r *region) lower(chosen choice.Kernel) *lowering {
 	switch {
 	case r.has(ir.OpMatmulNT) && r.has(ir.OpBmmNT):
-		l, err = r.lowerSplitProjection()
+		return r.lowerSplitProjection(chosen.(choice.ProductRows))
 	case r.has(ir.OpMatmulNT):
-		l, err = r.lowerGEMV()
+		return r.lowerProduct(chosen)
 	case r.has(ir.OpBmmNT) && r.has(ir.OpBmmNN):
-		l, err = r.lowerAttention()
+		return r.lowerAttention(chosen)
 	case r.has(ir.OpBmmNT, ir.OpBmmNN):
-		l, err = r.lowerBatched()
+		return r.lowerBatched(chosen)
 	case r.has(ir.OpSoftmax):
-		l, err = r.lowerSoftmax()
+		return r.lowerSoftmax()
 	case r.has(ir.OpArgmax):
-		l, err = r.lowerArgmax()
+		return r.lowerArgmax(chosen)
 	case r.has(ir.OpSample):
-		l, err = r.lowerSample()
+		return r.lowerSample()
 	case r.has(ir.OpArange, ir.OpOnes, ir.OpRandomUniform):
-		l, err = r.lowerCreate()
+		return r.lowerCreate()
 	case r.has(ir.OpRMSNorm) && r.has(ir.OpRope):
-		l, err = r.lowerHeads()
+		return r.lowerHeads()
 	case r.has(ir.OpRMSNorm, ir.OpRMSScale):
-		l, err = r.lowerRows()
-	default:
-		l, err = r.lowerPointwise()
+		return r.lowerRows(chosen.(choice.RowNorm))
 	}
-	if err != nil {
-		return nil, err
-	}
-	for _, k := range l.kernels {
-		if err := k.checkLimits(r.target.Limits); err != nil {
-			return nil, err
-		}
-	}
-	return l, nil
-}
-
-// oneOf writes the first of the kernels that the region can get that write can: its
-// alignment says how wide loads may be.
-func (r *region) oneOf(write func(choice.Kernel) (*lowering, error)) (l *lowering, err error) {
-	for chosen := range cost.Taken(r.asked, r.target) {
-		if l, err = write(chosen); err == nil {
-			return l, nil
-		}
-	}
-	return nil, err
+	return r.lowerPointwise(chosen)
 }
 
 // alone is the lowering of one kernel.
-func alone(k *kernel, err error) (*lowering, error) {
-	if err != nil {
-		return nil, err
-	}
-	return &lowering{kernels: []*kernel{k}}, nil
-}
+func alone(k *kernel) *lowering { return &lowering{kernels: []*kernel{k}} }
 
-// checkTypes refuses weight and cache formats without a kernel.
-func (r *region) checkTypes() error {
-	for _, n := range r.g.Nodes() {
-		switch n.Op {
-		case ir.OpMatmulNT, ir.OpEmbedding:
-			if err := r.checkWeight(n.Args[1].Type.DType); err != nil {
-				return err
-			}
-		case ir.OpRMSNorm:
-			if t := n.Args[0].Type.DType; t.Quantised() {
-				if err := r.checkWeight(t); err != nil {
-					return err
-				}
-			}
-		case ir.OpKVWrite:
-			if t := n.Args[0].Type.DType; !r.target.Limits.HasCache(t.String()) {
-				return fmt.Errorf("no kernel for a %s cache, only for %s", t, strings.Join(r.target.Limits.Cache, ", "))
-			}
+// checkToken is an error where r cannot choose the plan's token.
+func (r *region) checkToken() error {
+	if r.token == tokenPlain {
+		return nil
+	}
+	if !r.has(ir.OpArgmax, ir.OpSample) {
+		return fmt.Errorf("the result token is made by %s, wants argmax or sample", r.name)
+	}
+	for _, m := range append(r.nodes(ir.OpArgmax), r.nodes(ir.OpSample)...) {
+		if rows := m.Args[0].Type.Shape.At(0); rows != sym.Const(1) {
+			return fmt.Errorf("the token of %s rows is ambiguous", rows)
 		}
-	}
-	return nil
-}
-
-func (r *region) checkWeight(t dtype.Type) error {
-	if _, ok := task.FormatOf(t); !ok || !r.target.Limits.HasWeights(t.Format()) {
-		return fmt.Errorf("no kernel for %s weights, only for %s", t, strings.Join(r.target.Limits.Weights, ", "))
-	}
-	return nil
-}
-
-func (k *kernel) checkLimits(l target.Limits) error {
-	slots := len(k.slots)
-	if k.usesT || k.usesP {
-		k.position()
-		slots = len(k.slots)
-	}
-	bytes := 0
-	for _, t := range k.shared {
-		bytes += t.Bytes
-	}
-	switch {
-	case slots > l.Slots:
-		return fmt.Errorf("%d buffer slots > %d", slots, l.Slots)
-	case bytes > l.ThreadgroupBytes:
-		return fmt.Errorf("threadgroup memory %d > %d", bytes, l.ThreadgroupBytes)
-	case k.threads > l.Threads:
-		return fmt.Errorf("%d threads a threadgroup > %d", k.threads, l.Threads)
 	}
 	return nil
 }

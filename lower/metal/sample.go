@@ -6,17 +6,17 @@ import (
 	"foundry/ir"
 	"foundry/ir/dtype"
 	"foundry/ir/sym"
+	"foundry/ir/task"
 	"foundry/lower/plan"
 )
 
 // The numbers that shaders/main/sample.metal is written for.
 const (
-	samplePart       = 4096
+	samplePart       = task.SamplePart
 	sampleThreads    = 256
 	sampleBins       = 2048
 	sampleHistograms = 5
 	sampleWords      = 32
-	sampleParts      = 64 // fixed-point sums hold that many
 )
 
 // sampler is a sample operation on its way to kernels.
@@ -42,20 +42,11 @@ const (
 // lowerSample lowers sample alone: scores by part, the levels of the search for the
 // cuts of top-k and top-p, the weights that parts keep, the choice. Settings are
 // read where they are needed, so a level that they do not ask for ends at once.
-func (r *region) lowerSample() (*lowering, error) {
-	if len(r.g.Nodes()) != 1 {
-		return nil, fmt.Errorf("sample shares no kernel")
-	}
+func (r *region) lowerSample() *lowering {
 	n := r.g.Nodes()[0]
 	in := n.Args[0].Type.Shape
-	vocab, ok := in.At(1).Const()
-	if !ok {
-		return nil, fmt.Errorf("sample of rows of %s", in.At(1))
-	}
+	vocab := in.At(1).C
 	s := &sampler{r: r, n: n, rows: in.At(0), vocab: vocab, parts: (vocab + samplePart - 1) / samplePart}
-	if s.parts > sampleParts {
-		return nil, fmt.Errorf("sample of %d tokens, %d are the most", vocab, sampleParts*samplePart)
-	}
 	words := func(t dtype.Type, per int64) ir.Type { return ir.TypeOf(t, s.rows, sym.Const(per)) }
 	s.list.scratch = []scratch{
 		sampleScores:   {"scores", words(dtype.F32, s.parts*samplePart)},
@@ -65,12 +56,10 @@ func (r *region) lowerSample() (*lowering, error) {
 		sampleProgress: {"progress", words(dtype.I32, sampleWords)},
 		sampleSums:     {"sums", words(dtype.I32, 4*s.parts)},
 	}
-	for _, write := range []func() error{s.scores, s.levels, s.sums, s.choose} {
-		if err := write(); err != nil {
-			return nil, err
-		}
+	for _, write := range []func(){s.scores, s.levels, s.sums, s.choose} {
+		write()
 	}
-	return &s.list, nil
+	return &s.list
 }
 
 // begin begins one of the kernels; groups is how many threadgroups a row has.
@@ -111,17 +100,13 @@ func (s *sampler) best(k *kernel) string { return s.between(k, sampleBest, "floa
 func (s *sampler) settings(e *emitter) string { return s.operand(e, 1, number(0)) }
 
 func (s *sampler) operand(e *emitter, i int, ix ...affine) string {
-	p, ok := e.pointer(s.n.Args[i], ix)
-	if !ok {
-		return e.fail("operand %d of sample is computed in the region", i)
-	}
-	return p
+	return e.pointer(s.n.Args[i], ix)
 }
 
-func (s *sampler) scores() error {
+func (s *sampler) scores() {
 	k, e := s.begin("scores", plan.SampleScores, s.parts, "main/sample_scores.metal")
-	x := s.operand(e, 0, e.know("group.y", 0, 1), number(0))
-	_, from, _ := e.address(s.n.Args[0], []affine{variable("group.y"), number(0)})
+	x := s.operand(e, 0, e.Know("group.y", 0, 1), number(0))
+	_, from, _ := e.Address(s.n.Args[0], []affine{variable("group.y"), number(0)})
 	settings := s.settings(e)
 	seen := s.operand(e, 3, number(0))
 	marks := k.threadgroup("marks", "atomic_uint", samplePart/8)
@@ -135,17 +120,16 @@ func (s *sampler) scores() error {
 	k.phase("Main: the part's scores, and the largest.")
 	k.line("float best;")
 	k.line("uint place;")
-	k.line("sample_scores<%t>(%s, %du, group.x * %du, %s, %s, %s, %s, %s, thread_index, best, place);", e.divides(4, from),
+	k.line("sample_scores<%t>(%s, %du, group.x * %du, %s, %s, %s, %s, %s, thread_index, best, place);", e.Divides(4, from),
 		x, s.vocab, samplePart, settings, seen, k.text(dimension(s.n.Args[3].Type.Shape.At(0))), marks, scores)
 	e.argmaxMerge(sampleThreads / 32)
 	k.open("if (thread_index == 0u)")
 	k.line("(%s)[group.x] = best;", s.between(k, sampleBest, "float", plan.Write))
 	k.line("(%s)[group.x] = place;", s.between(k, samplePlace, "uint", plan.Write))
 	k.close()
-	return e.err
 }
 
-func (s *sampler) levels() error {
+func (s *sampler) levels() {
 	for level := range sampleHistograms {
 		k, e := s.begin(fmt.Sprintf("level_%d", level), plan.SampleCuts, s.parts, "main/sample_cut.metal")
 		scores, best, settings := s.part(k), s.best(k), s.settings(e)
@@ -164,14 +148,10 @@ func (s *sampler) levels() error {
 			k.line("sample_level_%d(%s, %s, %du, %s%s, %s, %s, group.x == 0u, %s, %s, thread_index, simd, lane);",
 				level, scores, best, s.parts, settings, vocab, progress, counts, local, shared)
 		}
-		if e.err != nil {
-			return e.err
-		}
 	}
-	return nil
 }
 
-func (s *sampler) sums() error {
+func (s *sampler) sums() {
 	k, e := s.begin("sums", plan.SampleSums, s.parts, "main/sample_cut.metal", "main/sample_choose.metal")
 	scores, best, settings := s.part(k), s.best(k), s.settings(e)
 	progress := s.between(k, sampleProgress, "uint", plan.ReadWrite)
@@ -183,22 +163,18 @@ func (s *sampler) sums() error {
 	k.line("const uint2 cut = sample_cut(%s, best, %s, %du, %s + %du, group.x == 0u, %s, thread_index, simd, lane);",
 		progress, settings, s.vocab, counts, (sampleHistograms-1)*3*sampleBins, shared)
 	k.line("sample_sums(%s, cut.x, best, %s, %s, %s + group.x * 4u, thread_index, simd, lane);", scores, settings, partial, sums)
-	return e.err
 }
 
-func (s *sampler) choose() error {
+func (s *sampler) choose() {
 	k, e := s.begin("choose", plan.SampleChoice, 1, "main/sample_choose.metal")
 	k.moved = s.rows.Poly().Scale(4*samplePart + 16*s.parts)
 	scores, settings := s.between(k, sampleScores, "float", plan.Read), s.settings(e)
 	best, place := s.best(k), s.between(k, samplePlace, "uint", plan.Read)
 	sums, progress := s.between(k, sampleSums, "uint", plan.Read), s.between(k, sampleProgress, "uint", plan.Read)
-	u := s.operand(e, 2, e.know("group.y", 0, 1))
+	u := s.operand(e, 2, e.Know("group.y", 0, 1))
 	shared := k.threadgroup("shared", "ulong", 8*16)
 	values, places := k.threadgroup("values", "float", 4*sampleThreads/32), k.threadgroup("places", "uint", 4*sampleThreads/32)
 	token := k.slot(ref{refResult, 0}, "token", "int", plan.Write)
-	if s.r.token != tokenPlain && s.rows != sym.Const(1) {
-		return fmt.Errorf("the token of %s rows is ambiguous", s.rows)
-	}
 	take := s.r.remember(k)
 	k.use("epilogue/refuse.metal")
 	refused := k.slot(ref{kind: refRefused}, "refused", "atomic_uint", plan.Write)
@@ -220,5 +196,4 @@ func (s *sampler) choose() error {
 	k.line("%s[group.y] = int(chosen);", token)
 	take("int(chosen)")
 	k.close()
-	return e.err
 }

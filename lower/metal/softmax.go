@@ -31,10 +31,7 @@ const (
 // lowerSoftmax lowers softmax alone: one kernel with a threadgroup a row or, where
 // the node asks for segments, one that finds each segment's maximum and sum and one
 // that merges them and writes.
-func (r *region) lowerSoftmax() (*lowering, error) {
-	if len(r.g.Nodes()) != 1 {
-		return nil, fmt.Errorf("softmax shares a kernel only within attention")
-	}
+func (r *region) lowerSoftmax() *lowering {
 	n := r.g.Nodes()[0]
 	space := n.Results[0].Type.Shape
 	s := &softmax{r: r, n: n, rows: space, length: space.At(-1), segment: int64(n.Attr.Segment)}
@@ -43,29 +40,19 @@ func (r *region) lowerSoftmax() (*lowering, error) {
 	rows := cost.SoftmaxOf(n, r.g.Bounds)
 	s.threads = rows.Threads(form, r.target)
 	if s.segment == 0 {
-		k, err := s.kernel(plan.Rows, s.vector)
-		if err != nil {
-			return nil, err
-		}
-		return &lowering{kernels: []*kernel{k}}, nil
+		return alone(s.kernel(plan.Rows, s.vector))
 	}
 	s.segments = rows.Segments(form)
-	parts, err := s.kernel(plan.SoftmaxSegments, s.parts)
-	if err != nil {
-		return nil, err
-	}
+	parts := s.kernel(plan.SoftmaxSegments, s.parts)
 	parts.name += "_segments"
-	merge, err := s.kernel(plan.SoftmaxMerge, s.merge)
-	if err != nil {
-		return nil, err
-	}
+	merge := s.kernel(plan.SoftmaxMerge, s.merge)
 	merge.name += "_merge"
 	merge.label = "merge"
 	between := s.rows
 	between.Dims[between.Rank] = sym.Const(s.segments)
 	between.Rank++
 	t := ir.Type{DType: dtype.F32, Shape: between}
-	return &lowering{kernels: []*kernel{parts, merge}, scratch: []scratch{softmaxTops: {"segment_top", t}, softmaxSums: {"segment_sum", t}}}, nil
+	return &lowering{kernels: []*kernel{parts, merge}, scratch: []scratch{softmaxTops: {"segment_top", t}, softmaxSums: {"segment_sum", t}}}
 }
 
 // softmaxRow is the names that a kernel's body has for its row.
@@ -77,7 +64,7 @@ type softmaxRow struct {
 }
 
 // kernel begins a kernel of the operation, declares its row and writes the body.
-func (s *softmax) kernel(main plan.Main, body func(k *kernel, row softmaxRow)) (*kernel, error) {
+func (s *softmax) kernel(main plan.Main, body func(k *kernel, row softmaxRow)) *kernel {
 	k := newKernel(kernelBase(s.r.name, s.n.Results[0].Type), s.r.identity(main))
 	k.threads = s.threads
 	k.use("common/reduce.metal", "common/load.metal")
@@ -92,83 +79,49 @@ func (s *softmax) kernel(main plan.Main, body func(k *kernel, row softmaxRow)) (
 	row := softmaxRow{shared: k.threadgroup("shared", "float", 2*4*s.threads/32)}
 	k.ready()
 	e := newEmitter(k, s.r, 1)
-	ix, err := s.r.rowIndex(e, s.n.Results[0].Type.Shape)
-	if err != nil {
-		return nil, err
-	}
-	lin := number(0)
-	for d := range int(s.rows.Rank) {
-		scaled, ok := lin.times(s.rows.Dims[d].Poly())
-		if !ok {
-			return nil, fmt.Errorf("rows of %s have too many symbols", s.rows)
-		}
-		lin = scaled.add(ix[d])
-	}
-	ix[len(ix)-1] = number(0)
-	if row.at, err = s.text(k, lin, s.length); err != nil {
-		return nil, err
-	}
+	ix := s.r.rowIndex(e, s.n.Results[0].Type.Shape)
+	lies, _ := e.SoftmaxRow(s.n, ix, s.segment, s.segments) // cost has asked
+	row.at = k.text(lies.At)
 	visible := "count"
 	if s.n.Attr.Causal {
-		visible = fmt.Sprintf("min(%s, count)", k.text(ix[len(ix)-2].add(dimension(s.n.Attr.Start)).plus(1)))
+		visible = fmt.Sprintf("min(%s, count)", k.text(ix[len(ix)-2].Add(dimension(s.n.Attr.Start)).Plus(1)))
 	}
 	k.line("const uint count = %s, visible = %s;", k.text(dimension(s.length)), visible)
 	if w := s.n.Attr.Window; w > 0 {
 		k.line("const uint hidden = visible - min(visible, %du);", w)
 	}
-	if err := s.operand(k, e, ix, lin, &row); err != nil {
-		return nil, err
-	}
+	s.operand(k, e, lies, &row)
 	k.use("main/softmax.metal")
 	if s.n.Attr.Window > 0 {
 		k.use("main/softmax_window.metal")
 	}
 	if s.segment > 0 {
-		if row.between, err = s.text(k, lin, sym.Const(s.segments)); err != nil {
-			return nil, err
-		}
+		row.between = k.text(lies.Between)
 		k.line("const uint begin = group.z * %du, end = min(begin + %du, chunks);", s.segment/row.width, s.segment/row.width)
 	}
 	body(k, row)
-	return k, e.err
+	return k
 }
 
 // operand declares the row as the stage reads it, and its chunks.
-func (s *softmax) operand(k *kernel, e *emitter, ix []affine, lin affine, row *softmaxRow) error {
-	x := s.n.Args[0]
-	if t := x.Type.DType; t.Quantised() {
-		if _, ok := task.FormatOf(t); !ok || x.Param == nil {
-			return fmt.Errorf("no kernel reads %s rows here", t)
-		}
+func (s *softmax) operand(k *kernel, e *emitter, lies task.SoftmaxRow, row *softmaxRow) {
+	k.readBeyond[lies.Param] = true
+	if x := s.n.Args[0]; x.Type.DType.Quantised() {
 		f := s.r.format(x)
 		row.width = int64(f.Widths[0])
-		if s.segment%row.width != 0 {
-			return fmt.Errorf("segment=%d of rows of %s, wants a multiple of %d", s.segment, t, row.width)
-		}
 		k.use(f.files()...)
-		k.readBeyond[x.Index] = true
-		s.declare(k, fmt.Sprintf("SoftmaxBlocks<%s>", f.reader(int(row.width))), fmt.Sprintf("{%s + ulong(%s) * %du}", s.r.argSlot(k, x.Index), k.text(lin), f.rowBytes(t, s.length.C)))
+		s.declare(k, fmt.Sprintf("SoftmaxBlocks<%s>", f.reader(int(row.width))), fmt.Sprintf("{%s + ulong(%s) * %du}", s.r.argSlot(k, lies.Param), k.text(lies.Row), f.rowBytes(x.Type.DType, s.length.C)))
 		k.line("const uint chunks = count / %du;", row.width)
-		return nil
-	}
-	p, off, ok := e.address(x, ix)
-	if !ok {
-		return fmt.Errorf("the operand of softmax is computed in the region")
-	}
-	l := s.r.operands[p].Layout
-	if last := l.Stride[s.r.g.Params[p].Type.Shape.Rank-1]; last != (sym.Poly{C: 1}) {
-		return fmt.Errorf("the elements of softmax's rows are not adjacent")
+		return
 	}
 	row.width = 4
-	k.readBeyond[p] = true
-	from, skew := k.text(off), "first & 3u"
-	if e.divides(4, off) {
+	from, skew := k.text(lies.From), "first & 3u"
+	if e.Divides(4, lies.From) {
 		skew = "0u" // known here, so that no row is read in pieces
 	}
 	k.line("const uint first = %s, skew = %s;", from, skew)
-	s.declare(k, fmt.Sprintf("SoftmaxRow<%s>", pointee(x.Type.DType)), fmt.Sprintf("{%s + (first - skew), skew, count}", s.r.argSlot(k, p)))
+	s.declare(k, fmt.Sprintf("SoftmaxRow<%s>", pointee(s.n.Args[0].Type.DType)), fmt.Sprintf("{%s + (first - skew), skew, count}", s.r.argSlot(k, lies.Param)))
 	k.line("const uint chunks = (skew + count + 3u) / 4u;")
-	return nil
 }
 
 // declare names the row as the stage reads it.
@@ -179,16 +132,6 @@ func (s *softmax) declare(k *kernel, typ, value string) {
 	}
 	k.line("const %s all = %s;", typ, value)
 	k.line("const SoftmaxWindow<%s> row = {all, hidden};", typ)
-}
-
-// text is the place of a row in memory where rows of n elements lie one behind the
-// other.
-func (s *softmax) text(k *kernel, lin affine, n sym.Dim) (string, error) {
-	at, ok := lin.times(n.Poly())
-	if !ok {
-		return "", fmt.Errorf("rows of %s have too many symbols", s.n.Results[0].Type.Shape)
-	}
-	return k.text(at), nil
 }
 
 func (s *softmax) vector(k *kernel, row softmaxRow) {

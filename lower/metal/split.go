@@ -17,61 +17,34 @@ const partTokens = 256
 
 // lowerParts lowers attention to two kernels: parts of the cache in a threadgroup
 // each, and their merge.
-func (a *attention) lowerParts(chosen choice.AttentionRows) (*lowering, error) {
-	parts, scratch, err := a.parts(chosen)
-	if err != nil {
-		return nil, err
-	}
-	merge, err := a.merge()
-	if err != nil {
-		return nil, err
-	}
+func (a *attention) lowerParts(chosen choice.AttentionRows) *lowering {
+	parts, scratch := a.parts(chosen)
+	merge := a.merge()
 	divideNodes(a.r, parts, merge, a.Weighted)
-	return &lowering{kernels: []*kernel{parts, merge}, scratch: scratch}, nil
+	return &lowering{kernels: []*kernel{parts, merge}, scratch: scratch}
 }
 
 // lowerSplitProjection lowers attention and the product that takes its result:
 // parts of the cache, then the product, whose prologue merges them.
-func (r *region) lowerSplitProjection() (*lowering, error) {
-	a, err := r.attention()
-	if err != nil {
-		return nil, err
-	}
-	var parts *kernel
-	var between []scratch
-	for chosen := range cost.PartsOfKeys(a.Attention, r.target) {
-		if parts, between, err = a.parts(chosen); err == nil {
-			break
-		}
-	}
-	if err != nil {
-		return nil, err
-	}
+func (r *region) lowerSplitProjection(product choice.ProductRows) *lowering {
+	a := r.attention()
+	chosen, _ := cost.PartsOf(a.Attention, r.target) // cost has asked
+	parts, between := a.parts(chosen)
 	r.inParts = a
-	l, err := r.lowerGEMV()
-	if err != nil {
-		return nil, err
-	}
-	if len(l.kernels) != 1 {
-		return nil, fmt.Errorf("a product behind attention that takes two kernels itself")
-	}
-	l.kernels[0].label = "merge"
-	divideFlops(r, parts, l.kernels[0])
-	divideNodes(r, parts, l.kernels[0], a.Weighted)
-	return &lowering{kernels: []*kernel{parts, l.kernels[0]}, scratch: between}, nil
+	merge := r.lowerProduct(product).kernels[0]
+	merge.label = "merge"
+	divideFlops(r, parts, merge)
+	divideNodes(r, parts, merge, a.Weighted)
+	return &lowering{kernels: []*kernel{parts, merge}, scratch: between}
 }
 
 // parts writes the kernel of the parts; their number follows from the target and
 // the longest context, so that the grid is a constant.
-func (a *attention) parts(chosen choice.AttentionRows) (*kernel, []scratch, error) {
-	k, err := a.emit(chosen)
-	if err != nil {
-		return nil, nil, err
-	}
-	return k, []scratch{
+func (a *attention) parts(chosen choice.AttentionRows) (*kernel, []scratch) {
+	return a.emit(chosen), []scratch{
 		{"part_values", ir.TypeOf(dtype.F32, sym.Const(a.Heads), a.Rows, sym.Const(a.Parts), sym.Const(a.Dim))},
 		{"part_states", ir.TypeOf(dtype.F32, sym.Const(a.Heads), a.Rows, sym.Const(a.Parts), sym.Const(2))},
-	}, nil
+	}
 }
 
 // cutKeys moves the keys and values to the threadgroup's part and returns the
@@ -96,9 +69,9 @@ func (a *attention) share(seen string) string {
 // partOffset returns which part of all parts that of head h, row t is, its first
 // where part is zero.
 func (a *attention) partOffset(h, t affine, part affine) affine {
-	row, _ := h.times(a.Rows.Poly())
-	at, _ := row.add(t).times(sym.Poly{C: a.Parts})
-	return at.add(part)
+	row, _ := h.Times(a.Rows.Poly())
+	at, _ := row.Add(t).Times(sym.Poly{C: a.Parts})
+	return at.Add(part)
 }
 
 // storeParts stores the part's weighted sum, maximum and sum of weights.
@@ -106,22 +79,22 @@ func (a *attention) storeParts(e *emitter, h, t affine, shared string) {
 	k := e.k
 	k.line("float peak, total;")
 	k.line("const float value = %s;", times(fmt.Sprintf("attention_gather<%du, %du, %du, %du>(top, sum, acc, %s, simd, lane, peak, total)", a.Dim, a.Lanes, a.Width, a.Simdgroups, shared), a.r.readUp(k, a.Weighted.Args[1])))
-	part := a.partOffset(h, t, e.know("group.z", a.Parts, 1))
+	part := a.partOffset(h, t, e.Know("group.z", a.Parts, 1))
 	values := k.slot(ref{refScratch, 0}, "part_values", "float", plan.Write)
 	states := k.slot(ref{refScratch, 1}, "part_states", "float", plan.Write)
-	at, _ := part.times(sym.Poly{C: a.Dim})
-	pair, _ := part.times(sym.Poly{C: 2})
+	at, _ := part.Times(sym.Poly{C: a.Dim})
+	pair, _ := part.Times(sym.Poly{C: 2})
 	k.phase("Epilogue: what the merge needs of the part.")
 	k.line("const uint d = simd * 32u + lane;")
-	k.line("if (d < %du) %s[%s] = value;", a.Dim, values, k.text(at.add(variable("d"))))
+	k.line("if (d < %du) %s[%s] = value;", a.Dim, values, k.text(at.Add(variable("d"))))
 	k.open("if (d == 0u)")
 	k.line("%s[%s] = peak;", states, k.text(pair))
-	k.line("%s[%s] = total;", states, k.text(pair.plus(1)))
+	k.line("%s[%s] = total;", states, k.text(pair.Plus(1)))
 	k.close()
 }
 
 // merge writes the kernel that makes the result from the parts.
-func (a *attention) merge() (*kernel, error) {
+func (a *attention) merge() *kernel {
 	k := newKernel(fmt.Sprintf("attention_merge_%dx%dx%d", a.Parts, a.Heads, a.Dim), identity{plan.AttentionMerge, "attention"})
 	k.label = "merge"
 	k.threads = int((a.Dim + 31) / 32 * 32)
@@ -131,22 +104,16 @@ func (a *attention) merge() (*kernel, error) {
 	k.builtin(plan.ThreadIndex)
 	k.ready()
 	e := newEmitter(k, a.r, 1)
-	h, t := e.know("group.x", a.Heads, 1), number(0)
+	h, t := e.Know("group.x", a.Heads, 1), number(0)
 	if a.Rows != sym.Const(1) {
-		t = e.know("group.y", 0, 1)
-	}
-	l, err := a.resultLayout()
-	if err != nil {
-		return nil, err
+		t = e.Know("group.y", 0, 1)
 	}
 	k.open("if (thread_index < %du)", a.Dim)
-	d := e.know("thread_index", a.Dim, 1)
+	d := e.Know("thread_index", a.Dim, 1)
 	value := a.mergedParts(e, h, t, d)
-	y := a.r.resultType(0)
-	slot := k.slot(ref{refResult, 0}, "y", pointee(y), plan.Write)
-	k.line("store1(%s, %s);", e.elementAt(slot, y, l, []affine{h, t, d}), a.r.asStored(k, 0, value))
+	k.line("store1(%s, %s);", a.target(e, []affine{h, t, d}), a.r.asStored(k, 0, value))
 	k.close()
-	return k, e.err
+	return k
 }
 
 // mergedParts returns the name of elements d and on of head h, row t, made from the
@@ -157,19 +124,16 @@ func (a *attention) mergedParts(e *emitter, h, t, d affine) string {
 	values := k.slot(ref{refScratch, 0}, "part_values", "float", plan.Read)
 	states := k.slot(ref{refScratch, 1}, "part_states", "float", plan.Read)
 	part := a.partOffset(h, t, number(0))
-	at, _ := part.times(sym.Poly{C: a.Dim})
-	pair, _ := part.times(sym.Poly{C: 2})
-	if e.w > 1 && (a.Dim%int64(e.w) != 0 || !e.divides(int64(e.w), d)) {
-		return e.fail("four adjacent elements cross a head")
-	}
-	used := e.bound["parts used "+t.text()]
+	at, _ := part.Times(sym.Poly{C: a.Dim})
+	pair, _ := part.Times(sym.Poly{C: 2})
+	used := e.bound["parts used "+t.String()]
 	if used == "" {
 		seen, share := k.fresh("seen"), k.fresh("share_of_keys")
 		k.line("const uint %s = %s;", seen, a.visible(k, t))
 		k.line("const uint %s = %s;", share, a.share(seen))
 		used = k.fresh("used")
 		k.line("const uint %s = (%s + %s - 1u) / %s;", used, seen, share, share)
-		e.bound["parts used "+t.text()] = used
+		e.bound["parts used "+t.String()] = used
 	}
-	return e.define("attended", "merged%d<%du, %du>(%s + %s, %s + %s, %s)", e.w, a.Parts, a.Dim, values, k.text(at.add(d)), states, k.text(pair), used)
+	return e.define("attended", "merged%d<%du, %du>(%s + %s, %s + %s, %s)", e.Width, a.Parts, a.Dim, values, k.text(at.Add(d)), states, k.text(pair), used)
 }

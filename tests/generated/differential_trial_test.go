@@ -186,7 +186,7 @@ func (c *fuzzCase) onRef() (err error) {
 	if err != nil {
 		return fault{"target", err}
 	}
-	lowerable := func(n *ir.Node) error { return metal.Check(n, x) }
+	lowerable := func(n *ir.Node) error { return cost.Lowerable(n, x) }
 	plain := c.graph.Clone()
 	for _, n := range plain.Nodes() {
 		n.Attr.Kernel = ""

@@ -1,0 +1,312 @@
+package cost
+
+import (
+	"fmt"
+	"strings"
+
+	"foundry/ir"
+	"foundry/ir/dtype"
+	"foundry/ir/kernel"
+	"foundry/ir/sym"
+	"foundry/ir/target"
+	"foundry/ir/task"
+)
+
+// Choose returns the kernel that r gets on t: of those that its pin takes the one that the
+// model chooses and that fits, nil where there is one kind of kernel and nothing to choose.
+// Of an attention and the product behind it, it is the product's. An error says why there
+// is none: then lowering has nothing to write, otherwise it can write.
+func Choose(r *task.Region, t *target.Target) (kernel.Kernel, error) {
+	if err := checkFormats(r, t); err != nil {
+		return nil, err
+	}
+	if err := CheckPin(r, t); err != nil {
+		return nil, err
+	}
+	kind := kindOfRegion(r)
+	if kind.wants != nil {
+		if err := kind.wants(r, t); err != nil {
+			return nil, err
+		}
+	}
+	var chosen kernel.Kernel
+	err := error(nil)
+	any := false
+	for k := range Taken(r, t) {
+		any, chosen = true, k
+		if err = kind.fits(r, k); err == nil || kind.first {
+			break
+		}
+	}
+	if !any {
+		err = kind.fits(r, nil)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return chosen, checkLimits(r, chosen, t)
+}
+
+// Lowerable says why n cannot become kernels of t, where its operands lie row-major: nil
+// where a kernel fits. What it asks is what lowering asks before it writes.
+func Lowerable(n *ir.Node, t *target.Target) error {
+	if n.Op.Is(ir.View) {
+		return nil
+	}
+	r, err := task.Of(n, boundsOf(n), t)
+	if err != nil {
+		return err
+	}
+	if n.Region == nil {
+		r.Pin = "" // which kernels it can get depends on its graph's bounds, that lowering knows
+	}
+	_, err = Choose(r, t)
+	return err
+}
+
+// boundsOf returns the bounds that n's types hold for: its region's own, or the widest that
+// a primitive node's dims make sense in.
+func boundsOf(n *ir.Node) sym.Bounds {
+	if n.Region != nil {
+		return n.Region.Bounds
+	}
+	return sym.Bounds{TMin: 1, TMax: 512, PMax: 4096 - 1, SMax: 4096}
+}
+
+// checkFormats refuses formats of weights and caches without a kernel.
+func checkFormats(r *task.Region, t *target.Target) error {
+	for _, n := range r.Graph.Nodes() {
+		switch n.Op {
+		case ir.OpMatmulNT, ir.OpEmbedding:
+			if err := checkWeight(n.Args[1].Type.DType, t); err != nil {
+				return err
+			}
+		case ir.OpRMSNorm:
+			if d := n.Args[0].Type.DType; d.Quantised() {
+				if err := checkWeight(d, t); err != nil {
+					return err
+				}
+			}
+		case ir.OpKVWrite:
+			if d := n.Args[0].Type.DType; !t.Limits.HasCache(d.String()) {
+				return fmt.Errorf("no kernel for a %s cache, only for %s", d, strings.Join(t.Limits.Cache, ", "))
+			}
+		}
+	}
+	return nil
+}
+
+func checkWeight(d dtype.Type, t *target.Target) error {
+	if _, ok := task.FormatOf(d); !ok || !t.Limits.HasWeights(d.Format()) {
+		return fmt.Errorf("no kernel for %s weights, only for %s", d, strings.Join(t.Limits.Weights, ", "))
+	}
+	return nil
+}
+
+// group is what a threadgroup of a kernel takes.
+type group struct{ threads, bytes int }
+
+// checkLimits says what of a target's limits k's kernels are beyond.
+func checkLimits(r *task.Region, k kernel.Kernel, t *target.Target) error {
+	if n := slotsOf(r, k); n > t.Limits.Slots {
+		return fmt.Errorf("%d buffer slots > %d", n, t.Limits.Slots)
+	}
+	for _, g := range groupsOf(r, k, t) {
+		switch {
+		case g.bytes > t.Limits.ThreadgroupBytes:
+			return fmt.Errorf("threadgroup memory %d > %d", g.bytes, t.Limits.ThreadgroupBytes)
+		case g.threads > t.Limits.Threads:
+			return fmt.Errorf("%d threads a threadgroup > %d", g.threads, t.Limits.Threads)
+		}
+	}
+	return nil
+}
+
+// slotsOf counts the buffers that a kernel of r binds, at most: operands, results and what
+// lies between kernels, ranges, and the step where something hangs on it.
+func slotsOf(r *task.Region, k kernel.Kernel) int {
+	used := map[*ir.Value]bool{}
+	symbolic, refuses := false, false
+	note := func(s ir.Shape) {
+		for _, d := range s.Slice() {
+			symbolic = symbolic || !d.IsConst()
+		}
+	}
+	for _, n := range r.Graph.Nodes() {
+		for _, a := range n.Args {
+			used[a] = used[a] || a.Param != nil
+			note(a.Type.Shape)
+		}
+		symbolic = symbolic || !n.Attr.Start.IsConst()
+		refuses = refuses || n.Op == ir.OpEmbedding || n.Op == ir.OpKVWrite && n.Args[0].Type.DType == dtype.F16
+	}
+	ranged := rangedOf(r, k)
+	slots := len(ranged)
+	for j, res := range r.Graph.Results {
+		used[res.Value] = used[res.Value] || res.Value.Param != nil
+		if v := res.Value; v.Def != nil && v.Def.Op != ir.OpKVWrite {
+			slots++
+		}
+		note(res.Value.Type.Shape)
+		if r.Kept != nil && r.Kept[j].Scaled && !ranged[res.Value] {
+			slots++
+		}
+	}
+	for _, is := range used {
+		if is {
+			slots++
+		}
+	}
+	for _, is := range [...]bool{symbolic, refuses} {
+		if is {
+			slots++
+		}
+	}
+	switch {
+	case r.Has(ir.OpSample):
+		slots += 6
+	case r.Has(ir.OpArgmax), r.Has(ir.OpBmmNT) && r.Has(ir.OpMatmulNT), r.Has(ir.OpSoftmax) && len(r.Graph.Nodes()) == 1:
+		slots += 2
+	}
+	return slots
+}
+
+// rangedOf lists the values of r whose ranges k reads: operands that are scaled, and what
+// tiles make halves of.
+func rangedOf(r *task.Region, k kernel.Kernel) map[*ir.Value]bool {
+	ranged := map[*ir.Value]bool{}
+	for i, o := range r.Operands {
+		if o.Scaled {
+			ranged[r.Graph.Params[i]] = true
+		}
+	}
+	halved := func(v *ir.Value) {
+		if v.Type.DType != dtype.F16 && (r.Unbounded == nil || !r.Unbounded(v)) {
+			ranged[v] = true
+		}
+	}
+	switch k.(type) {
+	case kernel.ProductTiles:
+		for _, n := range r.Nodes(ir.OpMatmulNT) {
+			halved(n.Args[0])
+			halved(n.Args[1])
+		}
+	case kernel.AttentionTiles:
+		for _, n := range append(r.Nodes(ir.OpBmmNT), r.Nodes(ir.OpBmmNN)...) {
+			if n.Args[0].Def == nil || n.Args[0].Def.Op != ir.OpSoftmax {
+				halved(n.Args[0])
+			}
+		}
+	}
+	return ranged
+}
+
+// groupsOf lists what the threadgroups of k's kernels take, in order.
+func groupsOf(r *task.Region, k kernel.Kernel, t *target.Target) []group {
+	switch k := k.(type) {
+	case kernel.ProductRows, kernel.ProductTiles:
+		return productGroups(r, k, t)
+	case kernel.AttentionRows:
+		a, err := task.AttentionOf(r)
+		if err != nil {
+			return nil
+		}
+		return passGroups(a, k)
+	case kernel.AttentionTiles:
+		if a, err := task.AttentionOf(r); err == nil {
+			return []group{{k.Threads(), k.Bytes(a.Dim)}}
+		}
+		b, _ := task.BatchedOf(r)
+		if b.Product.Op == ir.OpBmmNT {
+			return []group{{k.Threads(), k.ScoresBytes(b.Dim)}}
+		}
+		return []group{{k.Threads(), k.WeightedBytes(b.Dim)}}
+	case kernel.BatchedColumns:
+		return []group{{k.Threads(), k.Bytes()}}
+	case kernel.RowNorm:
+		return []group{{k.Threads(), k.Bytes()}}
+	case kernel.ArgmaxRow:
+		return []group{{k.Threads(), kernel.BestBytes(k.Threads())}}
+	case kernel.ArgmaxParts:
+		return []group{{k.Threads(), kernel.BestBytes(k.Threads())}, mergeGroup(k.Parts(), t)}
+	case kernel.Positions:
+		return []group{{k.Threads(), turnBytes(r, task.ElementsOf(r))}}
+	case kernel.Elements, kernel.BatchedElements:
+		return []group{{threads: k.Threads()}}
+	}
+	switch n := r.Graph.Nodes()[0]; {
+	case n.Op == ir.OpSoftmax:
+		threads := SoftmaxOf(n, r.Graph.Bounds).Threads(SoftmaxForm{Segment: int64(n.Attr.Segment)}, t)
+		return []group{{threads, kernel.Rounded(8 * threads / t.Limits.SIMDWidth)}}
+	case n.Op == ir.OpSample:
+		return []group{{eachThreads, sampleBytes}}
+	case r.Has(ir.OpRMSNorm) && r.Has(ir.OpRope):
+		parts := task.ElementsOf(r)
+		return []group{{HeadsOf(parts, t).Threads(), turnBytes(r, parts)}}
+	}
+	return []group{{threads: eachThreads}}
+}
+
+// sampleBytes is the threadgroup memory of sample's largest kernels: three histograms of
+// 2,048 bins, and what their simdgroups exchange.
+const sampleBytes = 3*4*2048 + 8*16
+
+func productGroups(r *task.Region, k kernel.Kernel, t *target.Target) (out []group) {
+	p, err := task.ProductOf(r)
+	if err != nil {
+		return nil
+	}
+	if tiles, ok := k.(kernel.ProductTiles); ok {
+		_, unit := p.WeightRows()
+		return []group{{k.Threads(), tiles.Bytes(unit, p.Whole() > 0)}}
+	}
+	rows := k.(kernel.ProductRows)
+	if p.Merges {
+		if a, err := task.AttentionOf(r); err == nil {
+			if parts, err := PartsOf(a, t); err == nil {
+				out = passGroups(a, parts)[:1]
+			}
+		}
+	}
+	out = append(out, group{k.Threads(), task.Rounds{Product: p, Rows: rows, Room: t.Limits.ThreadgroupBytes}.Bytes()})
+	for _, part := range p.Parts {
+		if len(part.Best) > 0 {
+			out = append(out, mergeGroup(rows.Groups(part.Units(), part.RowsPerUnit()), t))
+		}
+	}
+	return out
+}
+
+func mergeGroup(parts int64, t *target.Target) group {
+	n := kernel.ArgmaxMerge{Parts: parts, Largest: t.Limits.Threads}.Threads()
+	return group{n, kernel.BestBytes(n)}
+}
+
+// passGroups are a pass over the keys, and the merge where it has parts.
+func passGroups(a *task.Attention, k kernel.AttentionRows) []group {
+	out := []group{{k.Threads(), k.Bytes(a.Dim)}}
+	if k.Parts > 0 {
+		out = append(out, group{threads: int((a.Dim + 31) / 32 * 32)})
+	}
+	return out
+}
+
+// PartsOf returns how a is dealt out in parts of the keys where a product merges them.
+func PartsOf(a *task.Attention, t *target.Target) (kernel.AttentionRows, error) {
+	var err error
+	for k := range partsOfKeys(a, t) {
+		if err = a.FitsPass(k); err == nil {
+			return k, nil
+		}
+	}
+	return kernel.AttentionRows{}, err
+}
+
+// segmentsOf returns the segments of the longest row of a softmax, and how long they are.
+func segmentsOf(n *ir.Node, b sym.Bounds) (segment, segments int64) {
+	f := SoftmaxForm{Segment: int64(n.Attr.Segment)}
+	if f.Segment > 0 {
+		segments = SoftmaxOf(n, b).Segments(f)
+	}
+	return f.Segment, segments
+}

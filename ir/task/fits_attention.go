@@ -1,0 +1,116 @@
+package task
+
+import (
+	"fmt"
+
+	"foundry/ir"
+	"foundry/ir/kernel"
+	"foundry/ir/sym"
+)
+
+// Fits says why attention cannot be the kernel k.
+func (a *Attention) Fits(k kernel.Kernel) error {
+	if len(a.Region.Graph.Results) != 1 {
+		return fmt.Errorf("scores or weights of attention are used outside the region")
+	}
+	switch k := k.(type) {
+	case kernel.AttentionTiles:
+		return a.fitsTiles()
+	case kernel.AttentionRows:
+		if err := a.FitsPass(k); err != nil {
+			return err
+		}
+		return a.fitsResult()
+	}
+	return fmt.Errorf("no kernel of attention is written as %s", k)
+}
+
+// FitsPass says why a pass over the keys row by row, or over a part of them, is not the
+// kernel k.
+func (a *Attention) FitsPass(k kernel.AttentionRows) error {
+	w := a.Region.walk(k.Width)
+	h, t := w.Know("group.x", a.Heads, 1), Number(0)
+	if a.Rows != sym.Const(1) {
+		t = w.Know("group.y", 0, 1)
+	}
+	for _, b := range [...]*ir.Value{a.Scores.Args[1], a.Weighted.Args[1]} {
+		if w.KeysOf(b, a.Heads, h, int64(k.Width)); w.Err != nil {
+			return w.Err
+		}
+	}
+	first := w.Know("element", int64(k.Lanes*k.Width), int64(k.Width))
+	for j := 0; j < int(a.Dim)/k.Lanes; j += k.Width {
+		w.Reach(a.Scores.Args[0], []Index{h, t, first.Plus(int64(j * k.Lanes))})
+	}
+	return w.Err
+}
+
+// fitsResult looks where the result is stored, an element at a time.
+func (a *Attention) fitsResult() error {
+	l, err := a.ResultLayout()
+	if err != nil {
+		return err
+	}
+	w := a.Region.walk(1)
+	w.Place(l, []Index{w.Know("group.x", a.Heads, 1), w.Know("group.y", 0, 1), w.Know("d", a.Dim, 1)})
+	return w.Err
+}
+
+// wholeWidth is how many elements of keys and values are brought to tiles at once.
+const wholeWidth = 8
+
+func (a *Attention) fitsTiles() error {
+	if _, err := RowsWidth(a.Region, a.Scores.Args[0], a.Heads, a.Dim); err != nil {
+		return err
+	}
+	w := a.Region.walk(1)
+	h := w.Know("group.x", a.Heads, 1)
+	for _, b := range [...]*ir.Value{a.Scores.Args[1], a.Weighted.Args[1]} {
+		if w.KeysOf(b, a.Heads, h, wholeWidth); w.Err != nil {
+			return w.Err
+		}
+	}
+	return a.fitsResult()
+}
+
+// RowsWidth returns how many elements of rows [head, t, dim] of x are brought to tiles at
+// once, four where all that they are made of allows. An unbounded one is looked at before,
+// an element at a time.
+func RowsWidth(r *Region, x *ir.Value, heads, dim int64) (width int, err error) {
+	for _, width = range [...]int{4, 1} {
+		w := r.walk(width)
+		d := w.Know("d", dim, int64(width))
+		w.Reach(x, []Index{w.Know("head", heads, 1), w.Know("t", 0, 1), d})
+		if err = w.Err; err == nil {
+			break
+		}
+	}
+	if err == nil && r.unbounded(x) {
+		err = r.fitsOnes(x, heads)
+	}
+	return width, err
+}
+
+// fitsOnes looks at rows of x an element at a time.
+func (r *Region) fitsOnes(x *ir.Value, heads int64) error {
+	w := r.walk(1)
+	w.Reach(x, []Index{w.Know("head", heads, 1), w.Know("t", 0, 1), w.Know("j", 0, 1)})
+	return w.Err
+}
+
+func (r *Region) fitsBatchedTiles(b *Batched) error {
+	w := r.walk(1)
+	h := w.Know("head", b.Heads, 1)
+	if w.KeysOf(b.Product.Args[1], b.Heads, h, wholeWidth); w.Err != nil {
+		return w.Err
+	}
+	if b.Product.Op == ir.OpBmmNT {
+		if _, err := RowsWidth(r, b.Product.Args[0], b.Heads, b.Dim); err != nil {
+			return err
+		}
+	} else if err := r.fitsOnes(b.Product.Args[0], b.Heads); err != nil {
+		return err
+	}
+	w.Target(0, []Index{h, w.Know("t", 0, 1), w.Know("column", 0, 1)})
+	return w.Err
+}
