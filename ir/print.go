@@ -158,24 +158,6 @@ func quoteResult(s string) string {
 	return s
 }
 
-// Key returns a text that two nodes share exactly when they compute the same
-// function of operands of the same types, whatever their labels: what lowering
-// keys its kernels by.
-func (n *Node) Key() string {
-	var p printer
-	if n.Region != nil {
-		p.body(n.Region, "", false)
-		return p.b.String()
-	}
-	p.b.WriteString(n.Op.String())
-	for _, a := range n.Args {
-		p.b.WriteByte(' ')
-		p.b.WriteString(a.Type.String())
-	}
-	p.attr(n)
-	return p.b.String()
-}
-
 // Canonical prints g with its nodes in depth-first order from the results and
 // without labels, so that graphs that differ only in the order of independent
 // nodes print alike.

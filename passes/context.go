@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"foundry/ir"
+	"foundry/ir/cost"
 	"foundry/ir/target"
 	"foundry/lower/plan"
 )
@@ -13,6 +14,9 @@ import (
 type Context struct {
 	// Target's constants weigh fusions; nil means target.Default.
 	Target *target.Target
+	// Choices are the choices of kernels for the target that were made so far, which costs
+	// rest on; nil: none were.
+	Choices *cost.Choices
 	// Lowerable says why a fused node cannot become a kernel; it may be asked
 	// about nodes that stand in no graph. nil accepts every region.
 	Lowerable func(*ir.Node) error

@@ -175,7 +175,7 @@ func (s *site) extent() (lo, hi int) {
 // forecast runs calls over a copy of stretch and predicts its time.
 func (r *run) forecast(stretch *ir.Graph, calls Pipeline) (forecast, error) {
 	g := stretch.Clone()
-	child := &run{Context: &Context{Target: r.target, Lowerable: r.Lowerable}, graph: g, target: r.target, env: r.env,
+	child := &run{Context: &Context{Target: r.target, Lowerable: r.Lowerable}, graph: g, target: r.target, choices: r.choices, env: r.env,
 		works: make(map[*ir.Node][]cost.Kernel), memo: r.memo, matchers: make(map[*form]*matcher)}
 	for i := range calls {
 		if calls[i].Pass.fusion == nil {
@@ -185,7 +185,7 @@ func (r *run) forecast(stretch *ir.Graph, calls Pipeline) (forecast, error) {
 			return forecast{}, err
 		}
 	}
-	o := forecast{us: cost.Of(g, r.target, r.env).Us}
+	o := forecast{us: cost.Summarise(g, r.choices, r.env).Us}
 	for _, n := range g.Nodes() {
 		if n.Region != nil {
 			o.patterns = append(o.patterns, n.Attr.Pattern)

@@ -21,7 +21,7 @@ func (r *run) unbounded() func(*ir.Value) bool {
 // words that lowering then takes: what a reader sees, and can change. Nodes with words of
 // their own keep them; those with nothing to choose stay without.
 func chooseKernels(r *run) error {
-	costs := cost.Run{Target: r.target, Bounds: r.graph.Bounds, Env: r.env, Stored: cost.StorageOf(r.graph, r.target, r.unbounded())}
+	costs := cost.Run{Target: r.target, Choices: r.choices, Bounds: r.graph.Bounds, Env: r.env, Stored: cost.StorageOf(r.graph, r.choices, r.unbounded())}
 	found := false
 	for _, n := range r.graph.Nodes() {
 		var chosen kernel.Kernel

@@ -16,6 +16,7 @@ type run struct {
 	*Context
 	graph     *ir.Graph
 	target    *target.Target
+	choices   *cost.Choices
 	env       sym.Env // the run that costs are compared for
 	call      Call
 	rest      Pipeline   // passes still to come
@@ -31,14 +32,13 @@ type run struct {
 // stands, so that equal layers are asked about once.
 type memo struct {
 	seed        maphash.Seed
-	lowerable   map[uint64]error
 	sites       map[siteKey]assessment
 	comparisons map[rivalKey]comparison
 	regions     map[*ir.Node]uint64
 }
 
 func newMemo() *memo {
-	return &memo{maphash.MakeSeed(), make(map[uint64]error), make(map[siteKey]assessment), make(map[rivalKey]comparison), make(map[*ir.Node]uint64)}
+	return &memo{maphash.MakeSeed(), make(map[siteKey]assessment), make(map[rivalKey]comparison), make(map[*ir.Node]uint64)}
 }
 
 // Run applies the pipeline to g in place. After every pass that edited it the
@@ -80,6 +80,9 @@ func newRun(g *ir.Graph, cx *Context) (*run, error) {
 		}
 		r.target = t
 	}
+	if r.choices = cx.Choices; r.choices == nil {
+		r.choices = cost.NewChoices(r.target)
+	}
 	return r, nil
 }
 
@@ -114,11 +117,5 @@ func (r *run) lowerable(n *ir.Node) error {
 	if r.Lowerable == nil {
 		return nil
 	}
-	key := r.signature(n)
-	err, ok := r.memo.lowerable[key]
-	if !ok {
-		err = r.Lowerable(n)
-		r.memo.lowerable[key] = err
-	}
-	return err
+	return r.Lowerable(n)
 }

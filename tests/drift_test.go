@@ -16,6 +16,7 @@ import (
 	"foundry/ir/dtype"
 	"foundry/ir/target"
 	"foundry/lower/compile"
+	"foundry/lower/metal"
 	"foundry/lower/plan"
 	"foundry/passes"
 )
@@ -91,7 +92,7 @@ func drifts(g *ir.Graph, e *plan.Entry, c *compile.Compiled) map[string]string {
 		written[label] = ds[1:]
 		return ds[0]
 	}
-	run := cost.Run{Target: c.Target, Bounds: g.Bounds, Env: env, Stored: cost.StorageOf(g, c.Target, nil)}
+	run := cost.Run{Target: c.Target, Bounds: g.Bounds, Env: env, Stored: cost.StorageOf(g, cost.NewChoices(c.Target), metal.Unbounded(g))}
 	for _, n := range g.Nodes() {
 		ks := run.Kernels(n)
 		what := n.Op.String()

@@ -9,7 +9,6 @@ import (
 	"foundry"
 	"foundry/frontends/decoder"
 	"foundry/frontends/qwen25"
-	"foundry/ir"
 	"foundry/ir/cost"
 	"foundry/ir/dtype"
 	"foundry/ir/target"
@@ -108,7 +107,7 @@ func explained(t *testing.T, change func(*target.Target)) ([]plan.Decision, erro
 	p, err := passes.Variant("default")
 	require.NoError(t, err)
 	var log passes.Log
-	err = p.Run(g, &passes.Context{Target: x, Log: &log, Lowerable: func(n *ir.Node) error { return cost.Lowerable(n, x) }})
+	err = p.Run(g, &passes.Context{Target: x, Log: &log, Lowerable: cost.NewChoices(x).Lowerable})
 	return log.Decisions, err
 }
 

@@ -115,7 +115,7 @@ func (p probe) fused(g *ir.Graph, t *target.Target) (*ir.Graph, error) {
 		}
 	}
 	log := &passes.Log{}
-	cx := &passes.Context{Target: t, Log: log, Lowerable: func(n *ir.Node) error { return cost.Lowerable(n, t) }, Unbounded: metal.Unbounded}
+	cx := &passes.Context{Target: t, Log: log, Lowerable: cost.NewChoices(t).Lowerable, Unbounded: metal.Unbounded}
 	if err := pipeline.Run(out, cx); err != nil {
 		return nil, err
 	}

@@ -17,12 +17,6 @@ const (
 	tileKeys    = 64
 )
 
-// chooseAttention returns how a is dealt out as its region is pinned, nil where no kernel
-// is like that.
-func chooseAttention(a *task.Attention, t *target.Target) kernel.Kernel {
-	return first(a.Region.Pin, attentionCandidates(a, t))
-}
-
 // bestAttention returns how a is dealt out: in tiles, a block of queries a threadgroup,
 // where they can take it and are predicted to be faster for as many rows as the graph may
 // have; row by row; or row by row in parts of the keys where that and a merge are
@@ -206,7 +200,7 @@ func (m *model) batched(k Kernel, p *task.Batched) Kernel {
 	tokens, keys := p.Rows.Eval(m.Env), p.Keys.Eval(m.Env)
 	rows := float64(p.Heads * tokens)
 	x := batchedByRow(p.Heads, tokens, keys, p.Dim, m.Target)
-	as := first(m.region.Pin, batchedCandidates(m.region, m.Target))
+	as := m.chosen()
 	if as == nil {
 		return k
 	}
@@ -237,7 +231,7 @@ func (m *model) attention(k Kernel, a *task.Attention, outs []*ir.Node) []Kernel
 	tokens, keys, dim := a.Rows.Eval(m.Env), a.Keys.Eval(m.Env), float64(a.Dim)
 	rows := float64(a.Heads * tokens)
 	m.hide(&k, a.Scores.Args[1], keys, seenOf(keys, a.Window(), tokens))
-	as := chooseAttention(a, m.Target)
+	as := m.chosen()
 	if len(outs) > 0 {
 		as = nil
 		if parts, err := PartsOf(a, m.Target); err == nil {

@@ -176,21 +176,23 @@ func kindOf(has func(...ir.Op) bool) kind {
 	return elementsKind
 }
 
-// Taken yields those candidates that r's pin takes; without one, those of the main that
+// takenOf yields those candidates that r's pin takes; without one, those of the main that
 // the model chooses. Lowering writes the first that it can: how wide loads may be, the
 // alignment of elements says.
-func Taken(r *task.Region, t *target.Target) iter.Seq[kernel.Kernel] {
+func takenOf(r *task.Region, t *target.Target) iter.Seq[kernel.Kernel] {
 	return taken(r.Pin, Candidates(r, t))
 }
 
 func taken(pin kernel.Pin, candidates iter.Seq[kernel.Kernel]) iter.Seq[kernel.Kernel] {
 	return func(yield func(kernel.Kernel) bool) {
-		main := ""
+		var best kernel.Kernel
 		for k := range candidates {
-			if main == "" {
-				main = kernel.Main(k)
+			if best == nil {
+				best = k
+			} else if pin == "" && kernel.Main(k) != kernel.Main(best) {
+				continue
 			}
-			if (pin == "" && kernel.Main(k) != main) || !pin.Takes(k) {
+			if pin != "" && !pin.Takes(k) {
 				continue
 			}
 			if !yield(k) {
@@ -200,12 +202,12 @@ func taken(pin kernel.Pin, candidates iter.Seq[kernel.Kernel]) iter.Seq[kernel.K
 	}
 }
 
-// CheckPin is an error where r is pinned to a kernel that it cannot get.
-func CheckPin(r *task.Region, t *target.Target) error {
+// checkPin is an error where r is pinned to a kernel that it cannot get.
+func checkPin(r *task.Region, t *target.Target) error {
 	if r.Pin == "" {
 		return nil
 	}
-	for range Taken(r, t) {
+	for range takenOf(r, t) {
 		return nil
 	}
 	const most = 6 // in a message
@@ -226,14 +228,6 @@ func CheckPin(r *task.Region, t *target.Target) error {
 		list += fmt.Sprintf(" and %d more", left)
 	}
 	return fmt.Errorf("kernel=%q: none of its kernels has these words; there are %s", r.Pin, list)
-}
-
-// first returns the first of candidates that the pin takes, nil where there is none.
-func first(pin kernel.Pin, candidates iter.Seq[kernel.Kernel]) kernel.Kernel {
-	for k := range taken(pin, candidates) {
-		return k
-	}
-	return nil
 }
 
 // productCandidates yields what the model chooses for a product, then the blocks of tiles

@@ -20,7 +20,7 @@ func Choose(r *task.Region, t *target.Target) (kernel.Kernel, error) {
 	if err := checkFormats(r, t); err != nil {
 		return nil, err
 	}
-	if err := CheckPin(r, t); err != nil {
+	if err := checkPin(r, t); err != nil {
 		return nil, err
 	}
 	kind := kindOfRegion(r)
@@ -32,7 +32,7 @@ func Choose(r *task.Region, t *target.Target) (kernel.Kernel, error) {
 	var chosen kernel.Kernel
 	err := error(nil)
 	any := false
-	for k := range Taken(r, t) {
+	for k := range takenOf(r, t) {
 		any, chosen = true, k
 		if err = kind.fits(r, k); err == nil || kind.first {
 			break
@@ -45,32 +45,6 @@ func Choose(r *task.Region, t *target.Target) (kernel.Kernel, error) {
 		return nil, err
 	}
 	return chosen, checkLimits(r, chosen, t)
-}
-
-// Lowerable says why n cannot become kernels of t, where its operands lie row-major: nil
-// where a kernel fits. What it asks is what lowering asks before it writes.
-func Lowerable(n *ir.Node, t *target.Target) error {
-	if n.Op.Is(ir.View) {
-		return nil
-	}
-	r, err := task.Of(n, boundsOf(n), t)
-	if err != nil {
-		return err
-	}
-	if n.Region == nil {
-		r.Pin = "" // which kernels it can get depends on its graph's bounds, that lowering knows
-	}
-	_, err = Choose(r, t)
-	return err
-}
-
-// boundsOf returns the bounds that n's types hold for: its region's own, or the widest that
-// a primitive node's dims make sense in.
-func boundsOf(n *ir.Node) sym.Bounds {
-	if n.Region != nil {
-		return n.Region.Bounds
-	}
-	return sym.Bounds{TMin: 1, TMax: 512, PMax: 4096 - 1, SMax: 4096}
 }
 
 // checkFormats refuses formats of weights and caches without a kernel.

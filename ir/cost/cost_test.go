@@ -80,7 +80,7 @@ const layer = `graph @decode (T=1..1, P=0..39, S<=40) {
 // Gate and up read the same norm and nothing of each other: they share a wave.
 func TestWaves(t *testing.T) {
 	g := parse(t, layer)
-	s := cost.Of(g, find(t, target.Default), sym.Env{T: 1, P: 20})
+	s := cost.Summarise(g, cost.NewChoices(find(t, target.Default)), sym.Env{T: 1, P: 20})
 	require.Equal(t, 5, s.Dispatches)
 	require.Equal(t, 4, s.Waves)
 	tgt := find(t, target.Default)
@@ -175,9 +175,9 @@ func TestBlocksHoldWhatIsReadAtOnce(t *testing.T) {
 				g := parse(t, fmt.Sprintf("graph @g (T=1..%d, P=0..0, S<=512) {\n%%x = input \"x\" : f32[T, %d]\n%%w = weight \"w\" : affine5_g32_bf16[74, %d]\n%%y = matmul_nt %%x, %%w\nreturn y=%%y\n}", tokens, cols, cols))
 				r, err := task.In(g.Nodes()[0], g.Bounds, &x)
 				require.NoError(t, err)
-				p, err := task.ProductOf(r)
+				chosen, err := cost.Choose(r, &x)
 				require.NoError(t, err)
-				if tiles, ok := cost.ChooseProduct(p, &x).(kernel.ProductTiles); ok {
+				if tiles, ok := chosen.(kernel.ProductTiles); ok {
 					require.Zero(t, tiles.Depth%32, "%s, %d tokens, %d columns: %+v", x.Name, tokens, cols, tiles)
 					found++
 				}

@@ -100,7 +100,7 @@ func (m *model) byElement(k *Kernel) {
 		return
 	}
 	parts := task.ElementsOf(m.region)
-	switch as := first(m.region.Pin, elementsCandidates(m.region, m.Target)).(type) {
+	switch as := m.chosen().(type) {
 	case kernel.Positions:
 		k.Groups, k.Threads = float64(parts[0].Space.Dims[1].Eval(m.Env)), float64(as.Threads())
 		k.Shared = turnBytes(m.region, parts)
@@ -123,13 +123,11 @@ func (m *model) byElement(k *Kernel) {
 func (m *model) byRow(k *Kernel, norm *ir.Node) {
 	length := norm.Results[0].Type.Shape.At(-1).Eval(m.Env)
 	k.Groups = m.rows(norm)
-	as := kernel.Kernel(kernel.RowNorm{Length: length, Width: widthOf(length)})
-	if m.err == nil && m.region.Pin != "" {
-		as = first(m.region.Pin, normCandidates(m.region))
+	as := kernel.RowNorm{Length: length, Width: widthOf(length)}
+	if chosen, ok := m.chosen().(kernel.RowNorm); ok {
+		as = chosen
 	}
-	if as != nil {
-		k.Threads, k.Shared = float64(as.Threads()), as.(kernel.RowNorm).Bytes()
-	}
+	k.Threads, k.Shared = float64(as.Threads()), as.Bytes()
 }
 
 // argmax returns the two kernels of argmax alone.
@@ -138,7 +136,7 @@ func (m *model) argmax(k Kernel, n *ir.Node) []Kernel {
 	if m.err != nil {
 		return []Kernel{k}
 	}
-	return argmaxKernels(k, first(m.region.Pin, argmaxCandidates(m.region, m.Target)), shape.At(0).Eval(m.Env), m.Target)
+	return argmaxKernels(k, m.chosen(), shape.At(0).Eval(m.Env), m.Target)
 }
 
 // argmaxKernels adds to k, which has what argmax reads and writes, its grid as it is dealt

@@ -42,16 +42,9 @@ func numbersOf(p *task.Product, tokens int64) matmul {
 	return n
 }
 
-// ChooseProduct returns how p is dealt out: over rows of its weights, or to tiles where
+// bestProduct returns how p is dealt out: over rows of its weights, or to tiles where
 // they can take it and are predicted to be faster for as many tokens as the graph may
-// have; as its region is pinned, nil where no kernel is like that.
-func ChooseProduct(p *task.Product, t *target.Target) kernel.Kernel {
-	if p.Region.Pin != "" {
-		return first(p.Region.Pin, productCandidates(p, t))
-	}
-	return bestProduct(p, t)
-}
-
+// have.
 func bestProduct(p *task.Product, t *target.Target) kernel.Kernel {
 	rows := productRows(p, t, 0)
 	if !p.TakesTiles() {

@@ -22,9 +22,10 @@ const (
 
 // Run is what the kernels of a graph's nodes are predicted for.
 type Run struct {
-	Target *target.Target
-	Bounds sym.Bounds // bounds of the graph's dims
-	Env    sym.Env
+	Target  *target.Target
+	Choices *Choices   // choices for the target, made so far; nil: none are remembered
+	Bounds  sym.Bounds // bounds of the graph's dims
+	Env     sym.Env
 	// Stored is how the graph's values lie. While a graph is being fused it is nil: what a
 	// value's readers will be is open, and what can lie as halves is taken to, where tiles
 	// then copy it.
@@ -38,7 +39,7 @@ func (r Run) Kernels(n *ir.Node) []Kernel {
 		return nil
 	}
 	m := model{Run: r, node: n}
-	m.region, m.err = task.In(n, r.Bounds, r.Target)
+	m.region, m.err = r.work(n)
 	if n.Region == nil {
 		m.ops = []*ir.Node{n}
 	} else {
@@ -56,14 +57,23 @@ func (r Run) Candidates(n *ir.Node) iter.Seq[kernel.Kernel] {
 	if n.Op.Is(ir.View) {
 		return nothing
 	}
-	w, err := task.In(n, r.Bounds, r.Target)
+	w, err := r.work(n)
 	if err != nil {
 		return nothing
+	}
+	return Candidates(w, r.Target)
+}
+
+// work returns what n asks for where its operands lie as they do in the run.
+func (r Run) work(n *ir.Node) (*task.Region, error) {
+	w, err := task.In(n, r.Bounds, r.Target)
+	if err != nil {
+		return nil, err
 	}
 	for i, a := range n.Args {
 		w.Operands[i].Halves = r.Stored.Halves(a)
 	}
-	return Candidates(w, r.Target)
+	return w, nil
 }
 
 // model is one node on its way to kernels.
@@ -73,6 +83,18 @@ type model struct {
 	ops    []*ir.Node // the region's nodes, or the node
 	region *task.Region
 	err    error // the reason why there is no region
+}
+
+// chosen returns the kernel that the node gets, nil where there is none, or nothing to
+// choose.
+func (m *model) chosen() kernel.Kernel {
+	if m.err != nil {
+		return nil
+	}
+	if m.Choices == nil {
+		m.Choices = NewChoices(m.Target)
+	}
+	return m.Choices.Of(m.node, m.region).Kernel
 }
 
 func (m *model) kernels() []Kernel {
@@ -229,26 +251,19 @@ func (m *model) product(k *Kernel, p *task.Product) {
 	}
 }
 
-// chooseStored is ChooseProduct with an operand that lies as the run says; where that is
-// open, kept as halves where it can be and tiles then copy it.
+// chooseStored is chosen for a product; where it is open how its operand lies, kept as
+// halves where it can be and tiles then copy it.
 func (m *model) chooseStored(p *task.Product) kernel.Kernel {
-	if m.Stored != nil {
-		if p.Inner.Param != nil {
-			p.Region.Operands[p.Inner.Index].Halves = m.Stored.Halves(m.node.Args[p.Inner.Index])
-		}
-		return ChooseProduct(p, m.Target)
+	if m.Stored != nil || p.Inner.Param == nil || p.Norm != nil || len(p.Extra) > 0 || p.Tokens.IsConst() || !m.canBeHalves(p.Inner) {
+		return m.chosen()
 	}
-	if p.Inner.Param == nil || p.Norm != nil || len(p.Extra) > 0 || p.Tokens.IsConst() || !m.canBeHalves(p.Inner) {
-		return ChooseProduct(p, m.Target)
-	}
-	o := &p.Region.Operands[p.Inner.Index]
+	o := &m.region.Operands[p.Inner.Index]
 	o.Halves = true
-	k := ChooseProduct(p, m.Target)
-	if tiles, ok := k.(kernel.ProductTiles); ok && tiles.Copied {
-		return k
+	if tiles, ok := m.chosen().(kernel.ProductTiles); ok && tiles.Copied {
+		return tiles
 	}
 	o.Halves = false
-	return ChooseProduct(p, m.Target)
+	return m.chosen()
 }
 
 // canBeHalves reports whether param x of the region can be kept as halves: it is made by

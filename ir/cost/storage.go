@@ -7,7 +7,6 @@ import (
 	"foundry/ir/dtype"
 	"foundry/ir/kernel"
 	"foundry/ir/sym"
-	"foundry/ir/target"
 	"foundry/ir/task"
 )
 
@@ -24,10 +23,10 @@ type Storage struct {
 // the same halves, in half the bytes, which go to threadgroup memory as they are. Of a
 // value without a bound it knows too little: its rows span threadgroups. Where tiles
 // must narrow the rows after all, since their weights come expanded, the maker scales them
-// by their range. unbounded says which values have no bound; nil: none.
-func StorageOf(g *ir.Graph, t *target.Target, unbounded func(*ir.Value) bool) *Storage {
+// by their range. Which kernels read a value, c says. unbounded says which values have no bound; nil: none.
+func StorageOf(g *ir.Graph, c *Choices, unbounded func(*ir.Value) bool) *Storage {
 	s := &Storage{halves: map[*ir.Value]bool{}, narrowed: map[*ir.Value]bool{}}
-	d := storing{graph: g, target: t, returned: map[*ir.Value]bool{}}
+	d := storing{graph: g, choices: c, returned: map[*ir.Value]bool{}}
 	for _, r := range g.Results {
 		d.returned[r.Value] = true
 	}
@@ -81,7 +80,7 @@ func (s *Storage) Moved(n *ir.Node) sym.Poly {
 // storing is a graph whose storage is being decided.
 type storing struct {
 	graph    *ir.Graph
-	target   *target.Target
+	choices  *Choices
 	returned map[*ir.Value]bool
 }
 
@@ -121,7 +120,7 @@ func (d *storing) brings(n *ir.Node, v *ir.Value, copied bool) bool {
 	if v.Type.Shape.At(0).IsConst() {
 		return false
 	}
-	r, err := task.Of(n, d.graph.Bounds, d.target)
+	r, err := task.Of(n, d.graph.Bounds, d.choices.Target)
 	if err != nil || !r.Has(ir.OpMatmulNT) || !r.Nodes(ir.OpMatmulNT)[0].Args[1].Type.Shape.At(0).IsConst() {
 		return false
 	}
@@ -140,6 +139,6 @@ func (d *storing) brings(n *ir.Node, v *ir.Value, copied bool) bool {
 	if err != nil {
 		return false
 	}
-	tiles, ok := ChooseProduct(p, d.target).(kernel.ProductTiles)
+	tiles, ok := d.choices.Of(n, r).Kernel.(kernel.ProductTiles)
 	return ok && tiles.Copied == copied && p.Inner == x
 }

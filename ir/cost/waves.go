@@ -16,9 +16,11 @@ type Summary struct {
 	Us         float64 // time of the device, in one command buffer
 }
 
-// Of returns the numbers of g, which may still be fused, on t in the run e.
-func Of(g *ir.Graph, t *target.Target, e sym.Env) Summary {
-	nodes, run := g.Nodes(), Run{Target: t, Bounds: g.Bounds, Env: e}
+// Summarise returns the numbers of g, which may still be fused, on the target of c in the
+// run e.
+func Summarise(g *ir.Graph, c *Choices, e sym.Env) Summary {
+	t := c.Target
+	nodes, run := g.Nodes(), Run{Target: t, Choices: c, Bounds: g.Bounds, Env: e}
 	waves := Waves(nodes, nil, run.Kernels)
 	s := Summary{Waves: len(waves)}
 	for _, w := range waves {
@@ -50,7 +52,8 @@ func WavesOf(g *ir.Graph, lowered *target.Target, e sym.Env) [][]Kernel {
 
 // finished is the run of a graph that no pass will change.
 func finished(g *ir.Graph, t *target.Target, e sym.Env) Run {
-	return Run{Target: t, Bounds: g.Bounds, Env: e, Stored: StorageOf(g, t, nil)}
+	c := NewChoices(t)
+	return Run{Target: t, Choices: c, Bounds: g.Bounds, Env: e, Stored: StorageOf(g, c, nil)}
 }
 
 // Waves puts the kernels of nodes into the earliest wave that each can run in;

@@ -8,8 +8,10 @@ import (
 	"foundry/frontends/decoder"
 	"foundry/frontends/model"
 	"foundry/ir"
+	"foundry/ir/cost"
 	"foundry/ir/dtype"
 	"foundry/ir/target"
+	"foundry/lower/metal"
 	"foundry/lower/plan"
 	"foundry/passes"
 
@@ -28,6 +30,7 @@ type Graphs struct {
 	// LastRewrite is the last of them: pass and node.
 	LastRewrite string
 	Notes       []string // notes for the user, a line each
+	choices     *cost.Choices
 }
 
 // Fuse builds the model's graphs and runs the passes over them. No weight is
@@ -55,7 +58,7 @@ func Build(m *model.Model, o Options) (*Graphs, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &Graphs{Model: m, Options: o, Target: t}
+	g := &Graphs{Model: m, Options: o, Target: t, choices: cost.NewChoices(t)}
 	if err := g.build(asked); err != nil {
 		return nil, fmt.Errorf("%s: %w", m.Name, err)
 	}
@@ -134,7 +137,7 @@ func (g *Graphs) runPasses() error {
 	if err != nil {
 		return err
 	}
-	cx := passes.Context{Target: g.Target, Lowerable: Lowerable(g.Target), Unbounded: Unbounded}
+	cx := passes.Context{Target: g.Target, Choices: g.choices, Lowerable: g.choices.Lowerable, Unbounded: metal.Unbounded}
 	if g.Options.Fuel != nil {
 		cx.Fuel = &passes.Fuel{Left: *g.Options.Fuel}
 	}

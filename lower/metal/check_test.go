@@ -53,7 +53,7 @@ func TestCheck(t *testing.T) {
 	} {
 		g := parse(t, "T=1..9, P=0..8, S<=16", body)
 		n := outline(t, g)
-		err := cost.Lowerable(n, m3Pro(t))
+		err := cost.NewChoices(m3Pro(t)).Lowerable(n)
 		_, compileErr := metal.Compile([]metal.Entry{{Name: "g", Graph: g}}, metal.Options{
 			Target: m3Pro(t), Model: plan.Model{Context: 16}, Meta: plan.Options{Weights: dtype.F16, Cache: dtype.F16},
 		})
@@ -72,9 +72,9 @@ func TestCheckLimits(t *testing.T) {
 	x := m3Pro(t)
 	x.Limits.ThreadgroupBytes = 8
 	g := parse(t, "T=1..33, P=0..8, S<=64", "%0 = input \"x\" : f32[T, 640]\n%1 = softmax %0 {causal=false, start=0} : f32[T, 640]\nreturn y=%1")
-	require.ErrorContains(t, cost.Lowerable(g.Nodes()[0], x), "threadgroup memory")
-	require.NoError(t, cost.Lowerable(g.Nodes()[0], m3Pro(t)))
+	require.ErrorContains(t, cost.NewChoices(x).Lowerable(g.Nodes()[0]), "threadgroup memory")
+	require.NoError(t, cost.NewChoices(m3Pro(t)).Lowerable(g.Nodes()[0]))
 	x = m3Pro(t)
 	x.Limits.Threads = 128
-	require.EqualError(t, cost.Lowerable(parse(t, "T=1..2, P=0..8, S<=16", sumOf(2)).Nodes()[0], x), "256 threads a threadgroup > 128")
+	require.EqualError(t, cost.NewChoices(x).Lowerable(parse(t, "T=1..2, P=0..8, S<=16", sumOf(2)).Nodes()[0]), "256 threads a threadgroup > 128")
 }

@@ -25,7 +25,7 @@ import (
 
 // candidates lists the kernels that n can get in g.
 func candidates(g *ir.Graph, n *ir.Node, x *target.Target) []kernel.Kernel {
-	run := cost.Run{Target: x, Bounds: g.Bounds, Env: cost.Typical(g.Bounds), Stored: cost.StorageOf(g, x, nil)}
+	run := cost.Run{Target: x, Bounds: g.Bounds, Env: cost.Typical(g.Bounds), Stored: cost.StorageOf(g, cost.NewChoices(x), metal.Unbounded(g))}
 	return slices.Collect(run.Candidates(n))
 }
 
@@ -128,7 +128,7 @@ func choicesOfSeeds(t *testing.T, from, to uint64, visit func(t *testing.T, seed
 		g := irgen.Graph(seed)
 		p, err := passes.Parse(pipelineFewest)
 		require.NoError(t, err)
-		if err := p.Run(g, &passes.Context{Target: x, Lowerable: func(n *ir.Node) error { return cost.Lowerable(n, x) }}); err != nil {
+		if err := p.Run(g, &passes.Context{Target: x, Lowerable: cost.NewChoices(x).Lowerable}); err != nil {
 			require.ErrorContains(t, err, "cannot become a kernel", "seed %d", seed)
 			continue // an operation that has none
 		}

@@ -3,7 +3,6 @@ package metal
 import (
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 
@@ -25,8 +24,8 @@ type compiler struct {
 	shared  map[string]*storage     // weights, states, inputs, outputs: by class and name
 	placed  map[*kernel]kernelPlace // kernels that stand in the plan
 	ranges  ranges
-	states  map[string]*bound        // caches by name
-	lowered map[sym.Bounds]*sync.Map // regions of entries of the same T and P: a *lowering by what a node computes and how its operands lie
+	states  map[string]*bound // caches by name
+	lowered sync.Map          // a *lowering by the text of what is lowered
 }
 
 type kernelPlace struct{ index int }
@@ -34,7 +33,7 @@ type kernelPlace struct{ index int }
 func newCompiler(o *Options) *compiler {
 	return &compiler{
 		o: o, plan: &plan.Plan{Schema: plan.Schema}, kernels: map[string]int{},
-		names: map[string]bool{}, buffers: map[string]int{}, shared: map[string]*storage{}, placed: map[*kernel]kernelPlace{}, lowered: map[sym.Bounds]*sync.Map{},
+		names: map[string]bool{}, buffers: map[string]int{}, shared: map[string]*storage{}, placed: map[*kernel]kernelPlace{},
 	}
 }
 
@@ -54,8 +53,6 @@ type entry struct {
 	role       plan.EntryRole
 	g          *ir.Graph
 	outputs    map[*ir.Value]*storage // values that a kernel writes straight into an output
-	lowered    *sync.Map              // the compiler's, for the graph's bounds
-	key        []byte                 // the key of the node at hand, kept for its memory
 	values     map[*ir.Value]tensor
 	stored     *cost.Storage // dtypes of values that do not lie as their types say
 	bounds     *bounds
@@ -82,10 +79,7 @@ type tensor struct {
 // open starts an entry: its params and outputs get their buffers, which entries
 // share.
 func (c *compiler) open(in Entry) (*entry, error) {
-	if c.lowered[in.Graph.Bounds] == nil {
-		c.lowered[in.Graph.Bounds] = &sync.Map{}
-	}
-	e := &entry{c: c, name: in.Name, role: in.Role, g: in.Graph, lowered: c.lowered[in.Graph.Bounds], values: map[*ir.Value]tensor{}, bounds: newBounds(nil)}
+	e := &entry{c: c, name: in.Name, role: in.Role, g: in.Graph, values: map[*ir.Value]tensor{}, bounds: newBounds(nil)}
 	if err := e.params(); err != nil {
 		return nil, err
 	}
@@ -98,7 +92,7 @@ func (c *compiler) open(in Entry) (*entry, error) {
 // lowerNodes finds every node's kernels. It touches nothing of the compiler's, so
 // that each entry can have its own goroutine.
 func (e *entry) lowerNodes() error {
-	e.stored = cost.StorageOf(e.g, e.c.o.Target, func(v *ir.Value) bool { return e.bounds.of(v, nil).narrowing() == unbounded })
+	e.stored = cost.StorageOf(e.g, e.c.o.Choices, func(v *ir.Value) bool { return e.bounds.of(v, nil).narrowing() == unbounded })
 	for _, n := range e.g.Nodes() {
 		if err := e.node(n, e.outputs); err != nil {
 			return fmt.Errorf("%s: %w", n, err)
@@ -222,15 +216,22 @@ func (e *entry) placeResult(n *ir.Node, i int, v *ir.Value, outputs map[*ir.Valu
 	return nil
 }
 
-// lower returns the kernels for n, from the cache where an equal node with equal
-// operands was lowered before, in this entry or another one.
+// text tells apart what kernels of one choice are written for.
+type text struct {
+	of         *cost.Choice
+	pattern    string
+	token      tokenKind
+	narrowings string // of the values of the region, which becomes halves how
+}
+
+// lower returns the kernels for n: those of an equal node with equal operands where one
+// was lowered before, in this entry or another one.
 func (e *entry) lower(n *ir.Node) (*lowering, error) {
 	r, err := regionOf(n, e.g.Bounds, e.c.o.Target)
 	if err != nil {
 		return nil, err
 	}
 	r.bound = e.boundIn(r, n)
-	key := append(e.key[:0], n.Key()...)
 	for i, a := range n.Args {
 		t := e.values[a]
 		r.operands[i].Layout = t.l
@@ -240,50 +241,26 @@ func (e *entry) lower(n *ir.Node) (*lowering, error) {
 			return nil, fmt.Errorf("%s: rows in planes are read whole", t.s.name)
 		}
 		r.operands[i].Halves, r.operands[i].Scaled = e.stored.Halves(a), e.scaled(a) != nil
-		key = appendKey(append(key, '\n'), &r.operands[i])
 	}
 	for i, v := range n.Results {
-		kept := &r.asked.Kept[i]
-		kept.Halves, kept.Scaled = e.stored.Halves(v), e.scaled(v) != nil
-		key = strconv.AppendBool(strconv.AppendBool(key, kept.Halves), kept.Scaled)
+		r.asked.Kept[i] = task.Kept{Halves: e.stored.Halves(v), Scaled: e.scaled(v) != nil}
 		if v == e.token {
 			r.token = e.tokenKind
 		}
 	}
-	key = r.appendNarrowings(fmt.Appendf(key, "\n%d %s %s", r.token, n.Attr.Pattern, n.Attr.Kernel))
-	e.key = key
-	if l, ok := e.lowered.Load(string(key)); ok {
-		return l.(*lowering), nil
-	}
 	if err := r.checkToken(); err != nil {
 		return nil, err
 	}
-	chosen, err := cost.Choose(r.asked, e.c.o.Target)
-	if err != nil {
-		return nil, err
+	chosen := e.c.o.Choices.Of(n, r.asked)
+	if chosen.Err != nil {
+		return nil, chosen.Err
 	}
-	l := r.lower(chosen)
-	first, _ := e.lowered.LoadOrStore(string(key), l)
+	key := text{chosen, n.Attr.Pattern, r.token, string(r.appendNarrowings(nil))}
+	if l, ok := e.c.lowered.Load(key); ok {
+		return l.(*lowering), nil
+	}
+	first, _ := e.c.lowered.LoadOrStore(key, r.lower(chosen.Kernel))
 	return first.(*lowering), nil
-}
-
-// appendKey appends what tells o from other operands.
-func appendKey(b []byte, o *task.Operand) []byte {
-	for _, is := range [...]bool{o.Fixed, o.Settled, o.Planes, o.Halves, o.Scaled} {
-		b = strconv.AppendBool(b, is)
-	}
-	b = appendPoly(b, o.Layout.Off)
-	for _, p := range o.Layout.Stride {
-		b = appendPoly(b, p)
-	}
-	return b
-}
-
-func appendPoly(b []byte, p sym.Poly) []byte {
-	for _, n := range [...]int64{p.C, p.T, p.P, p.TT, p.TP} {
-		b = strconv.AppendInt(append(b, ' '), n, 10)
-	}
-	return b
 }
 
 // bindAlign is the alignment of binding offsets: what constant space and vector

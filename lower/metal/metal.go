@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"foundry/ir"
+	"foundry/ir/cost"
 	"foundry/ir/dtype"
 	"foundry/ir/target"
 	"foundry/lower/plan"
@@ -36,7 +37,8 @@ type Entry struct {
 // Options say what the plan is for.
 type Options struct {
 	Target         *target.Target
-	Compiler       string // the author that the plan names
+	Choices        *cost.Choices // choices of kernels for the target that were made so far; nil: none were
+	Compiler       string        // the author that the plan names
 	Model          plan.Model
 	Tokens         *plan.Tokens
 	Meta           plan.Options
@@ -58,6 +60,9 @@ const mslVersion = "3.0"
 func Compile(entries []Entry, o Options) (*plan.Plan, error) {
 	if o.Shaders == nil {
 		o.Shaders = shaders.FS
+	}
+	if o.Choices == nil {
+		o.Choices = cost.NewChoices(o.Target)
 	}
 	c := newCompiler(&o)
 	for _, e := range entries {

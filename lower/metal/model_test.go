@@ -39,7 +39,7 @@ func entries(t testing.TB, c decoder.Config, o decoder.BuildOptions, pipeline st
 	for _, g := range []*ir.Graph{prefill, decode} {
 		p, err := passes.Parse(pipeline)
 		require.NoError(t, err)
-		require.NoError(t, p.Run(g, &passes.Context{Target: x, Lowerable: func(n *ir.Node) error { return cost.Lowerable(n, x) }}))
+		require.NoError(t, p.Run(g, &passes.Context{Target: x, Lowerable: cost.NewChoices(x).Lowerable}))
 	}
 	return []metal.Entry{{Name: "prefill", Role: plan.Prefill, Graph: prefill}, {Name: "decode", Role: plan.Decode, Graph: decode}}
 }

@@ -258,5 +258,5 @@ func TestSampleOfTooMany(t *testing.T) {
 		%4 = sample %0, %1, %2, %3 : i32[1]
 		return y=%4`)
 	node := slices.IndexFunc(g.Nodes(), func(n *ir.Node) bool { return n.Op == ir.OpSample })
-	require.EqualError(t, cost.Lowerable(g.Nodes()[node], m3Pro(t)), "sample of 300000 tokens, 262144 are the most")
+	require.EqualError(t, cost.NewChoices(m3Pro(t)).Lowerable(g.Nodes()[node]), "sample of 300000 tokens, 262144 are the most")
 }

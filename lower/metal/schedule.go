@@ -90,7 +90,7 @@ func (e *entry) meets(i int, s *storage, b plan.Binding) bool {
 // costs the device. It returns what the model says of the number taken, and of one.
 func (e *entry) commandBuffers(steps []plan.Step) ([]plan.CommandBuffer, *plan.Modelled) {
 	t, typical := e.c.o.Target, cost.Typical(e.g.Bounds)
-	waves := cost.Waves(e.g.Nodes(), nil, cost.Run{Target: t, Bounds: e.g.Bounds, Env: typical, Stored: e.stored}.Kernels)
+	waves := cost.Waves(e.g.Nodes(), nil, cost.Run{Target: t, Choices: e.c.o.Choices, Bounds: e.g.Bounds, Env: typical, Stored: e.stored}.Kernels)
 	n := e.c.o.CommandBuffers
 	if n == 0 {
 		_, n = cost.Total(waves, t, 0)

@@ -77,7 +77,7 @@ func TestSoftmaxOfBlocks(t *testing.T) {
 
 func TestSoftmaxRefuses(t *testing.T) {
 	g := parse(t, "T=1..1, P=0..0, S<=1", "%0 = weight \"w\" : q4_k[5, 512]\n%1 = softmax %0 {causal=false, start=0, segment=20} : f32[5, 512]\nreturn y=%1")
-	require.EqualError(t, cost.Lowerable(g.Nodes()[0], m3Pro(t)), "segment=20 of rows of q4_k, wants a multiple of 32")
+	require.EqualError(t, cost.NewChoices(m3Pro(t)).Lowerable(g.Nodes()[0]), "segment=20 of rows of q4_k, wants a multiple of 32")
 }
 
 // The number of threads follows from the target: a machine that keeps more threads

@@ -15,6 +15,7 @@ import (
 	"foundry/ir/sym"
 	"foundry/ir/target"
 	"foundry/lower/compile"
+	"foundry/lower/metal"
 	"foundry/runtime"
 	"foundry/runtime/engine"
 )
@@ -192,7 +193,7 @@ type wantedKernel struct {
 // pin gives each node of g the kernel that is its choice of that number; one with fewer
 // keeps what it gets.
 func pin(g *ir.Graph, t *target.Target, choice int) {
-	costs := cost.Run{Target: t, Bounds: g.Bounds, Env: cost.Typical(g.Bounds), Stored: cost.StorageOf(g, t, nil)}
+	costs := cost.Run{Target: t, Bounds: g.Bounds, Env: cost.Typical(g.Bounds), Stored: cost.StorageOf(g, cost.NewChoices(t), metal.Unbounded(g))}
 	for _, n := range g.Nodes() {
 		at := 0
 		for k := range costs.Candidates(n) {

@@ -9,6 +9,7 @@ import (
 
 	"foundry/frontends/model"
 	"foundry/ir"
+	"foundry/ir/cost"
 	"foundry/lower/compile"
 	"foundry/lower/metal"
 	"foundry/lower/plan"
@@ -119,7 +120,8 @@ type distinctPlans struct {
 // compile makes one plan of variants, verified, whose entries are the distinct graphs
 // that they give, and counts each.
 func (b *distinctPlans) compile(variants []passes.Subset) (*plan.Plan, []*counted, error) {
-	cx := &passes.Context{Target: b.graphs.Target, Lowerable: compile.Lowerable(b.graphs.Target), Unbounded: compile.Unbounded}
+	choices := cost.NewChoices(b.graphs.Target)
+	cx := &passes.Context{Target: b.graphs.Target, Choices: choices, Lowerable: choices.Lowerable, Unbounded: metal.Unbounded}
 	part, err := passes.Enumerate(b.graph, cx, variants, func(g *ir.Graph) *ir.Graph { return g })
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", b.m.Name, err)

@@ -19,6 +19,7 @@ import (
 	"foundry/ir/names"
 	"foundry/ir/target"
 	"foundry/lower/compile"
+	"foundry/lower/metal"
 	"foundry/passes"
 	"foundry/runtime"
 	"foundry/runtime/bench"
@@ -206,7 +207,8 @@ func (s *search) predict(g *compile.Graphs, phase string, subsets []passes.Subse
 	if err != nil {
 		return nil, err
 	}
-	out, err := passes.Enumerate(graph, &passes.Context{Target: g.Target, Lowerable: compile.Lowerable(g.Target), Unbounded: compile.Unbounded}, subsets, us)
+	choices := cost.NewChoices(g.Target)
+	out, err := passes.Enumerate(graph, &passes.Context{Target: g.Target, Choices: choices, Lowerable: choices.Lowerable, Unbounded: metal.Unbounded}, subsets, us)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", s.m.Name, err)
 	}

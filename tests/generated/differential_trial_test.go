@@ -186,7 +186,7 @@ func (c *fuzzCase) onRef() (err error) {
 	if err != nil {
 		return fault{"target", err}
 	}
-	lowerable := func(n *ir.Node) error { return cost.Lowerable(n, x) }
+	lowerable := cost.NewChoices(x).Lowerable
 	plain := c.graph.Clone()
 	for _, n := range plain.Nodes() {
 		n.Attr.Kernel = ""
@@ -271,7 +271,7 @@ func (c *fuzzCase) fuse(x *target.Target, lowerable func(*ir.Node) error) (*ir.G
 		return nil, fault{"passes", err}
 	}
 	if c.pins != 0 {
-		costs := cost.Run{Target: x, Bounds: g.Bounds, Env: cost.Typical(g.Bounds), Stored: cost.StorageOf(g, x, nil)}
+		costs := cost.Run{Target: x, Bounds: g.Bounds, Env: cost.Typical(g.Bounds), Stored: cost.StorageOf(g, cost.NewChoices(x), metal.Unbounded(g))}
 		r := rand.New(rand.NewPCG(c.pins, 0))
 		for _, n := range g.Nodes() {
 			kernels := slices.Collect(costs.Candidates(n))

@@ -79,7 +79,7 @@ func TestEverySubset(t *testing.T) {
 			met, graphs := 0, map[[sha256.Size]byte]bool{}
 			e := equivalence{origin: origin, env: sym.Env{T: int64(tokens), P: 300}, seed: 1, plans: map[string]bool{}}
 			for batch := range slices.Chunk(subsets, 2048) {
-				outcomes, err := passes.Enumerate(origin, &passes.Context{Target: x, Lowerable: func(n *ir.Node) error { return cost.Lowerable(n, x) }}, batch,
+				outcomes, err := passes.Enumerate(origin, &passes.Context{Target: x, Lowerable: cost.NewChoices(x).Lowerable}, batch,
 					func(g *ir.Graph) *ir.Graph { return g })
 				require.NoError(t, err)
 				var fresh []*ir.Graph
@@ -114,7 +114,7 @@ func TestRandomGraphsEverywhere(t *testing.T) {
 		t.Logf("%d random graphs, %d of them on cpu; %s=1 takes 500 everywhere", count, onCPU, complete)
 	}
 	x := defaultTarget(t)
-	cx := &passes.Context{Target: x, Lowerable: func(n *ir.Node) error { return cost.Lowerable(n, x) }}
+	cx := &passes.Context{Target: x, Lowerable: cost.NewChoices(x).Lowerable}
 	forms, plans, ran, unplanned := 0, 0, 0, 0
 	for seed := range uint64(count) {
 		origin := irgen.Graph(seed)
