@@ -3,6 +3,7 @@ package checkpoint
 import (
 	"bytes"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -115,4 +116,13 @@ func TestDanglingLinks(t *testing.T) {
 	require.NoError(t, os.Symlink("nowhere", filepath.Join(dir, "m-2.safetensors")))
 	_, err = Open(dir)
 	require.ErrorContains(t, err, "m-2.safetensors is a link to nowhere, which does not exist")
+
+	dir = folder(t, map[string]string{"config.json": "{}"}, map[string][]Tensor{singleFile: {tensor("w", 'a', 4)}})
+	require.NoError(t, os.Symlink("gone", filepath.Join(dir, "generation_config.json")))
+	s, err := Open(dir)
+	require.NoError(t, err)
+	defer s.Close()
+	_, err = s.File("generation_config.json")
+	require.ErrorContains(t, err, "generation_config.json is a link to gone, which does not exist")
+	require.NotErrorIs(t, err, fs.ErrNotExist, "what may be missing is not taken for missing")
 }

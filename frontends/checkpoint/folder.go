@@ -24,7 +24,7 @@ const (
 // model.safetensors.index.json lists.
 func openFolder(dir string) (Source, error) {
 	single := filepath.Join(dir, singleFile)
-	if err := dangling(single); err != nil {
+	if err := files.Dangling(single); err != nil {
 		return nil, err
 	}
 	if _, err := os.Stat(single); err == nil {
@@ -47,19 +47,6 @@ func openFolder(dir string) (Source, error) {
 		return nil, err
 	}
 	return openShards(dir, shardOf)
-}
-
-// dangling is an error for a link that leads nowhere, as one into a cache whose
-// files were removed.
-func dangling(link string) error {
-	to, err := os.Readlink(link)
-	if err != nil {
-		return nil // no link
-	}
-	if _, err := os.Stat(link); !errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return fmt.Errorf("%s is a link to %s, which does not exist", link, to)
 }
 
 // parseIndex reads the index: the shard file of each tensor.
@@ -97,7 +84,7 @@ func openShards(dir string, shardOf map[string]string) (_ Source, err error) {
 		shard := shardOf[name]
 		if shards[shard] == nil {
 			path := filepath.Join(dir, shard)
-			if err := dangling(path); err != nil {
+			if err := files.Dangling(path); err != nil {
 				return nil, err
 			}
 			m, err := mapFile(path)

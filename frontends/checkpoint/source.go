@@ -12,7 +12,6 @@
 package checkpoint
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -89,7 +88,7 @@ func open(path string) (Source, error) {
 	st, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		if err := dangling(path); err != nil {
+		if err := files.Dangling(path); err != nil {
 			return nil, err
 		}
 		return nil, fmt.Errorf("%s: no such model file or folder", path)
@@ -177,9 +176,6 @@ func folderFile(dir string) func(string) ([]byte, error) {
 		b, err := files.Read(filepath.Join(dir, name), fileLimit(name))
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil, missingFile(dir, name)
-		}
-		if bytes.HasPrefix(b, []byte("\ufeff")) {
-			return nil, fmt.Errorf("%s: %s begins with a UTF-8 byte order mark; save it without one", dir, name)
 		}
 		return b, err
 	}

@@ -41,7 +41,7 @@ func WriteFolder(ctx context.Context, dir string, s Source, weights dtype.Type, 
 	}()
 	dir = filepath.Clean(dir)
 	if _, err := os.Lstat(dir); err == nil {
-		return errors.New("it exists already")
+		return errExists
 	}
 	items, quantization, err := folderItems(s, weights, report)
 	if err != nil {
@@ -78,8 +78,14 @@ func WriteFolder(ctx context.Context, dir string, s Source, weights dtype.Type, 
 	if err := os.Chmod(temp.Path, 0o755); err != nil {
 		return err
 	}
-	return os.Rename(temp.Path, dir)
+	err = os.Rename(temp.Path, dir)
+	if errors.Is(err, fs.ErrExist) { // another process made it meanwhile
+		return errExists
+	}
+	return err
 }
+
+var errExists = errors.New("it exists already")
 
 // writeCarried writes a file, in a folder of its own where its name says so.
 func writeCarried(path string, b []byte) error {

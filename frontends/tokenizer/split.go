@@ -2,7 +2,7 @@ package tokenizer
 
 import (
 	"cmp"
-	"errors"
+	"context"
 	"fmt"
 	"strings"
 	"time"
@@ -102,12 +102,12 @@ func (s splitter) each(text string, deadline time.Time, f func(piece string)) er
 		piece(m.Index, !s.matchesOnly)
 		piece(m.Index+m.Length, true)
 		if time.Now().After(deadline) {
-			err = errors.New("the split pattern takes too long for this text")
+			err = context.DeadlineExceeded
 			break
 		}
 	}
-	if err != nil {
-		return fmt.Errorf("splitting text of %d characters failed at character %d: %w", len(runes), at, err)
+	if err != nil { // regexp2 has no other than that a match took too long, and repeats the whole text in it
+		return fmt.Errorf("splitting text of %d characters failed at character %d: the split pattern takes too long for this text", len(runes), at)
 	}
 	piece(len(runes), !s.matchesOnly)
 	return nil

@@ -20,4 +20,8 @@ func TestSplitTimeOfText(t *testing.T) {
 	require.ErrorContains(t, err, "splitting text of 400 characters failed at character")
 	require.ErrorContains(t, err, "takes too long for this text")
 	require.Less(t, time.Since(began), matchTime)
+
+	s.re.MatchTimeout = time.Millisecond // one match alone
+	err = s.each(strings.Repeat("a", 4000), deadline([]splitter{s}, text), func(string) {})
+	require.EqualError(t, err, "splitting text of 4000 characters failed at character 0: the split pattern takes too long for this text")
 }

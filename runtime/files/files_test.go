@@ -160,3 +160,29 @@ func TestLongNames(t *testing.T) {
 	path := filepath.Join(t.TempDir(), strings.Repeat("x", 250))
 	require.NoError(t, Write(t.Context(), path, text("x")))
 }
+
+// A link that leads nowhere is no file that is not there: what may be left out is not
+// left out in silence. A text with a byte order mark is not read.
+func TestReadSaysWhatIsSo(t *testing.T) {
+	dir := t.TempDir()
+	link, marked := filepath.Join(dir, "link"), filepath.Join(dir, "marked")
+	require.NoError(t, os.Symlink("gone", link))
+	require.NoError(t, os.WriteFile(marked, []byte("\ufeff{}"), 0o600))
+	root, err := os.OpenRoot(dir)
+	require.NoError(t, err)
+	defer root.Close()
+	for name, read := range map[string]func(string) ([]byte, error){
+		"Read":        func(path string) ([]byte, error) { return Read(path, 100) },
+		"ReadAny":     func(path string) ([]byte, error) { return ReadAny(path, 100) },
+		"ReadIn":      func(path string) ([]byte, error) { return ReadIn(root, filepath.Base(path), 100) },
+		"ReadPrivate": func(path string) ([]byte, error) { return ReadPrivate(path, 100) },
+	} {
+		_, err := read(filepath.Join(dir, "none"))
+		require.ErrorIs(t, err, fs.ErrNotExist, name)
+		_, err = read(link)
+		require.ErrorContains(t, err, "link is a link to gone, which does not exist", name)
+		require.NotErrorIs(t, err, fs.ErrNotExist, name)
+		_, err = read(marked)
+		require.ErrorContains(t, err, "marked begins with a UTF-8 byte order mark; save it without one", name)
+	}
+}

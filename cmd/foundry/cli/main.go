@@ -67,13 +67,20 @@ type usageError struct{ error }
 
 func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
-// oneLine joins the lines of joined errors.
+// longest is how many bytes an error has at most: what it repeats may come from a file.
+const longest = 4 << 10
+
+// oneLine joins the lines of joined errors; of one that is too long the middle goes.
 func oneLine(err error) string {
 	lines := strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' || r == '\r' })
 	for i, l := range lines {
 		lines[i] = names.Plain(strings.TrimSpace(l))
 	}
-	return strings.Join(lines, "; ")
+	line := strings.Join(lines, "; ")
+	if len(line) > longest {
+		line = strings.ToValidUTF8(line[:longest/2], "") + " ... " + strings.ToValidUTF8(line[len(line)-longest/2:], "")
+	}
+	return line
 }
 
 func newRoot(s IO) *cobra.Command {

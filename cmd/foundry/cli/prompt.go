@@ -174,6 +174,9 @@ func readInput(s IO) ([]byte, error) {
 	if err == nil && len(text) > maxInput {
 		err = fmt.Errorf("it has more than %s", names.Bytes(maxInput))
 	}
+	if err == nil {
+		err = files.Unmarked("it", text)
+	}
 	return text, err
 }
 
