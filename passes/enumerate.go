@@ -127,7 +127,6 @@ func (e *enumeration) advance(g *ir.Graph, p Pipeline, i int) (*ir.Graph, error)
 	if err != nil {
 		return nil, err
 	}
-	clear(e.memo.regions) // of nodes of the copy before
 	r.memo = e.memo
 	if err := r.runPass(p, i); err != nil {
 		return nil, err

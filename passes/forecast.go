@@ -176,7 +176,7 @@ func (s *site) extent() (lo, hi int) {
 func (r *run) forecast(stretch *ir.Graph, calls Pipeline) (forecast, error) {
 	g := stretch.Clone()
 	child := &run{Context: &Context{Target: r.target, Lowerable: r.Lowerable}, graph: g, target: r.target, choices: r.choices, env: r.env,
-		works: make(map[*ir.Node][]cost.Kernel), memo: r.memo, matchers: make(map[*form]*matcher)}
+		memo: r.memo, matchers: make(map[*form]*matcher)}
 	for i := range calls {
 		if calls[i].Pass.fusion == nil {
 			continue // what edits a whole graph has no say in a stretch of one

@@ -109,10 +109,5 @@ func (r *run) predictTime(nodes []*ir.Node, replaced map[*ir.Node]*ir.Node) stre
 }
 
 func (r *run) kernels(n *ir.Node) []cost.Kernel {
-	ks, ok := r.works[n]
-	if !ok {
-		ks = cost.Run{Target: r.target, Choices: r.choices, Bounds: r.graph.Bounds, Env: r.env}.Kernels(n)
-		r.works[n] = ks
-	}
-	return ks
+	return cost.Run{Target: r.target, Choices: r.choices, Bounds: r.graph.Bounds, Env: r.env}.Kernels(n)
 }

@@ -169,7 +169,6 @@ func (r *run) joinNorms() error {
 				return err
 			}
 			joined = joined && ok
-			delete(r.memo.regions, u)
 		}
 		if !joined {
 			continue

@@ -23,7 +23,6 @@ type run struct {
 	restText  string     // rest as text; empty until something is weighed against it
 	flattened *flatGraph // nil where an edit has made it stale
 	rewrites  int        // the number of rewrites of the current pass
-	works     map[*ir.Node][]cost.Kernel
 	memo      *memo
 	matchers  map[*form]*matcher
 }
@@ -34,11 +33,10 @@ type memo struct {
 	seed        maphash.Seed
 	sites       map[siteKey]assessment
 	comparisons map[rivalKey]comparison
-	regions     map[*ir.Node]uint64
 }
 
 func newMemo() *memo {
-	return &memo{maphash.MakeSeed(), make(map[siteKey]assessment), make(map[rivalKey]comparison), make(map[*ir.Node]uint64)}
+	return &memo{maphash.MakeSeed(), make(map[siteKey]assessment), make(map[rivalKey]comparison)}
 }
 
 // Run applies the pipeline to g in place. After every pass that edited it the
@@ -71,7 +69,7 @@ func (p Pipeline) Run(g *ir.Graph, cx *Context) error {
 }
 
 func newRun(g *ir.Graph, cx *Context) (*run, error) {
-	r := &run{Context: cx, graph: g, target: cx.Target, env: cost.Typical(g.Bounds), works: make(map[*ir.Node][]cost.Kernel),
+	r := &run{Context: cx, graph: g, target: cx.Target, env: cost.Typical(g.Bounds),
 		memo: newMemo(), matchers: make(map[*form]*matcher)}
 	if r.target == nil {
 		t, err := target.Find(target.Default)

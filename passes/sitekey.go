@@ -3,8 +3,6 @@ package passes
 import (
 	"hash/maphash"
 	"slices"
-
-	"foundry/ir"
 )
 
 // siteKey tells sites apart about which answers may differ. Equal layers have
@@ -87,73 +85,4 @@ func (r *run) opSum(o *op) uint64 {
 func mixHash(h, x uint64) uint64 {
 	h = (h ^ x) * 0x9e3779b97f4a7c15
 	return h ^ h>>29
-}
-
-// signature is a number that nodes share when they compute the same of operands of
-// the same types and kinds.
-func (r *run) signature(n *ir.Node) uint64 {
-	if n.Region != nil {
-		return r.regionSignature(n)
-	}
-	h := hasher{numbers: make(map[*ir.Value]int, 2*len(n.Args))}
-	h.SetSeed(r.memo.seed)
-	h.node(n, r)
-	return h.Sum64()
-}
-
-// regionSignature is a number that fused nodes share when their regions are the
-// same but for labels.
-func (r *run) regionSignature(n *ir.Node) uint64 {
-	if s, ok := r.memo.regions[n]; ok {
-		return s
-	}
-	h := hasher{numbers: make(map[*ir.Value]int, 4*len(n.Args))}
-	h.SetSeed(r.memo.seed)
-	h.WriteString(n.Attr.Pattern)
-	h.WriteString(n.Attr.Kernel)
-	for _, m := range n.Region.Nodes() {
-		h.node(m, r)
-	}
-	for _, res := range n.Region.Results {
-		maphash.WriteComparable(&h.Hash, h.numbers[res.Value])
-	}
-	s := h.Sum64()
-	r.memo.regions[n] = s
-	return s
-}
-
-// hasher numbers values as they come.
-type hasher struct {
-	maphash.Hash
-	numbers map[*ir.Value]int
-}
-
-func (h *hasher) node(n *ir.Node, r *run) {
-	h.WriteByte(byte(n.Op))
-	maphash.WriteComparable(&h.Hash, n.Attr)
-	if n.Region != nil {
-		maphash.WriteComparable(&h.Hash, r.regionSignature(n))
-	}
-	for _, a := range n.Args {
-		number, met := h.numbers[a]
-		if !met {
-			number = len(h.numbers)
-			h.numbers[a] = number
-			maphash.WriteComparable(&h.Hash, a.Type)
-			maphash.WriteComparable(&h.Hash, sourceOf(a))
-		}
-		maphash.WriteComparable(&h.Hash, number)
-	}
-	for _, v := range n.Results {
-		h.numbers[v] = len(h.numbers)
-	}
-}
-
-// sourceOf is the kind of param behind v, or a number of its own for what a node
-// makes.
-func sourceOf(v *ir.Value) int {
-	if root := ir.StateRoot(v); root.Param != nil {
-		return int(root.Param.Kind)
-	}
-	return -1
 }
