@@ -1,6 +1,7 @@
 package cost
 
 import (
+	"iter"
 	"math"
 
 	"foundry/ir"
@@ -11,11 +12,23 @@ import (
 )
 
 // A threadgroup of attention in tiles takes tileQueries rows of queries through
-// the keys, tileKeys at a time where they have room.
-const (
-	tileQueries = 64
-	tileKeys    = 64
-)
+// the keys, so many at a time as one of tileKeys, where they have room.
+const tileQueries = 64
+
+var tileKeys = [...]int{64, 32}
+
+// attentionTiles yields attention in tiles of heads of dim elements, as many keys at a time
+// as there is room for on a target first.
+func attentionTiles(dim int64, t *target.Target) iter.Seq[kernel.AttentionTiles] {
+	return func(yield func(kernel.AttentionTiles) bool) {
+		for _, keys := range tileKeys {
+			k := kernel.AttentionTiles{Simdgroups: tileQueries / tileSide, Keys: keys}
+			if k.Bytes(dim) <= t.Limits.ThreadgroupBytes && !yield(k) {
+				return
+			}
+		}
+	}
+}
 
 // bestAttention returns how a is dealt out: in tiles, a block of queries a threadgroup,
 // where they can take it and are predicted to be faster for as many rows as the graph may
@@ -36,18 +49,15 @@ func bestOnePass(a *task.Attention, t *target.Target) kernel.Kernel {
 	}
 	b, window := a.Region.Graph.Bounds, a.Window()
 	tokens, keys := a.Rows.Max(b), a.Keys.Max(b)
-	tiles := kernel.AttentionTiles{Simdgroups: tileQueries / tileSide}
-	for _, tiles.Keys = range [...]int{tileKeys, tileKeys / 2} {
-		if tiles.Bytes(a.Dim) > t.Limits.ThreadgroupBytes {
-			continue
+	best, us, wait := kernel.Kernel(rows), attentionByRow(rows, a.Heads, tokens, seenOf(keys, window, 1), a.Dim, t).Us(t), 0.0
+	for tiles := range attentionTiles(a.Dim, t) {
+		k := tiledAttention(tiles, a.Heads, tokens, blockSeen(tiles, keys, window), a.Dim, t)
+		// Of equals, the one that waits less, though it be hidden.
+		if v := k.Us(t); v < us || v == us && k.WaitUs < wait {
+			best, us, wait = tiles, v, k.WaitUs
 		}
-		tiled := tiledAttention(a.Heads, tokens, blockSeen(keys, window), a.Dim, t)
-		if tiled.Us(t) < attentionByRow(rows, a.Heads, tokens, seenOf(keys, window, 1), a.Dim, t).Us(t) {
-			return tiles
-		}
-		break
 	}
-	return rows
+	return best
 }
 
 // waves is the predicted time of a's kernels in a typical run, one behind the other.
@@ -116,16 +126,16 @@ func keysAtOnce(k kernel.AttentionRows) int { return 32 / k.Lanes * k.Ahead }
 // batchedTiles returns a batched product in tiles, a block of 64 rows of a head a
 // threadgroup; false where they cannot take it.
 func batchedTiles(p *task.Batched, t *target.Target) (kernel.AttentionTiles, bool) {
-	k := kernel.AttentionTiles{Simdgroups: tileQueries / tileSide, Keys: tileKeys}
+	k := kernel.AttentionTiles{Simdgroups: tileQueries / tileSide, Keys: tileKeys[0]}
 	return k, p.TakesTiles() && k.StageBytes(p.Dim) <= t.Limits.ThreadgroupBytes
 }
 
 // tilesPay reports whether a batched product is predicted to be faster in tiles than by
 // element of scores, or by column of values.
-func tilesPay(p *task.Batched, t *target.Target) bool {
+func tilesPay(p *task.Batched, as kernel.AttentionTiles, t *target.Target) bool {
 	b := p.Region.Graph.Bounds
 	tokens, keys := p.Rows.Max(b), p.Keys.Max(b)
-	return tiledAttention(p.Heads, tokens, keys, p.Dim, t).Us(t) < batchedByRow(p.Heads, tokens, keys, p.Dim, t).Us(t)
+	return tiledAttention(as, p.Heads, tokens, keys, p.Dim, t).Us(t) < batchedByRow(p.Heads, tokens, keys, p.Dim, t).Us(t)
 }
 
 // rowSIMDs is how many simdgroups share the keys of a row of attention of d
@@ -160,15 +170,25 @@ func seenOf(keys, window, rows int64) int64 {
 }
 
 // blockSeen is seenOf of a threadgroup's tiles, which read whole blocks of keys.
-func blockSeen(keys, window int64) int64 { return seenOf(keys, window, tileQueries+tileKeys) }
+func blockSeen(as kernel.AttentionTiles, keys, window int64) int64 {
+	return seenOf(keys, window, int64(as.Queries()+as.Keys))
+}
 
-func tiledAttention(heads, tokens, keys, d int64, t *target.Target) Kernel {
-	k := Kernel{Groups: float64(heads) * math.Ceil(float64(tokens)/tileQueries), Threads: tileQueries / tileSide * float64(t.Limits.SIMDWidth), Tiled: true}
-	k.Tile = k.Groups * tileQueries * float64(keys) * float64(d) * 4
+// resident is how many threadgroups of attention in tiles a core takes at once: as many as
+// it has threads, registers and threadgroup memory for.
+func resident(as kernel.AttentionTiles, d int64, t *target.Target) float64 {
+	return float64(max(1, min(t.CoreThreads/as.Threads(), t.CoreFloats/(as.Threads()*as.Registers(d)), t.CoreBytes/as.Bytes(d))))
+}
+
+func tiledAttention(as kernel.AttentionTiles, heads, tokens, keys, d int64, t *target.Target) Kernel {
+	k := Kernel{Groups: float64(heads) * math.Ceil(float64(tokens)/float64(as.Queries())), Threads: float64(as.Threads()), Tiled: true}
+	at := resident(as, d, t)
+	k.Tile = k.Groups * float64(as.Queries()) * float64(keys) * float64(d) * 4
+	// Where the threads that a core has at once do not keep its matrix units busy.
+	k.Tile *= max(1, min(tileThreads, float64(t.CoreThreads))/(at*k.Threads))
 	k.Cache = k.Groups * float64(keys) * float64(d) * 4
-	resident := math.Max(1, float64(t.TileFloats*tileThreads)/float64(tileQueries*(tileKeys+d)))
 	// The simdgroups wait for a block of keys, then for its values.
-	k.WaitUs = math.Ceil(k.Groups/float64(t.Cores)/resident) * math.Ceil(float64(keys)/tileKeys) * 2 * t.LatencyUs
+	k.WaitUs = math.Ceil(k.Groups/float64(t.Cores)/at) * math.Ceil(float64(keys)/float64(as.Keys)) * 2 * t.LatencyUs
 	return k
 }
 
@@ -207,7 +227,7 @@ func (m *model) batched(k Kernel, p *task.Batched) Kernel {
 	k.Threads = float64(as.Threads())
 	switch as := as.(type) {
 	case kernel.AttentionTiles:
-		x = tiledAttention(p.Heads, tokens, keys, p.Dim, m.Target)
+		x = tiledAttention(as, p.Heads, tokens, keys, p.Dim, m.Target)
 		k.Tile, k.Groups, k.Tiled, k.Flops = x.Tile/2, x.Groups, true, 0
 		if p.Product.Op == ir.OpBmmNT {
 			k.Groups *= math.Ceil(float64(keys) / float64(as.Keys))
@@ -287,7 +307,7 @@ func attentionKernels(k Kernel, a *task.Attention, as kernel.Kernel, e sym.Env, 
 	var x Kernel
 	switch as := as.(type) {
 	case kernel.AttentionTiles:
-		x = tiledAttention(a.Heads, tokens, blockSeen(keys, window), a.Dim, t)
+		x = tiledAttention(as, a.Heads, tokens, blockSeen(as, keys, window), a.Dim, t)
 		k.Tile, k.Tiled, k.Shared = x.Tile, true, as.Bytes(a.Dim)
 	case kernel.AttentionRows:
 		x = attentionByRow(as, a.Heads, tokens, seenOf(keys, window, 1), a.Dim, t)

@@ -340,8 +340,8 @@ func attentionCandidates(a *task.Attention, t *target.Target) iter.Seq[kernel.Ke
 				others = append(others, k, one)
 			}
 		}
-		for _, keys := range [...]int{tileKeys, tileKeys / 2} {
-			if k := (kernel.AttentionTiles{Simdgroups: tileQueries / tileSide, Keys: keys}); a.TakesTiles() && k.Bytes(a.Dim) <= t.Limits.ThreadgroupBytes {
+		for k := range attentionTiles(a.Dim, t) {
+			if a.TakesTiles() {
 				others = append(others, k)
 			}
 		}
@@ -381,7 +381,7 @@ func batchedCandidates(r *task.Region, t *target.Target) iter.Seq[kernel.Kernel]
 		}
 	}
 	if p, ok := task.BatchedOf(r); ok {
-		if k, can := batchedTiles(p, t); can && tilesPay(p, t) {
+		if k, can := batchedTiles(p, t); can && tilesPay(p, k, t) {
 			out = slices.Insert(out, 0, kernel.Kernel(k))
 		} else if can {
 			out = append(out, k)

@@ -48,9 +48,9 @@ func (a AttentionTiles) ScoresBytes(dim int64) int {
 }
 
 // WeightedBytes is the threadgroup memory of weighted values in tiles, of rows of dim
-// elements, WeightedDepth of them at a time: weights, values, and a tile of each simdgroup.
+// elements, WeightedDepth of them at a time: weights and values.
 func (a AttentionTiles) WeightedBytes(dim int64) int {
-	return Rounded(2*a.Queries()*WeightedDepth) + Rounded(a.StageBytes(dim)/a.Queries()/2*WeightedDepth) + Rounded(4*256*a.Simdgroups)
+	return Rounded(2*a.Queries()*WeightedDepth) + Rounded(a.StageBytes(dim)/a.Queries()/2*WeightedDepth)
 }
 
 // WeightedDepth is how many rows of values are weighed at once in tiles.

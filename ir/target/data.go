@@ -64,8 +64,9 @@ func (a apple) target() Target {
 		// 128 bytes a cycle and core.
 		CacheGBs: float64(a.cores) * 128 * a.ghz, CacheBytes: a.cacheMB << 20,
 		TFlops: flops, TileTFlops: flops,
-		// 60 KB of threadgroup memory a core: public measurements of M1.
-		CoreThreads: 1024, LoadAhead: 32, LineBytes: 128, TileFloats: 32, CopyStages: 2, CoreBytes: 60 << 10,
+		// 60 KB of threadgroup memory and 208 KB of registers a core: public measurements of
+		// M1. Cores since M3 take registers as they are written, so theirs may have room for more.
+		CoreThreads: 1024, LoadAhead: 32, LineBytes: 128, TileFloats: 32, CopyStages: 2, CoreBytes: 60 << 10, CoreFloats: 52 << 10,
 		DispatchUs: 0.5, WaveUs: 1.9, GroupUs: 0.2, LatencyUs: 0.5, CommandBufferUs: 20, EncodeUs: 0.5, SubmitUs: 120,
 		Limits: metalLimits(),
 	}
@@ -115,7 +116,7 @@ func (n nvidia) target() Target {
 		Name: n.name, Family: "nvidia", Note: n.note,
 		Cores: 132, BandwidthGBs: n.gbs, CacheGBs: 10000, CacheBytes: 50 << 20,
 		TFlops: 60, TileTFlops: 400,
-		CoreThreads: 2048, LoadAhead: 96, LineBytes: 128, TileFloats: 128, CopyStages: 8, CoreBytes: 227 << 10,
+		CoreThreads: 2048, LoadAhead: 96, LineBytes: 128, TileFloats: 128, CopyStages: 8, CoreBytes: 227 << 10, CoreFloats: 64 << 10,
 		// A CUDA graph runs a chain: each kernel pays for its launch, and the
 		// barrier costs little more.
 		DispatchUs: 1.0, WaveUs: 0.3, GroupUs: 0.15, PieceNs: 1.05, StepUs: 0.2, TileStepUs: 0.15, LatencyUs: 0.6, CommandBufferUs: 5, EncodeUs: 0, SubmitUs: 8,
@@ -133,7 +134,7 @@ func cpu() Target {
 		Note:  "emulation on a small x86 machine; exchanges, flops and launches fitted to kernels of kjv-2m there (docs/lab-book.md)",
 		Cores: 2, BandwidthGBs: 12, CacheGBs: 60, CacheBytes: 32 << 20,
 		// A simdgroup's lanes run in one thread of the machine, so one keeps a core busy.
-		CoreThreads: 64, LoadAhead: 32, LineBytes: 64, TileFloats: 32, CopyStages: 2, CoreBytes: 64 << 10,
+		CoreThreads: 64, LoadAhead: 32, LineBytes: 64, TileFloats: 32, CopyStages: 2, CoreBytes: 64 << 10, CoreFloats: 64 << 10,
 		TFlops: 0.003, TileTFlops: 0.003, ExchangeNs: 15,
 		DispatchUs: 0.4, WaveUs: 0.2, GroupUs: 0.4, LatencyUs: 0.1, CommandBufferUs: 2, EncodeUs: 0.1, SubmitUs: 5,
 		Limits: metalLimits(),

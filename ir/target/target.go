@@ -31,6 +31,7 @@ type Target struct {
 	TileFloats   int     // accumulators of tiles that a thread can hold in registers
 	CopyStages   int     // blocks that a tiled product keeps of what it copies: one in use, the others on their way
 	CoreBytes    int     // threadgroup memory of one core
+	CoreFloats   int     // registers of one core, of 32 bits
 
 	DispatchUs      float64 // the cost of one more dispatch within a wave
 	WaveUs          float64 // the cost of a barrier and of the refill of the machine after it

@@ -76,7 +76,6 @@ func (f *flash) weightedBlock(k *kernel) {
 	k.param("columns", int(f.Dim))
 	left := k.threadgroup("left", "half", 2*f.Queries()*depth)
 	values := k.threadgroup("values", "half", f.StageBytes(f.Dim)/f.Queries()/2*depth)
-	scratch := k.threadgroup("scratch", "float", 4*256*f.Simdgroups)
 	e := newEmitter(k, f.r, 1)
 	h := e.Know("group.z", f.Heads, 1)
 	rows, stride, _ := f.rowsOf(e, f.Scores.Args[1], h)
@@ -114,5 +113,5 @@ func (f *flash) weightedBlock(k *kernel) {
 	k.line("threadgroup_barrier(mem_flags::mem_threadgroup);")
 	k.close()
 	value := f.r.asStored(k, 0, times("out[i]", f.leftUp(k, "(simd * 16u + tile_row(lane, tile_slot(i)))"), f.r.readUp(k, f.Scores.Args[1])))
-	f.storeTiles(e, scratch, 256, value, func(t, d affine) string { return e.target(0, []affine{h, t, d}) })
+	f.storeTiles(e, value, func(t, d affine) string { return e.target(0, []affine{h, t, d}) })
 }

@@ -37,7 +37,6 @@ func (f *flash) write(k *kernel) {
 		k.builtin(b)
 	}
 	stage := k.threadgroup("stage", "half", f.StageBytes(f.Dim))
-	scratch := k.threadgroup("scratch", "float", 4*16*f.Keys*f.Simdgroups)
 	k.ready()
 	// The last rows see the most keys, so they go first.
 	k.line("const uint first = (groups.y - 1u - group.y) * %du;", f.Queries())
@@ -48,7 +47,6 @@ func (f *flash) write(k *kernel) {
 	kp, ks, _ := f.rowsOf(e, f.Scores.Args[1], h)
 	vp, vs, _ := f.rowsOf(e, f.Weighted.Args[1], h)
 	k.phase("Main: softmax and weighted values in one pass over the keys.")
-	k.line("threadgroup float *const mine = %s + simd * %du;", scratch, 16*f.Keys)
 	k.line("uint visible[TILE_SLOTS], last = %s;", k.text(dimension(f.attention.Keys)))
 	if f.Softmax.Attr.Causal {
 		start := k.text(dimension(f.Softmax.Attr.Start))
@@ -75,7 +73,7 @@ func (f *flash) write(k *kernel) {
 	} else {
 		k.line("const float factor = %s;", factor)
 	}
-	k.line("flash_prefill<%du, %du, %du>(q, %s, %s, %s, %s, %s, last, %s, factor, %s, mine, thread_index, lane, acc, sum);",
+	k.line("flash_prefill<%du, %du, %du>(q, %s, %s, %s, %s, %s, last, %s, factor, %s, thread_index, lane, acc, sum);",
 		f.Dim, f.Keys, f.Simdgroups, kp, ks, vp, vs, begin, visible, stage)
 	f.store(e, h)
 }
@@ -159,21 +157,18 @@ func (f *flash) store(e *emitter, h affine) {
 	})()
 	k.line("for (uint r = 0u; r < TILE_SLOTS; r++) sum[r] = %s;", times("1.0f / tile_row_sum(sum[r])", f.r.readUp(k, f.Weighted.Args[1])))
 	value := f.r.asStored(k, 0, "out[i] * sum[tile_slot(i)]")
-	f.storeTiles(e, "mine", 0, value, func(t, d affine) string { return f.target(e, []affine{h, t, d}) })
+	f.storeTiles(e, value, func(t, d affine) string { return f.target(e, []affine{h, t, d}) })
 }
 
 // storeTiles writes the simdgroup's 16 rows of acc, value for each element out[i],
-// to where target says, by way of scratch, of which each simdgroup has each floats.
-func (f *flash) storeTiles(e *emitter, scratch string, each int, value string, target func(t, d affine) string) {
+// to where target says.
+func (f *flash) storeTiles(e *emitter, value string, target func(t, d affine) string) {
 	k := e.k
 	k.phase("Epilogue: the rows that exist.")
-	if each > 0 {
-		scratch = fmt.Sprintf("%s + simd * %du", scratch, each)
-	}
 	k.line("FOUNDRY_UNROLL_TILES")
 	k.open("for (uint j = 0u; j < %du; j++)", f.Dim/16)
 	k.line("float out[8];")
-	k.line("tile_spread<1u>(acc + j, %s, lane, out);", scratch)
+	k.line("tile_spread<1u>(acc + j, out);")
 	k.line("FOUNDRY_UNROLL")
 	k.open("for (uint i = 0u; i < 8u; i++)")
 	e.Width = 1

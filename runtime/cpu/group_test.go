@@ -182,6 +182,45 @@ func TestAtomics(t *testing.T) {
 	}
 }
 
+// Lanes change the elements that they have of a matrix, and operations on the whole see it:
+// y = 3 (a + lane) a, whatever order lanes run in.
+func TestMatrixElements(t *testing.T) {
+	k := sketch{name: "elements", threads: 64,
+		slots:  []plan.Slot{slot(plan.Read, "half", "x"), slot(plan.Write, "float", "y")},
+		arrays: []plan.ThreadgroupArg{array("float", "tile", 512)},
+		body: `simdgroup_half8x8 a, b;
+			simdgroup_float8x8 c = simdgroup_float8x8(0.0f);
+			simdgroup_load(a, x + sg * 64u, 8);
+			b = a;
+			for (uint i = 0u; i < 2u; i++) a.thread_elements()[i] = half(float(a.thread_elements()[i]) + float(lane));
+			simdgroup_multiply_accumulate(c, a, b, c);
+			for (uint i = 0u; i < 2u; i++) c.thread_elements()[i] *= 3.0f;
+			simdgroup_store(c, tile + sg * 64u, 8);
+			threadgroup_barrier(mem_flags::mem_threadgroup);
+			for (uint i = lane; i < 64u; i += 32u) y[sg * 64u + i] = tile[sg * 64u + i];`}
+	halves, want := make([]uint16, 128), make([]float32, 128)
+	at := func(s, r, c int) float32 { return float32((s*64+r*8+c)%5) - 2 }
+	laneOf := func(r, c int) int { return r&4<<2 | c&4<<1 | r&3<<1 | c&2>>1 }
+	for s := range 2 {
+		for r := range 8 {
+			for c := range 8 {
+				halves[s*64+r*8+c] = dtype.F32ToF16(at(s, r, c))
+				for i := range 8 {
+					want[s*64+r*8+c] += 3 * (at(s, r, i) + float32(laneOf(r, i))) * at(s, i, c)
+				}
+			}
+		}
+	}
+	for name, o := range orders {
+		t.Run(name, func(t *testing.T) {
+			r := load(t, o, k)
+			y := r.alloc(4 * 128)
+			require.NoError(t, r.run(launch(0, 1, bind(plan.Read, r.put(halves)), bind(plan.Write, y))))
+			require.Equal(t, want, get[float32](t, y, 128))
+		})
+	}
+}
+
 func TestMatrices(t *testing.T) {
 	// y = a b^T + 2 for 16 x 24 halves a and 8 x 24 floats b, through threadgroup memory.
 	k := sketch{name: "matrices", threads: 64,

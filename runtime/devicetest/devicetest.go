@@ -34,6 +34,7 @@ var cases = []struct {
 	{"kernel/threadgroup-reduction", threadgroupReduction},
 	{"kernel/threadgroup-arguments", threadgroupArguments},
 	{"kernel/simdgroup", simdgroup},
+	{"kernel/matrix-elements", matrixElements},
 	{"kernel/atomics", atomics},
 	{"kernel/grid", gridOfThreeDims},
 	{"kernel/step", stepArgument},

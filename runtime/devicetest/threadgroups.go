@@ -96,6 +96,47 @@ func simdgroup(r *rig) {
 	}
 }
 
+// matrixElements: the lanes have the elements of an 8x8 simdgroup matrix that
+// shaders/common/tile.metal says they have, as do those of the next whole operation.
+func matrixElements(r *rig) {
+	prog := r.load(source{
+		name:        "elements",
+		slots:       []plan.Slot{in("x", "float"), out("y", "float"), out("z", "float")},
+		threadgroup: []plan.ThreadgroupArg{{Name: "tile", Type: "float", Bytes: 4 * 64}},
+		builtins:    []plan.Builtin{plan.LaneIndex},
+		threads:     [3]int{32, 1, 1},
+		body: `    simdgroup_float8x8 m, d = simdgroup_float8x8(2.0f), sum = simdgroup_float8x8(0.0f);
+    simdgroup_load(m, x, 8);
+    for (uint i = 0u; i < 2u; i++) {
+        y[2u * lane + i] = m.thread_elements()[i];
+        m.thread_elements()[i] += float(lane);
+        d.thread_elements()[i] *= 0.5f;
+    }
+    simdgroup_multiply_accumulate(sum, d, m, sum);
+    simdgroup_store(sum, tile, 8);
+    simdgroup_barrier(mem_flags::mem_threadgroup);
+    for (uint i = lane; i < 64u; i += 32u) z[i] = tile[i];`,
+	})
+	x := make([]float32, 64)
+	for i := range x {
+		x[i] = float32(i)
+	}
+	mx, my, mz := r.put(x), r.alloc(4*64), r.alloc(4*64)
+	defer mx.Free()
+	defer my.Free()
+	defer mz.Free()
+	r.once(prog, [3]int64{1, 1, 1}, whole(mx, 4*64, plan.Read), whole(my, 4*64, plan.Write), whole(mz, 4*64, plan.Write))
+	y, z := get[float32](r, my, 64), get[float32](r, mz, 64)
+	for lane := range 32 {
+		row, column := lane>>2&4+lane>>1&3, lane>>1&4+2*(lane&1)
+		for i := range 2 {
+			at := 8*row + column + i
+			require.Equal(r, float32(at), y[2*lane+i], "element %d of lane %d: tiles would be wrong here", i, lane)
+			require.Equal(r, float32(at+lane), z[at], "element %d of lane %d, changed", i, lane)
+		}
+	}
+}
+
 func atomics(r *rig) {
 	const groups, threads, bins = 32, 64, 7
 	prog := r.load(source{

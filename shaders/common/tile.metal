@@ -20,10 +20,10 @@
 // of each: element 8 n + i is row tile_row(lane, tile_slot(i)), column 16 n +
 // tile_column(lane, i). A lane sees TILE_SLOTS rows, together with the lanes that
 // tile_row_max and tile_row_sum reduce over. tile_gather makes N left operands of
-// such elements, tile_scale multiplies rows by a factor a slot. Scratch is 16 * 16 *
-// N floats of threadgroup memory of the simdgroup's own.
+// such elements, tile_scale multiplies rows by a factor a slot. All of it happens in
+// registers; which elements a lane has is known to these functions alone.
 #ifndef FOUNDRY_TILE
-enum : uint { TILE_SLOTS = 1 };
+enum : uint { TILE_SLOTS = 2 };
 
 struct tile_left { simdgroup_half8x8 m[4]; };
 struct tile_right { simdgroup_half8x8 m[4]; };
@@ -97,54 +97,45 @@ inline void tile_launched() {}
 template <uint N>
 inline void tile_wait() {}
 
-inline uint tile_slot(uint) { return 0u; }
-inline uint tile_row(uint lane, uint) { return lane >> 1; }
-inline uint tile_column(uint lane, uint i) { return (lane & 1u) * 8u + i; }
-inline float tile_row_max(float v) { return max(v, simd_shuffle_xor(v, ushort(1))); }
-inline float tile_row_sum(float v) { return v + simd_shuffle_xor(v, ushort(1)); }
+// Element i of a lane is element i % 2 of those that it has of matrix i / 2. Which
+// these are Metal's specification leaves open; MLX relies on the same for the Macs it
+// runs on (mlx/backend/metal/kernels/steel/attn/mma.h, BaseMMAFrag::get_coord), and
+// the device suite asks each device.
+inline uint tile_slot(uint i) { return i >> 2; }
+inline uint tile_row(uint lane, uint slot) { return ((lane >> 2) & 4u) + ((lane >> 1) & 3u) + 8u * slot; }
+inline uint tile_column(uint lane, uint i) { return ((lane >> 1) & 4u) + 2u * (lane & 1u) + (i & 1u) + 8u * ((i >> 1) & 1u); }
 
-template <uint N>
-inline void tile_spread(thread const tile_sum *t, threadgroup float *scratch, uint lane, thread float *v)
+// Lanes that differ in the bits 0 and 3 share rows.
+inline float tile_row_max(float v)
 {
-    FOUNDRY_UNROLL_TILES
-    for (uint n = 0u; n < N; n++) tile_store(t[n], scratch + 16u * n, 16u * N);
-    simdgroup_barrier(mem_flags::mem_threadgroup);
-    FOUNDRY_UNROLL_TILES
-    for (uint i = 0u; i < 8u * N; i++) v[i] = scratch[(lane >> 1) * 16u * N + (i >> 3) * 16u + (lane & 1u) * 8u + (i & 7u)];
-    simdgroup_barrier(mem_flags::mem_threadgroup);
+    v = max(v, simd_shuffle_xor(v, ushort(1)));
+    return max(v, simd_shuffle_xor(v, ushort(8)));
+}
+inline float tile_row_sum(float v)
+{
+    v += simd_shuffle_xor(v, ushort(1));
+    return v + simd_shuffle_xor(v, ushort(8));
 }
 
 template <uint N>
-inline void tile_gather(thread const float *v, threadgroup float *scratch, uint lane, thread tile_left *t)
+inline void tile_spread(thread tile_sum *t, thread float *v)
 {
-    threadgroup half *strip = (threadgroup half *)scratch;
     FOUNDRY_UNROLL_TILES
-    for (uint i = 0u; i < 8u * N; i++) strip[tile_at<16u * N>(lane >> 1, (i >> 3) * 16u + (lane & 1u) * 8u + (i & 7u))] = half(v[i]);
-    simdgroup_barrier(mem_flags::mem_threadgroup);
-    FOUNDRY_UNROLL_TILES
-    for (uint n = 0u; n < N; n++) tile_load<16u * N>(t[n], strip, 16u * n);
-    simdgroup_barrier(mem_flags::mem_threadgroup);
+    for (uint i = 0u; i < 8u * N; i++) v[i] = t[i >> 3].m[(i >> 1) & 3u].thread_elements()[i & 1u];
 }
 
-// A product with a diagonal matrix from the left scales rows.
+// A sum and a left operand deal out their elements alike.
 template <uint N>
-inline void tile_scale(thread tile_sum *t, thread const float *factor, threadgroup float *scratch, uint lane)
+inline void tile_gather(thread const float *v, thread tile_left *t)
 {
     FOUNDRY_UNROLL_TILES
-    for (uint i = 0u; i < 4u; i++)
-        scratch[lane * 4u + i] = (lane & 1u) * 4u + i == ((lane >> 1) & 7u) ? factor[0] : 0.0f;
-    simdgroup_barrier(mem_flags::mem_threadgroup);
-    simdgroup_float8x8 diagonal[2];
-    simdgroup_load(diagonal[0], scratch, 8);
-    simdgroup_load(diagonal[1], scratch + 64u, 8);
-    simdgroup_barrier(mem_flags::mem_threadgroup);
+    for (uint i = 0u; i < 8u * N; i++) t[i >> 3].m[(i >> 1) & 3u].thread_elements()[i & 1u] = half(v[i]);
+}
+
+template <uint N>
+inline void tile_scale(thread tile_sum *t, thread const float *factor)
+{
     FOUNDRY_UNROLL_TILES
-    for (uint n = 0u; n < N; n++) {
-        FOUNDRY_UNROLL_TILES
-        for (uint i = 0u; i < 4u; i++) {
-            const simdgroup_float8x8 zero = simdgroup_float8x8(0.0f);
-            simdgroup_multiply_accumulate(t[n].m[i], diagonal[i >> 1], t[n].m[i], zero);
-        }
-    }
+    for (uint i = 0u; i < 8u * N; i++) t[i >> 3].m[(i >> 1) & 3u].thread_elements()[i & 1u] *= factor[tile_slot(i & 7u)];
 }
 #endif

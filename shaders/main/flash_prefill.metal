@@ -4,8 +4,8 @@
 // Each of SIMDS simdgroups owns 16 rows of queries, D / 16 left operands of halves.
 // The threadgroup walks over the keys KEYS at a time; while a block of keys is
 // multiplied the values are on their way, and while the values are, the next keys.
-// Scores, the running maximum, the sum and the weighted sum are float; the weights
-// of a block become halves for their product with the values.
+// Scores, the running maximum, the sum and the weighted sum are float, in registers; so
+// are the weights of a block, as halves for their product with the values.
 //
 // Inputs: k and v at key 0 of the head, rows k_stride and v_stride halves apart,
 // eight halves from each row's start aligned; last, the count of keys that the
@@ -14,8 +14,7 @@
 // them; factor, what takes scores of halves to scaled scores, times log2(e): of all rows,
 // or one for each of the lane's. Output: acc, the weighted
 // values, and sum, the lane's share of each row's sum of weights: the result is acc
-// over tile_row_sum(sum). Threadgroup memory: stage, 2 * KEYS / 16 strips of depth
-// D; scratch, 16 * KEYS floats for each simdgroup.
+// over tile_row_sum(sum). Threadgroup memory: stage, 2 * KEYS / 16 strips of depth D.
 template <uint D, uint KEYS, uint THREADS>
 struct flash_rows {
     enum : uint { CHUNKS = D / 8u, COUNT = KEYS * CHUNKS, MINE = (COUNT + THREADS - 1u) / THREADS };
@@ -88,7 +87,7 @@ inline void flash_softmax(thread float *s, uint base, V visible, F factor, uint 
 
 template <uint D, uint KEYS, uint SIMDS, typename V, typename F>
 inline void flash_prefill(thread const tile_left *q, device const half *k, uint k_stride, device const half *v, uint v_stride,
-                          uint begin, uint last, V visible, F factor, threadgroup half *stage, threadgroup float *scratch,
+                          uint begin, uint last, V visible, F factor, threadgroup half *stage,
                           uint thread_index, uint lane, thread tile_sum *acc, thread float *sum)
 {
     constexpr uint TILES = KEYS / 16u, DEEP = D / 16u;
@@ -117,13 +116,13 @@ inline void flash_prefill(thread const tile_left *q, device const half *k, uint 
             }
         }
         float s[8u * TILES], shrink[TILE_SLOTS];
-        tile_spread<TILES>(scores, scratch, lane, s);
+        tile_spread<TILES>(scores, s);
         flash_softmax<TILES, V, F>(s, base, visible, factor, lane, top, sum, shrink);
         tile_left weights[TILES];
-        tile_gather<TILES>(s, scratch, lane, weights);
+        tile_gather<TILES>(s, weights);
         bool moved = false;
         for (uint r = 0u; r < TILE_SLOTS; r++) moved = moved || shrink[r] != 1.0f;
-        if (simd_any(moved)) tile_scale<DEEP>(acc, shrink, scratch, lane);
+        if (simd_any(moved)) tile_scale<DEEP>(acc, shrink);
         rows.land(values, thread_index);
         tile_wait<0u>();
         threadgroup_barrier(mem_flags::mem_threadgroup);

@@ -96,7 +96,7 @@ FOUNDRY_SIMD float tile_row_sum(float v) {
     return v + simd_shuffle_xor(v, ushort(2));
 }
 
-template <uint N> FOUNDRY_SIMD void tile_spread(const tile_sum* t, float*, uint, float* v) {
+template <uint N> FOUNDRY_SIMD void tile_spread(const tile_sum* t, float* v) {
     for (uint i = 0; i < 8 * N; i++) v[i] = t[i / 8].v[i % 8];
 }
 
@@ -107,12 +107,12 @@ FOUNDRY_SIMD uint foundry_pack(float low, float high) {
 }
 
 // A sum's elements lie where a left operand wants them.
-template <uint N> FOUNDRY_SIMD void tile_gather(const float* v, float*, uint, tile_left* t) {
+template <uint N> FOUNDRY_SIMD void tile_gather(const float* v, tile_left* t) {
     for (uint n = 0; n < N; n++)
         for (uint i = 0; i < 4; i++) t[n].r[i] = foundry_pack(v[8 * n + 2 * i], v[8 * n + 2 * i + 1]);
 }
 
-template <uint N> FOUNDRY_SIMD void tile_scale(tile_sum* t, const float* factor, float*, uint) {
+template <uint N> FOUNDRY_SIMD void tile_scale(tile_sum* t, const float* factor) {
     for (uint i = 0; i < 8 * N; i++) t[i / 8].v[i % 8] *= factor[tile_slot(i % 8)];
 }
 

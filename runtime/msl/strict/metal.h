@@ -133,10 +133,14 @@ FOUNDRY_ATOMIC(atomic_int, int, __global)
 FOUNDRY_ATOMIC(atomic_int, int, __local)
 FOUNDRY_ATOMIC(atomic_float, float, __global)
 
-// Only these: the lanes' layout is Apple's.
+// Apple's thread_elements is no member of a const matrix.
+template <class T> struct foundry_elements;
+template <> struct foundry_elements<float> { typedef float2 type; };
+template <> struct foundry_elements<half> { typedef half2 type; };
 template <class T, int Columns, int Rows> struct simdgroup_matrix {
-    T elements[2];
+    typename foundry_elements<T>::type elements;
     simdgroup_matrix() = default;
+    __private typename foundry_elements<T>::type& thread_elements() __private;
     explicit simdgroup_matrix(T);
 };
 typedef simdgroup_matrix<float, 8, 8> simdgroup_float8x8;
