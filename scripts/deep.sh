@@ -8,10 +8,12 @@ mkdir -p "$out"
 seed=${MUTANTS_SEED:-$(cat "$out/seed" 2>/dev/null || date +%s)}
 echo "$seed" >"$out/seed"
 
-# Changed plans, and variations of them: hours, since those that no check refuses are run.
+# Changed plans, and variations of them. What needs no run takes milliseconds each; what
+# no check refuses is run, and what no run notices is run with every access looked at.
 FOUNDRY_COMPLETE=1 go test ./tests/mutants
 go run ./tests/mutants -seed "$seed" -plan 1000 -results "$out/plans.jsonl" >"$out/plans.txt"
 cat "$out/plans.txt"
-# Mistakes in sources, each through its package's tests, further ones with -stages 9.
-go run ./tests/mutants -seed "$seed" -go "${MUTANTS_GO:-100}" -checker "${MUTANTS_CHECKER:-30}" -msl "${MUTANTS_MSL:-30}" -stages 1 -results "$out/sources.jsonl" >"$out/sources.txt"
+# Mistakes in sources. Those in Go are built into one program, behind switches; a test's
+# program is built once, and says which mistakes each test meets.
+go run ./tests/mutants -seed "$seed" -go "${MUTANTS_GO:-300}" -checker "${MUTANTS_CHECKER:-50}" -msl "${MUTANTS_MSL:-200}" -stages "${MUTANTS_STAGES:-2}" -results "$out/sources.jsonl" >"$out/sources.txt"
 cat "$out/sources.txt"

@@ -77,8 +77,8 @@ func (p *Plan) verifyHeader() error {
 		return fmt.Errorf("options name no dtype for weights or cache")
 	case p.Options.CommandBuffers < 0:
 		return fmt.Errorf("options ask for %d command buffers", p.Options.CommandBuffers)
-	case p.ArenaBytes < 0:
-		return fmt.Errorf("the arena has %d bytes", p.ArenaBytes)
+	case p.ArenaBytes < 0 || p.ArenaBytes%arenaAlign != 0:
+		return fmt.Errorf("the arena has %d bytes, want a multiple of %d", p.ArenaBytes, arenaAlign)
 	case len(p.Entries) == 0:
 		return errors.New("no entry")
 	}

@@ -58,6 +58,9 @@ func (p *Plan) verifyEntry(e *Entry, written []bool) error {
 		}
 		d := s.Dispatch
 		err := p.verifyDispatch(d, corners)
+		if err == nil {
+			err = p.verifyAxes(d, corners)
+		}
 		if err == nil && d.Wave != wave {
 			err = fmt.Errorf("wave %d, but %d barriers stand before it", d.Wave, wave)
 		}

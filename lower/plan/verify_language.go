@@ -19,6 +19,15 @@ func (p *Plan) verifyLanguage() error {
 			return fmt.Errorf("entry %s: no role, in a plan of a language model", e.Name)
 		}
 	}
+	for _, r := range []EntryRole{Prefill, Decode} {
+		if p.EntryFor(r) < 0 {
+			return fmt.Errorf("no entry of role %s, in a plan of a language model", r)
+		}
+	}
+	if i := p.EntryFor(Sample); i >= 0 && p.Entries[i].TMax != 1 {
+		e := &p.Entries[i]
+		return fmt.Errorf("entry %s: T from %d to %d, want 1: it draws one token", e.Name, e.TMin, e.TMax)
+	}
 	for _, r := range []BufferRole{StepBuffer, IDsBuffer, LogitsBuffer, TokenBuffer} {
 		if p.BufferFor(r) < 0 {
 			return fmt.Errorf("no buffer of role %s, in a plan of a language model", r)

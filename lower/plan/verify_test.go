@@ -73,7 +73,7 @@ func TestVerifyNames(t *testing.T) {
 		"constant values":    {func(p *Plan) { p.Buffers[3].Values = nil }, "buffer factor: class constant with 0 values"},
 		"constant bytes":     {func(p *Plan) { p.Buffers[3].DType = dtype.F16 }, "8 bytes for 2 values of f16, want 4"},
 		"arena align":        {func(p *Plan) { p.Buffers[6].Offset = 2000 }, "buffer y: arena offset 2000, want a multiple of 256"},
-		"arena end":          {func(p *Plan) { p.ArenaBytes = 4000 }, "buffer y: arena bytes 2048 to 4096, the arena has 4000"},
+		"arena end":          {func(p *Plan) { p.ArenaBytes = 3840 }, "buffer y: arena bytes 2048 to 4096, the arena has 3840"},
 		"role":               {func(p *Plan) { p.Buffers[8].Role = "tok" }, `buffer token: unknown role "tok"`},
 		"role twice":         {func(p *Plan) { p.Buffers[8].Role = LogitsBuffer }, `buffer token: role "logits", as buffer logits has`},
 		"role class":         {func(p *Plan) { p.Buffers[8].Role = NoRole; p.Buffers[4].Role = TokenBuffer }, "role \"token\" of f16 of class state, want i32 of class output"},
@@ -120,9 +120,25 @@ func TestVerifyNames(t *testing.T) {
 		"output unwritten": {func(p *Plan) {
 			p.Buffers = append(p.Buffers, Buffer{Name: "spare", Class: Output, Bytes: 4, DType: dtype.F32, Shape: []sym.Dim{}})
 		}, "output spare: no entry writes it"},
-		"result twice":  {func(p *Plan) { p.Entries[0].Results[0].Buffer = 8 }, "result token: buffer token holds result logits"},
-		"no result":     {func(p *Plan) { p.Entries[1].Results = p.Entries[1].Results[:2] }, "entry decode: no result is in the state layers.0.k, which a dispatch writes"},
-		"tensor twice":  {func(p *Plan) { b := p.Buffers[2]; b.Name = "again"; p.Buffers = append(p.Buffers, b) }, `buffer again: tensor "model.embed_tokens.weight" as f16, as buffer embed has`},
+		"result twice": {func(p *Plan) { p.Entries[0].Results[0].Buffer = 8 }, "result token: buffer token holds result logits"},
+		"no result":    {func(p *Plan) { p.Entries[1].Results = p.Entries[1].Results[:2] }, "entry decode: no result is in the state layers.0.k, which a dispatch writes"},
+		"tensor twice": {func(p *Plan) { b := p.Buffers[2]; b.Name = "again"; p.Buffers = append(p.Buffers, b) }, `buffer again: tensor "model.embed_tokens.weight" as f16, as buffer embed has`},
+		"arena":        {func(p *Plan) { p.ArenaBytes = 4095 }, "the arena has 4095 bytes, want a multiple of 256"},
+		"no decode":    {func(p *Plan) { p.Entries = p.Entries[:1] }, "no entry of role decode, in a plan of a language model"},
+		"no prefill":   {func(p *Plan) { p.Entries[0].Role = Sample }, "no entry of role prefill, in a plan of a language model"},
+		"sample of two": {func(p *Plan) {
+			e := p.Entries[1]
+			e.Name, e.Role, e.TMax = "draw", Sample, 2
+			p.Entries = append(p.Entries, e)
+		}, "entry draw: T from 1 to 2, want 1"},
+		"groups of no position": {func(p *Plan) { dispatch(p, 2).Grid[0].N = sym.Const(2) }, "2 threadgroups on axis x at T=1 P=0, whose position kernel pick does not look at"},
+		"groups unseen": {func(p *Plan) {
+			p.Kernels[0].Source = "kernel void embed() { use(group.x, regroup.y, a.group); }\n"
+			dispatch(p, 0).Grid[1].N = sym.Const(3)
+		}, "3 threadgroups on axis y at T=1 P=0, whose position kernel embed does not look at"},
+		"threads unseen": {func(p *Plan) {
+			p.Kernels[1].Source, p.Kernels[1].Builtins = "kernel void scale_it() { use(position.xz); }\n", []Builtin{ThreadPosition}
+		}, "kernel scale has 4 threads on axis y, whose position it does not look at"},
 		"no role":       {func(p *Plan) { p.Entries[0].Role, p.Model.Chunk = "", 1 }, "entry prefill: no role, in a plan of a language model"},
 		"no logits":     {func(p *Plan) { p.Buffers[7].Role = NoRole }, "no buffer of role logits, in a plan of a language model"},
 		"no vocabulary": {func(p *Plan) { p.Model.Vocab = 0 }, "a language model with a vocabulary of 0 tokens"},
@@ -143,6 +159,28 @@ func TestVerifyNames(t *testing.T) {
 			require.ErrorContains(t, p.Verify(), c.want)
 		})
 	}
+}
+
+// A kernel that hands on a whole position, or does not name it as lowering does, may look
+// at all of it; threads that know their number need no position.
+func TestPositionsLookedAt(t *testing.T) {
+	for text, want := range map[string]string{
+		"kernel void embed() { use(group); }": "", "kernel void embed() { use(mine); }": "",
+		"group.y kernel void embed(uint3 group) { use(group.x); }": "3 threadgroups on axis y",
+		"kernel void embed() { use(group.xy); }":                   "",
+	} {
+		p := sample(t)
+		p.Kernels[0].Source = text
+		dispatch(p, 0).Grid[1].N = sym.Const(3)
+		if want == "" {
+			require.NoError(t, p.Verify(), text)
+		} else {
+			require.ErrorContains(t, p.Verify(), want, text)
+		}
+	}
+	p := sample(t)
+	p.Kernels[1].Source = "kernel void scale_it() { use(position.x, lane); }\n"
+	require.NoError(t, p.Verify(), "threads of axis y have numbers")
 }
 
 // ranges against an array with one owner a byte.

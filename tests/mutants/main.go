@@ -6,7 +6,8 @@
 // It can be stopped and started again: what stands in the file of results is not run a
 // second time. Tools for Go alone would know neither Metal text nor plans.
 //
-// Read next: plan_fields.go for what is done to plans, source.go for what to sources.
+// Read next: plan_fields.go for what is done to plans, source.go for what to sources,
+// switches.go for why most of that takes no compilation.
 package main
 
 import (
@@ -15,10 +16,9 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"os"
 	"os/signal"
-	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 )
@@ -52,10 +52,16 @@ func run(ctx context.Context, args []string) (err error) {
 		counts[kind] = flags.Int(kind, 0, "how many mistakes in "+strings.Join(sourceKinds[kind].folders, ", "))
 	}
 	most := flags.Int("stages", 9, "how many stages of tests a mistake in a source has to pass")
+	in := flags.String("in", "", "where mistakes in sources are made: files that this regular expression matches")
+	least := flags.Float64("least", 0, "the share of mistakes, in percent, of which fewer found is exit code 1")
 	root := flags.String("root", ".", "the module's root")
 	results := flags.String("results", "mutants.jsonl", "the file of results; what stands there is not run again")
 	dir := flags.String("run-plan", "", "run a bundle, as the child of another mutants")
 	model := flags.String("model", planModel, "the model of -run-plan")
+	checked := flags.Bool("checked", false, "look at every access of -run-plan")
+	kernels := flags.String("run-rows", "", "run rows of verify, as the child of another mutants; the folder of compiled kernels")
+	file := flags.String("stage", "", "the stage file that the rows of -run-rows have")
+	text := flags.String("text", "", "the text in place of that of -stage")
 	flags.SetOutput(io.Discard)
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
@@ -67,8 +73,15 @@ func run(ctx context.Context, args []string) (err error) {
 	case flags.NArg() > 0:
 		return fmt.Errorf("%q is no flag; %w", flags.Arg(0), errUsage)
 	}
-	if *dir != "" {
-		return runPlan(ctx, os.Stdout, *dir, *model)
+	switch {
+	case *dir != "":
+		return runPlan(ctx, os.Stdout, *dir, *model, *checked)
+	case *kernels != "":
+		return runRows(ctx, *kernels, *file, *text)
+	}
+	where, err := regexp.Compile(*in)
+	if err != nil {
+		return fmt.Errorf("-in %q: %w; %w", *in, err, errUsage)
 	}
 	counts["plan"] = plans
 	asked := 0
@@ -87,76 +100,35 @@ func run(ctx context.Context, args []string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, j.file.Close()) }()
+	work, err := os.MkdirTemp("", "mutants")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
 	var all []record
 	if *plans > 0 {
-		some, err := runPlans(ctx, j, *seed, *plans)
-		if err != nil {
+		r := &planRunner{self: []string{self}, work: work, limit: 2 * time.Minute}
+		if all, err = r.runAll(ctx, j, *seed, *plans, *most); err != nil {
 			return err
 		}
-		all = append(all, some...)
 	}
-	top, err := filepath.Abs(*root)
+	r, err := newSourceRunner(ctx, *root, *results+".programs", work, self, *most)
 	if err != nil {
 		return err
 	}
 	for _, kind := range sortedKeys(counts) {
-		if *counts[kind] == 0 {
-			continue
-		}
-		some, err := runSource(ctx, j, kind, top, *seed, *counts[kind], *most)
+		some, err := r.runSource(ctx, j, kind, where, *seed, *counts[kind])
 		if err != nil {
 			return err
 		}
 		all = append(all, some...)
 	}
 	fmt.Printf("seed %d\n", *seed)
-	printTable(os.Stdout, all)
-	return nil
-}
-
-// runPlans runs n mutants of plans, from one base after the other.
-func runPlans(ctx context.Context, j *journal, seed uint64, n int) (out []record, err error) {
-	work, err := os.MkdirTemp("", "mutate")
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	bases, err := planBases()
-	if err != nil {
-		return nil, err
-	}
-	r := &planRunner{bases: bases, self: []string{self}, work: work, limit: 2 * time.Minute}
-	each := n/len(bases) + 20 // some do not count
-	draws := make([][]planMutant, len(bases))
-	for i, b := range bases {
-		draws[i] = drawPlan(b.plan, rand.New(rand.NewPCG(seed, uint64(i))), each)
-	}
-	counted := 0
-	for k := 0; counted < n && k < each*len(bases); k++ {
-		b, m := bases[k%len(bases)], k/len(bases)
-		if m >= len(draws[k%len(bases)]) {
-			continue
-		}
-		rec, done := j.had[key("plan", seed, k)]
-		if !done {
-			if rec, err = r.run(ctx, b, draws[k%len(bases)][m]); err != nil {
-				return out, err
-			}
-			rec.Kind, rec.Seed, rec.N = "plan", seed, k
-			if err := j.write(rec); err != nil {
-				return out, err
-			}
-		}
-		out = append(out, rec)
-		if rec.counts() {
-			counted++
-		}
-	}
-	return out, nil
+	return printTable(os.Stdout, all, *least)
 }
 
 // lastLine is the last line of text that says something.

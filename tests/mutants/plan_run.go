@@ -45,10 +45,11 @@ func (a outcome) differs(b outcome) string {
 	return ""
 }
 
-// execute runs the bundle in dir as drivers do, on cpu with every memory access looked
-// at: a prompt in chunks, tokens chosen one by one and in chains, drawn by settings, a
-// sequence that goes back, and one that fills the context to its end.
-func execute(ctx context.Context, dir, model string) (out outcome, err error) {
+// execute runs the bundle in dir as drivers do, on cpu: a prompt in chunks, tokens chosen
+// one by one and in chains, drawn by settings, a sequence that goes back, and one that
+// fills the context to its end. A checked run looks at every memory access, takes some
+// thirty times as long, and leaves out what goes back.
+func execute(ctx context.Context, dir, model string, checked bool) (out outcome, err error) {
 	m, err := foundry.Open(model, foundry.Hub{})
 	if err != nil {
 		return out, err
@@ -60,7 +61,7 @@ func execute(ctx context.Context, dir, model string) (out outcome, err error) {
 	if p.EntryFor(plan.Decode) < 0 {
 		return out, errors.New("no entry of role decode to go on with")
 	}
-	dev, err := foundry.OpenDevice(ctx, foundry.CPU, cpu.Options{Checked: true, FewRuns: true, MaxSteps: 1 << 22})
+	dev, err := foundry.OpenDevice(ctx, foundry.CPU, cpu.Options{Checked: checked, FewRuns: true, MaxSteps: 1 << 22})
 	if err != nil {
 		return out, err
 	}
@@ -104,7 +105,14 @@ func execute(ctx context.Context, dir, model string) (out outcome, err error) {
 	}
 	drawn := sampling.Settings{Temperature: 1.5, TopK: 50, TopP: 0.95, MinP: 0.001, Repetition: 1.3, Seed: 7}
 	left := func() int { return limits.Context - len(ids.Tokens()) }
-	for _, step := range []func() error{
+	short := []func() error{
+		func() error { return feed(limits.Chunk+5, 11) },
+		func() error { return generate(1, sampling.Settings{}) },
+		func() error { return generate(3, drawn) },
+		func() error { return feed(left()-3, 5) },
+		func() error { return generate(left(), drawn) },
+	}
+	long := []func() error{
 		func() error { return feed(limits.Chunk+5, 11) },
 		func() error { return generate(1, sampling.Settings{}) },
 		func() error { return generate(5, sampling.Settings{}) },
@@ -115,7 +123,11 @@ func execute(ctx context.Context, dir, model string) (out outcome, err error) {
 		func() error { return generate(1, sampling.Settings{}) },
 		func() error { return ids.Rewind(7) },
 		func() error { return generate(left(), drawn) },
-	} {
+	}
+	if checked {
+		long = short
+	}
+	for _, step := range long {
 		if err := step(); err != nil {
 			return out, err
 		}
@@ -124,8 +136,8 @@ func execute(ctx context.Context, dir, model string) (out outcome, err error) {
 }
 
 // runPlan is what a child process does: it writes the outcome as JSON.
-func runPlan(ctx context.Context, w io.Writer, dir, model string) error {
-	out, err := execute(ctx, dir, model)
+func runPlan(ctx context.Context, w io.Writer, dir, model string, checked bool) error {
+	out, err := execute(ctx, dir, model, checked)
 	if err != nil {
 		return err
 	}
@@ -140,8 +152,9 @@ func runPlan(ctx context.Context, w io.Writer, dir, model string) error {
 }
 
 // inChild runs the bundle in dir in another process, which a mutant may bring down.
-func inChild(ctx context.Context, self []string, dir, model string, limit time.Duration) (out outcome, timedOut bool, err error) {
-	text, _, err := within(ctx, limit, child.Command{Path: self[0], Args: append(self[1:], "-run-plan", dir, "-model", model)})
+func inChild(ctx context.Context, self []string, dir, model string, checked bool, limit time.Duration) (out outcome, timedOut bool, err error) {
+	args := append(slices.Clone(self[1:]), "-run-plan", dir, "-model", model, fmt.Sprintf("-checked=%t", checked))
+	text, _, err := within(ctx, limit, child.Command{Path: self[0], Args: args})
 	var exit *child.ExitError
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):

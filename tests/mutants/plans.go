@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -34,7 +35,7 @@ type planBase struct {
 	name   string
 	plan   *plan.Plan
 	tokens *plan.Tokens // what the checkpoint says
-	out    outcome
+	out    [2]outcome   // of a run, and of a checked one
 }
 
 func planBases() (out []*planBase, err error) {
@@ -92,12 +93,13 @@ func drawPlan(p *plan.Plan, rng *rand.Rand, n int) (out []planMutant) {
 	return out
 }
 
-// The stages of a changed plan. The first three are in this process.
+// The stages of a changed plan. The first three are in this process, and count as one.
 const (
 	byVerify     = "plan.Check"
 	byGate       = "gate"
 	byCheckpoint = "the checkpoint's tokens"
 	byRun        = "run on cpu"
+	byChecked    = "run on cpu, checked"
 )
 
 // refuse returns the stage in this process that refuses the plan as it is, and why.
@@ -111,7 +113,7 @@ func (b *planBase) refuse(field string) (stage string, why error) {
 			return byGate, err
 		}
 	}
-	if strings.HasPrefix(of, "Token") && !reflect.DeepEqual(sortedEnds(b.plan.Tokens), sortedEnds(b.tokens)) {
+	if (strings.HasPrefix(of, "Token") || field == "Plan.Tokens") && (b.plan.Tokens == nil || !reflect.DeepEqual(sortedEnds(b.plan.Tokens), sortedEnds(b.tokens))) {
 		return byCheckpoint, fmt.Errorf("the tokens are not those of %s", planModel)
 	}
 	return "", nil
@@ -132,17 +134,19 @@ type planRunner struct {
 	limit time.Duration
 }
 
-// known makes sure that the outcome of the base is known. Checked runs are of one host
-// thread, and the same each time.
-func (r *planRunner) known(ctx context.Context, b *planBase) error {
-	if b.out.IDs != nil {
+// runs are the stages that run the plan, the checked one last.
+var runs = [2]string{byRun, byChecked}
+
+// known makes sure that the outcome of the base is known. A run is the same each time.
+func (r *planRunner) known(ctx context.Context, b *planBase, checked int) error {
+	if b.out[checked].IDs != nil {
 		return nil
 	}
 	dir, err := r.save(b.plan)
 	if err != nil {
 		return err
 	}
-	if b.out, _, err = inChild(ctx, r.self, dir, planModel, 10*r.limit); err != nil {
+	if b.out[checked], _, err = inChild(ctx, r.self, dir, planModel, checked == 1, 10*r.limit); err != nil {
 		return fmt.Errorf("%s unchanged: %w", b.name, err)
 	}
 	return nil
@@ -156,32 +160,20 @@ func (r *planRunner) save(p *plan.Plan) (dir string, err error) {
 	return dir, p.Save(dir)
 }
 
-// run does to a mutant what is done to plans, until something notices.
-func (r *planRunner) run(ctx context.Context, b *planBase, m planMutant) (rec record, err error) {
-	if err := r.known(ctx, b); err != nil {
-		return rec, err
-	}
+// run does to a mutant what is done to plans, until something notices. most is how many
+// stages may be used: one is what needs no run.
+func (r *planRunner) run(ctx context.Context, b *planBase, m planMutant, most int) (rec record, err error) {
 	start := time.Now()
 	rec = record{Folder: m.field, Place: b.name, What: m.what}
 	undo := m.make()
 	stage, why := b.refuse(m.field)
-	var dir string
-	if stage == "" {
-		dir, err = r.save(b.plan)
-	}
 	undo()
-	if err != nil {
-		return rec, fmt.Errorf("%s: %w", m.what, err)
-	}
-	if stage == "" {
-		out, timedOut, err := inChild(ctx, r.self, dir, planModel, r.limit)
-		switch {
-		case timedOut:
-			stage, why = late, err
-		case err != nil:
-			stage, why = byRun, err
-		case b.out.differs(out) != "":
-			stage, why = byRun, fmt.Errorf("%s", b.out.differs(out))
+	for checked := range runs {
+		if stage != "" || most < 2+checked {
+			break
+		}
+		if stage, why, err = r.execute(ctx, b, m, checked); err != nil {
+			return rec, err
 		}
 	}
 	rec.Stage, rec.Seconds = stage, time.Since(start).Seconds()
@@ -189,4 +181,61 @@ func (r *planRunner) run(ctx context.Context, b *planBase, m planMutant) (rec re
 		rec.Why = why.Error()
 	}
 	return rec, ctx.Err()
+}
+
+// execute runs the changed plan; the stage is empty where nobody noticed.
+func (r *planRunner) execute(ctx context.Context, b *planBase, m planMutant, checked int) (stage string, why, err error) {
+	if err := r.known(ctx, b, checked); err != nil {
+		return "", nil, err
+	}
+	undo := m.make()
+	dir, err := r.save(b.plan)
+	undo()
+	if err != nil {
+		return "", nil, fmt.Errorf("%s: %w", m.what, err)
+	}
+	out, timedOut, why := inChild(ctx, r.self, dir, planModel, checked == 1, r.limit)
+	switch {
+	case timedOut:
+		return late, why, nil
+	case why != nil:
+		return runs[checked], why, nil
+	case b.out[checked].differs(out) != "":
+		return runs[checked], errors.New(b.out[checked].differs(out)), nil
+	}
+	return "", nil, nil
+}
+
+// runAll runs n mutants of plans, of one base after the other.
+func (r *planRunner) runAll(ctx context.Context, j *journal, seed uint64, n, most int) (out []record, err error) {
+	if r.bases, err = planBases(); err != nil {
+		return nil, err
+	}
+	each := n/len(r.bases) + 20 // some do not count
+	draws := make([][]planMutant, len(r.bases))
+	for i, b := range r.bases {
+		draws[i] = drawPlan(b.plan, rand.New(rand.NewPCG(seed, uint64(i))), each)
+	}
+	counted := 0
+	for k := 0; counted < n && k < each*len(r.bases); k++ {
+		b, m := k%len(r.bases), k/len(r.bases)
+		if m >= len(draws[b]) {
+			continue
+		}
+		rec, done := j.had[key("plan", seed, k)]
+		if !done {
+			if rec, err = r.run(ctx, r.bases[b], draws[b][m], most); err != nil {
+				return out, err
+			}
+			rec.Kind, rec.Seed, rec.N = "plan", seed, k
+			if err := j.write(rec); err != nil {
+				return out, err
+			}
+		}
+		out = append(out, rec)
+		if rec.counts() {
+			counted++
+		}
+	}
+	return out, nil
 }

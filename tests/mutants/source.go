@@ -18,6 +18,8 @@ type edit struct {
 	file     string // below the module's root
 	from, to int
 	by, what string
+	behind   []insertion // the same behind a switch; nil where it has none
+	decl     int         // where the declaration begins that it stands in
 }
 
 func (e edit) apply(text []byte) []byte {
@@ -99,35 +101,68 @@ func goEdits(file string, text []byte) (out []edit, err error) {
 	}
 	at := func(p token.Pos) int { return set.Position(p).Offset }
 	of := func(n ast.Node) string { return string(text[at(n.Pos()):at(n.End())]) }
-	add := func(from, to int, by, what string) { out = append(out, edit{file, from, to, by, what}) }
-	drop := func(n ast.Node, what string) { add(at(n.Pos()), at(n.End()), "", what) }
-	ast.Inspect(f, func(n ast.Node) bool {
+	decl := 0
+	add := func(from, to int, by, what string, behind ...insertion) {
+		out = append(out, edit{file, from, to, by, what, behind, decl})
+	}
+	drop := func(n ast.Node, what string, behind ...insertion) {
+		add(at(n.Pos()), at(n.End()), "", what, behind...)
+	}
+	head := map[ast.Node]bool{} // statements in the heads of others, where no if may stand
+	guarded := func(n ast.Node) []insertion {
+		if head[n] {
+			return nil
+		}
+		return around(at(n.Pos()), at(n.End()), "if !mutant_.On(%d) { ", " }")
+	}
+	open := map[ast.Node]bool{} // clauses of switches without a tag
+	look := func(n ast.Node) bool {
 		switch n := n.(type) {
 		case *ast.ImportSpec:
 			return false
 		case *ast.GenDecl:
 			return n.Tok == token.VAR || n.Tok == token.CONST
+		case *ast.ForStmt:
+			head[n.Init], head[n.Post] = true, true
+		case *ast.TypeSwitchStmt:
+			head[n.Init], head[n.Assign] = true, true
+		case *ast.CommClause:
+			head[n.Comm] = true
 		case *ast.IfStmt:
-			add(at(n.Cond.Pos()), at(n.Cond.End()), "!("+of(n.Cond)+")", "a condition negated")
+			head[n.Init] = true
+			add(at(n.Cond.Pos()), at(n.Cond.End()), "!("+of(n.Cond)+")", "a condition negated", around(at(n.Cond.Pos()), at(n.Cond.End()), "(mutant_.On(%d) != (", "))")...)
 		case *ast.BinaryExpr:
 			if by, ok := others[n.Op.String()]; ok {
-				add(at(n.OpPos), at(n.OpPos)+len(n.Op.String()), by, n.Op.String()+" becomes "+by)
+				add(at(n.OpPos), at(n.OpPos)+len(n.Op.String()), by, n.Op.String()+" becomes "+by, switchedBinary(n, at)...)
 			}
 		case *ast.BasicLit:
 			if v, err := strconv.ParseInt(n.Value, 0, 64); n.Kind == token.INT && err == nil {
-				add(at(n.Pos()), at(n.End()), strconv.FormatInt(v+1, 10), "a constant one more")
-				add(at(n.Pos()), at(n.End()), strconv.FormatInt(v-1, 10), "a constant one less")
+				add(at(n.Pos()), at(n.End()), strconv.FormatInt(v+1, 10), "a constant one more", around(at(n.Pos()), at(n.End()), "mutant_.More(%d, ", ")")...)
+				add(at(n.Pos()), at(n.End()), strconv.FormatInt(v-1, 10), "a constant one less", around(at(n.Pos()), at(n.End()), "mutant_.Fewer(%d, ", ")")...)
 			}
 		case *ast.ExprStmt, *ast.IncDecStmt, *ast.SendStmt, *ast.DeferStmt:
-			drop(n, "a statement dropped")
+			drop(n, "a statement dropped", guarded(n)...)
 		case *ast.AssignStmt:
 			if n.Tok != token.DEFINE {
-				drop(n, "a statement dropped")
+				drop(n, "a statement dropped", guarded(n)...)
 			}
 		case *ast.BranchStmt:
-			drop(n, "a statement dropped")
+			if n.Tok == token.FALLTHROUGH {
+				drop(n, "a statement dropped")
+			} else {
+				drop(n, "a statement dropped", guarded(n)...)
+			}
+		case *ast.SwitchStmt:
+			head[n.Init] = true
+			for _, c := range n.Body.List {
+				open[c] = n.Tag == nil && len(c.(*ast.CaseClause).List) == 1
+			}
 		case *ast.CaseClause:
-			if n.List != nil {
+			switch {
+			case n.List == nil:
+			case open[n]:
+				drop(n, "a clause dropped", around(at(n.List[0].Pos()), at(n.List[0].End()), "(!mutant_.On(%d) && (", "))")...)
+			default:
 				drop(n, "a clause dropped")
 			}
 		case *ast.CallExpr:
@@ -139,7 +174,11 @@ func goEdits(file string, text []byte) (out []edit, err error) {
 			}
 		}
 		return true
-	})
+	}
+	for _, d := range f.Decls {
+		decl = at(d.Pos())
+		ast.Inspect(d, look)
+	}
 	return out, nil
 }
 
@@ -148,7 +187,9 @@ var mslPlaces = regexp.MustCompile(`(?m)//.*$|"[^"\n]*"|^\s*#.*$|[^{}\n;]*[\w)\]
 // mslEdits lists what is done to Metal text: statements dropped, operators mistaken,
 // constants one off. Comments and directives stay.
 func mslEdits(file string, text []byte) (out []edit, err error) {
-	add := func(from, to int, by, what string) { out = append(out, edit{file, from, to, by, what}) }
+	add := func(from, to int, by, what string) {
+		out = append(out, edit{file: file, from: from, to: to, by: by, what: what})
+	}
 	tokens := regexp.MustCompile(`<=|>=|==|!=|&&|\|\||\s[<>+*-]\s|\b\d+\b`)
 	within := func(from, to int) {
 		for _, m := range tokens.FindAllIndex(text[from:to], -1) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -18,39 +20,63 @@ import (
 	"foundry/runtime/child"
 )
 
-// stage is one round of tests.
-type stage struct {
-	name  string
-	args  []string // arguments of go test, behind those that all have; PKG is the package of the mistake
-	limit time.Duration
+// The stages of a mistake in a source, the cheapest first. Of each, the tests run that
+// run through the mistake's line.
+const (
+	byOwn     = "its package"
+	byKernels = "verify"
+	byOthers  = "packages above, tests"
+)
+
+// stageLimit is how long the tests of one package may take.
+const stageLimit = 15 * time.Minute
+
+// sourceRunner makes mistakes in sources, through the overlay of go test.
+type sourceRunner struct {
+	root     string
+	work     string // a folder for changed files and programs
+	most     int    // how many stages may be used
+	programs *programs
+	rows     *rowRunner // of Metal text
+	known    *equivalents
+	imports  map[string][]string // the packages above each
 }
 
-// sourceStages are what a mistake in a source has to pass, the cheapest first.
-var sourceStages = map[string][]stage{
-	"go":      {{"its package", []string{"PKG"}, 4 * time.Minute}, {"verify", []string{"./verify"}, 8 * time.Minute}, {"tests", []string{"./tests/..."}, 20 * time.Minute}},
-	"checker": {{"its package", []string{"PKG"}, 4 * time.Minute}, {"tests of mutants", []string{"./tests", "./tests/mutants", "-run", "Mutants|Strict|Plan"}, 8 * time.Minute}},
-	"msl":     {{"verify", []string{"./verify"}, 8 * time.Minute}, {"lower/metal", []string{"./lower/metal"}, 12 * time.Minute}, {"tests", []string{"./tests/..."}, 20 * time.Minute}},
-}
-
-// runSource makes n mistakes of a kind, through the overlay of go test, and tells which
-// tests notice. most is how many stages may be used.
-func runSource(ctx context.Context, j *journal, kind, root string, seed uint64, n, most int) (out []record, err error) {
-	edits, err := sourceKinds[kind].all(root, os.ReadFile)
+// newSourceRunner makes one for the module at root; the tests' programs are kept in a folder.
+func newSourceRunner(ctx context.Context, root, covers, work, self string, most int) (*sourceRunner, error) {
+	root, err := filepath.Abs(root)
 	if err != nil {
 		return nil, err
 	}
+	programs, err := newPrograms(ctx, root, covers)
+	if err != nil {
+		return nil, err
+	}
+	known, err := readEquivalents(equivalentsText)
+	if err != nil {
+		return nil, err
+	}
+	imports, err := above(ctx, root)
+	if err != nil {
+		return nil, err
+	}
+	return &sourceRunner{root: root, work: work, most: most, programs: programs, rows: &rowRunner{[]string{self}, work}, known: known, imports: imports}, nil
+}
+
+// runSource makes n mistakes of a kind in files that within matches.
+func (r *sourceRunner) runSource(ctx context.Context, j *journal, kind string, in *regexp.Regexp, seed uint64, n int) (out []record, err error) {
+	edits, err := sourceKinds[kind].all(r.root, os.ReadFile)
+	if err != nil {
+		return nil, err
+	}
+	edits = slices.DeleteFunc(edits, func(e edit) bool { return !in.MatchString(e.file) })
 	rng := rand.New(rand.NewPCG(seed, uint64(len(kind))))
 	rng.Shuffle(len(edits), func(a, b int) { edits[a], edits[b] = edits[b], edits[a] })
-	work, err := os.MkdirTemp("", "mutants")
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
 	counted := 0
 	for i := 0; i < len(edits) && counted < n; i++ {
 		rec, done := j.had[key(kind, seed, i)]
 		if !done {
-			if rec, err = tryEdit(ctx, root, work, edits[i], sourceStages[kind][:min(most, len(sourceStages[kind]))]); err != nil {
+			if rec, err = r.try(ctx, kind, edits[i]); err != nil {
 				return out, err
 			}
 			rec.Kind, rec.Seed, rec.N = kind, seed, i
@@ -66,46 +92,36 @@ func runSource(ctx context.Context, j *journal, kind, root string, seed uint64, 
 	return out, nil
 }
 
-// tryEdit runs the stages until one fails.
-func tryEdit(ctx context.Context, root, work string, e edit, stages []stage) (rec record, err error) {
-	name := filepath.Join(root, filepath.FromSlash(e.file))
-	text, err := os.ReadFile(name)
+// verdict is what a stage says of a mistake; without a stage it did not notice.
+type verdict struct{ stage, why string }
+
+// try runs the stages until one notices.
+func (r *sourceRunner) try(ctx context.Context, kind string, e edit) (rec record, err error) {
+	text, err := os.ReadFile(filepath.Join(r.root, filepath.FromSlash(e.file)))
 	if err != nil {
 		return rec, err
 	}
 	start := time.Now()
 	rec = record{Folder: path.Dir(e.file), Place: e.place(text), What: e.what}
-	changed, overlay := filepath.Join(work, "changed"+path.Ext(e.file)), filepath.Join(work, "overlay.json")
-	list, err := json.Marshal(map[string]any{"Replace": map[string]string{name: changed}})
-	if err == nil {
-		err = errors.Join(os.WriteFile(changed, e.apply(text), 0o666), os.WriteFile(overlay, list, 0o666))
+	if rec.Equal = r.known.argument(kind, e.file, e.diff(text)); rec.Equal != "" {
+		return rec, nil
 	}
+	overlay, err := r.overlay(e, text)
 	if err != nil {
 		return rec, err
 	}
-	for _, s := range stages {
-		args := []string{"test", "-overlay", overlay, "-failfast", "-count=1", "-vet=off", "-timeout", s.limit.String()}
-		for _, a := range s.args {
-			if a == "PKG" {
-				a = "./" + path.Dir(e.file)
-			}
-			args = append(args, a)
-		}
-		output, failed, timedOut, err := goTest(ctx, root, args, s.limit+time.Minute)
+	stages := r.goStages(ctx, e, overlay)
+	if kind == "msl" {
+		stages = r.mslStages(ctx, e, text, overlay)
+	}
+	for _, stage := range stages[:min(r.most, len(stages))] {
+		v, err := stage()
 		if err != nil {
 			return rec, err
 		}
-		if !failed {
-			continue
+		if rec.Stage, rec.Why = v.stage, v.why; v.stage != "" {
+			break
 		}
-		rec.Stage, rec.Why = s.name, firstFailure(output)
-		switch {
-		case timedOut || bytes.Contains(output, []byte("panic: test timed out")):
-			rec.Stage = late
-		case bytes.Contains(output, []byte("[build failed]")) || bytes.Contains(output, []byte("[setup failed]")):
-			rec.Stage = broken
-		}
-		break
 	}
 	if rec.Stage == "" {
 		rec.Diff = e.diff(text)
@@ -114,13 +130,142 @@ func tryEdit(ctx context.Context, root, work string, e edit, stages []stage) (re
 	return rec, nil
 }
 
-// goTest runs go test. What does not run at all is an error, no failure.
-func goTest(ctx context.Context, root string, args []string, limit time.Duration) (output []byte, failed, timedOut bool, err error) {
+// overlay writes the changed file and what makes go take it for the other.
+func (r *sourceRunner) overlay(e edit, text []byte) (string, error) {
+	changed, overlay := filepath.Join(r.work, "changed"+path.Ext(e.file)), filepath.Join(r.work, "overlay.json")
+	list, err := json.Marshal(map[string]any{"Replace": map[string]string{filepath.Join(r.root, filepath.FromSlash(e.file)): changed}})
+	if err == nil {
+		err = errors.Join(os.WriteFile(changed, e.apply(text), 0o666), os.WriteFile(overlay, list, 0o666))
+	}
+	return overlay, err
+}
+
+// goStages are those of a mistake in Go.
+func (r *sourceRunner) goStages(ctx context.Context, e edit, overlay string) []func() (verdict, error) {
+	own := path.Dir(e.file)
+	// those whose tests meet the mistake, of some packages
+	these := func(stage string, packages ...string) func() (verdict, error) {
+		return func() (v verdict, err error) {
+			type choice struct {
+				pkg     string
+				tests   *tests
+				names   []string
+				seconds float64
+			}
+			k := r.programs.number(e)
+			has, err := r.programs.switched()
+			if err != nil {
+				return v, err
+			}
+			var all []choice
+			for _, pkg := range packages {
+				if !slices.Contains(r.programs.tested, pkg) {
+					continue
+				}
+				t, err := r.programs.of(ctx, pkg)
+				if err != nil {
+					return v, err
+				}
+				if names, seconds := r.programs.meeting(t, k, has); len(names) > 0 {
+					all = append(all, choice{pkg, t, names, seconds})
+				}
+			}
+			slices.SortStableFunc(all, func(a, b choice) int { return cmp.Compare(a.seconds, b.seconds) })
+			for _, c := range all {
+				if has[k] {
+					v, err = c.tests.switchOn(ctx, stage, c.names, k)
+				} else {
+					v, err = r.goTest(ctx, stage, overlay, c.pkg, c.names, limitOf(c.seconds))
+				}
+				if err != nil || v.stage != "" {
+					return v, err
+				}
+			}
+			return v, nil
+		}
+	}
+	var others []string
+	for _, pkg := range r.imports[own] {
+		if pkg != own && pkg != "verify" && pkg != "tests/mutants" {
+			others = append(others, pkg)
+		}
+	}
+	return []func() (verdict, error){these(byOwn, own), these(byKernels, "verify"), these(byOthers, others...)}
+}
+
+// quick is what a test takes that is not among the last to run.
+const quick = 1.0 // seconds
+
+// limitOf is how long tests may take that took so many seconds without the mistake.
+func limitOf(seconds float64) time.Duration {
+	return min(stageLimit, 15*time.Second+time.Duration(5*seconds*float64(time.Second)))
+}
+
+// switchOn runs tests with mistake k, the quick ones first: most mistakes are found by
+// those, and one that never ends ends early there.
+func (t *tests) switchOn(ctx context.Context, stage string, names []string, k int) (v verdict, err error) {
+	var groups [2][]string
+	var limits [2]float64
+	for _, one := range t.Tests {
+		if slices.Contains(names, one.Name) {
+			group := 0
+			if one.Seconds > quick {
+				group = 1
+			}
+			groups[group], limits[group] = append(groups[group], one.Name), limits[group]+one.Seconds
+		}
+	}
+	for i, group := range groups {
+		if len(group) == 0 {
+			continue
+		}
+		output, failed, timedOut, err := t.run(ctx, group, limitOf(limits[i]), mutantEnv(k))
+		switch {
+		case err != nil:
+			return v, err
+		case timedOut:
+			return verdict{late, ""}, nil
+		case failed:
+			return verdict{stage, firstFailure(output)}, nil
+		}
+	}
+	return v, nil
+}
+
+// goTest runs tests of a package with the overlay.
+func (r *sourceRunner) goTest(ctx context.Context, stage, overlay, pkg string, tests []string, limit time.Duration) (v verdict, err error) {
+	args := []string{"test", "-overlay", overlay, "-failfast", "-count=1", "-vet=off", "-timeout", limit.String()}
+	if tests != nil {
+		args = append(args, "-run", "^("+strings.Join(tests, "|")+")$")
+	}
+	output, failed, timedOut, err := goTool(ctx, r.root, append(args, "./"+pkg), limit+5*time.Minute)
+	switch {
+	case err != nil || !failed:
+		return v, err
+	case timedOut || bytes.Contains(output, []byte("panic: test timed out")):
+		return verdict{late, ""}, nil
+	case bytes.Contains(output, []byte("[build failed]")) || bytes.Contains(output, []byte("[setup failed]")) || doesNotCompile(output):
+		return verdict{broken, firstFailure(output)}, nil
+	}
+	return verdict{stage, firstFailure(output)}, nil
+}
+
+// doesNotCompile reports whether a text of Metal, or its header, was no text of C++:
+// that no test but the compiler noticed.
+func doesNotCompile(output []byte) bool { return bytes.Contains(output, []byte("does not compile")) }
+
+// goTool runs the go command. What does not run at all is an error, no failure.
+func goTool(ctx context.Context, root string, args []string, limit time.Duration) (output []byte, failed, timedOut bool, err error) {
 	tool, err := exec.LookPath("go")
 	if err != nil {
 		return nil, false, false, err
 	}
 	_, _, err = within(ctx, limit, child.Command{Path: tool, Args: args, Dir: root})
+	return ended(ctx, err)
+}
+
+// ended says how a command ended that was run within a limit.
+func ended(ctx context.Context, err error) (output []byte, failed, timedOut bool, _ error) {
 	var exit *child.ExitError
 	switch {
 	case ctx.Err() != nil:
@@ -131,6 +276,33 @@ func goTest(ctx context.Context, root string, args []string, limit time.Duration
 		return slices.Concat(exit.Stdout, exit.Stderr), true, false, nil
 	}
 	return nil, false, false, err
+}
+
+// above lists the packages below the root whose tests depend on each package.
+func above(ctx context.Context, root string) (map[string][]string, error) {
+	tool, err := exec.LookPath("go")
+	if err != nil {
+		return nil, err
+	}
+	text, _, err := child.Run(ctx, child.Command{Path: tool, Dir: root, Args: []string{"list", "-test", "-f", "{{.ImportPath}}\t{{join .Deps \" \"}}", "./..."}})
+	if err != nil {
+		return nil, err
+	}
+	out := map[string][]string{}
+	for line := range strings.Lines(string(text)) {
+		name, deps, _ := strings.Cut(strings.TrimSpace(line), "\t")
+		pkg, isTest := strings.CutSuffix(name, ".test")
+		if !isTest {
+			continue
+		}
+		pkg = strings.TrimPrefix(strings.TrimPrefix(pkg, "foundry"), "/")
+		for dep := range strings.FieldsSeq(deps) {
+			if dep, ours := strings.CutPrefix(dep, "foundry/"); ours && !slices.Contains(out[dep], pkg) {
+				out[dep] = append(out[dep], pkg)
+			}
+		}
+	}
+	return out, nil
 }
 
 // firstFailure is the first line of output that tells of a failure.

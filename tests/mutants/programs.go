@@ -1,0 +1,302 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	_ "embed"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"foundry/runtime/child"
+)
+
+//go:embed switches.go.txt
+var switchesText []byte
+
+// programs are the packages' tests, built with every mistake in Go behind its switch,
+// and what they meet. All of it is kept in a folder, for sources that stay the same.
+type programs struct {
+	root, dir string
+	key       string // of the sources
+	edits     []edit // of Go, by number
+	overlay   string
+	tested    []string // folders with tests, below the root
+	had       map[string]*tests
+}
+
+// tests are those of a package.
+type tests struct {
+	Key   string // of the sources and the package's tests
+	Tests []test
+	file  string // the program
+	dir   string
+}
+
+// test is one of them, run alone.
+type test struct {
+	Name    string
+	Seconds float64
+	Fails   bool   // unchanged code that fails the test: it can tell nothing
+	Met     []byte // a bit for each number
+}
+
+// met reports whether the test meets mistake k.
+func (t test) met(k int) bool { return t.Met[k/8]>>(k%8)&1 == 1 }
+
+func newPrograms(ctx context.Context, root, dir string) (*programs, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
+	p := &programs{root: root, dir: dir, had: map[string]*tests{}, overlay: filepath.Join(dir, "overlay.json")}
+	if p.edits, err = sourceKinds["go"].all(root, os.ReadFile); err != nil {
+		return nil, err
+	}
+	if err := p.hashSources(); err != nil {
+		return nil, err
+	}
+	kept, err := os.ReadFile(filepath.Join(dir, "key"))
+	if err == nil && string(kept) == p.key {
+		return p, nil
+	}
+	if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(dir, 0o777)); err != nil {
+		return nil, err
+	}
+	if err := p.write(ctx); err != nil {
+		return nil, err
+	}
+	return p, os.WriteFile(filepath.Join(dir, "key"), []byte(p.key), 0o666)
+}
+
+// hashSources sets the key, of all Go text but tests and this program, and the folders that have tests.
+func (p *programs) hashSources() error {
+	sum := sha256.New()
+	sum.Write(switchesText)
+	err := filepath.WalkDir(p.root, func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(p.root, name)
+		if err != nil {
+			return err
+		}
+		rel = filepath.ToSlash(rel)
+		switch {
+		case d.IsDir() && (d.Name() == "testdata" || strings.HasPrefix(d.Name(), ".") && rel != "." || rel == "examples" || rel == "tests/mutants"):
+			return fs.SkipDir
+		case d.IsDir() || !strings.HasSuffix(rel, ".go"):
+			return nil
+		case strings.HasSuffix(rel, "_test.go"):
+			if folder := path.Dir(rel); !slices.Contains(p.tested, folder) {
+				p.tested = append(p.tested, folder)
+			}
+			return nil
+		}
+		text, err := os.ReadFile(name)
+		fmt.Fprintf(sum, "%s %d\n%s", rel, len(text), text)
+		return err
+	})
+	p.key = hex.EncodeToString(sum.Sum(nil))
+	return err
+}
+
+// write makes the sources with switches, and the overlay that has them. Mistakes whose
+// switch the types do not admit stay without.
+func (p *programs) write(ctx context.Context) error {
+	fits, err := fitting(ctx, p.root, p.edits)
+	if err != nil {
+		return err
+	}
+	list := map[string]string{}
+	put := func(rel string, text []byte) error {
+		to := filepath.Join(p.dir, "text", filepath.FromSlash(rel))
+		list[filepath.Join(p.root, filepath.FromSlash(rel))] = to
+		return errors.Join(os.MkdirAll(filepath.Dir(to), 0o777), os.WriteFile(to, text, 0o666))
+	}
+	if err := put("mutant_/switches.go", switchesText); err != nil {
+		return err
+	}
+	for file, text := range fits.files {
+		if err := put(file, text); err != nil {
+			return err
+		}
+	}
+	text, err := json.Marshal(map[string]any{"Replace": list})
+	if err == nil {
+		err = os.WriteFile(p.overlay, text, 0o666)
+	}
+	if err == nil {
+		text, err = json.Marshal(fits.has)
+	}
+	if err == nil {
+		err = os.WriteFile(filepath.Join(p.dir, "switched.json"), text, 0o666)
+	}
+	return err
+}
+
+// switched lists which mistakes have a switch.
+func (p *programs) switched() (has []bool, err error) {
+	text, err := os.ReadFile(filepath.Join(p.dir, "switched.json"))
+	if err == nil {
+		err = json.Unmarshal(text, &has)
+	}
+	return has, err
+}
+
+var testName = regexp.MustCompile(`^(Test|Example|Fuzz)`)
+
+// testLimit is the time of one test.
+const testLimit = 10 * time.Minute
+
+// of returns the tests of a package, built and measured where they are not known.
+func (p *programs) of(ctx context.Context, pkg string) (*tests, error) {
+	if t := p.had[pkg]; t != nil {
+		return t, nil
+	}
+	key, err := p.keyOf(pkg)
+	if err != nil {
+		return nil, err
+	}
+	name := filepath.Join(p.dir, strings.ReplaceAll(pkg, "/", "+"))
+	t := &tests{}
+	text, err := os.ReadFile(name + ".json")
+	if err == nil {
+		err = json.Unmarshal(text, t)
+	}
+	t.file, t.dir = name+".test", filepath.Join(p.root, filepath.FromSlash(pkg))
+	if errors.Is(err, fs.ErrNotExist) || err == nil && t.Key != key {
+		fmt.Fprintf(os.Stderr, "what the tests of ./%s meet\n", pkg)
+		t.Key = key
+		if err = p.measure(ctx, pkg, t); err == nil {
+			text, err = json.Marshal(t)
+		}
+		if err == nil {
+			err = os.WriteFile(name+".json", text, 0o666)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("tests of ./%s: %w", pkg, err)
+	}
+	p.had[pkg] = t
+	return t, nil
+}
+
+// keyOf is the hash of the sources and of the package's own tests.
+func (p *programs) keyOf(pkg string) (string, error) {
+	files, err := filepath.Glob(filepath.Join(p.root, filepath.FromSlash(pkg), "*_test.go"))
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.New()
+	fmt.Fprint(sum, p.key)
+	for _, f := range files {
+		text, err := os.ReadFile(f)
+		if err != nil {
+			return "", err
+		}
+		sum.Write(text)
+	}
+	return hex.EncodeToString(sum.Sum(nil)), nil
+}
+
+// measure builds a package's tests and runs each alone.
+func (p *programs) measure(ctx context.Context, pkg string, t *tests) error {
+	output, failed, _, err := goTool(ctx, p.root, []string{"test", "-c", "-vet=off", "-ldflags=-s -w", "-overlay", p.overlay, "-o", t.file, "./" + pkg}, stageLimit)
+	if err == nil && failed {
+		err = fmt.Errorf("%s", firstFailure(output))
+	}
+	if err != nil {
+		return err
+	}
+	list, _, err := child.Run(ctx, child.Command{Path: t.file, Dir: t.dir, Args: []string{"-test.list", "."}})
+	if err != nil {
+		return err
+	}
+	t.Tests = nil
+	file := filepath.Join(p.dir, "met")
+	for name := range strings.Lines(string(list)) {
+		if name = strings.TrimSpace(name); !testName.MatchString(name) {
+			continue
+		}
+		if err := os.WriteFile(file, make([]byte, len(p.edits)), 0o666); err != nil {
+			return err
+		}
+		start := time.Now()
+		_, failed, timedOut, err := t.run(ctx, []string{name}, testLimit, "FOUNDRY_MUTANTS_MET="+file)
+		if err != nil {
+			return err
+		}
+		one := test{Name: name, Seconds: time.Since(start).Seconds(), Fails: failed || timedOut, Met: make([]byte, len(p.edits)/8+1)}
+		met, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		for k, m := range met {
+			one.Met[k/8] |= m << (k % 8)
+		}
+		t.Tests = append(t.Tests, one)
+	}
+	return os.Remove(file)
+}
+
+// run runs some of the tests, until one fails.
+func (t *tests) run(ctx context.Context, names []string, limit time.Duration, env string) (output []byte, failed, timedOut bool, err error) {
+	_, _, err = within(ctx, limit+5*time.Second, child.Command{Path: t.file, Dir: t.dir, Env: []string{env},
+		Args: []string{"-test.failfast", "-test.timeout", limit.String(), "-test.run", "^(" + strings.Join(names, "|") + ")$"}})
+	output, failed, timedOut, err = ended(ctx, err)
+	return output, failed, timedOut || bytes.Contains(output, []byte("panic: test timed out")), err
+}
+
+// meeting lists the tests that meet a mistake. One without a switch has those of its
+// declaration, else of its file, else of its folder.
+func (p *programs) meeting(t *tests, k int, switched []bool) (names []string, seconds float64) {
+	e := p.edits[k]
+	near := [][]int{{k}}
+	if !switched[k] {
+		near = make([][]int, 3)
+		for i, o := range p.edits {
+			switch {
+			case !switched[i] || path.Dir(o.file) != path.Dir(e.file):
+			case o.file == e.file && o.decl == e.decl:
+				near[0] = append(near[0], i)
+			case o.file == e.file:
+				near[1] = append(near[1], i)
+			default:
+				near[2] = append(near[2], i)
+			}
+		}
+	}
+	for _, some := range near {
+		for _, one := range t.Tests {
+			if !one.Fails && slices.ContainsFunc(some, one.met) {
+				names, seconds = append(names, one.Name), seconds+one.Seconds
+			}
+		}
+		if len(some) > 0 {
+			break
+		}
+	}
+	return names, seconds
+}
+
+// number is that of an edit, which another kind may have listed.
+func (p *programs) number(e edit) int {
+	return slices.IndexFunc(p.edits, func(o edit) bool {
+		return o.file == e.file && o.from == e.from && o.to == e.to && o.by == e.by
+	})
+}
+
+// mutantEnv makes mistake k.
+func mutantEnv(k int) string { return "FOUNDRY_MUTANT=" + strconv.Itoa(k) }
