@@ -120,7 +120,7 @@ func toyPlan(allLogits bool) *plan.Plan {
 		return plan.Slot{Name: name, Type: typ, Space: "device", Access: a}
 	}
 	kernel := func(name string, slots ...plan.Slot) plan.Kernel {
-		return plan.Kernel{Name: name, Source: "kernel void " + name + "() {}", Slots: slots, Threads: [3]int{1, 1, 1}}
+		return plan.Kernel{Name: name, Builtins: []plan.Builtin{plan.ThreadgroupPosition}, Source: "kernel void " + name + "() {}", Slots: slots, Threads: [3]int{1, 1, 1}}
 	}
 	rows := int64(1)
 	if allLogits {
