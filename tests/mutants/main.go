@@ -58,7 +58,7 @@ func run(ctx context.Context, args []string) (err error) {
 	results := flags.String("results", "mutants.jsonl", "the file of results; what stands there is not run again")
 	dir := flags.String("run-plan", "", "run a bundle, as the child of another mutants")
 	model := flags.String("model", planModel, "the model of -run-plan")
-	checked := flags.Bool("checked", false, "look at every access of -run-plan")
+	checked := flags.Bool("checked", false, "look at every access of -run-plan or -run-rows")
 	kernels := flags.String("run-rows", "", "run rows of verify, as the child of another mutants; the folder of compiled kernels")
 	file := flags.String("stage", "", "the stage file that the rows of -run-rows have")
 	text := flags.String("text", "", "the text in place of that of -stage")
@@ -77,7 +77,7 @@ func run(ctx context.Context, args []string) (err error) {
 	case *dir != "":
 		return runPlan(ctx, os.Stdout, *dir, *model, *checked)
 	case *kernels != "":
-		return runRows(ctx, *kernels, *file, *text)
+		return runRows(ctx, *kernels, *file, *text, *checked)
 	}
 	where, err := regexp.Compile(*in)
 	if err != nil {

@@ -31,8 +31,14 @@ import (
 // models. Stage files are replaced as `foundry verify --shaders` does; a header is part
 // of the program that runs the rows, which is built again.
 
-// byRows is the stage of verify's rows.
-const byRows = "rows of verify"
+// The stages of verify's rows.
+const (
+	byRows        = "rows of verify"
+	byCheckedRows = "rows of verify, checked"
+)
+
+// checkedRows is how many rows look at every access, which takes thirty times as long.
+const checkedRows = 3
 
 // rowRunner runs rows of verify in another process, which a mistake may bring down.
 type rowRunner struct {
@@ -44,8 +50,8 @@ type rowRunner struct {
 const rowLimit = 20 * time.Minute
 
 // run runs the rows that have the stage file, "" for all, with another text for it.
-func (r *rowRunner) run(ctx context.Context, self []string, file string, text []byte) (v verdict, err error) {
-	args := append(slices.Clone(self[1:]), "-run-rows", filepath.Join(r.work, "kernels"))
+func (r *rowRunner) run(ctx context.Context, stage string, self []string, file string, text []byte) (v verdict, err error) {
+	args := append(slices.Clone(self[1:]), "-run-rows", filepath.Join(r.work, "kernels"), fmt.Sprintf("-checked=%t", stage == byCheckedRows))
 	if file != "" {
 		changed := filepath.Join(r.work, "changed.metal")
 		if err := os.WriteFile(changed, text, 0o666); err != nil {
@@ -65,7 +71,7 @@ func (r *rowRunner) run(ctx context.Context, self []string, file string, text []
 		if doesNotCompile([]byte(why)) {
 			return verdict{broken, why}, nil
 		}
-		return verdict{byRows, exit.Status() + ": " + why}, nil
+		return verdict{stage, exit.Status() + ": " + why}, nil
 	}
 	return v, err
 }
@@ -76,6 +82,9 @@ type verifyRow struct {
 	stages         []string
 	bytes          int // of the kernels' texts
 }
+
+// errNoRow is that no row has a stage file.
+var errNoRow = errors.New("no row of verify has the stage file")
 
 // errSeen ends a compilation of which the kernels are known.
 var errSeen = errors.New("kernels are known")
@@ -100,8 +109,19 @@ func (o onlooker) Load(_ context.Context, p *plan.Plan, _ runtime.Progress) (run
 	return nil, errSeen
 }
 
-// rowsOf lists the rows that have the stage file, "" for all, those with the least text first.
-func rowsOf(ctx context.Context, o verify.Options, file string) (out []verifyRow, err error) {
+// rowsOf lists the rows that have the stage file, "" for all, those with the least text
+// first: of a quick run, and where it has none, of a whole one.
+func rowsOf(ctx context.Context, x *target.Target, file string) (o verify.Options, out []verifyRow, err error) {
+	for _, quick := range []bool{true, false} {
+		o = verify.Options{Target: x, Quick: quick}
+		if out, err = someRows(ctx, o, file); err != nil || len(out) > 0 {
+			return o, out, err
+		}
+	}
+	return o, nil, errNoRow
+}
+
+func someRows(ctx context.Context, o verify.Options, file string) (out []verifyRow, err error) {
 	o.Device = nil
 	o.Only = func(kernel, format string) bool {
 		out = append(out, verifyRow{kernel: kernel, format: format})
@@ -124,15 +144,20 @@ func rowsOf(ctx context.Context, o verify.Options, file string) (out []verifyRow
 
 // runRows is what a child process does: the rows one by one, until one fails. cache is
 // the folder of compiled kernels, which no other program needs.
-func runRows(ctx context.Context, cache, file, changed string) (err error) {
+func runRows(ctx context.Context, cache, file, changed string, checked bool) (err error) {
 	x, err := target.Find(target.Default)
 	if err != nil {
 		return err
 	}
-	o := verify.Options{Target: x, Quick: true}
-	rows, err := rowsOf(ctx, o, file)
+	o, rows, err := rowsOf(ctx, x, file)
+	if errors.Is(err, errNoRow) {
+		return nil
+	}
 	if err != nil {
 		return err
+	}
+	if checked {
+		rows = rows[:min(checkedRows, len(rows))]
 	}
 	if file != "" {
 		text, err := os.ReadFile(changed)
@@ -141,7 +166,7 @@ func runRows(ctx context.Context, cache, file, changed string) (err error) {
 		}
 		o.Shaders = shaders.Overlay(fstest.MapFS{file: &fstest.MapFile{Data: text}})
 	}
-	d, err := cpu.Open(ctx, cpu.Options{FewRuns: true, TrustKernels: true, CacheDir: cache})
+	d, err := cpu.Open(ctx, cpu.Options{FewRuns: true, TrustKernels: true, CacheDir: cache, Checked: checked, MaxSteps: 1 << 24})
 	if err != nil {
 		return err
 	}
@@ -177,14 +202,18 @@ func (r *sourceRunner) mslStages(ctx context.Context, e edit, text []byte, overl
 	}
 	rows := func() (verdict, error) {
 		if isStage {
-			return r.rows.run(ctx, r.rows.self, stage, e.apply(text))
+			v, err := r.rows.run(ctx, byRows, r.rows.self, stage, e.apply(text))
+			if err != nil || v.stage != "" {
+				return v, err
+			}
+			return r.rows.run(ctx, byCheckedRows, r.rows.self, stage, e.apply(text))
 		}
 		program := filepath.Join(r.work, "program")
 		output, failed, _, err := goTool(ctx, r.root, []string{"build", "-overlay", overlay, "-o", program, "./tests/mutants"}, stageLimit)
 		if err != nil || failed {
 			return verdict{broken, firstFailure(output)}, err
 		}
-		return r.rows.run(ctx, []string{program}, "", nil)
+		return r.rows.run(ctx, byRows, []string{program}, "", nil)
 	}
 	others := func() (v verdict, err error) {
 		for _, pkg := range []string{"lower/metal", "tests/oncpu", "tests/generated", "tests/models"} {

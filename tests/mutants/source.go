@@ -53,7 +53,7 @@ type sourceKind struct {
 var sourceKinds = map[string]sourceKind{
 	"go":      {[]string{"passes", "lower", "ir", "runtime", "frontends"}, regexp.MustCompile(`\.go$`), goEdits},
 	"checker": {[]string{"lower/plan", "runtime/msl/strict"}, regexp.MustCompile(`(checker|ranges|verify\w*|rules|strict|declarators|many)\.go$`), goEdits},
-	"msl":     {[]string{"shaders", "runtime/msl/include"}, regexp.MustCompile(`\.(metal|h)$`), mslEdits},
+	"msl":     {[]string{"shaders", "runtime/msl/include"}, regexp.MustCompile(`\.metal$|(abi|atomic|math|simd|types|vector|_cpu)\.h$`), mslEdits}, // what NVRTC alone reads needs a GPU
 }
 
 // all lists the kind's edits, in the order of files and places.
