@@ -53,13 +53,13 @@ func (c *Choices) Of(n *ir.Node, r *task.Region) *Choice {
 	return made
 }
 
-// Lowerable says why n cannot become kernels of the target, where its operands lie
-// row-major: nil where a kernel fits. It is what lowering asks before it writes.
+// Lowerable says why n cannot become kernels of the target, where its operands lie as they
+// do in its graph: nil where a kernel fits. It is what lowering asks before it writes.
 func (c *Choices) Lowerable(n *ir.Node) error {
 	if n.Op.Is(ir.View) {
 		return nil
 	}
-	r, err := task.Of(n, boundsOf(n), c.Target)
+	r, err := task.In(n, boundsOf(n), c.Target)
 	if err != nil {
 		return err
 	}

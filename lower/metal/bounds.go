@@ -23,6 +23,9 @@ type bound struct {
 	// slack is how many times larger than what occurs the bound can be expected to be,
 	// for elements that point in no special direction.
 	slack float64
+	// terms and leaves are how many terms the bound has, written as a sum, and how many
+	// measured factors these have together.
+	terms, leaves int
 }
 
 type boundOp uint8
@@ -40,15 +43,21 @@ const (
 // follows from it.
 const mostSlack = 1 << 15
 
+// mostRead is how much a kernel can read that computes a range: a number for each term and
+// what was measured for each factor, beside the range. A bound of more is none.
+const mostRead = 30
+
 // largestHalf is the greatest finite half.
 const largestHalf = 65504
 
-func numberBound(n float64) *bound { return &bound{op: boundNumber, number: n, slack: 1} }
+func numberBound(n float64) *bound { return &bound{op: boundNumber, number: n, slack: 1, terms: 1} }
 
-func largestOf(w *ir.Value) *bound { return &bound{op: boundLargest, of: w, slack: 1} }
+func largestOf(w *ir.Value) *bound {
+	return &bound{op: boundLargest, of: w, slack: 1, terms: 1, leaves: 1}
+}
 
 func longestRow(w, gamma *ir.Value) *bound {
-	return &bound{op: boundRow, of: w, gamma: gamma, slack: 1}
+	return &bound{op: boundRow, of: w, gamma: gamma, slack: 1, terms: 1, leaves: 1}
 }
 
 // key is the same of equal bounds: of those of different entries, too, which have their
@@ -76,21 +85,26 @@ func (b *bound) appendKey(key []byte) []byte {
 
 // joined is the sum or product of bounds, nil if one is.
 func joined(op boundOp, args ...*bound) *bound {
-	slack := 1.0
+	b := &bound{op: op, args: args, slack: 1}
+	if op == boundProduct {
+		b.terms = 1
+	}
 	for _, a := range args {
 		switch {
 		case a == nil:
 			return nil
 		case op == boundProduct:
-			slack *= a.slack
+			b.slack *= a.slack
+			b.terms, b.leaves = b.terms*a.terms, b.leaves*a.terms+a.leaves*b.terms
 		default:
-			slack = max(slack, a.slack)
+			b.slack = max(b.slack, a.slack)
+			b.terms, b.leaves = b.terms+a.terms, b.leaves+a.leaves
+		}
+		if b.slack > mostSlack || b.terms+b.leaves > mostRead {
+			return nil
 		}
 	}
-	if slack > mostSlack {
-		return nil
-	}
-	return &bound{op: op, args: args, slack: slack}
+	return b
 }
 
 // either bounds what one of bounds does: their sum, equal ones once.
@@ -226,7 +240,7 @@ func (b *bounds) find(v *ir.Value, in *site) *bound {
 		if x := arg(0); x != nil || v.Type.DType != dtype.F16 {
 			return x
 		}
-		return &bound{op: boundNumber, number: largestHalf, slack: mostSlack} // what occurs may be far smaller
+		return &bound{op: boundNumber, number: largestHalf, slack: mostSlack, terms: 1} // what occurs may be far smaller
 	case ir.OpSilu, ir.OpKVRearrange, ir.OpTranspose, ir.OpReshape, ir.OpSlice, ir.OpRepeatKV:
 		return arg(0) // |silu(x)| <= |x|
 	case ir.OpRope:

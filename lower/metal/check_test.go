@@ -67,6 +67,16 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+// A weight that is a view without rows beside each other has no kernel, and who asks is told:
+// passes and lowering look at operands as they lie.
+func TestCheckOfViews(t *testing.T) {
+	g := parse(t, "T=1..9, P=0..8, S<=16", "%0 = input \"x\" : f32[T, 64]\n%1 = weight \"w\" : f16[32, 128]\n%2 = slice %1 {axis=1, start=0, size=64} : f16[32, 64]\n%3 = matmul_nt %0, %2 : f32[T, 32]\nreturn y=%3")
+	const want = "the weight of a matrix product is a view that is not row-major"
+	require.EqualError(t, cost.NewChoices(m3Pro(t)).Lowerable(g.Nodes()[1]), want)
+	_, err := metal.Compile([]metal.Entry{{Name: "g", Graph: g}}, metal.Options{Target: m3Pro(t), Model: plan.Model{Context: 16}})
+	require.ErrorContains(t, err, want)
+}
+
 // Memory that a threadgroup has not is a reason too, with both numbers.
 func TestCheckLimits(t *testing.T) {
 	x := m3Pro(t)

@@ -259,3 +259,27 @@ func TestWeightsAreMeasuredAsTheyLie(t *testing.T) {
 	}
 	require.Len(t, by, len(types))
 }
+
+// A bound of more terms than a kernel can read is none: the kernel that computed its range
+// would bind more buffers than there are.
+func TestBoundOfManyTerms(t *testing.T) {
+	body := "%ids = input \"ids\" : i32[T]\n%m = weight \"m\" : f16[128, 64]\n"
+	for i := range 7 {
+		body += fmt.Sprintf("%%w%d = weight \"w%d\" : f16[16, 64]\n", i, i)
+	}
+	for i := range 7 {
+		body += fmt.Sprintf("%%e%d = embedding %%ids, %%w%d\n", i, i)
+	}
+	body += `%a = add %e0, %e1
+%b = add %a, %e2
+%c = add %e3, %e4
+%d = add %c, %e5
+%e = add %d, %e6
+%x = mul %b, %e
+%y = matmul_nt %x, %m {kernel="tiles"}
+return y=%y`
+	p, err := metal.Compile([]metal.Entry{{Name: "g", Graph: parse(t, "T=1..64, P=0..0, S<=64", body)}}, metal.Options{
+		Target: m3Pro(t), Model: plan.Model{Context: 64}, Meta: plan.Options{Weights: dtype.F16, Cache: dtype.F16}})
+	require.NoError(t, err)
+	require.NoError(t, p.Check())
+}
