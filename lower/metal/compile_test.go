@@ -9,6 +9,7 @@ import (
 	"foundry/frontends/decoder"
 	"foundry/frontends/qwen25"
 	"foundry/ir/dtype"
+	"foundry/ir/sym"
 	"foundry/lower/metal"
 	"foundry/lower/plan"
 )
@@ -73,4 +74,45 @@ func TestEntriesShareACache(t *testing.T) {
 	require.EqualError(t, compile(entry("decode", "f16[2, 8, 32]", "f32[2, 1, 32]")), `entry decode: state "kv" is f16[2, 8, 32] here and f16[2, 8, 64] in another entry`)
 	require.EqualError(t, compile(entry("decode", "f16[2, 8, 80]", "f32[2, 1, 80]")), `entry decode: state "kv" is f16[2, 8, 80] here and f16[2, 8, 64] in another entry`)
 	require.EqualError(t, compile(entry("decode", "f32[2, 8, 64]", "f32[2, 1, 64]")), `entry decode: state "kv" is f32[2, 8, 64] here and f16[2, 8, 64] in another entry`)
+}
+
+// Entries share an output by its name, as large as the largest of them needs, whichever
+// comes first; it keeps its name beside an input that has it, and is another buffer.
+func TestEntriesShareAnOutput(t *testing.T) {
+	entry := func(name, rows string) metal.Entry {
+		text := fmt.Sprintf("%%0 = input \"y\" : f32[%s, 64]\n%%1 = silu %%0 : f32[%s, 64]\nreturn y=%%1", rows, rows)
+		return metal.Entry{Name: name, Graph: parse(t, "T=1..4, P=0..0, S<=4", text)}
+	}
+	for _, rows := range [][2]string{{"1", "T"}, {"T", "1"}} {
+		p, err := metal.Compile([]metal.Entry{entry("a", rows[0]), entry("b", rows[1])}, metal.Options{Target: m3Pro(t), Model: plan.Model{Context: 4}, Meta: plan.Options{Weights: dtype.F16, Cache: dtype.F16}})
+		require.NoError(t, err)
+		require.NoError(t, p.Check())
+		names, outputs := map[string]bool{}, 0
+		for _, b := range p.Buffers {
+			require.False(t, names[b.Name], b.Name)
+			names[b.Name] = true
+			if b.Class == plan.Output || b.Class == plan.Input {
+				require.EqualValues(t, 4*4*64, b.Bytes, b.Name)
+				require.Equal(t, []sym.Dim{sym.T, sym.Const(64)}, b.Shape, b.Name)
+			}
+			if b.Class == plan.Output {
+				outputs++
+			}
+		}
+		require.Equal(t, 1, outputs)
+	}
+}
+
+// A result that a kernel computes element by element lies where its operand lay, which
+// nobody else reads; where another reads it, it does not.
+func TestResultsInPlace(t *testing.T) {
+	arena := func(last string) int64 {
+		text := "%0 = input \"x\" : f32[1024]\n%1 = silu %0 : f32[1024]\n%2 = silu %1 : f32[1024]\n" + last + " : f32[1024]\nreturn y=%4"
+		p, err := metal.Compile([]metal.Entry{{Name: "decode", Graph: parse(t, "T=1..1, P=0..0, S<=1", text)}}, metal.Options{Target: m3Pro(t), Meta: plan.Options{Weights: dtype.F16, Cache: dtype.F16}})
+		require.NoError(t, err)
+		require.NoError(t, p.Check())
+		return p.ArenaBytes
+	}
+	require.EqualValues(t, 4096, arena("%3 = silu %2 : f32[1024]\n%4 = silu %3"))
+	require.EqualValues(t, 8192, arena("%3 = silu %2 : f32[1024]\n%4 = add %3, %1"))
 }

@@ -63,7 +63,7 @@ func (k sourceKind) all(root string, read func(string) ([]byte, error)) (out []e
 			if err != nil {
 				return err
 			}
-			if d.IsDir() && d.Name() == "testdata" {
+			if d.IsDir() && (d.Name() == "testdata" || d.Name() == "devicetest") { // tests, of devices
 				return fs.SkipDir
 			}
 			if d.IsDir() || strings.HasSuffix(path, "_test.go") || !k.files.MatchString(d.Name()) {

@@ -168,3 +168,12 @@ func TestFindSaysHow(t *testing.T) {
 	require.ErrorContains(t, err, "apt-get install clang-19")
 	require.Equal(t, 1, len(strings.Split(err.Error(), "\n")))
 }
+
+// What stands in a line for the preprocessor is looked at as other text is, and told of
+// by its line, behind comments of several lines too.
+func TestRulesLookIntoDirectives(t *testing.T) {
+	text := "/* one\n   goto double */\n#define WIDE double // double\n#define F(x) std::abs(x)\ninline void k() { goto end; }\n"
+	require.Equal(t, []string{
+		`line 4: the standard library: "std::"`, `line 3: double: "double"`, `line 5: goto: "goto"`,
+	}, strict.Rules(text))
+}

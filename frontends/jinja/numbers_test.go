@@ -1,0 +1,42 @@
+package jinja
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// Octal escapes take one to three digits, wherever the text ends, and no more; what is
+// no escape stays. Python's unicode-escape says the same.
+func TestEscapesOfCharacters(t *testing.T) {
+	for text, want := range map[string]string{
+		`\0`: "\x00", `\1`: "\x01", `\12`: "\n", `\101`: "A", `\377`: "ÿ", `\400`: "Ā", `\1018`: "A8", `\1234`: "S4", `\18`: "\x018", `a\7`: "a\x07",
+		`\8`: `\8`, `\q`: `\q`, `\x41`: "A", `\x413`: "A3", `é`: "é", `\u00e9\u4e2d`: "é中", `\U0001F600!`: "😀!", `\\`: `\`, `\\\61`: `\1`,
+	} {
+		have, err := render("{{ '"+text+"' }}", nil)
+		require.NoError(t, err, text)
+		require.Equal(t, want, have, text)
+	}
+	for _, text := range []string{`\x4`, `\x`, `\u12`, `\U0001F60`, `\ud800`, `\U00110000`, `\xg1`} {
+		_, err := render("{{ '"+text+"' }}", nil)
+		require.ErrorContains(t, err, "the escape", text)
+	}
+}
+
+// Powers and products end where int64 does, at both ends; those of 0, 1 and -1 never do.
+func TestEndsOfIntegers(t *testing.T) {
+	for text, want := range map[string]string{
+		"0 ** 0": "1", "0 ** 1": "0", "0 ** 7": "0", "1 ** 9999999999": "1", "(-1) ** 0": "1", "(-1) ** 1": "-1", "(-1) ** 9999999998": "1", "(-1) ** 9999999999": "-1",
+		"2 ** 0": "1", "2 ** 1": "2", "2 ** 62": "4611686018427387904", "(-2) ** 3": "-8", "(-2) ** 62": "4611686018427387904", "3 ** 39": "4052555153018976267",
+		"3037000499 * 3037000499": "9223372030926249001", "4611686018427387904 * 1": "4611686018427387904", "9223372036854775807 * -1": "-9223372036854775807",
+		"(-9223372036854775807 - 1) * 1": "-9223372036854775808", "(-9223372036854775807 - 1) * 0": "0", "0 * (-9223372036854775807 - 1)": "0",
+	} {
+		have, err := render("{{ "+text+" }}", nil)
+		require.NoError(t, err, text)
+		require.Equal(t, want, have, text)
+	}
+	for _, text := range []string{"2 ** 63", "3 ** 40", "(-3) ** 41", "3037000500 * 3037000500", "(-9223372036854775807 - 1) * -1", "4611686018427387904 * 2", "(-9223372036854775807 - 1) * 2"} {
+		_, err := render("{{ "+text+" }}", nil)
+		require.Error(t, err, text)
+	}
+}
