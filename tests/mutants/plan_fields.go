@@ -105,8 +105,9 @@ func leaf(v reflect.Value) bool {
 
 // change is one thing done to a plan, and how to take it back.
 type change struct {
-	what string
-	make func() (undo func())
+	what  string
+	make  func() (undo func())
+	equal string // the argument, of a change that no run can tell once the checks have accepted it
 }
 
 // to is the change of a site to another value.
@@ -116,7 +117,7 @@ func (s site) to(v reflect.Value) change {
 		before.Set(s.value)
 		s.value.Set(v)
 		return func() { s.value.Set(before) }
-	}}
+	}, s.equal(v)}
 }
 
 func show(v reflect.Value) string {
@@ -189,7 +190,7 @@ func (s site) ways(others []site) (out []change) {
 }
 
 func (s site) swap(i int) change {
-	return change{fmt.Sprintf("%s: elements %d and %d change places", s.path, i, i+1), func() func() {
+	return change{what: fmt.Sprintf("%s: elements %d and %d change places", s.path, i, i+1), make: func() func() {
 		swap := reflect.Swapper(s.value.Slice(0, s.value.Len()).Interface())
 		swap(i, i+1)
 		return func() { swap(i, i+1) }
@@ -222,7 +223,7 @@ func (s site) lists() (out []change) {
 
 // list is the change of a list; more elements stand at i, or fewer.
 func (s site) list(what string, v reflect.Value, i, more int) change {
-	return change{s.path + ": " + what, func() func() {
+	return change{what: s.path + ": " + what, make: func() func() {
 		before := reflect.New(v.Type()).Elem()
 		before.Set(s.value)
 		s.value.Set(v)

@@ -40,6 +40,31 @@ func TestPlanMutants(t *testing.T) {
 	require.GreaterOrEqual(t, 100*refused, 75*drawn)
 }
 
+// Changes are called equal of two fields only, and of constants the smallest ones.
+func TestEqualPlans(t *testing.T) {
+	bases, err := planBases()
+	require.NoError(t, err)
+	sites := planSites(bases[0].plan)
+	for field, all := range sites {
+		for _, s := range all {
+			for _, c := range s.ways(all[:1]) {
+				if c.equal != "" {
+					require.Contains(t, []string{"Buffer.Offset", "Buffer.Values[]"}, field)
+				}
+			}
+		}
+	}
+	for _, s := range sites["Buffer.Values[]"] {
+		if s.owner.Interface().(plan.Buffer).Name != "rope.inv_freq" {
+			require.Empty(t, s.equal(s.value), s.path)
+			continue
+		}
+		near, far := reflect.ValueOf(float32(s.value.Float()+3e-6)), reflect.ValueOf(float32(s.value.Float()+5e-6))
+		require.NotEmpty(t, s.equal(near), s.path)
+		require.Empty(t, s.equal(far), s.path)
+	}
+}
+
 // Valid variations of plans, none refused by the checks or the gate.
 func TestPlanVariations(t *testing.T) {
 	t.Parallel()

@@ -168,8 +168,11 @@ func (r *planRunner) run(ctx context.Context, b *planBase, m planMutant, most in
 	undo := m.make()
 	stage, why := b.refuse(m.field)
 	undo()
+	if stage == "" {
+		rec.Equal = m.equal
+	}
 	for checked := range runs {
-		if stage != "" || most < 2+checked {
+		if stage != "" || rec.Equal != "" || most < 2+checked {
 			break
 		}
 		if stage, why, err = r.execute(ctx, b, m, checked); err != nil {
