@@ -8,6 +8,9 @@ mkdir -p "$out"
 seed=${MUTANTS_SEED:-$(cat "$out/seed" 2>/dev/null || date +%s)}
 echo "$seed" >"$out/seed"
 
+# Shapes, formats and orders of which a plain run takes a part, each with each other.
+FOUNDRY_COMPLETE=1 go test -timeout 3h ./lower/metal -run 'Models|SharedTurns|NormFormats|Planes|Preparation|SampleAgrees'
+
 # Changed plans, and variations of them. What needs no run takes milliseconds each; what
 # no check refuses is run, and what no run notices is run with every access looked at.
 FOUNDRY_COMPLETE=1 go test ./tests/mutants

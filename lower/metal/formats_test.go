@@ -122,12 +122,16 @@ func TestNormFormats(t *testing.T) {
 			graphs = append(graphs, alone(g, fmt.Sprintf("%s_products_%d", w, i)))
 		}
 	}
-	narrow := make([]*ir.Graph, len(graphs)) // the narrowest loads that each format has
-	for i, g := range graphs {
-		narrow[i] = g.Clone()
-		for _, n := range narrow[i].Nodes() {
-			pinLast(narrow[i], n, m3Pro(t), "rows width=1")
+	var narrow []*ir.Graph // the narrowest loads that each format has; of many rows with FOUNDRY_COMPLETE
+	for _, g := range graphs {
+		if strings.HasSuffix(g.Name, "_products_1") && !complete {
+			continue
 		}
+		c := g.Clone()
+		for _, n := range c.Nodes() {
+			pinLast(c, n, m3Pro(t), "rows width=1")
+		}
+		narrow = append(narrow, c)
 	}
 	for _, graphs := range [][]*ir.Graph{graphs, narrow} {
 		b := newBatch(t, graphs, true)
@@ -149,7 +153,8 @@ func TestPlanes(t *testing.T) {
 	for i, bounds := range []string{"T=1..1, P=0..8, S<=9", "T=1..9, P=0..8, S<=16", "T=1..64, P=0..8, S<=72"} {
 		for _, w := range weightFormats() {
 			for _, n := range []int64{96, 256, 1536} {
-				if w.HasPlanes(n) && (n != 96 || i == 0) {
+				// Long rows take as many rounds with one row as with many.
+				if w.HasPlanes(n) && (n != 96 || i == 0) && (n != 1536 || i < 2 || complete) {
 					planed += 2
 					text := productAndRow(w, n, 37)
 					if i == 0 { // a decode step's shapes

@@ -167,7 +167,11 @@ func TestScaledCache(t *testing.T) {
 // The preparation measures weights of every format, in blocks and in planes, and makes
 // ranges of the bounds that follow.
 func TestPreparation(t *testing.T) {
-	for _, name := range []string{"f16", "bf16", "q8_0", "q4_0", "q5_1", "q4_k", "q6_k", "q2_k", "iq4_nl", "affine4_g64_bf16"} {
+	formats := []string{"f16", "bf16", "q8_0", "q5_1", "q4_k", "affine4_g64_bf16"}
+	if complete {
+		formats = append(formats, "q4_0", "q6_k", "q2_k", "iq4_nl")
+	}
+	for _, name := range formats {
 		const cols, rows = 256, 48
 		body := fmt.Sprintf("%%0 = input \"x\" : f32[T, %[1]d]\n%%1 = weight \"gamma\" : f32[%[1]d]\n%%2 = weight \"w\" : %[2]s[%[3]d, %[1]d]\n"+
 			"%%3 = weight \"bias\" : f32[%[3]d]\n%%4 = weight \"last\" : f16[32, %[3]d]\n%%5 = rms_norm %%0, %%1 {eps=1e-06} : f32[T, %[1]d]\n"+
