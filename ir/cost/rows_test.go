@@ -28,6 +28,24 @@ func TestGEMVFillsTheTarget(t *testing.T) {
 	}
 }
 
+// A slice serves as many rows as leave enough simdgroups, of few rows and of many.
+func TestSlicesServeManyRows(t *testing.T) {
+	h100, err := target.Find("h100")
+	require.NoError(t, err)
+	for _, c := range []struct {
+		rows, rounds int64
+		unit         int
+		want         rowDivision
+	}{
+		{152064 / 2, 7, 1, rowDivision{PerSimd: 4, Share: 1, Simds: 8, InRounds: true}}, // the head at 7b, two teams a simdgroup
+		{3584 / 2, 37, 1, rowDivision{PerSimd: 4, Share: 8, Simds: 8}},                  // down_proj at 7b
+		{37888 / 2, 7, 2, rowDivision{PerSimd: 4, Share: 1, Simds: 4}},                  // gate and up, if they read directly
+		{448 / 2, 9, 1, rowDivision{PerSimd: 1, Share: 8, Simds: 8}},                    // never enough: what gives the most
+	} {
+		require.Equal(t, c.want, dealSliced(c.rows, c.unit, c.rounds, 1, h100), "%d rows", c.rows)
+	}
+}
+
 // A block of rows in tiles reads the keys that any of its rows sees.
 func TestKeysThatAreSeen(t *testing.T) {
 	require.EqualValues(t, 563, seenOf(8001, 500, 64))
