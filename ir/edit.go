@@ -191,6 +191,18 @@ func (g *Graph) Specialise(t int64) (*Graph, error) {
 	return out, nil
 }
 
+// Within returns a copy of g whose runs see no more than n positions, their own tokens
+// counted.
+func (g *Graph) Within(n int64) *Graph {
+	out := g.Clone()
+	out.setBounds(func() {
+		b := &out.Bounds
+		b.SMax = min(b.SMax, n)
+		b.TMax, b.PMax = min(b.TMax, b.SMax), min(b.PMax, b.SMax-b.TMin)
+	})
+	return out
+}
+
 func (g *Graph) setBounds(set func()) {
 	set()
 	for _, n := range g.nodes {

@@ -37,7 +37,7 @@ func (in *Instance) several(ctx context.Context, p int, id int32, n int, more, d
 			return ids, err
 		}
 	}
-	token, err := in.runSteps(ctx, in.model.decode, p, []int32{id}, n, draw)
+	token, err := in.runSteps(ctx, in.decodeUpTo(p+n-1), p, []int32{id}, n, draw)
 	if err != nil {
 		return nil, err
 	}

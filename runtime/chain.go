@@ -10,9 +10,17 @@ import (
 	"foundry/lower/plan"
 )
 
+// chainOf says which steps a chain has: of an entry decode, each followed by the entry
+// sample where draw says so.
+type chainOf struct {
+	entry int
+	draw  bool
+}
+
 // chain is several decode steps as one command buffer, recorded twice: while one
 // recording runs, the other is submitted behind it.
 type chain struct {
+	decode     *walk
 	steps      int
 	recordings [2]Recording
 	free       int // the recording that does not run
@@ -40,28 +48,33 @@ type Peeker interface {
 	Peek(offset int64, b []byte) error
 }
 
-// chainSteps is how many decode steps a command buffer shall hold; 0 where chains gain
-// nothing: kernels run while they are submitted, or cannot be recorded.
+// chainSteps is how many decode steps a command buffer shall hold, the same at every
+// position; 0 where chains gain nothing: kernels run while they are submitted, or cannot be
+// recorded.
 func (in *Instance) chainSteps() int {
-	decode := in.walks[in.model.decode]
-	if _, records := in.exec.program.(Recorder); !records || !decode.fixed || in.exec.device.Info().Emulation {
+	if _, records := in.exec.program.(Recorder); !records || in.exec.device.Info().Emulation {
 		return 0
 	}
-	return max(1, decode.entry.Chain)
+	for _, w := range in.walks {
+		if w.entry.Role == plan.Decode && !w.fixed {
+			return 0
+		}
+	}
+	return max(1, in.walks[in.model.decode].entry.Chain)
 }
 
-// chainOf returns the chain of decode steps, each followed by the entry sample where draw
-// says so.
-func (in *Instance) chainOf(draw bool) (*chain, error) {
-	at := &in.chains[0]
-	walks := []*walk{in.walks[in.model.decode]}
+// chainAt returns the chain of steps from position p, of the entry that all of them can
+// run.
+func (in *Instance) chainAt(p int, draw bool) (*chain, error) {
+	at := chainOf{in.decodeUpTo(p + in.chainSteps() - 1), draw}
+	walks := []*walk{in.walks[at.entry]}
 	if draw {
-		at, walks = &in.chains[1], append(walks, in.walks[in.model.sample])
+		walks = append(walks, in.walks[in.model.sample])
 	}
-	if *at != nil {
-		return *at, nil
+	if c := in.chains[at]; c != nil {
+		return c, nil
 	}
-	c := &chain{steps: in.chainSteps()}
+	c := &chain{decode: walks[0], steps: in.chainSteps()}
 	for i := range c.recordings {
 		var err error
 		c.recordings[i], err = in.exec.program.(Recorder).Record(func(enc Encoder) error {
@@ -83,14 +96,11 @@ func (in *Instance) chainOf(draw bool) (*chain, error) {
 			return nil, errors.Join(err, c.close())
 		}
 	}
-	*at = c
+	in.chains[at] = c
 	return c, nil
 }
 
 func (c *chain) close() error {
-	if c == nil {
-		return nil
-	}
 	var errs []error
 	for _, r := range c.recordings {
 		if r != nil {
@@ -143,17 +153,16 @@ func (in *Instance) chained(ctx context.Context, p int, id int32, more, draw boo
 	if err := ctx.Err(); err != nil {
 		return nil, errors.Join(err, in.land())
 	}
-	c, err := in.chainOf(draw)
+	c, err := in.chainAt(p, draw)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, in.land())
 	}
-	decode := in.walks[in.model.decode]
 	f := in.flying
 	if f == nil || f.of != c || f.p != p || f.token != id {
 		if err := in.land(); err != nil {
 			return nil, err
 		}
-		if f, err = in.takeOff(c, decode, p, id); err != nil {
+		if f, err = in.takeOff(c, p, id); err != nil {
 			return nil, err
 		}
 	}
@@ -161,7 +170,10 @@ func (in *Instance) chained(ctx context.Context, p int, id int32, more, draw boo
 	last := p + c.steps
 	var failed error
 	if more && last+c.steps <= in.exec.Plan.Model.Context {
-		in.flying, failed = c.submit(last)
+		var next *chain
+		if next, failed = in.chainAt(last, draw); failed == nil {
+			in.flying, failed = next.submit(last)
+		}
 	}
 	// The error of the device is the cause of one of the host.
 	if err := errors.Join(f.recording.Wait(), failed); err != nil {
@@ -174,7 +186,7 @@ func (in *Instance) chained(ctx context.Context, p int, id int32, more, draw boo
 		}
 		return nil, err
 	}
-	in.wrote(decode, last)
+	in.wrote(c.decode, last)
 	if in.flying != nil {
 		in.flying.token = ids[len(ids)-1]
 	} else {
@@ -184,7 +196,8 @@ func (in *Instance) chained(ctx context.Context, p int, id int32, more, draw boo
 }
 
 // takeOff submits a chain whose first step runs id at p, with nothing in flight before it.
-func (in *Instance) takeOff(c *chain, decode *walk, p int, id int32) (*flight, error) {
+func (in *Instance) takeOff(c *chain, p int, id int32) (*flight, error) {
+	decode := c.decode
 	if most := in.exec.Plan.Model.Context - c.steps; p < 0 || p > most {
 		return nil, fmt.Errorf("entry %s: %d tokens at position %d, want them within a context of %d", decode.entry.Name, c.steps, p, in.exec.Plan.Model.Context)
 	}

@@ -26,15 +26,15 @@ type Instance struct {
 	// sampling is what the step says of it; nil until the host has written that.
 	sampling *Sampling
 	closed   bool
-	chains   [2]*chain // chains of greedy steps, and of drawn ones, once they were asked for
-	flying   *flight   // the chain that runs; nil for none
+	chains   map[chainOf]*chain // chains of steps, once they were asked for
+	flying   *flight            // the chain that runs; nil for none
 }
 
 var errClosed = errors.New("the session is closed")
 
 // NewInstance allocates; everything is zero.
 func (x *Executable) NewInstance() (*Instance, error) {
-	in := &Instance{exec: x, whole: make([]Operand, len(x.Plan.Buffers)), written: make([]int, len(x.Plan.Buffers))}
+	in := &Instance{exec: x, whole: make([]Operand, len(x.Plan.Buffers)), written: make([]int, len(x.Plan.Buffers)), chains: map[chainOf]*chain{}}
 	x.users.Add(1)
 	if err := in.allocate(); err != nil {
 		return nil, errors.Join(fmt.Errorf("no memory for a session: %w", err), in.Close())
@@ -99,7 +99,10 @@ func (in *Instance) Close() error {
 		return nil
 	}
 	in.closed = true
-	errs := []error{in.land(), in.chains[0].close(), in.chains[1].close()}
+	errs := []error{in.land()}
+	for _, c := range in.chains {
+		errs = append(errs, c.close())
+	}
 	for _, w := range in.walks {
 		errs = append(errs, w.close())
 	}
@@ -121,7 +124,7 @@ func (in *Instance) Run(ctx context.Context, entry string, env sym.Env) error {
 	if err != nil {
 		return err
 	}
-	if env.T < e.TMin || env.T > e.TMax || env.P < 0 || env.P > in.exec.Plan.MaxP(env.T) {
+	if env.T < e.TMin || env.T > e.TMax || env.P < 0 || env.P > in.exec.Plan.MaxP(e, env.T) {
 		return fmt.Errorf("entry %s: T=%d P=%d, want T from %d to %d within a context of %d", entry, env.T, env.P, e.TMin, e.TMax, in.exec.Plan.Model.Context)
 	}
 	w := in.walks[slices.IndexFunc(in.walks, func(w *walk) bool { return w.entry == e })]

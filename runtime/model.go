@@ -127,7 +127,7 @@ func (in *Instance) Prefill(ctx context.Context, p int, ids []int32) (int32, err
 	}
 	entry := in.model.prefill
 	if entry < 0 && len(ids) == 1 {
-		entry = in.model.decode
+		entry = in.decodeUpTo(p)
 	}
 	if entry < 0 {
 		return 0, fmt.Errorf("the plan has no prefill entry; run one token at a time")
@@ -143,8 +143,11 @@ func (in *Instance) Decode(ctx context.Context, p int, id int32) (int32, error) 
 	if in.model.decode < 0 {
 		return in.runTokens(ctx, in.model.prefill, p, []int32{id})
 	}
-	return in.runTokens(ctx, in.model.decode, p, []int32{id})
+	return in.runTokens(ctx, in.decodeUpTo(p), p, []int32{id})
 }
+
+// decodeUpTo is the entry for decode steps of which the last runs at position p.
+func (in *Instance) decodeUpTo(p int) int { return in.exec.Plan.EntryAt(plan.Decode, int64(p)) }
 
 var errNoModel = errors.New("the plan is not a language model's: it lacks step, ids, logits or the entries prefill and decode")
 

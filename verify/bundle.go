@@ -61,7 +61,7 @@ func runSmall(ctx context.Context, exec *runtime.Executable, e *plan.Entry) (out
 	few := max(e.TMin, min(e.TMax, smallT))
 	runs := []sym.Env{{T: e.TMin}, {T: few}, {T: e.TMin, P: few}}
 	for i, env := range runs {
-		if i > 0 && env == runs[i-1] || env.P > exec.Plan.MaxP(env.T) {
+		if i > 0 && env == runs[i-1] || env.P > exec.Plan.MaxP(e, env.T) {
 			continue
 		}
 		if err := in.Run(ctx, e.Name, env); err != nil {

@@ -279,27 +279,35 @@ struct Driver {
     id device = nullptr, queue = nullptr, arena = nullptr;
     vector<id> pipelines, buffers, owned;
     int step = -1, ids = -1, history = -1;  // buffers
-    const Json* entries[2] = {};  // prefill, decode
+    const Json* prefills = nullptr;
+    vector<const Json*> decodes;  // by p_max; the last runs at any P
+
+    // most is the largest P that an entry runs at.
+    static int64_t most(const Json& entry) {
+        const Json* p = entry.find("p_max");
+        return p ? p->integer() : INT64_MAX;
+    }
 
     Driver(const string& dir, const string& weights) {
         string text = read_file(dir + "/plan.json");
         plan = JsonReader(text.data(), text.data() + text.size()).read();
-        if (int64_t v = plan["schema"].integer(); v != 4) fail(dir + ": a plan of schema " + std::to_string(v) + ", this driver reads 4; compile the model again");
+        if (int64_t v = plan["schema"].integer(); v != 5) fail(dir + ": a plan of schema " + std::to_string(v) + ", this driver reads 5; compile the model again");
         const string& hash = plan["hash"].str();
         size_t at = text.find(hash);
         if (hash.size() != 64 || sha256(text.erase(at, 64)) != hash) fail(dir + "/plan.json has another hash than it says");
         for (auto& e : plan["entries"].items) {
             const Json* role = e.find("role");
-            if (role && role->str() == "prefill") entries[0] = &e;
-            if (role && role->str() == "decode") entries[1] = &e;
+            if (role && role->str() == "prefill") prefills = &e;
+            if (role && role->str() == "decode") decodes.push_back(&e);
         }
+        std::sort(decodes.begin(), decodes.end(), [](auto a, auto b) { return most(*a) < most(*b); });
         for (size_t i = 0; i < plan["buffers"].items.size(); i++) {
             const Json* role = plan["buffers"][i].find("role");
             if (role && role->str() == "step") step = (int)i;
             if (role && role->str() == "ids") ids = (int)i;
             if (role && role->str() == "history") history = (int)i;
         }
-        if (!entries[0] || !entries[1] || step < 0 || ids < 0 || history < 0) fail(dir + " holds no language model");
+        if (!prefills || decodes.empty() || most(*decodes.back()) < INT64_MAX || step < 0 || ids < 0 || history < 0) fail(dir + " holds no language model");
         Checkpoint checkpoint(weights);
         Pool pool;
         if (!(device = keep(MTLCreateSystemDefaultDevice()))) fail("there is no GPU for Metal here");
@@ -421,7 +429,7 @@ struct Driver {
     }
 
     void prefill(const vector<int32_t>& prompt) {
-        int64_t most = (*entries[0])["t_max"].integer();
+        int64_t most = (*prefills)["t_max"].integer();
         for (int64_t P = 0; P < (int64_t)prompt.size(); P += most) {
             Pool pool;
             int64_t T = std::min<int64_t>(most, (int64_t)prompt.size() - P);
@@ -430,7 +438,7 @@ struct Driver {
             memcpy(&words[8], &one, 4), memcpy(&words[10], &one, 4);
             memcpy(contents(step), words, sizeof words);
             memcpy(contents(ids), &prompt[(size_t)P], (size_t)T * 4);
-            wait(submit(*entries[0], T, P));
+            wait(submit(*prefills, T, P));
         }
     }
 
@@ -443,13 +451,15 @@ struct Driver {
         if (have < 1 || n < 1 || have + n - 1 > context) fail(std::to_string(have) + " tokens and " + std::to_string(n) + " more do not fit the context of " + std::to_string(context));
         prefill(prompt);
         Pool pool;
-        const Json &decode = *entries[1], *chain = decode.find("chain"), *all = plan.find("tokens");
+        const Json *chain = decodes.back()->find("chain"), *all = plan.find("tokens");
         int64_t steps = 0, known = 1;  // submitted; tokens that have been chosen
         vector<vector<id>> flying;     // a chain that is waited for, and the next
         auto ahead = [&] {
             int64_t runs = std::min(chain ? chain->integer() : 1, n - 1 - steps);
             if (runs < 1) return;
-            flying.push_back(submit(decode, 1, have + steps, runs));
+            auto decode = decodes.begin();
+            while (most(**decode) < have + steps + runs - 1) decode++;
+            flying.push_back(submit(**decode, 1, have + steps, runs));
             steps += runs;
         };
         ahead();

@@ -56,6 +56,7 @@ struct Plan: Decodable {
     struct Entry: Decodable {
         let role: String?
         let t_max: Int
+        let p_max: Int?  // nil: any
         let steps: [Step]
         let command_buffers: [Cut]
         let chain: Int?
@@ -78,7 +79,7 @@ func sha256(_ data: Data) -> String { SHA256.hash(data: data).map { String(forma
 func readPlan(_ dir: URL) throws -> Plan {
     let data = try Data(contentsOf: dir.appendingPathComponent("plan.json"))
     let schema = try JSONDecoder().decode(Version.self, from: data).schema
-    if schema != 4 { throw Failure(why: "\(dir.path): a plan of schema \(schema), this driver reads 4; compile the model again") }
+    if schema != 5 { throw Failure(why: "\(dir.path): a plan of schema \(schema), this driver reads 5; compile the model again") }
     let plan = try JSONDecoder().decode(Plan.self, from: data)
     var hashed = data
     guard plan.hash.utf8.count == 64, let at = data.range(of: Data(plan.hash.utf8)) else { throw Failure(why: "plan.json has no hash") }
@@ -193,6 +194,7 @@ final class Driver {
     var pipelines = [MTLComputePipelineState]()
     var buffers = [MTLBuffer]()
     let prefill, decode: Plan.Entry
+    let short: [Plan.Entry]  // decode for short contexts, by p_max
     let step, ids, history: MTLBuffer
 
     init(_ dir: URL, _ weights: String) throws {
@@ -228,11 +230,12 @@ final class Driver {
             content.withUnsafeBytes { buffers.last!.contents().copyMemory(from: $0.baseAddress!, byteCount: $0.count) }
         }
         let roles = Dictionary(uniqueKeysWithValues: plan.buffers.indices.compactMap { i in plan.buffers[i].role.map { ($0, i) } })
-        guard let prefill = plan.entries.first(where: { $0.role == "prefill" }), let decode = plan.entries.first(where: { $0.role == "decode" }),
+        guard let prefill = plan.entries.first(where: { $0.role == "prefill" }), let decode = plan.entries.first(where: { $0.role == "decode" && $0.p_max == nil }),
             let s = roles["step"], let i = roles["ids"], let h = roles["history"]
         else { throw Failure(why: "\(dir.path) holds no language model") }
         self.prefill = prefill
         self.decode = decode
+        short = plan.entries.filter { $0.p_max != nil }.sorted { $0.p_max! < $1.p_max! }
         (step, ids, history) = (buffers[s], buffers[i], buffers[h])
         if let prepare = plan.prepare { try wait(submit(prepare, 1, 0)) }
     }
@@ -302,7 +305,8 @@ final class Driver {
         func ahead() throws {
             let runs = min(decode.chain ?? 1, n - 1 - submitted)
             if runs < 1 { return }
-            flying.append((try submit(decode, 1, prompt.count + submitted, runs: runs), runs))
+            let last = prompt.count + submitted + runs - 1
+            flying.append((try submit(short.first { $0.p_max! >= last } ?? decode, 1, prompt.count + submitted, runs: runs), runs))
             submitted += runs
         }
         defer { for (commands, _) in flying { commands.waitUntilCompleted() } }  // at most one was in vain

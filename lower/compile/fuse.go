@@ -31,6 +31,8 @@ type Graphs struct {
 	LastRewrite string
 	Notes       []string // notes for the user, a line each
 	choices     *cost.Choices
+	shorter     []*ir.Graph // entries decode for short contexts, once they were lowered
+	decode      *ir.Graph   // decode as the frontend makes it, of which entries for short contexts are made; nil for none
 }
 
 // Fuse builds the model's graphs and runs the passes over them. No weight is
@@ -68,7 +70,7 @@ func Build(m *model.Model, o Options) (*Graphs, error) {
 // Entry returns the graph of that name.
 func (g *Graphs) Entry(name string) (*ir.Graph, error) {
 	var names []string
-	for _, e := range g.Entries {
+	for _, e := range slices.Concat(g.Entries, g.shorter) {
 		if e.Name == name {
 			return e, nil
 		}
@@ -110,6 +112,10 @@ func (g *Graphs) build(asked dtype.Type) error {
 	}
 	decode.Name = "decode"
 	g.Entries = []*ir.Graph{prefill, decode}
+	// Fuel counts the rewrites of what is looked at; a forced backend leaves nothing to weigh.
+	if len(o.Short) > 0 || o.Short == nil && o.Fuel == nil && o.Attention == "auto" && o.Context >= shortShare*shortContexts[0] {
+		g.decode = decode.Clone()
+	}
 	return nil
 }
 

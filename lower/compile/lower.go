@@ -38,6 +38,11 @@ func (g *Graphs) Lower() (*Compiled, error) {
 		}
 		entries = append(entries, in)
 	}
+	short, err := g.short()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", g.Model.Name, err)
+	}
+	entries = append(entries, short...)
 	if o.Sampler && g.Model.Graph == nil && !o.AllLogits {
 		sampler, err := decoder.Sampler(g.Model.Config, o.Context)
 		if err != nil {

@@ -59,6 +59,10 @@ type Options struct {
 	AllLogits bool // logits of every row of a run, not of the last one only
 	Sampler   bool // the plan draws tokens where it runs, by settings given at run time; with AllLogits the host does
 
+	// Short lists the positions of more entries decode, for runs that have no more behind
+	// them; nil: the compiler's choice; empty: none.
+	Short []int
+
 	Attention       string // one of AttentionBackends; "auto" when empty
 	AttentionChosen string // the chooser of the backend: flag | environment | default
 
@@ -111,6 +115,9 @@ func (o Options) Resolve(m *model.Model) (Options, *target.Target, error) {
 		if err := m.Config.CheckContext(o.Context); err != nil {
 			return o, nil, fmt.Errorf("%s: %w", m.Name, err)
 		}
+	}
+	if err := o.checkShort(m); err != nil {
+		return o, nil, err
 	}
 	t, err := target.Find(o.Target)
 	if err != nil {

@@ -89,8 +89,12 @@ func (r *region) remember(k *kernel) (take func(token string)) {
 	}
 }
 
-// history returns the buffer of the ids of the sequence.
+// history returns the buffer of the ids of the sequence, which has more positions than an
+// entry for short contexts asks for.
 func (c *compiler) history(positions int64) *storage {
+	if s := c.shared["state history"]; s != nil && s.bytes > dtype.I32.Bytes(positions) {
+		return s
+	}
 	s, _ := c.share("state", "history", plan.State, ir.TypeOf(dtype.I32, sym.Const(positions)), sym.Bounds{})
 	s.role = plan.HistoryBuffer
 	c.store(s)

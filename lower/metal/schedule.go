@@ -142,6 +142,9 @@ func cut(steps []plan.Step, n, dispatches int) []plan.CommandBuffer {
 // emit returns the entry with its steps: dispatches in order with barriers between.
 func (e *entry) emit(results []plan.Result) plan.Entry {
 	out := plan.Entry{Name: e.name, Role: e.role, TMin: e.g.Bounds.TMin, TMax: e.g.Bounds.TMax, Results: results}
+	if e.role == plan.Decode && e.g.Bounds.SMax < int64(e.c.o.Model.Context) {
+		out.PMax = e.g.Bounds.PMax
+	}
 	for _, s := range e.transients {
 		s.index = len(e.c.plan.Buffers)
 		e.c.plan.Buffers = append(e.c.plan.Buffers, plan.Buffer{})

@@ -120,13 +120,13 @@ func TestLoadRefusesAChangedByte(t *testing.T) {
 func TestLoadRefusesWhatIsNoBundle(t *testing.T) {
 	for name, c := range map[string]struct{ old, new, want string }{
 		"unknown field":   {`"compiler":`, `"compilers":`, `unknown field "compilers"`},
-		"other schema":    {`"schema": 4`, `"schema": 3`, "schema version 3, this program reads 4; compile the model again: foundry compile --model toy -o "},
+		"other schema":    {`"schema": 5`, `"schema": 3`, "schema version 3, this program reads 5; compile the model again: foundry compile --model toy -o "},
 		"not JSON":        {`"schema"`, `schema`, "plan.json"},
 		"trailing text":   {"\n}\n", "\n}\n{}", "after top-level value"},
 		"path outside":    {`kernels/embed.metal`, `kernels/../../x.metal`, "want a C identifier"},
 		"missing kernel":  {`"name":"embed","file":"kernels/embed.metal"`, `"name":"none","file":"kernels/none.metal"`, "none.metal"},
 		"another hash":    {`"hash": "`, `"hash": "0`, "plan.json"},
-		"other layout":    {`  "schema": 4`, `   "schema": 4`, "plan.json"},
+		"other layout":    {`  "schema": 5`, `   "schema": 5`, "plan.json"},
 		"unknown dtype":   {`"weights":"f16"`, `"weights":"f17"`, "f17"},
 		"dropped field":   {`"compiler": "foundry test",`, ``, "plan.json"},
 		"same key, twice": {`"compiler":`, `"msl": "3.0", "compiler":`, "plan.json"},
@@ -207,8 +207,8 @@ func FuzzDecode(f *testing.F) {
 	text, err := encode(sample(f))
 	require.NoError(f, err)
 	f.Add(text)
-	f.Add([]byte(`{"schema":4}`))
-	f.Add([]byte(`{"schema":4,"buffers":[{"shape":["9999*T+1"]}],"entries":[{"t_max":1073741824}]}`))
+	f.Add([]byte(`{"schema":5}`))
+	f.Add([]byte(`{"schema":5,"buffers":[{"shape":["9999*T+1"]}],"entries":[{"t_max":1073741824}]}`))
 	f.Fuzz(decodeTwice)
 }
 

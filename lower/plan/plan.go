@@ -14,7 +14,7 @@ import (
 )
 
 // Schema is the version of the data below; a bundle of another is refused.
-const Schema = 4
+const Schema = 5
 
 // Plan is a compiled model: kernels, buffers and entries.
 type Plan struct {
@@ -313,6 +313,7 @@ type Entry struct {
 	Role           EntryRole       `json:"role,omitempty"`
 	TMin           int64           `json:"t_min"`
 	TMax           int64           `json:"t_max"`
+	PMax           int64           `json:"p_max,omitempty"` // largest P of a run, of a Decode for short contexts; absent: what the context allows
 	Steps          []Step          `json:"steps"`
 	CommandBuffers []CommandBuffer `json:"command_buffers"`
 	Chain          int             `json:"chain,omitempty"` // runs of Decode that a driver gives the device as one command buffer; absent: 1

@@ -71,9 +71,21 @@ func (p *Plan) Entry(name string) (*Entry, error) {
 	return nil, fmt.Errorf("the plan has no entry %q, it has %s%s", name, strings.Join(have, ", "), names.DidYouMean(name, have))
 }
 
-// EntryFor returns the index of the entry that has a role, -1 for none.
+// EntryFor returns the index of the entry that has a role and runs at any P, -1 for none.
 func (p *Plan) EntryFor(r EntryRole) int {
-	return slices.IndexFunc(p.Entries, func(e Entry) bool { return e.Role == r })
+	return slices.IndexFunc(p.Entries, func(e Entry) bool { return e.Role == r && e.PMax == 0 })
+}
+
+// EntryAt returns the index of the entry that a driver takes for runs of a role up to P =
+// past: of those that reach so far the one that reaches least, -1 for none.
+func (p *Plan) EntryAt(r EntryRole, past int64) int {
+	best := p.EntryFor(r)
+	for i, e := range p.Entries {
+		if e.Role == r && past <= e.PMax && (best < 0 || p.Entries[best].PMax == 0 || e.PMax < p.Entries[best].PMax) {
+			best = i
+		}
+	}
+	return best
 }
 
 // BufferFor returns the index of the buffer that has a role, -1 for none.

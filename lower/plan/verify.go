@@ -434,7 +434,7 @@ func shapeBytes(b *Buffer, env sym.Env) (bytes int64, ok bool) {
 func (p *Plan) corners(e *Entry) []sym.Env {
 	out := make([]sym.Env, 0, 4)
 	for _, t := range []int64{e.TMin, e.TMax} {
-		for _, past := range []int64{0, p.MaxP(t)} {
+		for _, past := range []int64{0, p.MaxP(e, t)} {
 			if env := (sym.Env{T: t, P: past}); !slices.Contains(out, env) {
 				out = append(out, env)
 			}
@@ -443,5 +443,11 @@ func (p *Plan) corners(e *Entry) []sym.Env {
 	return out
 }
 
-// MaxP is the largest P that a run of t tokens may start from.
-func (p *Plan) MaxP(t int64) int64 { return max(0, int64(p.Model.Context)-t) }
+// MaxP is the largest P that a run of e with t tokens may start from.
+func (p *Plan) MaxP(e *Entry, t int64) int64 {
+	most := max(0, int64(p.Model.Context)-t)
+	if e.PMax > 0 {
+		return min(e.PMax, most)
+	}
+	return most
+}

@@ -22,7 +22,7 @@ func (p *Plan) verifyEntries() error {
 		switch e.Role {
 		case "":
 		case Prefill, Decode, Sample:
-			if first := p.EntryFor(e.Role); first != i {
+			if first := slices.IndexFunc(p.Entries, func(o Entry) bool { return o.Role == e.Role && o.PMax == e.PMax }); first != i {
 				return fmt.Errorf("entry %s: role %s, as entry %s has", e.Name, e.Role, p.Entries[first].Name)
 			}
 		default:
@@ -32,12 +32,54 @@ func (p *Plan) verifyEntries() error {
 			return fmt.Errorf("entry %s: %w", e.Name, err)
 		}
 	}
+	if err := p.verifyShort(); err != nil {
+		return err
+	}
 	for i := range p.Buffers {
 		if b := &p.Buffers[i]; b.Class == Output && !written[i] {
 			return fmt.Errorf("output %s: no entry writes it", b.Name)
 		}
 	}
 	return p.verifyPrepare(written)
+}
+
+// verifyShort checks entries that end before the context does: they are of role decode,
+// and another goes on behind them from what they leave, so both write the same states.
+func (p *Plan) verifyShort() error {
+	main := p.EntryFor(Decode)
+	for i := range p.Entries {
+		e := &p.Entries[i]
+		switch most := int64(p.Model.Context) - 2; {
+		case e.PMax == 0:
+			continue
+		case e.Role != Decode || e.TMax != 1:
+			return fmt.Errorf("entry %s: p_max %d, which only entries of role decode and T = 1 have", e.Name, e.PMax)
+		case e.PMax < 0 || e.PMax > most:
+			return fmt.Errorf("entry %s: p_max %d, want 1 to %d in a context of %d", e.Name, e.PMax, most, p.Model.Context)
+		case main < 0:
+			return fmt.Errorf("entry %s: p_max %d, and no entry of role decode goes on behind it", e.Name, e.PMax)
+		}
+		if !slices.Equal(p.leaves(e), p.leaves(&p.Entries[main])) {
+			return fmt.Errorf("entry %s writes other states and outputs than entry %s, which goes on behind it", e.Name, p.Entries[main].Name)
+		}
+	}
+	return nil
+}
+
+// leaves lists the buffers that a run of e writes and that outlive it.
+func (p *Plan) leaves(e *Entry) []int {
+	found := map[int]bool{}
+	for _, s := range e.Steps {
+		if s.Dispatch == nil {
+			continue
+		}
+		for _, b := range s.Dispatch.Bind {
+			if c := p.Buffers[b.Buffer].Class; b.Access.Writes() && (c == State || c == Output) {
+				found[b.Buffer] = true
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(found))
 }
 
 func (p *Plan) verifyEntry(e *Entry, written []bool) error {

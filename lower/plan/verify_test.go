@@ -14,6 +14,47 @@ import (
 
 func TestSampleIsSound(t *testing.T) { require.NoError(t, sample(t).Check()) }
 
+// Entries for short contexts are of role decode, end before the context, and leave what
+// the one leaves that goes on behind them.
+func TestVerifyShort(t *testing.T) {
+	with := func(edit func(p *Plan, short *Entry)) error {
+		p := sample(t)
+		e := p.Entries[1]
+		e.Name, e.PMax = "decode_8", 7
+		e.Steps = slices.Clone(e.Steps)
+		p.Entries = append(p.Entries, e)
+		edit(p, &p.Entries[2])
+		require.NoError(t, p.Rehash())
+		return p.Check()
+	}
+	require.NoError(t, with(func(*Plan, *Entry) {}))
+	require.NoError(t, with(func(p *Plan, e *Entry) { e.PMax = 14 }))
+	require.NoError(t, with(func(p *Plan, e *Entry) { slices.Reverse(p.Entries) }), "in any order")
+	for want, edit := range map[string]func(p *Plan, e *Entry){
+		"entry decode_8: p_max 15, want 1 to 14 in a context of 16":                                 func(_ *Plan, e *Entry) { e.PMax = 15 },
+		"entry decode_8: p_max -1, want 1 to 14":                                                    func(_ *Plan, e *Entry) { e.PMax = -1 },
+		"entry decode_8: role decode, as entry decode has":                                          func(_ *Plan, e *Entry) { e.PMax = 0 },
+		"entry prefill: p_max 7, which only entries of role decode and T = 1 have":                  func(p *Plan, _ *Entry) { p.Entries[0].PMax = 7 },
+		"entry decode: p_max 9, and no entry of role decode goes on behind it":                      func(p *Plan, e *Entry) { p.Entries[1].PMax = 9 },
+		"entry decode_8 writes other states and outputs than entry decode, which goes on behind it": func(p *Plan, e *Entry) { e.Steps[2].Dispatch, e.Results = spare(p, e.Steps[2].Dispatch), e.Results[:2] },
+	} {
+		require.ErrorContains(t, with(edit), want)
+	}
+}
+
+// spare is d with the cache that it writes made one of its own kernel's, which it only reads.
+func spare(p *Plan, d *Dispatch) *Dispatch {
+	k := p.Kernels[d.Kernel]
+	k.Name, k.File, k.Source = "read", "", "kernel void read() {}\n"
+	k.Slots = slices.Clone(k.Slots)
+	k.Slots[2].Access = Read
+	out := *d
+	out.Kernel, out.Bind = len(p.Kernels), slices.Clone(d.Bind)
+	out.Bind[2].Access = Read
+	p.Kernels = append(p.Kernels, k)
+	return &out
+}
+
 // Each row breaks one thing of the sample; the error names the place and both
 // sides of the disagreement.
 func TestVerifyNames(t *testing.T) {
@@ -22,7 +63,7 @@ func TestVerifyNames(t *testing.T) {
 		edit func(*Plan)
 		want string
 	}{
-		"schema":             {func(p *Plan) { p.Schema = 7 }, "schema version 7, want 4"},
+		"schema":             {func(p *Plan) { p.Schema = 7 }, "schema version 7, want 5"},
 		"msl":                {func(p *Plan) { p.MSL = "new" }, `msl is "new"`},
 		"chunk":              {func(p *Plan) { p.Model.Chunk = 17 }, "chunk 17 is larger than the context 16"},
 		"chunk above T":      {func(p *Plan) { p.Model.Chunk = 9 }, "chunk 9, but no entry runs more than 8 tokens"},

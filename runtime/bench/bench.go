@@ -258,6 +258,17 @@ func (o *Options) runs(p *plan.Plan) ([]sym.Env, error) {
 	return out, nil
 }
 
+// entryOf is the entry that runs at the given T and P end in: of decode, that for so many
+// tokens.
+func (o *Options) entryOf(p *plan.Plan, envs []sym.Env) (*plan.Entry, error) {
+	if o.Phase == string(plan.Decode) {
+		if i := p.EntryAt(plan.Decode, envs[len(envs)-1].P+int64(max(1, o.Tokens))-1); i >= 0 {
+			return &p.Entries[i], nil
+		}
+	}
+	return p.Entry(o.Phase)
+}
+
 // row counts what the plan does and models its time.
 func (o *Options) row(m *model.Model, s compiledVariant) (Row, error) {
 	envs, err := o.runs(s.plan)
@@ -270,7 +281,7 @@ func (o *Options) row(m *model.Model, s compiledVariant) (Row, error) {
 // rowOf is row for runs at the given T and P, one after the other.
 func (o *Options) rowOf(m *model.Model, s compiledVariant, envs []sym.Env) (Row, error) {
 	r := o.newRow(m, s.plan, s.name, s.plan.Options.PassesOf(plan.EntryRole(o.Phase)))
-	entry, err := s.plan.Entry(o.Phase)
+	entry, err := o.entryOf(s.plan, envs)
 	if err != nil {
 		return r, err
 	}
@@ -278,7 +289,7 @@ func (o *Options) rowOf(m *model.Model, s compiledVariant, envs []sym.Env) (Row,
 	if s.graphs == nil {
 		return r, nil
 	}
-	graph, err := s.graphs.Entry(o.Phase)
+	graph, err := s.graphs.Entry(entry.Name)
 	if err != nil {
 		return r, err
 	}

@@ -232,7 +232,7 @@ func (b *kernelsBench) wanted(c *compile.Compiled, v Variant, choice, t int) ([]
 	if t == 1 {
 		env.P = int64(b.Bench.Prompt)
 	}
-	if env.P > p.MaxP(env.T) {
+	if env.P > p.MaxP(entry, env.T) {
 		return nil, fmt.Errorf("%d tokens behind %d do not fit the context of %d", t, env.P, p.Model.Context)
 	}
 	var out []wantedKernel

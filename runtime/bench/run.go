@@ -9,6 +9,7 @@ import (
 
 	"foundry/frontends/model"
 	"foundry/ir/sym"
+	"foundry/lower/plan"
 	"foundry/runtime"
 	"foundry/runtime/engine"
 )
@@ -217,7 +218,8 @@ func (c *loadedVariant) perKernel(ctx context.Context) error {
 	e := c.envs[len(c.envs)-1]
 	entry := "prefill"
 	if e.T == 1 {
-		entry = "decode"
+		p := c.engine.Plan
+		entry = p.Entries[p.EntryAt(plan.Decode, e.P+int64(c.tokens)-1)].Name
 	}
 	times, err := in.KernelTimes(ctx, entry, e, 4)
 	if err != nil {

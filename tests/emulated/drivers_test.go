@@ -43,10 +43,10 @@ func ok(t *testing.T, args ...string) string {
 }
 
 // withGPU compiles a model, and the driver's GPU for its plan.
-func withGPU(t *testing.T, model string) (bundle, gpu string) {
+func withGPU(t *testing.T, model string, flags ...string) (bundle, gpu string) {
 	t.Helper()
 	bundle, gpu = filepath.Join(t.TempDir(), "plan"), filepath.Join(t.TempDir(), "gpu")
-	ok(t, "compile", "--model", model, "--no-log", "-o", bundle)
+	ok(t, append([]string{"compile", "--model", model, "--no-log", "-o", bundle}, flags...)...)
 	code, _, errs := foundryCmd(t, "emulate", bundle, "-o", gpu)
 	if strings.Contains(errs, emulator.ErrUnavailable.Error()) {
 		devicetest.Need(t, fmt.Errorf("%w: %s", emulator.ErrUnavailable, errs))
@@ -96,7 +96,8 @@ const drivenModel = "../../frontends/checkpoint/kjv2m"
 // leaves nothing behind, and says in a line what it cannot run.
 func TestDriverInCPP(t *testing.T) {
 	t.Parallel()
-	bundle, gpu := withGPU(t, drivenModel)
+	// Entries for short contexts, and chains of which some end beyond them.
+	bundle, gpu := withGPU(t, drivenModel, "--short-contexts", "8,40", "--chain", "3")
 	program := driver(t, "../../examples/drive-cpp/drive.cc", gpu)
 	line := func(ids []int32) string { return strings.Trim(fmt.Sprint(ids), "[]") + "\n" }
 	run := func(bundle, gpu, weights, n string) (int, string, string) {
@@ -126,6 +127,7 @@ func TestDriverInCPP(t *testing.T) {
 		code, out, errs := run(small, gpu, drivenModel, "8")
 		require.Zero(t, code, errs)
 		require.Equal(t, line(greedy(t, drivenModel, small, "8")), out)
+		require.Equal(t, line(want[:8]), out, "with one entry decode, as with three")
 	})
 	t.Run("end ids", func(t *testing.T) {
 		p, err := plan.Load(bundle)
@@ -154,7 +156,7 @@ func TestDriverInCPP(t *testing.T) {
 		"the checkpoint has no tensor model.norm.weight, which the plan wants": {bundle, without(t, "model.norm.weight")},
 		"plan.json has another hash than it says":                              {edited("plan.json", `"context":`, `"context": `), drivenModel},
 		p.Kernels[0].File + " has another hash than the plan says":             {edited(p.Kernels[0].File, "0u", "1u"), drivenModel},
-		"a plan of schema 3, this driver reads 4; compile the model again":     {edited("plan.json", `"schema": 4`, `"schema": 3`), drivenModel},
+		"a plan of schema 3, this driver reads 5; compile the model again":     {edited("plan.json", `"schema": 5`, `"schema": 3`), drivenModel},
 		"cannot be read": {bundle, filepath.Join(t.TempDir(), "nothing")},
 	} {
 		code, out, errs := run(how.bundle, gpu, how.weights, "8")

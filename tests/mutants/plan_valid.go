@@ -60,7 +60,7 @@ func (s site) sameCounts(a, b plan.GridDim) bool {
 		return false
 	}
 	for t := s.entry.TMin; t <= s.entry.TMax; t++ {
-		for p := range s.plan.MaxP(t) + 1 {
+		for p := range s.plan.MaxP(s.entry, t) + 1 {
 			if e := (sym.Env{T: t, P: p}); a.Eval(e) != b.Eval(e) {
 				return false
 			}

@@ -9,6 +9,10 @@ import (
 
 func TestBenchModesSayWhatIsWrong(t *testing.T) {
 	for line, want := range map[string]string{
+		"compile --short-contexts 12x -o x":          `"12x" is no number of tokens`,
+		"compile --short-contexts 512 --fuel 3 -o x": "take one",
+		"compile --short-contexts 8,8 -o x":          "two decode entries for 8 positions",
+		"compile --short-contexts 9k -o x":           "a decode entry for 9216 positions, want 2 to",
 		"bench --contexts 12x":                       `"12x" is no number of tokens`,
 		"bench --contexts 2k --variants per-layer-6": "--variants has no place beside --contexts",
 		"bench --contexts 2k --format csv":           "not as csv",

@@ -59,13 +59,13 @@ func (f *modelFlags) open(s IO) (*foundry.Model, error) {
 }
 
 // compileFlagNames are what compileFlags.add adds.
-var compileFlagNames = []string{"weights", "cache", "passes", "prefill-passes", "variant", "target", "attention", "shaders", "context", "chunk", "command-buffers", "chain", "fuel"}
+var compileFlagNames = []string{"weights", "cache", "passes", "prefill-passes", "variant", "target", "attention", "shaders", "context", "chunk", "command-buffers", "chain", "short-contexts", "fuel"}
 
 // compileFlags say how a model is compiled.
 type compileFlags struct {
-	weights, cache, passes, prefillPasses, variant, target, attention, shaders, commandBuffers string
-	context, chunk, fuel, chain                                                                int
-	trust                                                                                      trustFlag // trust in the kernels of a search, which runs what it compares
+	weights, cache, passes, prefillPasses, variant, target, attention, shaders, commandBuffers, short string
+	context, chunk, fuel, chain                                                                       int
+	trust                                                                                             trustFlag // trust in the kernels of a search, which runs what it compares
 }
 
 func (f *compileFlags) add(cmd *cobra.Command) {
@@ -82,6 +82,7 @@ func (f *compileFlags) add(cmd *cobra.Command) {
 	p.StringVar(&f.shaders, "shaders", "", "folder of stage files that replace the built-in ones")
 	p.IntVar(&f.chain, "chain", 0, "decode steps a command buffer, with the next buffer in flight; 0 is the cost model's choice")
 	p.StringVar(&f.commandBuffers, "command-buffers", "auto", "command buffers an entry is split into, so that encoding overlaps execution: a number, or auto for the cost model's choice")
+	p.StringVar(&f.short, "short-contexts", "auto", "positions of more decode entries, which run while no more tokens stand behind them, such as 512,4k; none, or auto for the cost model's choice")
 	p.IntVar(&f.fuel, "fuel", -1, "apply at most this many rewrites (to bisect); -1 is no limit")
 }
 
@@ -116,6 +117,9 @@ func (f *compileFlags) options(cmd *cobra.Command, s IO) (foundry.CompileOptions
 	}
 	var err error
 	if o.CommandBuffers, err = parseBuffers(f.commandBuffers); err != nil {
+		return o, err
+	}
+	if o.Short, err = parseShort(f.short); err != nil {
 		return o, err
 	}
 	if f.fuel >= 0 {
@@ -187,6 +191,25 @@ func parseBuffers(text string) (int, error) {
 		return 0, usagef("--command-buffers is %q, want auto or a number from 1", text)
 	}
 	return n, nil
+}
+
+// parseShort reads the positions of entries for short contexts; auto is nil, none empty.
+func parseShort(text string) ([]int, error) {
+	switch text {
+	case "auto":
+		return nil, nil
+	case "none":
+		return []int{}, nil
+	}
+	var out []int
+	for _, word := range strings.Split(text, ",") {
+		n, err := parseTokens(strings.TrimSpace(word))
+		if err != nil {
+			return nil, usagef("--short-contexts: %w; want such a list, none or auto", err)
+		}
+		out = append(out, n)
+	}
+	return out, nil
 }
 
 // attentionFromEnv reads the variables that set the default of --attention.

@@ -96,7 +96,7 @@ func statsOf(p *plan.Plan, cached int) []plan.EntryStats {
 func inspectedAt(p *plan.Plan, e *plan.Entry, cached int) sym.Env {
 	env := sym.Env{T: e.TMax}
 	if e.TMax == 1 {
-		env.P = int64(max(0, min(cached, p.Model.Context-1)))
+		env.P = max(0, min(int64(cached), p.MaxP(e, 1)))
 	}
 	return env
 }

@@ -17,7 +17,7 @@ var flagGroups = []struct {
 	flags []string
 }{
 	{"Model", []string{"model", ropeScalingFlag, "weights", "cache", "context"}},
-	{"Compiler", []string{"variant", "variants", "passes", "prefill-passes", "target", "attention", "chunk", "chain", "command-buffers", "shaders", "fuel", "no-log"}},
+	{"Compiler", []string{"variant", "variants", "passes", "prefill-passes", "target", "attention", "chunk", "chain", "short-contexts", "command-buffers", "shaders", "fuel", "no-log"}},
 	{"Device", []string{"device", "plan", "checked", "trust-kernels", "indirect", "capture"}},
 	{"Measurement", []string{"phase", "prompt", "tokens", "reps", "within", "limit", "per-kernel", "contexts", "kernels"}},
 	{"Output", []string{"format", "json", "csv", "trace", "score", "plot", "plot-as", "out", "verbose", "explain", "help"}},
