@@ -151,7 +151,10 @@ func sampleProbes(_ dtype.Type, quick bool) []probe {
 			f.values["x"] = tiedRows(vocab)
 			out = append(out, f)
 		}
-		f := sampledRows(vocab, []float32{0, 0, 1, 0, 1.3})
+		f := sampledRows(vocab, []float32{1, 0, 0.61, 0, 1})
+		f.values["x"], f.values["u"] = closeRows(vocab), []float32{0.5, 0.2, 0.8}
+		out = append(out, f)
+		f = sampledRows(vocab, []float32{0, 0, 1, 0, 1.3})
 		f.values["x"], f.values["seen"] = belowZero(vocab)
 		out = append(out, f)
 	}
@@ -187,6 +190,16 @@ func tiedRows(n int) []float32 {
 		for _, at := range []int{n/5 + r, n/5 + r + 1, n / 2, n - 1 - r} {
 			x[r*n+at] = 2
 		}
+	}
+	return x
+}
+
+// closeRows is three rows of n elements of four values that differ in their last bits: a
+// cut among them lies behind others of the same upper bits.
+func closeRows(n int) []float32 {
+	x := make([]float32, 3*n)
+	for i := range x {
+		x[i] = 1.5 - float32(i%4)*0x1p-21
 	}
 	return x
 }

@@ -40,3 +40,27 @@ func TestEndsOfIntegers(t *testing.T) {
 		require.Error(t, err, text)
 	}
 }
+
+// What few templates say, and Python says how: each line names a way to get it wrong.
+func TestRareWords(t *testing.T) {
+	for text, want := range map[string]string{
+		"{{ nothing | default }}|":     "|",
+		"{{ (-1e308 * 10) | tojson }}": "-Infinity",
+		"{{ (1e308 * 10) | tojson }}":  "Infinity",
+		"{% for x in [1] %}{{ loop.depth }}{{ loop.depth0 }}{{ loop.length }}{{ loop.last }}{% endfor %}": "101True",
+		`{{ "a\x1cb\x1dc\x1ed\x85e\u2028f\u2029g\nh\ri\x0bj\x0ck\x1fl".splitlines() | length }}`:          "11",
+		"{{ strftime_now('%Y-%m-%d, %-d.%-m., %%') }}":                                                    "2026-03-05, 5.3., %",
+		"{{ 'a' in {'a': 1} }}{{ 'b' in {'a': 1} }}":                                                      "TrueFalse",
+		"{{ 9223372036854775806 + 1 }}":                                                                   "9223372036854775807",
+		"{{ 1.5 == 1.5 }}{{ 1.5 == 'x' }}{{ 1.5 == 2 }}":                                                  "TrueFalseFalse",
+	} {
+		have, err := render(text, nil)
+		require.NoError(t, err, text)
+		require.Equal(t, want, have, text)
+	}
+	for _, text := range []string{"{{ 9223372036854775807 + 1 }}", "{{ -9223372036854775807 - 2 }}", "{{ 1 + 9223372036854775807 }}", "{{ range(1, 2, 3, 4) }}", "{{ 'a' | upper(1) }}",
+		"{% macro m(a) %}{% endmacro %}{{ m(1, 2) }}"} {
+		_, err := render(text, nil)
+		require.Error(t, err, text)
+	}
+}
