@@ -21,6 +21,7 @@ type machine uint8
 const (
 	tiled  machine = 1 << iota // products and attention in tiles; without it row by row
 	planed                     // rows of blocks in planes, where the format has them
+	united                     // with tiled: products in matrix units
 )
 
 // target returns t with costs that force the choice: a machine whose other way of
@@ -37,8 +38,12 @@ func (m machine) target(t *target.Target) *target.Target {
 	}
 	if m&tiled != 0 {
 		out.TFlops, out.Cores = t.TFlops/1e6, 1
-	} else {
+	}
+	if m&tiled == 0 || m&united != 0 {
 		out.TileTFlops = t.TileTFlops / 1e6
+	}
+	if m&united == 0 {
+		out.MatrixTFlops = 0
 	}
 	return &out
 }
@@ -75,6 +80,14 @@ func prefillProbe(tokens, context int64, passes, body string) probe {
 func (p probe) inTiles() probe {
 	p.on |= tiled
 	return p
+}
+
+// inMatrices returns p with its products in matrix units; false of a probe that has none
+// in tiles.
+func (p probe) inMatrices() (probe, bool) {
+	is := p.on&tiled != 0 && strings.Contains(p.body, ir.OpMatmulNT.String())
+	p.on |= united
+	return p, is
 }
 
 // inPlanes returns p on a machine that has rows of blocks in planes.

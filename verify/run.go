@@ -225,7 +225,10 @@ func (s *trial) sizes() string {
 		parts = append(parts, fmt.Sprintf("%s %s", strings.TrimPrefix(p.Param.Name, s.flatGraph.Name+"."), p.Type))
 	}
 	text := strings.Join(parts, ", ")
-	if s.probe.on&tiled != 0 {
+	switch {
+	case s.probe.on&united != 0:
+		text += ", in matrix units"
+	case s.probe.on&tiled != 0:
 		text += ", in tiles"
 	}
 	return text

@@ -38,6 +38,13 @@ func trials(t *target.Target, quick bool, only func(k *kernelKind, format string
 		if only != nil && !only(k, format) {
 			return nil
 		}
+		if t.MatrixTFlops > 0 {
+			for _, f := range probes {
+				if f, is := f.inMatrices(); is {
+					probes = append(probes, f)
+				}
+			}
+		}
 		for i, f := range probes {
 			name := fmt.Sprintf("%s %s %d", k.name, format, i) // which seeds the numbers of the probe, whatever else the table has
 			flat, err := f.graph(name)

@@ -57,7 +57,7 @@ func noCandidates(*task.Region, *target.Target) iter.Seq[kernel.Kernel] {
 }
 
 var productKind = kind{
-	mains: []kernel.Kernel{kernel.ProductRows{}, kernel.ProductTiles{}},
+	mains: []kernel.Kernel{kernel.ProductRows{}, kernel.ProductTiles{}, kernel.ProductMatrices{}},
 	wants: func(r *task.Region, t *target.Target) error {
 		if r.Has(ir.OpBmmNT) { // attention, whose parts the product merges
 			a, err := task.AttentionOf(r)
@@ -241,7 +241,7 @@ func productCandidates(p *task.Product, t *target.Target) iter.Seq[kernel.Kernel
 		}
 		var others []kernel.Kernel
 		if p.TakesTiles() {
-			others = tileCandidates(p, t)
+			others = slices.Concat(matrixCandidates(p, t), tileCandidates(p, t))
 		}
 		for _, k := range slices.Concat(others, rowCandidates(p, t)) {
 			if k != chosen && !yield(k) {

@@ -160,7 +160,7 @@ func rangedOf(r *task.Region, k kernel.Kernel) map[*ir.Value]bool {
 		}
 	}
 	switch k.(type) {
-	case kernel.ProductTiles:
+	case kernel.ProductTiles, kernel.ProductMatrices:
 		for _, n := range r.Nodes(ir.OpMatmulNT) {
 			halved(n.Args[0])
 			halved(n.Args[1])
@@ -178,7 +178,7 @@ func rangedOf(r *task.Region, k kernel.Kernel) map[*ir.Value]bool {
 // groupsOf lists what the threadgroups of k's kernels take, in order.
 func groupsOf(r *task.Region, k kernel.Kernel, t *target.Target) []group {
 	switch k := k.(type) {
-	case kernel.ProductRows, kernel.ProductTiles:
+	case kernel.ProductRows, kernel.ProductTiles, kernel.ProductMatrices:
 		return productGroups(r, k, t)
 	case kernel.AttentionRows:
 		a, err := task.AttentionOf(r)
@@ -230,9 +230,9 @@ func productGroups(r *task.Region, k kernel.Kernel, t *target.Target) (out []gro
 	if err != nil {
 		return nil
 	}
-	if tiles, ok := k.(kernel.ProductTiles); ok {
+	if blocks, ok := k.(inBlocks); ok {
 		_, unit := p.WeightRows()
-		return []group{{k.Threads(), tiles.Bytes(unit, p.Whole() > 0)}}
+		return []group{{k.Threads(), blocks.Bytes(unit, p.Whole() > 0)}}
 	}
 	rows := k.(kernel.ProductRows)
 	if p.Merges {
@@ -249,6 +249,11 @@ func productGroups(r *task.Region, k kernel.Kernel, t *target.Target) (out []gro
 		}
 	}
 	return out
+}
+
+// inBlocks is a product dealt out in blocks, by tiles or by matrix units.
+type inBlocks interface {
+	Bytes(unit int, heads bool) int
 }
 
 func mergeGroup(parts int64, t *target.Target) group {

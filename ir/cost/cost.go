@@ -25,6 +25,7 @@ type Kernel struct {
 	LineParts float64 // parts of lines that main copies to threadgroup memory
 	Flops     float64 // operations of the lanes
 	Tile      float64 // operations of tiles
+	Matrix    float64 // operations of matrix units
 	Groups    float64 // threadgroups
 	Threads   float64 // threads a threadgroup
 	Shared    int     // bytes of threadgroup memory a threadgroup
@@ -68,10 +69,19 @@ func (k Kernel) us(t *target.Target, share float64) float64 {
 		k.LineParts*perUs*t.PieceNs/(float64(t.Cores)*share),
 		k.Flops*perUs*perUs/(t.TFlops*share),
 		k.Tile*perUs*perUs/(t.TileTFlops*share),
+		k.matrixUs(t, share),
 		k.rounds(t)*t.GroupUs,
 		k.WaitUs,
 	)
 	return mainUs + k.prologueUs(t, share) + k.exchangeUs(t)
+}
+
+// matrixUs is the time of the matrix units, where a kernel uses them.
+func (k Kernel) matrixUs(t *target.Target, share float64) float64 {
+	if k.Matrix == 0 {
+		return 0
+	}
+	return k.Matrix * 1e-6 / (t.MatrixTFlops * share)
 }
 
 // exchangeUs is what emulated threads pay for exchanging values; GPUs have no such

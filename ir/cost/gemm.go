@@ -51,10 +51,26 @@ func bestProduct(p *task.Product, t *target.Target) kernel.Kernel {
 		return rows
 	}
 	n := numbersOf(p, p.Tokens.Max(p.Region.Graph.Bounds))
-	if tiles, us := n.bestTiles(t); us < n.rowwise(rows, t).Us(t) {
-		return tiles
+	var best kernel.Kernel = rows
+	us := n.rowwise(rows, t).Us(t)
+	if tiles, v := n.bestTiles(t); v < us {
+		best, us = tiles, v
 	}
-	return rows
+	if units, v := n.bestMatrices(t); v < us {
+		best = units
+	}
+	return best
+}
+
+// blocksOf returns how k is dealt out in blocks, where it is.
+func blocksOf(k kernel.Kernel) (kernel.ProductTiles, bool) {
+	switch k := k.(type) {
+	case kernel.ProductTiles:
+		return k, true
+	case kernel.ProductMatrices:
+		return k.ProductTiles, true
+	}
+	return kernel.ProductTiles{}, false
 }
 
 const (

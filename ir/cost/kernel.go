@@ -237,12 +237,16 @@ func (m *model) product(k *Kernel, p *task.Product) {
 		n.halfRows = as.Copied
 		grid, vectors = n.tiled(as, m.Target), int64(as.Rows)
 		k.Shared = n.threadgroup(as)
+	case kernel.ProductMatrices:
+		n.halfRows = as.Copied
+		grid, vectors = n.inMatrices(as, m.Target), int64(as.Rows)
+		k.Shared = as.Bytes(n.unit, n.whole > 0)
 	case kernel.ProductRows:
 		grid, vectors = n.rowwise(as, m.Target), min(n.tokens, int64(as.Vectors))
 		k.Shared = task.Rounds{Product: p, Rows: as, Room: m.Target.Limits.ThreadgroupBytes}.Bytes()
 	}
 	k.Flops = max(0, k.Flops-n.flops()) + grid.Flops
-	k.Tile, k.Groups, k.Threads, k.Tiled = grid.Tile, grid.Groups, grid.Threads, grid.Tiled
+	k.Tile, k.Matrix, k.Groups, k.Threads, k.Tiled = grid.Tile, grid.Matrix, grid.Groups, grid.Threads, grid.Tiled
 	k.Cache += grid.Cache
 	k.WaitUs, k.Loads = grid.WaitUs, grid.Loads
 	k.Exchanges += grid.Exchanges
@@ -259,8 +263,9 @@ func (m *model) chooseStored(p *task.Product) kernel.Kernel {
 	}
 	o := &m.region.Operands[p.Inner.Index]
 	o.Halves = true
-	if tiles, ok := m.chosen().(kernel.ProductTiles); ok && tiles.Copied {
-		return tiles
+	k := m.chosen()
+	if blocks, ok := blocksOf(k); ok && blocks.Copied {
+		return k
 	}
 	o.Halves = false
 	return m.chosen()

@@ -5,7 +5,6 @@ import (
 
 	"foundry/ir"
 	"foundry/ir/dtype"
-	"foundry/ir/kernel"
 	"foundry/ir/sym"
 	"foundry/ir/task"
 )
@@ -139,6 +138,6 @@ func (d *storing) brings(n *ir.Node, v *ir.Value, copied bool) bool {
 	if err != nil {
 		return false
 	}
-	tiles, ok := d.choices.Of(n, r).Kernel.(kernel.ProductTiles)
-	return ok && tiles.Copied == copied && p.Inner == x
+	blocks, ok := blocksOf(d.choices.Of(n, r).Kernel)
+	return ok && blocks.Copied == copied && p.Inner == x
 }

@@ -41,8 +41,10 @@ func (r ProductRows) String() string {
 }
 
 // String is such as "tiles 64x64x16 simdgroups=2x4 stages=2 ahead=1 copied".
-func (t ProductTiles) String() string {
-	return fmt.Sprintf("tiles %dx%dx%d simdgroups=%dx%d stages=%d ahead=%d", t.Rows, t.Columns, t.Depth, t.SIMDRows, t.SIMDColumns, t.Stages, t.Ahead) +
+func (t ProductTiles) String() string { return "tiles " + t.numbers() }
+
+func (t ProductTiles) numbers() string {
+	return fmt.Sprintf("%dx%dx%d simdgroups=%dx%d stages=%d ahead=%d", t.Rows, t.Columns, t.Depth, t.SIMDRows, t.SIMDColumns, t.Stages, t.Ahead) +
 		word(t.Copied, " copied", " narrowed") + word(t.Expanded, " expanded", "")
 }
 

@@ -9,28 +9,34 @@ type apple struct {
 	gbs     float64 // memory bandwidth, published
 	cacheMB int64   // system-level cache, from public teardowns
 	ghz     float64 // GPU clock, from public measurements
+	units   bool    // matrix units in each core
 }
 
 // Bandwidths and core counts are Apple's. A core has 128 f32 lanes.
 var apples = [...]apple{
-	{"apple-m1", 8, 68, 8, 1.28},
-	{"apple-m1-pro", 16, 200, 24, 1.30},
-	{"apple-m1-max", 32, 400, 48, 1.30},
-	{"apple-m1-ultra", 64, 800, 96, 1.30},
-	{"apple-m2", 10, 100, 8, 1.40},
-	{"apple-m2-pro", 19, 200, 24, 1.40},
-	{"apple-m2-max", 38, 400, 48, 1.40},
-	{"apple-m2-ultra", 76, 800, 96, 1.40},
-	{"apple-m3", 10, 100, 8, 1.38},
-	{"apple-m3-pro", 18, 150, 12, 1.38},
-	{"apple-m3-max-30", 30, 300, 48, 1.38},
-	{"apple-m3-max", 40, 400, 48, 1.38},
-	{"apple-m3-ultra", 80, 819, 96, 1.38},
-	{"apple-m4", 10, 120, 8, 1.47},
-	{"apple-m4-pro", 20, 273, 24, 1.58},
-	{"apple-m4-max-32", 32, 410, 48, 1.58},
-	{"apple-m4-max", 40, 546, 48, 1.58},
-	{"apple-m5", 10, 153, 8, 1.60},
+	{"apple-m1", 8, 68, 8, 1.28, false},
+	{"apple-m1-pro", 16, 200, 24, 1.30, false},
+	{"apple-m1-max", 32, 400, 48, 1.30, false},
+	{"apple-m1-ultra", 64, 800, 96, 1.30, false},
+	{"apple-m2", 10, 100, 8, 1.40, false},
+	{"apple-m2-pro", 19, 200, 24, 1.40, false},
+	{"apple-m2-max", 38, 400, 48, 1.40, false},
+	{"apple-m2-ultra", 76, 800, 96, 1.40, false},
+	{"apple-m3", 10, 100, 8, 1.38, false},
+	{"apple-m3-pro", 18, 150, 12, 1.38, false},
+	{"apple-m3-max-30", 30, 300, 48, 1.38, false},
+	{"apple-m3-max", 40, 400, 48, 1.38, false},
+	{"apple-m3-ultra", 80, 819, 96, 1.38, false},
+	{"apple-m4", 10, 120, 8, 1.47, false},
+	{"apple-m4-pro", 20, 273, 24, 1.58, false},
+	{"apple-m4-max-32", 32, 410, 48, 1.58, false},
+	{"apple-m4-max", 40, 546, 48, 1.58, false},
+	{"apple-m5", 10, 153, 8, 1.60, true},
+	{"apple-m5-pro", 20, 307, 24, 1.60, true},
+	{"apple-m5-max-32", 32, 460, 48, 1.60, true},
+	{"apple-m5-max", 40, 614, 48, 1.60, true},
+	{"apple-a19", 5, 68, 12, 1.46, true},
+	{"apple-a19-pro", 6, 77, 32, 1.46, true},
 }
 
 // metalLimits are Metal's for every Apple GPU of the table.
@@ -55,15 +61,24 @@ func All() []Target {
 	return append(out, cpu())
 }
 
+// matrixFlops is a core's operations a cycle in products of f16 added up in f32:
+// T. Zakharko, Investigating the GPU Neural Accelerators on Apple A19/M5 (2025), which
+// measured 7,500 GFLOPS on the five cores of an A19.
+const matrixFlops = 1024
+
 func (a apple) target() Target {
 	flops := float64(a.cores) * 128 * 2 * a.ghz / 1e3
+	matrices, floats := 0.0, 0
+	if a.units {
+		matrices, floats = float64(a.cores)*matrixFlops*a.ghz/1e3, 64
+	}
 	return Target{
 		Name: a.name, Family: "apple",
 		Note:  "uncalibrated: published bandwidth and cores; a wave from a synthetic MLX chain, 2.4 us; a command buffer 20 us",
 		Cores: a.cores, BandwidthGBs: a.gbs,
 		// 128 bytes a cycle and core.
 		CacheGBs: float64(a.cores) * 128 * a.ghz, CacheBytes: a.cacheMB << 20,
-		TFlops: flops, TileTFlops: flops,
+		TFlops: flops, TileTFlops: flops, MatrixTFlops: matrices, MatrixFloats: floats,
 		// 60 KB of threadgroup memory and 208 KB of registers a core: public measurements of
 		// M1. Cores since M3 take registers as they are written, so theirs may have room for more.
 		CoreThreads: 1024, LoadAhead: 32, LineBytes: 128, TileFloats: 32, CopyStages: 2, CoreBytes: 60 << 10, CoreFloats: 52 << 10,

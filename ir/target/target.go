@@ -25,10 +25,12 @@ type Target struct {
 	CacheBytes   int64   // last-level cache
 	TFlops       float64 // f32 multiply and add, outside matrix units
 	TileTFlops   float64 // products of a tile of f16 operands accumulated in f32
+	MatrixTFlops float64 // products of f16 operands in f32 by matrix units that all simdgroups of a threadgroup use together, as Metal 4 has them; 0 where there are none
 	CoreThreads  int     // threads that one core keeps in flight
 	LoadAhead    int     // registers of a lane for loads on their way, where simdgroups wait for others and more of them at once would not help
 	LineBytes    int     // bytes of one memory transaction
 	TileFloats   int     // accumulators of tiles that a thread can hold in registers
+	MatrixFloats int     // sums of matrix units that a thread can hold
 	CopyStages   int     // blocks that a tiled product keeps of what it copies: one in use, the others on their way
 	CoreBytes    int     // threadgroup memory of one core
 	CoreFloats   int     // registers of one core, of 32 bits

@@ -9,8 +9,12 @@ import (
 
 // Fits says why the product cannot be the kernel k.
 func (g *Product) Fits(k kernel.Kernel) error {
-	if k, ok := k.(kernel.ProductTiles); ok {
+	switch k := k.(type) {
+	case kernel.ProductTiles:
 		_, err := g.TilesWidth(k)
+		return err
+	case kernel.ProductMatrices:
+		_, err := g.TilesWidth(k.ProductTiles)
 		return err
 	}
 	return g.fitsRows(k.(kernel.ProductRows))

@@ -15,7 +15,7 @@ func (f *flash) batched() *kernel {
 	k := newKernel(kernelBase(f.r.name, n.Results[0].Type)+"_tiles", f.r.identity(plan.BatchedTiles))
 	k.threads = f.Simdgroups * 32
 	k.grid[1], k.grid[2].N = plan.GridDim{N: f.Rows, Div: int64(f.Queries())}, sym.Const(f.Heads)
-	k.use("common/tile.metal", "common/load.metal", "main/flash_prefill.metal", "main/gemm.metal")
+	k.use("common/tile.metal", "common/flight.metal", "common/load.metal", "main/flash_prefill.metal", "main/gemm_tiles.metal")
 	for _, b := range []plan.Builtin{plan.ThreadgroupPosition, plan.ThreadIndex, plan.SimdgroupIndex, plan.LaneIndex} {
 		k.builtin(b)
 	}

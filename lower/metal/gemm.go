@@ -11,12 +11,39 @@ import (
 	"foundry/lower/plan"
 )
 
-// gemm is a gemv's region dealt out to tiles, for many rows of the operand: a
+// gemm is a gemv's region dealt out in blocks, for many rows of the operand: a
 // threadgroup makes a block of rows by units, K in blocks of Depth.
 type gemm struct {
 	*gemv
 	choice.ProductTiles
-	w int // elements of the operand that a thread stages at once, 4 or 1
+	by multiplier
+	w  int // elements of the operand that a thread stages at once, 4 or 1
+}
+
+// multiplier is what multiplies the blocks in the stages, and finishes the sums.
+type multiplier interface {
+	// identity is the main of the kernel, and how its name ends.
+	identity() (main plan.Main, suffix string)
+	// files are the stage files, in front of main/gemm.metal.
+	files() []string
+	StageBytes(unit int) int
+	HeadBytes() int
+	// places declares LEFT and RIGHT, the halves of a block of either operand.
+	places(k *kernel)
+	// rows prepares what undoes the ranges of rows, whose factors stand at downs.
+	rows(k *kernel)
+	// begin declares the sums.
+	begin(k *kernel)
+	// multiply adds a block's products, of stages that begin at left and right.
+	multiply(k *kernel, left, right string)
+	// settle is called where a block's products must be made, staged where stores to
+	// stages must be seen behind the barrier that follows.
+	settle(k *kernel)
+	staged(k *kernel)
+	// spread declares where in the memory of the stages sums are finished.
+	spread(k *kernel, stage string)
+	// store finishes part p's sums, w adjacent units at once.
+	store(k *kernel, p *task.Part, w int)
 }
 
 // chunk is the weights of format t that a thread brings at once: the most that divide a row
@@ -32,10 +59,8 @@ func (g *gemm) chunk(t dtype.Type) int {
 	return widths[len(widths)-1]
 }
 
-func (g *gemm) blocks() int64  { return (g.Length + int64(g.Depth) - 1) / int64(g.Depth) }
-func (g *gemm) threads() int   { return g.SIMDs() * 32 }
-func (g *gemm) tilesDown() int { return g.Rows / g.SIMDRows / 16 }
-func (g *gemm) tilesWide() int { return g.Columns / g.SIMDColumns / 16 }
+func (g *gemm) blocks() int64 { return (g.Length + int64(g.Depth) - 1) / int64(g.Depth) }
+func (g *gemm) threads() int  { return g.SIMDs() * 32 }
 
 // staged is how many groups of w elements of a block of the operand a thread owns.
 func (g *gemm) staged() int { return g.Rows * g.Depth / g.w / g.threads() }
@@ -49,12 +74,10 @@ func (g *gemm) unit() int {
 	return unit
 }
 
-func (g *gemm) scratchTiles() int  { return g.ScratchTiles(g.unit()) }
-func (g *gemm) scratchStride() int { return g.ScratchStride(g.unit()) }
-
 func (g *gemm) emit() *kernel {
 	g.w, _ = g.TilesWidth(g.ProductTiles) // cost has asked
-	k := newKernel(g.name()+"_tiles", g.r.identity(plan.ProductTiles))
+	main, suffix := g.by.identity()
+	k := newKernel(g.name()+suffix, g.r.identity(main))
 	k.threads = g.threads()
 	for _, p := range []struct {
 		name  string
@@ -63,7 +86,8 @@ func (g *gemm) emit() *kernel {
 		{"simdgroup_rows", g.Rows / g.SIMDRows}, {"simdgroup_columns", g.Columns / g.SIMDColumns}, {"width", g.w}} {
 		k.param(p.name, p.value)
 	}
-	k.use("common/tile.metal", "common/load.metal", "main/gemm.metal")
+	k.use(g.by.files()...)
+	k.use("common/flight.metal", "common/load.metal", "main/gemm.metal")
 	k.builtin(plan.ThreadgroupPosition)
 	k.builtin(plan.ThreadIndex)
 	k.builtin(plan.SimdgroupIndex)
@@ -76,16 +100,16 @@ func (g *gemm) emit() *kernel {
 	}
 	// Rows run fastest: threadgroups that read the same weights start together.
 	k.grid[0], k.grid[1].N = plan.GridDim{N: g.Tokens, Div: int64(g.Rows)}, sym.Const(groups)
-	stage := k.threadgroup("stage", "half", g.StageBytes(g.unit()))
+	stage := k.threadgroup("stage", "half", g.by.StageBytes(g.unit()))
 	if g.Whole() > 0 {
-		g.squares = k.threadgroup("head_squares", "float", g.HeadBytes())
+		g.squares = k.threadgroup("head_squares", "float", g.by.HeadBytes())
 	}
 
 	k.line("constexpr uint ROWS = %du, COLUMNS = %du, DEPTH = %du, THREADS = %du, BLOCKS = %du;", g.Rows, g.Columns, g.Depth, g.threads(), g.blocks())
 	if !g.Copied || g.Expanded {
 		k.line("constexpr uint AHEAD = %du;", g.Ahead)
 	}
-	k.line("constexpr uint LEFT = %du * tile_strip<DEPTH>(), RIGHT = %du * tile_strip<DEPTH>();", g.Rows/16, g.Columns/16)
+	g.by.places(k)
 	places, _ := g.Places()
 	k.line("threadgroup half *const right = %s + %du * LEFT;", stage, places)
 	k.line("uint unit;")
@@ -112,11 +136,9 @@ func (g *gemm) emit() *kernel {
 		g.rowScales(k, stage)
 		g.rowRanges(k, stage)
 	}
-	k.line("tile_sum acc[%d];", g.tilesDown()*g.tilesWide())
-	k.line("for (uint i = 0u; i < %du; i++) tile_clear(acc[i]);", g.tilesDown()*g.tilesWide())
+	g.by.begin(k)
 	g.mains(k, stage, t, same, begins)
-	k.phase("Epilogue: the simdgroup's tiles, spread in threadgroup memory.")
-	k.line("threadgroup float *const spread = (threadgroup float *)%s + simd * %du;", stage, 16*g.scratchStride())
+	g.by.spread(k, stage)
 	for i, p := range g.Parts {
 		g.choosePart(k, i, begins, func() { g.store(k, p) })
 	}

@@ -64,7 +64,7 @@ func (g *gemm) main(k *kernel, stage string, t dtype.Type) {
 		g.mainCopied(k, stage)
 		return
 	}
-	k.phase("Main: products of tiles.")
+	k.phase("Main: products of blocks.")
 	left, right, bring, land, size := "c % 2u * LEFT", "c % 2u * RIGHT", "", "", ""
 	switch {
 	case g.Copied:
@@ -99,8 +99,7 @@ func (g *gemm) main(k *kernel, stage string, t dtype.Type) {
 		k.line("if (c + %du < BLOCKS) %s", g.Stages-1, bring)
 		k.line("tile_launched();")
 	}
-	k.line("gemm_block<DEPTH, %du, %du>(%s + %s + simd / %du * %du * tile_strip<DEPTH>(),", g.tilesDown(), g.tilesWide(), stage, left, g.SIMDColumns, g.tilesDown())
-	k.line("    right + %s + simd %% %du * %du * tile_strip<DEPTH>(), acc);", right, g.SIMDColumns, g.tilesWide())
+	g.by.multiply(k, stage+" + "+left, "right + "+right)
 	if bring != "" {
 		k.line("if (c + %du < BLOCKS) %s", g.Stages-1, land)
 		k.line("now = now == %du * %s ? 0u : now + %s;", g.Stages-1, size, size)
@@ -118,6 +117,8 @@ func (g *gemm) main(k *kernel, stage string, t dtype.Type) {
 	if bring != "" {
 		k.line("tile_wait<%du>();", g.Stages-2)
 	}
+	g.by.settle(k)
+	g.by.staged(k)
 	k.line("threadgroup_barrier(mem_flags::mem_threadgroup);")
 	k.close()
 	k.close()
@@ -186,7 +187,7 @@ func (g *gemm) put(k *kernel, stage string, t dtype.Type) {
 	} else {
 		k.line("const uint m = (thread_index + i * THREADS) / %du, j = (thread_index + i * THREADS) %% %du * %du;", g.Depth/g.w, g.Depth/g.w, g.w)
 	}
-	k.line("gemm_put(%s + p %% 2u * LEFT + tile_at<DEPTH>(m, j), %s);", stage, value)
+	k.line("gemm_put(%s + p %% 2u * LEFT + gemm_at<DEPTH>(m, j), %s);", stage, value)
 	k.close()
 }
 
@@ -194,8 +195,7 @@ func (g *gemm) put(k *kernel, stage string, t dtype.Type) {
 func (g *gemm) looks() bool { return g.r.narrowing(g.X) == unbounded }
 
 // rowRanges writes the prologue of an operand without a bound: fits[i] becomes the
-// factor of the row of the i-th group of elements that the thread stages, and undo[m]
-// undoes that of row lane % 16 of the simdgroup's m-th tile down.
+// factor of the row of the i-th group of elements that the thread stages.
 func (g *gemm) rowRanges(k *kernel, stage string) {
 	if !g.looks() {
 		return
@@ -215,10 +215,9 @@ func (g *gemm) rowRanges(k *kernel, stage string) {
 	k.line("if (lane == 0u) downs[m] = range_down(most);")
 	k.close()
 	k.line("threadgroup_barrier(mem_flags::mem_threadgroup);")
-	k.line("float fits[%d], undo[%d];", g.staged(), g.tilesDown())
+	k.line("float fits[%d];", g.staged())
 	k.line("for (uint i = 0u; i < %du; i++) fits[i] = downs[(thread_index + i * THREADS) / %du];", g.staged(), g.Depth/g.w)
-	k.line("FOUNDRY_UNROLL_TILES")
-	k.line("for (uint m = 0u; m < %du; m++) undo[m] = range_up(downs[simd / %du * %du + m * 16u + lane %% 16u]);", g.tilesDown(), g.SIMDColumns, g.Rows/g.SIMDRows)
+	g.by.rows(k)
 	k.line("threadgroup_barrier(mem_flags::mem_threadgroup);")
 }
 
@@ -237,106 +236,4 @@ func (g *gemm) leftFactor(k *kernel, factor func(*kernel, *ir.Value) string) str
 		return "1.0f"
 	}
 	return factor(k, g.X)
-}
-
-// store spreads the simdgroup's sums a few tiles at a time and gives each lane
-// units of rows to finish: four adjacent ones where all that is stored allows.
-func (g *gemm) store(k *kernel, p *task.Part) {
-	w, _ := g.StoreWidth(p) // cost has asked
-	per, tiles, stride := p.RowsPerUnit(), g.scratchTiles(), g.scratchStride()
-	units := 16 * tiles / per // of a step
-	defer k.loadHere(func() {
-		for i, q := range p.Products {
-			k.line("const float restore%d = %s;", i, both(g.leftUp(k), g.weightFactor(k, q.Args[1], g.r.up)))
-		}
-		for _, j := range p.Results {
-			g.r.asStored(k, j, "")
-		}
-	})()
-	spread := func() {
-		k.line("FOUNDRY_UNROLL_TILES")
-		k.open("for (uint m = 0u; m < %du; m++)", g.tilesDown())
-		k.line("FOUNDRY_UNROLL_TILES")
-		k.open("for (uint n = 0u; n < %du; n += %du)", g.tilesWide(), tiles)
-		k.line("for (uint i = 0u; i < %du; i++) tile_store(acc[m * %du + n + i], spread + 16u * i, %d);", tiles, g.tilesWide(), stride)
-		k.line("simdgroup_barrier(mem_flags::mem_threadgroup);")
-	}
-	if p.HeadNorm != nil {
-		g.squareHeads(k, spread)
-	}
-	spread()
-	k.open("for (uint i = lane; i < %du; i += 32u)", 16*units/w)
-	e := newEmitter(k, g.r, w)
-	t := e.atom("t", fmt.Sprintf("first + simd / %du * %du + m * 16u + i / %du", g.SIMDColumns, g.Rows/g.SIMDRows, units/w), 0, 1)
-	k.line("const uint u = i %% %du * %du;", units/w, w)
-	if g.looks() {
-		k.line("const float undone = simd_shuffle(undo[m], ushort(i / %du));", units/w)
-	}
-	own := e.atom("own", fmt.Sprintf("unit + simd %% %du * %du + n * %du + u", g.SIMDColumns, g.Columns/g.SIMDColumns/per, 16/per), p.Units(), int64(w))
-	for i := range p.Sums {
-		k.line("float square%d = 0.0f;", i)
-	}
-	k.open("if (%s < %s && %s < %du)", t.String(), k.text(dimension(g.Tokens)), own.String(), p.Units())
-	done := e.scope()
-	ix, row := e.OfUnit(p, t, own)
-	g.bindSums(e, p, t, row, per, stride)
-	if p.HeadNorm != nil {
-		g.normHeads(e, p, t, ix)
-	}
-	if len(p.Results) > 0 {
-		g.r.storeResults(e, g.Elements(p), ix)
-	}
-	for i, j := range p.Sums {
-		k.use("prologue/rms_norm.metal")
-		k.line("square%d = squares_of(%s);", i, e.at(g.r.g.Results[j].Value.Def.Args[0], []affine{t, row}))
-	}
-	done()
-	k.close()
-	for i, j := range p.Sums {
-		g.storeRun(e, i, j, t, own, p.Units())
-	}
-	k.close()
-	k.line("simdgroup_barrier(mem_flags::mem_threadgroup);")
-	k.close()
-	k.close()
-}
-
-// bindSums names the sums of the lane's units where the tiles were spread.
-func (g *gemm) bindSums(e *emitter, p *task.Part, t, row affine, per, stride int) {
-	at := 0
-	for i, q := range p.Products {
-		for _, n := range p.Rows(row) {
-			name := e.k.fresh("row_sum")
-			where := fmt.Sprintf("spread + i / %du * %du + u / 16u * %du + %du + u %% 16u", 16*g.scratchTiles()/per/e.Width, stride, 16*per, 16*at)
-			value := times(fmt.Sprintf("*(threadgroup const %s *)(%s)", e.vec(), where), g.restored(i))
-			e.k.line("const %s %s = %s;", e.vec(), name, value)
-			e.bind(q.Results[0], []affine{t, n}, name)
-			at++
-		}
-	}
-}
-
-// restored is the text of what undoes the ranges of product i's operands.
-func (g *gemm) restored(i int) string {
-	restore := fmt.Sprintf("restore%d", i)
-	if g.looks() {
-		return restore + " * undone"
-	}
-	return restore
-}
-
-// storeRun adds up the squares of a run of rows, which adjacent lanes hold, and
-// stores the sum.
-func (g *gemm) storeRun(e *emitter, i, j int, t, own affine, units int64) {
-	k, size := e.k, int(g.r.g.Results[j].Value.Def.Attr.Size.C)
-	for o := 1; o < size/e.Width; o *= 2 {
-		k.line("square%d += simd_shuffle_xor(square%d, ushort(%d));", i, i, o)
-	}
-	w := e.Width
-	e.Width = 1
-	k.open("if (%s < %s && %s < %du && %s %% %du == 0u)", t.String(), k.text(dimension(g.Tokens)), own.String(), units, own.String(), size)
-	run := e.atom("run", fmt.Sprintf("%s / %du", own.String(), size), units/int64(size), 1)
-	k.line("store1(%s, square%d);", e.target(j, []affine{t, run}), i)
-	k.close()
-	e.Width = w
 }

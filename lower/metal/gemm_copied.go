@@ -27,19 +27,20 @@ func (g *gemm) startRows(k *kernel, stage string, t dtype.Type) {
 // front of block b says that it is there, and that the place of block b - 1 is free for
 // the one that is started now.
 func (g *gemm) mainCopied(k *kernel, stage string) {
-	k.phase("Main: products of tiles.")
+	k.phase("Main: products of blocks.")
 	k.line("uint now = 0u, next = %du; // places of the block that is multiplied, and brought", g.Stages-1)
 	k.open("for (uint b = 0u; b < BLOCKS; b++)")
 	k.line("tile_wait<%du>();", g.Stages-2)
+	g.by.staged(k)
 	k.line("threadgroup_barrier(mem_flags::mem_threadgroup);")
 	k.line("const bool more = b + %du < BLOCKS;", g.Stages-1)
 	k.line("if (more) left.start(from, %s + next * LEFT, b + %du, thread_index);", stage, g.Stages-1)
 	k.line("if (more) weights.start(row, right + next * RIGHT, b + %du, thread_index);", g.Stages-1)
 	k.line("tile_launched();")
-	k.line("gemm_block<DEPTH, %du, %du>(%s + now * LEFT + simd / %du * %du * tile_strip<DEPTH>(),", g.tilesDown(), g.tilesWide(), stage, g.SIMDColumns, g.tilesDown())
-	k.line("    right + now * RIGHT + simd %% %du * %du * tile_strip<DEPTH>(), acc);", g.SIMDColumns, g.tilesWide())
+	g.by.multiply(k, stage+" + now * LEFT", "right + now * RIGHT")
 	k.line("if (more) left.land(%s + next * LEFT, thread_index);", stage)
 	k.line("if (more) weights.land(right + next * RIGHT, thread_index);")
+	g.by.settle(k)
 	k.line("now = now == %du ? 0u : now + 1u;", g.Stages-1)
 	k.line("next = next == %du ? 0u : next + 1u;", g.Stages-1)
 	k.close()

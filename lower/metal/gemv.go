@@ -26,10 +26,14 @@ func (r *region) lowerProduct(chosen choice.Kernel) *lowering {
 	}
 	p, _ := task.ProductOf(r.asked) // cost has asked
 	g := &gemv{Product: p, r: r}
-	if tiles, ok := chosen.(choice.ProductTiles); ok {
-		return alone((&gemm{gemv: g, ProductTiles: tiles}).emit())
+	switch k := chosen.(type) {
+	case choice.ProductTiles:
+		return alone(inTiles(g, k).emit())
+	case choice.ProductMatrices:
+		return alone(inMatrices(g, k).emit())
+	case choice.ProductRows:
+		g.ProductRows = k
 	}
-	g.ProductRows = chosen.(choice.ProductRows)
 	k := g.emit()
 	for _, p := range g.Parts {
 		for _, j := range p.Best {

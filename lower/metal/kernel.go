@@ -44,6 +44,7 @@ type kernel struct {
 	shared     []plan.ThreadgroupArg
 	builtins   map[plan.Builtin]bool
 	threads    int
+	matrices   int // simdgroups that use matrix units together
 	grid       [3]plan.GridDim
 	stages     []string
 	params     []plan.Param
@@ -295,7 +296,7 @@ func (k *kernel) assemble(shaders fs.FS) (plan.Kernel, error) {
 		text.Stages = append(text.Stages, plan.Stage{Path: f, Text: string(content)})
 	}
 	text.Body = k.symbols() + k.head + strings.Replace(k.body.String(), readyPoint, k.preload+"    FOUNDRY_READY();\n"+k.afterReady, 1)
-	out := plan.Kernel{Name: kernelName, Main: k.identity.main, Stages: k.stages, Slots: k.slots, Threadgroup: k.shared, Threads: [3]int{k.threads, 1, 1}, Params: k.params}
+	out := plan.Kernel{Name: kernelName, Main: k.identity.main, Stages: k.stages, Slots: k.slots, Threadgroup: k.shared, Threads: [3]int{k.threads, 1, 1}, Matrices: k.matrices, Params: k.params}
 	for _, a := range plan.BuiltinArguments() {
 		if k.builtins[a.Builtin] {
 			out.Builtins = append(out.Builtins, a.Builtin)

@@ -51,9 +51,6 @@ type Options struct {
 	Stored func(tensor string) dtype.Type
 }
 
-// mslVersion is the lowest Metal language version that the stages need.
-const mslVersion = "3.0"
-
 // Compile lowers the entries' graphs into one plan: they share weights, state and
 // kernels. Graphs have passed ir.Verify. The same input gives the same plan, byte
 // for byte. An error names the node that has no kernel, and why.
@@ -100,7 +97,8 @@ func Compile(entries []Entry, o Options) (*plan.Plan, error) {
 		return nil, fmt.Errorf("preparation: %w", err)
 	}
 	p := c.plan
-	p.Model, p.Tokens, p.Options, p.MSL, p.Compiler, p.Decisions = o.Model, o.Tokens, o.Meta, mslVersion, o.Compiler, o.Decisions
+	p.Model, p.Tokens, p.Options, p.Compiler, p.Decisions = o.Model, o.Tokens, o.Meta, o.Compiler, o.Decisions
+	p.MSL, p.Needs = plan.Capabilities(p.Kernels)
 	p.Options.CommandBuffers = o.CommandBuffers
 	if err := p.Rehash(); err != nil {
 		return nil, err

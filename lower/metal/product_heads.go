@@ -3,7 +3,6 @@ package metal
 import (
 	"fmt"
 
-	choice "foundry/ir/kernel"
 	"foundry/ir/task"
 )
 
@@ -38,35 +37,4 @@ func (g *gemv) squareHeads(k *kernel, p *task.Part, partial, guard, u, vector st
 	k.line("%s[(%s) * %du + %s] = %s * %s + %s * %s;", g.squares, vector, g.Owners()*units, g.localUnit(u, units), a, a, b, b)
 	k.close()
 	k.line("threadgroup_barrier(mem_flags::mem_threadgroup);")
-}
-
-// stepsBefore is how many runs of columns of a block lie before those of the simdgroup.
-func (g *gemm) stepsBefore() string {
-	return fmt.Sprintf("simd %% %du * %du", g.SIMDColumns, g.HeadSteps()/g.SIMDColumns)
-}
-
-// squareHeads leaves the squares of each row's runs of columns in threadgroup memory.
-// spread opens the loops over tiles m and n, and spreads them.
-func (g *gemm) squareHeads(k *kernel, spread func()) {
-	k.use("main/gemm_heads.metal")
-	k.phase("Epilogue: the squares of each head.")
-	spread()
-	factor := "restore0"
-	if g.looks() {
-		factor += " * simd_shuffle(undo[m], ushort(lane / 2u))"
-	}
-	k.line("gemm_head_squares(spread, %du, %s, lane, %s + (simd / %du * %du + m * 16u) * %du + %s + n / %du, %du);",
-		g.scratchStride(), factor, g.squares, g.SIMDColumns, g.Rows/g.SIMDRows, g.HeadSteps(), g.stepsBefore(), g.scratchTiles(), g.HeadSteps())
-	k.line("simdgroup_barrier(mem_flags::mem_threadgroup);")
-	k.close()
-	k.close()
-	k.line("threadgroup_barrier(mem_flags::mem_threadgroup);")
-}
-
-// normHeads finishes the norm of the lane's pairs at row t of the block.
-func (g *gemm) normHeads(e *emitter, p *task.Part, t affine, ix []affine) {
-	steps := int(p.HeadDim()) / choice.HeadStep
-	e.k.line("const float head_scale = gemm_head_scale<%du>(%s + (%s - first) * %du + (%s + n / %du) / %du * %du, %s);",
-		steps, g.squares, t.String(), g.HeadSteps(), g.stepsBefore(), g.scratchTiles(), steps, steps, floatText(p.HeadNorm.Attr.Eps))
-	bindHeadNorm(e, p, ix, "head_scale")
 }

@@ -85,6 +85,12 @@ func newBatch(t testing.TB, graphs []*ir.Graph, checked bool) *batch {
 // newBatchFor is newBatch with kernels chosen for x.
 func newBatchFor(t testing.TB, graphs []*ir.Graph, checked bool, x *target.Target) *batch {
 	t.Helper()
+	return newBatchOn(t, graphs, openDevice(t, checked), x)
+}
+
+// newBatchOn is newBatchFor on a device of one's own.
+func newBatchOn(t testing.TB, graphs []*ir.Graph, d *cpu.Device, x *target.Target) *batch {
+	t.Helper()
 	b := &batch{graphs: graphs}
 	w := weights{types: map[string]ir.Type{}}
 	sources := map[string]interp.Source{}
@@ -108,7 +114,7 @@ func newBatchFor(t testing.TB, graphs []*ir.Graph, checked bool, x *target.Targe
 		Meta: plan.Options{Weights: dtype.F16, Cache: dtype.F16},
 	})
 	require.NoError(t, err)
-	b.exec, err = runtime.New(background, openDevice(t, checked), b.plan, w, nil)
+	b.exec, err = runtime.New(background, d, b.plan, w, nil)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, b.exec.Close()) })
 	return b

@@ -106,6 +106,7 @@ func (p *Plan) normalise() {
 	present(&p.Buffers)
 	present(&p.Entries)
 	absent(&p.Decisions)
+	absent(&p.Needs)
 	if p.Tokens != nil {
 		present(&p.Tokens.Ends)
 		absent(&p.Tokens.Special)

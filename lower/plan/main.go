@@ -13,6 +13,7 @@ const (
 	RowsMerge       Main = "rows-merge"        // what parts of rows left
 	ProductRows     Main = "product-rows"      // simdgroups that own rows of weights
 	ProductTiles    Main = "product-tiles"     // threadgroups that own blocks of the product
+	ProductMatrices Main = "product-matrices"  // blocks of the product in matrix units
 	BatchedRows     Main = "batched-rows"      // products of a head, row by row
 	BatchedTiles    Main = "batched-tiles"     // products of a head in blocks
 	SoftmaxSegments Main = "softmax-segments"  // a part of a row of a softmax
@@ -32,7 +33,7 @@ const (
 // phrases say what a main is in a kernel's banner.
 var phrases = map[Main]string{
 	Elementwise: "elementwise", Create: "four elements a thread", Rows: "rows", RowsMerge: "parts of rows",
-	ProductRows: "rows of a matrix product", ProductTiles: "blocks of a matrix product",
+	ProductRows: "rows of a matrix product", ProductTiles: "blocks of a matrix product", ProductMatrices: "blocks of a matrix product in matrix units",
 	BatchedRows: "products of a head", BatchedTiles: "a block of products of a head in tiles",
 	SoftmaxSegments: "segments", SoftmaxMerge: "merge of segments",
 	AttentionRows: "one pass over the keys", AttentionTiles: "a block of queries in tiles",

@@ -26,7 +26,8 @@ type Plan struct {
 	Model   Model   `json:"model"`
 	Tokens  *Tokens `json:"tokens,omitempty"` // token ids and texts of a language model
 	Options Options `json:"options"`
-	MSL     string  `json:"msl"` // lowest Metal language version the kernels need, such as "3.0"
+	MSL     string  `json:"msl"`             // lowest Metal language version the kernels need, such as "3.0"
+	Needs   []Need  `json:"needs,omitempty"` // further capabilities that the kernels need
 
 	Kernels []Kernel `json:"kernels"`
 	Buffers []Buffer `json:"buffers"`
@@ -125,7 +126,8 @@ type Kernel struct {
 	Slots       []Slot           `json:"slots"`
 	Threadgroup []ThreadgroupArg `json:"threadgroup,omitempty"`
 	Builtins    []Builtin        `json:"builtins"`
-	Threads     [3]int           `json:"threads"` // threads a threadgroup, constant
+	Threads     [3]int           `json:"threads"`            // threads a threadgroup, constant
+	Matrices    int              `json:"matrices,omitempty"` // simdgroups that use matrix units together, all of a threadgroup; 0 where none does
 	Params      []Param          `json:"params,omitempty"`
 }
 

@@ -22,18 +22,31 @@ type Stage struct {
 	Text string // whole lines
 }
 
-// preamble stands in every kernel. A product and a sum are rounded each, wherever
+// preamble stands in every kernel, behind the headers. A product and a sum are rounded each, wherever
 // fma is not written: the compile options that turn fast mathematics off do not say so
 // to Apple's compiler.
-const preamble = `#include <metal_stdlib>
-using namespace metal;
+const preamble = `using namespace metal;
 #pragma METAL fp contract(off)
 `
+
+// Units is the name that a kernel's text has for how many simdgroups use matrix units
+// together.
+const Units = "SIMDGROUPS"
+
+// preambleOf is what stands before the stage files of k: where it uses matrix units,
+// the headers that have them, and their simdgroups as the plan has them.
+func preambleOf(k *Kernel) string {
+	if k.Matrices == 0 {
+		return "#include <metal_stdlib>\n" + preamble
+	}
+	return "#include <metal_stdlib>\n#include <metal_tensor>\n#include <MetalPerformancePrimitives/MetalPerformancePrimitives.h>\n" +
+		preamble + fmt.Sprintf("constant constexpr uint %s = %du;\n", Units, k.Matrices)
+}
 
 // Join returns the whole file of the kernel k, whose Source is not looked at.
 func (t *Text) Join(k *Kernel) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "// %s: %s\n%s", k.Name, t.About, preamble)
+	fmt.Fprintf(&b, "// %s: %s\n%s", k.Name, t.About, preambleOf(k))
 	for _, s := range t.Stages {
 		b.WriteString(stageHead(s.Path) + s.Text)
 	}
@@ -59,8 +72,8 @@ func (k *Kernel) Split(stages fs.FS) (*Text, error) {
 	}
 	t.About, _, _ = strings.Cut(rest, "\n")
 	take(t.About)
-	if !take("\n" + preamble) {
-		return nil, fmt.Errorf("lines 2 to 4 are not those that every kernel has")
+	if !take("\n" + preambleOf(k)) {
+		return nil, fmt.Errorf("lines 2 to %d are not those that such a kernel has", 1+strings.Count(preambleOf(k), "\n"))
 	}
 	for _, path := range k.Stages {
 		text, err := fs.ReadFile(stages, path)

@@ -19,6 +19,7 @@ const (
 	MaxThreads          = 1024
 	MaxThreadgroupBytes = 32768
 	maxGrid             = 1<<31 - 1
+	simdWidth           = 32
 	arenaAlign          = 256
 	constantAlign       = 256 // of a binding in constant space
 	maxTokens           = 1 << 30
@@ -47,6 +48,9 @@ func (p *Plan) Verify() error {
 	}
 	if err := p.verifyKernels(); err != nil {
 		return err
+	}
+	if err := p.verifyNeeds(); err != nil {
+		return fmt.Errorf("plan: %w", err)
 	}
 	if err := p.verifyBuffers(); err != nil {
 		return err
@@ -228,6 +232,10 @@ func (k *Kernel) verify() error {
 	}
 	if threads > MaxThreads {
 		return fmt.Errorf("%d threads a threadgroup, at most %d", threads, MaxThreads)
+	}
+	// Apple leaves undefined what happens where others are there, or fewer.
+	if k.Matrices != 0 && k.Matrices*simdWidth != threads {
+		return fmt.Errorf("%d simdgroups use matrix units together, a threadgroup has %d threads; want all of its simdgroups", k.Matrices, threads)
 	}
 	return nil
 }

@@ -143,7 +143,8 @@ func (c *cleaner) directive(t string) error {
 		for _, u := range toks[1:] {
 			header += u.Text
 		}
-		if !slices.Contains([]string{"<metal_stdlib>", "<metal_math>", "<metal_simdgroup_matrix>", "<metal_atomic>"}, header) {
+		if !slices.Contains([]string{"<metal_stdlib>", "<metal_math>", "<metal_simdgroup_matrix>", "<metal_atomic>", "<metal_tensor>",
+			"<MetalPerformancePrimitives/MetalPerformancePrimitives.h>"}, header) {
 			return c.errorf("%s: a kernel's text is whole, only <metal_stdlib> may be included", strings.TrimSpace(t))
 		}
 		c.put(strings.Repeat("\n", strings.Count(t, "\n")), t)

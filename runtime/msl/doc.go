@@ -26,7 +26,7 @@ var include embed.FS
 // The parts of the header in order, for each platform.
 var (
 	cpuParts = []string{"abi.h", "platform_cpu.h", "types.h", "math.h", "vector.h", "convert_cpu.h",
-		"simd_cpu.h", "simd.h", "atomic.h", "matrix_cpu.h"}
+		"simd_cpu.h", "simd.h", "atomic.h", "matrix_cpu.h", "tensor_cpu.h"}
 	cudaParts = []string{"platform_cuda.h", "types.h", "math.h", "vector.h",
 		"simd_cuda.h", "simd.h", "atomic.h", "matrix_cuda.h", "tile_cuda.h", "levels_cuda.h"}
 )

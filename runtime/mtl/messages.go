@@ -137,6 +137,7 @@ const (
 	MTLLanguageVersion2_4                    = 131076
 	MTLLanguageVersion3_0                    = 196608
 	MTLLanguageVersion3_1                    = 196609
+	MTLLanguageVersion4_0                    = 262144
 	MTLGPUFamilyApple1                       = 1001
 	MTLGPUFamilyApple7                       = 1007
 	MTLGPUFamilyApple9                       = 1009

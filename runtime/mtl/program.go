@@ -35,7 +35,22 @@ type kernel struct {
 	threadgroup []uint64 // bytes of each threadgroup argument
 }
 
-var languages = map[string]uint64{"2.4": MTLLanguageVersion2_4, "3.0": MTLLanguageVersion3_0, "3.1": MTLLanguageVersion3_1}
+var languages = map[string]uint64{"2.4": MTLLanguageVersion2_4, "3.0": MTLLanguageVersion3_0, "3.1": MTLLanguageVersion3_1, plan.MatrixMSL: MTLLanguageVersion4_0}
+
+// needs says of each capability what has it.
+var needs = map[plan.Need]string{
+	plan.Matmul2D: "Metal language 4.0 and MetalPerformancePrimitives of macOS 26.2 or later, on an M5 or a later GPU",
+}
+
+// unmet is err of a plan's kernel, whose compilation shows whether GPU and system have
+// what it needs.
+func unmet(k *plan.Kernel, target string, err error) error {
+	_, all := plan.Capabilities([]plan.Kernel{*k})
+	for _, n := range all {
+		err = fmt.Errorf("%w; the kernel needs %s: %s; where they are missing compile the plan for a target before %s", err, n, needs[n], target)
+	}
+	return err
+}
 
 // Load compiles the plan's kernels with fast math off. Where the device has a cache
 // folder it keeps the pipelines; that they cannot be kept is told by Startup.
@@ -66,7 +81,7 @@ func (d *Device) Load(ctx context.Context, p *plan.Plan, progress fruntime.Progr
 			}
 			k, err := d.compile(&p.Kernels[i], language, a)
 			if err != nil {
-				return err
+				return unmet(&p.Kernels[i], p.Options.Target, err)
 			}
 			g.kernels = append(g.kernels, k)
 			if progress != nil {

@@ -12,10 +12,6 @@
 // 16 i + 15 are strip i and stand at i * tile_strip<DEPTH>(). Threadgroup bytes of
 // a strip: 32 * DEPTH, or 32 * (DEPTH + 8) where DEPTH / 8 is no power of two.
 //
-// tile_flight carries eight adjacent halves from device memory to a stage: start
-// begins (start_row, where the halves behind them are wanted next), land ends it, and tile_wait, then a barrier, make it visible. tile_wait<N>
-// leaves the flights of the last N calls of tile_launched in the air.
-//
 // tile_spread shows a lane its elements of N tiles that stand beside each other, 8
 // of each: element 8 n + i is row tile_row(lane, tile_slot(i)), column 16 n +
 // tile_column(lane, i). A lane sees TILE_SLOTS rows, together with the lanes that
@@ -84,18 +80,6 @@ inline void tile_store(thread const tile_sum &t, threadgroup float *to, uint str
     FOUNDRY_UNROLL_TILES
     for (uint i = 0u; i < 4u; i++) simdgroup_store(t.m[i], to + (i >> 1) * 8u * stride + (i & 1u) * 8u, stride);
 }
-
-struct tile_flight {
-    uint4 held;
-    void start(device const uchar *from, threadgroup half *) { held = *(device const uint4 *)from; }
-    void start_row(device const uchar *from, threadgroup half *to) { start(from, to); }
-    void land(threadgroup half *to) { *(threadgroup uint4 *)to = held; }
-};
-
-inline void tile_launched() {}
-
-template <uint N>
-inline void tile_wait() {}
 
 // Element i of a lane is element i % 2 of those that it has of matrix i / 2. Which
 // these are Metal's specification leaves open; MLX relies on the same for the Macs it

@@ -1,9 +1,10 @@
-// Main: a block of rows against a block of weight rows, by a threadgroup, in tiles
-// (common/tile.metal).
+// Main: a block of rows against a block of weight rows, by a threadgroup: how both come
+// to their stages (common/tile.metal, common/matrix.metal).
 //
 // The threadgroup walks over K in blocks of DEPTH: a block of the left operand and
-// one of the weights come into stages of halves, and each simdgroup multiplies its
-// M x N tiles of them. Products of halves are exact in float, sums are float.
+// one of the weights come into stages of halves, and are multiplied there. Products of
+// halves are exact in float, sums are float. Element k of a stage's row stands at
+// gemm_at<DEPTH>(row, k), which the file before this one has.
 //
 // gemm_weights brings COLUMNS rows of weights in format W to a stage, by THREADS
 // threads: start fetches block b for the thread's chunks, land expands it and multiplies
@@ -14,9 +15,6 @@
 // Chunks behind the row's end repeat the last one and meet zeros of the left
 // operand. row[i]: first byte of the weights of stage row gemm_row(i, thread_index).
 // gemm_halves is the same for f16, eight to a chunk, which need no expanding.
-//
-// gemm_block adds the products of a block to acc[m * N + n]; left and right are the
-// stages' strips of the simdgroup's first tile.
 template <typename W, uint GROUPS>
 struct gemm_fit {
     static void expand(typename W::Raw r, float fit, thread float *w) { W::expand_times(r, fit, w); }
@@ -61,9 +59,6 @@ inline uint gemm_column(uint b, uint j)
     return W::position(b * (DEPTH / W::WIDTH) + chunk, 2u * e + j % 2u);
 }
 
-inline void gemm_put(threadgroup half *to, float v) { *to = half(v); }
-inline void gemm_put(threadgroup half *to, float4 v) { *(threadgroup half4 *)to = half4(v); }
-
 // Eight in one store: rows lie so that eight lanes' sixteen bytes meet all banks once.
 inline void gemm_put8(threadgroup half *to, thread const float *w)
 {
@@ -94,13 +89,13 @@ struct gemm_weights {
             gemm_fit<W, W::GROUPS>::expand(raw[i], fit[FITS == 1u ? 0u : i], w);
             if (COLUMNS * CHUNKS % THREADS != 0u && index >= COLUMNS * CHUNKS) continue;
             if (W::WIDTH < 4u) {
-                stage[tile_at<DEPTH>(index / CHUNKS, at)] = half(w[0]);
+                stage[gemm_at<DEPTH>(index / CHUNKS, at)] = half(w[0]);
                 continue;
             }
             FOUNDRY_UNROLL
             for (uint k = 0u; k < W::WIDTH / 4u * 4u; k += 8u) {
-                if (W::WIDTH < 8u) gemm_put(stage + tile_at<DEPTH>(index / CHUNKS, at * W::WIDTH), float4(w[k], w[k + 1u], w[k + 2u], w[k + 3u]));
-                else gemm_put8(stage + tile_at<DEPTH>(index / CHUNKS, 8u * gemm_eight<W, DEPTH>(at, k / 8u)), w + k);
+                if (W::WIDTH < 8u) gemm_put(stage + gemm_at<DEPTH>(index / CHUNKS, at * W::WIDTH), float4(w[k], w[k + 1u], w[k + 2u], w[k + 3u]));
+                else gemm_put8(stage + gemm_at<DEPTH>(index / CHUNKS, 8u * gemm_eight<W, DEPTH>(at, k / 8u)), w + k);
             }
         }
     }
@@ -117,7 +112,7 @@ struct gemm_halves {
         for (uint i = 0u; i < MINE; i++) {
             const uint index = thread_index + i * THREADS, c = b * CHUNKS + index % CHUNKS;
             if (COLUMNS * CHUNKS % THREADS != 0u && index >= COLUMNS * CHUNKS) continue;
-            threadgroup half *to = stage + tile_at<DEPTH>(index / CHUNKS, 8u * (index % CHUNKS));
+            threadgroup half *to = stage + gemm_at<DEPTH>(index / CHUNKS, 8u * (index % CHUNKS));
             flight[i].start_row(row[i] + 16u * (ALL % CHUNKS == 0u ? c : min(c, ALL - 1u)), to);
         }
     }
@@ -128,7 +123,7 @@ struct gemm_halves {
         for (uint i = 0u; i < MINE; i++) {
             const uint index = thread_index + i * THREADS;
             if (COLUMNS * CHUNKS % THREADS != 0u && index >= COLUMNS * CHUNKS) continue;
-            flight[i].land(stage + tile_at<DEPTH>(index / CHUNKS, 8u * (index % CHUNKS)));
+            flight[i].land(stage + gemm_at<DEPTH>(index / CHUNKS, 8u * (index % CHUNKS)));
         }
     }
 };
@@ -146,7 +141,7 @@ struct gemm_rows {
         for (uint i = 0u; i < MINE; i++) {
             const uint index = thread_index + i * THREADS, c = index % CHUNKS;
             if (ROWS * CHUNKS % THREADS != 0u && index >= ROWS * CHUNKS) continue;
-            flight[i].start_row(row[i] + 2u * gemm_column<W, DEPTH>(b, 2u * c), stage + tile_at<DEPTH>(index / CHUNKS, 8u * c));
+            flight[i].start_row(row[i] + 2u * gemm_column<W, DEPTH>(b, 2u * c), stage + gemm_at<DEPTH>(index / CHUNKS, 8u * c));
         }
     }
 
@@ -156,7 +151,7 @@ struct gemm_rows {
         for (uint i = 0u; i < MINE; i++) {
             const uint index = thread_index + i * THREADS;
             if (ROWS * CHUNKS % THREADS != 0u && index >= ROWS * CHUNKS) continue;
-            flight[i].land(stage + tile_at<DEPTH>(index / CHUNKS, 8u * (index % CHUNKS)));
+            flight[i].land(stage + gemm_at<DEPTH>(index / CHUNKS, 8u * (index % CHUNKS)));
         }
     }
 };
@@ -166,22 +161,4 @@ template <uint COLUMNS, uint DEPTH, uint THREADS, uint WIDTH>
 inline uint gemm_row(uint i, uint thread_index)
 {
     return min((thread_index + i * THREADS) / (DEPTH / WIDTH), COLUMNS - 1u);
-}
-
-template <uint DEPTH, uint M, uint N>
-inline void gemm_block(threadgroup const half *left, threadgroup const half *right, thread tile_sum *acc)
-{
-    FOUNDRY_UNROLL_TILES
-    for (uint k = 0u; k < DEPTH; k += 16u) {
-        tile_left a[M];
-        FOUNDRY_UNROLL_TILES
-        for (uint m = 0u; m < M; m++) tile_load<DEPTH>(a[m], left + m * tile_strip<DEPTH>(), k);
-        FOUNDRY_UNROLL_TILES
-        for (uint n = 0u; n < N; n++) {
-            tile_right b;
-            tile_load<DEPTH>(b, right + n * tile_strip<DEPTH>(), k);
-            FOUNDRY_UNROLL_TILES
-            for (uint m = 0u; m < M; m++) tile_multiply_accumulate(acc[m * N + n], a[m], b);
-        }
-    }
 }

@@ -39,6 +39,7 @@ enum Mistake {
     kSimdStuck,           // other: a lane that did not arrive
     kSimdMismatch,
     kBadLane,             // number: the lane
+    kMatrices,            // name: what is wrong with a call of matmul2d
     kArrayOverrun,        // name: the array
     kTooManyArrays,
     kTooMuchThreadgroup,  // number: bytes

@@ -72,6 +72,7 @@ void bind(Region* r, Job* job, foundry_u64 i) {
     g->operands = l->operands;
     for (foundry_u32 s = 0; s < k->slots; s++) g->buffer[s] = l->operands[s].data;
     g->thread_order = job->options->thread_order;
+    g->seed = (foundry_u32)(job->options->seed ^ job->options->seed >> 32);
     g->threads = k->threads[0] * k->threads[1] * k->threads[2];
     g->simdgroups = (g->threads + 31) / 32;
     for (int d = 0; d < 3; d++) {

@@ -78,7 +78,10 @@ void add_place(Text* t, Region* r, uintptr_t address) {
            (unsigned long)o[slot].bytes);
 }
 
-void add_at(Text* t, const char* file, foundry_u32 line) { t->add(" at %s:%u", file ? file : "?", line); }
+void add_at(Text* t, const char* file, foundry_u32 line) { t->add(" at %s:%u", file ? file : "?", line & ~FOUNDRY_AT_MATRICES); }
+
+// What all threads of a threadgroup meet in.
+const char* meeting(foundry_u32 line) { return line & FOUNDRY_AT_MATRICES ? "matmul2d" : "the threadgroup_barrier"; }
 
 void add_mistake(Text* t, Region* r, const Report* e) {
     switch (e->what) {
@@ -91,14 +94,14 @@ void add_mistake(Text* t, Region* r, const Report* e) {
     case kArithmetic: t->add("integer division by zero, or of the least integer by -1"); break;
     case kIllegal: t->add("an instruction that traps"); break;
     case kBarrierReturned:
-        t->add("waits at the threadgroup_barrier");
+        t->add("waits at %s", meeting(e->line));
         add_at(t, e->file, e->line);
         t->add(", which thread %u returned without reaching", e->other);
         break;
     case kBarrierElsewhere:
-        t->add("reaches the threadgroup_barrier");
+        t->add("reaches %s", meeting(e->line));
         add_at(t, e->file, e->line);
-        t->add(" while thread %u waits at another", e->other);
+        t->add(" while thread %u waits at %s", e->other, meeting(e->line) == meeting(e->first_line) ? "another" : meeting(e->first_line));
         add_at(t, e->first_file, e->first_line);
         t->add(": barriers must be met by all threads alike");
         break;
@@ -107,7 +110,7 @@ void add_mistake(Text* t, Region* r, const Report* e) {
         add_at(t, e->file, e->line);
         t->add(", which lane %u of its simdgroup (thread %u) ", e->other % 32, e->other);
         if (e->number) t->add("returned without reaching");
-        else t->add("does not reach: it waits at the threadgroup_barrier");
+        else t->add("does not reach: it waits at %s", meeting(e->first_line));
         if (!e->number) add_at(t, e->first_file, e->first_line);
         break;
     case kSimdMismatch:
@@ -121,6 +124,10 @@ void add_mistake(Text* t, Region* r, const Report* e) {
         t->add("%s", operation_names[e->operation]);
         add_at(t, e->file, e->line);
         t->add(" takes from lane %lu, the simdgroup has %u", (unsigned long)e->number, r->group.fiber[e->thread].simd->count);
+        break;
+    case kMatrices:
+        t->add("matmul2d is given %s,", e->name);
+        add_at(t, e->file, e->line);
         break;
     case kArrayOverrun: t->add("a thread writes beyond threadgroup array \"%s\" of %lu bytes", e->name, (unsigned long)e->number); break;
     case kTooManyArrays: t->add("more than %d threadgroup arrays", (int)kArraysMax); break;

@@ -175,6 +175,8 @@ bool run_group(Region* r) {
     const foundry_kernel* k = r->kernel;
     g->arrived = 0;
     g->line = 0;
+    g->staged = 0;
+    g->meeting = nullptr;
     g->done = 0;
     g->device_epoch = g->threadgroup_epoch = 0;
     for (foundry_u32 i = 0; i < g->simdgroups; i++) {
@@ -271,6 +273,14 @@ void foundry_barrier_mismatch(foundry_group* g, foundry_u32 line, const char* fi
     report.first_line = g->line;
     for (foundry_u32 i = g->simdgroups; i-- > 0;)
         if (g->simd[i].barred) report.other = i * 32 + lowest(g->simd[i].barred);
+    fail((Region*)g, report);
+}
+
+void foundry_matrix_mistake(foundry_group* g, const char* what, foundry_u32 line, const char* file) {
+    Report report = mistake(kMatrices);
+    report.file = file;
+    report.line = line;
+    report.name = what;
     fail((Region*)g, report);
 }
 

@@ -67,6 +67,9 @@ func (b *body) head(k *plan.Kernel) error {
 	if !ownName(k.Name) {
 		return fmt.Errorf("no name that a kernel may have")
 	}
+	if k.Matrices != 0 {
+		b.names[plan.Units] = true
+	}
 	for _, s := range k.Slots {
 		if err := argument(s.Name, s.Type, s.Space == "device"); err != nil {
 			return err

@@ -52,6 +52,12 @@ func declared(text string) *stage {
 			template, enum, typedef = false, false, false
 		case t.Text == "typedef":
 			typedef = true
+		case t.Text == "using":
+			s.types[at(i+1)] = true
+			s.templates[at(i+1)] = s.templates[at(i+1)] || template
+			for at(i+1) != ";" && i < len(toks) {
+				i++
+			}
 		case t.Text == "template":
 			template = true
 			i = afterAngles(toks, i+1)

@@ -157,16 +157,17 @@ typedef struct foundry_group {
     foundry_u32 done;            // threads that returned
     const char* file;            // of the barrier in progress
     foundry_u32 line;
-    foundry_u32 flags;
+    foundry_u32 staged;          // calls of matrix_staged since matrix units last ran
     foundry_u32 device_epoch;    // barriers passed, by what they order
     foundry_u32 threadgroup_epoch;
     foundry_u32 position[3];
     foundry_u32 grid[3];
     foundry_u32 size[3];         // threads
-    foundry_u32 unused;
+    foundry_u32 seed;            // of foundry_options: of what an implementation is free to choose
     const foundry_operand* operands;
     void* buffer[31];            // their data
     void* array[31];             // threadgroup arguments
+    void* meeting;               // of threads in matmul2d; null: none has arrived
     foundry_simdgroup simd[32];
     foundry_fiber fiber[1024];
 } foundry_group;
@@ -176,6 +177,9 @@ typedef struct foundry_group {
 // group by masking its stack pointer.
 enum { FOUNDRY_STACK = 64 << 10 };
 #define FOUNDRY_REGION (256ul << 20)
+
+// In a barrier's line: threads meet in matmul2d.
+#define FOUNDRY_AT_MATRICES (1u << 31)
 
 enum foundry_operations {
     FOUNDRY_OP_NONE, FOUNDRY_OP_SUM, FOUNDRY_OP_PRODUCT, FOUNDRY_OP_MIN, FOUNDRY_OP_MAX, FOUNDRY_OP_AND, FOUNDRY_OP_OR,
@@ -192,6 +196,7 @@ foundry_fiber* foundry_barred(foundry_group*);   // who runs while the running t
 void foundry_barrier_ends(foundry_group*);       // all threads have arrived
 void foundry_simd_mismatch(foundry_group*, foundry_u64 site, const char* file) __attribute__((noreturn));
 void foundry_barrier_mismatch(foundry_group*, foundry_u32 line, const char* file) __attribute__((noreturn));
+void foundry_matrix_mistake(foundry_group*, const char* what, foundry_u32 line, const char* file) __attribute__((noreturn));
 void foundry_bad_lane(foundry_group*, foundry_u32 lane, foundry_u64 site, const char* file) __attribute__((noreturn));
 // Checked kernels: the address of a whole vector.
 void foundry_aligned(const void*, foundry_u64 alignment, bool write);

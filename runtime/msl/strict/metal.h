@@ -156,4 +156,43 @@ FOUNDRY_MATRIX(simdgroup_half8x8, half, __local)
 void simdgroup_multiply_accumulate(__private simdgroup_float8x8&, simdgroup_half8x8, simdgroup_half8x8, simdgroup_float8x8);
 void simdgroup_multiply_accumulate(__private simdgroup_float8x8&, simdgroup_float8x8, simdgroup_float8x8, simdgroup_float8x8);
 
+// Metal 4's tensors over threadgroup memory, of elements that are not const.
+template <class Index, size_t... Extents> struct extents {};
+struct tensor_inline {};
+template <class T, class Extents, class Kind> struct tensor;
+template <class Index, size_t Columns, size_t Rows> struct tensor<__local half, extents<Index, Columns, Rows>, tensor_inline> {
+    tensor(__local half*, extents<Index, Columns, Rows>);
+};
+template <size_t N> struct execution_simdgroups {
+    static_assert(N > 0, "an operation of no simdgroup");
+};
+struct coordinates {
+    int operator[](uint) const;
+};
+template <class T> struct cooperative_tensor {
+    ushort get_capacity() const;
+    bool is_valid_element(ushort) const;
+    coordinates get_multidimensional_index(ushort) const;
+    __private T& operator[](ushort);
+};
+
 }  // namespace metal
+
+namespace mpp { namespace tensor_ops {
+
+struct matmul2d_descriptor {
+    enum class mode { multiply, multiply_accumulate };
+    ulong packed;
+    constexpr matmul2d_descriptor(int m, int n, int k, bool, bool, bool, mode) : packed((ulong)m | (ulong)n << 16 | (ulong)k << 32) {}
+    // Apple's template parameter is the class; C++17 has no such.
+    constexpr operator ulong() const { return packed; }
+};
+
+template <ulong Descriptor, class Scope> struct matmul2d {
+    static_assert((Descriptor & 15) == 0 && (Descriptor >> 16 & 15) == 0, "rows and columns are multiples of 16");
+    template <class Left, class Right, class T, class Index> using cooperative_tensor_destination_t = metal::cooperative_tensor<T>;
+    template <class Left, class Right, class T> metal::cooperative_tensor<T> get_destination_cooperative_tensor() const;
+    template <class Left, class Right, class T> void run(__private Left&, __private Right&, __private metal::cooperative_tensor<T>&) const;
+};
+
+}}  // namespace mpp::tensor_ops

@@ -75,7 +75,11 @@ func compile(ctx context.Context, clang string, text []byte) ([]string, error) {
 	}
 	defer work.Remove()
 	dir := work.Path
-	for file, content := range map[string][]byte{"metal_stdlib": header, "kernel.cl": text} {
+	const units = "MetalPerformancePrimitives"
+	if err := os.Mkdir(filepath.Join(dir, units), 0o755); err != nil {
+		return nil, err
+	}
+	for file, content := range map[string][]byte{"metal_stdlib": header, "metal_tensor": nil, units + "/" + units + ".h": nil, "kernel.cl": text} {
 		if err := os.WriteFile(filepath.Join(dir, file), content, 0o644); err != nil {
 			return nil, err
 		}

@@ -1,0 +1,105 @@
+package cost
+
+import (
+	"cmp"
+	"iter"
+	"math"
+	"slices"
+
+	"foundry/ir/kernel"
+	"foundry/ir/target"
+	"foundry/ir/task"
+)
+
+const (
+	matrixSimdgroups = 4  // of a threadgroup: what Apple's and llama.cpp's kernels have
+	matrixUnits      = 32 // units of a block at least, so that a simdgroup's lanes all finish some
+)
+
+// matrixBlocks yields the blocks that a target's matrix units can take.
+func (p matmul) matrixBlocks(t *target.Target) iter.Seq[kernel.ProductMatrices] {
+	return func(yield func(kernel.ProductMatrices) bool) {
+		if t.MatrixTFlops == 0 {
+			return
+		}
+		for _, rows := range [...]int{32, 64, 128} {
+			if rows > 32 && int64(rows)/2 >= p.tokens {
+				continue // half the block would do
+			}
+			for _, columns := range [...]int{32, 64, 128} {
+				if p.whole > 0 && (p.whole%kernel.HeadStep != 0 || int64(columns)%p.whole != 0) {
+					continue // heads would cross blocks
+				}
+				if columns < matrixUnits*p.unit || rows*columns > t.MatrixFloats*matrixSimdgroups*t.Limits.SIMDWidth {
+					continue
+				}
+				for _, depth := range [...]int{64, 32, 16} {
+					x := p.matrixBlock(rows, columns, depth, t)
+					if depth < p.perLoad || x.Expanded && columns*depth < p.perLoad*x.Threads() || rows*depth < 4*x.Threads() || depth > 32 && !x.Copied {
+						continue // as with tiles: threads that have nothing to bring, or no room for it
+					}
+					for x.Stages > 2 && x.Bytes(p.unit, p.whole > 0) > t.Limits.ThreadgroupBytes {
+						x.Stages--
+					}
+					if x.Bytes(p.unit, p.whole > 0) > t.Limits.ThreadgroupBytes {
+						continue
+					}
+					if x.Ahead = p.ahead(x.ProductTiles, t); !yield(x) {
+						return
+					}
+				}
+			}
+		}
+	}
+}
+
+func (p matmul) matrixBlock(rows, columns, depth int, t *target.Target) kernel.ProductMatrices {
+	x := kernel.ProductMatrices{ProductTiles: kernel.ProductTiles{Rows: rows, Columns: columns, Depth: depth, Stages: 2, SIMDRows: matrixSimdgroups, SIMDColumns: 1}}
+	x.Copied, x.Expanded = p.halfRows && !p.scattered && p.cols%int64(depth) == 0, !p.halves
+	if x.Copied || !x.Expanded {
+		x.Stages = t.CopyStages
+	}
+	return x
+}
+
+// bestMatrices returns the blocks that are predicted to be fastest, and their time; an
+// infinite one where there are no matrix units, or no block is possible.
+func (p matmul) bestMatrices(t *target.Target) (best kernel.ProductMatrices, us float64) {
+	us = math.Inf(1)
+	for x := range p.matrixBlocks(t) {
+		if v := p.predicted(p.inMatrices(x, t), t); v < us {
+			best, us = x, v
+		}
+	}
+	return best, us
+}
+
+// inMatrices returns the kernel over blocks in matrix units, without its prologue: that of
+// tiles, whose products the units make. Lanes that expand weights leave the units of their
+// threadgroup idle.
+func (p matmul) inMatrices(x kernel.ProductMatrices, t *target.Target) Kernel {
+	blocks := x.ProductTiles
+	blocks.Expanded = false
+	k := p.tiled(blocks, t)
+	k.Tile = 0
+	k.Matrix = 2 * k.Groups * float64(p.cols) * float64(x.Rows) * float64(x.Columns)
+	if x.Expanded {
+		k.Matrix += k.Flops * t.MatrixTFlops / t.TFlops
+		k.Flops = 0
+	}
+	resident := float64(max(1, min(t.MatrixFloats*tileThreads/(x.Rows*x.Columns), t.CoreBytes/x.Bytes(p.unit, p.whole > 0))))
+	k.WaitUs = math.Ceil(k.Groups/float64(t.Cores)/resident) * p.wait(x.ProductTiles, t)
+	return k
+}
+
+// matrixCandidates lists the blocks for matrix units, those predicted to be fastest first.
+func matrixCandidates(p *task.Product, t *target.Target) (out []kernel.Kernel) {
+	n := numbersOf(p, p.Tokens.Max(p.Region.Graph.Bounds))
+	us := map[kernel.Kernel]float64{}
+	for x := range n.matrixBlocks(t) {
+		us[x] = n.predicted(n.inMatrices(x, t), t)
+		out = append(out, x)
+	}
+	slices.SortStableFunc(out, func(a, b kernel.Kernel) int { return cmp.Compare(us[a], us[b]) })
+	return out
+}
