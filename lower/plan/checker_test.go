@@ -207,3 +207,9 @@ func TestCheckerOnRandomPlans(t *testing.T) {
 		require.Greater(t, added, 100)
 	}
 }
+
+// What is said of a barrier that separates nothing names its neighbours in their order.
+func TestRedundantBarrierSays(t *testing.T) {
+	err := (&RedundantBarrier{Entry: "decode", Step: 3, Before: "first", After: "second"}).Error()
+	require.Equal(t, `entry decode: the barrier at step 3, between dispatch "first" and dispatch "second", separates no conflicting pair`, err)
+}

@@ -224,6 +224,22 @@ func TestPositionsLookedAt(t *testing.T) {
 	require.NoError(t, p.Verify(), "threads of axis y have numbers")
 }
 
+// The beginning of the step is three words, and no fewer are bound for it.
+func TestPositionIsThreeWords(t *testing.T) {
+	for bytes, want := range map[int64]string{12: "", 8: "8 bytes of buffer step, want the step's, of which a Position has 12"} {
+		p := sample(t)
+		p.Kernels[0].Slots[0].Type = "Position"
+		for i := range p.Entries {
+			p.Entries[i].Steps[0].Dispatch.Bind[0].Bytes = bytes
+		}
+		if want == "" {
+			require.NoError(t, p.Verify())
+		} else {
+			require.ErrorContains(t, p.Verify(), want)
+		}
+	}
+}
+
 // ranges against an array with one owner a byte.
 func TestRanges(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

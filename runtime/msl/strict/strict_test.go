@@ -176,4 +176,5 @@ func TestRulesLookIntoDirectives(t *testing.T) {
 	require.Equal(t, []string{
 		`line 4: the standard library: "std::"`, `line 3: double: "double"`, `line 5: goto: "goto"`,
 	}, strict.Rules(text))
+	require.Equal(t, []string{`line 3: a static local: "static float n = 0.0f;"`}, strict.Rules("inline float f()\n{\n    static float n = 0.0f;\n    return n;\n}\n"))
 }
