@@ -18,6 +18,10 @@ import (
 // takes less says nothing.
 const sayEvery = 10 * time.Second
 
+// countsAreBytes is from where on a total is one of bytes: nothing else that is told of
+// comes in millions.
+const countsAreBytes = 1 << 20
+
 // progress returns what tells of the state of long work: a bar on a terminal, elsewhere
 // a line now and then with what is left.
 func progress(w io.Writer) foundry.Progress {
@@ -52,7 +56,8 @@ func progress(w io.Writer) foundry.Progress {
 	}
 }
 
-// progressLines prints "compile: 120 of 551, about 4 min 2 s left".
+// progressLines prints "compile: 120 of 551, about 4 min 2 s left" and "weights: 2.5 GB of
+// 4.3 GB, about 8 s left".
 func progressLines(w io.Writer, now func() time.Time) foundry.Progress {
 	var mu sync.Mutex
 	var current string
@@ -71,7 +76,12 @@ func progressLines(w io.Writer, now func() time.Time) foundry.Progress {
 		said = at
 		left := ""
 		if done > first && total > done {
-			left = fmt.Sprintf(", about %s left", names.Duration((at.Sub(began) * time.Duration(total-done) / time.Duration(done-first)).Round(time.Second)))
+			each := float64(at.Sub(began)) / float64(done-first) // a product of whole numbers overflows where these are bytes
+			left = ", about " + names.Duration(time.Duration(max(float64(time.Second), each*float64(total-done))).Round(time.Second)) + " left"
+		}
+		if total >= countsAreBytes {
+			fmt.Fprintf(w, "%s: %s of %s%s\n", what, names.Bytes(done), names.Bytes(total), left)
+			return
 		}
 		fmt.Fprintf(w, "%s: %d of %d%s\n", what, done, total, left)
 	}
