@@ -1,15 +1,20 @@
 package metal_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io/fs"
+	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/stretchr/testify/require"
 
 	"foundry/frontends/decoder"
 	"foundry/ir"
 	"foundry/ir/dtype"
+	"foundry/ir/seeded"
 	"foundry/ir/sym"
 	"foundry/ir/target"
 	"foundry/lower/plan"
@@ -17,6 +22,7 @@ import (
 	"foundry/runtime/devicetest"
 	"foundry/runtime/msl/gate"
 	"foundry/runtime/msl/strict"
+	"foundry/shaders"
 )
 
 // forMatrices is forTiles where matrix units are what is fast.
@@ -93,5 +99,77 @@ func TestPrefillInMatrices(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// mutants are mistakes that run as they should on one GPU and not on another: each must
+// show here.
+var mutants = map[string][2]string{
+	"a coordinate that is known to somebody": {"uint(at[0])", "(uint(i) % 32u + uint(at[0]) / 32u * 32u)"},
+	"a row that is known to somebody":        {"uint(at[1]) - begin", "uint(i) - begin"},
+	"row and column swapped":                 {"const auto at = sum.get_multidimensional_index(i);", "const auto is = sum.get_multidimensional_index(i);\n        const int at[2] = {is[1], is[0]};"},
+	"elements that are none":                 {"if (!sum.is_valid_element(i)) continue;", ""},
+	"stages in rows":                         {"matrix_at<DEPTH>(row, k)", "row * DEPTH + k"},
+	"sums that nobody waits for":             {"product.run(l, r, sum);", "product.run(l, r, sum);\n    sum[0] += 0.0f;"},
+	"an operand for the other":               {"l(left, ", "l(right, "},
+	"not all threads":                        {"    product.run(l, r, sum);", "    if (sum.get_multidimensional_index(0)[0] < 8) product.run(l, r, sum);"},
+}
+
+// TestMutantsOfMatrices makes such mistakes in the stage files, one at a time.
+func TestMutantsOfMatrices(t *testing.T) {
+	const files = "common/matrix.metal main/gemm_matrices.metal"
+	d, err := cpu.Open(context.Background(), cpu.Options{TrustKernels: true, FewRuns: true})
+	devicetest.Need(t, err)
+	env := sym.Env{T: 64}
+	run := func(stages fstest.MapFS) ([]byte, error) {
+		g := alone(parse(t, "T=1..64, P=0..0, S<=64", "%0 = input \"x\" : f32[T, 64]\n%1 = weight \"w\" : f16[64, 64]\n%2 = matmul_nt %0, %1 : f32[T, 64]\nreturn y=%2"), "square")
+		b := newBatchOn(t, []*ir.Graph{g}, d, forMatrices(t), stages)
+		requireMatrices(t, b.plan)
+		in, err := b.exec.NewInstance()
+		require.NoError(t, err)
+		defer in.Close()
+		for name, x := range seeded.Inputs(g, env, 5) {
+			require.NoError(t, in.Write(name, stored(x)))
+		}
+		if err := in.Run(background, g.Name, env); err != nil {
+			return nil, err
+		}
+		y := make([]byte, 4*64*64)
+		require.NoError(t, in.Read(g.Results[0].Name, y))
+		return y, nil
+	}
+	stages := func() fstest.MapFS {
+		out := fstest.MapFS{}
+		require.NoError(t, fs.WalkDir(shaders.FS, ".", func(path string, e fs.DirEntry, err error) error {
+			if err == nil && !e.IsDir() {
+				var text []byte
+				text, err = fs.ReadFile(shaders.FS, path)
+				out[path] = &fstest.MapFile{Data: text}
+			}
+			return err
+		}))
+		return out
+	}
+	want, err := run(stages())
+	require.NoError(t, err)
+	for name, change := range mutants {
+		t.Run(name, func(t *testing.T) {
+			changed, found := stages(), false
+			for file := range strings.FieldsSeq(files) {
+				text := string(changed[file].Data)
+				before, after, ok := strings.Cut(text, change[0])
+				if name == "stages in rows" { // the CPU has its own, behind the words of the stage file
+					ok = file == "main/gemm_matrices.metal" && ok
+				}
+				if ok {
+					found = true
+					changed[file] = &fstest.MapFile{Data: []byte(before + change[1] + after)}
+				}
+			}
+			require.True(t, found, "the stage files no longer have what the mutant changes")
+			have, err := run(changed)
+			t.Log(err)
+			require.True(t, err != nil || !bytes.Equal(want, have), "nothing shows")
+		})
 	}
 }

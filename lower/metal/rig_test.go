@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"io/fs"
 	"math"
 	"sync"
 	"testing"
@@ -88,8 +89,9 @@ func newBatchFor(t testing.TB, graphs []*ir.Graph, checked bool, x *target.Targe
 	return newBatchOn(t, graphs, openDevice(t, checked), x)
 }
 
-// newBatchOn is newBatchFor on a device of one's own.
-func newBatchOn(t testing.TB, graphs []*ir.Graph, d *cpu.Device, x *target.Target) *batch {
+// newBatchOn is newBatchFor on a device of one's own, of other stage files where files are
+// given.
+func newBatchOn(t testing.TB, graphs []*ir.Graph, d *cpu.Device, x *target.Target, files ...fs.FS) *batch {
 	t.Helper()
 	b := &batch{graphs: graphs}
 	w := weights{types: map[string]ir.Type{}}
@@ -109,10 +111,14 @@ func newBatchOn(t testing.TB, graphs []*ir.Graph, d *cpu.Device, x *target.Targe
 	}
 	w.source = func(name string, ty ir.Type) (interp.Tensor, error) { return sources[name](name, ty) }
 	var err error
-	b.plan, err = metal.Compile(in, metal.Options{
+	o := metal.Options{
 		Target: x, Model: plan.Model{Name: "test", Layers: 100, Context: int(context)},
 		Meta: plan.Options{Weights: dtype.F16, Cache: dtype.F16},
-	})
+	}
+	for _, f := range files {
+		o.Shaders = f
+	}
+	b.plan, err = metal.Compile(in, o)
 	require.NoError(t, err)
 	b.exec, err = runtime.New(background, d, b.plan, w, nil)
 	require.NoError(t, err)

@@ -63,8 +63,14 @@ func TestVerifyNames(t *testing.T) {
 		edit func(*Plan)
 		want string
 	}{
-		"schema":             {func(p *Plan) { p.Schema = 7 }, "schema version 7, want 5"},
-		"msl":                {func(p *Plan) { p.MSL = "new" }, `msl is "new"`},
+		"schema":              {func(p *Plan) { p.Schema = 7 }, "schema version 7, want 5"},
+		"msl":                 {func(p *Plan) { p.MSL = "new" }, `msl is "new"`},
+		"units of others":     {func(p *Plan) { p.Kernels[0].Matrices = 3 }, "3 simdgroups use matrix units together, a threadgroup has"},
+		"units, old language": {func(p *Plan) { p.Kernels[0].Matrices, p.Kernels[0].Threads = 4, [3]int{128, 1, 1} }, `msl is "3.0", kernels with matrix units need "4.0"`},
+		"units, no need": {func(p *Plan) {
+			p.Kernels[0].Matrices, p.Kernels[0].Threads, p.MSL = 4, [3]int{128, 1, 1}, MatrixMSL
+		}, `needs [], the kernels need ["matmul2d"]`},
+		"a need of nobody":   {func(p *Plan) { p.Needs = []Need{Matmul2D} }, `needs ["matmul2d"], the kernels need []`},
 		"chunk":              {func(p *Plan) { p.Model.Chunk = 17 }, "chunk 17 is larger than the context 16"},
 		"chunk above T":      {func(p *Plan) { p.Model.Chunk = 9 }, "chunk 9, but no entry runs more than 8 tokens"},
 		"context and caches": {func(p *Plan) { p.Model.Context = 1 << 20 }, "buffer layers.0.k: a cache of shape [16 64], the context has 1048576 positions"},
