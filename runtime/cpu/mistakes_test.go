@@ -133,6 +133,10 @@ var mistakes = []struct {
 	{
 		name: "endless", checked: true, body: "if (tid == 11u) while (x[0] == 0.0f) y[11] = 1.0f;",
 		want: []string{"thread 11 ", "endless loop?"},
+	}, {
+		name: "endless_to_compilers", checked: true,
+		body: "float s = 0.0f; for (uint i = 0u; i < 4294967295u; i += 2u) s += 1.0f; y[tid] = s;",
+		want: []string{"thread 0 ", "endless loop?"},
 	},
 	{
 		name: "division_by_zero", amd64: true, body: "if (tid == 13u) y[tid] = float(int(tid) / int(x[tid]));",

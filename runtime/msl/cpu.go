@@ -19,6 +19,9 @@ func CPU(kernels []*plan.Kernel, symbols []string, checked bool) (string, error)
 	head := header(cpuParts, kernels)
 	b.WriteString(head)
 	owned := macros(head)
+	if checked {
+		b.WriteString(countedLoops)
+	}
 	for i, k := range kernels {
 		if err := body(&b, symbols[i], k, owned); err != nil {
 			return "", err
@@ -27,6 +30,12 @@ func CPU(kernels []*plan.Kernel, symbols []string, checked bool) (string, error)
 	}
 	return b.String(), nil
 }
+
+// countedLoops makes each turn of a kernel's loops a step that is counted: a compiler that
+// finds out that a loop has no end leaves nothing in it, and instruments nothing.
+const countedLoops = `static inline void foundry_turn_of_loop() { __asm__ volatile(""); }
+#define for(...) for (__VA_ARGS__, foundry_turn_of_loop())
+`
 
 // CPUTable returns the C++ unit that exports foundry_module, with the kernels of the
 // symbols in their order.

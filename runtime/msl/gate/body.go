@@ -25,8 +25,8 @@ import (
 //	list        = "{" [ expression { "," expression } ] "}"
 //
 // A declaration has a space where its declarators are pointers, and only there; a pointer
-// begins as one. Nothing in a loop is stored to the name that it counts with, so that it
-// has an end. So a body declares no function, no type, nothing static, no threadgroup memory and no
+// begins as one, of its own space. Nothing in a loop is stored to the name that it counts
+// with, so that only a step over the largest number lets it go on for ever. So a body declares no function, no type, nothing static, no threadgroup memory and no
 // pointer through which device memory could be written that is not an argument.
 type body struct {
 	stages []*stage
@@ -34,13 +34,13 @@ type body struct {
 	i      int
 	line   int // the line of the file where the body begins
 	depth  int
-	names  map[string]bool // arguments and declared values in scope
-	counts map[string]bool // those that loops around count with
-	points map[string]bool // names in scope that are pointers
-	scope  []hidden        // what names meant before their declaration, in its order
+	names  map[string]bool   // arguments and declared values in scope
+	counts map[string]bool   // those that loops around count with
+	points map[string]string // the address space of each name in scope that is a pointer
+	scope  []hidden          // what names meant before their declaration, in its order
 	ready  bool
 	known  map[string]uint64 // constants in scope that a number was given
-	length uint64            // elements of all arrays
+	length uint64            // elements of all values and arrays
 }
 
 // token is one that is not blank.
@@ -53,7 +53,8 @@ type token struct {
 // head checks the names and types of the kernel's arguments, which are its body's
 // first names.
 func (b *body) head(k *plan.Kernel) error {
-	argument := func(name, typ string, pointer bool) error {
+	argument := func(name, typ, space string) error {
+		pointer := space != ""
 		if !ownName(name) || b.names[name] {
 			return fmt.Errorf("argument %q: no name that an argument may have", name)
 		}
@@ -61,7 +62,7 @@ func (b *body) head(k *plan.Kernel) error {
 			return fmt.Errorf("argument %s: no type that an argument may have: %q", name, typ)
 		}
 		b.names[name] = true
-		b.points[name] = pointer
+		b.points[name] = space
 		return nil
 	}
 	if !ownName(k.Name) {
@@ -71,7 +72,8 @@ func (b *body) head(k *plan.Kernel) error {
 		b.names[plan.Units] = true
 	}
 	for _, s := range k.Slots {
-		if err := argument(s.Name, s.Type, s.Space == "device"); err != nil {
+		space := map[string]string{"device": "device"}[s.Space] // a constant is a reference
+		if err := argument(s.Name, s.Type, space); err != nil {
 			return err
 		}
 		if s.Space != "device" && s.Space != "constant" {
@@ -79,14 +81,14 @@ func (b *body) head(k *plan.Kernel) error {
 		}
 	}
 	for _, t := range k.Threadgroup {
-		if err := argument(t.Name, t.Type, true); err != nil {
+		if err := argument(t.Name, t.Type, "threadgroup"); err != nil {
 			return err
 		}
 	}
 	for _, u := range k.Builtins {
 		if a := u.Argument(); a.Name == "" {
 			return fmt.Errorf("unknown built-in %q", u)
-		} else if err := argument(a.Name, a.Type, false); err != nil {
+		} else if err := argument(a.Name, a.Type, ""); err != nil {
 			return err
 		}
 	}
@@ -167,9 +169,9 @@ func (b *body) nested(f func() error) error {
 
 // hidden is what a name means outside of the scope that declares it anew.
 type hidden struct {
-	name                  string
-	declared, point, knew bool
-	known                 uint64
+	name, point    string
+	declared, knew bool
+	known          uint64
 }
 
 // scoped runs f and forgets what it declares.
@@ -195,7 +197,7 @@ func (b *body) declare(name string) error {
 	h.known, h.knew = b.known[name]
 	b.scope = append(b.scope, h)
 	b.names[name] = true
-	b.points[name] = false
+	b.points[name] = ""
 	delete(b.known, name)
 	return nil
 }
@@ -329,11 +331,12 @@ func (b *body) declaration() error {
 	for b.accept("const") || b.accept("constexpr") {
 	}
 	constant := b.i > first
-	pointer, err := b.space()
+	space, err := b.space()
 	if err != nil {
 		return err
 	}
-	d := declarators{constant: constant && !pointer, pointer: pointer, width: width(b.peek(0).Text)}
+	pointer := space != ""
+	d := declarators{constant: constant && !pointer, space: space, width: width(b.peek(0).Text)}
 	if err := b.typ(); err != nil {
 		return err
 	}
@@ -348,29 +351,30 @@ func (b *body) declaration() error {
 		if err := b.declarator(d); err != nil {
 			return err
 		}
-		b.points[name] = pointer
+		b.points[name] = space
 		if !b.accept(",") {
 			return nil
 		}
 	}
 }
 
-// space reads an address space, where there is one.
-func (b *body) space() (found bool, err error) {
+// space reads an address space; "" where there is none.
+func (b *body) space() (space string, err error) {
 	switch {
 	case b.accept("device"):
-		return true, b.expect("const")
+		return "device", b.expect("const")
 	case b.accept("threadgroup"):
 		b.accept("const")
-		return true, nil
+		return "threadgroup", nil
 	}
-	return false, nil
+	return "", nil
 }
 
 // declarators are what those of one declaration share.
 type declarators struct {
-	constant, pointer bool
-	width             uint64 // elements of a value
+	constant bool
+	space    string // the address space of pointers; "" for values
+	width    uint64 // elements of a value
 }
 
 func (b *body) declarator(d declarators) error {
@@ -388,21 +392,19 @@ func (b *body) declarator(d declarators) error {
 			return err
 		}
 	}
-	if array {
-		if b.length += elements; b.length > maxElements {
-			return b.errorf("more than %d elements in arrays", maxElements)
-		}
+	if b.length += elements; b.length > maxElements {
+		return b.errorf("more than %d elements in values and arrays", maxElements)
 	}
 	switch {
 	case !b.accept("="):
-		if d.pointer && !array {
+		if d.space != "" && !array {
 			return b.errorf("a pointer begins as one")
 		}
 		return nil
 	case b.accept("{"):
 		return b.arguments("}")
-	case d.pointer:
-		return b.nested(b.pointer)
+	case d.space != "":
+		return b.pointer(d.space)
 	}
 	if t := b.peek(0); d.constant && t.Kind == lex.Number && (b.peek(1).Text == "," || b.peek(1).Text == ";") {
 		if n, err := strconv.ParseUint(strings.TrimRight(t.Text, "ul"), 0, 32); err == nil {

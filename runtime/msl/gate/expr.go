@@ -14,7 +14,7 @@ import (
 //	binary     = unary { operator unary }
 //	unary      = ( "!" | "~" | "-" | "+" ) unary | "*" unary | cast | postfix
 //	                                          (behind "*" a pointer's name or cast comes first)
-//	cast       = "(" space type "*" ")" unary      (which begins with a pointer's name)
+//	cast       = "(" space type "*" ")" unary      (which begins with a pointer's name, of that space)
 //	postfix    = primary { "[" expression "]" | "." member [ "(" arguments ")" ] | "++" | "--" }
 //	primary    = number | "(" expression ")" | value | scope "::" member
 //	           | function [ angles ] "(" arguments ")"
@@ -140,7 +140,7 @@ func (b *body) unary() error {
 			return b.errorf("signs stand alone")
 		}
 		b.i++
-		if sign == "*" && !b.beginsWithPointer() {
+		if sign == "*" && b.pointsTo() == "" {
 			return b.errorf("* takes an expression that begins with a pointer")
 		}
 		return b.nested(b.unary)
@@ -149,7 +149,8 @@ func (b *body) unary() error {
 		return b.postfix()
 	}
 	b.i++
-	if _, err := b.space(); err != nil {
+	space, err := b.space()
+	if err != nil {
 		return err
 	}
 	if err := b.typ(); err != nil {
@@ -158,8 +159,8 @@ func (b *body) unary() error {
 	if err := b.expect("*", ")"); err != nil {
 		return err
 	}
-	if !b.beginsWithPointer() {
-		return b.errorf("a cast to a pointer takes an expression that begins with one")
+	if b.pointsTo() != space {
+		return b.errorf("a cast to a pointer takes an expression that begins with one of its address space")
 	}
 	return b.nested(b.unary)
 }
@@ -170,10 +171,16 @@ func (b *body) casts() bool {
 	return b.at("(") && (next == "device" || next == "threadgroup")
 }
 
-// pointer reads an expression that begins with a pointer, or chooses among such.
-func (b *body) pointer() error {
-	if b.beginsWithPointer() {
-		return b.expression()
+// pointer reads an expression that begins with a pointer into the address space, or
+// chooses among such.
+func (b *body) pointer(space string) error {
+	within := func() error { return b.pointer(space) }
+	switch b.pointsTo() {
+	case space:
+		return b.nested(b.expression)
+	case "":
+	default:
+		return b.errorf("a pointer of another address space")
 	}
 	if err := b.binary(true); err != nil {
 		return err
@@ -181,24 +188,27 @@ func (b *body) pointer() error {
 	if err := b.expect("?"); err != nil {
 		return fmt.Errorf("%w: a pointer begins as one", err)
 	}
-	if err := b.nested(b.pointer); err != nil {
+	if err := b.nested(within); err != nil {
 		return err
 	}
 	if err := b.expect(":"); err != nil {
 		return err
 	}
-	return b.nested(b.pointer)
+	return b.nested(within)
 }
 
-// beginsWithPointer reports whether the first value here, behind brackets that open, is
-// a pointer or cast to one.
-func (b *body) beginsWithPointer() bool {
+// pointsTo is the address space of the first value here, behind brackets that open,
+// where that is a pointer or cast to one.
+func (b *body) pointsTo() string {
 	first := 0
 	for b.peek(first).Text == "(" {
 		first++
 	}
 	name := b.peek(first).Text
-	return b.points[name] || first > 0 && (name == "device" || name == "threadgroup")
+	if first > 0 && (name == "device" || name == "threadgroup") {
+		return name
+	}
+	return b.points[name]
 }
 
 func (b *body) postfix() error {

@@ -60,7 +60,7 @@ const (
 	maxLine     = 4 << 10
 	maxDepth    = 256     // of blocks, brackets and signs in one another
 	maxOperands = 1 << 10 // of operators side by side, which compilers nest
-	// maxElements of all arrays of a body, a vector's each: what a thread of the CPU's executor has room for.
+	// maxElements of all values and arrays of a body, a vector's each: what a thread of the CPU's executor has room for.
 	maxElements = 16 << 10
 )
 
@@ -69,7 +69,7 @@ func (g *Gate) kernel(k *plan.Kernel) error {
 	if err != nil {
 		return err
 	}
-	b := &body{line: text.Line, names: map[string]bool{}, points: map[string]bool{}, known: map[string]uint64{}, counts: map[string]bool{}}
+	b := &body{line: text.Line, names: map[string]bool{}, points: map[string]string{}, known: map[string]uint64{}, counts: map[string]bool{}}
 	seen := map[string]bool{}
 	for _, s := range text.Stages {
 		if seen[s.Path] {
