@@ -230,6 +230,18 @@ func TestPositionsLookedAt(t *testing.T) {
 	require.NoError(t, p.Verify(), "threads of axis y have numbers")
 }
 
+// No size of the model is below zero, whichever it is.
+func TestNegativeSizes(t *testing.T) {
+	for _, size := range []func(*Model) *int{
+		func(m *Model) *int { return &m.Layers }, func(m *Model) *int { return &m.Hidden }, func(m *Model) *int { return &m.Vocab },
+		func(m *Model) *int { return &m.Context }, func(m *Model) *int { return &m.Chunk },
+	} {
+		p := sample(t)
+		*size(&p.Model) = -1
+		require.ErrorContains(t, p.Verify(), `model "toy" has a negative size`)
+	}
+}
+
 // The beginning of the step is three words, and no fewer are bound for it.
 func TestPositionIsThreeWords(t *testing.T) {
 	for bytes, want := range map[int64]string{12: "", 8: "8 bytes of buffer step, want the step's, of which a Position has 12"} {

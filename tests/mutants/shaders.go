@@ -66,6 +66,8 @@ func (r *rowRunner) run(ctx context.Context, stage string, self []string, file s
 		return v, ctx.Err()
 	case errors.Is(err, context.DeadlineExceeded):
 		return verdict{late, ""}, nil
+	case errors.As(err, &exit) && exit.Code == tooLong:
+		return verdict{late, ""}, nil
 	case errors.As(err, &exit):
 		why := lastLine(exit.Stderr)
 		if doesNotCompile([]byte(why)) {
@@ -75,6 +77,13 @@ func (r *rowRunner) run(ctx context.Context, stage string, self []string, file s
 	}
 	return v, err
 }
+
+// oneRowLimit is what a row may take, with compilation, that takes seconds; tooLong is the
+// exit code of a process whose kernel does not end, which nothing else can stop.
+const (
+	oneRowLimit = 2 * time.Minute
+	tooLong     = 3
+)
 
 // verifyRow is a row of verify, and what its kernels are made of.
 type verifyRow struct {
@@ -174,7 +183,9 @@ func runRows(ctx context.Context, cache, file, changed string, checked bool) (er
 	o.Device = d
 	for _, r := range rows {
 		o.Only = func(kernel, format string) bool { return kernel == r.kernel && format == r.format }
+		watch := time.AfterFunc(oneRowLimit, func() { os.Exit(tooLong) })
 		report, err := verify.Run(ctx, o)
+		watch.Stop()
 		if err != nil {
 			return fmt.Errorf("%s %s: %w", r.kernel, r.format, err)
 		}
