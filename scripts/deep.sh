@@ -13,10 +13,12 @@ FOUNDRY_COMPLETE=1 go test -timeout 3h ./lower/metal -run 'Models|SharedTurns|No
 
 # Changed plans, and variations of them. What needs no run takes milliseconds each; what
 # no check refuses is run, and what no run notices is run with every access looked at.
+# 1,000 took 20 minutes on two cores of which others had most.
 FOUNDRY_COMPLETE=1 go test ./tests/mutants
 go run ./tests/mutants -seed "$seed" -plan 1000 -results "$out/plans.jsonl" >"$out/plans.txt"
 cat "$out/plans.txt"
 # Mistakes in sources. Those in Go are built into one program, behind switches; a test's
-# program is built once, and says which mistakes each test meets.
+# program is built once, and says which mistakes each test meets: sources must stay as they
+# are meanwhile. Most take under a second each in Go, and 3 to 30 seconds in Metal text.
 go run ./tests/mutants -seed "$seed" -go "${MUTANTS_GO:-300}" -checker "${MUTANTS_CHECKER:-50}" -msl "${MUTANTS_MSL:-200}" -stages "${MUTANTS_STAGES:-2}" -results "$out/sources.jsonl" >"$out/sources.txt"
 cat "$out/sources.txt"
