@@ -24,7 +24,6 @@ type Attr struct {
 	Times   int        // repeat_kv
 	Causal  bool       // softmax: row t of a head sees columns 0..Start+t
 	Window  int        // softmax: a causal row sees no more columns than these, the last ones; 0: all
-	Segment int        // softmax: elements of a row that one threadgroup takes; 0: the whole row
 	To      dtype.Type // cast
 	Shape   Shape      // reshape
 	Pattern string     // fused: the pattern that formed the region
@@ -46,7 +45,6 @@ const (
 	FieldTimes
 	FieldCausal
 	FieldWindow
-	FieldSegment
 	FieldTo
 	FieldShape
 	FieldPattern
@@ -71,7 +69,6 @@ var fieldInfos = [numFields]fieldInfo{
 	FieldTimes:   {name: "times", ptr: func(a *Attr) any { return &a.Times }},
 	FieldCausal:  {name: "causal", ptr: func(a *Attr) any { return &a.Causal }},
 	FieldWindow:  {name: "window", ptr: func(a *Attr) any { return &a.Window }, optional: true},
-	FieldSegment: {name: "segment", ptr: func(a *Attr) any { return &a.Segment }, optional: true},
 	FieldTo:      {name: "to", ptr: func(a *Attr) any { return &a.To }},
 	FieldShape:   {name: "shape", ptr: func(a *Attr) any { return &a.Shape }},
 	FieldPattern: {name: "pattern", ptr: func(a *Attr) any { return &a.Pattern }},

@@ -216,9 +216,6 @@ func inferSoftmax(a []Type, at *Attr) (Type, error) {
 	if at.Window < 0 || at.Window > 0 && !at.Causal {
 		return Type{}, fmt.Errorf("window=%d, wants a count of columns, and causal=true", at.Window)
 	}
-	if at.Segment < 0 || at.Segment%4 != 0 {
-		return Type{}, fmt.Errorf("segment=%d, wants a multiple of 4", at.Segment)
-	}
 	if a[0].DType == dtype.I32 {
 		return Type{}, fmt.Errorf("x has dtype i32, wants a float or quantised one")
 	}

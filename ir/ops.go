@@ -206,8 +206,8 @@ var table = [numOps]Info{
 		MinArgs: 2, MaxArgs: 2, Traits: Contraction | AsMain, Rounding: Summed, Infer: inferBmmNN,
 	},
 	OpSoftmax: {
-		Name: "softmax", Doc: "w[.., T, N] -> f32[.., T, N]: softmax along the last dim; causal: row t sees columns 0..start+t, with a window only the last of them, the others become 0; segment: elements of a row that one threadgroup takes, absent for the row",
-		MinArgs: 1, MaxArgs: 1, Fields: []Field{FieldCausal, FieldStart, FieldWindow, FieldSegment}, Traits: RowReduce | AsMain, Flops: 8, Rounding: Function, Infer: inferSoftmax,
+		Name: "softmax", Doc: "w[.., T, N] -> f32[.., T, N]: softmax along the last dim; causal: row t sees columns 0..start+t, with a window only the last of them, the others become 0",
+		MinArgs: 1, MaxArgs: 1, Fields: []Field{FieldCausal, FieldStart, FieldWindow}, Traits: RowReduce | AsMain, Flops: 8, Rounding: Function, Infer: inferSoftmax,
 	},
 	OpArgmax: {
 		Name: "argmax", Doc: "[T, V] -> i32[T]: index of each row's largest element, ties to the lowest",

@@ -109,7 +109,7 @@ var patterns = [...]Pattern{
 	},
 	{
 		Name: "attention-split-o", Label: "attention_o", Fusions: []int{9, 10},
-		Doc:    "the merge of attention's parts is the prologue of the output projection: two dispatches instead of three",
+		Doc:    "attention and the output projection are one region: the merge of the keys' parts is the projection's prologue, two dispatches instead of three. Another region than attention's, so a pattern, while parts alone are a kernel of attention; its keys are always in parts, and kernel= are words of the projection's",
 		Rivals: []string{"attention", "residual"},
 		Text: `
 			@s = bmm_nt q k

@@ -59,6 +59,7 @@ func splitCalls(text string) []string {
 // renamed says how what a pass of an earlier version did is asked for. Its options are
 // not those of the other, so that it is no alias.
 var renamed = map[string]string{
+	"cut-softmax":          "choose-kernels", // the cost model cuts without being asked; what it chose is written
 	"fuse-attention-split": "fuse-attention{kernel=" + kernel.AttentionInParts + "}",
 }
 

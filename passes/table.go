@@ -59,7 +59,6 @@ var builtIn = sync.OnceValue(func() *Table {
 	t.add(&Pass{Name: "dce", Doc: "removes operations whose results nothing uses", run: dce})
 	t.add(dropRepeatKV.pass())
 	t.add(&Pass{Name: "split-norm", Doc: "makes a norm of a product's sum two steps, so that the product's kernel can leave sums of squares and the norm's consumer finish them (fusion 20)", run: splitNorm})
-	t.add(cutSoftmax.pass())
 	t.add(&Pass{Name: "legalize", Doc: "joins the norms again whose sums no kernel took up, and checks what must hold before lowering", run: legalize})
 	t.add(&Pass{Name: "choose-kernels", Doc: "writes on each node the kernel that the cost model chooses for it, such as kernel=\"tiles 64x64x16 ...\": lowering takes what stands there, whoever wrote it", run: chooseKernels})
 	for i := range patterns {
@@ -188,7 +187,6 @@ var orders = [...]ordering{
 	{passNamed("drop-repeat-kv"), anyFusion, "a region that holds the copy of the cache would be lowered with it"},
 	{passNamed("split-norm"), anyFusion, "the sums must stand in the graph for the product's kernel to take them up"},
 	{otherFusion("fuse-elementwise"), passNamed("fuse-elementwise"), "a chain would take up what others want as a prologue or an epilogue"},
-	{anyFusion, passNamed("cut-softmax"), "a softmax that a region takes up is not cut"},
 	{otherEdit("choose-kernels"), passNamed("choose-kernels"), "a kernel is chosen for operands as they lie, which edits change"},
 	{anyFusion, passNamed("choose-kernels"), "a kernel is chosen for operands as they lie, which fusions change"},
 	{otherEdit("legalize", "choose-kernels"), passNamed("legalize"), "it checks what they leave"},

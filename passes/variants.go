@@ -110,7 +110,7 @@ var chosen = strings.Join([]string{
 	cheaper("qkv-rope-kv"), cheaper("rmsnorm-qkv"), cheaper("qkv"), cheaper("rope-kv"), cheaper("rope-qk"),
 	cheaper("gate-up-swiglu"), cheaper("swiglu-down"), cheaper("swiglu"), "fuse-gate-up{norm=true,when=cheaper}",
 	cheaper("bias"), cheaper("residual"), cheaper("residual-norm"), cheaper("head"), cheaper("embedding-norm"),
-	cheaper("elementwise"), "cut-softmax", finish,
+	cheaper("elementwise"), finish,
 }, ",")
 
 func cheaper(pattern string) string { return "fuse-" + pattern + "{when=cheaper}" }

@@ -63,9 +63,9 @@ func softmaxBlockProbes(t dtype.Type, quick bool) []probe {
 		return out
 	}
 	if quick || t != dtype.F32 {
-		return forced(", segment=256", quick)
+		return forced(`, kernel="softmax-segments segment=256"`, quick)
 	}
-	return append(forced(", segment=256", false), forced(", segment=1024", true)...)
+	return append(forced(`, kernel="softmax-segments segment=256"`, false), forced(`, kernel="softmax-segments segment=1024"`, true)...)
 }
 
 func scoresProbes(t dtype.Type, quick bool) []probe {

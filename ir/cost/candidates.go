@@ -143,12 +143,18 @@ func alone(fits func(*task.Region) error) kind {
 	return kind{candidates: noCandidates, fits: func(r *task.Region, _ kernel.Kernel) error { return fits(r) }}
 }
 
-func fitsSoftmax(r *task.Region) error {
-	segment, segments := int64(0), int64(0)
-	if n := r.Graph.Nodes()[0]; n.Op == ir.OpSoftmax {
-		segment, segments = segmentsOf(n, r.Graph.Bounds)
-	}
-	return r.FitsSoftmax(segment, segments)
+var softmaxKind = kind{
+	mains: []kernel.Kernel{kernel.SoftmaxRow{}, kernel.SoftmaxSegments{}},
+	candidates: func(r *task.Region, t *target.Target) iter.Seq[kernel.Kernel] {
+		if nodes := r.Graph.Nodes(); len(nodes) == 1 {
+			return softmaxCandidates(nodes[0], r.Graph.Bounds, t)
+		}
+		return noCandidates(r, t)
+	},
+	fits: func(r *task.Region, k kernel.Kernel) error {
+		cut, _ := k.(kernel.SoftmaxSegments)
+		return r.FitsSoftmax(cut.Segments)
+	},
 }
 
 // kindOf returns the kind of a region by its operations.
@@ -161,7 +167,7 @@ func kindOf(has func(...ir.Op) bool) kind {
 	case has(ir.OpBmmNT, ir.OpBmmNN):
 		return batchedKind
 	case has(ir.OpSoftmax):
-		return alone(fitsSoftmax)
+		return softmaxKind
 	case has(ir.OpArgmax):
 		return argmaxKind
 	case has(ir.OpSample):

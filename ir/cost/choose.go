@@ -7,7 +7,6 @@ import (
 	"foundry/ir"
 	"foundry/ir/dtype"
 	"foundry/ir/kernel"
-	"foundry/ir/sym"
 	"foundry/ir/target"
 	"foundry/ir/task"
 )
@@ -195,6 +194,8 @@ func groupsOf(r *task.Region, k kernel.Kernel, t *target.Target) []group {
 			return []group{{k.Threads(), k.ScoresBytes(b.Dim)}}
 		}
 		return []group{{k.Threads(), k.WeightedBytes(b.Dim)}}
+	case kernel.SoftmaxRow, kernel.SoftmaxSegments:
+		return []group{{k.Threads(), kernel.SoftmaxBytes(k.Threads())}}
 	case kernel.BatchedColumns:
 		return []group{{k.Threads(), k.Bytes()}}
 	case kernel.RowNorm:
@@ -209,9 +210,6 @@ func groupsOf(r *task.Region, k kernel.Kernel, t *target.Target) []group {
 		return []group{{threads: k.Threads()}}
 	}
 	switch n := r.Graph.Nodes()[0]; {
-	case n.Op == ir.OpSoftmax:
-		threads := SoftmaxOf(n, r.Graph.Bounds).Threads(SoftmaxForm{Segment: int64(n.Attr.Segment)}, t)
-		return []group{{threads, kernel.Rounded(8 * threads / t.Limits.SIMDWidth)}}
 	case n.Op == ir.OpSample:
 		return []group{{eachThreads, sampleBytes}}
 	case r.Has(ir.OpRMSNorm) && r.Has(ir.OpRope):
@@ -279,13 +277,4 @@ func PartsOf(a *task.Attention, t *target.Target) (kernel.AttentionRows, error) 
 		}
 	}
 	return kernel.AttentionRows{}, err
-}
-
-// segmentsOf returns the segments of the longest row of a softmax, and how long they are.
-func segmentsOf(n *ir.Node, b sym.Bounds) (segment, segments int64) {
-	f := SoftmaxForm{Segment: int64(n.Attr.Segment)}
-	if f.Segment > 0 {
-		segments = SoftmaxOf(n, b).Segments(f)
-	}
-	return f.Segment, segments
 }

@@ -115,8 +115,9 @@ func (m *model) kernels() []Kernel {
 		}
 	}
 	if n := m.ops[0]; n.Op == ir.OpSoftmax && len(m.ops) == 1 {
-		r, f := softmaxOf(n, sym.Bounds{}, m.Env), SoftmaxForm{Segment: int64(n.Attr.Segment)}
-		return r.kernels(f, r.Threads(f, m.Target), m.Target)
+		if as := m.chosen(); as != nil {
+			return softmaxOf(n, m.Bounds, m.Env).kernels(as, m.Target)
+		}
 	}
 	k := m.base()
 	switch {

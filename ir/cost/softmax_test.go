@@ -1,41 +1,37 @@
 package cost_test
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"foundry/ir/cost"
+	"foundry/ir/kernel"
 	"foundry/ir/target"
+	"foundry/ir/task"
 )
 
-// fastest returns the form with the least predicted time.
-func fastest(r cost.SoftmaxRows, t *target.Target) cost.SoftmaxForm {
-	best, us := cost.SoftmaxForm{}, r.Us(cost.SoftmaxForm{}, t)
-	for _, f := range r.Cuts() {
-		if x := r.Us(f, t); x < us {
-			best, us = f, x
-		}
-	}
-	return best
-}
-
-func rowsOf(n, length int64) cost.SoftmaxRows {
-	return cost.SoftmaxRows{Rows: n, Length: length, Most: length, Bytes: float64(4 * n * length)}
-}
-
-// The form follows from the target's numbers: few long rows are cut, many are not,
-// and where a barrier costs nothing shorter ones are cut than where it costs much.
+// The form of a softmax follows from the target's numbers: few long rows are cut, many are
+// not, and where a barrier costs nothing shorter ones are cut than where it costs much.
 func TestSoftmaxForm(t *testing.T) {
 	h100 := find(t, "h100")
-	require.Zero(t, fastest(rowsOf(14, 255), h100))
-	require.NotZero(t, fastest(rowsOf(1, 100_000), h100))
-	require.Zero(t, fastest(rowsOf(5000, 100_000), h100), "the rows alone fill the machine")
+	cut := func(rows, length int64, x *target.Target) bool {
+		g := parse(t, fmt.Sprintf("graph @g (T=1..1, P=0..0, S<=1) {\n%%x = input \"x\" : f32[%d, %d]\n%%y = softmax %%x {causal=false, start=0}\nreturn y=%%y\n}", rows, length))
+		r, err := task.In(g.Nodes()[0], g.Bounds, x)
+		require.NoError(t, err)
+		chosen, err := cost.Choose(r, x)
+		require.NoError(t, err)
+		return kernel.Main(chosen) == "softmax-segments"
+	}
+	require.False(t, cut(14, 255, h100))
+	require.True(t, cut(1, 100_000, h100))
+	require.False(t, cut(5000, 100_000, h100), "the rows alone fill the machine")
 	shortest := func(change func(*target.Target)) int64 {
 		x := *h100
 		change(&x)
 		for n := int64(256); n < 1<<24; n += n / 8 {
-			if fastest(rowsOf(1, n), &x) != (cost.SoftmaxForm{}) {
+			if cut(1, n, &x) {
 				return n
 			}
 		}

@@ -29,6 +29,8 @@ var vocabularies = []vocabulary{
 	{main: "positions", settings: []string{"width"}},
 	{main: "heads", settings: []string{"simdgroups"}},
 	{main: "row-norm", settings: []string{"width"}},
+	{main: "softmax-row", settings: []string{"simdgroups"}},
+	{main: "softmax-segments", settings: []string{"segment", "simdgroups"}},
 	{main: "argmax-row", settings: []string{"threads"}},
 	{main: "argmax-parts", settings: []string{"parts"}},
 	{main: "argmax-merge", settings: []string{"parts"}},

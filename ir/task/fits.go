@@ -239,8 +239,8 @@ func (r *Region) FitsArgmax() error {
 	return w.Err
 }
 
-// FitsSoftmax says why softmax is not a kernel, of rows or of segments of them.
-func (r *Region) FitsSoftmax(segment int64, segments int64) error {
+// FitsSoftmax says why softmax is not a kernel of rows, or two of so many segments of them.
+func (r *Region) FitsSoftmax(segments int64) error {
 	if len(r.Graph.Nodes()) != 1 {
 		return fmt.Errorf("softmax shares a kernel only within attention")
 	}
@@ -250,7 +250,7 @@ func (r *Region) FitsSoftmax(segment int64, segments int64) error {
 	if w.Err != nil {
 		return w.Err
 	}
-	_, err := w.SoftmaxRow(n, ix, segment, segments)
+	_, err := w.SoftmaxRow(n, ix, segments)
 	return err
 }
 
@@ -264,7 +264,7 @@ type SoftmaxRow struct {
 }
 
 // SoftmaxRow returns the row of n at ix, whose last index it makes 0.
-func (w *Walk) SoftmaxRow(n *ir.Node, ix []Index, segment, segments int64) (s SoftmaxRow, err error) {
+func (w *Walk) SoftmaxRow(n *ir.Node, ix []Index, segments int64) (s SoftmaxRow, err error) {
 	space := n.Results[0].Type.Shape
 	rows, length := space, space.At(-1)
 	rows.Rank--
@@ -282,12 +282,8 @@ func (w *Walk) SoftmaxRow(n *ir.Node, ix []Index, segment, segments int64) (s So
 	}
 	x := n.Args[0]
 	if t := x.Type.DType; t.Quantised() {
-		f, ok := FormatOf(t)
-		if !ok || x.Param == nil {
+		if _, ok := FormatOf(t); !ok || x.Param == nil {
 			return s, fmt.Errorf("no kernel reads %s rows here", t)
-		}
-		if width := int64(f.Widths[0]); segment%width != 0 {
-			return s, fmt.Errorf("segment=%d of rows of %s, wants a multiple of %d", segment, t, width)
 		}
 		s.Param = x.Index
 	} else {

@@ -106,7 +106,7 @@ func TestPinnedToNothing(t *testing.T) {
 		require.ErrorContains(t, err, want)
 		require.NotContains(t, err.Error(), "\n")
 	}
-	g := parse(t, "T=1..9, P=0..64, S<=73", cases["softmax"])
+	g := parse(t, "T=1..9, P=0..64, S<=73", cases["ones"])
 	g.Nodes()[0].Attr.Kernel = "rows"
 	_, err := metal.Compile([]metal.Entry{{Name: "g", Graph: g}}, metal.Options{Target: m3Pro(t), Model: plan.Model{Context: 73}})
 	require.ErrorContains(t, err, "there is one kernel for it, and nothing to choose")

@@ -100,7 +100,7 @@ func (r *region) lower(chosen choice.Kernel) *lowering {
 	case r.has(ir.OpBmmNT, ir.OpBmmNN):
 		return r.lowerBatched(chosen)
 	case r.has(ir.OpSoftmax):
-		return r.lowerSoftmax()
+		return r.lowerSoftmax(chosen)
 	case r.has(ir.OpArgmax):
 		return r.lowerArgmax(chosen)
 	case r.has(ir.OpSample):

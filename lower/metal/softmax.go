@@ -4,8 +4,8 @@ import (
 	"fmt"
 
 	"foundry/ir"
-	"foundry/ir/cost"
 	"foundry/ir/dtype"
+	choice "foundry/ir/kernel"
 	"foundry/ir/sym"
 	"foundry/ir/task"
 	"foundry/lower/plan"
@@ -31,18 +31,16 @@ const (
 // lowerSoftmax lowers softmax alone: one kernel with a threadgroup a row or, where
 // the node asks for segments, one that finds each segment's maximum and sum and one
 // that merges them and writes.
-func (r *region) lowerSoftmax() *lowering {
+func (r *region) lowerSoftmax(chosen choice.Kernel) *lowering {
 	n := r.g.Nodes()[0]
 	space := n.Results[0].Type.Shape
-	s := &softmax{r: r, n: n, rows: space, length: space.At(-1), segment: int64(n.Attr.Segment)}
+	s := &softmax{r: r, n: n, rows: space, length: space.At(-1), threads: chosen.Threads()}
 	s.rows.Rank--
-	form := cost.SoftmaxForm{Segment: s.segment}
-	rows := cost.SoftmaxOf(n, r.g.Bounds)
-	s.threads = rows.Threads(form, r.target)
-	if s.segment == 0 {
+	cut, ok := chosen.(choice.SoftmaxSegments)
+	if !ok {
 		return alone(s.kernel(plan.Rows, s.vector))
 	}
-	s.segments = rows.Segments(form)
+	s.segment, s.segments = cut.Segment, cut.Segments
 	parts := s.kernel(plan.SoftmaxSegments, s.parts)
 	parts.name += "_segments"
 	merge := s.kernel(plan.SoftmaxMerge, s.merge)
@@ -80,7 +78,7 @@ func (s *softmax) kernel(main plan.Main, body func(k *kernel, row softmaxRow)) *
 	k.ready()
 	e := newEmitter(k, s.r, 1)
 	ix := s.r.rowIndex(e, s.n.Results[0].Type.Shape)
-	lies, _ := e.SoftmaxRow(s.n, ix, s.segment, s.segments) // cost has asked
+	lies, _ := e.SoftmaxRow(s.n, ix, s.segments) // cost has asked
 	row.at = k.text(lies.At)
 	visible := "count"
 	if s.n.Attr.Causal {

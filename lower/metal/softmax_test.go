@@ -8,7 +8,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"foundry/ir"
-	"foundry/ir/cost"
 	"foundry/ir/dtype"
 	"foundry/ir/sym"
 	"foundry/ir/target"
@@ -23,7 +22,7 @@ func softmaxForms(x, attrs, typ string, segments ...int) string {
 	for i, segment := range append([]int{0}, segments...) {
 		form := ""
 		if segment > 0 {
-			form = fmt.Sprintf(", segment=%d", segment)
+			form = fmt.Sprintf(`, kernel="softmax-segments segment=%d"`, segment)
 		}
 		fmt.Fprintf(&b, "%%%d = softmax %s {%s%s} : %s\n", i+1, x, attrs, form, typ)
 		results = append(results, fmt.Sprintf("y%d=%%%d", i, i+1))
@@ -76,8 +75,9 @@ func TestSoftmaxOfBlocks(t *testing.T) {
 }
 
 func TestSoftmaxRefuses(t *testing.T) {
-	g := parse(t, "T=1..1, P=0..0, S<=1", "%0 = weight \"w\" : q4_k[5, 512]\n%1 = softmax %0 {causal=false, start=0, segment=20} : f32[5, 512]\nreturn y=%1")
-	require.EqualError(t, cost.NewChoices(m3Pro(t)).Lowerable(g.Nodes()[0]), "segment=20 of rows of q4_k, wants a multiple of 32")
+	g := parse(t, "T=1..1, P=0..0, S<=1", "%0 = weight \"w\" : q4_k[5, 512]\n%1 = softmax %0 {causal=false, start=0, kernel=\"segment=20\"} : f32[5, 512]\nreturn y=%1")
+	_, err := metal.Compile([]metal.Entry{{Name: "g", Graph: g}}, metal.Options{Target: m3Pro(t), Model: plan.Model{Context: 1}})
+	require.ErrorContains(t, err, `kernel="segment=20": none of its kernels has these words; there are softmax-row simdgroups=`)
 }
 
 // The number of threads follows from the target: a machine that keeps more threads

@@ -47,8 +47,8 @@ func TestSoftmaxCompiles(t *testing.T) {
   %1 = weight "w" : q4_k[2, 8192]
   %2 = weight "v" : q8_0[2, 8192]
   %a = softmax %0 {causal=true, start=P}
-  %b = softmax %0 {causal=true, start=P, segment=1024}
-  %c = softmax %1 {causal=false, start=0, segment=1024}
+  %b = softmax %0 {causal=true, start=P, kernel="softmax-segments segment=1024"}
+  %c = softmax %1 {causal=false, start=0, kernel="softmax-segments segment=1024"}
   %d = softmax %2 {causal=false, start=0}
   return a=%a, b=%b, c=%c, d=%d
 }`)

@@ -88,7 +88,7 @@ func TestLongContext(t *testing.T) {
 		t.Run(x.backend, func(t *testing.T) {
 			e := load(t, x.pass)
 			whole := evaluate(t, e, 8)
-			cut := slices.ContainsFunc(e.Plan.Decisions, func(d plan.Decision) bool { return d.Pass == "cut-softmax" && d.Outcome == plan.Matched })
+			cut := slices.ContainsFunc(e.Plan.Kernels, func(k plan.Kernel) bool { return k.Main == plan.SoftmaxSegments })
 			require.Equal(t, x.backend == "chained", cut, "softmax in segments")
 			d := interp.Compare(whole.Logits, want.Logits)
 			t.Logf("%d at once against the interpreter: %s", x.pass, d)
