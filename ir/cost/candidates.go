@@ -146,8 +146,8 @@ func alone(fits func(*task.Region) error) kind {
 var softmaxKind = kind{
 	mains: []kernel.Kernel{kernel.SoftmaxRow{}, kernel.SoftmaxSegments{}},
 	candidates: func(r *task.Region, t *target.Target) iter.Seq[kernel.Kernel] {
-		if nodes := r.Graph.Nodes(); len(nodes) == 1 {
-			return softmaxCandidates(nodes[0], r.Graph.Bounds, t)
+		if len(r.Graph.Nodes()) == 1 {
+			return softmaxCandidates(r, t)
 		}
 		return noCandidates(r, t)
 	},

@@ -116,7 +116,7 @@ func (m *model) kernels() []Kernel {
 	}
 	if n := m.ops[0]; n.Op == ir.OpSoftmax && len(m.ops) == 1 {
 		if as := m.chosen(); as != nil {
-			return softmaxOf(n, m.Bounds, m.Env).kernels(as, m.Target)
+			return softmaxOf(n, m.Bounds, m.Env, !transient(m.node.Args[0])).kernels(as, m.Target)
 		}
 	}
 	k := m.base()

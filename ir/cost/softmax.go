@@ -9,6 +9,7 @@ import (
 	"foundry/ir/kernel"
 	"foundry/ir/sym"
 	"foundry/ir/target"
+	"foundry/ir/task"
 )
 
 const (
@@ -25,20 +26,21 @@ type softmaxRows struct {
 	stored       bool    // rows that memory holds, not the cache
 }
 
-func softmaxOf(n *ir.Node, b sym.Bounds, e sym.Env) softmaxRows {
+func softmaxOf(n *ir.Node, b sym.Bounds, e sym.Env, stored bool) softmaxRows {
 	x := n.Args[0]
 	length := max(1, x.Type.Shape.At(-1).Eval(e))
 	return softmaxRows{
 		rows: x.Type.Shape.Elems(e) / length, length: length, most: x.Type.Shape.At(-1).Max(b),
-		bytes: float64(bytesOf(x.Type).Eval(e)), stored: !transient(x),
+		bytes: float64(bytesOf(x.Type).Eval(e)), stored: stored,
 	}
 }
 
-// softmaxCandidates yields softmax n with a threadgroup a row, and in segments that are
+// softmaxCandidates yields the softmax that w is with a threadgroup a row, and in segments that are
 // shorter than the longest row, those predicted to be fastest in a typical run first, then
 // in further segments.
-func softmaxCandidates(n *ir.Node, b sym.Bounds, t *target.Target) iter.Seq[kernel.Kernel] {
-	r := softmaxOf(n, b, Typical(b))
+func softmaxCandidates(w *task.Region, t *target.Target) iter.Seq[kernel.Kernel] {
+	b := w.Graph.Bounds
+	r := softmaxOf(w.Graph.Nodes()[0], b, Typical(b), w.Operands[0].Fixed)
 	us := map[kernel.Kernel]float64{}
 	add := func(out []kernel.Kernel, segment int64) []kernel.Kernel {
 		k, took := r.deal(segment, t)
