@@ -453,6 +453,13 @@ func TestFaults(t *testing.T) {
 		b.e.Fault("compile-error")
 		_, err := b.dev.Load(context.Background(), copyPlan(), nil)
 		require.EqualError(t, err, "metal: kernel copy does not compile: program_source:12:5: error: use of undeclared identifier 'injected' (code 3)")
+		units := copyPlan()
+		units.MSL, units.Needs, units.Kernels[0].Matrices = plan.MatrixMSL, []plan.Need{plan.Matmul2D}, 1
+		units.Options.Target = "apple-m5"
+		b.e.Fault("compile-error")
+		_, err = b.dev.Load(context.Background(), units, nil)
+		require.ErrorContains(t, err, "'injected' (code 3); the kernel needs matmul2d: Metal language 4.0 and MetalPerformancePrimitives of macOS 26.2 or later")
+		require.ErrorContains(t, err, "compile the plan for a target before apple-m5")
 		p, err := b.dev.Load(context.Background(), copyPlan(), nil)
 		require.NoError(t, err)
 		require.NoError(t, p.Close())
