@@ -25,6 +25,7 @@ import (
 // sampleRig runs one sample operation on the CPU device.
 type sampleRig struct {
 	in    *runtime.Instance
+	name  string // the entry's, which its buffers' names begin with
 	vocab int
 }
 
@@ -32,22 +33,40 @@ const sampleSeen = 8
 
 func newSampleRig(t testing.TB, vocab int, checked bool) *sampleRig {
 	t.Helper()
-	g := parse(t, "T=1..1, P=0..0, S<=1", fmt.Sprintf(`%%0 = input "x" : f32[1, %d]
-		%%1 = input "settings" : f32[5]
-		%%2 = input "u" : f32[1]
-		%%3 = input "seen" : i32[%d]
-		%%4 = sample %%0, %%1, %%2, %%3 : i32[1]
-		return y=%%4`, vocab, sampleSeen))
-	p, err := metal.Compile([]metal.Entry{{Name: "sample", Graph: g}}, metal.Options{
+	return newSampleRigs(t, []int{vocab}, checked)[0]
+}
+
+// newSampleRigs has an entry of one plan for each vocabulary.
+func newSampleRigs(t testing.TB, vocabs []int, checked bool) (rigs []*sampleRig) {
+	t.Helper()
+	var in []metal.Entry
+	for _, vocab := range vocabs {
+		g := alone(sampleGraph(t, vocab), fmt.Sprint("sample_", vocab))
+		in = append(in, metal.Entry{Name: g.Name, Graph: g})
+	}
+	p, err := metal.Compile(in, metal.Options{
 		Target: m3Pro(t), Model: plan.Model{Name: "test", Layers: 1, Context: 1}, Meta: plan.Options{Weights: dtype.F16, Cache: dtype.F16}})
 	require.NoError(t, err)
 	require.NoError(t, p.Check())
 	exec, err := runtime.New(background, openDevice(t, checked), p, weights{}, nil)
 	require.NoError(t, err)
-	in, err := exec.NewInstance()
+	instance, err := exec.NewInstance()
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, in.Close()); require.NoError(t, exec.Close()) })
-	return &sampleRig{in, vocab}
+	t.Cleanup(func() { require.NoError(t, instance.Close()); require.NoError(t, exec.Close()) })
+	for i, vocab := range vocabs {
+		rigs = append(rigs, &sampleRig{instance, in[i].Name, vocab})
+	}
+	return rigs
+}
+
+func sampleGraph(t testing.TB, vocab int) *ir.Graph {
+	t.Helper()
+	return parse(t, "T=1..1, P=0..0, S<=1", fmt.Sprintf(`%%0 = input "x" : f32[1, %d]
+		%%1 = input "settings" : f32[5]
+		%%2 = input "u" : f32[1]
+		%%3 = input "seen" : i32[%d]
+		%%4 = sample %%0, %%1, %%2, %%3 : i32[1]
+		return y=%%4`, vocab, sampleSeen))
 }
 
 func f32Bytes(v ...float32) []byte {
@@ -61,7 +80,7 @@ func f32Bytes(v ...float32) []byte {
 // logits writes a row; choose draws from the row written last.
 func (s *sampleRig) logits(t testing.TB, logits []float32) {
 	t.Helper()
-	require.NoError(t, s.in.Write("x", f32Bytes(logits...)))
+	require.NoError(t, s.in.Write(s.name+".x", f32Bytes(logits...)))
 }
 
 func (s *sampleRig) choose(t testing.TB, how sampling.Settings, seen []int32, u float64) int32 {
@@ -81,14 +100,14 @@ func (s *sampleRig) try(t testing.TB, how sampling.Settings, seen []int32, u flo
 		}
 		ids = binary.LittleEndian.AppendUint32(ids, uint32(id))
 	}
-	require.NoError(t, s.in.Write("seen", ids))
-	require.NoError(t, s.in.Write("settings", f32Bytes(float32(how.Temperature), float32(how.TopK), float32(how.TopP), float32(how.MinP), float32(how.Repetition))))
-	require.NoError(t, s.in.Write("u", f32Bytes(float32(u))))
-	if err := s.in.Run(background, "sample", sym.Env{T: 1}); err != nil {
+	require.NoError(t, s.in.Write(s.name+".seen", ids))
+	require.NoError(t, s.in.Write(s.name+".settings", f32Bytes(float32(how.Temperature), float32(how.TopK), float32(how.TopP), float32(how.MinP), float32(how.Repetition))))
+	require.NoError(t, s.in.Write(s.name+".u", f32Bytes(float32(u))))
+	if err := s.in.Run(background, s.name, sym.Env{T: 1}); err != nil {
 		return 0, err
 	}
 	out := make([]byte, 4)
-	require.NoError(t, s.in.Read("y", out))
+	require.NoError(t, s.in.Read(s.name+".y", out))
 	return int32(binary.LittleEndian.Uint32(out)), nil
 }
 
@@ -147,9 +166,9 @@ func TestSampleAgrees(t *testing.T) {
 	if complete {
 		vocabs = append(vocabs, 32, 131071, 131072, 152064)
 	}
-	for _, vocab := range vocabs {
+	for _, rig := range newSampleRigs(t, vocabs, false) {
+		vocab := rig.vocab
 		t.Run(fmt.Sprint(vocab), func(t *testing.T) {
-			rig := newSampleRig(t, vocab, false)
 			r := rand.New(rand.NewPCG(uint64(vocab), 1))
 			names := []string{"normal", "ties", "equal", "peaked", "masked", "zeros"}
 			if vocab > 1<<16 {
