@@ -84,10 +84,14 @@ func checkLimits(r *task.Region, k kernel.Kernel, t *target.Target) error {
 	if n := slotsOf(r, k); n > t.Limits.Slots {
 		return fmt.Errorf("%d buffer slots > %d", n, t.Limits.Slots)
 	}
+	room := t.Limits.ThreadgroupBytes
+	if _, ok := k.(kernel.ProductMatrices); ok {
+		room = t.Limits.MatrixBytes
+	}
 	for _, g := range groupsOf(r, k, t) {
 		switch {
-		case g.bytes > t.Limits.ThreadgroupBytes:
-			return fmt.Errorf("threadgroup memory %d > %d", g.bytes, t.Limits.ThreadgroupBytes)
+		case g.bytes > room:
+			return fmt.Errorf("threadgroup memory %d > %d", g.bytes, room)
 		case g.threads > t.Limits.Threads:
 			return fmt.Errorf("%d threads a threadgroup > %d", g.threads, t.Limits.Threads)
 		}

@@ -12,8 +12,9 @@ import (
 )
 
 const (
-	matrixSimdgroups = 4  // of a threadgroup: what Apple's and llama.cpp's kernels have
-	matrixUnits      = 32 // units of a block at least, so that a simdgroup's lanes all finish some
+	matrixUnits    = 32 // units of a block at least, so that a simdgroup's lanes all finish some
+	matrixColumns  = 32 // columns of four simdgroups at least
+	matrixResident = 2  // threadgroups of a core at most for which stages leave room
 )
 
 // matrixBlocks yields the blocks that a target's matrix units can take.
@@ -23,29 +24,27 @@ func (p matmul) matrixBlocks(t *target.Target) iter.Seq[kernel.ProductMatrices] 
 			return
 		}
 		for _, rows := range [...]int{32, 64, 128} {
-			if rows > 32 && int64(rows)/2 >= p.tokens {
+			if rows%t.MatrixRows != 0 || rows > t.MatrixRows && int64(rows)/2 >= p.tokens {
 				continue // half the block would do
 			}
 			for _, columns := range [...]int{32, 64, 128} {
 				if p.whole > 0 && (p.whole%kernel.HeadStep != 0 || int64(columns)%p.whole != 0) {
 					continue // heads would cross blocks
 				}
-				if columns < matrixUnits*p.unit || rows*columns > t.MatrixFloats*matrixSimdgroups*t.Limits.SIMDWidth {
+				if rows*columns < t.MatrixRows*matrixColumns*t.MatrixGroup/4 {
+					continue // groups of four simdgroups share rows, and then columns
+				}
+				if columns < matrixUnits*p.unit || rows*columns > t.MatrixFloats*t.MatrixGroup*t.Limits.SIMDWidth {
 					continue
 				}
 				for _, depth := range [...]int{64, 32, 16} {
-					x := p.matrixBlock(rows, columns, depth, t)
-					if depth < p.perLoad || x.Expanded && columns*depth < p.perLoad*x.Threads() || rows*depth < 4*x.Threads() || depth > 32 && !x.Copied {
-						continue // as with tiles: threads that have nothing to bring, or no room for it
-					}
-					for x.Stages > 2 && x.Bytes(p.unit, p.whole > 0) > t.Limits.ThreadgroupBytes {
-						x.Stages--
-					}
-					if x.Bytes(p.unit, p.whole > 0) > t.Limits.ThreadgroupBytes {
-						continue
-					}
-					if x.Ahead = p.ahead(x.ProductTiles, t); !yield(x) {
-						return
+					last := 0
+					for groups := matrixResident; groups > 0; groups-- {
+						x, ok := p.matrixBlock(rows, columns, depth, min(t.Limits.MatrixBytes, t.CoreBytes/groups), t)
+						if ok && x.Stages != last && !yield(x) {
+							return
+						}
+						last = x.Stages
 					}
 				}
 			}
@@ -53,13 +52,22 @@ func (p matmul) matrixBlocks(t *target.Target) iter.Seq[kernel.ProductMatrices] 
 	}
 }
 
-func (p matmul) matrixBlock(rows, columns, depth int, t *target.Target) kernel.ProductMatrices {
-	x := kernel.ProductMatrices{ProductTiles: kernel.ProductTiles{Rows: rows, Columns: columns, Depth: depth, Stages: 2, SIMDRows: matrixSimdgroups, SIMDColumns: 1}}
+// matrixBlock returns the kernel over such blocks with as many stages as have room, and
+// whether it fits.
+func (p matmul) matrixBlock(rows, columns, depth, room int, t *target.Target) (kernel.ProductMatrices, bool) {
+	x := kernel.ProductMatrices{ProductTiles: kernel.ProductTiles{Rows: rows, Columns: columns, Depth: depth, Stages: 2, SIMDRows: t.MatrixGroup, SIMDColumns: 1}}
 	x.Copied, x.Expanded = p.halfRows && !p.scattered && p.cols%int64(depth) == 0, !p.halves
 	if x.Copied || !x.Expanded {
 		x.Stages = t.CopyStages
 	}
-	return x
+	if depth < p.perLoad || x.Expanded && columns*depth < p.perLoad*x.Threads() || rows*depth < 4*x.Threads() || depth > 32 && !x.Copied {
+		return x, false // as with tiles: threads that have nothing to bring, or no room for it
+	}
+	for x.Stages > 2 && x.Bytes(p.unit, p.whole > 0) > room {
+		x.Stages--
+	}
+	x.Ahead = p.ahead(x.ProductTiles, t)
+	return x, x.Bytes(p.unit, p.whole > 0) <= room
 }
 
 // bestMatrices returns the blocks that are predicted to be fastest, and their time; an
@@ -88,8 +96,18 @@ func (p matmul) inMatrices(x kernel.ProductMatrices, t *target.Target) Kernel {
 		k.Flops = 0
 	}
 	resident := float64(max(1, min(t.MatrixFloats*tileThreads/(x.Rows*x.Columns), t.CoreBytes/x.Bytes(p.unit, p.whole > 0))))
-	k.WaitUs = math.Ceil(k.Groups/float64(t.Cores)/resident) * p.wait(x.ProductTiles, t)
+	k.WaitUs = math.Ceil(k.Groups/float64(t.Cores)/resident) * p.matrixWait(x, t)
 	return k
+}
+
+// matrixWait is the time that one threadgroup alone takes for its blocks, as wait has it;
+// there are no tiles to load.
+func (p matmul) matrixWait(x kernel.ProductMatrices, t *target.Target) float64 {
+	ahead := x.Ahead
+	if x.Copied || !x.Expanded {
+		ahead = min(ahead, x.Stages-1)
+	}
+	return math.Ceil(float64(p.cols)/float64(x.Depth)) * (t.StepUs + t.LatencyUs/float64(ahead))
 }
 
 // matrixCandidates lists the blocks for matrix units, those predicted to be fastest first.

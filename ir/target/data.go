@@ -42,7 +42,7 @@ var apples = [...]apple{
 // metalLimits are Metal's for every Apple GPU of the table.
 func metalLimits() Limits {
 	return Limits{
-		Slots: 31, Threads: 1024, ThreadgroupBytes: 32 << 10, ThreadgroupAlign: 16, SIMDWidth: 32, ConstantAlign: 256,
+		Slots: 31, Threads: 1024, ThreadgroupBytes: 32 << 10, MatrixBytes: 32 << 10, ThreadgroupAlign: 16, SIMDWidth: 32, ConstantAlign: 256,
 		Weights: []string{"f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "q5_0", "q5_1", "q4_k", "q5_k", "q6_k", "q2_k", "q3_k", "iq4_nl", "iq4_xs",
 			"affine2", "affine3", "affine4", "affine5", "affine6", "affine8"},
 		Cache: []string{"f32", "f16"},
@@ -78,7 +78,7 @@ func (a apple) target() Target {
 		Cores: a.cores, BandwidthGBs: a.gbs,
 		// 128 bytes a cycle and core.
 		CacheGBs: float64(a.cores) * 128 * a.ghz, CacheBytes: a.cacheMB << 20,
-		TFlops: flops, TileTFlops: flops, MatrixTFlops: matrices, MatrixFloats: floats,
+		TFlops: flops, TileTFlops: flops, MatrixTFlops: matrices, MatrixFloats: floats, MatrixRows: 32, MatrixGroup: 4, // as Apple's and llama.cpp's kernels have it
 		// 60 KB of threadgroup memory and 208 KB of registers a core: public measurements of
 		// M1. Cores since M3 take registers as they are written, so theirs may have room for more.
 		CoreThreads: 1024, LoadAhead: 32, LineBytes: 128, TileFloats: 32, CopyStages: 2, CoreBytes: 60 << 10, CoreFloats: 52 << 10,
@@ -127,10 +127,14 @@ func NVIDIA(gpu string, major int) string {
 }
 
 func (n nvidia) target() Target {
+	limits := metalLimits()
+	limits.MatrixBytes = 227 << 10
 	return Target{
 		Name: n.name, Family: "nvidia", Note: n.note,
 		Cores: 132, BandwidthGBs: n.gbs, CacheGBs: 10000, CacheBytes: 50 << 20,
-		TFlops: 60, TileTFlops: 400,
+		// Matrix units are wgmma, of warpgroups of four simdgroups with 64 rows each: two of them
+		// reach 609 TFLOP/s in blocks of 128 x 128 x 64, of which a core takes two.
+		TFlops: 60, TileTFlops: 400, MatrixTFlops: 620, MatrixFloats: 128, MatrixRows: 64, MatrixGroup: 8,
 		CoreThreads: 2048, LoadAhead: 96, LineBytes: 128, TileFloats: 128, CopyStages: 8, CoreBytes: 227 << 10, CoreFloats: 64 << 10,
 		// A CUDA graph runs a chain: each kernel pays for its launch, and the
 		// barrier costs little more.
@@ -139,7 +143,7 @@ func (n nvidia) target() Target {
 			"f16": 2.45, "q8_0": 4.64, "q6_k": 6.72, "q5_k": 6.33, "q5_0": 7.08, "q4_k": 4.92, "q4_0": 4.41, "affine4": 4.69, "affine8": 4.56,
 		},
 		Planes: []string{"q8_0", "q4_0", "q4_1", "q5_0", "q5_1", "q6_k"},
-		Limits: metalLimits(),
+		Limits: limits,
 	}
 }
 

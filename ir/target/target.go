@@ -31,6 +31,8 @@ type Target struct {
 	LineBytes    int     // bytes of one memory transaction
 	TileFloats   int     // accumulators of tiles that a thread can hold in registers
 	MatrixFloats int     // sums of matrix units that a thread can hold
+	MatrixRows   int     // rows that a block of theirs has, or a multiple
+	MatrixGroup  int     // simdgroups of a threadgroup that uses them
 	CopyStages   int     // blocks that a tiled product keeps of what it copies: one in use, the others on their way
 	CoreBytes    int     // threadgroup memory of one core
 	CoreFloats   int     // registers of one core, of 32 bits
@@ -65,6 +67,7 @@ type Limits struct {
 	Slots            int      // buffer arguments
 	Threads          int      // threads a threadgroup
 	ThreadgroupBytes int      // threadgroup memory a threadgroup
+	MatrixBytes      int      // threadgroup memory of one whose kernel uses matrix units
 	ThreadgroupAlign int      // length granularity of a threadgroup argument, bytes
 	SIMDWidth        int      // lanes a simdgroup
 	ConstantAlign    int      // alignment of buffer offsets in constant space, bytes

@@ -36,6 +36,9 @@ type multiplier interface {
 	begin(k *kernel)
 	// multiply adds a block's products, of stages that begin at left and right.
 	multiply(k *kernel, left, right string)
+	// beside writes what brings the next block and what multiplies this one, in the order
+	// in which they hinder each other less.
+	beside(bring, multiply func())
 	// settle is called where a block's products must be made, staged where stores to
 	// stages must be seen behind the barrier that follows.
 	settle(k *kernel)

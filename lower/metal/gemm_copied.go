@@ -34,10 +34,12 @@ func (g *gemm) mainCopied(k *kernel, stage string) {
 	g.by.staged(k)
 	k.line("threadgroup_barrier(mem_flags::mem_threadgroup);")
 	k.line("const bool more = b + %du < BLOCKS;", g.Stages-1)
-	k.line("if (more) left.start(from, %s + next * LEFT, b + %du, thread_index);", stage, g.Stages-1)
-	k.line("if (more) weights.start(row, right + next * RIGHT, b + %du, thread_index);", g.Stages-1)
-	k.line("tile_launched();")
-	g.by.multiply(k, stage+" + now * LEFT", "right + now * RIGHT")
+	bring := func() {
+		k.line("if (more) left.start(from, %s + next * LEFT, b + %du, thread_index);", stage, g.Stages-1)
+		k.line("if (more) weights.start(row, right + next * RIGHT, b + %du, thread_index);", g.Stages-1)
+		k.line("tile_launched();")
+	}
+	g.by.beside(bring, func() { g.by.multiply(k, stage+" + now * LEFT", "right + now * RIGHT") })
 	k.line("if (more) left.land(%s + next * LEFT, thread_index);", stage)
 	k.line("if (more) weights.land(right + next * RIGHT, thread_index);")
 	g.by.settle(k)

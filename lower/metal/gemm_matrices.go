@@ -58,6 +58,9 @@ func (m matrices) multiply(k *kernel, left, right string) {
 	k.line("matrix_run<%s>(%s, %s, sum);", m.shape(), left, right)
 }
 
+// beside: units multiply by themselves while threads bring the next block.
+func (matrices) beside(bring, multiply func()) { multiply(); bring() }
+
 func (matrices) settle(k *kernel) { k.line("matrix_done(sum);") }
 func (matrices) staged(k *kernel) { k.line("matrix_staged();") }
 
@@ -96,7 +99,7 @@ func (m matrices) squareHeads(k *kernel) {
 	if m.g.looks() {
 		factor += fmt.Sprintf(" * %s[m + r + lane / 2u]", m.ups(k))
 	}
-	k.open("for (uint run = simd; run < %du; run += %s)", m.PassRows()/16*m.HeadSteps(), plan.Units)
+	k.open("for (uint run = simd; run < %du; run += %du)", m.PassRows()/16*m.HeadSteps(), m.SIMDs())
 	k.line("const uint r = run / %du * 16u, c = run %% %du;", m.HeadSteps(), m.HeadSteps())
 	k.line("gemm_head_squares(rows + r * %du + c * %du, %du, %s, lane, %s + r * %du + c, %du);",
 		m.SpreadStride(), choice.HeadStep, m.SpreadStride(), factor, m.g.squares, m.HeadSteps(), m.HeadSteps())

@@ -51,6 +51,9 @@ func (g tiles) multiply(k *kernel, left, right string) {
 	k.line("    %s + simd %% %du * %du * tile_strip<DEPTH>(), acc);", right, g.SIMDColumns, g.wide())
 }
 
+// beside: threads start what is on its way for long, then multiply.
+func (tiles) beside(bring, multiply func()) { bring(); multiply() }
+
 func (tiles) settle(*kernel) {}
 func (tiles) staged(*kernel) {}
 

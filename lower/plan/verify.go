@@ -13,11 +13,12 @@ import (
 	"foundry/ir/sym"
 )
 
-// Metal's limits that every plan keeps, whatever its target.
+// Limits that every plan keeps, whatever its target: Metal's, but for threadgroup memory, of
+// which the targets' GPUs have different sizes, and an H100 the largest.
 const (
 	MaxSlots            = 31
 	MaxThreads          = 1024
-	MaxThreadgroupBytes = 32768
+	MaxThreadgroupBytes = 227 << 10
 	maxGrid             = 1<<31 - 1
 	simdWidth           = 32
 	arenaAlign          = 256

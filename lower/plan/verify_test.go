@@ -102,7 +102,7 @@ func TestVerifyNames(t *testing.T) {
 		"slot access":        {func(p *Plan) { p.Kernels[1].Slots[1].Access = "r" }, `slot factor: access "r"`},
 		"constant write":     {func(p *Plan) { p.Kernels[0].Slots[0].Access = Write }, "slot step: access write in constant space"},
 		"threadgroup bytes":  {func(p *Plan) { p.Kernels[1].Threadgroup[0].Bytes = 100 }, "argument partial: 100 bytes, want a multiple of 16"},
-		"threadgroup sum":    {func(p *Plan) { p.Kernels[1].Threadgroup[0].Bytes = 32768 }, "33024 bytes of threadgroup memory up to argument row, at most 32768"},
+		"threadgroup sum":    {func(p *Plan) { p.Kernels[1].Threadgroup[0].Bytes = 232448 }, "232704 bytes of threadgroup memory up to argument row, at most 232448"},
 		"builtin":            {func(p *Plan) { p.Kernels[1].Builtins[0] = "thread" }, `unknown built-in "thread"`},
 		"builtin twice":      {func(p *Plan) { p.Kernels[0].Builtins[1] = ThreadgroupPosition }, "twice"},
 		"threads":            {func(p *Plan) { p.Kernels[1].Threads = [3]int{64, 32, 1} }, "2048 threads a threadgroup, at most 1024"},

@@ -105,7 +105,7 @@ func TestDeclaredSignature(t *testing.T) {
 	for want, edit := range map[string]func(*plan.Kernel){
 		"the plan declares 5 parameters": func(k *plan.Kernel) { k.Builtins = k.Builtins[:3] },
 		"1024 are possible":              func(k *plan.Kernel) { k.Threads = [3]int{64, 32, 1} },
-		"32768 are possible":             func(k *plan.Kernel) { k.Threadgroup = []plan.ThreadgroupArg{array("float", "a", 32784)} },
+		"232448 are possible":            func(k *plan.Kernel) { k.Threadgroup = []plan.ThreadgroupArg{array("float", "a", 232464)} },
 		"multiple of 16":                 func(k *plan.Kernel) { k.Threadgroup = []plan.ThreadgroupArg{array("float", "a", 8)} },
 		"a kernel's text is whole":       func(k *plan.Kernel) { k.Source = "#include \"other.metal\"\n" + k.Source },
 	} {

@@ -15,8 +15,8 @@ import (
 	"foundry/runtime/msl/gate"
 )
 
-// threadgroupLimit is Metal's, in bytes.
-const threadgroupLimit = 32 << 10
+// threadgroupLimit is that of the GPUs with the most threadgroup memory, in bytes.
+const threadgroupLimit = plan.MaxThreadgroupBytes
 
 // moduleSymbol is the function of an object that returns its table of kernels.
 const moduleSymbol = "foundry_module"

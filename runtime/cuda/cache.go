@@ -24,7 +24,7 @@ func (d *Device) key(k *plan.Kernel) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return hashOf([]byte(strings.Join(append(d.options(), d.rtc.version, d.info.Note, text), "\x00"))), nil
+	return hashOf([]byte(strings.Join(append(d.options(msl.Matrices(k)), d.rtc.version, d.info.Note, text), "\x00"))), nil
 }
 
 func hashOf(b []byte) string {

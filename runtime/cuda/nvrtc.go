@@ -3,6 +3,7 @@ package cuda
 import (
 	"fmt"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 	"unsafe"
@@ -68,8 +69,12 @@ func (n *nvrtc) call(name string, args ...uintptr) error {
 	return &result{name, int(int32(r)), cString(*(**byte)(unsafe.Pointer(&s)))}
 }
 
+// serialised matches what ptxas says where it makes wgmma wait, which is asynchronous as
+// it is written: the products would be right and slow.
+var serialised = regexp.MustCompile(`\(C75\d\d\) (.*(?:wgmma|GMMA).*)`)
+
 // compile turns CUDA C++ text into a cubin for the given options. The error is
-// the compiler's log.
+// the compiler's log, or what it says of wgmma.
 func (n *nvrtc) compile(name, text string, options []string) ([]byte, error) {
 	src, cname := append([]byte(text), 0), append([]byte(name), 0)
 	var prog uintptr
@@ -95,6 +100,9 @@ func (n *nvrtc) compile(name, text string, options []string) ([]byte, error) {
 			return nil, err
 		}
 		return nil, fmt.Errorf("%s", log)
+	}
+	if m := serialised.FindStringSubmatch(n.log(prog)); m != nil {
+		return nil, fmt.Errorf("the compiler puts waits between products of matrix units: %s", m[1])
 	}
 	var size uint64
 	if err := n.call("nvrtcGetCUBINSize", prog, uintptr(unsafe.Pointer(&size))); err != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"debug/elf"
 	"encoding/binary"
+	"slices"
 	"strings"
 	"testing"
 
@@ -16,7 +17,6 @@ import (
 	"foundry/lower/metal"
 	"foundry/lower/plan"
 	"foundry/passes"
-	"foundry/runtime/devicetest"
 	"foundry/runtime/msl"
 )
 
@@ -24,19 +24,16 @@ import (
 // which needs NVRTC and no GPU: they use the tensor cores and no thread's
 // registers overflow into memory.
 func TestTilesCompile(t *testing.T) {
-	rtc, err := openNVRTC()
-	devicetest.Need(t, err)
+	d := compilingDevice(t)
 	for _, x := range []struct {
 		preset, variant, name string // of kernels that begin so
 		weights               dtype.Type
 	}{{"0.5b", "default", "", dtype.F16}, {"7b", "default", "", dtype.F16}, {"7b", "per-layer-6", "gate_up", dtype.Q4_0}, {"7b", "unfused", "bmm", dtype.F16}} {
 		for _, k := range prefillKernels(t, x.preset, x.variant, x.weights) {
-			if !strings.HasSuffix(k.Name, "_tiles") || !strings.HasPrefix(k.Name, x.name) {
+			if !strings.Contains(k.Name, "_tiles") && k.Matrices == 0 || !strings.HasPrefix(k.Name, x.name) {
 				continue
 			}
-			text, err := msl.CUDA(&k)
-			require.NoError(t, err)
-			code, err := rtc.compile(k.File, text, append([]string{"--gpu-architecture=sm_90"}, msl.CUDAOptions...))
+			code, err := d.unit([]*plan.Kernel{&k})
 			require.NoError(t, err, k.Name)
 			registers, frame := usage(t, code)
 			t.Logf("%s %s %s: %d threads, %d registers, %d bytes of threadgroup memory, %v", x.preset, x.weights, k.Name, k.Threads[0], registers, msl.SharedBytes(&k), k.Params)
@@ -75,6 +72,10 @@ func prefillKernels(t *testing.T, preset, variant string, weights dtype.Type) []
 // usage reads a cubin's notes: registers and stack bytes of its kernel.
 func usage(t *testing.T, code []byte) (registers, frame int) {
 	t.Helper()
+	// Cubins of sm_90a say another version of ELF in one place than in the other.
+	const identVersion, version = 6, 20
+	code = slices.Clone(code)
+	code[version] = code[identVersion]
 	f, err := elf.NewFile(bytes.NewReader(code))
 	require.NoError(t, err)
 	info := f.Section(".nv.info")

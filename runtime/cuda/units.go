@@ -28,8 +28,25 @@ type units struct {
 	fresh int // kernels that no cache held
 }
 
-func (d *Device) options() []string {
-	return append([]string{"--gpu-architecture=" + d.arch}, msl.CUDAOptions...)
+// matrixArch is the only architecture that has wgmma.
+const matrixArch = "sm_90a"
+
+// options are NVRTC's for a unit; matrices says that its kernels have matrix units.
+func (d *Device) options(matrices bool) []string {
+	arch := d.arch
+	if matrices {
+		arch = matrixArch
+	}
+	return append([]string{"--gpu-architecture=" + arch}, msl.CUDAOptions...)
+}
+
+// runs returns an error where the GPU lacks what k is made of.
+func (d *Device) runs(k *plan.Kernel) error {
+	if msl.Matrices(k) && d.arch+"a" != matrixArch {
+		return fmt.Errorf("kernel %s multiplies by matrix units (mpp::tensor_ops::matmul2d), here wgmma, which this GPU (%s) lacks: it takes one of compute capability 9.0; "+
+			"compile for a target without matrix units", k.Name, d.arch)
+	}
+	return nil
 }
 
 // compile returns the machine code of kernels, from the cache where it stands
@@ -41,22 +58,29 @@ func (d *Device) compile(ctx context.Context, kernels []plan.Kernel, progress fr
 	u := &units{code: map[string][]byte{}, of: make([]string, len(kernels))}
 	kept := cache{d.opts.CacheDir}
 	keys := make([]string, len(kernels))
-	var missing []int
+	var plain, matrices []int // kernels that no cache held
 	for i := range kernels {
+		if err := d.runs(&kernels[i]); err != nil {
+			return nil, err
+		}
 		var err error
 		if keys[i], err = d.key(&kernels[i]); err != nil {
 			return nil, err
 		}
 		name, code := kept.find(keys[i], u.code)
 		if name == "" {
-			missing = append(missing, i)
+			if msl.Matrices(&kernels[i]) {
+				matrices = append(matrices, i)
+			} else {
+				plain = append(plain, i)
+			}
 			continue
 		}
 		u.of[i], u.code[name] = name, code
 	}
-	u.fresh = len(missing)
+	u.fresh = len(plain) + len(matrices)
 	var mu sync.Mutex
-	done := len(kernels) - len(missing)
+	done := len(kernels) - u.fresh
 	note := func(name string, code []byte, members []int) {
 		mu.Lock()
 		defer mu.Unlock()
@@ -70,7 +94,7 @@ func (d *Device) compile(ctx context.Context, kernels []plan.Kernel, progress fr
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(runtime.GOMAXPROCS(0))
-	for _, members := range split(missing) {
+	for _, members := range append(split(plain), split(matrices)...) {
 		group.Go(func() error {
 			if err := ctx.Err(); err != nil {
 				return err
@@ -105,14 +129,14 @@ func split(list []int) [][]int {
 	return out
 }
 
-// unit compiles kernels together. Where that fails, each is compiled alone, for an
+// unit compiles kernels together, all of them with matrix units or none. Where that fails, each is compiled alone, for an
 // error that names one.
 func (d *Device) unit(kernels []*plan.Kernel) ([]byte, error) {
 	text, err := msl.CUDA(kernels...)
 	if err != nil {
 		return nil, err
 	}
-	code, err := d.rtc.compile(kernels[0].File, text, d.options())
+	code, err := d.rtc.compile(kernels[0].File, text, d.options(msl.Matrices(kernels[0])))
 	switch {
 	case err == nil:
 		return code, nil

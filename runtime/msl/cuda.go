@@ -2,6 +2,7 @@ package msl
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -23,6 +24,10 @@ var cudaBuiltins = map[plan.Builtin]string{
 // architecture.
 var CUDAOptions = []string{"--std=c++17", "--device-as-default-execution-space", "--fmad=false", "--disable-warnings"}
 
+// Matrices reports whether k multiplies blocks by matrix units, mpp::tensor_ops. On NVIDIA
+// GPUs these are wgmma, which is compiled for the architecture sm_90a.
+func Matrices(k *plan.Kernel) bool { return k.Matrices > 0 }
+
 // CUDA returns the CUDA unit of some kernels: for each an entry of the kernel's name
 // that takes an address for each slot, with the threadgroup arguments one behind
 // the other in dynamic shared memory. What the compiler makes of a kernel does not
@@ -34,7 +39,11 @@ var CUDAOptions = []string{"--std=c++17", "--device-as-default-execution-space",
 // kernel is never done before its predecessor.
 func CUDA(kernels ...*plan.Kernel) (string, error) {
 	var b strings.Builder
-	head := header(cudaParts, kernels)
+	parts := cudaParts
+	if slices.ContainsFunc(kernels, Matrices) {
+		parts = slices.Concat(parts, cudaMatrixParts)
+	}
+	head := header(parts, kernels)
 	b.WriteString(head)
 	owned := macros(head)
 	for i, k := range kernels {
@@ -53,12 +62,19 @@ func cudaEntry(b *strings.Builder, symbol string, k *plan.Kernel) {
 		params = append(params, fmt.Sprintf("void* b%d", n))
 	}
 	threads := k.Threads[0] * k.Threads[1] * k.Threads[2]
+	align, resident := 16, 1
+	if Matrices(k) {
+		align = 1024 // of eight rows of 64 halves, where wgmma's operands begin
+		if 2*SharedBytes(k) <= plan.MaxThreadgroupBytes {
+			resident = 2 // threadgroups of a multiprocessor, whose registers they share
+		}
+	}
 	fmt.Fprintf(b, `%snamespace metal {
-extern "C" __global__ void __launch_bounds__(%d) %s(%s) {
-    extern __shared__ __align__(16) unsigned char shared[];
+extern "C" __global__ void __launch_bounds__(%d, %d) %s(%s) {
+    extern __shared__ __align__(%d) unsigned char shared[];
     const uint tid = %s;
     (void)tid, (void)shared;
-`, arity(symbol, k), threads, k.Name, strings.Join(params, ", "), cudaThread(k))
+`, arity(symbol, k), threads, resident, k.Name, strings.Join(params, ", "), align, cudaThread(k))
 	if !strings.Contains(k.Source, "FOUNDRY_READY();") {
 		b.WriteString("    FOUNDRY_READY();\n")
 	}

@@ -29,6 +29,8 @@ var (
 		"simd_cpu.h", "simd.h", "atomic.h", "matrix_cpu.h", "tensor_cpu.h"}
 	cudaParts = []string{"platform_cuda.h", "types.h", "math.h", "vector.h",
 		"simd_cuda.h", "simd.h", "atomic.h", "matrix_cuda.h", "tile_cuda.h", "levels_cuda.h"}
+	// Behind them, where kernels multiply blocks by matrix units.
+	cudaMatrixParts = []string{"wgmma_cuda.h", "tensor_cuda.h"}
 )
 
 // ABI is the C interface between the CPU executor, the kernels it runs and the

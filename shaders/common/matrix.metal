@@ -10,7 +10,7 @@
 // Behind matrix_done, which does no harm where nothing runs, the sums can be read, and
 // behind one more barrier the stages be filled again. An executor whose units want stages
 // in another order, or work on while the threads do, defines FOUNDRY_MATRIX_STAGE and
-// these names.
+// these names, and FOUNDRY_MATRIX_SPREAD where it knows which threads have a row.
 //
 // Sums are a cooperative tensor: how their elements lie among the threads is the
 // executor's own, and not each of a thread's is one. matrix_spread puts rows begin to
@@ -65,6 +65,7 @@ inline void matrix_run(threadgroup half *left, threadgroup half *right, thread S
     product.run(l, r, sum);
 }
 
+#ifndef FOUNDRY_MATRIX_SPREAD
 template <typename S>
 inline void matrix_spread(thread S &sum, uint begin, uint rows, threadgroup float *to, uint stride)
 {
@@ -76,3 +77,4 @@ inline void matrix_spread(thread S &sum, uint begin, uint rows, threadgroup floa
         if (row < rows) to[row * stride + uint(at[0])] = sum[i];
     }
 }
+#endif

@@ -94,7 +94,7 @@ struct Array {
 };
 
 enum {
-    kThreadgroupLimit = 32 << 10,
+    kThreadgroupLimit = 227 << 10,  // of the GPUs with the most
     kCanary = 64,              // bytes between threadgroup arrays
     kArraysMax = 64,
     kThreadsMax = 1024,

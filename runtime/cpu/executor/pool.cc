@@ -187,7 +187,7 @@ int validate(const Job* job) {
         if (k->slots > 31 || k->arrays > 31) return refuse(job->error, i, "kernel %s: %u buffers and %u threadgroup arguments; 31 of each are possible", k->name, k->slots, k->arrays);
         foundry_u64 bytes = 0;
         for (foundry_u32 a = 0; a < k->arrays; a++) bytes += round_up(k->array_bytes[a], 16);
-        if (bytes > kThreadgroupLimit) return refuse(job->error, i, "kernel %s: %lu bytes of threadgroup memory; Metal allows %d", k->name, (unsigned long)bytes, (int)kThreadgroupLimit);
+        if (bytes > kThreadgroupLimit) return refuse(job->error, i, "kernel %s: %lu bytes of threadgroup memory; %d are possible", k->name, (unsigned long)bytes, (int)kThreadgroupLimit);
         if (!l->grid[0] || !l->grid[1] || !l->grid[2]) return refuse(job->error, i, "kernel %s: an empty grid", k->name);
         Progress* p = &job->progress[i];
         memset((void*)p, 0, sizeof *p);

@@ -132,7 +132,7 @@ void add_mistake(Text* t, Region* r, const Report* e) {
     case kArrayOverrun: t->add("a thread writes beyond threadgroup array \"%s\" of %lu bytes", e->name, (unsigned long)e->number); break;
     case kTooManyArrays: t->add("more than %d threadgroup arrays", (int)kArraysMax); break;
     case kTooMuchThreadgroup:
-        t->add("%lu bytes of threadgroup memory with array \"%s\"; Metal allows %d", (unsigned long)e->number, e->name, (int)kThreadgroupLimit);
+        t->add("%lu bytes of threadgroup memory with array \"%s\"; %d are possible", (unsigned long)e->number, e->name, (int)kThreadgroupLimit);
         break;
     case kOutside:
         t->add("%s %lu bytes out of bounds, at ", e->write ? "writes" : "reads", (unsigned long)e->bytes);

@@ -21,7 +21,7 @@ template <uint DEPTH> struct foundry_stage {
     static constexpr uint stride = swapped ? DEPTH : DEPTH + 8;
     static constexpr uint shift = C >= 8 ? 0 : C == 4 ? 1 : 2;
     static constexpr uint mask = (C < 8 ? C : 8) - 1;
-    static FOUNDRY_SIMD uint at(uint row, uint chunk) {
+    static FOUNDRY_SIMD constexpr uint at(uint row, uint chunk) {
         return row * stride + (swapped ? chunk ^ ((row >> shift) & mask) : chunk) * 8;
     }
 };
