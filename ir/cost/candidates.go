@@ -21,7 +21,14 @@ var widths = [...]int{4, 1}
 // chooses first; none where there is nothing to choose. Of an attention and the product
 // behind it, they are those of the product.
 func Candidates(r *task.Region, t *target.Target) iter.Seq[kernel.Kernel] {
-	return kindOfRegion(r).candidates(r, t)
+	kind := kindOfRegion(r)
+	return func(yield func(kernel.Kernel) bool) {
+		for k := range kind.candidates(r, t) {
+			if kind.fits(r, k) == nil && !yield(k) {
+				return
+			}
+		}
+	}
 }
 
 func kindOfRegion(r *task.Region) kind {
@@ -186,7 +193,7 @@ func kindOf(has func(...ir.Op) bool) kind {
 // the model chooses. Lowering writes the first that it can: how wide loads may be, the
 // alignment of elements says.
 func takenOf(r *task.Region, t *target.Target) iter.Seq[kernel.Kernel] {
-	return taken(r.Pin, Candidates(r, t))
+	return taken(r.Pin, kindOfRegion(r).candidates(r, t))
 }
 
 func taken(pin kernel.Pin, candidates iter.Seq[kernel.Kernel]) iter.Seq[kernel.Kernel] {

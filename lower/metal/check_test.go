@@ -77,6 +77,18 @@ func TestCheckOfViews(t *testing.T) {
 	require.ErrorContains(t, err, want)
 }
 
+// What a node can get is what fits its operands as they lie: rows whose view says another
+// distance are read one element at a time.
+func TestCandidatesFit(t *testing.T) {
+	g := parse(t, "T=1..4, P=0..15, S<=16", "%0 = input \"x\" : f32[1, 4]\n%1 = reshape %0 {shape=[1,1,4]} : f32[1, 1, 4]\n%2 = bmm_nt %1, %1 {scale=0.3} : f32[1, 1, 1]\nreturn y=%2")
+	pinned := choices(g, m3Pro(t))
+	require.NotEmpty(t, pinned)
+	for _, c := range pinned {
+		_, err := metal.Compile([]metal.Entry{{Name: "g", Graph: c}}, metal.Options{Target: m3Pro(t), Model: plan.Model{Context: 16}, Meta: plan.Options{Weights: dtype.F16, Cache: dtype.F16}})
+		require.NoError(t, err, c.String())
+	}
+}
+
 // Memory that a threadgroup has not is a reason too, with both numbers.
 func TestCheckLimits(t *testing.T) {
 	x := m3Pro(t)
