@@ -3,6 +3,7 @@ package tests
 import (
 	"context"
 	"maps"
+	"regexp"
 	"slices"
 	"testing"
 
@@ -11,6 +12,7 @@ import (
 	"foundry/lower/plan"
 	"foundry/passes"
 	"foundry/runtime/msl/strict"
+	"foundry/shaders"
 	"foundry/tests/blocks"
 	"foundry/tests/goldens"
 
@@ -74,5 +76,62 @@ func TestEveryKernelIsMSL(t *testing.T) {
 		all.add(t, blocks.New(t, blocks.TwoLayers, blocks.Mixed).Open(t), foundry.CompileOptions{Variant: v})
 	}
 	t.Logf("%d kernels", len(all))
+	for _, k := range all {
+		require.Empty(t, idleStages(t, &k), "%s: compilers read stages that it does not use", k.Name)
+	}
 	require.NoError(t, strict.CheckAll(context.Background(), clang, slices.Collect(maps.Values(all))))
+}
+
+// Names that stage files declare: functions and constants, types, enumerators.
+var (
+	declaredName = regexp.MustCompile(`(?m)^(?:inline|constant|constexpr)\b[^;{(=]*?(\w+)\s*[(\[=]|\bstruct\s+(\w+)|^typedef\b.*?(\w+);`)
+	enumerators  = regexp.MustCompile(`\benum\b[^{]*\{([^}]*)\}`)
+	word         = regexp.MustCompile(`\w+`)
+	comment      = regexp.MustCompile(`//.*`)
+)
+
+// idleStages lists the stage files of a kernel's text of which neither its body nor a stage
+// that this needs names anything; common/phases.metal belongs to every kernel.
+func idleStages(t *testing.T, k *plan.Kernel) (idle []string) {
+	t.Helper()
+	text, err := k.Split(shaders.FS)
+	require.NoError(t, err)
+	declares := map[string]string{} // the stage of a name
+	words := map[string][]string{}
+	for _, s := range text.Stages {
+		code := comment.ReplaceAllString(s.Text, "")
+		words[s.Path] = word.FindAllString(code, -1)
+		for _, m := range declaredName.FindAllStringSubmatch(code, -1) {
+			declares[m[1]+m[2]+m[3]] = s.Path
+		}
+		for _, m := range enumerators.FindAllStringSubmatch(code, -1) {
+			for _, name := range word.FindAllString(m[1], -1) {
+				declares[name] = s.Path
+			}
+		}
+	}
+	used := map[string]bool{"common/phases.metal": true}
+	for todo := [][]string{word.FindAllString(text.Body, -1), slotTypes(k)}; len(todo) > 0; {
+		names := todo[0]
+		todo = todo[1:]
+		for _, name := range names {
+			if path := declares[name]; path != "" && !used[path] {
+				used[path] = true
+				todo = append(todo, words[path])
+			}
+		}
+	}
+	for _, s := range text.Stages {
+		if !used[s.Path] {
+			idle = append(idle, s.Path)
+		}
+	}
+	return idle
+}
+
+func slotTypes(k *plan.Kernel) (out []string) {
+	for _, s := range k.Slots {
+		out = append(out, s.Type)
+	}
+	return out
 }

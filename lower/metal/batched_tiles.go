@@ -15,7 +15,7 @@ func (f *flash) batched() *kernel {
 	k := newKernel(kernelBase(f.r.name, n.Results[0].Type)+"_tiles", f.r.identity(plan.BatchedTiles))
 	k.threads = f.Simdgroups * 32
 	k.grid[1], k.grid[2].N = plan.GridDim{N: f.Rows, Div: int64(f.Queries())}, sym.Const(f.Heads)
-	k.use("common/tile.metal", "common/flight.metal", "common/load.metal", "main/flash_prefill.metal", "main/gemm_tiles.metal")
+	k.use("common/tile.metal", "common/flight.metal", "common/load.metal", "main/flash_prefill.metal")
 	for _, b := range []plan.Builtin{plan.ThreadgroupPosition, plan.ThreadIndex, plan.SimdgroupIndex, plan.LaneIndex} {
 		k.builtin(b)
 	}
@@ -32,6 +32,7 @@ func (f *flash) batched() *kernel {
 // scoresBlock: 64 rows of a against 64 of b, whole rows staged at once.
 func (f *flash) scoresBlock(k *kernel) {
 	const spread = 16 * (32 + 8) // floats of a simdgroup's scratch
+	k.use("main/gemm_tiles.metal")
 	k.grid[0] = plan.GridDim{N: f.attention.Keys, Div: int64(f.Keys)}
 	k.param("K", int(f.Dim))
 	stage := k.threadgroup("stage", "half", f.ScoresBytes(f.Dim))

@@ -32,7 +32,7 @@ func (f *flash) write(k *kernel) {
 	}{{"head_dim", int(f.Dim)}, {"queries", f.Queries()}, {"keys", f.Keys}, {"simdgroups", f.Simdgroups}} {
 		k.param(p.name, p.value)
 	}
-	k.use("common/tile.metal", "common/flight.metal", "common/load.metal", "main/flash_prefill.metal", "main/gemm_tiles.metal")
+	k.use("common/tile.metal", "common/flight.metal", "common/load.metal", "main/flash_prefill.metal")
 	for _, b := range []plan.Builtin{plan.ThreadgroupPosition, plan.ThreadgroupsPerGrid, plan.ThreadIndex, plan.SimdgroupIndex, plan.LaneIndex} {
 		k.builtin(b)
 	}

@@ -21,7 +21,6 @@ func (g *gemm) rowScales(k *kernel, stage string) {
 		what, width = sums, 1
 	}
 	length := what.Type.Shape.At(-1).C
-	k.use("prologue/rms_norm.metal")
 	k.phase("Prologue: the norm's scale of each row.")
 	k.line("threadgroup float *const squares = (threadgroup float *)%s;", stage)
 	k.open("for (uint m = simd * %du; m < ROWS; m += %du)", rowsAtOnce, rowsAtOnce*g.SIMDs())
@@ -35,6 +34,7 @@ func (g *gemm) rowScales(k *kernel, stage string) {
 	t := e.atom("t", fmt.Sprintf("min(first + m + r, %s - 1u)", k.text(dimension(g.Tokens))), 0, 1)
 	x := e.at(what, []affine{t, e.Know("k", length, width)})
 	if g.sums() == nil {
+		k.use("prologue/rms_norm.metal")
 		x = "squares_of(" + x + ")"
 	}
 	k.line("mine[r] += %s;", x)

@@ -72,7 +72,7 @@ func (s *sampler) begin(name string, main plan.Main, groups int64, files ...stri
 	k.grid[0].N, k.grid[1].N = sym.Const(groups), s.rows
 	k.param("N", int(s.vocab))
 	k.param("part", samplePart)
-	k.use("main/argmax.metal", "main/sample.metal")
+	k.use("main/sample.metal")
 	k.use(files...)
 	k.builtin(plan.ThreadgroupPosition)
 	k.builtin(plan.ThreadIndex)
@@ -104,7 +104,7 @@ func (s *sampler) operand(e *emitter, i int, ix ...affine) string {
 }
 
 func (s *sampler) scores() {
-	k, e := s.begin("scores", plan.SampleScores, s.parts, "main/sample_scores.metal")
+	k, e := s.begin("scores", plan.SampleScores, s.parts, "main/argmax.metal", "main/sample_scores.metal")
 	x := s.operand(e, 0, e.Know("group.y", 0, 1), number(0))
 	_, from, _ := e.Address(s.n.Args[0], []affine{variable("group.y"), number(0)})
 	settings := s.settings(e)
@@ -166,7 +166,7 @@ func (s *sampler) sums() {
 }
 
 func (s *sampler) choose() {
-	k, e := s.begin("choose", plan.SampleChoice, 1, "main/sample_choose.metal")
+	k, e := s.begin("choose", plan.SampleChoice, 1, "main/argmax.metal", "main/sample_choose.metal")
 	k.moved = s.rows.Poly().Scale(4*samplePart + 16*s.parts)
 	scores, settings := s.between(k, sampleScores, "float", plan.Read), s.settings(e)
 	best, place := s.best(k), s.between(k, samplePlace, "uint", plan.Read)

@@ -105,7 +105,8 @@ const (
 func stageHead(path string) string { return fmt.Sprintf(stageBanner, path, path) }
 
 // functionHead is what stands between the stages, which end in the given line, and
-// the function's body.
+// the function's body. Told how many threads a threadgroup has, Metal's compiler need not
+// leave registers for more.
 func functionHead(k *Kernel, lines int) string {
 	var args []string
 	for i, s := range k.Slots {
@@ -125,6 +126,6 @@ func functionHead(k *Kernel, lines int) string {
 		a := b.Argument()
 		args = append(args, fmt.Sprintf("%s %s [[%s]]", a.Type, a.Name, b))
 	}
-	return functionBanner + fmt.Sprintf("#line %d \"%s\"\nkernel void %s(\n    %s)\n{\n",
-		lines+4, kernelFile(k.Name), k.Name, strings.Join(args, ",\n    "))
+	return functionBanner + fmt.Sprintf("#line %d \"%s\"\n[[max_total_threads_per_threadgroup(%d)]] kernel void %s(\n    %s)\n{\n",
+		lines+4, kernelFile(k.Name), k.Threads[0]*k.Threads[1]*k.Threads[2], k.Name, strings.Join(args, ",\n    "))
 }

@@ -192,15 +192,25 @@ var (
 	signature = regexp.MustCompile(`(?s)\bkernel\s+void\s+\w+\s*\((.*?)\)\s*\{`)
 	returning = regexp.MustCompile(`\bkernel\s+(\w+)\s+\w+\s*\(`)
 	indexed   = regexp.MustCompile(`^(buffer|threadgroup)\((\d+)\)$`)
+	limited   = regexp.MustCompile(`\[\[([^\]]*)\]\]\s*kernel\b`)
+	threads   = regexp.MustCompile(`^max_total_threads_per_threadgroup\((\d+)\)$`)
 	argument  = regexp.MustCompile(`(?s)^\s*(.*?)\s*\b\w+\s*\[\[\s*(.*?)\s*\]\]\s*$`)
 )
 
 // checkSignatures wants each kernel argument to have one known attribute, of the
-// right type and within the limits.
+// right type and within the limits, and a kernel none but the threads of its threadgroups.
 func checkSignatures(text string, note func(int, string, ...any)) {
 	for _, m := range returning.FindAllStringSubmatchIndex(text, -1) {
 		if typ := text[m[2]:m[3]]; typ != "void" {
 			note(m[0], "a kernel returns %s, wants void", typ)
+		}
+	}
+	for _, m := range limited.FindAllStringSubmatchIndex(text, -1) {
+		n := threads.FindStringSubmatch(text[m[2]:m[3]])
+		if n == nil {
+			note(m[0], "unknown attribute %q of a kernel", text[m[2]:m[3]])
+		} else if most, err := strconv.Atoi(n[1]); err != nil || most < 1 || most > 1024 {
+			note(m[0], "%s: a threadgroup has 1 to 1024 threads", n[0])
 		}
 	}
 	for _, m := range signature.FindAllStringSubmatchIndex(text, -1) {

@@ -114,6 +114,8 @@ var wrong = []struct{ name, text, want string }{
 	{"new", body("float *p = new float[4]; x[i] = p[0];"), "new or delete"},
 	{"slot above 30", prelude + "kernel void k(device float *x [[buffer(31)]])\n{\n    x[0] = 1.0f;\n}\n", "30 is the last index"},
 	{"unknown attribute", prelude + "kernel void k(device float *x [[buffer(0)]], uint i [[thread_index]])\n{\n    x[i] = 1.0f;\n}\n", "unknown attribute"},
+	{"unknown attribute of a kernel", prelude + "[[max_threads(32)]] kernel void k(device float *x [[buffer(0)]])\n{\n    x[0] = 1.0f;\n}\n", "unknown attribute"},
+	{"too many threads", prelude + "[[max_total_threads_per_threadgroup(2048)]] kernel void k(device float *x [[buffer(0)]])\n{\n    x[0] = 1.0f;\n}\n", "1 to 1024 threads"},
 	{"attribute of another type", prelude + "kernel void k(device float *x [[buffer(0)]], uint3 i [[thread_index_in_simdgroup]])\n{\n    x[i.x] = 1.0f;\n}\n", "wants uint"},
 	{"argument without an attribute", prelude + "kernel void k(device float *x [[buffer(0)]], uint i)\n{\n    x[i] = 1.0f;\n}\n", "without an attribute"},
 	{"slot twice", prelude + "kernel void k(device float *x [[buffer(0)]], device float *y [[buffer(0)]])\n{\n    x[0] = y[0];\n}\n", "stands twice"},
