@@ -17,18 +17,21 @@ func (m ProductMatrices) PassRows() int { return passRows * m.SIMDs() }
 // has, so that four rows meet all banks once.
 func (m ProductMatrices) SpreadStride() int { return m.Columns + 8 }
 
-// StageBytes is the memory that the stages and, behind them, a pass's sums share.
+// StageBytes is the memory that the stages and, behind them, a pass's sums share, and that of
+// what undoes the ranges of rows.
 func (m ProductMatrices) StageBytes(int) int {
-	return max(2*m.Halves(), 4*m.PassRows()*m.SpreadStride())
+	return m.UpsAt() + 4*m.Rows
 }
+
+// UpsAt is where in that memory what undoes the ranges of rows has room, in bytes.
+func (m ProductMatrices) UpsAt() int { return max(2*m.Halves(), 4*m.PassRows()*m.SpreadStride()) }
 
 // HeadBytes is the threadgroup memory of the sums of squares of a pass's heads.
 func (m ProductMatrices) HeadBytes() int { return 4 * m.PassRows() * m.HeadSteps() }
 
-// Bytes is the threadgroup memory of the product; heads are normed. What undoes the
-// ranges of rows has room in any case.
+// Bytes is the threadgroup memory of the product; heads are normed.
 func (m ProductMatrices) Bytes(unit int, heads bool) int {
-	bytes := Rounded(m.StageBytes(unit)) + Rounded(4*m.Rows)
+	bytes := Rounded(m.StageBytes(unit))
 	if heads {
 		bytes += Rounded(m.HeadBytes())
 	}

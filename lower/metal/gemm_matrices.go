@@ -30,20 +30,12 @@ func (matrices) places(k *kernel) {
 	k.line("constexpr uint LEFT = ROWS * DEPTH, RIGHT = COLUMNS * DEPTH;")
 }
 
-// rows: ups[m] undoes the range of row m of the block.
-func (m matrices) rows(k *kernel) {
-	k.line("for (uint m = thread_index; m < ROWS; m += THREADS) %s[m] = range_up(downs[m]);", m.ups(k))
-}
+// rowUps is the name of what undoes the ranges of rows: [m] that of row m of the block.
+const rowUps = "row_ups"
 
-// ups is the threadgroup memory of what undoes the ranges of rows.
-func (m matrices) ups(k *kernel) string {
-	const name = "row_ups"
-	for _, a := range k.shared {
-		if a.Name == name {
-			return name
-		}
-	}
-	return k.threadgroup(name, "float", 4*m.Rows)
+func (m matrices) rows(k *kernel) {
+	k.line("threadgroup float *const %s = (threadgroup float *)%s + %du;", rowUps, k.shared[0].Name, m.UpsAt()/4)
+	k.line("for (uint m = thread_index; m < ROWS; m += THREADS) %s[m] = range_up(downs[m]);", rowUps)
 }
 
 func (matrices) shape() string { return "ROWS, COLUMNS, DEPTH, " + plan.Units }
@@ -84,7 +76,7 @@ func (m matrices) store(k *kernel, p *task.Part, w int) {
 	units := m.Columns / p.RowsPerUnit()
 	s := spreadUnits{rows: each, units: units, stride: m.SpreadStride(), token: fmt.Sprintf("first + m + simd * %du", each), unit: "unit"}
 	if m.g.looks() {
-		s.undone = fmt.Sprintf("%s[m + simd * %du + i / %du]", m.ups(k), each, units/w)
+		s.undone = fmt.Sprintf("%s[m + simd * %du + i / %du]", rowUps, each, units/w)
 	}
 	m.g.finish(k, p, w, s, func(e *emitter, t affine) string { return m.headScale(e, p, t) })
 	k.line(barrier)
@@ -97,7 +89,7 @@ func (m matrices) squareHeads(k *kernel) {
 	k.use("main/gemm_heads.metal")
 	factor := "restore0"
 	if m.g.looks() {
-		factor += fmt.Sprintf(" * %s[m + r + lane / 2u]", m.ups(k))
+		factor += fmt.Sprintf(" * %s[m + r + lane / 2u]", rowUps)
 	}
 	k.open("for (uint run = simd; run < %du; run += %du)", m.PassRows()/16*m.HeadSteps(), m.SIMDs())
 	k.line("const uint r = run / %du * 16u, c = run %% %du;", m.HeadSteps(), m.HeadSteps())

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -22,9 +23,15 @@ func compilingDevice(t *testing.T) *Device {
 	return &Device{rtc: rtc, arch: "sm_90", opts: Options{CacheDir: t.TempDir()}}
 }
 
+// oneKind returns n kernels of prefill that share a unit: none has matrix units.
+func oneKind(t *testing.T, n int) []plan.Kernel {
+	t.Helper()
+	return slices.DeleteFunc(prefillKernels(t, "0.5b", "unfused", dtype.F16), func(k plan.Kernel) bool { return k.Matrices > 0 })[:n]
+}
+
 func TestUnits(t *testing.T) {
 	d := compilingDevice(t)
-	kernels := prefillKernels(t, "0.5b", "unfused", dtype.F16)[:unitKernels+2]
+	kernels := oneKind(t, unitKernels+2)
 	ctx := context.Background()
 	var told int64
 	cold, err := d.compile(ctx, kernels, func(_ string, done, _ int64) { told = max(told, done) })
@@ -61,7 +68,7 @@ func TestUnits(t *testing.T) {
 
 func TestUnitErrorNamesItsKernel(t *testing.T) {
 	d := compilingDevice(t)
-	kernels := append([]plan.Kernel{}, prefillKernels(t, "0.5b", "unfused", dtype.F16)[:3]...)
+	kernels := oneKind(t, 3)
 	last := strings.LastIndex(kernels[1].Source, "}")
 	kernels[1].Source = kernels[1].Source[:last] + "missing;\n}\n"
 	_, err := d.compile(context.Background(), kernels, nil)
