@@ -23,7 +23,7 @@ type Choices struct {
 
 // Choice is what a shape gets.
 type Choice struct {
-	Kernel kernel.Kernel // as Choose returns it
+	Kernel kernel.Kernel // Choose's answer
 	Err    error         // the reason why there is none
 }
 

@@ -51,7 +51,7 @@ type Element struct {
 // Step is what an element is made of, in one step.
 type Step struct {
 	Of    []Element // what it is computed of, in order
-	Moved bool      // it is Of[0] itself
+	Moved bool      // a move of Of[0], nothing computed
 	Param int       // operand that holds it, or that holds an embedding's id
 	At    Index     // its offset there; of an operand in blocks its row
 	Loop  string    // the variable that counts its elements, where one step is a loop over them

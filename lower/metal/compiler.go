@@ -221,7 +221,7 @@ type text struct {
 	of         *cost.Choice
 	pattern    string
 	token      tokenKind
-	narrowings string // of the values of the region, which becomes halves how
+	narrowings string // text of the values of the region that become halves, and how
 }
 
 // lower returns the kernels for n: those of an equal node with equal operands where one

@@ -25,7 +25,7 @@ import (
 // fitted are the sources with switches.
 type fitted struct {
 	files map[string][]byte // those that have some, below the root
-	has   []bool            // by number
+	has   []bool            // programs' results by number
 }
 
 // listed is what go list says of a package.

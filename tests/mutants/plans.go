@@ -35,7 +35,7 @@ type planBase struct {
 	name   string
 	plan   *plan.Plan
 	tokens *plan.Tokens // what the checkpoint says
-	out    [2]outcome   // of a run, and of a checked one
+	out    [2]outcome   // outcomes of a run, and of a checked one
 }
 
 func planBases() (out []*planBase, err error) {

@@ -29,8 +29,8 @@ var switchesText []byte
 // and what they meet. All of it is kept in a folder, for sources that stay the same.
 type programs struct {
 	root, dir string
-	key       string // of the sources
-	edits     []edit // of Go, by number
+	key       string // hash of the sources
+	edits     []edit // mistakes in Go, by number
 	overlay   string
 	tested    []string // folders with tests, below the root
 	had       map[string]*tests
@@ -38,7 +38,7 @@ type programs struct {
 
 // tests are those of a package.
 type tests struct {
-	Key   string // of the sources and the package's tests
+	Key   string // hash of the sources and the package's tests
 	Tests []test
 	file  string // the program
 	dir   string

@@ -89,7 +89,7 @@ const (
 type verifyRow struct {
 	kernel, format string
 	stages         []string
-	bytes          int // of the kernels' texts
+	bytes          int // size of the kernels' texts
 }
 
 // errNoRow is that no row has a stage file.

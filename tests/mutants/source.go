@@ -19,7 +19,7 @@ type edit struct {
 	from, to int
 	by, what string
 	behind   []insertion // the same behind a switch; nil where it has none
-	decl     int         // where the declaration begins that it stands in
+	decl     int         // offset where the declaration begins that it stands in
 }
 
 func (e edit) apply(text []byte) []byte {

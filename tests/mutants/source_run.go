@@ -37,7 +37,7 @@ type sourceRunner struct {
 	work     string // a folder for changed files and programs
 	most     int    // how many stages may be used
 	programs *programs
-	rows     *rowRunner // of Metal text
+	rows     *rowRunner // runner of the rows of Metal text
 	known    *equivalents
 	imports  map[string][]string // the packages above each
 }
