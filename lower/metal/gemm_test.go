@@ -36,18 +36,25 @@ func requireTiles(t *testing.T, p *plan.Plan) {
 	}
 }
 
+// productsOverEdges are products of up to 140 rows whose columns and weights end within
+// blocks and at their edges.
+func productsOverEdges(t *testing.T) (graphs []*ir.Graph) {
+	t.Helper()
+	for _, x := range []struct {
+		k, n int
+		w    string
+	}{{32, 32, "f16"}, {33, 37, "f16"}, {36, 30, "f16"}, {96, 130, "f16"}, {320, 260, "f16"}, {40, 70, "bf16"}, {64, 64, "q8_0"}, {96, 33, "q4_0"}, {256, 40, "q6_k"}} {
+		text := fmt.Sprintf("%%0 = input \"x\" : f32[T, %d]\n%%1 = weight \"w\" : %s[%d, %d]\n%%2 = matmul_nt %%0, %%1 : f32[T, %d]\nreturn y=%%2", x.k, x.w, x.n, x.k, x.n)
+		graphs = append(graphs, alone(parse(t, "T=1..140, P=0..0, S<=140", text), fmt.Sprintf("k%d_n%d_%s", x.k, x.n, x.w)))
+	}
+	return graphs
+}
+
 // TestGEMM runs products over the edges of tiles in every direction, with the
 // blocks of a small GPU and of a large one.
 func TestGEMM(t *testing.T) {
 	for _, name := range []string{"apple-m3-pro", "h100"} {
-		var graphs []*ir.Graph
-		for _, x := range []struct {
-			k, n int
-			w    string
-		}{{32, 32, "f16"}, {33, 37, "f16"}, {36, 30, "f16"}, {96, 130, "f16"}, {320, 260, "f16"}, {40, 70, "bf16"}, {64, 64, "q8_0"}, {96, 33, "q4_0"}, {256, 40, "q6_k"}} {
-			text := fmt.Sprintf("%%0 = input \"x\" : f32[T, %d]\n%%1 = weight \"w\" : %s[%d, %d]\n%%2 = matmul_nt %%0, %%1 : f32[T, %d]\nreturn y=%%2", x.k, x.w, x.n, x.k, x.n)
-			graphs = append(graphs, alone(parse(t, "T=1..140, P=0..0, S<=140", text), fmt.Sprintf("k%d_n%d_%s", x.k, x.n, x.w)))
-		}
+		graphs := productsOverEdges(t)
 		for _, checked := range []bool{false, true} {
 			rows := []int64{1, 2, 7, 8, 9, 16, 17, 33, 64, 65, 129}
 			if checked {
