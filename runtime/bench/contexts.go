@@ -225,7 +225,7 @@ func (b *contextBench) point(ctx context.Context, n, t int, all []*loadedBackend
 		if err != nil {
 			return nil, err
 		}
-		if rows[i].Chosen, err = backendOf(c.engine.Graphs, compile.EntryOf(t)); err != nil {
+		if rows[i].Chosen, err = backendOf(c.engine.Graphs, entryAt(c.engine.Plan, t, rows[i].P+t*steps-1)); err != nil {
 			return nil, err
 		}
 	}
@@ -264,13 +264,21 @@ func (b *contextBench) point(ctx context.Context, n, t int, all []*loadedBackend
 		if c.backend != "auto" {
 			continue
 		}
-		share, err := attentionShare(ctx, c.model, c.engine.Plan, compile.EntryOf(t), sym.Env{T: int64(t), P: int64(rows[i].P)})
+		share, err := attentionShare(ctx, c.model, c.engine.Plan, entryAt(c.engine.Plan, t, rows[i].P+t*steps-1), sym.Env{T: int64(t), P: int64(rows[i].P)})
 		if err != nil {
 			return nil, err
 		}
 		rows[i].Attention = &share
 	}
 	return rows, nil
+}
+
+// entryAt names the entry that runs steps of t tokens up to P = past.
+func entryAt(p *plan.Plan, t, past int) string {
+	if t == 1 {
+		return p.Entries[p.EntryAt(plan.Decode, int64(past))].Name
+	}
+	return compile.EntryOf(t)
 }
 
 // backendOf says which backend an entry's graph has; where its layers differ, each

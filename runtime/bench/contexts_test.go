@@ -7,6 +7,7 @@ import (
 
 	"foundry/frontends/checkpoint"
 	"foundry/frontends/model"
+	"foundry/lower/compile"
 	"foundry/runtime/cpu"
 	"foundry/runtime/engine"
 
@@ -67,5 +68,24 @@ func TestContexts(t *testing.T) {
 		o.Bench, o.Backends = Options{Device: engine.CPU, Reps: 1, Tokens: 1}, []string{"auto"}
 		_, err = Contexts(context.Background(), m, o)
 		require.ErrorContains(t, err, what)
+	}
+}
+
+// What a step takes is said of the entry that runs it: behind few tokens of a large cache,
+// of the one for short contexts.
+func TestBackendOfTheEntryThatRuns(t *testing.T) {
+	m, err := model.Open("synth:qwen2.5-0.5b", checkpoint.Hub{})
+	require.NoError(t, err)
+	defer m.Close()
+	c, err := compile.Model(m, compile.Options{Target: "h200", Context: 32768, Short: []int{512}})
+	require.NoError(t, err)
+	for _, x := range []struct {
+		tokens, past   int
+		entry, backend string
+	}{{1, 143, "decode_512", "flash"}, {1, 511, "decode_512", "flash"}, {1, 512, "decode", "split"}, {4, 143, "prefill", "flash"}} {
+		require.Equal(t, x.entry, entryAt(c.Plan, x.tokens, x.past))
+		backend, err := backendOf(c.Graphs, x.entry)
+		require.NoError(t, err)
+		require.Equal(t, x.backend, backend, x.entry)
 	}
 }
