@@ -30,12 +30,31 @@ type Context struct {
 	After func(pass string, g *ir.Graph) error
 }
 
-// Log collects the decisions of a run, one a site, in the order they were made.
-type Log struct{ Decisions []plan.Decision }
+// Log collects the decisions of a run, one a site, in the order they were made, and what
+// came of the kernels that passes ask for.
+type Log struct {
+	Decisions []plan.Decision
+	Pins      []Pinned
+}
+
+// Pinned is what came of the kernel that a pass asks for.
+type Pinned struct {
+	Pass    string // the call in the pipeline, with options
+	Words   string // words of the kernel
+	Served  int    // the number of sites that can have it
+	Lacking int    // the number of sites that have no such kernel
+	Why     string // the first of these, and the reason
+}
 
 func (l *Log) add(d plan.Decision) {
 	if l != nil {
 		l.Decisions = append(l.Decisions, d)
+	}
+}
+
+func (l *Log) addPin(p Pinned) {
+	if l != nil && p.Words != "" {
+		l.Pins = append(l.Pins, p)
 	}
 }
 

@@ -33,6 +33,7 @@ func fuse(p *compiled) func(*run) error {
 		forms := p.allowed(r.call)
 		places := map[string]bool{} // that have been a site, by label behind the layer
 		var others []incompleteAnchor
+		pin := Pinned{Pass: r.call.String(), Words: r.call.option("kernel")}
 		for _, anchor := range p.anchors(r.view()) {
 			s, refusal, far, err := r.consider(p, forms, anchor)
 			if err != nil {
@@ -45,6 +46,14 @@ func fuse(p *compiled) func(*run) error {
 				continue
 			}
 			places[names.InLayer(anchor.node.Label)] = true
+			switch {
+			case s != nil || refusal.Outcome == plan.Unprofitable:
+				pin.Served++
+			case far.lacks:
+				if pin.Lacking++; pin.Lacking == 1 {
+					pin.Why = fmt.Sprintf("%s: %s", anchor.node.Label, refusal.Reason)
+				}
+			}
 			if refusal == nil && !r.Fuel.take(r.call.Pass.Name+" "+anchor.node.Label) {
 				refusal = &plan.Decision{Outcome: plan.Refused, Reason: "the fuel is spent"}
 			}
@@ -58,6 +67,7 @@ func fuse(p *compiled) func(*run) error {
 			}
 			r.logAt(p, anchor, d)
 		}
+		r.Log.addPin(pin)
 		for _, o := range others {
 			if label := names.InLayer(o.anchor.node.Label); label != "" && places[label] {
 				r.logAt(p, o.anchor, plan.Decision{Outcome: plan.Refused, Reason: o.why()})
@@ -130,7 +140,7 @@ func (p *compiled) whyAbsent(f *flatGraph) string {
 // consider finds the region of the pattern to form at anchor: the largest that
 // can be lowered, or, where the call asks for gains, the one that saves most. It
 // returns neither a site nor a refusal where the pattern has nothing to do there; far
-// is then how far its core came.
+// is then how far its core came. Beside a refusal far says whether a kernel is what lacks.
 func (r *run) consider(p *compiled, forms []*form, anchor *op) (s *site, refusal *plan.Decision, far miss, err error) {
 	careful := r.call.weighsGains()
 	var best, largest *site
@@ -183,14 +193,14 @@ func (r *run) consider(p *compiled, forms []*form, anchor *op) (s *site, refusal
 		if unrunnable == "" && nearest.why == nil {
 			return nil, nil, far, nil
 		}
-		outcome := plan.Refused
-		if unrunnable == "" {
+		outcome, lacks := plan.Refused, unrunnable != ""
+		if !lacks {
 			unrunnable = nearest.why()
 			if nearest.taken {
 				outcome = plan.Taken
 			}
 		}
-		return nil, &plan.Decision{Outcome: outcome, Reason: unrunnable}, miss{}, nil
+		return nil, &plan.Decision{Outcome: outcome, Reason: unrunnable}, miss{lacks: lacks}, nil
 	}
 	if best != largest && best.larger == "" {
 		best.larger = largest.memberCounts() + " " + largest.gain.against(best.gain)

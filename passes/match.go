@@ -34,6 +34,7 @@ type miss struct {
 	core  int // the number of core nodes among them
 	why   func() string
 	taken bool // nodes that another fusion has taken
+	lacks bool // a region that can be formed, and has no kernel
 }
 
 func newMatcher(f *form) *matcher {

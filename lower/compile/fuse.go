@@ -189,5 +189,8 @@ func (g *Graphs) runPasses() error {
 	if cx.Fuel != nil {
 		g.Rewrites, g.LastRewrite = cx.Fuel.Used, cx.Fuel.Last
 	}
-	return g.checkForced()
+	if err := g.checkForced(); err != nil {
+		return err
+	}
+	return g.checkPins(logs)
 }

@@ -72,7 +72,8 @@ func (g *Graphs) short() ([]metal.Entry, error) {
 		}
 		e := g.decode.Within(int64(n))
 		e.Name = fmt.Sprintf("%s_%d", plan.Decode, n)
-		cx := passes.Context{Target: g.Target, Choices: g.choices, Lowerable: g.choices.Lowerable, Unbounded: metal.Unbounded}
+		var log passes.Log
+		cx := passes.Context{Target: g.Target, Choices: g.choices, Lowerable: g.choices.Lowerable, Unbounded: metal.Unbounded, Log: &log}
 		if err := pipeline.Run(e, &cx); err != nil {
 			return nil, fmt.Errorf("%s: %w", e.Name, err)
 		}
@@ -82,6 +83,9 @@ func (g *Graphs) short() ([]metal.Entry, error) {
 			if us(e) > (1-shortGain)*us(longer) {
 				continue
 			}
+		}
+		for _, p := range g.pinned(&log) {
+			g.notePin(e.Name, p)
 		}
 		g.shorter = append(g.shorter, e)
 		out, longer = append(out, metal.Entry{Name: e.Name, Role: plan.Decode, Graph: e}), e
