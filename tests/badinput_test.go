@@ -328,6 +328,7 @@ func TestUsageErrors(t *testing.T) {
 		`--logits-out has no effect beside --goldens`:                                      {"eval", "--goldens", "x.json", "--logits-out", "x"},
 		`eval: --checked has no effect on --device ref, only on cpu`:                       {"eval", "--ids", "1", "--checked"},
 		`verify: --checked has no effect on --device ref, only on cpu`:                     {"verify", "--device", "ref", "--checked"},
+		`eval: --shuffle has no effect on --device ref, only on cpu`:                       {"eval", "--ids", "1", "--shuffle", "3"},
 		`--fuel is -5, want a number of rewrites, or -1 for no limit`:                      {"compile", "--fuel", "-5"},
 		`compile: --passes names nothing`:                                                  {"compile", "--passes", ""},
 		`eval: --passes names nothing`:                                                     {"eval", "--ids", "1", "--passes", ",,"},

@@ -15,8 +15,28 @@ import (
 // deviceFlags choose where something runs, and a plan from disk to run there.
 type deviceFlags struct {
 	device, plan string
-	checked      bool
+	cpu          cpuFlags
 	trust        trustFlag
+}
+
+// cpuFlags say how the device cpu runs kernels.
+type cpuFlags struct {
+	checked bool
+	shuffle uint64
+}
+
+func (f *cpuFlags) add(cmd *cobra.Command) {
+	p := cmd.Flags()
+	p.BoolVar(&f.checked, "checked", false, "cpu looks at every memory access, at about 30 times the time")
+	p.Uint64Var(&f.shuffle, "shuffle", 0, "cpu draws with this number all that a GPU may order: threads, threadgroups, dispatches without a barrier, and which elements of a product in matrix units a thread has (0: in order)")
+}
+
+// check is an error where the flags are given for another device.
+func (f *cpuFlags) check(cmd *cobra.Command, device string) error {
+	if device == foundry.CPU {
+		return nil
+	}
+	return idle(cmd, "on --device "+device+", only on cpu", "checked", "shuffle")
 }
 
 // trustFlag lets kernels run whatever their text is.
@@ -27,18 +47,22 @@ func (f *trustFlag) add(cmd *cobra.Command) {
 }
 
 // options are those of the device cpu, and of others what they share with it.
-func (f *trustFlag) options(s IO, checked bool) cpu.Options {
+func (f *trustFlag) options(s IO, how cpuFlags) cpu.Options {
 	if f.on {
 		fmt.Fprintln(s.Err, "--trust-kernels: kernels are compiled and run whatever their text is")
 	}
-	return cpu.Options{CXX: s.Env("CXX"), Checked: checked, TrustKernels: f.on}
+	o := cpu.Options{CXX: s.Env("CXX"), Checked: how.checked, TrustKernels: f.on, Seed: how.shuffle}
+	if how.shuffle != 0 {
+		o.ThreadOrder, o.GroupOrder, o.WaveOrder = cpu.Random, cpu.Random, cpu.Random
+	}
+	return o
 }
 
 // options are those of the device. What --plan names may be a stranger's: the process
 // that runs it gives up its rights, but for one that has a file to put in its place
 // in the end.
 func (f *deviceFlags) options(cmd *cobra.Command, s IO) cpu.Options {
-	o := f.trust.options(s, f.checked)
+	o := f.trust.options(s, f.cpu)
 	places := slices.ContainsFunc([]string{"logits-out", "csv", "plot", "capture"}, func(flag string) bool {
 		return cmd.Flags().Lookup(flag) != nil && cmd.Flags().Changed(flag)
 	})
@@ -52,7 +76,7 @@ func (f *deviceFlags) add(cmd *cobra.Command, fallback string) {
 	cmd.Flags().StringVar(&f.device, "device", fallback, "where to run: ref, cpu, cuda, metal or auto")
 	cmd.Flags().StringVar(&f.plan, "plan", "", "run the plan in this folder; --model then supplies weights only")
 	f.trust.add(cmd)
-	cmd.Flags().BoolVar(&f.checked, "checked", false, "cpu looks at every memory access, at about 30 times the time")
+	f.cpu.add(cmd)
 }
 
 // load makes an engine of the model. want asks for what the command needs of the
@@ -94,10 +118,10 @@ func (f *deviceFlags) session(cmd *cobra.Command, s IO, m *foundry.Model, c *com
 }
 
 // check is an error where flags of compilation stand beside --plan, which has
-// decided them, and where a device cannot look at every access.
+// decided them, and where flags of cpu stand beside another device.
 func (f *deviceFlags) check(cmd *cobra.Command) error {
-	if f.checked && f.device != foundry.CPU {
-		return idle(cmd, "on --device "+f.device+", only on cpu", "checked")
+	if err := f.cpu.check(cmd, f.device); err != nil {
+		return err
 	}
 	if f.plan == "" {
 		return nil

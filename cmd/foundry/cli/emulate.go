@@ -33,7 +33,7 @@ built for Linux.`,
 			if err != nil {
 				return err
 			}
-			o := trust.options(s, false)
+			o := trust.options(s, cpuFlags{})
 			if err := emulator.Write(cmd.Context(), out, p, o); err != nil {
 				return err
 			}

@@ -18,7 +18,7 @@ func (f *compileFlags) search(cmd *cobra.Command, s IO, m *foundry.Model, o *fou
 		return nil, nil
 	}
 	found, err := search.Run(cmd.Context(), m, search.Options{
-		Compile: *o, CPU: f.trust.options(s, false), Progress: progress(s.Err), Say: func(line string) { fmt.Fprintln(s.Err, line) },
+		Compile: *o, CPU: f.trust.options(s, cpuFlags{}), Progress: progress(s.Err), Say: func(line string) { fmt.Fprintln(s.Err, line) },
 	})
 	if err != nil {
 		return nil, err

@@ -18,7 +18,8 @@ import (
 func verifyCommand(s IO) *cobra.Command {
 	var model modelFlags
 	var only, shaders string
-	var checked, asJSON bool
+	var asJSON bool
+	var how cpuFlags
 	var trust trustFlag
 	o := verify.ModelOptions{Progress: progress(s.Err), Say: func(line string) { fmt.Fprintln(s.Err, line) }}
 	cmd := &cobra.Command{
@@ -44,7 +45,7 @@ kernel that no row stands for.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 1 && isFolder(args[0]) {
-				c := trust.options(s, true)
+				c := trust.options(s, cpuFlags{checked: true, shuffle: how.shuffle})
 				if !trust.on {
 					c.Confine = s.Confine
 				}
@@ -59,8 +60,8 @@ kernel that no row stands for.`,
 				}
 				model.model = args[0]
 			}
-			if checked && o.Device != foundry.CPU {
-				return idle(cmd, "on --device "+o.Device+", only on cpu", "checked")
+			if err := how.check(cmd, o.Device); err != nil {
+				return err
 			}
 			m, err := model.open(s)
 			if err != nil {
@@ -70,7 +71,7 @@ kernel that no row stands for.`,
 			if o.Shaders, err = shaderFolder(shaders); err != nil {
 				return err
 			}
-			o.CPU = trust.options(s, checked)
+			o.CPU = trust.options(s, how)
 			o.CPU.FewRuns = true
 			o.Only = func(kernel, format string) bool { return strings.Contains(kernel+" "+format, only) }
 			o.Finished = func(rows []verify.Row) {
@@ -106,7 +107,7 @@ kernel that no row stands for.`,
 	p.StringVar(&only, "only", "", "kernels whose name and format (such as \"matmul GEMV q8_0\") contain this")
 	p.StringVar(&shaders, "shaders", "", "folder of stage files that replace the built-in ones")
 	trust.add(cmd)
-	p.BoolVar(&checked, "checked", false, "cpu looks at every memory access, at about 30 times the time")
+	how.add(cmd)
 	p.BoolVar(&asJSON, "json", false, "print one JSON object")
 	return cmd
 }
