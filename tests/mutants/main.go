@@ -40,6 +40,9 @@ func main() {
 // errUsage is a wrong command line.
 var errUsage = errors.New("see mutants -help")
 
+// programsSuffix ends the name of the folder of programs that stands beside the results.
+const programsSuffix = ".programs"
+
 // mostOfAKind is far more of a kind than anyone has the time for.
 const mostOfAKind = 100_000
 
@@ -53,6 +56,7 @@ func run(ctx context.Context, args []string) (err error) {
 	}
 	most := flags.Int("stages", 9, "how many stages of tests a mistake in a source has to pass")
 	in := flags.String("in", "", "where mistakes in sources are made: files that this regular expression matches")
+	aboveFlag := flags.String("above", "", "packages whose tests run after a mistake's own: names that this regular expression matches")
 	least := flags.Float64("least", 0, "the share of mistakes, in percent, of which fewer found is exit code 1")
 	root := flags.String("root", ".", "the module's root")
 	results := flags.String("results", "mutants.jsonl", "the file of results; what stands there is not run again")
@@ -83,6 +87,10 @@ func run(ctx context.Context, args []string) (err error) {
 	if err != nil {
 		return fmt.Errorf("-in %q: %w; %w", *in, err, errUsage)
 	}
+	above, err := regexp.Compile(*aboveFlag)
+	if err != nil {
+		return fmt.Errorf("-above %q: %w; %w", *aboveFlag, err, errUsage)
+	}
 	counts["plan"] = plans
 	asked := 0
 	for _, kind := range sortedKeys(counts) {
@@ -95,7 +103,11 @@ func run(ctx context.Context, args []string) (err error) {
 		return fmt.Errorf("nothing is asked for: give -plan, -go, -msl or -checker a number; %w", errUsage)
 	}
 	delete(counts, "plan")
-	j, err := openJournal(*results)
+	of, err := readSources(*root)
+	if err != nil {
+		return err
+	}
+	j, err := openJournal(*results, of)
 	if err != nil {
 		return err
 	}
@@ -116,7 +128,7 @@ func run(ctx context.Context, args []string) (err error) {
 			return err
 		}
 	}
-	r, err := newSourceRunner(ctx, *root, *results+".programs", work, self, *most)
+	r, err := newSourceRunner(ctx, *root, *results+programsSuffix, work, self, *most, above)
 	if err != nil {
 		return err
 	}

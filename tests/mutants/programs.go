@@ -160,30 +160,57 @@ var testName = regexp.MustCompile(`^(Test|Example|Fuzz)`)
 // testLimit is the time of one test.
 const testLimit = 10 * time.Minute
 
-// of returns the tests of a package, built and measured where they are not known.
-func (p *programs) of(ctx context.Context, pkg string) (*tests, error) {
+// kept returns the tests of a package as they were measured, with the key of the
+// sources as they are; none where they have to be measured.
+func (p *programs) kept(pkg string) (t *tests, key string, err error) {
 	if t := p.had[pkg]; t != nil {
-		return t, nil
+		return t, t.Key, nil
 	}
-	key, err := p.keyOf(pkg)
-	if err != nil {
-		return nil, err
+	if key, err = p.keyOf(pkg); err != nil {
+		return nil, "", err
 	}
-	name := filepath.Join(p.dir, strings.ReplaceAll(pkg, "/", "+"))
-	t := &tests{}
-	text, err := os.ReadFile(name + ".json")
+	text, err := os.ReadFile(p.name(pkg) + ".json")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, key, nil
+	}
+	t = p.unmeasured(pkg)
 	if err == nil {
 		err = json.Unmarshal(text, t)
 	}
-	t.file, t.dir = name+".test", filepath.Join(p.root, filepath.FromSlash(pkg))
-	if errors.Is(err, fs.ErrNotExist) || err == nil && t.Key != key {
+	if err != nil || t.Key != key {
+		return nil, key, err
+	}
+	p.had[pkg] = t
+	return t, key, nil
+}
+
+// measured reports whether it is known what a package's tests meet.
+func (p *programs) measured(pkg string) (bool, error) {
+	t, _, err := p.kept(pkg)
+	return t != nil, err
+}
+
+func (p *programs) name(pkg string) string {
+	return filepath.Join(p.dir, strings.ReplaceAll(pkg, "/", "+"))
+}
+
+func (p *programs) unmeasured(pkg string) *tests {
+	return &tests{file: p.name(pkg) + ".test", dir: filepath.Join(p.root, filepath.FromSlash(pkg))}
+}
+
+// of returns the tests of a package, built and measured where they are not known.
+func (p *programs) of(ctx context.Context, pkg string) (*tests, error) {
+	t, key, err := p.kept(pkg)
+	if err == nil && t == nil {
 		fmt.Fprintf(os.Stderr, "what the tests of ./%s meet\n", pkg)
+		t = p.unmeasured(pkg)
 		t.Key = key
+		var text []byte
 		if err = p.measure(ctx, pkg, t); err == nil {
 			text, err = json.Marshal(t)
 		}
 		if err == nil {
-			err = os.WriteFile(name+".json", text, 0o666)
+			err = os.WriteFile(p.name(pkg)+".json", text, 0o666)
 		}
 	}
 	if err != nil {

@@ -33,42 +33,70 @@ type record struct {
 // counts reports whether the mutant is one of the table's.
 func (r record) counts() bool { return r.Stage != broken && r.Stage != late }
 
-// journal is a file of records, a line each. What stands there is not run again.
+// journal is a file of records, a line each, behind a line that says what sources they
+// are of. What stands there is not run again.
 type journal struct {
-	file *os.File
-	had  map[string]record
+	file    *os.File
+	had     map[string]record
+	sources *sources
+}
+
+// journalHead is the first line of a journal.
+type journalHead struct {
+	Sources string `json:"sources"` // hash of the sources that all records are of
 }
 
 func key(kind string, seed uint64, n int) string { return fmt.Sprintf("%s %d %d", kind, seed, n) }
 
+// errOtherSources is that results are of sources which are others now: what some tests
+// noticed and what others did says nothing together.
+var errOtherSources = errors.New("results are of other sources; take another file of results")
+
 // openJournal opens the file of the name, or makes it. A last line that was not written
-// whole is forgotten.
-func openJournal(name string) (*journal, error) {
+// whole is forgotten; records of other sources are refused.
+func openJournal(name string, of *sources) (*journal, error) {
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o666)
 	if err != nil {
 		return nil, err
 	}
-	j := &journal{f, map[string]record{}}
-	end := int64(0)
-	for in := bufio.NewReader(f); ; {
-		line, err := in.ReadBytes('\n')
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		var r record
-		if err == nil {
-			err = json.Unmarshal(line, &r)
-		}
-		if err != nil {
-			return nil, errors.Join(fmt.Errorf("%s: byte %d: %w", name, end, err), f.Close())
-		}
-		end += int64(len(line))
-		j.had[key(r.Kind, r.Seed, r.N)] = r
+	j := &journal{f, map[string]record{}, of}
+	end, err := j.read()
+	if err == nil {
+		err = errors.Join(f.Truncate(end), seek(f, end))
 	}
-	if err := errors.Join(f.Truncate(end), seek(f, end)); err != nil {
-		return nil, errors.Join(err, f.Close())
+	if err == nil && end == 0 {
+		err = j.line(journalHead{of.hash})
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", name, err), f.Close())
 	}
 	return j, nil
+}
+
+// read reads the lines that are whole, and returns where they end.
+func (j *journal) read() (end int64, err error) {
+	for in := bufio.NewReader(j.file); ; {
+		line, err := in.ReadBytes('\n')
+		if errors.Is(err, io.EOF) {
+			return end, nil
+		}
+		var r record
+		switch {
+		case err != nil:
+		case end == 0:
+			var head journalHead
+			if err = json.Unmarshal(line, &head); err == nil && head.Sources != j.sources.hash {
+				return 0, errOtherSources
+			}
+		default:
+			err = json.Unmarshal(line, &r)
+			j.had[key(r.Kind, r.Seed, r.N)] = r
+		}
+		if err != nil {
+			return 0, fmt.Errorf("byte %d: %w", end, err)
+		}
+		end += int64(len(line))
+	}
 }
 
 func seek(f *os.File, end int64) error {
@@ -76,8 +104,16 @@ func seek(f *os.File, end int64) error {
 	return err
 }
 
+// write adds a record, unless sources have changed since the journal was opened.
 func (j *journal) write(r record) error {
-	text, err := json.Marshal(r)
+	if err := j.sources.unchanged(); err != nil {
+		return err
+	}
+	return j.line(r)
+}
+
+func (j *journal) line(v any) error {
+	text, err := json.Marshal(v)
 	if err == nil {
 		_, err = j.file.Write(append(text, '\n'))
 	}

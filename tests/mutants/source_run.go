@@ -40,10 +40,11 @@ type sourceRunner struct {
 	rows     *rowRunner // runner of the rows of Metal text
 	known    *equivalents
 	imports  map[string][]string // the packages above each
+	above    *regexp.Regexp      // names of those whose tests are run
 }
 
 // newSourceRunner makes one for the module at root; the tests' programs are kept in a folder.
-func newSourceRunner(ctx context.Context, root, covers, work, self string, most int) (*sourceRunner, error) {
+func newSourceRunner(ctx context.Context, root, covers, work, self string, most int, others *regexp.Regexp) (*sourceRunner, error) {
 	root, err := filepath.Abs(root)
 	if err != nil {
 		return nil, err
@@ -60,7 +61,7 @@ func newSourceRunner(ctx context.Context, root, covers, work, self string, most 
 	if err != nil {
 		return nil, err
 	}
-	return &sourceRunner{root: root, work: work, most: most, programs: programs, rows: &rowRunner{[]string{self}, work}, known: known, imports: imports}, nil
+	return &sourceRunner{root: root, work: work, most: most, programs: programs, rows: &rowRunner{[]string{self}, work}, known: known, imports: imports, above: others}, nil
 }
 
 // runSource makes n mistakes of a kind in files that within matches.
@@ -142,55 +143,88 @@ func (r *sourceRunner) overlay(e edit, text []byte) (string, error) {
 
 // goStages are those of a mistake in Go.
 func (r *sourceRunner) goStages(ctx context.Context, e edit, overlay string) []func() (verdict, error) {
-	own := path.Dir(e.file)
-	// those whose tests meet the mistake, of some packages
 	these := func(stage string, packages ...string) func() (verdict, error) {
-		return func() (v verdict, err error) {
-			type choice struct {
-				pkg     string
-				tests   *tests
-				names   []string
-				seconds float64
-			}
-			k := r.programs.number(e)
-			has, err := r.programs.switched()
-			if err != nil {
-				return v, err
-			}
-			var all []choice
-			for _, pkg := range packages {
-				if !slices.Contains(r.programs.tested, pkg) {
-					continue
-				}
-				t, err := r.programs.of(ctx, pkg)
-				if err != nil {
-					return v, err
-				}
-				if names, seconds := r.programs.meeting(t, k, has); len(names) > 0 {
-					all = append(all, choice{pkg, t, names, seconds})
-				}
-			}
-			slices.SortStableFunc(all, func(a, b choice) int { return cmp.Compare(a.seconds, b.seconds) })
-			for _, c := range all {
-				if has[k] {
-					v, err = c.tests.switchOn(ctx, stage, c.names, k)
-				} else {
-					v, err = r.goTest(ctx, stage, overlay, c.pkg, c.names, limitOf(c.seconds))
-				}
-				if err != nil || v.stage != "" {
-					return v, err
-				}
-			}
-			return v, nil
-		}
+		return func() (verdict, error) { return r.these(ctx, stage, e, overlay, packages) }
 	}
+	own := path.Dir(e.file)
 	var others []string
 	for _, pkg := range r.imports[own] {
-		if pkg != own && pkg != "verify" && pkg != "tests/mutants" {
+		if pkg != own && pkg != "verify" && pkg != "tests/mutants" && r.above.MatchString(pkg) {
 			others = append(others, pkg)
 		}
 	}
 	return []func() (verdict, error){these(byOwn, own), these(byKernels, "verify"), these(byOthers, others...)}
+}
+
+// choice is the tests of a package that meet a mistake.
+type choice struct {
+	pkg     string
+	tests   *tests
+	names   []string
+	seconds float64
+}
+
+// these runs the tests of some packages that meet a mistake, the cheapest first: those of
+// packages that are measured, then of each as it is measured, which takes minutes, in the
+// order given.
+func (r *sourceRunner) these(ctx context.Context, stage string, e edit, overlay string, packages []string) (v verdict, err error) {
+	k := r.programs.number(e)
+	has, err := r.programs.switched()
+	if err != nil {
+		return v, err
+	}
+	meeting := func(pkg string) (c choice, err error) {
+		c = choice{pkg: pkg}
+		if c.tests, err = r.programs.of(ctx, pkg); err == nil {
+			c.names, c.seconds = r.programs.meeting(c.tests, k, has)
+		}
+		return c, err
+	}
+	attempt := func(c choice) (verdict, error) {
+		switch {
+		case len(c.names) == 0:
+			return verdict{}, nil
+		case has[k]:
+			return c.tests.switchOn(ctx, stage, c.names, k)
+		}
+		return r.goTest(ctx, stage, overlay, c.pkg, c.names, limitOf(c.seconds))
+	}
+	var known []choice
+	var open []string
+	for _, pkg := range packages {
+		if !slices.Contains(r.programs.tested, pkg) {
+			continue
+		}
+		measured, err := r.programs.measured(pkg)
+		if err != nil {
+			return v, err
+		}
+		if !measured {
+			open = append(open, pkg)
+			continue
+		}
+		c, err := meeting(pkg)
+		if err != nil {
+			return v, err
+		}
+		known = append(known, c)
+	}
+	slices.SortStableFunc(known, func(a, b choice) int { return cmp.Compare(a.seconds, b.seconds) })
+	for _, c := range known {
+		if v, err = attempt(c); err != nil || v.stage != "" {
+			return v, err
+		}
+	}
+	for _, pkg := range open {
+		c, err := meeting(pkg)
+		if err == nil {
+			v, err = attempt(c)
+		}
+		if err != nil || v.stage != "" {
+			return v, err
+		}
+	}
+	return v, nil
 }
 
 // quick is what a test takes that is not among the last to run.
@@ -226,11 +260,26 @@ func (t *tests) switchOn(ctx context.Context, stage string, names []string, k in
 		case timedOut:
 			return verdict{late, ""}, nil
 		case failed:
-			return verdict{stage, firstFailure(output)}, nil
+			why := firstFailure(output)
+			name := failedTest.FindSubmatch(output)
+			if name == nil {
+				return verdict{stage, why}, nil
+			}
+			// A test that fails without the mistake, now that others want the machine, has
+			// noticed nothing.
+			_, failed, _, err := t.run(ctx, []string{string(name[1])}, limitOf(limits[i]), mutantEnv(-1))
+			if err != nil || !failed {
+				return verdict{stage, why}, err
+			}
+			fmt.Fprintf(os.Stderr, "%s fails without a mistake\n", name[1])
+			return verdict{late, string(name[1]) + " fails without a mistake"}, nil
 		}
 	}
 	return v, nil
 }
+
+// failedTest finds the name of the test that failed in what a program of tests printed.
+var failedTest = regexp.MustCompile(`(?m)^--- FAIL: ([^ /]+)`)
 
 // goTest runs tests of a package with the overlay.
 func (r *sourceRunner) goTest(ctx context.Context, stage, overlay, pkg string, tests []string, limit time.Duration) (v verdict, err error) {
@@ -278,7 +327,8 @@ func ended(ctx context.Context, err error) (output []byte, failed, timedOut bool
 	return nil, false, false, err
 }
 
-// above lists the packages below the root whose tests depend on each package.
+// above lists the packages below the root whose tests depend on each package, those that
+// depend on the fewest first: their tests take the least time.
 func above(ctx context.Context, root string) (map[string][]string, error) {
 	tool, err := exec.LookPath("go")
 	if err != nil {
@@ -288,7 +338,7 @@ func above(ctx context.Context, root string) (map[string][]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := map[string][]string{}
+	out, weights := map[string][]string{}, map[string]int{}
 	for line := range strings.Lines(string(text)) {
 		name, deps, _ := strings.Cut(strings.TrimSpace(line), "\t")
 		pkg, isTest := strings.CutSuffix(name, ".test")
@@ -297,10 +347,17 @@ func above(ctx context.Context, root string) (map[string][]string, error) {
 		}
 		pkg = strings.TrimPrefix(strings.TrimPrefix(pkg, "foundry"), "/")
 		for dep := range strings.FieldsSeq(deps) {
-			if dep, ours := strings.CutPrefix(dep, "foundry/"); ours && !slices.Contains(out[dep], pkg) {
+			dep, ours := strings.CutPrefix(dep, "foundry/")
+			if ours {
+				weights[pkg]++
+			}
+			if ours && !slices.Contains(out[dep], pkg) {
 				out[dep] = append(out[dep], pkg)
 			}
 		}
+	}
+	for _, pkgs := range out {
+		slices.SortStableFunc(pkgs, func(a, b string) int { return cmp.Compare(weights[a], weights[b]) })
 	}
 	return out, nil
 }
