@@ -116,7 +116,6 @@ func TestRowsInNumbers(t *testing.T) {
 // The same product by matrix units, which all four simdgroups of plain's use together.
 func TestMatricesInNumbers(t *testing.T) {
 	x := plain()
-	x.MatrixFloats, x.MatrixRows, x.MatrixGroup = 64, 32, 4
 	p := numbersOf(oneProduct(t, x, 100, 96, 128, "f16"), 100)
 	block := kernel.ProductMatrices{ProductTiles: kernel.ProductTiles{Rows: 64, Columns: 32, Depth: 32, Stages: 2, SIMDRows: 4, SIMDColumns: 1, Ahead: 1}}
 	k := p.inMatrices(block, x)

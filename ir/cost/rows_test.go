@@ -1,11 +1,14 @@
 package cost
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"foundry/ir"
 	"foundry/ir/target"
+	"foundry/ir/task"
 )
 
 // The grid of a product counts the rows of all its weights, and fills the target
@@ -50,4 +53,94 @@ func TestSlicesServeManyRows(t *testing.T) {
 func TestKeysThatAreSeen(t *testing.T) {
 	require.EqualValues(t, 563, seenOf(8001, 500, 64))
 	require.EqualValues(t, 300, seenOf(300, 500, 64))
+}
+
+// How rows are dealt out on four cores of 512 threads, which want 32 simdgroups in flight:
+// worked out by the rules that deal's comment names.
+func TestDealsOnASmallMachine(t *testing.T) {
+	x := plain()
+	for _, c := range []struct {
+		rows        int64
+		unit        int
+		rounds, run int64
+		direct      bool
+		want        rowDivision
+	}{
+		{96, 1, 4, 1, false, rowDivision{PerSimd: 2, Share: 1, Simds: 4}},                   // 48 simdgroups of two rows are one and a half times 32
+		{94, 1, 4, 1, false, rowDivision{PerSimd: 1, Share: 1, Simds: 8, InRounds: true}},   // 47 are not; 94 of one are more than twice
+		{1024, 1, 4, 1, false, rowDivision{PerSimd: 4, Share: 1, Simds: 8, InRounds: true}}, // no more than four
+		{1024, 2, 4, 1, false, rowDivision{PerSimd: 4, Share: 1, Simds: 8, InRounds: true}}, // pairs stay together
+		{60, 1, 9, 1, false, rowDivision{PerSimd: 1, Share: 1, Simds: 4}},                   // of 60 simdgroups half a machine has 32
+		{20, 1, 9, 1, false, rowDivision{PerSimd: 1, Share: 1, Simds: 2}},                   // few and small
+		{8, 1, 8, 1, false, rowDivision{PerSimd: 2, Share: 8, Simds: 16}},                   // eight share a row; two sets of them
+		{8, 1, 3, 1, false, rowDivision{PerSimd: 1, Share: 2, Simds: 4}},                    // a row has three loads, for two to share
+		{4, 4, 8, 1, false, rowDivision{PerSimd: 4, Share: 8, Simds: 16}},                   // a unit of four
+		{15, 1, 64, 1, false, rowDivision{PerSimd: 4, Share: 8, Simds: 16}},                 // three sets of four by 8 are 24, three quarters of 32
+		{11, 1, 64, 1, false, rowDivision{PerSimd: 2, Share: 8, Simds: 16}},                 // two sets are not
+		{96, 1, 4, 32, false, rowDivision{PerSimd: 2, Share: 1, Simds: 16}},                 // runs of 32 rows meet in a threadgroup
+		{96, 1, 1, 1, true, rowDivision{PerSimd: 2, Share: 1, Simds: 4}},                    // read where it lies, in one round
+		{96, 4, 1, 1, true, rowDivision{PerSimd: 4, Share: 1, Simds: 2}},                    // a unit of four, in one round
+		{64, 1, 9, 1, true, rowDivision{PerSimd: 2, Share: 1, Simds: 4}},                    // 32 of two, where 22 are enough; four rows for long ones only
+		{64, 1, 20, 1, true, rowDivision{PerSimd: 4, Share: 2, Simds: 4}},                   // four rows that two share
+		{2, 1, 20, 1, true, rowDivision{PerSimd: 1, Share: 8, Simds: 16}},                   // never enough
+		{128, 1, 20, 1, true, rowDivision{PerSimd: 4, Share: 1, Simds: 4}},                  // 32 without sharing
+		{256, 1, 20, 1, true, rowDivision{PerSimd: 4, Share: 1, Simds: 8, InRounds: true}},  // twice what is wanted
+		{4096, 1, 4, 1, true, rowDivision{PerSimd: 4, Share: 1, Simds: 8, InRounds: true}},  // two to eight rounds: as if staged
+		{10, 1, 9, 1, true, rowDivision{PerSimd: 2, Share: 8, Simds: 16}},                   // five pairs by eight
+		{22, 1, 9, 1, true, rowDivision{PerSimd: 2, Share: 2, Simds: 4}},                    // 11 pairs by two are enough
+	} {
+		require.Equal(t, c.want, deal(c.rows, c.unit, c.rounds, c.run, c.direct, x), "%+v", c)
+	}
+	for _, c := range []struct {
+		rows, rounds int64
+		unit         int
+		run          int64
+		want         rowDivision
+	}{
+		{96, 4, 1, 1, rowDivision{PerSimd: 4, Share: 1, Simds: 2}},                   // 24 of 22
+		{40, 4, 1, 1, rowDivision{PerSimd: 4, Share: 4, Simds: 4}},                   // 10 sets by four; twice would do for 20
+		{1024, 4, 1, 1, rowDivision{PerSimd: 4, Share: 1, Simds: 8, InRounds: true}}, // 256 are more than twice 32
+		{4, 1, 1, 1, rowDivision{PerSimd: 1, Share: 1, Simds: 2}},                    // one round: nothing to share
+		{132, 4, 1, 1, rowDivision{PerSimd: 4, Share: 1, Simds: 4}},                  // 33 are eight a core
+		{132, 4, 1, 32, rowDivision{PerSimd: 4, Share: 1, Simds: 8}},                 // runs of 32 rows
+	} {
+		require.Equal(t, c.want, dealSliced(c.rows, c.unit, c.rounds, c.run, x), "%+v", c)
+	}
+	for whole, want := range map[int64]rowDivision{32: {PerSimd: 2, Share: 1, Simds: 16}, 64: {PerSimd: 4, Share: 1, Simds: 16}, 128: {PerSimd: 8, Share: 1, Simds: 16}, 256: {PerSimd: 8, Share: 1, Simds: 32}, 34: {PerSimd: 2, Share: 1, Simds: 17}} {
+		require.Equal(t, want, dealHeads(whole, 1), "%d", whole)
+	}
+	require.Equal(t, rowDivision{PerSimd: 4, Share: 1, Simds: 8}, dealHeads(32, 4), "a unit is four rows")
+	require.EqualValues(t, 13, rowDivision{PerSimd: 2, Share: 2, Simds: 8}.Groups(100), "eight rows a threadgroup")
+}
+
+// Vectors that are staged go in fewer at once where they are long, and in segments where
+// not even one has room beside the sums.
+func TestStagedVectorsHaveRoom(t *testing.T) {
+	x := plain()
+	for _, c := range []struct {
+		tokens, cols, vectors, segment int
+	}{
+		{8, 1024, 4, 1024}, // 16 KiB
+		{8, 2048, 2, 2048}, // four would be all of it
+		{8, 4096, 1, 4096}, // two would be
+		{8, 8192, 1, 6144}, // one would be: three times 2,048, five of which have room
+		{1, 1024, 1, 1024},
+		{1, 12288, 1, 6144},
+	} {
+		text := "graph @g (T=1..%d, P=0..0, S<=8) {\n%%x = input \"x\" : f32[%s, %d]\n%%g = weight \"g\" : f32[%d]\n%%w = weight \"w\" : f16[96, %d]\n%%h = rms_norm %%x, %%g {eps=1e-06}\n%%y = matmul_nt %%h, %%w\nreturn y=%%y\n}"
+		g, err := ir.Parse("g.fir", fmt.Sprintf(text, c.tokens, map[bool]string{true: "1", false: "T"}[c.tokens == 1], c.cols, c.cols, c.cols))
+		require.NoError(t, err)
+		n, err := g.FusedNode(g.Nodes(), "norm", "norm")
+		require.NoError(t, err)
+		r, err := task.In(n, g.Bounds, x)
+		require.NoError(t, err)
+		p, err := task.ProductOf(r)
+		require.NoError(t, err)
+		k := productRows(p, x, 0)
+		require.False(t, k.Direct, "a norm is made first")
+		require.Equal(t, c.vectors, k.Vectors, "%+v", c)
+		require.EqualValues(t, c.segment, k.Segment, "%+v", c)
+		sums := 4 * k.Simdgroups * k.Vectors * (1 + k.PerTeam*k.Teams)
+		require.LessOrEqual(t, 4*int(k.Staged(k.Segment))*k.Vectors+sums, x.Limits.ThreadgroupBytes)
+	}
 }
