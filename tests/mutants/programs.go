@@ -67,8 +67,9 @@ func newPrograms(ctx context.Context, root, dir string) (*programs, error) {
 	if err := p.hashSources(); err != nil {
 		return nil, err
 	}
+	made := p.key + "\n" + hashOf(p.edits)
 	kept, err := os.ReadFile(filepath.Join(dir, "key"))
-	if err == nil && string(kept) == p.key {
+	if err == nil && string(kept) == made {
 		return p, nil
 	}
 	if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(dir, 0o777)); err != nil {
@@ -77,7 +78,16 @@ func newPrograms(ctx context.Context, root, dir string) (*programs, error) {
 	if err := p.write(ctx); err != nil {
 		return nil, err
 	}
-	return p, os.WriteFile(filepath.Join(dir, "key"), []byte(p.key), 0o666)
+	return p, os.WriteFile(filepath.Join(dir, "key"), []byte(made), 0o666)
+}
+
+// hashOf is the hash of a list of mistakes, which numbers follow from.
+func hashOf(edits []edit) string {
+	sum := sha256.New()
+	for _, e := range edits {
+		fmt.Fprintf(sum, "%s %d %d %s %v\n", e.file, e.from, e.to, e.by, e.behind)
+	}
+	return hex.EncodeToString(sum.Sum(nil))
 }
 
 // hashSources sets the key, of all Go text but tests and this program, and the folders that have tests.
@@ -252,7 +262,7 @@ func (p *programs) measure(ctx context.Context, pkg string, t *tests) error {
 		return err
 	}
 	t.Tests = nil
-	file := filepath.Join(p.dir, "met")
+	file := p.name(pkg) + ".met"
 	for name := range strings.Lines(string(list)) {
 		if name = strings.TrimSpace(name); !testName.MatchString(name) {
 			continue

@@ -39,6 +39,7 @@ type sourceRunner struct {
 	programs *programs
 	rows     *rowRunner // runner of the rows of Metal text
 	known    *equivalents
+	types    *typeChecker
 	imports  map[string][]string // the packages above each
 	above    *regexp.Regexp      // names of those whose tests are run
 }
@@ -61,7 +62,11 @@ func newSourceRunner(ctx context.Context, root, covers, work, self string, most 
 	if err != nil {
 		return nil, err
 	}
-	return &sourceRunner{root: root, work: work, most: most, programs: programs, rows: &rowRunner{[]string{self}, work}, known: known, imports: imports, above: others}, nil
+	types, err := newTypeChecker(ctx, root)
+	if err != nil {
+		return nil, err
+	}
+	return &sourceRunner{root: root, types: types, work: work, most: most, programs: programs, rows: &rowRunner{[]string{self}, work}, known: known, imports: imports, above: others}, nil
 }
 
 // runSource makes n mistakes of a kind in files that within matches.
@@ -70,7 +75,9 @@ func (r *sourceRunner) runSource(ctx context.Context, j *journal, kind string, i
 	if err != nil {
 		return nil, err
 	}
-	edits = slices.DeleteFunc(edits, func(e edit) bool { return !in.MatchString(e.file) })
+	edits = slices.DeleteFunc(edits, func(e edit) bool {
+		return !in.MatchString(e.file) || kind != "msl" && !r.types.knows(e.file) // of another system: no test here could meet it
+	})
 	rng := rand.New(rand.NewPCG(seed, uint64(len(kind))))
 	rng.Shuffle(len(edits), func(a, b int) { edits[a], edits[b] = edits[b], edits[a] })
 	counted := 0
@@ -106,6 +113,12 @@ func (r *sourceRunner) try(ctx context.Context, kind string, e edit) (rec record
 	rec = record{Folder: path.Dir(e.file), Place: e.place(text), What: e.what}
 	if rec.Equal = r.known.argument(kind, e.file, e.diff(text)); rec.Equal != "" {
 		return rec, nil
+	}
+	if kind != "msl" {
+		if err := r.types.check(e, text); err != nil {
+			rec.Stage, rec.Why = broken, err.Error()
+			return rec, nil
+		}
 	}
 	overlay, err := r.overlay(e, text)
 	if err != nil {

@@ -181,3 +181,22 @@ func TestTestsThatName(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, names)
 }
+
+// A mistake that does not compile is told from one that does, and a file of another system
+// from one of this.
+func TestTypeChecker(t *testing.T) {
+	root := filepath.Join("..", "..")
+	root, err := filepath.Abs(root)
+	require.NoError(t, err)
+	c, err := newTypeChecker(t.Context(), root)
+	require.NoError(t, err)
+	const file = "ir/names/plain.go"
+	require.True(t, c.knows(file))
+	require.False(t, c.knows("ir/names/names_plan9.go"))
+	text, err := os.ReadFile(filepath.Join(root, file))
+	require.NoError(t, err)
+	end := strings.Index(string(text), "\nfunc ")
+	require.NoError(t, c.check(edit{file: file, from: end, to: end, by: "\nvar fits = 1\n"}, text))
+	require.ErrorIs(t, c.check(edit{file: file, from: end, to: end, by: "\nvar fits string = 1\n"}, text), errNoCode)
+	require.ErrorIs(t, c.check(edit{file: file, from: end, to: end, by: "\nfunc f() { unused := 1 }\n"}, text), errNoCode)
+}
