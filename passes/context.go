@@ -15,14 +15,11 @@ type Context struct {
 	// Target's constants weigh fusions; nil means target.Default.
 	Target *target.Target
 	// Choices are the choices of kernels for the target that were made so far, which costs
-	// rest on; nil: none were.
+	// rest on; nil: none were, and all values of graphs have bounds.
 	Choices *cost.Choices
 	// Lowerable says why a fused node cannot become a kernel; it may be asked
 	// about nodes that stand in no graph. nil accepts every region.
 	Lowerable func(*ir.Node) error
-	// Unbounded returns which values of a graph have no bound, on which hangs how they lie in
-	// memory; nil: all have one. choose-kernels asks.
-	Unbounded func(*ir.Graph) func(*ir.Value) bool
 	Log       *Log    // a taker of records, one a site; may be nil
 	Fuel      *Fuel   // bounds the rewrites of fusing passes; nil: no bound
 	Trace     *[]Step // a taker of records, one a pass; may be nil

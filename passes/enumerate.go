@@ -80,7 +80,7 @@ type enumeration struct {
 }
 
 func newEnumeration(cx *Context) *enumeration {
-	return &enumeration{&Context{Target: cx.Target, Choices: cx.Choices, Lowerable: cx.Lowerable, Unbounded: cx.Unbounded}, newMemo()}
+	return &enumeration{&Context{Target: cx.Target, Choices: cx.Choices, Lowerable: cx.Lowerable}, newMemo()}
 }
 
 // prefix is a graph behind some calls of a pipeline. Pipelines that begin with the

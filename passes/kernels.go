@@ -3,25 +3,15 @@ package passes
 import (
 	"fmt"
 
-	"foundry/ir"
-	"foundry/ir/cost"
 	"foundry/ir/kernel"
 	"foundry/lower/plan"
 )
-
-// unbounded says which values of the graph have no bound.
-func (r *run) unbounded() func(*ir.Value) bool {
-	if r.Unbounded == nil {
-		return nil
-	}
-	return r.Unbounded(r.graph)
-}
 
 // chooseKernels writes to each node the kernel that the cost model chooses for it, as
 // words that lowering then takes: what a reader sees, and can change. Nodes with words of
 // their own keep them; those with nothing to choose stay without.
 func chooseKernels(r *run) error {
-	costs := cost.Run{Target: r.target, Choices: r.choices, Bounds: r.graph.Bounds, Env: r.env, Stored: cost.StorageOf(r.graph, r.choices, r.unbounded())}
+	costs := r.choices.Finished(r.graph, r.env)
 	found := false
 	for _, n := range r.graph.Nodes() {
 		var chosen kernel.Kernel

@@ -50,7 +50,7 @@ func figures(t *testing.T, name, variant string) (dispatches, waves, aLayer int)
 		g, err = g.Specialise(1)
 		require.NoError(t, err)
 		require.NoError(t, p.Run(g, &passes.Context{}), variant)
-		at[i] = cost.Summarise(g, cost.NewChoices(tgt), cost.Typical(g.Bounds))
+		at[i] = cost.Summarise(g, cost.NewChoices(tgt, nil), cost.Typical(g.Bounds))
 	}
 	return at[0].Dispatches, at[0].Waves, at[1].Dispatches - at[0].Dispatches
 }

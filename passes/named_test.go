@@ -24,7 +24,7 @@ func TestSubsetsHaveNamedVariants(t *testing.T) {
 		tgt, err := target.Find(x)
 		require.NoError(t, err)
 		for _, g := range oneLayer(t, size) {
-			e := newEnumeration(&Context{Target: tgt, Lowerable: cost.NewChoices(tgt).Lowerable})
+			e := newEnumeration(&Context{Target: tgt, Lowerable: cost.NewChoices(tgt, nil).Lowerable})
 			for _, v := range variants {
 				p, err := Variant(v)
 				require.NoError(t, err)

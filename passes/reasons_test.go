@@ -29,7 +29,7 @@ func TestWhatAFusionStandsInsteadOf(t *testing.T) {
 	require.NoError(t, err)
 	decode := oneLayer(t, "0.5b")[1]
 	var log Log
-	require.NoError(t, p.Run(decode, &Context{Target: tgt, Lowerable: cost.NewChoices(tgt).Lowerable, Log: &log}))
+	require.NoError(t, p.Run(decode, &Context{Target: tgt, Lowerable: cost.NewChoices(tgt, nil).Lowerable, Log: &log}))
 	require.True(t, slices.ContainsFunc(log.Decisions, func(d plan.Decision) bool {
 		return d.Outcome == plan.Matched && d.Pattern == "qkv-rope-kv" && strings.Contains(d.Reason, "; instead of ") && strings.HasSuffix(d.Reason, "with rmsnorm-qkv")
 	}))

@@ -79,7 +79,7 @@ func newRun(g *ir.Graph, cx *Context) (*run, error) {
 		r.target = t
 	}
 	if r.choices = cx.Choices; r.choices == nil {
-		r.choices = cost.NewChoices(r.target)
+		r.choices = cost.NewChoices(r.target, nil)
 	}
 	return r, nil
 }

@@ -16,7 +16,6 @@ import (
 	"foundry/ir/dtype"
 	"foundry/ir/target"
 	"foundry/lower/compile"
-	"foundry/lower/metal"
 	"foundry/lower/plan"
 	"foundry/passes"
 )
@@ -92,7 +91,7 @@ func drifts(g *ir.Graph, e *plan.Entry, c *compile.Compiled) map[string]string {
 		written[label] = ds[1:]
 		return ds[0]
 	}
-	run := cost.Run{Target: c.Target, Bounds: g.Bounds, Env: env, Stored: cost.StorageOf(g, cost.NewChoices(c.Target), metal.Unbounded(g))}
+	run := c.Choices.Finished(g, env)
 	for _, n := range g.Nodes() {
 		ks := run.Kernels(n)
 		what := n.Op.String()
@@ -135,4 +134,39 @@ func drifts(g *ir.Graph, e *plan.Entry, c *compile.Compiled) map[string]string {
 		}
 	}
 	return out
+}
+
+// What has no bound lies in memory, and is multiplied, otherwise than what has one: the
+// cost model weighs the kernels that it then gets. Of the same graphs with bounds it weighs
+// others, so that these are cases of it.
+func TestCostWeighsWhatHasNoBound(t *testing.T) {
+	const weights = "\n%w = weight \"w\" : f16[1024, 512]\n%g = weight \"g\" : f32[512]\n"
+	for name, text := range map[string]string{
+		"rows that would be halves": `%x = input "x" : f32[T, 512]` + weights + `%h = silu %x @"h"
+			%y = matmul_nt %h, %w @"y"
+			return y=%y`,
+		"a norm whose weight may be anything": `%x = input "x" : f32[T, 512]` + weights + `%z = input "z" : f32[512]
+			%y = fused %x, %z, %w {pattern="norm-product"} @"y" {
+				%a = arg : f32[T, 512]
+				%b = arg : f32[512]
+				%c = arg : f16[1024, 512]
+				%h = rms_norm %a, %b {eps=1e-06}
+				%p = matmul_nt %h, %c
+				return %p
+			}
+			return y=%y`,
+	} {
+		g, err := ir.Parse("unbounded.fir", "graph @g (T=1..512, P=0..0, S<=512) {\n"+text+"\n}\n")
+		require.NoError(t, err, name)
+		for _, x := range []string{target.Default, "h100"} {
+			c, err := foundry.Compile(&foundry.Model{Name: "unbounded.fir", Graph: g}, foundry.CompileOptions{Target: x, Variant: "unfused"})
+			require.NoError(t, err, name)
+			require.Empty(t, drifts(c.Entries[0], &c.Plan.Entries[0], c), "%s for %s", name, x)
+			with := c.Choices
+			c.Choices = cost.NewChoices(c.Target, nil)
+			require.NotEmpty(t, drifts(c.Entries[0], &c.Plan.Entries[0], c), "%s for %s, with bounds", name, x)
+			e := cost.Typical(g.Bounds)
+			require.NotEqual(t, cost.WavesOf(c.Entries[0], c.Choices, e), cost.WavesOf(c.Entries[0], with, e), "%s for %s", name, x)
+		}
+	}
 }

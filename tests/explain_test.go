@@ -9,9 +9,9 @@ import (
 	"foundry"
 	"foundry/frontends/decoder"
 	"foundry/frontends/qwen25"
-	"foundry/ir/cost"
 	"foundry/ir/dtype"
 	"foundry/ir/target"
+	"foundry/lower/metal"
 	"foundry/lower/plan"
 	"foundry/passes"
 
@@ -107,7 +107,7 @@ func explained(t *testing.T, change func(*target.Target)) ([]plan.Decision, erro
 	p, err := passes.Variant("default")
 	require.NoError(t, err)
 	var log passes.Log
-	err = p.Run(g, &passes.Context{Target: x, Log: &log, Lowerable: cost.NewChoices(x).Lowerable})
+	err = p.Run(g, &passes.Context{Target: x, Log: &log, Lowerable: metal.NewChoices(x).Lowerable})
 	return log.Decisions, err
 }
 

@@ -50,7 +50,7 @@ func lowered(t *testing.T, g *foundry.Graphs) (*plan.Plan, []float64) {
 	var us []float64
 	for _, e := range g.Entries {
 		in = append(in, metal.Entry{Name: e.Name, Role: plan.EntryRole(e.Name), Graph: e})
-		us = append(us, cost.Predict(e, g.Target, g.Target, cost.Typical(e.Bounds), 1))
+		us = append(us, cost.Predict(e, g.Choices, g.Target, cost.Typical(e.Bounds), 1))
 	}
 	p, err := g.LowerEntries(in)
 	require.NoError(t, err)

@@ -56,7 +56,7 @@ func heads(t *testing.T, x *target.Target, vocabulary int, pipeline string) veri
 	g, err := ir.Parse("head", fmt.Sprintf(headGraph, vocabulary, vocabulary))
 	require.NoError(t, err)
 	require.NoError(t, p.Run(g, &passes.Context{Target: x}))
-	run := cost.Run{Target: x, Bounds: g.Bounds, Env: cost.Typical(g.Bounds), Stored: cost.StorageOf(g, cost.NewChoices(x), metal.Unbounded(g))}
+	run := metal.NewChoices(x).Finished(g, cost.Typical(g.Bounds))
 	seen := map[string]bool{}
 	var entries []metal.Entry
 	for i, n := range g.Nodes() {

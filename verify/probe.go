@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"foundry/ir"
-	"foundry/ir/cost"
 	"foundry/ir/dtype"
 	"foundry/ir/sym"
 	"foundry/ir/target"
@@ -128,7 +127,8 @@ func (p probe) fused(g *ir.Graph, t *target.Target) (*ir.Graph, error) {
 		}
 	}
 	log := &passes.Log{}
-	cx := &passes.Context{Target: t, Log: log, Lowerable: cost.NewChoices(t).Lowerable, Unbounded: metal.Unbounded}
+	choices := metal.NewChoices(t)
+	cx := &passes.Context{Target: t, Choices: choices, Log: log, Lowerable: choices.Lowerable}
 	if err := pipeline.Run(out, cx); err != nil {
 		return nil, err
 	}

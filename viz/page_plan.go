@@ -9,7 +9,6 @@ import (
 	"foundry/ir/cost"
 	"foundry/ir/sym"
 	"foundry/lower/compile"
-	"foundry/lower/metal"
 	"foundry/lower/plan"
 )
 
@@ -53,8 +52,7 @@ func (e *pageEntry) dispatches(c *compile.Compiled, g *ir.Graph, env sym.Env, ti
 	}
 	e.At = "T=" + strconv.FormatInt(env.T, 10) + ", P=" + strconv.FormatInt(env.P, 10)
 	kernels := map[string][]cost.Kernel{} // of nodes, by label
-	choices := cost.NewChoices(c.Target)
-	run := cost.Run{Target: c.Target, Choices: choices, Bounds: g.Bounds, Env: env, Stored: cost.StorageOf(g, choices, metal.Unbounded(g))}
+	run := c.Choices.Finished(g, env)
 	for _, n := range g.Nodes() {
 		kernels[n.Label] = append(kernels[n.Label], run.Kernels(n)...)
 	}

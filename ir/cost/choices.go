@@ -17,9 +17,14 @@ import (
 // asked by several goroutines.
 type Choices struct {
 	Target *target.Target
+	bounds func(*ir.Graph) Unbounded // nil: all values have one
 	mutex  sync.Mutex
 	known  map[string]*Choice // choices by the key of a shape
 }
+
+// Unbounded reports whether nothing is known of how large v can get: a value of a graph, or,
+// where n is a node of it, one of n's region as task.Of gives it.
+type Unbounded func(v *ir.Value, n *ir.Node) bool
 
 // Choice is what a shape gets.
 type Choice struct {
@@ -27,9 +32,21 @@ type Choice struct {
 	Err    error         // the reason why there is none
 }
 
-// NewChoices returns the choices for a target, none of which is made yet.
-func NewChoices(t *target.Target) *Choices {
-	return &Choices{Target: t, known: map[string]*Choice{}}
+// NewChoices returns the choices for a target, none of which is made yet. What a graph's
+// values lie as, and with that the kernels that read them, hangs on which have no bound:
+// bounds tells, nil where all have one.
+func NewChoices(t *target.Target, bounds func(*ir.Graph) Unbounded) *Choices {
+	return &Choices{Target: t, bounds: bounds, known: map[string]*Choice{}}
+}
+
+// Finished is the run of a graph that no pass will change: its values lie as lowering
+// keeps them.
+func (c *Choices) Finished(g *ir.Graph, e sym.Env) Run {
+	var unbounded Unbounded
+	if c.bounds != nil {
+		unbounded = c.bounds(g)
+	}
+	return Run{Target: c.Target, Choices: c, Bounds: g.Bounds, Env: e, Stored: StorageOf(g, c, unbounded)}
 }
 
 // Of returns what node n gets, whose work is r.

@@ -80,7 +80,7 @@ const layer = `graph @decode (T=1..1, P=0..39, S<=40) {
 // Gate and up read the same norm and nothing of each other: they share a wave.
 func TestWaves(t *testing.T) {
 	g := parse(t, layer)
-	s := cost.Summarise(g, cost.NewChoices(find(t, target.Default)), sym.Env{T: 1, P: 20})
+	s := cost.Summarise(g, cost.NewChoices(find(t, target.Default), nil), sym.Env{T: 1, P: 20})
 	require.Equal(t, 5, s.Dispatches)
 	require.Equal(t, 4, s.Waves)
 	tgt := find(t, target.Default)

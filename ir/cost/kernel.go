@@ -70,6 +70,7 @@ func (r Run) work(n *ir.Node) (*task.Region, error) {
 	if err != nil {
 		return nil, err
 	}
+	w.Unbounded = r.Stored.within(n)
 	for i, a := range n.Args {
 		w.Operands[i].Halves = r.Stored.Halves(a)
 	}
@@ -92,7 +93,7 @@ func (m *model) chosen() kernel.Kernel {
 		return nil
 	}
 	if m.Choices == nil {
-		m.Choices = NewChoices(m.Target)
+		m.Choices = NewChoices(m.Target, nil)
 	}
 	return m.Choices.Of(m.node, m.region).Kernel
 }

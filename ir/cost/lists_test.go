@@ -139,7 +139,7 @@ func TestKeysOfWork(t *testing.T) {
 		require.Empty(t, seen[k], "%s has the key of %s", name, seen[k])
 		seen[k] = name
 	}
-	c := NewChoices(plain())
+	c := NewChoices(plain(), nil)
 	r, err := task.In(n, g.Bounds, plain())
 	require.NoError(t, err)
 	require.Same(t, c.Of(n, r), c.Of(n, r), "asked once")
@@ -167,7 +167,7 @@ func TestStorageOfValues(t *testing.T) {
 		x := plain()
 		x.TFlops = 0.01 // lanes so slow that products go to blocks
 		h := g.Nodes()[0].Results[0]
-		s := StorageOf(g, NewChoices(x), nil)
+		s := StorageOf(g, NewChoices(x, nil), nil)
 		require.Equal(t, c.halves, s.Halves(h), c.name)
 		require.Equal(t, c.narrowed, s.Narrowed(h), c.name)
 		saved, moved := sym.Poly{}, sym.Poly{T: 2 * 256 * 4}
@@ -177,7 +177,7 @@ func TestStorageOfValues(t *testing.T) {
 		}
 		require.Equal(t, saved, s.Saved(h), c.name)
 		require.Equal(t, moved, s.Moved(g.Nodes()[0]), c.name)
-		none := StorageOf(g, NewChoices(x), func(v *ir.Value) bool { return v == h })
+		none := StorageOf(g, NewChoices(x, nil), func(v *ir.Value, n *ir.Node) bool { return n == nil && v == h })
 		require.False(t, none.Halves(h) || none.Narrowed(h), "%s: without a bound", c.name)
 	}
 	var none *Storage
@@ -189,7 +189,8 @@ func TestRepeatedLayers(t *testing.T) {
 	g, err := ir.Parse("g.fir", "graph @g (T=1..1, P=0..0, S<=1) {\n%x = input \"x\" : f32[1, 4096]\n%a = silu %x\n%b = silu %a\n%c = silu %b\n%d = silu %c\nreturn d=%d\n}")
 	require.NoError(t, err)
 	g.Nodes()[1].Label, g.Nodes()[2].Label = "layers.0.b", "layers.0.c"
-	one := Repeated(g, plain(), plain(), sym.Env{T: 1}, 1)
-	require.InDelta(t, Predict(g, plain(), plain(), sym.Env{T: 1}, 1)-10-4*1, one, 1e-9, "four dispatches of 1 us to encode, and 10 us to submit")
-	require.InDelta(t, one*2, Repeated(g, plain(), plain(), sym.Env{T: 1}, 3), 1e-9, "eight waves of four")
+	c := NewChoices(plain(), nil)
+	one := Repeated(g, c, plain(), sym.Env{T: 1}, 1)
+	require.InDelta(t, Predict(g, c, plain(), sym.Env{T: 1}, 1)-10-4*1, one, 1e-9, "four dispatches of 1 us to encode, and 10 us to submit")
+	require.InDelta(t, one*2, Repeated(g, c, plain(), sym.Env{T: 1}, 3), 1e-9, "eight waves of four")
 }

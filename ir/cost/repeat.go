@@ -7,10 +7,10 @@ import (
 )
 
 // Repeated predicts, from a graph with one layer, the device time of the graph with
-// that layer `layers` times, whose kernels are dealt out for one target and run on
+// that layer `layers` times, whose kernels are dealt out for the target of c and run on
 // another: a wave that holds a kernel of the layer runs so often, any other once.
-func Repeated(g *ir.Graph, dealt, on *target.Target, e sym.Env, layers int) float64 {
-	run := finished(g, dealt, e)
+func Repeated(g *ir.Graph, c *Choices, on *target.Target, e sym.Env, layers int) float64 {
+	run := c.Finished(g, e)
 	kernels := func(n *ir.Node) []Kernel {
 		ks := run.Kernels(n)
 		for i := range ks {

@@ -12,8 +12,9 @@ import (
 // Storage is how the values of a graph lie in memory where that is not what their types
 // say.
 type Storage struct {
-	halves   map[*ir.Value]bool
-	narrowed map[*ir.Value]bool
+	halves    map[*ir.Value]bool
+	narrowed  map[*ir.Value]bool
+	unbounded Unbounded // nil: all values have a bound
 }
 
 // StorageOf decides for the f32 values of g that only tiled products read, as the rows of
@@ -23,9 +24,9 @@ type Storage struct {
 // value without a bound it knows too little: its rows span threadgroups. Where tiles
 // must narrow the rows after all, since their weights come expanded, the maker scales them
 // by their range. Which kernels read a value, c says. unbounded says which values have no bound; nil: none.
-func StorageOf(g *ir.Graph, c *Choices, unbounded func(*ir.Value) bool) *Storage {
-	s := &Storage{halves: map[*ir.Value]bool{}, narrowed: map[*ir.Value]bool{}}
-	d := storing{graph: g, choices: c, returned: map[*ir.Value]bool{}}
+func StorageOf(g *ir.Graph, c *Choices, unbounded Unbounded) *Storage {
+	s := &Storage{halves: map[*ir.Value]bool{}, narrowed: map[*ir.Value]bool{}, unbounded: unbounded}
+	d := storing{Storage: s, graph: g, choices: c, returned: map[*ir.Value]bool{}}
 	for _, r := range g.Results {
 		d.returned[r.Value] = true
 	}
@@ -34,7 +35,7 @@ func StorageOf(g *ir.Graph, c *Choices, unbounded func(*ir.Value) bool) *Storage
 			continue // a view lies as what it shows does, that kernel writes f32
 		}
 		for _, v := range n.Results {
-			if v.Type.DType != dtype.F32 || ir.StateRoot(v) != v || unbounded != nil && unbounded(v) {
+			if v.Type.DType != dtype.F32 || ir.StateRoot(v) != v || unbounded != nil && unbounded(v, nil) {
 				continue
 			}
 			switch {
@@ -53,6 +54,14 @@ func (s *Storage) Halves(v *ir.Value) bool { return s != nil && s.halves[v] }
 
 // Narrowed reports whether v is kept as f32 that tiles narrow, scaled by its range.
 func (s *Storage) Narrowed(v *ir.Value) bool { return s != nil && s.narrowed[v] }
+
+// within returns which values of n's region have no bound, nil where all have one.
+func (s *Storage) within(n *ir.Node) func(*ir.Value) bool {
+	if s == nil || s.unbounded == nil {
+		return nil
+	}
+	return func(v *ir.Value) bool { return s.unbounded(v, n) }
+}
 
 // Saved returns how many bytes fewer v has than its type says, as a number to add.
 func (s *Storage) Saved(v *ir.Value) sym.Poly {
@@ -78,6 +87,7 @@ func (s *Storage) Moved(n *ir.Node) sym.Poly {
 
 // storing is a graph whose storage is being decided.
 type storing struct {
+	*Storage
 	graph    *ir.Graph
 	choices  *Choices
 	returned map[*ir.Value]bool
@@ -133,7 +143,7 @@ func (d *storing) brings(n *ir.Node, v *ir.Value, copied bool) bool {
 			return false
 		}
 	}
-	r.Operands[at].Halves = copied
+	r.Operands[at].Halves, r.Unbounded = copied, d.within(n)
 	p, err := task.ProductOf(r)
 	if err != nil {
 		return false

@@ -38,22 +38,16 @@ func Summarise(g *ir.Graph, c *Choices, e sym.Env) Summary {
 }
 
 // Predict returns the time on t, us, of the kernels that lowering makes of g for
-// another target, or for t, in so many command buffers: how they are dealt out
+// the target of c, or for t, in so many command buffers: how they are dealt out
 // follows from the one, what that costs from the other.
-func Predict(g *ir.Graph, lowered, t *target.Target, e sym.Env, buffers int) float64 {
-	us, _ := LoadOf(WavesOf(g, lowered, e), t).Us(t, buffers)
+func Predict(g *ir.Graph, c *Choices, t *target.Target, e sym.Env, buffers int) float64 {
+	us, _ := LoadOf(WavesOf(g, c, e), t).Us(t, buffers)
 	return us
 }
 
-// WavesOf puts the kernels that lowering makes of g for a target into waves.
-func WavesOf(g *ir.Graph, lowered *target.Target, e sym.Env) [][]Kernel {
-	return Waves(g.Nodes(), nil, finished(g, lowered, e).Kernels)
-}
-
-// finished is the run of a graph that no pass will change.
-func finished(g *ir.Graph, t *target.Target, e sym.Env) Run {
-	c := NewChoices(t)
-	return Run{Target: t, Choices: c, Bounds: g.Bounds, Env: e, Stored: StorageOf(g, c, nil)}
+// WavesOf puts the kernels that lowering makes of g for the target of c into waves.
+func WavesOf(g *ir.Graph, c *Choices, e sym.Env) [][]Kernel {
+	return Waves(g.Nodes(), nil, c.Finished(g, e).Kernels)
 }
 
 // Waves puts the kernels of nodes into the earliest wave that each can run in;

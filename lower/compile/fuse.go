@@ -29,10 +29,10 @@ type Graphs struct {
 	Rewrites  int             // the number of rewrites that passes applied, where Options.Fuel bounds them
 	// LastRewrite is the last of them: pass and node.
 	LastRewrite string
-	Notes       []string // notes for the user, a line each
-	choices     *cost.Choices
-	shorter     []*ir.Graph // entries decode for short contexts, once they were lowered
-	decode      *ir.Graph   // decode as the frontend makes it, of which entries for short contexts are made; nil for none
+	Notes       []string      // notes for the user, a line each
+	Choices     *cost.Choices // choices of kernels for the target that were made so far
+	shorter     []*ir.Graph   // entries decode for short contexts, once they were lowered
+	decode      *ir.Graph     // decode as the frontend makes it, of which entries for short contexts are made; nil for none
 }
 
 // Fuse builds the model's graphs and runs the passes over them. No weight is
@@ -60,7 +60,7 @@ func Build(m *model.Model, o Options) (*Graphs, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &Graphs{Model: m, Options: o, Target: t, choices: cost.NewChoices(t)}
+	g := &Graphs{Model: m, Options: o, Target: t, Choices: metal.NewChoices(t)}
 	if err := g.build(asked); err != nil {
 		return nil, fmt.Errorf("%s: %w", m.Name, err)
 	}
@@ -143,7 +143,7 @@ func (g *Graphs) runPasses() error {
 	if err != nil {
 		return err
 	}
-	cx := passes.Context{Target: g.Target, Choices: g.choices, Lowerable: g.choices.Lowerable, Unbounded: metal.Unbounded}
+	cx := passes.Context{Target: g.Target, Choices: g.Choices, Lowerable: g.Choices.Lowerable}
 	if g.Options.Fuel != nil {
 		cx.Fuel = &passes.Fuel{Left: *g.Options.Fuel}
 	}

@@ -79,7 +79,7 @@ func (g *Graphs) lower(entries []metal.Entry, tokens *plan.Tokens) (*plan.Plan, 
 		stages = shaders.Overlay(stages)
 	}
 	p, err := metal.Compile(entries, metal.Options{
-		Target: g.Target, Choices: g.choices, Compiler: Version, Model: g.planModel(entries), Tokens: tokens, Meta: meta,
+		Target: g.Target, Choices: g.Choices, Compiler: Version, Model: g.planModel(entries), Tokens: tokens, Meta: meta,
 		Shaders: stages, CommandBuffers: o.CommandBuffers, Chain: o.Chain, Decisions: g.Decisions,
 		Stored: g.Model.Stored,
 	})

@@ -73,13 +73,13 @@ func (g *Graphs) short() ([]metal.Entry, error) {
 		e := g.decode.Within(int64(n))
 		e.Name = fmt.Sprintf("%s_%d", plan.Decode, n)
 		var log passes.Log
-		cx := passes.Context{Target: g.Target, Choices: g.choices, Lowerable: g.choices.Lowerable, Unbounded: metal.Unbounded, Log: &log}
+		cx := passes.Context{Target: g.Target, Choices: g.Choices, Lowerable: g.Choices.Lowerable, Log: &log}
 		if err := pipeline.Run(e, &cx); err != nil {
 			return nil, fmt.Errorf("%s: %w", e.Name, err)
 		}
 		if !asked {
 			at := cost.Typical(e.Bounds)
-			us := func(e *ir.Graph) float64 { return cost.Predict(e, g.Target, g.Target, at, 1) }
+			us := func(e *ir.Graph) float64 { return cost.Predict(e, g.Choices, g.Target, at, 1) }
 			if us(e) > (1-shortGain)*us(longer) {
 				continue
 			}
@@ -96,7 +96,7 @@ func (g *Graphs) short() ([]metal.Entry, error) {
 // inParts reports whether a node of e deals out the keys of a row's attention to several
 // threadgroups.
 func (g *Graphs) inParts(e *ir.Graph) bool {
-	costs := cost.Run{Target: g.Target, Choices: g.choices, Bounds: e.Bounds, Env: cost.Typical(e.Bounds)}
+	costs := g.Choices.Finished(e, cost.Typical(e.Bounds))
 	return slices.ContainsFunc(e.Nodes(), func(n *ir.Node) bool {
 		return n.Region != nil && slices.ContainsFunc(n.Region.Nodes(), func(m *ir.Node) bool { return m.Op == ir.OpSoftmax }) && len(costs.Kernels(n)) > 1
 	})

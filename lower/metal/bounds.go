@@ -6,7 +6,9 @@ import (
 	"strconv"
 
 	"foundry/ir"
+	"foundry/ir/cost"
 	"foundry/ir/dtype"
+	"foundry/ir/target"
 	"foundry/ir/task"
 )
 
@@ -321,11 +323,27 @@ func normalises(n *ir.Node, in *site) bool {
 	return x == of
 }
 
-// Unbounded returns which values of g have no bound, where g alone writes its states: how
-// values lie in memory hangs on it, and with that the kernels that read them.
-func Unbounded(g *ir.Graph) func(*ir.Value) bool {
-	b := newBounds(stateBounds([]*entry{{g: g, bounds: newBounds(nil)}}))
-	return func(v *ir.Value) bool { return b.of(v, nil).narrowing() == unbounded }
+// NewChoices returns the choices of kernels for a target, none of which is made yet, with
+// bounds as lowering finds them where one graph alone writes its states.
+func NewChoices(t *target.Target) *cost.Choices {
+	return cost.NewChoices(t, func(g *ir.Graph) cost.Unbounded {
+		return newBounds(stateBounds([]*entry{{g: g, bounds: newBounds(nil)}})).unbounded
+	})
+}
+
+// unbounded reports whether v has no bound: a value of the graph, or, with n, of n's region.
+func (b *bounds) unbounded(v *ir.Value, n *ir.Node) bool {
+	var in *site
+	switch {
+	case n == nil:
+	case n.Region != nil:
+		in = &site{n, nil}
+	case v.Def == nil:
+		v = n.Args[v.Index]
+	default:
+		v = n.Results[v.Index]
+	}
+	return b.of(v, in).narrowing() == unbounded
 }
 
 // stateBounds finds the bounds of what entries write to states: nil where one write

@@ -8,7 +8,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"foundry/ir"
-	"foundry/ir/cost"
 	"foundry/ir/dtype"
 	"foundry/lower/metal"
 	"foundry/lower/plan"
@@ -53,7 +52,7 @@ func TestCheck(t *testing.T) {
 	} {
 		g := parse(t, "T=1..9, P=0..8, S<=16", body)
 		n := outline(t, g)
-		err := cost.NewChoices(m3Pro(t)).Lowerable(n)
+		err := metal.NewChoices(m3Pro(t)).Lowerable(n)
 		_, compileErr := metal.Compile([]metal.Entry{{Name: "g", Graph: g}}, metal.Options{
 			Target: m3Pro(t), Model: plan.Model{Context: 16}, Meta: plan.Options{Weights: dtype.F16, Cache: dtype.F16},
 		})
@@ -72,7 +71,7 @@ func TestCheck(t *testing.T) {
 func TestCheckOfViews(t *testing.T) {
 	g := parse(t, "T=1..9, P=0..8, S<=16", "%0 = input \"x\" : f32[T, 64]\n%1 = weight \"w\" : f16[32, 128]\n%2 = slice %1 {axis=1, start=0, size=64} : f16[32, 64]\n%3 = matmul_nt %0, %2 : f32[T, 32]\nreturn y=%3")
 	const want = "the weight of a matrix product is a view that is not row-major"
-	require.EqualError(t, cost.NewChoices(m3Pro(t)).Lowerable(g.Nodes()[1]), want)
+	require.EqualError(t, metal.NewChoices(m3Pro(t)).Lowerable(g.Nodes()[1]), want)
 	_, err := metal.Compile([]metal.Entry{{Name: "g", Graph: g}}, metal.Options{Target: m3Pro(t), Model: plan.Model{Context: 16}})
 	require.ErrorContains(t, err, want)
 }
@@ -94,9 +93,9 @@ func TestCheckLimits(t *testing.T) {
 	x := m3Pro(t)
 	x.Limits.ThreadgroupBytes = 8
 	g := parse(t, "T=1..33, P=0..8, S<=64", "%0 = input \"x\" : f32[T, 640]\n%1 = softmax %0 {causal=false, start=0} : f32[T, 640]\nreturn y=%1")
-	require.ErrorContains(t, cost.NewChoices(x).Lowerable(g.Nodes()[0]), "threadgroup memory")
-	require.NoError(t, cost.NewChoices(m3Pro(t)).Lowerable(g.Nodes()[0]))
+	require.ErrorContains(t, metal.NewChoices(x).Lowerable(g.Nodes()[0]), "threadgroup memory")
+	require.NoError(t, metal.NewChoices(m3Pro(t)).Lowerable(g.Nodes()[0]))
 	x = m3Pro(t)
 	x.Limits.Threads = 128
-	require.EqualError(t, cost.NewChoices(x).Lowerable(parse(t, "T=1..2, P=0..8, S<=16", sumOf(2)).Nodes()[0]), "256 threads a threadgroup > 128")
+	require.EqualError(t, metal.NewChoices(x).Lowerable(parse(t, "T=1..2, P=0..8, S<=16", sumOf(2)).Nodes()[0]), "256 threads a threadgroup > 128")
 }

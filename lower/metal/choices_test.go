@@ -27,7 +27,7 @@ import (
 
 // candidates lists the kernels that n can get in g.
 func candidates(g *ir.Graph, n *ir.Node, x *target.Target) []kernel.Kernel {
-	run := cost.Run{Target: x, Bounds: g.Bounds, Env: cost.Typical(g.Bounds), Stored: cost.StorageOf(g, cost.NewChoices(x), metal.Unbounded(g))}
+	run := metal.NewChoices(x).Finished(g, cost.Typical(g.Bounds))
 	return slices.Collect(run.Candidates(n))
 }
 
@@ -130,7 +130,7 @@ func choicesOfSeeds(t *testing.T, from, to uint64, visit func(t *testing.T, seed
 		g := irgen.Graph(seed)
 		p, err := passes.Parse(pipelineFewest)
 		require.NoError(t, err)
-		if err := p.Run(g, &passes.Context{Target: x, Lowerable: cost.NewChoices(x).Lowerable}); err != nil {
+		if err := p.Run(g, &passes.Context{Target: x, Lowerable: metal.NewChoices(x).Lowerable}); err != nil {
 			require.ErrorContains(t, err, "cannot become a kernel", "seed %d", seed)
 			continue // an operation that has none
 		}

@@ -92,7 +92,7 @@ func (c *compiler) open(in Entry) (*entry, error) {
 // lowerNodes finds every node's kernels. It touches nothing of the compiler's, so
 // that each entry can have its own goroutine.
 func (e *entry) lowerNodes() error {
-	e.stored = cost.StorageOf(e.g, e.c.o.Choices, func(v *ir.Value) bool { return e.bounds.of(v, nil).narrowing() == unbounded })
+	e.stored = cost.StorageOf(e.g, e.c.o.Choices, e.bounds.unbounded)
 	for _, n := range e.g.Nodes() {
 		if err := e.node(n, e.outputs); err != nil {
 			return fmt.Errorf("%s: %w", n, err)

@@ -10,7 +10,6 @@ import (
 
 	"foundry/frontends/decoder"
 	"foundry/ir"
-	"foundry/ir/cost"
 	"foundry/ir/dtype"
 	"foundry/ir/sym"
 	"foundry/ir/target"
@@ -199,7 +198,7 @@ func TestProductShapes(t *testing.T) {
 				}
 				for _, rows := range []int64{37, 896, 3584, 37888} {
 					g := parse(t, "T=1..1, P=0..8, S<=9", fmt.Sprintf("%%0 = input \"x\" : f32[1, %d]\n%%1 = weight \"w\" : %s[%d, %d]\n%%2 = matmul_nt %%0, %%1 : f32[1, %d]\nreturn y=%%2", n, w, rows, n, rows))
-					require.NoError(t, cost.NewChoices(x).Lowerable(g.Nodes()[0]), "%s of %d x %d on %s", w, rows, n, name)
+					require.NoError(t, metal.NewChoices(x).Lowerable(g.Nodes()[0]), "%s of %d x %d on %s", w, rows, n, name)
 				}
 			}
 		}
@@ -249,8 +248,8 @@ func TestFormatSwitchedOff(t *testing.T) {
 	} {
 		g := parse(t, "T=1..9, P=0..8, S<=16", body)
 		for _, n := range g.Nodes() {
-			require.ErrorContains(t, cost.NewChoices(x).Lowerable(n), "no kernel for q8_0 weights, only for ")
-			require.NoError(t, cost.NewChoices(m3Pro(t)).Lowerable(n))
+			require.ErrorContains(t, metal.NewChoices(x).Lowerable(n), "no kernel for q8_0 weights, only for ")
+			require.NoError(t, metal.NewChoices(m3Pro(t)).Lowerable(n))
 		}
 		_, err := metal.Compile([]metal.Entry{{Name: "g", Graph: g}}, metal.Options{Target: x})
 		require.ErrorContains(t, err, "no kernel for q8_0 weights")
@@ -267,7 +266,7 @@ func TestFusionOfFormatSwitchedOff(t *testing.T) {
 	p, err := passes.Parse(pipelineDefault)
 	require.NoError(t, err)
 	log := &passes.Log{}
-	err = p.Run(g, &passes.Context{Target: x, Log: log, Lowerable: cost.NewChoices(x).Lowerable})
+	err = p.Run(g, &passes.Context{Target: x, Log: log, Lowerable: metal.NewChoices(x).Lowerable})
 	require.ErrorContains(t, err, "no kernel for q8_0 weights")
 	refused := map[string]bool{}
 	for _, d := range log.Decisions {

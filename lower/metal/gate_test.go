@@ -10,7 +10,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"foundry/ir"
-	"foundry/ir/cost"
 	"foundry/ir/dtype"
 	"foundry/ir/irgen"
 	"foundry/lower/metal"
@@ -42,7 +41,7 @@ func TestGate(t *testing.T) {
 			g := irgen.Graph(seed)
 			p, err := passes.Parse(pipeline)
 			require.NoError(t, err)
-			require.NoError(t, p.Run(g, &passes.Context{Target: target, Lowerable: cost.NewChoices(target).Lowerable}))
+			require.NoError(t, p.Run(g, &passes.Context{Target: target, Lowerable: metal.NewChoices(target).Lowerable}))
 			graphs = append(graphs, alone(g, fmt.Sprintf("g%d_%d", seed, i)))
 		}
 	}

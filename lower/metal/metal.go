@@ -59,7 +59,7 @@ func Compile(entries []Entry, o Options) (*plan.Plan, error) {
 		o.Shaders = shaders.FS
 	}
 	if o.Choices == nil {
-		o.Choices = cost.NewChoices(o.Target)
+		o.Choices = NewChoices(o.Target)
 	}
 	c := newCompiler(&o)
 	for _, e := range entries {

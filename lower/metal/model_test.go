@@ -13,7 +13,6 @@ import (
 	"foundry/frontends/decoder"
 	"foundry/frontends/qwen25"
 	"foundry/ir"
-	"foundry/ir/cost"
 	"foundry/ir/dtype"
 	"foundry/ir/sym"
 	"foundry/ir/target"
@@ -39,7 +38,7 @@ func entries(t testing.TB, c decoder.Config, o decoder.BuildOptions, pipeline st
 	for _, g := range []*ir.Graph{prefill, decode} {
 		p, err := passes.Parse(pipeline)
 		require.NoError(t, err)
-		require.NoError(t, p.Run(g, &passes.Context{Target: x, Lowerable: cost.NewChoices(x).Lowerable}))
+		require.NoError(t, p.Run(g, &passes.Context{Target: x, Lowerable: metal.NewChoices(x).Lowerable}))
 	}
 	return []metal.Entry{{Name: "prefill", Role: plan.Prefill, Graph: prefill}, {Name: "decode", Role: plan.Decode, Graph: decode}}
 }

@@ -7,8 +7,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"foundry/ir"
-	"foundry/ir/cost"
 	"foundry/ir/irgen"
+	"foundry/lower/metal"
 	"foundry/passes"
 )
 
@@ -26,7 +26,7 @@ func TestRandomGraphs(t *testing.T) {
 			g := irgen.Graph(seed)
 			p, err := passes.Parse(pipeline)
 			require.NoError(t, err)
-			require.NoError(t, p.Run(g, &passes.Context{Target: target, Lowerable: cost.NewChoices(target).Lowerable}))
+			require.NoError(t, p.Run(g, &passes.Context{Target: target, Lowerable: metal.NewChoices(target).Lowerable}))
 			graphs = append(graphs, alone(g, fmt.Sprintf("g%d_%d", seed, i)))
 		}
 		b := newBatch(t, graphs, false)

@@ -13,7 +13,6 @@ import (
 	"foundry/frontends/decoder"
 	"foundry/frontends/qwen25"
 	"foundry/ir"
-	"foundry/ir/cost"
 	"foundry/ir/dtype"
 	"foundry/ir/sampling"
 	"foundry/ir/sym"
@@ -280,5 +279,5 @@ func TestSampleOfTooMany(t *testing.T) {
 		%4 = sample %0, %1, %2, %3 : i32[1]
 		return y=%4`)
 	node := slices.IndexFunc(g.Nodes(), func(n *ir.Node) bool { return n.Op == ir.OpSample })
-	require.EqualError(t, cost.NewChoices(m3Pro(t)).Lowerable(g.Nodes()[node]), "sample of 300000 tokens, 262144 are the most")
+	require.EqualError(t, metal.NewChoices(m3Pro(t)).Lowerable(g.Nodes()[node]), "sample of 300000 tokens, 262144 are the most")
 }

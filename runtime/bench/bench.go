@@ -293,7 +293,7 @@ func (o *Options) rowOf(m *model.Model, s compiledVariant, envs []sym.Env) (Row,
 	if err != nil {
 		return r, err
 	}
-	o.model(&r, graph, s.graphs.Target, envs)
+	o.model(&r, graph, s.graphs.Choices, envs)
 	return r, nil
 }
 
@@ -338,11 +338,11 @@ func (o *Options) targets(lowered *target.Target) []*target.Target {
 }
 
 // model predicts what runs of a graph take.
-func (o *Options) model(r *Row, graph *ir.Graph, lowered *target.Target, envs []sym.Env) {
+func (o *Options) model(r *Row, graph *ir.Graph, choices *cost.Choices, envs []sym.Env) {
 	buffers := r.CommandBuffers / len(envs)
-	for _, t := range o.targets(lowered) {
+	for _, t := range o.targets(choices.Target) {
 		for _, env := range envs {
-			r.Modelled[t.Name] += cost.Predict(graph, lowered, t, env, buffers)
+			r.Modelled[t.Name] += cost.Predict(graph, choices, t, env, buffers)
 		}
 	}
 }

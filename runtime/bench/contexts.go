@@ -289,7 +289,7 @@ func backendOf(g *compile.Graphs, entry string) (string, error) {
 		return "", err
 	}
 	var found []string
-	costs := cost.Run{Target: g.Target, Bounds: graph.Bounds, Env: cost.Typical(graph.Bounds)}
+	costs := g.Choices.Finished(graph, cost.Typical(graph.Bounds))
 	for _, n := range graph.Nodes() {
 		name := ""
 		switch ops := regionOps(n); {

@@ -13,9 +13,7 @@ import (
 	"foundry/ir"
 	"foundry/ir/cost"
 	"foundry/ir/sym"
-	"foundry/ir/target"
 	"foundry/lower/compile"
-	"foundry/lower/metal"
 	"foundry/runtime"
 	"foundry/runtime/engine"
 )
@@ -141,7 +139,7 @@ func (b *kernelsBench) measure(ctx context.Context, v Variant, choice int) (err 
 		return err
 	}
 	for _, g := range graphs.Entries {
-		pin(g, graphs.Target, choice)
+		pin(g, graphs.Choices, choice)
 	}
 	compiled, err := graphs.Lower()
 	if err != nil {
@@ -192,8 +190,8 @@ type wantedKernel struct {
 
 // pin gives each node of g the kernel that is its choice of that number; one with fewer
 // keeps what it gets.
-func pin(g *ir.Graph, t *target.Target, choice int) {
-	costs := cost.Run{Target: t, Bounds: g.Bounds, Env: cost.Typical(g.Bounds), Stored: cost.StorageOf(g, cost.NewChoices(t), metal.Unbounded(g))}
+func pin(g *ir.Graph, choices *cost.Choices, choice int) {
+	costs := choices.Finished(g, cost.Typical(g.Bounds))
 	for _, n := range g.Nodes() {
 		at := 0
 		for k := range costs.Candidates(n) {

@@ -9,7 +9,6 @@ import (
 
 	"foundry/frontends/model"
 	"foundry/ir"
-	"foundry/ir/cost"
 	"foundry/lower/compile"
 	"foundry/lower/metal"
 	"foundry/lower/plan"
@@ -120,8 +119,8 @@ type distinctPlans struct {
 // compile makes one plan of variants, verified, whose entries are the distinct graphs
 // that they give, and counts each.
 func (b *distinctPlans) compile(variants []passes.Subset) (*plan.Plan, []*counted, error) {
-	choices := cost.NewChoices(b.graphs.Target)
-	cx := &passes.Context{Target: b.graphs.Target, Choices: choices, Lowerable: choices.Lowerable, Unbounded: metal.Unbounded}
+	choices := b.graphs.Choices
+	cx := &passes.Context{Target: b.graphs.Target, Choices: choices, Lowerable: choices.Lowerable}
 	part, err := passes.Enumerate(b.graph, cx, variants, func(g *ir.Graph) *ir.Graph { return g })
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", b.m.Name, err)
@@ -150,7 +149,7 @@ func (b *distinctPlans) compile(variants []passes.Subset) (*plan.Plan, []*counte
 		c.row.Also = names[1:]
 		c.row.count(p, &p.Entries[i], envs)
 		c.row.ArenaBytes = p.EntryArena(&p.Entries[i])
-		c.load(part[i].Of, b.graphs.Target, b.o.targets(b.graphs.Target), envs)
+		c.load(part[i].Of, choices, b.o.targets(b.graphs.Target), envs)
 		list[i] = c
 	}
 	return p, list, nil

@@ -34,11 +34,11 @@ type counted struct {
 	loads   [][]cost.Load // loads by run, then by target
 }
 
-func (c *counted) load(g *ir.Graph, lowered *target.Target, on []*target.Target, envs []sym.Env) {
+func (c *counted) load(g *ir.Graph, choices *cost.Choices, on []*target.Target, envs []sym.Env) {
 	c.on = on
-	c.typical = cost.LoadOf(cost.WavesOf(g, lowered, cost.Typical(g.Bounds)), lowered)
+	c.typical = cost.LoadOf(cost.WavesOf(g, choices, cost.Typical(g.Bounds)), choices.Target)
 	for _, env := range envs {
-		waves, loads := cost.WavesOf(g, lowered, env), make([]cost.Load, len(on))
+		waves, loads := cost.WavesOf(g, choices, env), make([]cost.Load, len(on))
 		for i, t := range on {
 			loads[i] = cost.LoadOf(waves, t)
 		}

@@ -19,7 +19,6 @@ import (
 	"foundry/ir/names"
 	"foundry/ir/target"
 	"foundry/lower/compile"
-	"foundry/lower/metal"
 	"foundry/passes"
 	"foundry/runtime"
 	"foundry/runtime/bench"
@@ -207,8 +206,7 @@ func (s *search) predict(g *compile.Graphs, phase string, subsets []passes.Subse
 	if err != nil {
 		return nil, err
 	}
-	choices := cost.NewChoices(g.Target)
-	out, err := passes.Enumerate(graph, &passes.Context{Target: g.Target, Choices: choices, Lowerable: choices.Lowerable, Unbounded: metal.Unbounded}, subsets, us)
+	out, err := passes.Enumerate(graph, &passes.Context{Target: g.Target, Choices: g.Choices, Lowerable: g.Choices.Lowerable}, subsets, us)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", s.m.Name, err)
 	}
@@ -244,7 +242,7 @@ func (s *search) rank() error {
 	}
 	layers := max(1, s.m.Config.Layers)
 	outcomes, err := s.predict(one, s.Phase, subsets, func(g *ir.Graph) float64 {
-		return cost.Repeated(g, s.graphs.Target, s.costs, cost.Typical(g.Bounds), layers)
+		return cost.Repeated(g, one.Choices, s.costs, cost.Typical(g.Bounds), layers)
 	})
 	if err != nil {
 		return err
@@ -279,7 +277,7 @@ func (s *search) rank() error {
 
 // typical predicts the run of a graph that decisions are made for.
 func (s *search) typical(g *ir.Graph) float64 {
-	return cost.Predict(g, s.graphs.Target, s.costs, cost.Typical(g.Bounds), s.Compile.CommandBuffers)
+	return cost.Predict(g, s.graphs.Choices, s.costs, cost.Typical(g.Bounds), s.Compile.CommandBuffers)
 }
 
 // rankOther predicts the other phase behind each candidate and takes the fastest.

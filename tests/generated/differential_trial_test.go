@@ -186,7 +186,7 @@ func (c *fuzzCase) onRef() (err error) {
 	if err != nil {
 		return fault{"target", err}
 	}
-	lowerable := cost.NewChoices(x).Lowerable
+	lowerable := metal.NewChoices(x).Lowerable
 	plain := c.graph.Clone()
 	for _, n := range plain.Nodes() {
 		n.Attr.Kernel = ""
@@ -245,7 +245,7 @@ func (c *fuzzCase) fuse(x *target.Target, lowerable func(*ir.Node) error) (*ir.G
 	}
 	var trace []passes.Step
 	flat := ""
-	cx := &passes.Context{Target: x, Lowerable: lowerable, Unbounded: metal.Unbounded, Log: &passes.Log{}, Trace: &trace}
+	cx := &passes.Context{Target: x, Lowerable: lowerable, Log: &passes.Log{}, Trace: &trace}
 	cx.After = func(pass string, g *ir.Graph) error {
 		fuses := strings.HasPrefix(pass, "fuse-")
 		if flat != "" && trace[len(trace)-1].Rewrites == 0 {
@@ -271,7 +271,7 @@ func (c *fuzzCase) fuse(x *target.Target, lowerable func(*ir.Node) error) (*ir.G
 		return nil, fault{"passes", err}
 	}
 	if c.pins != 0 {
-		costs := cost.Run{Target: x, Bounds: g.Bounds, Env: cost.Typical(g.Bounds), Stored: cost.StorageOf(g, cost.NewChoices(x), metal.Unbounded(g))}
+		costs := metal.NewChoices(x).Finished(g, cost.Typical(g.Bounds))
 		r := rand.New(rand.NewPCG(c.pins, 0))
 		for _, n := range g.Nodes() {
 			kernels := slices.Collect(costs.Candidates(n))

@@ -15,7 +15,6 @@ import (
 	"foundry/frontends/decoder"
 	"foundry/frontends/qwen25"
 	"foundry/ir"
-	"foundry/ir/cost"
 	"foundry/ir/dtype"
 	"foundry/ir/interp"
 	"foundry/ir/irgen"
@@ -79,7 +78,7 @@ func TestEverySubset(t *testing.T) {
 			met, graphs := 0, map[[sha256.Size]byte]bool{}
 			e := equivalence{origin: origin, env: sym.Env{T: int64(tokens), P: 300}, seed: 1, plans: map[string]bool{}}
 			for batch := range slices.Chunk(subsets, 2048) {
-				outcomes, err := passes.Enumerate(origin, &passes.Context{Target: x, Lowerable: cost.NewChoices(x).Lowerable}, batch,
+				outcomes, err := passes.Enumerate(origin, &passes.Context{Target: x, Lowerable: metal.NewChoices(x).Lowerable}, batch,
 					func(g *ir.Graph) *ir.Graph { return g })
 				require.NoError(t, err)
 				var fresh []*ir.Graph
@@ -114,7 +113,7 @@ func TestRandomGraphsEverywhere(t *testing.T) {
 		t.Logf("%d random graphs, %d of them on cpu; %s=1 takes 500 everywhere", count, onCPU, complete)
 	}
 	x := defaultTarget(t)
-	cx := &passes.Context{Target: x, Lowerable: cost.NewChoices(x).Lowerable}
+	cx := &passes.Context{Target: x, Lowerable: metal.NewChoices(x).Lowerable}
 	forms, plans, ran, unplanned := 0, 0, 0, 0
 	for seed := range uint64(count) {
 		origin := irgen.Graph(seed)

@@ -7,7 +7,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"foundry/ir/cost"
 	"foundry/ir/dtype"
 	"foundry/ir/irgen"
 	"foundry/ir/target"
@@ -101,7 +100,7 @@ func lowered(t testing.TB) []plan.Kernel {
 	count := map[plan.Main]int{}
 	for seed := range uint64(12) {
 		g := irgen.Graph(seed)
-		if p.Run(g, &passes.Context{Target: x, Lowerable: cost.NewChoices(x).Lowerable}) != nil {
+		if p.Run(g, &passes.Context{Target: x, Lowerable: metal.NewChoices(x).Lowerable}) != nil {
 			continue // of operations that no kernel is for
 		}
 		o := metal.Options{Target: x, Model: plan.Model{Name: "gate", Layers: 9, Context: int(g.Bounds.SMax)}, Meta: plan.Options{Weights: dtype.F16, Cache: dtype.F16}}
