@@ -89,6 +89,27 @@ func TestDamagedCache(t *testing.T) {
 		answer(false)
 		require.NoError(t, os.Remove(forged))
 	})
+	for name, path := range map[string]string{"object": so, "entry": entry} {
+		for what, place := range map[string]func() error{
+			"a folder": func() error { return os.MkdirAll(filepath.Join(path, "a"), 0o700) },
+			"a pipe":   func() error { return syscall.Mkfifo(path, 0o600) },
+			"a link":   func() error { return os.Symlink(stranger, path) },
+		} {
+			t.Run(what+" for the "+name, func(t *testing.T) {
+				require.NoError(t, os.Remove(path))
+				require.NoError(t, place())
+				answer(true)
+				answer(false)
+			})
+		}
+		t.Run("one that nobody can read for the "+name, func(t *testing.T) {
+			require.NoError(t, os.Chmod(path, 0))
+			answer(false) // ours, and so made readable
+		})
+	}
+	untouched, err := os.ReadFile(stranger)
+	require.NoError(t, err)
+	require.Equal(t, other, untouched)
 	t.Run("elsewhere", func(t *testing.T) {
 		replace(t, entry, []byte("../"+filepath.Base(so)))
 		answer(true)
@@ -184,6 +205,27 @@ func TestSilentCompiler(t *testing.T) {
 	require.ErrorContains(t, err, "failed with exit code 3: it said nothing")
 	_, err = Open(t.Context(), Options{CXX: compilerThat(t, "exit 9", ""), CacheDir: t.TempDir()})
 	require.ErrorContains(t, err, "--version\" failed with exit code 9")
+}
+
+// A compiler that a text makes take too much is ended, which the error says; what it wrote
+// goes with its folder.
+func TestCompilersAreLimited(t *testing.T) {
+	for what, c := range map[string]struct{ line, want string }{
+		"memory":    {"exec dd if=/dev/zero of=/dev/null bs=17G count=1", "memory exhausted"},
+		"file":      {`exec dd if=/dev/zero of="$TMPDIR/big" bs=1M seek=1024 count=1`, "file size limit exceeded"},
+		"processor": {"ulimit -t >&2; exit 1", "600"}, // ten minutes are not waited for
+	} {
+		t.Run(what, func(t *testing.T) {
+			dir := t.TempDir()
+			_, err := Open(t.Context(), Options{CXX: compilerThat(t, "echo cxx 1", "cat >/dev/null; "+c.line), CacheDir: dir})
+			require.ErrorContains(t, err, "the executor does not build: cpu: ")
+			require.ErrorContains(t, err, c.want)
+			require.NotContains(t, err.Error(), "\n")
+			left, err := os.ReadDir(dir)
+			require.NoError(t, err)
+			require.Empty(t, left)
+		})
+	}
 }
 
 // Opening ends with its context, whatever the compiler does, and leaves nothing.

@@ -139,6 +139,22 @@ var mistakes = []struct {
 		want: []string{"thread 0 ", "endless loop?"},
 	},
 	{
+		name: "endless_while", checked: true, body: "if (tid == 3u) while (true) {}\n y[tid] = x[tid];",
+		want: []string{"thread 3 ", "endless loop?"},
+	}, {
+		name: "endless_do", checked: true, body: "uint i = 0u; do { i = i * 5u + 1u; } while (i < 4294967295u || true);\n y[tid] = x[tid];",
+		want: []string{"thread 0 ", "endless loop?"},
+	}, {
+		name: "endless_for", checked: true, body: "for (;;) {}\n y[tid] = x[tid];",
+		want: []string{"thread 0 ", "endless loop?"},
+	}, {
+		name: "endless_choice", checked: true, body: "if (tid == 5u) for (;;) if (tid == 6u) y[0] = 1.0f; else; else y[tid] = x[tid];",
+		want: []string{"thread 5 ", "endless loop?"},
+	}, {
+		name: "endless_call", checked: true, body: "forever();\n y[tid] = x[tid];",
+		want: []string{"thread 0 ", "endless loop?"},
+	},
+	{
 		name: "division_by_zero", amd64: true, body: "if (tid == 13u) y[tid] = float(int(tid) / int(x[tid]));",
 		want: []string{"thread 13 ", "division by zero"},
 	},
@@ -158,7 +174,7 @@ func TestMistakesAreNamed(t *testing.T) {
 		t.Run(mode, func(t *testing.T) {
 			var sketches []sketch
 			for _, m := range mistakes {
-				sketches = append(sketches, sketch{name: m.name, threads: 64, arrays: m.arrays, body: m.body,
+				sketches = append(sketches, sketch{name: m.name, threads: 64, arrays: m.arrays, body: m.body, prelude: "inline void forever() { while (true) {} }",
 					slots: []plan.Slot{slot(plan.Read, "float", "x"), slot(plan.Write, "float", "y")}})
 			}
 			good := sketches[0]

@@ -156,6 +156,39 @@ func TestPrivate(t *testing.T) {
 	require.ErrorContains(t, Private(dir), "belongs to another user (12345)")
 }
 
+// What stands in the place of a private file is replaced, whatever it is, and what a link
+// leads to stays as it is.
+func TestReplacedPrivately(t *testing.T) {
+	dir, outside := t.TempDir(), filepath.Join(t.TempDir(), "outside")
+	require.NoError(t, os.WriteFile(outside, []byte("theirs"), 0o600))
+	path := filepath.Join(dir, "f")
+	for what, make := range inTheWay(outside) {
+		require.NoError(t, make(path), what)
+		_, err := ReadPrivate(path, 100)
+		require.Error(t, err, what)
+		require.NoError(t, WritePrivate(path, []byte("ours")), what)
+		b, err := ReadPrivate(path, 100)
+		require.NoError(t, err, what)
+		require.Equal(t, "ours", string(b), what)
+		require.Equal(t, []string{"f"}, entryNames(t, dir), what)
+		require.NoError(t, os.Remove(path))
+	}
+	b, err := os.ReadFile(outside)
+	require.NoError(t, err)
+	require.Equal(t, "theirs", string(b))
+}
+
+// inTheWay are the ways in which something that is no file comes to stand at a path.
+func inTheWay(outside string) map[string]func(path string) error {
+	return map[string]func(path string) error{
+		"a pipe":                  func(path string) error { return syscall.Mkfifo(path, 0o600) },
+		"a link":                  func(path string) error { return os.Symlink(outside, path) },
+		"a link to nothing":       func(path string) error { return os.Symlink("gone", path) },
+		"a folder":                func(path string) error { return os.Mkdir(path, 0o700) },
+		"a folder of other files": func(path string) error { return os.MkdirAll(filepath.Join(path, "a", "b"), 0o700) },
+	}
+}
+
 func TestLongNames(t *testing.T) {
 	path := filepath.Join(t.TempDir(), strings.Repeat("x", 250))
 	require.NoError(t, Write(t.Context(), path, text("x")))
@@ -180,7 +213,11 @@ func TestReadSaysWhatIsSo(t *testing.T) {
 		_, err := read(filepath.Join(dir, "none"))
 		require.ErrorIs(t, err, fs.ErrNotExist, name)
 		_, err = read(link)
-		require.ErrorContains(t, err, "link is a link to gone, which does not exist", name)
+		if name == "ReadPrivate" {
+			require.ErrorContains(t, err, "is a link, and no file of its folder", name)
+		} else {
+			require.ErrorContains(t, err, "link is a link to gone, which does not exist", name)
+		}
 		require.NotErrorIs(t, err, fs.ErrNotExist, name)
 		_, err = read(marked)
 		require.ErrorContains(t, err, "marked begins with a UTF-8 byte order mark; save it without one", name)

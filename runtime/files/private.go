@@ -1,6 +1,7 @@
 package files
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -37,11 +38,14 @@ func Private(dir string) error {
 }
 
 // ReadPrivate is Read of a file of a private folder: one of another user is an
-// error, one that others can write is tightened.
+// error, and so is a link, which leads out of it; one that others can write is tightened.
 func ReadPrivate(path string, limit int64) ([]byte, error) {
 	info, err := os.Lstat(path)
 	if err != nil {
 		return nil, err
+	}
+	if info.Mode()&os.ModeSymlink != 0 {
+		return nil, fmt.Errorf("%q is a link, and no file of its folder", path)
 	}
 	if owner, known := ownerOf(info); known && owner != os.Geteuid() {
 		return nil, fmt.Errorf("the file %q belongs to another user (%d): it is not trusted", path, owner)
@@ -52,6 +56,21 @@ func ReadPrivate(path string, limit int64) ([]byte, error) {
 		}
 	}
 	return Read(path, limit)
+}
+
+// ReplacePrivate moves the file made to path, in the same private folder, whatever stands
+// there. A folder is moved away first, and then removed, so that of one that cannot be
+// moved, as where a disk is mounted, nothing is lost.
+func ReplacePrivate(made, path string) error {
+	err := os.Rename(made, path)
+	if info, e := os.Lstat(path); err == nil || e != nil || !info.IsDir() {
+		return err
+	}
+	away := temporary(filepath.Dir(path), filepath.Base(path))
+	if err := os.Rename(path, away); err != nil && !os.IsNotExist(err) {
+		return fmt.Errorf("a folder stands in the place of a file: remove it: %w", err)
+	}
+	return errors.Join(os.Rename(made, path), os.RemoveAll(away))
 }
 
 func ownerOf(info os.FileInfo) (uid int, known bool) {

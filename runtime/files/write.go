@@ -27,7 +27,8 @@ func temporary(dir, name string) string {
 // there, whole, when it is committed.
 type File struct {
 	*os.File
-	path string
+	path  string
+	place func(made, path string) error // the renaming of what is finished
 
 	mu   sync.Mutex
 	done bool // committed or discarded
@@ -36,12 +37,7 @@ type File struct {
 // Create begins the file path, which is replaced when it is there and, when it is a
 // symbolic link, stays one. The folder's temporaries of killed processes are removed.
 // One of Commit and Discard must follow.
-func Create(path string) (*File, error) { return create(path, 0) }
-
-// CreatePrivate is Create of a file that this user alone can read and write.
-func CreatePrivate(path string) (*File, error) { return create(path, 0o600) }
-
-func create(path string, mode fs.FileMode) (*File, error) {
+func Create(path string) (*File, error) {
 	real, err := filepath.EvalSymlinks(path)
 	switch {
 	case err == nil:
@@ -49,6 +45,7 @@ func create(path string, mode fs.FileMode) (*File, error) {
 	case !errors.Is(err, fs.ErrNotExist):
 		return nil, err
 	}
+	var mode fs.FileMode
 	info, err := os.Lstat(path)
 	switch {
 	case err != nil:
@@ -56,9 +53,18 @@ func create(path string, mode fs.FileMode) (*File, error) {
 		return nil, fmt.Errorf("%q is a link to nothing", path)
 	case !info.Mode().IsRegular():
 		return nil, fmt.Errorf("%q is no file that can be replaced", path)
-	case mode == 0:
+	default:
 		mode = info.Mode().Perm()
 	}
+	return begin(path, mode, os.Rename)
+}
+
+// CreatePrivate begins a file of a private folder, which this user alone can read and
+// write, in the place of whatever stands at path: a link is not followed.
+func CreatePrivate(path string) (*File, error) { return begin(path, 0o600, ReplacePrivate) }
+
+// begin is a file of the mode, 0 for the one that the umask leaves, which place takes to path.
+func begin(path string, mode fs.FileMode, place func(made, path string) error) (*File, error) {
 	dir := filepath.Dir(path)
 	sweep(dir)
 	for {
@@ -74,7 +80,7 @@ func create(path string, mode fs.FileMode) (*File, error) {
 				return nil, errors.Join(err, f.Close(), os.Remove(f.Name()))
 			}
 		}
-		return &File{File: f, path: path}, nil
+		return &File{File: f, path: path, place: place}, nil
 	}
 }
 
@@ -88,7 +94,7 @@ func (f *File) Commit() error {
 	f.done = true
 	err := f.Sync()
 	if err == nil {
-		err = os.Rename(f.Name(), f.path)
+		err = f.place(f.Name(), f.path)
 	}
 	if err != nil {
 		err = errors.Join(err, os.Remove(f.Name()))
@@ -139,7 +145,7 @@ func (f *File) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// WritePrivate is Write of a file that this user alone can read and write.
+// WritePrivate writes a file as CreatePrivate begins it.
 func WritePrivate(path string, b []byte) error {
 	f, err := CreatePrivate(path)
 	return finish(f, err, func(w io.Writer) error {

@@ -32,9 +32,11 @@ func CPU(kernels []*plan.Kernel, symbols []string, checked bool) (string, error)
 }
 
 // countedLoops makes each turn of a kernel's loops a step that is counted: a compiler that
-// finds out that a loop has no end leaves nothing in it, and instruments nothing.
+// finds out that a loop has no end leaves nothing in it, and instruments nothing. The word
+// while may end a loop, so its turns count in the condition. Metal has no goto.
 const countedLoops = `static inline void foundry_turn_of_loop() { __asm__ volatile(""); }
-#define for(...) for (__VA_ARGS__, foundry_turn_of_loop())
+#define for(...) for (__VA_ARGS__) if (foundry_turn_of_loop(), false) {} else
+#define while(...) while (foundry_turn_of_loop(), (__VA_ARGS__))
 `
 
 // CPUTable returns the C++ unit that exports foundry_module, with the kernels of the

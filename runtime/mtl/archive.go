@@ -31,7 +31,7 @@ func (d *Device) openArchive(p *plan.Plan) *archive {
 		return a
 	}
 	a.path = filepath.Join(d.opts.CacheDir, d.archiveName(p)+".metalarchive")
-	if _, err := os.Stat(a.path); err == nil {
+	if info, err := os.Lstat(a.path); err == nil && info.Mode().IsRegular() { // Metal would wait for a pipe
 		a.read, _ = a.open(a.path) // one that cannot be read is as good as none
 	}
 	return a
@@ -114,7 +114,7 @@ func (a *archive) keep() error {
 	if err := os.Chmod(written, 0o600); err != nil {
 		return err
 	}
-	return os.Rename(written, a.path)
+	return files.ReplacePrivate(written, a.path)
 }
 
 func (a *archive) close() {

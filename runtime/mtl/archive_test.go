@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -64,6 +65,16 @@ func TestArchive(t *testing.T) {
 	require.NoError(t, os.WriteFile(archives(t, dir)[0], []byte("damaged"), 0o644))
 	load("", 0)
 	load("", 1)
+	for what, place := range map[string]func(path string) error{
+		"a folder": func(path string) error { return os.MkdirAll(filepath.Join(path, "a"), 0o700) },
+		"a pipe":   func(path string) error { return syscall.Mkfifo(path, 0o600) },
+	} {
+		path := archives(t, dir)[0]
+		require.NoError(t, os.Remove(path))
+		require.NoError(t, place(path), what)
+		load("", 0)
+		load("", 1)
+	}
 	load("// other text, though the hash is the same\n", 0)
 	load("// other text, though the hash is the same\n", 1)
 }

@@ -118,8 +118,11 @@ func supported(goos, goarch string) error {
 	return nil
 }
 
-// compile compiles the sources, once, to a library below dir whose name is the hash
-// of their text.
+// maxLibraryBytes is beyond what the sources compile to.
+const maxLibraryBytes = 1 << 26
+
+// compile compiles the sources, once, to a library in the private folder dir. A file named by
+// their hash holds that of the library, so that a damaged one is made anew.
 func compile(ctx context.Context, dir string) (string, error) {
 	entries, err := sources.ReadDir("framework")
 	if err != nil {
@@ -136,9 +139,15 @@ func compile(ctx context.Context, dir string) (string, error) {
 		text[e.Name()] = string(b)
 		sum.Write(b)
 	}
-	lib := filepath.Join(dir, "emulator-"+hex.EncodeToString(sum.Sum(nil))[:16]+".so")
-	if _, err := os.Stat(lib); err == nil {
-		return lib, nil
+	path := func(sum []byte, kind string) string {
+		return filepath.Join(dir, "emulator-"+hex.EncodeToString(sum)[:32]+kind)
+	}
+	entry := path(sum.Sum(nil), ".entry")
+	if of, err := files.ReadPrivate(entry, sha256.Size); err == nil && len(of) == sha256.Size {
+		lib := path(of, ".so")
+		if content, err := files.ReadPrivate(lib, maxLibraryBytes); err == nil && sha256.Sum256(content) == [sha256.Size]byte(of) {
+			return lib, nil
+		}
 	}
 	if err := files.Private(dir); err != nil {
 		return "", err
@@ -171,7 +180,16 @@ func compile(ctx context.Context, dir string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return lib, os.Rename(made, lib)
+	content, err := files.Read(made, maxLibraryBytes)
+	if err != nil {
+		return "", err
+	}
+	of := sha256.Sum256(content)
+	lib := path(of[:], ".so")
+	if err := files.WritePrivate(lib, content); err != nil {
+		return "", err
+	}
+	return lib, files.WritePrivate(entry, of[:])
 }
 
 // Noted returns the violations since the last call, the first hundred at most.

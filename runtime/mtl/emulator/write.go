@@ -61,7 +61,7 @@ func Write(ctx context.Context, dir string, p *plan.Plan, o cpu.Options) (err er
 	if err != nil {
 		return err
 	}
-	content, err := files.Read(lib, 1<<26)
+	content, err := files.Read(lib, maxLibraryBytes)
 	if err != nil {
 		return err
 	}

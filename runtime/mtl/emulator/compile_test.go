@@ -1,0 +1,40 @@
+package emulator
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// The library is compiled once; a damaged one, or what stands in its place, is replaced.
+func TestDamagedLibrary(t *testing.T) {
+	bin, dir := t.TempDir(), filepath.Join(t.TempDir(), "cache")
+	counted := filepath.Join(bin, "count")
+	cxx := "#!/bin/sh\nwhile [ \"$1\" != -o ]; do shift; done\necho library > \"$2\"\necho . >> " + counted + "\n"
+	require.NoError(t, os.WriteFile(filepath.Join(bin, "c++"), []byte(cxx), 0o700))
+	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
+	var lib string
+	compiles := func(times int) {
+		t.Helper()
+		path, err := compile(t.Context(), dir)
+		require.NoError(t, err)
+		content, err := os.ReadFile(path)
+		require.NoError(t, err)
+		require.Equal(t, "library\n", string(content))
+		count, err := os.ReadFile(counted)
+		require.NoError(t, err)
+		require.Len(t, count, 2*times)
+		lib = path
+	}
+	compiles(1)
+	compiles(1)
+	require.NoError(t, os.WriteFile(lib, []byte("lib"), 0o600))
+	compiles(2)
+	compiles(2)
+	require.NoError(t, os.Remove(lib))
+	require.NoError(t, os.Mkdir(lib, 0o700))
+	compiles(3)
+	compiles(3)
+}
