@@ -51,10 +51,11 @@ const small = `graph @g (T=1..4, P=0..0, S<=4) {
 
 // ended is a command that has ended, and what it left.
 type ended struct {
-	code      int
+	code      int // the exit code; that of the shell where the interrupt itself ended it
 	out, errs string
 	took      time.Duration // from the signal, where there was one
 	left      []string      // in the folder where it ran, beside what was there
+	stalled   bool          // standard output was another file
 }
 
 // ending says how a command is ended.
@@ -102,11 +103,17 @@ func runCommand(t *testing.T, dir string, args []string, how ending) ended {
 		case <-poll.C:
 			if how.when != nil && signalled.IsZero() && how.when() {
 				signalled = time.Now()
-				require.NoError(t, cmd.Process.Signal(os.Interrupt))
+				if err := cmd.Process.Signal(os.Interrupt); !errors.Is(err, os.ErrProcessDone) {
+					require.NoError(t, err)
+				}
 			}
 		}
 	}
-	e := ended{code: cmd.ProcessState.ExitCode(), out: out.String(), errs: errs.String()}
+	e := ended{code: cmd.ProcessState.ExitCode(), out: out.String(), errs: errs.String(), stalled: how.stdout != nil}
+	// Before its first line a program in Go has no handler, and ends by the signal itself.
+	if status := cmd.ProcessState.Sys().(syscall.WaitStatus); status.Signaled() && status.Signal() == syscall.SIGINT && e.out+e.errs == "" {
+		e.code, e.errs = 130, "foundry: interrupted\n"
+	}
 	if !signalled.IsZero() {
 		e.took = time.Since(signalled)
 	}
@@ -174,6 +181,7 @@ var everyCommand = []string{
 	"seal plan",
 	"emulate plan -o emulated",
 	"fusions --model small.fir",
+	"bench --model small.fir --reps 0",
 	"bench compare a -- b",
 	"passes",
 	"targets",
@@ -181,7 +189,6 @@ var everyCommand = []string{
 	"version",
 	"run --device ref --prompt In -n 2",
 	"eval --device ref --ids 1,2 --context 8",
-	"bench --model small.fir --reps 0",
 	"convert --weights q8_0 -o out.gguf",
 	"quality --device ref --ids 1,2 --weights f16",
 	"plot rows.json -o out.svg",
@@ -189,19 +196,59 @@ var everyCommand = []string{
 	"devices",
 	"help bench",
 	"completion bash",
+	"completion fish",
+	"completion powershell",
+	"completion zsh",
 	"--version",
 }
 
-func TestEveryCommandIsTried(t *testing.T) {
-	_, out, _ := foundryCmd(t, nil, "--help")
-	for _, line := range strings.Split(out, "\n") {
-		name, _, _ := strings.Cut(strings.TrimSpace(line), " ")
-		if !strings.HasPrefix(line, "  ") || strings.HasPrefix(line, "   ") || name == "foundry" || strings.HasPrefix(name, "-") || name == "" {
-			continue
+// commandsBelow lists the commands below that of the path, by the program's own completion,
+// those that only hold others left out.
+func commandsBelow(t *testing.T, path ...string) (all []string) {
+	t.Helper()
+	_, out, _ := foundryCmd(t, nil, append(append([]string{"__complete"}, path...), "")...)
+	for line := range strings.Lines(out) {
+		name, _, described := strings.Cut(line, "\t")
+		below := append(slices.Clone(path), name)
+		if code, _, _ := foundryCmd(t, nil, append([]string{"help"}, below...)...); !described || code != 0 {
+			continue // a name that an argument may have
 		}
-		require.True(t, slices.ContainsFunc(everyCommand, func(line string) bool {
-			return strings.HasPrefix(line, name)
-		}), "command %q is in no row of everyCommand", name)
+		all = append(all, commandsBelow(t, below...)...)
+		if name != "completion" {
+			all = append(all, strings.Join(below, " "))
+		}
+	}
+	return all
+}
+
+// commandOf returns the command of a line: the longest of all that its words begin with.
+func commandOf(all []string, line string) (found string) {
+	for _, name := range all {
+		if strings.HasPrefix(line+" ", name+" ") && len(name) > len(found) {
+			found = name
+		}
+	}
+	return found
+}
+
+// Every command is in the tables: its results go to a full disk and to a closed pipe, and
+// it is interrupted at three moments at least.
+func TestEveryCommandIsTried(t *testing.T) {
+	all := commandsBelow(t)
+	require.Greater(t, len(all), 25, all)
+	require.Contains(t, all, "bench compare")
+	lines, moments := map[string]int{}, map[string]int{}
+	for _, line := range everyCommand {
+		name := commandOf(all, line)
+		lines[name]++
+		moments[name] += len(briefly(line))
+	}
+	for _, c := range interruptions() {
+		moments[commandOf(all, c.line)] += len(c.moments)
+	}
+	for _, name := range all {
+		require.Positive(t, lines[name], "command %q is in no row of everyCommand", name)
+		require.GreaterOrEqual(t, moments[name], 3, "moments at which %q is interrupted", name)
 	}
 }
 
@@ -232,7 +279,7 @@ func TestOutputThatCannotBeWritten(t *testing.T) {
 	require.NoError(t, err)
 	defer full.Close()
 	for _, line := range everyCommand {
-		t.Run(strings.Fields(line)[0], func(t *testing.T) {
+		t.Run(line, func(t *testing.T) {
 			dir := workFolder(t)
 			e := runCommand(t, dir, strings.Fields(line), ending{stdout: full})
 			require.Equal(t, 1, e.code, e.errs)

@@ -24,7 +24,7 @@ func after(d time.Duration) moment {
 	return func(*testing.T, string) ending {
 		var moment time.Time
 		return ending{when: func() bool {
-			if moment.IsZero() {
+			if moment.IsZero() && d > 0 {
 				moment = time.Now().Add(time.Duration(share() * float64(d)))
 			}
 			return time.Now().After(moment)
@@ -99,21 +99,22 @@ func share() float64 {
 	return max(1, float64(time.Since(began))/float64(used()))
 }
 
-// An interrupt ends each command within a second, whatever it does, with exit code 130
-// and a word; nothing is left of it, no file and no process. The second is one of an
-// idle machine: where others take processors, it is as much longer as a loop is.
-func TestInterrupts(t *testing.T) {
+// interruption is a command line and when it is interrupted.
+type interruption struct {
+	line    string
+	quick   bool // done with all of it, perhaps, sooner than it has to end
+	moments map[string]moment
+}
+
+// interruptions are what takes long, at moments that depend on what it does.
+func interruptions() []interruption {
 	ids := " --ids " + strings.Repeat("1,2,3,4,5,6,7,8,", 60) + "9"
 	const (
 		run   = "run --device ref --prompt x -n 500 --ignore-end --context 512"
 		eval  = "eval --device ref --prompt x --greedy 500 --context 512"
 		large = " --model synth:qwen2.5-72b"
 	)
-	for _, c := range []struct {
-		line    string
-		quick   bool // done with all of it, perhaps, sooner than it has to end
-		moments map[string]moment
-	}{
+	return []interruption{
 		{run, false, map[string]moment{"at the start": atStart, "under way": after(400 * time.Millisecond)}},
 		{"run --device ref", false, map[string]moment{"standard input": waiting}},
 		{"run --prompt x", false, map[string]moment{"version of a compiler": atVersion}},
@@ -141,24 +142,56 @@ func TestInterrupts(t *testing.T) {
 		{"passes", false, map[string]moment{"output": stalled}},
 		{"emulate plan -o emulated", false, map[string]moment{"version of a compiler": atVersion, "build": atBuild}},
 		{"completion bash", false, map[string]moment{"output": stalled}},
-	} {
+	}
+}
+
+// briefly are the moments for a line of everyCommand: before its process has read anything,
+// a little later, and while nobody reads what it prints.
+func briefly(line string) map[string]moment {
+	if strings.HasPrefix(line, "emulate") {
+		return map[string]moment{"at once": after(0)} // a compiler takes ten seconds for all of it
+	}
+	return map[string]moment{"at once": after(0), "early": after(15 * time.Millisecond), "output": stalled}
+}
+
+// An interrupt ends each command within a second, whatever it does, with exit code 130
+// and a word; nothing is left of it, no file and no process. The second is one of an
+// idle machine: where others take processors, it is as much longer as a loop is.
+func TestInterrupts(t *testing.T) {
+	for _, c := range interruptions() {
 		for name, m := range c.moments {
-			t.Run(strings.Fields(c.line)[0]+", "+name, func(t *testing.T) {
-				dir := workFolder(t)
-				args := strings.Fields(c.line)
-				if args[len(args)-1] == "--bisect" {
-					args = append(args, "touch plan/begun; sleep 600 & sleep 600; : {}")
-				}
-				e := runCommand(t, dir, args, m(t, dir))
-				require.Less(t, e.took.Seconds(), share())
-				if c.quick && e.code == 0 {
-					return
-				}
-				require.Equal(t, 130, e.code, "%s%s", e.out, e.errs)
-				require.Equal(t, "foundry: interrupted\n", lastLine(e.errs))
-				require.Empty(t, e.left)
-			})
+			t.Run(strings.Fields(c.line)[0]+", "+name, func(t *testing.T) { interrupt(t, c, m) })
 		}
+	}
+}
+
+// So it ends every command in the moments that all have, in which some are done.
+func TestInterruptsOfAll(t *testing.T) {
+	t.Parallel()
+	for _, line := range everyCommand {
+		for name, m := range briefly(line) {
+			t.Run(line+", "+name, func(t *testing.T) { interrupt(t, interruption{line: line, quick: name != "output"}, m) })
+		}
+	}
+}
+
+func interrupt(t *testing.T, c interruption, m moment) {
+	dir := workFolder(t)
+	args := strings.Fields(c.line)
+	if args[len(args)-1] == "--bisect" {
+		args = append(args, "touch plan/begun; sleep 600 & sleep 600; : {}")
+	}
+	e := runCommand(t, dir, args, m(t, dir))
+	if e.took > time.Second {
+		require.Less(t, e.took.Seconds(), share())
+	}
+	if c.quick && e.code == 0 {
+		return
+	}
+	require.Equal(t, 130, e.code, "%s%s", e.out, e.errs)
+	require.Equal(t, "foundry: interrupted\n", lastLine(e.errs))
+	for _, path := range e.left { // a file that was finished before there was anything to print
+		require.True(t, e.stalled && filepath.Base(path) == args[len(args)-1], path)
 	}
 }
 
