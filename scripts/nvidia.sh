@@ -14,6 +14,8 @@
 # ladder       every rung at 0.5b, 1.5b and 7b against the cost model
 # context      128 to 32k tokens, T = 1 and 512, every attention backend
 # kernels      each kernel alone, its constants varied
+# units        prefill of 512 tokens by matrix units, with all of a core's threadgroup memory and
+#              with the 32 KiB that Metal has; of two products the whole, without run(), run() alone
 # torch        the same models through torch.compile, and torch's matmul rate
 # startup      what comes before the first token, cold and cached
 # formats      decode and prefill in every format, to the file MEASURED: docs/performance.md
@@ -129,6 +131,57 @@ kernels() {
   done
 }
 
+# stages makes two folders of stage files in $1: in "still" matrix units multiply nothing, in
+# "alone" they multiply zeros, which lie in threadgroup memory from each place's first copy.
+stages() {
+  mkdir -p "$1/still/common" "$1/alone/common"
+  sed '/product\.run(l, r, sum);/d' "$here/../shaders/common/matrix.metal" > "$1/still/common/matrix.metal"
+  {
+    cat "$here/../shaders/common/flight.metal"
+    cat << 'END'
+struct flight_of_zeros {
+    uint begun = 0u;
+    void start(device const uchar *, threadgroup half *to)
+    {
+        if (begun++ < 8u) *(threadgroup uint4 *)to = uint4(0u);
+    }
+    void start_row(device const uchar *from, threadgroup half *to) { start(from, to); }
+    void land(threadgroup half *) {}
+};
+#define tile_flight flight_of_zeros
+END
+  } > "$1/alone/common/flight.metal"
+}
+
+# units compares two targets that differ in threadgroup memory: the GPU's and its -32k. The first
+# pipeline lets the cost model choose between tiles and matrix units, in the second all
+# products are made by the units, behind norms of their own.
+units() {
+  local folder default units model target what product
+  folder=$(mktemp -d)
+  stages "$folder"
+  default=$("$foundry" variants default)
+  units=${default/fuse-attention-split-o\{when=cheaper\},fuse-rope-attention\{when=cheaper\},/}
+  units=${units/fuse-qkv-rope-kv\{/fuse-qkv-rope-kv\{norm=false,kernel=matrices,}
+  units=${units/fuse-gate-up-swiglu\{/fuse-gate-up-swiglu\{norm=false,kernel=matrices,}
+  units=${units/fuse-residual\{/fuse-residual\{kernel=matrices,}
+  printf '%s\n' "default = $default" "units = ${units//kernel=matrices,when=cheaper/kernel=matrices}" > "$folder/pipelines"
+  for model in $(models 7b); do
+    for target in ${TARGETS:-h200 h200-32k}; do
+      bench --model "$model" --target "$target" --variants "@$folder/pipelines" --phase prefill --prompt "${PROMPT:-512}"
+      for product in gate_up resid_mlp; do
+        for what in whole still alone; do
+          local shaders=(--shaders "$folder/$what" --trust-kernels)
+          [[ $what == whole ]] && shaders=()
+          echo "$target, $what"
+          step "$foundry" bench --device "$device" --model "$model" --target "$target" --kernels="$product" --chunk "${PROMPT:-512}" --variants default "${shaders[@]}"
+        done
+      done
+    done
+  done
+  rm -r "$folder"
+}
+
 torch() {
   if ! python3 -c 'import torch, transformers; assert torch.cuda.is_available()' 2>/dev/null; then
     echo "no torch and transformers with CUDA here: the comparison is left out"
@@ -171,7 +224,7 @@ formats() {
   wc -l "$out"
 }
 
-parts=(conformance decode prefill ladder context kernels torch startup formats)
+parts=(conformance decode prefill ladder context kernels units torch startup formats)
 (($#)) || set -- "${parts[@]}"
 for part; do
   if [[ " ${parts[*]} " != *" $part "* ]]; then

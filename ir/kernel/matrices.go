@@ -18,8 +18,11 @@ func (m ProductMatrices) PassRows() int { return passRows * m.SIMDs() }
 func (m ProductMatrices) SpreadStride() int { return m.Columns + 8 }
 
 // StageBytes is the memory that the stages and, behind them, a pass's sums share, and that of
-// what undoes the ranges of rows.
+// what undoes the ranges of rows, which rows that are copied do not have.
 func (m ProductMatrices) StageBytes(int) int {
+	if m.Copied {
+		return m.UpsAt()
+	}
 	return m.UpsAt() + 4*m.Rows
 }
 
