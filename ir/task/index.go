@@ -37,6 +37,26 @@ func Variable(name string) Index {
 // IsNumber reports whether neither variables nor step symbols stand in a.
 func (a Index) IsNumber() bool { return len(a.Terms) == 0 && a.Const.IsConst() }
 
+// Equal reports whether a and b are the same.
+func (a Index) Equal(b Index) bool { return a.Const == b.Const && slices.Equal(a.Terms, b.Terms) }
+
+// Key tells indices apart: equal ones have equal keys.
+func Key(ix ...Index) string {
+	b := make([]byte, 0, 64)
+	for _, i := range ix {
+		b = i.appendKey(b)
+	}
+	return string(b)
+}
+
+func (a Index) appendKey(b []byte) []byte {
+	b = appendPoly(append(b, ','), a.Const)
+	for _, t := range a.Terms {
+		b = appendPoly(append(append(b, '+'), t.Variable...), t.Coef)
+	}
+	return b
+}
+
 // Plus returns a + n.
 func (a Index) Plus(n int64) Index { return a.Add(Number(n)) }
 

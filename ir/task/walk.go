@@ -118,10 +118,7 @@ func elementKey(v *ir.Value, ix []Index) string {
 	}
 	b = strconv.AppendInt(b, int64(v.Index), 10)
 	for _, i := range ix {
-		b = appendPoly(append(b, ','), i.Const)
-		for _, t := range i.Terms {
-			b = appendPoly(append(append(b, '+'), t.Variable...), t.Coef)
-		}
+		b = i.appendKey(b)
 	}
 	return string(b)
 }

@@ -8,6 +8,7 @@ import (
 	"foundry/ir/dtype"
 	"foundry/ir/sym"
 	"foundry/ir/task"
+	"foundry/lower/msl"
 	"foundry/lower/plan"
 )
 
@@ -57,9 +58,9 @@ func (k tokenKind) positions(b sym.Bounds) int64 {
 // remember begins a kernel of one threadgroup that chooses the plan's token: it
 // writes the ids of the run into the history. The function it returns writes, for
 // one thread, what becomes of the token.
-func (r *region) remember(k *kernel) (take func(token string)) {
+func (r *region) remember(k *kernel) (take func(token *msl.Value)) {
 	if r.token == tokenPlain {
-		return func(string) {}
+		return func(*msl.Value) {}
 	}
 	k.use("epilogue/advance.metal")
 	step := k.slot(ref{kind: refStep}, "step", "Step", plan.ReadWrite)
@@ -69,23 +70,22 @@ func (r *region) remember(k *kernel) (take func(token string)) {
 	limit := r.token.positions(r.g.Bounds)
 	if r.token == tokenReplaces {
 		k.name += "_replace"
-		return func(token string) {
+		return func(token *msl.Value) {
 			k.phase("Epilogue: the token takes the place of the run's.")
-			k.line("replace_token(%s, %s, %s, %du, %s);", step, ids, history, limit, token)
+			k.do(msl.Call("replace_token", step, ids, history, u(limit), token))
 		}
 	}
 	k.name += "_advance"
 	k.phase("Prologue: the run's ids become history.")
-	call := fmt.Sprintf("remember_ids(%s, %s, %s, %du, thread_index, %du);", step, ids, history, limit, k.threads)
+	keep := &msl.Do{Call: msl.Call("remember_ids", step, ids, history, u(limit), thread, u(k.threads))}
 	if r.g.Bounds.TMax == 1 {
-		k.line("if (thread_index == 0u) %s", call)
+		k.add(msl.When(thread.Equal(u(0)), keep))
 	} else {
-		k.line("%s", call)
-		k.line("threadgroup_barrier(mem_flags::mem_device);")
+		k.add(keep, &msl.Barrier{Memory: "mem_device"})
 	}
-	return func(token string) {
+	return func(token *msl.Value) {
 		k.phase("Epilogue: the token is the input of the next run.")
-		k.line("advance_step(%s, %s, %s, %du, %s);", step, ids, history, limit, token)
+		k.do(msl.Call("advance_step", step, ids, history, u(limit), token))
 	}
 }
 

@@ -12,9 +12,9 @@ func (r *region) argmaxRow(n *ir.Node, chosen choice.ArgmaxRow) *kernel {
 	k.threads = chosen.Threads()
 	k.grid[0].N = n.Args[0].Type.Shape.At(0)
 	k.param("N", int(chosen.Length))
-	e := r.argmaxHead(k)
+	e, b := r.argmaxHead(k)
 	store := r.tokenOf(e, 0)
-	r.argmaxOver(e, n, "group.x", "0u", unsigned(chosen.Length), k.threads/32)
-	store()
+	r.argmaxOver(e, b, n, groupX, u(0), u(chosen.Length), k.threads/32)
+	store(b)
 	return k
 }

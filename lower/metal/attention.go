@@ -7,6 +7,7 @@ import (
 	choice "foundry/ir/kernel"
 	"foundry/ir/sym"
 	"foundry/ir/task"
+	"foundry/lower/msl"
 	"foundry/lower/plan"
 )
 
@@ -106,7 +107,7 @@ func (a *attention) body(k *kernel) {
 		kt, vt, a.Dim, a.Lanes, a.Width, a.Simdgroups, a.Early, kp, ks, vp, vs)
 	k.ready()
 	k.phase("Prologue: the lane's elements of the query.")
-	first := e.atom("element", fmt.Sprintf("(lane %% %du) * %du", a.Lanes, a.Width), int64(a.Lanes*a.Width), int64(a.Width))
+	first := e.atom("element", raw("(lane %% %du) * %du", a.Lanes, a.Width), int64(a.Lanes*a.Width), int64(a.Width))
 	k.line("float q[%d];", mine)
 	for j := 0; j < mine; j += a.Width {
 		v := e.at(a.Scores.Args[0], []affine{h, t, first.Plus(int64(j * a.Lanes))})
@@ -120,22 +121,22 @@ func (a *attention) body(k *kernel) {
 	k.line("float top = -3.0e38f, sum = 0.0f, acc[%d];", mine)
 	k.line("for (uint j = 0u; j < %du; j++) acc[j] = 0.0f;", mine)
 	k.line("attention_scan<%s, %s, %du, %du, %du, %du, %du, %du>(q, %s, %s, %s, %s, known, %s, %s, simd, lane, early_key, early_value, top, sum, acc);",
-		kt, vt, a.Dim, a.Lanes, a.Width, a.Simdgroups, a.Ahead, a.Early, kp, ks, vp, vs, visible, times(floatText(a.Scores.Attr.Scale), r.readUp(k, a.Scores.Args[1])))
+		kt, vt, a.Dim, a.Lanes, a.Width, a.Simdgroups, a.Ahead, a.Early, kp, ks, vp, vs, visible, times(msl.Float(a.Scores.Attr.Scale), r.readUp(k, a.Scores.Args[1])))
 	if a.Parts > 0 {
 		a.storeParts(e, h, t, shared)
 		return
 	}
-	k.line("const float value = %s;", times(fmt.Sprintf("attention_merge<%du, %du, %du, %du>(top, sum, acc, %s, simd, lane)", a.Dim, a.Lanes, a.Width, a.Simdgroups, shared), r.readUp(k, a.Weighted.Args[1])))
+	k.line("const float value = %s;", times(raw("attention_merge<%du, %du, %du, %du>(top, sum, acc, %s, simd, lane)", a.Dim, a.Lanes, a.Width, a.Simdgroups, shared), r.readUp(k, a.Weighted.Args[1])))
 	k.phase("Epilogue: element d of the row.")
 	k.open("if (simd * 32u + lane < %du)", a.Dim)
 	e.Width = 1
-	d := e.atom("d", "simd * 32u + lane", a.Dim, 1)
-	k.line("store1(%s, %s);", a.target(e, []affine{h, t, d}), r.asStored(k, 0, "value"))
+	d := e.atom("d", raw("simd * 32u + lane"), a.Dim, 1)
+	k.line("store1(%s, %s);", a.target(e, []affine{h, t, d}), r.asStored(k, 0, msl.Name("value")))
 	k.close()
 }
 
 // target returns the pointer that element [head, row, d] is stored to.
-func (a *attention) target(e *emitter, ix []affine) string {
+func (a *attention) target(e *emitter, ix []affine) *msl.Value {
 	l, _ := a.ResultLayout() // cost has asked
 	return e.k.from(e.k.slot(ref{refResult, 0}, "y", pointee(a.r.resultType(0)), plan.Write), e.Place(l, ix))
 }
@@ -151,7 +152,7 @@ func (a *attention) visible(k *kernel, t affine) string {
 // end returns the key behind the last one that row t sees.
 func (a *attention) end(k *kernel, t affine) string {
 	last, all := t.Add(dimension(a.Softmax.Attr.Start)).Plus(1), dimension(a.Keys)
-	if !a.Softmax.Attr.Causal || last.String() == all.String() {
+	if !a.Softmax.Attr.Causal || last.Equal(all) {
 		return k.text(all) // a row alone sees every key
 	}
 	return fmt.Sprintf("min(%s, %s)", k.text(last), k.text(all))
@@ -161,5 +162,5 @@ func (a *attention) end(k *kernel, t affine) string {
 // distance between rows, and the element type.
 func (a *attention) rowsOf(e *emitter, b *ir.Value, h affine) (ptr, stride, typ string) {
 	param, first, step := e.KeysOf(b, a.Heads, h, int64(a.Width))
-	return e.r.at(e.k, param, first), e.k.text(step), pointee(e.r.g.Params[param].Type.DType)
+	return e.r.at(e.k, param, first).String(), e.k.text(step), pointee(e.r.g.Params[param].Type.DType)
 }

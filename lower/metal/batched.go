@@ -4,6 +4,7 @@ import (
 	"foundry/ir"
 	choice "foundry/ir/kernel"
 	"foundry/ir/task"
+	"foundry/lower/msl"
 	"foundry/lower/plan"
 )
 
@@ -47,7 +48,7 @@ func (r *region) scores(k *kernel, n *ir.Node, chosen choice.BatchedElements) {
 	a, b := e.pointer(n.Args[0], from), e.pointer(n.Args[1], to)
 	k.line("const float sum = dot_rows<%s, %du, %du>(%s, %s);", pointee(n.Args[1].Type.DType), depth, w, a, b)
 	e.Width = 1
-	k.line("store1(%s, %s);", e.target(0, at), e.r.asStored(k, 0, times("sum * "+floatText(scale), r.readUp(k, n.Args[0]), r.readUp(k, n.Args[1]))))
+	k.line("store1(%s, %s);", e.target(0, at), e.r.asStored(k, 0, times(msl.Name("sum").Mul(msl.Float(scale)), r.readUp(k, n.Args[0]), r.readUp(k, n.Args[1]))))
 	k.close()
 }
 
@@ -75,6 +76,6 @@ func (r *region) weighted(k *kernel, n *ir.Node) {
 	k.line("const float sum = column_sum<%s, %du>(%s, %s, %s, %s, %s, simd, lane);", pointee(b.Type.DType), simds, a, r.at(k, p, first),
 		k.text(stride), k.text(dimension(b.Type.Shape.At(1))), shared)
 	k.open("if (simd == 0u && column < %s)", k.text(dimension(out.At(2))))
-	k.line("store1(%s, %s);", e.target(0, []affine{h, m, e.Know("column", 0, 1)}), e.r.asStored(k, 0, times("sum", r.readUp(k, n.Args[0]), r.readUp(k, b))))
+	k.line("store1(%s, %s);", e.target(0, []affine{h, m, e.Know("column", 0, 1)}), e.r.asStored(k, 0, times(msl.Name("sum"), r.readUp(k, n.Args[0]), r.readUp(k, b))))
 	k.close()
 }

@@ -6,6 +6,7 @@ import (
 	"foundry/ir"
 	choice "foundry/ir/kernel"
 	"foundry/ir/sym"
+	"foundry/lower/msl"
 	"foundry/lower/plan"
 )
 
@@ -60,11 +61,11 @@ func (f *flash) scoresBlock(k *kernel) {
 	k.line("for (uint n = 0u; n < 2u; n++) tile_store(acc[m * 2u + n], spread + 16u * n, 40);")
 	k.line("simdgroup_barrier(mem_flags::mem_threadgroup);")
 	k.open("for (uint i = 0u; i < 16u; i++)")
-	k.line("const float value = %s;", times("spread[i * 40u + lane] * "+floatText(f.Scores.Attr.Scale), f.leftUp(k, "(simd / 2u * 32u + m * 16u + i)"), f.r.readUp(k, f.Scores.Args[1])))
-	t := e.atom("t", "first + simd / 2u * 32u + m * 16u + i", 0, 1)
-	col := e.atom("column", fmt.Sprintf("group.x * %du + simd %% 2u * 32u + lane", f.Keys), 0, 1)
+	k.line("const float value = %s;", times(raw("spread[i * 40u + lane]").Mul(msl.Float(f.Scores.Attr.Scale)), f.leftUp(k, "(simd / 2u * 32u + m * 16u + i)"), f.r.readUp(k, f.Scores.Args[1])))
+	t := e.atom("t", raw("first + simd / 2u * 32u + m * 16u + i"), 0, 1)
+	col := e.atom("column", raw("group.x * %du + simd %% 2u * 32u + lane", f.Keys), 0, 1)
 	k.line("if (%s < %s && %s < %s) store1(%s, %s);", t.String(), k.text(dimension(f.Rows)), col.String(),
-		k.text(dimension(f.attention.Keys)), e.target(0, []affine{h, t, col}), f.r.asStored(k, 0, "value"))
+		k.text(dimension(f.attention.Keys)), e.target(0, []affine{h, t, col}), f.r.asStored(k, 0, msl.Name("value")))
 	k.close()
 	k.line("simdgroup_barrier(mem_flags::mem_threadgroup);")
 	k.close()
@@ -91,8 +92,8 @@ func (f *flash) weightedBlock(k *kernel) {
 	k.line("FOUNDRY_UNROLL")
 	k.open("for (uint i = 0u; i < 16u; i++)")
 	k.line("const uint m = simd * 16u + i, j = lane;")
-	t := e.atom("t", fmt.Sprintf("min(first + m, %s - 1u)", k.text(dimension(f.Rows))), 0, 1)
-	col := e.atom("column", fmt.Sprintf("min(base + j, %s - 1u)", all), 0, 1)
+	t := e.atom("t", raw("min(first + m, %s - 1u)", k.text(dimension(f.Rows))), 0, 1)
+	col := e.atom("column", raw("min(base + j, %s - 1u)", all), 0, 1)
 	k.line("const float value = %s;", times(e.at(f.Scores.Args[0], []affine{h, t, col}), f.leftDown(k, "m")))
 	k.line("gemm_put(%s + tile_at<%du>(m, j), base + j < %s ? value : 0.0f);", left, depth, all)
 	k.close()
@@ -113,6 +114,6 @@ func (f *flash) weightedBlock(k *kernel) {
 	k.close()
 	k.line("threadgroup_barrier(mem_flags::mem_threadgroup);")
 	k.close()
-	value := f.r.asStored(k, 0, times("out[i]", f.leftUp(k, "(simd * 16u + tile_row(lane, tile_slot(i)))"), f.r.readUp(k, f.Scores.Args[1])))
-	f.storeTiles(e, value, func(t, d affine) string { return e.target(0, []affine{h, t, d}) })
+	value := f.r.asStored(k, 0, times(raw("out[i]"), f.leftUp(k, "(simd * 16u + tile_row(lane, tile_slot(i)))"), f.r.readUp(k, f.Scores.Args[1])))
+	f.storeTiles(e, value, func(t, d affine) *msl.Value { return e.target(0, []affine{h, t, d}) })
 }

@@ -18,7 +18,7 @@ import (
 type compiler struct {
 	o       *Options
 	plan    *plan.Plan
-	kernels map[string]int          // kernels by text with kernelName for the name
+	kernels map[string]int          // kernels by their sources without a name
 	names   map[string]bool         // names of kernels, lower case
 	buffers map[string]int          // the last number behind a buffer's name, at least 1
 	shared  map[string]*storage     // weights, states, inputs, outputs: by class and name
@@ -364,22 +364,22 @@ func (c *compiler) kernelIndex(k *kernel) (int, error) {
 	if p, ok := c.placed[k]; ok {
 		return p.index, nil
 	}
-	out, err := k.assemble(c.o.Shaders)
+	out, text, err := k.assemble(c.o.Shaders)
 	if err != nil {
 		return 0, err
 	}
-	text := out.Source
-	index, ok := c.kernels[text]
+	nameless := text.Join(&out)
+	index, ok := c.kernels[nameless]
 	if !ok {
-		name := k.name
+		out.Name = k.name
 		// A stage's function may have the name: silu, of rows of one element.
-		for i := 2; c.names[strings.ToLower(name)] || strings.Contains(text, " "+name+"("); i++ {
-			name = fmt.Sprintf("%s_%d", k.name, i)
+		for i := 2; c.names[strings.ToLower(out.Name)] || text.Declares(out.Name); i++ {
+			out.Name = fmt.Sprintf("%s_%d", k.name, i)
 		}
-		c.names[strings.ToLower(name)] = true
+		c.names[strings.ToLower(out.Name)] = true
 		index = len(c.plan.Kernels)
-		c.kernels[text] = index
-		out.Name, out.Source = name, strings.ReplaceAll(text, kernelName, name)
+		c.kernels[nameless] = index
+		out.Source = text.Join(&out)
 		c.plan.Kernels = append(c.plan.Kernels, out)
 	}
 	c.placed[k] = kernelPlace{index}

@@ -1,9 +1,8 @@
 package metal
 
 import (
-	"fmt"
-
 	"foundry/ir"
+	"foundry/lower/msl"
 	"foundry/lower/plan"
 )
 
@@ -22,14 +21,16 @@ func (r *region) lowerCreate() *lowering {
 	position := k.builtin(plan.ThreadPosition)
 	k.ready()
 	e := newEmitter(k, r, 1)
-	k.line("const uint first = %s.x * 4u, count = %s;", position, k.text(dimension(n.Attr.Size)))
-	value := "float4(1.0f)"
+	first, count := msl.Variable("first"), msl.Variable("count")
+	k.add(&msl.Declare{Type: constUint, Of: []msl.Declared{{Variable: first, Value: position.Dot("x").Mul(u(4))}, {Variable: count, Value: k.dim(n.Attr.Size)}}})
+	value := msl.Call("float4", one)
 	switch n.Op {
 	case ir.OpArange:
-		value = fmt.Sprintf("arange4(int(%s), first)", k.text(dimension(n.Attr.Start)))
+		value = msl.Call("arange4", msl.Call("int", k.dim(n.Attr.Start)), first)
 	case ir.OpRandomUniform:
-		value = fmt.Sprintf("random4(%s, first)", e.pointer(n.Args[0], []affine{number(0)}))
+		value = msl.Call("random4", e.pointer(n.Args[0], []affine{number(0)}), first)
 	}
-	k.line("if (first < count) store_created(%s, first, count, %s);", e.target(0, []affine{number(0)}), value)
+	store := msl.Call("store_created", e.target(0, []affine{number(0)}), first, count, value)
+	k.add(msl.When(first.Less(count), &msl.Do{Call: store}))
 	return alone(k)
 }

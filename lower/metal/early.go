@@ -1,10 +1,9 @@
 package metal
 
 import (
-	"fmt"
-	"regexp"
 	"slices"
-	"strings"
+
+	"foundry/lower/msl"
 )
 
 // early takes loads out of an epilogue to the ready point, so that they are on their
@@ -13,92 +12,82 @@ import (
 // in registers that the parts of a kernel share. A nil early takes nothing.
 type early struct {
 	k         *kernel
-	depth     int         // the depth of the block whose loads it takes; those of inner blocks stay
-	indices   []indexLine // declared in the block so far
-	lines     [2][]string // lines behind and before the ready point
-	registers []string
-	taken     int // registers that the block uses
+	list      *[]msl.Statement   // the list whose loads it takes; those of inner blocks stay
+	indices   []*msl.Declare     // index variables declared in it so far
+	taken     [2][]msl.Statement // what it took, to stand behind and before the ready point
+	registers []*msl.Value
+	used      int // registers that the list uses
 }
 
-// indexLine declares an index variable.
-type indexLine struct{ name, text string }
-
 // index notes the declaration of an index variable.
-func (x *early) index(name, line string) {
+func (x *early) index(d *msl.Declare) {
 	if x != nil {
-		x.indices = append(x.indices, indexLine{name, line})
+		x.indices = append(x.indices, d)
 	}
 }
 
 // takes reports whether a load that e is about to write may be taken out.
 func (x *early) takes(e *emitter) bool {
-	return x != nil && x.depth == x.k.depth && e.Width == 1 && !e.Whole
+	return x != nil && x.list == x.k.list && e.Width == 1 && !e.Whole
 }
 
-// register returns the name of a register that the block has not used yet.
-func (x *early) register() string {
-	if x.taken == len(x.registers) {
-		x.registers = append(x.registers, x.k.fresh("early"))
+// register returns a register that the list has not used yet.
+func (x *early) register() *msl.Value {
+	if x.used == len(x.registers) {
+		x.registers = append(x.registers, msl.Variable(x.k.fresh("early")))
 	}
-	x.taken++
-	return x.registers[x.taken-1]
+	x.used++
+	return x.registers[x.used-1]
 }
 
 // load takes out a load from an address and returns the register that holds its value.
-func (x *early) load(fixed bool, from string) string {
+func (x *early) load(fixed bool, from *msl.Value) *msl.Value {
 	r := x.register()
-	x.line(fixed, fmt.Sprintf("%s = load1(%s);", r, from))
+	x.take(fixed, msl.Set(r, loading(1, from)))
 	return r
 }
 
-func (x *early) line(fixed bool, text string) {
+func (x *early) take(fixed bool, s msl.Statement) {
 	i := 0
 	if fixed {
 		i = 1
 	}
-	x.lines[i] = append(x.lines[i], text)
+	x.taken[i] = append(x.taken[i], s)
 }
 
-// begin starts a block; its body follows at the kernel's depth.
+// begin starts with the list that the kernel is written to now.
 func (x *early) begin() {
 	if x != nil {
-		x.depth, x.taken, x.indices, x.lines = x.k.depth, 0, nil, [2][]string{}
+		x.list, x.used, x.indices, x.taken = x.k.list, 0, nil, [2][]msl.Statement{}
 	}
 }
 
-// end returns the lines that the block left for a side of the ready point, each
-// behind the index variables that it needs.
-func (x *early) end(fixed bool) []string {
+// end returns the statements that the list left for a side of the ready point, behind the
+// declarations of the index variables that they read.
+func (x *early) end(fixed bool) []msl.Statement {
 	i := 0
 	if fixed {
 		i = 1
 	}
-	needed := map[string]bool{}
-	need := func(text string) {
-		for _, w := range word.FindAllString(text, -1) {
-			needed[w] = true
-		}
-	}
-	for _, l := range x.lines[i] {
-		need(l)
-	}
-	var out []string
-	for _, ix := range slices.Backward(x.indices) {
-		if needed[ix.name] {
-			out = append(out, ix.text)
-			need(ix.text)
+	var needed []*msl.Value
+	need := func(v *msl.Value) { needed = append(needed, v) }
+	msl.Reads(x.taken[i], need)
+	var out []msl.Statement
+	for _, d := range slices.Backward(x.indices) {
+		if slices.Contains(needed, d.Of[0].Variable) {
+			out = append(out, d)
+			d.Of[0].Value.Reads(need)
 		}
 	}
 	slices.Reverse(out)
-	return append(out, x.lines[i]...)
+	return append(out, x.taken[i]...)
 }
 
-var word = regexp.MustCompile(`[A-Za-z_][A-Za-z0-9_]*`)
-
-// declare returns the declaration of the registers.
-func (x *early) declare() string {
-	if len(x.registers) == 0 {
-		return ""
+// declare adds the declaration of the registers.
+func (x *early) declare() {
+	d := &msl.Declare{Type: floatType}
+	for _, r := range x.registers {
+		d.Of = append(d.Of, msl.Declared{Variable: r, Value: zero})
 	}
-	return fmt.Sprintf("float %s = 0.0f;", strings.Join(x.registers, " = 0.0f, "))
+	x.k.add(d)
 }

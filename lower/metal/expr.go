@@ -1,13 +1,12 @@
 package metal
 
 import (
-	"fmt"
-	"strings"
+	"maps"
 
 	"foundry/ir"
 	"foundry/ir/dtype"
 	"foundry/ir/task"
-	"foundry/lower/plan"
+	"foundry/lower/msl"
 )
 
 // emitter writes the computation of one element of a region's value, or of four adjacent
@@ -16,15 +15,31 @@ type emitter struct {
 	*task.Walk
 	k      *kernel
 	r      *region
-	bound  map[string]string // value and index -> name that holds it
-	owns   bool              // no other thread computes the element
-	report string            // condition that is true once for each token, for refusals
-	early  *early            // the taker of loads to the ready point, or nil
-	stored *ir.Value         // a scaled operand that is wanted as it lies
+	bound  map[place]*msl.Value // what holds an element
+	owns   bool                 // no other thread computes the element
+	report *msl.Value           // condition that is true once for each token, for refusals
+	early  *early               // the taker of loads to the ready point, or nil
+	stored *ir.Value            // a scaled operand that is wanted as it lies
 }
 
+// place is an element of a value, or something else that is computed once for an index.
+type place struct {
+	v    *ir.Value
+	what what
+	at   string // the key of the index
+}
+
+type what uint8
+
+const (
+	theElement what = iota
+	theCosine       // of the turn by a frequency
+	theSine
+	theParts // how many parts of a row's keys there are
+)
+
 func newEmitter(k *kernel, r *region, w int) *emitter {
-	e := &emitter{k: k, r: r, bound: map[string]string{}, report: "true"}
+	e := &emitter{k: k, r: r, bound: map[place]*msl.Value{}, report: yes}
 	e.Walk = task.NewWalk(r.asked, w, e)
 	if r.inParts != nil {
 		e.Merged = r.inParts.Attention
@@ -37,36 +52,35 @@ func newEmitter(k *kernel, r *region, w int) *emitter {
 // at the end of the block in which the names were declared.
 func (e *emitter) scope() func() {
 	saved := e.bound
-	e.bound = make(map[string]string, len(saved)+8)
-	for k, v := range saved {
-		e.bound[k] = v
-	}
+	e.bound = make(map[place]*msl.Value, len(saved)+8)
+	maps.Copy(e.bound, saved)
 	return func() { e.bound = saved }
 }
 
-func (e *emitter) key(v *ir.Value, ix []affine) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%p", v)
-	for _, i := range ix {
-		b.WriteByte(',')
-		b.WriteString(i.String())
-	}
-	return b.String()
-}
+func elementAt(v *ir.Value, ix []affine) place { return place{v: v, at: task.Key(ix...)} }
 
-func (e *emitter) bind(v *ir.Value, ix []affine, name string) { e.bound[e.key(v, ix)] = name }
+// bind says what holds element ix of v.
+func (e *emitter) bind(v *ir.Value, ix []affine, x *msl.Value) { e.bound[elementAt(v, ix)] = x }
 
 // vec is the type that a thread holds: float or, where indices are moved, int.
-func (e *emitter) vec() string {
-	name := "float"
-	if e.Whole {
-		name = "int"
-	}
-	if e.Width == 4 {
-		return name + "4"
-	}
-	return name
+func (e *emitter) vec() *msl.Value {
+	return vectors[e.vectorOf()]
 }
+
+func (e *emitter) vectorOf() (i int) {
+	if e.Width == 4 {
+		i = 1
+	}
+	if e.Whole {
+		i += 2
+	}
+	return i
+}
+
+var (
+	vectors      = [...]*msl.Value{floatType, msl.Name("float4"), intType, msl.Name("int4")}
+	constVectors = [...]*msl.Value{constFloat, msl.Name("const float4"), constInt, msl.Name("const int4")}
+)
 
 // argName names a param after the role that its first user gives it.
 func (r *region) argName(param int) string {
@@ -99,49 +113,48 @@ func (r *region) argName(param int) string {
 	return "x"
 }
 
-// at returns the name of a float (or float4) that holds v at ix; the last index
-// is the first of w adjacent elements.
-func (e *emitter) at(v *ir.Value, ix []affine) string {
-	key := e.key(v, ix)
-	if name := e.bound[key]; name != "" {
-		return name
+// at returns what holds v at ix, a float (or float4); the last index is the first of w
+// adjacent elements.
+func (e *emitter) at(v *ir.Value, ix []affine) *msl.Value {
+	key := elementAt(v, ix)
+	if x := e.bound[key]; x != nil {
+		return x
 	}
-	name := e.compute(v, ix)
-	e.bound[key] = name
-	return name
+	x := e.compute(v, ix)
+	e.bound[key] = x
+	return x
 }
 
-func (e *emitter) define(base, format string, args ...any) string {
-	name := e.k.fresh(base)
-	e.k.line("const %s %s = %s;", e.vec(), name, fmt.Sprintf(format, args...))
-	return name
+// define declares what the thread computes of an element.
+func (e *emitter) define(base string, value *msl.Value) *msl.Value {
+	return e.k.let(constVectors[e.vectorOf()], e.k.fresh(base), value)
 }
 
-func (e *emitter) compute(v *ir.Value, ix []affine) string {
+func (e *emitter) compute(v *ir.Value, ix []affine) *msl.Value {
 	if n := v.Def; n != nil && n.Op == ir.OpBmmNN && e.r.inParts != nil {
 		return e.r.inParts.mergedParts(e, ix[0], ix[1], ix[2])
 	}
 	step := e.StepFrom(v, ix)
 	if e.Err != nil {
-		return "0.0f" // the kernel is none
+		return zero // the kernel is none
 	}
-	of := func(i int) string { return e.at(step.Of[i].Value, step.Of[i].Index) }
+	of := func(i int) *msl.Value { return e.at(step.Of[i].Value, step.Of[i].Index) }
 	switch n := v.Def; {
 	case v.Param != nil && v.Type.DType.Quantised():
-		return e.define(e.r.argName(v.Index)+"_value", "%s", e.four(v, e.k.text(step.At), ix[len(ix)-1]))
+		return e.define(e.r.argName(v.Index)+"_value", e.four(v, e.k.index(step.At), ix[len(ix)-1]))
 	case v.Param != nil:
 		return e.load(v, step.At)
 	case step.Moved:
 		return of(0)
 	case n.Op == ir.OpAdd:
 		a := of(0)
-		return e.define("sum", "%s + %s", a, of(1))
+		return e.define("sum", a.Add(of(1)))
 	case n.Op == ir.OpMul:
 		a := of(0)
-		return e.define("product", "%s * %s", a, of(1))
+		return e.define("product", a.Mul(of(1)))
 	case n.Op == ir.OpSilu:
 		e.k.use("epilogue/silu.metal")
-		return e.define("gated", "silu(%s)", of(0))
+		return e.define("gated", msl.Call("silu", of(0)))
 	case n.Op == ir.OpCast:
 		return e.narrow(n, of(0))
 	case n.Op == ir.OpRope:
@@ -158,23 +171,23 @@ func (e *emitter) compute(v *ir.Value, ix []affine) string {
 
 // function calls the stage of an op that works on one element: epilogue/NAME.metal
 // holds NAME of the element and of the numbers in the op's attrs.
-func (e *emitter) function(n *ir.Node, element string) string {
+func (e *emitter) function(n *ir.Node, element *msl.Value) *msl.Value {
 	name := n.Op.String()
 	e.k.use("epilogue/" + name + ".metal")
-	args := []string{element}
+	args := []*msl.Value{element}
 	for _, f := range n.Op.Info().Fields {
 		x, _ := f.Number(&n.Attr)
-		args = append(args, floatText(x))
+		args = append(args, msl.Float(x))
 	}
-	return e.define(name+"_value", "%s(%s)", name, strings.Join(args, ", "))
+	return e.define(name+"_value", msl.Call(name, args...))
 }
 
 // load reads an operand at an offset.
-func (e *emitter) load(v *ir.Value, off affine) string {
+func (e *emitter) load(v *ir.Value, off affine) *msl.Value {
 	e.k.use("common/load.metal")
 	name := e.r.argName(v.Index)
 	if e.owns {
-		note(e.k.reads, v.Index, off.String())
+		note(e.k.reads, v.Index, off)
 	} else {
 		e.k.readBeyond[v.Index] = true
 	}
@@ -182,87 +195,97 @@ func (e *emitter) load(v *ir.Value, off affine) string {
 	if e.early.takes(e) && !e.r.operands[v.Index].Scaled {
 		return e.early.load(e.r.operands[v.Index].Fixed, from)
 	}
+	x := loading(e.Width, from)
 	if e.r.operands[v.Index].Scaled && v != e.stored {
-		return e.define(name+"_value", "load%d(%s) * %s", e.Width, from, e.r.up(e.k, v))
+		x = x.Mul(e.r.up(e.k, v))
 	}
-	return e.define(name+"_value", "load%d(%s)", e.Width, from)
+	return e.define(name+"_value", x)
+}
+
+// loading reads w adjacent elements, storing stores them.
+func loading(w int, from *msl.Value) *msl.Value {
+	if w == 4 {
+		return msl.Call("load4", from)
+	}
+	return msl.Call("load1", from)
+}
+
+func storing(w int, to, value *msl.Value) msl.Statement {
+	if w == 4 {
+		return &msl.Do{Call: msl.Call("store4", to, value)}
+	}
+	return &msl.Do{Call: msl.Call("store1", to, value)}
 }
 
 // narrow rounds to a cast's dtype and back: a register is always float.
-func (e *emitter) narrow(n *ir.Node, x string) string {
+func (e *emitter) narrow(n *ir.Node, x *msl.Value) *msl.Value {
 	switch n.Attr.To {
 	case dtype.F32:
 		return x
 	case dtype.F16:
 		if e.Width == 4 {
-			return e.define("narrowed", "float4(half4(%s))", x)
+			return e.define("narrowed", msl.Call("float4", msl.Call("half4", x)))
 		}
-		return e.define("narrowed", "float(half(%s))", x)
+		return e.define("narrowed", msl.Call("float", msl.Call("half", x)))
 	}
 	e.k.use("common/load.metal")
-	return e.define("narrowed", "bf16_round(%s)", x)
+	return e.define("narrowed", msl.Call("bf16_round", x))
 }
 
-func (e *emitter) embedding(n *ir.Node, ix []affine, step task.Step) string {
-	table := n.Args[1]
-	from := e.r.at(e.k, step.Param, step.At)
-	e.k.use("prologue/embedding.metal", "common/load.metal")
-	refused := e.k.slot(ref{kind: refRefused}, "refused", "atomic_uint", plan.Write)
-	id, known := e.k.fresh("id"), e.k.fresh("known")
-	e.k.line("const int %s = *(%s);", id, from)
-	e.k.line("const bool %s = embedding_known(%s, %s, %s, %s);", known, id, unsigned(table.Type.Shape.At(0).C), e.report, refused)
-	return e.define("row", "%s ? %s : %s(0.0f)", known, e.gather(table, id, ix[1]), e.vec())
+func (e *emitter) embedding(n *ir.Node, ix []affine, step task.Step) *msl.Value {
+	k, table := e.k, n.Args[1]
+	from := e.r.at(k, step.Param, step.At)
+	k.use("prologue/embedding.metal", "common/load.metal")
+	refused := k.refused()
+	id, known := k.fresh("id"), k.fresh("known")
+	row := k.let(constInt, id, from.Paren().Deref())
+	there := k.let(constBool, known, msl.Call("embedding_known", row, u(table.Type.Shape.At(0).C), e.report, refused))
+	return e.define("row", there.Select(e.gather(table, row, ix[1]), e.vec().Call(zero)))
 }
 
 // gather returns the expression for w elements of a table's row at column c.
-func (e *emitter) gather(table *ir.Value, id string, c affine) string {
+func (e *emitter) gather(table *ir.Value, id *msl.Value, c affine) *msl.Value {
 	if table.Type.DType.Quantised() {
 		return e.four(table, id, c)
 	}
 	slot := e.r.argSlot(e.k, table.Index)
 	e.k.readBeyond[table.Index] = true
-	return fmt.Sprintf("load%d(%s + ulong(%s) * %s + %s)", e.Width, slot, id, unsigned(table.Type.Shape.At(1).C), e.k.text(c))
+	return loading(e.Width, e.k.plus(slot.Add(msl.Call("ulong", id).Mul(u(table.Type.Shape.At(1).C))), c))
 }
 
 // four returns the expression for four elements, from column c on, of a row of blocks.
-func (e *emitter) four(v *ir.Value, row string, c affine) string {
+func (e *emitter) four(v *ir.Value, row *msl.Value, c affine) *msl.Value {
 	f, t := e.r.format(v), v.Type
 	e.k.use(f.files()...)
 	e.k.readBeyond[v.Index] = true
-	return fmt.Sprintf("%s(%s + ulong(%s) * %s, %s)", f.four(), e.r.argSlot(e.k, v.Index), row, unsigned(f.rowBytes(t.DType, t.Shape.At(-1).C)), e.k.text(c))
+	return f.four().Call(e.r.argSlot(e.k, v.Index).Add(msl.Call("ulong", row).Mul(u(f.rowBytes(t.DType, t.Shape.At(-1).C)))), e.k.index(c))
 }
 
 // sumSquares adds up a run of elements in a loop.
-func (e *emitter) sumSquares(n *ir.Node, step task.Step) string {
-	name := e.k.fresh("squares")
-	e.k.line("float %s = 0.0f;", name)
-	j := step.Loop
-	e.k.open("for (uint %s = 0u; %s < %du; %s++)", j, j, n.Attr.Size.C, j)
-	done := e.scope()
-	x := e.at(step.Of[0].Value, step.Of[0].Index)
-	e.k.line("%s += %s * %s;", name, x, x)
-	done()
-	e.k.close()
-	return name
+func (e *emitter) sumSquares(n *ir.Node, step task.Step) *msl.Value {
+	k := e.k
+	squares := k.let(floatType, k.fresh("squares"), zero)
+	k.loopOn(k.variable(step.Loop), u(0), u(n.Attr.Size.C), nil, func() {
+		defer e.scope()()
+		x := e.at(step.Of[0].Value, step.Of[0].Index)
+		k.add(msl.Raise(squares, x.Mul(x)))
+	})
+	return squares
 }
 
 // concat picks the operand that holds the element by comparing along the axis.
-func (e *emitter) concat(n *ir.Node, ix []affine, of []task.Element) string {
-	axis := n.Attr.Axis
-	name := e.k.fresh("joined")
-	e.k.line("%s %s = %s(0);", e.vec(), name, e.vec())
+func (e *emitter) concat(n *ir.Node, ix []affine, of []task.Element) *msl.Value {
+	k, axis := e.k, n.Attr.Axis
+	joined := k.let(e.vec(), k.fresh("joined"), e.vec().Call(msl.Int(0)))
 	end := number(0)
+	conditions := make([]*msl.Value, len(of))
 	for i, a := range of {
 		end = end.Add(dimension(a.Value.Type.Shape.At(axis)))
-		head := "else if"
-		if i == 0 {
-			head = "if"
-		}
-		e.k.open("%s (%s < %s)", head, e.k.text(ix[axis]), e.k.text(end))
-		done := e.scope()
-		e.k.line("%s = %s;", name, e.at(a.Value, a.Index))
-		done()
-		e.k.close()
+		conditions[i] = k.index(ix[axis]).Less(k.index(end))
 	}
-	return name
+	k.choose(conditions, func(i int) {
+		defer e.scope()()
+		k.add(msl.Set(joined, e.at(of[i].Value, of[i].Index)))
+	})
+	return joined
 }

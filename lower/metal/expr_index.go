@@ -1,77 +1,93 @@
 package metal
 
 import (
-	"fmt"
-
 	"foundry/ir"
 	"foundry/ir/sym"
+	"foundry/lower/msl"
 	"foundry/lower/plan"
 )
 
-// atom declares an index variable.
-func (e *emitter) atom(base, init string, below, step int64) affine {
-	return e.Know(e.declare(base, init), below, step)
+// variable is the name of v among those that indices are made of.
+func (e *emitter) variable(v *msl.Value) string {
+	name := v.String()
+	e.k.variables[name] = v
+	return name
 }
 
-func (e *emitter) declare(base, init string) string {
+// know says what is known of a variable, and returns the index that it holds.
+func (e *emitter) know(v *msl.Value, below, step int64) affine {
+	return e.Know(e.variable(v), below, step)
+}
+
+// atom declares an index variable.
+func (e *emitter) atom(base string, value *msl.Value, below, step int64) affine {
+	return e.Know(e.declare(base, value), below, step)
+}
+
+func (e *emitter) declare(base string, value *msl.Value) string {
 	name := e.k.fresh(base)
-	line := fmt.Sprintf("const uint %s = %s;", name, init)
-	e.k.line("%s", line)
-	e.early.index(name, line)
+	v := msl.Variable(name)
+	e.k.variables[name] = v
+	line := &msl.Declare{Type: constUint, Of: []msl.Declared{{Variable: v, Value: value}}}
+	e.k.add(line)
+	e.early.index(line)
 	return name
 }
 
 // Quotient and Remainder declare what a walk divides.
 func (e *emitter) Quotient(base string, of affine, by sym.Dim) string {
-	return e.declare(base, e.divided(of, "/", by))
+	return e.declare(base, grouped(e.k.index(of)).Div(e.divisor(by)))
 }
 
 func (e *emitter) Remainder(base string, of affine, by sym.Dim) string {
-	return e.declare(base, e.divided(of, "%", by))
+	return e.declare(base, grouped(e.k.index(of)).Mod(e.divisor(by)))
 }
 
-func (e *emitter) divided(of affine, op string, by sym.Dim) string {
-	e.k.text(of) // notes its symbols
-	div := e.k.text(dimension(by))
+func (e *emitter) divisor(by sym.Dim) *msl.Value {
+	d := e.k.dim(by)
 	if !by.IsConst() {
-		div = "(" + div + ")"
+		d = d.Paren()
 	}
-	return fmt.Sprintf("%s %s %s", group(of), op, div)
+	return d
 }
 
 // Folded declares the place in either half of a head.
 func (e *emitter) Folded(base string, of affine, half int64) string {
-	d := e.k.text(of)
-	return e.declare(base, fmt.Sprintf("(%s) < %du ? (%s) : (%s) - %du", d, half, d, d, half))
+	d := e.k.index(of).Paren()
+	return e.declare(base, d.Less(u(half)).Select(d, d.Sub(u(half))))
 }
 
 // Counter names what a loop counts in; who opens the loop declares it.
-func (e *emitter) Counter(base string) string { return e.k.fresh(base) }
+func (e *emitter) Counter(base string) string {
+	name := e.k.fresh(base)
+	e.k.variables[name] = msl.Variable(name)
+	return name
+}
 
-// pointer returns the MSL pointer to element ix of a param, or of views of one.
-func (e *emitter) pointer(v *ir.Value, ix []affine) string {
+// pointer returns the pointer to element ix of a param, or of views of one.
+func (e *emitter) pointer(v *ir.Value, ix []affine) *msl.Value {
 	p, off, _ := e.Address(v, ix)
 	return e.r.at(e.k, p, off)
 }
 
-// at returns "name + offset" for a param.
-func (r *region) at(k *kernel, param int, off affine) string {
+// at returns the pointer to element off of a param.
+func (r *region) at(k *kernel, param int, off affine) *msl.Value {
 	k.readBeyond[param] = true
 	return r.offset(k, param, off)
 }
 
-func (r *region) offset(k *kernel, param int, off affine) string {
+func (r *region) offset(k *kernel, param int, off affine) *msl.Value {
 	return k.from(r.argSlot(k, param), off)
 }
 
-// from returns "name + offset", the name alone where the offset is 0.
-func (k *kernel) from(name string, off affine) string {
+// from is the pointer that lies off elements behind another one.
+func (k *kernel) from(pointer *msl.Value, off affine) *msl.Value {
 	if off.IsNumber() && off.Const.C == 0 {
-		return name
+		return pointer
 	}
-	return name + " + " + k.text(off)
+	return k.plus(pointer, off)
 }
 
-func (r *region) argSlot(k *kernel, param int) string {
+func (r *region) argSlot(k *kernel, param int) *msl.Value {
 	return k.slot(ref{refArg, param}, r.argName(param), pointee(r.operandType(param)), plan.Read)
 }

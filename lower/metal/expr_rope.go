@@ -1,59 +1,69 @@
 package metal
 
 import (
-	"fmt"
-
 	"foundry/ir"
 	"foundry/ir/task"
+	"foundry/lower/msl"
 )
 
 // rope computes both elements of the pair that ix belongs to and binds them: the
-// caller asks for indices below and from head_dim/2 on with text of their own. Of an
+// caller asks for indices below and from head_dim/2 on that differ. Of an
 // element that may lie in either half of a head it computes the one.
-func (e *emitter) rope(n *ir.Node, ix []affine, of []task.Element) string {
+func (e *emitter) rope(n *ir.Node, ix []affine, of []task.Element) *msl.Value {
 	v := n.Results[0]
 	low, high := of[0].Index, of[1].Index
 	a, b := e.at(of[0].Value, low), e.at(of[1].Value, high)
 	c, s := e.turn(n, low[1], of[2].Index[0])
-	here := ix[2].String()
-	if here != low[2].String() && here != high[2].String() {
-		d, half := e.k.text(ix[2]), v.Type.Shape.At(2).C/2
-		return e.define("turned", "(%s) < %du ? %s * %s - %s * %s : %s * %s + %s * %s", d, half, a, c, b, s, b, c, a, s)
+	down, up := a.Mul(c).Sub(b.Mul(s)), b.Mul(c).Add(a.Mul(s))
+	if !ix[2].Equal(low[2]) && !ix[2].Equal(high[2]) {
+		half := v.Type.Shape.At(2).C / 2
+		return e.define("turned", e.k.index(ix[2]).Paren().Less(u(half)).Select(down, up))
 	}
-	l := e.define("low", "%s * %s - %s * %s", a, c, b, s)
-	h := e.define("high", "%s * %s + %s * %s", b, c, a, s)
+	l := e.define("low", down)
+	h := e.define("high", up)
 	e.bind(v, low, l)
 	e.bind(v, high, h)
-	return map[bool]string{true: l, false: h}[here == low[2].String()]
+	if ix[2].Equal(low[2]) {
+		return l
+	}
+	return h
 }
 
-// turn returns the names of cos and sin for row t and pair i.
-func (e *emitter) turn(n *ir.Node, t, i affine) (c, s string) {
-	e.k.use("epilogue/rope.metal")
-	key := e.turnKey(n, t, i)
-	if c = e.bound[key]; c != "" {
-		return c, e.bound[key+"sin"]
+// turn returns cos and sin for row t and pair i.
+func (e *emitter) turn(n *ir.Node, t, i affine) (c, s *msl.Value) {
+	k := e.k
+	k.use("epilogue/rope.metal")
+	key := turnAt(n, t, i)
+	if c = e.bound[key]; c != nil {
+		return c, e.bound[key.sine()]
 	}
 	f := e.at(n.Args[1], []affine{i})
-	position := e.k.text(t.Add(dimension(n.Attr.Start)))
+	position := k.index(t.Add(dimension(n.Attr.Start)))
 	if x := n.Args[1]; e.early.takes(e) && x.Param != nil && e.r.operands[x.Index].Fixed {
 		c, s = e.early.register(), e.early.register()
-		e.early.line(true, fmt.Sprintf("rope_turn(%s, %s, %s, %s);", position, f, c, s))
+		e.early.take(true, &msl.Do{Call: msl.Call("rope_turn", position, f, c, s)})
 	} else {
-		c, s = e.k.fresh("cosine"), e.k.fresh("sine")
-		e.k.line("%s %s, %s;", e.vec(), c, s)
-		e.k.line("rope_turn(%s, %s, %s, %s);", position, f, c, s)
+		c, s = msl.Variable(k.fresh("cosine")), msl.Variable(k.fresh("sine"))
+		k.add(&msl.Declare{Type: e.vec(), Of: []msl.Declared{{Variable: c}, {Variable: s}}})
+		k.do(msl.Call("rope_turn", position, f, c, s))
 	}
 	e.bindTurn(n, t, i, c, s)
 	return c, s
 }
 
-func (e *emitter) turnKey(n *ir.Node, t, i affine) string {
-	return e.key(n.Args[1], []affine{t, i, dimension(n.Attr.Start)})
+// turnAt is the place of the cosine of the turn for row t and pair i.
+func turnAt(n *ir.Node, t, i affine) place {
+	return place{n.Args[1], theCosine, task.Key(t, i, dimension(n.Attr.Start))}
 }
 
-// bindTurn names the cos and sin for row t and pair i.
-func (e *emitter) bindTurn(n *ir.Node, t, i affine, c, s string) {
-	key := e.turnKey(n, t, i)
-	e.bound[key], e.bound[key+"sin"] = c, s
+// sine is the place of the sine that belongs to a cosine's.
+func (p place) sine() place {
+	p.what = theSine
+	return p
+}
+
+// bindTurn says what holds cos and sin for row t and pair i.
+func (e *emitter) bindTurn(n *ir.Node, t, i affine, c, s *msl.Value) {
+	key := turnAt(n, t, i)
+	e.bound[key], e.bound[key.sine()] = c, s
 }

@@ -6,6 +6,7 @@ import (
 	choice "foundry/ir/kernel"
 	"foundry/ir/sym"
 	"foundry/ir/task"
+	"foundry/lower/msl"
 	"foundry/lower/plan"
 )
 
@@ -66,7 +67,7 @@ func (f *flash) write(k *kernel) {
 	k.line("tile_sum acc[%d];", f.Dim/16)
 	k.line("for (uint i = 0u; i < %du; i++) tile_clear(acc[i]);", f.Dim/16)
 	k.line("float sum[TILE_SLOTS];")
-	factor := times(floatText(f.Scores.Attr.Scale*log2e), f.leftUp(k, "(simd * 16u + tile_row(lane, r))"), f.r.readUp(k, f.Scores.Args[1]))
+	factor := times(msl.Float(f.Scores.Attr.Scale*log2e), f.leftUp(k, "(simd * 16u + tile_row(lane, r))"), f.r.readUp(k, f.Scores.Args[1]))
 	if f.looks() {
 		k.line("float factor[TILE_SLOTS];")
 		k.line("for (uint r = 0u; r < TILE_SLOTS; r++) factor[r] = %s;", factor)
@@ -81,7 +82,7 @@ func (f *flash) write(k *kernel) {
 const log2e = 1.4426950408889634
 
 // stageQueries leaves the simdgroup's queries in left operands.
-func (f *flash) stageQueries(k *kernel, stage string) {
+func (f *flash) stageQueries(k *kernel, stage *msl.Value) {
 	k.phase("Prologue: the queries as halves.")
 	f.rowRanges(k, "simd * 16u", 16, fmt.Sprintf("%du", f.Dim))
 	f.stageRows(k, stage)
@@ -94,13 +95,13 @@ func (f *flash) stageQueries(k *kernel, stage string) {
 
 // stageRows narrows the block's rows of the first operand, each simdgroup 16 of them,
 // four elements at a time where all that they are made of allows.
-func (f *flash) stageRows(k *kernel, stage string) {
+func (f *flash) stageRows(k *kernel, stage *msl.Value) {
 	w, _ := task.RowsWidth(f.r.asked, f.Scores.Args[0], f.Heads, f.Dim) // cost has asked
 	k.open("for (uint i = lane; i < %du; i += 32u)", 16*int(f.Dim)/w)
 	e := newEmitter(k, f.r, w)
 	k.line("const uint m = simd * 16u + i / %du;", int(f.Dim)/w)
-	d := e.atom("d", fmt.Sprintf("i %% %du * %du", int(f.Dim)/w, w), f.Dim, int64(w))
-	t := e.atom("t", fmt.Sprintf("min(first + m, %s - 1u)", k.text(dimension(f.Rows))), 0, 1)
+	d := e.atom("d", raw("i %% %du * %du", int(f.Dim)/w, w), f.Dim, int64(w))
+	t := e.atom("t", raw("min(first + m, %s - 1u)", k.text(dimension(f.Rows))), 0, 1)
 	v := e.at(f.Scores.Args[0], []affine{e.Know(f.head, f.Heads, 1), t, d})
 	k.line("gemm_put(%s + tile_at<%du>(m, %s), %s);", stage, f.Dim, d.String(), times(v, f.leftDown(k, "m")))
 	k.close()
@@ -123,7 +124,7 @@ func (f *flash) rowRanges(k *kernel, base string, count int, length string) {
 	k.line("float most = 0.0f;")
 	k.open("for (uint j = lane; j < %s; j += 32u)", length)
 	e := newEmitter(k, f.r, 1)
-	t := e.atom("t", fmt.Sprintf("min(first + ranged + q, %s - 1u)", k.text(dimension(f.Rows))), 0, 1)
+	t := e.atom("t", raw("min(first + ranged + q, %s - 1u)", k.text(dimension(f.Rows))), 0, 1)
 	k.line("most = max(most, range_size(%s));", e.at(f.Scores.Args[0], []affine{e.Know(f.head, f.Heads, 1), t, e.Know("j", 0, 1)}))
 	k.close()
 	k.line("most = simd_max(most);")
@@ -133,16 +134,16 @@ func (f *flash) rowRanges(k *kernel, base string, count int, length string) {
 
 // leftDown is the text of the factor with which elements of row m of the block become
 // halves; leftUp of what undoes it. All lanes call.
-func (f *flash) leftDown(k *kernel, m string) string {
+func (f *flash) leftDown(k *kernel, m string) *msl.Value {
 	if f.looks() {
-		return fmt.Sprintf("simd_shuffle(fits, ushort(%s - ranged))", m)
+		return raw("simd_shuffle(fits, ushort(%s - ranged))", m)
 	}
 	return f.r.down(k, f.Scores.Args[0])
 }
 
-func (f *flash) leftUp(k *kernel, m string) string {
+func (f *flash) leftUp(k *kernel, m string) *msl.Value {
 	if f.looks() {
-		return "range_up(" + f.leftDown(k, m) + ")"
+		return msl.Call("range_up", f.leftDown(k, m))
 	}
 	return f.r.up(k, f.Scores.Args[0])
 }
@@ -153,16 +154,16 @@ func (f *flash) store(e *emitter, h affine) {
 	k.slot(ref{refResult, 0}, "y", pointee(f.r.resultType(0)), plan.Write)
 	defer k.loadHere(func() {
 		f.r.readUp(k, f.Weighted.Args[1])
-		f.r.asStored(k, 0, "")
+		f.r.asStored(k, 0, raw(""))
 	})()
-	k.line("for (uint r = 0u; r < TILE_SLOTS; r++) sum[r] = %s;", times("1.0f / tile_row_sum(sum[r])", f.r.readUp(k, f.Weighted.Args[1])))
-	value := f.r.asStored(k, 0, "out[i] * sum[tile_slot(i)]")
-	f.storeTiles(e, value, func(t, d affine) string { return f.target(e, []affine{h, t, d}) })
+	k.line("for (uint r = 0u; r < TILE_SLOTS; r++) sum[r] = %s;", times(raw("1.0f / tile_row_sum(sum[r])"), f.r.readUp(k, f.Weighted.Args[1])))
+	value := f.r.asStored(k, 0, raw("out[i]").Mul(raw("sum[tile_slot(i)]")))
+	f.storeTiles(e, value, func(t, d affine) *msl.Value { return f.target(e, []affine{h, t, d}) })
 }
 
 // storeTiles writes the simdgroup's 16 rows of acc, value for each element out[i],
 // to where target says.
-func (f *flash) storeTiles(e *emitter, value string, target func(t, d affine) string) {
+func (f *flash) storeTiles(e *emitter, value *msl.Value, target func(t, d affine) *msl.Value) {
 	k := e.k
 	k.phase("Epilogue: the rows that exist.")
 	k.line("FOUNDRY_UNROLL_TILES")
@@ -172,8 +173,8 @@ func (f *flash) storeTiles(e *emitter, value string, target func(t, d affine) st
 	k.line("FOUNDRY_UNROLL")
 	k.open("for (uint i = 0u; i < 8u; i++)")
 	e.Width = 1
-	t := e.atom("t", "first + simd * 16u + tile_row(lane, tile_slot(i))", 0, 1)
-	d := e.atom("d", "16u * j + tile_column(lane, i)", f.Dim, 1)
+	t := e.atom("t", raw("first + simd * 16u + tile_row(lane, tile_slot(i))"), 0, 1)
+	d := e.atom("d", raw("16u * j + tile_column(lane, i)"), f.Dim, 1)
 	k.line("const float value = %s;", value)
 	k.line("if (%s < %s) store1(%s, value);", t.String(), k.text(dimension(f.Rows)), target(t, d))
 	k.close()

@@ -7,15 +7,16 @@ import (
 	"foundry/ir"
 	"foundry/ir/dtype"
 	"foundry/ir/task"
+	"foundry/lower/msl"
 )
 
 // format is how the text of kernels reads a weight format.
 type format struct {
 	task.Format
 	name   string
-	needs  []string // stage files that the format's own builds on
-	params string   // template arguments of the readers, where they have any
-	sized  bool     // a reader's last argument is its width, which its name holds otherwise
+	needs  []string     // stage files that the format's own builds on
+	params []*msl.Value // template arguments of the readers, where they have any
+	sized  bool         // a reader's last argument is its width, which its name holds otherwise
 }
 
 var (
@@ -62,14 +63,14 @@ func formatIn(t ir.Type, planes bool) (f format, ok bool) {
 	switch {
 	case planes:
 		f = planed[t.DType]
-		f.params, f.sized = fmt.Sprintf("%du", t.Shape.At(-1).C), true
+		f.params, f.sized = []*msl.Value{u(t.Shape.At(-1).C)}, true
 	case affine:
 		zeros := 0
 		if a.Zeros {
 			zeros = 1
 		}
 		f = format{name: "affine", needs: blocks, sized: true}
-		f.params = fmt.Sprintf("%du, %du, affine_%s, %du", a.Bits, a.Group, a.Scales, zeros)
+		f.params = []*msl.Value{u(a.Bits), u(a.Group), msl.Name("affine_" + a.Scales.String()), u(zeros)}
 	default:
 		f = ownStage[t.DType]
 	}
@@ -97,22 +98,24 @@ func (f format) rowBytes(t dtype.Type, n int64) int64 {
 }
 
 // four is the MSL function that reads four adjacent weights of a block format.
-func (f format) four() string {
-	if f.params != "" {
-		return fmt.Sprintf("dequant4_%s<%s>", f.name, f.params)
-	}
-	return "dequant4_" + f.name
-}
+func (f format) four() *msl.Value { return f.of("dequant4_" + f.name) }
 
 // reader is the MSL type that reads chunks of the given width.
-func (f format) reader(width int) string {
+func (f format) reader(width int) *msl.Value {
 	switch {
 	case f.sized:
-		return fmt.Sprintf("weight_%s<%s, %du>", f.name, f.params, width)
-	case f.params != "":
-		return fmt.Sprintf("weight_%s<%s>", f.name, f.params)
-	case len(f.Widths) == 1:
-		return "weight_" + f.name
+		return f.of("weight_"+f.name, u(width))
+	case f.params != nil || len(f.Widths) == 1:
+		return f.of("weight_" + f.name)
 	}
-	return fmt.Sprintf("weight_%s_%d", f.name, width)
+	return msl.Name(fmt.Sprintf("weight_%s_%d", f.name, width))
+}
+
+// of is name with the format's template arguments, and more.
+func (f format) of(name string, more ...*msl.Value) *msl.Value {
+	params := append(slices.Clone(f.params), more...)
+	if len(params) == 0 {
+		return msl.Name(name)
+	}
+	return msl.Of(name, params...)
 }

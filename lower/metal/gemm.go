@@ -8,6 +8,7 @@ import (
 	choice "foundry/ir/kernel"
 	"foundry/ir/sym"
 	"foundry/ir/task"
+	"foundry/lower/msl"
 	"foundry/lower/plan"
 )
 
@@ -44,7 +45,7 @@ type multiplier interface {
 	settle(k *kernel)
 	staged(k *kernel)
 	// spread declares where in the memory of the stages sums are finished.
-	spread(k *kernel, stage string)
+	spread(k *kernel, stage *msl.Value)
 	// store finishes part p's sums, w adjacent units at once.
 	store(k *kernel, p *task.Part, w int)
 }
@@ -105,7 +106,7 @@ func (g *gemm) emit() *kernel {
 	k.grid[0], k.grid[1].N = plan.GridDim{N: g.Tokens, Div: int64(g.Rows)}, sym.Const(groups)
 	stage := k.threadgroup("stage", "half", g.by.StageBytes(g.unit()))
 	if g.Whole() > 0 {
-		g.squares = k.threadgroup("head_squares", "float", g.by.HeadBytes())
+		g.heads = k.threadgroup("head_squares", "float", g.by.HeadBytes())
 	}
 
 	k.line("constexpr uint ROWS = %du, COLUMNS = %du, DEPTH = %du, THREADS = %du, BLOCKS = %du;", g.Rows, g.Columns, g.Depth, g.threads(), g.blocks())
@@ -150,7 +151,7 @@ func (g *gemm) emit() *kernel {
 
 // mains writes the products: once where all weights have one format, by part
 // where they differ.
-func (g *gemm) mains(k *kernel, stage string, t dtype.Type, same bool, begins []int64) {
+func (g *gemm) mains(k *kernel, stage *msl.Value, t dtype.Type, same bool, begins []int64) {
 	if same {
 		if !g.FixedWeights() {
 			g.preload(k, t)
@@ -255,8 +256,8 @@ func (g *gemm) pickWeights(k *kernel, p *task.Part) {
 	}
 	for i, q := range p.Products {
 		w := q.Args[1]
-		name := "(device const uchar *)" + k.slot(ref{refArg, w.Index}, g.r.argName(w.Index), pointee(w.Type.DType), plan.Read)
-		base, fit = choose(i, name, base), choose(i, g.weightFactor(k, w, g.r.down), fit)
+		name := k.slot(ref{refArg, w.Index}, g.r.argName(w.Index), pointee(w.Type.DType), plan.Read).Cast("device const uchar *").String()
+		base, fit = choose(i, name, base), choose(i, g.weightFactor(k, w, g.r.down).String(), fit)
 	}
 	k.line("device const uchar *const base = %s;", base)
 	k.line("row[i] = base + ulong(n) * %du;", g.r.format(p.Products[0].Args[1]).rowBytes(p.Products[0].Args[1].Type.DType, g.Length))
@@ -267,9 +268,9 @@ func (g *gemm) pickWeights(k *kernel, p *task.Part) {
 }
 
 // weightFactor returns the factor down or up of a weight, which f16 does not need.
-func (g *gemm) weightFactor(k *kernel, w *ir.Value, factor func(*kernel, *ir.Value) string) string {
+func (g *gemm) weightFactor(k *kernel, w *ir.Value, factor func(*kernel, *ir.Value) *msl.Value) *msl.Value {
 	if w.Type.DType == dtype.F16 {
-		return "1.0f"
+		return one
 	}
 	return factor(k, w)
 }

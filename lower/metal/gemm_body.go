@@ -6,12 +6,13 @@ import (
 	"foundry/ir"
 	"foundry/ir/dtype"
 	"foundry/ir/task"
+	"foundry/lower/msl"
 )
 
 // rowScales writes the prologue of a norm: scale[i] becomes the factor of the row
 // of the i-th group of elements that the thread stages. The operand is scaled
 // before it becomes halves, since f16 may not hold what it is made of.
-func (g *gemm) rowScales(k *kernel, stage string) {
+func (g *gemm) rowScales(k *kernel, stage *msl.Value) {
 	if g.Norm == nil {
 		return
 	}
@@ -30,12 +31,12 @@ func (g *gemm) rowScales(k *kernel, stage string) {
 	k.line("FOUNDRY_UNROLL")
 	k.open("for (uint r = 0u; r < %du; r++)", rowsAtOnce)
 	e := newEmitter(k, g.r, int(width))
-	e.report = "false"
-	t := e.atom("t", fmt.Sprintf("min(first + m + r, %s - 1u)", k.text(dimension(g.Tokens))), 0, 1)
+	e.report = no
+	t := e.atom("t", raw("min(first + m + r, %s - 1u)", k.text(dimension(g.Tokens))), 0, 1)
 	x := e.at(what, []affine{t, e.Know("k", length, width)})
 	if g.sums() == nil {
 		k.use("prologue/rms_norm.metal")
-		x = "squares_of(" + x + ")"
+		x = msl.Call("squares_of", x)
 	}
 	k.line("mine[r] += %s;", x)
 	k.close()
@@ -48,14 +49,14 @@ func (g *gemm) rowScales(k *kernel, stage string) {
 	k.line("threadgroup_barrier(mem_flags::mem_threadgroup);")
 	k.line("float scale[%d];", g.staged())
 	k.line("for (uint i = 0u; i < %du; i++) scale[i] = %s;", g.staged(),
-		times(fmt.Sprintf("rsqrt(squares[(thread_index + i * THREADS) / %du] * (1.0f / float(%d)) + %s)", g.Depth/g.w, g.Length, floatText(g.Norm.Attr.Eps)), g.leftDown(k)))
+		times(raw("rsqrt(squares[(thread_index + i * THREADS) / %du] * (1.0f / float(%d)) + %s)", g.Depth/g.w, g.Length, msl.Float(g.Norm.Attr.Eps)), g.leftDown(k)))
 	k.line("threadgroup_barrier(mem_flags::mem_threadgroup);")
 }
 
 // main walks over K. In turn b it starts block b on its way, multiplies the block
 // that was started AHEAD turns before, and stages the one after that. What is copied, x
 // or the weights, needs no staging and has its own places.
-func (g *gemm) main(k *kernel, stage string, t dtype.Type) {
+func (g *gemm) main(k *kernel, stage *msl.Value, t dtype.Type) {
 	copied := g.copied(t)
 	if g.Copied {
 		g.startRows(k, stage, t)
@@ -99,7 +100,7 @@ func (g *gemm) main(k *kernel, stage string, t dtype.Type) {
 		k.line("if (c + %du < BLOCKS) %s", g.Stages-1, bring)
 		k.line("tile_launched();")
 	}
-	g.by.multiply(k, stage+" + "+left, "right + "+right)
+	g.by.multiply(k, raw("%s + %s", stage, left).String(), "right + "+right)
 	if bring != "" {
 		k.line("if (c + %du < BLOCKS) %s", g.Stages-1, land)
 		k.line("now = now == %du * %s ? 0u : now + %s;", g.Stages-1, size, size)
@@ -138,10 +139,10 @@ func (g *gemm) element(e *emitter, t dtype.Type, b string) (column affine, ok st
 		at += " + j % 4u"
 	}
 	if g.Length%int64(g.Depth) == 0 {
-		return e.atom("column", at, g.Length, int64(g.w)), ""
+		return e.atom("column", raw("%s", at), g.Length, int64(g.w)), ""
 	}
 	k.line("const uint place = %s;", at)
-	return e.atom("column", fmt.Sprintf("min(place, %du)", g.Length-int64(g.w)), g.Length, int64(g.w)), fmt.Sprintf("place < %du", g.Length)
+	return e.atom("column", raw("min(place, %du)", g.Length-int64(g.w)), g.Length, int64(g.w)), fmt.Sprintf("place < %du", g.Length)
 }
 
 // fetch reads the thread's elements of block b of the operand.
@@ -150,9 +151,9 @@ func (g *gemm) fetch(k *kernel, t dtype.Type) {
 	k.open("for (uint i = 0u; i < %du; i++)", g.staged())
 	e := newEmitter(k, g.r, g.w)
 	column, ok := g.element(e, t, "b")
-	row := e.atom("t", fmt.Sprintf("min(first + m, %s - 1u)", k.text(dimension(g.Tokens))), 0, 1)
+	row := e.atom("t", raw("min(first + m, %s - 1u)", k.text(dimension(g.Tokens))), 0, 1)
 	ix := []affine{row, column}
-	e.report, e.stored = fmt.Sprintf("group.y == 0u && %s == 0u", column.String()), g.Inner
+	e.report, e.stored = raw("group.y == 0u && %s == 0u", column.String()), g.Inner
 	value := e.at(g.Inner, ix)
 	for _, j := range g.Extra {
 		v := g.r.g.Results[j].Value
@@ -164,26 +165,26 @@ func (g *gemm) fetch(k *kernel, t dtype.Type) {
 		k.line("if (%s) store%d(%s, %s);", here, g.w, e.target(j, ix), g.r.asStored(k, j, extra))
 	}
 	if ok != "" {
-		value = fmt.Sprintf("%s ? %s : %s(0.0f)", ok, value, e.vec())
+		value = raw("%s ? %s : %s(0.0f)", ok, value, e.vec())
 	}
 	k.line("held[a * %du + i] = %s;", g.staged(), value)
 	k.close()
 }
 
 // put stages what fetch read.
-func (g *gemm) put(k *kernel, stage string, t dtype.Type) {
+func (g *gemm) put(k *kernel, stage *msl.Value, t dtype.Type) {
 	k.line("FOUNDRY_UNROLL")
 	k.open("for (uint i = 0u; i < %du; i++)", g.staged())
 	e := newEmitter(k, g.r, g.w)
-	held := fmt.Sprintf("held[(a + 1u) %% AHEAD * %du + i]", g.staged())
+	held := raw("held[(a + 1u) %% AHEAD * %du + i]", g.staged())
 	value := times(held, g.leftDown(k))
 	if g.looks() {
-		value += " * fits[i]"
+		value = value.Mul(raw("fits[i]"))
 	}
 	if g.Norm != nil {
 		column, _ := g.element(e, t, "p")
 		_, gamma := task.NormOperands(g.Norm)
-		value = fmt.Sprintf("%s * scale[i] * %s", held, e.at(gamma, []affine{column}))
+		value = raw("%s * scale[i] * %s", held, e.at(gamma, []affine{column}))
 	} else {
 		k.line("const uint m = (thread_index + i * THREADS) / %du, j = (thread_index + i * THREADS) %% %du * %du;", g.Depth/g.w, g.Depth/g.w, g.w)
 	}
@@ -196,7 +197,7 @@ func (g *gemm) looks() bool { return g.r.narrowing(g.X) == unbounded }
 
 // rowRanges writes the prologue of an operand without a bound: fits[i] becomes the
 // factor of the row of the i-th group of elements that the thread stages.
-func (g *gemm) rowRanges(k *kernel, stage string) {
+func (g *gemm) rowRanges(k *kernel, stage *msl.Value) {
 	if !g.looks() {
 		return
 	}
@@ -207,8 +208,8 @@ func (g *gemm) rowRanges(k *kernel, stage string) {
 	k.line("float most = 0.0f;")
 	k.open("for (uint k = lane * %du; k < %du; k += %du)", g.w, g.Length, 32*g.w)
 	e := newEmitter(k, g.r, g.w)
-	e.report = "false"
-	t := e.atom("t", fmt.Sprintf("min(first + m, %s - 1u)", k.text(dimension(g.Tokens))), 0, 1)
+	e.report = no
+	t := e.atom("t", raw("min(first + m, %s - 1u)", k.text(dimension(g.Tokens))), 0, 1)
 	k.line("most = max(most, range_size(%s));", e.at(g.Inner, []affine{t, e.Know("k", g.Length, int64(g.w))}))
 	k.close()
 	k.line("most = simd_max(most);")
@@ -222,18 +223,18 @@ func (g *gemm) rowRanges(k *kernel, stage string) {
 }
 
 // leftDown and leftUp return the factors of the operand's range, where it has one.
-func (g *gemm) leftDown(k *kernel) string {
+func (g *gemm) leftDown(k *kernel) *msl.Value {
 	if g.X.Def == nil && g.r.operands[g.X.Index].Scaled {
-		return "1.0f" // it lies so
+		return one // it lies so
 	}
 	return g.leftFactor(k, g.r.down)
 }
 
-func (g *gemm) leftUp(k *kernel) string { return g.leftFactor(k, g.r.up) }
+func (g *gemm) leftUp(k *kernel) *msl.Value { return g.leftFactor(k, g.r.up) }
 
-func (g *gemm) leftFactor(k *kernel, factor func(*kernel, *ir.Value) string) string {
+func (g *gemm) leftFactor(k *kernel, factor func(*kernel, *ir.Value) *msl.Value) *msl.Value {
 	if g.looks() {
-		return "1.0f"
+		return one
 	}
 	return factor(k, g.X)
 }

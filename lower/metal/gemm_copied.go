@@ -1,10 +1,13 @@
 package metal
 
-import "foundry/ir/dtype"
+import (
+	"foundry/ir/dtype"
+	"foundry/lower/msl"
+)
 
 // startRows brings the first blocks of an operand that is kept as halves, in the order of
 // weights of t. Rows beyond the end repeat the last one and are not stored.
-func (g *gemm) startRows(k *kernel, stage string, t dtype.Type) {
+func (g *gemm) startRows(k *kernel, stage *msl.Value, t dtype.Type) {
 	chunks := g.Rows * g.Depth / 8
 	mine := (chunks + g.threads() - 1) / g.threads()
 	k.phase("Prologue: the first blocks of the operand, which is kept as halves.")
@@ -26,7 +29,7 @@ func (g *gemm) startRows(k *kernel, stage string, t dtype.Type) {
 // mainCopied walks over K where both operands are copied as they lie. The barrier in
 // front of block b says that it is there, and that the place of block b - 1 is free for
 // the one that is started now.
-func (g *gemm) mainCopied(k *kernel, stage string) {
+func (g *gemm) mainCopied(k *kernel, stage *msl.Value) {
 	k.phase("Main: products of blocks.")
 	k.line("uint now = 0u, next = %du; // places of the block that is multiplied, and brought", g.Stages-1)
 	k.open("for (uint b = 0u; b < BLOCKS; b++)")
@@ -39,7 +42,7 @@ func (g *gemm) mainCopied(k *kernel, stage string) {
 		k.line("if (more) weights.start(row, right + next * RIGHT, b + %du, thread_index);", g.Stages-1)
 		k.line("tile_launched();")
 	}
-	g.by.beside(bring, func() { g.by.multiply(k, stage+" + now * LEFT", "right + now * RIGHT") })
+	g.by.beside(bring, func() { g.by.multiply(k, raw("%s + now * LEFT", stage).String(), "right + now * RIGHT") })
 	k.line("if (more) left.land(%s + next * LEFT, thread_index);", stage)
 	k.line("if (more) weights.land(right + next * RIGHT, thread_index);")
 	g.by.settle(k)

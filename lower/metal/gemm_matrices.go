@@ -5,6 +5,7 @@ import (
 
 	choice "foundry/ir/kernel"
 	"foundry/ir/task"
+	"foundry/lower/msl"
 	"foundry/lower/plan"
 )
 
@@ -56,7 +57,7 @@ func (matrices) beside(bring, multiply func()) { multiply(); bring() }
 func (matrices) settle(k *kernel) { k.line("matrix_done(sum);") }
 func (matrices) staged(k *kernel) { k.line("matrix_staged();") }
 
-func (m matrices) spread(k *kernel, stage string) {
+func (m matrices) spread(k *kernel, stage *msl.Value) {
 	k.phase("Epilogue: rows of the sums, by their coordinates, in threadgroup memory.")
 	k.line("threadgroup float *const rows = (threadgroup float *)%s;", stage)
 	k.line("threadgroup float *const spread = rows + simd * %du;", m.PassRows()/m.SIMDs()*m.SpreadStride())
@@ -78,7 +79,7 @@ func (m matrices) store(k *kernel, p *task.Part, w int) {
 	if m.g.looks() {
 		s.undone = fmt.Sprintf("%s[m + simd * %du + i / %du]", rowUps, each, units/w)
 	}
-	m.g.finish(k, p, w, s, func(e *emitter, t affine) string { return m.headScale(e, p, t) })
+	m.g.finish(k, p, w, s, func(e *emitter, t affine) *msl.Value { return m.headScale(e, p, t) })
 	k.line(barrier)
 	k.close()
 }
@@ -94,14 +95,14 @@ func (m matrices) squareHeads(k *kernel) {
 	k.open("for (uint run = simd; run < %du; run += %du)", m.PassRows()/16*m.HeadSteps(), m.SIMDs())
 	k.line("const uint r = run / %du * 16u, c = run %% %du;", m.HeadSteps(), m.HeadSteps())
 	k.line("gemm_head_squares(rows + r * %du + c * %du, %du, %s, lane, %s + r * %du + c, %du);",
-		m.SpreadStride(), choice.HeadStep, m.SpreadStride(), factor, m.g.squares, m.HeadSteps(), m.HeadSteps())
+		m.SpreadStride(), choice.HeadStep, m.SpreadStride(), factor, m.g.heads, m.HeadSteps(), m.HeadSteps())
 	k.close()
 }
 
 // headScale names the scale of the head of the lane's pairs at row t.
-func (m matrices) headScale(e *emitter, p *task.Part, t affine) string {
+func (m matrices) headScale(e *emitter, p *task.Part, t affine) *msl.Value {
 	steps := int(p.HeadDim()) / choice.HeadStep
 	e.k.line("const float head_scale = gemm_head_scale<%du>(%s + (%s - first - m) * %du + u / %du * %du, %s);",
-		steps, m.g.squares, t.String(), m.HeadSteps(), p.HeadDim()/2, steps, floatText(p.HeadNorm.Attr.Eps))
-	return "head_scale"
+		steps, m.g.heads, t.String(), m.HeadSteps(), p.HeadDim()/2, steps, msl.Float(p.HeadNorm.Attr.Eps))
+	return raw("head_scale")
 }

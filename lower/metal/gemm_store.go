@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"foundry/ir/task"
+	"foundry/lower/msl"
 )
 
 // store gives each lane units of rows to finish: four adjacent ones where all that is
@@ -15,7 +16,7 @@ func (g *gemm) store(k *kernel, p *task.Part) {
 			k.line("const float restore%d = %s;", i, both(g.leftUp(k), g.weightFactor(k, q.Args[1], g.r.up)))
 		}
 		for _, j := range p.Results {
-			g.r.asStored(k, j, "")
+			g.r.asStored(k, j, raw(""))
 		}
 	})()
 	g.by.store(k, p, w)
@@ -31,15 +32,15 @@ type spreadUnits struct {
 
 // finish writes what a simdgroup's lanes do with such sums of part p, w units at a time.
 // headScale names the scale of a unit's head, where heads are normed.
-func (g *gemm) finish(k *kernel, p *task.Part, w int, s spreadUnits, headScale func(e *emitter, t affine) string) {
+func (g *gemm) finish(k *kernel, p *task.Part, w int, s spreadUnits, headScale func(e *emitter, t affine) *msl.Value) {
 	k.open("for (uint i = lane; i < %du; i += 32u)", s.rows*s.units/w)
 	e := newEmitter(k, g.r, w)
-	t := e.atom("t", fmt.Sprintf("%s + i / %du", s.token, s.units/w), 0, 1)
+	t := e.atom("t", raw("%s + i / %du", s.token, s.units/w), 0, 1)
 	k.line("const uint u = i %% %du * %du;", s.units/w, w)
 	if g.looks() {
 		k.line("const float undone = %s;", s.undone)
 	}
-	own := e.atom("own", s.unit+" + u", p.Units(), int64(w))
+	own := e.atom("own", raw("%s + u", s.unit), p.Units(), int64(w))
 	for i := range p.Sums {
 		k.line("float square%d = 0.0f;", i)
 	}
@@ -70,9 +71,9 @@ func (g *gemm) bindSums(e *emitter, p *task.Part, t, row affine, s spreadUnits) 
 	at, per := 0, p.RowsPerUnit()
 	for i, q := range p.Products {
 		for _, n := range p.Rows(row) {
-			name := e.k.fresh("row_sum")
+			name := msl.Variable(e.k.fresh("row_sum"))
 			where := fmt.Sprintf("spread + i / %du * %du + u / 16u * %du + %du + u %% 16u", s.units/e.Width, s.stride, 16*per, 16*at)
-			value := times(fmt.Sprintf("*(threadgroup const %s *)(%s)", e.vec(), where), g.restored(i))
+			value := times(raw("*(threadgroup const %s *)(%s)", e.vec(), where), raw("%s", g.restored(i)))
 			e.k.line("const %s %s = %s;", e.vec(), name, value)
 			e.bind(q.Results[0], []affine{t, n}, name)
 			at++
@@ -99,7 +100,7 @@ func (g *gemm) storeRun(e *emitter, i, j int, t, own affine, units int64) {
 	w := e.Width
 	e.Width = 1
 	k.open("if (%s < %s && %s < %du && %s %% %du == 0u)", t.String(), k.text(dimension(g.Tokens)), own.String(), units, own.String(), size)
-	run := e.atom("run", fmt.Sprintf("%s / %du", own.String(), size), units/int64(size), 1)
+	run := e.atom("run", raw("%s / %du", own.String(), size), units/int64(size), 1)
 	k.line("store1(%s, square%d);", e.target(j, []affine{t, run}), i)
 	k.close()
 	e.Width = w

@@ -5,6 +5,7 @@ import (
 
 	choice "foundry/ir/kernel"
 	"foundry/ir/task"
+	"foundry/lower/msl"
 	"foundry/lower/plan"
 )
 
@@ -57,7 +58,7 @@ func (tiles) beside(bring, multiply func()) { bring(); multiply() }
 func (tiles) settle(*kernel) {}
 func (tiles) staged(*kernel) {}
 
-func (g tiles) spread(k *kernel, stage string) {
+func (g tiles) spread(k *kernel, stage *msl.Value) {
 	k.phase("Epilogue: the simdgroup's tiles, spread in threadgroup memory.")
 	k.line("threadgroup float *const spread = (threadgroup float *)%s + simd * %du;", stage, 16*g.scratchStride())
 }
@@ -74,7 +75,7 @@ func (g tiles) store(k *kernel, p *task.Part, w int) {
 		token:  "first + " + g.firstRow() + " + m * 16u",
 		unit:   fmt.Sprintf("unit + simd %% %du * %du + n * %du", g.SIMDColumns, g.Columns/g.SIMDColumns/per, 16/per),
 		undone: fmt.Sprintf("simd_shuffle(undo[m], ushort(i / %du))", 16*g.scratchTiles()/per/w),
-	}, func(e *emitter, t affine) string { return g.headScale(e, p, t) })
+	}, func(e *emitter, t affine) *msl.Value { return g.headScale(e, p, t) })
 	g.closeTiles(k)
 }
 
@@ -109,15 +110,15 @@ func (g tiles) squareHeads(k *kernel) {
 		factor += " * simd_shuffle(undo[m], ushort(lane / 2u))"
 	}
 	k.line("gemm_head_squares(spread, %du, %s, lane, %s + (%s + m * 16u) * %du + %s + n / %du, %du);",
-		g.scratchStride(), factor, g.squares, g.firstRow(), g.HeadSteps(), g.stepsBefore(), g.scratchTiles(), g.HeadSteps())
+		g.scratchStride(), factor, g.heads, g.firstRow(), g.HeadSteps(), g.stepsBefore(), g.scratchTiles(), g.HeadSteps())
 	g.closeTiles(k)
 	k.line("threadgroup_barrier(mem_flags::mem_threadgroup);")
 }
 
 // headScale names the scale of the head of the lane's pairs at row t of the block.
-func (g tiles) headScale(e *emitter, p *task.Part, t affine) string {
+func (g tiles) headScale(e *emitter, p *task.Part, t affine) *msl.Value {
 	steps := int(p.HeadDim()) / choice.HeadStep
 	e.k.line("const float head_scale = gemm_head_scale<%du>(%s + (%s - first) * %du + (%s + n / %du) / %du * %du, %s);",
-		steps, g.squares, t.String(), g.HeadSteps(), g.stepsBefore(), g.scratchTiles(), steps, steps, floatText(p.HeadNorm.Attr.Eps))
-	return "head_scale"
+		steps, g.heads, t.String(), g.HeadSteps(), g.stepsBefore(), g.scratchTiles(), steps, steps, msl.Float(p.HeadNorm.Attr.Eps))
+	return raw("head_scale")
 }

@@ -8,6 +8,7 @@ import (
 	choice "foundry/ir/kernel"
 	"foundry/ir/sym"
 	"foundry/ir/task"
+	"foundry/lower/msl"
 	"foundry/lower/plan"
 )
 
@@ -15,9 +16,18 @@ import (
 type gemv struct {
 	*task.Product
 	choice.ProductRows
-	r       *region
-	early   *early
-	squares string // threadgroup memory for the squares of heads, once it is there
+	r     *region
+	early *early
+
+	count, vectors    *msl.Value // rows of a team, and vectors
+	row, unit, first  *msl.Value // the team's rows of weights, its first unit, and the first vector
+	team, seat        *msl.Value
+	owner, own, share *msl.Value
+	acc, loaded       *msl.Value   // sums, and weights that were loaded before the ready point
+	staged, partial   *msl.Value   // the vectors in threadgroup memory, and partial sums of a norm
+	squared           *msl.Value   // the lane's sums of the squares of vectors
+	heads             *msl.Value   // threadgroup memory for the squares of heads, once it is there
+	where             []*msl.Value // conditions of threadgroups that have a part
 }
 
 func (r *region) lowerProduct(chosen choice.Kernel) *lowering {
@@ -99,120 +109,89 @@ func (g *gemv) emit() *kernel {
 	k.grid[1] = plan.GridDim{N: g.Tokens, Div: int64(g.Vectors)}
 
 	k.phase("Rows of this team.")
-	k.line("constexpr uint ROWS = %du, VECTORS = %du;", g.PerTeam, g.Vectors)
-	k.line("device const uchar *row[ROWS];")
-	k.line("uint unit;")
-	if g.Teams > 1 {
-		k.line("const uint team = simd * %du + lane / %du, seat = lane %% %du;", g.Teams, g.Seats(), g.Seats())
+	g.count, g.vectors, g.row, g.unit = msl.Variable("ROWS"), msl.Variable("VECTORS"), msl.Variable("row"), msl.Variable("unit")
+	k.add(&msl.Declare{Type: constexpr, Of: []msl.Declared{{Variable: g.count, Value: u(g.PerTeam)}, {Variable: g.vectors, Value: u(g.Vectors)}}})
+	k.add(msl.Array(bytesOfDevice, g.row, g.count), msl.Array(uintType, g.unit, nil))
+	g.teams(k)
+	for _, end := range begins[1:] {
+		g.where = append(g.where, groupX.Less(u(end)))
 	}
-	if g.Share > 1 {
-		k.line("const uint owner = %s, share = simd %% %du, share_lane = share * %du + %s;", g.shareOwner(), g.Share, g.Seats(), g.seat())
-	}
-	for i, p := range g.Parts {
-		g.choose(k, i, begins, func() { g.pickRows(k, p, begins[i]) })
-	}
+	g.where = append(g.where, nil) // what is left
+	k.choose(g.where, func(i int) { g.pickRows(k, g.Parts[i], begins[i]) })
 	preload := g.preload(k)
 	k.ready()
-	x, partial := g.operand(k)
-	g.main(k, x, partial, preload, begins)
+	g.first = k.let(constUint, "first", groupY.Mul(g.vectors))
+	g.main(k, g.operand(k), preload)
 	k.phase("Epilogue: one lane a unit and vector.")
-	var taken [2][][]string
-	for i, p := range g.Parts {
-		g.choose(k, i, begins, func() { g.epilogue(k, p, partial) })
+	var taken [2][][]msl.Statement
+	k.choose(g.where, func(i int) {
+		g.epilogue(k, g.Parts[i])
 		if g.early != nil {
 			taken[0] = append(taken[0], g.early.end(false))
 			taken[1] = append(taken[1], g.early.end(true))
 		}
-	}
-	g.placeEarly(k, taken, begins)
+	})
+	g.placeEarly(k, taken)
 	return k
 }
 
-// choose writes body for part i: bare where there is one part, otherwise under
-// the range of threadgroups that the part owns.
-func (g *gemv) choose(k *kernel, i int, begins []int64, body func()) {
-	switch {
-	case len(g.Parts) == 1:
-		body()
-		return
-	case i == 0:
-		k.open("if (group.x < %du)", begins[1])
-	case i < len(begins)-1:
-		k.open("else if (group.x < %du)", begins[i+1])
-	default:
-		k.open("else")
+// teams declares which team and seat the lane has, and which rows and lane among those that
+// share rows. Owner and own are the number of the lane's team and of the lane among those
+// that own other rows, and among those that share rows; seat is the lane's in its team,
+// team its team's number in the threadgroup.
+func (g *gemv) teams(k *kernel) {
+	g.team, g.seat, g.share = simd, lane, nil
+	if g.Teams > 1 {
+		g.team, g.seat = msl.Variable("team"), msl.Variable("seat")
+		k.add(&msl.Declare{Type: constUint, Of: []msl.Declared{
+			{Variable: g.team, Value: simd.Mul(u(g.Teams)).Add(lane.Div(u(g.Seats())))},
+			{Variable: g.seat, Value: lane.Mod(u(g.Seats()))},
+		}})
 	}
-	body()
-	k.close()
+	g.owner, g.own = g.team, g.seat
+	if g.Share > 1 {
+		owner := simd.Div(u(g.Share))
+		if g.Teams > 1 {
+			owner = owner.Mul(u(g.Teams)).Add(lane.Div(u(g.Seats())))
+		}
+		g.owner, g.share, g.own = msl.Variable("owner"), msl.Variable("share"), msl.Variable("share_lane")
+		k.add(&msl.Declare{Type: constUint, Of: []msl.Declared{
+			{Variable: g.owner, Value: owner}, {Variable: g.share, Value: simd.Mod(u(g.Share))},
+			{Variable: g.own, Value: g.share.Mul(u(g.Seats())).Add(g.seat)},
+		}})
+	}
 }
 
 // pickRows points row[] at the simdgroup's rows; units beyond the end repeat the
 // last one and are not stored.
 func (g *gemv) pickRows(k *kernel, p *task.Part, begin int64) {
-	units := g.PerTeam / p.RowsPerUnit()
-	group := "group.x"
+	per := p.RowsPerUnit()
+	units := g.PerTeam / per
+	group := groupX
 	if begin > 0 {
-		group = fmt.Sprintf("(group.x - %du)", begin)
+		group = group.Sub(u(begin))
 	}
-	k.line("unit = (%s * %du + %s) * %du;", group, g.Owners(), g.owner(), units)
-	k.open("for (uint u = 0u; u < %du; u++)", units)
-	n := "n"
-	k.line("const uint n = min(unit + u, %du);", p.Units()-1)
-	half := p.HeadDim() / 2
-	if p.Pair {
-		n = fmt.Sprintf("(n / %du * %du + n %% %du)", half, 2*half, half)
-	}
-	at := 0
-	for _, q := range p.Products {
-		w := q.Args[1]
-		bytes := g.r.format(w).rowBytes(w.Type.DType, g.Length)
-		name := k.slot(ref{refArg, w.Index}, g.r.argName(w.Index), pointee(w.Type.DType), plan.Read)
-		k.line("row[u * %du + %du] = (device const uchar *)%s + ulong(%s) * %du;", p.RowsPerUnit(), at, name, n, bytes)
-		at++
+	k.add(msl.Set(g.unit, group.Mul(u(g.Owners())).Add(g.owner).Mul(u(units))))
+	k.loop("u", u(0), u(units), nil, func(i *msl.Value) {
+		n := k.let(constUint, "n", msl.Min(g.unit.Add(i), u(p.Units()-1)))
+		half := p.HeadDim() / 2
 		if p.Pair {
-			k.line("row[u * %du + %du] = row[u * %du + %du] + %dul;", p.RowsPerUnit(), at, p.RowsPerUnit(), at-1, half*bytes)
-			at++
+			n = n.Div(u(half)).Mul(u(2 * half)).Add(n.Mod(u(half))).Paren()
 		}
-	}
-	k.close()
-}
-
-// owner and lane are the number of the lane's team and of the lane among those that
-// own other rows, and among those that share rows; seat is the lane's in its team,
-// team its team's number in the threadgroup.
-func (g *gemv) owner() string {
-	if g.Share > 1 {
-		return "owner"
-	}
-	return g.team()
-}
-
-func (g *gemv) shareOwner() string {
-	if g.Teams > 1 {
-		return fmt.Sprintf("simd / %du * %du + lane / %du", g.Share, g.Teams, g.Seats())
-	}
-	return fmt.Sprintf("simd / %du", g.Share)
-}
-
-func (g *gemv) lane() string {
-	if g.Share > 1 {
-		return "share_lane"
-	}
-	return g.seat()
-}
-
-func (g *gemv) seat() string {
-	if g.Teams > 1 {
-		return "seat"
-	}
-	return "lane"
-}
-
-func (g *gemv) team() string {
-	if g.Teams > 1 {
-		return "team"
-	}
-	return "simd"
+		row := func(at int) *msl.Value { return g.row.At(i.Mul(u(per)).Add(u(at))) }
+		at := 0
+		for _, q := range p.Products {
+			w := q.Args[1]
+			bytes := g.r.format(w).rowBytes(w.Type.DType, g.Length)
+			weights := k.slot(ref{refArg, w.Index}, g.r.argName(w.Index), pointee(w.Type.DType), plan.Read)
+			k.add(msl.Set(row(at), weights.Cast("device const uchar *").Add(msl.Call("ulong", n).Mul(u(bytes)))))
+			at++
+			if p.Pair {
+				k.add(msl.Set(row(at), row(at-1).Add(msl.Name(fmt.Sprintf("%dul", half*bytes)))))
+				at++
+			}
+		}
+	})
 }
 
 // lanes is how many lanes share the chunks of a row.

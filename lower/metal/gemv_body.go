@@ -8,77 +8,82 @@ import (
 	choice "foundry/ir/kernel"
 	"foundry/ir/sym"
 	"foundry/ir/task"
+	"foundry/lower/msl"
 	"foundry/lower/plan"
 )
 
-// operand declares what main reads its vectors from and returns the expression,
-// and the name of the partial sums of a norm. A staged operand is filled segment
-// by segment in main.
-func (g *gemv) operand(k *kernel) (x, partial string) {
-	k.line("const uint first = group.y * VECTORS;")
+// operand declares what main reads its vectors from and returns it. A staged operand is
+// filled segment by segment in main.
+func (g *gemv) operand(k *kernel) *msl.Value {
 	if g.Direct {
 		l := g.r.operands[g.Inner.Index].Layout
 		row, _ := variable("first").Times(l.Stride[0])
-		ptr := g.r.at(k, g.Inner.Index, affine{Const: l.Off}.Add(row))
+		k.variables["first"] = g.first
+		from := g.r.at(k, g.Inner.Index, affine{Const: l.Off}.Add(row))
 		if g.rounds().Sliced() {
-			return ptr, ""
+			return from
 		}
-		return fmt.Sprintf("%s{%s, %s - first}", g.operandType(), ptr, k.text(dimension(g.Tokens))), ""
+		return g.operandType().Make(from, k.dim(g.Tokens).Sub(g.first))
 	}
-	staged := k.threadgroup("staged", "float", int(4*g.Staged(g.Segment))*g.Vectors)
+	g.staged = k.threadgroup("staged", "float", int(4*g.Staged(g.Segment))*g.Vectors)
 	if g.Norm != nil {
-		partial = k.threadgroup("partial", "float", 4*g.Simdgroups*g.Vectors)
+		g.partial = k.threadgroup("partial", "float", 4*g.Simdgroups*g.Vectors)
 		k.use("prologue/rms_norm.metal")
 	}
-	return fmt.Sprintf("%s{%s}", g.operandType(), staged), partial
+	return g.operandType().Make(g.staged)
 }
 
-func (g *gemv) operandType() string {
+func (g *gemv) operandType() *msl.Value {
 	if g.Direct {
-		return fmt.Sprintf("DeviceOperand<%du>", g.r.operands[g.Inner.Index].Layout.Stride[0].C)
+		return msl.Of("DeviceOperand", u(g.r.operands[g.Inner.Index].Layout.Stride[0].C))
 	}
 	if g.Chunked {
-		return fmt.Sprintf("ChunkedOperand<%du>", g.Staged(g.Segment))
+		return msl.Of("ChunkedOperand", u(g.Staged(g.Segment)))
 	}
-	return fmt.Sprintf("StagedOperand<%du>", g.Staged(g.Segment))
+	return msl.Of("StagedOperand", u(g.Staged(g.Segment)))
+}
+
+// clear declares an array of floats and sets it to zero; i counts its elements.
+func (k *kernel) clear(name string, size *msl.Value, i string) *msl.Value {
+	a, at := k.array(floatType, name, size), msl.Variable(i)
+	k.add(msl.Times(at, size, msl.Set(a.At(at), zero)))
+	return a
 }
 
 // main accumulates all segments of the rows.
-func (g *gemv) main(k *kernel, x, partial string, preload int, begins []int64) {
-	k.line("float acc[VECTORS * ROWS];")
-	k.line("for (uint i = 0u; i < VECTORS * ROWS; i++) acc[i] = 0.0f;")
+func (g *gemv) main(k *kernel, x *msl.Value, preload int) {
+	all := g.vectors.Mul(g.count)
+	g.acc = k.clear("acc", all, "i")
 	if g.Norm != nil {
-		k.line("float squares[VECTORS];")
-		k.line("for (uint m = 0u; m < VECTORS; m++) squares[m] = 0.0f;")
+		g.squared = k.clear("squares", g.vectors, "m")
 	}
 	for begin := int64(0); begin < g.Length; begin += g.Segment {
 		size := min(g.Segment, g.Length-begin)
 		if !g.Direct {
 			if begin > 0 {
-				k.line("threadgroup_barrier(mem_flags::mem_threadgroup);")
+				k.barrier()
 			}
 			k.phase("Prologue: %s.", g.describe())
 			g.stageVectors(k, begin, size)
 			if g.Norm != nil && begin+size == g.Length {
-				k.line("for (uint m = 0u; m < VECTORS; m++) rms_partial(squares[m], %s + m * %du, simd, lane);", partial, g.Simdgroups)
+				m := msl.Variable("m")
+				k.add(msl.Times(m, g.vectors, &msl.Do{Call: msl.Call("rms_partial", g.squared.At(m), g.partial.Add(m.Mul(u(g.Simdgroups))), simd, lane)}))
 			}
-			k.line("threadgroup_barrier(mem_flags::mem_threadgroup);")
+			k.barrier()
 			g.stageSums(k, size)
 		}
 		k.phase("Main: rows of a matrix product.")
 		if t, same := g.SameFormat(); same {
-			g.accumulate(k, t, x, begin, size, preload, "row", "ROWS", "acc")
+			g.accumulate(k, t, x, begin, size, preload, g.row, g.count, g.acc)
 			preload = 0
 			continue
 		}
-		for i, p := range g.Parts {
-			g.choose(k, i, begins, func() { g.accumulatePart(k, p, x, begin, size) })
-		}
+		k.choose(g.where, func(i int) { g.accumulatePart(k, g.Parts[i], x, begin, size) })
 	}
-	k.line("gemv_sum<VECTORS * ROWS, %du>(acc);", g.Seats())
+	k.do(msl.Of("gemv_sum", all, u(g.Seats())).Call(g.acc))
 	if g.Share > 1 {
 		shared := k.threadgroup("shares", "float", 4*g.Simdgroups*g.Teams*g.Vectors*g.PerTeam)
-		k.line("gemv_share<VECTORS * ROWS, %du, %du>(acc, %s, %s, share, %s);", g.Share, g.Teams, shared, g.team(), g.seat())
+		k.do(msl.Of("gemv_share", all, u(g.Share), u(g.Teams)).Call(g.acc, shared, g.team, g.share, g.seat))
 	}
 }
 
@@ -90,10 +95,14 @@ func (g *gemv) stageSums(k *kernel, size int64) {
 		return
 	}
 	k.builtin(plan.ThreadIndex)
-	k.line("for (uint m = 0u; m < VECTORS; m++) chunked_sums<%s, %du, %du>(staged + m * %du, thread_index);",
-		g.format(t).reader(choice.ChunkWeights), size/choice.ChunkWeights, g.Simdgroups*32, g.Staged(g.Segment))
-	k.line("threadgroup_barrier(mem_flags::mem_threadgroup);")
+	m := msl.Variable("m")
+	sums := msl.Of("chunked_sums", g.format(t).reader(choice.ChunkWeights), u(size/choice.ChunkWeights), u(g.Simdgroups*32))
+	k.add(msl.Times(m, g.vectors, &msl.Do{Call: sums.Call(g.vector(m), thread)}))
+	k.barrier()
 }
+
+// vector is vector m in threadgroup memory.
+func (g *gemv) vector(m *msl.Value) *msl.Value { return g.staged.Add(m.Mul(u(g.Staged(g.Segment)))) }
 
 // describe names what the prologue computes.
 func (g *gemv) describe() string {
@@ -107,7 +116,7 @@ func (g *gemv) describe() string {
 	return name
 }
 
-func (g *gemv) accumulate(k *kernel, t dtype.Type, x string, begin, size int64, preload int, row, rows, acc string) {
+func (g *gemv) accumulate(k *kernel, t dtype.Type, x *msl.Value, begin, size int64, preload int, row, rows, acc *msl.Value) {
 	f := g.format(t)
 	w := g.width(t)
 	k.use(f.files()...)
@@ -117,26 +126,27 @@ func (g *gemv) accumulate(k *kernel, t dtype.Type, x string, begin, size int64, 
 		k.use("main/gemv_slices.metal")
 		bytes := int64(max(preload, ahead)) * g.rounds().SliceBytes()
 		slices := k.threadgroup("slices", "float", int(bytes)*g.Simdgroups)
-		share := "0u"
+		share := u(0)
 		if g.Share > 1 {
-			share = "share"
+			share = g.share
 		}
-		k.line("gemv_sliced<%s, %s, %du, %du, %du, %du, %du>(%s, raw, %s, %s + simd * %du, %s, lane, %s);",
-			reader, rows, g.lanes(), g.Seats(), size/int64(w), preload, ahead, row, x, slices, bytes/4, share, acc)
+		k.do(msl.Of("gemv_sliced", reader, rows, u(g.lanes()), u(g.Seats()), u(size/int64(w)), u(preload), u(ahead)).
+			Call(row, g.loaded, x, slices.Add(simd.Mul(u(bytes/4))), share, lane, acc))
 		return
 	}
 	if preload > 0 {
-		k.line("gemv_preloaded<%s, %s, %s, VECTORS, %du, %du, %du>(%s, raw, %s, %s);", reader, g.operandType(), rows, g.lanes(), size/int64(w), preload, g.lane(), x, acc)
+		k.do(msl.Of("gemv_preloaded", reader, g.operandType(), rows, g.vectors, u(g.lanes()), u(size/int64(w)), u(preload)).
+			Call(g.own, g.loaded, x, acc))
 	}
 	if size/int64(w) > int64(preload)*g.lanes() {
-		k.line("gemv_accumulate<%s, %s, %s, VECTORS, %du, %du, %du, %du, %du>(%s, %s, %s, %s);",
-			reader, g.operandType(), rows, g.lanes(), begin/int64(w), size/int64(w), preload, ahead, row, g.lane(), x, acc)
+		k.do(msl.Of("gemv_accumulate", reader, g.operandType(), rows, g.vectors, u(g.lanes()), u(begin/int64(w)), u(size/int64(w)), u(preload), u(ahead)).
+			Call(row, g.own, x, acc))
 	}
 }
 
 // accumulatePart is accumulate where weights differ in format: the rows of each
 // product go by themselves.
-func (g *gemv) accumulatePart(k *kernel, p *task.Part, x string, begin, size int64) {
+func (g *gemv) accumulatePart(k *kernel, p *task.Part, x *msl.Value, begin, size int64) {
 	per := p.RowsPerUnit()
 	t := p.Products[0].Args[1].Type.DType
 	uniform := true
@@ -144,20 +154,23 @@ func (g *gemv) accumulatePart(k *kernel, p *task.Part, x string, begin, size int
 		uniform = uniform && q.Args[1].Type.DType == t
 	}
 	if uniform {
-		g.accumulate(k, t, x, begin, size, 0, "row", "ROWS", "acc")
+		g.accumulate(k, t, x, begin, size, 0, g.row, g.count, g.acc)
 		return
 	}
 	units := g.PerTeam / per
 	each := per / len(p.Products)
 	for i, q := range p.Products {
-		k.open("")
-		k.line("device const uchar *mine[%du];", units*each)
-		k.line("float sums[VECTORS * %du];", units*each)
-		k.line("for (uint u = 0u; u < %du; u++) mine[u] = row[u / %du * %du + %du + u %% %du];", units*each, each, per, i*each, each)
-		k.line("for (uint u = 0u; u < VECTORS * %du; u++) sums[u] = 0.0f;", units*each)
-		g.accumulate(k, q.Args[1].Type.DType, x, begin, size, 0, "mine", fmt.Sprintf("%du", units*each), "sums")
-		k.line("for (uint u = 0u; u < VECTORS * %du; u++) acc[u / %du * %du + %du + u %% %du] += sums[u];", units*each, each, per, i*each, each)
-		k.close()
+		k.block(func() {
+			n := u(units * each)
+			mine := k.array(bytesOfDevice, "mine", n)
+			sums := k.array(floatType, "sums", g.vectors.Mul(n))
+			at := msl.Variable("u")
+			row := at.Div(u(each)).Mul(u(per)).Add(u(i * each)).Add(at.Mod(u(each)))
+			k.add(msl.Times(at, n, msl.Set(mine.At(at), g.row.At(row))))
+			k.add(msl.Times(at, g.vectors.Mul(n), msl.Set(sums.At(at), zero)))
+			g.accumulate(k, q.Args[1].Type.DType, x, begin, size, 0, mine, n, sums)
+			k.add(msl.Times(at, g.vectors.Mul(n), msl.Raise(g.acc.At(row), sums.At(at))))
+		})
 	}
 }
 
@@ -166,23 +179,33 @@ func (g *gemv) accumulatePart(k *kernel, p *task.Part, x string, begin, size int
 func (g *gemv) stageVectors(k *kernel, begin, size int64) {
 	w, _ := g.StageWidth(begin, size) // cost has asked
 	e := newEmitter(k, g.r, w)
-	threads := g.Simdgroups * 32
 	k.builtin(plan.ThreadIndex)
-	t := number(0)
-	open := 0
-	m := "0u"
-	if g.Vectors > 1 || !g.Tokens.IsConst() || g.Tokens.C > 1 {
-		k.open("for (uint m = 0u; m < VECTORS; m++)")
-		open, m = 1, "m"
-		t = e.atom("t", fmt.Sprintf("min(first + m, %s - 1u)", k.text(dimension(g.Tokens))), 0, 1)
+	stage := func(m *msl.Value, t affine) {
+		k.each("k", size, g.Simdgroups*32, w, func(i, round *msl.Value) {
+			g.stageElements(e, m, t, i, round, begin, size)
+		})
+		if sums := g.sums(); sums != nil && begin == 0 {
+			g.r.addSums(e, sums, []affine{t}, g.squared.At(m))
+		}
 	}
-	done := k.each("k", size, threads, w)
-	col := e.Know("k", size, int64(w)).Plus(begin)
+	if g.Vectors == 1 && g.Tokens == sym.Const(1) {
+		stage(u(0), number(0))
+		return
+	}
+	k.loop("m", u(0), g.vectors, nil, func(m *msl.Value) {
+		stage(m, e.atom("t", msl.Min(g.first.Add(m), k.dim(g.Tokens).Sub(u(1))), 0, 1))
+	})
+}
+
+// stageElements computes the elements from i of a segment on, of vector m, which is row t.
+func (g *gemv) stageElements(e *emitter, m *msl.Value, t affine, i, round *msl.Value, begin, size int64) {
+	k, w := e.k, e.Width
+	col := e.know(i, size, int64(w)).Plus(begin)
 	ix := []affine{t, col}
-	e.report = fmt.Sprintf("group.x == 0u && %s == 0u", group(col))
+	e.report = groupX.Equal(u(0)).And(grouped(k.index(col)).Equal(u(0)))
 	v := e.at(g.Inner, ix)
 	if g.Norm != nil && g.sums() == nil {
-		k.line("squares[%s] += squares_of(%s);", m, v)
+		k.add(msl.Raise(g.squared.At(m), msl.Call("squares_of", v)))
 	}
 	for _, j := range g.Extra {
 		g.storeExtra(e, j, ix, m)
@@ -190,21 +213,15 @@ func (g *gemv) stageVectors(k *kernel, begin, size int64) {
 	value := v
 	if g.Norm != nil {
 		_, gamma := task.NormOperands(g.Norm)
-		value = e.define("scaled", "%s * %s", v, g.gamma(e, gamma, ix[1:], size))
+		value = e.define("scaled", v.Mul(g.gamma(e, gamma, i, round, ix[1:], size)))
 	}
+	to := g.vector(m)
 	if g.Chunked {
 		t, _ := g.SameFormat()
 		k.use(g.format(t).files()...)
-		k.line("chunked_store%d<%s>(staged + %s * %du, k, %s);", w, g.format(t).reader(g.width(t)), m, g.Staged(g.Segment), value)
+		k.do(msl.Of(fmt.Sprintf("chunked_store%d", w), g.format(t).reader(g.width(t))).Call(to, i, value))
 	} else {
-		k.line("staged_store%d(staged + %s * %du, k, %s);", w, m, g.Staged(g.Segment), value)
-	}
-	done()
-	if sums := g.sums(); sums != nil && begin == 0 {
-		g.r.addSums(e, sums, ix[:1], "squares["+m+"]")
-	}
-	if open == 1 {
-		k.close()
+		k.do(msl.Call(fmt.Sprintf("staged_store%d", w), to, i, value))
 	}
 }
 
@@ -216,24 +233,25 @@ const gammaRounds = 2
 // gamma returns the norm's weights for the elements at ix, in the loop over size
 // elements that stage is in: loaded before the ready point where there is one vector
 // and a thread needs few.
-func (g *gemv) gamma(e *emitter, gamma *ir.Value, ix []affine, size int64) string {
+func (g *gemv) gamma(e *emitter, gamma *ir.Value, i, round *msl.Value, ix []affine, size int64) *msl.Value {
 	rounds, _ := rounds(size, g.Simdgroups*32, e.Width)
 	if g.early == nil || rounds > gammaRounds || size != g.Length || gamma.Param == nil || !g.r.operands[gamma.Index].Fixed {
 		return e.at(gamma, ix)
 	}
-	k, name := e.k, e.k.fresh("gammas")
-	k.preload += k.aside(1, func() {
+	k := e.k
+	gammas := msl.Variable(k.fresh("gammas"))
+	k.within(&k.readyPoint.Before, func() {
 		k.phase("Preload: the norm's weights.")
-		k.line("%s %s[%d];", e.vec(), name, rounds)
-		k.line("FOUNDRY_UNROLL")
-		k.open("for (uint round = 0u; round < %du; round++)", rounds)
-		k.line("const uint k = min((thread_index + round * %du) * %du, %du);", g.Simdgroups*32, e.Width, size-int64(e.Width))
-		done := e.scope()
-		k.line("%s[round] = %s;", name, e.at(gamma, ix))
-		done()
-		k.close()
+		k.add(msl.Array(e.vec(), gammas, u(rounds)))
+		k.unroll()
+		k.loop("round", u(0), u(rounds), nil, func(round *msl.Value) {
+			own := k.let(constUint, "k", msl.Min(thread.Add(round.Mul(u(g.Simdgroups*32))).Mul(u(e.Width)), u(size-int64(e.Width))))
+			defer e.scope()()
+			k.add(msl.Set(gammas.At(round), e.at(gamma, []affine{e.know(own, size, int64(e.Width))})))
+		})
 	})
-	return name + "[round]"
+	e.know(i, size, int64(e.Width))
+	return gammas.At(round)
 }
 
 // sums returns the finished sums of squares that the prologue adds up, or nil.
@@ -246,167 +264,10 @@ func (g *gemv) sums() *ir.Value {
 }
 
 // storeExtra stores a result of the prologue, by the first threadgroup alone.
-func (g *gemv) storeExtra(e *emitter, j int, ix []affine, m string) {
+func (g *gemv) storeExtra(e *emitter, j int, ix []affine, m *msl.Value) {
 	v := g.r.g.Results[j].Value
 	value := e.at(v, ix)
-	e.k.line("if (group.x == 0u && first + %s < %s) store%d(%s, %s);", m, e.k.text(dimension(g.Tokens)), e.Width, e.target(j, ix), g.r.asStored(e.k, j, value))
-}
-
-// epilogue gives each unit of each vector to a lane, which computes the results
-// of its rows and stores them.
-func (g *gemv) epilogue(k *kernel, p *task.Part, partial string) {
-	units := g.PerTeam / p.RowsPerUnit()
-	e := newEmitter(k, g.r, 1)
-	e.owns = len(g.Parts) == 1
-	u, vector := g.seat(), "0u"
-	guard := g.guard(p)
-	if g.many() {
-		u = fmt.Sprintf("%s %% %du", g.seat(), units)
-		vector = fmt.Sprintf("%s / %du", g.seat(), units)
-		guard += fmt.Sprintf(" && first + %s < %s", vector, k.text(dimension(g.Tokens)))
-	}
-	for i := range p.Sums {
-		k.line("float square%d = 0.0f;", i)
-	}
-	if len(p.Best) > 0 {
-		k.line("float best = -INFINITY;")
-		k.line("uint place = 0xffffffffu;")
-	}
-	if p.HeadNorm != nil {
-		g.squareHeads(k, p, partial, guard, u, vector, units)
-	}
-	k.open("if (%s)", guard)
-	e.early = g.early
-	e.early.begin()
-	done := e.scope()
-	t, ix, row := g.bindUnit(e, p, partial, u, vector, units)
-	if p.HeadNorm != nil {
-		scale, half := k.fresh("head_scale"), p.HeadDim()/2
-		k.line("const float %s = gemv_head_scale<%du>(%s + (%s) * %du + %s / %du * %du, %s);",
-			scale, half, g.squares, vector, g.Owners()*units, g.localUnit(u, units), half, half, floatText(p.HeadNorm.Attr.Eps))
-		bindHeadNorm(e, p, ix, scale)
-	}
-	if len(p.Results) > 0 {
-		g.r.storeResults(e, g.Elements(p), ix)
-	}
-	for i, j := range p.Sums {
-		x := e.at(g.r.g.Results[j].Value.Def.Args[0], []affine{t, row})
-		k.line("square%d = %s * %s;", i, x, x)
-	}
-	for _, j := range p.Best {
-		v := e.at(g.r.g.Results[j].Value.Def.Args[0], []affine{t, row})
-		if g.r.token != tokenPlain {
-			v = fmt.Sprintf("argmax_logit(%s)", v)
-		}
-		k.line("argmax_take(best, place, %s, %s);", v, k.text(row))
-	}
-	done()
-	k.close()
-	e.early = nil
-	for i, j := range p.Sums {
-		g.storeSums(e, p, i, j, units, u, vector)
-	}
-	if len(p.Best) > 0 {
-		g.storeBest(e)
-	}
-}
-
-// bindUnit names the sums of the lane's unit, and returns its token, the index of the
-// part's results there, and its row of the products.
-func (g *gemv) bindUnit(e *emitter, p *task.Part, partial, u, vector string, units int) (t affine, ix []affine, row affine) {
-	k := e.k
-	t = number(0)
-	if vector != "0u" {
-		t = e.atom("t", "first + "+vector, 0, 1)
-	}
-	scale := ""
-	if g.Norm != nil {
-		scale = k.fresh("scale")
-		k.line("const float %s = rms_scale<%du, %du>(%s + (%s) * %du, %s);", scale, g.Simdgroups, g.Length, partial, vector, g.Simdgroups, floatText(g.Norm.Attr.Eps))
-	}
-	unit := e.atom("own", "unit + "+u, p.Units(), 1)
-	ix, row = e.OfUnit(p, t, unit)
-	g.bindRows(e, p, t, row, scale, units)
-	return t, ix, row
-}
-
-// many reports whether a threadgroup may have several vectors.
-func (g *gemv) many() bool { return g.Vectors > 1 || g.Tokens != sym.Const(1) }
-
-// guard is the condition of a lane that has a unit of the part.
-func (g *gemv) guard(p *task.Part) string {
-	units := g.PerTeam / p.RowsPerUnit()
-	u, lanes := g.seat(), units
-	if g.many() {
-		u, lanes = fmt.Sprintf("%s %% %du", g.seat(), units), units*g.Vectors
-	}
-	share := ""
-	if g.Share > 1 {
-		share = "share == 0u && "
-	}
-	return fmt.Sprintf("%s%s < %du && unit + %s < %du", share, g.seat(), lanes, u, p.Units())
-}
-
-// storeSums adds up the squares of runs of adjacent rows and stores them: the
-// rows of a threadgroup meet in threadgroup memory.
-func (g *gemv) storeSums(e *emitter, p *task.Part, i, j, units int, u, vector string) {
-	k := e.k
-	size := int(g.r.g.Results[j].Value.Def.Attr.Size.C)
-	rows := g.Owners() * units
-	shared := k.threadgroup("row_squares", "float", 4*rows*g.Vectors)
-	k.builtin(plan.ThreadIndex)
-	k.phase("Epilogue: sums of the squares of %d rows.", size)
-	first := fmt.Sprintf("%s < %du", g.seat(), units*g.Vectors)
-	if g.Share > 1 {
-		first = "share == 0u && " + first
-	}
-	k.line("if (%s) %s[(%s) * %du + %s * %du + %s] = square%d;", first, shared, vector, rows, g.owner(), units, u, i)
-	k.line("threadgroup_barrier(mem_flags::mem_threadgroup);")
-	runs := rows / size
-	run := e.atom("run", fmt.Sprintf("thread_index %% %du", runs), int64(runs), 1)
-	t := e.atom("t", fmt.Sprintf("first + thread_index / %du", runs), 0, 1)
-	index := e.atom("index", fmt.Sprintf("(unit - %s * %du) / %du + %s", g.owner(), units, size, run.String()), 0, 1)
-	k.open("if (thread_index < %du && %s < %du && %s < %s)", runs*g.Vectors, index.String(), p.Each/int64(size), t.String(), k.text(dimension(g.Tokens)))
-	sum := k.fresh("sum")
-	k.line("float %s = 0.0f;", sum)
-	k.line("for (uint r = 0u; r < %du; r++) %s += %s[thread_index / %du * %du + %s * %du + r];", size, sum, shared, runs, rows, run.String(), size)
-	k.line("store1(%s, %s);", e.target(j, []affine{t, index}), sum)
-	k.close()
-}
-
-// storeBest leaves the threadgroup's best row for the merge.
-func (g *gemv) storeBest(e *emitter) {
-	k := e.k
-	k.use("main/argmax.metal")
-	k.builtin(plan.ThreadIndex)
-	k.phase("Epilogue: the threadgroup's largest row.")
-	e.argmaxMerge(g.Simdgroups)
-	values := k.slot(ref{refScratch, 0}, "part_best", "float", plan.Write)
-	places := k.slot(ref{refScratch, 1}, "part_place", "uint", plan.Write)
-	k.open("if (thread_index == 0u)")
-	k.line("%s[group.x] = best;", values)
-	k.line("%s[group.x] = place;", places)
-	k.close()
-}
-
-// bindRows names the sums that the lane's unit ended with.
-func (g *gemv) bindRows(e *emitter, p *task.Part, t, row affine, scale string, units int) {
-	at := 0
-	for _, q := range p.Products {
-		for _, n := range p.Rows(row) {
-			name := e.k.fresh("row_sum")
-			product := fmt.Sprintf("gemv_pick<%du, %du>(acc + %du, %s)", units*g.Vectors, p.RowsPerUnit(), at, g.seat())
-			if scale != "" {
-				product += " * " + scale
-			}
-			e.k.line("const float %s = %s;", name, product)
-			e.bind(q.Results[0], []affine{t, n}, name)
-			at++
-		}
-	}
-}
-
-// floatText prints a constant as an MSL float that reads back to the same float.
-func floatText(v float64) string {
-	return fmt.Sprintf("%.9ef", float32(v))
+	here := groupX.Equal(u(0)).And(g.first.Add(m).Less(e.k.dim(g.Tokens)))
+	to := e.target(j, ix)
+	e.k.add(msl.When(here, storing(e.Width, to, g.r.asStored(e.k, j, value))))
 }

@@ -2,6 +2,8 @@ package metal
 
 import (
 	"slices"
+
+	"foundry/lower/msl"
 )
 
 // preload loads the first rounds of weights and returns how many.
@@ -16,38 +18,32 @@ func (g *gemv) preload(k *kernel) int {
 	lanes := g.lanes()
 	k.use(f.files()...)
 	k.phase("Preload: weights, which no dispatch of the step writes.")
-	k.line("%s::Raw raw[%du * ROWS];", f.reader(g.width(t)), rounds)
-	k.line("gemv_preload<%s, ROWS, %du, %du, %du>(row, %s, raw);", f.reader(g.width(t)), lanes, chunks, rounds, g.lane())
+	reader := f.reader(g.width(t))
+	g.loaded = k.array(reader.Scoped("Raw"), "raw", u(rounds).Mul(g.count))
+	k.do(msl.Of("gemv_preload", reader, g.count, u(lanes), u(chunks), u(rounds)).Call(g.row, g.own, g.loaded))
 	return rounds
 }
 
-// placeEarly writes what epilogues of the parts load early: before the ready point
+// placeEarly moves what epilogues of the parts load early to the ready point, before it
 // and behind it, under the conditions of the epilogue itself.
-func (g *gemv) placeEarly(k *kernel, taken [2][][]string, begins []int64) {
+func (g *gemv) placeEarly(k *kernel, taken [2][][]msl.Statement) {
 	if g.early == nil || len(g.early.registers) == 0 {
 		return
 	}
-	write := func(blocks [][]string) {
-		if !slices.ContainsFunc(blocks, func(lines []string) bool { return len(lines) > 0 }) {
+	place := func(parts [][]msl.Statement) {
+		if !slices.ContainsFunc(parts, func(list []msl.Statement) bool { return len(list) > 0 }) {
 			return
 		}
-		for i, p := range g.Parts {
-			g.choose(k, i, begins, func() {
-				if len(blocks[i]) == 0 {
-					return
-				}
-				k.open("if (%s)", g.guard(p))
-				for _, l := range blocks[i] {
-					k.line("%s", l)
-				}
-				k.close()
-			})
-		}
+		k.choose(g.where, func(i int) {
+			if len(parts[i]) > 0 {
+				k.when(g.guard(g.Parts[i]), func() { k.add(parts[i]...) })
+			}
+		})
 	}
-	k.preload += k.aside(1, func() {
+	k.within(&k.readyPoint.Before, func() {
 		k.phase("Preload: what the epilogue needs and no dispatch of the step writes.")
-		k.line("%s", g.early.declare())
-		write(taken[1])
+		g.early.declare()
+		place(taken[1])
 	})
-	k.afterReady += k.aside(1, func() { write(taken[0]) })
+	k.within(&k.readyPoint.Behind, func() { place(taken[0]) })
 }

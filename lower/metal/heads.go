@@ -1,11 +1,10 @@
 package metal
 
 import (
-	"fmt"
-
 	"foundry/ir/cost"
 	"foundry/ir/sym"
 	"foundry/ir/task"
+	"foundry/lower/msl"
 	"foundry/lower/plan"
 )
 
@@ -30,75 +29,70 @@ func (r *region) lowerHeads() *lowering {
 	e := newEmitter(k, r, 1)
 	t := number(0)
 	if positions != sym.Const(1) {
-		t = e.Know("group.x", positions.Max(r.g.Bounds), 1)
+		t = e.know(groupX, positions.Max(r.g.Bounds), 1)
 	}
 	at := r.turnsOnce(e, parts, t)
 	k.phase("Main: a head a simdgroup.")
-	k.open("for (uint each = simd; each < %du; each += %du)", heads, simds)
-	begin := int64(0)
-	for i, p := range parts {
-		n := p.Space.Dims[0].C
-		head := e.Know("each", heads, 1)
-		switch {
-		case len(parts) == 1:
-		case i == 0:
-			k.open("if (each < %du)", n)
-		default:
-			k.open("else if (each < %du)", begin+n)
-			head = e.atom("head", fmt.Sprintf("each - %du", begin), n, 1)
-		}
-		r.turnHead(e, p, head, t, at)
-		if len(parts) > 1 {
-			k.close()
-		}
-		begin += n
+	var ends []int64 // of each part's heads, which follow one another
+	end := int64(0)
+	for _, p := range parts {
+		end += p.Space.Dims[0].C
+		ends = append(ends, end)
 	}
-	k.close()
+	k.loop("each", simd, u(heads), u(simds), func(each *msl.Value) {
+		k.choose(below(each, ends), func(i int) {
+			head := e.know(each, heads, 1)
+			if i > 0 {
+				head = e.atom("head", each.Sub(u(ends[i-1])), ends[i]-ends[i-1], 1)
+			}
+			r.turnHead(e, parts[i], head, t, at)
+		})
+	})
 	return alone(k)
 }
 
 // turnHead writes one head of a part at position t: the norm that stands before its
 // rotation, if one does, and the results.
-func (r *region) turnHead(e *emitter, p task.Elements, head, t affine, at map[string]turns) {
+func (r *region) turnHead(e *emitter, p task.Elements, head, t affine, at map[place]turns) {
 	k, half := e.k, p.Space.Dims[2].C/2
 	norm, _ := r.asked.HeadNormOf(&p) // cost has asked
-	// pairs calls body for each pair of the lane, with the indices of its two elements.
-	pairs := func(body func(low, high []affine)) {
+	rounds := (half + 31) / 32
+	// pairs calls body for each pair of the lane, the i-th, with the indices of its elements.
+	pairs := func(body func(i *msl.Value, low, high []affine)) {
 		defer e.scope()()
-		rounds := (half + 31) / 32
-		k.line("FOUNDRY_UNROLL")
-		k.open("for (uint i = 0u; i < %du; i++)", rounds)
-		pair := e.atom("pair", "lane + i * 32u", half, 1)
-		if half%32 != 0 {
-			k.open("if (%s < %du)", pair.String(), half)
-		}
-		body([]affine{head, t, pair}, []affine{head, t, pair.Plus(half)})
-		if half%32 != 0 {
-			k.close()
-		}
-		k.close()
-	}
-	low, high, scale := k.fresh("low"), k.fresh("high"), k.fresh("scale")
-	if norm != nil {
-		squares := k.fresh("squares")
-		k.line("float %s[%d], %s[%d];", low, (half+31)/32, high, (half+31)/32)
-		k.line("float %s = 0.0f;", squares)
-		pairs(func(a, b []affine) {
-			k.line("%s[i] = %s;", low, e.at(norm.Args[0], a))
-			k.line("%s[i] = %s;", high, e.at(norm.Args[0], b))
-			k.line("%s += squares_of(%s[i]) + squares_of(%s[i]);", squares, low, high)
+		k.unroll()
+		k.loop("i", u(0), u(rounds), nil, func(i *msl.Value) {
+			pair := e.atom("pair", lane.Add(i.Mul(u(32))), half, 1)
+			low, high := []affine{head, t, pair}, []affine{head, t, pair.Plus(half)}
+			if half%32 == 0 {
+				body(i, low, high)
+				return
+			}
+			k.when(k.index(pair).Less(u(half)), func() { body(i, low, high) })
 		})
-		k.line("const float %s = rsqrt(simd_sum(%s) * (1.0f / float(%d)) + %s);", scale, squares, 2*half, floatText(norm.Attr.Eps))
 	}
-	pairs(func(a, b []affine) {
+	low, high, scale := msl.Variable(k.fresh("low")), msl.Variable(k.fresh("high")), msl.Variable(k.fresh("scale"))
+	if norm != nil {
+		squares := msl.Variable(k.fresh("squares"))
+		k.add(&msl.Declare{Type: floatType, Of: []msl.Declared{{Variable: low, Size: u(rounds)}, {Variable: high, Size: u(rounds)}}})
+		k.add(msl.Let(floatType, squares, zero))
+		pairs(func(i *msl.Value, a, b []affine) {
+			k.add(msl.Set(low.At(i), e.at(norm.Args[0], a)))
+			k.add(msl.Set(high.At(i), e.at(norm.Args[0], b)))
+			k.add(msl.Raise(squares, msl.Call("squares_of", low.At(i)).Add(msl.Call("squares_of", high.At(i)))))
+		})
+		mean := msl.Call("simd_sum", squares).Mul(one.Div(msl.Call("float", msl.Int(2*half))).Paren())
+		k.add(msl.Let(constFloat, scale, msl.Call("rsqrt", mean.Add(msl.Float(norm.Attr.Eps)))))
+	}
+	pairs(func(i *msl.Value, a, b []affine) {
 		if norm != nil {
 			gamma := norm.Args[1]
-			e.bind(norm.Results[0], a, e.define("normed", "%s[i] * %s * %s", low, scale, e.at(gamma, a[2:])))
-			e.bind(norm.Results[0], b, e.define("normed", "%s[i] * %s * %s", high, scale, e.at(gamma, b[2:])))
+			e.bind(norm.Results[0], a, e.define("normed", low.At(i).Mul(scale).Mul(e.at(gamma, a[2:]))))
+			e.bind(norm.Results[0], b, e.define("normed", high.At(i).Mul(scale).Mul(e.at(gamma, b[2:]))))
 		}
 		for _, n := range p.Rotations(r.asked) {
-			x := at[e.turnKey(n, t, number(0))]
-			e.bindTurn(n, t, a[2], e.define("cosine", "%s", e.shared(x.cosines, a[2])), e.define("sine", "%s", e.shared(x.sines, a[2])))
+			x := at[turnAt(n, t, number(0))]
+			e.bindTurn(n, t, a[2], e.define("cosine", e.shared(x.cosines, a[2])), e.define("sine", e.shared(x.sines, a[2])))
 		}
 		r.storeResults(e, &p, a)
 	})

@@ -5,11 +5,11 @@ import (
 	"io/fs"
 	"maps"
 	"slices"
-	"strings"
 
 	"foundry/ir/dtype"
 	"foundry/ir/sym"
 	"foundry/ir/task"
+	"foundry/lower/msl"
 	"foundry/lower/plan"
 )
 
@@ -41,6 +41,7 @@ type kernel struct {
 	identity   identity
 	slots      []plan.Slot
 	refs       []ref
+	arguments  []*msl.Value // the names of the slots
 	shared     []plan.ThreadgroupArg
 	builtins   map[plan.Builtin]bool
 	threads    int
@@ -48,12 +49,14 @@ type kernel struct {
 	grid       [3]plan.GridDim
 	stages     []string
 	params     []plan.Param
-	body       strings.Builder
-	preload    string // text before the ready point
-	afterReady string // text right behind it
-	depth      int
-	usesT      bool
-	usesP      bool
+	head       []msl.Statement // declarations of values that are loaded once, first of all
+	body       []msl.Statement
+	list       *[]msl.Statement   // where statements are added now
+	around     []*[]msl.Statement // the lists around it that opened blocks stand in
+	readyPoint *msl.Ready
+	stepT      *msl.Value // T and P, where they are asked for
+	stepP      *msl.Value
+	variables  map[string]*msl.Value // what index values are made of, by name
 	names      map[string]int
 	moved      sym.Poly                // bytes moved, where they are not what the kernel binds, once each
 	flops      *sym.Poly               // operations, where they are not what the node computes
@@ -62,17 +65,10 @@ type kernel struct {
 	readBeyond map[int]bool            // operands that other threads read too
 	label      string                  // added to the node's label where a node takes several kernels
 	executes   []int                   // the region's operations that it does, wholly or in part, where it does not do all
-	head       string                  // declarations of values that are loaded once, first of all
-	once       map[string]string       // names of values that are loaded once
-	here       bool                    // loads where the text stands, not at the ready point
+	once       map[string]*msl.Value   // values that are loaded once
+	here       bool                    // loads where it stands, not at the beginning
 	walks      []*task.Walk            // walks that it was written along
 }
-
-// kernelName stands for the function's name until the plan gives it one.
-const kernelName = "KERNEL_NAME"
-
-// typicalBody is the bytes of a long body, for the first allocation.
-const typicalBody = 6 << 10
 
 // identity says what a kernel is: its main, and of which operations.
 type identity struct {
@@ -89,15 +85,15 @@ func (i identity) line() string {
 }
 
 func newKernel(name string, of identity) *kernel {
-	k := &kernel{name: name, identity: of, builtins: map[plan.Builtin]bool{}, names: map[string]int{}, depth: 1,
-		reads: map[int]map[string]bool{}, writes: map[int]map[string]bool{}, readBeyond: map[int]bool{}, once: map[string]string{}}
+	k := &kernel{name: name, identity: of, builtins: map[plan.Builtin]bool{}, names: map[string]int{}, readyPoint: &msl.Ready{}, variables: map[string]*msl.Value{},
+		reads: map[int]map[string]bool{}, writes: map[int]map[string]bool{}, readBeyond: map[int]bool{}, once: map[string]*msl.Value{}}
+	k.list = &k.body
 	for i := range k.grid {
 		k.grid[i] = plan.GridDim{N: sym.Const(1), Div: 1}
 	}
 	for _, b := range plan.BuiltinArguments() {
 		k.names[b.Name] = 1
 	}
-	k.body.Grow(typicalBody)
 	k.use("common/phases.metal")
 	return k
 }
@@ -121,42 +117,42 @@ func (k *kernel) fresh(base string) string {
 	return k.fresh(fmt.Sprintf("%s%d", base, n+1))
 }
 
-// slot returns the name of the argument bound to r, adding it when it is new.
-func (k *kernel) slot(r ref, base, mslType string, access plan.Access) string {
+// slot returns the argument bound to r, adding it when it is new.
+func (k *kernel) slot(r ref, base, mslType string, access plan.Access) *msl.Value {
 	for i, have := range k.refs {
 		if have == r {
 			if k.slots[i].Access != access {
 				k.slots[i].Access = plan.ReadWrite
 			}
-			return k.slots[i].Name
+			return k.arguments[i]
 		}
 	}
 	s := plan.Slot{Name: k.fresh(base), Type: mslType, Space: "device", Access: access}
 	if r.kind == refPosition {
 		s.Space = "constant"
 	}
-	k.slots, k.refs = append(k.slots, s), append(k.refs, r)
-	return s.Name
+	k.slots, k.refs, k.arguments = append(k.slots, s), append(k.refs, r), append(k.arguments, msl.Name(s.Name))
+	return k.arguments[len(k.arguments)-1]
 }
 
-// loadedOnce returns the name of a float that the kernel loads at its beginning, or
-// where loadHere has it: one that no dispatch of the step writes.
-func (k *kernel) loadedOnce(from, base string) string {
-	name, ok := k.once[from]
-	if ok {
-		return name
+// loadedOnce returns a float that the kernel loads at its beginning, or where loadHere has
+// it: one that no dispatch of the step writes.
+func (k *kernel) loadedOnce(from *msl.Value, base string) *msl.Value {
+	key := from.String()
+	if v := k.once[key]; v != nil {
+		return v
 	}
-	name = k.fresh(base)
-	k.once[from] = name
-	if text := fmt.Sprintf("const float %s = %s;", name, from); k.here {
-		k.line("%s", text)
+	v := msl.Variable(k.fresh(base))
+	k.once[key] = v
+	if load := msl.Let(constFloat, v, from); k.here {
+		k.add(load)
 	} else {
-		k.head += "    " + text + "\n"
+		k.head = append(k.head, load)
 	}
-	return name
+	return v
 }
 
-// loadHere loads what use needs where the text stands, so that it takes no registers
+// loadHere loads what use needs where it stands, so that it takes no registers
 // before. The function it returns forgets the names, at the end of the block.
 func (k *kernel) loadHere(use func()) (end func()) {
 	before := k.once
@@ -166,120 +162,31 @@ func (k *kernel) loadHere(use func()) (end func()) {
 	return func() { k.once = before }
 }
 
-func (k *kernel) threadgroup(base, mslType string, bytes int) string {
+// refused is where a step says why it was refused.
+func (k *kernel) refused() *msl.Value {
+	return k.slot(ref{kind: refRefused}, "refused", "atomic_uint", plan.Write)
+}
+
+func (k *kernel) threadgroup(base, mslType string, bytes int) *msl.Value {
 	name := k.fresh(base)
 	k.shared = append(k.shared, plan.ThreadgroupArg{Name: name, Type: mslType, Bytes: (bytes + 15) / 16 * 16})
-	return name
+	return msl.Name(name)
 }
 
-func (k *kernel) builtin(b plan.Builtin) string {
+func (k *kernel) builtin(b plan.Builtin) *msl.Value {
 	k.builtins[b] = true
-	return b.Argument().Name
+	return msl.Name(b.Argument().Name)
 }
-
-// text prints an affine and notes which step symbols the kernel needs.
-func (k *kernel) text(a affine) string {
-	k.note(a.Const)
-	for _, t := range a.Terms {
-		k.note(t.Coef)
-	}
-	return a.String()
-}
-
-func (k *kernel) note(p sym.Poly) {
-	k.usesT = k.usesT || p.T != 0 || p.TT != 0 || p.TP != 0
-	k.usesP = k.usesP || p.P != 0 || p.TP != 0
-}
-
-func (k *kernel) line(format string, args ...any) {
-	for l := range strings.SplitSeq(fmt.Sprintf(format, args...), "\n") {
-		if l != "" {
-			for range k.depth {
-				k.body.WriteString("    ")
-			}
-			k.body.WriteString(l)
-		}
-		k.body.WriteByte('\n')
-	}
-}
-
-// open begins a block, "if (x)" or "" for a bare one; close ends it.
-func (k *kernel) open(format string, args ...any) {
-	head := fmt.Sprintf(format, args...)
-	if head != "" {
-		head += " "
-	}
-	k.line("%s{", head)
-	k.depth++
-}
-
-func (k *kernel) close() {
-	k.depth--
-	k.line("}")
-}
-
-// each opens what the threads of a threadgroup do for size elements in turn, w at a
-// time, with the first of them in the variable name; the function it returns
-// closes it. A few rounds are written as a loop of known length, which compilers
-// unroll to the loads alone.
-func (k *kernel) each(name string, size int64, threads, w int) (close func()) {
-	step := int64(threads) * int64(w)
-	rounds, known := rounds(size, threads, w)
-	if !known {
-		k.open("for (uint %s = thread_index * %du; %s < %du; %s += %du)", name, w, name, size, name, step)
-		return k.close
-	}
-	k.line("FOUNDRY_UNROLL")
-	k.open("for (uint round = 0u; round < %du; round++)", rounds)
-	k.line("const uint %s = (thread_index + round * %du) * %du;", name, threads, w)
-	if size%step == 0 {
-		return k.close
-	}
-	k.open("if (%s < %du)", name, size)
-	return func() {
-		k.close()
-		k.close()
-	}
-}
-
-// rounds is how often each thread has its turn in the loop that each writes; known
-// where that is little, and the loop counts them in the variable round.
-func rounds(size int64, threads, w int) (n int64, known bool) {
-	step := int64(threads) * int64(w)
-	n = (size + step - 1) / step
-	return n, n <= 4
-}
-
-// aside returns the text that write writes, as it stands at depth.
-func (k *kernel) aside(depth int, write func()) string {
-	body, own := k.body, k.depth
-	k.body, k.depth = strings.Builder{}, depth
-	write()
-	text := k.body.String()
-	k.body, k.depth = body, own
-	return text
-}
-
-// phase writes the banner of a phase: preload, prologue, main, epilogue.
-func (k *kernel) phase(format string, args ...any) { k.line("// "+format, args...) }
-
-// ready marks the point behind which a kernel may read what other dispatches
-// wrote. The text of preload comes before it.
-func (k *kernel) ready() { k.body.WriteString(readyPoint) }
-
-const readyPoint = "@ready@\n"
 
 func (k *kernel) param(name string, v int) {
 	k.params = append(k.params, plan.Param{Name: name, Value: int64(v)})
 }
 
-// assemble returns the kernel with its whole MSL text, with kernelName for the name.
-func (k *kernel) assemble(shaders fs.FS) (plan.Kernel, error) {
-	if k.usesT || k.usesP {
-		k.position()
-	}
+// assemble returns the kernel without name and source, and the parts of its source.
+func (k *kernel) assemble(shaders fs.FS) (plan.Kernel, *plan.Text, error) {
+	symbols := k.symbols()
 	if err := k.fault(); err != nil {
-		return plan.Kernel{}, fmt.Errorf("%s was chosen and cannot be written: %w", k.name, err)
+		return plan.Kernel{}, nil, fmt.Errorf("%s was chosen and cannot be written: %w", k.name, err)
 	}
 	for _, s := range k.slots {
 		if s.Type == "Step" || s.Type == "Position" {
@@ -287,23 +194,22 @@ func (k *kernel) assemble(shaders fs.FS) (plan.Kernel, error) {
 			break
 		}
 	}
-	text := plan.Text{About: k.identity.line()}
+	text := &plan.Text{About: k.identity.line()}
 	for _, f := range k.stages {
 		content, err := fs.ReadFile(shaders, f)
 		if err != nil {
-			return plan.Kernel{}, fmt.Errorf("stage file %s: %w", f, err)
+			return plan.Kernel{}, nil, fmt.Errorf("stage file %s: %w", f, err)
 		}
 		text.Stages = append(text.Stages, plan.Stage{Path: f, Text: string(content)})
 	}
-	text.Body = k.symbols() + k.head + strings.Replace(k.body.String(), readyPoint, k.preload+"    FOUNDRY_READY();\n"+k.afterReady, 1)
-	out := plan.Kernel{Name: kernelName, Main: k.identity.main, Stages: k.stages, Slots: k.slots, Threadgroup: k.shared, Threads: [3]int{k.threads, 1, 1}, Matrices: k.matrices, Params: k.params}
+	text.Body = msl.Print(slices.Concat(symbols, k.head, k.body), 1)
+	out := plan.Kernel{Main: k.identity.main, Stages: k.stages, Slots: k.slots, Threadgroup: k.shared, Threads: [3]int{k.threads, 1, 1}, Matrices: k.matrices, Params: k.params}
 	for _, a := range plan.BuiltinArguments() {
 		if k.builtins[a.Builtin] {
 			out.Builtins = append(out.Builtins, a.Builtin)
 		}
 	}
-	out.Source = text.Join(&out)
-	return out, nil
+	return out, text, nil
 }
 
 // fault is where a walk did not end that package cost took to its end: a mistake of the
@@ -317,29 +223,29 @@ func (k *kernel) fault() error {
 	return nil
 }
 
-// position returns the text before the members of the step: of the whole step where the
-// kernel advances that, which has T and P, too.
-func (k *kernel) position() string {
-	for _, s := range k.slots {
+// position returns what the members of the step are of: the whole step where the kernel
+// advances that, which has T and P, too.
+func (k *kernel) position() *msl.Value {
+	for i, s := range k.slots {
 		if s.Type == "Step" {
-			return s.Name + "[0]."
+			return k.arguments[i].At(msl.Int(0))
 		}
 	}
-	return k.slot(ref{kind: refPosition}, "step", "Position", plan.Read) + "."
+	return k.slot(ref{kind: refPosition}, "step", "Position", plan.Read)
 }
 
 // symbols returns the declarations of T and P that the body needs. They stand before
 // the ready point: no dispatch of an entry advances the step but the last (the plan's
 // verifier holds it), and entries follow one another whole.
-func (k *kernel) symbols() string {
-	var b strings.Builder
-	if k.usesT {
-		b.WriteString("    const uint T = " + k.position() + "T;\n")
+func (k *kernel) symbols() []msl.Statement {
+	var out []msl.Statement
+	if k.stepT != nil {
+		out = append(out, msl.Let(constUint, k.stepT, k.position().Dot("T")))
 	}
-	if k.usesP {
-		b.WriteString("    const uint P = " + k.position() + "P;\n")
+	if k.stepP != nil {
+		out = append(out, msl.Let(constUint, k.stepP, k.position().Dot("P")))
 	}
-	return b.String()
+	return out
 }
 
 // inPlace returns the operand whose storage result j may take: one of which every
@@ -354,11 +260,11 @@ func (k *kernel) inPlace(j int) int {
 	return best
 }
 
-func note(m map[int]map[string]bool, i int, offset string) {
+func note(m map[int]map[string]bool, i int, offset affine) {
 	if m[i] == nil {
 		m[i] = map[string]bool{}
 	}
-	m[i][offset] = true
+	m[i][task.Key(offset)] = true
 }
 
 // pointee returns the MSL element type of a dtype; block formats are bytes.

@@ -9,6 +9,7 @@ import (
 	choice "foundry/ir/kernel"
 	"foundry/ir/sym"
 	"foundry/ir/task"
+	"foundry/lower/msl"
 	"foundry/lower/plan"
 )
 
@@ -27,47 +28,37 @@ func (r *region) pointwise(parts []task.Elements, chosen choice.Elements) *kerne
 	k := newKernel(kernelBase(r.name, r.g.Results[0].Value.Type), r.identity(plan.Elementwise))
 	k.threads = chosen.Threads()
 	k.param("width", w)
-	pos, z := k.builtin(plan.ThreadPosition), ""
+	position, conditions := k.builtin(plan.ThreadPosition), make([]*msl.Value, len(parts))
 	if len(parts) > 1 {
-		z = k.builtin(plan.ThreadgroupPosition)
+		group := k.builtin(plan.ThreadgroupPosition)
 		k.grid[2].N = sym.Const(int64(len(parts)))
+		for i := range parts {
+			conditions[i] = group.Dot("z").Equal(u(i))
+		}
 	}
 	k.ready()
-	for i, p := range parts {
+	k.choose(conditions, func(i int) {
 		e := newEmitter(k, r, w)
 		e.owns = len(parts) == 1
-		if len(parts) > 1 {
-			head := "else if"
-			if i == 0 {
-				head = "if"
-			}
-			k.open("%s (%s.z == %du)", head, z, i)
-		}
-		r.pointwisePart(e, &p, pos)
-		if len(parts) > 1 {
-			k.close()
-		}
-	}
+		r.pointwisePart(e, &parts[i], position.Dot("x"))
+	})
 	return k
 }
 
 // pointwisePart writes the body of one part and widens the grid to hold it.
-func (r *region) pointwisePart(e *emitter, p *task.Elements, pos string) {
+func (r *region) pointwisePart(e *emitter, p *task.Elements, column *msl.Value) {
 	k := e.k
 	g, _ := p.Grid(e.Width) // cost has asked
 	widen(&k.grid[0], plan.GridDim{N: g.Columns, Div: int64(k.threads)}, r.g.Bounds)
 	widen(&k.grid[1], plan.GridDim{N: g.Rows, Div: 1}, r.g.Bounds)
-	limit := k.text(dimension(g.Columns))
-	y := ""
+	exists := column.Less(k.dim(g.Columns))
 	if g.Rows != sym.Const(1) {
 		k.builtin(plan.ThreadgroupPosition)
-		y = fmt.Sprintf(" && group.y < %s", k.text(dimension(g.Rows)))
+		exists = exists.And(groupY.Less(k.dim(g.Rows)))
 	}
-	k.open("if (%s.x < %s%s)", pos, limit, y)
-	done := e.scope()
-	r.storeResults(e, p, e.Cell(p, g, pos+".x", "group.y"))
-	done()
-	k.close()
+	k.when(exists, func() {
+		r.storeResults(e, p, e.Cell(p, g, e.variable(column), e.variable(groupY)))
+	})
 }
 
 // storeResults computes and stores a part's results at ix, and for a pair at the
@@ -76,38 +67,35 @@ func (r *region) pointwisePart(e *emitter, p *task.Elements, pos string) {
 func (r *region) storeResults(e *emitter, p *task.Elements, ix []affine) {
 	places := p.Places(ix)
 	e.report = onceAMatch(e, ix)
-	type write struct{ ptr, value string }
-	var writes []write
+	var writes []msl.Statement
 	for _, j := range p.Results {
 		for _, at := range places {
 			e.Whole = r.g.Results[j].Value.Type.DType == dtype.I32
 			value := e.at(r.asked.Stored(j), at)
 			e.Whole = false
-			writes = append(writes, write{e.target(j, at), r.asStored(e.k, j, value)})
+			writes = append(writes, storing(e.Width, e.target(j, at), r.asStored(e.k, j, value)))
 		}
 	}
-	for _, w := range writes {
-		e.k.line("store%d(%s, %s);", e.Width, w.ptr, w.value)
-	}
+	e.k.add(writes...)
 	e.k.use("common/load.metal")
 }
 
 // onceAMatch is true in the thread of an element whose last index is 0.
-func onceAMatch(e *emitter, ix []affine) string {
+func onceAMatch(e *emitter, ix []affine) *msl.Value {
 	if len(ix) == 0 || ix[len(ix)-1].IsNumber() {
-		return "true"
+		return yes
 	}
-	return e.k.text(ix[len(ix)-1]) + " == 0u"
+	return e.k.index(ix[len(ix)-1]).Equal(u(0))
 }
 
 // target returns the pointer that element ix of result j is stored to.
-func (e *emitter) target(j int, ix []affine) string {
+func (e *emitter) target(j int, ix []affine) *msl.Value {
 	cache, off := e.Target(j, ix)
 	if cache >= 0 {
 		slot := e.k.slot(ref{refArg, cache}, "cache", pointee(e.r.g.Params[cache].Type.DType), plan.Write)
 		return e.k.from(slot, off)
 	}
-	note(e.k.writes, j, off.String())
+	note(e.k.writes, j, off)
 	return e.k.from(e.k.slot(ref{refResult, j}, "y", pointee(e.r.resultType(j)), plan.Write), off)
 }
 

@@ -1,12 +1,11 @@
 package metal
 
 import (
-	"fmt"
-
 	"foundry/ir"
 	choice "foundry/ir/kernel"
 	"foundry/ir/sym"
 	"foundry/ir/task"
+	"foundry/lower/msl"
 	"foundry/lower/plan"
 )
 
@@ -14,7 +13,7 @@ import (
 // memory, by pair.
 type turns struct {
 	n              *ir.Node
-	cosines, sines string
+	cosines, sines *msl.Value
 }
 
 // positions is pointwise with a threadgroup a position: its threads compute the cosine
@@ -39,42 +38,45 @@ func (r *region) positions(parts []task.Elements, chosen choice.Positions) *kern
 	e.owns = len(parts) == 1
 	t := number(0)
 	if positions != sym.Const(1) {
-		t = e.Know("group.x", positions.Max(r.g.Bounds), 1)
+		t = e.know(groupX, positions.Max(r.g.Bounds), 1)
 	}
 	at := r.turnsOnce(e, parts, t)
 	k.phase("Main: the pairs of all heads.")
-	end := k.each("unit", units, k.threads, 1)
-	for i, p := range parts {
-		unit := e.Know("unit", ends[0], 1)
-		switch {
-		case len(parts) == 1:
-		case i == 0:
-			k.open("if (unit < %du)", ends[0])
-		default:
-			k.open("else if (unit < %du)", ends[i])
-			unit = e.atom("own", fmt.Sprintf("unit - %du", ends[i-1]), ends[i]-ends[i-1], 1)
-		}
-		e.turnPair(&p, unit, t, at)
-		if len(parts) > 1 {
-			k.close()
+	k.each("unit", units, k.threads, 1, func(unit, _ *msl.Value) {
+		k.choose(below(unit, ends), func(i int) {
+			own := e.know(unit, ends[0], 1)
+			if i > 0 {
+				own = e.atom("own", unit.Sub(u(ends[i-1])), ends[i]-ends[i-1], 1)
+			}
+			e.turnPair(&parts[i], own, t, at)
+		})
+	})
+	return k
+}
+
+// below are the conditions of parts that end there, one behind the other, for their choice.
+func below(i *msl.Value, ends []int64) []*msl.Value {
+	out := make([]*msl.Value, len(ends))
+	if len(ends) > 1 {
+		for j, end := range ends {
+			out[j] = i.Less(u(end))
 		}
 	}
-	end()
-	return k
+	return out
 }
 
 // turnsOnce computes the turns of all rotations of the parts at row t, each once, and has
 // the threads of the group meet.
-func (r *region) turnsOnce(e *emitter, parts []task.Elements, t affine) map[string]turns {
-	at := map[string]turns{}
+func (r *region) turnsOnce(e *emitter, parts []task.Elements, t affine) map[place]turns {
+	at := map[place]turns{}
 	for _, p := range parts {
 		for _, n := range p.Rotations(r.asked) {
-			if key := e.turnKey(n, t, number(0)); at[key].n == nil {
+			if key := turnAt(n, t, number(0)); at[key].n == nil {
 				at[key] = e.turnOnce(n, t)
 			}
 		}
 	}
-	e.k.line("threadgroup_barrier(mem_flags::mem_threadgroup);")
+	e.k.barrier()
 	return at
 }
 
@@ -87,18 +89,15 @@ func (e *emitter) turnOnce(n *ir.Node, t affine) turns {
 		w := e.Width
 		e.Width = 1
 		k.phase("The turn of each pair of the position.")
-		pair := k.fresh("pair")
-		end := k.each(pair, half, k.threads, 1)
-		done := e.scope()
-		c, s := e.turn(n, t, e.Know(pair, half, 1))
-		k.line("%s[%s] = %s;", x.cosines, pair, c)
-		k.line("%s[%s] = %s;", x.sines, pair, s)
-		done()
-		end()
+		k.each(k.fresh("pair"), half, k.threads, 1, func(pair, _ *msl.Value) {
+			defer e.scope()()
+			c, s := e.turn(n, t, e.know(pair, half, 1))
+			k.add(msl.Set(x.cosines.At(pair), c), msl.Set(x.sines.At(pair), s))
+		})
 		e.Width = w
 	}
 	if f := n.Args[1]; f.Param != nil && e.r.operands[f.Index].Fixed {
-		k.preload += k.aside(1, write)
+		k.within(&k.readyPoint.Before, write)
 	} else {
 		write()
 	}
@@ -106,22 +105,22 @@ func (e *emitter) turnOnce(n *ir.Node, t affine) turns {
 }
 
 // turnPair turns a pair, or four, of the part's heads at row t.
-func (e *emitter) turnPair(p *task.Elements, unit, t affine, at map[string]turns) {
+func (e *emitter) turnPair(p *task.Elements, unit, t affine, at map[place]turns) {
 	done := e.scope()
 	defer done()
 	head, column := e.Split(unit, sym.Const(p.Space.Dims[2].C/2/int64(e.Width)), "index")
 	i, _ := column.Times(sym.Poly{C: int64(e.Width)})
 	for _, n := range p.Rotations(e.r.asked) {
-		x := at[e.turnKey(n, t, number(0))]
-		e.bindTurn(n, t, i, e.define("cosine", "%s", e.shared(x.cosines, i)), e.define("sine", "%s", e.shared(x.sines, i)))
+		x := at[turnAt(n, t, number(0))]
+		e.bindTurn(n, t, i, e.define("cosine", e.shared(x.cosines, i)), e.define("sine", e.shared(x.sines, i)))
 	}
 	e.r.storeResults(e, p, []affine{head, t, i})
 }
 
 // shared reads w adjacent floats of threadgroup memory.
-func (e *emitter) shared(name string, i affine) string {
+func (e *emitter) shared(floats *msl.Value, i affine) *msl.Value {
 	if e.Width == 1 {
-		return fmt.Sprintf("%s[%s]", name, e.k.text(i))
+		return floats.At(e.k.index(i))
 	}
-	return fmt.Sprintf("*(threadgroup const float%d *)(%s + %s)", e.Width, name, e.k.text(i))
+	return floats.Add(e.k.index(i)).Paren().Cast("threadgroup const float4 *").Deref()
 }

@@ -3,11 +3,11 @@ package metal
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"foundry/ir"
 	"foundry/ir/dtype"
 	"foundry/ir/sym"
+	"foundry/lower/msl"
 	"foundry/lower/plan"
 )
 
@@ -164,18 +164,19 @@ func measuring(name string, f format, t dtype.Type, cols int64, times bool) *ker
 	k.ready()
 	w := k.slot(ref{kind: refScratch, index: 0}, "weight", pointee(t), plan.Read)
 	count := k.slot(ref{kind: refScratch, index: 1}, "rows", "float", plan.Read)
-	gamma := "measure_plain{}"
+	gamma := msl.Name("measure_plain").Make()
 	if times {
-		gamma = "measure_times{" + k.slot(ref{kind: refScratch, index: 2}, "gamma", "float", plan.Read) + "}"
+		gamma = msl.Name("measure_times").Make(k.slot(ref{kind: refScratch, index: 2}, "gamma", "float", plan.Read))
 	}
 	out := k.slot(ref{kind: refScratch, index: 3}, "measured", "float", plan.Write)
 	shared := k.threadgroup("shared", "float", 8*measureSIMDs)
-	k.line("const float2 most = measure_rows<%s, %du, %du>((device const uchar *)%s, %du, uint(%s[0]), %s, group.x, %du, %s, simd, lane);",
-		f.reader(f.Width(cols)), cols, measureSIMDs, w, f.rowBytes(t, cols), count, gamma, measureGroups, shared)
-	k.open("if (simd == 0u && lane == 0u)")
-	k.line("%s[2u * group.x] = most.x;", out)
-	k.line("%s[2u * group.x + 1u] = most.y;", out)
-	k.close()
+	measure := msl.Of("measure_rows", f.reader(f.Width(cols)), u(cols), u(measureSIMDs))
+	most := k.let(constFloat2, "most", measure.Call(w.Cast("device const uchar *"), u(f.rowBytes(t, cols)), msl.Call("uint", count.At(msl.Int(0))),
+		gamma, groupX, u(measureGroups), shared, simd, lane))
+	k.when(firstThread, func() {
+		at := u(2).Mul(groupX)
+		k.add(msl.Set(out.At(at), most.Dot("x")), msl.Set(out.At(at.Add(u(1))), most.Dot("y")))
+	})
 	return k
 }
 
@@ -212,25 +213,24 @@ func computing(leaves []int) *kernel {
 	k.use("common/range.metal", "main/range.metal")
 	k.builtin(plan.LaneIndex)
 	k.ready()
-	slot := func(base string, access plan.Access) string {
+	slot := func(base string, access plan.Access) *msl.Value {
 		return k.slot(ref{kind: refScratch, index: len(k.slots)}, base, "float", access)
 	}
-	var terms []string
+	var bound *msl.Value
 	for _, n := range leaves {
-		term := slot("number", plan.Read) + "[0]"
+		term := slot("number", plan.Read).At(msl.Int(0))
 		for range n {
-			most := k.fresh("most")
-			k.line("const float %s = range_measured<%du>(%s, lane);", most, measureGroups, slot("measured", plan.Read))
-			term += " * " + most
+			name := k.fresh("most")
+			most := msl.Of("range_measured", u(measureGroups)).Call(slot("measured", plan.Read), lane)
+			term = term.Mul(k.let(constFloat, name, most))
 		}
-		terms = append(terms, term)
+		bound = sum(bound, term)
 	}
-	k.line("const float down = range_down(%s);", strings.Join(terms, " + "))
+	down := k.let(constFloat, "down", msl.Call("range_down", bound))
 	out := slot("range", plan.Write)
-	k.open("if (lane == 0u)")
-	k.line("%s[0] = down;", out)
-	k.line("%s[1] = range_up(down);", out)
-	k.close()
+	k.when(lane.Equal(u(0)), func() {
+		k.add(msl.Set(out.At(msl.Int(0)), down), msl.Set(out.At(msl.Int(1)), msl.Call("range_up", down)))
+	})
 	return k
 }
 

@@ -1,11 +1,10 @@
 package metal
 
 import (
-	"fmt"
-
 	"foundry/ir"
 	"foundry/ir/dtype"
 	"foundry/ir/sym"
+	"foundry/lower/msl"
 	"foundry/lower/plan"
 )
 
@@ -61,49 +60,49 @@ func (r *region) appendNarrowings(out []byte) []byte {
 	return out
 }
 
-// down and up return the text of the factors with which v becomes halves, and halves
+// down and up return the factors with which v becomes halves, and halves
 // become v.
-func (r *region) down(k *kernel, v *ir.Value) string { return r.factor(k, v, 0, "down") }
-func (r *region) up(k *kernel, v *ir.Value) string   { return r.factor(k, v, 1, "up") }
+func (r *region) down(k *kernel, v *ir.Value) *msl.Value { return r.factor(k, v, 0, "down") }
+func (r *region) up(k *kernel, v *ir.Value) *msl.Value   { return r.factor(k, v, 1, "up") }
 
-func (r *region) factor(k *kernel, v *ir.Value, at int, name string) string {
+func (r *region) factor(k *kernel, v *ir.Value, at int64, name string) *msl.Value {
 	if r.narrowing(v) == asIs {
-		return "1.0f"
+		return one
 	}
 	base := "y"
 	if v.Def == nil {
 		base = r.argName(v.Index)
 	}
 	slot := k.slot(ref{refRange, r.locate(v)}, base+"_range", "float", plan.Read)
-	return k.loadedOnce(fmt.Sprintf("%s[%d]", slot, at), base+"_"+name)
+	return k.loadedOnce(slot.At(msl.Int(at)), base+"_"+name)
 }
 
-// times is text multiplied by the factors that are not 1.
-func times(text string, factors ...string) string {
+// times is v multiplied by the factors that are not 1.
+func times(v *msl.Value, factors ...*msl.Value) *msl.Value {
 	for _, f := range factors {
-		if f != "1.0f" {
-			text += " * " + f
+		if f != one {
+			v = v.Mul(f)
 		}
 	}
-	return text
+	return v
 }
 
-// both is the text of the product of factors.
-func both(a, b string) string {
-	if a == "1.0f" {
+// both is the product of factors.
+func both(a, b *msl.Value) *msl.Value {
+	if a == one {
 		return b
 	}
 	return times(a, b)
 }
 
-// readUp returns the text of the factor that elements of v are to be multiplied by when
+// readUp returns the factor that elements of v are to be multiplied by when
 // they are read as they lie: v is an operand, or moves elements of one.
-func (r *region) readUp(k *kernel, v *ir.Value) string {
+func (r *region) readUp(k *kernel, v *ir.Value) *msl.Value {
 	for v.Def != nil {
 		v = v.Def.Args[0]
 	}
 	if !r.operands[v.Index].Scaled {
-		return "1.0f"
+		return one
 	}
 	return r.up(k, v)
 }

@@ -9,6 +9,7 @@ import (
 	"foundry/ir/sym"
 	"foundry/ir/target"
 	"foundry/ir/task"
+	"foundry/lower/msl"
 	"foundry/lower/plan"
 )
 
@@ -43,18 +44,15 @@ func (r *region) resultType(j int) dtype.Type {
 
 // asStored is value as result j holds it: scaled where that is so. A cache of halves whose
 // values have no bound refuses what it cannot hold.
-func (r *region) asStored(k *kernel, j int, value string) string {
+func (r *region) asStored(k *kernel, j int, value *msl.Value) *msl.Value {
 	if !r.asked.Kept[j].Scaled {
 		if v := r.g.Results[j].Value; v.Def != nil && v.Def.Op == ir.OpKVWrite && v.Type.DType == dtype.F16 {
 			k.use("epilogue/refuse.metal")
-			k.line("refuse_large(%s, %s, %du);", value, k.slot(ref{kind: refRefused}, "refused", "atomic_uint", plan.Write), plan.ErrCache)
+			k.do(msl.Call("refuse_large", value, k.refused(), u(plan.ErrCache)))
 		}
 		return value
 	}
-	if word.FindString(value) != value {
-		value = "(" + value + ")"
-	}
-	return times(value, r.down(k, r.g.Results[j].Value))
+	return times(grouped(value), r.down(k, r.g.Results[j].Value))
 }
 
 // regionOf returns n's region with operands that lie row-major; a primitive node

@@ -8,6 +8,7 @@ import (
 	choice "foundry/ir/kernel"
 	"foundry/ir/sym"
 	"foundry/ir/task"
+	"foundry/lower/msl"
 	"foundry/lower/plan"
 )
 
@@ -32,84 +33,78 @@ func (r *region) lowerRows(chosen choice.RowNorm) *lowering {
 	k.ready()
 	e := newEmitter(k, r, w)
 	row := r.rowIndex(e, space)
-	k.line("%s held[%d];", e.vec(), count)
-	k.line("float squares = 0.0f;")
+	held := k.array(e.vec(), "held", u(count))
+	squares := k.let(floatType, "squares", zero)
+	// store writes the results that need the norm, or those that do not.
+	store := func(ix []affine, behind bool) {
+		for j, res := range r.g.Results {
+			if task.DependsOn(res.Value, func(m *ir.Node) bool { return m == norm }) == behind {
+				value := e.at(res.Value, ix)
+				to := e.target(j, ix)
+				k.add(storing(w, to, r.asStored(k, j, value)))
+			}
+		}
+	}
 	k.phase("Prologue: the row and its sum of squares.")
-	r.rowLoop(e, n, count, row, func(ix []affine) {
+	r.rowLoop(e, n, count, row, func(i *msl.Value, ix []affine) {
 		e.report = onceAMatch(e, ix)
 		x := e.at(norm.Args[0], ix)
-		k.line("held[i] = %s;", x)
+		k.add(msl.Set(held.At(i), x))
 		if sums == nil {
-			k.line("squares += squares_of(%s);", x)
+			k.add(msl.Raise(squares, msl.Call("squares_of", x)))
 		}
-		for j, res := range r.g.Results {
-			if !task.DependsOn(res.Value, func(m *ir.Node) bool { return m == norm }) {
-				value := e.at(res.Value, ix)
-				k.line("store%d(%s, %s);", w, e.target(j, ix), r.asStored(k, j, value))
-			}
-		}
+		store(ix, false)
 	})
 	if sums != nil {
-		r.addSums(e, sums, row[:len(row)-1], "squares")
+		r.addSums(e, sums, row[:len(row)-1], squares)
 	}
-	k.line("rms_partial(squares, %s, simd, lane);", partial)
-	k.line("threadgroup_barrier(mem_flags::mem_threadgroup);")
-	k.line("const float scale = rms_scale<%du, %du>(%s, %s);", simds, n, partial, floatText(norm.Attr.Eps))
+	k.do(msl.Call("rms_partial", squares, partial, simd, lane))
+	k.barrier()
+	scale := k.let(constFloat, "scale", msl.Of("rms_scale", u(simds), u(n)).Call(partial, msl.Float(norm.Attr.Eps)))
 	k.phase("Main and epilogue.")
-	r.rowLoop(e, n, count, row, func(ix []affine) {
-		e.bind(norm.Args[0], ix, "held[i]")
-		e.bind(norm.Results[0], ix, e.define("normed", "held[i] * scale * %s", e.at(gamma, ix[len(ix)-1:])))
-		for j, res := range r.g.Results {
-			if task.DependsOn(res.Value, func(m *ir.Node) bool { return m == norm }) {
-				value := e.at(res.Value, ix)
-				k.line("store%d(%s, %s);", w, e.target(j, ix), r.asStored(k, j, value))
-			}
-		}
+	r.rowLoop(e, n, count, row, func(i *msl.Value, ix []affine) {
+		e.bind(norm.Args[0], ix, held.At(i))
+		e.bind(norm.Results[0], ix, e.define("normed", held.At(i).Mul(scale).Mul(e.at(gamma, ix[len(ix)-1:]))))
+		store(ix, true)
 	})
 	return alone(k)
 }
 
 // addSums adds the thread's share of a row of finished sums to a variable.
-func (r *region) addSums(e *emitter, sums *ir.Value, row []affine, to string) {
+func (r *region) addSums(e *emitter, sums *ir.Value, row []affine, to *msl.Value) {
 	w := e.Width
 	e.Width = 1
 	count := sums.Type.Shape.At(-1).C
-	j := e.k.fresh("part")
-	end := e.k.each(j, count, e.k.threads, 1)
-	done := e.scope()
-	e.k.line("%s += %s;", to, e.at(sums, append(append([]affine(nil), row...), e.Know(j, count, 1))))
-	done()
-	end()
+	e.k.each(e.k.fresh("part"), count, e.k.threads, 1, func(i, _ *msl.Value) {
+		defer e.scope()()
+		e.k.add(msl.Raise(to, e.at(sums, append(append([]affine(nil), row...), e.know(i, count, 1)))))
+	})
 	e.Width = w
 }
 
 // rowIndex gives each threadgroup a row: the index of all dims but the last, and
 // the grid that holds them.
 func (r *region) rowIndex(e *emitter, space ir.Shape) []affine {
-	ix, groups := e.RowOf(space, [...]string{"group.x", "group.y"})
+	ix, groups := e.RowOf(space, [...]string{e.variable(groupX), e.variable(groupY)})
 	e.k.grid[0].N, e.k.grid[1].N = groups[0], groups[1]
 	return ix
 }
 
 // rowLoop runs body for the i-th group of elements of a row that the thread owns.
-func (r *region) rowLoop(e *emitter, n, count int64, row []affine, body func(ix []affine)) {
+func (r *region) rowLoop(e *emitter, n, count int64, row []affine, body func(i *msl.Value, ix []affine)) {
 	k := e.k
-	done := e.scope()
-	defer done()
-	k.line("FOUNDRY_UNROLL")
-	k.open("for (uint i = 0u; i < %du; i++)", count)
-	col := e.atom("column", fmt.Sprintf("(i * %du + thread_index) * %du", k.threads, e.Width), n, int64(e.Width))
-	guarded := n%int64(k.threads*e.Width) != 0
-	if guarded {
-		k.open("if (%s < %du)", col.String(), n)
-	}
-	ix := append([]affine(nil), row...)
-	ix[len(ix)-1] = col
-	body(ix)
-	if guarded {
-		k.close()
-	}
-	k.close()
+	defer e.scope()()
+	k.unroll()
+	k.loop("i", u(0), u(count), nil, func(i *msl.Value) {
+		col := e.atom("column", i.Mul(u(k.threads)).Add(thread).Mul(u(e.Width)), n, int64(e.Width))
+		ix := append([]affine(nil), row...)
+		ix[len(ix)-1] = col
+		if n%int64(k.threads*e.Width) == 0 {
+			body(i, ix)
+			return
+		}
+		k.when(k.index(col).Less(u(n)), func() { body(i, ix) })
+	})
 }
 
 // lowerArgmax lowers argmax alone: parts of rows in many threadgroups, then a
@@ -130,26 +125,48 @@ func (r *region) argmaxParts(n *ir.Node, chosen choice.ArgmaxParts) *lowering {
 	k.grid[0].N, k.grid[1].N = sym.Const(parts), rows
 	k.param("N", int(chosen.Length))
 	k.param("part", choice.ArgmaxPart)
-	e := r.argmaxHead(k)
-	begin := fmt.Sprintf("group.x * %du", choice.ArgmaxPart)
-	r.argmaxOver(e, n, "group.y", begin, fmt.Sprintf("min(%s + %du, %du)", begin, choice.ArgmaxPart, chosen.Length), 8)
+	e, b := r.argmaxHead(k)
+	begin := groupX.Mul(u(choice.ArgmaxPart))
+	r.argmaxOver(e, b, n, groupY, begin, msl.Min(begin.Add(u(choice.ArgmaxPart)), u(chosen.Length)), 8)
+	b.storePart(k, groupY.Mul(u(parts)).Add(groupX))
+	return r.withMerge(k, rows, parts, 0)
+}
+
+// best is the variables of the largest value so far, and of its place.
+type best struct{ value, place *msl.Value }
+
+// newBest declares what is not set yet; noBest has it be below all values.
+func (k *kernel) newBest() best {
+	b := best{msl.Variable("best"), msl.Variable("place")}
+	k.add(msl.Array(floatType, b.value, nil), msl.Array(uintType, b.place, nil))
+	return b
+}
+
+var (
+	leastValue = msl.Name("-INFINITY")
+	noPlace    = msl.Name("0xffffffffu")
+)
+
+func (k *kernel) noBest() best {
+	return best{k.let(floatType, "best", leastValue), k.let(uintType, "place", noPlace)}
+}
+
+// storePart leaves the best as part at for the merge.
+func (b best) storePart(k *kernel, at *msl.Value) {
 	values := k.slot(ref{refScratch, 0}, "part_best", "float", plan.Write)
 	places := k.slot(ref{refScratch, 1}, "part_place", "uint", plan.Write)
-	k.open("if (thread_index == 0u)")
-	k.line("%s[group.y * %du + group.x] = best;", values, parts)
-	k.line("%s[group.y * %du + group.x] = place;", places, parts)
-	k.close()
-	return r.withMerge(k, rows, parts, 0)
+	k.when(thread.Equal(u(0)), func() { k.add(msl.Set(values.At(at), b.value), msl.Set(places.At(at), b.place)) })
 }
 
 // argmaxOver finds the best of elements begin to end - 1 of a row of n's operand, with a
 // threadgroup of so many simdgroups.
-func (r *region) argmaxOver(e *emitter, n *ir.Node, row, begin, end string, simds int) {
-	ix := []affine{e.Know(row, 0, 1), number(0)}
+func (r *region) argmaxOver(e *emitter, b best, n *ir.Node, row, begin, end *msl.Value, simds int) {
+	ix := []affine{e.know(row, 0, 1), number(0)}
 	x := e.pointer(n.Args[0], ix)
 	_, from, _ := e.Address(n.Args[0], ix)
-	e.k.line("argmax_part<%du, %t, %t>(%s, %s, %s, thread_index, best, place);", simds, e.Divides(4, from), r.token != tokenPlain, x, begin, end)
-	e.argmaxMerge(simds)
+	part := msl.Of("argmax_part", u(simds), msl.Bool(e.Divides(4, from)), msl.Bool(r.token != tokenPlain))
+	e.k.do(part.Call(x, begin, end, thread, b.value, b.place))
+	e.argmaxMerge(b, simds)
 }
 
 // withMerge adds the kernel that merges the parts that k leaves of each row.
@@ -162,23 +179,21 @@ func (r *region) withMerge(k *kernel, rows sym.Dim, parts int64, result int) *lo
 	}}
 }
 
-func (r *region) argmaxHead(k *kernel) *emitter {
+func (r *region) argmaxHead(k *kernel) (*emitter, best) {
 	k.use("main/argmax.metal")
 	k.builtin(plan.ThreadgroupPosition)
 	k.builtin(plan.ThreadIndex)
 	k.builtin(plan.SimdgroupIndex)
 	k.builtin(plan.LaneIndex)
 	k.ready()
-	k.line("float best;")
-	k.line("uint place;")
-	return newEmitter(k, r, 1)
+	return newEmitter(k, r, 1), k.newBest()
 }
 
-// argmaxMerge leaves the best of the threadgroup's simdgroups in best and place.
-func (e *emitter) argmaxMerge(simds int) {
+// argmaxMerge leaves the best of the threadgroup's simdgroups in b.
+func (e *emitter) argmaxMerge(b best, simds int) {
 	values := e.k.threadgroup("values", "float", 4*simds)
 	places := e.k.threadgroup("places", "uint", 4*simds)
-	e.k.line("argmax_group<%du>(best, place, %s, %s, simd, lane);", simds, values, places)
+	e.k.do(msl.Of("argmax_group", u(simds)).Call(b.value, b.place, values, places, simd, lane))
 }
 
 // argmaxFinish merges the parts of each row.
@@ -188,36 +203,51 @@ func (r *region) argmaxFinish(rows sym.Dim, parts int64, result int) *kernel {
 	k.threads = choice.ArgmaxMerge{Parts: parts, Largest: r.target.Limits.Threads}.Threads()
 	k.grid[0].N = rows
 	k.param("parts", int(parts))
-	e := r.argmaxHead(k)
+	e, b := r.argmaxHead(k)
 	values := k.slot(ref{refScratch, 0}, "part_best", "float", plan.Read)
 	places := k.slot(ref{refScratch, 1}, "part_place", "uint", plan.Read)
 	store := r.tokenOf(e, result)
-	k.line("best = -INFINITY;")
-	k.line("place = 0xffffffffu;")
-	k.line("for (uint i = thread_index; i < %du; i += %du) argmax_take(best, place, %s[group.x * %du + i], %s[group.x * %du + i]);",
-		parts, k.threads, values, parts, places, parts)
-	e.argmaxMerge(k.threads / 32)
-	store()
+	k.add(msl.Set(b.value, leastValue), msl.Set(b.place, noPlace))
+	k.mergeBest(b, parts, func(i *msl.Value) (value, place *msl.Value) {
+		at := groupX.Mul(u(parts)).Add(i)
+		return values.At(at), places.At(at)
+	})
+	e.argmaxMerge(b, k.threads/32)
+	store(b)
 	return k
+}
+
+// mergeBest takes the best of parts into b, of which each thread has some.
+func (k *kernel) mergeBest(b best, parts int64, part func(i *msl.Value) (value, place *msl.Value)) {
+	i := msl.Variable("i")
+	value, place := part(i)
+	take := &msl.Do{Call: msl.Call("argmax_take", b.value, b.place, value, place)}
+	k.add(&msl.For{Variable: i, From: thread, Below: u(parts), Step: u(k.threads), Body: []msl.Statement{take}, Line: true})
 }
 
 // tokenOf returns what stores the best place of row group.x as a result, which may be the
 // plan's token.
-func (r *region) tokenOf(e *emitter, result int) (store func()) {
+func (r *region) tokenOf(e *emitter, result int) (store func(b best)) {
 	k := e.k
 	token := k.slot(ref{refResult, result}, "token", "int", plan.Write)
 	take := r.remember(k)
-	return func() {
-		k.open("if (thread_index == 0u)")
-		if r.token != tokenPlain {
-			k.use("epilogue/refuse.metal")
-			k.open("if (!isfinite(best))")
-			k.line("place = 0u;")
-			k.line("refuse(%s, %du, group.x);", k.slot(ref{kind: refRefused}, "refused", "atomic_uint", plan.Write), plan.ErrLogits)
-			k.close()
-		}
-		k.line("%s[group.x] = int(place);", token)
-		take("int(place)")
-		k.close()
+	return func(b best) {
+		k.when(thread.Equal(u(0)), func() {
+			if r.token != tokenPlain {
+				k.refuseLogits(b.value, b.place, groupX)
+			}
+			place := msl.Call("int", b.place)
+			k.add(msl.Set(token.At(groupX), place))
+			take(place)
+		})
 	}
+}
+
+// refuseLogits refuses the step where the best of a row's logits is no number.
+func (k *kernel) refuseLogits(best, place, row *msl.Value) {
+	k.use("epilogue/refuse.metal")
+	k.when(msl.Call("isfinite", best).Not(), func() {
+		k.add(msl.Set(place, u(0)))
+		k.do(msl.Call("refuse", k.refused(), u(plan.ErrLogits), row))
+	})
 }

@@ -7,6 +7,7 @@ import (
 	"foundry/ir/dtype"
 	"foundry/ir/sym"
 	"foundry/ir/task"
+	"foundry/lower/msl"
 	"foundry/lower/plan"
 )
 
@@ -84,49 +85,53 @@ func (s *sampler) begin(name string, main plan.Main, groups int64, files ...stri
 }
 
 // between returns the pointer to a row of the memory between kernels.
-func (s *sampler) between(k *kernel, which int, mslType string, a plan.Access) string {
+func (s *sampler) between(k *kernel, which int, mslType string, a plan.Access) *msl.Value {
 	name := s.list.scratch[which].name
 	per := s.list.scratch[which].typ.Shape.At(1).C
-	return fmt.Sprintf("%s + group.y * %du", k.slot(ref{refScratch, which}, name, mslType, a), per)
+	return k.slot(ref{refScratch, which}, name, mslType, a).Add(groupY.Mul(u(per)))
 }
 
 // part is the pointer to the scores of the threadgroup's part.
-func (s *sampler) part(k *kernel) string {
-	return s.between(k, sampleScores, "float", plan.Read) + fmt.Sprintf(" + group.x * %du", samplePart)
+func (s *sampler) part(k *kernel) *msl.Value {
+	return s.between(k, sampleScores, "float", plan.Read).Add(groupX.Mul(u(samplePart)))
 }
 
-func (s *sampler) best(k *kernel) string { return s.between(k, sampleBest, "float", plan.Read) }
+func (s *sampler) best(k *kernel) *msl.Value { return s.between(k, sampleBest, "float", plan.Read) }
 
-func (s *sampler) settings(e *emitter) string { return s.operand(e, 1, number(0)) }
+func (s *sampler) settings(e *emitter) *msl.Value { return s.operand(e, 1, number(0)) }
 
-func (s *sampler) operand(e *emitter, i int, ix ...affine) string {
+func (s *sampler) operand(e *emitter, i int, ix ...affine) *msl.Value {
 	return e.pointer(s.n.Args[i], ix)
 }
 
 func (s *sampler) scores() {
 	k, e := s.begin("scores", plan.SampleScores, s.parts, "main/argmax.metal", "main/sample_scores.metal")
-	x := s.operand(e, 0, e.Know("group.y", 0, 1), number(0))
-	_, from, _ := e.Address(s.n.Args[0], []affine{variable("group.y"), number(0)})
+	row := e.know(groupY, 0, 1)
+	x := s.operand(e, 0, row, number(0))
+	_, from, _ := e.Address(s.n.Args[0], []affine{row, number(0)})
 	settings := s.settings(e)
 	seen := s.operand(e, 3, number(0))
 	marks := k.threadgroup("marks", "atomic_uint", samplePart/8)
 	scores := s.between(k, sampleScores, "float", plan.Write)
 	counts := s.between(k, sampleCounts, "uint", plan.Write)
-	all := sampleHistograms * 3 * sampleBins
+	const all = sampleHistograms * 3 * sampleBins
 	k.phase("Progress and the histograms of the levels begin at zero.")
-	k.line("if (group.x == 0u && thread_index < SAMPLE_WORDS) (%s)[thread_index] = 0u;", s.between(k, sampleProgress, "uint", plan.Write))
-	k.line("if (sample_draws(%s) && (sample_by_count(%s, %du) || sample_by_weight(%s)))", settings, settings, s.vocab, settings)
-	k.line("    for (uint i = group.x * %du + thread_index; i < %du; i += %du) (%s)[i] = 0u;", sampleThreads, all, s.parts*sampleThreads, counts)
+	progress := s.between(k, sampleProgress, "uint", plan.Write)
+	k.add(msl.When(groupX.Equal(u(0)).And(thread.Less(msl.Name("SAMPLE_WORDS"))), msl.Set(progress.Paren().At(thread), u(0))))
+	cuts := msl.Call("sample_by_count", settings, u(s.vocab)).Or(msl.Call("sample_by_weight", settings))
+	i := msl.Variable("i")
+	clear := &msl.For{Variable: i, From: groupX.Mul(u(sampleThreads)).Add(thread), Below: u(all), Step: u(s.parts * sampleThreads), Line: true,
+		Body: []msl.Statement{msl.Set(counts.Paren().At(i), u(0))}}
+	k.when(msl.Call("sample_draws", settings).And(cuts), func() { k.add(clear) })
 	k.phase("Main: the part's scores, and the largest.")
-	k.line("float best;")
-	k.line("uint place;")
-	k.line("sample_scores<%t>(%s, %du, group.x * %du, %s, %s, %s, %s, %s, thread_index, best, place);", e.Divides(4, from),
-		x, s.vocab, samplePart, settings, seen, k.text(dimension(s.n.Args[3].Type.Shape.At(0))), marks, scores)
-	e.argmaxMerge(sampleThreads / 32)
-	k.open("if (thread_index == 0u)")
-	k.line("(%s)[group.x] = best;", s.between(k, sampleBest, "float", plan.Write))
-	k.line("(%s)[group.x] = place;", s.between(k, samplePlace, "uint", plan.Write))
-	k.close()
+	b := k.newBest()
+	k.do(msl.Of("sample_scores", msl.Bool(e.Divides(4, from))).Call(x, u(s.vocab), groupX.Mul(u(samplePart)), settings, seen,
+		k.dim(s.n.Args[3].Type.Shape.At(0)), marks, scores, thread, b.value, b.place))
+	e.argmaxMerge(b, sampleThreads/32)
+	k.when(thread.Equal(u(0)), func() {
+		k.add(msl.Set(s.between(k, sampleBest, "float", plan.Write).Paren().At(groupX), b.value))
+		k.add(msl.Set(s.between(k, samplePlace, "uint", plan.Write).Paren().At(groupX), b.place))
+	})
 }
 
 func (s *sampler) levels() {
@@ -134,20 +139,20 @@ func (s *sampler) levels() {
 		k, e := s.begin(fmt.Sprintf("level_%d", level), plan.SampleCuts, s.parts, "main/sample_cut.metal")
 		scores, best, settings := s.part(k), s.best(k), s.settings(e)
 		local := k.threadgroup("gathered", "atomic_uint", 3*4*sampleBins)
-		vocab := fmt.Sprintf(", %du", s.vocab)
-		if level == sampleHistograms-1 {
-			vocab = ""
+		args := []*msl.Value{scores, best, u(s.parts), settings}
+		if level < sampleHistograms-1 {
+			args = append(args, u(s.vocab))
 		}
 		if level == 0 {
 			counts := s.between(k, sampleCounts, "atomic_uint", plan.ReadWrite)
-			k.line("sample_level_0(%s, %s, %du, %s%s, %s, %s, thread_index, lane);", scores, best, s.parts, settings, vocab, counts, local)
+			args = append(args, counts, local, thread, lane)
 		} else {
 			progress := s.between(k, sampleProgress, "uint", plan.ReadWrite)
 			counts := s.between(k, sampleCounts, "atomic_uint", plan.ReadWrite)
 			shared := k.threadgroup("shared", "ulong", 8*16)
-			k.line("sample_level_%d(%s, %s, %du, %s%s, %s, %s, group.x == 0u, %s, %s, thread_index, simd, lane);",
-				level, scores, best, s.parts, settings, vocab, progress, counts, local, shared)
+			args = append(args, progress, counts, groupX.Equal(u(0)), local, shared, thread, simd, lane)
 		}
+		k.do(msl.Call(fmt.Sprintf("sample_level_%d", level), args...))
 	}
 }
 
@@ -158,42 +163,36 @@ func (s *sampler) sums() {
 	counts := s.between(k, sampleCounts, "uint", plan.Read)
 	sums := s.between(k, sampleSums, "uint", plan.Write)
 	shared, partial := k.threadgroup("shared", "ulong", 8*16), k.threadgroup("partial", "uint", 4*32)
-	k.line("if (!sample_draws(%s)) return;", settings)
-	k.line("const float best = sample_best(%s, %du, lane);", best, s.parts)
-	k.line("const uint2 cut = sample_cut(%s, best, %s, %du, %s + %du, group.x == 0u, %s, thread_index, simd, lane);",
-		progress, settings, s.vocab, counts, (sampleHistograms-1)*3*sampleBins, shared)
-	k.line("sample_sums(%s, cut.x, best, %s, %s, %s + group.x * 4u, thread_index, simd, lane);", scores, settings, partial, sums)
+	k.add(msl.When(msl.Call("sample_draws", settings).Not(), &msl.Return{}))
+	largest := k.let(constFloat, "best", msl.Call("sample_best", best, u(s.parts), lane))
+	cut := k.let(constUint2, "cut", msl.Call("sample_cut", progress, largest, settings, u(s.vocab), counts.Add(u((sampleHistograms-1)*3*sampleBins)),
+		groupX.Equal(u(0)), shared, thread, simd, lane))
+	k.do(msl.Call("sample_sums", scores, cut.Dot("x"), largest, settings, partial, sums.Add(groupX.Mul(u(4))), thread, simd, lane))
 }
 
 func (s *sampler) choose() {
 	k, e := s.begin("choose", plan.SampleChoice, 1, "main/argmax.metal", "main/sample_choose.metal")
 	k.moved = s.rows.Poly().Scale(4*samplePart + 16*s.parts)
 	scores, settings := s.between(k, sampleScores, "float", plan.Read), s.settings(e)
-	best, place := s.best(k), s.between(k, samplePlace, "uint", plan.Read)
+	bests, places := s.best(k), s.between(k, samplePlace, "uint", plan.Read)
 	sums, progress := s.between(k, sampleSums, "uint", plan.Read), s.between(k, sampleProgress, "uint", plan.Read)
-	u := s.operand(e, 2, e.Know("group.y", 0, 1))
+	draw := s.operand(e, 2, e.know(groupY, 0, 1))
 	shared := k.threadgroup("shared", "ulong", 8*16)
-	values, places := k.threadgroup("values", "float", 4*sampleThreads/32), k.threadgroup("places", "uint", 4*sampleThreads/32)
 	token := k.slot(ref{refResult, 0}, "token", "int", plan.Write)
 	take := s.r.remember(k)
-	k.use("epilogue/refuse.metal")
-	refused := k.slot(ref{kind: refRefused}, "refused", "atomic_uint", plan.Write)
 	k.phase("Main: the largest score, or a draw.")
-	k.line("float best = -INFINITY;")
-	k.line("uint chosen = 0xffffffffu;")
-	k.line("for (uint i = thread_index; i < %du; i += %du) argmax_take(best, chosen, (%s)[i], (%s)[i]);", s.parts, sampleThreads, best, place)
-	k.line("argmax_group<%du>(best, chosen, %s, %s, simd, lane);", sampleThreads/32, values, places)
-	k.line("const float top = sample_best(%s, %du, lane);", best, s.parts)
-	k.open("if (sample_draws(%s) && isfinite(top))", settings)
-	k.line("chosen = sample_choose(%s, %s, %du, %s + SAMPLE_CUT, top, *(%s), %s, %s, thread_index, simd, lane);",
-		scores, sums, s.parts, progress, u, settings, shared)
-	k.close()
-	k.open("if (thread_index == 0u)")
-	k.open("if (!isfinite(top))")
-	k.line("chosen = 0u;")
-	k.line("refuse(%s, %du, group.y);", refused, plan.ErrLogits)
-	k.close()
-	k.line("%s[group.y] = int(chosen);", token)
-	take("int(chosen)")
-	k.close()
+	b := best{k.let(floatType, "best", leastValue), k.let(uintType, "chosen", noPlace)}
+	k.mergeBest(b, s.parts, func(i *msl.Value) (value, place *msl.Value) { return bests.Paren().At(i), places.Paren().At(i) })
+	e.argmaxMerge(b, sampleThreads/32)
+	top := k.let(constFloat, "top", msl.Call("sample_best", bests, u(s.parts), lane))
+	k.when(msl.Call("sample_draws", settings).And(msl.Call("isfinite", top)), func() {
+		k.add(msl.Set(b.place, msl.Call("sample_choose", scores, sums, u(s.parts), progress.Add(msl.Name("SAMPLE_CUT")), top, draw.Paren().Deref(),
+			settings, shared, thread, simd, lane)))
+	})
+	k.when(thread.Equal(u(0)), func() {
+		k.refuseLogits(top, b.place, groupY)
+		chosen := msl.Call("int", b.place)
+		k.add(msl.Set(token.At(groupY), chosen))
+		take(chosen)
+	})
 }

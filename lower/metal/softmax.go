@@ -1,13 +1,12 @@
 package metal
 
 import (
-	"fmt"
-
 	"foundry/ir"
 	"foundry/ir/dtype"
 	choice "foundry/ir/kernel"
 	"foundry/ir/sym"
 	"foundry/ir/task"
+	"foundry/lower/msl"
 	"foundry/lower/plan"
 )
 
@@ -53,12 +52,18 @@ func (r *region) lowerSoftmax(chosen choice.Kernel) *lowering {
 	return &lowering{kernels: []*kernel{parts, merge}, scratch: []scratch{softmaxTops: {"segment_top", t}, softmaxSums: {"segment_sum", t}}}
 }
 
-// softmaxRow is the names that a kernel's body has for its row.
+// softmaxRow is what a kernel's body knows of its row.
 type softmaxRow struct {
-	width   int64  // elements of a chunk
-	at      string // the row's begin in the result
-	between string // the same in the memory between kernels
-	shared  string
+	width      int64      // elements of a chunk
+	row        *msl.Value // the row, as the stage reads it
+	count      *msl.Value // elements, visible ones, and those before the window
+	visible    *msl.Value
+	hidden     *msl.Value
+	chunks     *msl.Value
+	begin, end *msl.Value // chunks of the segment
+	at         *msl.Value // the row's begin in the result
+	between    affine     // the same in the memory between kernels
+	shared     *msl.Value
 }
 
 // kernel begins a kernel of the operation, declares its row and writes the body.
@@ -79,14 +84,15 @@ func (s *softmax) kernel(main plan.Main, body func(k *kernel, row softmaxRow)) *
 	e := newEmitter(k, s.r, 1)
 	ix := s.r.rowIndex(e, s.n.Results[0].Type.Shape)
 	lies, _ := e.SoftmaxRow(s.n, ix, s.segments) // cost has asked
-	row.at = k.text(lies.At)
-	visible := "count"
+	row.at = k.index(lies.At)
+	row.count, row.visible = msl.Variable("count"), msl.Variable("visible")
+	visible := row.count
 	if s.n.Attr.Causal {
-		visible = fmt.Sprintf("min(%s, count)", k.text(ix[len(ix)-2].Add(dimension(s.n.Attr.Start)).Plus(1)))
+		visible = msl.Min(k.index(ix[len(ix)-2].Add(dimension(s.n.Attr.Start)).Plus(1)), row.count)
 	}
-	k.line("const uint count = %s, visible = %s;", k.text(dimension(s.length)), visible)
+	k.add(&msl.Declare{Type: constUint, Of: []msl.Declared{{Variable: row.count, Value: k.dim(s.length)}, {Variable: row.visible, Value: visible}}})
 	if w := s.n.Attr.Window; w > 0 {
-		k.line("const uint hidden = visible - min(visible, %du);", w)
+		row.hidden = k.let(constUint, "hidden", row.visible.Sub(msl.Min(row.visible, u(w))))
 	}
 	s.operand(k, e, lies, &row)
 	k.use("main/softmax.metal")
@@ -94,8 +100,12 @@ func (s *softmax) kernel(main plan.Main, body func(k *kernel, row softmaxRow)) *
 		k.use("main/softmax_window.metal")
 	}
 	if s.segment > 0 {
-		row.between = k.text(lies.Between)
-		k.line("const uint begin = group.z * %du, end = min(begin + %du, chunks);", s.segment/row.width, s.segment/row.width)
+		row.between = lies.Between
+		row.begin, row.end = msl.Variable("begin"), msl.Variable("end")
+		each := u(s.segment / row.width)
+		k.add(&msl.Declare{Type: constUint, Of: []msl.Declared{
+			{Variable: row.begin, Value: groupZ.Mul(each)}, {Variable: row.end, Value: msl.Min(row.begin.Add(each), row.chunks)},
+		}})
 	}
 	body(k, row)
 	return k
@@ -108,60 +118,69 @@ func (s *softmax) operand(k *kernel, e *emitter, lies task.SoftmaxRow, row *soft
 		f := s.r.format(x)
 		row.width = int64(f.Widths[0])
 		k.use(f.files()...)
-		s.declare(k, fmt.Sprintf("SoftmaxBlocks<%s>", f.reader(int(row.width))), fmt.Sprintf("{%s + ulong(%s) * %du}", s.r.argSlot(k, lies.Param), k.text(lies.Row), f.rowBytes(x.Type.DType, s.length.C)))
-		k.line("const uint chunks = count / %du;", row.width)
+		blocks := s.r.argSlot(k, lies.Param).Add(msl.Call("ulong", k.index(lies.Row)).Mul(u(f.rowBytes(x.Type.DType, s.length.C))))
+		s.declare(k, row, msl.Of("SoftmaxBlocks", f.reader(int(row.width))), blocks)
+		row.chunks = k.let(constUint, "chunks", row.count.Div(u(row.width)))
 		return
 	}
 	row.width = 4
-	from, skew := k.text(lies.From), "first & 3u"
+	first, skew := msl.Variable("first"), msl.Variable("skew")
+	unaligned := first.Bits(u(3))
 	if e.Divides(4, lies.From) {
-		skew = "0u" // known here, so that no row is read in pieces
+		unaligned = u(0) // known here, so that no row is read in pieces
 	}
-	k.line("const uint first = %s, skew = %s;", from, skew)
-	s.declare(k, fmt.Sprintf("SoftmaxRow<%s>", pointee(s.n.Args[0].Type.DType)), fmt.Sprintf("{%s + (first - skew), skew, count}", s.r.argSlot(k, lies.Param)))
-	k.line("const uint chunks = (skew + count + 3u) / 4u;")
+	k.add(&msl.Declare{Type: constUint, Of: []msl.Declared{{Variable: first, Value: k.index(lies.From)}, {Variable: skew, Value: unaligned}}})
+	s.declare(k, row, msl.Of("SoftmaxRow", msl.Name(pointee(s.n.Args[0].Type.DType))), s.r.argSlot(k, lies.Param).Add(first.Sub(skew)), skew, row.count)
+	row.chunks = k.let(constUint, "chunks", skew.Add(row.count).Add(u(3)).Div(u(4)))
 }
 
-// declare names the row as the stage reads it.
-func (s *softmax) declare(k *kernel, typ, value string) {
+// declare names the row as the stage reads it: typ, made of what it holds.
+func (s *softmax) declare(k *kernel, row *softmaxRow, typ *msl.Value, of ...*msl.Value) {
+	list := msl.Name("").Make(of...)
 	if s.n.Attr.Window == 0 {
-		k.line("const %s row = %s;", typ, value)
+		row.row = k.let(msl.Const(typ), "row", list)
 		return
 	}
-	k.line("const %s all = %s;", typ, value)
-	k.line("const SoftmaxWindow<%s> row = {all, hidden};", typ)
+	all := k.let(msl.Const(typ), "all", list)
+	row.row = k.let(msl.Const(msl.Of("SoftmaxWindow", typ)), "row", msl.Name("").Make(all, row.hidden))
 }
 
 func (s *softmax) vector(k *kernel, row softmaxRow) {
 	k.phase("Main: softmax of a row.")
-	k.line("const float2 found = softmax_range<%du>(row, 0u, chunks, visible, %s, simd, lane);", s.threads/32, row.shared)
-	s.write(k, row, "0u", "chunks")
+	s.write(k, row, s.find(k, row, u(0), row.chunks), u(0), row.chunks)
+}
+
+// find declares the maximum of chunks of the row, and the sum under it.
+func (s *softmax) find(k *kernel, row softmaxRow, begin, end *msl.Value) *msl.Value {
+	return k.let(constFloat2, "found", msl.Of("softmax_range", u(s.threads/32)).Call(row.row, begin, end, row.visible, row.shared, simd, lane))
 }
 
 func (s *softmax) parts(k *kernel, row softmaxRow) {
 	k.phase("Main: the segment's maximum, and the sum under it.")
-	k.line("if (begin >= chunks) return;")
-	k.line("const float2 found = softmax_range<%du>(row, begin, end, visible, %s, simd, lane);", s.threads/32, row.shared)
-	k.open("if (simd == 0u && lane == 0u)")
-	k.line("(%s)[%s + group.z] = found.x;", s.between(k, softmaxTops, plan.Write), row.between)
-	k.line("(%s)[%s + group.z] = found.y;", s.between(k, softmaxSums, plan.Write), row.between)
-	k.close()
+	k.add(msl.When(row.begin.Least(row.chunks), &msl.Return{}))
+	found := s.find(k, row, row.begin, row.end)
+	k.when(firstThread, func() {
+		at := k.index(row.between).Add(groupZ)
+		k.add(msl.Set(s.between(k, softmaxTops, plan.Write).Paren().At(at), found.Dot("x")))
+		k.add(msl.Set(s.between(k, softmaxSums, plan.Write).Paren().At(at), found.Dot("y")))
+	})
 }
 
 func (s *softmax) merge(k *kernel, row softmaxRow) {
 	k.phase("Main: the row's maximum and sum, and the segment of the result.")
-	k.line("if (begin >= chunks) return;")
-	k.line("const float2 found = softmax_merge<%du>(%s + %s, %s + %s, (chunks + %du) / %du, %s, simd, lane);", s.threads/32,
-		s.between(k, softmaxTops, plan.Read), row.between, s.between(k, softmaxSums, plan.Read), row.between,
-		s.segment/row.width-1, s.segment/row.width, row.shared)
-	s.write(k, row, "begin", "end")
+	k.add(msl.When(row.begin.Least(row.chunks), &msl.Return{}))
+	tops, sums := s.between(k, softmaxTops, plan.Read), s.between(k, softmaxSums, plan.Read)
+	each := s.segment / row.width
+	segments := row.chunks.Add(u(each - 1)).Div(u(each))
+	found := k.let(constFloat2, "found", msl.Of("softmax_merge", u(s.threads/32)).Call(k.plus(tops, row.between), k.plus(sums, row.between), segments, row.shared, simd, lane))
+	s.write(k, row, found, row.begin, row.end)
 }
 
-func (s *softmax) between(k *kernel, which int, a plan.Access) string {
+func (s *softmax) between(k *kernel, which int, a plan.Access) *msl.Value {
 	return k.slot(ref{refScratch, which}, [...]string{softmaxTops: "segment_top", softmaxSums: "segment_sum"}[which], "float", a)
 }
 
-func (s *softmax) write(k *kernel, row softmaxRow, begin, end string) {
+func (s *softmax) write(k *kernel, row softmaxRow, found, begin, end *msl.Value) {
 	y := k.slot(ref{refResult, 0}, "y", "float", plan.Write)
-	k.line("softmax_write<%du>(row, %s, %s, count, visible, found, %s, %s, simd, lane);", s.threads/32, begin, end, y, row.at)
+	k.do(msl.Of("softmax_write", u(s.threads/32)).Call(row.row, begin, end, row.count, row.visible, found, y, row.at, simd, lane))
 }

@@ -8,6 +8,8 @@ import (
 	"foundry/ir/dtype"
 	choice "foundry/ir/kernel"
 	"foundry/ir/sym"
+	"foundry/ir/task"
+	"foundry/lower/msl"
 	"foundry/lower/plan"
 )
 
@@ -75,10 +77,10 @@ func (a *attention) partOffset(h, t affine, part affine) affine {
 }
 
 // storeParts stores the part's weighted sum, maximum and sum of weights.
-func (a *attention) storeParts(e *emitter, h, t affine, shared string) {
+func (a *attention) storeParts(e *emitter, h, t affine, shared *msl.Value) {
 	k := e.k
 	k.line("float peak, total;")
-	k.line("const float value = %s;", times(fmt.Sprintf("attention_gather<%du, %du, %du, %du>(top, sum, acc, %s, simd, lane, peak, total)", a.Dim, a.Lanes, a.Width, a.Simdgroups, shared), a.r.readUp(k, a.Weighted.Args[1])))
+	k.line("const float value = %s;", times(raw("attention_gather<%du, %du, %du, %du>(top, sum, acc, %s, simd, lane, peak, total)", a.Dim, a.Lanes, a.Width, a.Simdgroups, shared), a.r.readUp(k, a.Weighted.Args[1])))
 	part := a.partOffset(h, t, e.Know("group.z", a.Parts, 1))
 	values := k.slot(ref{refScratch, 0}, "part_values", "float", plan.Write)
 	states := k.slot(ref{refScratch, 1}, "part_states", "float", plan.Write)
@@ -118,7 +120,7 @@ func (a *attention) merge() *kernel {
 
 // mergedParts returns the name of elements d and on of head h, row t, made from the
 // parts.
-func (a *attention) mergedParts(e *emitter, h, t, d affine) string {
+func (a *attention) mergedParts(e *emitter, h, t, d affine) *msl.Value {
 	k := e.k
 	k.use("prologue/attention_parts.metal")
 	values := k.slot(ref{refScratch, 0}, "part_values", "float", plan.Read)
@@ -126,14 +128,16 @@ func (a *attention) mergedParts(e *emitter, h, t, d affine) string {
 	part := a.partOffset(h, t, number(0))
 	at, _ := part.Times(sym.Poly{C: a.Dim})
 	pair, _ := part.Times(sym.Poly{C: 2})
-	used := e.bound["parts used "+t.String()]
-	if used == "" {
+	all := place{what: theParts, at: task.Key(t)}
+	used := e.bound[all]
+	if used == nil {
 		seen, share := k.fresh("seen"), k.fresh("share_of_keys")
 		k.line("const uint %s = %s;", seen, a.visible(k, t))
 		k.line("const uint %s = %s;", share, a.share(seen))
-		used = k.fresh("used")
+		used = msl.Variable(k.fresh("used"))
 		k.line("const uint %s = (%s + %s - 1u) / %s;", used, seen, share, share)
-		e.bound["parts used "+t.String()] = used
+		e.bound[all] = used
 	}
-	return e.define("attended", "merged%d<%du, %du>(%s + %s, %s + %s, %s)", e.Width, a.Parts, a.Dim, values, k.text(at.Add(d)), states, k.text(pair), used)
+	merged := msl.Of(fmt.Sprintf("merged%d", e.Width), u(a.Parts), u(a.Dim))
+	return e.define("attended", merged.Call(k.plus(values, at.Add(d)), k.plus(states, pair), used))
 }

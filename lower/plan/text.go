@@ -43,6 +43,16 @@ func preambleOf(k *Kernel) string {
 		preamble + fmt.Sprintf("constant constexpr uint %s = %du;\n", Units, k.Matrices)
 }
 
+// Declares reports whether a stage has a function of that name.
+func (t *Text) Declares(name string) bool {
+	for _, s := range t.Stages {
+		if strings.Contains(s.Text, " "+name+"(") {
+			return true
+		}
+	}
+	return false
+}
+
 // Join returns the whole file of the kernel k, whose Source is not looked at.
 func (t *Text) Join(k *Kernel) string {
 	var b strings.Builder
