@@ -12,6 +12,7 @@ import (
 	"foundry/frontends/model"
 	"foundry/ir"
 	"foundry/ir/cost"
+	"foundry/ir/kernel"
 	"foundry/ir/sym"
 	"foundry/lower/compile"
 	"foundry/runtime"
@@ -20,9 +21,10 @@ import (
 
 // KernelsOptions say which kernels are measured alone.
 type KernelsOptions struct {
-	Bench Options // Compile, Variants, Prompt (tokens behind which decode kernels run), CPU, Progress, Say
-	Name  string  // part of a kernel's or dispatch's name; "" is every kernel
-	Rows  []int   // tokens of a step: 1 is decode, more prefill
+	Bench  Options // Compile, Variants, Prompt (tokens behind which decode kernels run), CPU, Progress, Say
+	Name   string  // part of a kernel's or dispatch's name; "" is every kernel
+	Rows   []int   // tokens of a step: 1 is decode, more prefill
+	Behind []int   // tokens behind which steps run; nil: Bench.Prompt for one of one token, none for others
 	// Rotate is how many bytes of weights and caches lie between two reads of the
 	// same: several times the last-level cache. 0 is 4 times 60 MB.
 	Rotate int64
@@ -108,13 +110,13 @@ func Kernels(ctx context.Context, m *model.Model, o KernelsOptions) (rows []Alon
 		first[r.dispatch()] = i
 	}
 	slices.SortStableFunc(b.rows, func(x, y AloneRow) int {
-		return cmp.Or(cmp.Compare(x.T, y.T), cmp.Compare(first[x.dispatch()], first[y.dispatch()]))
+		return cmp.Or(cmp.Compare(x.T, y.T), cmp.Compare(x.P, y.P), cmp.Compare(first[x.dispatch()], first[y.dispatch()]))
 	})
 	return b.rows, nil
 }
 
 // dispatch says which dispatch of which step a row is about.
-func (r *AloneRow) dispatch() string { return fmt.Sprint(r.T, r.Variant, r.Dispatch) }
+func (r *AloneRow) dispatch() string { return fmt.Sprint(r.T, r.P, r.Variant, r.Dispatch) }
 
 type kernelsBench struct {
 	KernelsOptions
@@ -132,7 +134,7 @@ func (b *kernelsBench) measure(ctx context.Context, v Variant, choice int) (err 
 	o := v.options(b.Bench.Compile)
 	o.Chunk = slices.Max(b.Rows)
 	if o.Context == 0 {
-		o.Context = min(b.m.Config.MaxPositions, max(b.Bench.Prompt+aloneRoom, o.Chunk))
+		o.Context = min(b.m.Config.MaxPositions, b.furthest()+aloneRoom)
 	}
 	graphs, err := compile.Fuse(b.m, o)
 	if err != nil {
@@ -147,11 +149,13 @@ func (b *kernelsBench) measure(ctx context.Context, v Variant, choice int) (err 
 	}
 	var todo []wantedKernel
 	for _, t := range b.Rows {
-		wanted, err := b.wanted(compiled, v, choice, t)
-		if err != nil {
-			return err
+		for _, behind := range b.behind(t) {
+			wanted, err := b.wanted(compiled, v, choice, t, behind)
+			if err != nil {
+				return err
+			}
+			todo = append(todo, wanted...)
 		}
-		todo = append(todo, wanted...)
 	}
 	if len(todo) == 0 {
 		return nil
@@ -178,8 +182,28 @@ func (b *kernelsBench) measure(ctx context.Context, v Variant, choice int) (err 
 	return nil
 }
 
-// aloneRoom is what a cache holds behind the prompt, for dispatches that advance.
+// aloneRoom is what a cache holds behind the last step, for dispatches that advance.
 const aloneRoom = 64
+
+// behind lists the tokens behind which a step of t tokens is measured.
+func (b *kernelsBench) behind(t int) []int {
+	switch {
+	case b.Behind != nil:
+		return b.Behind
+	case t == 1:
+		return []int{b.Bench.Prompt}
+	}
+	return []int{0}
+}
+
+// furthest is how many tokens the cache holds behind the longest step.
+func (b *kernelsBench) furthest() int {
+	most := 0
+	for _, t := range b.Rows {
+		most = max(most, slices.Max(b.behind(t))+t)
+	}
+	return most
+}
 
 // wantedKernel is a kernel to be timed for a row.
 type wantedKernel struct {
@@ -188,13 +212,16 @@ type wantedKernel struct {
 	env   sym.Env
 }
 
-// pin gives each node of g the kernel that is its choice of that number; one with fewer
-// keeps what it gets.
+// pin gives each node of g the kernel that is its choice of that number, of those that the
+// pipeline leaves it; one with fewer keeps what it gets.
 func pin(g *ir.Graph, choices *cost.Choices, choice int) {
 	costs := choices.Finished(g, cost.Typical(g.Bounds))
 	for _, n := range g.Nodes() {
-		at := 0
+		at, left := 0, kernel.Pin(n.Attr.Kernel)
 		for k := range costs.Candidates(n) {
+			if !left.Takes(k) {
+				continue
+			}
 			if at == choice {
 				n.Attr.Kernel = k.String()
 				break
@@ -214,9 +241,9 @@ func words(g *ir.Graph, label string) []string {
 	return nil
 }
 
-// wanted lists the kernels of the step of t tokens whose text is new, one dispatch
-// of each; of the others the choice is noted.
-func (b *kernelsBench) wanted(c *compile.Compiled, v Variant, choice, t int) ([]wantedKernel, error) {
+// wanted lists the kernels of the step of t tokens behind others whose text is new, one
+// dispatch of each; of the others the choice is noted.
+func (b *kernelsBench) wanted(c *compile.Compiled, v Variant, choice, t, behind int) ([]wantedKernel, error) {
 	p := c.Plan
 	graph, err := c.Entry(compile.EntryOf(t))
 	if err != nil {
@@ -226,10 +253,7 @@ func (b *kernelsBench) wanted(c *compile.Compiled, v Variant, choice, t int) ([]
 	if err != nil {
 		return nil, err
 	}
-	env := sym.Env{T: int64(t)}
-	if t == 1 {
-		env.P = int64(b.Bench.Prompt)
-	}
+	env := sym.Env{T: int64(t), P: int64(behind)}
 	if env.P > p.MaxP(entry, env.T) {
 		return nil, fmt.Errorf("%d tokens behind %d do not fit the context of %d", t, env.P, p.Model.Context)
 	}
@@ -245,7 +269,7 @@ func (b *kernelsBench) wanted(c *compile.Compiled, v Variant, choice, t int) ([]
 		if b.Name != "" && !strings.Contains(k.Name, b.Name) && !strings.Contains(d.Label, b.Name) {
 			continue
 		}
-		key := fmt.Sprint(t, d.Label, strings.ReplaceAll(k.Source, k.Name, ""), d.Grid, d.Moved)
+		key := fmt.Sprint(env, d.Label, strings.ReplaceAll(k.Source, k.Name, ""), d.Grid, d.Moved)
 		if row, seen := b.seen[key]; seen {
 			if r := &b.rows[row]; r.Variant == v.Name {
 				for _, w := range words(graph, d.Label) {

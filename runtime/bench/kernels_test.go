@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"foundry/frontends/checkpoint"
@@ -47,6 +48,16 @@ func TestKernels(t *testing.T) {
 		require.Positive(t, r.TFlops)
 		require.GreaterOrEqual(t, r.Rotated, int64(1<<18))
 		require.Nil(t, r.Share)
+	}
+	o.Name, o.Behind = "attention", []int{2, 16} // and of what the pipeline leaves the node
+	o.Bench.Compile.Context = 0
+	o.Bench.Variants[0].Passes = strings.Replace(o.Bench.Variants[0].Passes, "fuse-attention", "fuse-attention{kernel=attention-rows width=4}", 1)
+	rows, err = Kernels(context.Background(), m, o)
+	require.NoError(t, err)
+	require.Len(t, rows, 8)
+	for i, r := range rows {
+		require.Equal(t, []int{2, 16}[i/2%2], r.P)
+		require.Contains(t, r.Choices[0], "width=4")
 	}
 	o.Name = "nothing"
 	_, err = Kernels(context.Background(), m, o)

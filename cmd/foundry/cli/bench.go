@@ -54,6 +54,7 @@ of the first.`,
   foundry bench --variants unfused,per-layer-6,default --phase prefill --prompt 256 --format json
   foundry bench --device cuda --model synth:qwen2.5-0.5b --contexts 128,2k,8k,32k
   foundry bench --device cuda --model synth:qwen2.5-7b --kernels gate_up
+  foundry bench --device cuda --model synth:qwen2.5-7b --kernels attention --contexts 128,8k
   foundry bench --device metal --variants per-layer-6,fewest --indirect --per-kernel
   foundry bench --variants unfused,default --reps 0 --trace x.json   # for Perfetto
   foundry bench --variants @variants.txt --plot ladder.svg     # lines of NAME = PIPELINE`,
@@ -140,7 +141,7 @@ of the first.`,
 			}
 			defer m.Close()
 			backends := compile.attention
-			if contexts.contexts != "" {
+			if contexts.contexts != "" && kernels.name == "" {
 				compile.attention = "" // a list there
 			}
 			if o.Compile, err = compile.options(cmd, s); err != nil {
@@ -148,11 +149,11 @@ of the first.`,
 			}
 			o.Device, o.PlanDir, o.CPU = device.device, device.plan, device.options(cmd, s)
 			o.Progress, o.Say = progress(s.Err), func(line string) { fmt.Fprintln(s.Err, line) }
+			if kernels.name != "" {
+				return kernels.run(cmd, s, m, o, contexts.contexts, format)
+			}
 			if contexts.contexts != "" {
 				return contexts.run(cmd, s, m, o, backends, format)
-			}
-			if kernels.name != "" {
-				return kernels.run(cmd, s, m, o, format)
 			}
 			file, err := openOutput(cmd.Context(), "--csv", samples)
 			if err != nil {

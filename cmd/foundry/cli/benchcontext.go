@@ -17,14 +17,14 @@ import (
 type contextFlags struct{ contexts string }
 
 func (f *contextFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.contexts, "contexts", "", "measure attention behind so many tokens, such as 128,2k,8k,32k: every backend of --attention (a list here, all of them unless given) for --phase decode (one token), prefill (--prompt tokens, 512) or both (the default)")
+	cmd.Flags().StringVar(&f.contexts, "contexts", "", "measure attention behind so many tokens, such as 128,2k,8k,32k (with --kernels each kernel alone): every backend of --attention (a list here, all of them unless given) for --phase decode (one token), prefill (--prompt tokens, 512) or both (the default)")
 }
 
 // run measures and prints; o is filled in but for what the flags here say, and
 // attention is the list that --attention gives.
 func (f *contextFlags) run(cmd *cobra.Command, s IO, m *foundry.Model, o bench.Options, attention, format string) error {
 	c := bench.ContextOptions{Bench: o, Backends: compile.AttentionBackends()}
-	for _, name := range []string{"variants", "plan", "per-kernel", "plot", "context", "csv", "score", "kernels"} {
+	for _, name := range []string{"variants", "plan", "per-kernel", "plot", "context", "csv", "score"} {
 		if cmd.Flags().Changed(name) {
 			return usagef("bench: --%s has no place beside --contexts", name)
 		}
@@ -38,12 +38,9 @@ func (f *contextFlags) run(cmd *cobra.Command, s IO, m *foundry.Model, o bench.O
 	if attention != "" {
 		c.Backends = strings.Split(attention, ",")
 	}
-	for _, word := range strings.Split(f.contexts, ",") {
-		n, err := parseTokens(strings.TrimSpace(word))
-		if err != nil {
-			return usagef("bench: --contexts: %w", err)
-		}
-		c.Contexts = append(c.Contexts, n)
+	var err error
+	if c.Contexts, err = parseContexts(f.contexts); err != nil {
+		return err
 	}
 	rows := 512
 	if cmd.Flags().Changed("prompt") {
@@ -92,6 +89,18 @@ func printPoints(s IO, points []bench.ContextRow, c bench.ContextOptions, format
 	}
 	printContexts(s, points, c, format)
 	return nil
+}
+
+// parseContexts reads the words of --contexts.
+func parseContexts(words string) (out []int, err error) {
+	for _, word := range strings.Split(words, ",") {
+		n, err := parseTokens(strings.TrimSpace(word))
+		if err != nil {
+			return nil, usagef("bench: --contexts: %w", err)
+		}
+		out = append(out, n)
+	}
+	return out, nil
 }
 
 // parseTokens reads a number of tokens: 128, 2k.

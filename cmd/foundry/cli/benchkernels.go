@@ -19,7 +19,7 @@ type kernelsFlags struct{ name string }
 const allKernels = "all"
 
 func (f *kernelsFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.name, "kernels", "", "measure each kernel alone (--kernels=NAME or --kernels NAME: those with NAME in theirs) and the others that its node could get; T is 1 and --chunk (512); --variants (fewest,unfused) say whose kernels")
+	cmd.Flags().StringVar(&f.name, "kernels", "", "measure each kernel alone (--kernels=NAME or --kernels NAME: those with NAME in theirs) and the others that its node could get; T is 1 and --chunk (512), behind --prompt tokens and none, or behind each of --contexts; --variants (fewest,unfused) say whose kernels")
 	cmd.Flags().Lookup("kernels").NoOptDefVal = allKernels
 }
 
@@ -32,8 +32,10 @@ func (f *kernelsFlags) args(cmd *cobra.Command, args []string) error {
 	return cobra.NoArgs(cmd, args)
 }
 
-func (f *kernelsFlags) run(cmd *cobra.Command, s IO, m *foundry.Model, o bench.Options, format string) error {
-	for _, name := range []string{"plan", "per-kernel", "plot", "tokens", "phase", "reps", "contexts", "csv", "score"} {
+// run measures and prints; o is filled in but for what the flags here say, and contexts are
+// the words of --contexts.
+func (f *kernelsFlags) run(cmd *cobra.Command, s IO, m *foundry.Model, o bench.Options, contexts, format string) (err error) {
+	for _, name := range []string{"plan", "per-kernel", "plot", "tokens", "phase", "reps", "csv", "score"} {
 		if cmd.Flags().Changed(name) {
 			return usagef("bench: --%s has no place beside --kernels", name)
 		}
@@ -50,6 +52,14 @@ func (f *kernelsFlags) run(cmd *cobra.Command, s IO, m *foundry.Model, o bench.O
 	}
 	if k.Rows[1] < 2 {
 		return usagef("bench: --chunk is %d, want at least 2 tokens of a prefill", k.Rows[1])
+	}
+	if contexts != "" {
+		if cmd.Flags().Changed("prompt") {
+			return usagef("bench: kernels are measured behind --prompt tokens or behind --contexts, not both")
+		}
+		if k.Behind, err = parseContexts(contexts); err != nil {
+			return err
+		}
 	}
 	k.Measured = func(rows []bench.AloneRow) {
 		s.process.whenInterrupted(func(s IO) error { return printAlone(s, rows, k, format) })
@@ -73,21 +83,21 @@ func printAlone(s IO, rows []bench.AloneRow, k bench.KernelsOptions, format stri
 	}
 	s.Out = s.folded()
 	first := rows[0]
-	fmt.Fprintf(s.Out, "%s on %s, each kernel alone: one dispatch over and over, weights and caches in turn over at least 240 MB so that no cache holds them; T=1 behind %d tokens, T=%d behind none",
-		first.Model, first.Device, k.Bench.Prompt, k.Rows[1])
+	fmt.Fprintf(s.Out, "%s on %s, each kernel alone: one dispatch over and over, weights and caches in turn over at least 240 MB so that no cache holds them",
+		first.Model, first.Device)
 	if first.Times != "" {
 		fmt.Fprintf(s.Out, " (%s: says nothing of a GPU)", first.Times)
 	}
 	fmt.Fprintln(s.Out, machineText(first.Machine))
 	fmt.Fprintf(s.Out, "of a node's kernels the %d that are predicted to be fastest; the words pin one in a graph, as kernel=\"...\"; a share is left out where less than that is read in turn\n", bench.KernelsTried)
-	t := newTable("T", "variant", "dispatch", "kernel", "words", "threads", "us", "moved", "GB/s", "share", "TFLOP/s").
-		alignRight("T", "threads", "us", "moved", "GB/s", "share", "TFLOP/s")
+	t := newTable("T", "behind", "variant", "dispatch", "kernel", "words", "threads", "us", "moved", "GB/s", "share", "TFLOP/s").
+		alignRight("T", "behind", "threads", "us", "moved", "GB/s", "share", "TFLOP/s")
 	for _, r := range rows {
 		share := ""
 		if r.Share != nil {
 			share = fmt.Sprintf("%.1f %%", 100**r.Share)
 		}
-		t.row(r.T, r.Variant, r.Dispatch, r.Kernel, choicesText(&r), r.Threads, fmt.Sprintf("%.2f", r.Us), names.Bytes(r.Bytes),
+		t.row(r.T, r.P, r.Variant, r.Dispatch, r.Kernel, choicesText(&r), r.Threads, fmt.Sprintf("%.2f", r.Us), names.Bytes(r.Bytes),
 			fmt.Sprintf("%.0f", r.GBs), share, fmt.Sprintf("%.3g", r.TFlops))
 	}
 	if format == "markdown" {
