@@ -68,71 +68,92 @@ func (a *attention) body(k *kernel) {
 	k.builtin(plan.LaneIndex)
 	shared := k.threadgroup("shared", "float", 4*a.Simdgroups*int(a.Dim+2))
 	e := newEmitter(k, r, a.Width)
-	h := e.Know("group.x", a.Heads, 1)
+	h := e.know(groupX, a.Heads, 1)
 	t := number(0)
 	if a.Rows != sym.Const(1) {
-		t = e.Know("group.y", 0, 1)
+		t = e.know(groupY, 0, 1)
 	}
-	mine := int(a.Dim) / a.Lanes
-	kp, ks, kt := a.rowsOf(e, a.Scores.Args[1], h)
-	vp, vs, vt := a.rowsOf(e, a.Weighted.Args[1], h)
-	visible := a.visible(k, t)
-	known, before := "0u", "" // before are the keys that stand before those that are read
+	keys, values := a.rowsOf(e, a.Scores.Args[1], h), a.rowsOf(e, a.Weighted.Args[1], h)
+	mine, visible := int(a.Dim)/a.Lanes, a.visible(k, t)
+	known := u(0)
+	var before *msl.Value // the keys that stand before those that are read
 	if a.Early > 0 {
-		known = k.text(dimension(sym.P))
+		known = k.dim(sym.P)
 	}
 	if a.Softmax.Attr.Window > 0 {
 		k.phase("The keys of the window.")
-		k.line("const uint hidden = %s - %s;", a.end(k, t), visible)
-		kp, vp, before = fmt.Sprintf("%s + hidden * (%s)", kp, ks), fmt.Sprintf("%s + hidden * (%s)", vp, vs), "hidden"
+		before = k.let(constUint, "hidden", a.end(k, t).Sub(visible))
+		keys, values = keys.from(before), values.from(before)
 	}
 	if a.Parts > 0 {
-		kp, vp, visible = a.cutKeys(k, kp, ks, vp, vs, visible)
-		if before == "" {
-			before = "begin"
+		begin, count := a.cutKeys(k, visible)
+		keys, values, visible = keys.from(begin), values.from(begin), count
+		if before == nil {
+			before = begin
 		} else {
-			before = "(hidden + begin)"
+			before = before.Add(begin).Paren()
 		}
 	}
-	if a.Early > 0 && before != "" {
-		known = fmt.Sprintf("min(max(%[1]s, %[2]s) - %[2]s, %[3]s)", known, before, visible)
+	if a.Early > 0 && before != nil {
+		known = msl.Min(msl.Call("max", known, before).Sub(before), visible)
 	}
-	pieces := max(1, a.Early*mine/a.Width) // an array has an element
+	pieces := u(max(1, a.Early*mine/a.Width)) // an array has an element
 	k.phase("Preload: keys and values that earlier runs wrote.")
-	k.line("const uint known = %s;", known)
-	kt, vt = fmt.Sprintf("attention_piece<%s, %du>", kt, a.Width), fmt.Sprintf("attention_piece<%s, %du>", vt, a.Width)
-	k.line("%s::Raw early_key[%d];", kt, pieces)
-	k.line("%s::Raw early_value[%d];", vt, pieces)
-	k.line("attention_preload<%s, %s, %du, %du, %du, %du, %du>(%s, %s, %s, %s, known, simd, lane, early_key, early_value);",
-		kt, vt, a.Dim, a.Lanes, a.Width, a.Simdgroups, a.Early, kp, ks, vp, vs)
+	known = k.let(constUint, "known", known)
+	keyPiece, valuePiece := msl.Of("attention_piece", keys.typ, u(a.Width)), msl.Of("attention_piece", values.typ, u(a.Width))
+	earlyKey := k.array(keyPiece.Scoped("Raw"), "early_key", pieces)
+	earlyValue := k.array(valuePiece.Scoped("Raw"), "early_value", pieces)
+	k.do(msl.Of("attention_preload", keyPiece, valuePiece, u(a.Dim), u(a.Lanes), u(a.Width), u(a.Simdgroups), u(a.Early)).
+		Call(keys.first, keys.step, values.first, values.step, known, simd, lane, earlyKey, earlyValue))
 	k.ready()
+	q := a.query(e, h, t)
+	k.phase("Main: softmax and weighted values in one pass over the keys.")
+	top, sum, acc, j := msl.Variable("top"), msl.Variable("sum"), msl.Variable("acc"), msl.Variable("j")
+	k.add(&msl.Declare{Type: floatType, Of: []msl.Declared{{Variable: top, Value: msl.Name("-3.0e38f")}, {Variable: sum, Value: zero}, {Variable: acc, Size: u(mine)}}})
+	k.add(msl.Times(j, u(mine), msl.Set(acc.At(j), zero)))
+	scale := times(msl.Float(a.Scores.Attr.Scale), r.readUp(k, a.Scores.Args[1]))
+	k.do(msl.Of("attention_scan", keyPiece, valuePiece, u(a.Dim), u(a.Lanes), u(a.Width), u(a.Simdgroups), u(a.Ahead), u(a.Early)).
+		Call(q, keys.first, keys.step, values.first, values.step, known, visible, scale, simd, lane, earlyKey, earlyValue, top, sum, acc))
+	merged := []*msl.Value{top, sum, acc, shared, simd, lane}
+	if a.Parts > 0 {
+		a.storeParts(e, h, t, merged)
+		return
+	}
+	value := k.let(constFloat, "value", a.gathered(k, "attention_merge", merged))
+	k.phase("Epilogue: element d of the row.")
+	k.when(simd.Mul(u(32)).Add(lane).Less(u(a.Dim)), func() {
+		e.Width = 1
+		d := e.atom("d", simd.Mul(u(32)).Add(lane), a.Dim, 1)
+		to := a.target(e, []affine{h, t, d})
+		k.add(storing(1, to, r.asStored(k, 0, value)))
+	})
+}
+
+// query declares the lane's elements of the query.
+func (a *attention) query(e *emitter, h, t affine) *msl.Value {
+	k, mine := e.k, int(a.Dim)/a.Lanes
 	k.phase("Prologue: the lane's elements of the query.")
-	first := e.atom("element", raw("(lane %% %du) * %du", a.Lanes, a.Width), int64(a.Lanes*a.Width), int64(a.Width))
-	k.line("float q[%d];", mine)
+	first := e.atom("element", lane.Mod(u(a.Lanes)).Paren().Mul(u(a.Width)), int64(a.Lanes*a.Width), int64(a.Width))
+	q := k.array(floatType, "q", u(mine))
 	for j := 0; j < mine; j += a.Width {
 		v := e.at(a.Scores.Args[0], []affine{h, t, first.Plus(int64(j * a.Lanes))})
 		if a.Width == 1 {
-			k.line("q[%d] = %s;", j, v)
+			k.add(msl.Set(q.At(msl.Int(j)), v))
 			continue
 		}
-		k.line("q[%d] = %s.x; q[%d] = %s.y; q[%d] = %s.z; q[%d] = %s.w;", j, v, j+1, v, j+2, v, j+3, v)
+		four := &msl.Row{}
+		for i, lane := range []string{"x", "y", "z", "w"} {
+			four.Of = append(four.Of, msl.Set(q.At(msl.Int(j+i)), v.Dot(lane)))
+		}
+		k.add(four)
 	}
-	k.phase("Main: softmax and weighted values in one pass over the keys.")
-	k.line("float top = -3.0e38f, sum = 0.0f, acc[%d];", mine)
-	k.line("for (uint j = 0u; j < %du; j++) acc[j] = 0.0f;", mine)
-	k.line("attention_scan<%s, %s, %du, %du, %du, %du, %du, %du>(q, %s, %s, %s, %s, known, %s, %s, simd, lane, early_key, early_value, top, sum, acc);",
-		kt, vt, a.Dim, a.Lanes, a.Width, a.Simdgroups, a.Ahead, a.Early, kp, ks, vp, vs, visible, times(msl.Float(a.Scores.Attr.Scale), r.readUp(k, a.Scores.Args[1])))
-	if a.Parts > 0 {
-		a.storeParts(e, h, t, shared)
-		return
-	}
-	k.line("const float value = %s;", times(raw("attention_merge<%du, %du, %du, %du>(top, sum, acc, %s, simd, lane)", a.Dim, a.Lanes, a.Width, a.Simdgroups, shared), r.readUp(k, a.Weighted.Args[1])))
-	k.phase("Epilogue: element d of the row.")
-	k.open("if (simd * 32u + lane < %du)", a.Dim)
-	e.Width = 1
-	d := e.atom("d", raw("simd * 32u + lane"), a.Dim, 1)
-	k.line("store1(%s, %s);", a.target(e, []affine{h, t, d}), r.asStored(k, 0, msl.Name("value")))
-	k.close()
+	return q
+}
+
+// gathered is what the simdgroups' sums make together by a function of the stage.
+func (a *attention) gathered(k *kernel, name string, args []*msl.Value) *msl.Value {
+	gather := msl.Of(name, u(a.Dim), u(a.Lanes), u(a.Width), u(a.Simdgroups))
+	return times(gather.Call(args...), a.r.readUp(k, a.Weighted.Args[1]))
 }
 
 // target returns the pointer that element [head, row, d] is stored to.
@@ -142,25 +163,34 @@ func (a *attention) target(e *emitter, ix []affine) *msl.Value {
 }
 
 // visible returns the count of keys that row t sees: the last of those before end.
-func (a *attention) visible(k *kernel, t affine) string {
+func (a *attention) visible(k *kernel, t affine) *msl.Value {
 	if w := a.Softmax.Attr.Window; w > 0 {
-		return fmt.Sprintf("min(%s, %du)", a.end(k, t), w)
+		return msl.Min(a.end(k, t), u(w))
 	}
 	return a.end(k, t)
 }
 
 // end returns the key behind the last one that row t sees.
-func (a *attention) end(k *kernel, t affine) string {
+func (a *attention) end(k *kernel, t affine) *msl.Value {
 	last, all := t.Add(dimension(a.Softmax.Attr.Start)).Plus(1), dimension(a.Keys)
 	if !a.Softmax.Attr.Causal || last.Equal(all) {
-		return k.text(all) // a row alone sees every key
+		return k.index(all) // a row alone sees every key
 	}
-	return fmt.Sprintf("min(%s, %s)", k.text(last), k.text(all))
+	return msl.Min(k.index(last), k.index(all))
 }
 
-// rowsOf returns the pointer to row 0 of the keys or values of query head h, the
-// distance between rows, and the element type.
-func (a *attention) rowsOf(e *emitter, b *ir.Value, h affine) (ptr, stride, typ string) {
+// keyRows is rows of keys or values: the pointer to the first, the distance between two,
+// and the type of their elements.
+type keyRows struct{ first, step, typ *msl.Value }
+
+// from is the rows that begin n rows later.
+func (r keyRows) from(n *msl.Value) keyRows {
+	r.first = r.first.Add(n.Mul(r.step.Paren()))
+	return r
+}
+
+// rowsOf returns the keys or values of query head h.
+func (a *attention) rowsOf(e *emitter, b *ir.Value, h affine) keyRows {
 	param, first, step := e.KeysOf(b, a.Heads, h, int64(a.Width))
-	return e.r.at(e.k, param, first).String(), e.k.text(step), pointee(e.r.g.Params[param].Type.DType)
+	return keyRows{e.r.at(e.k, param, first), e.k.index(step), msl.Name(pointee(e.r.g.Params[param].Type.DType))}
 }

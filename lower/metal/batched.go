@@ -37,19 +37,21 @@ func (r *region) scores(k *kernel, n *ir.Node, chosen choice.BatchedElements) {
 	k.threads = chosen.Threads()
 	k.param("K", int(depth))
 	k.grid[0], k.grid[1].N = plan.GridDim{N: out.At(-1), Div: int64(k.threads)}, out.At(-2)
-	k.builtin(plan.ThreadPosition)
+	position := k.builtin(plan.ThreadPosition)
 	k.ready()
 	e := newEmitter(k, r, w)
-	k.open("if (position.x < %s)", k.text(dimension(out.At(-1))))
-	from, to, at := e.DotsOf(n)
-	if n.Op == ir.OpBmmNT {
-		k.grid[2].N, scale = out.At(0), n.Attr.Scale
-	}
-	a, b := e.pointer(n.Args[0], from), e.pointer(n.Args[1], to)
-	k.line("const float sum = dot_rows<%s, %du, %du>(%s, %s);", pointee(n.Args[1].Type.DType), depth, w, a, b)
-	e.Width = 1
-	k.line("store1(%s, %s);", e.target(0, at), e.r.asStored(k, 0, times(msl.Name("sum").Mul(msl.Float(scale)), r.readUp(k, n.Args[0]), r.readUp(k, n.Args[1]))))
-	k.close()
+	k.when(position.Dot("x").Less(k.dim(out.At(-1))), func() {
+		from, to, at := e.DotsOf(n)
+		if n.Op == ir.OpBmmNT {
+			k.grid[2].N, scale = out.At(0), n.Attr.Scale
+		}
+		a, b := e.pointer(n.Args[0], from), e.pointer(n.Args[1], to)
+		dot := msl.Of("dot_rows", msl.Name(pointee(n.Args[1].Type.DType)), u(depth), u(w))
+		sum := k.let(constFloat, "sum", dot.Call(a, b))
+		e.Width = 1
+		y := e.target(0, at)
+		k.add(storing(1, y, e.r.asStored(k, 0, times(sum.Mul(msl.Float(scale)), r.readUp(k, n.Args[0]), r.readUp(k, n.Args[1])))))
+	})
 }
 
 // weighted: a lane sums one column; the simdgroups of a threadgroup share rows.
@@ -64,18 +66,19 @@ func (r *region) weighted(k *kernel, n *ir.Node) {
 	shared := k.threadgroup("shared", "float", 4*simds*32)
 	k.ready()
 	e := newEmitter(k, r, 1)
-	k.line("const uint column = group.x * 32u + lane;")
-	k.line("const uint clamped = min(column, %s - 1u);", k.text(dimension(out.At(2))))
-	col := e.Know("clamped", 0, 1)
+	column := k.let(constUint, "column", groupX.Mul(u(32)).Add(lane))
+	clamped := k.let(constUint, "clamped", msl.Min(column, k.dim(out.At(2)).Sub(u(1))))
+	col := e.know(clamped, 0, 1)
 	h, m, g := e.ColumnsOf(n)
 	a := e.pointer(n.Args[0], []affine{h, m, number(0)})
 	p, first, _ := e.Address(b, []affine{g, number(0), col})
 	_, second, _ := e.Address(b, []affine{g, number(1), col})
 	stride := second.Add(affine{Const: first.Const.Scale(-1)})
 	stride.Terms = nil
-	k.line("const float sum = column_sum<%s, %du>(%s, %s, %s, %s, %s, simd, lane);", pointee(b.Type.DType), simds, a, r.at(k, p, first),
-		k.text(stride), k.text(dimension(b.Type.Shape.At(1))), shared)
-	k.open("if (simd == 0u && column < %s)", k.text(dimension(out.At(2))))
-	k.line("store1(%s, %s);", e.target(0, []affine{h, m, e.Know("column", 0, 1)}), e.r.asStored(k, 0, times(msl.Name("sum"), r.readUp(k, n.Args[0]), r.readUp(k, b))))
-	k.close()
+	all := msl.Of("column_sum", msl.Name(pointee(b.Type.DType)), u(simds))
+	sum := k.let(constFloat, "sum", all.Call(a, r.at(k, p, first), k.index(stride), k.dim(b.Type.Shape.At(1)), shared, simd, lane))
+	k.when(simd.Equal(u(0)).And(column.Less(k.dim(out.At(2)))), func() {
+		y := e.target(0, []affine{h, m, e.know(column, 0, 1)})
+		k.add(storing(1, y, e.r.asStored(k, 0, times(sum, r.readUp(k, n.Args[0]), r.readUp(k, b)))))
+	})
 }

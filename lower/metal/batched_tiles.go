@@ -39,7 +39,8 @@ func (f *flash) scoresBlock(k *kernel) {
 	stage := k.threadgroup("stage", "half", f.ScoresBytes(f.Dim))
 	e := newEmitter(k, f.r, 1)
 	h := e.Know("group.z", f.Heads, 1)
-	rows, stride, _ := f.rowsOf(e, f.Scores.Args[1], h)
+	of := f.rowsOf(e, f.Scores.Args[1], h)
+	rows, stride := of.first, of.step
 	k.line("threadgroup half *const right = %s + 4u * tile_strip<%du>();", stage, f.Dim)
 	k.line("flash_rows<%du, %du, %du> rows;", f.Dim, f.Keys, k.threads)
 	k.line("rows.start(%s, %s, group.x * %du, %s, right, thread_index);", rows, stride, f.Keys, k.text(dimension(f.attention.Keys)))
@@ -80,7 +81,8 @@ func (f *flash) weightedBlock(k *kernel) {
 	values := k.threadgroup("values", "half", f.StageBytes(f.Dim)/f.Queries()/2*depth)
 	e := newEmitter(k, f.r, 1)
 	h := e.Know("group.z", f.Heads, 1)
-	rows, stride, _ := f.rowsOf(e, f.Scores.Args[1], h)
+	of := f.rowsOf(e, f.Scores.Args[1], h)
+	rows, stride := of.first, of.step
 	all := k.text(dimension(f.attention.Keys))
 	k.line("flash_rows<%du, %du, %du> rows;", f.Dim, depth, k.threads)
 	k.line("tile_sum acc[%d];", f.Dim/16)

@@ -45,8 +45,8 @@ func (f *flash) write(k *kernel) {
 	f.Width = 8
 	e := newEmitter(k, f.r, 1)
 	h := e.Know("group.x", f.Heads, 1)
-	kp, ks, _ := f.rowsOf(e, f.Scores.Args[1], h)
-	vp, vs, _ := f.rowsOf(e, f.Weighted.Args[1], h)
+	keys, values := f.rowsOf(e, f.Scores.Args[1], h), f.rowsOf(e, f.Weighted.Args[1], h)
+	kp, ks, vp, vs := keys.first, keys.step, values.first, values.step
 	k.phase("Main: softmax and weighted values in one pass over the keys.")
 	k.line("uint visible[TILE_SLOTS], last = %s;", k.text(dimension(f.attention.Keys)))
 	if f.Softmax.Attr.Causal {

@@ -49,23 +49,22 @@ func (a *attention) parts(chosen choice.AttentionRows) (*kernel, []scratch) {
 	}
 }
 
-// cutKeys moves the keys and values to the threadgroup's part and returns the
-// count of keys in it. A part behind the last key ends at once and leaves nothing.
-func (a *attention) cutKeys(k *kernel, kp, ks, vp, vs, visible string) (keys, values, count string) {
+// cutKeys declares the first key of the threadgroup's part, of those that are visible, and
+// the count of keys in it. A part behind the last key ends at once and leaves nothing.
+func (a *attention) cutKeys(k *kernel, visible *msl.Value) (begin, count *msl.Value) {
 	k.grid[2].N = sym.Const(a.Parts)
 	k.param("parts", int(a.Parts))
 	k.phase("The keys of this part.")
-	k.line("const uint seen = %s;", visible)
-	k.line("const uint share = %s;", a.share("seen"))
-	k.line("const uint begin = group.z * share;")
-	k.line("if (begin >= seen) return;")
-	k.line("const uint count = min(share, seen - begin);")
-	return fmt.Sprintf("%s + begin * (%s)", kp, ks), fmt.Sprintf("%s + begin * (%s)", vp, vs), "count"
+	seen := k.let(constUint, "seen", visible)
+	share := k.let(constUint, "share", a.share(seen))
+	begin = k.let(constUint, "begin", groupZ.Mul(share))
+	k.add(msl.When(begin.Least(seen), &msl.Return{}))
+	return begin, k.let(constUint, "count", msl.Min(share, seen.Sub(begin)))
 }
 
 // share is how many of the keys that a row sees a part has.
-func (a *attention) share(seen string) string {
-	return fmt.Sprintf("max(%du, (%s + %du) / %du)", partTokens, seen, a.Parts-1, a.Parts)
+func (a *attention) share(seen *msl.Value) *msl.Value {
+	return msl.Call("max", u(partTokens), seen.Add(u(a.Parts-1)).Div(u(a.Parts)))
 }
 
 // partOffset returns which part of all parts that of head h, row t is, its first
@@ -77,22 +76,22 @@ func (a *attention) partOffset(h, t affine, part affine) affine {
 }
 
 // storeParts stores the part's weighted sum, maximum and sum of weights.
-func (a *attention) storeParts(e *emitter, h, t affine, shared *msl.Value) {
+func (a *attention) storeParts(e *emitter, h, t affine, merged []*msl.Value) {
 	k := e.k
-	k.line("float peak, total;")
-	k.line("const float value = %s;", times(raw("attention_gather<%du, %du, %du, %du>(top, sum, acc, %s, simd, lane, peak, total)", a.Dim, a.Lanes, a.Width, a.Simdgroups, shared), a.r.readUp(k, a.Weighted.Args[1])))
-	part := a.partOffset(h, t, e.Know("group.z", a.Parts, 1))
+	peak, total := msl.Variable("peak"), msl.Variable("total")
+	k.add(&msl.Declare{Type: floatType, Of: []msl.Declared{{Variable: peak}, {Variable: total}}})
+	value := k.let(constFloat, "value", a.gathered(k, "attention_gather", append(merged, peak, total)))
+	part := a.partOffset(h, t, e.know(groupZ, a.Parts, 1))
 	values := k.slot(ref{refScratch, 0}, "part_values", "float", plan.Write)
 	states := k.slot(ref{refScratch, 1}, "part_states", "float", plan.Write)
 	at, _ := part.Times(sym.Poly{C: a.Dim})
 	pair, _ := part.Times(sym.Poly{C: 2})
 	k.phase("Epilogue: what the merge needs of the part.")
-	k.line("const uint d = simd * 32u + lane;")
-	k.line("if (d < %du) %s[%s] = value;", a.Dim, values, k.text(at.Add(variable("d"))))
-	k.open("if (d == 0u)")
-	k.line("%s[%s] = peak;", states, k.text(pair))
-	k.line("%s[%s] = total;", states, k.text(pair.Plus(1)))
-	k.close()
+	d := k.let(constUint, "d", simd.Mul(u(32)).Add(lane))
+	k.add(msl.When(d.Less(u(a.Dim)), msl.Set(values.At(k.index(at.Add(e.know(d, 0, 1)))), value)))
+	k.when(d.Equal(u(0)), func() {
+		k.add(msl.Set(states.At(k.index(pair)), peak), msl.Set(states.At(k.index(pair.Plus(1))), total))
+	})
 }
 
 // merge writes the kernel that makes the result from the parts.
@@ -106,19 +105,20 @@ func (a *attention) merge() *kernel {
 	k.builtin(plan.ThreadIndex)
 	k.ready()
 	e := newEmitter(k, a.r, 1)
-	h, t := e.Know("group.x", a.Heads, 1), number(0)
+	h, t := e.know(groupX, a.Heads, 1), number(0)
 	if a.Rows != sym.Const(1) {
-		t = e.Know("group.y", 0, 1)
+		t = e.know(groupY, 0, 1)
 	}
-	k.open("if (thread_index < %du)", a.Dim)
-	d := e.Know("thread_index", a.Dim, 1)
-	value := a.mergedParts(e, h, t, d)
-	k.line("store1(%s, %s);", a.target(e, []affine{h, t, d}), a.r.asStored(k, 0, value))
-	k.close()
+	k.when(thread.Less(u(a.Dim)), func() {
+		d := e.know(thread, a.Dim, 1)
+		value := a.mergedParts(e, h, t, d)
+		to := a.target(e, []affine{h, t, d})
+		k.add(storing(1, to, a.r.asStored(k, 0, value)))
+	})
 	return k
 }
 
-// mergedParts returns the name of elements d and on of head h, row t, made from the
+// mergedParts returns elements d and on of head h, row t, made from the
 // parts.
 func (a *attention) mergedParts(e *emitter, h, t, d affine) *msl.Value {
 	k := e.k
@@ -131,11 +131,11 @@ func (a *attention) mergedParts(e *emitter, h, t, d affine) *msl.Value {
 	all := place{what: theParts, at: task.Key(t)}
 	used := e.bound[all]
 	if used == nil {
-		seen, share := k.fresh("seen"), k.fresh("share_of_keys")
-		k.line("const uint %s = %s;", seen, a.visible(k, t))
-		k.line("const uint %s = %s;", share, a.share(seen))
-		used = msl.Variable(k.fresh("used"))
-		k.line("const uint %s = (%s + %s - 1u) / %s;", used, seen, share, share)
+		name := k.fresh("seen")
+		share := k.fresh("share_of_keys")
+		seen := k.let(constUint, name, a.visible(k, t))
+		each := k.let(constUint, share, a.share(seen))
+		used = k.let(constUint, k.fresh("used"), seen.Add(each).Sub(u(1)).Div(each))
 		e.bound[all] = used
 	}
 	merged := msl.Of(fmt.Sprintf("merged%d", e.Width), u(a.Parts), u(a.Dim))

@@ -67,7 +67,7 @@ var numbers = func() (out [130]Value) {
 func Float(v float64) *Value { return Name(strconv.FormatFloat(float64(float32(v)), 'e', 9, 64) + "f") }
 
 // Int is a signed number.
-func Int(n int64) *Value { return Name(strconv.FormatInt(n, 10)) }
+func Int[T int | int64](n T) *Value { return Name(strconv.FormatInt(int64(n), 10)) }
 
 // Call calls a function of that name.
 func Call(name string, args ...*Value) *Value { return Name(name).Call(args...) }
