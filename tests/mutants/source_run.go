@@ -160,13 +160,17 @@ func (r *sourceRunner) goStages(ctx context.Context, e edit, overlay string) []f
 		return func() (verdict, error) { return r.these(ctx, stage, e, overlay, packages) }
 	}
 	own := path.Dir(e.file)
-	var others []string
+	var rows, others []string
 	for _, pkg := range r.imports[own] {
-		if pkg != own && pkg != "verify" && pkg != "tests/mutants" && r.above.MatchString(pkg) {
+		switch {
+		case pkg == own || pkg == "tests/mutants" || !r.above.MatchString(pkg):
+		case pkg == "verify":
+			rows = []string{pkg}
+		default:
 			others = append(others, pkg)
 		}
 	}
-	return []func() (verdict, error){these(byOwn, own), these(byKernels, "verify"), these(byOthers, others...)}
+	return []func() (verdict, error){these(byOwn, own), these(byKernels, rows...), these(byOthers, others...)}
 }
 
 // choice is the tests of a package that meet a mistake.
