@@ -1,73 +1,63 @@
 package passes
 
 import (
+	"crypto/sha256"
+	"fmt"
 	"slices"
 	"strings"
 
+	"foundry/ir"
 	"foundry/ir/kernel"
 )
 
-// choice is one way to treat a part of the layer: a group of choices, of which a
-// subset takes at most one. NAME-no-PART is the pattern without that optional part.
+// choice is one call that a set may hold. NAME-no-PART is the pattern without that
+// optional part.
 type choice struct {
 	name  string
 	calls string
 	part  bool // a part of a fusion that is a choice as a whole too, and is seldom worse
-	// not are sets of other choices with which this one wants the same operations, or
-	// comes to nothing; "-x" is the absence of x.
-	not [][]string
 }
 
-// choices lists the groups in the order their passes run, so that no two subsets
-// differ in name only. Every fusion that a named variant makes is among them. elementwise
-// is not: of silu and mul it makes what swiglu does, and the layer has no other chain.
-var choices = [...][]choice{
-	{{name: "drop-repeat-kv", calls: "drop-repeat-kv"}},
-	{{name: "split-norm", calls: "split-norm", not: [][]string{
-		{"-residual", "-swiglu-down", "-embedding-norm", "-attention-split-o"}, // no kernel leaves the sums
-	}}},
-	{
-		{name: "attention", calls: onePassAttention},
-		{name: "rope-attention", calls: "fuse-rope-attention", not: [][]string{{"qkv-rope-kv"}, {"qkv-rope-kv-no-norm"}, {"rope-kv"}, {"rope-qk"}}},
-		{name: "attention-parts", calls: "fuse-attention{kernel=" + kernel.AttentionInParts + "}"},
-		{name: "attention-split-o", calls: "fuse-attention-split-o"},
-	},
-	{
-		{name: "bias", part: true, calls: "fuse-bias"},
-		{name: "qkv-no-bias", part: true, calls: "fuse-qkv{bias=false}"},
-		{name: "qkv", calls: "fuse-qkv"},
-		{name: "rmsnorm-qkv", calls: "fuse-rmsnorm-qkv"},
-		{name: "qkv-rope-kv-no-norm", part: true, calls: "fuse-qkv-rope-kv{norm=false}", not: [][]string{{"rope-kv"}, {"rope-qk"}}},
-		{name: "qkv-rope-kv", calls: "fuse-qkv-rope-kv", not: [][]string{{"rope-kv"}, {"rope-qk"}}},
-	},
-	{
-		{name: "rope-qk", calls: "fuse-rope-qk"},
-		{name: "rope-kv", calls: "fuse-rope-kv"},
-	},
-	{
-		{name: "gate-up-no-norm", part: true, calls: "fuse-gate-up"},
-		{name: "gate-up", calls: "fuse-gate-up{norm=true}"},
-		{name: "gate-up-swiglu-no-norm", calls: "fuse-gate-up-swiglu{norm=false}"},
-		{name: "gate-up-swiglu", calls: "fuse-gate-up-swiglu"},
-	},
-	{
-		{name: "swiglu", calls: "fuse-swiglu", not: [][]string{{"gate-up-swiglu"}, {"gate-up-swiglu-no-norm"}}},
-		{name: "swiglu-down", calls: "fuse-swiglu-down", not: [][]string{{"gate-up-swiglu"}, {"gate-up-swiglu-no-norm"}}},
-	},
-	{
-		{name: "residual", calls: "fuse-residual", not: [][]string{{"attention-split-o", "swiglu-down"}}},
-		{name: "residual-norm", calls: "fuse-residual-norm", not: [][]string{{"split-norm"}, {"gate-up", "swiglu-down"}, {"attention-split-o", "swiglu-down"}}},
-	},
-	{
-		{name: "head-no-norm", part: true, calls: "fuse-head{norm=false}"},
-		{name: "head-no-argmax", part: true, calls: "fuse-head{argmax=false}"},
-		{name: "head", calls: "fuse-head"},
-	},
-	{{name: "embedding-norm", calls: "fuse-embedding-norm", not: [][]string{{"-split-norm", "rmsnorm-qkv"}, {"-split-norm", "qkv-rope-kv"}}}},
+// choices lists them in the order their passes run: behind edits, what takes more before
+// what it contains. Which go together a graph says, and which are two ways to the same.
+// Every fusion that a named variant makes is among them. elementwise is not: of silu and
+// mul it makes what swiglu does, and the layer has no other chain.
+var choices = [...]choice{
+	{name: "drop-repeat-kv", calls: "drop-repeat-kv"},
+	{name: "split-norm", calls: "split-norm"},
+
+	{name: "attention-split-o", calls: "fuse-attention-split-o"},
+	{name: "rope-attention", calls: "fuse-rope-attention"},
+	{name: "attention", calls: onePassAttention},
+	{name: "attention-parts", calls: "fuse-attention{kernel=" + kernel.AttentionInParts + "}"},
+
+	{name: "qkv-rope-kv", calls: "fuse-qkv-rope-kv"},
+	{name: "qkv-rope-kv-no-norm", part: true, calls: "fuse-qkv-rope-kv{norm=false}"},
+	{name: "rmsnorm-qkv", calls: "fuse-rmsnorm-qkv"},
+	{name: "qkv", calls: "fuse-qkv"},
+	{name: "qkv-no-bias", part: true, calls: "fuse-qkv{bias=false}"},
+	{name: "bias", part: true, calls: "fuse-bias"},
+	{name: "rope-kv", calls: "fuse-rope-kv"},
+	{name: "rope-qk", calls: "fuse-rope-qk"},
+
+	{name: "gate-up-swiglu", calls: "fuse-gate-up-swiglu"},
+	{name: "gate-up-swiglu-no-norm", calls: "fuse-gate-up-swiglu{norm=false}"},
+	{name: "gate-up", calls: "fuse-gate-up{norm=true}"},
+	{name: "gate-up-no-norm", part: true, calls: "fuse-gate-up"},
+	{name: "swiglu-down", calls: "fuse-swiglu-down"},
+	{name: "swiglu", calls: "fuse-swiglu"},
+
+	{name: "residual", calls: "fuse-residual"},
+	{name: "residual-norm", calls: "fuse-residual-norm"},
+
+	{name: "head", calls: "fuse-head"},
+	{name: "head-no-norm", part: true, calls: "fuse-head{norm=false}"},
+	{name: "head-no-argmax", part: true, calls: "fuse-head{argmax=false}"},
+	{name: "embedding-norm", calls: "fuse-embedding-norm"},
 }
 
-// Subset is a legal set of fusions: each of them finds something to fuse, and no two
-// want the same operations.
+// Subset is a set of fusions that is legal for a graph: each of them forms a region there
+// that no other takes from it.
 type Subset struct {
 	Names    []string // the names of its choices
 	Pipeline Pipeline
@@ -82,77 +72,197 @@ func (s Subset) String() string {
 	return strings.Join(s.Names, "+")
 }
 
-// groups are the choices with those of t's own passes, each of which is made or not:
-// its edits stand behind drop-repeat-kv, its patterns before the built-in ones.
-func (t *Table) groups() [][]choice {
-	var edits, patterns [][]choice
-	for _, p := range t.own() {
-		group := []choice{{name: p.Name, calls: p.Name}}
-		if p.fusion == nil {
-			edits = append(edits, group)
-		} else {
-			patterns = append(patterns, group)
+// choices are those of sets of the table's passes: its own edits stand behind
+// drop-repeat-kv, its own patterns before the built-in ones.
+func (t *Table) choices() (edits, fusions []parsedChoice, err error) {
+	all := slices.Clone(choices[:1])
+	for _, isFusion := range []bool{false, true} {
+		for _, p := range t.own() {
+			if (p.fusion != nil) == isFusion {
+				all = append(all, choice{name: p.Name, calls: p.Name})
+			}
+		}
+		if !isFusion {
+			all = append(all, choices[1])
 		}
 	}
-	return slices.Concat(choices[:1], edits, choices[1:2], patterns, choices[2:])
-}
-
-// Subsets returns every legal subset of the table's fusions, the empty one first. Passes
-// of one's own are among them; each doubles the number of subsets.
-func (t *Table) Subsets() ([]Subset, error) {
-	groups := t.groups()
-	var out []Subset
-	var taken []*choice
-	var err error
-	var descend func(group int)
-	descend = func(group int) {
+	for _, c := range append(all, choices[2:]...) {
+		call, err := t.parseCall(c.calls)
 		if err != nil {
-			return
+			return nil, nil, err
 		}
-		if group == len(groups) {
-			if legal(taken) {
-				var s Subset
-				if s, err = t.subset(taken); err == nil {
-					out = append(out, s)
-				}
-			}
-			return
-		}
-		descend(group + 1)
-		for i := range groups[group] {
-			taken = append(taken, &groups[group][i])
-			descend(group + 1)
-			taken = taken[:len(taken)-1]
+		if p := (parsedChoice{c, call}); call.Pass.fusion == nil {
+			edits = append(edits, p)
+		} else {
+			fusions = append(fusions, p)
 		}
 	}
-	descend(0)
-	return out, err
+	return edits, fusions, nil
 }
 
-// legal reports whether no choice taken is ruled out by the others.
-func legal(taken []*choice) bool {
-	has := func(name string) bool {
-		absent, negated := strings.CutPrefix(name, "-")
-		return negated != slices.ContainsFunc(taken, func(t *choice) bool { return t.name == absent })
-	}
-	for _, c := range taken {
-		for _, set := range c.not {
-			if !slices.ContainsFunc(set, func(name string) bool { return !has(name) }) {
-				return false
-			}
-		}
-	}
-	return true
+// parsedChoice is a choice with its call.
+type parsedChoice struct {
+	choice
+	call Call
 }
 
-func (t *Table) subset(taken []*choice) (Subset, error) {
-	s := Subset{Whole: !slices.ContainsFunc(taken, func(c *choice) bool { return c.part })}
-	calls := []string{prepare}
-	for _, c := range taken {
-		s.Names = append(s.Names, c.name)
-		calls = append(calls, c.calls)
+// Subsets returns every set of the table's fusions that is legal for one of graphs, the
+// empty one first: those whose regions are the same in all of them once, of equals the one
+// of whole fusions. Passes of one's own are among them. cx gives target and predicate: what
+// cannot be lowered is no region.
+//
+// A fusion can form a region where its pattern matches and no other region holds part
+// of what it takes: two that can take the same operation are rivals, of which the earlier
+// one has it. So sets follow from what each pattern would take of a graph by itself, and no
+// pass has to run for them.
+func (t *Table) Subsets(cx *Context, graphs ...*ir.Graph) ([]Subset, error) {
+	edits, fusions, err := t.choices()
+	if err != nil {
+		return nil, err
 	}
-	var err error
-	s.Pipeline, err = t.Parse(strings.Join(append(calls, finish), ","))
-	return s, err
+	s := subsets{fusions: fusions, at: map[[sha256.Size]byte]int{}}
+	for _, text := range [...]struct {
+		calls string
+		into  *Pipeline
+	}{{prepare, &s.prepare}, {finish, &s.finish}} {
+		if *text.into, err = t.Parse(text.calls); err != nil {
+			return nil, err
+		}
+	}
+	for range graphs {
+		s.walks = append(s.walks, newEnumeration(cx))
+	}
+	for i := range s.prepare {
+		if graphs, _, err = s.advance(graphs, s.prepare, i); err != nil {
+			return nil, err
+		}
+	}
+	if err := s.edited(graphs, edits, nil); err != nil {
+		return nil, err
+	}
+	return s.out, nil
+}
+
+// subsets is a walk over sets of fusions.
+type subsets struct {
+	prepare, finish Pipeline
+	fusions         []parsedChoice
+	walks           []*enumeration // of each graph
+	edits           []parsedChoice // those taken
+	claimed         []*territory   // the graphs behind them
+	out             []Subset
+	at              map[[sha256.Size]byte]int // set by the regions that it makes
+}
+
+// advance runs call i of p over each graph; changed reports whether one is another then.
+func (s *subsets) advance(graphs []*ir.Graph, p Pipeline, i int) (out []*ir.Graph, changed bool, err error) {
+	for j, g := range graphs {
+		next, err := s.walks[j].advance(g, p, i)
+		if err != nil {
+			return nil, false, err
+		}
+		out, changed = append(out, next), changed || next != g
+	}
+	return out, changed, nil
+}
+
+// edited goes on with each choice of the edits that are left, those that change something.
+func (s *subsets) edited(graphs []*ir.Graph, left, taken []parsedChoice) error {
+	if len(left) > 0 {
+		if err := s.edited(graphs, left[1:], taken); err != nil {
+			return err
+		}
+		next, changed, err := s.advance(graphs, Pipeline{left[0].call}, 0)
+		if err != nil || !changed {
+			return err
+		}
+		return s.edited(next, left[1:], append(slices.Clone(taken), left[0]))
+	}
+	s.edits, s.claimed = taken, nil
+	held := make([]holding, len(graphs))
+	for i, g := range graphs {
+		r, err := newRun(g, s.walks[i].context)
+		if err != nil {
+			return err
+		}
+		t := r.claims(s.fusions)
+		s.claimed, held[i] = append(s.claimed, t), t.unclaimed()
+	}
+	s.fused(held, 0, nil)
+	return nil
+}
+
+// fused goes on with each choice of the fusions from one on: without it, and with it where
+// it forms a region and leaves one to each that is taken.
+func (s *subsets) fused(held []holding, from int, taken []int) {
+	if from == len(s.fusions) {
+		s.note(held, taken)
+		return
+	}
+	s.fused(held, from+1, taken)
+	if next := s.take(held, from, taken); next != nil {
+		s.fused(next, from+1, append(slices.Clone(taken), from))
+	}
+}
+
+// take returns who holds what once fusion i has run behind those taken, nil where it comes
+// to nothing, leaves nothing to another, or where its pass stands in the pipeline already.
+func (s *subsets) take(held []holding, i int, taken []int) []holding {
+	for _, t := range taken {
+		if s.fusions[t].call.Pass == s.fusions[i].call.Pass {
+			return nil
+		}
+	}
+	out := make([]holding, len(held))
+	for j := range held {
+		out[j] = s.claimed[j].take(held[j], i)
+	}
+	for _, t := range append(taken[:len(taken):len(taken)], i) {
+		if !slices.ContainsFunc(out, func(h holding) bool { return h.holds(t) }) {
+			return nil
+		}
+	}
+	return out
+}
+
+// note adds the set of the fusions taken, unless an edit comes to nothing in it, or it
+// makes what another does.
+func (s *subsets) note(held []holding, taken []int) {
+	set := Subset{Whole: true, Pipeline: slices.Clone(s.prepare)}
+	h := sha256.New()
+	for _, e := range s.edits {
+		if op := e.call.Pass.undone; op != ir.OpInvalid && !s.holdAny(held, op) {
+			return
+		}
+		set.add(e)
+		fmt.Fprintln(h, e.name)
+	}
+	for _, t := range taken {
+		set.add(s.fusions[t])
+	}
+	set.Pipeline = append(set.Pipeline, s.finish...)
+	for i, t := range s.claimed {
+		h.Write(t.appendHeld(nil, held[i]))
+	}
+	key := [sha256.Size]byte(h.Sum(nil))
+	if i, met := s.at[key]; !met {
+		s.at[key] = len(s.out)
+		s.out = append(s.out, set)
+	} else if set.Whole && !s.out[i].Whole {
+		s.out[i] = set
+	}
+}
+
+// holdAny reports whether a region holds an operation of the kind.
+func (s *subsets) holdAny(held []holding, kind ir.Op) bool {
+	for i, t := range s.claimed {
+		if slices.ContainsFunc(t.view.byOp[kind], func(o *op) bool { return held[i].of[o.index] != 0 }) {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *Subset) add(c parsedChoice) {
+	s.Names, s.Pipeline, s.Whole = append(s.Names, c.name), append(s.Pipeline, c.call), s.Whole && !c.part
 }

@@ -38,7 +38,7 @@ func itself(g *ir.Graph) *ir.Graph { return g }
 // give the same graphs of decode and of prefill. FOUNDRY_COMPLETE=1 takes all of them;
 // otherwise it is a covering array.
 func TestSubsetsKeepResults(t *testing.T) {
-	all, err := passes.BuiltIn().Subsets()
+	all, err := passes.BuiltIn().Subsets(&passes.Context{}, tiny(t, 1), tiny(t, 3))
 	require.NoError(t, err)
 	require.Equal(t, "unfused", all[0].String())
 	subsets := all
@@ -76,7 +76,7 @@ func TestSubsetsKeepResults(t *testing.T) {
 
 // What Enumerate makes by sharing work is what each pipeline makes alone.
 func TestEnumerateIsRun(t *testing.T) {
-	all, err := passes.BuiltIn().Subsets()
+	all, err := passes.BuiltIn().Subsets(&passes.Context{}, tiny(t, 1), tiny(t, 3))
 	require.NoError(t, err)
 	some := covering.Pairs(all, func(s passes.Subset) []string { return s.Names })
 	outcomes, err := passes.Enumerate(tiny(t, 1), &passes.Context{}, some, itself)

@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"slices"
 	"sync"
+
+	"foundry/ir"
 )
 
 // Pass is one row of the table of passes.
@@ -17,6 +19,7 @@ type Pass struct {
 	Options []Option
 	fusion  *compiled // the pattern it forms; nil for an edit of another kind
 	run     func(*run) error
+	undone  ir.Op // the operation that a fusion must take up, or legalize undoes what the pass did; OpInvalid: nothing is undone
 }
 
 // Option is a setting of a pass and the values it may have.
@@ -58,7 +61,7 @@ var builtIn = sync.OnceValue(func() *Table {
 	t.add(&Pass{Name: "cse", Doc: "computes equal operations of equal operands once", run: cse})
 	t.add(&Pass{Name: "dce", Doc: "removes operations whose results nothing uses", run: dce})
 	t.add(dropRepeatKV.pass())
-	t.add(&Pass{Name: "split-norm", Doc: "makes a norm of a product's sum two steps, so that the product's kernel can leave sums of squares and the norm's consumer finish them (fusion 20)", run: splitNorm})
+	t.add(&Pass{Name: "split-norm", Doc: "makes a norm of a product's sum two steps, so that the product's kernel can leave sums of squares and the norm's consumer finish them (fusion 20)", run: splitNorm, undone: ir.OpSumSquares})
 	t.add(&Pass{Name: "legalize", Doc: "joins the norms again whose sums no kernel took up, and checks what must hold before lowering", run: legalize})
 	t.add(&Pass{Name: "choose-kernels", Doc: "writes on each node the kernel that the cost model chooses for it, such as kernel=\"tiles 64x64x16 ...\": lowering takes what stands there, whoever wrote it", run: chooseKernels})
 	for i := range patterns {
@@ -78,9 +81,8 @@ func (t *Table) add(p *Pass) {
 
 // isBuiltIn reports whether a variant or a choice of the sets is called so.
 func isBuiltIn(name string) bool {
-	isIt := func(c choice) bool { return c.name == name }
 	return VariantName(name) != name || slices.Contains(Variants(), name) ||
-		slices.ContainsFunc(choices[:], func(group []choice) bool { return slices.ContainsFunc(group, isIt) })
+		slices.ContainsFunc(choices[:], func(c choice) bool { return c.name == name })
 }
 
 var passName = regexp.MustCompile(`^[a-z][a-z0-9]*(-[a-z0-9]+)*$`)

@@ -17,7 +17,7 @@ import (
 // What few layers say of many is what many say of themselves: every number of every
 // row, for sets that hold every two choices together, both phases, two targets.
 func TestRepeatedLayersAreCounted(t *testing.T) {
-	all, err := passes.BuiltIn().Subsets()
+	all, err := layerSets()
 	require.NoError(t, err)
 	subsets := covering.Pairs(all, func(s passes.Subset) []string { return s.Names }) // with FOUNDRY_COMPLETE all of whole fusions
 	if os.Getenv("FOUNDRY_COMPLETE") != "" {

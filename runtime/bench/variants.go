@@ -6,7 +6,11 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"sync"
 
+	"foundry/frontends/decoder"
+	"foundry/frontends/qwen25"
+	"foundry/ir/dtype"
 	"foundry/lower/compile"
 	"foundry/passes"
 )
@@ -48,6 +52,26 @@ func VariantLists() []string {
 	return []string{"ladder", "leave-one-out", "pairs", "all", "forms", compile.SearchPasses}
 }
 
+// layerSets are the sets of fusions of a layer that has all that fusions take, prefill and
+// decode: a list names them before a model is opened. Of a model that makes the same of
+// several, these are one row.
+var layerSets = sync.OnceValues(func() ([]passes.Subset, error) {
+	c, err := qwen25.Family.Preset("0.5b")
+	if err != nil {
+		return nil, err
+	}
+	c.Layers = 1
+	prefill, err := decoder.Build(c, decoder.BuildOptions{Context: 64, Chunk: 8, Weights: dtype.F16, Cache: dtype.F16})
+	if err != nil {
+		return nil, err
+	}
+	decode, err := prefill.Specialise(1)
+	if err != nil {
+		return nil, err
+	}
+	return passes.BuiltIn().Subsets(&passes.Context{}, decode, prefill)
+})
+
 // ParseVariants reads a list of variants: names separated by commas, "ladder"
 // (one fusion more a row), "leave-one-out" (the last rung without one of its
 // fusions), "search" (what Search finds), "pairs" (every fusion alone and with each
@@ -66,7 +90,7 @@ func ParseVariants(list string) ([]Variant, error) {
 		return nil
 	}
 	subsets := func(most int, parts bool) error {
-		all, err := passes.BuiltIn().Subsets()
+		all, err := layerSets()
 		for _, s := range all {
 			if len(s.Names) <= most && (parts || s.Whole) {
 				out = append(out, Variant{Name: s.String(), Passes: s.Pipeline.String()})

@@ -199,6 +199,11 @@ func (s *search) closeDevice() {
 	}
 }
 
+// context is what pipelines run with over graphs of a model.
+func (s *search) context(g *compile.Graphs) *passes.Context {
+	return &passes.Context{Target: g.Target, Choices: g.Choices, Lowerable: g.Choices.Lowerable}
+}
+
 // predict runs pipelines over a phase's graph of a model and returns what us says of
 // the distinct results.
 func (s *search) predict(g *compile.Graphs, phase string, subsets []passes.Subset, us func(*ir.Graph) float64) ([]passes.Outcome[float64], error) {
@@ -206,7 +211,7 @@ func (s *search) predict(g *compile.Graphs, phase string, subsets []passes.Subse
 	if err != nil {
 		return nil, err
 	}
-	out, err := passes.Enumerate(graph, &passes.Context{Target: g.Target, Choices: g.Choices, Lowerable: g.Choices.Lowerable}, subsets, us)
+	out, err := passes.Enumerate(graph, s.context(g), subsets, us)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", s.m.Name, err)
 	}
@@ -229,14 +234,18 @@ func (s *search) pipelines(subsets []passes.Subset) error {
 
 // rank fills in the candidates.
 func (s *search) rank() error {
-	subsets, err := s.table().Subsets()
-	if err == nil {
-		err = s.pipelines(subsets)
-	}
+	one, err := compile.Build(s.m.WithLayers(1), s.Compile)
 	if err != nil {
 		return err
 	}
-	one, err := compile.Build(s.m.WithLayers(1), s.Compile)
+	graph, err := one.Entry(s.Phase)
+	if err != nil {
+		return err
+	}
+	subsets, err := s.table().Subsets(s.context(one), graph)
+	if err == nil {
+		err = s.pipelines(subsets)
+	}
 	if err != nil {
 		return err
 	}

@@ -43,7 +43,7 @@ func TestSearch(t *testing.T) {
 	}
 	found, err := Run(context.Background(), m, o)
 	require.NoError(t, err)
-	require.Greater(t, found.Subsets, found.Graphs)
+	require.GreaterOrEqual(t, found.Subsets, found.Graphs)
 	require.Greater(t, found.Graphs, 5000)
 	require.Empty(t, found.FromCache)
 	names := map[string]bool{}
@@ -238,9 +238,7 @@ func TestSearchTakesOwnPasses(t *testing.T) {
 	o := Options{Phase: g.Name, Compile: compile.Options{Table: table}, CacheDir: t.TempDir()}
 	found, err := Run(t.Context(), m, o)
 	require.NoError(t, err)
-	subsets, err := passes.BuiltIn().Subsets()
-	require.NoError(t, err)
-	require.Equal(t, 2*len(subsets), found.Subsets)
+	require.Equal(t, 2, found.Subsets, "nothing else finds anything in it")
 	require.Contains(t, found.Winner.Passes, "fuse-gate-silu")
 	again, err := Run(t.Context(), m, o)
 	require.NoError(t, err)

@@ -63,7 +63,7 @@ func defaultTarget(t testing.TB) *target.Target {
 // cpu run the plans of a covering array, with FOUNDRY_COMPLETE all distinct ones.
 func TestEverySubset(t *testing.T) {
 	t.Parallel()
-	all, err := passes.BuiltIn().Subsets()
+	all, err := passes.BuiltIn().Subsets(&passes.Context{}, smallModel(t, 1), smallModel(t, 3))
 	require.NoError(t, err)
 	subsets := covering.Pairs(all, func(s passes.Subset) []string { return s.Names })
 	if isComplete() {
