@@ -111,7 +111,7 @@ func (a *attention) body(k *kernel) {
 	top, sum, acc, j := msl.Variable("top"), msl.Variable("sum"), msl.Variable("acc"), msl.Variable("j")
 	k.add(&msl.Declare{Type: floatType, Of: []msl.Declared{{Variable: top, Value: msl.Name("-3.0e38f")}, {Variable: sum, Value: zero}, {Variable: acc, Size: u(mine)}}})
 	k.add(msl.Times(j, u(mine), msl.Set(acc.At(j), zero)))
-	scale := times(msl.Float(a.Scores.Attr.Scale), r.readUp(k, a.Scores.Args[1]))
+	scale := times(msl.Float(a.Scores.Attr.Scale*log2e), r.readUp(k, a.Scores.Args[1]))
 	k.do(msl.Of("attention_scan", keyPiece, valuePiece, u(a.Dim), u(a.Lanes), u(a.Width), u(a.Simdgroups), u(a.Ahead), u(a.Early)).
 		Call(q, keys.first, keys.step, values.first, values.step, known, visible, scale, simd, lane, earlyKey, earlyValue, top, sum, acc))
 	merged := []*msl.Value{top, sum, acc, shared, simd, lane}

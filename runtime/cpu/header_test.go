@@ -154,6 +154,36 @@ func TestFloatFunctions(t *testing.T) {
 	}
 }
 
+// TestFastExp2 holds fast::exp2 to what Metal promises of it, 3 + floor(|2x|) units in the
+// last place, and asks that it is off by more than half of that somewhere in each eighth of
+// the range, so that kernels which pass here rest on no more. What is subnormal is 0.
+func TestFastExp2(t *testing.T) {
+	const n = 1 << 16
+	x := make([]float32, n)
+	for i := range x {
+		x[i] = -126 * float32(i) / n
+	}
+	x = append(x, float32(math.Inf(-1)), -3e38, -127, float32(math.NaN()))
+	r := load(t, Options{}, sketch{name: "powers", threads: 256, body: fmt.Sprintf("for (uint i = tid; i < %d; i += 256) y[i] = fast::exp2(x[i]);", len(x)),
+		slots: []plan.Slot{slot(plan.Read, "float", "x"), slot(plan.Write, "float", "y")}})
+	y := r.alloc(4 * len(x))
+	require.NoError(t, r.run(launch(0, 1, bind(plan.Read, r.put(x)), bind(plan.Write, y))))
+	out := get[float32](t, y, len(x))
+	var worst [8]float64
+	for i, v := range x[:n] {
+		want := math.Exp2(float64(v))
+		unit := math.Exp2(math.Floor(math.Log2(want)) - 23)
+		off := math.Abs(float64(out[i])-want) / unit / (3 + math.Floor(math.Abs(2*float64(v))))
+		require.LessOrEqual(t, off, 1.0, "at %g", v)
+		worst[i*8/n] = max(worst[i*8/n], off)
+	}
+	for _, w := range worst {
+		require.Greater(t, w, 0.5)
+	}
+	require.Equal(t, []float32{0, 0, 0}, out[n:n+3])
+	require.True(t, math.IsNaN(float64(out[n+3])))
+}
+
 // Integer functions of a and b, 32 bits.
 var integers = []struct {
 	text string

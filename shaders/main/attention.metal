@@ -8,8 +8,8 @@
 //
 // Inputs: q, the lane's elements in float; k and v at key 0 of the head in
 // elements of pieces K and V, rows k_stride and v_stride apart; visible, the count of
-// keys, at least 1; scale. W elements (4 or 1) a load; with W = 4 the strides are
-// multiples of 4. Of the first `known` keys earlier runs wrote the rows:
+// keys, at least 1; scale, times log2(e): weights are powers of two. W elements (4 or 1) a
+// load; with W = 4 the strides are multiples of 4. Of the first `known` keys earlier runs wrote the rows:
 // attention_preload loads a slot's first PRE keys, a multiple of AHEAD, as far as they
 // are among those, before the ready point. Group: SIMDS simdgroups,
 // SIMDS * 32 >= D. Output: attention_merge
@@ -85,14 +85,14 @@ inline void attention_weigh(thread const float *q, thread const typename K::Raw 
         score[a] = s + a * SIMDS * SLOTS < visible ? dot * scale : -INFINITY;
         peak = max(peak, score[a]);
     }
-    const float shrink = exp(top - peak);
+    const float shrink = exp2(top - peak);
     top = peak;
     sum *= shrink;
     FOUNDRY_UNROLL
     for (uint j = 0u; j < MINE; j++) acc[j] *= shrink;
     FOUNDRY_UNROLL
     for (uint a = 0u; a < N; a++) {
-        const float p = exp(score[a] - peak);
+        const float p = fast::exp2(score[a] - peak);
         sum += p;
         FOUNDRY_UNROLL
         for (uint j = 0u; j < MINE; j += W) {
@@ -145,7 +145,7 @@ inline void attention_scan(thread const float *q, device const typename K::E *k,
     for (uint o = LANES; o < 32u; o <<= 1) {
         const float other = simd_shuffle_xor(top, ushort(o));
         const float peak = max(top, other);
-        const float mine = exp(top - peak), theirs = exp(other - peak);
+        const float mine = exp2(top - peak), theirs = exp2(other - peak);
         sum = sum * mine + simd_shuffle_xor(sum, ushort(o)) * theirs;
         FOUNDRY_UNROLL
         for (uint j = 0u; j < MINE; j++) acc[j] = acc[j] * mine + simd_shuffle_xor(acc[j], ushort(o)) * theirs;
@@ -173,7 +173,7 @@ inline float attention_gather(float top, float sum, thread const float *acc, thr
     // A lane weighs one simdgroup's share; all lanes then take all weights.
     const float mine = lane < SIMDS ? shared[lane] : -INFINITY;
     peak = simd_max(mine);
-    const float part = exp(mine - peak);
+    const float part = exp2(mine - peak);
     total = simd_sum(lane < SIMDS ? part * shared[SIMDS + lane] : 0.0f);
     const uint d = simd * 32u + lane;
     float value = 0.0f;

@@ -56,7 +56,9 @@ inline float flash_factor(float f, uint) { return f; }
 inline float flash_factor(thread const float *f, uint r) { return f[r]; }
 
 // The weights of a block: scores become exp2(score - maximum), and shrink what the
-// earlier sums are multiplied with.
+// earlier sums are multiplied with, block by block, so that its errors add up: it is exact
+// to 4 units in the last place, where a weight may be off by 3 and 2 for each power of two
+// below the largest (docs/ranges.md).
 template <uint TILES, typename V, typename F>
 inline void flash_softmax(thread float *s, uint base, V visible, F factor, uint lane,
                           thread float *top, thread float *sum, thread float *shrink)
@@ -80,7 +82,7 @@ inline void flash_softmax(thread float *s, uint base, V visible, F factor, uint 
     FOUNDRY_UNROLL
     for (uint i = 0u; i < 8u * TILES; i++) {
         const uint r = tile_slot(i & 7u);
-        s[i] = exp2(s[i] - top[r]);
+        s[i] = fast::exp2(s[i] - top[r]);
         sum[r] += s[i];
     }
 }

@@ -2,7 +2,7 @@
 // read.
 //
 // Of one head and row, values holds PARTS weighted sums, D floats apart, each under
-// the maximum of its part; states holds that maximum and the part's sum of weights.
+// the maximum of its part; states holds that maximum, times log2(e), and the part's sum of weights.
 // Only the first `used` parts, at least one, have keys; the others left nothing.
 // merged1 and merged4 return one element, or four adjacent ones, of the result; no
 // threadgroup memory.
@@ -19,7 +19,7 @@ inline float part_weights(device const float *states, uint used, thread float *w
     float total = 0.0f;
     FOUNDRY_UNROLL
     for (uint i = 0u; i < PARTS; i++) {
-        weight[i] = exp(top[i] - peak);
+        weight[i] = exp2(top[i] - peak);
         total += weight[i] * sum[i];
     }
     return total;

@@ -1,5 +1,6 @@
 // Scalar functions of the Metal language. Those of float are the platform's own,
-// half goes through float. There is one accuracy: fast:: and precise:: name it.
+// half goes through float. There is one accuracy, which fast:: and precise:: name, but for
+// fast::exp2.
 namespace metal {
 
 #define FOUNDRY_FLOAT1(name, f)                                     \
@@ -157,11 +158,13 @@ inline uint extract_bits(uint x, uint offset, uint bits) { return bits == 0 ? 0 
     template <class A> inline auto name(const A& a) -> decltype(metal::foundry_call_##name(a)) { return metal::foundry_call_##name(a); }
 #define FOUNDRY_CALL1(name) \
     template <class A> inline auto foundry_call_##name(const A& a) -> decltype(name(a)) { return name(a); }
-#define FOUNDRY_NAMED(M) M(exp) M(exp2) M(exp10) M(log) M(log2) M(log10) M(sqrt) M(rsqrt) M(sin) M(cos) M(tan) M(tanh)
+#define FOUNDRY_NAMED(M) M(exp) M(exp10) M(log) M(log2) M(log10) M(sqrt) M(rsqrt) M(sin) M(cos) M(tan) M(tanh)
 FOUNDRY_NAMED(FOUNDRY_CALL1)
 namespace fast { FOUNDRY_NAMED(FOUNDRY_NAMED1) }
-namespace precise { FOUNDRY_NAMED(FOUNDRY_NAMED1) }
+FOUNDRY_CALL1(exp2)
+namespace precise { FOUNDRY_NAMED(FOUNDRY_NAMED1) FOUNDRY_NAMED1(exp2) }
 namespace fast {
+inline float exp2(float x) { return FOUNDRY_FAST_EXP2(x); }
 inline float pow(float a, float b) { return metal::pow(a, b); }
 inline float divide(float a, float b) { return a / b; }
 }

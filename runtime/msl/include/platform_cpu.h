@@ -40,6 +40,21 @@ static inline double foundry_exp2(double t) {
     const double high = (0.009618129107628477 + r * 0.0013333558146428443) + r2 * (0.00015403530393381608 + r * 1.525273380405984e-05);
     return (low + r4 * (high + r4 * 1.3215486790144307e-06)) * scale;
 }
+
+// fast::exp2 of Metal, which may be off by 3 + floor(|2x|) units in the last place and makes
+// 0 of what is subnormal (Metal Shading Language Specification 4, 8.1 and table 8.2). So it
+// is here, by half of that and more at the worst: how far, and which way, hangs on the bits
+// of x. A result lies between 2^24 and 2^23 of its units.
+static inline float foundry_fast_exp2(float x) {
+    unsigned bits;
+    __builtin_memcpy(&bits, &x, 4);
+    const double drawn = (double)(int)((bits * 2654435761u ^ bits >> 15) * 2246822519u) * 0x1p-31;
+    const double t = x < -160.0f ? -160.0 : x > 160.0f ? 160.0 : x;
+    const double most = 2.0 + __builtin_floor(__builtin_fabs(2.0 * t));
+    const float y = (float)(foundry_exp2(t) * (1.0 + drawn * most * 0x1p-24));
+    return x < -126.0f ? 0.0f : y;
+}
+#define FOUNDRY_FAST_EXP2(x) foundry_fast_exp2(x)
 #define FOUNDRY_EXP(x) (float)foundry_exp2((double)(x) * 1.4426950408889634)
 #define FOUNDRY_EXP2(x) (float)foundry_exp2(x)
 
