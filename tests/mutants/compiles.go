@@ -10,10 +10,14 @@ import (
 	"go/types"
 	"io"
 	"os"
+	"os/exec"
 	"path"
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
+
+	"foundry/runtime/child"
 )
 
 // typeChecker tells changed Go text that compiles from text that does not, in a tenth of
@@ -22,6 +26,7 @@ type typeChecker struct {
 	root     string
 	set      *token.FileSet
 	packages map[string]listed // packages by their folder below the root
+	made     []string          // packages that the program is made of
 	in       types.Importer
 }
 
@@ -32,6 +37,15 @@ func newTypeChecker(ctx context.Context, root string) (*typeChecker, error) {
 	}
 	c := &typeChecker{root: root, set: token.NewFileSet(), packages: map[string]listed{}}
 	c.in = importer.ForCompiler(c.set, "gc", func(path string) (io.ReadCloser, error) { return os.Open(exports[path]) })
+	tool, err := exec.LookPath("go")
+	if err != nil {
+		return nil, err
+	}
+	text, _, err := child.Run(ctx, child.Command{Path: tool, Args: []string{"list", "-deps", "./cmd/foundry"}, Dir: root})
+	if err != nil {
+		return nil, err
+	}
+	c.made = strings.Fields(string(text))
 	for _, p := range packages {
 		rel, err := filepath.Rel(root, p.Dir)
 		if err != nil {
@@ -45,6 +59,12 @@ func newTypeChecker(ctx context.Context, root string) (*typeChecker, error) {
 // knows reports whether a file is compiled on this system.
 func (c *typeChecker) knows(file string) bool {
 	return slices.Contains(c.packages[path.Dir(file)].GoFiles, path.Base(file))
+}
+
+// isMade reports whether the program is made of a file on this system: what only tests
+// import are tests.
+func (c *typeChecker) isMade(file string) bool {
+	return c.knows(file) && slices.Contains(c.made, c.packages[path.Dir(file)].ImportPath)
 }
 
 // errNoCode is that a mistake's text does not compile.

@@ -26,8 +26,8 @@ import (
 	"foundry/verify"
 )
 
-// Mistakes in Metal text meet the tests of runtime/cpu that name the stage file, then the
-// rows of verify whose kernels have it, then the tests of lowering and those that run
+// Mistakes in Metal text meet the tests of runtime/cpu that name the stage file, or those of
+// the language for a header, then the rows of verify whose kernels have it, then the tests of lowering and those that run
 // models. Stage files are replaced as `foundry verify --shaders` does; a header is part
 // of the program that runs the rows, which is built again.
 
@@ -202,10 +202,11 @@ func runRows(ctx context.Context, cache, file, changed string, checked bool) (er
 func (r *sourceRunner) mslStages(ctx context.Context, e edit, text []byte, overlay string) []func() (verdict, error) {
 	stage, isStage := strings.CutPrefix(e.file, "shaders/")
 	own := func() (verdict, error) {
+		find := func(test, _ string) bool { return strings.Contains(test, `"`+stage+`"`) }
 		if !isStage {
-			return r.goTest(ctx, byOwn, overlay, "runtime/cpu", nil, stageLimit)
+			find = func(_, file string) bool { return slices.Contains(languageTests, file) }
 		}
-		tests, err := testsThatName(filepath.Join(r.root, "runtime", "cpu"), stage)
+		tests, err := testsThat(filepath.Join(r.root, "runtime", "cpu"), find)
 		if err != nil || len(tests) == 0 {
 			return verdict{}, err
 		}
@@ -227,7 +228,11 @@ func (r *sourceRunner) mslStages(ctx context.Context, e edit, text []byte, overl
 		return r.rows.run(ctx, byRows, []string{program}, "", nil)
 	}
 	others := func() (v verdict, err error) {
-		for _, pkg := range []string{"lower/metal", "tests/oncpu", "tests/generated", "tests/models"} {
+		packages := []string{"lower/metal", "tests/oncpu", "tests/generated", "tests/models"}
+		if !isStage {
+			packages = slices.Insert(packages, 0, "runtime/cpu")
+		}
+		for _, pkg := range packages {
 			if v, err = r.goTest(ctx, byOthers, overlay, pkg, nil, stageLimit); err != nil || v.stage != "" {
 				break
 			}
@@ -237,8 +242,11 @@ func (r *sourceRunner) mslStages(ctx context.Context, e edit, text []byte, overl
 	return []func() (verdict, error){own, rows, others}
 }
 
-// testsThatName lists the tests of a folder whose text has a file's name.
-func testsThatName(dir, file string) (out []string, err error) {
+// languageTests are the files of tests of what the headers give texts.
+var languageTests = []string{"header_test.go", "group_test.go"}
+
+// testsThat lists the tests of a folder that are wanted by their text and file.
+func testsThat(dir string, wanted func(text, file string) bool) (out []string, err error) {
 	names, err := fs.Glob(os.DirFS(dir), "*_test.go")
 	if err != nil {
 		return nil, err
@@ -255,7 +263,7 @@ func testsThatName(dir, file string) (out []string, err error) {
 		}
 		for _, d := range f.Decls {
 			fn, ok := d.(*ast.FuncDecl)
-			if ok && strings.HasPrefix(fn.Name.Name, "Test") && strings.Contains(string(text[set.Position(fn.Pos()).Offset:set.Position(fn.End()).Offset]), `"`+file+`"`) {
+			if ok && strings.HasPrefix(fn.Name.Name, "Test") && wanted(string(text[set.Position(fn.Pos()).Offset:set.Position(fn.End()).Offset]), name) {
 				out = append(out, fn.Name.Name)
 			}
 		}

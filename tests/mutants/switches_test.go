@@ -172,14 +172,21 @@ func TestEquivalents(t *testing.T) {
 	}
 }
 
-// Tests of stages are found by the files that they name.
-func TestTestsThatName(t *testing.T) {
-	names, err := testsThatName(filepath.Join("..", "..", "runtime", "cpu"), "main/gemv.metal")
-	require.NoError(t, err)
-	require.Contains(t, names, "TestRowsOfAProductEnd")
-	names, err = testsThatName(filepath.Join("..", "..", "runtime", "cpu"), "main/none.metal")
-	require.NoError(t, err)
-	require.Empty(t, names)
+// Tests are found by what their text names, and by their file.
+func TestTestsThat(t *testing.T) {
+	dir := filepath.Join("..", "..", "runtime", "cpu")
+	naming := func(stage string) []string {
+		names, err := testsThat(dir, func(text, _ string) bool { return strings.Contains(text, `"`+stage+`"`) })
+		require.NoError(t, err)
+		return names
+	}
+	require.Contains(t, naming("main/gemv.metal"), "TestRowsOfAProductEnd")
+	require.Empty(t, naming("main/none.metal"))
+	for _, file := range languageTests {
+		names, err := testsThat(dir, func(_, f string) bool { return f == file })
+		require.NoError(t, err)
+		require.NotEmpty(t, names, file)
+	}
 }
 
 // A mistake that does not compile is told from one that does, and a file of another system
@@ -193,6 +200,9 @@ func TestTypeChecker(t *testing.T) {
 	const file = "ir/names/plain.go"
 	require.True(t, c.knows(file))
 	require.False(t, c.knows("ir/names/names_plan9.go"))
+	require.True(t, c.isMade(file))
+	require.True(t, c.knows("ir/irgen/irgen.go"))
+	require.False(t, c.isMade("ir/irgen/irgen.go"), "only tests import it")
 	text, err := os.ReadFile(filepath.Join(root, file))
 	require.NoError(t, err)
 	end := strings.Index(string(text), "\nfunc ")
