@@ -288,8 +288,23 @@ func (p *programs) measure(ctx context.Context, pkg string, t *tests) error {
 	return os.Remove(file)
 }
 
+// rapidFolder is where package rapid leaves what a property failed on, for the next run:
+// below a package's folder.
+const rapidFolder = "testdata/rapid"
+
+// tidied returns what takes away the folder that tests leave which fail for a mistake: it
+// would be a source of the tests that come then.
+func tidied(dir string, err *error) func() {
+	folder := filepath.Join(dir, filepath.FromSlash(rapidFolder))
+	if _, e := os.Stat(folder); !errors.Is(e, fs.ErrNotExist) {
+		return func() {} // somebody's own
+	}
+	return func() { *err = errors.Join(*err, os.RemoveAll(folder)) }
+}
+
 // run runs some of the tests, until one fails.
 func (t *tests) run(ctx context.Context, names []string, limit time.Duration, env string) (output []byte, failed, timedOut bool, err error) {
+	defer tidied(t.dir, &err)()
 	_, _, err = within(ctx, limit+5*time.Second, child.Command{Path: t.file, Dir: t.dir, Env: []string{env},
 		Args: []string{"-test.failfast", "-test.timeout", limit.String(), "-test.run", "^(" + strings.Join(names, "|") + ")$"}})
 	output, failed, timedOut, err = ended(ctx, err)

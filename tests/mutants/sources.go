@@ -52,7 +52,7 @@ func (s *sources) list(visit func(name string) error) (map[string]stamp, error) 
 		}
 		rel = filepath.ToSlash(rel)
 		if d.IsDir() {
-			if rel != "." && strings.HasPrefix(d.Name(), ".") || strings.HasSuffix(d.Name(), programsSuffix) {
+			if rel != "." && strings.HasPrefix(d.Name(), ".") || strings.HasSuffix(rel, rapidFolder) || strings.HasSuffix(d.Name(), programsSuffix) {
 				return fs.SkipDir
 			}
 			return nil
