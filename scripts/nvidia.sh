@@ -214,7 +214,7 @@ formats() {
   for size in $sizes; do
     for weights in ${WEIGHTS:-f16 q8_0 q6_k q5_k q4_0 q4_k affine4_g64_bf16}; do
       [[ $size == 0.5b && $weights == *_k ]] && continue # whose rows of 896 blocks of 256 do not divide
-      for phase in "decode --tokens 128 --prompt 128 --context 512 --variants fewest,default" "prefill --prompt 512 --variants default"; do
+      for phase in "decode --tokens 128 --prompt 128 --context 512 --variants fewest,default --per-kernel" "prefill --prompt 512 --variants default"; do
         # shellcheck disable=SC2086
         "$foundry" bench --device "$device" --reps "$reps" --model "synth:qwen2.5-$size" --weights "$weights" --phase $phase --json |
           sed "s/^{/{\"weights\":\"$weights\",/" >> "$out" || failed+=("formats $size $weights")

@@ -57,7 +57,7 @@ func TestPerformancePage(t *testing.T) {
 	page, err := os.ReadFile(file)
 	require.NoError(t, err)
 	have := page
-	for name, table := range map[string]string{"decode": speedTable(t, all, "decode"), "prefill": speedTable(t, all, "prefill"), "formats": formatsTable(t, all)} {
+	for name, table := range map[string]string{"decode": speedTable(t, all, "decode"), "prefill": speedTable(t, all, "prefill"), "formats": formatsTable(t, all), "products": productsTable(t)} {
 		part := regexp.MustCompile(`(?s)(<!-- generated: ` + name + ` -->\n).*?(<!-- end -->)`)
 		require.Len(t, part.FindAll(have, -1), 1, "the part %q of docs/performance.md", name)
 		have = part.ReplaceAll(have, []byte("${1}\n"+strings.ReplaceAll(table, "$", "$$")+"\n${2}"))
@@ -111,7 +111,10 @@ func importMeasurements(t *testing.T, from string) {
 	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
 	var where struct{ Date, Machine, Driver, Read string }
 	require.NoError(t, json.Unmarshal([]byte(lines[0]), &where))
-	var out bytes.Buffer
+	var out, alone bytes.Buffer
+	fmt.Fprintf(&alone, "# Products of a decode step, each kernel alone, behind 128 tokens: scripts/nvidia.sh formats, %s, driver %s, %s.\n", where.Machine, where.Driver, where.Date)
+	rows := csv.NewWriter(&alone)
+	require.NoError(t, rows.Write(measuredRowColumns))
 	fmt.Fprintf(&out, "# scripts/nvidia.sh formats; medians, share is of reads measured in the same process.\n")
 	w := csv.NewWriter(&out)
 	require.NoError(t, w.Write(measurementColumns))
@@ -121,6 +124,14 @@ func importMeasurements(t *testing.T, from string) {
 			Prompt                         int
 			Measured                       struct{ Median float64 } `json:"measured_us"`
 			Share                          *float64                 `json:"bandwidth_share"`
+			Kernels                        []struct {
+				Kernel string
+				Us     float64
+				Bytes  int64
+			}
+			Machine struct {
+				ReadGBs float64 `json:"read_gb_s"`
+			}
 		}
 		require.NoError(t, json.Unmarshal([]byte(l), &r), l)
 		require.NotZero(t, r.Measured.Median, l)
@@ -131,7 +142,15 @@ func importMeasurements(t *testing.T, from string) {
 		model := r.Model[strings.LastIndex(r.Model, "-")+1:]
 		require.NoError(t, w.Write([]string{where.Date, where.Machine, where.Driver, "foundry", model, r.Weights, r.Phase, strconv.Itoa(r.Prompt), r.Variant,
 			strconv.FormatFloat(r.Measured.Median, 'f', 1, 64), share}))
+		for _, k := range r.Kernels {
+			if r.Phase == "decode" && r.Variant == "fewest" && productOf(k.Kernel) != "" {
+				require.NoError(t, rows.Write([]string{model, r.Weights, k.Kernel, strconv.FormatInt(k.Bytes, 10), strconv.FormatFloat(k.Us, 'f', 2, 64),
+					strconv.FormatFloat(r.Machine.ReadGBs, 'f', 0, 64)}))
+			}
+		}
 	}
+	rows.Flush()
+	require.NoError(t, os.WriteFile(measuredRows, alone.Bytes(), 0o644))
 	w.Flush()
 	name := strings.ToLower(strings.Fields(strings.TrimPrefix(where.Machine, "NVIDIA "))[0]) + "-" + where.Date + ".csv"
 	require.NoError(t, os.WriteFile(filepath.Join(measurements, name), out.Bytes(), 0o644))
@@ -258,6 +277,46 @@ func divergence(t *testing.T, weights string) string {
 	return string(m[1])
 }
 
+// h100GBs is what one H100 reads (docs/performance.md).
+const h100GBs = 3155
+
+// productsTable is each product of a decode step at 7b as a share of the bandwidth that was
+// measured beside it, and as the share that an H100, which has the same cores and less
+// bandwidth, cannot exceed.
+func productsTable(t *testing.T) string {
+	columns := []string{"gate_up", "resid_mlp", "lm_head", "qkv", "resid_attn"}
+	byFormat, formats := map[string]map[string]measuredRow{}, []string{}
+	for _, m := range readMeasuredRows(t) {
+		if m.model != "7b" {
+			continue
+		}
+		if byFormat[m.weights] == nil {
+			byFormat[m.weights] = map[string]measuredRow{}
+			formats = append(formats, m.weights)
+		}
+		byFormat[m.weights][productOf(m.kernel)] = m
+	}
+	slices.SortFunc(formats, func(a, b string) int { return cmp.Or(cmp.Compare(bits(t, b), bits(t, a)), cmp.Compare(a, b)) })
+	var b strings.Builder
+	b.WriteString("| weights | gate and up | down | head | QKV | o | an H100's at most: gate and up | down | head |\n|---|---:|---:|---:|---:|---:|---:|---:|---:|\n")
+	for _, format := range formats {
+		fmt.Fprintf(&b, "| %s |", format)
+		for _, c := range columns {
+			if m, ok := byFormat[format][c]; ok {
+				fmt.Fprintf(&b, " %.1f us, %.0f %% |", m.us, 100*m.bytes/m.us/1e3/m.readGBs)
+			} else {
+				b.WriteString(" |")
+			}
+		}
+		for _, c := range columns[:3] {
+			m := byFormat[format][c]
+			fmt.Fprintf(&b, " %.0f %% |", 100*min(1, m.bytes/m.us/1e3/h100GBs))
+		}
+		b.WriteString("\n")
+	}
+	return b.String()
+}
+
 // formatsTable is what a person chooses a format by.
 func formatsTable(t *testing.T, all []measurement) string {
 	var b strings.Builder
@@ -276,38 +335,64 @@ func formatsTable(t *testing.T, all []measurement) string {
 	return b.String()
 }
 
-// plotFormats draws decode at 7b against bits a weight, beside what the bytes allow.
+// plotFormats draws what a format is chosen by: decode at 7b against the error that the
+// format makes of weights, beside what its bytes allow.
 func plotFormats(t *testing.T, all []measurement) []byte {
 	p := plot.New()
-	p.Title.Text = "Qwen2.5-7B, decode on one H200: speed by bits a weight"
-	p.X.Label.Text, p.Y.Label.Text = "bits a weight", "tokens a second"
-	p.X.Min, p.X.Max, p.Y.Min = 0, 17, 0
-	var points plotter.XYs
+	p.Title.Text = "Qwen2.5-7B, decode on one H200: quality and speed (bits a weight)"
+	p.X.Label.Text, p.Y.Label.Text = "mean square error of normal weights, to their own (left is better)", "tokens a second (up is better)"
+	p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: 0}
+	p.Y.Min = 0
+	f16, ok := latest(all, "H200", "foundry", "7b", "f16", "decode")
+	require.True(t, ok)
+	var points, allowed plotter.XYs
 	var names []string
 	for _, row := range rowsOf(t, all, "decode") {
 		if m, ok := latest(all, "H200", "foundry", "7b", row[1], "decode"); ok && row[0] == "7b" {
-			points, names = append(points, plotter.XY{X: bits(t, row[1]), Y: 1e6 / m.us}), append(names, row[1])
+			x, b := weightError(t, row[1]), bits(t, row[1])
+			points, allowed = append(points, plotter.XY{X: x, Y: 1e6 / m.us}), append(allowed, plotter.XY{X: x, Y: 1e6 / (f16.us * f16.share * b / 16)})
+			names = append(names, fmt.Sprintf("%s (%.3g)", strings.TrimSuffix(row[1], "_g64_bf16"), b))
+			p.X.Min, p.X.Max = min(cmp.Or(p.X.Min, x), x/2), max(p.X.Max, 20*x) // room for names
+			p.Y.Max = max(p.Y.Max, 1.1*allowed[len(allowed)-1].Y)
 		}
 	}
 	dots, err := plotter.NewScatter(points)
 	require.NoError(t, err)
 	dots.GlyphStyle = draw.GlyphStyle{Color: color.RGBA{R: 30, G: 90, B: 170, A: 255}, Radius: vg.Points(3.5), Shape: draw.CircleGlyph{}}
-	labels, err := plotter.NewLabels(plotter.XYLabels{XYs: points, Labels: names})
+	rings, err := plotter.NewScatter(allowed)
+	require.NoError(t, err)
+	rings.GlyphStyle = draw.GlyphStyle{Color: color.Gray{Y: 150}, Radius: vg.Points(3.5), Shape: draw.RingGlyph{}}
+	labels, err := plotter.NewLabels(plotter.XYLabels{XYs: apart(points, p.Y.Max/22), Labels: names})
 	require.NoError(t, err)
 	labels.Offset = vg.Point{X: vg.Points(6), Y: vg.Points(-3)}
-	f16, ok := latest(all, "H200", "foundry", "7b", "f16", "decode")
-	require.True(t, ok)
-	floor := plotter.NewFunction(func(x float64) float64 { return 1e6 / (f16.us * f16.share * x / 16) })
-	floor.XMin, floor.XMax, floor.Samples = 4.5, 16, 100
-	floor.Color = color.Gray{Y: 150}
-	p.Add(plotter.NewGrid(), floor, dots, labels)
-	p.Legend.Add("what the bytes allow", floor)
-	p.Legend.Top = true
-	p.Y.Max = 1e6 / (f16.us * f16.share * 4.5 / 16) * 1.05
+	p.Add(plotter.NewGrid(), rings, dots, labels)
+	p.Legend.Add("measured", dots)
+	p.Legend.Add("what its bytes allow", rings)
+	p.Legend.Top, p.Legend.Left = true, true
+	p.Title.TextStyle.Font.Size = vg.Points(11)
 	w, err := p.WriterTo(16*vg.Centimeter, 10*vg.Centimeter, "svg")
 	require.NoError(t, err)
-	var out bytes.Buffer
+	var out strings.Builder
 	_, err = w.WriteTo(&out)
 	require.NoError(t, err)
-	return out.Bytes()
+	return []byte(out.String())
+}
+
+// apart is where the names of points stand: beside them, or so far below the name of a
+// faster point, where that is near.
+func apart(points plotter.XYs, step float64) plotter.XYs {
+	out := slices.Clone(points)
+	order := make([]int, len(points))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(a, b int) int { return cmp.Compare(points[b].Y, points[a].Y) })
+	for at, i := range order {
+		for _, j := range order[:at] {
+			if near := math.Abs(math.Log10(points[i].X / points[j].X)); near < 1 && out[i].Y > out[j].Y-step {
+				out[i].Y = out[j].Y - step
+			}
+		}
+	}
+	return out
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/csv"
 	"math"
 	"os"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -21,10 +22,16 @@ import (
 // measuredRows is where times of products over rows stand, each kernel alone.
 const measuredRows = "../ir/cost/testdata/rows-h200.csv"
 
-// TestRowsAsMeasured predicts the products of a decode step in every format and compares
-// their order, a format at a time, and all times' scale with what an H200 took
-// (foundry bench --device cuda --kernels --variants fewest).
-func TestRowsAsMeasured(t *testing.T) {
+// measuredRow is a line of it.
+type measuredRow struct {
+	model, weights, kernel string
+	bytes, us, readGBs     float64
+}
+
+var measuredRowColumns = []string{"model", "weights", "kernel", "bytes", "us", "read_gb_s"}
+
+func readMeasuredRows(t *testing.T) (out []measuredRow) {
+	t.Helper()
 	f, err := os.Open(measuredRows)
 	require.NoError(t, err)
 	defer f.Close()
@@ -32,23 +39,56 @@ func TestRowsAsMeasured(t *testing.T) {
 	r.Comment = '#'
 	lines, err := r.ReadAll()
 	require.NoError(t, err)
+	require.Equal(t, measuredRowColumns, lines[0])
+	for _, l := range lines[1:] {
+		x := measuredRow{model: l[0], weights: l[1], kernel: l[2]}
+		for i, to := range []*float64{&x.bytes, &x.us, &x.readGBs} {
+			*to, err = strconv.ParseFloat(l[3+i], 64)
+			require.NoError(t, err, l)
+		}
+		out = append(out, x)
+	}
+	return out
+}
+
+// productNames are the beginnings of products' kernels and the nodes that get them; of
+// residuals, the one behind attention has as many columns as rows.
+var productNames = map[string]string{"gate_up": "gate_up", "qkv": "qkv", "head": "lm_head", "residual": "resid_mlp"}
+
+var residualShape = regexp.MustCompile(`^residual_(\d+)x(\d+)_`)
+
+// productOf is the label of the node of a kernel's name; "" where it is no product.
+func productOf(kernel string) string {
+	if m := residualShape.FindStringSubmatch(kernel); m != nil && m[1] == m[2] {
+		return "resid_attn"
+	}
+	for prefix, label := range productNames {
+		if strings.HasPrefix(kernel, prefix) {
+			return label
+		}
+	}
+	return ""
+}
+
+// TestRowsAsMeasured predicts the products of a decode step in every format and compares
+// their order, a format at a time, and all times' scale with what an H200 took
+// (scripts/nvidia.sh formats).
+func TestRowsAsMeasured(t *testing.T) {
 	type times struct{ predicted, measured []float64 }
 	byFormat, graphs := map[string]*times{}, map[string]map[string]float64{}
-	for _, l := range lines[1:] { // model, weights, dispatch, us
-		key := l[0] + " " + l[1]
+	for _, m := range readMeasuredRows(t) {
+		key := m.model + " " + m.weights
 		if graphs[key] == nil {
-			graphs[key] = predictRows(t, l[0], l[1])
+			graphs[key] = predictRows(t, m.model, m.weights)
 		}
-		us, err := strconv.ParseFloat(l[3], 64)
-		require.NoError(t, err)
-		predicted := graphs[key][l[2]]
-		require.NotZero(t, predicted, "%v: no such node", l)
-		x := byFormat[l[1]]
+		predicted := graphs[key][productOf(m.kernel)]
+		require.NotZero(t, predicted, "%v: no such node", m)
+		x := byFormat[m.weights]
 		if x == nil {
 			x = &times{}
-			byFormat[l[1]] = x
+			byFormat[m.weights] = x
 		}
-		x.predicted, x.measured = append(x.predicted, predicted), append(x.measured, us)
+		x.predicted, x.measured = append(x.predicted, predicted), append(x.measured, m.us)
 	}
 	for format, x := range byFormat {
 		rank, logs := stat.Correlation(placesOf(x.predicted), placesOf(x.measured), nil), 0.0

@@ -370,6 +370,11 @@ type Dispatch struct {
 	Flops  sym.Poly   `json:"flops"`
 }
 
+// Groups returns the threadgroups of the dispatch in the run e.
+func (d *Dispatch) Groups(e sym.Env) int64 {
+	return d.Grid[0].Eval(e) * d.Grid[1].Eval(e) * d.Grid[2].Eval(e)
+}
+
 // Node is an operation of the graph.
 type Node struct {
 	Label string `json:"label"`

@@ -145,7 +145,7 @@ func (p *Plan) Stats(e *Entry, env sym.Env) EntryStats {
 		k.Dispatches++
 		k.MovedBytes += moved
 		k.Flops += flops
-		k.Threadgroups += d.Grid[0].Eval(env) * d.Grid[1].Eval(env) * d.Grid[2].Eval(env)
+		k.Threadgroups += d.Groups(env)
 		for _, b := range d.Bind {
 			if buf := &p.Buffers[b.Buffer]; buf.Class == Weight {
 				more := max(0, min(buf.Bytes, moved)-weights[b.Buffer])

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 
 	"foundry/lower/plan"
@@ -18,13 +19,14 @@ import (
 // named by its content, so that a damaged one is not taken for whole.
 type cache struct{ dir string }
 
-// key names what k is compiled from: text, options, versions of NVRTC and driver.
-func (d *Device) key(k *plan.Kernel) (string, error) {
-	text, err := msl.CUDA(k)
+// key names what k is compiled from: text, options, versions of NVRTC and driver, and the
+// threadgroups that a multiprocessor gets.
+func (d *Device) key(k *plan.Kernel, share int) (string, error) {
+	text, err := msl.CUDA(msl.Free, k)
 	if err != nil {
 		return "", err
 	}
-	return hashOf([]byte(strings.Join(append(d.options(msl.Matrices(k)), d.rtc.version, d.info.Note, text), "\x00"))), nil
+	return hashOf([]byte(strings.Join(append(d.options(msl.Matrices(k)), d.rtc.version, d.info.Note, strconv.Itoa(share), text), "\x00"))), nil
 }
 
 func hashOf(b []byte) string {

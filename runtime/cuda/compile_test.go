@@ -34,13 +34,13 @@ kernel void scale(device const half *x [[buffer(0)]], device float *y [[buffer(1
 }
 `,
 	}
-	text, err := msl.CUDA(k)
+	text, err := msl.CUDA(msl.Free, k)
 	require.NoError(t, err)
 	code, err := rtc.compile(k.File, text, append([]string{"--gpu-architecture=sm_90"}, msl.CUDAOptions...))
 	require.NoError(t, err)
 	require.NotEmpty(t, code)
 	k.Source = k.Source[:len(k.Source)-3] + "    y[0] = missing;\n}\n"
-	text, err = msl.CUDA(k)
+	text, err = msl.CUDA(msl.Free, k)
 	require.NoError(t, err)
 	_, err = rtc.compile(k.File, text, append([]string{"--gpu-architecture=sm_90"}, msl.CUDAOptions...))
 	require.Error(t, err)

@@ -46,6 +46,7 @@ type Device struct {
 	info      fruntime.Info
 	arch      string // the architecture, such as sm_90
 	sharedMax int
+	cores     int // multiprocessors
 	startup   fruntime.Startup
 	mu        sync.Mutex
 	closed    bool
@@ -136,7 +137,7 @@ func (d *Device) describe() error {
 		return err
 	}
 	d.arch = fmt.Sprintf("sm_%d%d", values[0], values[1])
-	d.sharedMax = values[3]
+	d.cores, d.sharedMax = values[2], values[3]
 	d.info = fruntime.Info{
 		Kind: "cuda", Name: cString(&name[0]), MemoryBytes: int64(total),
 		Note: fmt.Sprintf("%s, %d multiprocessors, driver API %d.%d", d.arch, values[2], version/1000, version%1000/10),

@@ -68,7 +68,7 @@ func TestMatricesCompile(t *testing.T) {
 	d := compilingDevice(t)
 	for _, s := range blockShapes {
 		k := matrixKernel(s[0], s[1], s[2], s[3], "")
-		code, err := d.unit([]*plan.Kernel{&k})
+		code, err := d.unit(msl.Free, []*plan.Kernel{&k})
 		require.NoError(t, err, s)
 		registers, frame := usage(t, code)
 		t.Logf("%v: %d registers", s, registers)
@@ -80,7 +80,7 @@ func TestMatricesCompile(t *testing.T) {
 		"sum[turn % 16u] += 1.0f;": "kernel blocks does not compile: the compiler puts waits between products of matrix units",
 	} {
 		k := matrixKernel(64, 64, 32, 4, between)
-		_, err := d.unit([]*plan.Kernel{&k})
+		_, err := d.unit(msl.Free, []*plan.Kernel{&k})
 		require.ErrorContains(t, err, says)
 	}
 	for s, says := range map[[4]int]string{
@@ -88,7 +88,7 @@ func TestMatricesCompile(t *testing.T) {
 		{64, 64, 24, 4}: "16, 32 or 64 deep", {64, 64, 32, 2}: "four simdgroups",
 	} {
 		k := matrixKernel(s[0], s[1], s[2], s[3], "")
-		_, err := d.unit([]*plan.Kernel{&k})
+		_, err := d.unit(msl.Free, []*plan.Kernel{&k})
 		require.ErrorContains(t, err, says, s)
 	}
 }
@@ -99,7 +99,7 @@ func TestMatricesNeedHopper(t *testing.T) {
 	k := matrixKernel(64, 64, 32, 4, "")
 	for _, arch := range []string{"sm_80", "sm_100"} {
 		d := &Device{arch: arch}
-		_, err := d.compile(context.Background(), []plan.Kernel{k}, nil)
+		_, err := d.compile(context.Background(), []plan.Kernel{k}, make([]int, 1), nil)
 		require.ErrorContains(t, err, "kernel blocks multiplies by matrix units (mpp::tensor_ops::matmul2d), here wgmma, which this GPU ("+arch+") lacks")
 	}
 	d := &Device{arch: "sm_90"}
@@ -132,7 +132,7 @@ func TestSwizzle(t *testing.T) {
 		}
 	}
 	k.Source = strings.Replace(k.Source, "kernel void", asserts.String()+"kernel void", 1)
-	text, err := msl.CUDA(&k)
+	text, err := msl.CUDA(msl.Free, &k)
 	require.NoError(t, err)
 	require.Equal(t, 3*128, strings.Count(text, "static_assert(matrix_at"))
 	_, err = d.rtc.compile(k.File, text, d.options(true))

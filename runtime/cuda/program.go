@@ -42,7 +42,7 @@ func (d *Device) Load(ctx context.Context, p *plan.Plan, progress fruntime.Progr
 		}
 	}
 	start := time.Now()
-	u, err := d.compile(ctx, p.Kernels, progress)
+	u, err := d.compile(ctx, p.Kernels, shares(p, d.cores), progress)
 	if err != nil {
 		return nil, fmt.Errorf("cuda: %w", err)
 	}

@@ -65,7 +65,7 @@ func requireInRegisters(t *testing.T, rtc *nvrtc, p *plan.Plan) {
 	t.Helper()
 	for _, k := range p.Kernels {
 		k.File = "kernels/" + k.Name + ".metal"
-		text, err := msl.CUDA(&k)
+		text, err := msl.CUDA(msl.Free, &k)
 		require.NoError(t, err)
 		code, err := rtc.compile(k.File, text, append([]string{"--gpu-architecture=sm_90"}, msl.CUDAOptions...))
 		require.NoError(t, err, k.Name)

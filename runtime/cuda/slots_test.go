@@ -94,7 +94,7 @@ func countSlots(t *testing.T, rtc *nvrtc, disassembler, weights string) slotsOf 
 			continue
 		}
 		k.File = "kernels/" + k.Name + ".metal"
-		text, err := msl.CUDA(k)
+		text, err := msl.CUDA(msl.Weighed, k)
 		require.NoError(t, err)
 		code, err := rtc.compile(k.File, text, append([]string{"--gpu-architecture=sm_90"}, msl.CUDAOptions...))
 		require.NoError(t, err)

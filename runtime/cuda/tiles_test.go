@@ -1,10 +1,6 @@
 package cuda
 
 import (
-	"bytes"
-	"debug/elf"
-	"encoding/binary"
-	"slices"
 	"strings"
 	"testing"
 
@@ -33,7 +29,7 @@ func TestTilesCompile(t *testing.T) {
 			if !strings.Contains(k.Name, "_tiles") && k.Matrices == 0 || !strings.HasPrefix(k.Name, x.name) {
 				continue
 			}
-			code, err := d.unit([]*plan.Kernel{&k})
+			code, err := d.unit(msl.Free, []*plan.Kernel{&k})
 			require.NoError(t, err, k.Name)
 			registers, frame := usage(t, code)
 			t.Logf("%s %s %s: %d threads, %d registers, %d bytes of threadgroup memory, %v", x.preset, x.weights, k.Name, k.Threads[0], registers, msl.SharedBytes(&k), k.Params)
@@ -72,35 +68,10 @@ func prefillKernels(t *testing.T, preset, variant string, weights dtype.Type) []
 // usage reads a cubin's notes: registers and stack bytes of its kernel.
 func usage(t *testing.T, code []byte) (registers, frame int) {
 	t.Helper()
-	// Cubins of sm_90a say another version of ELF in one place than in the other.
-	const identVersion, version = 6, 20
-	code = slices.Clone(code)
-	code[version] = code[identVersion]
-	f, err := elf.NewFile(bytes.NewReader(code))
+	notes, err := notesOf(code)
 	require.NoError(t, err)
-	info := f.Section(".nv.info")
-	require.NotNil(t, info)
-	data, err := info.Data()
-	require.NoError(t, err)
-	// Entries: format, attribute, size of what follows; of the two that count,
-	// a symbol and a number.
-	const sized, regcount, framesize = 4, 0x2f, 0x11
-	for len(data) >= 4 {
-		n := 4
-		if data[0] == sized {
-			n += int(binary.LittleEndian.Uint16(data[2:]))
-		}
-		require.LessOrEqual(t, n, len(data))
-		if n == 12 {
-			v := int(binary.LittleEndian.Uint32(data[8:]))
-			switch data[1] {
-			case regcount:
-				registers = v
-			case framesize:
-				frame = v
-			}
-		}
-		data = data[n:]
+	for _, n := range notes { // of one kernel, and of functions that it calls, which have none
+		registers, frame = max(registers, n.registers), max(frame, n.frame)
 	}
 	require.NotZero(t, registers)
 	return registers, frame

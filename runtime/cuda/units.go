@@ -50,13 +50,14 @@ func (d *Device) runs(k *plan.Kernel) error {
 }
 
 // compile returns the machine code of kernels, from the cache where it stands
-// there, otherwise several kernels a unit and several units at a time.
-func (d *Device) compile(ctx context.Context, kernels []plan.Kernel, progress fruntime.Progress) (*units, error) {
+// there, otherwise several kernels a unit and several units at a time. A multiprocessor
+// gets share[i] threadgroups of kernel i in a run, 0 where that depends on the run.
+func (d *Device) compile(ctx context.Context, kernels []plan.Kernel, share []int, progress fruntime.Progress) (*units, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	u := &units{code: map[string][]byte{}, of: make([]string, len(kernels))}
-	kept := cache{d.opts.CacheDir}
+	store := cache{d.opts.CacheDir}
 	keys := make([]string, len(kernels))
 	var plain, matrices []int // kernels that no cache held
 	for i := range kernels {
@@ -64,10 +65,10 @@ func (d *Device) compile(ctx context.Context, kernels []plan.Kernel, progress fr
 			return nil, err
 		}
 		var err error
-		if keys[i], err = d.key(&kernels[i]); err != nil {
+		if keys[i], err = d.key(&kernels[i], share[i]); err != nil {
 			return nil, err
 		}
-		name, code := kept.find(keys[i], u.code)
+		name, code := store.find(keys[i], u.code)
 		if name == "" {
 			if msl.Matrices(&kernels[i]) {
 				matrices = append(matrices, i)
@@ -92,6 +93,39 @@ func (d *Device) compile(ctx context.Context, kernels []plan.Kernel, progress fr
 			progress("compile kernels", int64(done), int64(len(kernels)))
 		}
 	}
+	// once compiles a unit and keeps it for those members that are not to be compiled
+	// again, with registers weighed, which it returns.
+	once := func(registers msl.Registers, members []int) (again []int, err error) {
+		var some []*plan.Kernel
+		for _, i := range members {
+			some = append(some, &kernels[i])
+		}
+		code, err := d.unit(registers, some)
+		if err != nil {
+			return nil, err
+		}
+		used, err := notesOf(code)
+		if err != nil {
+			return nil, err
+		}
+		var kept []int
+		var theirs []string
+		for _, i := range members {
+			if registers == msl.Free && crowded(&kernels[i], used[kernels[i].Name].registers, share[i]) {
+				again = append(again, i)
+			} else {
+				kept, theirs = append(kept, i), append(theirs, keys[i])
+			}
+		}
+		if len(kept) == 0 {
+			return again, nil
+		}
+		if err := store.keep(code, theirs); err != nil {
+			return nil, err
+		}
+		note(hashOf(code), code, kept)
+		return again, nil
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(runtime.GOMAXPROCS(0))
 	for _, members := range append(split(plain), split(matrices)...) {
@@ -99,20 +133,11 @@ func (d *Device) compile(ctx context.Context, kernels []plan.Kernel, progress fr
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			var some []*plan.Kernel
-			var theirs []string
-			for _, i := range members {
-				some, theirs = append(some, &kernels[i]), append(theirs, keys[i])
+			again, err := once(msl.Free, members)
+			if err == nil && len(again) > 0 {
+				_, err = once(msl.Weighed, again)
 			}
-			code, err := d.unit(some)
-			if err != nil {
-				return err
-			}
-			if err := kept.keep(code, theirs); err != nil {
-				return err
-			}
-			note(hashOf(code), code, members)
-			return nil
+			return err
 		})
 	}
 	return u, group.Wait()
@@ -131,8 +156,8 @@ func split(list []int) [][]int {
 
 // unit compiles kernels together, all of them with matrix units or none. Where that fails, each is compiled alone, for an
 // error that names one.
-func (d *Device) unit(kernels []*plan.Kernel) ([]byte, error) {
-	text, err := msl.CUDA(kernels...)
+func (d *Device) unit(registers msl.Registers, kernels []*plan.Kernel) ([]byte, error) {
+	text, err := msl.CUDA(registers, kernels...)
 	if err != nil {
 		return nil, err
 	}
@@ -144,7 +169,7 @@ func (d *Device) unit(kernels []*plan.Kernel) ([]byte, error) {
 		return nil, fmt.Errorf("kernel %s does not compile: %s", kernels[0].Name, firstError(err.Error()))
 	}
 	for _, k := range kernels {
-		if _, alone := d.unit([]*plan.Kernel{k}); alone != nil {
+		if _, alone := d.unit(registers, []*plan.Kernel{k}); alone != nil {
 			return nil, alone
 		}
 	}

@@ -34,24 +34,24 @@ func TestUnits(t *testing.T) {
 	kernels := oneKind(t, unitKernels+2)
 	ctx := context.Background()
 	var told int64
-	cold, err := d.compile(ctx, kernels, func(_ string, done, _ int64) { told = max(told, done) })
+	cold, err := d.compile(ctx, kernels, make([]int, len(kernels)), func(_ string, done, _ int64) { told = max(told, done) })
 	require.NoError(t, err)
 	require.Equal(t, len(kernels), cold.fresh)
 	require.EqualValues(t, len(kernels), told)
 	require.Len(t, cold.code, 2, "two units")
 
-	warm, err := d.compile(ctx, kernels, nil)
+	warm, err := d.compile(ctx, kernels, make([]int, len(kernels)), nil)
 	require.NoError(t, err)
 	require.Equal(t, &units{code: cold.code, of: cold.of}, warm)
 
 	// What is cancelled stays undone, even where all is at hand.
 	cancelled, cancel := context.WithCancel(ctx)
 	cancel()
-	_, err = d.compile(cancelled, kernels, nil)
+	_, err = d.compile(cancelled, kernels, make([]int, len(kernels)), nil)
 	require.ErrorIs(t, err, context.Canceled)
 
 	// One kernel of a unit is found by itself.
-	one, err := d.compile(ctx, kernels[3:4], nil)
+	one, err := d.compile(ctx, kernels[3:4], make([]int, 1), nil)
 	require.NoError(t, err)
 	require.Equal(t, &units{code: map[string][]byte{cold.of[3]: cold.code[cold.of[3]]}, of: cold.of[3:4]}, one)
 
@@ -60,7 +60,7 @@ func TestUnits(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, files, 1)
 	require.NoError(t, os.Truncate(files[0], 100))
-	again, err := d.compile(ctx, kernels, nil)
+	again, err := d.compile(ctx, kernels, make([]int, len(kernels)), nil)
 	require.NoError(t, err)
 	require.Equal(t, unitKernels+2-(unitKernels+2)/2, again.fresh)
 	require.Equal(t, cold.code, again.code)
@@ -71,7 +71,7 @@ func TestUnitErrorNamesItsKernel(t *testing.T) {
 	kernels := oneKind(t, 3)
 	last := strings.LastIndex(kernels[1].Source, "}")
 	kernels[1].Source = kernels[1].Source[:last] + "missing;\n}\n"
-	_, err := d.compile(context.Background(), kernels, nil)
+	_, err := d.compile(context.Background(), kernels, make([]int, len(kernels)), nil)
 	require.ErrorContains(t, err, "kernel "+kernels[1].Name+" does not compile: "+kernels[1].File+":")
 	require.ErrorContains(t, err, `identifier "missing" is undefined`)
 	left, err := os.ReadDir(d.opts.CacheDir)

@@ -28,6 +28,16 @@ var CUDAOptions = []string{"--std=c++17", "--device-as-default-execution-space",
 // GPUs these are wgmma, which is compiled for the architecture sm_90a.
 func Matrices(k *plan.Kernel) bool { return k.Matrices > 0 }
 
+// Registers says what a compiler may spend of them.
+type Registers int
+
+const (
+	// Free: as many as serve one threadgroup best.
+	Free Registers = iota
+	// Weighed: the compiler weighs them against threads in flight.
+	Weighed
+)
+
 // CUDA returns the CUDA unit of some kernels: for each an entry of the kernel's name
 // that takes an address for each slot, with the threadgroup arguments one behind
 // the other in dynamic shared memory. What the compiler makes of a kernel does not
@@ -37,7 +47,7 @@ func Matrices(k *plan.Kernel) bool { return k.Matrices > 0 }
 // (programmatic dependent launch): its own ready point waits, or the entry does
 // where the text has none. The entry waits at the end in any case, so that a
 // kernel is never done before its predecessor.
-func CUDA(kernels ...*plan.Kernel) (string, error) {
+func CUDA(registers Registers, kernels ...*plan.Kernel) (string, error) {
 	var b strings.Builder
 	parts := cudaParts
 	if slices.ContainsFunc(kernels, Matrices) {
@@ -51,30 +61,35 @@ func CUDA(kernels ...*plan.Kernel) (string, error) {
 		if err := body(&b, symbol, k, owned); err != nil {
 			return "", err
 		}
-		cudaEntry(&b, symbol, k)
+		cudaEntry(&b, symbol, k, registers)
 	}
 	return b.String(), nil
 }
 
-func cudaEntry(b *strings.Builder, symbol string, k *plan.Kernel) {
+func cudaEntry(b *strings.Builder, symbol string, k *plan.Kernel, registers Registers) {
 	var params []string
 	for n := range k.Slots {
 		params = append(params, fmt.Sprintf("void* b%d", n))
 	}
 	threads := k.Threads[0] * k.Threads[1] * k.Threads[2]
-	align, resident := 16, 1
-	if Matrices(k) {
+	align, bounds := 16, strconv.Itoa(threads)
+	switch {
+	case Matrices(k):
 		align = 1024 // of eight rows of 64 halves, where wgmma's operands begin
 		if 2*SharedBytes(k) <= plan.MaxThreadgroupBytes {
-			resident = 2 // threadgroups of a multiprocessor, whose registers they share
+			bounds += ", 2" // threadgroups of a multiprocessor, whose registers they share
+		} else {
+			bounds += ", 1"
 		}
+	case registers == Free:
+		bounds += ", 1"
 	}
 	fmt.Fprintf(b, `%snamespace metal {
-extern "C" __global__ void __launch_bounds__(%d, %d) %s(%s) {
+extern "C" __global__ void __launch_bounds__(%s) %s(%s) {
     extern __shared__ __align__(%d) unsigned char shared[];
     const uint tid = %s;
     (void)tid, (void)shared;
-`, arity(symbol, k), threads, resident, k.Name, strings.Join(params, ", "), align, cudaThread(k))
+`, arity(symbol, k), bounds, k.Name, strings.Join(params, ", "), align, cudaThread(k))
 	if !strings.Contains(k.Source, "FOUNDRY_READY();") {
 		b.WriteString("    FOUNDRY_READY();\n")
 	}
