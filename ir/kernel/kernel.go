@@ -21,7 +21,7 @@ type ProductRows struct {
 	Teams      int   // teams of a simdgroup
 	Share      int   // simdgroups that share the chunks of their rows
 	Simdgroups int   // simdgroups of a threadgroup
-	Vectors    int   // simdgroups that share the chunks of their rows
+	Vectors    int   // vectors of a threadgroup
 	Width      int   // weights that a lane loads at once, where the format has that; 0: what each format takes by itself
 	Loads      int   // registers of a lane for chunks on their way in main
 	Held       int   // registers of a lane for chunks across the prologue
