@@ -57,6 +57,7 @@ func run(ctx context.Context, args []string) (err error) {
 	most := flags.Int("stages", 9, "how many stages of tests a mistake in a source has to pass")
 	in := flags.String("in", "", "where mistakes in sources are made: files that this regular expression matches")
 	aboveFlag := flags.String("above", "", "packages whose tests run after a mistake's own: names that this regular expression matches")
+	slowest := flags.Float64("slowest", 0, "tests that alone took more seconds than this are not run; 0: all are")
 	least := flags.Float64("least", 0, "the share of mistakes, in percent, of which fewer found is exit code 1")
 	root := flags.String("root", ".", "the module's root")
 	results := flags.String("results", "mutants.jsonl", "the file of results; what stands there is not run again")
@@ -128,7 +129,7 @@ func run(ctx context.Context, args []string) (err error) {
 			return err
 		}
 	}
-	r, err := newSourceRunner(ctx, *root, *results+programsSuffix, work, self, *most, above)
+	r, err := newSourceRunner(ctx, *root, *results+programsSuffix, work, self, *most, above, *slowest)
 	if err != nil {
 		return err
 	}
@@ -140,6 +141,9 @@ func run(ctx context.Context, args []string) (err error) {
 		all = append(all, some...)
 	}
 	fmt.Printf("seed %d\n", *seed)
+	if *slowest > 0 {
+		fmt.Printf("without tests that take more than %g s\n", *slowest)
+	}
 	return printTable(os.Stdout, all, *least)
 }
 

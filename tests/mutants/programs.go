@@ -34,6 +34,7 @@ type programs struct {
 	overlay   string
 	tested    []string // folders with tests, below the root
 	had       map[string]*tests
+	slowest   float64 // seconds of a test beyond which it is not run; 0: there are none
 }
 
 // tests are those of a package.
@@ -332,7 +333,7 @@ func (p *programs) meeting(t *tests, k int, switched []bool) (names []string, se
 	}
 	for _, some := range near {
 		for _, one := range t.Tests {
-			if !one.Fails && slices.ContainsFunc(some, one.met) {
+			if !one.Fails && (p.slowest == 0 || one.Seconds <= p.slowest) && slices.ContainsFunc(some, one.met) {
 				names, seconds = append(names, one.Name), seconds+one.Seconds
 			}
 		}

@@ -45,7 +45,7 @@ type sourceRunner struct {
 }
 
 // newSourceRunner makes one for the module at root; the tests' programs are kept in a folder.
-func newSourceRunner(ctx context.Context, root, covers, work, self string, most int, others *regexp.Regexp) (*sourceRunner, error) {
+func newSourceRunner(ctx context.Context, root, covers, work, self string, most int, others *regexp.Regexp, slowest float64) (*sourceRunner, error) {
 	root, err := filepath.Abs(root)
 	if err != nil {
 		return nil, err
@@ -54,6 +54,7 @@ func newSourceRunner(ctx context.Context, root, covers, work, self string, most 
 	if err != nil {
 		return nil, err
 	}
+	programs.slowest = slowest
 	known, err := readEquivalents(equivalentsText)
 	if err != nil {
 		return nil, err

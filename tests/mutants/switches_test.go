@@ -141,6 +141,10 @@ func TestMeeting(t *testing.T) {
 		names, _ := p.meeting(all, c.k, c.switched)
 		require.Equal(t, c.want, names, "%d %v", c.k, c.switched)
 	}
+	p.slowest = 1
+	names, seconds := p.meeting(all, 3, []bool{true, true, true, false})
+	require.Equal(t, []string{"One"}, names)
+	require.InDelta(t, 1, seconds, 0)
 }
 
 // What is called equivalent stands in the text that it names, with a reason, and there
