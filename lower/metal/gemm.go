@@ -1,8 +1,6 @@
 package metal
 
 import (
-	"fmt"
-
 	"foundry/ir"
 	"foundry/ir/dtype"
 	choice "foundry/ir/kernel"
@@ -19,6 +17,24 @@ type gemm struct {
 	choice.ProductTiles
 	by multiplier
 	w  int // elements of the operand that a thread stages at once, 4 or 1
+	gemmNames
+}
+
+// gemmNames are the variables of the kernel.
+type gemmNames struct {
+	rows, columns, depth, threadsEach, blocksOf, ahead *msl.Value // constants
+	left, right                                        *msl.Value // halves of a block of either operand
+	chunkWidth, mine                                   *msl.Value // weights that a thread brings at once, and how often
+
+	stage, rightStage  *msl.Value   // memory of blocks of either operand
+	weights, fit       *msl.Value   // what brings weights, and their factors
+	leftRows, from     *msl.Value   // what copies the operand, and its rows
+	held               *msl.Value   // elements of the operand on their way
+	scale, fits, downs *msl.Value   // factors of rows: of a norm, of their ranges, and these by row
+	undo               *msl.Value   // what undoes the ranges of rows
+	sum                *msl.Value   // the sums
+	spread, sumRows    *msl.Value   // sums in the memory of the stages: of the simdgroup, and all
+	restore            []*msl.Value // what undoes the ranges of the operands of each product
 }
 
 // multiplier is what multiplies the blocks in the stages, and finishes the sums.
@@ -29,14 +45,14 @@ type multiplier interface {
 	files() []string
 	StageBytes(unit int) int
 	HeadBytes() int
-	// places declares LEFT and RIGHT, the halves of a block of either operand.
-	places(k *kernel)
-	// rows prepares what undoes the ranges of rows, whose factors stand at downs.
-	rows(k *kernel)
+	// places are the halves of a block of either operand.
+	places() (left, right *msl.Value)
+	// undoRows prepares what undoes the ranges of rows, whose factors stand at downs.
+	undoRows(k *kernel)
 	// begin declares the sums.
 	begin(k *kernel)
 	// multiply adds a block's products, of stages that begin at left and right.
-	multiply(k *kernel, left, right string)
+	multiply(k *kernel, left, right *msl.Value)
 	// beside writes what brings the next block and what multiplies this one, in the order
 	// in which they hinder each other less.
 	beside(bring, multiply func())
@@ -44,8 +60,8 @@ type multiplier interface {
 	// stages must be seen behind the barrier that follows.
 	settle(k *kernel)
 	staged(k *kernel)
-	// spread declares where in the memory of the stages sums are finished.
-	spread(k *kernel, stage *msl.Value)
+	// spreadIn declares where in the memory of the stages sums are finished.
+	spreadIn(k *kernel)
 	// store finishes part p's sums, w adjacent units at once.
 	store(k *kernel, p *task.Part, w int)
 }
@@ -72,8 +88,8 @@ func (g *gemm) staged() int { return g.Rows * g.Depth / g.w / g.threads() }
 // units is how many units of p a threadgroup makes.
 func (g *gemm) units(p *task.Part) int64 { return int64(g.Columns / p.RowsPerUnit()) }
 
-// unit is the rows of weights of the largest unit.
-func (g *gemm) unit() int {
+// unitRows is the rows of weights of the largest unit.
+func (g *gemm) unitRows() int {
 	_, unit := g.WeightRows()
 	return unit
 }
@@ -104,97 +120,95 @@ func (g *gemm) emit() *kernel {
 	}
 	// Rows run fastest: threadgroups that read the same weights start together.
 	k.grid[0], k.grid[1].N = plan.GridDim{N: g.Tokens, Div: int64(g.Rows)}, sym.Const(groups)
-	stage := k.threadgroup("stage", "half", g.by.StageBytes(g.unit()))
+	g.stage = k.threadgroup("stage", "half", g.by.StageBytes(g.unitRows()))
 	if g.Whole() > 0 {
 		g.heads = k.threadgroup("head_squares", "float", g.by.HeadBytes())
 	}
-
-	k.line("constexpr uint ROWS = %du, COLUMNS = %du, DEPTH = %du, THREADS = %du, BLOCKS = %du;", g.Rows, g.Columns, g.Depth, g.threads(), g.blocks())
-	if !g.Copied || g.Expanded {
-		k.line("constexpr uint AHEAD = %du;", g.Ahead)
-	}
-	g.by.places(k)
+	g.constants(k)
 	places, _ := g.Places()
-	k.line("threadgroup half *const right = %s + %du * LEFT;", stage, places)
-	k.line("uint unit;")
+	g.rightStage = k.let(halvesOfGroup, "right", g.stage.Add(u(places).Mul(g.left)))
+	g.unit = k.array(uintType, "unit", nil)
 	t, same := g.SameFormat()
 	if same {
 		k.phase("Rows of weights that this thread brings.")
 		g.declareRows(k, t)
 	}
-	for i, p := range g.Parts {
-		g.choosePart(k, i, begins, func() {
-			g.firstUnit(k, p, begins[i])
-			if same {
-				g.pickWeights(k, p)
-			}
-		})
+	for _, end := range begins[1:] {
+		g.where = append(g.where, groupY.Less(u(end)))
 	}
+	g.where = append(g.where, nil) // what is left
+	k.choose(g.where, func(i int) {
+		g.firstUnit(k, g.Parts[i], begins[i])
+		if same {
+			g.pickWeights(k, g.Parts[i])
+		}
+	})
 	if same && g.FixedWeights() {
 		k.phase("Preload: weights, which no dispatch of the step writes.")
 		g.preload(k, t)
 	}
 	k.ready()
-	k.line("const uint first = group.x * ROWS;")
+	g.first = k.let(constUint, "first", groupX.Mul(g.rows))
 	if !g.Copied {
-		g.rowScales(k, stage)
-		g.rowRanges(k, stage)
+		g.rowScales(k)
+		g.rowRanges(k)
 	}
 	g.by.begin(k)
-	g.mains(k, stage, t, same, begins)
-	g.by.spread(k, stage)
-	for i, p := range g.Parts {
-		g.choosePart(k, i, begins, func() { g.store(k, p) })
-	}
+	g.mains(k, t, same)
+	g.by.spreadIn(k)
+	k.choose(g.where, func(i int) { g.store(k, g.Parts[i]) })
 	return k
+}
+
+// Pointers to threadgroup memory.
+var (
+	halvesOfGroup = msl.Name("threadgroup half *const")
+	floatsOfGroup = msl.Name("threadgroup float *const")
+)
+
+// constants declares the constants of the blocks.
+func (g *gemm) constants(k *kernel) {
+	declare := func(of ...msl.Declared) { k.add(&msl.Declare{Type: constexpr, Of: of}) }
+	constant := func(v **msl.Value, name string, value *msl.Value) msl.Declared {
+		*v = msl.Variable(name)
+		return msl.Declared{Variable: *v, Value: value}
+	}
+	declare(constant(&g.rows, "ROWS", u(g.Rows)), constant(&g.columns, "COLUMNS", u(g.Columns)), constant(&g.depth, "DEPTH", u(g.Depth)),
+		constant(&g.threadsEach, "THREADS", u(g.threads())), constant(&g.blocksOf, "BLOCKS", u(g.blocks())))
+	if !g.Copied || g.Expanded {
+		declare(constant(&g.ahead, "AHEAD", u(g.Ahead)))
+	}
+	left, right := g.by.places()
+	declare(constant(&g.left, "LEFT", left), constant(&g.right, "RIGHT", right))
 }
 
 // mains writes the products: once where all weights have one format, by part
 // where they differ.
-func (g *gemm) mains(k *kernel, stage *msl.Value, t dtype.Type, same bool, begins []int64) {
+func (g *gemm) mains(k *kernel, t dtype.Type, same bool) {
 	if same {
 		if !g.FixedWeights() {
 			g.preload(k, t)
 		}
-		g.main(k, stage, t)
+		g.main(k, t)
 		return
 	}
-	for i, p := range g.Parts {
-		g.choosePart(k, i, begins, func() {
-			t := p.Products[0].Args[1].Type.DType
-			g.declareRows(k, t)
-			g.pickWeights(k, p)
-			g.preload(k, t)
-			g.main(k, stage, t)
-		})
-	}
-}
-
-// choosePart writes body for part i under the range of threadgroups along y that
-// the part owns.
-func (g *gemm) choosePart(k *kernel, i int, begins []int64, body func()) {
-	switch {
-	case len(g.Parts) == 1:
-		body()
-		return
-	case i == 0:
-		k.open("if (group.y < %du)", begins[1])
-	case i < len(begins)-1:
-		k.open("else if (group.y < %du)", begins[i+1])
-	default:
-		k.open("else")
-	}
-	body()
-	k.close()
+	k.choose(g.where, func(i int) {
+		p := g.Parts[i]
+		t := p.Products[0].Args[1].Type.DType
+		g.declareRows(k, t)
+		g.pickWeights(k, p)
+		g.preload(k, t)
+		g.main(k, t)
+	})
 }
 
 // firstUnit sets the first unit of the threadgroup.
 func (g *gemm) firstUnit(k *kernel, p *task.Part, begin int64) {
-	group := "group.y"
+	group := groupY
 	if begin > 0 {
-		group = fmt.Sprintf("(group.y - %du)", begin)
+		group = group.Sub(u(begin))
 	}
-	k.line("unit = %s * %du;", group, g.units(p))
+	k.add(msl.Set(g.unit, group.Mul(u(g.units(p)))))
 }
 
 // copied reports whether weights of t reach their stage as they are stored: not beside
@@ -203,35 +217,37 @@ func (g *gemm) copied(t dtype.Type) bool {
 	return t == dtype.F16 && g.chunk(t) == 8 && !(g.Copied && g.Expanded)
 }
 
-// carrier is the MSL type that brings weights of t to a stage.
-func (g *gemm) carrier(t dtype.Type) string {
+// carrier is the type that brings weights of t to a stage.
+func (g *gemm) carrier(t dtype.Type) *msl.Value {
 	if g.copied(t) {
-		return fmt.Sprintf("gemm_halves<COLUMNS, DEPTH, THREADS, %du>", g.Length)
+		return msl.Of("gemm_halves", g.columns, g.depth, g.threadsEach, u(g.Length))
 	}
-	return fmt.Sprintf("gemm_weights<%s, COLUMNS, DEPTH, THREADS, %du, %s>", g.format(t).reader(g.chunk(t)), g.Length, g.weightFactors(t))
+	return msl.Of("gemm_weights", g.format(t).reader(g.chunk(t)), g.columns, g.depth, g.threadsEach, u(g.Length), g.weightFactors(t))
 }
 
 // declareRows declares what pickWeights fills.
 func (g *gemm) declareRows(k *kernel, t dtype.Type) {
 	k.use(g.format(t).files()...)
 	chunks := g.Columns * g.Depth / g.chunk(t)
-	k.line("device const uchar *row[%d];", (chunks+g.threads()-1)/g.threads())
-	k.line("constexpr uint WIDTH = %du, MINE = %du;", g.chunk(t), (chunks+g.threads()-1)/g.threads())
+	mine := u((chunks + g.threads() - 1) / g.threads())
+	g.row = k.array(bytesOfDevice, "row", mine)
+	g.chunkWidth, g.mine = msl.Variable("WIDTH"), msl.Variable("MINE")
+	k.add(&msl.Declare{Type: constexpr, Of: []msl.Declared{{Variable: g.chunkWidth, Value: u(g.chunk(t))}, {Variable: g.mine, Value: mine}}})
 	if !g.copied(t) {
-		k.line("float fit[%s];", g.weightFactors(t))
+		g.fit = k.array(floatType, "fit", g.weightFactors(t))
 	}
 }
 
 // weightFactors is how many factors a thread needs for its chunks of weights: one where all of
 // them are of one product, since the thread's stage rows lie as far apart as the units of
 // all products repeat.
-func (g *gemm) weightFactors(t dtype.Type) string {
+func (g *gemm) weightFactors(t dtype.Type) *msl.Value {
 	for _, p := range g.Parts {
 		if len(p.Products) > 1 && g.threads()*g.chunk(t)/g.Depth%(16*p.RowsPerUnit()) != 0 {
-			return "MINE"
+			return g.mine
 		}
 	}
-	return "1u"
+	return u(1)
 }
 
 // pickWeights points row[] at the thread's rows. A strip of 16 stage rows holds
@@ -239,32 +255,43 @@ func (g *gemm) weightFactors(t dtype.Type) string {
 // beyond the end repeat the last one and are not stored.
 func (g *gemm) pickWeights(k *kernel, p *task.Part) {
 	per := p.RowsPerUnit()
-	k.open("for (uint i = 0u; i < MINE; i++)")
-	k.line("const uint at = gemm_row<COLUMNS, DEPTH, THREADS, WIDTH>(i, thread_index);")
-	k.line("uint n = min(unit + at / %du * 16u + at %% 16u, %du);", 16*per, p.Units()-1)
-	if p.Pair {
-		half := p.HeadDim() / 2
-		k.line("n = n / %du * %du + n %% %du + at / 16u %% 2u * %du;", half, 2*half, half, half)
-	}
-	each := per / len(p.Products)
-	base, fit := "", ""
-	choose := func(i int, this, others string) string {
-		if i == 0 || this == others {
-			return this
+	k.loop("i", u(0), g.mine, nil, func(i *msl.Value) {
+		at := k.let(constUint, "at", msl.Of("gemm_row", g.columns, g.depth, g.threadsEach, g.chunkWidth).Call(i, thread))
+		n := k.let(uintType, "n", msl.Min(g.unit.Add(at.Div(u(16*per)).Mul(u(16))).Add(at.Mod(u(16))), u(p.Units()-1)))
+		if p.Pair {
+			half := u(p.HeadDim() / 2)
+			k.add(msl.Set(n, n.Div(half).Mul(u(p.HeadDim())).Add(n.Mod(half)).Add(at.Div(u(16)).Mod(u(2)).Mul(half))))
 		}
-		return fmt.Sprintf("at / %du %% %du == %du ? %s : %s", 16*each, len(p.Products), i, this, others)
-	}
+		base, fit := g.pick(k, p, at)
+		base = k.let(msl.Name("device const uchar *const"), "base", base)
+		w := p.Products[0].Args[1]
+		k.add(msl.Set(g.row.At(i), base.Add(msl.Call("ulong", n).Mul(u(g.r.format(w).rowBytes(w.Type.DType, g.Length))))))
+		if t := w.Type.DType; !g.copied(t) {
+			k.add(msl.When(i.Less(g.weightFactors(t)), msl.Set(g.fit.At(i), fit)))
+		}
+	})
+}
+
+// pick is the weights and their factor of the product that stage row at belongs to.
+func (g *gemm) pick(k *kernel, p *task.Part, at *msl.Value) (base, fit *msl.Value) {
+	each := p.RowsPerUnit() / len(p.Products)
 	for i, q := range p.Products {
 		w := q.Args[1]
-		name := k.slot(ref{refArg, w.Index}, g.r.argName(w.Index), pointee(w.Type.DType), plan.Read).Cast("device const uchar *").String()
-		base, fit = choose(i, name, base), choose(i, g.weightFactor(k, w, g.r.down).String(), fit)
+		weights := k.slot(ref{refArg, w.Index}, g.r.argName(w.Index), pointee(w.Type.DType), plan.Read).Cast("device const uchar *")
+		factor := g.weightFactor(k, w, g.r.down)
+		if i == 0 {
+			base, fit = weights, factor
+			continue
+		}
+		own := at.Div(u(16 * each)).Mod(u(len(p.Products))).Equal(u(i))
+		if !weights.Same(base) {
+			base = own.Select(weights, base)
+		}
+		if !factor.Same(fit) {
+			fit = own.Select(factor, fit)
+		}
 	}
-	k.line("device const uchar *const base = %s;", base)
-	k.line("row[i] = base + ulong(n) * %du;", g.r.format(p.Products[0].Args[1]).rowBytes(p.Products[0].Args[1].Type.DType, g.Length))
-	if t := p.Products[0].Args[1].Type.DType; !g.copied(t) {
-		k.line("if (i < %s) fit[i] = %s;", g.weightFactors(t), fit)
-	}
-	k.close()
+	return base, fit
 }
 
 // weightFactor returns the factor down or up of a weight, which f16 does not need.
@@ -278,16 +305,17 @@ func (g *gemm) weightFactor(k *kernel, w *ir.Value, factor func(*kernel, *ir.Val
 // preload brings the first blocks of weights.
 func (g *gemm) preload(k *kernel, t dtype.Type) {
 	if !g.copied(t) {
-		k.line("%s weights[AHEAD];", g.carrier(t))
-		k.line("weights[0].start(row, 0u, thread_index);")
+		g.weights = k.array(g.carrier(t), "weights", g.ahead)
+		k.do(g.weights.At(msl.Int(0)).Dot("start").Call(g.row, u(0), thread))
 		return
 	}
-	k.line("%s weights;", g.carrier(t))
+	g.weights = k.array(g.carrier(t), "weights", nil)
 	for s := range g.Stages - 1 {
 		if int64(s) < g.blocks() {
-			k.line("weights.start(row, right + %du * RIGHT, %du, thread_index);", s, s)
-			k.line("weights.land(right + %du * RIGHT, thread_index);", s)
+			to := g.rightStage.Add(u(s).Mul(g.right))
+			k.do(g.weights.Dot("start").Call(g.row, to, u(s), thread))
+			k.do(g.weights.Dot("land").Call(to, thread))
 		}
-		k.line("tile_launched();")
+		k.do(msl.Call("tile_launched"))
 	}
 }

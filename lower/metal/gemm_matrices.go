@@ -1,8 +1,6 @@
 package metal
 
 import (
-	"fmt"
-
 	choice "foundry/ir/kernel"
 	"foundry/ir/task"
 	"foundry/lower/msl"
@@ -27,82 +25,85 @@ func (matrices) files() []string {
 	return []string{"common/matrix.metal", "main/gemm_matrices.metal"}
 }
 
-func (matrices) places(k *kernel) {
-	k.line("constexpr uint LEFT = ROWS * DEPTH, RIGHT = COLUMNS * DEPTH;")
+func (m matrices) places() (left, right *msl.Value) {
+	return m.g.rows.Mul(m.g.depth), m.g.columns.Mul(m.g.depth)
 }
 
-// rowUps is the name of what undoes the ranges of rows: [m] that of row m of the block.
-const rowUps = "row_ups"
-
-func (m matrices) rows(k *kernel) {
-	k.line("threadgroup float *const %s = (threadgroup float *)%s + %du;", rowUps, k.shared[0].Name, m.UpsAt()/4)
-	k.line("for (uint m = thread_index; m < ROWS; m += THREADS) %s[m] = range_up(downs[m]);", rowUps)
+// undoRows: undo[m] undoes the range of row m of the block.
+func (m matrices) undoRows(k *kernel) {
+	g, row := m.g, msl.Variable("m")
+	stage := msl.Name(k.shared[0].Name)
+	g.undo = k.let(floatsOfGroup, "row_ups", stage.Cast("threadgroup float *").Add(u(m.UpsAt()/4)))
+	k.add(&msl.For{Variable: row, From: thread, Below: g.rows, Step: g.threadsEach, Line: true,
+		Body: []msl.Statement{msl.Set(g.undo.At(row), msl.Call("range_up", g.downs.At(row)))}})
 }
 
-func (matrices) shape() string { return "ROWS, COLUMNS, DEPTH, " + plan.Units }
+// shape is a template of the stage for the block's shape.
+func (m matrices) shape(name string) *msl.Value {
+	return msl.Of(name, m.g.rows, m.g.columns, m.g.depth, msl.Name(plan.Units))
+}
 
 func (m matrices) begin(k *kernel) {
 	k.matrices = m.SIMDs()
-	k.line("matrix_sums<%s> sum = matrix_begin<%s>();", m.shape(), m.shape())
-	k.line("matrix_clear(sum);")
+	m.g.sum = msl.Variable("sum")
+	k.add(msl.Let(m.shape("matrix_sums"), m.g.sum, m.shape("matrix_begin").Call()))
+	k.do(msl.Call("matrix_clear", m.g.sum))
 }
 
-func (m matrices) multiply(k *kernel, left, right string) {
-	k.line("matrix_run<%s>(%s, %s, sum);", m.shape(), left, right)
+func (m matrices) multiply(k *kernel, left, right *msl.Value) {
+	k.do(m.shape("matrix_run").Call(left, right, m.g.sum))
 }
 
 // beside: units multiply by themselves while threads bring the next block.
 func (matrices) beside(bring, multiply func()) { multiply(); bring() }
 
-func (matrices) settle(k *kernel) { k.line("matrix_done(sum);") }
-func (matrices) staged(k *kernel) { k.line("matrix_staged();") }
+func (m matrices) settle(k *kernel) { k.do(msl.Call("matrix_done", m.g.sum)) }
+func (matrices) staged(k *kernel)   { k.do(msl.Call("matrix_staged")) }
 
-func (m matrices) spread(k *kernel, stage *msl.Value) {
+func (m matrices) spreadIn(k *kernel) {
 	k.phase("Epilogue: rows of the sums, by their coordinates, in threadgroup memory.")
-	k.line("threadgroup float *const rows = (threadgroup float *)%s;", stage)
-	k.line("threadgroup float *const spread = rows + simd * %du;", m.PassRows()/m.SIMDs()*m.SpreadStride())
+	m.g.sumRows = k.let(floatsOfGroup, "rows", m.g.stage.Cast("threadgroup float *"))
+	m.g.spread = k.let(floatsOfGroup, "spread", m.g.sumRows.Add(simd.Mul(u(m.PassRows()/m.SIMDs()*m.SpreadStride()))))
 }
 
 // store takes the sums a pass at a time: behind a barrier each simdgroup finishes its rows.
 func (m matrices) store(k *kernel, p *task.Part, w int) {
-	const barrier = "threadgroup_barrier(mem_flags::mem_threadgroup);"
-	k.open("for (uint m = 0u; m < ROWS; m += %du)", m.PassRows())
-	k.line("matrix_spread(sum, m, %du, rows, %du);", m.PassRows(), m.SpreadStride())
-	k.line(barrier)
-	if p.HeadNorm != nil {
-		m.squareHeads(k)
-		k.line(barrier)
-	}
-	each := m.PassRows() / m.SIMDs()
-	units := m.Columns / p.RowsPerUnit()
-	s := spreadUnits{rows: each, units: units, stride: m.SpreadStride(), token: fmt.Sprintf("first + m + simd * %du", each), unit: "unit"}
-	if m.g.looks() {
-		s.undone = fmt.Sprintf("%s[m + simd * %du + i / %du]", rowUps, each, units/w)
-	}
-	m.g.finish(k, p, w, s, func(e *emitter, t affine) *msl.Value { return m.headScale(e, p, t) })
-	k.line(barrier)
-	k.close()
+	g := m.g
+	k.loop("m", u(0), g.rows, u(m.PassRows()), func(row *msl.Value) {
+		k.do(msl.Call("matrix_spread", g.sum, row, u(m.PassRows()), g.sumRows, u(m.SpreadStride())))
+		k.barrier()
+		if p.HeadNorm != nil {
+			m.squareHeads(k, row)
+			k.barrier()
+		}
+		each := m.PassRows() / m.SIMDs()
+		units := m.Columns / p.RowsPerUnit()
+		own := row.Add(simd.Mul(u(each)))
+		g.finish(k, p, w, spreadUnits{
+			rows: each, units: units, stride: m.SpreadStride(), token: g.first.Add(row).Add(simd.Mul(u(each))), unit: g.unit,
+			undone: func(i *msl.Value) *msl.Value { return g.undo.At(own.Add(i.Div(u(units / w)))) },
+			head: func(e *emitter, t affine, unit *msl.Value) *msl.Value {
+				return g.headScale(e, p, e.k.index(t).Sub(g.first).Sub(row), unit.Div(u(p.HeadDim()/2)))
+			},
+		})
+		k.barrier()
+	})
 }
 
 // squareHeads leaves the squares of the pass's runs of columns in threadgroup memory, 16
 // rows of a run a simdgroup.
-func (m matrices) squareHeads(k *kernel) {
+func (m matrices) squareHeads(k *kernel, row *msl.Value) {
+	g := m.g
 	k.use("main/gemm_heads.metal")
-	factor := "restore0"
-	if m.g.looks() {
-		factor += fmt.Sprintf(" * %s[m + r + lane / 2u]", rowUps)
-	}
-	k.open("for (uint run = simd; run < %du; run += %du)", m.PassRows()/16*m.HeadSteps(), m.SIMDs())
-	k.line("const uint r = run / %du * 16u, c = run %% %du;", m.HeadSteps(), m.HeadSteps())
-	k.line("gemm_head_squares(rows + r * %du + c * %du, %du, %s, lane, %s + r * %du + c, %du);",
-		m.SpreadStride(), choice.HeadStep, m.SpreadStride(), factor, m.g.heads, m.HeadSteps(), m.HeadSteps())
-	k.close()
-}
-
-// headScale names the scale of the head of the lane's pairs at row t.
-func (m matrices) headScale(e *emitter, p *task.Part, t affine) *msl.Value {
-	steps := int(p.HeadDim()) / choice.HeadStep
-	e.k.line("const float head_scale = gemm_head_scale<%du>(%s + (%s - first - m) * %du + u / %du * %du, %s);",
-		steps, m.g.heads, t.String(), m.HeadSteps(), p.HeadDim()/2, steps, msl.Float(p.HeadNorm.Attr.Eps))
-	return raw("head_scale")
+	k.loop("run", simd, u(m.PassRows()/16*m.HeadSteps()), u(m.SIMDs()), func(run *msl.Value) {
+		r, c, steps := msl.Variable("r"), msl.Variable("c"), u(m.HeadSteps())
+		k.add(&msl.Declare{Type: constUint, Of: []msl.Declared{{Variable: r, Value: run.Div(steps).Mul(u(16))}, {Variable: c, Value: run.Mod(steps)}}})
+		factor := g.restore[0]
+		if g.looks() {
+			factor = factor.Mul(g.undo.At(row.Add(r).Add(lane.Div(u(2)))))
+		}
+		stride := u(m.SpreadStride())
+		from, to := g.sumRows.Add(r.Mul(stride)).Add(c.Mul(u(choice.HeadStep))), g.heads.Add(r.Mul(steps)).Add(c)
+		k.do(msl.Call("gemm_head_squares", from, stride, factor, lane, to, steps))
+	})
 }

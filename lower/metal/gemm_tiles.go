@@ -1,8 +1,6 @@
 package metal
 
 import (
-	"fmt"
-
 	choice "foundry/ir/kernel"
 	"foundry/ir/task"
 	"foundry/lower/msl"
@@ -23,33 +21,42 @@ func (tiles) identity() (plan.Main, string) { return plan.ProductTiles, "_tiles"
 func (tiles) files() []string               { return []string{"common/tile.metal", "main/gemm_tiles.metal"} }
 func (g tiles) down() int                   { return g.Rows / g.SIMDRows / 16 }
 func (g tiles) wide() int                   { return g.Columns / g.SIMDColumns / 16 }
-func (g tiles) scratchTiles() int           { return g.ScratchTiles(g.unit()) }
-func (g tiles) scratchStride() int          { return g.ScratchStride(g.unit()) }
+func (g tiles) scratchTiles() int           { return g.ScratchTiles(g.unitRows()) }
+func (g tiles) scratchStride() int          { return g.ScratchStride(g.unitRows()) }
 
 // firstRow is the simdgroup's first row of the block.
-func (g tiles) firstRow() string {
-	return fmt.Sprintf("simd / %du * %du", g.SIMDColumns, g.Rows/g.SIMDRows)
+func (g tiles) firstRow() *msl.Value {
+	return simd.Div(u(g.SIMDColumns)).Mul(u(g.Rows / g.SIMDRows))
 }
 
-func (g tiles) places(k *kernel) {
-	k.line("constexpr uint LEFT = %du * tile_strip<DEPTH>(), RIGHT = %du * tile_strip<DEPTH>();", g.Rows/16, g.Columns/16)
+// strip is the halves of a strip of 16 rows.
+func (g tiles) strip() *msl.Value { return msl.Of("tile_strip", g.depth).Call() }
+
+func (g tiles) places() (left, right *msl.Value) {
+	return u(g.Rows / 16).Mul(g.strip()), u(g.Columns / 16).Mul(g.strip())
 }
 
-// rows: undo[m] undoes the range of row lane % 16 of the simdgroup's m-th tile down.
-func (g tiles) rows(k *kernel) {
-	k.line("float undo[%d];", g.down())
-	k.line("FOUNDRY_UNROLL_TILES")
-	k.line("for (uint m = 0u; m < %du; m++) undo[m] = range_up(downs[%s + m * 16u + lane %% 16u]);", g.down(), g.firstRow())
+// undoRows: undo[m] undoes the range of row lane % 16 of the simdgroup's m-th tile down.
+func (g tiles) undoRows(k *kernel) {
+	m := msl.Variable("m")
+	g.undo = k.array(floatType, "undo", u(g.down()))
+	k.unrollTiles()
+	row := g.firstRow().Add(m.Mul(u(16))).Add(lane.Mod(u(16)))
+	k.add(msl.Times(m, u(g.down()), msl.Set(g.undo.At(m), msl.Call("range_up", g.downs.At(row)))))
 }
 
-func (g tiles) begin(k *kernel) {
-	k.line("tile_sum acc[%d];", g.down()*g.wide())
-	k.line("for (uint i = 0u; i < %du; i++) tile_clear(acc[i]);", g.down()*g.wide())
+func (g tiles) begin(k *kernel) { g.sum = k.clearTiles(g.down() * g.wide()) }
+
+// clearTiles declares the sums of so many tiles, at zero.
+func (k *kernel) clearTiles(n int) *msl.Value {
+	acc, i := k.array(msl.Name("tile_sum"), "acc", u(n)), msl.Variable("i")
+	k.add(msl.Times(i, u(n), &msl.Do{Call: msl.Call("tile_clear", acc.At(i))}))
+	return acc
 }
 
-func (g tiles) multiply(k *kernel, left, right string) {
-	k.line("gemm_block<DEPTH, %du, %du>(%s + simd / %du * %du * tile_strip<DEPTH>(),", g.down(), g.wide(), left, g.SIMDColumns, g.down())
-	k.line("    %s + simd %% %du * %du * tile_strip<DEPTH>(), acc);", right, g.SIMDColumns, g.wide())
+func (g tiles) multiply(k *kernel, left, right *msl.Value) {
+	block := msl.Of("gemm_block", g.depth, u(g.down()), u(g.wide()))
+	k.do(block.Call(left.Add(simd.Div(u(g.SIMDColumns)).Mul(u(g.down())).Mul(g.strip())), right.Add(simd.Mod(u(g.SIMDColumns)).Mul(u(g.wide())).Mul(g.strip())), g.sum))
 }
 
 // beside: threads start what is on its way for long, then multiply.
@@ -58,9 +65,9 @@ func (tiles) beside(bring, multiply func()) { bring(); multiply() }
 func (tiles) settle(*kernel) {}
 func (tiles) staged(*kernel) {}
 
-func (g tiles) spread(k *kernel, stage *msl.Value) {
+func (g tiles) spreadIn(k *kernel) {
 	k.phase("Epilogue: the simdgroup's tiles, spread in threadgroup memory.")
-	k.line("threadgroup float *const spread = (threadgroup float *)%s + simd * %du;", stage, 16*g.scratchStride())
+	g.spread = k.let(floatsOfGroup, "spread", g.stage.Cast("threadgroup float *").Add(simd.Mul(u(16*g.scratchStride()))))
 }
 
 // store spreads the simdgroup's sums a few tiles at a time.
@@ -69,56 +76,56 @@ func (g tiles) store(k *kernel, p *task.Part, w int) {
 	if p.HeadNorm != nil {
 		g.squareHeads(k)
 	}
-	g.openTiles(k)
-	g.finish(k, p, w, spreadUnits{
-		rows: 16, units: 16 * g.scratchTiles() / per, stride: g.scratchStride(),
-		token:  "first + " + g.firstRow() + " + m * 16u",
-		unit:   fmt.Sprintf("unit + simd %% %du * %du + n * %du", g.SIMDColumns, g.Columns/g.SIMDColumns/per, 16/per),
-		undone: fmt.Sprintf("simd_shuffle(undo[m], ushort(i / %du))", 16*g.scratchTiles()/per/w),
-	}, func(e *emitter, t affine) *msl.Value { return g.headScale(e, p, t) })
-	g.closeTiles(k)
+	units := 16 * g.scratchTiles() / per
+	g.eachTiles(k, func(m, n *msl.Value) {
+		g.finish(k, p, w, spreadUnits{
+			rows: 16, units: units, stride: g.scratchStride(),
+			token: g.first.Add(g.firstRow()).Add(m.Mul(u(16))),
+			unit:  g.unit.Add(simd.Mod(u(g.SIMDColumns)).Mul(u(g.Columns / g.SIMDColumns / per))).Add(n.Mul(u(16 / per))),
+			undone: func(i *msl.Value) *msl.Value {
+				return msl.Call("simd_shuffle", g.undo.At(m), msl.Call("ushort", i.Div(u(units/w))))
+			},
+			head: func(e *emitter, t affine, _ *msl.Value) *msl.Value {
+				steps := int(p.HeadDim()) / choice.HeadStep
+				return g.headScale(e, p, e.k.index(t).Sub(g.first), g.stepsBefore().Add(n.Div(u(g.scratchTiles()))).Div(u(steps)))
+			},
+		})
+	})
 }
 
-// openTiles opens the loops over tiles m and n, and spreads them.
-func (g tiles) openTiles(k *kernel) {
-	k.line("FOUNDRY_UNROLL_TILES")
-	k.open("for (uint m = 0u; m < %du; m++)", g.down())
-	k.line("FOUNDRY_UNROLL_TILES")
-	k.open("for (uint n = 0u; n < %du; n += %du)", g.wide(), g.scratchTiles())
-	k.line("for (uint i = 0u; i < %du; i++) tile_store(acc[m * %du + n + i], spread + 16u * i, %d);", g.scratchTiles(), g.wide(), g.scratchStride())
-	k.line("simdgroup_barrier(mem_flags::mem_threadgroup);")
-}
-
-func (g tiles) closeTiles(k *kernel) {
-	k.line("simdgroup_barrier(mem_flags::mem_threadgroup);")
-	k.close()
-	k.close()
+// eachTiles spreads a few tiles, those from m down and n across on, and has body take them.
+func (g tiles) eachTiles(k *kernel, body func(m, n *msl.Value)) {
+	k.unrollTiles()
+	k.loop("m", u(0), u(g.down()), nil, func(m *msl.Value) {
+		k.unrollTiles()
+		k.loop("n", u(0), u(g.wide()), u(g.scratchTiles()), func(n *msl.Value) {
+			i := msl.Variable("i")
+			store := msl.Call("tile_store", g.sum.At(m.Mul(u(g.wide())).Add(n).Add(i)), g.spread.Add(u(16).Mul(i)), msl.Int(g.scratchStride()))
+			k.add(msl.Times(i, u(g.scratchTiles()), &msl.Do{Call: store}))
+			k.barrierOfSimdgroup()
+			body(m, n)
+			k.barrierOfSimdgroup()
+		})
+	})
 }
 
 // stepsBefore is how many runs of columns of a block lie before those of the simdgroup.
-func (g tiles) stepsBefore() string {
-	return fmt.Sprintf("simd %% %du * %du", g.SIMDColumns, g.HeadSteps()/g.SIMDColumns)
+func (g tiles) stepsBefore() *msl.Value {
+	return simd.Mod(u(g.SIMDColumns)).Mul(u(g.HeadSteps() / g.SIMDColumns))
 }
 
 // squareHeads leaves the squares of each row's runs of columns in threadgroup memory.
 func (g tiles) squareHeads(k *kernel) {
 	k.use("main/gemm_heads.metal")
 	k.phase("Epilogue: the squares of each head.")
-	g.openTiles(k)
-	factor := "restore0"
-	if g.looks() {
-		factor += " * simd_shuffle(undo[m], ushort(lane / 2u))"
-	}
-	k.line("gemm_head_squares(spread, %du, %s, lane, %s + (%s + m * 16u) * %du + %s + n / %du, %du);",
-		g.scratchStride(), factor, g.heads, g.firstRow(), g.HeadSteps(), g.stepsBefore(), g.scratchTiles(), g.HeadSteps())
-	g.closeTiles(k)
-	k.line("threadgroup_barrier(mem_flags::mem_threadgroup);")
-}
-
-// headScale names the scale of the head of the lane's pairs at row t of the block.
-func (g tiles) headScale(e *emitter, p *task.Part, t affine) *msl.Value {
-	steps := int(p.HeadDim()) / choice.HeadStep
-	e.k.line("const float head_scale = gemm_head_scale<%du>(%s + (%s - first) * %du + (%s + n / %du) / %du * %du, %s);",
-		steps, g.heads, t.String(), g.HeadSteps(), g.stepsBefore(), g.scratchTiles(), steps, steps, msl.Float(p.HeadNorm.Attr.Eps))
-	return raw("head_scale")
+	g.eachTiles(k, func(m, n *msl.Value) {
+		factor := g.restore[0]
+		if g.looks() {
+			factor = factor.Mul(msl.Call("simd_shuffle", g.undo.At(m), msl.Call("ushort", lane.Div(u(2)))))
+		}
+		steps := u(g.HeadSteps())
+		to := g.heads.Add(g.firstRow().Add(m.Mul(u(16))).Mul(steps)).Add(g.stepsBefore()).Add(n.Div(u(g.scratchTiles())))
+		k.do(msl.Call("gemm_head_squares", g.spread, u(g.scratchStride()), factor, lane, to, steps))
+	})
+	k.barrier()
 }

@@ -52,7 +52,15 @@ func (r *region) asStored(k *kernel, j int, value *msl.Value) *msl.Value {
 		}
 		return value
 	}
-	return times(grouped(value), r.down(k, r.g.Results[j].Value))
+	return times(grouped(value), r.storedDown(k, j))
+}
+
+// storedDown is the factor by which result j is scaled where it is stored.
+func (r *region) storedDown(k *kernel, j int) *msl.Value {
+	if !r.asked.Kept[j].Scaled {
+		return one
+	}
+	return r.down(k, r.g.Results[j].Value)
 }
 
 // regionOf returns n's region with operands that lie row-major; a primitive node

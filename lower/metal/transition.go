@@ -29,6 +29,7 @@ func (k *kernel) text(a affine) string { return k.index(a).String() }
 
 // line adds lines.
 func (k *kernel) line(format string, args ...any) {
+	k.texts = true
 	k.add(&msl.Text{Line: fmt.Sprintf(format, args...), Reads: values(args)})
 }
 

@@ -12,8 +12,7 @@ import (
 // stillText are the files whose writers make text of a kernel's body by themselves. None
 // may join them, and one that stops leaves the list.
 var stillText = []string{
-	"batched_tiles.go", "flash.go", "gemm.go", "gemm_body.go", "gemm_copied.go",
-	"gemm_matrices.go", "gemm_store.go", "gemm_tiles.go",
+	"batched_tiles.go", "flash.go",
 }
 
 var makesText = regexp.MustCompile(`\bk\.(line|open|close|text)\(|\braw\(`)

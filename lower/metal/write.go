@@ -154,5 +154,10 @@ func (k *kernel) ready() { k.add(k.readyPoint) }
 // barrier has the threads of the threadgroup meet over its memory.
 func (k *kernel) barrier() { k.add(&msl.Barrier{Memory: "mem_threadgroup"}) }
 
+// barrierOfSimdgroup has the threads of the simdgroup meet over it.
+func (k *kernel) barrierOfSimdgroup() {
+	k.add(&msl.Barrier{Simdgroup: true, Memory: "mem_threadgroup"})
+}
+
 func (k *kernel) unroll()      { k.add(&msl.Unroll{Macro: "FOUNDRY_UNROLL"}) }
 func (k *kernel) unrollTiles() { k.add(&msl.Unroll{Macro: "FOUNDRY_UNROLL_TILES"}) }

@@ -107,6 +107,7 @@ func (v *Value) Mul(b *Value) *Value   { return v.binary("*", b) }
 func (v *Value) Div(b *Value) *Value   { return v.binary("/", b) }
 func (v *Value) Mod(b *Value) *Value   { return v.binary("%", b) }
 func (v *Value) Less(b *Value) *Value  { return v.binary("<", b) }
+func (v *Value) More(b *Value) *Value  { return v.binary(">", b) }
 func (v *Value) Least(b *Value) *Value { return v.binary(">=", b) }
 func (v *Value) Equal(b *Value) *Value { return v.binary("==", b) }
 func (v *Value) And(b *Value) *Value   { return v.binary("&&", b) }

@@ -1,0 +1,139 @@
+package msl
+
+// rule makes something simpler of a value whose operands are folded, nil where it does not
+// apply.
+type rule func(v *Value) *Value
+
+// rules are tried in turn. Numbers are unsigned, so what is multiplied by one or added to
+// one is an unsigned number, too, or a pointer.
+var rules = []rule{
+	// Parentheses come from how strongly operators bind.
+	func(v *Value) *Value { return v.of[0].when(v.op == opParen) },
+	// x * 1, 1 * x, x / 1, x + 0, 0 + x, x - 0
+	func(v *Value) *Value {
+		return v.left().when(v.is("*", -1, 1) || v.is("/", -1, 1) || v.is("+", -1, 0) || v.is("-", -1, 0))
+	},
+	func(v *Value) *Value { return v.right().when(v.is("*", 1, -1) || v.is("+", 0, -1)) },
+	// x * 0, 0 * x, 0 / x, 0 % x, x % 1
+	func(v *Value) *Value {
+		none := v.is("*", -1, 0) && v.left().pure() || (v.is("*", 0, -1) || v.is("/", 0, -1) || v.is("%", 0, -1)) && v.right().pure() || v.is("%", -1, 1) && v.left().pure()
+		return U(0).when(none)
+	},
+	// 2 + 3
+	func(v *Value) *Value {
+		if v.op != opBinary || v.of[0].op != opNumber || v.of[1].op != opNumber {
+			return nil
+		}
+		n, ok := compute(v.text, v.of[0].n, v.of[1].n)
+		return U(n).when(ok)
+	},
+	// min(x, x)
+	func(v *Value) *Value {
+		same := v.op == opCall && len(v.of) == 3 && v.of[0].op == opName && v.of[0].text == "min" && v.of[1].Same(v.of[2]) && v.of[1].pure()
+		if !same {
+			return nil
+		}
+		return v.of[1]
+	},
+}
+
+// fold is v, simpler by the rules.
+func (v *Value) fold() *Value {
+	if v == nil || len(v.of) == 0 {
+		return v
+	}
+	v = v.rebuilt((*Value).fold)
+	for _, r := range rules {
+		if n := r(v); n != nil {
+			return n
+		}
+	}
+	return v
+}
+
+func (v *Value) when(ok bool) *Value {
+	if ok {
+		return v
+	}
+	return nil
+}
+
+// left and right are the operands of an operator.
+func (v *Value) left() *Value {
+	if v.op == opBinary {
+		return v.of[0]
+	}
+	return nil
+}
+
+func (v *Value) right() *Value {
+	if v.op == opBinary {
+		return v.of[1]
+	}
+	return nil
+}
+
+// is reports whether v is an operator of these numbers, of which one below zero is any value.
+func (v *Value) is(operator string, a, b int64) bool {
+	has := func(o *Value, n int64) bool { return n < 0 || o.IsNumber(n) }
+	return v.op == opBinary && v.text == operator && has(v.of[0], a) && has(v.of[1], b)
+}
+
+// compute is a operator b, where that is an unsigned number of 32 bits that no wrapping
+// makes.
+func compute(operator string, a, b int64) (n int64, ok bool) {
+	const most = 1<<32 - 1
+	if a < 0 || b < 0 || a > most || b > most {
+		return 0, false
+	}
+	switch {
+	case operator == "+":
+		n = a + b
+	case operator == "*" && (a == 0 || b <= most/a):
+		n = a * b
+	case operator == "-" && a >= b:
+		n = a - b
+	case operator == "/" && b > 0:
+		n = a / b
+	case operator == "%" && b > 0:
+		n = a % b
+	default:
+		return 0, false
+	}
+	return n, n <= most
+}
+
+// Same reports whether a and b are the same expression of the same variables.
+func (v *Value) Same(o *Value) bool {
+	if v == o {
+		return true
+	}
+	if v.op == opVariable || v.op != o.op || v.text != o.text || v.n != o.n || len(v.of) != len(o.of) {
+		return false
+	}
+	for i := range v.of {
+		if !v.of[i].Same(o.of[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// pureCalls change nothing but what they return.
+var pureCalls = map[string]bool{"min": true, "max": true, "load1": true, "load4": true, "float": true, "float4": true, "uint": true, "ulong": true, "int": true}
+
+// pure reports whether nothing but v's value is lost where v is not computed.
+func (v *Value) pure() bool {
+	if v == nil {
+		return true
+	}
+	if v.op == opCall && !(v.of[0].op == opName && pureCalls[v.of[0].text]) {
+		return false
+	}
+	for _, o := range v.of {
+		if !o.pure() {
+			return false
+		}
+	}
+	return true
+}
