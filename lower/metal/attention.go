@@ -23,7 +23,7 @@ type attention struct {
 func (r *region) lowerAttention(chosen choice.Kernel) *lowering {
 	a := r.attention()
 	if chosen, ok := chosen.(choice.AttentionTiles); ok {
-		return alone((&flash{attention: a, AttentionTiles: chosen, head: "group.x"}).emit())
+		return alone((&flash{attention: a, AttentionTiles: chosen, head: groupX}).emit())
 	}
 	rows := chosen.(choice.AttentionRows)
 	if rows.Parts > 0 {

@@ -16,7 +16,7 @@ func (r *region) lowerBatched(chosen choice.Kernel) *lowering {
 		b, _ := task.BatchedOf(r.asked) // it is one: only those take tiles
 		a := &attention{r: r, Attention: &task.Attention{Region: r.asked, Scores: n, Heads: b.Heads, Dim: b.Dim, Rows: b.Rows, Keys: b.Keys}}
 		a.Width = 8
-		return alone((&flash{attention: a, AttentionTiles: chosen, head: "group.z"}).batched())
+		return alone((&flash{attention: a, AttentionTiles: chosen, head: groupZ}).batched())
 	}
 	k := newKernel(kernelBase(r.name, n.Results[0].Type), r.identity(plan.BatchedRows))
 	k.use("common/load.metal", "main/dot.metal")

@@ -1,8 +1,6 @@
 package metal
 
 import (
-	"fmt"
-
 	"foundry/ir"
 	choice "foundry/ir/kernel"
 	"foundry/ir/sym"
@@ -21,7 +19,7 @@ func (f *flash) batched() *kernel {
 		k.builtin(b)
 	}
 	k.ready()
-	k.line("const uint first = group.y * %du;", f.Queries())
+	f.first = k.let(constUint, "first", groupY.Mul(u(f.Queries())))
 	emit := f.scoresBlock
 	if n.Op == ir.OpBmmNN {
 		emit = f.weightedBlock
@@ -30,46 +28,55 @@ func (f *flash) batched() *kernel {
 	return k
 }
 
+// rowsOfKeys declares what brings so many rows at a time.
+func (f *flash) rowsOfKeys(k *kernel, rows int) *msl.Value {
+	return k.array(msl.Of("flash_rows", u(f.Dim), u(rows), u(k.threads)), "rows", nil)
+}
+
 // scoresBlock: 64 rows of a against 64 of b, whole rows staged at once.
 func (f *flash) scoresBlock(k *kernel) {
-	const spread = 16 * (32 + 8) // floats of a simdgroup's scratch
+	const spreadFloats = 16 * (32 + 8) // of a simdgroup's scratch
 	k.use("main/gemm_tiles.metal")
 	k.grid[0] = plan.GridDim{N: f.attention.Keys, Div: int64(f.Keys)}
 	k.param("K", int(f.Dim))
-	stage := k.threadgroup("stage", "half", f.ScoresBytes(f.Dim))
+	f.stage = k.threadgroup("stage", "half", f.ScoresBytes(f.Dim))
 	e := newEmitter(k, f.r, 1)
-	h := e.Know("group.z", f.Heads, 1)
-	of := f.rowsOf(e, f.Scores.Args[1], h)
-	rows, stride := of.first, of.step
-	k.line("threadgroup half *const right = %s + 4u * tile_strip<%du>();", stage, f.Dim)
-	k.line("flash_rows<%du, %du, %du> rows;", f.Dim, f.Keys, k.threads)
-	k.line("rows.start(%s, %s, group.x * %du, %s, right, thread_index);", rows, stride, f.Keys, k.text(dimension(f.attention.Keys)))
+	h := e.know(groupZ, f.Heads, 1)
+	keys := f.rowsOf(e, f.Scores.Args[1], h)
+	strip, two := tileStrip(f.Dim), u(2)
+	right := k.let(halvesOfGroup, "right", f.stage.Add(u(4).Mul(strip)))
+	rows := f.rowsOfKeys(k, f.Keys)
+	k.do(rows.Dot("start").Call(keys.first, keys.step, groupX.Mul(u(f.Keys)), k.dim(f.attention.Keys), right, thread))
 	k.phase("Prologue: rows of the first operand as halves.")
-	f.rowRanges(k, "simd / 2u * 32u", 32, fmt.Sprintf("%du", f.Dim))
-	f.stageRows(k, stage)
-	k.line("rows.land(right, thread_index);")
-	k.line("tile_wait<0u>();")
-	k.line("threadgroup_barrier(mem_flags::mem_threadgroup);")
+	f.rowRanges(k, simd.Div(two).Mul(u(32)), 32, u(f.Dim))
+	f.stageRows(k)
+	k.do(rows.Dot("land").Call(right, thread))
+	k.do(msl.Of("tile_wait", u(0)).Call())
+	k.barrier()
 	k.phase("Main: products of tiles.")
-	k.line("tile_sum acc[4];")
-	k.line("for (uint i = 0u; i < 4u; i++) tile_clear(acc[i]);")
-	k.line("gemm_block<%du, 2u, 2u>(%s + simd / 2u * 2u * tile_strip<%du>(), right + simd %% 2u * 2u * tile_strip<%du>(), acc);", f.Dim, stage, f.Dim, f.Dim)
-	k.line("threadgroup_barrier(mem_flags::mem_threadgroup);")
+	acc := k.clearTiles(4)
+	k.do(msl.Of("gemm_block", u(f.Dim), two, two).
+		Call(f.stage.Add(simd.Div(two).Mul(two).Mul(strip)), right.Add(simd.Mod(two).Mul(two).Mul(strip)), acc))
+	k.barrier()
 	k.phase("Epilogue: the simdgroup's tiles, spread in threadgroup memory.")
-	k.line("threadgroup float *const spread = (threadgroup float *)%s + simd * %du;", stage, spread)
-	k.line("FOUNDRY_UNROLL_TILES")
-	k.open("for (uint m = 0u; m < 2u; m++)")
-	k.line("for (uint n = 0u; n < 2u; n++) tile_store(acc[m * 2u + n], spread + 16u * n, 40);")
-	k.line("simdgroup_barrier(mem_flags::mem_threadgroup);")
-	k.open("for (uint i = 0u; i < 16u; i++)")
-	k.line("const float value = %s;", times(raw("spread[i * 40u + lane]").Mul(msl.Float(f.Scores.Attr.Scale)), f.leftUp(k, "(simd / 2u * 32u + m * 16u + i)"), f.r.readUp(k, f.Scores.Args[1])))
-	t := e.atom("t", raw("first + simd / 2u * 32u + m * 16u + i"), 0, 1)
-	col := e.atom("column", raw("group.x * %du + simd %% 2u * 32u + lane", f.Keys), 0, 1)
-	k.line("if (%s < %s && %s < %s) store1(%s, %s);", t.String(), k.text(dimension(f.Rows)), col.String(),
-		k.text(dimension(f.attention.Keys)), e.target(0, []affine{h, t, col}), f.r.asStored(k, 0, msl.Name("value")))
-	k.close()
-	k.line("simdgroup_barrier(mem_flags::mem_threadgroup);")
-	k.close()
+	spread := k.let(floatsOfGroup, "spread", f.stage.Cast("threadgroup float *").Add(simd.Mul(u(spreadFloats))))
+	k.unrollTiles()
+	k.loop("m", u(0), two, nil, func(m *msl.Value) {
+		n := msl.Variable("n")
+		k.add(msl.Times(n, two, &msl.Do{Call: msl.Call("tile_store", acc.At(m.Mul(two).Add(n)), spread.Add(u(16).Mul(n)), msl.Int(40))}))
+		k.barrierOfSimdgroup()
+		k.loop("i", u(0), u(16), nil, func(i *msl.Value) {
+			row := simd.Div(two).Mul(u(32)).Add(m.Mul(u(16))).Add(i)
+			score := spread.At(i.Mul(u(40)).Add(lane)).Mul(msl.Float(f.Scores.Attr.Scale))
+			value := k.let(constFloat, "value", times(score, f.leftUp(k, row.Paren()), f.r.readUp(k, f.Scores.Args[1])))
+			t := e.atom("t", f.first.Add(simd.Div(two).Mul(u(32))).Add(m.Mul(u(16))).Add(i), 0, 1)
+			col := e.atom("column", groupX.Mul(u(f.Keys)).Add(simd.Mod(two).Mul(u(32))).Add(lane), 0, 1)
+			exists := k.index(t).Less(k.dim(f.Rows)).And(k.index(col).Less(k.dim(f.attention.Keys)))
+			to := e.target(0, []affine{h, t, col})
+			k.add(msl.When(exists, storing(1, to, f.r.asStored(k, 0, value))))
+		})
+		k.barrierOfSimdgroup()
+	})
 }
 
 // weightedBlock: 64 rows of a, 32 columns at a time, against as many rows of b;
@@ -80,42 +87,51 @@ func (f *flash) weightedBlock(k *kernel) {
 	left := k.threadgroup("left", "half", 2*f.Queries()*depth)
 	values := k.threadgroup("values", "half", f.StageBytes(f.Dim)/f.Queries()/2*depth)
 	e := newEmitter(k, f.r, 1)
-	h := e.Know("group.z", f.Heads, 1)
+	h := e.know(groupZ, f.Heads, 1)
 	of := f.rowsOf(e, f.Scores.Args[1], h)
-	rows, stride := of.first, of.step
-	all := k.text(dimension(f.attention.Keys))
-	k.line("flash_rows<%du, %du, %du> rows;", f.Dim, depth, k.threads)
-	k.line("tile_sum acc[%d];", f.Dim/16)
-	k.line("for (uint i = 0u; i < %du; i++) tile_clear(acc[i]);", f.Dim/16)
-	f.rowRanges(k, "simd * 16u", 16, all)
-	k.open("for (uint base = 0u; base < %s; base += %du)", all, depth)
-	k.line("rows.start(%s, %s, base, %s, %s, thread_index);", rows, stride, all, values)
-	k.phase("Prologue: rows of the first operand as halves.")
-	k.line("FOUNDRY_UNROLL")
-	k.open("for (uint i = 0u; i < 16u; i++)")
-	k.line("const uint m = simd * 16u + i, j = lane;")
-	t := e.atom("t", raw("min(first + m, %s - 1u)", k.text(dimension(f.Rows))), 0, 1)
-	col := e.atom("column", raw("min(base + j, %s - 1u)", all), 0, 1)
-	k.line("const float value = %s;", times(e.at(f.Scores.Args[0], []affine{h, t, col}), f.leftDown(k, "m")))
-	k.line("gemm_put(%s + tile_at<%du>(m, j), base + j < %s ? value : 0.0f);", left, depth, all)
-	k.close()
-	k.line("rows.land(%s, thread_index);", values)
-	k.line("tile_wait<0u>();")
-	k.line("threadgroup_barrier(mem_flags::mem_threadgroup);")
+	all := k.dim(f.attention.Keys)
+	rows := f.rowsOfKeys(k, depth)
+	acc := k.clearTiles(int(f.Dim / 16))
+	f.rowRanges(k, simd.Mul(u(16)), 16, all)
+	k.loop("base", u(0), all, u(depth), func(base *msl.Value) {
+		k.do(rows.Dot("start").Call(of.first, of.step, base, all, values, thread))
+		k.phase("Prologue: rows of the first operand as halves.")
+		k.unroll()
+		k.loop("i", u(0), u(16), nil, func(i *msl.Value) {
+			m, j := msl.Variable("m"), msl.Variable("j")
+			k.add(&msl.Declare{Type: constUint, Of: []msl.Declared{{Variable: m, Value: simd.Mul(u(16)).Add(i)}, {Variable: j, Value: lane}}})
+			t := f.row(e, f.first.Add(m))
+			col := e.atom("column", msl.Min(base.Add(j), all.Sub(u(1))), 0, 1)
+			value := k.let(constFloat, "value", times(e.at(f.Scores.Args[0], []affine{h, t, col}), f.leftDown(k, m)))
+			to := left.Add(msl.Of("tile_at", u(depth)).Call(m, j))
+			k.do(msl.Call("gemm_put", to, base.Add(j).Less(all).Select(value, zero)))
+		})
+		k.do(rows.Dot("land").Call(values, thread))
+		k.do(msl.Of("tile_wait", u(0)).Call())
+		k.barrier()
+		f.weighTiles(k, left, values, acc)
+		k.barrier()
+	})
+	value := func(out, i *msl.Value) *msl.Value {
+		row := ownRow(nil, msl.Call("tile_slot", i)).Paren()
+		return f.r.asStored(k, 0, times(out, f.leftUp(k, row), f.r.readUp(k, f.Scores.Args[1])))
+	}
+	f.storeTiles(e, acc, value, func(t, d affine) *msl.Value { return e.target(0, []affine{h, t, d}) })
+}
+
+// weighTiles adds the products of the staged columns of a with the staged rows of b.
+func (f *flash) weighTiles(k *kernel, left, values, acc *msl.Value) {
+	const depth = choice.WeightedDepth
 	k.phase("Main: products of tiles.")
-	k.line("FOUNDRY_UNROLL_TILES")
-	k.open("for (uint n = 0u; n < %du; n++)", depth/16)
-	k.line("tile_left some;")
-	k.line("tile_load<%du>(some, %s + simd * tile_strip<%du>(), 16u * n);", depth, left, depth)
-	k.line("FOUNDRY_UNROLL_TILES")
-	k.open("for (uint d = 0u; d < %du; d++)", f.Dim/16)
-	k.line("tile_right columns;")
-	k.line("tile_load_rows<%du>(columns, %s + n * tile_strip<%du>(), 16u * d);", f.Dim, values, f.Dim)
-	k.line("tile_multiply_accumulate(acc[d], some, columns);")
-	k.close()
-	k.close()
-	k.line("threadgroup_barrier(mem_flags::mem_threadgroup);")
-	k.close()
-	value := f.r.asStored(k, 0, times(raw("out[i]"), f.leftUp(k, "(simd * 16u + tile_row(lane, tile_slot(i)))"), f.r.readUp(k, f.Scores.Args[1])))
-	f.storeTiles(e, value, func(t, d affine) *msl.Value { return e.target(0, []affine{h, t, d}) })
+	k.unrollTiles()
+	k.loop("n", u(0), u(depth/16), nil, func(n *msl.Value) {
+		some := k.array(msl.Name("tile_left"), "some", nil)
+		k.do(msl.Of("tile_load", u(depth)).Call(some, left.Add(simd.Mul(tileStrip(depth))), u(16).Mul(n)))
+		k.unrollTiles()
+		k.loop("d", u(0), u(f.Dim/16), nil, func(d *msl.Value) {
+			columns := k.array(msl.Name("tile_right"), "columns", nil)
+			k.do(msl.Of("tile_load_rows", u(f.Dim)).Call(columns, values.Add(n.Mul(tileStrip(f.Dim))), u(16).Mul(d)))
+			k.do(msl.Call("tile_multiply_accumulate", acc.At(d), some, columns))
+		})
+	})
 }

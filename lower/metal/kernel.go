@@ -54,6 +54,7 @@ type kernel struct {
 	list       *[]msl.Statement   // where statements are added now
 	around     []*[]msl.Statement // the lists around it that opened blocks stand in
 	readyPoint *msl.Ready
+	texts      bool       // some of it is text still
 	stepT      *msl.Value // T and P, where they are asked for
 	stepP      *msl.Value
 	variables  map[string]*msl.Value // what index values are made of, by name
@@ -184,7 +185,8 @@ func (k *kernel) param(name string, v int) {
 
 // assemble returns the kernel without name and source, and the parts of its source.
 func (k *kernel) assemble(shaders fs.FS) (plan.Kernel, *plan.Text, error) {
-	symbols := k.symbols()
+	body := msl.Fold(slices.Concat(k.head, k.body), k.isArgument)
+	symbols := k.symbols(body)
 	if err := k.fault(); err != nil {
 		return plan.Kernel{}, nil, fmt.Errorf("%s was chosen and cannot be written: %w", k.name, err)
 	}
@@ -202,7 +204,7 @@ func (k *kernel) assemble(shaders fs.FS) (plan.Kernel, *plan.Text, error) {
 		}
 		text.Stages = append(text.Stages, plan.Stage{Path: f, Text: string(content)})
 	}
-	text.Body = msl.Print(slices.Concat(symbols, k.head, k.body), 1)
+	text.Body = msl.Print(append(symbols, body...), 1)
 	out := plan.Kernel{Main: k.identity.main, Stages: k.stages, Slots: k.slots, Threadgroup: k.shared, Threads: [3]int{k.threads, 1, 1}, Matrices: k.matrices, Params: k.params}
 	for _, a := range plan.BuiltinArguments() {
 		if k.builtins[a.Builtin] {
@@ -237,15 +239,24 @@ func (k *kernel) position() *msl.Value {
 // symbols returns the declarations of T and P that the body needs. They stand before
 // the ready point: no dispatch of an entry advances the step but the last (the plan's
 // verifier holds it), and entries follow one another whole.
-func (k *kernel) symbols() []msl.Statement {
+func (k *kernel) symbols(body []msl.Statement) []msl.Statement {
+	t, p := k.texts && k.stepT != nil, k.texts && k.stepP != nil
+	msl.Reads(body, func(v *msl.Value) { t, p = t || v == k.stepT, p || v == k.stepP })
 	var out []msl.Statement
-	if k.stepT != nil {
+	if t {
 		out = append(out, msl.Let(constUint, k.stepT, k.position().Dot("T")))
 	}
-	if k.stepP != nil {
+	if p {
 		out = append(out, msl.Let(constUint, k.stepP, k.position().Dot("P")))
 	}
 	return out
+}
+
+// isArgument reports whether an argument of the function has that name.
+func (k *kernel) isArgument(name string) bool {
+	return slices.ContainsFunc(k.slots, func(s plan.Slot) bool { return s.Name == name }) ||
+		slices.ContainsFunc(k.shared, func(a plan.ThreadgroupArg) bool { return a.Name == name }) ||
+		slices.ContainsFunc(plan.BuiltinArguments(), func(a plan.BuiltinArgument) bool { return a.Name == name })
 }
 
 // inPlace returns the operand whose storage result j may take: one of which every

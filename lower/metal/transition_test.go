@@ -11,9 +11,7 @@ import (
 
 // stillText are the files whose writers make text of a kernel's body by themselves. None
 // may join them, and one that stops leaves the list.
-var stillText = []string{
-	"batched_tiles.go", "flash.go",
-}
+var stillText []string
 
 var makesText = regexp.MustCompile(`\bk\.(line|open|close|text)\(|\braw\(`)
 
