@@ -233,6 +233,39 @@ func TestLegalizeNamesTheNode(t *testing.T) {
 	require.EqualError(t, err, "legalize: layers.0.silu silu cannot become a kernel of apple-m3-pro: no kernel for silu")
 }
 
+// Of a norm of which neither step can run, the first is named. A node that a graph pins to a
+// kernel is asked about without its pin: what there is hangs on the whole graph.
+func TestWhatIsAskedAboutNodes(t *testing.T) {
+	g := decode(t, "0.5b")
+	var log passes.Log
+	require.NoError(t, parse(t, "split-norm").Run(g, &passes.Context{Log: &log, Lowerable: func(*ir.Node) error { return errors.New("not here") }}))
+	refused := 0
+	for _, d := range log.Decisions {
+		if strings.Contains(d.Reason, "cannot run") {
+			require.Equal(t, "apple-m3-pro cannot run a kernel that leaves the sums: not here", d.Reason)
+			refused++
+		}
+	}
+	require.NotZero(t, refused)
+	var pinned []*ir.Node
+	for _, n := range g.Nodes() {
+		if n.Op == ir.OpSilu {
+			n.Attr.Kernel = "elements"
+			pinned = append(pinned, n)
+		}
+	}
+	asked := 0
+	require.NoError(t, parse(t, "legalize").Run(g, &passes.Context{Lowerable: func(n *ir.Node) error {
+		require.Empty(t, n.Attr.Kernel, "%s", n)
+		asked++
+		return nil
+	}}))
+	require.Greater(t, asked, len(pinned))
+	for _, n := range pinned {
+		require.Equal(t, "elements", n.Attr.Kernel, "the graph's own stays")
+	}
+}
+
 // Fuel stops rewrites one by one, and bisection finds the one that matters.
 func TestFuelAndBisect(t *testing.T) {
 	p, err := passes.Variant("per-layer-6")
