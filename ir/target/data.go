@@ -12,7 +12,12 @@ type apple struct {
 	units   bool    // matrix units in each core
 }
 
-// Bandwidths and core counts are Apple's. A core has 128 f32 lanes.
+// Bandwidths and core counts are Apple's, the bandwidths of an A19 those of its memory, 64 bits of
+// LPDDR5X-8533 and, in the Pro, of 9600 (https://en.wikipedia.org/wiki/Apple_A19, which has its
+// caches, too). A core has 128 f32 lanes. The clock of an M5 was read by powermetrics under
+// load, 1,578 MHz (https://www.reddit.com/r/hardware, "Apple M5 GPU Roofline Analysis", whose memory
+// gave 122 of 153.6 GB/s); M5 Pro and Max are taken to have it, and M4's caches. That of an A19
+// is what its measured matrix rate comes to (matrixFlops); lists of specifications say 1,620 MHz.
 var apples = [...]apple{
 	{"apple-m1", 8, 68, 8, 1.28, false},
 	{"apple-m1-pro", 16, 200, 24, 1.30, false},
@@ -31,10 +36,10 @@ var apples = [...]apple{
 	{"apple-m4-pro", 20, 273, 24, 1.58, false},
 	{"apple-m4-max-32", 32, 410, 48, 1.58, false},
 	{"apple-m4-max", 40, 546, 48, 1.58, false},
-	{"apple-m5", 10, 153, 8, 1.60, true},
-	{"apple-m5-pro", 20, 307, 24, 1.60, true},
-	{"apple-m5-max-32", 32, 460, 48, 1.60, true},
-	{"apple-m5-max", 40, 614, 48, 1.60, true},
+	{"apple-m5", 10, 153, 8, 1.58, true},
+	{"apple-m5-pro", 20, 307, 24, 1.58, true},
+	{"apple-m5-max-32", 32, 460, 48, 1.58, true},
+	{"apple-m5-max", 40, 614, 48, 1.58, true},
 	{"apple-a19", 5, 68, 12, 1.46, true},
 	{"apple-a19-pro", 6, 77, 32, 1.46, true},
 }
