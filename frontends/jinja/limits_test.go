@@ -148,3 +148,47 @@ func FuzzRender(f *testing.F) {
 		}
 	})
 }
+
+// Each limit is the last number that is within it.
+func TestLimitsAreReached(t *testing.T) {
+	enough := Limits{Steps: 1 << 40, Bytes: 1 << 40, Depth: 1 << 20, Time: time.Hour}
+	for name, c := range map[string]struct {
+		text  string
+		limit func(l *Limits, n int64)
+		want  string
+	}{
+		"bytes":  {`{% if 'A' * 1000 %}{% endif %}`, func(l *Limits, n int64) { l.Bytes = n }, "it makes more than "},
+		"steps":  {`{% for i in range(100) %}{% endfor %}`, func(l *Limits, n int64) { l.Steps = n }, "it takes more than "},
+		"levels": {`{{ [[[[[1]]]]] }}`, func(l *Limits, n int64) { l.Depth = int(n) }, "it nests more than "},
+	} {
+		p, err := Parse(c.text)
+		require.NoError(t, err)
+		stopped := func(n int64) error {
+			l := enough
+			c.limit(&l, n)
+			_, err := p.Render(nil, time.Time{}, l)
+			return err
+		}
+		low, high := int64(0), int64(1<<20) // stopped, and not
+		require.NoError(t, stopped(high), name)
+		for high-low > 1 {
+			if mid := (low + high) / 2; stopped(mid) != nil {
+				low = mid
+			} else {
+				high = mid
+			}
+		}
+		require.ErrorContains(t, stopped(low), c.want, name)
+		if name == "bytes" {
+			require.EqualValues(t, 1000, high, "what is made, and no byte more")
+		}
+	}
+}
+
+// What no published template does is refused by name.
+func TestSortsThatAreRefused(t *testing.T) {
+	p, err := Parse(`{{ [] | sort(attribute='a,b') }}`)
+	require.NoError(t, err)
+	_, err = p.Render(nil, time.Time{}, DefaultLimits)
+	require.ErrorContains(t, err, "sort by several attributes is not supported")
+}

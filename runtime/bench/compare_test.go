@@ -111,3 +111,20 @@ func FuzzReadRecording(f *testing.F) {
 		require.True(t, err != nil || len(r) > 0)
 	})
 }
+
+// Samples that do not scatter leave nothing to chance: a difference of theirs is certain, and
+// none is none.
+func TestSamplesThatDoNotScatter(t *testing.T) {
+	of := func(v float64) [][]float64 { return [][]float64{{v, v}, {v, v}, {v, v}} }
+	same := compareRow([2][][]float64{of(2), of(2)})
+	require.Equal(t, 1.0, same.P)
+	require.Zero(t, same.Change)
+	other := compareRow([2][][]float64{of(2), of(3)})
+	require.Zero(t, other.P)
+	require.InDelta(t, 0.5, other.Change.Mid, 1e-12)
+	require.Equal(t, other.Change.Mid, other.Change.Low)
+	require.Equal(t, other.Change.Mid, other.Change.High)
+	require.InDelta(t, 2, other.A, 1e-12)
+	require.InDelta(t, 3, other.B, 1e-12)
+	require.Zero(t, other.Spread)
+}
