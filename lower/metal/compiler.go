@@ -18,7 +18,7 @@ import (
 type compiler struct {
 	o       *Options
 	plan    *plan.Plan
-	kernels map[string]int          // kernels by their sources without a name
+	kernels map[string]int          // kernels by what tells their texts apart
 	names   map[string]bool         // names of kernels, lower case
 	buffers map[string]int          // the last number behind a buffer's name, at least 1
 	shared  map[string]*storage     // weights, states, inputs, outputs: by class and name
@@ -364,13 +364,16 @@ func (c *compiler) kernelIndex(k *kernel) (int, error) {
 	if p, ok := c.placed[k]; ok {
 		return p.index, nil
 	}
-	out, text, err := k.assemble(c.o.Shaders)
+	out, text, err := k.assemble()
 	if err != nil {
 		return 0, err
 	}
-	nameless := text.Join(&out)
-	index, ok := c.kernels[nameless]
+	key := text.Key(&out)
+	index, ok := c.kernels[key]
 	if !ok {
+		if text.Stages, err = stagesOf(&out, c.o.Shaders); err != nil {
+			return 0, err
+		}
 		out.Name = k.name
 		// A stage's function may have the name: silu, of rows of one element.
 		for i := 2; c.names[strings.ToLower(out.Name)] || text.Declares(out.Name); i++ {
@@ -378,7 +381,7 @@ func (c *compiler) kernelIndex(k *kernel) (int, error) {
 		}
 		c.names[strings.ToLower(out.Name)] = true
 		index = len(c.plan.Kernels)
-		c.kernels[nameless] = index
+		c.kernels[key] = index
 		out.Source = text.Join(&out)
 		c.plan.Kernels = append(c.plan.Kernels, out)
 	}

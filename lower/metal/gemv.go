@@ -187,7 +187,7 @@ func (g *gemv) pickRows(k *kernel, p *task.Part, begin int64) {
 			k.add(msl.Set(row(at), weights.Cast("device const uchar *").Add(msl.Call("ulong", n).Mul(u(bytes)))))
 			at++
 			if p.Pair {
-				k.add(msl.Set(row(at), row(at-1).Add(msl.Name(fmt.Sprintf("%dul", half*bytes)))))
+				k.add(msl.Set(row(at), row(at-1).Add(msl.Long(half*bytes))))
 				at++
 			}
 		}

@@ -66,7 +66,7 @@ type kernel struct {
 	readBeyond map[int]bool            // operands that other threads read too
 	label      string                  // added to the node's label where a node takes several kernels
 	executes   []int                   // the region's operations that it does, wholly or in part, where it does not do all
-	once       map[string]*msl.Value   // values that are loaded once
+	once       map[loaded]*msl.Value   // values that are loaded once
 	here       bool                    // loads where it stands, not at the beginning
 	walks      []*task.Walk            // walks that it was written along
 }
@@ -87,7 +87,7 @@ func (i identity) line() string {
 
 func newKernel(name string, of identity) *kernel {
 	k := &kernel{name: name, identity: of, builtins: map[plan.Builtin]bool{}, names: map[string]int{}, readyPoint: &msl.Ready{}, variables: map[string]*msl.Value{},
-		reads: map[int]map[string]bool{}, writes: map[int]map[string]bool{}, readBeyond: map[int]bool{}, once: map[string]*msl.Value{}}
+		reads: map[int]map[string]bool{}, writes: map[int]map[string]bool{}, readBeyond: map[int]bool{}, once: map[loaded]*msl.Value{}}
 	k.list = &k.body
 	for i := range k.grid {
 		k.grid[i] = plan.GridDim{N: sym.Const(1), Div: 1}
@@ -136,21 +136,27 @@ func (k *kernel) slot(r ref, base, mslType string, access plan.Access) *msl.Valu
 	return k.arguments[len(k.arguments)-1]
 }
 
-// loadedOnce returns a float that the kernel loads at its beginning, or where loadHere has
-// it: one that no dispatch of the step writes.
-func (k *kernel) loadedOnce(from *msl.Value, base string) *msl.Value {
-	key := from.String()
+// loadedOnce returns element at of a slot of floats, which the kernel loads at its beginning,
+// or where loadHere has it: one that no dispatch of the step writes.
+func (k *kernel) loadedOnce(slot *msl.Value, at int64, base string) *msl.Value {
+	key := loaded{slot, at}
 	if v := k.once[key]; v != nil {
 		return v
 	}
 	v := msl.Variable(k.fresh(base))
 	k.once[key] = v
-	if load := msl.Let(constFloat, v, from); k.here {
+	if load := msl.Let(constFloat, v, slot.At(msl.Int(at))); k.here {
 		k.add(load)
 	} else {
 		k.head = append(k.head, load)
 	}
 	return v
+}
+
+// loaded is an element of a slot.
+type loaded struct {
+	slot *msl.Value
+	at   int64
 }
 
 // loadHere loads what use needs where it stands, so that it takes no registers
@@ -183,8 +189,9 @@ func (k *kernel) param(name string, v int) {
 	k.params = append(k.params, plan.Param{Name: name, Value: int64(v)})
 }
 
-// assemble returns the kernel without name and source, and the parts of its source.
-func (k *kernel) assemble(shaders fs.FS) (plan.Kernel, *plan.Text, error) {
+// assemble returns the kernel without name and source, and of its source what is the
+// kernel's own.
+func (k *kernel) assemble() (plan.Kernel, *plan.Text, error) {
 	body := msl.Fold(slices.Concat(k.head, k.body), k.isArgument)
 	symbols := k.symbols(body)
 	if err := k.fault(); err != nil {
@@ -196,15 +203,7 @@ func (k *kernel) assemble(shaders fs.FS) (plan.Kernel, *plan.Text, error) {
 			break
 		}
 	}
-	text := &plan.Text{About: k.identity.line()}
-	for _, f := range k.stages {
-		content, err := fs.ReadFile(shaders, f)
-		if err != nil {
-			return plan.Kernel{}, nil, fmt.Errorf("stage file %s: %w", f, err)
-		}
-		text.Stages = append(text.Stages, plan.Stage{Path: f, Text: string(content)})
-	}
-	text.Body = msl.Print(append(symbols, body...), 1)
+	text := &plan.Text{About: k.identity.line(), Body: msl.Print(append(symbols, body...), 1)}
 	out := plan.Kernel{Main: k.identity.main, Stages: k.stages, Slots: k.slots, Threadgroup: k.shared, Threads: [3]int{k.threads, 1, 1}, Matrices: k.matrices, Params: k.params}
 	for _, a := range plan.BuiltinArguments() {
 		if k.builtins[a.Builtin] {
@@ -212,6 +211,19 @@ func (k *kernel) assemble(shaders fs.FS) (plan.Kernel, *plan.Text, error) {
 		}
 	}
 	return out, text, nil
+}
+
+// stagesOf reads the stage files of a kernel.
+func stagesOf(k *plan.Kernel, shaders fs.FS) ([]plan.Stage, error) {
+	out := make([]plan.Stage, len(k.Stages))
+	for i, f := range k.Stages {
+		content, err := fs.ReadFile(shaders, f)
+		if err != nil {
+			return nil, fmt.Errorf("stage file %s: %w", f, err)
+		}
+		out[i] = plan.Stage{Path: f, Text: string(content)}
+	}
+	return out, nil
 }
 
 // fault is where a walk did not end that package cost took to its end: a mistake of the

@@ -74,7 +74,7 @@ func (r *region) factor(k *kernel, v *ir.Value, at int64, name string) *msl.Valu
 		base = r.argName(v.Index)
 	}
 	slot := k.slot(ref{refRange, r.locate(v)}, base+"_range", "float", plan.Read)
-	return k.loadedOnce(slot.At(msl.Int(at)), base+"_"+name)
+	return k.loadedOnce(slot, at, base+"_"+name)
 }
 
 // times is v multiplied by the factors that are not 1.

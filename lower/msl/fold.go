@@ -225,20 +225,19 @@ func drop(list []Statement, read map[*Value]bool) []Statement {
 	for _, s := range slices.Backward(list) {
 		switch s := s.(type) {
 		case *Declare:
-			of := make([]Declared, 0, len(s.Of))
-			for _, d := range s.Of {
+			var of []Declared
+			for _, d := range slices.Backward(s.Of) { // one may read those before it
 				if read[d.Variable] || !d.Value.pure() {
 					of = append(of, d)
+					delete(read, d.Variable)
+					mark(d.Size)
+					mark(d.Value)
 				}
 			}
 			if len(of) == 0 {
 				continue
 			}
-			for _, d := range slices.Backward(of) {
-				delete(read, d.Variable)
-				mark(d.Size)
-				mark(d.Value)
-			}
+			slices.Reverse(of)
 			mark(s.Type)
 			if len(of) < len(s.Of) { // it may stand elsewhere, too
 				kept = append(kept, &Declare{Type: s.Type, Of: of, Note: s.Note})

@@ -66,6 +66,9 @@ var numbers = func() (out [130]Value) {
 // Float is a constant as a float that reads back to the same float.
 func Float(v float64) *Value { return Name(strconv.FormatFloat(float64(float32(v)), 'e', 9, 64) + "f") }
 
+// Long is an unsigned number of 64 bits.
+func Long(n int64) *Value { return Name(strconv.FormatInt(n, 10) + "ul") }
+
 // Int is a signed number.
 func Int[T int | int64](n T) *Value { return Name(strconv.FormatInt(int64(n), 10)) }
 

@@ -43,6 +43,14 @@ func preambleOf(k *Kernel) string {
 		preamble + fmt.Sprintf("constant constexpr uint %s = %du;\n", Units, k.Matrices)
 }
 
+// Key tells kernels with other texts apart, whatever their names: k's stages are known by
+// their paths.
+func (t *Text) Key(k *Kernel) string {
+	nameless := *k
+	nameless.Name = ""
+	return t.About + "\n" + preambleOf(k) + strings.Join(k.Stages, "\n") + functionHead(&nameless, 0) + t.Body
+}
+
 // Declares reports whether a stage has a function of that name.
 func (t *Text) Declares(name string) bool {
 	for _, s := range t.Stages {
@@ -56,6 +64,11 @@ func (t *Text) Declares(name string) bool {
 // Join returns the whole file of the kernel k, whose Source is not looked at.
 func (t *Text) Join(k *Kernel) string {
 	var b strings.Builder
+	size := len(t.Body) + 4<<10 // the head is short
+	for _, s := range t.Stages {
+		size += len(s.Text)
+	}
+	b.Grow(size)
 	fmt.Fprintf(&b, "// %s: %s\n%s", k.Name, t.About, preambleOf(k))
 	for _, s := range t.Stages {
 		b.WriteString(stageHead(s.Path) + s.Text)
