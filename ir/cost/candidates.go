@@ -463,7 +463,7 @@ func widthsOf(r *task.Region, divides func(w int) bool) []int {
 // elements. A run of squares is one element of its result.
 func elementsCandidates(r *task.Region, t *target.Target) iter.Seq[kernel.Kernel] {
 	return func(yield func(kernel.Kernel) bool) {
-		parts, widths := task.ElementsOf(r), widthsOf(r, func(w int) bool { return divides(task.ElementsOf(r), w) && aligned(r, int64(w)) })
+		parts, widths := task.ElementsOf(r), widthsOf(r, func(w int) bool { return divides(task.ElementsOf(r), w) })
 		if r.Has(ir.OpSumSquares) {
 			widths = widths[len(widths)-1:]
 		}

@@ -2,7 +2,6 @@ package cost
 
 import (
 	"math"
-	"slices"
 
 	"foundry/ir"
 	"foundry/ir/kernel"
@@ -29,24 +28,6 @@ func positionsOf(parts []task.Elements, width int, t *target.Target) (kernel.Pos
 func divides(parts []task.Elements, width int) bool {
 	for _, p := range parts {
 		if _, err := p.Grid(width); err != nil {
-			return false
-		}
-	}
-	return true
-}
-
-// aligned reports whether width adjacent elements of an operand stand at a multiple of
-// width, wherever a row begins: a view of one may begin anywhere.
-func aligned(r *task.Region, width int64) bool {
-	multiple := func(p sym.Poly) bool {
-		return p.C%width == 0 && p.T%width == 0 && p.P%width == 0 && p.TT%width == 0 && p.TP%width == 0
-	}
-	for i, p := range r.Graph.Params {
-		l, rank := r.Operands[i].Layout, int(p.Type.Shape.Rank)
-		if !p.Type.DType.Float() || rank == 0 {
-			continue
-		}
-		if !multiple(l.Off) || slices.ContainsFunc(l.Stride[:rank-1], func(s sym.Poly) bool { return !multiple(s) }) {
 			return false
 		}
 	}
