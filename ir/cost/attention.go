@@ -154,10 +154,10 @@ func rowSIMDs(groups, keys, d, step int64, t *target.Target) int64 {
 
 // splits returns into how many parts attention's positions are split, 1 for the
 // single pass: as many as fill the target, but for the last none shorter than
-// mergeTokens. heads counts query heads times tokens.
+// kernel.LeastKeys. heads counts query heads times tokens.
 func splits(heads, positions int64, t *target.Target) int64 {
 	want := int64(math.Ceil(float64(t.Cores) * float64(t.CoreThreads) / 2 / rowThreads / float64(max(1, heads))))
-	return max(1, min(want, (positions+mergeTokens-1)/mergeTokens))
+	return max(1, min(want, (positions+kernel.LeastKeys-1)/kernel.LeastKeys))
 }
 
 // seenOf is how many of the keys are read for a block of successive rows of queries, each

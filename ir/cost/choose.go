@@ -163,7 +163,7 @@ func rangedOf(r *task.Region, k kernel.Kernel) map[*ir.Value]bool {
 		}
 	}
 	switch k.(type) {
-	case kernel.ProductTiles, kernel.ProductMatrices:
+	case inBlocks:
 		for _, n := range r.Nodes(ir.OpMatmulNT) {
 			halved(n.Args[0])
 			halved(n.Args[1])
@@ -181,7 +181,7 @@ func rangedOf(r *task.Region, k kernel.Kernel) map[*ir.Value]bool {
 // groupsOf lists what the threadgroups of k's kernels take, in order.
 func groupsOf(r *task.Region, k kernel.Kernel, t *target.Target) []group {
 	switch k := k.(type) {
-	case kernel.ProductRows, kernel.ProductTiles, kernel.ProductMatrices:
+	case kernel.ProductRows, inBlocks:
 		return productGroups(r, k, t)
 	case kernel.AttentionRows:
 		a, err := task.AttentionOf(r)
@@ -215,12 +215,12 @@ func groupsOf(r *task.Region, k kernel.Kernel, t *target.Target) []group {
 	}
 	switch n := r.Graph.Nodes()[0]; {
 	case n.Op == ir.OpSample:
-		return []group{{eachThreads, sampleBytes}}
+		return []group{{kernel.EachThreads, sampleBytes}}
 	case r.Has(ir.OpRMSNorm) && r.Has(ir.OpRope):
 		parts := task.ElementsOf(r)
 		return []group{{HeadsOf(parts, t).Threads(), turnBytes(r, parts)}}
 	}
-	return []group{{threads: eachThreads}}
+	return []group{{threads: kernel.EachThreads}}
 }
 
 // sampleBytes is the threadgroup memory of sample's largest kernels: three histograms of
@@ -267,7 +267,7 @@ func mergeGroup(parts int64, t *target.Target) group {
 func passGroups(a *task.Attention, k kernel.AttentionRows) []group {
 	out := []group{{k.Threads(), k.Bytes(a.Dim)}}
 	if k.Parts > 0 {
-		out = append(out, group{threads: int((a.Dim + 31) / 32 * 32)})
+		out = append(out, group{threads: kernel.MergeThreads(a.Dim)})
 	}
 	return out
 }

@@ -16,8 +16,6 @@ import (
 const (
 	mostVectors = 4   // of a product's threadgroup over rows of weights
 	rowThreads  = 256 // threads on one row of a reduction
-	eachThreads = 256 // threads of an elementwise kernel, four elements each
-	mergeTokens = 256 // cached positions of one split of attention
 )
 
 // Run is what the kernels of a graph's nodes are predicted for.
@@ -169,7 +167,7 @@ func (m *model) asProduct(k *Kernel) bool {
 // base holds what is so for any kernel of the node: its traffic, its operations,
 // and the grid of an elementwise one.
 func (m *model) base() Kernel {
-	k := Kernel{Name: m.node.Op.String(), Threads: eachThreads, Flops: float64(Flops(m.node).Eval(m.Env))}
+	k := Kernel{Name: m.node.Op.String(), Threads: kernel.EachThreads, Flops: float64(Flops(m.node).Eval(m.Env))}
 	if m.node.Region != nil {
 		k.Name = m.node.Attr.Pattern
 	}
@@ -185,7 +183,7 @@ func (m *model) base() Kernel {
 			}
 		}
 		m.add(&k, r, float64(bytes+m.Stored.Saved(r).Eval(m.Env)))
-		k.Groups = max(k.Groups, m.elems(r.Type)/4/eachThreads)
+		k.Groups = max(k.Groups, m.elems(r.Type)/4/kernel.EachThreads)
 	}
 	return k
 }

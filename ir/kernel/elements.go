@@ -5,7 +5,11 @@ package kernel
 type Elements struct{ Width int }
 
 // Threads returns how many threads a threadgroup has.
-func (Elements) Threads() int { return 256 }
+func (Elements) Threads() int { return EachThreads }
+
+// EachThreads are the threads of a threadgroup whose threads make a few elements each, and
+// know of no other.
+const EachThreads = 256
 
 // Positions is a kernel by element with a threadgroup a position, whose threads compute
 // the cosine and the sine of each pair once, and turn the pairs of all heads.
@@ -51,7 +55,7 @@ const ArgmaxPart = 4096
 func (a ArgmaxParts) Parts() int64 { return (a.Length + ArgmaxPart - 1) / ArgmaxPart }
 
 // Threads returns how many threads a threadgroup has.
-func (ArgmaxParts) Threads() int { return 256 }
+func (ArgmaxParts) Threads() int { return EachThreads }
 
 // ArgmaxMerge is the kernel that finds the best of a row's parts.
 type ArgmaxMerge struct {

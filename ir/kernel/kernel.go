@@ -118,6 +118,14 @@ type AttentionRows struct {
 // Threads returns how many threads a threadgroup has.
 func (a AttentionRows) Threads() int { return a.Simdgroups * lanes }
 
+// LeastKeys is how many keys a part of the cache is given at least: with fewer, parts are
+// left without keys and end at once.
+const LeastKeys = 256
+
+// MergeThreads returns how many threads merge the parts of a row of attention of dim
+// elements: one an element.
+func MergeThreads(dim int64) int { return int((dim + lanes - 1) / lanes * lanes) }
+
 // AttentionTiles is attention of many rows in tiles: a threadgroup takes a head and a
 // block of its queries, 16 a simdgroup, Keys keys at a time.
 type AttentionTiles struct {

@@ -2,21 +2,18 @@ package metal
 
 import (
 	"foundry/ir"
+	choice "foundry/ir/kernel"
 	"foundry/lower/msl"
 	"foundry/lower/plan"
 )
-
-// elementThreads is the group size of kernels that make four elements a thread of
-// nothing.
-const elementThreads = 256
 
 // lowerCreate lowers arange, ones and random_uniform: four elements a thread,
 // which is one block of random numbers.
 func (r *region) lowerCreate() *lowering {
 	n := r.g.Nodes()[0]
 	k := newKernel(kernelBase(r.name, n.Results[0].Type), r.identity(plan.Create))
-	k.threads = elementThreads
-	k.grid[0] = plan.GridDim{N: n.Attr.Size, Div: 4 * elementThreads}
+	k.threads = choice.EachThreads
+	k.grid[0] = plan.GridDim{N: n.Attr.Size, Div: 4 * choice.EachThreads}
 	k.use("main/create.metal")
 	position := k.builtin(plan.ThreadPosition)
 	k.ready()

@@ -13,10 +13,6 @@ import (
 	"foundry/lower/plan"
 )
 
-// partTokens is the least number of keys that a part of the cache is given: with
-// fewer, parts are left without keys and end at once.
-const partTokens = 256
-
 // lowerParts lowers attention to two kernels: parts of the cache in a threadgroup
 // each, and their merge.
 func (a *attention) lowerParts(chosen choice.AttentionRows) *lowering {
@@ -64,7 +60,7 @@ func (a *attention) cutKeys(k *kernel, visible *msl.Value) (begin, count *msl.Va
 
 // share is how many of the keys that a row sees a part has.
 func (a *attention) share(seen *msl.Value) *msl.Value {
-	return msl.Call("max", u(partTokens), seen.Add(u(a.Parts-1)).Div(u(a.Parts)))
+	return msl.Call("max", u(choice.LeastKeys), seen.Add(u(a.Parts-1)).Div(u(a.Parts)))
 }
 
 // partOffset returns which part of all parts that of head h, row t is, its first
@@ -98,7 +94,7 @@ func (a *attention) storeParts(e *emitter, h, t affine, merged []*msl.Value) {
 func (a *attention) merge() *kernel {
 	k := newKernel(fmt.Sprintf("attention_merge_%dx%dx%d", a.Parts, a.Heads, a.Dim), identity{plan.AttentionMerge, "attention"})
 	k.label = "merge"
-	k.threads = int((a.Dim + 31) / 32 * 32)
+	k.threads = choice.MergeThreads(a.Dim)
 	k.grid[0].N, k.grid[1].N = sym.Const(a.Heads), a.Rows
 	k.use("common/load.metal")
 	k.builtin(plan.ThreadgroupPosition)
