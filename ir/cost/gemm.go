@@ -18,6 +18,7 @@ type matmul struct {
 	bytes              int64
 	unit               int
 	whole              int64 // rows that must meet in a threadgroup, those of a normed head; 0: none
+	levels             bool  // the weights are levels with factors, all of them
 	halves             bool  // the weights are f16 and reach tiles as they are
 	perLoad            int   // weights of a row that one load reads
 	scattered          bool  // rows of which no eight weights stand beside each other
@@ -28,11 +29,12 @@ type matmul struct {
 
 // numbersOf returns p's numbers for so many tokens.
 func numbersOf(p *task.Product, tokens int64) matmul {
-	n := matmul{tokens: tokens, cols: p.Length, halves: true, halfRows: p.HalfRows(), parts: p.Parts, formats: map[string]float64{}}
+	n := matmul{tokens: tokens, cols: p.Length, levels: true, halves: true, halfRows: p.HalfRows(), parts: p.Parts, formats: map[string]float64{}}
 	n.rows, n.unit = p.WeightRows()
 	n.whole = p.Whole()
 	p.Weights(func(w *ir.Value) {
 		t := w.Type.DType
+		n.levels = n.levels && t.Quantised()
 		n.halves = n.halves && t == dtype.F16
 		n.perLoad = max(n.perLoad, t.WeightsPerRead())
 		n.scattered = n.scattered || p.Region.Format(w).Scattered
@@ -46,7 +48,7 @@ func numbersOf(p *task.Product, tokens int64) matmul {
 // they can take it and are predicted to be faster for as many tokens as the graph may
 // have.
 func bestProduct(p *task.Product, t *target.Target) kernel.Kernel {
-	rows := productRows(p, t, 0)
+	rows := bestRows(p, t)
 	if !p.TakesTiles() {
 		return rows
 	}
@@ -59,6 +61,30 @@ func bestProduct(p *task.Product, t *target.Target) kernel.Kernel {
 	if units, v := n.bestMatrices(t); v < us {
 		best = units
 	}
+	return best
+}
+
+// bestRows returns how p is dealt out over rows of its weights: of the chunks that their
+// format has, the one with which it is predicted to be fastest. Where few simdgroups run, a
+// narrow chunk makes each lane's work less; a lane does that work worse (a chunk of 32 weights
+// meets a vector that is staged in its order), so it must be half. At 0.5b on an H200, with
+// chunks of 8 weights of q4_0 instead of 32: down 3.66 -> 2.36 us, o 2.52 -> 1.65, QKV of the
+// first layer 2.42 -> 1.53. At 1.5b down has 72 weights a lane for 96, and takes as long.
+func bestRows(p *task.Product, t *target.Target) kernel.ProductRows {
+	best := productRows(p, t, 0)
+	n := numbersOf(p, p.Tokens.Max(p.Region.Graph.Bounds))
+	alone, us := n.alone(best, t), n.rowwise(best, t).Us(t)
+	if alone == 0 || !n.levels {
+		return best
+	}
+	p.Weights(func(w *ir.Value) {
+		for _, width := range p.Region.Format(w).Widths {
+			k := productRows(p, t, width)
+			if v := n.rowwise(k, t).Us(t); k.Width == width && v < us && n.alone(k, t) <= alone/2 {
+				best, us = k, v
+			}
+		}
+	})
 	return best
 }
 
@@ -258,26 +284,52 @@ func (p matmul) rowwise(k kernel.ProductRows, t *target.Target) Kernel {
 		exchanges += exchangesOfShare
 	}
 	return Kernel{
-		Exchanges: exchanges, Loads: float64(k.PerTeam), // each of its rows at once
-		Memory: float64(p.bytes), Flops: p.laneFlops(vectors, passes, rows, t),
+		WaitUs: p.alone(k, t), Exchanges: exchanges, Loads: float64(k.PerTeam), // each of its rows at once
+		Memory: float64(p.bytes), Flops: p.laneFlops(k, vectors, passes, rows, t),
 		Groups: groups, Threads: float64(k.Threads()),
 		Cache: (passes-1)*float64(p.bytes) + groups*vectors*float64(p.cols)*4,
 	}
 }
 
+// alone is what a lane takes for its weights of a row where no other simdgroup's work hides
+// it: their slots one after the other. Its rows' are done together. Of weights that are not
+// counted, and where the target has no such time, it is nothing.
+func (p matmul) alone(k kernel.ProductRows, t *target.Target) float64 {
+	if len(p.formats) != 1 || k.Width == 0 || p.tokens > 1 {
+		return 0
+	}
+	lanes := k.Seats() * int64(k.Share)
+	rounds := (p.cols/int64(k.Width) + lanes - 1) / lanes
+	us := 0.0
+	for format := range p.formats {
+		us = float64(rounds*int64(k.Width)) * t.Slots[format] * t.SlotNs * 1e-3
+	}
+	return us
+}
+
 // laneFlops is what lanes do for rows of weights, in operations of which a slot does two:
 // the slots that were counted for one vector, and for each other one a multiply-add and its
 // load. Of formats that were not counted a weight is widened and multiplied.
-func (p matmul) laneFlops(vectors, passes, rows float64, t *target.Target) float64 {
+func (p matmul) laneFlops(k kernel.ProductRows, vectors, passes, rows float64, t *target.Target) float64 {
 	slots := 0.0
 	for format, weights := range p.formats {
 		n, counted := t.Slots[format]
 		if !counted {
 			return p.flops() * (1 + 1/vectors + 1/rows)
 		}
-		slots += weights * (n + (vectors-1)*(1+1/rows))
+		slots += weights * (n*p.narrowness(k) + (vectors-1)*(1+1/rows))
 	}
 	return 2 * slots * passes
+}
+
+// narrowness is how many times the slots of the widest chunk of levels a narrower one takes,
+// whose factor is decoded for fewer weights: at 0.5b and 1.5b gate and up in q4_0 take 1.1
+// times as long by chunks of 16 weights and 1.3 by chunks of 8.
+func (p matmul) narrowness(k kernel.ProductRows) float64 {
+	if !p.levels || k.Width == 0 {
+		return 1
+	}
+	return 0.9 + 0.1*kernel.ChunkWeights/float64(k.Width)
 }
 
 func (p matmul) flops() float64 { return 2 * float64(p.tokens) * float64(p.rows) * float64(p.cols) }

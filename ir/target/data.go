@@ -155,6 +155,7 @@ func (n nvidia) target() Target {
 		Slots: map[string]float64{
 			"f16": 2.45, "q8_0": 4.64, "q6_k": 6.72, "q5_k": 6.33, "q5_0": 7.08, "q4_k": 4.92, "q4_0": 4.41, "affine4": 4.69, "affine8": 4.56,
 		},
+		SlotNs: 8, // o at 0.5b: 32 weights a lane in q4_0 1.1 us, 8 weights 0.3
 		Planes: []string{"q8_0", "q4_0", "q4_1", "q5_0", "q5_1", "q6_k"},
 		Limits: limits,
 	}

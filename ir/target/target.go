@@ -54,6 +54,9 @@ type Target struct {
 	// where it was counted in machine code (ir/cost/testdata/slots-sm90.csv); what others
 	// take is estimated from multiply-adds.
 	Slots map[string]float64
+	// SlotNs is how long a lane takes for a slot where its simdgroup is alone on its
+	// scheduler, nanoseconds; 0 where nobody measured it.
+	SlotNs float64
 
 	// Quantised dtypes whose rows are loaded with levels and scales apart, since
 	// wide loads gain more than a copy of the weights costs.

@@ -40,9 +40,9 @@ var inBlocks = map[dtype.Type]Format{
 
 // inPlanes are the formats of rows in planes.
 var inPlanes = map[dtype.Type]Format{
-	dtype.Q8_0: {Widths: []int{32, 16}, Words: 9, Planes: true},
-	dtype.Q4_0: {Widths: []int{32, 16}, Words: 5, Planes: true},
-	dtype.Q4_1: {Widths: []int{32, 16}, Words: 5, Offsets: true, Planes: true},
+	dtype.Q8_0: {Widths: []int{32, 16, 8}, Words: 9, Planes: true},
+	dtype.Q4_0: {Widths: []int{32, 16, 8}, Words: 5, Planes: true},
+	dtype.Q4_1: {Widths: []int{32, 16, 8}, Words: 5, Offsets: true, Planes: true},
 	dtype.Q5_0: {Widths: []int{32, 16}, Words: 6, Planes: true},
 	dtype.Q5_1: {Widths: []int{32, 16}, Words: 6, Offsets: true, Planes: true},
 	dtype.Q6_K: {Widths: []int{32, 16}, Words: 8, Planes: true},
@@ -85,11 +85,12 @@ func InPlanes(t ir.Type, x *target.Target) bool {
 }
 
 // Width picks the chunk for rows of n weights: the one with which the lanes of a
-// simdgroup idle least, the widest of equals.
+// simdgroup idle least, the widest of equals. In planes a chunk of eight is for those who
+// ask for it, where few simdgroups run and each lane's own work is what takes time.
 func (f Format) Width(n int64) int {
 	best, cost := 0, int64(0)
 	for _, w := range f.Widths {
-		if n%int64(w) != 0 || w == 1 && best > 0 {
+		if n%int64(w) != 0 || w == 1 && best > 0 || w == 8 && f.Planes {
 			continue
 		}
 		lanes := 32

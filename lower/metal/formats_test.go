@@ -185,6 +185,26 @@ func TestPlanes(t *testing.T) {
 	}
 }
 
+// Chunks of eight weights in planes, which products get whose lanes have little to do.
+func TestNarrowChunks(t *testing.T) {
+	x, err := target.Find("h100")
+	require.NoError(t, err)
+	var graphs []*ir.Graph
+	for _, w := range []string{"q8_0", "q4_0", "q4_1"} {
+		for _, n := range []int64{96, 896} {
+			text := fmt.Sprintf("%%0 = input \"x\" : f32[1, %[2]d]\n%%1 = weight \"w\" : %[1]s[37, %[2]d]\n%%2 = matmul_nt %%0, %%1 {kernel=\"rows width=8\"} : f32[1, 37]\nreturn y=%%2", w, n)
+			graphs = append(graphs, alone(parse(t, "T=1..1, P=0..8, S<=9", text), fmt.Sprintf("%s_%d", w, n)))
+		}
+	}
+	b := newBatchFor(t, graphs, true, x)
+	for i, g := range graphs {
+		t.Run(g.Name, func(t *testing.T) { b.run(t, i, sym.Env{T: 1, P: 3}, 7) })
+	}
+	for i := range b.plan.Kernels {
+		require.Contains(t, b.plan.Kernels[i].Source, "u, 8u>, ROWS", b.plan.Kernels[i].Name)
+	}
+}
+
 // Products of a decode step have a kernel, within threadgroup memory, in every format
 // and for rows and lengths of every model.
 func TestProductShapes(t *testing.T) {

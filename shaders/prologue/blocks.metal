@@ -25,7 +25,7 @@ inline uint word_at2(device const uchar *p)
 
 inline uint word_at4(device const uchar *p) { return *(device const uint *)p; }
 
-// Four words, or two, in one load.
+// Four words, two, or one, in one load.
 template <uint WORDS>
 inline void words_at(device const uchar *p, thread uint *v)
 {
@@ -35,6 +35,8 @@ inline void words_at(device const uchar *p, thread uint *v)
         v[1] = w.y;
         v[2] = w.z;
         v[3] = w.w;
+    } else if (WORDS == 1u) {
+        v[0] = word_at4(p);
     } else {
         const uint2 w = *(device const uint2 *)p;
         v[0] = w.x;
