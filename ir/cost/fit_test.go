@@ -41,7 +41,7 @@ func misfit(t *target.Target, all []timing) float64 {
 func TestConstantsFit(t *testing.T) {
 	x, err := target.Find("h100")
 	require.NoError(t, err)
-	all, logs := timings(t), make([]float64, len(fitted))
+	all, logs := timings(t, "tiles-h100.csv"), make([]float64, len(fitted))
 	for i, c := range fitted {
 		logs[i] = math.Log(*c.of(x))
 	}
