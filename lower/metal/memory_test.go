@@ -101,3 +101,32 @@ func conflict(d, e []span) bool {
 	}
 	return false
 }
+
+// Two dispatches meet where one binds a byte that the other does, of one storage: ranges that
+// end where the other begins have none in common, and need no barrier.
+func TestBindingsThatMeet(t *testing.T) {
+	s, other := &storage{}, &storage{}
+	e := &entry{dispatches: []*dispatch{{Dispatch: plan.Dispatch{Bind: []plan.Binding{{Offset: 0, Bytes: 512}, {Offset: 256, Bytes: 256}}}, bind: []*storage{other, s}}}}
+	for _, c := range []struct {
+		offset, bytes int64
+		want          bool
+	}{{0, 256, false}, {0, 257, true}, {300, 8, true}, {511, 1, true}, {512, 256, false}, {256, 256, true}, {0, 1024, true}} {
+		require.Equal(t, c.want, e.meets(0, s, plan.Binding{Offset: c.offset, Bytes: c.bytes}), "%+v", c)
+	}
+	require.False(t, e.meets(0, &storage{}, plan.Binding{Offset: 256, Bytes: 256}), "another storage")
+}
+
+// They collide where one of them writes such a byte.
+func TestDispatchesThatCollide(t *testing.T) {
+	s := &storage{}
+	at := func(offset, bytes int64, a plan.Access) *dispatch {
+		return &dispatch{Dispatch: plan.Dispatch{Bind: []plan.Binding{{Offset: offset, Bytes: bytes, Access: a}}}, bind: []*storage{s}}
+	}
+	none := func(*storage) bool { return false }
+	require.True(t, collide(at(0, 256, plan.Write), at(255, 8, plan.Read), none))
+	require.True(t, collide(at(255, 8, plan.Read), at(0, 256, plan.Write), none))
+	require.False(t, collide(at(0, 256, plan.Read), at(0, 256, plan.Read), none))
+	require.False(t, collide(at(0, 256, plan.Write), at(256, 256, plan.Write), none))
+	require.False(t, collide(at(256, 256, plan.Write), at(0, 256, plan.Write), none))
+	require.False(t, collide(at(0, 256, plan.Write), at(0, 256, plan.Write), func(x *storage) bool { return x == s }))
+}
