@@ -11,6 +11,9 @@ echo "$seed" >"$out/seed"
 # Shapes, formats and orders of which a plain run takes a part, each with each other.
 FOUNDRY_COMPLETE=1 go test -timeout 3h ./lower/metal -run 'Models|SharedTurns|NormFormats|Planes|Preparation|SampleAgrees'
 
+# The page's recipes with all that a change of an operation is held to.
+FOUNDRY_COMPLETE=1 go test -timeout 1h ./tests -run ArchitectureRecipes
+
 # Changed plans, and variations of them. What needs no run takes milliseconds each; what
 # no check refuses is run, and what no run notices is run with every access looked at.
 # 1,000 took 20 minutes on two cores of which others had most.

@@ -55,7 +55,7 @@ type ended struct {
 	out, errs string
 	took      time.Duration // from the signal, where there was one
 	left      []string      // in the folder where it ran, beside what was there
-	stalled   bool          // standard output was another file
+	stalled   bool          // a standard output of another file
 }
 
 // ending says how a command is ended.

@@ -94,7 +94,7 @@ func TestWeightFormatsChecked(t *testing.T) {
 // and as the prologue of products, row by row and in tiles.
 func TestNormFormats(t *testing.T) {
 	var graphs []*ir.Graph
-	for _, w := range weightFormats() {
+	for at, w := range weightFormats() {
 		per, _ := w.Block()
 		n := int64(max(per, 32))
 		graphs = append(graphs, alone(parse(t, "T=1..1, P=0..8, S<=9", fmt.Sprintf(`%%0 = weight "x" : %s[3, 2, %[2]d]
@@ -108,6 +108,9 @@ func TestNormFormats(t *testing.T) {
 			continue // the prologue of every other test
 		}
 		for i, rows := range []int{1, 64} {
+			if i == 1 && at%2 == 1 && !complete {
+				continue // tiles read rows by the functions of the kernels by row beside them
+			}
 			g := parse(t, "T=1..1, P=0..8, S<=9", fmt.Sprintf(`%%0 = weight "x" : %s[%d, %[3]d]
 				%%1 = weight "g" : f32[%[3]d]
 				%%2 = weight "w" : f16[96, %[3]d]
@@ -121,9 +124,11 @@ func TestNormFormats(t *testing.T) {
 			graphs = append(graphs, alone(g, fmt.Sprintf("%s_products_%d", w, i)))
 		}
 	}
-	var narrow []*ir.Graph // the narrowest loads that each format has; of many rows with FOUNDRY_COMPLETE
-	for _, g := range graphs {
-		if strings.HasSuffix(g.Name, "_products_1") && !complete {
+	// The narrowest loads that each format has; of products every third, and of many rows
+	// with FOUNDRY_COMPLETE, as all of them.
+	var narrow []*ir.Graph
+	for i, g := range graphs {
+		if !complete && (strings.HasSuffix(g.Name, "_products_1") || strings.HasSuffix(g.Name, "_products_0") && i%3 > 0) {
 			continue
 		}
 		c := g.Clone()

@@ -83,7 +83,7 @@ func TestPrefillInMatrices(t *testing.T) {
 		on := forMatrices(t)
 		g := alone(entries(t, models[x.model], o, x.pipeline, on)[0].Graph, x.model)
 		for _, seed := range x.seeds {
-			d, err := cpu.Open(context.Background(), cpu.Options{ThreadOrder: cpu.Random, Seed: seed})
+			d, err := cpu.Open(context.Background(), cpu.Options{FewRuns: true, ThreadOrder: cpu.Random, Seed: seed})
 			devicetest.Need(t, err)
 			b := newBatchOn(t, []*ir.Graph{g}, d, on)
 			requireMatrices(t, b.plan)

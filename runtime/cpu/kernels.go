@@ -20,7 +20,7 @@ import (
 func (d *Device) kernelFlags() []string {
 	flags := []string{"-nostdinc"}
 	if d.opts.FewRuns || d.opts.Checked { // what looks at accesses takes most of a checked run
-		flags = append(flags, "-O1")
+		flags = append(flags, "-O1", "-DFOUNDRY_ROLLED")
 	}
 	if d.opts.Checked {
 		flags = append(flags, "-fsanitize=thread", "-fsanitize-coverage=trace-pc")

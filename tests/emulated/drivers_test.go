@@ -13,10 +13,13 @@ import (
 	"strings"
 	"testing"
 
+	"foundry"
 	"foundry/cmd/foundry/cli"
 	"foundry/lower/plan"
 	"foundry/runtime/child"
+	"foundry/runtime/cpu"
 	"foundry/runtime/devicetest"
+	"foundry/runtime/eval"
 	"foundry/runtime/mtl/emulator"
 
 	"github.com/stretchr/testify/require"
@@ -79,15 +82,20 @@ func drive(t *testing.T, program, gpu string, args ...string) (code int, out, er
 	return cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()
 }
 
-// greedy are the ids that Foundry itself generates from a bundle.
-func greedy(t *testing.T, model, bundle, n string) []int32 {
+// greedy are the ids that Foundry itself generates from a bundle, by the kernels that the
+// framework runs.
+func greedy(t *testing.T, model, bundle string, n int) []int32 {
 	t.Helper()
-	var e struct {
-		IDs []int32 `json:"greedy_ids"`
-	}
-	text := ok(t, "eval", "--device", "cpu", "--model", model, "--plan", bundle, "--ids", "10,20,30,40,50", "--greedy", n, "--json")
-	require.NoError(t, json.Unmarshal([]byte(text), &e))
-	return e.IDs
+	m, err := foundry.Open(model, foundry.Hub{})
+	require.NoError(t, err)
+	defer m.Close()
+	e, err := foundry.Start(t.Context(), m, foundry.StartOptions{Device: foundry.CPU, PlanDir: bundle,
+		CPU: cpu.Options{FewRuns: true, Confine: func() error { return nil }}}) // the tests' process keeps its rights
+	require.NoError(t, err)
+	defer e.Close()
+	out, err := eval.Prompt(t.Context(), e, eval.Options{IDs: []int32{10, 20, 30, 40, 50}, Greedy: n, Top: 1})
+	require.NoError(t, err)
+	return out.GreedyIDs
 }
 
 const drivenModel = "../../frontends/checkpoint/kjv2m"
@@ -107,7 +115,7 @@ func TestDriverInCPP(t *testing.T) {
 	code, out, errs := run(bundle, gpu, drivenModel, "64")
 	require.Zero(t, code, errs)
 	require.Empty(t, errs)
-	want := greedy(t, drivenModel, bundle, "64")
+	want := greedy(t, drivenModel, bundle, 64)
 	require.Len(t, want, 64)
 	require.Equal(t, line(want), out)
 
@@ -117,7 +125,7 @@ func TestDriverInCPP(t *testing.T) {
 		bundle, gpu := withGPU(t, model)
 		code, out, errs := run(bundle, gpu, model, "64")
 		require.Zero(t, code, errs)
-		require.Equal(t, line(greedy(t, model, bundle, "64")), out)
+		require.Equal(t, line(greedy(t, model, bundle, 64)), out)
 	})
 	t.Run("a prompt in chunks", func(t *testing.T) {
 		small := filepath.Join(t.TempDir(), "plan")
@@ -126,7 +134,7 @@ func TestDriverInCPP(t *testing.T) {
 		ok(t, "emulate", small, "-o", gpu)
 		code, out, errs := run(small, gpu, drivenModel, "8")
 		require.Zero(t, code, errs)
-		require.Equal(t, line(greedy(t, drivenModel, small, "8")), out)
+		require.Equal(t, line(greedy(t, drivenModel, small, 8)), out)
 		require.Equal(t, line(want[:8]), out, "with one entry decode, as with three")
 	})
 	t.Run("end ids", func(t *testing.T) {

@@ -34,6 +34,7 @@ built for Linux.`,
 				return err
 			}
 			o := trust.options(s, cpuFlags{})
+			o.FewRuns = true // a driver is tried, not timed
 			if err := emulator.Write(cmd.Context(), out, p, o); err != nil {
 				return err
 			}

@@ -15,6 +15,7 @@ import (
 // executors cannot run.
 type rule struct {
 	what    string
+	may     func(text string) bool // a quick look: whether a text can have such a construct
 	pattern *regexp.Regexp
 }
 
@@ -28,9 +29,27 @@ var words = map[string]string{
 }
 
 var rules = []rule{
-	{"a lambda", regexp.MustCompile(`(?:[=(,{};?:]|\breturn\b)\s*\[[\w, &=*]*\]\s*(\([^)]*\)\s*)?(mutable\s*)?(->\s*\w+\s*)?\{`)},
-	{"new or delete", regexp.MustCompile(`\b(new|delete)\b\s*[\w\[]`)},
-	{"the standard library", regexp.MustCompile(`\bstd::`)},
+	{"a lambda", bracketBegins, regexp.MustCompile(`(?:[=(,{};?:]|\breturn\b)\s*\[[\w, &=*]*\]\s*(\([^)]*\)\s*)?(mutable\s*)?(->\s*\w+\s*)?\{`)},
+	{"new or delete", has("new", "delete"), regexp.MustCompile(`\b(new|delete)\b\s*[\w\[]`)},
+	{"the standard library", has("std::"), regexp.MustCompile(`\bstd::`)},
+}
+
+// has reports of a text whether it has one of the words.
+func has(words ...string) func(text string) bool {
+	return func(text string) bool {
+		return slices.ContainsFunc(words, func(word string) bool { return strings.Contains(text, word) })
+	}
+}
+
+// bracketBegins reports whether a bracket stands where an expression begins.
+func bracketBegins(text string) bool {
+	for at := nextOf(text, 0, "["); at >= 0; at = nextOf(text, at+1, "[") {
+		before := text[:blankBefore(text, at)]
+		if before != "" && strings.ContainsAny(before[len(before)-1:], "=(,{};?:") || strings.HasSuffix(before, "return") {
+			return true
+		}
+	}
+	return false
 }
 
 // Rules returns the complaints about text, each with its line.
@@ -41,6 +60,9 @@ func Rules(text string) []string {
 		out = append(out, fmt.Sprintf("line %d: %s", 1+strings.Count(clean[:at], "\n"), fmt.Sprintf(format, args...)))
 	}
 	for _, r := range rules {
+		if !r.may(clean) {
+			continue
+		}
 		for _, m := range r.pattern.FindAllStringIndex(clean, -1) {
 			note(m[0], "%s: %q", r.what, strings.TrimSpace(clean[m[0]:m[1]]))
 		}
@@ -102,8 +124,9 @@ var definition = regexp.MustCompile(`(?m)^[ \t]*(?:template\s*<[^\n]*>\s*\n?)?(?
 // others that stand in the text.
 func checkRecursion(text string, note func(int, string, ...any)) {
 	type function struct {
-		at    int
-		calls map[string]bool
+		at          int
+		definitions int
+		calls       map[string]bool
 	}
 	functions := make(map[string]*function)
 	for _, m := range definition.FindAllStringSubmatchIndex(text, -1) {
@@ -114,6 +137,7 @@ func checkRecursion(text string, note func(int, string, ...any)) {
 			f = &function{at: m[0], calls: make(map[string]bool)}
 			functions[name] = f
 		}
+		f.definitions++
 		for _, c := range callee.FindAllStringSubmatch(text[m[1]:end], -1) {
 			f.calls[c[1]+"/"+strconv.Itoa(arguments(c[0]))] = true
 			f.calls[c[1]] = true
@@ -132,7 +156,7 @@ func checkRecursion(text string, note func(int, string, ...any)) {
 			}
 			seen[n] = true
 			for c := range g.calls {
-				if c == name && !overloaded(text, name) || functions[c] != nil && c != n && reaches(c) {
+				if c == name && f.definitions == 1 || functions[c] != nil && c != n && reaches(c) {
 					return true
 				}
 			}
@@ -165,16 +189,6 @@ func bodyLength(text string) int {
 var callee = regexp.MustCompile(`\b(\w+)\s*(?:<[^<>;(){}]*>)?\s*\(`)
 
 func arguments(call string) int { return strings.Count(call, ",") }
-
-func overloaded(text, name string) bool {
-	n := 0
-	for _, m := range definition.FindAllStringSubmatch(text, -1) {
-		if m[1] == name {
-			n++
-		}
-	}
-	return n > 1
-}
 
 // builtins are the attributes that kernels may use and the argument type of each.
 var builtins = map[string]string{
