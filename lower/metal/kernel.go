@@ -192,7 +192,10 @@ func (k *kernel) param(name string, v int) {
 // assemble returns the kernel without name and source, and of its source what is the
 // kernel's own.
 func (k *kernel) assemble() (plan.Kernel, *plan.Text, error) {
-	body := msl.Fold(slices.Concat(k.head, k.body), k.isArgument)
+	body := slices.Concat(k.head, k.body)
+	if !k.texts {
+		body = msl.Fold(body, k.isArgument)
+	}
 	symbols := k.symbols(body)
 	if err := k.fault(); err != nil {
 		return plan.Kernel{}, nil, fmt.Errorf("%s was chosen and cannot be written: %w", k.name, err)

@@ -4,7 +4,7 @@
 // A node is one dispatch (argmax two). Its region is split into stages: a main
 // that owns the iteration space, a prologue that makes main's operand, an
 // epilogue a result; region.go picks the main, expr.go writes what is computed by
-// element. Kernels are cached by what they compute, so equal layers share one.
+// element. Bodies are statements of lower/msl until a kernel stands, and are folded then. Kernels are cached by what they compute, so equal layers share one.
 // Views cost nothing where strides can say them. Dispatches are ordered into
 // waves, transients get places in one arena, and barriers are put where byte
 // ranges conflict.

@@ -8,9 +8,6 @@ import "slices"
 func Fold(list []Statement, taken func(name string) bool) []Statement {
 	f := folder{taken: taken, constants: map[*Value]int64{}, declared: map[string]int{}}
 	f.look(list)
-	if f.opaque {
-		return list
-	}
 	list = f.list(list)
 	return drop(list, map[*Value]bool{})
 }
@@ -19,30 +16,21 @@ type folder struct {
 	taken     func(name string) bool
 	constants map[*Value]int64 // of declarations that are constant expressions
 	declared  map[string]int   // how often a name is declared
-	opaque    bool             // somewhere stands text that nobody looks into
 }
 
 // look notes what is declared.
 func (f *folder) look(list []Statement) {
 	for _, s := range list {
-		switch s := s.(type) {
-		case *Text:
-			f.opaque = true
-		case *Declare:
-			for _, d := range s.Of {
+		if d, ok := s.(*Declare); ok {
+			for _, d := range d.Of {
 				f.declared[d.Variable.text]++
 			}
+			continue
 		}
-		each(s, func(v **Value) { f.opaque = f.opaque || (*v).raw() })
 		for _, body := range bodies(s) {
 			f.look(*body)
 		}
 	}
-}
-
-// raw reports whether v has text in it that nobody looks into.
-func (v *Value) raw() bool {
-	return v != nil && (v.op == opRaw || slices.ContainsFunc(v.of, (*Value).raw))
 }
 
 // bodies are the lists within s.
@@ -95,7 +83,7 @@ func each(s Statement, f func(v **Value)) {
 func (f *folder) list(list []Statement) []Statement {
 	out := list[:0:0]
 	for _, s := range list {
-		each(s, func(v **Value) { *v = (*v).fold() })
+		each(s, foldIn)
 		if d, ok := s.(*Declare); ok && d.Type.text == "constexpr uint" {
 			for _, d := range d.Of {
 				if d.Value.op == opNumber {
@@ -123,6 +111,8 @@ func (f *folder) list(list []Statement) []Statement {
 	}
 	return out
 }
+
+func foldIn(v **Value) { *v = (*v).fold() }
 
 // rounds is how often a loop runs.
 func (f *folder) rounds(s *For) (n int64, known bool) {

@@ -4,48 +4,52 @@ package msl
 // apply.
 type rule func(v *Value) *Value
 
-// rules are tried in turn. Numbers are unsigned, so what is multiplied by one or added to
-// one is an unsigned number, too, or a pointer.
+// rules are tried in turn on values that are operators. Numbers are unsigned, so what is
+// multiplied by one or added to one is an unsigned number, too, or a pointer.
 var rules = []rule{
-	// Parentheses come from how strongly operators bind.
-	func(v *Value) *Value { return v.of[0].when(v.op == opParen) },
-	// x * 1, 1 * x, x / 1, x + 0, 0 + x, x - 0
-	func(v *Value) *Value {
-		return v.left().when(v.is("*", -1, 1) || v.is("/", -1, 1) || v.is("+", -1, 0) || v.is("-", -1, 0))
-	},
-	func(v *Value) *Value { return v.right().when(v.is("*", 1, -1) || v.is("+", 0, -1)) },
-	// x * 0, 0 * x, 0 / x, 0 % x, x % 1
-	func(v *Value) *Value {
-		none := v.is("*", -1, 0) && v.left().pure() || (v.is("*", 0, -1) || v.is("/", 0, -1) || v.is("%", 0, -1)) && v.right().pure() || v.is("%", -1, 1) && v.left().pure()
-		return U(0).when(none)
-	},
 	// 2 + 3
 	func(v *Value) *Value {
-		if v.op != opBinary || v.of[0].op != opNumber || v.of[1].op != opNumber {
+		if v.of[0].op != opNumber || v.of[1].op != opNumber {
 			return nil
 		}
 		n, ok := compute(v.text, v.of[0].n, v.of[1].n)
 		return U(n).when(ok)
 	},
-	// min(x, x)
+	// x * 1, x / 1, x + 0, x - 0
 	func(v *Value) *Value {
-		same := v.op == opCall && len(v.of) == 3 && v.of[0].op == opName && v.of[0].text == "min" && v.of[1].Same(v.of[2]) && v.of[1].pure()
-		if !same {
-			return nil
-		}
-		return v.of[1]
+		return v.of[0].when(v.is("*", -1, 1) || v.is("/", -1, 1) || v.is("+", -1, 0) || v.is("-", -1, 0))
+	},
+	// 1 * x, 0 + x
+	func(v *Value) *Value { return v.of[1].when(v.is("*", 1, -1) || v.is("+", 0, -1)) },
+	// x * 0, 0 * x, 0 / x, 0 % x, x % 1
+	func(v *Value) *Value {
+		none := v.is("*", -1, 0) || v.is("*", 0, -1) || v.is("/", 0, -1) || v.is("%", 0, -1) || v.is("%", -1, 1)
+		return U(0).when(none && v.pure())
 	},
 }
 
-// fold is v, simpler by the rules.
+// fold is v, simpler by the rules. Parentheses come from how strongly operators bind, and
+// the lesser of two that are the same is the one.
 func (v *Value) fold() *Value {
 	if v == nil || len(v.of) == 0 {
 		return v
 	}
 	v = v.rebuilt((*Value).fold)
-	for _, r := range rules {
-		if n := r(v); n != nil {
-			return n
+	switch v.op {
+	case opParen:
+		return v.of[0]
+	case opCall:
+		if len(v.of) == 3 && v.of[0].text == "min" && v.of[0].op == opName && v.of[1].Same(v.of[2]) && v.of[1].pure() {
+			return v.of[1]
+		}
+	case opBinary:
+		if v.of[0].op != opNumber && v.of[1].op != opNumber {
+			return v
+		}
+		for _, r := range rules {
+			if n := r(v); n != nil {
+				return n
+			}
 		}
 	}
 	return v
@@ -58,25 +62,10 @@ func (v *Value) when(ok bool) *Value {
 	return nil
 }
 
-// left and right are the operands of an operator.
-func (v *Value) left() *Value {
-	if v.op == opBinary {
-		return v.of[0]
-	}
-	return nil
-}
-
-func (v *Value) right() *Value {
-	if v.op == opBinary {
-		return v.of[1]
-	}
-	return nil
-}
-
-// is reports whether v is an operator of these numbers, of which one below zero is any value.
+// is reports whether v is that operator of these numbers, of which one below zero is any value.
 func (v *Value) is(operator string, a, b int64) bool {
 	has := func(o *Value, n int64) bool { return n < 0 || o.IsNumber(n) }
-	return v.op == opBinary && v.text == operator && has(v.of[0], a) && has(v.of[1], b)
+	return v.text == operator && has(v.of[0], a) && has(v.of[1], b)
 }
 
 // compute is a operator b, where that is an unsigned number of 32 bits that no wrapping
