@@ -189,7 +189,11 @@ const aloneRoom = 64
 func (b *kernelsBench) behind(t int) []int {
 	switch {
 	case b.Behind != nil:
-		return b.Behind
+		out := slices.Clone(b.Behind)
+		for i := range out {
+			out[i] = max(0, min(out[i], b.m.Config.MaxPositions-t))
+		}
+		return out
 	case t == 1:
 		return []int{b.Bench.Prompt}
 	}
@@ -213,7 +217,7 @@ type wantedKernel struct {
 }
 
 // pin gives each node of g the kernel that is its choice of that number, of those that the
-// pipeline leaves it; one with fewer keeps what it gets.
+// pipeline leaves it; one with fewer gets the first again.
 func pin(g *ir.Graph, choices *cost.Choices, choice int) {
 	costs := choices.Finished(g, cost.Typical(g.Bounds))
 	for _, n := range g.Nodes() {
@@ -222,8 +226,10 @@ func pin(g *ir.Graph, choices *cost.Choices, choice int) {
 			if !left.Takes(k) {
 				continue
 			}
-			if at == choice {
+			if at == 0 || at == choice {
 				n.Attr.Kernel = k.String()
+			}
+			if at == choice {
 				break
 			}
 			at++
