@@ -154,7 +154,7 @@ var table = []kernelKind{
 		ideas: "none: a fused attention stores no weights",
 	},
 	{
-		name: "attention flash", checklist: "attention", pattern: "attention", main: []plan.Main{plan.AttentionRows, plan.AttentionTiles}, formats: caches, probes: flashProbes,
+		name: "attention flash", checklist: "attention", pattern: "attention", main: []plan.Main{plan.AttentionRows, plan.AttentionTiles, plan.AttentionMatrices}, formats: caches, probes: flashProbes,
 		logic: "one pass over the keys with a running maximum and sum: lanes share a key, simdgroups share the keys, one merge; many rows go in blocks of 64 queries over tiles, keys above the diagonal are not read",
 		ideas: "two query heads of one key head in a threadgroup",
 	},

@@ -57,6 +57,12 @@ func bestOnePass(a *task.Attention, t *target.Target) kernel.Kernel {
 			best, us, wait = tiles, v, k.WaitUs
 		}
 	}
+	for units := range attentionMatrices(a.Dim, t) {
+		k := attentionInMatrices(units, a.Heads, tokens, seenOf(keys, window, int64(units.Rows+units.Keys)), a.Dim, t)
+		if v := k.Us(t); v < us || v == us && k.WaitUs < wait {
+			best, us, wait = units, v, k.WaitUs
+		}
+	}
 	return best
 }
 
@@ -309,6 +315,9 @@ func attentionKernels(k Kernel, a *task.Attention, as kernel.Kernel, e sym.Env, 
 	case kernel.AttentionTiles:
 		x = tiledAttention(as, a.Heads, tokens, blockSeen(as, keys, window), a.Dim, t)
 		k.Tile, k.Tiled, k.Shared = x.Tile, true, as.Bytes(a.Dim)
+	case kernel.AttentionMatrices:
+		x = attentionInMatrices(as, a.Heads, tokens, seenOf(keys, window, int64(as.Rows+as.Keys)), a.Dim, t)
+		k.Matrix, k.Tiled, k.Shared = x.Matrix, true, as.Bytes(a.Dim)
 	case kernel.AttentionRows:
 		x = attentionByRow(as, a.Heads, tokens, seenOf(keys, window, 1), a.Dim, t)
 		parts, k.Shared = as.Parts, as.Bytes(a.Dim)

@@ -99,7 +99,7 @@ var productKind = kind{
 }
 
 var attentionKind = kind{
-	mains: []kernel.Kernel{kernel.AttentionRows{}, kernel.AttentionRows{Parts: 1}, kernel.AttentionTiles{}},
+	mains: []kernel.Kernel{kernel.AttentionRows{}, kernel.AttentionRows{Parts: 1}, kernel.AttentionTiles{}, kernel.AttentionMatrices{}},
 	candidates: func(r *task.Region, t *target.Target) iter.Seq[kernel.Kernel] {
 		a, err := task.AttentionOf(r)
 		if err != nil {
@@ -353,8 +353,11 @@ func attentionCandidates(a *task.Attention, t *target.Target) iter.Seq[kernel.Ke
 				others = append(others, k, one)
 			}
 		}
-		for k := range attentionTiles(a.Dim, t) {
-			if a.TakesTiles() {
+		if a.TakesTiles() {
+			for k := range attentionTiles(a.Dim, t) {
+				others = append(others, k)
+			}
+			for k := range attentionMatrices(a.Dim, t) {
 				others = append(others, k)
 			}
 		}

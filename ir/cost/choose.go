@@ -85,7 +85,8 @@ func checkLimits(r *task.Region, k kernel.Kernel, t *target.Target) error {
 		return fmt.Errorf("%d buffer slots > %d", n, t.Limits.Slots)
 	}
 	room := t.Limits.ThreadgroupBytes
-	if _, ok := k.(kernel.ProductMatrices); ok {
+	switch k.(type) {
+	case kernel.ProductMatrices, kernel.AttentionMatrices:
 		room = t.Limits.MatrixBytes
 	}
 	for _, g := range groupsOf(r, k, t) {
@@ -168,7 +169,7 @@ func rangedOf(r *task.Region, k kernel.Kernel) map[*ir.Value]bool {
 			halved(n.Args[0])
 			halved(n.Args[1])
 		}
-	case kernel.AttentionTiles:
+	case kernel.AttentionTiles, kernel.AttentionMatrices:
 		for _, n := range append(r.Nodes(ir.OpBmmNT), r.Nodes(ir.OpBmmNN)...) {
 			if n.Args[0].Def == nil || n.Args[0].Def.Op != ir.OpSoftmax {
 				halved(n.Args[0])
@@ -198,6 +199,9 @@ func groupsOf(r *task.Region, k kernel.Kernel, t *target.Target) []group {
 			return []group{{k.Threads(), k.ScoresBytes(b.Dim)}}
 		}
 		return []group{{k.Threads(), k.WeightedBytes(b.Dim)}}
+	case kernel.AttentionMatrices:
+		a, _ := task.AttentionOf(r)
+		return []group{{k.Threads(), k.Bytes(a.Dim)}}
 	case kernel.SoftmaxRow, kernel.SoftmaxSegments:
 		return []group{{k.Threads(), kernel.SoftmaxBytes(k.Threads())}}
 	case kernel.BatchedColumns:

@@ -23,6 +23,7 @@ var vocabularies = []vocabulary{
 	{main: "attention-rows", words: []string{OnePass}, settings: []string{"width", "lanes", "simdgroups", "ahead", "early"}},
 	{main: AttentionInParts, settings: []string{"parts", "width", "lanes", "simdgroups", "ahead", "early"}},
 	{main: "attention-tiles", words: []string{OnePass}, sized: true},
+	{main: "attention-matrices", words: []string{OnePass}, settings: []string{"simdgroups"}, sized: true},
 	{main: "batched-elements", settings: []string{"width"}},
 	{main: "batched-columns"},
 	{main: "elements", settings: []string{"width"}},

@@ -14,7 +14,7 @@ func (a *Attention) Fits(k kernel.Kernel) error {
 		return fmt.Errorf("scores or weights of attention are used outside the region")
 	}
 	switch k := k.(type) {
-	case kernel.AttentionTiles:
+	case kernel.AttentionTiles, kernel.AttentionMatrices:
 		return a.fitsTiles()
 	case kernel.AttentionRows:
 		if err := a.FitsPass(k); err != nil {

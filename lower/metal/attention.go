@@ -25,6 +25,9 @@ func (r *region) lowerAttention(chosen choice.Kernel) *lowering {
 	if chosen, ok := chosen.(choice.AttentionTiles); ok {
 		return alone((&flash{attention: a, AttentionTiles: chosen, head: groupX}).emit())
 	}
+	if chosen, ok := chosen.(choice.AttentionMatrices); ok {
+		return alone(newFlashMatrices(a, chosen).emit())
+	}
 	rows := chosen.(choice.AttentionRows)
 	if rows.Parts > 0 {
 		return a.lowerParts(rows)

@@ -157,7 +157,7 @@ typedef struct foundry_group {
     foundry_u32 done;            // threads that returned
     const char* file;            // of the barrier in progress
     foundry_u32 line;
-    foundry_u32 staged;          // calls of matrix_staged since matrix units last ran
+    foundry_u32 staged;          // calls of matrix_staged since matrix units last ran, and FOUNDRY_STAGED_STILL
     foundry_u32 device_epoch;    // barriers passed, by what they order
     foundry_u32 threadgroup_epoch;
     foundry_u32 position[3];
@@ -180,6 +180,9 @@ enum { FOUNDRY_STACK = 64 << 10 };
 
 // In a barrier's line: threads meet in matmul2d.
 #define FOUNDRY_AT_MATRICES (1u << 31)
+// In foundry_group.staged: no barrier has passed since matrix units ran, so what the stages
+// hold has not been replaced.
+#define FOUNDRY_STAGED_STILL (1u << 31)
 
 enum foundry_operations {
     FOUNDRY_OP_NONE, FOUNDRY_OP_SUM, FOUNDRY_OP_PRODUCT, FOUNDRY_OP_MIN, FOUNDRY_OP_MAX, FOUNDRY_OP_AND, FOUNDRY_OP_OR,

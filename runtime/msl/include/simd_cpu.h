@@ -172,6 +172,7 @@ static FOUNDRY_INLINE void threadgroup_barrier(mem_flags flags, FOUNDRY_AT) {
         g->device_epoch += uint(flags) & uint(mem_flags::mem_device) ? 1 : 0;
         g->threadgroup_epoch += uint(flags) & uint(mem_flags::mem_threadgroup) ? 1 : 0;
         foundry_barrier_ends(g);
+        g->staged &= ~FOUNDRY_STAGED_STILL;
         __asm__ volatile("" ::: "memory");
         return;
     }

@@ -92,6 +92,12 @@ template <uint M, uint N, uint K, uint THREADS> struct foundry_product {
     half a[M * K], b[K * N];  // b by column of a
 };
 
+// An operand of the second kind: rows that are summed over.
+template <uint K, uint COLUMNS> static FOUNDRY_INLINE void foundry_take_rows(half* to, const half* stage) {
+    for (uint k = 0; k < K; k++)
+        for (uint n = 0; n < COLUMNS; n++) to[k * COLUMNS + n] = stage[matrix_at<COLUMNS>(k, n)];
+}
+
 template <uint ROWS, uint K> static FOUNDRY_INLINE void foundry_take(half* to, const half* stage, uint down, uint across) {
     for (uint row = 0; row < ROWS; row++)
         for (uint k = 0; k < K; k++) to[row * down + k * across] = stage[matrix_at<K>(row, k)];
@@ -147,7 +153,8 @@ struct matmul2d_descriptor {
 template <unsigned long Descriptor, class Scope> class matmul2d {
     static constexpr metal::uint M = Descriptor & 0xFFFF, N = Descriptor >> 16 & 0xFFFF, K = Descriptor >> 32 & 0xFFFF;
     static constexpr metal::uint SIMDGROUPS = Scope::size, THREADS = SIMDGROUPS * 32;
-    static_assert(Descriptor >> 48 == 6, "matmul2d here: left as it is, right transposed, added to what is there");
+    static constexpr bool TRANSPOSED = Descriptor >> 49 & 1;  // the right operand: rows of its columns
+    static_assert((Descriptor >> 48 & ~2ul) == 4, "matmul2d here: left as it is, added to what is there");
     static_assert(M % 16 == 0 && N % 16 == 0 && K % 16 == 0 && K > 0, "matmul2d wants multiples of 16");
     typedef metal::foundry_sums<M, N, SIMDGROUPS> sums;
     typedef metal::foundry_product<M, N, K, THREADS> product;
@@ -159,7 +166,8 @@ template <unsigned long Descriptor, class Scope> class matmul2d {
         p.left = left;
         p.right = right;
         metal::foundry_take<M, K>(p.a, left, K, 1);
-        metal::foundry_take<N, K>(p.b, right, 1, N);
+        if constexpr (TRANSPOSED) metal::foundry_take<N, K>(p.b, right, 1, N);
+        else metal::foundry_take_rows<K, N>(p.b, right);
         g->meeting = &p;
         wait(g, &p, mine);
     }
@@ -170,7 +178,7 @@ template <unsigned long Descriptor, class Scope> class matmul2d {
         if (++g->arrived == g->threads) {
             metal::foundry_multiply_blocks<M, N, K, THREADS, sums::capacity>(p);
             g->meeting = nullptr;
-            g->staged = 0;
+            g->staged = FOUNDRY_STAGED_STILL;
             foundry_barrier_ends(g);
             return;
         }
@@ -188,7 +196,7 @@ public:
     template <class Left, class Right, class Element> sums get_destination_cooperative_tensor() const { return sums(); }
 
     template <class Left, class Right> FOUNDRY_INLINE void run(Left& left, Right& right, sums& sum, FOUNDRY_AT) const {
-        static_assert(Left::rows == M && Right::rows == N && Left::columns == K && Right::columns == K, "operands have the descriptor's extents");
+        static_assert(Left::rows == M && Left::columns == K && Right::rows == (TRANSPOSED ? N : K) && Right::columns == (TRANSPOSED ? K : N), "operands have the descriptor's extents");
         foundry_group* g = foundry_here();
         if (FOUNDRY_UNLIKELY(g->threads != THREADS)) metal::foundry_matrix_misused("other simdgroups than the threadgroup has", file, line);
         const unsigned site = unsigned(line) | FOUNDRY_AT_MATRICES;

@@ -97,7 +97,8 @@ template <int M, int N, int G> struct foundry_sums {
 template <unsigned long D, class Scope> struct matmul2d;
 template <unsigned long D, metal::size_t S> struct matmul2d<D, metal::execution_simdgroups<S>> {
     static constexpr int M = D & 0xffff, N = D >> 16 & 0xffff, K = D >> 32 & 0xffff;
-    static_assert(D >> 48 == 10, "wgmma: operands with k innermost, sums that are added to");
+    static constexpr bool transposed = D >> 49 & 1;  // the right operand: rows of its columns
+    static_assert((D >> 48 & ~2ul) == 8, "wgmma: left operands with k innermost, sums that are added to");
     static_assert(S % 4 == 0, "wgmma: a warpgroup has four simdgroups");
     typedef foundry_sums<M, N, S / 4> sums;
 
@@ -110,18 +111,23 @@ template <unsigned long D, metal::size_t S> struct matmul2d<D, metal::execution_
 
     // Starts the products of a block; matrix_done waits for them.
     template <class L, class R> FOUNDRY_SIMD void run(L& left, R& right, sums& d) const {
-        static_assert(L::columns == K && R::columns == K && L::rows == M && R::rows == N, "the operands are the descriptor's block");
+        static_assert(L::columns == K && L::rows == M && R::columns == (transposed ? K : N) && R::rows == (transposed ? N : K), "the operands are the descriptor's block");
         const metal::half *const a = left.at, *const b = right.at;
         const metal::ulong from_a = metal::foundry_operand<K>(a) + metal::foundry_rows_on<K>(d.first_row());
-        const metal::ulong from_b = metal::foundry_operand<K>(b) + metal::foundry_rows_on<K>(d.first_column());
+        metal::ulong from_b;
+        if constexpr (transposed) from_b = metal::foundry_operand<K>(b) + metal::foundry_rows_on<K>(d.first_column());
+        else from_b = metal::foundry_operand<N>(b);
+        static_assert(transposed || N == 64 && sums::columns == 64, "wgmma: rows that are summed over have 64 elements, all of a warpgroup");
         d.settle();
         metal::foundry_wgmma_fence();
         _Pragma("unroll")
         for (int k = 0; k < K; k += 16) {
             _Pragma("unroll")
             for (int i = 0; i < sums::strips; i++)
-                metal::foundry_wgmma<sums::columns>::run(d.v + i * sums::each, from_a + metal::foundry_rows_on<K>(64 * i) + metal::foundry_columns_on(k),
-                                                         from_b + metal::foundry_columns_on(k));
+                if constexpr (transposed)
+                    metal::foundry_wgmma<sums::columns>::run(d.v + i * sums::each, from_a + metal::foundry_rows_on<K>(64 * i) + metal::foundry_columns_on(k),
+                                                             from_b + metal::foundry_columns_on(k));
+                else metal::foundry_wgmma_rows(d.v + i * sums::each, from_a + metal::foundry_rows_on<K>(64 * i) + metal::foundry_columns_on(k), from_b + metal::foundry_rows_on<N>(k));
         }
         metal::foundry_wgmma_commit();
     }

@@ -59,6 +59,12 @@ FOUNDRY_WGMMA(224, FOUNDRY_NAMES_0 ", " FOUNDRY_NAMES_1 ", " FOUNDRY_NAMES_2 ", 
               FOUNDRY_SUMS16(0), FOUNDRY_SUMS16(16), FOUNDRY_SUMS16(32), FOUNDRY_SUMS16(48), FOUNDRY_SUMS16(64), FOUNDRY_SUMS16(80), FOUNDRY_SUMS16(96))
 FOUNDRY_WGMMA(256, FOUNDRY_NAMES_0 ", " FOUNDRY_NAMES_1 ", " FOUNDRY_NAMES_2 ", " FOUNDRY_NAMES_3 ", " FOUNDRY_NAMES_4 ", " FOUNDRY_NAMES_5 ", " FOUNDRY_NAMES_6 ", " FOUNDRY_NAMES_7, "%128", "%129",
               FOUNDRY_SUMS16(0), FOUNDRY_SUMS16(16), FOUNDRY_SUMS16(32), FOUNDRY_SUMS16(48), FOUNDRY_SUMS16(64), FOUNDRY_SUMS16(80), FOUNDRY_SUMS16(96), FOUNDRY_SUMS16(112))
+// The same with rows of b that are summed over, 64 elements each: columns are innermost, so
+// eight rows are what a swizzle repeats over, and the distance in b's descriptor is theirs.
+FOUNDRY_SIMD void foundry_wgmma_rows(float* d, ulong a, ulong b) {
+    asm volatile("wgmma.mma_async.sync.aligned.m64n64k16.f32.f16.f16 {" FOUNDRY_NAMES_0 ", " FOUNDRY_NAMES_1 "}, %32, %33, 1, 1, 1, 0, 1;"
+                 : FOUNDRY_SUMS16(0), FOUNDRY_SUMS16(16) : "l"(a), "l"(b));
+}
 #undef FOUNDRY_WGMMA
 #undef FOUNDRY_SUMS16
 #undef FOUNDRY_SUMS4
