@@ -81,10 +81,11 @@ func (p probe) inTiles() probe {
 	return p
 }
 
-// inMatrices returns p with its products in matrix units; false of a probe that has none
-// in tiles.
+// inMatrices returns p with its products and attention in matrix units; false of a probe that
+// has none in tiles.
 func (p probe) inMatrices() (probe, bool) {
-	is := p.on&tiled != 0 && strings.Contains(p.body, ir.OpMatmulNT.String())
+	has := func(o ir.Op) bool { return strings.Contains(p.body, o.String()) }
+	is := p.on&tiled != 0 && (has(ir.OpMatmulNT) || has(ir.OpBmmNT) && has(ir.OpBmmNN))
 	p.on |= united
 	return p, is
 }

@@ -15,10 +15,10 @@ const scoreOps = 16
 // attentionMatrices yields attention of heads of dim elements by a target's matrix units.
 func attentionMatrices(dim int64, t *target.Target) iter.Seq[kernel.AttentionMatrices] {
 	return func(yield func(kernel.AttentionMatrices) bool) {
-		if t.MatrixTFlops == 0 || dim%kernel.HeadPart != 0 {
+		if t.MatrixTFlops == 0 || t.MatrixHead != kernel.HeadPart || dim%kernel.HeadPart != 0 {
 			return
 		}
-		for _, k := range [...]kernel.AttentionMatrices{{64, 64, 4}, {64, 32, 4}, {32, 64, 4}, {32, 32, 4}, {128, 64, 8}} {
+		for _, k := range [...]kernel.AttentionMatrices{{64, 64, 4}, {64, 32, 4}, {32, 32, 4}, {128, 64, 8}} {
 			if k.Rows%t.MatrixRows == 0 && k.Simdgroups <= t.MatrixGroup && k.Bytes(dim) <= t.Limits.MatrixBytes && !yield(k) {
 				return
 			}

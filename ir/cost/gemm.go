@@ -58,7 +58,8 @@ func bestProduct(p *task.Product, t *target.Target) kernel.Kernel {
 	if tiles, v := n.bestTiles(t); v < us {
 		best, us = tiles, v
 	}
-	if units, v := n.bestMatrices(t); v < us {
+	// Of equals the units, which lanes bring no operands to.
+	if units, v := n.bestMatrices(t); v < us || v == us && !math.IsInf(v, 1) {
 		best = units
 	}
 	return best

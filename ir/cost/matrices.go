@@ -114,19 +114,13 @@ func (p matmul) inMatrices(x kernel.ProductMatrices, t *target.Target) Kernel {
 }
 
 // matrixWait is the time that one threadgroup alone takes for its blocks, as wait has it;
-// there are no tiles to load. Where both operands are copied, places are exchanged while
-// copies are on their way: 0.55 us a block of two stages were measured, where a load's
-// latency is 0.6.
+// there are no tiles to load.
 func (p matmul) matrixWait(x kernel.ProductMatrices, t *target.Target) float64 {
 	ahead := x.Ahead
 	if x.Copied || !x.Expanded {
 		ahead = min(ahead, x.Stages-1)
 	}
-	step := t.StepUs + t.LatencyUs/float64(ahead)
-	if x.Copied && !x.Expanded {
-		step = max(t.StepUs, t.LatencyUs/float64(ahead))
-	}
-	return math.Ceil(float64(p.cols)/float64(x.Depth)) * step
+	return math.Ceil(float64(p.cols)/float64(x.Depth)) * (t.StepUs + t.LatencyUs/float64(ahead))
 }
 
 // matrixCandidates lists the blocks for matrix units, those predicted to be fastest first.

@@ -83,7 +83,7 @@ func (a apple) target() Target {
 		Cores: a.cores, BandwidthGBs: a.gbs,
 		// 128 bytes a cycle and core.
 		CacheGBs: float64(a.cores) * 128 * a.ghz, CacheBytes: a.cacheMB << 20,
-		TFlops: flops, TileTFlops: flops, MatrixTFlops: matrices, MatrixFloats: floats, MatrixRows: 32, MatrixGroup: 4, // as Apple's and llama.cpp's kernels have it
+		TFlops: flops, TileTFlops: flops, MatrixTFlops: matrices, MatrixFloats: floats, MatrixRows: 32, MatrixGroup: 4, MatrixHead: 64, // as Apple's and llama.cpp's kernels have it
 		// 60 KB of threadgroup memory and 208 KB of registers a core: public measurements of
 		// M1. Cores since M3 take registers as they are written, so theirs may have room for more.
 		CoreThreads: 1024, LoadAhead: 32, LineBytes: 128, TileFloats: 32, CopyStages: 2, CoreBytes: 60 << 10, CoreFloats: 52 << 10,

@@ -50,8 +50,7 @@ func (f *flashMatrices) write(k *kernel) {
 	f.Width = 8
 	e := newEmitter(k, f.r, 1)
 	h := e.Know("group.x", f.Heads, 1)
-	kp, ks, _ := f.rowsOf(e, f.Scores.Args[1], h)
-	vp, vs, _ := f.rowsOf(e, f.Weighted.Args[1], h)
+	keys, values := f.rowsOf(e, f.Scores.Args[1], h), f.rowsOf(e, f.Weighted.Args[1], h)
 	k.phase("Main: softmax and weighted values in one pass over the keys.")
 	k.line("uint last = %s;", k.text(dimension(f.attention.Keys)))
 	begin, width := "0u", "last"
@@ -75,7 +74,7 @@ func (f *flashMatrices) write(k *kernel) {
 	k.line("for (uint p = 0u; p < %du; p++) matrix_clear(acc[p]);", parts)
 	k.line("float sum;")
 	k.line("flash_matrices<%du, %du, %du, %s>(%s, %s, %s, %s, %s, last, visible, %s, factor, %s, thread_index, acc, sum);",
-		f.Dim, m.Rows, m.Keys, plan.Units, kp, ks, vp, vs, begin, width, stage)
+		f.Dim, m.Rows, m.Keys, plan.Units, keys.first, keys.step, values.first, values.step, begin, width, stage)
 	f.store(e, h, stage)
 }
 

@@ -132,23 +132,11 @@ func TestMutantsOfMatrices(t *testing.T) {
 		require.NoError(t, in.Read(g.Results[0].Name, y))
 		return y, nil
 	}
-	stages := func() fstest.MapFS {
-		out := fstest.MapFS{}
-		require.NoError(t, fs.WalkDir(shaders.FS, ".", func(path string, e fs.DirEntry, err error) error {
-			if err == nil && !e.IsDir() {
-				var text []byte
-				text, err = fs.ReadFile(shaders.FS, path)
-				out[path] = &fstest.MapFile{Data: text}
-			}
-			return err
-		}))
-		return out
-	}
-	want, err := run(stages())
+	want, err := run(stageFiles(t))
 	require.NoError(t, err)
 	for name, change := range mutants {
 		t.Run(name, func(t *testing.T) {
-			changed, found := stages(), false
+			changed, found := stageFiles(t), false
 			for file := range strings.FieldsSeq(files) {
 				text := string(changed[file].Data)
 				before, after, ok := strings.Cut(text, change[0])
@@ -166,4 +154,19 @@ func TestMutantsOfMatrices(t *testing.T) {
 			require.True(t, err != nil || !bytes.Equal(want, have), "nothing shows")
 		})
 	}
+}
+
+// stageFiles is a copy of the stage files, to be changed.
+func stageFiles(t *testing.T) fstest.MapFS {
+	t.Helper()
+	out := fstest.MapFS{}
+	require.NoError(t, fs.WalkDir(shaders.FS, ".", func(path string, e fs.DirEntry, err error) error {
+		if err == nil && !e.IsDir() {
+			var text []byte
+			text, err = fs.ReadFile(shaders.FS, path)
+			out[path] = &fstest.MapFile{Data: text}
+		}
+		return err
+	}))
+	return out
 }
