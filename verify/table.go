@@ -155,7 +155,7 @@ var table = []kernelKind{
 	},
 	{
 		name: "attention flash", checklist: "attention", pattern: "attention", main: []plan.Main{plan.AttentionRows, plan.AttentionTiles, plan.AttentionMatrices}, formats: caches, probes: flashProbes,
-		logic: "one pass over the keys with a running maximum and sum: lanes share a key, simdgroups share the keys, one merge; many rows go in blocks of 64 queries over tiles, keys above the diagonal are not read",
+		logic: "one pass over the keys with a running maximum and sum: lanes share a key, simdgroups share the keys, one merge; many rows go in blocks of 64 queries over tiles, keys above the diagonal are not read; where cores have matrix units (`--target apple-m5`) these make both products of a block of 32 or 64 queries, and scores and weights go through threadgroup memory",
 		ideas: "two query heads of one key head in a threadgroup",
 	},
 	{

@@ -79,7 +79,7 @@ var flashMutants = map[string][2]string{
 	"values for weights":              {"matrix_rows_run<ROWS, FLASH_DEPTH, KEYS, SIMDS>(weights, ", "matrix_rows_run<ROWS, FLASH_DEPTH, KEYS, SIMDS>(stage, "},
 	"weights in rows":                 {"(weights + matrix_at<KEYS>(row, 2u * (part + LANES * j)))", "(weights + row * KEYS + 2u * (part + LANES * j))"},
 	"scores that nobody met for":      {"        matrix_spread(score, 0u, ROWS, scores, at::STRIDE);\n        threadgroup_barrier(mem_flags::mem_threadgroup);\n", "        matrix_spread(score, 0u, ROWS, scores, at::STRIDE);\n"},
-	"the earlier sums as they were":   {"        for (uint p = 0u; p < PARTS; p++) matrix_scale_rows(acc[p], shrinks);\n", "        ;\n"},
+	"the earlier sums as they were":   {"        for (uint p = 0u; p < PARTS; p++) matrix_scale_rows(acc.part[p], shrinks);\n", "        ;\n"},
 }
 
 // TestMutantsOfFlashInMatrices makes such mistakes in the stage files, one at a time.

@@ -104,10 +104,25 @@ inline float flash_weigh(threadgroup const float *scores, threadgroup half *weig
     return shrink;
 }
 
-template <uint D, uint ROWS, uint KEYS, uint SIMDS, typename S>
+// The result of a block, a tensor for each part of the head.
+template <uint D, uint ROWS, uint KEYS, uint SIMDS>
+struct flash_sums {
+    matrix_rows_sums<ROWS, FLASH_DEPTH, KEYS, SIMDS> part[D / FLASH_DEPTH];
+};
+
+template <uint D, uint ROWS, uint KEYS, uint SIMDS>
+inline flash_sums<D, ROWS, KEYS, SIMDS> flash_begin()
+{
+    flash_sums<D, ROWS, KEYS, SIMDS> acc;
+    FOUNDRY_UNROLL_TILES
+    for (uint p = 0u; p < D / FLASH_DEPTH; p++) acc.part[p] = matrix_rows_begin<ROWS, FLASH_DEPTH, KEYS, SIMDS>();
+    return acc;
+}
+
+template <uint D, uint ROWS, uint KEYS, uint SIMDS>
 inline void flash_matrices(device const half *k, uint k_stride, device const half *v, uint v_stride,
                            uint begin, uint last, uint visible, uint width, float factor, threadgroup half *stage,
-                           uint thread_index, thread S *acc, thread float &sum)
+                           uint thread_index, thread flash_sums<D, ROWS, KEYS, SIMDS> &acc, thread float &sum)
 {
     constexpr uint PARTS = D / FLASH_DEPTH, LANES = SIMDS * 32u / ROWS;
     typedef flash_places<D, ROWS, KEYS, LANES> at;
@@ -139,12 +154,12 @@ inline void flash_matrices(device const half *k, uint k_stride, device const hal
         matrix_staged();
         threadgroup_barrier(mem_flags::mem_threadgroup);
         FOUNDRY_UNROLL_TILES
-        for (uint p = 0u; p < PARTS; p++) matrix_scale_rows(acc[p], shrinks);
+        for (uint p = 0u; p < PARTS; p++) matrix_scale_rows(acc.part[p], shrinks);
         FOUNDRY_UNROLL_TILES
-        for (uint p = 0u; p < PARTS; p++) matrix_rows_run<ROWS, FLASH_DEPTH, KEYS, SIMDS>(weights, values + p * KEYS * FLASH_DEPTH, acc[p]);
+        for (uint p = 0u; p < PARTS; p++) matrix_rows_run<ROWS, FLASH_DEPTH, KEYS, SIMDS>(weights, values + p * KEYS * FLASH_DEPTH, acc.part[p]);
         if (base + KEYS < last) rows.start(k, k_stride, base + KEYS, last, keys, thread_index);
         FOUNDRY_UNROLL_TILES
-        for (uint p = 0u; p < PARTS; p++) matrix_done(acc[p]);
+        for (uint p = 0u; p < PARTS; p++) matrix_done(acc.part[p]);
         if (base + KEYS < last) rows.land(keys, thread_index);
     }
     sum = flash_row_sum<LANES>(sum);
