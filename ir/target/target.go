@@ -33,7 +33,7 @@ type Target struct {
 	MatrixFloats int     // sums of matrix units that a thread can hold
 	MatrixRows   int     // rows that a block of theirs has, or a multiple
 	MatrixGroup  int     // simdgroups of a threadgroup that uses them
-	MatrixHead   int     // elements of a head that they take at once in attention; 0 where no such kernel has run
+	MatrixHead   int     // elements of a head that they take at once in attention; 0 where tiles are faster
 	CopyStages   int     // blocks that a tiled product keeps of what it copies: one in use, the others on their way
 	CoreBytes    int     // threadgroup memory of one core
 	CoreFloats   int     // registers of one core, of 32 bits
