@@ -18,7 +18,8 @@ func attentionMatrices(dim int64, t *target.Target) iter.Seq[kernel.AttentionMat
 		if t.MatrixTFlops == 0 || t.MatrixHead != kernel.HeadPart || dim%kernel.HeadPart != 0 {
 			return
 		}
-		for _, k := range [...]kernel.AttentionMatrices{{64, 64, 4}, {64, 32, 4}, {32, 32, 4}, {128, 64, 8}} {
+		for _, x := range [...]struct{ rows, keys, simdgroups int }{{64, 64, 4}, {64, 32, 4}, {32, 32, 4}, {128, 64, 8}} {
+			k := kernel.AttentionMatrices{Rows: x.rows, Keys: x.keys, Simdgroups: x.simdgroups}
 			if k.Rows%t.MatrixRows == 0 && k.Simdgroups <= t.MatrixGroup && k.Bytes(dim) <= t.Limits.MatrixBytes && !yield(k) {
 				return
 			}
