@@ -51,10 +51,8 @@ type kernel struct {
 	params     []plan.Param
 	head       []msl.Statement // declarations of values that are loaded once, first of all
 	body       []msl.Statement
-	list       *[]msl.Statement   // where statements are added now
-	around     []*[]msl.Statement // the lists around it that opened blocks stand in
+	list       *[]msl.Statement // where statements are added now
 	readyPoint *msl.Ready
-	texts      bool       // some of it is text still
 	stepT      *msl.Value // T and P, where they are asked for
 	stepP      *msl.Value
 	variables  map[string]*msl.Value // what index values are made of, by name
@@ -192,10 +190,7 @@ func (k *kernel) param(name string, v int) {
 // assemble returns the kernel without name and source, and of its source what is the
 // kernel's own.
 func (k *kernel) assemble() (plan.Kernel, *plan.Text, error) {
-	body := slices.Concat(k.head, k.body)
-	if !k.texts {
-		body = msl.Fold(body, k.isArgument)
-	}
+	body := msl.Fold(slices.Concat(k.head, k.body), k.isArgument)
 	symbols := k.symbols(body)
 	if err := k.fault(); err != nil {
 		return plan.Kernel{}, nil, fmt.Errorf("%s was chosen and cannot be written: %w", k.name, err)
@@ -255,7 +250,7 @@ func (k *kernel) position() *msl.Value {
 // the ready point: no dispatch of an entry advances the step but the last (the plan's
 // verifier holds it), and entries follow one another whole.
 func (k *kernel) symbols(body []msl.Statement) []msl.Statement {
-	t, p := k.texts && k.stepT != nil, k.texts && k.stepP != nil
+	var t, p bool
 	msl.Reads(body, func(v *msl.Value) { t, p = t || v == k.stepT, p || v == k.stepP })
 	var out []msl.Statement
 	if t {

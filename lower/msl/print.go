@@ -1,9 +1,6 @@
 package msl
 
-import (
-	"strconv"
-	"strings"
-)
+import "strconv"
 
 // Print is the text of statements, each on lines of its own that begin so many blocks deep.
 func Print(list []Statement, depth int) string {
@@ -74,8 +71,6 @@ func (p *printer) statement(s Statement) {
 	case *Phase:
 		p.begin()
 		p.put("// ", s.Text, "\n")
-	case *Text:
-		p.lines(s)
 	default:
 		p.begin()
 		p.simple(s)
@@ -189,23 +184,6 @@ func (p *printer) size(v *Value) {
 	p.value(v)
 }
 
-func (p *printer) lines(s *Text) {
-	if s.Opens {
-		p.begin()
-		if s.Line != "" {
-			p.put(s.Line, " ")
-		}
-		p.body(s.Body)
-		return
-	}
-	for l := range strings.SplitSeq(s.Line, "\n") {
-		if l != "" {
-			p.begin()
-		}
-		p.put(l, "\n")
-	}
-}
-
 // How strongly operators bind.
 const (
 	bindSelect  = 3
@@ -235,7 +213,7 @@ func (v *Value) print(b []byte, least int) []byte {
 		return append(v.print(b, 0), ')')
 	}
 	switch v.op {
-	case opName, opVariable, opRaw:
+	case opName, opVariable:
 		return append(b, v.text...)
 	case opNumber:
 		if v.n < 0 {

@@ -70,15 +70,6 @@ type Ready struct{ Before, Behind []Statement }
 // Return ends the function.
 type Return struct{}
 
-// Text is lines, or a block that a line opens, of a writer that has not been brought to
-// statements yet; Reads are the values in them.
-type Text struct {
-	Line  string
-	Opens bool
-	Body  []Statement
-	Reads []*Value
-}
-
 func (*Declare) statement() {}
 func (*Assign) statement()  {}
 func (*Do) statement()      {}
@@ -91,7 +82,6 @@ func (*Unroll) statement()  {}
 func (*Phase) statement()   {}
 func (*Ready) statement()   {}
 func (*Return) statement()  {}
-func (*Text) statement()    {}
 
 // Set assigns a value; Raise adds one.
 func Set(to, value *Value) Statement   { return &Assign{to, "=", value} }

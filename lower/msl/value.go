@@ -34,11 +34,7 @@ const (
 	opGeneric   // text<of>
 	opParen     // (of[0]), where the tree does not ask for it
 	opConst     // const of[0], a type
-	opRaw       // text as it is, of a writer that has not been brought to values yet; of are the values in it
 )
-
-// Raw is text that a writer has made, of values or not.
-func Raw(text string, of ...*Value) *Value { return &Value{op: opRaw, text: text, of: of} }
 
 // Name is something that the function does not declare: what a stage declares, an argument
 // of the function, a type, or a literal as it is written.

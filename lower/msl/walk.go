@@ -45,11 +45,6 @@ func Reads(list []Statement, f func(variable *Value)) {
 		case *Ready:
 			Reads(s.Before, f)
 			Reads(s.Behind, f)
-		case *Text:
-			for _, v := range s.Reads {
-				v.Reads(f)
-			}
-			Reads(s.Body, f)
 		}
 	}
 }
