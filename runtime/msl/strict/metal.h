@@ -77,6 +77,11 @@ template <> struct numeric_limits<float> {
     static float lowest() { return -3.402823466e+38f; }
 };
 
+// The less exact forms, which are of float alone.
+namespace fast {
+float exp2(float);
+}
+
 enum class mem_flags { mem_none = 0, mem_device = 1, mem_threadgroup = 2 };
 void threadgroup_barrier(mem_flags);
 void simdgroup_barrier(mem_flags);

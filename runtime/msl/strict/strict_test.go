@@ -39,7 +39,7 @@ kernel void good(device const float *x [[buffer(0)]], device const half *w [[buf
     const float s = sum_of<64>(x, part, simd, lane);
     const float4 v = float4(*(device const half4 *)(w + 4u * tid));
     const float2 h = float2(as_type<half2>(step.T));
-    y[group.x * 32u + lane] = s + v.x + h.y + float(step.P) + max(v.y, 0.0f) + exp(-v.z);
+    y[group.x * 32u + lane] = s + v.x + h.y + float(step.P) + max(v.y, 0.0f) + exp(-v.z) + fast::exp2(-s);
 }
 `
 
@@ -83,6 +83,7 @@ var wrong = []struct{ name, text, want string }{
 	{"tensor of other extents", body("tensor<threadgroup half, extents<int, 32, 64>, tensor_inline> a((threadgroup half *)t, extents<int, 64, 32>());"), "error"},
 	{"matmul2d of odd rows", body("mpp::tensor_ops::matmul2d<mpp::tensor_ops::matmul2d_descriptor(60, 64, 32, false, true, false, mpp::tensor_ops::matmul2d_descriptor::mode::multiply_accumulate), execution_simdgroups<4>> product;"), "multiples of 16"},
 	{"unknown function", body("x[i] = frobnicate(1.0f);"), "error"},
+	{"unknown fast function", body("x[i] = fast::frobnicate(1.0f);"), "error"},
 	{"std", body("x[i] = std::abs(x[i]);"), "standard library"},
 	{"lambda", body("auto f = [](float v) { return v; }; x[i] = f(1.0f);"), "a lambda"},
 	{"goto", body("again: x[i] += 1.0f; if (x[i] < 4.0f) goto again;"), "goto"},
