@@ -10,7 +10,7 @@ import (
 type territory struct {
 	view    *flatGraph
 	fusions []parsedChoice
-	places  [][]place // of each fusion, in the order of their anchors
+	places  [][]place // each fusion's, in the order of their anchors
 }
 
 // place is where a fusion can form a region: what its forms would take there, the largest

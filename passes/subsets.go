@@ -147,7 +147,7 @@ func (t *Table) Subsets(cx *Context, graphs ...*ir.Graph) ([]Subset, error) {
 type subsets struct {
 	prepare, finish Pipeline
 	fusions         []parsedChoice
-	walks           []*enumeration // of each graph
+	walks           []*enumeration // each graph's
 	edits           []parsedChoice // those taken
 	claimed         []*territory   // the graphs behind them
 	out             []Subset

@@ -11,7 +11,7 @@ import (
 
 // seats is how lanes finish units of a part: each has a unit of a vector.
 type seats struct {
-	units  int        // of a team
+	units  int        // a team's units
 	unit   *msl.Value // the lane's, counted from the team's first
 	vector *msl.Value // the lane's, counted from the threadgroup's first
 	exists *msl.Value // the condition of a lane that has a unit of a vector that exists

@@ -51,7 +51,7 @@ type kernel struct {
 	params     []plan.Param
 	head       []msl.Statement // declarations of values that are loaded once, first of all
 	body       []msl.Statement
-	list       *[]msl.Statement // where statements are added now
+	list       *[]msl.Statement // the statements to which more are added now
 	readyPoint *msl.Ready
 	stepT      *msl.Value // T and P, where they are asked for
 	stepP      *msl.Value

@@ -14,7 +14,7 @@ func Fold(list []Statement, taken func(name string) bool) []Statement {
 
 type folder struct {
 	taken     func(name string) bool
-	constants map[*Value]int64 // of declarations that are constant expressions
+	constants map[*Value]int64 // values of declarations that are constant expressions
 	declared  map[string]int   // how often a name is declared
 }
 

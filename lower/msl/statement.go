@@ -7,7 +7,7 @@ type Statement interface{ statement() }
 // Declare declares variables of one type. An array has a size; one that is not set has no
 // value.
 type Declare struct {
-	Type *Value // with const and the like
+	Type *Value // the type's words, const and the like too
 	Of   []Declared
 	Note string // the comment behind it, or empty
 }

@@ -62,7 +62,7 @@ func crowded(k *plan.Kernel, registers, share int) bool {
 
 // notes are what a cubin says of a kernel.
 type notes struct {
-	registers int // of a thread
+	registers int // a thread's registers
 	frame     int // bytes of a thread's stack
 }
 
