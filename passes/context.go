@@ -15,7 +15,7 @@ type Context struct {
 	// Target's constants weigh fusions; nil means target.Default.
 	Target *target.Target
 	// Choices are the choices of kernels for the target that were made so far, which costs
-	// rest on; nil: none were, and all values of graphs have bounds.
+	// rest on; nil: none were. choose-kernels wants those that lowering is asked with.
 	Choices *cost.Choices
 	// Lowerable says why a fused node cannot become a kernel; it may be asked
 	// about nodes that stand in no graph. nil accepts every region.

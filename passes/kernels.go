@@ -1,6 +1,7 @@
 package passes
 
 import (
+	"errors"
 	"fmt"
 
 	"foundry/ir/kernel"
@@ -9,8 +10,13 @@ import (
 
 // chooseKernels writes to each node the kernel that the cost model chooses for it, as
 // words that lowering then takes: what a reader sees, and can change. Nodes with words of
-// their own keep them; those with nothing to choose stay without.
+// their own keep them; those with nothing to choose stay without. Which kernels there are
+// hangs on values' bounds, which lowering knows: choices that take all values for bounded
+// would give words of kernels that it has not.
 func chooseKernels(r *run) error {
+	if r.Choices == nil {
+		return errors.New("the context has no choices of kernels, which know the bounds of values")
+	}
 	costs := r.choices.Finished(r.graph, r.env)
 	found := false
 	for _, n := range r.graph.Nodes() {

@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"foundry/ir"
+	"foundry/ir/cost"
 	"foundry/ir/irgen"
 	"foundry/ir/kernel"
 	"foundry/ir/target"
@@ -83,7 +84,7 @@ func FuzzNearlyPipeline(f *testing.F) {
 		require.NoError(t, err)
 		p = parseTwice(t, mutate.Text(p.String(), words, mutate.From(choices)))
 		g := irgen.Graph(seed)
-		if p == nil || p.Run(g, &passes.Context{Target: x}) != nil {
+		if p == nil || p.Run(g, &passes.Context{Target: x, Choices: cost.NewChoices(x, nil)}) != nil {
 			return
 		}
 		again, err := ir.Parse("f.fir", g.String())
@@ -264,6 +265,13 @@ func TestWhatIsAskedAboutNodes(t *testing.T) {
 	for _, n := range pinned {
 		require.Equal(t, "elements", n.Attr.Kernel, "the graph's own stays")
 	}
+}
+
+// A context that knows nothing of bounds would give words of kernels that lowering has not.
+func TestChooseKernelsWantsChoices(t *testing.T) {
+	require.EqualError(t, parse(t, "choose-kernels").Run(decode(t, "0.5b"), &passes.Context{}),
+		"choose-kernels: the context has no choices of kernels, which know the bounds of values")
+	require.NoError(t, parse(t, "choose-kernels").Run(decode(t, "0.5b"), chooses(t)))
 }
 
 // Fuel stops rewrites one by one, and bisection finds the one that matters.

@@ -15,6 +15,7 @@ import (
 	"foundry/ir/irgen"
 	"foundry/ir/seeded"
 	"foundry/ir/sym"
+	"foundry/ir/target"
 	"foundry/lower/plan"
 	"foundry/passes"
 )
@@ -86,9 +87,17 @@ func parse(t testing.TB, text string) passes.Pipeline {
 	return p
 }
 
+// chooses is a context with choices for the default target, where all values have bounds.
+func chooses(t *testing.T) *passes.Context {
+	t.Helper()
+	x, err := target.Find(target.Default)
+	require.NoError(t, err)
+	return &passes.Context{Target: x, Choices: cost.NewChoices(x, nil)}
+}
+
 // Any pipeline keeps what a graph computes, and a pass run again changes nothing.
 func TestPipelinesKeepResults(t *testing.T) {
-	lines := pipelines(t)
+	lines, cx := pipelines(t), chooses(t)
 	for seed := range graphs(60, 500) {
 		g := irgen.Graph(seed)
 		e := irgen.Env(g, seed)
@@ -99,14 +108,14 @@ func TestPipelinesKeepResults(t *testing.T) {
 			}
 			p := parse(t, text)
 			c := g.Clone()
-			require.NoError(t, p.Run(c, &passes.Context{}), "seed %d: %s", seed, text)
+			require.NoError(t, p.Run(c, cx), "seed %d: %s", seed, text)
 			requireSame(t, want, values(t, c, g, seed, e), fmt.Sprintf("seed %d: %s", seed, text))
 
 			if len(p) > 1 {
 				continue
 			}
 			again := c.Clone()
-			require.NoError(t, p.Run(again, &passes.Context{}), "seed %d: %s again", seed, text)
+			require.NoError(t, p.Run(again, cx), "seed %d: %s again", seed, text)
 			require.Equal(t, c.Canonical(), again.Canonical(), "seed %d: %s twice", seed, text)
 		}
 	}

@@ -47,7 +47,9 @@ func TestTexts(t *testing.T) {
 			require.NoError(t, err)
 			before := g.Clone()
 			var log passes.Log
-			require.NoError(t, p.Run(g, &passes.Context{Log: &log}))
+			cx := chooses(t)
+			cx.Log = &log
+			require.NoError(t, p.Run(g, cx))
 			var text strings.Builder
 			require.NoError(t, plan.Explain(&text, log.Decisions))
 			if *update {

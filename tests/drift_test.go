@@ -162,6 +162,9 @@ func TestCostWeighsWhatHasNoBound(t *testing.T) {
 			c, err := foundry.Compile(&foundry.Model{Name: "unbounded.fir", Graph: g}, foundry.CompileOptions{Target: x, Variant: "unfused"})
 			require.NoError(t, err, name)
 			require.Empty(t, drifts(c.Entries[0], &c.Plan.Entries[0], c), "%s for %s", name, x)
+			pinned, err := foundry.Compile(&foundry.Model{Name: "unbounded.fir", Graph: g}, foundry.CompileOptions{Target: x, Passes: "choose-kernels"})
+			require.NoError(t, err, "%s for %s: what is chosen is written", name, x)
+			require.Equal(t, c.Plan.Digests(), pinned.Plan.Digests(), "%s for %s: what is chosen is written", name, x)
 			with := c.Choices
 			c.Choices = cost.NewChoices(c.Target, nil)
 			require.NotEmpty(t, drifts(c.Entries[0], &c.Plan.Entries[0], c), "%s for %s, with bounds", name, x)

@@ -186,7 +186,8 @@ func (c *fuzzCase) onRef() (err error) {
 	if err != nil {
 		return fault{"target", err}
 	}
-	lowerable := metal.NewChoices(x).Lowerable
+	choices := metal.NewChoices(x)
+	lowerable := choices.Lowerable
 	plain := c.graph.Clone()
 	for _, n := range plain.Nodes() {
 		n.Attr.Kernel = ""
@@ -196,13 +197,13 @@ func (c *fuzzCase) onRef() (err error) {
 		return fault{"pipeline", err}
 	}
 	planned := true
-	if err := edits.Run(plain, &passes.Context{Target: x, Lowerable: lowerable}); err != nil {
+	if err := edits.Run(plain, &passes.Context{Target: x, Choices: choices, Lowerable: lowerable}); err != nil {
 		if !strings.Contains(err.Error(), "cannot become a kernel") {
 			return fault{"unfused", err}
 		}
 		planned, lowerable = false, nil // an operation has no kernel as it stands
 	}
-	if c.fused, err = c.fuse(x, lowerable); err != nil {
+	if c.fused, err = c.fuse(x, choices, lowerable); err != nil {
 		return err
 	}
 	if err := readBack(c.fused); err != nil {
@@ -238,14 +239,14 @@ func readBack(g *ir.Graph) error {
 }
 
 // fuse runs the pipeline, and then writes the pins.
-func (c *fuzzCase) fuse(x *target.Target, lowerable func(*ir.Node) error) (*ir.Graph, error) {
+func (c *fuzzCase) fuse(x *target.Target, choices *cost.Choices, lowerable func(*ir.Node) error) (*ir.Graph, error) {
 	p, err := passes.Parse(c.pipeline)
 	if err != nil {
 		return nil, fault{"pipeline", err}
 	}
 	var trace []passes.Step
 	flat := ""
-	cx := &passes.Context{Target: x, Lowerable: lowerable, Log: &passes.Log{}, Trace: &trace}
+	cx := &passes.Context{Target: x, Choices: choices, Lowerable: lowerable, Log: &passes.Log{}, Trace: &trace}
 	cx.After = func(pass string, g *ir.Graph) error {
 		fuses := strings.HasPrefix(pass, "fuse-")
 		if flat != "" && trace[len(trace)-1].Rewrites == 0 {
@@ -271,7 +272,7 @@ func (c *fuzzCase) fuse(x *target.Target, lowerable func(*ir.Node) error) (*ir.G
 		return nil, fault{"passes", err}
 	}
 	if c.pins != 0 {
-		costs := metal.NewChoices(x).Finished(g, cost.Typical(g.Bounds))
+		costs := choices.Finished(g, cost.Typical(g.Bounds))
 		r := rand.New(rand.NewPCG(c.pins, 0))
 		for _, n := range g.Nodes() {
 			kernels := slices.Collect(costs.Candidates(n))
