@@ -53,16 +53,17 @@ func bestProduct(p *task.Product, t *target.Target) kernel.Kernel {
 		return rows
 	}
 	n := numbersOf(p, p.Tokens.Max(p.Region.Graph.Bounds))
-	var best kernel.Kernel = rows
-	us := n.rowwise(rows, t).Us(t)
-	if tiles, v := n.bestTiles(t); v < us {
-		best, us = tiles, v
+	tiles, inTiles := n.bestTiles(t)
+	units, inUnits := n.bestMatrices(t)
+	switch byRows := n.rowwise(rows, t).Us(t); {
+	// Of equal blocks those in matrix units, which lanes bring no operands to. Rows are no
+	// slower where both only wait for memory, as with one token.
+	case inUnits <= inTiles && inUnits < byRows:
+		return units
+	case inTiles < byRows:
+		return tiles
 	}
-	// Of equals the units, which lanes bring no operands to.
-	if units, v := n.bestMatrices(t); v < us || v == us && !math.IsInf(v, 1) {
-		best = units
-	}
-	return best
+	return rows
 }
 
 // bestRows returns how p is dealt out over rows of its weights: of the chunks that their

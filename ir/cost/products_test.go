@@ -140,6 +140,29 @@ func TestMatricesInNumbers(t *testing.T) {
 	require.InDelta(t, 2*4*(0.25+7), wide.inMatrices(block, x).WaitUs, 1e-9, "16 threadgroups on four cores")
 }
 
+// Of kernels that are predicted to take as long, units are taken before tiles where there
+// are units, and neither before rows: one token waits for memory whatever multiplies.
+func TestEqualProducts(t *testing.T) {
+	x, err := target.Find("h200-32k")
+	require.NoError(t, err)
+	p := oneProduct(t, x, 16, 17920, 1536, "f16")
+	n := numbersOf(p, 16)
+	_, tiles := n.bestTiles(x)
+	_, units := n.bestMatrices(x)
+	require.Equal(t, tiles, units)
+	require.IsType(t, kernel.ProductMatrices{}, bestProduct(p, x))
+	x.MatrixTFlops = 0
+	require.IsType(t, kernel.ProductTiles{}, bestProduct(p, x))
+
+	x, err = target.Find("apple-m5")
+	require.NoError(t, err)
+	p = oneProduct(t, x, 1, 17920, 1536, "f16")
+	n = numbersOf(p, 1)
+	_, units = n.bestMatrices(x)
+	require.Equal(t, n.rowwise(bestRows(p, x), x).Us(x), units)
+	require.IsType(t, kernel.ProductRows{}, bestProduct(p, x))
+}
+
 // How long a kernel over blocks is expected to take: its last round is as long as a full
 // one, and what its threadgroups wait for is a bound by itself.
 func TestLastRoundsOfBlocks(t *testing.T) {
