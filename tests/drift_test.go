@@ -100,7 +100,10 @@ func drifts(g *ir.Graph, e *plan.Entry, c *compile.Compiled) map[string]string {
 		}
 		for i, k := range ks {
 			label, which := n.Label, what
-			if i > 0 {
+			switch {
+			case k.Early:
+				label, which = label+".expand", which+" expand"
+			case i > 0 && !ks[i-1].Early:
 				label, which = label+".merge", which+" merge"
 			}
 			d := take(label)

@@ -21,6 +21,7 @@ const (
 	tiled  machine = 1 << iota // products and attention in tiles; without it row by row
 	planed                     // rows of blocks in planes, where the format has them
 	united                     // with tiled: products in matrix units
+	once                       // with united: weights of other formats are expanded once
 )
 
 // target returns t with costs that force the choice: a machine whose other way of
@@ -41,8 +42,11 @@ func (m machine) target(t *target.Target) *target.Target {
 	if m&tiled == 0 || m&united != 0 {
 		out.TileTFlops = t.TileTFlops / 1e6
 	}
-	if m&united == 0 {
+	switch {
+	case m&united == 0:
 		out.MatrixTFlops = 0
+	case m&once == 0: // where memory is slow, nobody writes weights
+		out.BandwidthGBs = t.BandwidthGBs / 1e6
 	}
 	return &out
 }
@@ -81,12 +85,12 @@ func (p probe) inTiles() probe {
 	return p
 }
 
-// inMatrices returns p with its products and attention in matrix units; false of a probe that
+// inMatrices returns p with its products and attention in matrix units, as some machine has them; false of a probe that
 // has none in tiles.
-func (p probe) inMatrices() (probe, bool) {
+func (p probe) inMatrices(as machine) (probe, bool) {
 	has := func(o ir.Op) bool { return strings.Contains(p.body, o.String()) }
 	is := p.on&tiled != 0 && (has(ir.OpMatmulNT) || has(ir.OpBmmNT) && has(ir.OpBmmNN))
-	p.on |= united
+	p.on |= as
 	return p, is
 }
 

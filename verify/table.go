@@ -129,9 +129,9 @@ var table = []kernelKind{
 		ideas: "split-K across threadgroups for the narrowest projections",
 	},
 	{
-		name: "matmul GEMM", checklist: "matmul", ops: []ir.Op{ir.OpMatmulNT}, main: []plan.Main{plan.ProductTiles, plan.ProductMatrices}, formats: inTiles, probes: gemmProbes,
-		logic: "a threadgroup makes a block of rows by columns over 16x16 tiles, blocks of weights and of x staged in threadgroup memory as f16 while others are multiplied; x that only tiles read was stored as f16 and is copied, as f16 weights are; edges are clamped on load and masked on store; where cores have matrix units (`--target apple-m5`) all simdgroups multiply a block together, and the epilogue takes rows of the sums by their coordinates",
-		ideas: "the K loop of quantised weights waits for its expansion; two simdgroups that share a block's depth where few threadgroups fill the cores",
+		name: "matmul GEMM", checklist: "matmul", ops: []ir.Op{ir.OpMatmulNT}, main: []plan.Main{plan.ProductTiles, plan.ProductMatrices, plan.WeightExpansion}, formats: inTiles, probes: gemmProbes,
+		logic: "a threadgroup makes a block of rows by columns over 16x16 tiles, blocks of weights and of x staged in threadgroup memory as f16 while others are multiplied; x that only tiles read was stored as f16 and is copied, as f16 weights are; edges are clamped on load and masked on store; where cores have matrix units (`--target apple-m5`) all simdgroups multiply a block together, and the epilogue takes rows of the sums by their coordinates; there weights of other formats may be expanded once into the arena, ahead of the product",
+		ideas: "a K loop that expands quantised weights waits for that; two simdgroups that share a block's depth where few threadgroups fill the cores",
 	},
 	{
 		name: "softmax vector", checklist: "softmax", ops: []ir.Op{ir.OpSoftmax}, main: []plan.Main{plan.Rows}, formats: operands, probes: softmaxVectorProbes,

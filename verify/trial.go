@@ -40,7 +40,10 @@ func trials(t *target.Target, quick bool, only func(k *kernelKind, format string
 		}
 		if t.MatrixTFlops > 0 {
 			for _, f := range probes {
-				if f, is := f.inMatrices(); is {
+				if f, is := f.inMatrices(united); is {
+					probes = append(probes, f)
+				}
+				if f, is := f.inMatrices(united | once); is && format != dtype.F16.String() {
 					probes = append(probes, f)
 				}
 			}

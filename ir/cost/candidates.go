@@ -254,7 +254,7 @@ func productCandidates(p *task.Product, t *target.Target) iter.Seq[kernel.Kernel
 		}
 		var others []kernel.Kernel
 		if p.TakesTiles() {
-			others = slices.Concat(matrixCandidates(p, t), tileCandidates(p, t))
+			others = slices.Concat(matrixCandidates(p, t), onceCandidates(p, t), tileCandidates(p, t))
 		}
 		for _, k := range slices.Concat(others, rowCandidates(p, t)) {
 			if k != chosen && !yield(k) {

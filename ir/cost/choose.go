@@ -238,7 +238,11 @@ func productGroups(r *task.Region, k kernel.Kernel, t *target.Target) (out []gro
 	}
 	if blocks, ok := k.(inBlocks); ok {
 		_, unit := p.WeightRows()
-		return []group{{k.Threads(), blocks.Bytes(unit, p.Whole() > 0)}}
+		for _, e := range expansionsOf(p, k) {
+			x := kernel.Expansion{Width: e.Chunk()}
+			out = append(out, group{x.Threads(), x.Bytes()})
+		}
+		return append(out, group{k.Threads(), blocks.Bytes(unit, p.Whole() > 0)})
 	}
 	rows := k.(kernel.ProductRows)
 	if p.Merges {

@@ -33,7 +33,7 @@ func numbersOf(p *task.Product, tokens int64) matmul {
 	n.rows, n.unit = p.WeightRows()
 	n.whole = p.Whole()
 	p.Weights(func(w *ir.Value) {
-		t := w.Type.DType
+		t := p.Region.Lies(w)
 		n.levels = n.levels && t.Quantised()
 		n.halves = n.halves && t == dtype.F16
 		n.perLoad = max(n.perLoad, t.WeightsPerRead())
@@ -55,15 +55,20 @@ func bestProduct(p *task.Product, t *target.Target) kernel.Kernel {
 	n := numbersOf(p, p.Tokens.Max(p.Region.Graph.Bounds))
 	tiles, inTiles := n.bestTiles(t)
 	units, inUnits := n.bestMatrices(t)
-	switch byRows := n.rowwise(rows, t).Us(t); {
+	var best kernel.Kernel = rows
+	us := n.rowwise(rows, t).Us(t)
+	switch {
 	// Of equal blocks those in matrix units, which lanes bring no operands to. Rows are no
 	// slower where both only wait for memory, as with one token.
-	case inUnits <= inTiles && inUnits < byRows:
-		return units
-	case inTiles < byRows:
-		return tiles
+	case inUnits <= inTiles && inUnits < us:
+		best, us = units, inUnits
+	case inTiles < us:
+		best, us = tiles, inTiles
 	}
-	return rows
+	if once, v := bestOnce(p, t); v < us {
+		best = once
+	}
+	return best
 }
 
 // bestRows returns how p is dealt out over rows of its weights: of the chunks that their

@@ -136,6 +136,9 @@ func (m *model) kernels() []Kernel {
 		if !m.asProduct(&k) {
 			break
 		}
+		if before := m.expansions(); len(before) > 0 {
+			return append(before, k)
+		}
 		if argmax != nil {
 			return []Kernel{k, argmaxMerge(int64(k.Groups), 1, m.Target)}
 		}
@@ -238,6 +241,11 @@ func (m *model) product(k *Kernel, p *task.Product) {
 		grid, vectors = n.tiled(as, m.Target), int64(as.Rows)
 		k.Shared = n.threadgroup(as)
 	case kernel.ProductMatrices:
+		if as.Once {
+			halves := numbersOf(p.ExpandedOnce(), n.tokens)
+			k.Memory += float64(halves.bytes - n.bytes)
+			n = halves
+		}
 		n.halfRows = as.Copied
 		grid, vectors = n.inMatrices(as, m.Target), int64(as.Rows)
 		k.Shared = as.Bytes(n.unit, n.whole > 0)

@@ -74,6 +74,13 @@ type scheduler struct {
 	waves    [][]Kernel
 }
 
+func (s *scheduler) put(k Kernel, wave int) {
+	for len(s.waves) <= wave {
+		s.waves = append(s.waves, nil)
+	}
+	s.waves[wave] = append(s.waves[wave], k)
+}
+
 // firstWave returns the first wave that may use n's results.
 func (s *scheduler) firstWave(n *ir.Node) int {
 	if m := s.replaced[n]; m != nil {
@@ -93,10 +100,12 @@ func (s *scheduler) firstWave(n *ir.Node) int {
 		}
 	}
 	for _, k := range s.kernels(n) {
-		for len(s.waves) <= wave {
-			s.waves = append(s.waves, nil)
+		if k.Early {
+			wave = max(wave, 1)
+			s.put(k, wave-1)
+			continue
 		}
-		s.waves[wave] = append(s.waves[wave], k)
+		s.put(k, wave)
 		wave++
 	}
 	s.done[n] = wave

@@ -4,8 +4,12 @@ package kernel
 // simdgroups of a threadgroup together, a block of K at a time. How the sums lie among
 // threads is the GPU's own, so the epilogue takes them by their coordinates: PassRows
 // rows at once go to threadgroup memory, where each simdgroup finishes its share.
-// SIMDColumns is 1.
-type ProductMatrices struct{ ProductTiles }
+// SIMDColumns is 1. Where weights of other formats are Once they lie as halves that kernels
+// of their own, Expansion, have made of them.
+type ProductMatrices struct {
+	ProductTiles
+	Once bool
+}
 
 // passRows is how many rows of a pass each simdgroup finishes.
 const passRows = 4
@@ -41,5 +45,8 @@ func (m ProductMatrices) Bytes(unit int, heads bool) int {
 	return bytes
 }
 
-// String is such as "matrices 64x64x32 simdgroups=4x1 stages=2 ahead=1 copied".
-func (m ProductMatrices) String() string { return "matrices " + m.numbers() }
+// String is such as "matrices 64x64x32 simdgroups=4x1 stages=2 ahead=1 copied",
+// and "once" behind it.
+func (m ProductMatrices) String() string {
+	return "matrices " + m.numbers() + word(m.Once, " once", "")
+}

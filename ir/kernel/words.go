@@ -19,7 +19,7 @@ var vocabularies = []vocabulary{
 	{main: "rows", words: []string{"direct", "staged", "chunked"},
 		settings: []string{"per-team", "teams", "share", "simdgroups", "vectors", "width", "loads", "held", "segment"}},
 	{main: "tiles", words: []string{"copied", "narrowed", "expanded"}, settings: []string{"simdgroups", "stages", "ahead"}, sized: true},
-	{main: "matrices", words: []string{"copied", "narrowed", "expanded"}, settings: []string{"simdgroups", "stages", "ahead"}, sized: true},
+	{main: "matrices", words: []string{"copied", "narrowed", "expanded", "once"}, settings: []string{"simdgroups", "stages", "ahead"}, sized: true},
 	{main: "attention-rows", words: []string{OnePass}, settings: []string{"width", "lanes", "simdgroups", "ahead", "early"}},
 	{main: AttentionInParts, settings: []string{"parts", "width", "lanes", "simdgroups", "ahead", "early"}},
 	{main: "attention-tiles", words: []string{OnePass}, sized: true},
@@ -35,6 +35,7 @@ var vocabularies = []vocabulary{
 	{main: "argmax-row", settings: []string{"threads"}},
 	{main: "argmax-parts", settings: []string{"parts"}},
 	{main: "argmax-merge", settings: []string{"parts"}},
+	{main: "expansion", settings: []string{"width"}},
 }
 
 var (

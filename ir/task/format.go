@@ -73,7 +73,7 @@ func FormatIn(t dtype.Type, planes bool) (Format, bool) {
 
 // Format returns how a param of the region that holds weights is read.
 func (r *Region) Format(v *ir.Value) Format {
-	f, _ := FormatIn(v.Type.DType, r.Operands[v.Index].Planes)
+	f, _ := FormatIn(r.Lies(v), r.Operands[v.Index].Planes)
 	return f
 }
 

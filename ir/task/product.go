@@ -88,10 +88,10 @@ func (g *Product) Weights(visit func(w *ir.Value)) {
 	}
 }
 
-// SameFormat returns the dtype that all weights have; false where they differ.
+// SameFormat returns the dtype in which all weights lie; false where they differ.
 func (g *Product) SameFormat() (t dtype.Type, same bool) {
-	t, same = g.Parts[0].Products[0].Args[1].Type.DType, true
-	g.Weights(func(w *ir.Value) { same = same && w.Type.DType == t })
+	t, same = g.Region.Lies(g.Parts[0].Products[0].Args[1]), true
+	g.Weights(func(w *ir.Value) { same = same && g.Region.Lies(w) == t })
 	return t, same
 }
 

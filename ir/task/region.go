@@ -10,6 +10,7 @@ import (
 	"fmt"
 
 	"foundry/ir"
+	"foundry/ir/dtype"
 	"foundry/ir/kernel"
 	"foundry/ir/sym"
 	"foundry/ir/target"
@@ -33,7 +34,7 @@ type Operand struct {
 	Fixed   bool // no dispatch of the step writes it
 	Settled bool // no dispatch of the step writes its rows below P: a cache
 	Planes  bool // quantised rows lie with levels and scales apart
-	Halves  bool // f32 that is kept as halves, which is what its readers make of it
+	Halves  bool // values that are kept as halves, which is what their readers make of them: f32, or weights that were expanded once
 	Scaled  bool // an operand scaled by its range
 }
 
@@ -113,6 +114,14 @@ func IsView(n *ir.Node) bool {
 		_, ok = l.Through(n)
 	}
 	return ok
+}
+
+// Lies returns the dtype in which operand v lies in memory.
+func (r *Region) Lies(v *ir.Value) dtype.Type {
+	if r.Operands[v.Index].Halves {
+		return dtype.F16
+	}
+	return v.Type.DType
 }
 
 // Nodes returns the region's operations of a kind.

@@ -42,6 +42,7 @@ type dispatch struct {
 	plan.Dispatch
 	bind  []*storage
 	level int
+	ahead bool // reads nothing that the step writes: stands some waves before what reads its results
 	// Pairs of result and operand: the result may take the operand's storage.
 	inPlace [][2]*storage
 }
@@ -290,7 +291,7 @@ func (e *entry) dispatch(of *loweredNode, k *kernel) (*dispatch, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &dispatch{Dispatch: plan.Dispatch{Kernel: index, Label: n.Label, Layer: n.Layer(), Grid: k.grid}}
+	d := &dispatch{Dispatch: plan.Dispatch{Kernel: index, Label: n.Label, Layer: n.Layer(), Grid: k.grid}, ahead: k.ahead}
 	d.Moved, d.Flops = e.traffic(of, k)
 	if d.Label == "" {
 		d.Label = n.Op.String()

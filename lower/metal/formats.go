@@ -80,7 +80,7 @@ func formatIn(t ir.Type, planes bool) (f format, ok bool) {
 
 // format returns how a param of the region that holds weights is read.
 func (r *region) format(v *ir.Value) format {
-	f, _ := formatIn(v.Type, r.operands[v.Index].Planes)
+	f, _ := formatIn(ir.Type{DType: r.asked.Lies(v), Shape: v.Type.Shape}, r.operands[v.Index].Planes)
 	return f
 }
 

@@ -107,7 +107,7 @@ func (g *gemm) emit() *kernel {
 		k.param(p.name, p.value)
 	}
 	k.use(g.by.files()...)
-	k.use("common/flight.metal", "common/load.metal", "main/gemm.metal")
+	k.use("common/flight.metal", "common/load.metal", "prologue/fit.metal", "main/gemm.metal")
 	k.builtin(plan.ThreadgroupPosition)
 	k.builtin(plan.ThreadIndex)
 	k.builtin(plan.SimdgroupIndex)
@@ -194,7 +194,7 @@ func (g *gemm) mains(k *kernel, t dtype.Type, same bool) {
 	}
 	k.choose(g.where, func(i int) {
 		p := g.Parts[i]
-		t := p.Products[0].Args[1].Type.DType
+		t := g.Region.Lies(p.Products[0].Args[1])
 		g.declareRows(k, t)
 		g.pickWeights(k, p)
 		g.preload(k, t)
@@ -265,8 +265,8 @@ func (g *gemm) pickWeights(k *kernel, p *task.Part) {
 		base, fit := g.pick(k, p, at)
 		base = k.let(msl.Name("device const uchar *const"), "base", base)
 		w := p.Products[0].Args[1]
-		k.add(msl.Set(g.row.At(i), base.Add(msl.Call("ulong", n).Mul(u(g.r.format(w).rowBytes(w.Type.DType, g.Length))))))
-		if t := w.Type.DType; !g.copied(t) {
+		k.add(msl.Set(g.row.At(i), base.Add(msl.Call("ulong", n).Mul(u(g.r.format(w).rowBytes(g.Region.Lies(w), g.Length))))))
+		if t := g.Region.Lies(w); !g.copied(t) {
 			k.add(msl.When(i.Less(g.weightFactors(t)), msl.Set(g.fit.At(i), fit)))
 		}
 	})
@@ -277,7 +277,7 @@ func (g *gemm) pick(k *kernel, p *task.Part, at *msl.Value) (base, fit *msl.Valu
 	each := p.RowsPerUnit() / len(p.Products)
 	for i, q := range p.Products {
 		w := q.Args[1]
-		weights := k.slot(ref{refArg, w.Index}, g.r.argName(w.Index), pointee(w.Type.DType), plan.Read).Cast("device const uchar *")
+		weights := k.slot(ref{refArg, w.Index}, g.r.argName(w.Index), pointee(g.Region.Lies(w)), plan.Read).Cast("device const uchar *")
 		factor := g.weightFactor(k, w, g.r.down)
 		if i == 0 {
 			base, fit = weights, factor
@@ -294,9 +294,9 @@ func (g *gemm) pick(k *kernel, p *task.Part, at *msl.Value) (base, fit *msl.Valu
 	return base, fit
 }
 
-// weightFactor returns the factor down or up of a weight, which f16 does not need.
+// weightFactor returns the factor down or up of a weight, which a checkpoint's f16 does not need.
 func (g *gemm) weightFactor(k *kernel, w *ir.Value, factor func(*kernel, *ir.Value) *msl.Value) *msl.Value {
-	if w.Type.DType == dtype.F16 {
+	if g.Region.Lies(w) == dtype.F16 && !g.Region.Operands[w.Index].Scaled {
 		return one
 	}
 	return factor(k, w)

@@ -40,6 +40,9 @@ func (r *region) lowerProduct(chosen choice.Kernel) *lowering {
 	case choice.ProductTiles:
 		return alone(inTiles(g, k).emit())
 	case choice.ProductMatrices:
+		if k.Once {
+			return r.expandedOnce(p, k)
+		}
 		return alone(inMatrices(g, k).emit())
 	case choice.ProductRows:
 		g.ProductRows = k

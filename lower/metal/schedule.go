@@ -45,6 +45,7 @@ func (e *entry) order() {
 			}
 		}
 	}
+	e.holdBack(seen)
 	slices.SortStableFunc(e.dispatches, func(a, b *dispatch) int { return a.level - b.level })
 	for _, d := range e.dispatches {
 		for j, s := range d.bind {
@@ -68,6 +69,44 @@ func (e *entry) order() {
 				result.inside = operand
 				operand.last = max(operand.last, result.last)
 				break
+			}
+		}
+	}
+}
+
+// mostAhead is how many waves before their reader dispatches stand that wait for nothing:
+// what they write takes memory meanwhile.
+const mostAhead = 4
+
+// holdBack moves the dispatches that wait for nothing beside the most work of the waves
+// right before the first that reads what they write: they move bytes while that computes.
+func (e *entry) holdBack(seen map[*storage]*access) {
+	typical := cost.Typical(e.g.Bounds)
+	work := map[int]int64{} // of the others, by wave
+	for _, d := range e.dispatches {
+		if !d.ahead {
+			work[d.level] += d.Flops.Eval(typical)
+		}
+	}
+	for i, d := range e.dispatches {
+		first := math.MaxInt
+		for j, s := range d.bind {
+			if !d.ahead || !d.Bind[j].Access.Writes() {
+				continue
+			}
+			for _, r := range seen[s].readers {
+				if r != i {
+					first = min(first, e.dispatches[r].level)
+				}
+			}
+		}
+		if first == math.MaxInt {
+			continue
+		}
+		d.level = first - 1
+		for level := first - 2; level >= max(0, first-mostAhead); level-- {
+			if work[level] > work[d.level] {
+				d.level = level
 			}
 		}
 	}

@@ -14,6 +14,7 @@ const (
 	ProductRows       Main = "product-rows"       // simdgroups that own rows of weights
 	ProductTiles      Main = "product-tiles"      // threadgroups that own blocks of the product
 	ProductMatrices   Main = "product-matrices"   // blocks of the product in matrix units
+	WeightExpansion   Main = "weight-expansion"   // weights of another format as halves
 	BatchedRows       Main = "batched-rows"       // products of a head, row by row
 	BatchedTiles      Main = "batched-tiles"      // products of a head in blocks
 	SoftmaxSegments   Main = "softmax-segments"   // a part of a row of a softmax
@@ -35,7 +36,8 @@ const (
 var phrases = map[Main]string{
 	Elementwise: "elementwise", Create: "four elements a thread", Rows: "rows", RowsMerge: "parts of rows",
 	ProductRows: "rows of a matrix product", ProductTiles: "blocks of a matrix product", ProductMatrices: "blocks of a matrix product in matrix units",
-	BatchedRows: "products of a head", BatchedTiles: "a block of products of a head in tiles",
+	WeightExpansion: "weights as halves",
+	BatchedRows:     "products of a head", BatchedTiles: "a block of products of a head in tiles",
 	SoftmaxSegments: "segments", SoftmaxMerge: "merge of segments",
 	AttentionRows: "one pass over the keys", AttentionTiles: "a block of queries in tiles",
 	AttentionMatrices: "a block of queries in matrix units",

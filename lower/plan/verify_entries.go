@@ -181,6 +181,9 @@ func (p *Plan) verifyDispatch(d *Dispatch, corners []sym.Env) error {
 		if err := p.verifyBinding(&d.Bind[i], &k.Slots[i]); err != nil {
 			return fmt.Errorf("kernel %s, slot %s: %w", k.Name, k.Slots[i].Name, err)
 		}
+		if c := p.Buffers[d.Bind[i].Buffer].Class; k.Main == WeightExpansion && d.Bind[i].Access.Reads() && c != Weight && c != Constant && c != Prepared {
+			return fmt.Errorf("kernel %s, slot %s: reads a buffer of class %s; a %s reads nothing that a run writes", k.Name, k.Slots[i].Name, c, k.Main)
+		}
 	}
 	return nil
 }

@@ -20,6 +20,7 @@ type encoder struct {
 	attr   launchAttr
 	config launchConfig
 	first  bool // a run of which nothing is launched yet: no predecessor to overlap with
+	beside bool // a kernel that waits for nothing may run beside the one launched last
 }
 
 const maxSlots = 32
@@ -63,10 +64,10 @@ func (e *encoder) Dispatch(l *fruntime.Launch) error {
 	e.config.block = k.threads
 	e.config.shared = k.shared
 	e.config.attrs, e.config.numAttrs = nil, 0
-	if e.p.d.opts.Dependent && !e.first {
+	if e.p.d.opts.Dependent && !e.first && (e.beside || !k.unordered) {
 		e.config.attrs, e.config.numAttrs = &e.attr, 1
 	}
-	e.first = false
+	e.first, e.beside = false, k.unordered || k.startsLast
 	return e.p.d.do(func() error {
 		if err := e.p.d.drv.call("cuLaunchKernelEx", uintptr(unsafe.Pointer(&e.config)), k.fn,
 			uintptr(unsafe.Pointer(&e.params[0])), 0); err != nil {
@@ -76,11 +77,15 @@ func (e *encoder) Dispatch(l *fruntime.Launch) error {
 	})
 }
 
-// Barrier orders nothing that the stream does not order already.
-func (e *encoder) Barrier() error { return nil }
+// Barrier orders nothing that the stream does not order already, but for kernels that do
+// not wait for their predecessor.
+func (e *encoder) Barrier() error {
+	e.beside = false
+	return nil
+}
 
 // Separate implements runtime.Separator.
-func (e *encoder) Separate() { e.first = true }
+func (e *encoder) Separate() { e.first, e.beside = true, false }
 
 // Commit submits; launches were submitted as they came.
 func (e *encoder) Commit() error { return nil }

@@ -31,6 +31,8 @@ type kernel struct {
 	slots   int
 	threads [3]uint32
 	shared  uint32
+
+	unordered, startsLast bool // as package msl has them
 }
 
 // Load compiles the plan's kernels, several at a time; those that the cache
@@ -88,7 +90,7 @@ func (g *program) load(u *units) error {
 // entry finds k in its module and prepares it.
 func (d *Device) entry(k *plan.Kernel, module uintptr) (kernel, error) {
 	shared := msl.SharedBytes(k)
-	out := kernel{name: k.Name, slots: len(k.Slots), shared: uint32(shared),
+	out := kernel{name: k.Name, slots: len(k.Slots), shared: uint32(shared), unordered: msl.Unordered(k), startsLast: msl.StartsLast(k),
 		threads: [3]uint32{uint32(k.Threads[0]), uint32(k.Threads[1]), uint32(k.Threads[2])}}
 	if shared > d.sharedMax {
 		return out, fmt.Errorf("wants %d bytes of threadgroup memory, the GPU has %d", shared, d.sharedMax)

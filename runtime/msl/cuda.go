@@ -38,6 +38,17 @@ const (
 	Weighed
 )
 
+// Unordered reports whether k reads nothing that a dispatch of its run writes, so that it
+// runs beside its predecessor where no barrier stands between them.
+func Unordered(k *plan.Kernel) bool { return k.Main == plan.WeightExpansion }
+
+// StartsLast reports whether a successor of k that does not wait may start where k has
+// passed its ready point: then all that was before k is done. Of other kernels a
+// successor starts while they wait themselves.
+func StartsLast(k *plan.Kernel) bool {
+	return k.Main == plan.ProductMatrices || k.Main == plan.AttentionTiles
+}
+
 // CUDA returns the CUDA unit of some kernels: for each an entry of the kernel's name
 // that takes an address for each slot, with the threadgroup arguments one behind
 // the other in dynamic shared memory. What the compiler makes of a kernel does not
@@ -58,10 +69,16 @@ func CUDA(registers Registers, kernels ...*plan.Kernel) (string, error) {
 	owned := macros(head)
 	for i, k := range kernels {
 		symbol := strconv.Itoa(i)
+		if StartsLast(k) {
+			b.WriteString("#undef FOUNDRY_READY\n#define FOUNDRY_READY() FOUNDRY_WAIT(); FOUNDRY_TRIGGER()\n")
+		}
 		if err := body(&b, symbol, k, owned); err != nil {
 			return "", err
 		}
 		cudaEntry(&b, symbol, k, registers)
+		if StartsLast(k) {
+			b.WriteString("#undef FOUNDRY_READY\n#define FOUNDRY_READY() FOUNDRY_TRIGGER(); FOUNDRY_WAIT()\n")
+		}
 	}
 	return b.String(), nil
 }
@@ -90,7 +107,7 @@ extern "C" __global__ void __launch_bounds__(%s) %s(%s) {
     const uint tid = %s;
     (void)tid, (void)shared;
 `, arity(symbol, k), bounds, k.Name, strings.Join(params, ", "), align, cudaThread(k))
-	if !strings.Contains(k.Source, "FOUNDRY_READY();") {
+	if !strings.Contains(k.Source, "FOUNDRY_READY();") && !Unordered(k) {
 		b.WriteString("    FOUNDRY_READY();\n")
 	}
 	offset := 0
@@ -98,8 +115,12 @@ extern "C" __global__ void __launch_bounds__(%s) %s(%s) {
 		fmt.Fprintf(b, "    void* t%d = shared + %d;\n", n, offset)
 		offset += t.Bytes
 	}
-	fmt.Fprintf(b, "    %s::%s(%s);\n    FOUNDRY_WAIT();\n}\n}\n", space(symbol), k.Name,
-		strings.Join(arguments(symbol, k, "b%d", "t%d", cudaBuiltins), ",\n        "))
+	end := "FOUNDRY_WAIT();"
+	if Unordered(k) { // one threadgroup waits, that what follows stands behind the predecessor, the others make room
+		end = "if (blockIdx.x == 0) { FOUNDRY_READY(); }"
+	}
+	fmt.Fprintf(b, "    %s::%s(%s);\n    %s\n}\n}\n", space(symbol), k.Name,
+		strings.Join(arguments(symbol, k, "b%d", "t%d", cudaBuiltins), ",\n        "), end)
 }
 
 // SharedBytes is the dynamic shared memory that k's threadgroup arguments need.

@@ -15,21 +15,6 @@
 // Chunks behind the row's end repeat the last one and meet zeros of the left
 // operand. row[i]: first byte of the weights of stage row gemm_row(i, thread_index).
 // gemm_halves is the same for f16, eight to a chunk, which need no expanding.
-template <typename W, uint GROUPS>
-struct gemm_fit {
-    static void expand(typename W::Raw r, float fit, thread float *w) { W::expand_times(r, fit, w); }
-};
-
-template <typename W>
-struct gemm_fit<W, 0u> {
-    static void expand(typename W::Raw r, float fit, thread float *w)
-    {
-        W::expand(r, w);
-        FOUNDRY_UNROLL
-        for (uint i = 0u; i < W::WIDTH; i++) w[i] *= fit;
-    }
-};
-
 // A stage's row has a block's weights in the order of their columns, as far as the eights
 // of chunks allow: W::RUN is how many adjacent weights of a run chunks of 16 take in turn,
 // eight of one run and eight of another; 8 where chunks stand in their own order.
@@ -86,7 +71,7 @@ struct gemm_weights {
         for (uint i = 0u; i < MINE; i++) {
             const uint index = thread_index + i * THREADS, at = index % CHUNKS;
             float w[W::WIDTH];
-            gemm_fit<W, W::GROUPS>::expand(raw[i], fit[FITS == 1u ? 0u : i], w);
+            weight_fit<W, W::GROUPS>::expand(raw[i], fit[FITS == 1u ? 0u : i], w);
             if (COLUMNS * CHUNKS % THREADS != 0u && index >= COLUMNS * CHUNKS) continue;
             if (W::WIDTH < 4u) {
                 stage[gemm_at<DEPTH>(index / CHUNKS, at)] = half(w[0]);
