@@ -10,6 +10,7 @@ import (
 	"foundry/ir"
 	"foundry/ir/kernel"
 	"foundry/ir/sym"
+	"foundry/ir/target"
 	"foundry/ir/task"
 )
 
@@ -165,7 +166,7 @@ func TestStorageOfValues(t *testing.T) {
 		g, err := ir.Parse("g.fir", text)
 		require.NoError(t, err)
 		x := plain()
-		x.TFlops = 0.01 // lanes so slow that products go to blocks
+		x.TFlops, x.MatrixTFlops = 0.01, 0 // lanes so slow that products go to blocks, and weights not expanded once
 		h := g.Nodes()[0].Results[0]
 		s := StorageOf(g, NewChoices(x, nil), nil)
 		require.Equal(t, c.halves, s.Halves(h), c.name)
@@ -193,4 +194,21 @@ func TestRepeatedLayers(t *testing.T) {
 	one := Repeated(g, c, plain(), sym.Env{T: 1}, 1)
 	require.InDelta(t, Predict(g, c, plain(), sym.Env{T: 1}, 1)-10-4*1, one, 1e-9, "four dispatches of 1 us to encode, and 10 us to submit")
 	require.InDelta(t, one*2, Repeated(g, c, plain(), sym.Env{T: 1}, 3), 1e-9, "eight waves of four")
+}
+
+// Where weights are expanded once their product copies x, as that of f16 weights does.
+func TestStorageBesideExpansion(t *testing.T) {
+	g, err := ir.Parse("g.fir", "graph @g (T=1..512, P=0..0, S<=512) {\n%x = input \"x\" : f32[T, 256]\n%q = weight \"q\" : q3_k[2048, 256]\n%h = silu %x\n%y = matmul_nt %h, %q {kernel=\"matrices once\"}\nreturn y=%y\n}")
+	require.NoError(t, err)
+	x, err := target.Find("h200")
+	require.NoError(t, err)
+	c := NewChoices(x, nil)
+	s := StorageOf(g, c, nil)
+	require.True(t, s.Halves(g.Nodes()[0].Results[0]))
+	ks := Run{Target: x, Choices: c, Bounds: g.Bounds, Env: sym.Env{T: 512}, Stored: s}.Kernels(g.Nodes()[1])
+	require.Len(t, ks, 2)
+	require.True(t, ks[0].Early)
+	require.Equal(t, 128.0, ks[0].Groups, "chunks of sixteen weights, 256 a threadgroup")
+	require.Equal(t, float64(2048*256/256*110), ks[0].Memory, "blocks of 256 in 110 bytes; their halves, 1 MB, lie in the cache")
+	require.Equal(t, float64(2*2048*256), ks[0].Cache)
 }

@@ -11,7 +11,7 @@ import (
 func TestThreadgroups(t *testing.T) {
 	rows := ProductRows{PerTeam: 2, Teams: 2, Share: 4, Simdgroups: 8, Vectors: 3, Width: 8, Loads: 32, Held: 16, Segment: 512, Direct: true}
 	tiles := ProductTiles{Rows: 64, Columns: 128, Depth: 32, Stages: 3, Ahead: 2, SIMDRows: 2, SIMDColumns: 4}
-	matrices := ProductMatrices{ProductTiles{Rows: 64, Columns: 64, Depth: 16, Stages: 2, Ahead: 1, SIMDRows: 4, SIMDColumns: 1, Copied: true, Expanded: true}}
+	matrices := ProductMatrices{ProductTiles: ProductTiles{Rows: 64, Columns: 64, Depth: 16, Stages: 2, Ahead: 1, SIMDRows: 4, SIMDColumns: 1, Copied: true, Expanded: true}}
 	for _, c := range []struct {
 		k       Kernel
 		threads int
@@ -101,7 +101,7 @@ func TestMemoryOfBlocks(t *testing.T) {
 	b.Depth = 1
 	require.Equal(t, 4*16*40*4, b.StageBytes(1), "the scratch of four simdgroups")
 
-	m := ProductMatrices{ProductTiles{Rows: 64, Columns: 96, Depth: 16, Stages: 2, SIMDRows: 4, SIMDColumns: 1}}
+	m := ProductMatrices{ProductTiles: ProductTiles{Rows: 64, Columns: 96, Depth: 16, Stages: 2, SIMDRows: 4, SIMDColumns: 1}}
 	require.Equal(t, 16, m.PassRows(), "four rows a simdgroup")
 	require.Equal(t, 104, m.SpreadStride())
 	require.Equal(t, 2*2*(64+96)*16, m.UpsAt(), "the stages")
@@ -148,7 +148,7 @@ func TestPins(t *testing.T) {
 	require.NoError(t, Pin("64x32x16").Check(nil))
 	require.NoError(t, Pin("stages=2x4").Check(nil), "of the form of a number")
 	require.ErrorContains(t, Pin("tile").Check(nil), `no kernel has the word "tile"; there are rows, tiles, matrices,`)
-	require.ErrorContains(t, Pin("tile").Check(nil), "direct, staged, chunked, copied, narrowed, expanded, one-pass, sizes such as")
+	require.ErrorContains(t, Pin("tile").Check(nil), "direct, staged, chunked, copied, narrowed, expanded, once, one-pass, sizes such as")
 	require.ErrorContains(t, Pin("stages=two").Check(nil), `no kernel has the word "stages=two"`)
 	require.ErrorContains(t, Pin("rows=2").Check(nil), `no kernel has the word "rows=2"`)
 	require.EqualError(t, Pin("tiles direct").Check(nil), "no kernel has these words together")
