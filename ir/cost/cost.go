@@ -31,7 +31,7 @@ type Kernel struct {
 	Shared    int     // bytes of threadgroup memory a threadgroup
 	Loads     float64 // loads on their way for a thread, in multiples of what half of a core's threads hide latency with; 0 is 1
 	Layered   bool    // a layer's kernel; only Repeated tells
-	Early     bool    // reads nothing that the run writes: it stands in the wave before the kernel that reads its result
+	Early     bool    // independence of all that the run writes: it stands in the wave before the kernel that reads its result
 	Tiled     bool    // tileThreads keep a core's matrix units busy, more threads would not help
 
 	// WaitUs is what the loads of the threadgroups that a core takes one after the

@@ -42,7 +42,7 @@ type dispatch struct {
 	plan.Dispatch
 	bind  []*storage
 	level int
-	ahead bool // reads nothing that the step writes: stands some waves before what reads its results
+	ahead bool // independence of all that the step writes: it stands some waves before what reads its results
 	// Pairs of result and operand: the result may take the operand's storage.
 	inPlace [][2]*storage
 }

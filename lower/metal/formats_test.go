@@ -151,7 +151,7 @@ func TestNormFormats(t *testing.T) {
 func TestPlanes(t *testing.T) {
 	x, err := target.Find("h100")
 	require.NoError(t, err)
-	x.TFlops, x.Cores = 1e-6, 1 // many rows go to tiles, however few
+	x.TFlops, x.MatrixTFlops, x.Cores = 1e-6, 0, 1 // many rows go to tiles, however few
 	var graphs []*ir.Graph
 	planed := 0
 	for i, bounds := range []string{"T=1..1, P=0..8, S<=9", "T=1..9, P=0..8, S<=16", "T=1..64, P=0..8, S<=72"} {

@@ -62,7 +62,7 @@ type kernel struct {
 	reads      map[int]map[string]bool // operand -> offsets that the thread which owns an element reads
 	writes     map[int]map[string]bool // result -> offsets that it writes
 	readBeyond map[int]bool            // operands that other threads read too
-	ahead      bool                    // reads nothing that a dispatch of the step writes, and has no ready point
+	ahead      bool                    // independence of all that dispatches of the step write; such a kernel has no ready point
 	label      string                  // added to the node's label where a node takes several kernels
 	executes   []int                   // the region's operations that it does, wholly or in part, where it does not do all
 	once       map[loaded]*msl.Value   // values that are loaded once

@@ -32,7 +32,7 @@ type kernel struct {
 	threads [3]uint32
 	shared  uint32
 
-	unordered, startsLast bool // as package msl has them
+	unordered, startsLast bool // places in the order of a run, as package msl has them
 }
 
 // Load compiles the plan's kernels, several at a time; those that the cache
