@@ -48,7 +48,7 @@ func TestFrequenciesByHand(t *testing.T) {
 	require.InDelta(t, 64*math.Log(32768/(2*math.Pi))/(2*math.Log(10_000)), high, 1e-9)
 	require.InDelta(t, 1.1*1.1/8, y.scoreScale(), 1e-12, "for queries and for keys")
 	y.Rope.Original, y.Rope.BetaFast, y.Rope.BetaSlow, y.Rope.Truncate = 1, 32, 16, true
-	low, high = y.yarnBounds()
+	low, _ = y.yarnBounds()
 	require.Equal(t, 0.0, low, "no wave turns so often")
 	y.Rope.Original, y.Rope.BetaFast, y.Rope.BetaSlow = 1<<40, 1e-3, 1e-3
 	_, high = y.yarnBounds()
