@@ -1,7 +1,6 @@
 package metal_test
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"maps"
@@ -12,7 +11,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"foundry/ir"
-	"foundry/ir/seeded"
 	"foundry/ir/sym"
 	"foundry/ir/target"
 	"foundry/lower/plan"
@@ -92,45 +90,11 @@ func TestMutantsOfFlashInMatrices(t *testing.T) {
 	run := func(stages fstest.MapFS) ([]byte, error) {
 		g := fusedAttention(t, "T=2..64, P=0..0, S<=64", attentionText(2, 64, 64, true), "attention-matrices 32x32", "flash")
 		b := newBatchOn(t, []*ir.Graph{g}, d, on, stages)
-		in, err := b.exec.NewInstance()
-		require.NoError(t, err)
-		defer in.Close()
-		for name, x := range seeded.Inputs(g, env, 5) {
-			require.NoError(t, in.Write(name, stored(x)))
-		}
-		state := b.programs[0].NewState()
-		require.NoError(t, seeded.FillState(state, 5))
-		for _, name := range state.Names() {
-			x, err := state.Tensor(name)
-			require.NoError(t, err)
-			require.NoError(t, in.Write(name, stored(x)))
-		}
-		if err := in.Run(background, g.Name, env); err != nil {
-			return nil, err
-		}
-		y := make([]byte, 4*64*2*64)
-		require.NoError(t, in.Read(g.Results[0].Name, y))
-		return y, nil
+		return firstResult(t, b, env, 4*64*2*64)
 	}
-	want, err := run(stageFiles(t))
-	require.NoError(t, err)
 	all := maps.Clone(flashMutants)
 	for _, name := range []string{"a coordinate that is known to somebody", "a row that is known to somebody", "row and column swapped", "elements that are none", "not all threads"} {
 		all["products: "+name] = mutants[name]
 	}
-	for name, change := range all {
-		t.Run(name, func(t *testing.T) {
-			changed, found := stageFiles(t), false
-			for _, file := range []string{"common/matrix.metal", "common/matrix_rows.metal", "main/flash_matrices.metal"} {
-				if before, after, ok := strings.Cut(string(changed[file].Data), change[0]); ok {
-					found = true
-					changed[file] = &fstest.MapFile{Data: []byte(before + change[1] + after)}
-				}
-			}
-			require.True(t, found, "the stage files no longer have what the mutant changes")
-			have, err := run(changed)
-			t.Log(err)
-			require.True(t, err != nil || !bytes.Equal(want, have), "nothing shows")
-		})
-	}
+	requireNoticed(t, all, []string{"common/matrix.metal", "common/matrix_rows.metal", "main/flash_matrices.metal"}, run)
 }

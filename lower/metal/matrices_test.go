@@ -110,7 +110,7 @@ var mutants = map[string][2]string{
 	"a row that is known to somebody":        {"uint(at[1]) - begin", "uint(i) - begin"},
 	"row and column swapped":                 {"const auto at = sum.get_multidimensional_index(i);", "const auto is = sum.get_multidimensional_index(i);\n        const int at[2] = {is[1], is[0]};"},
 	"elements that are none":                 {"if (!sum.is_valid_element(i)) continue;", ""},
-	"stages in rows":                         {"matrix_at<DEPTH>(row, k)", "row * DEPTH + k"},
+	"stages in rows":                         {"return matrix_at<DEPTH>(row, k);", "return row * DEPTH + k;"},
 	"sums that nobody waits for":             {"product.run(l, r, sum);", "product.run(l, r, sum);\n    sum[0] += 0.0f;"},
 	"an operand for the other":               {"l(left, ", "l(right, "},
 	"not all threads":                        {"    product.run(l, r, sum);", "    if (sum.get_multidimensional_index(0)[0] < 8) product.run(l, r, sum);"},
@@ -118,7 +118,6 @@ var mutants = map[string][2]string{
 
 // TestMutantsOfMatrices makes such mistakes in the stage files, one at a time.
 func TestMutantsOfMatrices(t *testing.T) {
-	const files = "common/matrix.metal main/gemm_matrices.metal"
 	d, err := cpu.Open(context.Background(), cpu.Options{TrustKernels: true, FewRuns: true})
 	devicetest.Need(t, err)
 	env := sym.Env{T: 64}
@@ -126,31 +125,48 @@ func TestMutantsOfMatrices(t *testing.T) {
 		g := alone(parse(t, "T=1..64, P=0..0, S<=64", "%0 = input \"x\" : f32[T, 64]\n%1 = weight \"w\" : f16[64, 64]\n%2 = matmul_nt %0, %1 : f32[T, 64]\nreturn y=%2"), "square")
 		b := newBatchOn(t, []*ir.Graph{g}, d, forMatrices(t), stages)
 		requireMatrices(t, b.plan)
-		in, err := b.exec.NewInstance()
-		require.NoError(t, err)
-		defer in.Close()
-		for name, x := range seeded.Inputs(g, env, 5) {
-			require.NoError(t, in.Write(name, stored(x)))
-		}
-		if err := in.Run(background, g.Name, env); err != nil {
-			return nil, err
-		}
-		y := make([]byte, 4*64*64)
-		require.NoError(t, in.Read(g.Results[0].Name, y))
-		return y, nil
+		return firstResult(t, b, env, 4*64*64)
 	}
+	requireNoticed(t, mutants, []string{"common/matrix.metal", "main/gemm_matrices.metal"}, run)
+}
+
+// firstResult runs b's only graph once, with seeded inputs and states, and returns so many
+// bytes of its first result.
+func firstResult(t *testing.T, b *batch, env sym.Env, bytes int) ([]byte, error) {
+	t.Helper()
+	g := b.graphs[0]
+	in, err := b.exec.NewInstance()
+	require.NoError(t, err)
+	defer in.Close()
+	for name, x := range seeded.Inputs(g, env, 5) {
+		require.NoError(t, in.Write(name, stored(x)))
+	}
+	state := b.programs[0].NewState()
+	require.NoError(t, seeded.FillState(state, 5))
+	for _, name := range state.Names() {
+		x, err := state.Tensor(name)
+		require.NoError(t, err)
+		require.NoError(t, in.Write(name, stored(x)))
+	}
+	if err := in.Run(background, g.Name, env); err != nil {
+		return nil, err
+	}
+	y := make([]byte, bytes)
+	require.NoError(t, in.Read(g.Results[0].Name, y))
+	return y, nil
+}
+
+// requireNoticed makes changes of stage files, one at a time where a file has its first text,
+// and wants of each that it fails or that results are other ones.
+func requireNoticed(t *testing.T, changes map[string][2]string, files []string, run func(fstest.MapFS) ([]byte, error)) {
+	t.Helper()
 	want, err := run(stageFiles(t))
 	require.NoError(t, err)
-	for name, change := range mutants {
+	for name, change := range changes {
 		t.Run(name, func(t *testing.T) {
 			changed, found := stageFiles(t), false
-			for file := range strings.FieldsSeq(files) {
-				text := string(changed[file].Data)
-				before, after, ok := strings.Cut(text, change[0])
-				if name == "stages in rows" { // the CPU has its own, behind the words of the stage file
-					ok = file == "main/gemm_matrices.metal" && ok
-				}
-				if ok {
+			for _, file := range files {
+				if before, after, ok := strings.Cut(string(changed[file].Data), change[0]); ok {
 					found = true
 					changed[file] = &fstest.MapFile{Data: []byte(before + change[1] + after)}
 				}
