@@ -67,10 +67,8 @@ func Contexts(ctx context.Context, m *model.Model, o ContextOptions) (rows []Con
 			return nil, fmt.Errorf("attention backend %q does not exist, want one of %s%s", backend, strings.Join(compile.AttentionBackends(), ", "), names.DidYouMean(backend, compile.AttentionBackends()))
 		}
 	}
-	for _, n := range o.Contexts {
-		if n > m.Config.MaxPositions {
-			return nil, fmt.Errorf("a context of %d tokens is longer than the %d positions of %s", n, m.Config.MaxPositions, m.Name)
-		}
+	if err := behindPositions(m, o.Contexts); err != nil {
+		return nil, err
 	}
 	o.Bench.Compile = engine.Defaults(o.Bench.Device, o.Bench.Compile)
 	where, err := o.Bench.openShared(ctx)
@@ -100,6 +98,16 @@ func Contexts(ctx context.Context, m *model.Model, o ContextOptions) (rows []Con
 		}
 	}
 	return rows, nil
+}
+
+// behindPositions is an error where m has not so many positions as a context wants.
+func behindPositions(m *model.Model, contexts []int) error {
+	for _, n := range contexts {
+		if n > m.Config.MaxPositions {
+			return fmt.Errorf("a context of %d tokens is longer than the %d positions of %s", n, m.Config.MaxPositions, m.Name)
+		}
+	}
+	return nil
 }
 
 // contextBench is the work of Contexts.

@@ -71,6 +71,9 @@ func Kernels(ctx context.Context, m *model.Model, o KernelsOptions) (rows []Alon
 	if o.Bench.Device == engine.Ref {
 		return nil, errors.New("ref runs no kernels: take --device cpu or a GPU")
 	}
+	if err := behindPositions(m, o.Behind); err != nil {
+		return nil, err
+	}
 	o.Bench.Compile = engine.Defaults(o.Bench.Device, o.Bench.Compile)
 	if o.tried == 0 {
 		o.tried = KernelsTried

@@ -37,6 +37,10 @@ func TestKernels(t *testing.T) {
 		require.Equal(t, [][]string{{"argmax-row threads=96"}, {"argmax-parts parts=1"}, {"argmax-parts parts=1"}}[i%3], r.Choices)
 		require.Equal(t, i%3 == 0, r.Chosen)
 	}
+	far := o
+	far.Behind = []int{4, 1 << 20}
+	_, err = Kernels(context.Background(), m, far)
+	require.ErrorContains(t, err, "a context of 1048576 tokens is longer than the ")
 	o.Name = "resid_mlp"
 	rows, err = Kernels(context.Background(), m, o)
 	require.NoError(t, err)
