@@ -1,0 +1,268 @@
+package task
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/tools/txtar"
+
+	"foundry/ir"
+	"foundry/ir/kernel"
+	"foundry/ir/sym"
+	"foundry/ir/target"
+)
+
+var update = flag.Bool("update", false, "rewrite what the tests compare with")
+
+// What is found in a region, and why it cannot be a kernel, stands behind # below its nodes
+// in testdata/regions.txtar: each refusal there is that has a region which reaches it, and
+// beside it one that differs in little and is none. The last line of a region may fuse all
+// but the first few nodes: "fuse 2" leaves two as they are, views of operands mostly.
+func TestRegions(t *testing.T) {
+	const file = "testdata/regions.txtar"
+	a, err := txtar.ParseFile(file)
+	require.NoError(t, err)
+	require.NotEmpty(t, a.Files)
+	for i := range a.Files {
+		f := &a.Files[i]
+		var text strings.Builder
+		for line := range strings.Lines(string(f.Data)) {
+			if !strings.HasPrefix(line, "#") {
+				text.WriteString(line)
+			}
+		}
+		var said strings.Builder
+		for line := range strings.Lines(saidOf(t, f.Name, text.String())) {
+			said.WriteString("# " + line)
+		}
+		have := text.String() + said.String()
+		if *update {
+			f.Data = []byte(have)
+			continue
+		}
+		require.Equal(t, string(f.Data), have, "%s: go test ./ir/task -run Regions -update writes it", f.Name)
+	}
+	if *update {
+		require.NoError(t, os.WriteFile(file, txtar.Format(a), 0o666))
+	}
+}
+
+// saidOf is what is said of one region, lines.
+func saidOf(t *testing.T, name, text string) string {
+	t.Helper()
+	outside := 0
+	if body, fuse, ok := strings.Cut(text, "fuse "); ok {
+		_, err := fmt.Sscan(fuse, &outside)
+		require.NoError(t, err, name)
+		text = body
+	}
+	g, err := ir.Parse(name, "graph @g (T=1..8, P=0..40, S<=64) {\n"+text+"}")
+	require.NoError(t, err, name)
+	n := g.Nodes()[len(g.Nodes())-1]
+	if len(g.Nodes()) > outside+1 {
+		n, err = g.FusedNode(g.Nodes()[outside:], "x", "x")
+		require.NoError(t, err, name)
+	}
+	x, err := target.Find("h200")
+	require.NoError(t, err)
+	r, err := In(n, g.Bounds, x)
+	if err != nil {
+		return err.Error() + "\n"
+	}
+	s := &sayer{r: r}
+	for i, o := range r.Operands {
+		if l, _ := Contiguous(r.Graph.Params[i].Type.Shape); l != o.Layout || o.Fixed || o.Settled || o.Planes {
+			s.say("operand %d: at %s, strides %v, fixed=%t settled=%t planes=%t", i, polyText(o.Layout.Off), strides(o.Layout, r.Graph.Params[i].Type.Shape), o.Fixed, o.Settled, o.Planes)
+		}
+	}
+	s.elements()
+	switch {
+	case r.Has(ir.OpMatmulNT):
+		s.product()
+	case r.Has(ir.OpBmmNT) && r.Has(ir.OpBmmNN):
+		s.attention()
+	case r.Has(ir.OpBmmNT, ir.OpBmmNN):
+		s.batched()
+	}
+	s.others()
+	return s.String()
+}
+
+func strides(l Layout, s ir.Shape) (out []string) {
+	for _, p := range l.Stride[:s.Rank] {
+		out = append(out, polyText(p))
+	}
+	return out
+}
+
+type sayer struct {
+	strings.Builder
+	r *Region
+}
+
+func (s *sayer) say(format string, args ...any) { fmt.Fprintf(s, format+"\n", args...) }
+
+// asked says how an ask ended.
+func (s *sayer) asked(what string, err error) {
+	if err != nil {
+		s.say("%s: no, %v", what, err)
+		return
+	}
+	s.say("%s: yes", what)
+}
+
+func (s *sayer) elements() {
+	r := s.r
+	if r.Has(ir.OpMatmulNT, ir.OpBmmNT, ir.OpBmmNN, ir.OpSoftmax, ir.OpArgmax, ir.OpSample) {
+		return
+	}
+	parts := ElementsOf(r)
+	for _, p := range parts {
+		for _, width := range []int{1, 4} {
+			if g, err := p.Grid(width); err != nil {
+				s.say("%s %v, %d at a time: %v", p.Space, p.Results, width, err)
+			} else {
+				s.say("%s %v, %d at a time: pairs=%t units %s columns %s rows %s outer %d", p.Space, p.Results, width, p.Pair, g.Units, g.Columns, g.Rows, g.Outer)
+			}
+		}
+	}
+	s.asked("one at a time", r.FitsElements(1))
+	s.asked("four at a time", r.FitsElements(4))
+	if r.Has(ir.OpRope) {
+		at := AtOnePosition(r, parts)
+		s.say("at one position: %t", at)
+		if at {
+			s.asked("position, one pair at a time", r.FitsPositions(1))
+			s.asked("position, four pairs at a time", r.FitsPositions(4))
+		}
+	}
+	switch {
+	case r.Has(ir.OpRMSNorm) && r.Has(ir.OpRope):
+		s.asked("heads", r.FitsHeads())
+	case r.Has(ir.OpRMSNorm, ir.OpRMSScale):
+		s.asked("rows, one at a time", r.FitsRows(1))
+		s.asked("rows, four at a time", r.FitsRows(4))
+	}
+}
+
+func (s *sayer) product() {
+	r := s.r
+	p, err := ProductOf(r)
+	if err != nil {
+		s.say("product: no, %v", err)
+		return
+	}
+	rows, unit := p.WeightRows()
+	format, same := p.SameFormat()
+	s.say("product of %s rows of %d by %d rows, %d together: inner %s normed=%t merges=%t extra %v run %d whole %d", p.Tokens, p.Length, rows, unit, p.Inner.Type, p.Norm != nil, p.Merges, p.Extra, p.Run(), p.Whole())
+	s.say("direct=%t halves=%t tiles=%t fixed=%t format %s same=%t", p.ReadsDirectly(), p.HalfRows(), p.TakesTiles(), p.FixedWeights(), format, same)
+	for _, part := range p.Parts {
+		s.say("part of %d products of %d rows: results %v sums %v best %v heads %d of %d pairs=%t normed=%t, %d units of %d", len(part.Products), part.Each, part.Results, part.Sums, part.Best, part.Heads, part.HeadDim(), part.Pair, part.HeadNorm != nil, part.Units(), part.RowsPerUnit())
+		w, err := p.StoreWidth(part)
+		s.asked(fmt.Sprintf("stored by %d", w), err)
+	}
+	expansions, can := p.Expansions()
+	for _, e := range expansions {
+		s.say("expansion of %d weights in planes=%t by chunks of %d", len(e.Weights), e.Format.Planes, e.Chunk())
+	}
+	s.say("expanded once: %t", can)
+	w, err := p.StageWidth(0, p.Length)
+	s.asked(fmt.Sprintf("staged by %d", w), err)
+	for _, copied := range []bool{false, true} {
+		w, err := p.TilesWidth(kernel.ProductTiles{Copied: copied})
+		s.asked(fmt.Sprintf("tiles copied=%t by %d", copied, w), err)
+	}
+	for _, k := range []kernel.ProductRows{
+		{PerTeam: 4, Teams: 1, Share: 1, Simdgroups: 4, Vectors: 1, Loads: 32, Held: 32, Segment: p.Length, Direct: true},
+		{PerTeam: 4, Teams: 2, Share: 2, Simdgroups: 8, Vectors: 1, Width: 32, Loads: 40, Held: 20, Segment: p.Length, Direct: true, Chunked: true},
+		{PerTeam: 2, Teams: 1, Share: 4, Simdgroups: 8, Vectors: 4, Width: 8, Loads: 16, Held: 64, Segment: min(p.Length, 2048)},
+	} {
+		s.asked(k.String(), p.Fits(k))
+		rounds := Rounds{Product: p, Rows: k, Room: 32 << 10}
+		s.say("  sliced=%t preloaded %d ahead %d or %d, %d bytes", rounds.Sliced(), rounds.Preloaded(), rounds.Ahead(format, k.Segment, 0), rounds.Ahead(format, k.Segment, rounds.Preloaded()), rounds.Bytes())
+	}
+	if p.Inner.Param != nil && p.Inner.Type.Shape.Rank == 2 {
+		r.Operands[p.Inner.Index].Halves = true
+		s.say("kept as halves: direct=%t halves=%t", p.ReadsDirectly(), p.HalfRows())
+		r.Operands[p.Inner.Index].Halves = false
+	}
+	r.Unbounded = func(*ir.Value) bool { return true }
+	s.say("without bounds: tiles=%t", p.TakesTiles())
+	r.Unbounded = nil
+}
+
+func (s *sayer) attention() {
+	a, err := AttentionOf(s.r)
+	if err != nil {
+		s.say("attention: no, %v", err)
+		return
+	}
+	s.say("attention of %d heads of %d: %s rows, %s keys, window %d, caches %t %t, tiles=%t", a.Heads, a.Dim, a.Rows, a.Keys, a.Window(), a.Cache(a.Scores.Args[1]) != nil, a.Cache(a.Weighted.Args[1]) != nil, a.TakesTiles())
+	for _, k := range []kernel.Kernel{kernel.AttentionRows{Width: 4, Lanes: 8}, kernel.AttentionRows{Width: 1, Lanes: 1}, kernel.AttentionTiles{}, kernel.BatchedColumns{}} {
+		s.asked(k.String(), a.Fits(k))
+	}
+	if l, err := a.ResultLayout(); err == nil {
+		s.say("result: strides %v", strides(l, a.Weighted.Results[0].Type.Shape))
+	}
+	s.unbounded(func() error { return a.Fits(kernel.AttentionTiles{}) })
+}
+
+func (s *sayer) batched() {
+	b, ok := BatchedOf(s.r)
+	if b != nil {
+		s.say("batched product of %d heads of %d: %s rows, %s keys, tiles=%t, known=%t", b.Heads, b.Dim, b.Rows, b.Keys, b.TakesTiles(), ok)
+	}
+	for _, k := range []kernel.Kernel{kernel.BatchedElements{Width: 1}, kernel.BatchedElements{Width: 4}} {
+		s.asked(k.String(), s.r.FitsBatched(k))
+	}
+	if s.r.Has(ir.OpBmmNN) {
+		s.asked("columns", s.r.FitsBatched(kernel.BatchedColumns{}))
+	}
+	if ok {
+		s.asked("tiles", s.r.FitsBatched(kernel.AttentionTiles{}))
+		s.unbounded(func() error { return s.r.FitsBatched(kernel.AttentionTiles{}) })
+	}
+}
+
+func (s *sayer) unbounded(fits func() error) {
+	s.r.Unbounded = func(*ir.Value) bool { return true }
+	s.asked("without bounds", fits())
+	s.r.Unbounded = nil
+}
+
+func (s *sayer) others() {
+	r := s.r
+	switch {
+	case r.Has(ir.OpSoftmax) && !r.Has(ir.OpBmmNT, ir.OpBmmNN):
+		s.asked("softmax", r.FitsSoftmax(0))
+		s.asked("softmax in segments", r.FitsSoftmax(8))
+	case r.Has(ir.OpArgmax) && !r.Has(ir.OpMatmulNT):
+		s.asked("argmax", r.FitsArgmax())
+	case r.Has(ir.OpSample):
+		s.asked("sample", r.FitsSample())
+	case r.Has(ir.OpArange, ir.OpOnes, ir.OpRandomUniform):
+		s.asked("created", r.FitsCreate())
+	}
+	for i, n := range r.Graph.Nodes() {
+		if n.Op.Is(ir.View) {
+			s.say("node %d is a view: %t", i, IsView(n))
+		}
+	}
+	for i, res := range r.Graph.Results {
+		if end, ok := end(res.Value.Type.Shape, r.Graph.Bounds); ok {
+			s.say("result %d: %s walked, up to %d elements", i, Walked(res.Value), end)
+		}
+	}
+}
+
+func end(shape ir.Shape, b sym.Bounds) (int64, bool) {
+	l, ok := Contiguous(shape)
+	if !ok {
+		return 0, false
+	}
+	return l.End(shape, b)
+}
