@@ -19,6 +19,9 @@ type sources struct {
 	stamps     map[string]stamp // files by name, below the root
 }
 
+// buildFolder is where tests keep what they have built, for the next run: no source.
+const buildFolder = "testdata/build"
+
 // stamp tells a file that was written from one that was not.
 type stamp struct {
 	size int64
@@ -52,7 +55,7 @@ func (s *sources) list(visit func(name string) error) (map[string]stamp, error) 
 		}
 		rel = filepath.ToSlash(rel)
 		if d.IsDir() {
-			if rel != "." && strings.HasPrefix(d.Name(), ".") || strings.HasSuffix(rel, rapidFolder) || strings.HasSuffix(d.Name(), programsSuffix) {
+			if rel != "." && strings.HasPrefix(d.Name(), ".") || strings.HasSuffix(rel, rapidFolder) || strings.HasSuffix(rel, buildFolder) || strings.HasSuffix(d.Name(), programsSuffix) {
 				return fs.SkipDir
 			}
 			return nil
