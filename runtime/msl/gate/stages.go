@@ -66,7 +66,7 @@ func declared(text string) *stage {
 		case t.Text == "struct":
 			s.types[at(i+1)] = true
 			s.templates[at(i+1)] = s.templates[at(i+1)] || template
-		case t.Text == "=":
+		case t.Text == "=" && toks[max(0, i-1)].Kind == lex.Word: // of an array a bracket stands there
 			s.values[at(i-1)] = true
 		}
 	}
