@@ -200,7 +200,7 @@ func (d *Device) Alloc(bytes int64, _ fruntime.Use) (fruntime.Memory, error) {
 		return d.drv.call("cuMemsetD8_v2", m.ptr, 0, n)
 	})
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, m.Free())
 	}
 	return m, nil
 }

@@ -128,7 +128,7 @@ func (p *program) Record(encode func(fruntime.Encoder) error) (fruntime.Recordin
 		return drv.call("cuGraphInstantiateWithFlags", uintptr(unsafe.Pointer(&r.exec)), graph, 0)
 	})
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, r.Close())
 	}
 	return r, nil
 }
@@ -154,12 +154,15 @@ func (r *recording) Wait() error {
 }
 
 func (r *recording) Close() error {
-	if r.exec == 0 {
+	ran, exec := r.ran, r.exec
+	if r.ran, r.exec = 0, 0; ran == 0 {
 		return nil
 	}
-	exec := r.exec
-	r.exec = 0
 	return r.p.d.do(func() error {
-		return errors.Join(r.p.d.drv.call("cuEventDestroy_v2", r.ran), r.p.d.drv.call("cuGraphExecDestroy", exec))
+		err := r.p.d.drv.call("cuEventDestroy_v2", ran)
+		if exec == 0 { // it could not be made
+			return err
+		}
+		return errors.Join(err, r.p.d.drv.call("cuGraphExecDestroy", exec))
 	})
 }
