@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -566,13 +565,8 @@ func TestNotes(t *testing.T) {
 // The first library that loads is taken, with every function looked up; what is missing
 // is named, with what to install.
 func TestLibrary(t *testing.T) {
-	if runtime.GOOS != "linux" {
-		t.Skip("looks for Linux's C library")
-	}
 	l, err := open("C library", []string{"libnone.so", "libc.so.6", "libm.so.6"}, []string{"strlen", "abs"})
-	if err != nil {
-		devicetest.Need(t, child.Absent("no libc.so.6: "+err.Error()))
-	}
+	devicetest.Need(t, err) // elsewhere it has another name
 	require.Equal(t, "libc.so.6", l.path)
 	require.Len(t, l.fn, 2)
 	require.NotEqual(t, l.fn["strlen"], l.fn["abs"])

@@ -56,4 +56,3 @@ func TestDeclared(t *testing.T) {
 		}
 	}
 }
-
