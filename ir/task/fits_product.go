@@ -1,6 +1,7 @@
 package task
 
 import (
+	"errors"
 	"fmt"
 
 	"foundry/ir/kernel"
@@ -187,14 +188,17 @@ func (g *Product) StoreWidth(p *Part) (width int, err error) {
 	return 0, err
 }
 
+// errWidth is that so many do not divide what is stored, as one does.
+var errWidth = errors.New("rows or runs of squares do not split")
+
 func (g *Product) fitsStore(p *Part, width int) error {
 	for _, j := range p.Sums {
-		if size := g.Region.Graph.Results[j].Value.Def.Attr.Size.C; size%int64(width) != 0 {
-			return fmt.Errorf("sums of %d squares, %d at a time", size, width)
+		if g.Region.Graph.Results[j].Value.Def.Attr.Size.C%int64(width) != 0 {
+			return errWidth
 		}
 	}
 	if p.Units()%int64(width) != 0 {
-		return fmt.Errorf("%d rows do not split into %d", p.Units(), width)
+		return errWidth
 	}
 	w := g.walk(width)
 	t := w.Know("t", 0, 1)

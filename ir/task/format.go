@@ -109,7 +109,7 @@ func (f Format) Width(n int64) int {
 // WidthOr is want where the format has chunks of so many weights and rows of n divide
 // into them, otherwise Width(n).
 func (f Format) WidthOr(want int, n int64) int {
-	if want > 0 && slices.Contains(f.Widths, want) && n%int64(want) == 0 {
+	if slices.Contains(f.Widths, want) && n%int64(want) == 0 {
 		return want
 	}
 	return f.Width(n)

@@ -180,7 +180,7 @@ func (w *Walk) throughReshape(in, out ir.Shape, ix []Index) []Index {
 func (w *Walk) Address(v *ir.Value, ix []Index) (param int, off Index, ok bool) {
 	for v.Param == nil {
 		if v, ix, ok = w.moved(v, ix); !ok {
-			return 0, Index{}, false
+			return param, off, false
 		}
 	}
 	if off, ok = OffsetOf(w.Region.Operands[v.Index].Layout, ix); !ok {

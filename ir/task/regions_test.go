@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"sort"
 	"strings"
 	"testing"
 
@@ -183,6 +184,9 @@ func (s *sayer) product() {
 	} {
 		s.asked(k.String(), p.Fits(k))
 		rounds := Rounds{Product: p, Rows: k, Room: 32 << 10}
+		if rounds.Sliced() {
+			s.say("  slices of %d bytes, the first from %d bytes on, the second from %d", rounds.SliceBytes(), roomOf(rounds, 1), roomOf(rounds, 2))
+		}
 		s.say("  sliced=%t preloaded %d ahead %d or %d, %d bytes", rounds.Sliced(), rounds.Preloaded(), rounds.Ahead(format, k.Segment, 0), rounds.Ahead(format, k.Segment, rounds.Preloaded()), rounds.Bytes())
 	}
 	if p.Inner.Param != nil && p.Inner.Type.Shape.Rank == 2 {
@@ -195,6 +199,14 @@ func (s *sayer) product() {
 	r.Unbounded = nil
 }
 
+// roomOf is the least threadgroup memory in which so many rounds of slices have room.
+func roomOf(r Rounds, rounds int) int {
+	return sort.Search(1<<20, func(room int) bool {
+		r.Room = room
+		return r.sliceRounds() >= rounds
+	})
+}
+
 func (s *sayer) attention() {
 	a, err := AttentionOf(s.r)
 	if err != nil {
@@ -202,7 +214,7 @@ func (s *sayer) attention() {
 		return
 	}
 	s.say("attention of %d heads of %d: %s rows, %s keys, window %d, caches %t %t, tiles=%t", a.Heads, a.Dim, a.Rows, a.Keys, a.Window(), a.Cache(a.Scores.Args[1]) != nil, a.Cache(a.Weighted.Args[1]) != nil, a.TakesTiles())
-	for _, k := range []kernel.Kernel{kernel.AttentionRows{Width: 4, Lanes: 8}, kernel.AttentionRows{Width: 1, Lanes: 1}, kernel.AttentionTiles{}, kernel.BatchedColumns{}} {
+	for _, k := range []kernel.Kernel{kernel.AttentionRows{Width: 4, Lanes: 8}, kernel.AttentionRows{Width: 4, Lanes: int(a.Dim / 4)}, kernel.AttentionRows{Width: 1, Lanes: 1}, kernel.AttentionTiles{}, kernel.BatchedColumns{}} {
 		s.asked(k.String(), a.Fits(k))
 	}
 	if l, err := a.ResultLayout(); err == nil {
