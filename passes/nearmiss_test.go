@@ -1,14 +1,21 @@
 package passes_test
 
 import (
+	"fmt"
+	"maps"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"foundry/frontends/decoder"
+	"foundry/frontends/qwen25"
 	"foundry/ir"
+	"foundry/ir/cost"
+	"foundry/ir/dtype"
 	"foundry/ir/irgen"
 	"foundry/lower/plan"
 	"foundry/passes"
@@ -69,15 +76,20 @@ func TestEachSpoiltSiteHasItsReason(t *testing.T) {
 	}
 	sound := refusals(t)
 	spoilt := map[string]int{}
+	var said strings.Builder // what is new of each mutation
+	for _, reason := range slices.Sorted(maps.Keys(sound)) {
+		fmt.Fprintf(&said, "as it is: %s: %s\n", strings.Join(sound[reason], ", "), reason)
+	}
 	for _, name := range irgen.Mutations() {
 		mutant := refusals(t, name)
 		met := map[string]bool{}
-		for reason, by := range mutant {
+		for _, reason := range slices.Sorted(maps.Keys(mutant)) {
+			by := mutant[reason]
 			if sound[reason] == nil {
 				for _, pass := range by {
 					met[pass] = true
 				}
-				t.Logf("%-16s %s: %s", name, strings.Join(by, ", "), reason)
+				fmt.Fprintf(&said, "%s: %s: %s\n", name, strings.Join(by, ", "), reason)
 			}
 		}
 		quiet := slices.Contains(harmless, name) || strings.HasPrefix(irgen.Mutation(name), "same:")
@@ -95,4 +107,58 @@ func TestEachSpoiltSiteHasItsReason(t *testing.T) {
 		}
 		require.NotZero(t, spoilt[name], name)
 	}
+	requireKept(t, "testdata/spoilt.txt", said.String())
+}
+
+// requireKept compares a text with what a file has; -update writes it.
+func requireKept(t *testing.T, file, have string) {
+	t.Helper()
+	if *update {
+		require.NoError(t, os.WriteFile(file, []byte(have), 0o666))
+	}
+	want, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.Equal(t, string(want), have, "go test ./passes -update writes %s", file)
+}
+
+// What each named variant decides over one layer of a model, on a target of each family,
+// stands in testdata/decisions.txt: sites, reasons and what they are predicted to save.
+// What two variants decide alike is written once.
+func TestDecisionsOfVariants(t *testing.T) {
+	var b strings.Builder
+	for _, name := range []string{"apple-m3-pro", "h200"} {
+		x := machine(t, name)
+		choices := cost.NewChoices(x, nil)
+		for _, g := range oneLayerOf(t, "0.5b") {
+			seen := map[string]bool{}
+			for _, variant := range passes.Variants() {
+				p, err := passes.Variant(variant)
+				require.NoError(t, err)
+				var log passes.Log
+				require.NoError(t, p.Run(g.Clone(), &passes.Context{Target: x, Choices: choices, Lowerable: choices.Lowerable, Log: &log}))
+				for _, d := range log.Decisions {
+					line := fmt.Sprintf("%s %s layer %d: %s, %s; %d bytes, %d waves", d.Pass, d.Node, d.Layer, d.Outcome, d.Reason, d.Bytes, d.Waves)
+					if !seen[line] {
+						seen[line] = true
+						fmt.Fprintf(&b, "%s %s %s: %s\n", name, g.Name, variant, line)
+					}
+				}
+			}
+		}
+	}
+	requireKept(t, "testdata/decisions.txt", b.String())
+}
+
+// oneLayerOf returns the graphs of a size with one layer, prefill and decode.
+func oneLayerOf(t *testing.T, size string) []*ir.Graph {
+	t.Helper()
+	c, err := qwen25.Family.Preset(size)
+	require.NoError(t, err)
+	c.Layers = 1
+	prefill, err := decoder.Build(c, decoder.BuildOptions{Context: 4096, Chunk: 512, Weights: dtype.Q4_0, Cache: dtype.F16})
+	require.NoError(t, err)
+	decode, err := prefill.Specialise(1)
+	require.NoError(t, err)
+	decode.Name = "decode"
+	return []*ir.Graph{prefill, decode}
 }
