@@ -93,7 +93,7 @@ func writeTable(t *testing.T, b *strings.Builder, text string, x *target.Target)
 			fmt.Fprintln(b)
 		}
 		run.Env = e
-		writeOthers(b, run, n)
+		writeOthers(t, b, run, n)
 	}
 }
 
@@ -112,7 +112,8 @@ func writeKernel(b *strings.Builder, k Kernel) {
 
 // writeOthers writes how many kernels n can get, those of each main with the time that they
 // take together, and a sum over their texts and numbers.
-func writeOthers(b *strings.Builder, run Run, n *ir.Node) {
+func writeOthers(t *testing.T, b *strings.Builder, run Run, n *ir.Node) {
+	t.Helper()
 	var mains []string
 	us, count, sums := map[string]float64{}, map[string]int{}, map[string]uint32{}
 	kernels := []kernel.Kernel{}
@@ -120,7 +121,6 @@ func writeOthers(b *strings.Builder, run Run, n *ir.Node) {
 		kernels = append(kernels, k)
 	}
 	open := n.Attr.Kernel
-	run.Choices = nil
 	for _, k := range kernels {
 		main := kernel.Main(k)
 		if count[main] == 0 {
@@ -130,6 +130,9 @@ func writeOthers(b *strings.Builder, run Run, n *ir.Node) {
 		var text strings.Builder
 		text.WriteString(k.String())
 		n.Attr.Kernel = k.String()
+		r, err := run.work(n)
+		require.NoError(t, err)
+		run.Choices = &Choices{Target: run.Target, known: map[string]*Choice{string(appendWork(nil, n, r)): {Kernel: k}}}
 		for _, one := range run.Kernels(n) {
 			us[main] += one.Us(run.Target)
 			writeKernel(&text, one)
