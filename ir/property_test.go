@@ -202,13 +202,7 @@ func FuzzParse(f *testing.F) {
 // FuzzNearlyGraph is FuzzParse on texts of random graphs that are changed in few places:
 // first operations, attrs and operands, with the types that follow, then words.
 func FuzzNearlyGraph(f *testing.F) {
-	words := []string{"f32", "f16", "bf16", "i32", "q8_0", "q4_k", "true", "false", "T", "P", "S", "kernel", "pattern"}
-	for _, op := range ir.Ops() {
-		words = append(words, op.String())
-		for _, field := range op.Info().Fields {
-			words = append(words, field.String())
-		}
-	}
+	words := wordsOfGraphs()
 	for seed := range uint64(20) {
 		f.Add(seed, []byte{}, []byte{})
 		f.Add(seed, []byte{byte(seed), 3, 1, 7, byte(seed)}, []byte{})
@@ -225,6 +219,18 @@ func FuzzNearlyGraph(f *testing.F) {
 		}
 		parseTwice(t, written)
 	})
+}
+
+// wordsOfGraphs are words that may come into a graph's text.
+func wordsOfGraphs() []string {
+	words := []string{"f32", "f16", "bf16", "i32", "q8_0", "q4_k", "true", "false", "T", "P", "S", "kernel", "pattern"}
+	for _, op := range ir.Ops() {
+		words = append(words, op.String())
+		for _, field := range op.Info().Fields {
+			words = append(words, field.String())
+		}
+	}
+	return words
 }
 
 // nearly returns g with some nodes changed: another operation, attr or operand. What reads

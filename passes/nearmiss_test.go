@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -19,6 +18,7 @@ import (
 	"foundry/ir/irgen"
 	"foundry/lower/plan"
 	"foundry/passes"
+	"foundry/tests/mutate"
 )
 
 // refusals runs each fusing pass by itself over pieces of a model with the named
@@ -107,18 +107,7 @@ func TestEachSpoiltSiteHasItsReason(t *testing.T) {
 		}
 		require.NotZero(t, spoilt[name], name)
 	}
-	requireKept(t, "testdata/spoilt.txt", said.String())
-}
-
-// requireKept compares a text with what a file has; -update writes it.
-func requireKept(t *testing.T, file, have string) {
-	t.Helper()
-	if *update {
-		require.NoError(t, os.WriteFile(file, []byte(have), 0o666))
-	}
-	want, err := os.ReadFile(file)
-	require.NoError(t, err)
-	require.Equal(t, string(want), have, "go test ./passes -update writes %s", file)
+	require.NoError(t, mutate.Keep("testdata/spoilt.txt", said.String(), *update))
 }
 
 // What each named variant decides over one layer of a model, on a target of each family,
@@ -146,7 +135,7 @@ func TestDecisionsOfVariants(t *testing.T) {
 			}
 		}
 	}
-	requireKept(t, "testdata/decisions.txt", b.String())
+	require.NoError(t, mutate.Keep("testdata/decisions.txt", b.String(), *update))
 }
 
 // oneLayerOf returns the graphs of a size with one layer, prefill and decode.

@@ -65,13 +65,7 @@ func FuzzParsePipeline(f *testing.F) {
 // FuzzNearlyPipeline is FuzzParsePipeline on variants that are changed in few places; what
 // is still a pipeline runs on a random graph.
 func FuzzNearlyPipeline(f *testing.F) {
-	words := []string{"true", "false", "cheaper", "always", kernel.AttentionInParts}
-	for _, p := range passes.BuiltIn().Passes() {
-		words = append(words, p.Name)
-		for _, o := range p.Options {
-			words = append(words, o.Name)
-		}
-	}
+	words := wordsOfPipelines()
 	for i := range passes.Variants() {
 		f.Add(uint64(i), []byte{})
 		f.Add(uint64(i), []byte{0, byte(i), 2, 3, 1, byte(i), 4})
@@ -91,6 +85,33 @@ func FuzzNearlyPipeline(f *testing.F) {
 		require.NoError(t, err)
 		require.Equal(t, g.String(), again.String())
 	})
+}
+
+// wordsOfPipelines are words that may come into a pipeline's text.
+func wordsOfPipelines() []string {
+	words := []string{"true", "false", "cheaper", "always", kernel.AttentionInParts}
+	for _, p := range passes.BuiltIn().Passes() {
+		words = append(words, p.Name)
+		for _, o := range p.Options {
+			words = append(words, o.Name)
+		}
+	}
+	return words
+}
+
+// What Parse says of variants of which a few words are others is kept: the calls, or the error.
+func TestNearlyPipelines(t *testing.T) {
+	words, variants := wordsOfPipelines(), passes.Variants()
+	have := mutate.Outcomes(400, func(i int, c *mutate.Choices) string {
+		p, err := passes.Variant(variants[i%len(variants)])
+		require.NoError(t, err)
+		p, err = passes.Parse(mutate.Text(p.String(), words, c))
+		if err != nil {
+			return err.Error()
+		}
+		return p.String()
+	})
+	require.NoError(t, mutate.Keep("testdata/nearly.txt", have, *update))
 }
 
 // parseTwice holds what is a pipeline to what it prints as.

@@ -1,10 +1,12 @@
 package checkpoint
 
 import (
+	"cmp"
 	"encoding/binary"
 	"math"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -253,6 +255,19 @@ func (x ggufTensor) changed(p ggufParts, c *mutate.Choices) ggufTensor {
 // FuzzNearlyGGUF is FuzzGGUF on files that are changed in few places: what transformers'
 // library wrote, and one with a tokenizer.
 func FuzzNearlyGGUF(f *testing.F) {
+	files := nearlyGGUF(f)
+	for i := range byte(64) {
+		f.Add(i, []byte{})
+		f.Add(i, []byte{i, i * 7, i * 13, i * 29, i * 31, i, i})
+	}
+	f.Fuzz(func(t *testing.T, which byte, choices []byte) {
+		holdGGUF(t, files[int(which)%len(files)].changed(mutate.From(choices)))
+	})
+}
+
+// nearlyGGUF are the files that are changed.
+func nearlyGGUF(f testing.TB) []ggufParts {
+	f.Helper()
 	raw, err := os.ReadFile("testdata/python.gguf")
 	require.NoError(f, err)
 	files := []ggufParts{takeGGUF(f, raw)}
@@ -276,12 +291,17 @@ func FuzzNearlyGGUF(f *testing.F) {
 		text("tokenizer.ggml.tokens", "a", "b", "ab", "<|end|>"), text("tokenizer.ggml.merges", "a b", "ab a"),
 		kinds, number("tokenizer.ggml.eos_token_id", ggufUint32, 3),
 		number("tokenizer.ggml.add_bos_token", ggufBool, 0), text("tokenizer.chat_template", "{{ messages }}"))
-	files = append(files, with)
-	for i := range byte(64) {
-		f.Add(i, []byte{})
-		f.Add(i, []byte{i, i * 7, i * 13, i * 29, i * 31, i, i})
+	float := func(key string, v float32) ggufPair {
+		return ggufPair{key: key, kind: ggufFloat32, values: [][]byte{binary.LittleEndian.AppendUint32(nil, math.Float32bits(v))}}
 	}
-	f.Fuzz(func(t *testing.T, which byte, choices []byte) {
-		holdGGUF(t, files[int(which)%len(files)].changed(mutate.From(choices)))
-	})
+	whole := with // with all that config.json is made of
+	whole.meta = slices.DeleteFunc(slices.Clone(with.meta), func(p ggufPair) bool { return strings.HasPrefix(p.key, "qwen2.") })
+	for key, v := range map[string]byte{"block_count": 1, "context_length": 128, "embedding_length": 64, "feed_forward_length": 96, "attention.head_count": 4,
+		"attention.head_count_kv": 2, "rope.dimension_count": 16, "vocab_size": 4, "rope.scaling.original_context_length": 32} {
+		whole.meta = append(whole.meta, number("qwen2."+key, ggufUint32, v))
+	}
+	slices.SortStableFunc(whole.meta, func(a, b ggufPair) int { return cmp.Compare(a.key, b.key) })
+	whole.meta = append(whole.meta, text("qwen2.rope.scaling.type", "yarn"), number("tokenizer.ggml.bos_token_id", ggufUint32, 0), number("tokenizer.ggml.eot_token_id", ggufUint32, 1),
+		float("qwen2.rope.freq_base", 1e6), float("qwen2.attention.layer_norm_rms_epsilon", 1e-6), float("qwen2.rope.scaling.factor", 4), float("qwen2.rope.scaling.attn_factor", 1.5))
+	return append(files, with, whole, whole)
 }

@@ -356,6 +356,18 @@ func holdTokenizer(t *testing.T, b []byte) {
 // FuzzNearlyTokenizer is FuzzParse on files that are changed in few places: every part
 // that a tokenizer.json may have, in two forms, with the least vocabulary.
 func FuzzNearlyTokenizer(f *testing.F) {
+	forms := nearlyTokenizers(f)
+	for i := range byte(64) {
+		f.Add(i, []byte{i, i * 7, i * 13, i * 29, i * 31, i})
+	}
+	f.Fuzz(func(t *testing.T, form byte, choices []byte) {
+		holdTokenizer(t, forms[int(form)%len(forms)].Text(mutate.From(choices)))
+	})
+}
+
+// nearlyTokenizers are the files that are changed.
+func nearlyTokenizers(f testing.TB) []*mutate.Tree {
+	f.Helper()
 	vocab := map[string]int{}
 	for i, c := range spelling() {
 		vocab[string(c)] = i
@@ -377,12 +389,7 @@ func FuzzNearlyTokenizer(f *testing.F) {
 		require.NoError(f, err)
 		forms = append(forms, tree)
 	}
-	for i := range byte(64) {
-		f.Add(i, []byte{i, i * 7, i * 13, i * 29, i * 31, i})
-	}
-	f.Fuzz(func(t *testing.T, form byte, choices []byte) {
-		holdTokenizer(t, forms[int(form)%len(forms)].Text(mutate.From(choices)))
-	})
+	return forms
 }
 
 // Any text encodes, and decodes to its NFC with invalid bytes replaced.
