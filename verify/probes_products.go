@@ -120,6 +120,9 @@ func qkvHeadsOf(text string, t dtype.Type, quick bool) []probe {
 	}
 	out := qkvHeadsOver(t, quick, body(64))
 	if quick {
+		if text == qkvNormedBody && t == dtype.F16 { // whose squares meet in no other tiles
+			out = append(out, prefillProbe(65, window, "fuse-qkv-rope-kv", body(64)(rowLengths(t)[1])).inTiles())
+		}
 		return out
 	}
 	out = append(out, partProbes(t, quick, "fuse-qkv-rope-kv{norm=false}", body(64))...)

@@ -16,6 +16,7 @@ import (
 type trial struct {
 	kernel    *kernelKind
 	format    string
+	place     int // the probe's place in its row
 	probe     probe
 	flatGraph *ir.Graph               // the graph that the interpreter runs in float64
 	fused     *ir.Graph               // the graph behind the probe's passes
@@ -31,13 +32,10 @@ func (s *trial) entries() []*ir.Graph {
 	return []*ir.Graph{s.fused, s.twin}
 }
 
-// trials returns every probe of the table for t.
-func trials(t *target.Target, quick bool, only func(k *kernelKind, format string) bool) ([]*trial, error) {
+// trials returns the probes of the table for t that are wanted; nil: all.
+func trials(t *target.Target, quick bool, only func(k *kernelKind, format string, place int) bool) ([]*trial, error) {
 	var out []*trial
 	add := func(k *kernelKind, format string, probes []probe) error {
-		if only != nil && !only(k, format) {
-			return nil
-		}
 		if t.MatrixTFlops > 0 {
 			for _, f := range probes {
 				if f, is := f.inMatrices(united); is {
@@ -49,6 +47,9 @@ func trials(t *target.Target, quick bool, only func(k *kernelKind, format string
 			}
 		}
 		for i, f := range probes {
+			if only != nil && !only(k, format, i) {
+				continue
+			}
 			name := fmt.Sprintf("%s %s %d", k.name, format, i) // which seeds the numbers of the probe, whatever else the table has
 			flat, err := f.graph(name)
 			if err != nil {
@@ -58,6 +59,7 @@ func trials(t *target.Target, quick bool, only func(k *kernelKind, format string
 			if err != nil {
 				return fmt.Errorf("%s, %s: %w", k.name, format, err)
 			}
+			s.place = i
 			if err := s.check(); err != nil {
 				return err
 			}
@@ -72,7 +74,7 @@ func trials(t *target.Target, quick bool, only func(k *kernelKind, format string
 				return nil, err
 			}
 		}
-		for _, f := range k.planedFormats(i, quick) {
+		for _, f := range k.planedFormats(quick) {
 			probes, err := k.planedProbes(f, quick)
 			if err != nil {
 				return nil, err
@@ -100,9 +102,9 @@ func (k *kernelKind) formatsOf(i int, quick bool) []dtype.Type {
 	return []dtype.Type{k.formats[0], k.formats[1+i%(len(k.formats)-1)]}
 }
 
-// planedFormats returns the formats that row i is run with in planes. A quick run takes
-// one in the kernels that do little else than read them, and none elsewhere.
-func (k *kernelKind) planedFormats(i int, quick bool) []dtype.Type {
+// planedFormats returns the formats that a row is run with in planes. A quick run takes
+// all of them where a product does little else than read them, and none elsewhere.
+func (k *kernelKind) planedFormats(quick bool) []dtype.Type {
 	var out []dtype.Type
 	for _, f := range k.formats {
 		n, _ := f.Block()
@@ -110,13 +112,10 @@ func (k *kernelKind) planedFormats(i int, quick bool) []dtype.Type {
 			out = append(out, f)
 		}
 	}
-	switch {
-	case !quick || len(out) == 0:
-		return out
-	case k.every:
-		return out[i%len(out):][:1]
+	if quick && !(k.every && slices.Contains(k.ops, ir.OpMatmulNT)) {
+		return nil
 	}
-	return nil
+	return out
 }
 
 // planedProbes are those of a format in which a weight can lie in planes, on a machine

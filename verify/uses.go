@@ -57,7 +57,9 @@ type kinds map[signature]*kernelKind
 // kindsFor asks the compiler: every row's graphs are lowered, in its first format
 // (and mixed), and what it dispatches for the row's nodes is the row's.
 func kindsFor(t *target.Target) (kinds, error) {
-	all, err := trials(t, false, func(k *kernelKind, format string) bool { return format == k.formats[0].String() || format == "mixed" })
+	all, err := trials(t, false, func(k *kernelKind, format string, _ int) bool {
+		return format == k.formats[0].String() || format == "mixed"
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -23,13 +23,15 @@ import (
 type Options struct {
 	// Device runs the kernels; nil is the interpreter itself in float32, on the
 	// fused graphs: that checks rounding and fusion, and no kernel.
-	Device   runtime.Device
-	Target   *target.Target                   // the machine whose costs and limits choose the kernels
-	Quick    bool                             // few sizes, and of most products two formats
-	Only     func(kernel, format string) bool // nil: all
-	Shaders  fs.FS                            // stage files; nil: those of package shaders
-	Model    string                           // the model of Plans
-	Plans    []Compiled                       // plans that say where kernels are dispatched
+	Device runtime.Device
+	Target *target.Target                   // the machine whose costs and limits choose the kernels
+	Quick  bool                             // few sizes, and of most products two formats
+	Only   func(kernel, format string) bool // rows; nil: all
+	// Probes of those rows, by their places; nil: all.
+	Probes   func(kernel, format string, place int) bool
+	Shaders  fs.FS      // stage files; nil: those of package shaders
+	Model    string     // the model of Plans
+	Plans    []Compiled // plans that say where kernels are dispatched
 	Progress runtime.Progress
 	// Finished is told the rows of which every case has run; nil: nobody is.
 	Finished func([]Row)
@@ -50,7 +52,7 @@ func newReport(o Options) *Report {
 // wrong with a kernel is in its row.
 func Run(ctx context.Context, o Options) (*Report, error) {
 	r := newReport(o)
-	all, err := trials(o.Target, o.Quick, func(k *kernelKind, format string) bool { return o.Only == nil || o.Only(k.name, format) })
+	all, err := o.trials()
 	if err == nil {
 		err = r.findUses(o)
 	}
@@ -61,6 +63,13 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 		return nil, fmt.Errorf("verify: %w", err)
 	}
 	return r, nil
+}
+
+// trials are those that the options want.
+func (o *Options) trials() ([]*trial, error) {
+	return trials(o.Target, o.Quick, func(k *kernelKind, format string, place int) bool {
+		return (o.Only == nil || o.Only(k.name, format)) && (o.Probes == nil || o.Probes(k.name, format, place))
+	})
 }
 
 // findUses fills in where plans dispatch kernels, once rows exist.

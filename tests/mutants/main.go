@@ -64,9 +64,11 @@ func run(ctx context.Context, args []string) (err error) {
 	dir := flags.String("run-plan", "", "run a bundle, as the child of another mutants")
 	model := flags.String("model", planModel, "the model of -run-plan")
 	checked := flags.Bool("checked", false, "look at every access of -run-plan or -run-rows")
-	kernels := flags.String("run-rows", "", "run rows of verify, as the child of another mutants; the folder of compiled kernels")
-	file := flags.String("stage", "", "the stage file that the rows of -run-rows have")
-	text := flags.String("text", "", "the text in place of that of -stage")
+	var rows rowsRun
+	flags.StringVar(&rows.rows, "run-rows", "", "run the rows of verify that a file lists, as the child of another mutants")
+	flags.StringVar(&rows.kernels, "kernels", "", "the folder of kernels that -run-rows compiled")
+	flags.StringVar(&rows.file, "stage", "", "the stage file that has another text in -run-rows")
+	flags.StringVar(&rows.text, "text", "", "the text in place of that of -stage")
 	flags.SetOutput(io.Discard)
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
@@ -81,8 +83,9 @@ func run(ctx context.Context, args []string) (err error) {
 	switch {
 	case *dir != "":
 		return runPlan(ctx, os.Stdout, *dir, *model, *checked)
-	case *kernels != "":
-		return runRows(ctx, *kernels, *file, *text, *checked)
+	case rows.rows != "":
+		rows.checked = *checked
+		return rows.run(ctx)
 	}
 	where, err := regexp.Compile(*in)
 	if err != nil {
@@ -129,11 +132,17 @@ func run(ctx context.Context, args []string) (err error) {
 			return err
 		}
 	}
-	r, err := newSourceRunner(ctx, *root, *results+programsSuffix, work, self, *most, above, *slowest)
+	r, err := newSourceRunner(*root, work, self, *most, above)
+	if err == nil && *counts["go"]+*counts["checker"] > 0 {
+		err = r.readGo(ctx, *results+programsSuffix, *slowest)
+	}
 	if err != nil {
 		return err
 	}
 	for _, kind := range sortedKeys(counts) {
+		if *counts[kind] == 0 {
+			continue
+		}
 		some, err := r.runSource(ctx, j, kind, where, *seed, *counts[kind])
 		if err != nil {
 			return err

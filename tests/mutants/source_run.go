@@ -44,30 +44,32 @@ type sourceRunner struct {
 	above    *regexp.Regexp      // names of those whose tests are run
 }
 
-// newSourceRunner makes one for the module at root; the tests' programs are kept in a folder.
-func newSourceRunner(ctx context.Context, root, covers, work, self string, most int, others *regexp.Regexp, slowest float64) (*sourceRunner, error) {
+// newSourceRunner makes one for the module at root.
+func newSourceRunner(root, work, self string, most int, others *regexp.Regexp) (*sourceRunner, error) {
 	root, err := filepath.Abs(root)
 	if err != nil {
 		return nil, err
 	}
-	programs, err := newPrograms(ctx, root, covers)
-	if err != nil {
-		return nil, err
-	}
-	programs.slowest = slowest
 	known, err := readEquivalents(equivalentsText)
 	if err != nil {
 		return nil, err
 	}
-	imports, err := above(ctx, root)
-	if err != nil {
-		return nil, err
+	rows := &rowRunner{self: []string{self}, work: work, had: map[string][]rowProbe{}}
+	return &sourceRunner{root: root, work: work, most: most, rows: rows, known: known, above: others}, nil
+}
+
+// readGo reads what mistakes in Go take, and those in Metal text do not; the tests'
+// programs are kept in a folder.
+func (r *sourceRunner) readGo(ctx context.Context, folder string, slowest float64) (err error) {
+	if r.programs, err = newPrograms(ctx, r.root, folder); err != nil {
+		return err
 	}
-	types, err := newTypeChecker(ctx, root)
-	if err != nil {
-		return nil, err
+	r.programs.slowest = slowest
+	if r.imports, err = above(ctx, r.root); err != nil {
+		return err
 	}
-	return &sourceRunner{root: root, types: types, work: work, most: most, programs: programs, rows: &rowRunner{[]string{self}, work}, known: known, imports: imports, above: others}, nil
+	r.types, err = newTypeChecker(ctx, r.root)
+	return err
 }
 
 // runSource makes n mistakes of a kind in files that within matches.
