@@ -14,6 +14,10 @@ FOUNDRY_COMPLETE=1 go test -timeout 3h ./lower/metal -run 'Models|SharedTurns|No
 # The page's recipes with all that a change of an operation is held to.
 FOUNDRY_COMPLETE=1 go test -timeout 1h ./tests -run ArchitectureRecipes
 
+# What quick rows of the default target do not have: products and attention in matrix units,
+# which mistakes in their stage files meet below.
+go run ./cmd/foundry verify --quick --device cpu --target apple-m5 >"$out/matrices.txt"
+
 # Changed plans, and variations of them. What needs no run takes milliseconds each; what
 # no check refuses is run, and what no run notices is run with every access looked at.
 # 1,000 took 20 minutes on two cores of which others had most.
@@ -22,6 +26,7 @@ go run ./tests/mutants -seed "$seed" -plan 1000 -results "$out/plans.jsonl" >"$o
 cat "$out/plans.txt"
 # Mistakes in sources. Those in Go are built into one program, behind switches; a test's
 # program is built once, and says which mistakes each test meets: sources must stay as they
-# are meanwhile. Most take under a second each in Go, and 3 to 30 seconds in Metal text.
+# are meanwhile. Most take under a second each in Go, and 1 to 6 seconds of processor time in
+# Metal text; one that nobody notices meets every probe, and takes a minute or two.
 go run ./tests/mutants -seed "$seed" -go "${MUTANTS_GO:-300}" -checker "${MUTANTS_CHECKER:-50}" -msl "${MUTANTS_MSL:-200}" -stages "${MUTANTS_STAGES:-2}" -results "$out/sources.jsonl" >"$out/sources.txt"
 cat "$out/sources.txt"
