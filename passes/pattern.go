@@ -64,15 +64,11 @@ func (p *compiled) pass() *Pass {
 
 // checkKernel is an error of words that no region of the pattern can have in its kernel.
 func (p *compiled) checkKernel(words string) error {
-	mains := []string{}
+	var has []func(...ir.Op) bool
 	for _, f := range p.forms {
-		for _, m := range cost.Mains(f.has) {
-			if !slices.Contains(mains, m) {
-				mains = append(mains, m)
-			}
-		}
+		has = append(has, f.has)
 	}
-	return kernel.Pin(words).Check(mains)
+	return cost.CheckPin(kernel.Pin(words), has...)
 }
 
 // has reports whether one of ops may stand in a region of the form.

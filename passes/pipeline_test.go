@@ -27,10 +27,10 @@ func TestParsePipeline(t *testing.T) {
 	for text, want := range map[string]string{
 		"fuse-atention":                                 `pipeline: unknown pass "fuse-atention"; did you mean "fuse-attention"?`,
 		"fuse-residual{sum=true}":                       `pipeline: fuse-residual: unknown option "sum", it has sums, when, kernel; did you mean "sums"?`,
-		"fuse-attention{kernel=banana}":                 `pipeline: fuse-attention: kernel=banana: no kernel has the word "banana"; there are rows, tiles, matrices, attention-rows, attention-parts, attention-tiles, attention-matrices, batched-elements, batched-columns, elements, positions, heads, row-norm, softmax-row, softmax-segments, argmax-row, argmax-parts, argmax-merge, expansion, direct, staged, chunked, copied, narrowed, expanded, once, one-pass, sizes such as 64x64x16, and settings such as stages=2`,
+		"fuse-attention{kernel=banana}":                 `pipeline: fuse-attention: kernel=banana: no kernel has the word "banana"; there are matrices, tiles, rows, attention-rows, attention-parts, attention-tiles, attention-matrices, batched-columns, batched-elements, positions, elements, row-norm, softmax-row, softmax-segments, argmax-parts, argmax-row, narrowed, copied, expanded, once, staged, direct, chunked, one-pass, sizes such as 64x64x16, and settings such as stages=2`,
 		"fuse-attention{kernel=rows}":                   `pipeline: fuse-attention: kernel=rows: none of its kernels has these words; they are attention-rows, attention-parts, attention-tiles, attention-matrices`,
 		"fuse-attention{kernel=attention-rows parts=4}": `pipeline: fuse-attention: kernel=attention-rows parts=4: none of its kernels has these words; they are attention-rows, attention-parts, attention-tiles, attention-matrices`,
-		"fuse-residual{kernel=one-pass}":                `pipeline: fuse-residual: kernel=one-pass: none of its kernels has these words; they are rows, tiles, matrices`,
+		"fuse-residual{kernel=one-pass}":                `pipeline: fuse-residual: kernel=one-pass: none of its kernels has these words; they are matrices, tiles, rows`,
 		"cut-softmax":                                   `pipeline: pass "cut-softmax" is now "choose-kernels"`,
 		"fuse-attention-split":                          `pipeline: pass "fuse-attention-split" is now "fuse-attention{kernel=attention-parts}"`,
 		"fuse-residual{sums=maybe}":                     `pipeline: fuse-residual: sums=maybe, want one of true, false`,

@@ -79,7 +79,8 @@ func waves(a *task.Attention, as kernel.Kernel, t *target.Target) (us float64) {
 		}
 	}
 	k.Cache += 2 * 4 * float64(a.Heads*a.Rows.Eval(e)*a.Dim) // queries and result
-	for _, k := range attentionKernels(k, a, as, e, t) {
+	work := &model{Run: Run{Target: t, Env: e}, region: a.Region}
+	for _, k := range mainOf(attentionMains, as).deal(work, k, as) {
 		us += Wave([]Kernel{k}, t)
 	}
 	return us
@@ -222,60 +223,74 @@ func batchedByRow(heads, tokens, keys, d int64, t *target.Target) Kernel {
 
 // batched returns the kernel of one batched product: half of a pass, in which each element
 // of the result, or row of it, reads its own rows.
-func (m *model) batched(k Kernel, p *task.Batched) Kernel {
-	tokens, keys := p.Rows.Eval(m.Env), p.Keys.Eval(m.Env)
-	rows := float64(p.Heads * tokens)
-	x := batchedByRow(p.Heads, tokens, keys, p.Dim, m.Target)
-	as := m.chosen()
-	if as == nil {
-		return k
+func (m *model) batched(k Kernel, as kernel.Kernel) []Kernel {
+	if m.err != nil {
+		return m.single(k)
 	}
-	k.Threads = float64(as.Threads())
-	switch as := as.(type) {
-	case kernel.AttentionTiles:
-		x = tiledAttention(as, p.Heads, tokens, keys, p.Dim, m.Target)
-		k.Tile, k.Groups, k.Tiled, k.Flops = x.Tile/2, x.Groups, true, 0
-		if p.Product.Op == ir.OpBmmNT {
-			k.Groups *= math.Ceil(float64(keys) / float64(as.Keys))
-			k.Shared = as.ScoresBytes(p.Dim)
-		} else {
-			k.Shared = as.WeightedBytes(p.Dim)
-		}
-	case kernel.BatchedElements:
-		k.Groups = rows * math.Ceil(float64(keys)/float64(as.Threads()))
-	case kernel.BatchedColumns:
-		k.Groups, k.Shared = rows*math.Ceil(float64(p.Dim)/float64(as.Columns())), as.Bytes()
-	}
-	k.Flops += x.Flops / 4
-	k.Cache += x.Cache / 2
-	return k
-}
-
-// attention returns a single pass, or parts with their merge, and where an output
-// projection stands in the region, that one with the merge before its main.
-func (m *model) attention(k Kernel, a *task.Attention, outs []*ir.Node) []Kernel {
-	tokens, keys, dim := a.Rows.Eval(m.Env), a.Keys.Eval(m.Env), float64(a.Dim)
-	rows := float64(a.Heads * tokens)
-	m.hide(&k, a.Scores.Args[1], keys, seenOf(keys, a.Window(), tokens))
-	as := m.chosen()
-	if len(outs) > 0 {
-		as = nil
-		if parts, err := PartsOf(a, m.Target); err == nil {
-			as = parts // which the projection merges, however few
-		}
+	if _, ok := task.BatchedOf(m.region); !ok {
+		return m.single(k)
 	}
 	if as == nil {
 		return []Kernel{k}
 	}
-	counted := float64(4*a.Heads*tokens*keys) * dim
-	k.Flops = max(0, k.Flops-counted)
-	ks := attentionKernels(k, a, as, m.Env, m.Target)
-	if len(outs) == 0 {
-		return ks
+	k.Threads = float64(as.Threads())
+	return mainOf(batchedMains, as).deal(m, k, as)
+}
+
+// batchedBytes is the threadgroup memory of b in tiles.
+func batchedBytes(b *task.Batched, k kernel.AttentionTiles) int {
+	if b.Product.Op == ir.OpBmmNT {
+		return k.ScoresBytes(b.Dim)
 	}
+	return k.WeightedBytes(b.Dim)
+}
+
+// halfPass adds to k half of what a pass over the keys costs.
+func halfPass(k, pass Kernel) Kernel {
+	k.Flops += pass.Flops / 4
+	k.Cache += pass.Cache / 2
+	return k
+}
+
+// byRows is the pass that two batched products by row of b come to.
+func (m *model) byRows(b *task.Batched) Kernel {
+	return batchedByRow(b.Heads, b.Rows.Eval(m.Env), b.Keys.Eval(m.Env), b.Dim, m.Target)
+}
+
+// attention returns a single pass, or parts with their merge.
+func (m *model) attention(k Kernel, as kernel.Kernel) []Kernel {
+	if m.err != nil {
+		return m.single(k)
+	}
+	a, err := task.AttentionOf(m.region)
+	if err != nil {
+		return m.single(k)
+	}
+	return m.passes(k, a, as)
+}
+
+func (m *model) passes(k Kernel, a *task.Attention, as kernel.Kernel) []Kernel {
+	tokens, keys := a.Rows.Eval(m.Env), a.Keys.Eval(m.Env)
+	m.hide(&k, a.Scores.Args[1], keys, seenOf(keys, a.Window(), tokens))
+	if as == nil {
+		return []Kernel{k}
+	}
+	k.Flops = max(0, k.Flops-float64(4*a.Heads*tokens*keys)*float64(a.Dim))
+	return mainOf(attentionMains, as).deal(m, k, as)
+}
+
+// mergedProduct returns attention in parts and the output projection by the kernel `by` that
+// stands in the region behind it, with the merge before its main, however few parts there are.
+func (m *model) mergedProduct(k Kernel, a *task.Attention, by kernel.Kernel) []Kernel {
+	parts, err := PartsOf(a, m.Target)
+	if err != nil {
+		return m.passes(k, a, nil)
+	}
+	ks := m.passes(k, a, parts)
 	k, partials := ks[0], ks[1].Cache
 	// What the projection reads is the region's, so it is taken off the first.
 	o := Kernel{Name: "merge_o", Flops: k.Flops}
+	outs := m.region.Nodes(ir.OpMatmulNT)
 	for _, p := range outs {
 		for i, a := range p.Args[1:] {
 			if a.Param == nil {
@@ -286,8 +301,10 @@ func (m *model) attention(k Kernel, a *task.Attention, outs []*ir.Node) []Kernel
 			o.Memory += bytes
 		}
 	}
-	m.asProduct(&o)
-	o.Flops = 2 * rowsOf(outs, m.Env) * rows * dim
+	if ks := m.product(o, by); len(ks) > 0 {
+		o = ks[len(ks)-1]
+	}
+	o.Flops = 2 * rowsOf(outs, m.Env) * float64(a.Heads*a.Rows.Eval(m.Env)) * float64(a.Dim)
 	k.Flops -= min(k.Flops, o.Flops)
 	o.PrologueCache += o.Groups * partials
 	o.PrologueFlops += o.Groups * partials / 2
@@ -305,31 +322,25 @@ func (m *model) hide(k *Kernel, of *ir.Value, keys, seen int64) {
 	k.Memory -= min(k.Memory, 2*float64(hidden))
 }
 
-// attentionKernels adds to k, which has what attention reads and writes, its pass over the
-// keys as it is dealt out, and the merge of parts.
-func attentionKernels(k Kernel, a *task.Attention, as kernel.Kernel, e sym.Env, t *target.Target) []Kernel {
-	tokens, keys, window := a.Rows.Eval(e), a.Keys.Eval(e), a.Window()
-	parts := int64(0)
-	var x Kernel
-	switch as := as.(type) {
-	case kernel.AttentionTiles:
-		x = tiledAttention(as, a.Heads, tokens, blockSeen(as, keys, window), a.Dim, t)
-		k.Tile, k.Tiled, k.Shared = x.Tile, true, as.Bytes(a.Dim)
-	case kernel.AttentionMatrices:
-		x = attentionInMatrices(as, a.Heads, tokens, seenOf(keys, window, int64(as.Rows+as.Keys)), a.Dim, t)
-		k.Matrix, k.Tiled, k.Shared = x.Matrix, true, as.Bytes(a.Dim)
-	case kernel.AttentionRows:
-		x = attentionByRow(as, a.Heads, tokens, seenOf(keys, window, 1), a.Dim, t)
-		parts, k.Shared = as.Parts, as.Bytes(a.Dim)
-	}
-	k.Groups, k.Threads, k.Loads = x.Groups, float64(as.Threads()), x.Loads
-	k.Flops += x.Flops
-	k.Cache += x.Cache
-	if parts == 0 {
+// onePass is k, which has what attention reads and writes, with the grid of a pass over the
+// keys among threadgroups of so many threads.
+func onePass(k, pass Kernel, threads int) Kernel {
+	k.Groups, k.Threads, k.Loads = pass.Groups, float64(threads), pass.Loads
+	k.Flops += pass.Flops
+	k.Cache += pass.Cache
+	return k
+}
+
+// rowPass is onePass row by row, and the merge of parts where it has some.
+func rowPass(k Kernel, a *task.Attention, as kernel.AttentionRows, e sym.Env, t *target.Target) []Kernel {
+	tokens := a.Rows.Eval(e)
+	k.Shared = as.Bytes(a.Dim)
+	k = onePass(k, attentionByRow(as, a.Heads, tokens, seenOf(a.Keys.Eval(e), a.Window(), 1), a.Dim, t), as.Threads())
+	if as.Parts == 0 {
 		return []Kernel{k}
 	}
 	rows, dim := float64(a.Heads*tokens), float64(a.Dim)
-	partials := float64(parts) * rows * (dim + 2) * 4
+	partials := float64(as.Parts) * rows * (dim + 2) * 4
 	k.Cache += partials
 	return []Kernel{k, {Name: "attention_merge", Cache: partials, Groups: rows, Threads: math.Ceil(dim/32) * 32}}
 }

@@ -2,7 +2,6 @@ package cost
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -23,170 +22,34 @@ var widths = [...]int{4, 1}
 func Candidates(r *task.Region, t *target.Target) iter.Seq[kernel.Kernel] {
 	kind := kindOfRegion(r)
 	return func(yield func(kernel.Kernel) bool) {
+		if kind.wants != nil && kind.wants(r, t) != nil {
+			return
+		}
 		for k := range kind.candidates(r, t) {
-			if kind.fits(r, k) == nil && !yield(k) {
+			if kind.of(k).fits(r, k) == nil && !yield(k) {
 				return
 			}
 		}
 	}
 }
 
-func kindOfRegion(r *task.Region) kind {
-	nodes := r.Graph.Nodes()
-	if n := nodes[0]; len(nodes) == 1 && n.Op == ir.OpMatmulNT && !n.Args[1].Type.Shape.At(0).IsConst() {
-		return batchedKind // a product of two activations
+// CheckPin is an error of words that no kernel has, or that none of those has together that
+// a region can get of which one of has tells whether some operations are there; without any
+// they are those of all regions.
+func CheckPin(words kernel.Pin, has ...func(...ir.Op) bool) error {
+	var all, own []kernel.Kernel
+	for _, m := range mains() {
+		all = append(all, m.words...)
 	}
-	return kindOf(r.Has)
-}
-
-// Mains lists the first words of what Candidates yields for a region of several
-// operations, of which has tells whether one of some is there; none where there is nothing
-// to choose.
-func Mains(has func(...ir.Op) bool) []string {
-	out := []string{}
-	for _, k := range kindOf(has).mains {
-		out = append(out, kernel.Main(k))
+	if len(has) == 0 {
+		own = all
 	}
-	return out
-}
-
-// kind is a kind of region.
-type kind struct {
-	mains      []kernel.Kernel                          // one kernel of each main that it can get
-	wants      func(*task.Region, *target.Target) error // the reason why no kernel is like it; nil where fits tells
-	candidates func(*task.Region, *target.Target) iter.Seq[kernel.Kernel]
-	fits       func(*task.Region, kernel.Kernel) error // the reason why a candidate cannot be written; of nil, why none can
-	first      bool                                    // what the model chooses is taken or nothing
-}
-
-func noCandidates(*task.Region, *target.Target) iter.Seq[kernel.Kernel] {
-	return func(func(kernel.Kernel) bool) {}
-}
-
-var productKind = kind{
-	mains: []kernel.Kernel{kernel.ProductRows{}, kernel.ProductTiles{}, kernel.ProductMatrices{}},
-	wants: func(r *task.Region, t *target.Target) error {
-		if r.Has(ir.OpBmmNT) { // attention, whose parts the product merges
-			a, err := task.AttentionOf(r)
-			if err == nil {
-				_, err = PartsOf(a, t)
-			}
-			if err != nil {
-				return err
-			}
+	for _, h := range has {
+		for _, m := range kindOf(h).mains {
+			own = append(own, m.words...)
 		}
-		p, err := task.ProductOf(r)
-		if err == nil && p.Merges && slices.ContainsFunc(p.Parts, func(p *task.Part) bool { return len(p.Best) > 0 }) {
-			err = errors.New("a product behind attention that takes two kernels itself")
-		}
-		return err
-	},
-	candidates: func(r *task.Region, t *target.Target) iter.Seq[kernel.Kernel] {
-		p, err := task.ProductOf(r)
-		if err != nil {
-			return noCandidates(r, t)
-		}
-		return productCandidates(p, t)
-	},
-	fits: func(r *task.Region, k kernel.Kernel) error {
-		p, err := task.ProductOf(r)
-		if err != nil {
-			return err
-		}
-		return p.Fits(k)
-	},
-	first: true,
-}
-
-var attentionKind = kind{
-	mains: []kernel.Kernel{kernel.AttentionRows{}, kernel.AttentionRows{Parts: 1}, kernel.AttentionTiles{}, kernel.AttentionMatrices{}},
-	candidates: func(r *task.Region, t *target.Target) iter.Seq[kernel.Kernel] {
-		a, err := task.AttentionOf(r)
-		if err != nil {
-			return noCandidates(r, t)
-		}
-		return attentionCandidates(a, t)
-	},
-	fits: func(r *task.Region, k kernel.Kernel) error {
-		a, err := task.AttentionOf(r)
-		if err != nil {
-			return err
-		}
-		return a.Fits(k)
-	},
-}
-
-var batchedKind = kind{
-	mains:      []kernel.Kernel{kernel.BatchedElements{}, kernel.BatchedColumns{}, kernel.AttentionTiles{}},
-	candidates: batchedCandidates,
-	fits:       (*task.Region).FitsBatched,
-}
-
-var argmaxKind = kind{
-	mains:      []kernel.Kernel{kernel.ArgmaxRow{}, kernel.ArgmaxParts{}},
-	candidates: argmaxCandidates,
-	fits:       func(r *task.Region, _ kernel.Kernel) error { return r.FitsArgmax() },
-}
-
-var normKind = kind{
-	mains:      []kernel.Kernel{kernel.RowNorm{Width: 1}},
-	candidates: func(r *task.Region, _ *target.Target) iter.Seq[kernel.Kernel] { return normCandidates(r) },
-	fits:       func(r *task.Region, k kernel.Kernel) error { return r.FitsRows(k.(kernel.RowNorm).Width) },
-}
-
-var elementsKind = kind{
-	mains:      []kernel.Kernel{kernel.Elements{}, kernel.Positions{}},
-	candidates: elementsCandidates,
-	fits: func(r *task.Region, k kernel.Kernel) error {
-		if k, ok := k.(kernel.Positions); ok {
-			return r.FitsPositions(k.Width)
-		}
-		return r.FitsElements(k.(kernel.Elements).Width)
-	},
-}
-
-// alone is the kind of a region of which there is nothing to choose.
-func alone(fits func(*task.Region) error) kind {
-	return kind{candidates: noCandidates, fits: func(r *task.Region, _ kernel.Kernel) error { return fits(r) }}
-}
-
-var softmaxKind = kind{
-	mains: []kernel.Kernel{kernel.SoftmaxRow{}, kernel.SoftmaxSegments{}},
-	candidates: func(r *task.Region, t *target.Target) iter.Seq[kernel.Kernel] {
-		if len(r.Graph.Nodes()) == 1 {
-			return softmaxCandidates(r, t)
-		}
-		return noCandidates(r, t)
-	},
-	fits: func(r *task.Region, k kernel.Kernel) error {
-		cut, _ := k.(kernel.SoftmaxSegments)
-		return r.FitsSoftmax(cut.Segments)
-	},
-}
-
-// kindOf returns the kind of a region by its operations.
-func kindOf(has func(...ir.Op) bool) kind {
-	switch {
-	case has(ir.OpMatmulNT):
-		return productKind
-	case has(ir.OpBmmNT) && has(ir.OpBmmNN):
-		return attentionKind
-	case has(ir.OpBmmNT, ir.OpBmmNN):
-		return batchedKind
-	case has(ir.OpSoftmax):
-		return softmaxKind
-	case has(ir.OpArgmax):
-		return argmaxKind
-	case has(ir.OpSample):
-		return alone((*task.Region).FitsSample)
-	case has(ir.OpArange, ir.OpOnes, ir.OpRandomUniform):
-		return alone((*task.Region).FitsCreate)
-	case has(ir.OpRMSNorm) && has(ir.OpRope):
-		return alone((*task.Region).FitsHeads)
-	case has(ir.OpRMSNorm, ir.OpRMSScale):
-		return normKind
 	}
-	return elementsKind
+	return words.Check(all, own)
 }
 
 // takenOf yields those candidates that r's pin takes; without one, those of the main that
@@ -243,39 +106,16 @@ func checkPin(r *task.Region, t *target.Target) error {
 	return fmt.Errorf("kernel=%q: none of its kernels has these words; there are %s", r.Pin, list)
 }
 
-// productCandidates yields what the model chooses for a product, then the blocks of tiles
-// that are possible, those predicted to be fastest first, then what is near the deal over
-// rows.
-func productCandidates(p *task.Product, t *target.Target) iter.Seq[kernel.Kernel] {
-	return func(yield func(kernel.Kernel) bool) {
-		chosen := bestProduct(p, t)
-		if !yield(chosen) {
-			return
-		}
-		var others []kernel.Kernel
-		if p.TakesTiles() {
-			others = slices.Concat(matrixCandidates(p, t), onceCandidates(p, t), tileCandidates(p, t))
-		}
-		for _, k := range slices.Concat(others, rowCandidates(p, t)) {
-			if k != chosen && !yield(k) {
-				return
-			}
-		}
-	}
-}
-
-func tileCandidates(p *task.Product, t *target.Target) (out []kernel.Kernel) {
+// tileCandidates lists the blocks of tiles that are possible, those predicted to be fastest
+// first.
+func tileCandidates(p *task.Product, t *target.Target) (out []kernel.ProductTiles) {
 	n := numbersOf(p, p.Tokens.Max(p.Region.Graph.Bounds))
 	us := map[kernel.ProductTiles]float64{}
-	var all []kernel.ProductTiles
 	for x := range n.tilings(t) {
 		us[x] = n.predicted(n.tiled(x, t), t)
-		all = append(all, x)
-	}
-	slices.SortStableFunc(all, func(a, b kernel.ProductTiles) int { return cmp.Compare(us[a], us[b]) })
-	for _, x := range all {
 		out = append(out, x)
 	}
+	slices.SortStableFunc(out, func(a, b kernel.ProductTiles) int { return cmp.Compare(us[a], us[b]) })
 	return out
 }
 
@@ -283,14 +123,14 @@ func tileCandidates(p *task.Product, t *target.Target) (out []kernel.Kernel) {
 // load on its way or all of them; and with half as many or twice as many rows a team,
 // simdgroups that share them, simdgroups a threadgroup. An operand that rows read is never
 // kept as halves.
-func rowCandidates(p *task.Product, t *target.Target) (out []kernel.Kernel) {
+func rowCandidates(p *task.Product, t *target.Target) (out []kernel.ProductRows) {
 	if p.Inner.Param != nil {
 		o := &p.Region.Operands[p.Inner.Index]
 		halves := o.Halves
 		o.Halves = false
 		defer func() { o.Halves = halves }()
 	}
-	add := func(k kernel.Kernel) {
+	add := func(k kernel.ProductRows) {
 		if !slices.Contains(out, k) {
 			out = append(out, k)
 		}
@@ -333,15 +173,9 @@ func rowCandidates(p *task.Product, t *target.Target) (out []kernel.Kernel) {
 // mostPerTeam is how many rows of sums a lane's registers hold beside the loads.
 const mostPerTeam = 8
 
-// attentionCandidates yields what the model chooses, then the other ways: in one pass row
-// by row, in tiles, and in parts of the keys.
-func attentionCandidates(a *task.Attention, t *target.Target) iter.Seq[kernel.Kernel] {
-	return func(yield func(kernel.Kernel) bool) {
-		chosen := bestAttention(a, t)
-		if !yield(chosen) {
-			return
-		}
-		var others []kernel.Kernel
+// attentionInRows yields the ways in one pass row by row, then in parts of the keys.
+func attentionInRows(a *task.Attention, t *target.Target) iter.Seq[kernel.AttentionRows] {
+	return func(yield func(kernel.AttentionRows) bool) {
 		for _, parts := range [...]bool{false, true} {
 			for _, w := range widths {
 				if a.Dim%int64(w) != 0 {
@@ -350,20 +184,9 @@ func attentionCandidates(a *task.Attention, t *target.Target) iter.Seq[kernel.Ke
 				k := attentionRows(a, w, parts, t)
 				one := k
 				one.Ahead = 1
-				others = append(others, k, one)
-			}
-		}
-		if a.TakesTiles() {
-			for k := range attentionTiles(a.Dim, t) {
-				others = append(others, k)
-			}
-			for k := range attentionMatrices(a.Dim, t) {
-				others = append(others, k)
-			}
-		}
-		for _, k := range others {
-			if k != chosen && !yield(k) {
-				return
+				if !yield(k) || !yield(one) {
+					return
+				}
 			}
 		}
 	}
@@ -381,67 +204,35 @@ func partsOfKeys(a *task.Attention, t *target.Target) iter.Seq[kernel.AttentionR
 	}
 }
 
-// batchedCandidates yields what the model chooses for a batched product, or a product of
-// two activations, then the other ways.
-func batchedCandidates(r *task.Region, t *target.Target) iter.Seq[kernel.Kernel] {
-	var out []kernel.Kernel
-	n := r.Graph.Nodes()[0]
-	if n.Op == ir.OpBmmNN {
-		out = append(out, kernel.BatchedColumns{})
-	} else {
-		depth, constant := n.Args[0].Type.Shape.At(-1).Const()
-		for _, w := range widths {
-			if w == 1 || constant && depth%int64(w) == 0 {
-				out = append(out, kernel.BatchedElements{Width: w})
-			}
+// bestBatched returns what the model chooses for a batched product, or a product of two
+// activations: tiles where they can take it and pay; nil for the first that fits otherwise.
+func bestBatched(r *task.Region, t *target.Target) kernel.Kernel {
+	if b, ok := task.BatchedOf(r); ok {
+		if k, can := batchedTiles(b, t); can && tilesPay(b, k, t) {
+			return k
 		}
 	}
-	if p, ok := task.BatchedOf(r); ok {
-		if k, can := batchedTiles(p, t); can && tilesPay(p, k, t) {
-			out = slices.Insert(out, 0, kernel.Kernel(k))
-		} else if can {
-			out = append(out, k)
+	for _, m := range batchedMains {
+		for k := range m.candidates(r, t) {
+			return k
 		}
 	}
-	return slices.Values(out)
-}
-
-// argmaxCandidates yields argmax in one kernel and in two, first the one that is predicted
-// to be faster in a typical run; nothing where rows have no constant length.
-func argmaxCandidates(r *task.Region, t *target.Target) iter.Seq[kernel.Kernel] {
-	n := r.Nodes(ir.OpArgmax)[0]
-	length, constant := n.Args[0].Type.Shape.At(-1).Const()
-	if !constant || len(r.Graph.Nodes()) > 1 {
-		return func(func(kernel.Kernel) bool) {}
-	}
-	e := Typical(r.Graph.Bounds)
-	rows := n.Args[0].Type.Shape.At(0).Eval(e)
-	us := func(as kernel.Kernel) (us float64) {
-		k := Kernel{Flops: float64(rows * length)}
-		if bytes := float64(bytesOf(n.Args[0].Type).Eval(e)); bytes > float64(t.CacheBytes)/4 {
-			k.Memory = bytes
-		} else {
-			k.Cache = bytes
-		}
-		for _, k := range argmaxKernels(k, as, rows, t) {
-			us += Wave([]Kernel{k}, t)
-		}
-		return us
-	}
-	out := []kernel.Kernel{kernel.ArgmaxParts{Length: length}, kernel.ArgmaxRow{Length: length, Largest: t.Limits.Threads}}
-	if us(out[1]) < us(out[0]) {
-		slices.Reverse(out)
-	}
-	return slices.Values(out)
+	return nil
 }
 
 // normCandidates yields the widths of loads that divide a norm's row.
-func normCandidates(r *task.Region) iter.Seq[kernel.Kernel] {
-	return func(yield func(kernel.Kernel) bool) {
-		norms := append(r.Nodes(ir.OpRMSNorm), r.Nodes(ir.OpRMSScale)...)
-		length, constant := norms[0].Results[0].Type.Shape.At(-1).Const()
-		for _, w := range widthsOf(r, func(w int) bool { return constant && length%int64(w) == 0 }) {
-			if !yield(kernel.RowNorm{Length: length, Width: w}) {
+func normCandidates(r *task.Region, _ *target.Target) iter.Seq[kernel.RowNorm] {
+	norms := append(r.Nodes(ir.OpRMSNorm), r.Nodes(ir.OpRMSScale)...)
+	length, constant := norms[0].Results[0].Type.Shape.At(-1).Const()
+	can := widthsOf(r, func(w int) bool { return constant && length%int64(w) == 0 })
+	return eachWidth(can, func(w int) kernel.RowNorm { return kernel.RowNorm{Length: length, Width: w} })
+}
+
+// eachWidth yields a kernel for each number of elements a load.
+func eachWidth[K kernel.Kernel](widths []int, of func(w int) K) iter.Seq[K] {
+	return func(yield func(K) bool) {
+		for _, w := range widths {
+			if !yield(of(w)) {
 				return
 			}
 		}
@@ -461,26 +252,33 @@ func widthsOf(r *task.Region, divides func(w int) bool) []int {
 	return widths[:]
 }
 
-// elementsCandidates yields, for results by element, kernels with a threadgroup a position where one can make all
-// of a position, and computes its cosines and sines once; then with a thread a few
-// elements. A run of squares is one element of its result.
-func elementsCandidates(r *task.Region, t *target.Target) iter.Seq[kernel.Kernel] {
-	return func(yield func(kernel.Kernel) bool) {
-		parts, widths := task.ElementsOf(r), widthsOf(r, func(w int) bool { return divides(task.ElementsOf(r), w) })
-		if r.Has(ir.OpSumSquares) {
-			widths = widths[len(widths)-1:]
-		}
-		if task.AtOnePosition(r, parts) {
-			for _, w := range widths {
-				if k, ok := positionsOf(parts, w, t); ok && !yield(k) {
-					return
-				}
-			}
-		}
-		for _, w := range widths {
-			if !yield(kernel.Elements{Width: w}) {
+// elementWidths lists the elements a load of a region's results by element. A run of squares
+// is one element of its result.
+func elementWidths(r *task.Region, parts []task.Elements) []int {
+	widths := widthsOf(r, func(w int) bool { return divides(parts, w) })
+	if r.Has(ir.OpSumSquares) {
+		return widths[len(widths)-1:]
+	}
+	return widths
+}
+
+// positionCandidates yields kernels with a threadgroup a position, where one can make all of
+// it, and computes its cosines and sines once.
+func positionCandidates(r *task.Region, t *target.Target) iter.Seq[kernel.Positions] {
+	parts := task.ElementsOf(r)
+	if !task.AtOnePosition(r, parts) {
+		return none[kernel.Positions]
+	}
+	return func(yield func(kernel.Positions) bool) {
+		for _, w := range elementWidths(r, parts) {
+			if k, ok := positionsOf(parts, w, t); ok && !yield(k) {
 				return
 			}
 		}
 	}
+}
+
+// elementCandidates yields kernels with a thread a few elements.
+func elementCandidates(r *task.Region, _ *target.Target) iter.Seq[kernel.Elements] {
+	return eachWidth(elementWidths(r, task.ElementsOf(r)), func(w int) kernel.Elements { return kernel.Elements{Width: w} })
 }

@@ -30,15 +30,11 @@ func Choose(r *task.Region, t *target.Target) (kernel.Kernel, error) {
 	}
 	var chosen kernel.Kernel
 	err := error(nil)
-	any := false
 	for k := range takenOf(r, t) {
-		any, chosen = true, k
-		if err = kind.fits(r, k); err == nil || kind.first {
+		chosen = k
+		if err = kind.of(k).fits(r, k); err == nil || kind.first {
 			break
 		}
-	}
-	if !any {
-		err = kind.fits(r, nil)
 	}
 	if err != nil {
 		return nil, err
@@ -85,8 +81,7 @@ func checkLimits(r *task.Region, k kernel.Kernel, t *target.Target) error {
 		return fmt.Errorf("%d buffer slots > %d", n, t.Limits.Slots)
 	}
 	room := t.Limits.ThreadgroupBytes
-	switch k.(type) {
-	case kernel.ProductMatrices, kernel.AttentionMatrices:
+	if kindOfRegion(r).of(k).units {
 		room = t.Limits.MatrixBytes
 	}
 	for _, g := range groupsOf(r, k, t) {
@@ -163,88 +158,32 @@ func rangedOf(r *task.Region, k kernel.Kernel) map[*ir.Value]bool {
 			ranged[v] = true
 		}
 	}
-	switch k.(type) {
-	case inBlocks:
-		for _, n := range r.Nodes(ir.OpMatmulNT) {
-			halved(n.Args[0])
-			halved(n.Args[1])
-		}
-	case kernel.AttentionTiles, kernel.AttentionMatrices:
-		for _, n := range append(r.Nodes(ir.OpBmmNT), r.Nodes(ir.OpBmmNN)...) {
-			if n.Args[0].Def == nil || n.Args[0].Def.Op != ir.OpSoftmax {
-				halved(n.Args[0])
-			}
+	if main := kindOfRegion(r).of(k); main.halved != nil {
+		for _, v := range main.halved(r) {
+			halved(v)
 		}
 	}
 	return ranged
 }
 
-// groupsOf lists what the threadgroups of k's kernels take, in order.
+// groupsOf lists what the threadgroups of k's kernels take, in order; k is nil where there
+// is nothing to choose.
 func groupsOf(r *task.Region, k kernel.Kernel, t *target.Target) []group {
-	switch k := k.(type) {
-	case kernel.ProductRows, inBlocks:
-		return productGroups(r, k, t)
-	case kernel.AttentionRows:
-		a, err := task.AttentionOf(r)
-		if err != nil {
-			return nil
-		}
-		return passGroups(a, k)
-	case kernel.AttentionTiles:
-		if a, err := task.AttentionOf(r); err == nil {
-			return []group{{k.Threads(), k.Bytes(a.Dim)}}
-		}
-		b, _ := task.BatchedOf(r)
-		if b.Product.Op == ir.OpBmmNT {
-			return []group{{k.Threads(), k.ScoresBytes(b.Dim)}}
-		}
-		return []group{{k.Threads(), k.WeightedBytes(b.Dim)}}
-	case kernel.AttentionMatrices:
-		a, _ := task.AttentionOf(r)
-		return []group{{k.Threads(), k.Bytes(a.Dim)}}
-	case kernel.SoftmaxRow, kernel.SoftmaxSegments:
-		return []group{{k.Threads(), kernel.SoftmaxBytes(k.Threads())}}
-	case kernel.BatchedColumns:
-		return []group{{k.Threads(), k.Bytes()}}
-	case kernel.RowNorm:
-		return []group{{k.Threads(), k.Bytes()}}
-	case kernel.ArgmaxRow:
-		return []group{{k.Threads(), kernel.BestBytes(k.Threads())}}
-	case kernel.ArgmaxParts:
-		return []group{{k.Threads(), kernel.BestBytes(k.Threads())}, mergeGroup(k.Parts(), t)}
-	case kernel.Positions:
-		return []group{{k.Threads(), turnBytes(r, task.ElementsOf(r))}}
-	case kernel.Elements, kernel.BatchedElements:
-		return []group{{threads: k.Threads()}}
+	kind := kindOfRegion(r)
+	if k == nil {
+		return kind.groups(r, t)
 	}
-	switch n := r.Graph.Nodes()[0]; {
-	case n.Op == ir.OpSample:
-		return []group{{kernel.EachThreads, sampleBytes}}
-	case r.Has(ir.OpRMSNorm) && r.Has(ir.OpRope):
-		parts := task.ElementsOf(r)
-		return []group{{HeadsOf(parts, t).Threads(), turnBytes(r, parts)}}
-	}
-	return []group{{threads: kernel.EachThreads}}
+	return kind.of(k).groups(r, k, t)
 }
 
 // sampleBytes is the threadgroup memory of sample's largest kernels: three histograms of
 // 2,048 bins, and what their simdgroups exchange.
 const sampleBytes = 3*4*2048 + 8*16
 
-func productGroups(r *task.Region, k kernel.Kernel, t *target.Target) (out []group) {
-	p, err := task.ProductOf(r)
-	if err != nil {
-		return nil
-	}
-	if blocks, ok := k.(inBlocks); ok {
-		_, unit := p.WeightRows()
-		for _, e := range expansionsOf(p, k) {
-			x := kernel.Expansion{Width: e.Chunk()}
-			out = append(out, group{x.Threads(), x.Bytes()})
-		}
-		return append(out, group{k.Threads(), blocks.Bytes(unit, p.Whole() > 0)})
-	}
-	rows := k.(kernel.ProductRows)
+// rowGroups are those of a product over rows, of the parts of the attention that it merges,
+// and of the merge of what it found best.
+func rowGroups(r *task.Region, k kernel.ProductRows, t *target.Target) (out []group) {
+	p, _ := task.ProductOf(r)
 	if p.Merges {
 		if a, err := task.AttentionOf(r); err == nil {
 			if parts, err := PartsOf(a, t); err == nil {
@@ -252,18 +191,13 @@ func productGroups(r *task.Region, k kernel.Kernel, t *target.Target) (out []gro
 			}
 		}
 	}
-	out = append(out, group{k.Threads(), task.Rounds{Product: p, Rows: rows, Room: t.Limits.ThreadgroupBytes}.Bytes()})
+	out = append(out, group{k.Threads(), task.Rounds{Product: p, Rows: k, Room: t.Limits.ThreadgroupBytes}.Bytes()})
 	for _, part := range p.Parts {
 		if len(part.Best) > 0 {
-			out = append(out, mergeGroup(rows.Groups(part.Units(), part.RowsPerUnit()), t))
+			out = append(out, mergeGroup(k.Groups(part.Units(), part.RowsPerUnit()), t))
 		}
 	}
 	return out
-}
-
-// inBlocks is a product dealt out in blocks, by tiles or by matrix units.
-type inBlocks interface {
-	Bytes(unit int, heads bool) int
 }
 
 func mergeGroup(parts int64, t *target.Target) group {

@@ -64,73 +64,65 @@ func turnBytes(r *task.Region, parts []task.Elements) int {
 	return bytes
 }
 
-// byHead fills in the grid of norms of heads, a threadgroup a position.
-func (m *model) byHead(k *Kernel) {
-	if m.err != nil {
-		return
-	}
-	if parts := task.ElementsOf(m.region); task.AtOnePosition(m.region, parts) {
-		k.Groups, k.Threads = float64(parts[0].Space.Dims[1].Eval(m.Env)), float64(HeadsOf(parts, m.Target).Threads())
-		k.Shared = turnBytes(m.region, parts)
-	}
-}
-
-// byElement fills in the grid of a kernel by element.
-func (m *model) byElement(k *Kernel) {
-	if m.err != nil {
-		return
-	}
-	parts := task.ElementsOf(m.region)
-	switch as := m.chosen().(type) {
-	case kernel.Positions:
-		k.Groups, k.Threads = float64(parts[0].Space.Dims[1].Eval(m.Env)), float64(as.Threads())
-		k.Shared = turnBytes(m.region, parts)
-	case kernel.Elements:
-		k.Threads = float64(as.Threads())
-		columns, rows := 0.0, int64(1)
-		for _, p := range parts {
-			g, err := p.Grid(as.Width)
-			if err != nil {
-				return
-			}
-			columns = max(columns, math.Ceil(float64(g.Columns.Eval(m.Env))/k.Threads))
-			rows = max(rows, g.Rows.Eval(m.Env))
+// byHead deals out norms of heads, a threadgroup a position.
+func (m *model) byHead(k Kernel, _ kernel.Kernel) []Kernel {
+	if m.err == nil {
+		if parts := task.ElementsOf(m.region); task.AtOnePosition(m.region, parts) {
+			k.Groups, k.Threads = float64(parts[0].Space.Dims[1].Eval(m.Env)), float64(HeadsOf(parts, m.Target).Threads())
+			k.Shared = turnBytes(m.region, parts)
 		}
-		k.Groups = columns * float64(rows) * float64(len(parts))
 	}
+	return m.single(k)
 }
 
-// byRow fills in the grid of a norm, a threadgroup a row.
-func (m *model) byRow(k *Kernel, norm *ir.Node) {
-	length := norm.Results[0].Type.Shape.At(-1).Eval(m.Env)
-	k.Groups = m.rows(norm)
-	as := kernel.RowNorm{Length: length, Width: widthOf(length)}
-	if chosen, ok := m.chosen().(kernel.RowNorm); ok {
-		as = chosen
-	}
-	k.Threads, k.Shared = float64(as.Threads()), as.Bytes()
+// byPosition deals out results by element with a threadgroup a position.
+func (m *model) byPosition(k Kernel, as kernel.Positions) []Kernel {
+	parts := task.ElementsOf(m.region)
+	k.Groups, k.Threads = float64(parts[0].Space.Dims[1].Eval(m.Env)), float64(as.Threads())
+	k.Shared = turnBytes(m.region, parts)
+	return m.single(k)
 }
 
-// argmax returns the two kernels of argmax alone.
-func (m *model) argmax(k Kernel, n *ir.Node) []Kernel {
-	shape := n.Args[0].Type.Shape
-	if m.err != nil {
-		return []Kernel{k}
+// byElement deals out results by element with a thread a few of them.
+func (m *model) byElement(k Kernel, as kernel.Elements) []Kernel {
+	k.Threads = float64(as.Threads())
+	columns, rows := 0.0, int64(1)
+	parts := task.ElementsOf(m.region)
+	for _, p := range parts {
+		g, err := p.Grid(as.Width)
+		if err != nil {
+			return m.single(k)
+		}
+		columns = max(columns, math.Ceil(float64(g.Columns.Eval(m.Env))/k.Threads))
+		rows = max(rows, g.Rows.Eval(m.Env))
 	}
-	return argmaxKernels(k, m.chosen(), shape.At(0).Eval(m.Env), m.Target)
+	k.Groups = columns * float64(rows) * float64(len(parts))
+	return m.single(k)
 }
 
-// argmaxKernels adds to k, which has what argmax reads and writes, its grid as it is dealt
-// out over so many rows, and the merge of parts.
-func argmaxKernels(k Kernel, as kernel.Kernel, rows int64, t *target.Target) []Kernel {
-	switch as := as.(type) {
-	case kernel.ArgmaxRow:
-		k.Groups, k.Threads, k.Shared = float64(rows), float64(as.Threads()), kernel.BestBytes(as.Threads())
-	case kernel.ArgmaxParts:
-		k.Groups, k.Threads, k.Shared = float64(as.Parts()*rows), float64(as.Threads()), kernel.BestBytes(as.Threads())
-		return []Kernel{k, argmaxMerge(as.Parts(), rows, t)}
+// norm deals out a norm, a threadgroup a row, as one that has no kernel would be, too.
+func (m *model) norm(k Kernel, as kernel.Kernel) []Kernel {
+	if as, ok := as.(kernel.RowNorm); ok {
+		return m.byRow(k, as)
 	}
-	return []Kernel{k}
+	length := m.theNorm().Results[0].Type.Shape.At(-1).Eval(m.Env)
+	return m.byRow(k, kernel.RowNorm{Length: length, Width: widthOf(length)})
+}
+
+// theNorm returns the last norm of the node.
+func (m *model) theNorm() *ir.Node {
+	var norm *ir.Node
+	for _, n := range m.ops {
+		if n.Op == ir.OpRMSNorm || n.Op == ir.OpRMSScale {
+			norm = n
+		}
+	}
+	return norm
+}
+
+func (m *model) byRow(k Kernel, as kernel.RowNorm) []Kernel {
+	k.Groups, k.Threads, k.Shared = m.rows(m.theNorm()), float64(as.Threads()), as.Bytes()
+	return m.single(k)
 }
 
 func argmaxMerge(parts, rows int64, t *target.Target) Kernel {

@@ -340,3 +340,38 @@ func (p matmul) narrowness(k kernel.ProductRows) float64 {
 }
 
 func (p matmul) flops() float64 { return 2 * float64(p.tokens) * float64(p.rows) * float64(p.cols) }
+
+// inTiles deals out a product in tiles.
+func (m *model) inTiles(k Kernel, as kernel.ProductTiles) []Kernel {
+	p, _ := task.ProductOf(m.region)
+	n := numbersOf(p, p.Tokens.Eval(m.Env))
+	n.halfRows = as.Copied
+	k.Shared = n.threadgroup(as)
+	return []Kernel{m.around(k, p, n, n.tiled(as, m.Target), int64(as.Rows))}
+}
+
+// inMatrices deals out a product in blocks for matrix units, behind the kernels that expand its
+// weights where it has such.
+func (m *model) inMatrices(k Kernel, as kernel.ProductMatrices) (out []Kernel) {
+	p, _ := task.ProductOf(m.region)
+	n := numbersOf(p, p.Tokens.Eval(m.Env))
+	if as.Once {
+		halves := numbersOf(p.ExpandedOnce(), n.tokens)
+		k.Memory += float64(halves.bytes - n.bytes)
+		n = halves
+	}
+	n.halfRows = as.Copied
+	k.Shared = as.Bytes(n.unit, n.whole > 0)
+	for _, e := range expansionsOf(p, as) {
+		out = append(out, expansionKernel(e, m.Target))
+	}
+	return append(out, m.around(k, p, n, n.inMatrices(as, m.Target), int64(as.Rows)))
+}
+
+// overRows deals out a product over rows of its weights.
+func (m *model) overRows(k Kernel, as kernel.ProductRows) []Kernel {
+	p, _ := task.ProductOf(m.region)
+	n := numbersOf(p, p.Tokens.Eval(m.Env))
+	k.Shared = task.Rounds{Product: p, Rows: as, Room: m.Target.Limits.ThreadgroupBytes}.Bytes()
+	return []Kernel{m.around(k, p, n, n.rowwise(as, m.Target), min(n.tokens, int64(as.Vectors)))}
+}

@@ -3,6 +3,7 @@ package cost
 import (
 	"iter"
 	"math"
+	"slices"
 
 	"foundry/ir"
 	"foundry/ir/dtype"
@@ -85,7 +86,8 @@ type model struct {
 }
 
 // chosen returns the kernel that the node gets, nil where there is none, or nothing to
-// choose.
+// choose. Where it is open how a product's operand lies, it is kept as halves where it can
+// be and tiles then copy it.
 func (m *model) chosen() kernel.Kernel {
 	if m.err != nil {
 		return nil
@@ -93,78 +95,54 @@ func (m *model) chosen() kernel.Kernel {
 	if m.Choices == nil {
 		m.Choices = NewChoices(m.Target, nil)
 	}
+	if o := m.open(); o != nil {
+		o.Halves = true
+		k := m.Choices.Of(m.node, m.region).Kernel
+		if blocks, ok := blocksOf(k); ok && blocks.Copied {
+			return k
+		}
+		o.Halves = false
+	}
 	return m.Choices.Of(m.node, m.region).Kernel
 }
 
-func (m *model) kernels() []Kernel {
-	var products, attention []*ir.Node
-	var argmax, norm, turn *ir.Node
-	for _, o := range m.ops {
-		switch {
-		case o.Op == ir.OpMatmulNT:
-			products = append(products, o)
-		case o.Op.Is(ir.Contraction):
-			attention = append(attention, o)
-		case o.Op == ir.OpArgmax:
-			argmax = o
-		case o.Op == ir.OpRMSNorm || o.Op == ir.OpRMSScale:
-			norm = o
-		case o.Op == ir.OpRope:
-			turn = o
-		}
-	}
-	if n := m.ops[0]; n.Op == ir.OpSoftmax && len(m.ops) == 1 {
-		if as := m.chosen(); as != nil {
-			return softmaxOf(n, m.Bounds, m.Env, !transient(m.node.Args[0])).kernels(as, m.Target)
-		}
-	}
-	k := m.base()
-	switch {
-	case len(attention) > 0:
-		switch {
-		case m.err != nil:
-		case len(attention) == 1:
-			if p, ok := task.BatchedOf(m.region); ok {
-				return []Kernel{m.batched(k, p)}
-			}
-		default:
-			if a, err := task.AttentionOf(m.region); err == nil {
-				return m.attention(k, a, products)
-			}
-		}
-	case len(products) > 0:
-		if !m.asProduct(&k) {
-			break
-		}
-		if before := m.expansions(); len(before) > 0 {
-			return append(before, k)
-		}
-		if argmax != nil {
-			return []Kernel{k, argmaxMerge(int64(k.Groups), 1, m.Target)}
-		}
-	case argmax != nil:
-		return m.argmax(k, argmax)
-	case norm != nil && turn != nil:
-		m.byHead(&k)
-	case norm != nil:
-		m.byRow(&k, norm)
-	default:
-		m.byElement(&k)
-	}
-	k.Groups = max(1, math.Ceil(k.Groups))
-	return []Kernel{k}
-}
-
-// asProduct makes k a matrix product; false where its region can be none.
-func (m *model) asProduct(k *Kernel) bool {
-	if m.err != nil {
-		return false
+// open returns the operand of a product's rows where it is open how it lies; otherwise nil.
+func (m *model) open() *task.Operand {
+	if m.Stored != nil || !m.region.Has(ir.OpMatmulNT) {
+		return nil
 	}
 	p, err := task.ProductOf(m.region)
-	if err == nil {
-		m.product(k, p)
+	if err != nil || p.Inner.Param == nil || p.Norm != nil || len(p.Extra) > 0 || p.Tokens.IsConst() || !m.canBeHalves(p.Inner) {
+		return nil
 	}
-	return err == nil
+	return &m.region.Operands[p.Inner.Index]
+}
+
+func (m *model) kernels() []Kernel {
+	k := m.base()
+	kind := kindOf(m.has)
+	if m.err == nil {
+		kind = kindOfRegion(m.region)
+	}
+	as := m.chosen()
+	switch {
+	case kind.deal != nil:
+		return kind.deal(m, k, as)
+	case as != nil:
+		return kind.of(as).deal(m, k, as)
+	}
+	return m.single(k)
+}
+
+// has reports whether one of ops stands in the node.
+func (m *model) has(ops ...ir.Op) bool {
+	return slices.ContainsFunc(m.ops, func(n *ir.Node) bool { return slices.Contains(ops, n.Op) })
+}
+
+// single is k as the one kernel of the node, in whole threadgroups.
+func (m *model) single(k Kernel) []Kernel {
+	k.Groups = max(1, math.Ceil(k.Groups))
+	return []Kernel{k}
 }
 
 // base holds what is so for any kernel of the node: its traffic, its operations,
@@ -229,54 +207,55 @@ func rowsOf(products []*ir.Node, e sym.Env) float64 {
 	return rows
 }
 
-// product fills in the grid of a matrix product over all rows of its weights,
-// and what its threadgroups read again and compute again.
-func (m *model) product(k *Kernel, p *task.Product) {
-	n := numbersOf(p, p.Tokens.Eval(m.Env))
-	var grid Kernel
-	vectors := min(n.tokens, mostVectors)
-	switch as := m.chooseStored(p).(type) {
-	case kernel.ProductTiles:
-		n.halfRows = as.Copied
-		grid, vectors = n.tiled(as, m.Target), int64(as.Rows)
-		k.Shared = n.threadgroup(as)
-	case kernel.ProductMatrices:
-		if as.Once {
-			halves := numbersOf(p.ExpandedOnce(), n.tokens)
-			k.Memory += float64(halves.bytes - n.bytes)
-			n = halves
-		}
-		n.halfRows = as.Copied
-		grid, vectors = n.inMatrices(as, m.Target), int64(as.Rows)
-		k.Shared = as.Bytes(n.unit, n.whole > 0)
-	case kernel.ProductRows:
-		grid, vectors = n.rowwise(as, m.Target), min(n.tokens, int64(as.Vectors))
-		k.Shared = task.Rounds{Product: p, Rows: as, Room: m.Target.Limits.ThreadgroupBytes}.Bytes()
+// products returns the kernels of a region with matrix products: of one alone, or with the
+// attention or the argmax that it stands beside.
+func (m *model) products(k Kernel, as kernel.Kernel) []Kernel {
+	if m.err != nil {
+		return m.single(k)
 	}
+	if m.has(ir.OpBmmNT, ir.OpBmmNN) {
+		a, err := task.AttentionOf(m.region)
+		if err != nil {
+			return m.single(k)
+		}
+		return m.mergedProduct(k, a, as)
+	}
+	ks := m.product(k, as)
+	switch {
+	case len(ks) > 1:
+		return ks
+	case m.has(ir.OpArgmax) && len(ks) == 1:
+		return append(ks, argmaxMerge(int64(ks[0].Groups), 1, m.Target))
+	case len(ks) == 1:
+		k = ks[0]
+	}
+	return m.single(k)
+}
+
+// product returns the kernels of a matrix product, the product's the last; none where the
+// region can be none.
+func (m *model) product(k Kernel, as kernel.Kernel) []Kernel {
+	if as != nil {
+		return mainOf(productMains, as).deal(m, k, as)
+	}
+	p, err := task.ProductOf(m.region)
+	if err != nil {
+		return nil
+	}
+	n := numbersOf(p, p.Tokens.Eval(m.Env))
+	return []Kernel{m.around(k, p, n, Kernel{}, min(n.tokens, mostVectors))}
+}
+
+// around is k as a product over all rows of its weights, with the grid as it is dealt out
+// among threadgroups of so many vectors, and what these read again and compute again.
+func (m *model) around(k Kernel, p *task.Product, n matmul, grid Kernel, vectors int64) Kernel {
 	k.Flops = max(0, k.Flops-n.flops()) + grid.Flops
 	k.Tile, k.Matrix, k.Groups, k.Threads, k.Tiled = grid.Tile, grid.Matrix, grid.Groups, grid.Threads, grid.Tiled
 	k.Cache += grid.Cache
 	k.WaitUs, k.Loads = grid.WaitUs, grid.Loads
 	k.Exchanges += grid.Exchanges
-	if m.node.Region != nil { // what a product alone reads is made elsewhere
-		m.prologue(k, p.X, k.Groups*float64(vectors))
-	}
-}
-
-// chooseStored is chosen for a product; where it is open how its operand lies, kept as
-// halves where it can be and tiles then copy it.
-func (m *model) chooseStored(p *task.Product) kernel.Kernel {
-	if m.Stored != nil || p.Inner.Param == nil || p.Norm != nil || len(p.Extra) > 0 || p.Tokens.IsConst() || !m.canBeHalves(p.Inner) {
-		return m.chosen()
-	}
-	o := &m.region.Operands[p.Inner.Index]
-	o.Halves = true
-	k := m.chosen()
-	if blocks, ok := blocksOf(k); ok && blocks.Copied {
-		return k
-	}
-	o.Halves = false
-	return m.chosen()
+	m.prologue(&k, p.X, k.Groups*float64(vectors))
+	return k
 }
 
 // canBeHalves reports whether param x of the region can be kept as halves: it is made by

@@ -124,13 +124,13 @@ func (p matmul) matrixWait(x kernel.ProductMatrices, t *target.Target) float64 {
 }
 
 // matrixCandidates lists the blocks for matrix units, those predicted to be fastest first.
-func matrixCandidates(p *task.Product, t *target.Target) (out []kernel.Kernel) {
+func matrixCandidates(p *task.Product, t *target.Target) (out []kernel.ProductMatrices) {
 	n := numbersOf(p, p.Tokens.Max(p.Region.Graph.Bounds))
-	times := map[kernel.Kernel]matrixTime{}
+	times := map[kernel.ProductMatrices]matrixTime{}
 	for x := range n.matrixBlocks(t) {
 		times[x] = n.matrixTime(x, t)
 		out = append(out, x)
 	}
-	slices.SortStableFunc(out, func(a, b kernel.Kernel) int { return times[a].compare(times[b]) })
+	slices.SortStableFunc(out, func(a, b kernel.ProductMatrices) int { return times[a].compare(times[b]) })
 	return out
 }

@@ -19,8 +19,8 @@ const mostOnce = 1 << 30
 // own, weights cost two ways through memory, and then are halves that blocks copy.
 
 // expansionsOf lists what is expanded ahead of a product by the kernel k.
-func expansionsOf(p *task.Product, k kernel.Kernel) []task.Expansion {
-	if m, ok := k.(kernel.ProductMatrices); !ok || !m.Once {
+func expansionsOf(p *task.Product, k kernel.ProductMatrices) []task.Expansion {
+	if !k.Once {
 		return nil
 	}
 	out, _ := p.Expansions()
@@ -88,24 +88,12 @@ func bestOnce(p *task.Product, t *target.Target) (best kernel.ProductMatrices, u
 
 // onceCandidates lists the blocks for weights that are expanded once, those predicted to be
 // fastest first.
-func onceCandidates(p *task.Product, t *target.Target) (out []kernel.Kernel) {
-	times := map[kernel.Kernel]matrixTime{}
+func onceCandidates(p *task.Product, t *target.Target) (out []kernel.ProductMatrices) {
+	times := map[kernel.ProductMatrices]matrixTime{}
 	for x, v := range onceBlocks(p, t) {
 		times[x] = v
 		out = append(out, x)
 	}
-	slices.SortStableFunc(out, func(a, b kernel.Kernel) int { return times[a].compare(times[b]) })
-	return out
-}
-
-// expansions returns the kernels that stand ahead of the node's product.
-func (m *model) expansions() (out []Kernel) {
-	p, err := task.ProductOf(m.region)
-	if err != nil {
-		return nil
-	}
-	for _, e := range expansionsOf(p, m.chooseStored(p)) {
-		out = append(out, expansionKernel(e, m.Target))
-	}
+	slices.SortStableFunc(out, func(a, b kernel.ProductMatrices) int { return times[a].compare(times[b]) })
 	return out
 }

@@ -37,8 +37,11 @@ func softmaxOf(n *ir.Node, b sym.Bounds, e sym.Env, stored bool) softmaxRows {
 
 // softmaxCandidates yields the softmax that w is with a threadgroup a row, and in segments that are
 // shorter than the longest row, those predicted to be fastest in a typical run first, then
-// in further segments.
+// in further segments; nothing where w is more than that.
 func softmaxCandidates(w *task.Region, t *target.Target) iter.Seq[kernel.Kernel] {
+	if len(w.Graph.Nodes()) > 1 {
+		return none[kernel.Kernel]
+	}
 	b := w.Graph.Bounds
 	r := softmaxOf(w.Graph.Nodes()[0], b, Typical(b), w.Operands[0].Fixed)
 	us := map[kernel.Kernel]float64{}

@@ -51,8 +51,7 @@ func TestThreadgroups(t *testing.T) {
 		require.Equal(t, c.threads, c.k.Threads(), c.text)
 		require.Equal(t, c.text, c.k.String())
 		require.True(t, Pin(c.text).Takes(c.k))
-		require.NoError(t, Pin(c.text).Check(nil), c.text)
-		require.NoError(t, Pin(c.text).Check([]string{Main(c.k)}), c.text)
+		require.NoError(t, Pin(c.text).Check([]Kernel{c.k}, []Kernel{c.k}), c.text)
 		require.False(t, Pin(c.text+" other").Takes(c.k))
 	}
 }
@@ -143,18 +142,21 @@ func TestMemory(t *testing.T) {
 
 // What is said of words that no kernel has, or none has together.
 func TestPins(t *testing.T) {
-	require.NoError(t, Pin("").Check(nil))
-	require.NoError(t, Pin("").Check([]string{"rows"}))
-	require.NoError(t, Pin("64x32x16").Check(nil))
-	require.NoError(t, Pin("stages=2x4").Check(nil), "of the form of a number")
-	require.ErrorContains(t, Pin("tile").Check(nil), `no kernel has the word "tile"; there are rows, tiles, matrices,`)
-	require.ErrorContains(t, Pin("tile").Check(nil), "direct, staged, chunked, copied, narrowed, expanded, once, one-pass, sizes such as")
-	require.ErrorContains(t, Pin("stages=two").Check(nil), `no kernel has the word "stages=two"`)
-	require.ErrorContains(t, Pin("rows=2").Check(nil), `no kernel has the word "rows=2"`)
-	require.EqualError(t, Pin("tiles direct").Check(nil), "no kernel has these words together")
-	require.EqualError(t, Pin("tiles direct").Check([]string{}), "there is one kernel for it, and nothing to choose")
-	require.EqualError(t, Pin("tiles").Check([]string{"rows", "matrices"}), "none of its kernels has these words; they are rows, matrices")
-	require.EqualError(t, Pin("rows 64x64x16").Check([]string{"rows"}), "none of its kernels has these words; they are rows")
+	rows := []Kernel{ProductRows{}, ProductRows{Direct: true, Chunked: true}}
+	all := append(rows, ProductTiles{}, ProductTiles{Copied: true, Expanded: true}, ProductMatrices{Once: true}, AttentionTiles{})
+	require.NoError(t, Pin("").Check(all, all))
+	require.NoError(t, Pin("").Check(all, rows))
+	require.NoError(t, Pin("64x32x16").Check(all, all))
+	require.NoError(t, Pin("stages=2x4").Check(all, all), "of the form of a number")
+	require.NoError(t, Pin("rows direct chunked width=own loads=all").Check(all, rows), "words of two kernels of a main")
+	require.ErrorContains(t, Pin("tile").Check(all, all), `no kernel has the word "tile"; there are rows, tiles, matrices, attention-tiles, staged, direct, chunked,`)
+	require.ErrorContains(t, Pin("tile").Check(all, all), "narrowed, copied, expanded, once, one-pass, sizes such as")
+	require.ErrorContains(t, Pin("stages=two").Check(all, all), `no kernel has the word "stages=two"`)
+	require.ErrorContains(t, Pin("rows=2").Check(all, all), `no kernel has the word "rows=2"`)
+	require.EqualError(t, Pin("tiles direct").Check(all, all), "no kernel has these words together")
+	require.EqualError(t, Pin("tiles direct").Check(all, nil), "there is one kernel for it, and nothing to choose")
+	require.EqualError(t, Pin("tiles").Check(all, []Kernel{rows[0], ProductMatrices{}}), "none of its kernels has these words; they are rows, matrices")
+	require.EqualError(t, Pin("rows 64x64x16").Check(all, rows), "none of its kernels has these words; they are rows")
 	require.True(t, Pin("tiles stages=3").Takes(ProductTiles{Stages: 3}))
 	require.False(t, Pin("tiles stages=2").Takes(ProductTiles{Stages: 3}))
 	require.True(t, Pin("").Takes(Elements{}))

@@ -15,27 +15,33 @@ type vocabulary struct {
 	sized    bool     // blocks of a size, such as 64x64x16
 }
 
-var vocabularies = []vocabulary{
-	{main: "rows", words: []string{"direct", "staged", "chunked"},
-		settings: []string{"per-team", "teams", "share", "simdgroups", "vectors", "width", "loads", "held", "segment"}},
-	{main: "tiles", words: []string{"copied", "narrowed", "expanded"}, settings: []string{"simdgroups", "stages", "ahead"}, sized: true},
-	{main: "matrices", words: []string{"copied", "narrowed", "expanded", "once"}, settings: []string{"simdgroups", "stages", "ahead"}, sized: true},
-	{main: "attention-rows", words: []string{OnePass}, settings: []string{"width", "lanes", "simdgroups", "ahead", "early"}},
-	{main: AttentionInParts, settings: []string{"parts", "width", "lanes", "simdgroups", "ahead", "early"}},
-	{main: "attention-tiles", words: []string{OnePass}, sized: true},
-	{main: "attention-matrices", words: []string{OnePass}, settings: []string{"simdgroups"}, sized: true},
-	{main: "batched-elements", settings: []string{"width"}},
-	{main: "batched-columns"},
-	{main: "elements", settings: []string{"width"}},
-	{main: "positions", settings: []string{"width"}},
-	{main: "heads", settings: []string{"simdgroups"}},
-	{main: "row-norm", settings: []string{"width"}},
-	{main: "softmax-row", settings: []string{"simdgroups"}},
-	{main: "softmax-segments", settings: []string{"segment", "simdgroups"}},
-	{main: "argmax-row", settings: []string{"threads"}},
-	{main: "argmax-parts", settings: []string{"parts"}},
-	{main: "argmax-merge", settings: []string{"parts"}},
-	{main: "expansion", settings: []string{"width"}},
+// vocabularies returns what may stand in the texts of the mains of some kernels: the words
+// that theirs have.
+func vocabularies(of []Kernel) (out []vocabulary) {
+	for _, k := range of {
+		words := strings.Fields(k.String())
+		i := slices.IndexFunc(out, func(v vocabulary) bool { return v.main == words[0] })
+		if i < 0 {
+			i, out = len(out), append(out, vocabulary{main: words[0]})
+		}
+		for _, w := range words[1:] {
+			out[i].add(w)
+		}
+	}
+	return out
+}
+
+func (v *vocabulary) add(w string) {
+	to := &v.words
+	if name, _, ok := strings.Cut(w, "="); ok {
+		to, w = &v.settings, name
+	} else if size.MatchString(w) {
+		v.sized = true
+		return
+	}
+	if !slices.Contains(*to, w) {
+		*to = append(*to, w)
+	}
 }
 
 var (
@@ -51,35 +57,39 @@ func (v vocabulary) has(w string) bool {
 	return w == v.main || slices.Contains(v.words, w) || v.sized && size.MatchString(w)
 }
 
-// Check is an error of a pin with words that no kernel of any node has, or that none of
-// the named mains has together; nil mains are all of them.
-func (p Pin) Check(mains []string) error {
+// Check is an error of a pin with words that none of all kernels' mains has, or that none of
+// those of its own has together.
+func (p Pin) Check(all, own []Kernel) error {
 	words := strings.Fields(string(p))
+	known := vocabularies(all)
 	for _, w := range words {
-		if !slices.ContainsFunc(vocabularies, func(v vocabulary) bool { return v.has(w) }) {
-			return fmt.Errorf("no kernel has the word %q; there are %s, sizes such as 64x64x16, and settings such as stages=2", w, strings.Join(allWords(), ", "))
+		if !slices.ContainsFunc(known, func(v vocabulary) bool { return v.has(w) }) {
+			return fmt.Errorf("no kernel has the word %q; there are %s, sizes such as 64x64x16, and settings such as stages=2", w, strings.Join(allWords(known), ", "))
 		}
 	}
-	takes := func(v vocabulary) bool {
-		return (mains == nil || slices.Contains(mains, v.main)) && !slices.ContainsFunc(words, func(w string) bool { return !v.has(w) })
-	}
+	takes := func(v vocabulary) bool { return !slices.ContainsFunc(words, func(w string) bool { return !v.has(w) }) }
+	mine := vocabularies(own)
 	switch {
-	case len(words) == 0 || slices.ContainsFunc(vocabularies, takes):
+	case len(words) == 0 || slices.ContainsFunc(mine, takes):
 		return nil
-	case mains == nil:
-		return fmt.Errorf("no kernel has these words together")
-	case len(mains) == 0:
+	case len(mine) == 0:
 		return fmt.Errorf("there is one kernel for it, and nothing to choose")
+	case len(mine) == len(known):
+		return fmt.Errorf("no kernel has these words together")
+	}
+	var mains []string
+	for _, v := range mine {
+		mains = append(mains, v.main)
 	}
 	return fmt.Errorf("none of its kernels has these words; they are %s", strings.Join(mains, ", "))
 }
 
 // allWords lists the words without a number, mains first.
-func allWords() (out []string) {
-	for _, v := range vocabularies {
+func allWords(of []vocabulary) (out []string) {
+	for _, v := range of {
 		out = append(out, v.main)
 	}
-	for _, v := range vocabularies {
+	for _, v := range of {
 		for _, w := range v.words {
 			if !slices.Contains(out, w) {
 				out = append(out, w)

@@ -6,7 +6,6 @@ import (
 
 	"foundry/ir"
 	"foundry/ir/dtype"
-	"foundry/ir/kernel"
 	"foundry/ir/sym"
 )
 
@@ -345,21 +344,6 @@ func (r *Region) FitsCreate() error {
 	return w.Err
 }
 
-// FitsBatched says why one batched product, or one of two activations, is not the kernel k.
-func (r *Region) FitsBatched(k kernel.Kernel) error {
-	if len(r.Graph.Nodes()) != 1 {
-		return fmt.Errorf("%s shares a kernel only within attention", r.Graph.Nodes()[0].Op)
-	}
-	switch k := k.(type) {
-	case kernel.AttentionTiles:
-		b, _ := BatchedOf(r)
-		return r.fitsBatchedTiles(b)
-	case kernel.BatchedElements:
-		return r.fitsDots(k.Width)
-	}
-	return r.fitsColumns()
-}
-
 // DotsOf returns the rows of a and b whose product a thread of a batched product by element
 // makes, and the element of the result.
 func (w *Walk) DotsOf(n *ir.Node) (a, b, at []Index) {
@@ -383,7 +367,20 @@ func (w *Walk) Aligned(v *ir.Value, ix []Index) (param int, off Index, ok bool) 
 	return param, off, ok && (w.Width == 1 || w.Divides(int64(w.Width), off))
 }
 
-func (r *Region) fitsDots(width int) error {
+// alone is an error of a batched product in a region of several operations.
+func (r *Region) alone() error {
+	if len(r.Graph.Nodes()) != 1 {
+		return fmt.Errorf("%s shares a kernel only within attention", r.Graph.Nodes()[0].Op)
+	}
+	return nil
+}
+
+// FitsDots says why a batched product, or one of two activations, cannot be made an element a
+// thread, width elements of each row at a time.
+func (r *Region) FitsDots(width int) error {
+	if err := r.alone(); err != nil {
+		return err
+	}
 	n := r.Graph.Nodes()[0]
 	depth, ok := n.Args[0].Type.Shape.At(-1).Const()
 	if !ok || depth%int64(width) != 0 {
@@ -413,7 +410,11 @@ func (w *Walk) ColumnsOf(n *ir.Node) (h, m, of Index) {
 	return h, m, of
 }
 
-func (r *Region) fitsColumns() error {
+// FitsColumns says why a batched product cannot be made a column a lane.
+func (r *Region) FitsColumns() error {
+	if err := r.alone(); err != nil {
+		return err
+	}
 	n := r.Graph.Nodes()[0]
 	w := r.walk(1)
 	h, m, g := w.ColumnsOf(n)

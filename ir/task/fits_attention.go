@@ -1,28 +1,30 @@
 package task
 
 import (
-	"fmt"
+	"errors"
 
 	"foundry/ir"
 	"foundry/ir/kernel"
 	"foundry/ir/sym"
 )
 
-// Fits says why attention cannot be the kernel k.
-func (a *Attention) Fits(k kernel.Kernel) error {
+// FitsRows says why attention cannot be the kernel k.
+func (a *Attention) FitsRows(k kernel.AttentionRows) error {
+	if err := a.usedWithin(); err != nil {
+		return err
+	}
+	if err := a.FitsPass(k); err != nil {
+		return err
+	}
+	return a.fitsResult()
+}
+
+// usedWithin is an error of an attention of which more than the result is wanted.
+func (a *Attention) usedWithin() error {
 	if len(a.Region.Graph.Results) != 1 {
-		return fmt.Errorf("scores or weights of attention are used outside the region")
+		return errors.New("scores or weights of attention are used outside the region")
 	}
-	switch k := k.(type) {
-	case kernel.AttentionTiles, kernel.AttentionMatrices:
-		return a.fitsTiles()
-	case kernel.AttentionRows:
-		if err := a.FitsPass(k); err != nil {
-			return err
-		}
-		return a.fitsResult()
-	}
-	return fmt.Errorf("no kernel of attention is written as %s", k)
+	return nil
 }
 
 // FitsPass says why a pass over the keys row by row, or over a part of them, is not the
@@ -59,7 +61,11 @@ func (a *Attention) fitsResult() error {
 // wholeWidth is how many elements of keys and values are brought to tiles at once.
 const wholeWidth = 8
 
-func (a *Attention) fitsTiles() error {
+// FitsTiles says why attention cannot be made of blocks of queries and keys.
+func (a *Attention) FitsTiles() error {
+	if err := a.usedWithin(); err != nil {
+		return err
+	}
 	if _, err := RowsWidth(a.Region, a.Scores.Args[0], a.Heads, a.Dim); err != nil {
 		return err
 	}
@@ -98,7 +104,12 @@ func (r *Region) fitsOnes(x *ir.Value, heads int64) error {
 	return w.Err
 }
 
-func (r *Region) fitsBatchedTiles(b *Batched) error {
+// FitsBatchedTiles says why a batched product cannot be made of blocks.
+func (r *Region) FitsBatchedTiles() error {
+	if err := r.alone(); err != nil {
+		return err
+	}
+	b, _ := BatchedOf(r)
 	w := r.walk(1)
 	h := w.Know("head", b.Heads, 1)
 	if w.KeysOf(b.Product.Args[1], b.Heads, h, wholeWidth); w.Err != nil {

@@ -8,20 +8,8 @@ import (
 	"foundry/ir/sym"
 )
 
-// Fits says why the product cannot be the kernel k.
-func (g *Product) Fits(k kernel.Kernel) error {
-	switch k := k.(type) {
-	case kernel.ProductTiles:
-		_, err := g.TilesWidth(k)
-		return err
-	case kernel.ProductMatrices:
-		_, err := g.TilesWidth(k.ProductTiles)
-		return err
-	}
-	return g.fitsRows(k.(kernel.ProductRows))
-}
-
-func (g *Product) fitsRows(k kernel.ProductRows) error {
+// FitsRows says why the product cannot be the kernel k.
+func (g *Product) FitsRows(k kernel.ProductRows) error {
 	for begin := int64(0); begin < g.Length && !k.Direct; begin += k.Segment {
 		if _, err := g.StageWidth(begin, min(k.Segment, g.Length-begin)); err != nil {
 			return err

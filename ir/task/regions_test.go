@@ -182,7 +182,7 @@ func (s *sayer) product() {
 		{PerTeam: 4, Teams: 2, Share: 2, Simdgroups: 8, Vectors: 1, Width: 32, Loads: 40, Held: 20, Segment: p.Length, Direct: true, Chunked: true},
 		{PerTeam: 2, Teams: 1, Share: 4, Simdgroups: 8, Vectors: 4, Width: 8, Loads: 16, Held: 64, Segment: min(p.Length, 2048)},
 	} {
-		s.asked(k.String(), p.Fits(k))
+		s.asked(k.String(), p.FitsRows(k))
 		rounds := Rounds{Product: p, Rows: k, Room: 32 << 10}
 		if rounds.Sliced() {
 			s.say("  slices of %d bytes, the first from %d bytes on, the second from %d", rounds.SliceBytes(), roomOf(rounds, 1), roomOf(rounds, 2))
@@ -214,13 +214,14 @@ func (s *sayer) attention() {
 		return
 	}
 	s.say("attention of %d heads of %d: %s rows, %s keys, window %d, caches %t %t, tiles=%t", a.Heads, a.Dim, a.Rows, a.Keys, a.Window(), a.Cache(a.Scores.Args[1]) != nil, a.Cache(a.Weighted.Args[1]) != nil, a.TakesTiles())
-	for _, k := range []kernel.Kernel{kernel.AttentionRows{Width: 4, Lanes: 8}, kernel.AttentionRows{Width: 4, Lanes: int(a.Dim / 4)}, kernel.AttentionRows{Width: 1, Lanes: 1}, kernel.AttentionTiles{}, kernel.BatchedColumns{}} {
-		s.asked(k.String(), a.Fits(k))
+	for _, k := range []kernel.AttentionRows{{Width: 4, Lanes: 8}, {Width: 4, Lanes: int(a.Dim / 4)}, {Width: 1, Lanes: 1}} {
+		s.asked(k.String(), a.FitsRows(k))
 	}
+	s.asked(kernel.AttentionTiles{}.String(), a.FitsTiles())
 	if l, err := a.ResultLayout(); err == nil {
 		s.say("result: strides %v", strides(l, a.Weighted.Results[0].Type.Shape))
 	}
-	s.unbounded(func() error { return a.Fits(kernel.AttentionTiles{}) })
+	s.unbounded(a.FitsTiles)
 }
 
 func (s *sayer) batched() {
@@ -228,15 +229,15 @@ func (s *sayer) batched() {
 	if b != nil {
 		s.say("batched product of %d heads of %d: %s rows, %s keys, tiles=%t, known=%t", b.Heads, b.Dim, b.Rows, b.Keys, b.TakesTiles(), ok)
 	}
-	for _, k := range []kernel.Kernel{kernel.BatchedElements{Width: 1}, kernel.BatchedElements{Width: 4}} {
-		s.asked(k.String(), s.r.FitsBatched(k))
+	for _, k := range []kernel.BatchedElements{{Width: 1}, {Width: 4}} {
+		s.asked(k.String(), s.r.FitsDots(k.Width))
 	}
 	if s.r.Has(ir.OpBmmNN) {
-		s.asked("columns", s.r.FitsBatched(kernel.BatchedColumns{}))
+		s.asked("columns", s.r.FitsColumns())
 	}
 	if ok {
-		s.asked("tiles", s.r.FitsBatched(kernel.AttentionTiles{}))
-		s.unbounded(func() error { return s.r.FitsBatched(kernel.AttentionTiles{}) })
+		s.asked("tiles", s.r.FitsBatchedTiles())
+		s.unbounded(s.r.FitsBatchedTiles)
 	}
 }
 

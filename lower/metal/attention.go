@@ -18,21 +18,28 @@ type attention struct {
 	r *region
 }
 
-// lowerAttention lowers bmm_nt, softmax, bmm_nn (and views of the result) to one
-// pass over the keys, a threadgroup a head and row.
-func (r *region) lowerAttention(chosen choice.Kernel) *lowering {
-	a := r.attention()
-	if chosen, ok := chosen.(choice.AttentionTiles); ok {
-		return alone((&flash{attention: a, AttentionTiles: chosen, head: groupX}).emit())
+// attentionRows writes attention (and views of its result) as a pass over the keys with a
+// threadgroup a head and row, or a part of its keys.
+func (r *region) attentionRows(chosen choice.AttentionRows) *lowering {
+	if chosen.Parts > 0 {
+		return r.attention().lowerParts(chosen)
 	}
-	if chosen, ok := chosen.(choice.AttentionMatrices); ok {
-		return alone(newFlashMatrices(a, chosen).emit())
+	return alone(r.attention().emit(chosen))
+}
+
+// attentionTiles writes attention, or one of its batched products, in tiles.
+func (r *region) attentionTiles(chosen choice.AttentionTiles) *lowering {
+	if b, ok := task.BatchedOf(r.asked); ok {
+		a := &attention{r: r, Attention: &task.Attention{Region: r.asked, Scores: b.Product, Heads: b.Heads, Dim: b.Dim, Rows: b.Rows, Keys: b.Keys}}
+		a.Width = 8
+		return alone((&flash{attention: a, AttentionTiles: chosen, head: groupZ}).batched())
 	}
-	rows := chosen.(choice.AttentionRows)
-	if rows.Parts > 0 {
-		return a.lowerParts(rows)
-	}
-	return alone(a.emit(rows))
+	return alone((&flash{attention: r.attention(), AttentionTiles: chosen, head: groupX}).emit())
+}
+
+// attentionMatrices writes attention by matrix units.
+func (r *region) attentionMatrices(chosen choice.AttentionMatrices) *lowering {
+	return alone(newFlashMatrices(r.attention(), chosen).emit())
 }
 
 func (r *region) attention() *attention {

@@ -3,34 +3,23 @@ package metal
 import (
 	"foundry/ir"
 	choice "foundry/ir/kernel"
-	"foundry/ir/task"
 	"foundry/lower/msl"
 	"foundry/lower/plan"
 )
 
-// lowerBatched lowers bmm_nt or bmm_nn alone (attention in separate steps), and a
+// batched begins a kernel of bmm_nt or bmm_nn alone (attention in separate steps), or of a
 // product with as many rows as there are tokens.
-func (r *region) lowerBatched(chosen choice.Kernel) *lowering {
-	n := r.g.Nodes()[0]
-	if chosen, ok := chosen.(choice.AttentionTiles); ok {
-		b, _ := task.BatchedOf(r.asked) // it is one: only those take tiles
-		a := &attention{r: r, Attention: &task.Attention{Region: r.asked, Scores: n, Heads: b.Heads, Dim: b.Dim, Rows: b.Rows, Keys: b.Keys}}
-		a.Width = 8
-		return alone((&flash{attention: a, AttentionTiles: chosen, head: groupZ}).batched())
-	}
-	k := newKernel(kernelBase(r.name, n.Results[0].Type), r.identity(plan.BatchedRows))
+func (r *region) batched() (k *kernel, n *ir.Node) {
+	n = r.g.Nodes()[0]
+	k = newKernel(kernelBase(r.name, n.Results[0].Type), r.identity(plan.BatchedRows))
 	k.use("common/load.metal", "main/dot.metal")
 	k.builtin(plan.ThreadgroupPosition)
-	if chosen, ok := chosen.(choice.BatchedElements); ok {
-		r.scores(k, n, chosen)
-	} else {
-		r.weighted(k, n)
-	}
-	return alone(k)
+	return k, n
 }
 
-// scores: a thread computes one element, the dot product of two rows.
-func (r *region) scores(k *kernel, n *ir.Node, chosen choice.BatchedElements) {
+// batchedElements: a thread computes one element, the dot product of two rows.
+func (r *region) batchedElements(chosen choice.BatchedElements) *lowering {
+	k, n := r.batched()
 	w, depth := chosen.Width, n.Args[0].Type.Shape.At(-1).C
 	out := n.Results[0].Type.Shape
 	scale := 1.0
@@ -52,15 +41,17 @@ func (r *region) scores(k *kernel, n *ir.Node, chosen choice.BatchedElements) {
 		y := e.target(0, at)
 		k.add(storing(1, y, e.r.asStored(k, 0, times(sum.Mul(msl.Float(scale)), r.readUp(k, n.Args[0]), r.readUp(k, n.Args[1])))))
 	})
+	return alone(k)
 }
 
-// weighted: a lane sums one column; the simdgroups of a threadgroup share rows.
-func (r *region) weighted(k *kernel, n *ir.Node) {
-	simds := choice.BatchedColumns{}.Simdgroups()
+// batchedColumns: a lane sums one column; the simdgroups of a threadgroup share rows.
+func (r *region) batchedColumns(chosen choice.BatchedColumns) *lowering {
+	k, n := r.batched()
+	simds := chosen.Simdgroups()
 	out := n.Results[0].Type.Shape
 	b := n.Args[1]
 	k.threads = simds * 32
-	k.grid[0], k.grid[1].N, k.grid[2].N = plan.GridDim{N: out.At(2), Div: int64(choice.BatchedColumns{}.Columns())}, out.At(1), out.At(0)
+	k.grid[0], k.grid[1].N, k.grid[2].N = plan.GridDim{N: out.At(2), Div: int64(chosen.Columns())}, out.At(1), out.At(0)
 	k.builtin(plan.SimdgroupIndex)
 	k.builtin(plan.LaneIndex)
 	shared := k.threadgroup("shared", "float", 4*simds*32)
@@ -81,4 +72,5 @@ func (r *region) weighted(k *kernel, n *ir.Node) {
 		y := e.target(0, []affine{h, m, e.know(column, 0, 1)})
 		k.add(storing(1, y, e.r.asStored(k, 0, times(sum, r.readUp(k, n.Args[0]), r.readUp(k, b)))))
 	})
+	return alone(k)
 }

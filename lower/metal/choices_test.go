@@ -44,7 +44,7 @@ func pinLast(g *ir.Graph, n *ir.Node, x *target.Target, words kernel.Pin) {
 func choices(g *ir.Graph, x *target.Target) (out []*ir.Graph) {
 	for i, n := range g.Nodes() {
 		for j, k := range candidates(g, n, x) {
-			if err := kernel.Pin(k.String()).Check(mainsOf(n)); err != nil {
+			if err := cost.CheckPin(kernel.Pin(k.String()), operationsOf(n)...); err != nil {
 				panic(err) // a word that pipelines would refuse
 			}
 			c := g.Clone()
@@ -55,13 +55,13 @@ func choices(g *ir.Graph, x *target.Target) (out []*ir.Graph) {
 	return out
 }
 
-// mainsOf lists the mains that pipelines take for a region such as n; nil, all of them, for
-// a single operation.
-func mainsOf(n *ir.Node) []string {
+// operationsOf tells which operations stand in a region such as n; nothing for a single one,
+// of which pipelines know none.
+func operationsOf(n *ir.Node) (out []func(...ir.Op) bool) {
 	if n.Region == nil {
 		return nil
 	}
-	return cost.Mains(func(ops ...ir.Op) bool {
+	return append(out, func(ops ...ir.Op) bool {
 		return slices.ContainsFunc(n.Region.Nodes(), func(m *ir.Node) bool { return slices.Contains(ops, m.Op) })
 	})
 }

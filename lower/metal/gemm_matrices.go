@@ -7,6 +7,15 @@ import (
 	"foundry/lower/plan"
 )
 
+// productMatrices writes a product in blocks for matrix units.
+func (r *region) productMatrices(chosen choice.ProductMatrices) *lowering {
+	p := r.product()
+	if chosen.Once {
+		return r.expandedOnce(p.Product, chosen)
+	}
+	return alone(inMatrices(p, chosen).emit())
+}
+
 // inMatrices is g's product where matrix units multiply blocks, all simdgroups of the
 // threadgroup together.
 func inMatrices(g *gemv, m choice.ProductMatrices) *gemm {

@@ -7,6 +7,11 @@ import (
 	"foundry/lower/plan"
 )
 
+// productTiles writes a product in tiles.
+func (r *region) productTiles(chosen choice.ProductTiles) *lowering {
+	return alone(inTiles(r.product(), chosen).emit())
+}
+
 // inTiles is g's product where simdgroups multiply tiles of their own, and spread them in
 // threadgroup memory of their own.
 func inTiles(g *gemv, t choice.ProductTiles) *gemm {

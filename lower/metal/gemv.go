@@ -30,23 +30,20 @@ type gemv struct {
 	where             []*msl.Value // conditions of threadgroups that have a part
 }
 
-func (r *region) lowerProduct(chosen choice.Kernel) *lowering {
-	if n := r.g.Nodes()[0]; len(r.g.Nodes()) == 1 && !n.Args[1].Type.Shape.At(0).IsConst() {
-		return r.lowerBatched(chosen) // a product of two activations
-	}
+// product is the region's product on its way to text.
+func (r *region) product() *gemv {
 	p, _ := task.ProductOf(r.asked) // cost has asked
-	g := &gemv{Product: p, r: r}
-	switch k := chosen.(type) {
-	case choice.ProductTiles:
-		return alone(inTiles(g, k).emit())
-	case choice.ProductMatrices:
-		if k.Once {
-			return r.expandedOnce(p, k)
-		}
-		return alone(inMatrices(g, k).emit())
-	case choice.ProductRows:
-		g.ProductRows = k
+	return &gemv{Product: p, r: r}
+}
+
+// productRows writes a product over rows of its weights, and the attention or the argmax that
+// stands beside it.
+func (r *region) productRows(chosen choice.ProductRows) *lowering {
+	if r.has(ir.OpBmmNT) {
+		return r.lowerSplitProjection(chosen)
 	}
+	g := r.product()
+	g.ProductRows = chosen
 	k := g.emit()
 	for _, p := range g.Parts {
 		for _, j := range p.Best {

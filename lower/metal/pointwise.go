@@ -13,17 +13,10 @@ import (
 	"foundry/lower/plan"
 )
 
-// lowerPointwise gives each element (or four, or a rotary pair) a thread; results
+// pointwise gives each element (or four, or a rotary pair) a thread; results
 // of different shapes go to different planes of the grid.
-func (r *region) lowerPointwise(chosen choice.Kernel) *lowering {
+func (r *region) pointwise(chosen choice.Elements) *lowering {
 	parts := task.ElementsOf(r.asked)
-	if chosen, ok := chosen.(choice.Positions); ok {
-		return alone(r.positions(parts, chosen))
-	}
-	return alone(r.pointwise(parts, chosen.(choice.Elements)))
-}
-
-func (r *region) pointwise(parts []task.Elements, chosen choice.Elements) *kernel {
 	w := chosen.Width
 	k := newKernel(kernelBase(r.name, r.g.Results[0].Value.Type), r.identity(plan.Elementwise))
 	k.threads = chosen.Threads()
@@ -42,7 +35,7 @@ func (r *region) pointwise(parts []task.Elements, chosen choice.Elements) *kerne
 		e.owns = len(parts) == 1
 		r.pointwisePart(e, &parts[i], position.Dot("x"))
 	})
-	return k
+	return alone(k)
 }
 
 // pointwisePart writes the body of one part and widens the grid to hold it.

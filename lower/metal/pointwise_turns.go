@@ -18,8 +18,8 @@ type turns struct {
 
 // positions is pointwise with a threadgroup a position: its threads compute the cosine
 // and the sine of each pair once, meet, and turn the pairs of all heads.
-func (r *region) positions(parts []task.Elements, chosen choice.Positions) *kernel {
-	w := chosen.Width
+func (r *region) positions(chosen choice.Positions) *lowering {
+	parts, w := task.ElementsOf(r.asked), chosen.Width
 	k := newKernel(kernelBase(r.name, r.g.Results[0].Value.Type), r.identity(plan.Elementwise))
 	k.param("width", w)
 	positions := parts[0].Space.Dims[1]
@@ -51,7 +51,7 @@ func (r *region) positions(parts []task.Elements, chosen choice.Positions) *kern
 			e.turnPair(&parts[i], own, t, at)
 		})
 	})
-	return k
+	return alone(k)
 }
 
 // below are the conditions of parts that end there, one behind the other, for their choice.

@@ -5,7 +5,6 @@ import (
 
 	"foundry/ir"
 	"foundry/ir/dtype"
-	choice "foundry/ir/kernel"
 	"foundry/ir/sym"
 	"foundry/ir/target"
 	"foundry/ir/task"
@@ -93,36 +92,6 @@ type scratch struct {
 	name string
 	typ  ir.Type
 }
-
-// lower writes the kernels of a region that gets the chosen one.
-func (r *region) lower(chosen choice.Kernel) *lowering {
-	switch {
-	case r.has(ir.OpMatmulNT) && r.has(ir.OpBmmNT):
-		return r.lowerSplitProjection(chosen.(choice.ProductRows))
-	case r.has(ir.OpMatmulNT):
-		return r.lowerProduct(chosen)
-	case r.has(ir.OpBmmNT) && r.has(ir.OpBmmNN):
-		return r.lowerAttention(chosen)
-	case r.has(ir.OpBmmNT, ir.OpBmmNN):
-		return r.lowerBatched(chosen)
-	case r.has(ir.OpSoftmax):
-		return r.lowerSoftmax(chosen)
-	case r.has(ir.OpArgmax):
-		return r.lowerArgmax(chosen)
-	case r.has(ir.OpSample):
-		return r.lowerSample()
-	case r.has(ir.OpArange, ir.OpOnes, ir.OpRandomUniform):
-		return r.lowerCreate()
-	case r.has(ir.OpRMSNorm) && r.has(ir.OpRope):
-		return r.lowerHeads()
-	case r.has(ir.OpRMSNorm, ir.OpRMSScale):
-		return r.lowerRows(chosen.(choice.RowNorm))
-	}
-	return r.lowerPointwise(chosen)
-}
-
-// alone is the lowering of one kernel.
-func alone(k *kernel) *lowering { return &lowering{kernels: []*kernel{k}} }
 
 // checkToken is an error where r cannot choose the plan's token.
 func (r *region) checkToken() error {

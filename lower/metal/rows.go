@@ -12,10 +12,10 @@ import (
 	"foundry/lower/plan"
 )
 
-// lowerRows lowers rms_norm with what makes its operand and what follows: a
+// rowNorm writes rms_norm with what makes its operand and what follows: a
 // threadgroup a row, whose threads keep the row in registers between the sum of
 // squares and the result.
-func (r *region) lowerRows(chosen choice.RowNorm) *lowering {
+func (r *region) rowNorm(chosen choice.RowNorm) *lowering {
 	norm, _ := r.asked.TheNorm() // cost has asked
 	sums, gamma := task.NormOperands(norm)
 	space, n, w := norm.Results[0].Type.Shape, chosen.Length, chosen.Width
@@ -107,18 +107,10 @@ func (r *region) rowLoop(e *emitter, n, count int64, row []affine, body func(i *
 	})
 }
 
-// lowerArgmax lowers argmax alone: parts of rows in many threadgroups, then a
-// merge, which also moves the step on where the index is the plan's token.
-func (r *region) lowerArgmax(chosen choice.Kernel) *lowering {
+// argmaxParts writes argmax alone with a threadgroup a part of a row, and their merge, which
+// also moves the step on where the index is the plan's token.
+func (r *region) argmaxParts(chosen choice.ArgmaxParts) *lowering {
 	n := r.g.Nodes()[0]
-	if chosen, ok := chosen.(choice.ArgmaxRow); ok {
-		return alone(r.argmaxRow(n, chosen))
-	}
-	return r.argmaxParts(n, chosen.(choice.ArgmaxParts))
-}
-
-// argmaxParts writes argmax n with a threadgroup a part of a row, and their merge.
-func (r *region) argmaxParts(n *ir.Node, chosen choice.ArgmaxParts) *lowering {
 	parts, rows := chosen.Parts(), n.Args[0].Type.Shape.At(0)
 	k := newKernel(kernelBase("argmax_parts", n.Args[0].Type), r.identity(plan.Rows))
 	k.threads = chosen.Threads()

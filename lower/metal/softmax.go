@@ -27,19 +27,26 @@ const (
 	softmaxSums
 )
 
-// lowerSoftmax lowers softmax alone: one kernel with a threadgroup a row or, where
-// the node asks for segments, one that finds each segment's maximum and sum and one
-// that merges them and writes.
-func (r *region) lowerSoftmax(chosen choice.Kernel) *lowering {
+// softmaxOf is the region's softmax, for so many threads.
+func (r *region) softmaxOf(threads int) *softmax {
 	n := r.g.Nodes()[0]
 	space := n.Results[0].Type.Shape
-	s := &softmax{r: r, n: n, rows: space, length: space.At(-1), threads: chosen.Threads()}
+	s := &softmax{r: r, n: n, rows: space, length: space.At(-1), threads: threads}
 	s.rows.Rank--
-	cut, ok := chosen.(choice.SoftmaxSegments)
-	if !ok {
-		return alone(s.kernel(plan.Rows, s.vector))
-	}
-	s.segment, s.segments = cut.Segment, cut.Segments
+	return s
+}
+
+// softmaxRow writes softmax alone with a threadgroup a row.
+func (r *region) softmaxRow(chosen choice.SoftmaxRow) *lowering {
+	s := r.softmaxOf(chosen.Threads())
+	return alone(s.kernel(plan.Rows, s.vector))
+}
+
+// softmaxSegments writes softmax alone as a kernel that finds each segment's maximum and sum,
+// and one that merges them and writes.
+func (r *region) softmaxSegments(chosen choice.SoftmaxSegments) *lowering {
+	s := r.softmaxOf(chosen.Threads())
+	s.segment, s.segments = chosen.Segment, chosen.Segments
 	parts := s.kernel(plan.SoftmaxSegments, s.parts)
 	parts.name += "_segments"
 	merge := s.kernel(plan.SoftmaxMerge, s.merge)

@@ -29,7 +29,9 @@ func (r *region) lowerSplitProjection(product choice.ProductRows) *lowering {
 	chosen, _ := cost.PartsOf(a.Attention, r.target) // cost has asked
 	parts, between := a.parts(chosen)
 	r.inParts = a
-	merge := r.lowerProduct(product).kernels[0]
+	g := r.product()
+	g.ProductRows = product
+	merge := g.emit()
 	merge.label = "merge"
 	divideFlops(r, parts, merge)
 	divideNodes(r, parts, merge, a.Weighted)

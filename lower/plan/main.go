@@ -1,11 +1,17 @@
 package plan
 
+import (
+	"regexp"
+	"strings"
+)
+
 // Main is the kind of loop that a kernel is built around: what owns its grid and its
 // threads. What comes before it in the kernel makes its operand, what comes behind it
-// makes its result.
+// makes its result. It is a name of words in lower case with hyphens between them; a plan
+// may have others than those here.
 type Main string
 
-// The mains.
+// The mains that readers of plans ask for, or whose phrase is another than their name.
 const (
 	Elementwise       Main = "elementwise"        // an element, or four, a thread
 	Create            Main = "create"             // the same, of what has no operand
@@ -46,5 +52,12 @@ var phrases = map[Main]string{
 	WeightSizes: "sizes of a weight", RangeFromBounds: "a range from bounds",
 }
 
-// Phrase is what m is in words, "" of an unknown one.
-func (m Main) Phrase() string { return phrases[m] }
+// Phrase is what m is in words: those of its name, where nothing else is said.
+func (m Main) Phrase() string {
+	if p, ok := phrases[m]; ok {
+		return p
+	}
+	return strings.ReplaceAll(string(m), "-", " ")
+}
+
+var mainName = regexp.MustCompile(`^[a-z]+(-[a-z]+)*$`)

@@ -159,8 +159,8 @@ func (p *Plan) verifyKernels() error {
 }
 
 func (k *Kernel) verify() error {
-	if k.Main != "" && k.Main.Phrase() == "" {
-		return fmt.Errorf("unknown main %q", k.Main)
+	if k.Main != "" && !mainName.MatchString(string(k.Main)) {
+		return fmt.Errorf("main is %q, want words in lower case with hyphens between them, such as product-rows", k.Main)
 	}
 	for i, s := range k.Stages {
 		if !fs.ValidPath(s) || slices.Contains(k.Stages[:i], s) {
