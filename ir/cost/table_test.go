@@ -52,8 +52,8 @@ func writeTable(t *testing.T, b *strings.Builder, text string, x *target.Target)
 	require.NoError(t, err)
 	c, e := NewChoices(x, nil), Typical(g.Bounds)
 	sum := Summarise(g, c, e)
-	fmt.Fprintf(b, "%s: %d dispatches in %d waves, %.6g us while open, %.6g us and %d times %.6g us as it is\n",
-		x.Name, sum.Dispatches, sum.Waves, sum.Us, Predict(g, c, x, e, 0), 5, Repeated(g, c, x, e, 5))
+	fmt.Fprintf(b, "%s: %d dispatches in %d waves, %.6g us while open, %.6g bytes of memory, %d moved, %d operations; %.6g us and %d times %.6g us as it is\n",
+		x.Name, sum.Dispatches, sum.Waves, sum.Us, sum.Memory, sum.Moved, sum.Flops, Predict(g, c, x, e, 0), 5, Repeated(g, c, x, e, 5))
 	run := c.Finished(g, e)
 	for i, n := range g.Nodes() {
 		if task.IsView(n) {
@@ -65,6 +65,9 @@ func writeTable(t *testing.T, b *strings.Builder, text string, x *target.Target)
 			if run.Stored.Halves(r) || run.Stored.Narrowed(r) {
 				fmt.Fprintf(b, " halves=%t narrowed=%t", run.Stored.Halves(r), run.Stored.Narrowed(r))
 			}
+		}
+		if err := c.Lowerable(n); err != nil {
+			fmt.Fprintf(b, " by itself none: %v;", err)
 		}
 		r, err := run.work(n)
 		if err != nil {
@@ -139,4 +142,48 @@ func writeOthers(t *testing.T, b *strings.Builder, run Run, n *ir.Node) {
 	for _, m := range mains {
 		fmt.Fprintf(b, "  %d %s: %.6g us %08x\n", count[m], m, us[m], sums[m])
 	}
+}
+
+// How rows of products are dealt out, simdgroups of attention and parts of keys, over sizes
+// that no graph here has: rows a simdgroup, simdgroups that share them, simdgroups a
+// threadgroup, and r where some wait.
+func TestDeals(t *testing.T) {
+	var b strings.Builder
+	for _, name := range []string{"apple-m1", "apple-m5-max", "h200", "cpu"} {
+		x, err := target.Find(name)
+		require.NoError(t, err)
+		write := func(d rowDivision) {
+			fmt.Fprintf(&b, " %d/%d/%d%s", d.PerSimd, d.Share, d.Simds, map[bool]string{true: "r"}[d.InRounds])
+		}
+		for _, unit := range []int{1, 2, 4} {
+			for _, run := range []int64{1, 8} {
+				for _, rows := range []int64{16, 128, 896, 1536, 4864, 9728, 18944, 152064} {
+					for _, kind := range []string{"staged", "direct", "sliced"} {
+						fmt.Fprintf(&b, "%s %s, %d rows, %d together, runs of %d:", name, kind, rows, unit, run)
+						for _, rounds := range []int64{1, 2, 3, 4, 7, 8, 9, 16, 17, 40} {
+							if kind == "sliced" {
+								write(dealSliced(rows, unit, rounds, run, x))
+							} else {
+								write(deal(rows, unit, rounds, run, kind == "direct", x))
+							}
+						}
+						fmt.Fprintln(&b)
+					}
+				}
+			}
+			fmt.Fprintf(&b, "%s heads, %d together:", name, unit)
+			for _, whole := range []int64{16, 32, 64, 96, 128, 256, 512} {
+				write(dealHeads(whole, unit))
+			}
+			fmt.Fprintln(&b)
+		}
+		for _, heads := range []int64{1, 4, 14, 28, 448, 7168} {
+			fmt.Fprintf(&b, "%s, %d rows of heads, parts and simdgroups:", name, heads)
+			for _, keys := range []int64{1, 255, 256, 257, 1024, 4096, 131072} {
+				fmt.Fprintf(&b, " %d %d %d", splits(heads, keys, x), rowSIMDs(heads, keys, 64, 16, x), rowSIMDs(heads, keys, 128, 8, x))
+			}
+			fmt.Fprintln(&b)
+		}
+	}
+	require.NoError(t, mutate.Keep("testdata/deals.txt", b.String(), *update))
 }

@@ -163,3 +163,44 @@ func TestPins(t *testing.T) {
 	require.Equal(t, "elements", Main(Elements{}))
 	require.Equal(t, "batched-columns", Main(BatchedColumns{}))
 }
+
+// Weights that are expanded once, a threadgroup's by hand: 256 threads with chunks of 32, in
+// rows of 32 halves with a gap.
+func TestExpansionsInNumbers(t *testing.T) {
+	for _, c := range []struct {
+		width      int
+		weights    int64
+		rows, cols int64
+		groups     int64
+		bytes      int
+	}{
+		{32, 8192, 2, 4096, 1, 2 * 8192 / 32 * (32 + ExpansionGap)},
+		{32, 8192, 2, 4128, 2, 2 * 8192 / 32 * (32 + ExpansionGap)},
+		{8, 2048, 64, 32, 1, 2 * 2048 / 32 * (32 + ExpansionGap)},
+		{8, 2048, 65, 32, 2, 2 * 2048 / 32 * (32 + ExpansionGap)},
+	} {
+		e := Expansion{Width: c.width}
+		require.Equal(t, 256, e.Threads())
+		require.Equal(t, c.weights, e.Weights())
+		require.Equal(t, c.groups, e.Groups(c.rows, c.cols))
+		require.Equal(t, c.bytes, e.Bytes())
+	}
+}
+
+// Attention by matrix units, 64 queries by 32 keys of 64 elements with four simdgroups: two
+// lanes a row.
+func TestAttentionMatricesInNumbers(t *testing.T) {
+	a := AttentionMatrices{Rows: 64, Keys: 32, Simdgroups: 4}
+	require.Equal(t, 128, a.Threads())
+	require.Equal(t, 2, a.Lanes())
+	const scoresAt = 2 * ((64+2*32)*64 + 64*32) // halves of queries, keys and values, and of weights
+	require.Equal(t, scoresAt, a.ScoresAt(64))
+	const shrinksAt = scoresAt + 4*64*(32+2*2) // floats of scores, and two of each lane of a row
+	require.Equal(t, shrinksAt, a.ShrinksAt(64))
+	require.Equal(t, shrinksAt+4*64, a.Bytes(64))
+	require.Equal(t, (2*32+64)*64/128+48, a.Registers(64))
+	require.Equal(t, "attention-matrices 64x32 simdgroups=4 one-pass", a.String())
+	for dim, threads := range map[int64]int{1: 32, 32: 32, 33: 64, 128: 128} {
+		require.Equal(t, threads, MergeThreads(dim))
+	}
+}
