@@ -78,14 +78,18 @@ func Parse(source string) (t *Template, err error) {
 // an *Error.
 func (t *Template) Render(values map[string]any, now time.Time, l Limits) (text string, err error) {
 	defer recoverError(&err)
+	r := newRun(values, now, l)
+	r.execAll(t.body)
+	return r.out.String(), nil
+}
+
+func newRun(values map[string]any, now time.Time, l Limits) *run {
 	global := maps.Clone(globals)
 	maps.Copy(global, values)
-	r := &run{
+	return &run{
 		limits: l, deadline: time.Now().Add(l.Time), now: now, filters: filters, tests: tests,
 		out: &strings.Builder{}, global: global, scope: &scope{}, line: 1,
 	}
-	r.execAll(t.body)
-	return r.out.String(), nil
 }
 
 // recoverError turns the panic of a fault inside this package into an error.
