@@ -131,6 +131,8 @@ var settings = [][]float32{
 	{1, 40, 0.9, 0, 1.1}, {0, 0, 1, 0, 1.3}, {0.7, 20, 0.8, 0, 1}, {1, 0, 1, 0.05, 1}, {1, 0, 1, 0, 1}, {1.5, 1000, 0.95, 0.02, 1.1}, {1, 0, 0.999, 0, 1},
 }
 
+// sampleProbes: among them rows whose scores are all the same, of an odd number of parts and
+// of an even one: all are kept, or a cut keeps some of them, lowest ids first, of part after part.
 func sampleProbes(_ dtype.Type, quick bool) []probe {
 	var out []probe
 	for i, vocab := range firstFew(quick, 1, []int{4097, 33, 131071, 131072, 131073, 152064, 1}) {
@@ -142,6 +144,13 @@ func sampleProbes(_ dtype.Type, quick bool) []probe {
 		for _, s := range settings {
 			f := sampledRows(vocab, s)
 			f.values["x"], f.values["u"] = slopedRows(vocab), []float32{0.9997, 0.0002, 0.5}
+			out = append(out, f)
+		}
+	}
+	for _, vocab := range firstFew(quick, 1, []int{8193, 12288}) {
+		for _, s := range [][]float32{{1, 6000, 1, 0, 1}, {1, 0, 1, 0, 1}} {
+			f := sampledRows(vocab, s)
+			f.values["x"], f.values["u"] = make([]float32, 3*vocab), []float32{0.99, 0.3, 0.7}
 			out = append(out, f)
 		}
 	}

@@ -19,6 +19,11 @@ template <uint N>
 inline void tile_wait() {}
 #endif
 
+// Whether COUNT pieces, every THREADS-th of them a thread's, end before the one at index.
+// Where all threads have as many, a compiler knows that none does.
+template <uint COUNT, uint THREADS>
+inline bool flight_ended(uint index) { return COUNT % THREADS != 0u && index >= COUNT; }
+
 // What is narrowed on the way.
 inline void gemm_put(threadgroup half *to, float v) { *to = half(v); }
 inline void gemm_put(threadgroup half *to, float4 v) { *(threadgroup half4 *)to = half4(v); }

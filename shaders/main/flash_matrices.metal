@@ -43,7 +43,7 @@ struct flash_matrix_rows {
         FOUNDRY_UNROLL
         for (uint i = 0u; i < MINE; i++) {
             const uint index = thread_index + i * THREADS, at = 8u * (index % CHUNKS);
-            if (COUNT % THREADS != 0u && index >= COUNT) continue;
+            if (flight_ended<COUNT, THREADS>(index)) continue;
             device const half *row = rows + min(begin + index / CHUNKS, last - 1u) * stride;
             flight[i].start((device const uchar *)(row + at), stage + flash_at(KEYS, index / CHUNKS, at));
         }
@@ -55,7 +55,7 @@ struct flash_matrix_rows {
         FOUNDRY_UNROLL
         for (uint i = 0u; i < MINE; i++) {
             const uint index = thread_index + i * THREADS;
-            if (COUNT % THREADS != 0u && index >= COUNT) continue;
+            if (flight_ended<COUNT, THREADS>(index)) continue;
             flight[i].land(stage + flash_at(KEYS, index / CHUNKS, 8u * (index % CHUNKS)));
         }
     }
@@ -130,7 +130,7 @@ inline void flash_matrices(device const half *k, uint k_stride, device const hal
     threadgroup float *scores = (threadgroup float *)(stage + at::SCORE), *shrinks = (threadgroup float *)(stage + at::SHRINK);
     const uint row = thread_index / LANES, part = thread_index % LANES;
     flash_matrix_rows<D, KEYS, SIMDS * 32u> rows;
-    float top = -3.0e38f;
+    float top = -FLT_MAX;
     sum = 0.0f;
     rows.start(k, k_stride, begin, last, keys, thread_index);
     rows.land(keys, thread_index);

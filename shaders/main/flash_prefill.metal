@@ -25,7 +25,7 @@ struct flash_rows {
         FOUNDRY_UNROLL
         for (uint i = 0u; i < MINE; i++) {
             const uint index = thread_index + i * THREADS, at = 8u * (index % CHUNKS);
-            if (COUNT % THREADS != 0u && index >= COUNT) continue;
+            if (flight_ended<COUNT, THREADS>(index)) continue;
             device const half *row = rows + min(begin + index / CHUNKS, last - 1u) * stride;
             flight[i].start((device const uchar *)(row + at), stage + tile_at<D>(index / CHUNKS, at));
         }
@@ -37,7 +37,7 @@ struct flash_rows {
         FOUNDRY_UNROLL
         for (uint i = 0u; i < MINE; i++) {
             const uint index = thread_index + i * THREADS;
-            if (COUNT % THREADS != 0u && index >= COUNT) continue;
+            if (flight_ended<COUNT, THREADS>(index)) continue;
             flight[i].land(stage + tile_at<D>(index / CHUNKS, 8u * (index % CHUNKS)));
         }
     }
@@ -97,7 +97,7 @@ inline void flash_prefill(thread const tile_left *q, device const half *k, uint 
     flash_rows<D, KEYS, SIMDS * 32u> rows;
     float top[TILE_SLOTS];
     for (uint r = 0u; r < TILE_SLOTS; r++) {
-        top[r] = -3.0e38f;
+        top[r] = -FLT_MAX;
         sum[r] = 0.0f;
     }
     rows.start(k, k_stride, begin, last, stage, thread_index);

@@ -16,15 +16,21 @@
 // operand. row[i]: first byte of the weights of stage row gemm_row(i, thread_index).
 // gemm_halves is the same for f16, eight to a chunk, which need no expanding.
 // A stage's row has a block's weights in the order of their columns, as far as the eights
-// of chunks allow: W::RUN is how many adjacent weights of a run chunks of 16 take in turn,
-// eight of one run and eight of another; 8 where chunks stand in their own order.
+// of chunks allow: W::TURNS is how many chunks of 16 take eight adjacent weights of a run
+// in turn, and eight of another; 1 where chunks stand in their own order, as all others do.
 // gemm_eight is the place of eight e of a row's chunk, gemm_column the weight at quad j.
 // Copies into threadgroup memory are fast only where neighbours stay neighbours.
+template <typename W, uint WIDTH>
+struct gemm_run { enum : uint { TURNS = 1u }; };
+
+template <typename W>
+struct gemm_run<W, 16u> { enum : uint { TURNS = W::TURNS }; };
+
 template <typename W, uint DEPTH>
 struct gemm_order {
     enum : uint {
-        EIGHTS = W::WIDTH < 16u ? 1u : W::WIDTH / 8u, CHUNKS = DEPTH / W::WIDTH,
-        IN_RUN = W::WIDTH != 16u || W::RUN / 8u < 2u ? 1u : (CHUNKS < W::RUN / 8u ? CHUNKS : W::RUN / 8u)
+        EIGHTS = W::WIDTH < 16u ? 1u : W::WIDTH / 8u, CHUNKS = DEPTH / W::WIDTH, TURNS = gemm_run<W, W::WIDTH>::TURNS,
+        IN_RUN = CHUNKS < TURNS ? CHUNKS : TURNS
     };
 };
 
@@ -72,7 +78,7 @@ struct gemm_weights {
             const uint index = thread_index + i * THREADS, at = index % CHUNKS;
             float w[W::WIDTH];
             weight_fit<W, W::GROUPS>::expand(raw[i], fit[FITS == 1u ? 0u : i], w);
-            if (COLUMNS * CHUNKS % THREADS != 0u && index >= COLUMNS * CHUNKS) continue;
+            if (flight_ended<COLUMNS * CHUNKS, THREADS>(index)) continue;
             if (W::WIDTH < 4u) {
                 stage[gemm_at<DEPTH>(index / CHUNKS, at)] = half(w[0]);
                 continue;
@@ -96,7 +102,7 @@ struct gemm_halves {
         FOUNDRY_UNROLL
         for (uint i = 0u; i < MINE; i++) {
             const uint index = thread_index + i * THREADS, c = b * CHUNKS + index % CHUNKS;
-            if (COLUMNS * CHUNKS % THREADS != 0u && index >= COLUMNS * CHUNKS) continue;
+            if (flight_ended<COLUMNS * CHUNKS, THREADS>(index)) continue;
             threadgroup half *to = stage + gemm_at<DEPTH>(index / CHUNKS, 8u * (index % CHUNKS));
             flight[i].start_row(row[i] + 16u * (ALL % CHUNKS == 0u ? c : min(c, ALL - 1u)), to);
         }
@@ -107,7 +113,7 @@ struct gemm_halves {
         FOUNDRY_UNROLL
         for (uint i = 0u; i < MINE; i++) {
             const uint index = thread_index + i * THREADS;
-            if (COLUMNS * CHUNKS % THREADS != 0u && index >= COLUMNS * CHUNKS) continue;
+            if (flight_ended<COLUMNS * CHUNKS, THREADS>(index)) continue;
             flight[i].land(stage + gemm_at<DEPTH>(index / CHUNKS, 8u * (index % CHUNKS)));
         }
     }
@@ -125,7 +131,7 @@ struct gemm_rows {
         FOUNDRY_UNROLL
         for (uint i = 0u; i < MINE; i++) {
             const uint index = thread_index + i * THREADS, c = index % CHUNKS;
-            if (ROWS * CHUNKS % THREADS != 0u && index >= ROWS * CHUNKS) continue;
+            if (flight_ended<ROWS * CHUNKS, THREADS>(index)) continue;
             flight[i].start_row(row[i] + 2u * gemm_column<W, DEPTH>(b, 2u * c), stage + gemm_at<DEPTH>(index / CHUNKS, 8u * c));
         }
     }
@@ -135,7 +141,7 @@ struct gemm_rows {
         FOUNDRY_UNROLL
         for (uint i = 0u; i < MINE; i++) {
             const uint index = thread_index + i * THREADS;
-            if (ROWS * CHUNKS % THREADS != 0u && index >= ROWS * CHUNKS) continue;
+            if (flight_ended<ROWS * CHUNKS, THREADS>(index)) continue;
             flight[i].land(stage + gemm_at<DEPTH>(index / CHUNKS, 8u * (index % CHUNKS)));
         }
     }

@@ -46,14 +46,15 @@ inline uint sample_choose(device const float *scores, device const uint *sums, u
                           device const float *settings, threadgroup ulong *shared, uint thread_index, uint simd, uint lane)
 {
     const uint key = cut[0], ties = cut[1];
-    const float tied = sample_ratio(sample_score(key), best, settings);
-    const ulong each = key == 0u || tied < settings[3] ? 0ul : sample_fixed(tied);
+    // Where there is no cut no score is at it, and none is counted that min-p leaves out.
+    const ulong each = sample_fixed(sample_ratio(sample_score(key), best, settings));
     // Two parts a lane, of 64 at most: what each keeps, and which the target lies in.
     const uint p = 2u * lane;
-    const uint2 here = uint2(p < parts ? sums[4u * p + 2u] : 0u, p + 1u < parts ? sums[4u * p + 6u] : 0u);
+    const bool has = p < parts, pair = p + 1u < parts;
+    const uint2 here = uint2(has ? sums[4u * p + 2u] : 0u, pair ? sums[4u * p + 6u] : 0u);
     uint taken = simd_prefix_exclusive_sum(here.x + here.y);
-    const ulong one = p < parts ? sample_load(sums + 4u * p) + each * ulong(sample_kept(ties, taken, here.x)) : 0ul;
-    const ulong two = p + 1u < parts ? sample_load(sums + 4u * p + 4u) + each * ulong(sample_kept(ties, taken + here.x, here.y)) : 0ul;
+    const ulong one = has ? sample_load(sums + 4u * p) + each * ulong(sample_kept(ties, taken, here.x)) : 0ul;
+    const ulong two = pair ? sample_load(sums + 4u * p + 4u) + each * ulong(sample_kept(ties, taken + here.x, here.y)) : 0ul;
     const ulong begin = sample_below(one + two);
     bool exact;
     ulong target = sample_scale(sample_sum(one + two), uint(u * 16777216.0f), 24u, exact);

@@ -49,7 +49,7 @@ inline void softmax_take(thread float &top, thread float &sum, float value, floa
 template <uint SIMDS, typename Row>
 inline float2 softmax_range(Row row, uint begin, uint end, uint visible, threadgroup float *shared, uint simd, uint lane)
 {
-    float top = -3.0e38f, sum = 0.0f;
+    float top = -FLT_MAX, sum = 0.0f;
     float w[Row::WIDTH];
     for (uint c = begin + simd * 32u + lane; c < end; c += SIMDS * 32u) {
         row.load(c, w);
@@ -74,7 +74,7 @@ inline float2 softmax_range(Row row, uint begin, uint end, uint visible, threadg
 template <uint SIMDS>
 inline float2 softmax_merge(device const float *tops, device const float *sums, uint count, threadgroup float *shared, uint simd, uint lane)
 {
-    float top = -3.0e38f, sum = 0.0f;
+    float top = -FLT_MAX, sum = 0.0f;
     for (uint i = simd * 32u + lane; i < count; i += SIMDS * 32u) softmax_take(top, sum, tops[i], sums[i]);
     const float peak = threadgroup_max<SIMDS>(top, shared, simd, lane);
     return float2(peak, threadgroup_sum<SIMDS>(sum * exp(top - peak), shared + SIMDS, simd, lane));

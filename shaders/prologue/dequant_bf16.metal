@@ -1,7 +1,7 @@
 // Prologue: weights of bf16, the upper halves of floats, read 8, 4 or 1 to a
 // lane. The contract is that of prologue/dequant_f16.metal.
 struct weight_bf16_8 {
-    enum : uint { WIDTH = 8, RUN = 8, GROUPS = 0 };
+    enum : uint { WIDTH = 8, GROUPS = 0 };
     typedef uint4 Raw;
     static Raw fetch(device const uchar *row, uint c) { return ((device const uint4 *)row)[c]; }
     static void expand(Raw r, thread float *w)
@@ -15,7 +15,7 @@ struct weight_bf16_8 {
 };
 
 struct weight_bf16_4 {
-    enum : uint { WIDTH = 4, RUN = 8, GROUPS = 0 };
+    enum : uint { WIDTH = 4, GROUPS = 0 };
     typedef uint2 Raw;
     static Raw fetch(device const uchar *row, uint c) { return ((device const uint2 *)row)[c]; }
     static void expand(Raw r, thread float *w)
@@ -27,7 +27,7 @@ struct weight_bf16_4 {
 };
 
 struct weight_bf16_1 {
-    enum : uint { WIDTH = 1, RUN = 8, GROUPS = 0 };
+    enum : uint { WIDTH = 1, GROUPS = 0 };
     typedef ushort Raw;
     static Raw fetch(device const uchar *row, uint c) { return ((device const ushort *)row)[c]; }
     static void expand(Raw r, thread float *w) { w[0] = as_type<float>(uint(r) << 16); }

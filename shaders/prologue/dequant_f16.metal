@@ -3,12 +3,12 @@
 // A weight format has: WIDTH, the weights of one chunk; Raw, a chunk as loaded;
 // fetch(row, c), chunk c of a row; expand(raw, w), its WIDTH floats; position(c,
 // q), the index in the row of the first of the four weights w[4q..4q+3] (of the
-// only one where WIDTH is 1); RUN, in a chunk of two runs how many adjacent weights of
-// each the chunks behind it go on with, else 8; GROUPS, 0 where weights are floats; formats of
+// only one where WIDTH is 1); TURNS, where that may be 16, how many chunks of two runs take
+// eight weights of each in turn, else 1; GROUPS, 0 where weights are floats; formats of
 // levels and factors have more, which prologue/blocks.metal says. A row holds a
 // multiple of WIDTH weights and starts at a multiple of a chunk's bytes.
 struct weight_f16_8 {
-    enum : uint { WIDTH = 8, RUN = 8, GROUPS = 0 };
+    enum : uint { WIDTH = 8, GROUPS = 0 };
     typedef uint4 Raw;
     static Raw fetch(device const uchar *row, uint c) { return ((device const uint4 *)row)[c]; }
     static void expand(Raw r, thread float *w)
@@ -22,7 +22,7 @@ struct weight_f16_8 {
 };
 
 struct weight_f16_4 {
-    enum : uint { WIDTH = 4, RUN = 8, GROUPS = 0 };
+    enum : uint { WIDTH = 4, GROUPS = 0 };
     typedef half4 Raw;
     static Raw fetch(device const uchar *row, uint c) { return ((device const half4 *)row)[c]; }
     static void expand(Raw r, thread float *w)
@@ -34,7 +34,7 @@ struct weight_f16_4 {
 };
 
 struct weight_f16_1 {
-    enum : uint { WIDTH = 1, RUN = 8, GROUPS = 0 };
+    enum : uint { WIDTH = 1, GROUPS = 0 };
     typedef half Raw;
     static Raw fetch(device const uchar *row, uint c) { return ((device const half *)row)[c]; }
     static void expand(Raw r, thread float *w) { w[0] = float(r); }

@@ -67,7 +67,7 @@ func (r *sourceRunner) mslStages(ctx context.Context, e edit, text []byte, overl
 }
 
 // languageTests are the files of tests of what the headers give texts.
-var languageTests = []string{"header_test.go", "group_test.go"}
+var languageTests = []string{"header_test.go", "group_test.go", "tensor_test.go"}
 
 // testsThat lists the tests of a folder that are wanted by their text and file.
 func testsThat(dir string, wanted func(text, file string) bool) (out []string, err error) {

@@ -43,7 +43,7 @@ typedef struct foundry_launch {
     double seconds;                             // out, with options.timing: first start to last end
 } foundry_launch;
 
-enum { FOUNDRY_FORWARD = 0, FOUNDRY_REVERSED = 1, FOUNDRY_RANDOM = 2 };
+enum { FOUNDRY_FORWARD, FOUNDRY_REVERSED, FOUNDRY_RANDOM };  // orders, from 0 on
 
 typedef struct foundry_options {
     foundry_u32 threads;       // host threads to use, at most the pool's; 0 = all

@@ -26,7 +26,7 @@ template <class T, class Index, size_t Columns, size_t Rows> struct tensor<T, ex
 // Eights of a row stand in an order of the row's own.
 template <uint DEPTH> FOUNDRY_INLINE uint matrix_at(uint row, uint k) {
     static_assert(DEPTH >= 16 && (DEPTH & (DEPTH - 1)) == 0, "stages have rows of 16, 32, 64 ... elements");
-    return row * DEPTH + ((k >> 3 ^ (row * 5u + foundry_here()->seed)) & (DEPTH / 8 - 1)) * 8 + (k & 7);
+    return row * DEPTH + ((k >> 3 ^ (row + foundry_here()->seed)) & (DEPTH / 8 - 1)) * 8 + (k & 7);
 }
 
 // All stores before the barrier are counted: matmul2d wants every thread's word.
