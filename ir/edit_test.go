@@ -8,6 +8,7 @@ import (
 
 	"foundry/ir"
 	"foundry/ir/dtype"
+	"foundry/ir/sym"
 )
 
 // Random edits, erasures of dead nodes among them, leave a graph that verifies
@@ -164,4 +165,72 @@ func TestOperandErrors(t *testing.T) {
 		require.ErrorContains(t, err, want, text)
 		require.NotContains(t, err.Error(), "\n")
 	}
+}
+
+// Only an operand that a region does not use is dropped; those behind it move up.
+func TestDropOperand(t *testing.T) {
+	g, err := ir.Parse("g.fir", `graph @g (T=1..4, P=0..3, S<=4) {
+  %a = input "a" : f32[T, 4]
+  %b = input "b" : f32[T, 4]
+  %c = input "c" : f32[T, 4]
+  %y, %z = fused %a, %b, %c, %a {pattern="x"} {
+    %0 = arg : f32[T, 4]
+    %1 = arg : f32[T, 4]
+    %2 = arg : f32[T, 4]
+    %3 = arg : f32[T, 4]
+    %4 = add %0, %2
+    return %4, %4
+  }
+  %u = silu %a
+  return y=%y, z=%z, u=%u, b=%b
+}`)
+	require.NoError(t, err)
+	n := g.Nodes()[0]
+	for _, used := range []int{0, 2} {
+		require.ErrorContains(t, n.DropOperand(used), "which is used")
+	}
+	require.ErrorContains(t, g.Nodes()[1].DropOperand(0), "which is used", "no region")
+	require.NoError(t, n.DropOperand(1))
+	require.NoError(t, ir.Verify(g))
+	require.Len(t, n.Args, 3)
+	require.Equal(t, []*ir.Value{g.Params[0], g.Params[2], g.Params[0]}, n.Args)
+	for i, p := range n.Region.Params {
+		require.Equal(t, i, p.Index)
+	}
+	require.Empty(t, g.Params[1].Users())
+	require.NoError(t, n.DropOperand(2), "a's other use stays")
+	require.Len(t, g.Params[0].Users(), 2)
+	require.NoError(t, ir.Verify(g))
+}
+
+// A graph within fewer positions has no longer runs, nor have its regions.
+func TestWithin(t *testing.T) {
+	g, err := ir.Parse("g.fir", `graph @g (T=2..16, P=0..63, S<=64) {
+  %a = input "a" : f32[T, 4]
+  %y = fused %a {pattern="x"} {
+    %0 = arg : f32[T, 4]
+    %1 = silu %0
+    return %1
+  }
+  return y=%y
+}`)
+	require.NoError(t, err)
+	for n, want := range map[int64]sym.Bounds{
+		128: {TMin: 2, TMax: 16, PMax: 62, SMax: 64},
+		32:  {TMin: 2, TMax: 16, PMax: 30, SMax: 32},
+		8:   {TMin: 2, TMax: 8, PMax: 6, SMax: 8},
+	} {
+		w := g.Within(n)
+		require.Equal(t, want, w.Bounds, n)
+		require.Equal(t, want, w.Nodes()[0].Region.Bounds, n)
+		require.Equal(t, int64(64), g.Bounds.SMax)
+	}
+}
+
+// Layers counts what labels number, whichever of them stand there.
+func TestLayersOfAGraph(t *testing.T) {
+	g, err := ir.Parse("g.fir", "graph @g (T=1..4, P=0..3, S<=4) {\n%a = input \"a\" : f32[T, 4]\n%b = silu %a @\"x\"\n%c = silu %b @\"layers.3.act\"\n%d = silu %c @\"layers.1.act\"\nreturn d=%d\n}")
+	require.NoError(t, err)
+	require.Equal(t, 4, g.Layers())
+	require.Zero(t, ir.NewGraph("g", g.Bounds).Layers())
 }

@@ -166,3 +166,31 @@ func TestValidate(t *testing.T) {
 		require.Error(t, how.Validate())
 	}
 }
+
+// A repetition of one changes nothing, nor does one that is not given; any other, or a
+// temperature, is no greedy choice.
+func TestGreedySettings(t *testing.T) {
+	for _, c := range []struct {
+		temperature, repetition float64
+		greedy                  bool
+	}{{0, 0, true}, {0, 1, true}, {0, 1.1, false}, {0, 2, false}, {0, -1, false}, {0.7, 0, false}, {1, 1, false}} {
+		require.Equal(t, c.greedy, Settings{Temperature: c.temperature, Repetition: c.repetition}.Greedy(), "%+v", c)
+	}
+}
+
+// One number that is above -Inf and no other than such and -Inf: then a token can be chosen.
+func TestFiniteLogits(t *testing.T) {
+	nan, inf := float32(math.NaN()), float32(math.Inf(1))
+	for _, c := range []struct {
+		logits []float32
+		finite bool
+	}{{[]float32{0}, true}, {[]float32{-inf, -3, -inf}, true}, {[]float32{-inf, -inf}, false}, {nil, false}, {[]float32{1, nan}, false}, {[]float32{nan, 1}, false},
+		{[]float32{1, inf}, false}, {[]float32{-math.MaxFloat32}, true}, {[]float32{math.MaxFloat32, -inf}, true}} {
+		err := Finite(c.logits)
+		if c.finite {
+			require.NoError(t, err, "%v", c.logits)
+		} else {
+			require.ErrorIs(t, err, ErrNotFinite, "%v", c.logits)
+		}
+	}
+}
