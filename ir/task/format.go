@@ -1,6 +1,7 @@
 package task
 
 import (
+	"math"
 	"slices"
 
 	"foundry/ir"
@@ -88,7 +89,7 @@ func InPlanes(t ir.Type, x *target.Target) bool {
 // simdgroup idle least, the widest of equals. In planes a chunk of eight is for those who
 // ask for it, where few simdgroups run and each lane's own work is what takes time.
 func (f Format) Width(n int64) int {
-	best, cost := 0, int64(0)
+	best, cost := 0, int64(math.MaxInt64)
 	for _, w := range f.Widths {
 		if n%int64(w) != 0 || w == 1 && best > 0 || w == 8 && f.Planes {
 			continue
@@ -99,7 +100,7 @@ func (f Format) Width(n int64) int {
 		}
 		rounds := (n + int64(lanes*w) - 1) / int64(lanes*w) * int64(lanes*w) / 32
 		// A narrow chunk moves the same bytes with more instructions.
-		if c := rounds*8 + int64(8/w); best == 0 || c < cost {
+		if c := rounds*8 + int64(8/w); c < cost {
 			best, cost = w, c
 		}
 	}

@@ -155,6 +155,10 @@ func (s *sayer) product() {
 	p, err := ProductOf(r)
 	if err != nil {
 		s.say("product: no, %v", err)
+		if len(r.Graph.Nodes()) == 1 {
+			s.asked("of two activations, one at a time", r.FitsDots(1))
+			s.asked("of two activations, four at a time", r.FitsDots(4))
+		}
 		return
 	}
 	rows, unit := p.WeightRows()
