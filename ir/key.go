@@ -16,7 +16,7 @@ func (n *Node) Key() string { return string(n.AppendKey(nil)) }
 // AppendKey appends n's Key.
 func (n *Node) AppendKey(b []byte) []byte {
 	if n.Region != nil {
-		return n.Region.appendKey(b)
+		return n.Region.AppendKey(b)
 	}
 	b = append(b, byte(n.Op))
 	for _, a := range n.Args {
@@ -25,9 +25,10 @@ func (n *Node) AppendKey(b []byte) []byte {
 	return n.appendAttr(b)
 }
 
-// appendKey appends the key of a region: a value is named by the number of the node that
+// AppendKey appends what two graphs share exactly when they compute the same, node by node,
+// in regions of the same patterns: a value is named by the number of the node that
 // makes it, from the param on, and which of its results it is.
-func (g *Graph) appendKey(b []byte) []byte {
+func (g *Graph) AppendKey(b []byte) []byte {
 	value := func(v *Value, before []*Node) {
 		if v.Def == nil {
 			b = binary.AppendVarint(b, int64(-1-v.Index))
@@ -50,7 +51,7 @@ func (g *Graph) appendKey(b []byte) []byte {
 		}
 		b = n.appendAttr(b)
 		if n.Region != nil {
-			b = n.Region.appendKey(b)
+			b = n.Region.AppendKey(b)
 		}
 	}
 	b = append(b, 0xff)

@@ -42,7 +42,7 @@ func (r *run) claims(fusions []parsedChoice) *territory {
 		for _, anchor := range p.anchors(t.view) {
 			var at place
 			for _, form := range forms {
-				s, done, _ := r.locate(p, form, anchor)
+				s, done, _ := r.locate(p, form, anchor, true)
 				if s == nil || done {
 					continue
 				}

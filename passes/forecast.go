@@ -2,6 +2,7 @@ package passes
 
 import (
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 
@@ -20,7 +21,7 @@ type forecast struct {
 // comparison is the forecast of a stretch with a site taken and without; contested is
 // false where no rival wants any of the site's operations. others are what would come
 // of it with a rival for the same heart that the passes to come leave aside, for people
-// to compare.
+// to compare: nothing where no log asks.
 type comparison struct {
 	contested     bool
 	with, without forecast
@@ -29,24 +30,26 @@ type comparison struct {
 
 // instead says what would come of a stretch without the site.
 func (v comparison) instead() string {
-	text := v.without.String()
+	texts := []string{v.without.String()}
 	for _, o := range v.others {
-		text += " or " + o.String()
+		if text := o.String(); !slices.Contains(texts, text) {
+			texts = append(texts, text)
+		}
 	}
-	return text
+	return strings.Join(texts, " or ")
 }
 
 // weighAgainst compares taking site s now with leaving its operations to the
-// passes still to come. Only where one of the pattern's rivals is among them and
-// matches there is there anything to compare.
+// passes still to come. Only where one of them matches at an operation of s is there
+// anything to compare.
 func (r *run) weighAgainst(s *site) (out comparison, err error) {
-	if len(s.pattern.Rivals) == 0 {
+	if len(r.rest) == 0 {
 		return out, nil
 	}
 	if r.restText == "" {
 		r.restText = r.rest.String()
 	}
-	key := rivalKey{r.keyOf(s, 2*reach), r.restText}
+	key := rivalKey{r.keyOf(s, 2*reach), r.restText, r.Log != nil}
 	if out, ok := r.memo.comparisons[key]; ok {
 		return out, nil
 	}
@@ -56,9 +59,8 @@ func (r *run) weighAgainst(s *site) (out comparison, err error) {
 		return out, nil
 	}
 	out.contested = true
-	nodes = withBetween(nodes)
-	stretch := r.graph.Extract(nodes)
-	if out.without, err = r.forecast(stretch, r.rest); err != nil {
+	around := newStretch(r.graph, withBetween(nodes))
+	if out.without, err = r.forecast(around, r.rest); err != nil {
 		return out, err
 	}
 	this := Call{Pass: r.call.Pass}
@@ -68,7 +70,7 @@ func (r *run) weighAgainst(s *site) (out comparison, err error) {
 	for _, g := range s.without {
 		this.Options = append(this.Options, Setting{g, "false"})
 	}
-	if out.with, err = r.forecast(stretch, append(Pipeline{this}, r.rest...)); err != nil {
+	if out.with, err = r.forecast(around, append(Pipeline{this}, r.rest...)); err != nil {
 		return out, err
 	}
 	for _, c := range twins {
@@ -76,7 +78,7 @@ func (r *run) weighAgainst(s *site) (out comparison, err error) {
 			continue
 		}
 		always := Call{c.Pass, slices.DeleteFunc(slices.Clone(c.Options), func(s Setting) bool { return s.Name == "when" })}
-		o, err := r.forecast(stretch, append(Pipeline{always}, r.rest...))
+		o, err := r.forecast(around, append(Pipeline{always}, r.rest...))
 		if err != nil {
 			return out, err
 		}
@@ -85,43 +87,69 @@ func (r *run) weighAgainst(s *site) (out comparison, err error) {
 	return out, nil
 }
 
-// contested returns the nodes of s and of the matches of its rivals, or nil where
-// no rival to come matches any of s's operations. twins are the calls of those that
-// start from the same operation as s.
+// contested returns the nodes of s, of its rivals, which are the matches of passes to come
+// that hold an operation of s, and of the rivals of these, to which they may lose it; nil where
+// s has none. twins are the calls of rivals that start from the same operation as s.
 func (r *run) contested(s *site) (nodes []*ir.Node, twins Pipeline) {
-	lo, hi := s.extent()
-	for _, name := range s.pattern.Rivals {
-		i := slices.IndexFunc(r.rest, func(c Call) bool { return c.Pass.fuses(name) })
-		if i < 0 {
+	var rivals, others []*site
+	for i, c := range r.rest {
+		if c.Pass.fusion == nil {
 			continue
 		}
-		rival := r.rest[i].Pass.fusion
-		forms := rival.allowed(r.rest[i])
-		anchors := rival.anchors(r.view())
+		for t := range r.matchesNear(s, c) {
+			if !t.shares(s) {
+				others = append(others, t)
+				continue
+			}
+			rivals = append(rivals, t)
+			if t.anchor == s.anchor && r.Log != nil {
+				twins = append(twins, r.rest[i])
+			}
+		}
+	}
+	if rivals == nil {
+		return nil, nil
+	}
+	nodes = slices.Clone(s.holders)
+	for _, t := range rivals {
+		nodes = append(nodes, t.holders...)
+	}
+	for _, t := range others {
+		if slices.ContainsFunc(rivals, t.shares) {
+			nodes = append(nodes, t.holders...)
+		}
+	}
+	return nodes, twins
+}
+
+// matchesNear yields what call c would take around s: at each anchor its largest form.
+func (r *run) matchesNear(s *site, c Call) iter.Seq[*site] {
+	return func(yield func(*site) bool) {
+		lo, hi := s.extent()
+		p := c.Pass.fusion
+		forms, anchors := p.allowed(c), p.anchors(r.view())
 		first, _ := slices.BinarySearchFunc(anchors, lo-reach, func(o *op, at int) int { return o.index - at })
-		for _, o := range anchors[first:] {
-			if o.index > hi+reach {
-				break
+		for _, anchor := range anchors[first:] {
+			if anchor.index > hi+reach {
+				return
 			}
 			for _, f := range forms {
-				t, _, _ := r.locate(rival, f, o)
+				t, _, _ := r.locate(p, f, anchor, true)
 				if t == nil {
 					continue
 				}
-				if slices.ContainsFunc(t.members, func(m *op) bool { return slices.Contains(s.members, m) }) {
-					nodes = append(nodes, t.holders...)
-					if o == s.anchor {
-						twins = append(twins, r.rest[i])
-					}
+				if !yield(t) {
+					return
 				}
 				break
 			}
 		}
 	}
-	if nodes == nil {
-		return nil, nil
-	}
-	return append(nodes, s.holders...), twins
+}
+
+// shares reports whether an operation stands in both sites.
+func (s *site) shares(t *site) bool {
+	return slices.ContainsFunc(t.members, func(m *op) bool { return slices.Contains(s.members, m) })
 }
 
 // withBetween adds the nodes that lie on a path from one of nodes to another.
@@ -172,26 +200,65 @@ func (s *site) extent() (lo, hi int) {
 	return lo, hi
 }
 
-// forecast runs calls over a copy of stretch and predicts its time.
-func (r *run) forecast(stretch *ir.Graph, calls Pipeline) (forecast, error) {
-	g := stretch.Clone()
+// stretch is some nodes of a graph by themselves.
+type stretch struct {
+	graph *ir.Graph
+	key   string // what stretches share that come to the same
+	has   []bool // by kind of operation: one is there
+}
+
+func newStretch(g *ir.Graph, nodes []*ir.Node) *stretch {
+	s := &stretch{graph: g.Extract(nodes), has: make([]bool, len(ir.Ops())+1)}
+	b := s.graph.AppendKey(nil)
+	for _, p := range s.graph.Params {
+		b = append(b, byte(p.Param.Kind))
+	}
+	for _, n := range s.graph.Nodes() {
+		b = append(append(b, n.Attr.Kernel...), 0xff)
+		s.has[n.Op] = true
+		if n.Region != nil {
+			for _, m := range n.Region.Nodes() {
+				s.has[m.Op] = true
+			}
+		}
+	}
+	s.key = string(b)
+	return s
+}
+
+// holds reports whether the operations of a form of the pattern are there.
+func (s *stretch) holds(p *compiled) bool {
+	return slices.ContainsFunc(p.forms, func(f *form) bool {
+		return !slices.ContainsFunc(f.nodes, func(n formNode) bool {
+			return !slices.ContainsFunc(n.ops, func(o ir.Op) bool { return s.has[o] })
+		})
+	})
+}
+
+// forecast predicts the time of a stretch behind calls. What edits a whole graph has no say
+// in a stretch of one.
+func (r *run) forecast(around *stretch, calls Pipeline) (forecast, error) {
+	calls = slices.DeleteFunc(slices.Clone(calls), func(c Call) bool { return c.Pass.fusion == nil || !around.holds(c.Pass.fusion) })
+	key := forecastKey{around.key, calls.String()}
+	if out, ok := r.memo.forecasts[key]; ok {
+		return out, nil
+	}
+	g := around.graph.Clone()
 	child := &run{Context: &Context{Target: r.target, Lowerable: r.Lowerable}, graph: g, target: r.target, choices: r.choices, env: r.env,
 		memo: r.memo, matchers: make(map[*form]*matcher)}
 	for i := range calls {
-		if calls[i].Pass.fusion == nil {
-			continue // what edits a whole graph has no say in a stretch of one
-		}
 		if err := child.runPass(calls, i); err != nil {
 			return forecast{}, err
 		}
 	}
-	o := forecast{us: cost.Summarise(g, r.choices, r.env).Us}
+	out := forecast{us: cost.Summarise(g, r.choices, r.env).Us}
 	for _, n := range g.Nodes() {
 		if n.Region != nil {
-			o.patterns = append(o.patterns, n.Attr.Pattern)
+			out.patterns = append(out.patterns, n.Attr.Pattern)
 		}
 	}
-	return o, nil
+	r.memo.forecasts[key] = out
+	return out, nil
 }
 
 // String says what it comes to: "3.9 us with qkv and 3 bias".

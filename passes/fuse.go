@@ -73,7 +73,7 @@ func fuse(p *compiled) func(*run) error {
 				r.logAt(p, o.anchor, plan.Decision{Outcome: plan.Refused, Reason: o.why()})
 			}
 		}
-		if len(places) == 0 {
+		if len(places) == 0 && r.Log != nil {
 			r.Log.add(plan.Decision{Pass: r.call.String(), Pattern: p.Name, Node: "graph " + r.graph.Name, Layer: -1, Outcome: plan.NoSite,
 				Reason: p.whyAbsent(r.view())})
 		}
@@ -147,7 +147,7 @@ func (r *run) consider(p *compiled, forms []*form, anchor *op) (s *site, refusal
 	var nearest miss // of the form that came furthest, the smaller of equals
 	unrunnable := ""
 	for _, f := range forms {
-		s, done, missed := r.locate(p, f, anchor)
+		s, done, missed := r.locate(p, f, anchor, r.Log == nil)
 		if done {
 			taker := s.holders[0].Attr.Pattern
 			if taker == p.Name {
@@ -257,14 +257,14 @@ func (s *site) region(g *ir.Graph) (*ir.Node, error) {
 }
 
 // locate seeks one form at anchor. done says that the operations stand in one
-// region already.
-func (r *run) locate(p *compiled, f *form, anchor *op) (s *site, done bool, missed miss) {
+// region already; quiet, that nobody asks why there is none.
+func (r *run) locate(p *compiled, f *form, anchor *op, quiet bool) (s *site, done bool, missed miss) {
 	m := r.matchers[f]
 	if m == nil {
 		m = newMatcher(f)
 		r.matchers[f] = m
 	}
-	bound, why := m.match(anchor)
+	bound, why := m.match(anchor, quiet)
 	if why != nil {
 		return nil, false, *why
 	}
@@ -274,23 +274,26 @@ func (r *run) locate(p *compiled, f *form, anchor *op) (s *site, done bool, miss
 			s.members = append(s.members, o)
 		}
 	}
-	if why, taken := s.close(r.view(), p); why != "" {
-		return nil, false, miss{depth: len(f.steps), core: f.core, why: func() string { return why }, taken: taken}
+	if o := s.close(r.view(), p); o != (obstacle{}) {
+		if quiet {
+			return nil, false, miss{depth: -1}
+		}
+		return nil, false, miss{depth: len(f.steps), core: f.core, why: o.String, taken: o.taken()}
 	}
 	return s, len(s.holders) == 1, miss{}
 }
 
 // close collects the nodes that hold the members. A region that stands already is
-// taken whole or not at all; one of a growing pattern is taken whole. taken says that
-// one in part is what stands against it.
-func (s *site) close(f *flatGraph, p *compiled) (why string, taken bool) {
+// taken whole or not at all; one of a growing pattern is taken whole.
+func (s *site) close(f *flatGraph, p *compiled) obstacle {
+	s.holders = make([]*ir.Node, 0, len(s.members))
 	for i := 0; i < len(s.members); i++ {
 		o := s.members[i]
 		if slices.Contains(s.holders, o.top) {
 			continue
 		}
 		if pin := o.top.Attr.Kernel; pin != "" {
-			return fmt.Sprintf("%s is to have kernel=%q, which a fusion would take from it", o.name(), pin), true
+			return obstacle{at: o, pin: pin}
 		}
 		s.holders = append(s.holders, o.top)
 		for _, other := range f.in[o.top] {
@@ -298,15 +301,37 @@ func (s *site) close(f *flatGraph, p *compiled) (why string, taken bool) {
 				continue
 			}
 			if !p.Grow || o.top.Attr.Pattern != p.Name {
-				return fmt.Sprintf("%s has taken %s already, with %s", o.top.Attr.Pattern, o.name(), other.name()), true
+				return obstacle{at: o, taker: o.top.Attr.Pattern, with: other}
 			}
 			s.members = append(s.members, other)
 		}
 		if len(s.members) > mostOps {
-			return fmt.Sprintf("the region would have %d operations; a kernel takes %d", len(s.members), mostOps), false
+			return obstacle{size: len(s.members)}
 		}
 	}
-	return "", false
+	return obstacle{}
+}
+
+// obstacle is what stands against a region; the zero one, nothing.
+type obstacle struct {
+	at    *op // operation that its node does not give
+	pin   string
+	taker string // pattern of a region that holds it
+	with  *op    // another operation there
+	size  int    // operations, too many; 0: not that
+}
+
+// taken reports whether a node that stands already is what is in the way.
+func (o obstacle) taken() bool { return o.at != nil }
+
+func (o obstacle) String() string {
+	switch {
+	case o.size > 0:
+		return fmt.Sprintf("the region would have %d operations; a kernel takes %d", o.size, mostOps)
+	case o.pin != "":
+		return fmt.Sprintf("%s is to have kernel=%q, which a fusion would take from it", o.at.name(), o.pin)
+	}
+	return fmt.Sprintf("%s has taken %s already, with %s", o.taker, o.at.name(), o.with.name())
 }
 
 // mostOps is the number of operations in a region that grows by one at a time, each
@@ -325,8 +350,6 @@ func (s *site) label() string {
 
 // apply replaces the site's nodes by the fused node.
 func (r *run) apply(s *site) (plan.Decision, error) {
-	names := s.memberCounts()
-	before := len(s.holders)
 	if s.node == nil {
 		var err error
 		if s.node, err = s.region(r.graph); err != nil {
@@ -338,7 +361,10 @@ func (r *run) apply(s *site) (plan.Decision, error) {
 	}
 	r.view().regroup(s.members, s.node)
 	r.rewrites++
-	reason := fmt.Sprintf("%s: %d nodes become one, %s", names, before, s.gain)
+	if r.Log == nil {
+		return plan.Decision{}, nil
+	}
+	reason := fmt.Sprintf("%s: %d nodes become one, %s", s.memberCounts(), len(s.holders), s.gain)
 	if s.instead != "" {
 		reason += "; instead of " + s.instead
 	}

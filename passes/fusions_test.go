@@ -190,11 +190,14 @@ func TestFusionsDocument(t *testing.T) {
 		"it, and takes nothing back. So it can miss the best set: a decode step of 7b on an H100 is modelled\n" +
 		"at 5,535 us behind it, at 5,331 us behind the best of all sets, which has rmsnorm-qkv and rope-kv in\n" +
 		"the place of qkv-rope-kv. `--passes search` looks at all of them.\n")
-	b.WriteString("\n## Patterns\n\nThe text of a pattern is the region it forms; passes/template.go says how to read it.\n")
+	b.WriteString("\n## Patterns\n\nThe text of a pattern is the region it forms; passes/template.go says how to read it.\n" +
+		"Patterns compete where they can take the same operation; below are those that do in the graphs of\n" +
+		"Qwen2.5 and Qwen3, and in one whose gate and up have biases.\n")
+	rivals := rivalsInModels(t)
 	for _, p := range patterns {
 		fmt.Fprintf(&b, "\n### %s\n\n%s%s.", p.Name, strings.ToUpper(p.Doc[:1]), p.Doc[1:])
-		if len(p.Rivals) > 0 {
-			fmt.Fprintf(&b, " Competes with %s.", strings.Join(p.Rivals, ", "))
+		if len(rivals[p.Name]) > 0 {
+			fmt.Fprintf(&b, " Competes with %s.", strings.Join(rivals[p.Name], ", "))
 		}
 		if len(p.Off) > 0 {
 			fmt.Fprintf(&b, " Off unless asked for: %s.", strings.Join(p.Off, ", "))

@@ -18,6 +18,7 @@ type matcher struct {
 	vars  []attrValue  // values of the attr variables
 	undo  []int        // bindings to be undone: externs, and variables below zero
 	miss  miss
+	quiet bool // nobody asks why there is no match
 }
 
 // attrValue is what a field of some node's attrs holds; attr is nil for nothing.
@@ -45,8 +46,10 @@ func newMatcher(f *form) *matcher {
 }
 
 // match seeks the form with its anchor at o. It returns the ops by node of the
-// form, or why there is no match; both are good until the next call.
-func (m *matcher) match(o *op) ([]*op, *miss) {
+// form, or why there is no match, which nobody asks where quiet; both are good until the
+// next call.
+func (m *matcher) match(o *op, quiet bool) ([]*op, *miss) {
+	m.quiet = quiet
 	clear(m.bound)
 	clear(m.swap)
 	clear(m.ext)
@@ -59,7 +62,7 @@ func (m *matcher) match(o *op) ([]*op, *miss) {
 }
 
 // isDeeper reports whether a failure at depth is news.
-func (m *matcher) isDeeper(depth int) bool { return depth > m.miss.depth }
+func (m *matcher) isDeeper(depth int) bool { return !m.quiet && depth > m.miss.depth }
 
 // noteMiss records why the match ended at depth; why is called later, so it must not
 // look at what is bound.

@@ -19,7 +19,6 @@ type Pattern struct {
 	Fusions []int  // numbers in the table of known fusions
 	Text    string
 	Off     []string // optional groups that are off unless the pass is told otherwise
-	Rivals  []string // patterns that want some of the same operations
 	Grow    bool     // permission for regions of the pattern to join a larger one
 }
 

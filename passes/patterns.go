@@ -5,8 +5,7 @@ package passes
 var patterns = [...]Pattern{
 	{
 		Name: "qkv", Label: "qkv", Fusions: []int{3, 4},
-		Doc:    "the three projections of one input are one product over all their rows",
-		Rivals: []string{"qkv-rope-kv", "rmsnorm-qkv", "bias"},
+		Doc: "the three projections of one input are one product over all their rows",
 		Text: `
 			@q = matmul_nt h wq
 			@k = matmul_nt h wk
@@ -19,8 +18,7 @@ var patterns = [...]Pattern{
 	},
 	{
 		Name: "rmsnorm-qkv", Label: "qkv", Fusions: []int{1, 3, 4, 5},
-		Doc:    "the norm is computed by every threadgroup of the projections",
-		Rivals: []string{"qkv-rope-kv", "bias"},
+		Doc: "the norm is computed by every threadgroup of the projections",
 		Text: `
 			 h = rms_norm|rms_scale
 			@q = matmul_nt h wq
@@ -33,8 +31,7 @@ var patterns = [...]Pattern{
 	},
 	{
 		Name: "qkv-rope-kv", Label: "qkv", Fusions: []int{1, 3, 4, 5, 6, 7, 8},
-		Doc:    "projections, biases, norms of heads, rotation and cache writes are one kernel; a simdgroup owns both rows of a rotated pair, a threadgroup all of a normed head",
-		Rivals: []string{"bias"},
+		Doc: "projections, biases, norms of heads, rotation and cache writes are one kernel; a simdgroup owns both rows of a rotated pair, a threadgroup all of a normed head",
 		Text: `
 			?norm h = rms_norm|rms_scale
 			 q  = matmul_nt h wq
@@ -55,8 +52,7 @@ var patterns = [...]Pattern{
 	},
 	{
 		Name: "rope-qk", Label: "rope", Fusions: []int{6},
-		Doc:    "q and k of one attention are rotated in one dispatch",
-		Rivals: []string{"qkv-rope-kv", "rope-kv"},
+		Doc: "q and k of one attention are rotated in one dispatch",
 		Text: `
 			@q  = rope q0 f {start=p}
 			 k  = rope k0 f {start=p}
@@ -67,8 +63,7 @@ var patterns = [...]Pattern{
 	},
 	{
 		Name: "rope-kv", Label: "rope_kv", Fusions: []int{6, 7},
-		Doc:    "head layout, norms of heads, rotation and both cache writes are one dispatch",
-		Rivals: []string{"qkv-rope-kv"},
+		Doc: "head layout, norms of heads, rotation and both cache writes are one dispatch",
 		Text: `
 			 q  = kv_rearrange q0
 			 k  = kv_rearrange k0
@@ -98,8 +93,7 @@ var patterns = [...]Pattern{
 	},
 	{
 		Name: "rope-attention", Label: "attention", Fusions: []int{10, 11},
-		Doc:    "q is rotated as attention loads it",
-		Rivals: []string{"attention", "qkv-rope-kv", "rope-kv", "rope-qk"},
+		Doc: "q is rotated as attention loads it",
 		Text: `
 			 q = rope q0 f {start=p}
 			@s = bmm_nt q k
@@ -109,8 +103,7 @@ var patterns = [...]Pattern{
 	},
 	{
 		Name: "attention-split-o", Label: "attention_o", Fusions: []int{9, 10},
-		Doc:    "attention and the output projection are one region: the merge of the keys' parts is the projection's prologue, two dispatches instead of three. Another region than attention's, so a pattern, while parts alone are a kernel of attention; its keys are always in parts, and kernel= are words of the projection's",
-		Rivals: []string{"attention", "residual"},
+		Doc: "attention and the output projection are one region: the merge of the keys' parts is the projection's prologue, two dispatches instead of three. Another region than attention's, so a pattern, while parts alone are a kernel of attention; its keys are always in parts, and kernel= are words of the projection's",
 		Text: `
 			@s = bmm_nt q k
 			@w = softmax s
@@ -123,8 +116,7 @@ var patterns = [...]Pattern{
 	},
 	{
 		Name: "residual", Fusions: []int{9, 20},
-		Doc:    "the product adds the residual before it stores",
-		Rivals: []string{"residual-norm", "swiglu-down", "attention-split-o"},
+		Doc: "the product adds the residual before it stores",
 		Text: `
 			@p   = matmul_nt a w
 			@@y^ = add p x:same
@@ -132,25 +124,22 @@ var patterns = [...]Pattern{
 	},
 	{
 		Name: "bias", Fusions: []int{4},
-		Doc:    "the product adds its bias before it stores",
-		Rivals: []string{"qkv-rope-kv", "rmsnorm-qkv", "qkv", "gate-up", "gate-up-swiglu"},
+		Doc: "the product adds its bias before it stores",
 		Text: `
 			@p  = matmul_nt h w
 			@@y = add p b:vec`,
 	},
 	{
 		Name: "residual-norm", Label: "norm", Fusions: []int{1, 2},
-		Doc:    "the residual is added as the norm loads it; the sum and the norm are two results",
-		Rivals: []string{"residual", "rmsnorm-qkv", "qkv-rope-kv", "gate-up", "gate-up-swiglu"},
+		Doc: "the residual is added as the norm loads it; the sum and the norm are two results",
 		Text: `
 			 x^ = add a b:same
 			@h  = rms_norm x g`,
 	},
 	{
 		Name: "gate-up", Label: "gate_up", Fusions: []int{1, 13, 15},
-		Doc:    "gate and up are one product over all their rows",
-		Rivals: []string{"gate-up-swiglu"},
-		Off:    []string{"norm"},
+		Doc: "gate and up are one product over all their rows",
+		Off: []string{"norm"},
 		Text: `
 			?norm h = rms_norm|rms_scale
 			@g = matmul_nt h wg
@@ -162,8 +151,7 @@ var patterns = [...]Pattern{
 	},
 	{
 		Name: "gate-up-swiglu", Label: "gate_up", Fusions: []int{1, 13, 14, 15},
-		Doc:    "gate, up and their SwiGLU are one product whose epilogue joins the two rows; the norm stands before it",
-		Rivals: []string{"swiglu-down"},
+		Doc: "gate, up and their SwiGLU are one product whose epilogue joins the two rows; the norm stands before it",
 		Text: `
 			?norm h = rms_norm|rms_scale
 			 g = matmul_nt h wg
@@ -175,16 +163,14 @@ var patterns = [...]Pattern{
 	},
 	{
 		Name: "swiglu", Label: "swiglu", Fusions: []int{21},
-		Doc:    "silu and mul are one elementwise dispatch",
-		Rivals: []string{"gate-up-swiglu", "swiglu-down"},
+		Doc: "silu and mul are one elementwise dispatch",
 		Text: `
 			@s = silu g
 			@m = mul s u`,
 	},
 	{
 		Name: "swiglu-down", Label: "down", Fusions: []int{9, 16, 20},
-		Doc:    "SwiGLU is computed as the down projection loads its operand, by every threadgroup",
-		Rivals: []string{"gate-up-swiglu"},
+		Doc: "SwiGLU is computed as the down projection loads its operand, by every threadgroup",
 		Text: `
 			@s = silu g
 			@m = mul s u
@@ -203,8 +189,7 @@ var patterns = [...]Pattern{
 	},
 	{
 		Name: "embedding-norm", Label: "embed", Fusions: []int{1, 19, 20},
-		Doc:    "the lookup also makes what the first norm wants of its row",
-		Rivals: []string{"rmsnorm-qkv", "qkv-rope-kv"},
+		Doc: "the lookup also makes what the first norm wants of its row",
 		Text: `
 			@x^ = embedding ids table
 			 h  = rms_norm|sum_squares x`,

@@ -119,7 +119,7 @@ func TestMergeFoldAsPublished(t *testing.T) {
 	for _, d := range log {
 		if d.Pattern == "attention-split-o" && d.Layer == 1 {
 			require.Equal(t, plan.Unprofitable, d.Outcome)
-			require.Regexp(t, `predicted [0-9.]+ [mun]?s with attention-split-o, against [0-9.]+ [mun]?s with attention and residual$`, d.Reason)
+			require.Regexp(t, `predicted [0-9.]+ [mun]?s with qkv-rope-kv and attention-split-o, against [0-9.]+ [mun]?s with qkv-rope-kv and attention and residual or `, d.Reason)
 			found = true
 		}
 	}

@@ -11,22 +11,20 @@ import (
 	"foundry/frontends/qwen3"
 	"foundry/ir"
 	"foundry/ir/dtype"
+	"foundry/lower/plan"
 )
 
-// Whom a pattern names as a rival can take one of its operations: in a graph of a model,
-// as it is or with norms split, or in one whose gate and up have biases. Others that can, default
-// need not be told of: with every fusion to come that overlaps, and with those that overlap
-// with these, it takes the same of all models that counters are kept of.
-func TestNamedRivalsOverlap(t *testing.T) {
+// rivalsInModels lists for each pattern those that can take one of its operations: in a graph
+// of a model, as it is or with norms split, or in one whose gate and up have biases.
+func rivalsInModels(t *testing.T) map[string][]string {
+	t.Helper()
 	var fusions []parsedChoice
-	for _, c := range choices {
-		call, err := BuiltIn().parseCall(c.calls)
-		require.NoError(t, err)
-		if call.Pass.fusion != nil {
-			fusions = append(fusions, parsedChoice{c, call})
+	for _, p := range builtIn().passes {
+		if p.fusion != nil {
+			fusions = append(fusions, parsedChoice{call: Call{Pass: p}})
 		}
 	}
-	overlap := map[[2]string]bool{}
+	out := map[string][]string{}
 	look := func(g *ir.Graph) {
 		for _, edits := range []string{prepare + ",drop-repeat-kv", prepare + ",drop-repeat-kv,split-norm"} {
 			p, err := Parse(edits)
@@ -35,21 +33,20 @@ func TestNamedRivalsOverlap(t *testing.T) {
 			require.NoError(t, p.Run(edited, &Context{}))
 			r, err := newRun(edited, &Context{})
 			require.NoError(t, err)
-			claimed := map[int]map[string]bool{} // patterns by operation
+			claimed := map[int][]string{} // patterns by operation
 			for i, places := range r.claims(fusions).places {
 				for _, claim := range slices.Concat(places...) {
 					for _, o := range claim {
-						if claimed[o] == nil {
-							claimed[o] = map[string]bool{}
-						}
-						claimed[o][fusions[i].call.Pass.fusion.Name] = true
+						claimed[o] = append(claimed[o], fusions[i].call.Pass.fusion.Name)
 					}
 				}
 			}
 			for _, names := range claimed {
-				for a := range names {
-					for b := range names {
-						overlap[[2]string{a, b}] = true
+				for _, a := range names {
+					for _, b := range names {
+						if a != b && !slices.Contains(out[a], b) {
+							out[a] = append(out[a], b)
+						}
 					}
 				}
 			}
@@ -85,9 +82,117 @@ func TestNamedRivalsOverlap(t *testing.T) {
 `)
 	require.NoError(t, err)
 	look(biased)
-	for _, p := range patterns {
-		for _, rival := range p.Rivals {
-			require.True(t, overlap[[2]string{p.Name, rival}], "%s names %s, which takes nothing of it", p.Name, rival)
-		}
+	at := func(name string) int {
+		return slices.IndexFunc(patterns[:], func(p Pattern) bool { return p.Name == name })
 	}
+	for _, rivals := range out {
+		slices.SortFunc(rivals, func(a, b string) int { return at(a) - at(b) })
+	}
+	return out
+}
+
+// A site is weighed against passes to come that match at its operations, and at those of these,
+// whoever wrote them and whatever they are called.
+func TestRivalsAreWhatMatches(t *testing.T) {
+	table, err := BuiltIn().With([]Pattern{
+		{Name: "mul-add", Text: "@m = mul x y\n@a = add m z"},
+		{Name: "add-cast", Text: "@a = add x y\n@c = cast a"},
+		{Name: "silu-silu", Text: "@a = silu x\n@b = silu a"},
+	}, nil)
+	require.NoError(t, err)
+	const text = `graph @own (T=1..4, P=0..0, S<=4) {
+  %x = input "x" : f32[T, 64]
+  %y = input "y" : f32[T, 64]
+  %s = silu %x @"s"
+  %m = mul %s, %y @"m"
+  %a = add %m, %x @"a"
+  %c = cast %a {to=f16} @"c"
+  %d = silu %y @"d"
+  %e = silu %d @"e"
+  return c=%c, e=%e
+}
+`
+	for pipeline, want := range map[string]struct {
+		contested bool
+		nodes     []string
+	}{
+		"fuse-swiglu,fuse-silu-silu":                             {false, nil},
+		"fuse-swiglu,fuse-mul-add":                               {true, []string{"s", "m", "a"}},
+		"fuse-swiglu,fuse-mul-add,fuse-silu-silu":                {true, []string{"s", "m", "a"}},
+		"fuse-swiglu,fuse-add-cast":                              {false, nil},
+		"fuse-swiglu,fuse-mul-add,fuse-add-cast,fuse-silu-silu":  {true, []string{"s", "m", "a", "c"}},
+		"fuse-swiglu,fuse-add-cast,fuse-mul-add,dce,fuse-swiglu": {true, []string{"s", "m", "a", "c"}},
+	} {
+		g, err := ir.Parse("own.fir", text)
+		require.NoError(t, err)
+		var calls Pipeline
+		for _, c := range splitCalls(pipeline) {
+			call, err := table.parseCall(c)
+			require.NoError(t, err)
+			calls = append(calls, call)
+		}
+		r, err := newRun(g, &Context{})
+		require.NoError(t, err)
+		r.call, r.rest = calls[0], calls[1:]
+		p := calls[0].Pass.fusion
+		s, _, _ := r.locate(p, p.forms[0], p.anchors(r.view())[0], true)
+		require.NotNil(t, s)
+		nodes, _ := r.contested(s)
+		require.Equal(t, want.contested, nodes != nil, pipeline)
+		var have []string
+		for _, n := range g.Nodes() {
+			if slices.Contains(nodes, n) {
+				have = append(have, n.Label)
+			}
+		}
+		require.Equal(t, want.nodes, have, pipeline)
+	}
+
+	var log Log
+	g, err := ir.Parse("own.fir", text)
+	require.NoError(t, err)
+	p, err := table.Parse("fuse-swiglu{when=cheaper},fuse-mul-add")
+	require.NoError(t, err)
+	require.NoError(t, p.Run(g, &Context{Log: &log}))
+	require.Contains(t, log.Decisions[0].Reason, "mul-add")
+	require.NotEqual(t, plan.Refused, log.Decisions[0].Outcome)
+}
+
+// Stretches are asked about once where they come to the same, in whichever layer they stand,
+// and apart where a region, its kernel or what a param is differs.
+func TestStretchesThatComeToTheSame(t *testing.T) {
+	const regions = `graph @g (T=1..4, P=0..0, S<=4) {
+  %x = input "x" : f32[T, 64]
+  %w = weight "w" : f32[64]
+  %a = silu %x @"layers.0.a"
+  %b = mul %a, %x @"layers.0.b"
+  %c = silu %b @"layers.1.a"
+  %d = mul %c, %b @"layers.1.b"
+  %e = silu %d @"layers.2.a"
+  %f = mul %e, %x @"layers.2.b"
+  return f=%f
+}
+`
+	g, err := ir.Parse("g.fir", regions)
+	require.NoError(t, err)
+	of := func(i int) *stretch { return newStretch(g, g.Nodes()[i:i+2]) }
+	require.Equal(t, of(0).key, of(2).key)
+	require.NotEqual(t, of(0).key, of(4).key, "mul takes another value")
+	was := of(0).key
+	n, err := g.FusedNode(g.Nodes()[:2], "swiglu", "layers.0.swiglu")
+	require.NoError(t, err)
+	require.NoError(t, g.InsertFused(n, g.Nodes()[:2]))
+	whole := func() *stretch { return newStretch(g, g.Nodes()[:1]) }
+	seen := []string{was}
+	for _, change := range []func(){
+		func() {},
+		func() { n.Attr.Kernel = "elements" },
+		func() { n.Attr.Pattern = "elementwise" },
+	} {
+		change()
+		require.NotContains(t, seen, whole().key)
+		seen = append(seen, whole().key)
+	}
+	require.True(t, whole().holds(builtIn().byName["fuse-swiglu"].fusion))
+	require.False(t, whole().holds(builtIn().byName["fuse-bias"].fusion))
 }

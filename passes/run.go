@@ -33,10 +33,11 @@ type memo struct {
 	seed        maphash.Seed
 	sites       map[siteKey]assessment
 	comparisons map[rivalKey]comparison
+	forecasts   map[forecastKey]forecast
 }
 
 func newMemo() *memo {
-	return &memo{maphash.MakeSeed(), make(map[siteKey]assessment), make(map[rivalKey]comparison)}
+	return &memo{maphash.MakeSeed(), make(map[siteKey]assessment), make(map[rivalKey]comparison), make(map[forecastKey]forecast)}
 }
 
 // Run applies the pipeline to g in place. After every pass that edited it the

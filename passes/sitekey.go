@@ -16,8 +16,12 @@ type siteKey struct {
 // rivalKey tells apart what sites are weighed against: the passes to come as well.
 type rivalKey struct {
 	siteKey
-	rest string
+	rest   string
+	logged bool // for people to compare
 }
+
+// forecastKey tells forecasts apart.
+type forecastKey struct{ stretch, calls string }
 
 // keyOf returns the key of s with margin operations around it.
 func (r *run) keyOf(s *site, margin int) siteKey {

@@ -42,9 +42,6 @@ func (p *Pass) optionNames() []string {
 // runsOnce reports whether a second call could only repeat the first.
 func (p *Pass) runsOnce() bool { return p.fusion != nil }
 
-// fuses reports whether the pass forms regions of the named pattern.
-func (p *Pass) fuses(pattern string) bool { return p.fusion != nil && p.fusion.Name == pattern }
-
 // Table is the passes that pipelines are made of: the edits, then a pass for each
 // pattern. It never changes, and is safe for concurrent use.
 type Table struct {
@@ -119,13 +116,6 @@ func (t *Table) With(patterns []Pattern, edits []Edit) (*Table, error) {
 		}
 		if err := own(p.Name, c.pass()); err != nil {
 			return nil, err
-		}
-	}
-	for _, p := range patterns {
-		for _, rival := range p.Rivals {
-			if out.byName["fuse-"+rival] == nil {
-				return nil, fmt.Errorf("pattern %s: there is no rival %q", p.Name, rival)
-			}
 		}
 	}
 	return out, nil
