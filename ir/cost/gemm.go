@@ -116,7 +116,8 @@ const (
 	tileNarrow = 4
 	tileCopy   = 1
 	tileExpand = 8
-	tileHeld   = 32 // registers of a thread for blocks on their way
+	tileSlot   = 1.7 // multiply-adds for each slot that a format's weight takes in rows, where that was counted
+	tileHeld   = 32  // registers of a thread for blocks on their way
 )
 
 // tilings yields the blocks that a target's registers and threadgroup memory admit.
@@ -233,13 +234,39 @@ func (p matmul) wait(x kernel.ProductTiles, t *target.Target) float64 {
 }
 
 // expanding adds to k, which has expanding lanes, what these do: while they expand, they
-// issue no products, and of a threadgroup's own neither step goes on without the other.
+// issue no products. Where the wait at a block was measured, threadgroups of the fullest core
+// issue one after the other, and each block waits for as much as their threads do not hide.
+// Elsewhere a threadgroup's own steps are what there is to wait for.
 func (p matmul) expanding(k *Kernel, x kernel.ProductTiles, t *target.Target) {
 	k.Tile += k.Flops * t.TileTFlops / t.TFlops
 	k.Flops = 0
-	alone := k.Tile / k.Groups * 1e-6 / (t.TileTFlops / float64(t.Cores))
+	issue := k.Tile / k.Groups * 1e-6 / (t.TileTFlops / float64(t.Cores))
+	groups, resident := math.Ceil(k.Groups/float64(t.Cores)), p.resident(x, t)
+	turns := math.Ceil(groups / resident)
+	if t.ExpandStepUs == 0 {
+		k.WaitUs = turns * issue
+		return
+	}
 	steps := math.Ceil(float64(p.cols) / float64(x.Depth))
-	k.WaitUs = math.Ceil(k.Groups/float64(t.Cores)/p.resident(x, t)) * (alone + steps*(t.StepUs+t.TileStepUs))
+	bare := max(0, 1-min(resident, groups)*k.Threads/t.ExpandThreads)
+	k.WaitUs = groups*issue + turns*steps*t.ExpandStepUs*bare
+	k.Tile = 0
+}
+
+// expansion is what lanes do to expand a weight, in multiply-adds.
+func (p matmul) expansion(t *target.Target) float64 {
+	sum, all := 0.0, 0.0
+	for format, weights := range p.formats {
+		slots, counted := t.Slots[format]
+		if !counted {
+			return tileExpand
+		}
+		sum, all = sum+slots*weights, all+weights
+	}
+	if all == 0 {
+		return tileExpand
+	}
+	return tileSlot * sum / all
 }
 
 // tiled returns the kernel over blocks, without its prologue.
@@ -251,7 +278,7 @@ func (p matmul) tiled(x kernel.ProductTiles, t *target.Target) Kernel {
 	}
 	k := Kernel{Memory: float64(p.bytes), Groups: down * across, Threads: float64(x.SIMDs() * t.Limits.SIMDWidth), Tiled: true}
 	rows, columns := float64(x.Rows), float64(x.Columns)
-	row, weight, bytes, pieces := float64(tileNarrow), float64(tileExpand), 4.0, 0.0 // pieces of lines a block
+	row, weight, bytes, pieces := float64(tileNarrow), p.expansion(t), 4.0, 0.0 // pieces of lines a block
 	if p.halves {
 		weight = tileCopy
 		pieces += columns

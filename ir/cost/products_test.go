@@ -70,7 +70,9 @@ func TestTilesInNumbers(t *testing.T) {
 
 	// Weights in q8_0 are expanded: lanes and tiles take turns, and one row of x is 8.5 bits
 	// a weight from memory. 1,536 steps of 64*4 + 32*8 operations of lanes, twice as slow as
-	// tiles.
+	// tiles. The fullest core issues them for two threadgroups, with a quarter of 4 TFLOP/s,
+	// and waits at each of four steps for three quarters of 0.375 us, since 256 of the 1,024
+	// threads are there that would hide it.
 	q := numbersOf(oneProduct(t, x, 100, 96, 128, "q8_0"), 100)
 	require.False(t, q.halves)
 	require.EqualValues(t, 96*4*34, q.bytes)
@@ -78,11 +80,26 @@ func TestTilesInNumbers(t *testing.T) {
 	k := q.tiled(block, x)
 	require.Zero(t, k.Flops)
 	tile := steps*(64*32+tileLoad*(64*2+32*2)) + steps*(64*4+32*8)*2.0
-	require.InDelta(t, tile, k.Tile, 1e-6)
+	require.Zero(t, k.Tile, "waits are the time")
 	require.InDelta(t, 6*(64*128*4+32*(96*4*34)/96), k.Cache, 1e-6)
 	require.Zero(t, k.LineParts)
-	// One threadgroup alone has a quarter of 4 TFLOP/s, and four steps of 0.25 + 0.125 us.
-	require.InDelta(t, tile/6*1e-6/1+4*(0.25+0.125), k.WaitUs, 1e-9)
+	require.InDelta(t, 2*tile/6*1e-6/1+4*0.375*(1-256.0/1024), k.WaitUs, 1e-9)
+	// Four threadgroups of five that a core gets are in it at once, so that it waits twice.
+	many := q
+	part := *q.parts[0]
+	part.Each = 64 // of two blocks of columns
+	many.tokens, many.parts = 640, []*task.Part{&part}
+	require.InDelta(t, 5*tile/6*1e-6/1+2*4*0.375*(1-512.0/1024), many.tiled(block, x).WaitUs, 1e-9)
+	// Where nobody measured what it waits for, few threads leave the core idle instead.
+	bare := *x
+	bare.ExpandStepUs = 0
+	k = q.tiled(block, &bare)
+	require.InDelta(t, tile, k.Tile, 1e-6)
+	require.InDelta(t, tile/6*1e-6/1, k.WaitUs, 1e-9, "both at once")
+	// Slots that were counted say what a weight costs: 1.7 operations each.
+	x.Slots = map[string]float64{"q8_0": 5}
+	require.InDelta(t, 8.5, q.expansion(x), 1e-9)
+	require.Greater(t, q.tiled(block, x).WaitUs, q.tiled(block, plain()).WaitUs)
 }
 
 // 96 rows of 128 halves for 10 vectors, four a threadgroup: three passes of 96/(2*2*1)

@@ -1,7 +1,9 @@
 package cost
 
 import (
+	"cmp"
 	"encoding/csv"
+	"math"
 	"os"
 	"slices"
 	"strconv"
@@ -30,7 +32,7 @@ func (m timing) numbers() matmul {
 	for range p[3] {
 		part.Products = append(part.Products, (*ir.Node)(nil))
 	}
-	return matmul{tokens: p[0], rows: p[1], cols: p[2], unit: int(p[3]), bytes: p[1] * p[2] * formatBits[m.format] / 16 / 8, perLoad: 16, halfRows: true, parts: []*task.Part{part}}
+	return matmul{tokens: p[0], rows: p[1], cols: p[2], unit: int(p[3]), bytes: p[1] * p[2] * formatBits[m.format] / 16 / 8, perLoad: 16, halfRows: true, parts: []*task.Part{part}, formats: map[string]float64{m.format: float64(p[1] * p[2])}}
 }
 
 // formatBits are bits of 16 weights, scales included.
@@ -58,8 +60,8 @@ func timings(t *testing.T, file string) (out []timing) {
 	return out
 }
 
-// The block that the model takes for weights that are expanded is measured within a tenth
-// of the fastest, and it orders all of them much as they were measured.
+// Of the blocks of a product that were measured the model takes one within a tenth of the
+// fastest, and it orders all of them much as they were measured.
 func TestTilesAsMeasured(t *testing.T) {
 	x, err := target.Find("h100")
 	require.NoError(t, err)
@@ -71,53 +73,51 @@ func TestTilesAsMeasured(t *testing.T) {
 	var have, want []float64
 	for p, measured := range byProduct {
 		n := measured[0].numbers()
-		best, _ := n.bestTiles(x)
-		fastest, taken := slices.MinFunc(measured, func(a, b timing) int { return int(a.us - b.us) }).us, 0.0
+		fastest := slices.MinFunc(measured, func(a, b timing) int { return cmp.Compare(a.us, b.us) }).us
+		taken, least := timing{}, math.Inf(1)
 		for _, m := range measured {
-			if same(m.block, best) {
-				taken = m.us
-			}
 			for block := range n.tilings(x) {
 				if same(m.block, block) {
-					k := n.tiled(block, x)
-					have, want = append(have, n.predicted(k, x)), append(want, m.us)
+					us := n.predicted(n.tiled(block, x), x)
+					have, want = append(have, us), append(want, m.us)
+					if us < least {
+						taken, least = m, us
+					}
 				}
 			}
 		}
-		t.Logf("%v: %+v, %.0f us, fastest %.0f", p, best, taken, fastest)
-		require.NotZero(t, taken, "%+v was not measured", best)
-		require.LessOrEqual(t, taken, 1.1*fastest)
+		t.Logf("%v: %+v, %.0f us, fastest %.0f", p, taken.block, taken.us, fastest)
+		require.LessOrEqual(t, taken.us, 1.1*fastest)
 	}
 	require.Len(t, have, len(timings(t, "tiles-h100.csv")))
 	t.Logf("rank correlation of %d: %.3f", len(have), spearman(have, want))
 	require.GreaterOrEqual(t, spearman(have, want), 0.9)
 }
 
-// Deep blocks are predicted within a fifth in each format. Those 32 deep with four blocks
-// of levels on their way take 1.3 to 1.7 times what is predicted, and were chosen for it on
-// a target without matrix units: of all, the order in each format still is much as measured.
+// Tiles that expand weights take what is predicted within two fifths, and of each format the
+// order is as measured, but for what lies within a few percent.
 func TestFormatsOfTilesAsMeasured(t *testing.T) {
-	x, err := target.Find("h200")
-	require.NoError(t, err)
 	byFormat := map[string][2][]float64{}
-	for _, m := range timings(t, "tiles-h200.csv") {
-		n := m.numbers()
-		for block := range n.tilings(x) {
-			if !same(m.block, block) {
-				continue
+	for name, measured := range measuredTiles(t) {
+		x, err := target.Find(name)
+		require.NoError(t, err)
+		for _, m := range measured {
+			n := m.numbers()
+			for block := range n.tilings(x) {
+				if !same(m.block, block) {
+					continue
+				}
+				us := n.predicted(n.tiled(block, x), x)
+				require.Less(t, math.Abs(math.Log(us/m.us)), math.Log(1.4), "%s %v %+v: predicted %.0f us, measured %.0f", m.format, m.product, m.block, us, m.us)
+				v := byFormat[m.format]
+				byFormat[m.format] = [2][]float64{append(v[0], us), append(v[1], m.us)}
 			}
-			us := n.predicted(n.tiled(block, x), x)
-			if block.Depth == 64 {
-				require.InEpsilon(t, m.us, us, 0.2, "%s %v", m.format, m.product)
-			}
-			v := byFormat[m.format]
-			byFormat[m.format] = [2][]float64{append(v[0], us), append(v[1], m.us)}
 		}
 	}
-	require.Len(t, byFormat, 3)
+	require.Len(t, byFormat, 4)
 	for format, v := range byFormat {
 		t.Logf("%s: rank correlation of %d: %.3f", format, len(v[0]), spearman(v[0], v[1]))
-		require.GreaterOrEqual(t, spearman(v[0], v[1]), 0.5, format)
+		require.GreaterOrEqual(t, spearman(v[0], v[1]), 0.8, format)
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 func plain() *target.Target {
 	return &target.Target{
 		Cores: 4, CoreThreads: 512, BandwidthGBs: 100, CacheGBs: 200, CacheBytes: 1 << 20, TFlops: 2, TileTFlops: 4, MatrixTFlops: 8,
-		DispatchUs: 13, WaveUs: 11, GroupUs: 0.5, PieceNs: 3, StepUs: 0.25, TileStepUs: 0.125, LatencyUs: 7, ExchangeNs: 5,
+		DispatchUs: 13, WaveUs: 11, GroupUs: 0.5, PieceNs: 3, StepUs: 0.25, TileStepUs: 0.125, ExpandStepUs: 0.375, ExpandThreads: 1024, LatencyUs: 7, ExchangeNs: 5,
 		CommandBufferUs: 20, EncodeUs: 1, SubmitUs: 10, LoadAhead: 32, CopyStages: 4, TileFloats: 32, MatrixFloats: 64, MatrixRows: 32, MatrixGroup: 4, CoreBytes: 64 << 10, CoreFloats: 32 << 10,
 		Limits: target.Limits{Slots: 31, Threads: 1024, ThreadgroupBytes: 32 << 10, MatrixBytes: 32 << 10, SIMDWidth: 32,
 			Weights: []string{"f32", "f16", "bf16", "q8_0", "q4_k", "q3_k"}, Cache: []string{"f32", "f16"}},

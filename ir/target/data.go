@@ -151,7 +151,7 @@ func (n nvidia) target() Target {
 		CoreThreads: 2048, LoadAhead: 96, LineBytes: 128, TileFloats: 128, CopyStages: 8, CoreBytes: 227 << 10, CoreFloats: 64 << 10,
 		// A CUDA graph runs a chain: each kernel pays for its launch, and the
 		// barrier costs little more.
-		DispatchUs: 1.0, WaveUs: 0.3, GroupUs: 0.15, PieceNs: 1.05, StepUs: 0.2, TileStepUs: 0.15, LatencyUs: 0.6, CommandBufferUs: 5, EncodeUs: 0, SubmitUs: 8,
+		DispatchUs: 1.0, WaveUs: 0.3, GroupUs: 0.15, PieceNs: 1.05, StepUs: 0.2, TileStepUs: 0.15, ExpandStepUs: 0.565, ExpandThreads: 529, LatencyUs: 0.6, CommandBufferUs: 5, EncodeUs: 0, SubmitUs: 8,
 		Slots: map[string]float64{
 			"f16": 2.45, "q8_0": 4.64, "q6_k": 6.72, "q5_k": 6.33, "q5_0": 7.08, "q4_k": 4.92, "q4_0": 4.41, "affine4": 4.69, "affine8": 4.56,
 		},

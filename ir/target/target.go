@@ -44,6 +44,8 @@ type Target struct {
 	PieceNs         float64 // time of a core to copy a part of a line to threadgroup memory, however short; 0 where nobody measured it, as the next two
 	StepUs          float64 // the cost of a tiled product's barrier between two blocks
 	TileStepUs      float64 // time of a simdgroup to load its tiles of a block, for each tile's depth, where nothing hides it
+	ExpandStepUs    float64 // what a threadgroup that expands weights waits for at each block, where no others of its core hide it; 0 where nobody measured it
+	ExpandThreads   float64 // threads of a core that hide it, expanding themselves
 	LatencyUs       float64 // time from a load to a barrier past its reduction: what a prologue that reduces adds to a threadgroup
 	ExchangeNs      float64 // each thread's cost of an exchange of values within a threadgroup, where threads are emulated; 0 on GPUs
 	CommandBufferUs float64 // device time lost at the border of two command buffers
