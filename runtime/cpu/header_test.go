@@ -88,6 +88,8 @@ var unary = []struct {
 	{"fabs(v)", math.Abs, points{-8, 8, false}, 0},
 	{"abs(v)", math.Abs, points{-8, 8, false}, 0},
 	{"sign(v)", func(x float64) float64 { return math.Copysign(1, x) }, points{-8, 8, false}, 0},
+	{"sign(v * 0.0) + sign(v * NAN)", func(float64) float64 { return 0 }, points{-8, 8, false}, 0},
+	{"step(0.5, v * 0.0 + 0.5)", func(float64) float64 { return 1 }, points{-8, 8, false}, 0},
 	{"saturate(v)", func(x float64) float64 { return min(max(x, 0), 1) }, points{-2, 2, false}, 0},
 	{"fract(v)", func(x float64) float64 { return x - math.Floor(x) }, points{-8, 8, false}, 1},
 	{"isnan(v) || isinf(v) || !isfinite(v) ? 1.0 : 0.0", func(float64) float64 { return 0 }, points{-1e38, 1e38, false}, 0},
@@ -113,6 +115,11 @@ var unary = []struct {
 	{"v * v - 1.0", func(x float64) float64 { return float64(float32(x*x)) - 1 }, points{1.5, 100, false}, 0},
 	{"float(half(v))", func(x float64) float64 { return float64(dtype.F16ToF32(dtype.F32ToF16(float32(x)))) }, points{1e-9, 1e5, true}, 0},
 	{"float(bfloat(v))", func(x float64) float64 { return float64(dtype.BF16ToF32(dtype.F32ToBF16(float32(x)))) }, points{1e-38, 1e38, true}, 0},
+	// Every second number lies half way between two.
+	{"float(bfloat(1.0 + rint(v) / 256.0))", func(x float64) float64 {
+		return float64(dtype.BF16ToF32(dtype.F32ToBF16(float32(1 + math.RoundToEven(x)/256))))
+	}, points{0, 1023, false}, 0},
+	{"float(half(1.0 + rint(v) / 2048.0))", func(x float64) float64 { return float64(f16(float32(1 + math.RoundToEven(x)/2048))) }, points{0, 1023, false}, 0},
 	{"float(half(v) * half(3.0h) + 1)", halfOps(func(x float32) float32 { return f16(f16(x*3) + 1) }), points{-100, 100, false}, 0},
 	{"float(half(v) / half(3))", halfOps(func(x float32) float32 { return f16(x / 3) }), points{-100, 100, false}, 0},
 	{"float(exp(half(v)))", halfOps(func(x float32) float32 { return f16(float32(math.Exp(float64(x)))) }), points{-9, 9, false}, 0},
