@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"path/filepath"
 	"regexp"
-	"strconv"
 	"strings"
 
 	"foundry/lower/plan"
@@ -26,7 +25,7 @@ func (d *Device) key(k *plan.Kernel, share int) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return hashOf([]byte(strings.Join(append(d.options(msl.Matrices(k)), d.rtc.version, d.info.Note, strconv.Itoa(share), text), "\x00"))), nil
+	return hashOf([]byte(strings.Join(append(d.options(msl.Matrices(k)), d.rtc.version, d.info.Note, fmt.Sprint(share, turns(k, share)), text), "\x00"))), nil
 }
 
 func hashOf(b []byte) string {

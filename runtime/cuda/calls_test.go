@@ -395,14 +395,16 @@ func withoutFunctions(ks []kernel) []kernel {
 
 // Kernels are compiled eight a unit, those of matrix units apart and for another
 // architecture; those whose registers would keep threadgroups from running at once again,
-// with registers weighed. What the cache holds is compiled no more, for the same text,
+// with registers weighed and with room for all threadgroups, which b takes, and d not, which
+// would have fewer. What the cache holds is compiled no more, for the same text,
 // options, versions and share.
 func TestUnitsOfAPlan(t *testing.T) {
 	d, m := emulatedDevice(t, Options{CacheDir: t.TempDir(), TrustKernels: true})
 	names := strings.Split("abcdefghij", "")
 	p := loadable(8*132, names...)
 	p.Kernels[4].Matrices = 1
-	m.gpu.registers["b"], m.gpu.registers["c"], m.gpu.registers["e"] = [2]uint32{65, 40}, [2]uint32{64, 64}, [2]uint32{200, 200}
+	m.gpu.registers["b"], m.gpu.registers["c"] = [3]uint32{65, 40, 48}, [3]uint32{64, 64, 64}
+	m.gpu.registers["d"], m.gpu.registers["e"] = [3]uint32{65, 60, 56}, [3]uint32{200, 200, 200}
 	share := shares(p, d.cores)
 	require.Equal(t, slices.Repeat([]int{8}, 10), share)
 	ctx := context.Background()
@@ -411,12 +413,12 @@ func TestUnitsOfAPlan(t *testing.T) {
 	options := " --std=c++17 --device-as-default-execution-space --fmad=false --disable-warnings "
 	slices.Sort(m.compiled)
 	require.Equal(t, []string{
-		"--gpu-architecture=sm_90" + options + "a, 1 b, 1 c, 1 d, 1", "--gpu-architecture=sm_90" + options + "b",
+		"--gpu-architecture=sm_90" + options + "a, 1 b, 1 c, 1 d, 1", "--gpu-architecture=sm_90" + options + "b d", "--gpu-architecture=sm_90" + options + "b, 8 d, 8",
 		"--gpu-architecture=sm_90" + options + "f, 1 g, 1 h, 1 i, 1 j, 1", "--gpu-architecture=sm_90a" + options + "e, 2",
 	}, m.compiled)
 	require.Equal(t, 10, u.fresh)
-	require.Len(t, u.code, 4)
-	for i, want := range map[int]int{0: 0, 1: 40, 2: 64, 4: 200} {
+	require.Len(t, u.code, 5)
+	for i, want := range map[int]int{0: 0, 1: 48, 2: 64, 3: 60, 4: 200} {
 		used, err := notesOf(u.code[u.of[i]])
 		require.NoError(t, err)
 		require.Equal(t, notes{want, 8}, used[names[i]])

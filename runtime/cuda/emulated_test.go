@@ -42,7 +42,7 @@ type emulatedGPU struct {
 	attributes     map[int]int32
 	total          uint64
 	version        int32
-	registers      map[string][2]uint32 // by kernel: as many as it likes, and weighed
+	registers      map[string][3]uint32 // by kernel: as many as it likes, weighed, and with room for several threadgroups
 	compileLog     string               // said of what compiles
 	elapsed        float32              // ms between two events
 	errorUnknown   bool
@@ -79,7 +79,7 @@ func at[T any](p uintptr) *T { return *(**T)(unsafe.Pointer(&p)) }
 
 func h200() emulatedGPU {
 	return emulatedGPU{name: "NVIDIA H200", attributes: map[int]int32{attrMajor: 9, attrMinor: 0, attrMultiprocessors: 132, attrMaxSharedOptin: 227 << 10},
-		total: 141 << 30, version: 12080, registers: map[string][2]uint32{}, elapsed: 1.5, programVersion: [2]int32{12, 8}}
+		total: 141 << 30, version: 12080, registers: map[string][3]uint32{}, elapsed: 1.5, programVersion: [2]int32{12, 8}}
 }
 
 // emulatedDevice is an H200 of this driver, open.
@@ -319,12 +319,15 @@ func (m *emulated) compiler(name string, a [6]uintptr) uintptr {
 		used := map[string]notes{}
 		var names []string
 		for _, k := range entryText.FindAllStringSubmatch(p.text, -1) {
-			weighed := 0
-			if k[2] == "" {
-				weighed = 1
+			bound := 2
+			switch k[2] {
+			case ", 1":
+				bound = 0
+			case "":
+				bound = 1
 			}
 			names = append(names, k[3]+k[2])
-			used[k[3]] = notes{registers: int(m.gpu.registers[k[3]][weighed]), frame: 8}
+			used[k[3]] = notes{registers: int(m.gpu.registers[k[3]][bound]), frame: 8}
 		}
 		m.compiled = append(m.compiled, strings.Join(append(options, names...), " "))
 		p.log = m.gpu.compileLog

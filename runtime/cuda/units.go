@@ -6,7 +6,6 @@ import (
 	"regexp"
 	"runtime"
 	"strings"
-	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -80,52 +79,7 @@ func (d *Device) compile(ctx context.Context, kernels []plan.Kernel, share []int
 		u.of[i], u.code[name] = name, code
 	}
 	u.fresh = len(plain) + len(matrices)
-	var mu sync.Mutex
-	done := len(kernels) - u.fresh
-	note := func(name string, code []byte, members []int) {
-		mu.Lock()
-		defer mu.Unlock()
-		u.code[name] = code
-		for _, i := range members {
-			u.of[i] = name
-		}
-		if done += len(members); progress != nil {
-			progress("compile kernels", int64(done), int64(len(kernels)))
-		}
-	}
-	// once compiles a unit and keeps it for those members that are not to be compiled
-	// again, with registers weighed, which it returns.
-	once := func(registers msl.Registers, members []int) (again []int, err error) {
-		var some []*plan.Kernel
-		for _, i := range members {
-			some = append(some, &kernels[i])
-		}
-		code, err := d.unit(registers, some)
-		if err != nil {
-			return nil, err
-		}
-		used, err := notesOf(code)
-		if err != nil {
-			return nil, err
-		}
-		var kept []int
-		var theirs []string
-		for _, i := range members {
-			if registers == msl.Free && crowded(&kernels[i], used[kernels[i].Name].registers, share[i]) {
-				again = append(again, i)
-			} else {
-				kept, theirs = append(kept, i), append(theirs, keys[i])
-			}
-		}
-		if len(kept) == 0 {
-			return again, nil
-		}
-		if err := store.keep(code, theirs); err != nil {
-			return nil, err
-		}
-		note(hashOf(code), code, kept)
-		return again, nil
-	}
+	c := compilation{d: d, kernels: kernels, share: share, keys: keys, store: store, units: u, done: len(kernels) - u.fresh, progress: progress}
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(runtime.GOMAXPROCS(0))
 	for _, members := range append(split(plain), split(matrices)...) {
@@ -133,11 +87,7 @@ func (d *Device) compile(ctx context.Context, kernels []plan.Kernel, share []int
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			again, err := once(msl.Free, members)
-			if err == nil && len(again) > 0 {
-				_, err = once(msl.Weighed, again)
-			}
-			return err
+			return c.settle(members)
 		})
 	}
 	return u, group.Wait()

@@ -28,14 +28,15 @@ var CUDAOptions = []string{"--std=c++17", "--device-as-default-execution-space",
 // GPUs these are wgmma, which is compiled for the architecture sm_90a.
 func Matrices(k *plan.Kernel) bool { return k.Matrices > 0 }
 
-// Registers says what a compiler may spend of them.
+// Registers says what a compiler may spend of them: as many as leave room for that many
+// threadgroups in a multiprocessor.
 type Registers int
 
 const (
-	// Free: as many as serve one threadgroup best.
-	Free Registers = iota
 	// Weighed: the compiler weighs them against threads in flight.
-	Weighed
+	Weighed Registers = iota
+	// Free: as many as serve one threadgroup best.
+	Free
 )
 
 // Unordered reports whether k reads nothing that a dispatch of its run writes, so that it
@@ -98,8 +99,8 @@ func cudaEntry(b *strings.Builder, symbol string, k *plan.Kernel, registers Regi
 		} else {
 			bounds += ", 1"
 		}
-	case registers == Free:
-		bounds += ", 1"
+	case registers != Weighed:
+		bounds += ", " + strconv.Itoa(int(registers))
 	}
 	fmt.Fprintf(b, `%snamespace metal {
 extern "C" __global__ void __launch_bounds__(%s) %s(%s) {
