@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -30,16 +31,30 @@ var updateSlots = flag.Bool("update-slots", false, "rewrite ir/cost/testdata/slo
 
 const slotsFile = "../../ir/cost/testdata/slots-sm90.csv"
 
-// slotsOf is what the machine code of a kernel's main loop asks of a lane.
+// slotsOf is what the machine code of a kernel asks of a lane.
 type slotsOf struct {
-	all, integer int
-	weights      int // that a lane multiplies in one turn of the loop
-	registers    int
+	all, integer         int // of the main loop
+	outside, outsideInts int // of all else, up to the kernel's end
+	weights              int // that a lane multiplies in one turn of the loop
+	turns                int // of the loop
+	whole                int // weights that a lane multiplies in all
+	registers            int
 }
 
-// perWeight is the issue slots a weight: integer operations count twice, since their units
-// are half as many.
+// perWeight is the issue slots a weight of the main loop: integer operations count twice,
+// since their units are half as many.
 func (s slotsOf) perWeight() float64 { return float64(s.all+s.integer) / float64(s.weights) }
+
+// everything is the issue slots a weight of the whole kernel: loads and the norm before the
+// loop, sums and the epilogue behind it. Another loop than the main one makes the sums of x, in one
+// turn for these shapes.
+func (s slotsOf) everything() float64 {
+	return float64(s.turns*(s.all+s.integer)+s.outside+s.outsideInts) / float64(s.whole)
+}
+
+// mostSlots are the most slots a weight, everything included, that a format may take: at 7b
+// an H100 then keeps up with what its memory brings at 80 % of its bandwidth.
+var mostSlots = map[string]float64{"q4_0": 6.6, "q4_k": 6.6, "affine4": 6.6, "q5_k": 8.1, "q6_k": 9.6, "q8_0": 12.5}
 
 // TestSlots compiles gate and up of 7b in every format for compute capability 9.0 and counts
 // the issue slots a weight of the main loop, which the cost model of the target has (ir/cost/testdata/slots-sm90.csv).
@@ -65,10 +80,13 @@ func TestSlots(t *testing.T) {
 	var out bytes.Buffer
 	fmt.Fprintf(&out, "# The main loop of gate and up of 7b (3584 x 37888), one token, in machine code for compute capability 9.0 by NVRTC %s: go test ./runtime/cuda -run TestSlots -update-slots.\n", rtc.version)
 	fmt.Fprintln(&out, "# slots = (operations + integer ones again) / weights: integer units are half as many.")
-	fmt.Fprintln(&out, "format,weights a turn,operations,integer,registers,slots")
+	fmt.Fprintln(&out, "format,weights a turn,operations,integer,registers,slots,turns,weights,operations outside,integer outside,slots of everything")
 	for _, weights := range []string{"f16", "q8_0", "q6_k", "q5_k", "q5_0", "q4_k", "q4_0", "affine4", "affine8"} {
 		s := countSlots(t, rtc, disassembler, weights)
-		fmt.Fprintf(&out, "%s,%d,%d,%d,%d,%.2f\n", weights, s.weights, s.all, s.integer, s.registers, s.perWeight())
+		fmt.Fprintf(&out, "%s,%d,%d,%d,%d,%.2f,%d,%d,%d,%d,%.2f\n", weights, s.weights, s.all, s.integer, s.registers, s.perWeight(), s.turns, s.whole, s.outside, s.outsideInts, s.everything())
+		if most, asked := mostSlots[weights]; asked {
+			require.LessOrEqual(t, s.everything(), most, "%s: slots a weight, everything included", weights)
+		}
 		if !*updateSlots {
 			require.Contains(t, kept, weights, "write it with -update-slots")
 			require.InEpsilon(t, kept[weights], s.perWeight(), 0.1, "%s: slots a weight; write them with -update-slots, and those of target h100", weights)
@@ -103,7 +121,7 @@ func countSlots(t *testing.T, rtc *nvrtc, disassembler, weights string) slotsOf 
 		listing, err := exec.Command(disassembler, "-c", cubin).Output()
 		require.NoError(t, err)
 		s := mainLoop(t, string(listing))
-		s.weights = turnWeights(t, k)
+		s.weights, s.turns, s.whole = turnWeights(t, k)
 		s.registers, _ = usage(t, code)
 		return s
 	}
@@ -135,16 +153,24 @@ func mainLoop(t *testing.T, listing string) (best slotsOf) {
 		}
 	}
 	most, shortest := 0, math.MaxInt
+	integers := func(ops []string) (n int) {
+		for _, o := range ops {
+			if integerOps[o] {
+				n++
+			}
+		}
+		return n
+	}
+	last := slices.Index(ops, "EXIT")
+	require.Positive(t, last, "no end")
+	ops, args = ops[:last+1], args[:last+1] // behind it stand the turns of waiting loops alone
 	for end, op := range ops {
 		begin, known := labels[sassTarget.FindString(args[end])]
 		if op != "BRA" || !known || begin > end {
 			continue
 		}
-		s, products := slotsOf{all: end - begin + 1}, 0
+		s, products := slotsOf{all: end - begin + 1, integer: integers(ops[begin : end+1])}, 0
 		for _, o := range ops[begin : end+1] {
-			if integerOps[o] {
-				s.integer++
-			}
 			if o == "FFMA" {
 				products++
 			}
@@ -155,31 +181,35 @@ func mainLoop(t *testing.T, listing string) (best slotsOf) {
 		}
 	}
 	require.NotZero(t, most, "no loop multiplies")
+	best.outside, best.outsideInts = len(ops)-best.all, integers(ops)-best.integer
 	return best
 }
 
-var accumulate = regexp.MustCompile(`gemv_accumulate<weight_\w+?_?(\d*)(?:<[^>]*?(\d+)u>)?, \w+<\d+u>, ROWS, VECTORS, .*?(\d+)u>\(`)
+var accumulate = regexp.MustCompile(`gemv_accumulate<weight_\w+?_?(\d*)(?:<[^>]*?(\d+)u>)?, \w+<\d+u>, ROWS, VECTORS, (\d+)u, \d+u, (\d+)u, (\d+)u, (\d+)u>\(`)
 
 // turnWeights is how many weights a lane multiplies in one turn of the main loop: rows of
-// its team, chunks that it loads together, weights of a chunk.
-func turnWeights(t *testing.T, k *plan.Kernel) int {
+// its team, chunks that it loads together, weights of a chunk; how many turns the loop has, and
+// how many weights the lane multiplies in all.
+func turnWeights(t *testing.T, k *plan.Kernel) (weights, turns, whole int) {
 	t.Helper()
 	m := accumulate.FindStringSubmatch(k.Source)
 	require.NotNil(t, m, k.Name)
-	width := m[2]
-	if width == "" {
-		width = m[1]
+	if m[2] == "" {
+		m[2] = m[1]
 	}
-	n := 1
-	for _, text := range []string{width, m[3]} {
+	var n [5]int // weights of a chunk, lanes, chunks of a row, rounds before the loop, rounds a turn
+	for i, text := range m[2:] {
 		v, err := strconv.Atoi(text)
 		require.NoError(t, err, m[0])
-		n *= v
+		n[i] = v
 	}
+	rows := 1
 	for _, p := range k.Params {
 		if p.Name == "rows_per_team" {
-			n *= int(p.Value)
+			rows = int(p.Value)
 		}
 	}
-	return n
+	require.Zero(t, n[2]%n[1], "rounds are whole")
+	rounds := n[2] / n[1]
+	return rows * n[0] * n[4], (rounds - n[3] + n[4] - 1) / n[4], rows * n[0] * rounds
 }
