@@ -10,7 +10,7 @@ func Print(list []Statement, depth int) string {
 }
 
 // String is the text of v.
-func (v *Value) String() string { return string(v.print(nil, 0)) }
+func (v *Value) String() string { return string(v.whole(nil)) }
 
 type printer struct {
 	text  []byte
@@ -29,7 +29,7 @@ func (p *printer) put(parts ...string) {
 	}
 }
 
-func (p *printer) value(v *Value) { p.text = v.print(p.text, 0) }
+func (p *printer) value(v *Value) { p.text = v.whole(p.text) }
 
 func (p *printer) begin() {
 	for range p.depth {
@@ -205,12 +205,15 @@ func (v *Value) bind() int {
 	return bindPrimary
 }
 
+// whole appends the text of v where nothing stands beside it.
+func (v *Value) whole(b []byte) []byte { return v.print(b, bindSelect) }
+
 // print appends the text of v, in parentheses where it binds less than least.
 func (v *Value) print(b []byte, least int) []byte {
 	bind := v.bind()
 	if bind < least {
 		b = append(b, '(')
-		return append(v.print(b, 0), ')')
+		return append(v.whole(b), ')')
 	}
 	switch v.op {
 	case opName, opVariable:
@@ -222,7 +225,7 @@ func (v *Value) print(b []byte, least int) []byte {
 		}
 		return append(strconv.AppendInt(b, v.n, 10), 'u')
 	case opConst:
-		return v.of[0].print(append(b, "const "...), 0)
+		return v.of[0].whole(append(b, "const "...))
 	case opBinary:
 		b = v.of[0].print(b, bind)
 		b = append(append(append(b, ' '), v.text...), ' ')
@@ -237,7 +240,7 @@ func (v *Value) print(b []byte, least int) []byte {
 		return append(list(append(b, '{'), v.of[1:]), '}')
 	case opIndex:
 		b = v.of[0].print(b, bindPrimary)
-		return append(v.of[1].print(append(b, '['), 0), ']')
+		return append(v.of[1].whole(append(b, '[')), ']')
 	case opMember:
 		b = v.of[0].print(b, bindPrimary)
 		return append(append(b, '.'), v.text...)
@@ -255,7 +258,7 @@ func (v *Value) print(b []byte, least int) []byte {
 		b = append(append(b, v.text...), '<')
 		return append(list(b, v.of), '>')
 	}
-	b = v.of[0].print(append(b, '('), 0)
+	b = v.of[0].whole(append(b, '('))
 	return append(b, ')')
 }
 
@@ -264,7 +267,7 @@ func list(b []byte, of []*Value) []byte {
 		if i > 0 {
 			b = append(b, ", "...)
 		}
-		b = v.print(b, 0)
+		b = v.whole(b)
 	}
 	return b
 }

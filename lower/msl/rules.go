@@ -4,6 +4,9 @@ package msl
 // apply.
 type rule func(v *Value) *Value
 
+// some is any operand, where a rule wants a number or no special one.
+const some = -1
+
 // rules are tried in turn on values that are operators. Numbers are unsigned, so what is
 // multiplied by one or added to one is an unsigned number, too, or a pointer.
 var rules = []rule{
@@ -17,13 +20,13 @@ var rules = []rule{
 	},
 	// x * 1, x / 1, x + 0, x - 0
 	func(v *Value) *Value {
-		return v.of[0].when(v.is("*", -1, 1) || v.is("/", -1, 1) || v.is("+", -1, 0) || v.is("-", -1, 0))
+		return v.of[0].when(v.is("*", some, 1) || v.is("/", some, 1) || v.is("+", some, 0) || v.is("-", some, 0))
 	},
 	// 1 * x, 0 + x
-	func(v *Value) *Value { return v.of[1].when(v.is("*", 1, -1) || v.is("+", 0, -1)) },
+	func(v *Value) *Value { return v.of[1].when(v.is("*", 1, some) || v.is("+", 0, some)) },
 	// x * 0, 0 * x, 0 / x, 0 % x, x % 1
 	func(v *Value) *Value {
-		none := v.is("*", -1, 0) || v.is("*", 0, -1) || v.is("/", 0, -1) || v.is("%", 0, -1) || v.is("%", -1, 1)
+		none := v.is("*", some, 0) || v.is("*", 0, some) || v.is("/", 0, some) || v.is("%", 0, some) || v.is("%", some, 1)
 		return U(0).when(none && v.pure())
 	},
 }
@@ -62,9 +65,9 @@ func (v *Value) when(ok bool) *Value {
 	return nil
 }
 
-// is reports whether v is that operator of these numbers, of which one below zero is any value.
+// is reports whether v is that operator of these numbers, of which some is any value.
 func (v *Value) is(operator string, a, b int64) bool {
-	has := func(o *Value, n int64) bool { return n < 0 || o.IsNumber(n) }
+	has := func(o *Value, n int64) bool { return n == some || o.IsNumber(n) }
 	return v.text == operator && has(v.of[0], a) && has(v.of[1], b)
 }
 

@@ -105,6 +105,27 @@ func TestRounds(t *testing.T) {
 	}
 }
 
+// Constants that are declared count as their numbers, in expressions too; what is no constant
+// leaves a loop as it is, on whichever side it stands.
+func TestRoundsOfConstants(t *testing.T) {
+	n, i := msl.Variable("N"), msl.Variable("i")
+	constant := &msl.Declare{Type: msl.Name("constexpr uint"), Of: []msl.Declared{{Variable: n, Value: u(5)}}}
+	for below, rounds := range map[*msl.Value]int{
+		n.Sub(u(4)): 1, n.Sub(u(5)): 0, n.Div(u(3)): 1, u(3).Div(n): 0, n.Mod(u(2)): 1, u(7).Mod(n): 2, u(6).Sub(n): 1, n.Sub(n): 0, n.Div(n): 1,
+		n.Sub(x): 2, x.Sub(n): 2, x.Div(n): 2, n.Mod(x): 2, n: 2, u(4).Sub(n): 2,
+	} {
+		text := folded(constant, &msl.For{Variable: i, From: u(0), Below: below, Body: []msl.Statement{msl.Set(x, i)}})
+		switch rounds {
+		case 0:
+			require.Empty(t, text, below.String())
+		case 1:
+			require.Equal(t, "x = 0u;\n", text, below.String())
+		default:
+			require.Contains(t, text, "for (uint i = 0u; i < "+below.String()+"; i++)", below.String())
+		}
+	}
+}
+
 // every has each kind of statement once, and variables in each place that reads one.
 func every() (list []msl.Statement, reads int) {
 	next := 0
