@@ -34,8 +34,8 @@ var rules = []rule{
 // fold is v, simpler by the rules. Parentheses come from how strongly operators bind, and
 // the lesser of two that are the same is the one.
 func (v *Value) fold() *Value {
-	if v == nil || len(v.of) == 0 {
-		return v
+	if v == nil {
+		return nil
 	}
 	v = v.rebuilt((*Value).fold)
 	switch v.op {
