@@ -150,7 +150,7 @@ func (r *rowRunner) run(ctx context.Context, stage string, self []string, file s
 // beside compilation; tooLong is the exit code of a process whose kernel does not end,
 // which nothing else can stop.
 const (
-	groupLimit = 20 * time.Second
+	groupLimit = 10 * time.Second
 	tooLong    = 3
 )
 
