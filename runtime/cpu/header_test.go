@@ -123,6 +123,9 @@ var unary = []struct {
 	{"float(half(v) * half(3.0h) + 1)", halfOps(func(x float32) float32 { return f16(f16(x*3) + 1) }), points{-100, 100, false}, 0},
 	{"float(half(v) / half(3))", halfOps(func(x float32) float32 { return f16(x / 3) }), points{-100, 100, false}, 0},
 	{"float(exp(half(v)))", halfOps(func(x float32) float32 { return f16(float32(math.Exp(float64(x)))) }), points{-9, 9, false}, 0},
+	{"half h = half(v); --h; float r = float(h); r", halfOps(func(x float32) float32 { return f16(x - 1) }), points{-100, 100, false}, 0},
+	{"half h = half(v); ++h; float r = float(h); r", halfOps(func(x float32) float32 { return f16(x + 1) }), points{-100, 100, false}, 0},
+	{"float4 c = float4(v, 1.0, 2.0, 3.0); float r = c.r + c.g + c.b + c.a; r", func(x float64) float64 { return float64(float32(x) + 1 + 2 + 3) }, points{-100, 100, false}, 0},
 	{"half(v) + 0.1", halfOps(func(x float32) float32 { return x + float32(0.1) }), points{-100, 100, false}, 0},
 	{"half h = v; h += 0.1; h *= half(2); float r = h; r", halfOps(func(x float32) float32 { return f16(f16(x+f16(0.1)) * 2) }), points{-100, 100, false}, 0},
 }
