@@ -364,7 +364,7 @@ func (w *Walk) DotsOf(n *ir.Node) (a, b, at []Index) {
 // Aligned is Address, and false unless Width adjacent elements can be read there.
 func (w *Walk) Aligned(v *ir.Value, ix []Index) (param int, off Index, ok bool) {
 	param, off, ok = w.Address(v, ix)
-	return param, off, ok && (w.Width == 1 || w.Divides(int64(w.Width), off))
+	return param, off, ok && w.Divides(int64(w.Width), off)
 }
 
 // alone is an error of a batched product in a region of several operations.

@@ -209,7 +209,7 @@ func (w *Walk) Place(l Layout, ix []Index) Index {
 	switch {
 	case !ok:
 		w.fail("a store has too many symbols")
-	case w.Width > 1 && !w.Divides(int64(w.Width), off):
+	case !w.Divides(int64(w.Width), off):
 		w.fail("four adjacent elements are not aligned")
 	}
 	return off

@@ -184,6 +184,7 @@ func (s *sayer) product() {
 	for _, k := range []kernel.ProductRows{
 		{PerTeam: 4, Teams: 1, Share: 1, Simdgroups: 4, Vectors: 1, Loads: 32, Held: 32, Segment: p.Length, Direct: true},
 		{PerTeam: 4, Teams: 2, Share: 2, Simdgroups: 8, Vectors: 1, Width: 32, Loads: 40, Held: 20, Segment: p.Length, Direct: true, Chunked: true},
+		{PerTeam: 1, Teams: 1, Share: 1, Simdgroups: 2, Vectors: 1, Width: 8, Loads: 40, Held: 8, Segment: p.Length, Direct: true},
 		{PerTeam: 2, Teams: 1, Share: 4, Simdgroups: 8, Vectors: 4, Width: 8, Loads: 16, Held: 64, Segment: min(p.Length, 2048)},
 	} {
 		s.asked(k.String(), p.FitsRows(k))
@@ -257,6 +258,13 @@ func (s *sayer) others() {
 	case r.Has(ir.OpSoftmax) && !r.Has(ir.OpBmmNT, ir.OpBmmNN):
 		s.asked("softmax", r.FitsSoftmax(0))
 		s.asked("softmax in segments", r.FitsSoftmax(8))
+		if n := r.Graph.Nodes()[0]; n.Op == ir.OpSoftmax {
+			w := r.walk(1)
+			ix, groups := w.RowOf(n.Results[0].Type.Shape, [2]string{"group.x", "group.y"})
+			if row, err := w.SoftmaxRow(n, ix, 8); err == nil && w.Err == nil {
+				s.say("row %s of %v at %s, from %s of operand %d, segments at %s", row.Row, groups, row.At, row.From, row.Param, row.Between)
+			}
+		}
 	case r.Has(ir.OpArgmax) && !r.Has(ir.OpMatmulNT):
 		s.asked("argmax", r.FitsArgmax())
 	case r.Has(ir.OpSample):
