@@ -79,6 +79,10 @@ func digest(t *testing.T, p *plan.Plan) string {
 		fmt.Fprintf(sum, "%s\n%s", k.Name, body)
 		k.SHA256 = ""
 	}
+	q.Entries = slices.Clone(p.Entries)
+	for i := range q.Entries {
+		q.Entries[i].Modelled = nil // what the model says of them is in ir/cost's tables
+	}
 	text, err := json.Marshal(&q)
 	require.NoError(t, err)
 	sum.Write(text)
@@ -97,7 +101,7 @@ func digest(t *testing.T, p *plan.Plan) string {
 
 // What lowering writes changes on purpose only, for each format on each kind of target, in
 // layers of many makes and in random graphs: kernels' bodies and heads, buffers, grids,
-// barriers, command buffers and what the model says of them.
+// barriers and command buffers.
 func TestGoldenPlans(t *testing.T) {
 	configs := shapes(t)
 	pipelines := map[string]string{"default": pipelineDefault, "fewest": pipelineFewest, "unfused": "canonicalize,cse,legalize"}
