@@ -65,14 +65,23 @@ func (p *compiled) pass() *Pass {
 func (p *compiled) checkKernel(words string) error {
 	var has []func(...ir.Op) bool
 	for _, f := range p.forms {
-		has = append(has, f.has)
+		most := 1
+		for _, n := range f.nodes {
+			most = max(most, len(n.ops))
+		}
+		for i := range most {
+			has = append(has, f.operations(i))
+		}
 	}
 	return cost.CheckPin(kernel.Pin(words), has...)
 }
 
-// has reports whether one of ops may stand in a region of the form.
-func (f *form) has(ops ...ir.Op) bool {
-	return slices.ContainsFunc(f.nodes, func(n formNode) bool {
-		return !n.context && slices.ContainsFunc(n.ops, func(o ir.Op) bool { return slices.Contains(ops, o) })
-	})
+// operations tells which operations stand in a region of the form whose nodes take the i-th of
+// theirs, or the last one where they have fewer.
+func (f *form) operations(i int) func(...ir.Op) bool {
+	return func(ops ...ir.Op) bool {
+		return slices.ContainsFunc(f.nodes, func(n formNode) bool {
+			return !n.context && slices.Contains(ops, n.ops[min(i, len(n.ops)-1)])
+		})
+	}
 }

@@ -23,7 +23,7 @@ func (c *counted) Quotient(base string, _ Index, _ sym.Dim) string  { return c.C
 func (c *counted) Remainder(base string, _ Index, _ sym.Dim) string { return c.Counter(base) }
 func (c *counted) Folded(base string, _ Index, _ int64) string      { return c.Counter(base) }
 
-func (r *Region) walk(width int) *Walk { return NewWalk(r, width, new(counted)) }
+func (r *Region) walk(width int) *Walk { return NewWalk(r, width, nil) }
 
 // results walks to the results of p at ix, and to the places where they are stored.
 func (w *Walk) results(p *Elements, ix []Index) {

@@ -37,8 +37,12 @@ type Names interface {
 	Counter(base string) string
 }
 
-// NewWalk returns a walk over r's values that makes its variables by names.
+// NewWalk returns a walk over r's values that makes its variables by names; nil: one that
+// nobody writes.
 func NewWalk(r *Region, width int, names Names) *Walk {
+	if names == nil {
+		names = new(counted)
+	}
 	return &Walk{Region: r, Width: width, Names: names, below: map[string]int64{}, step: map[string]int64{}, have: map[string]bool{}}
 }
 
