@@ -260,5 +260,7 @@ func embeddingNormProbes(t dtype.Type, quick bool) []probe {
 			out = append(out, outsideIDs("fuse-embedding-norm", body)...)
 		}
 	}
-	return out
+	// Runs of eight squares, which two lanes share.
+	runs := fillBody(embeddingNormBody, "W", t, "K", 3584, "N", oddRows)
+	return append(out, prefillProbe(33, window, "split-norm,fuse-embedding-norm{kernel=runs}", runs))
 }

@@ -261,7 +261,7 @@ var table = []kernelKind{
 	},
 	{
 		name: "embedding + norm", checklist: "embedding lookup", pattern: "embedding-norm", formats: matrix, probes: embeddingNormProbes,
-		logic: "the lookup also makes the first norm, or its sums of squares", ideas: "none",
+		logic: "the lookup also makes the first norm, or its sums of squares: of many rows four elements a thread, whose squares the threads of a run add up", ideas: "none",
 	},
 	{
 		name: "cast", checklist: "elementwise add", ops: []ir.Op{ir.OpCast}, formats: []dtype.Type{dtype.F16, dtype.BF16}, probes: castProbes,

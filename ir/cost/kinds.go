@@ -479,6 +479,7 @@ var elementsKind = kind{
 			},
 			deal: (*model).byPosition,
 		}.main(),
+		runsMain,
 		way[kernel.Elements]{
 			words:      []kernel.Elements{{}},
 			candidates: elementCandidates,

@@ -31,6 +31,7 @@ func TestThreadgroups(t *testing.T) {
 		{Positions{Width: 1, Units: 32, Largest: 1024}, 32, "positions width=1"},
 		{Positions{Width: 1, Units: 5000, Largest: 512}, 512, "positions width=1"},
 		{Heads{Heads: 20, Simdgroups: 16}, 512, "heads simdgroups=16"},
+		{Runs{Size: 8}, 256, "runs size=8"},
 		{RowNorm{Length: 600, Width: 4}, 160, "row-norm width=4"}, // 150 loads
 		{RowNorm{Length: 640, Width: 4}, 160, "row-norm width=4"},
 		{RowNorm{Length: 4, Width: 4}, 32, "row-norm width=4"},
@@ -138,6 +139,19 @@ func TestMemory(t *testing.T) {
 	require.Equal(t, 2*16, BestBytes(128))
 	require.Equal(t, 64, SoftmaxBytes(256), "a maximum and a sum of each of eight simdgroups")
 	require.Equal(t, 32, SoftmaxBytes(128))
+}
+
+// Runs that a simdgroup's lanes share evenly, four elements each.
+func TestRunsThatAreShared(t *testing.T) {
+	for size, lanes := range map[int64]int{4: 1, 8: 2, 16: 4, 64: 16, 128: 32} {
+		k, can := RunsOf(size)
+		require.True(t, can, size)
+		require.Equal(t, lanes, k.Lanes())
+	}
+	for _, size := range []int64{0, 1, 2, 6, 12, 24, 256} {
+		_, can := RunsOf(size)
+		require.False(t, can, size)
+	}
 }
 
 // What is said of words that no kernel has, or none has together.

@@ -71,7 +71,7 @@ func operationsOf(n *ir.Node) (out []func(...ir.Op) bool) {
 func TestEveryChoiceComputes(t *testing.T) {
 	cases := opCases()
 	var graphs []*ir.Graph
-	for i, name := range []string{"matmul_nt f16 896", "rope", "rms_norm 896", "bmm_nt", "bmm_nn", "add", "argmax", "argmax short"} {
+	for i, name := range []string{"matmul_nt f16 896", "rope", "rms_norm 896", "sum_squares", "bmm_nt", "bmm_nn", "add", "argmax", "argmax short"} {
 		graphs = append(graphs, choices(alone(parse(t, "T=1..9, P=0..64, S<=73", cases[name]), fmt.Sprintf("g%d", i)), m3Pro(t))...)
 	}
 	graphs = append(graphs, choices(alone(parse(t, "T=1..1, P=0..72, S<=73", cases["matmul_nt f16 896"]), "row"), m3Pro(t))...)

@@ -27,7 +27,7 @@ var writers = [...]writer{
 	of((*region).softmaxRow), of((*region).softmaxSegments),
 	of((*region).argmaxRow), of((*region).argmaxParts),
 	of((*region).rowNorm),
-	of((*region).pointwise), of((*region).positions),
+	of((*region).pointwise), of((*region).positions), of((*region).runs),
 }
 
 // lower writes the kernels of a region that gets the chosen one, nil where there is nothing
