@@ -204,7 +204,7 @@ func (s *site) extent() (lo, hi int) {
 type stretch struct {
 	graph *ir.Graph
 	key   string // what stretches share that come to the same
-	has   []bool // by kind of operation: one is there
+	has   []bool // kinds of operations of which one is there
 }
 
 func newStretch(g *ir.Graph, nodes []*ir.Node) *stretch {
