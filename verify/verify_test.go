@@ -33,7 +33,7 @@ func options(t *testing.T) verify.Options {
 // onCPU adds the conformance device, or skips.
 func onCPU(t *testing.T, o verify.Options) verify.Options {
 	t.Helper()
-	d, err := cpu.Open(t.Context(), cpu.Options{FewRuns: true})
+	d, err := cpu.Open(t.Context(), cpu.Options{OneRun: true})
 	devicetest.Need(t, err)
 	t.Cleanup(func() { require.NoError(t, d.Close()) })
 	o.Device = d
@@ -106,7 +106,7 @@ func changed(t *testing.T, file, old, with string) fs.FS {
 
 // A kernel that is slightly wrong fails the rows that use it.
 func TestWrongKernels(t *testing.T) {
-	d, err := cpu.Open(t.Context(), cpu.Options{FewRuns: true, TrustKernels: true}) // their stages are others
+	d, err := cpu.Open(t.Context(), cpu.Options{OneRun: true, TrustKernels: true}) // their stages are others
 	devicetest.Need(t, err)
 	defer d.Close()
 	o := options(t)

@@ -68,7 +68,7 @@ func TestExpandedOnce(t *testing.T) {
 // TestMutantsOfExpansion makes mistakes in the stage file that a look at few weights would
 // not show.
 func TestMutantsOfExpansion(t *testing.T) {
-	d, err := cpu.Open(context.Background(), cpu.Options{TrustKernels: true, FewRuns: true})
+	d, err := cpu.Open(context.Background(), cpu.Options{TrustKernels: true, OneRun: true})
 	devicetest.Need(t, err)
 	run := func(stages fstest.MapFS) ([]byte, error) {
 		g := expandedOnce(t, dtype.Q4_K, 768, 70)

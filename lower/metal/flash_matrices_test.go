@@ -43,7 +43,7 @@ func TestFlashInMatrices(t *testing.T) {
 	on, err := target.Find("apple-m5")
 	require.NoError(t, err)
 	graphs := flashInMatrices(t)
-	for _, o := range []cpu.Options{{FewRuns: true}, {FewRuns: true, ThreadOrder: cpu.Random, Seed: 3}, {Checked: true}} {
+	for _, o := range []cpu.Options{{OneRun: true}, {OneRun: true, ThreadOrder: cpu.Random, Seed: 3}, {Checked: true, OneRun: true}} {
 		d, err := cpu.Open(context.Background(), o)
 		devicetest.Need(t, err)
 		b := newBatchOn(t, graphs, d, on)
@@ -84,7 +84,7 @@ var flashMutants = map[string][2]string{
 func TestMutantsOfFlashInMatrices(t *testing.T) {
 	on, err := target.Find("apple-m5")
 	require.NoError(t, err)
-	d, err := cpu.Open(context.Background(), cpu.Options{TrustKernels: true, FewRuns: true})
+	d, err := cpu.Open(context.Background(), cpu.Options{TrustKernels: true, OneRun: true})
 	devicetest.Need(t, err)
 	env := sym.Env{T: 64}
 	run := func(stages fstest.MapFS) ([]byte, error) {

@@ -90,7 +90,7 @@ func TestPrefillInMatrices(t *testing.T) {
 		}
 		g := alone(entries(t, models[x.model], o, x.pipeline, on)[0].Graph, x.model)
 		for _, seed := range x.seeds {
-			d, err := cpu.Open(context.Background(), cpu.Options{FewRuns: true, ThreadOrder: cpu.Random, Seed: seed})
+			d, err := cpu.Open(context.Background(), cpu.Options{OneRun: true, ThreadOrder: cpu.Random, Seed: seed})
 			devicetest.Need(t, err)
 			b := newBatchOn(t, []*ir.Graph{g}, d, on)
 			requireMatrices(t, b.plan)
@@ -118,7 +118,7 @@ var mutants = map[string][2]string{
 
 // TestMutantsOfMatrices makes such mistakes in the stage files, one at a time.
 func TestMutantsOfMatrices(t *testing.T) {
-	d, err := cpu.Open(context.Background(), cpu.Options{TrustKernels: true, FewRuns: true})
+	d, err := cpu.Open(context.Background(), cpu.Options{TrustKernels: true, OneRun: true})
 	devicetest.Need(t, err)
 	env := sym.Env{T: 64}
 	run := func(stages fstest.MapFS) ([]byte, error) {

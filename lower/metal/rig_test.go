@@ -26,8 +26,10 @@ import (
 
 // device is one CPU device for all tests, in the fast mode; checkedDevice looks at
 // every access.
-var device = sync.OnceValues(func() (*cpu.Device, error) { return cpu.Open(context.Background(), cpu.Options{FewRuns: true}) })
-var checkedDevice = sync.OnceValues(func() (*cpu.Device, error) { return cpu.Open(context.Background(), cpu.Options{Checked: true}) })
+var device = sync.OnceValues(func() (*cpu.Device, error) { return cpu.Open(context.Background(), cpu.Options{OneRun: true}) })
+var checkedDevice = sync.OnceValues(func() (*cpu.Device, error) {
+	return cpu.Open(context.Background(), cpu.Options{Checked: true, OneRun: true})
+})
 
 func openDevice(t testing.TB, checked bool) *cpu.Device {
 	t.Helper()

@@ -59,6 +59,7 @@ type Options struct {
 
 	Checked  bool   // a look at every access, at about 30 times the time, on one host thread
 	FewRuns  bool   // short use: kernels compile in half the time and run at two thirds of the speed
+	OneRun   bool   // shorter use: kernels compile in a third of the time and run at two fifths of the speed
 	MaxSteps uint64 // basic blocks that a thread of a checked run may execute; 0: 2^28
 
 	ThreadOrder Order // order of the threads of a threadgroup

@@ -19,7 +19,10 @@ import (
 
 func (d *Device) kernelFlags() []string {
 	flags := []string{"-nostdinc"}
-	if d.opts.FewRuns || d.opts.Checked { // what looks at accesses takes most of a checked run
+	switch {
+	case d.opts.OneRun:
+		flags = append(flags, "-Og", "-DFOUNDRY_ROLLED")
+	case d.opts.FewRuns || d.opts.Checked: // what looks at accesses takes most of a checked run
 		flags = append(flags, "-O1", "-DFOUNDRY_ROLLED")
 	}
 	if d.opts.Checked {

@@ -72,7 +72,7 @@ kernel that no row stands for.`,
 				return err
 			}
 			o.CPU = trust.options(s, how)
-			o.CPU.FewRuns = true
+			o.CPU.OneRun = true
 			o.Only = func(kernel, format string) bool { return strings.Contains(kernel+" "+format, only) }
 			o.Finished = func(rows []verify.Row) {
 				s.process.whenInterrupted(func(s IO) error {
