@@ -34,6 +34,12 @@ func (d *Device) kernelFlags() []string {
 	return flags
 }
 
+// textOptions: where kernels run long, each is compiled with stages of its own, for its use
+// of them.
+func (d *Device) textOptions() msl.Options {
+	return msl.Options{Checked: d.opts.Checked, Shared: d.opts.Checked || d.opts.FewRuns || d.opts.OneRun}
+}
+
 func (d *Device) linkFlags() []string {
 	if runtime.GOOS == "darwin" {
 		return []string{"-lm", "-Wl,-undefined,dynamic_lookup"}
@@ -45,7 +51,7 @@ func (d *Device) linkFlags() []string {
 func (d *Device) keys(kernels []plan.Kernel) ([]string, error) {
 	keys := make([]string, len(kernels))
 	for i := range kernels {
-		text, err := msl.CPU([]*plan.Kernel{&kernels[i]}, []string{""}, d.opts.Checked)
+		text, err := msl.CPU([]*plan.Kernel{&kernels[i]}, []string{""}, d.textOptions())
 		if err != nil {
 			return nil, fmt.Errorf("cpu: %w", err)
 		}
@@ -121,7 +127,7 @@ func (d *Device) unit(ctx context.Context, work string, n int, members []int, ke
 	for _, i := range members {
 		some, symbols, entries = append(some, &kernels[i]), append(symbols, keys[i]), append(entries, d.objects.entry("kernel", keys[i]))
 	}
-	text, err := msl.CPU(some, symbols, d.opts.Checked)
+	text, err := msl.CPU(some, symbols, d.textOptions())
 	if err != nil {
 		return "", fmt.Errorf("cpu: %w", err)
 	}
@@ -140,7 +146,7 @@ func (d *Device) unit(ctx context.Context, work string, n int, members []int, ke
 // blame finds the kernel that does not compile by compiling each of its unit alone.
 func (d *Device) blame(ctx context.Context, work string, kernels []*plan.Kernel, all *compileError) error {
 	for _, k := range kernels {
-		text, err := msl.CPU([]*plan.Kernel{k}, []string{""}, d.opts.Checked)
+		text, err := msl.CPU([]*plan.Kernel{k}, []string{""}, d.textOptions())
 		if err != nil {
 			return fmt.Errorf("cpu: %w", err)
 		}

@@ -83,7 +83,7 @@ func TestMacrosEnd(t *testing.T) {
 	k := plan.Kernel{Name: "k", File: "kernels/k.metal", Threads: [3]int{1, 1, 1},
 		Source: "#define K 64\n # /* */ define SQUARE(x) ((x) * (x))\n#ifndef FOUNDRY_READY\n#define FOUNDRY_READY()\n#endif\n" +
 			"#ifndef FOUNDRY_UNROLL\n#define FOUNDRY_UNROLL\n#endif\nkernel void k() {}\n"}
-	text, err := CPU([]*plan.Kernel{&k}, []string{"0"}, false)
+	text, err := CPU([]*plan.Kernel{&k}, []string{"0"}, Options{})
 	require.NoError(t, err)
 	require.Contains(t, text, "#undef K\n#undef SQUARE\n#undef FOUNDRY_READY\n}")
 }

@@ -7,24 +7,36 @@ import (
 	"foundry/lower/plan"
 )
 
+// Options say how the text for a CPU is made.
+type Options struct {
+	Checked bool // matrix operations meet, so that diverging lanes are found, and loops count their turns
+	Shared  bool // equal stages of several kernels stand once, and compile once; compilers then know less of each kernel
+}
+
 // CPU returns the C++ unit of some kernels: for each a foundry_kernel named after its
 // symbol, which is a part of a C identifier, and no two of which are for kernels that
 // differ. Units that share kernels can be linked: one of the equal ones is taken.
-// The checked unit's matrix operations meet, so that diverging lanes are found.
-func CPU(kernels []*plan.Kernel, symbols []string, checked bool) (string, error) {
+func CPU(kernels []*plan.Kernel, symbols []string, o Options) (string, error) {
 	var b strings.Builder
-	if checked {
+	if o.Checked {
 		b.WriteString("#define FOUNDRY_CHECKED 1\n")
 	}
 	head := header(cpuParts, kernels)
 	b.WriteString(head)
 	owned := macros(head)
-	if checked {
+	if o.Checked {
 		b.WriteString(countedLoops)
 	}
-	for i, k := range kernels {
-		if err := body(&b, symbols[i], k, owned); err != nil {
+	if o.Shared {
+		if err := shared(&b, kernels, symbols, owned); err != nil {
 			return "", err
+		}
+	}
+	for i, k := range kernels {
+		if !o.Shared {
+			if err := body(&b, symbols[i], k, owned); err != nil {
+				return "", err
+			}
 		}
 		cpuEntry(&b, symbols[i], k)
 	}
@@ -64,12 +76,20 @@ func body(b *strings.Builder, symbol string, k *plan.Kernel, owned map[string]bo
 	if err != nil {
 		return fmt.Errorf("kernel %s: %w", k.Name, err)
 	}
+	writeBody(b, symbol, k, c)
+	return nil
+}
+
+func writeBody(b *strings.Builder, symbol string, k *plan.Kernel, c *cleaned) {
 	fmt.Fprintf(b, "namespace metal { namespace %s {\n#line 1 %q\n%s\n#line 1 \"entry of %s\"\n", space(symbol), k.File, c.text, k.Name)
-	for _, m := range c.macros {
+	endMacros(b, c.macros)
+	b.WriteString("} }\n")
+}
+
+func endMacros(b *strings.Builder, names []string) {
+	for _, m := range names {
 		fmt.Fprintf(b, "#undef %s\n", m)
 	}
-	b.WriteString("} }\n")
-	return nil
 }
 
 func space(symbol string) string { return "foundry_kernel_" + symbol }

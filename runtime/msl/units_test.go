@@ -67,10 +67,10 @@ func TestUnits(t *testing.T) {
 		require.NotContains(t, strings.TrimSuffix(head, "#line 1 \"signature\"\n"), "#line")
 		fmt.Fprintf(&got, "-- %s --\n%s", name, rest)
 	}
-	text, err := CPU(kernels, symbols, false)
+	text, err := CPU(kernels, symbols, Options{})
 	require.NotContains(t, text[:30], "CHECKED")
 	add("cpu", text, err, cpuParts...)
-	text, err = CPU(kernels[:1], symbols, true)
+	text, err = CPU(kernels[:1], symbols, Options{Checked: true})
 	require.True(t, strings.HasPrefix(text, "#define FOUNDRY_CHECKED 1\n"))
 	add("cpu, checked", text, err, cpuParts...)
 	text = CPUTable(symbols[:2])
@@ -92,7 +92,7 @@ func TestUnits(t *testing.T) {
 	broken := *kernels[0]
 	broken.Source += "#undef FOUNDRY_SWIZZLES2\n"
 	for _, unit := range []func() (string, error){
-		func() (string, error) { return CPU([]*plan.Kernel{&broken}, symbols, false) },
+		func() (string, error) { return CPU([]*plan.Kernel{&broken}, symbols, Options{}) },
 		func() (string, error) { return CUDA(Free, &broken) },
 	} {
 		_, err = unit()
