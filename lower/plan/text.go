@@ -119,10 +119,12 @@ func (k *Kernel) Split(stages fs.FS) (*Text, error) {
 	return &t, nil
 }
 
+// FunctionBanner stands between a kernel's stages and its own function in its text.
+const FunctionBanner = "\n// ---- kernel ----\n"
+
 const (
-	stageBanner    = "\n// ---- %s ----\n#line 1 \"shaders/%s\"\n"
-	functionBanner = "\n// ---- kernel ----\n"
-	functionEnd    = "}\n"
+	stageBanner = "\n// ---- %s ----\n#line 1 \"shaders/%s\"\n"
+	functionEnd = "}\n"
 )
 
 func stageHead(path string) string { return fmt.Sprintf(stageBanner, path, path) }
@@ -149,6 +151,6 @@ func functionHead(k *Kernel, lines int) string {
 		a := b.Argument()
 		args = append(args, fmt.Sprintf("%s %s [[%s]]", a.Type, a.Name, b))
 	}
-	return functionBanner + fmt.Sprintf("#line %d \"%s\"\n[[max_total_threads_per_threadgroup(%d)]] kernel void %s(\n    %s)\n{\n",
+	return FunctionBanner + fmt.Sprintf("#line %d \"%s\"\n[[max_total_threads_per_threadgroup(%d)]] kernel void %s(\n    %s)\n{\n",
 		lines+4, kernelFile(k.Name), k.Threads[0]*k.Threads[1]*k.Threads[2], k.Name, strings.Join(args, ",\n    "))
 }

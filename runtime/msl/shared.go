@@ -10,10 +10,6 @@ import (
 	"foundry/runtime/msl/lex"
 )
 
-// kernelBanner stands between a kernel's stages and its own function in the text that
-// lowering writes.
-const kernelBanner = "\n// ---- kernel ----\n"
-
 // family is kernels whose stages are equal.
 type family struct {
 	stages string
@@ -68,7 +64,7 @@ func stagesOf(k *plan.Kernel, text string) (stages, own string, ok bool) {
 		return "", "", false
 	}
 	_, text, _ = strings.Cut(text, "\n")
-	stages, own, ok = strings.Cut(text, kernelBanner)
+	stages, own, ok = strings.Cut(text, plan.FunctionBanner)
 	return stages, own, ok && !slices.ContainsFunc(lex.Cut(own), isDirective)
 }
 
