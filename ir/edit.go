@@ -67,6 +67,19 @@ func (n *Node) DropOperand(i int) error {
 	return nil
 }
 
+// DropResult removes result i of a fused node, which nothing uses and which is not returned.
+func (n *Node) DropResult(i int) error {
+	if n.Region == nil || len(n.Results) == 1 || len(n.Results[i].uses) > 0 {
+		return fmt.Errorf("%s: cannot drop result %d, which is used or all there is", n, i)
+	}
+	n.Results = slices.Delete(n.Results, i, i+1)
+	n.Region.Results = slices.Delete(n.Region.Results, i, i+1)
+	for j, r := range n.Results[i:] {
+		r.Index = i + j
+	}
+	return nil
+}
+
 // Erase removes a node whose results have no users and are not returned.
 func (g *Graph) Erase(n *Node) error {
 	if n.dead {

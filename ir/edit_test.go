@@ -234,3 +234,33 @@ func TestLayersOfAGraph(t *testing.T) {
 	require.Equal(t, 4, g.Layers())
 	require.Zero(t, ir.NewGraph("g", g.Bounds).Layers())
 }
+
+// A result that nothing takes can be dropped, not one that is used and not the last; those
+// behind it move up, and what computed it can go.
+func TestDropResult(t *testing.T) {
+	g, err := ir.Parse("g.fir", `graph @g (T=1..1, P=0..0, S<=1) {
+  %a = input "a" : f32[1, 8]
+  %s, %m, %c = fused %a {pattern="p"} {
+    %0 = arg : f32[1, 8]
+    %1 = silu %0
+    %2 = mul %1, %0
+    %3 = cast %1 {to=f16}
+    return %1, %2, %3
+  }
+  return s=%s, c=%c
+}`)
+	require.NoError(t, err)
+	n := g.Nodes()[0]
+	m := n.Region.Results[1].Value.Def
+	require.ErrorContains(t, n.Region.Erase(m), "is used")
+	require.NoError(t, n.DropResult(1))
+	require.NoError(t, n.Region.Erase(m))
+	require.NoError(t, ir.Verify(g))
+	require.Equal(t, 1, n.Results[1].Index)
+	require.Len(t, n.Region.Nodes(), 2)
+
+	used, err := g.Add(ir.OpSilu, "used", ir.Attr{}, n.Results[0])
+	require.NoError(t, err)
+	require.ErrorContains(t, n.DropResult(0), "which is used")
+	require.ErrorContains(t, used.Def.DropResult(0), "all there is", "no region")
+}

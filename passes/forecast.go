@@ -14,8 +14,10 @@ import (
 // forecast is what a stretch of the graph should come to once the rest of the
 // pipeline has run over it.
 type forecast struct {
-	us       float64
-	patterns []string // patterns of the regions that stand there then, in order
+	us                float64
+	dispatches, waves int
+	bytes             int64    // bytes that are moved
+	patterns          []string // patterns of the regions that stand there then, in order
 }
 
 // comparison is the forecast of a stretch with a site taken and without; contested is
@@ -26,6 +28,13 @@ type comparison struct {
 	contested     bool
 	with, without forecast
 	others        []forecast
+	refusal       string // the reason why there is no with; "": there is
+}
+
+// gain is what the stretch saves with the site.
+func (v comparison) gain() gain {
+	a, b := v.without, v.with
+	return gain{us: a.us - b.us, before: a.us, after: b.us, dispatches: a.dispatches - b.dispatches, waves: a.waves - b.waves, bytes: a.bytes - b.bytes}
 }
 
 // instead says what would come of a stretch without the site.
@@ -46,10 +55,7 @@ func (r *run) weighAgainst(s *site) (out comparison, err error) {
 	if len(r.rest) == 0 {
 		return out, nil
 	}
-	if r.restText == "" {
-		r.restText = r.rest.String()
-	}
-	key := rivalKey{r.keyOf(s, 2*reach), r.restText, r.Log != nil}
+	key := r.rivalKey(s)
 	if out, ok := r.memo.comparisons[key]; ok {
 		return out, nil
 	}
@@ -59,7 +65,7 @@ func (r *run) weighAgainst(s *site) (out comparison, err error) {
 		return out, nil
 	}
 	out.contested = true
-	around := newStretch(r.graph, withBetween(nodes))
+	around := newStretch(r.graph.Extract(withBetween(nodes)))
 	if out.without, err = r.forecast(around, r.rest); err != nil {
 		return out, err
 	}
@@ -200,15 +206,15 @@ func (s *site) extent() (lo, hi int) {
 	return lo, hi
 }
 
-// stretch is some nodes of a graph by themselves.
+// stretch is some nodes of a graph by themselves, as Extract gives them.
 type stretch struct {
 	graph *ir.Graph
 	key   string // what stretches share that come to the same
 	has   []bool // kinds of operations of which one is there
 }
 
-func newStretch(g *ir.Graph, nodes []*ir.Node) *stretch {
-	s := &stretch{graph: g.Extract(nodes), has: make([]bool, len(ir.Ops())+1)}
+func newStretch(g *ir.Graph) *stretch {
+	s := &stretch{graph: g, has: make([]bool, len(ir.Ops())+1)}
 	b := s.graph.AppendKey(nil)
 	for _, p := range s.graph.Params {
 		b = append(b, byte(p.Param.Kind))
@@ -251,7 +257,8 @@ func (r *run) forecast(around *stretch, calls Pipeline) (forecast, error) {
 			return forecast{}, err
 		}
 	}
-	out := forecast{us: cost.Summarise(g, r.choices, r.env).Us}
+	sum := cost.Summarise(g, r.choices, r.env)
+	out := forecast{us: sum.Us, dispatches: sum.Dispatches, waves: sum.Waves, bytes: sum.Moved}
 	for _, n := range g.Nodes() {
 		if n.Region != nil {
 			out.patterns = append(out.patterns, n.Attr.Pattern)

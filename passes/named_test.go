@@ -18,7 +18,8 @@ import (
 
 // Every graph that a named variant makes of one layer is what some subset gives, and so
 // is what default takes on machines of every family: a search finds whatever a name
-// would have given.
+// would have given. Which norms are whole is no part of a set: where default joins some
+// again, it is what a set gives that does so at the same point.
 func TestSubsetsHaveNamedVariants(t *testing.T) {
 	sets := map[string]map[string]bool{}
 	for _, size := range []string{"0.5b", "7b"} {
@@ -38,14 +39,12 @@ func TestSubsetsHaveNamedVariants(t *testing.T) {
 				p, err := Variant(v)
 				require.NoError(t, err)
 				want := e.after(t, g, p)
-				require.NotEmpty(t, e.subsetFor(t, g, want, sets[size]), "no subset gives %s on %s, %s, of %s, which has %q", v, x, g.Name, size, regions(want))
+				require.NotEmpty(t, e.subsetFor(t, g, p, want, sets[size]), "no subset gives %s on %s, %s, of %s, which has %q", v, x, g.Name, size, regions(want))
 			}
 		}
 	}
 	look("0.5b", target.Default, slices.Concat(Ladder(), LeaveOneOut(), []string{"per-layer-6"})...)
-	// Not of cpu, whose times say nothing of a GPU: there the embedding leaves sums of squares and
-	// no product does, and no set of whole fusions says that. A search that measures has default too.
-	for _, x := range []string{"apple-m1", "apple-m2-pro", target.Default, "apple-m3-ultra", "apple-m4-max", "apple-m5", "h100", "h200"} {
+	for _, x := range []string{"apple-m1", "apple-m2-pro", target.Default, "apple-m3-ultra", "apple-m4-max", "apple-m5", "h100", "h200", "cpu"} {
 		for _, size := range []string{"0.5b", "7b"} {
 			look(size, x, "default")
 		}
@@ -78,11 +77,17 @@ func (e *enumeration) after(t *testing.T, g *ir.Graph, p Pipeline) *ir.Graph {
 }
 
 // subsetFor returns the names of the subset of sets that makes want of g, "" where there is
-// none. A choice that changes nothing, or forms a region which want has not, is not followed
+// none; p made it of g. A choice that changes nothing, or forms a region which want has not, is not followed
 // further.
-func (e *enumeration) subsetFor(t *testing.T, g, want *ir.Graph, sets map[string]bool) string {
+func (e *enumeration) subsetFor(t *testing.T, g *ir.Graph, p Pipeline, want *ir.Graph, sets map[string]bool) string {
 	t.Helper()
 	wanted := regions(want)
+	steps := choices[:]
+	join := slices.IndexFunc(p, func(c Call) bool { return c.Pass.Name == "join-norm" })
+	if join >= 0 {
+		behind := slices.IndexFunc(steps, func(c choice) bool { return c.name == "swiglu" }) + 1
+		steps = slices.Insert(slices.Clone(steps), behind, choice{calls: "join-norm"})
+	}
 	run := func(g *ir.Graph, calls string) *ir.Graph {
 		p, err := Parse(calls)
 		require.NoError(t, err)
@@ -90,15 +95,20 @@ func (e *enumeration) subsetFor(t *testing.T, g, want *ir.Graph, sets map[string
 	}
 	var descend func(g *ir.Graph, from int, taken []string) string
 	descend = func(g *ir.Graph, from int, taken []string) string {
-		if from == len(choices) {
+		if from == len(steps) {
 			if s := (Subset{Names: taken}).String(); sets[s] && e.withKernels(run(g, finish)) == e.withKernels(want) {
 				return s
 			}
 			return ""
 		}
-		next := run(g, choices[from].calls)
+		if steps[from].name == "" {
+			joined, err := e.advance(g, p[join:], 0) // weighed against what p goes on with
+			require.NoError(t, err)
+			return descend(joined, from+1, taken)
+		}
+		next := run(g, steps[from].calls)
 		if next != g && !slices.ContainsFunc(regions(next), func(r string) bool { return !slices.Contains(wanted, r) }) {
-			if s := descend(next, from+1, append(slices.Clone(taken), choices[from].name)); s != "" {
+			if s := descend(next, from+1, append(slices.Clone(taken), steps[from].name)); s != "" {
 				return s
 			}
 		}

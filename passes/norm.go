@@ -190,7 +190,8 @@ func joinIn(g *ir.Graph, u, sums *ir.Node) (bool, error) {
 		if u.Op != ir.OpRMSScale || u.Args[0] != sums.Args[0] {
 			return false, nil
 		}
-		return true, joinNorm(g, u)
+		_, err := joinScale(g, u)
+		return true, err
 	}
 	x, at := -1, -1
 	for i, a := range u.Args {
@@ -209,21 +210,22 @@ func joinIn(g *ir.Graph, u, sums *ir.Node) (bool, error) {
 		if m.Op != ir.OpRMSScale || m.Args[0] != u.Region.Params[x] || m.Args[1] != param {
 			return false, nil
 		}
-		if err := joinNorm(u.Region, m); err != nil {
+		if _, err := joinScale(u.Region, m); err != nil {
 			return false, err
 		}
 	}
 	return true, u.DropOperand(at)
 }
 
-// joinNorm replaces the rms_scale n of g by the rms_norm of its first operand.
-func joinNorm(g *ir.Graph, n *ir.Node) error {
+// joinScale replaces the rms_scale n of g by the rms_norm of its first operand, which it
+// returns.
+func joinScale(g *ir.Graph, n *ir.Node) (*ir.Node, error) {
 	v, err := g.InsertBefore(n, ir.OpRMSNorm, n.Label, ir.Attr{Eps: n.Attr.Eps}, n.Args[0], n.Args[2])
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := g.ReplaceUses(n.Result(), v); err != nil {
-		return err
+		return nil, err
 	}
-	return g.Erase(n)
+	return v.Def, g.Erase(n)
 }

@@ -175,14 +175,14 @@ func TestStretchesThatComeToTheSame(t *testing.T) {
 `
 	g, err := ir.Parse("g.fir", regions)
 	require.NoError(t, err)
-	of := func(i int) *stretch { return newStretch(g, g.Nodes()[i:i+2]) }
+	of := func(i int) *stretch { return newStretch(g.Extract(g.Nodes()[i : i+2])) }
 	require.Equal(t, of(0).key, of(2).key)
 	require.NotEqual(t, of(0).key, of(4).key, "mul takes another value")
 	was := of(0).key
 	n, err := g.FusedNode(g.Nodes()[:2], "swiglu", "layers.0.swiglu")
 	require.NoError(t, err)
 	require.NoError(t, g.InsertFused(n, g.Nodes()[:2]))
-	whole := func() *stretch { return newStretch(g, g.Nodes()[:1]) }
+	whole := func() *stretch { return newStretch(g.Extract(g.Nodes()[:1])) }
 	seen := []string{was}
 	for _, change := range []func(){
 		func() {},

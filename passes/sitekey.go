@@ -20,6 +20,14 @@ type rivalKey struct {
 	logged bool // for people to compare
 }
 
+// rivalKey returns the key of what s is weighed against.
+func (r *run) rivalKey(s *site) rivalKey {
+	if r.restText == "" {
+		r.restText = r.rest.String()
+	}
+	return rivalKey{r.keyOf(s, 2*reach), r.restText, r.Log != nil}
+}
+
 // forecastKey tells forecasts apart.
 type forecastKey struct{ stretch, calls string }
 

@@ -59,6 +59,7 @@ var builtIn = sync.OnceValue(func() *Table {
 	t.add(&Pass{Name: "dce", Doc: "removes operations whose results nothing uses", run: dce})
 	t.add(dropRepeatKV.pass())
 	t.add(&Pass{Name: "split-norm", Doc: "makes a norm of a product's sum two steps, so that the product's kernel can leave sums of squares and the norm's consumer finish them (fusion 20)", run: splitNorm, undone: ir.OpSumSquares})
+	t.add(&Pass{Name: "join-norm", Doc: "makes a norm whole again that split-norm made two steps, where no kernel has taken its scaling and the cost model predicts that it is no slower so; it stands before the fusions that leave sums", run: joinNorm})
 	t.add(&Pass{Name: "legalize", Doc: "joins the norms again whose sums no kernel took up, and checks what must hold before lowering", run: legalize})
 	t.add(&Pass{Name: "choose-kernels", Doc: "writes on each node the kernel that the cost model chooses for it, such as kernel=\"tiles 64x64x16 ...\": lowering takes what stands there, whoever wrote it", run: chooseKernels})
 	for i := range patterns {

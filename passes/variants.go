@@ -99,9 +99,9 @@ func ladderUpTo(n int) string {
 
 // chosen is the default pipeline: every fusion, each where the cost model
 // predicts a gain, rivals weighed against each other. It is greedy: norms are split
-// unweighed, and what is taken stays taken, so that it can end beside the best set
-// (a decode step of 7b on an H100 is modelled at 5,535 us, the best set at 5,331).
-// Search looks at every set.
+// before it is known who finishes them, and what is taken stays taken, but for norms
+// that are whole again; so it can end beside the best set (a decode step of 7b on an H100
+// is modelled at 5,535 us, the best set at 5,331). Search looks at every set.
 var chosen = strings.Join([]string{
 	prepare, "drop-repeat-kv", "split-norm",
 	// What takes more stands before what it contains: a region can grow, but what
@@ -109,7 +109,7 @@ var chosen = strings.Join([]string{
 	cheaper("attention-split-o"), cheaper("rope-attention"), cheaper("attention"),
 	cheaper("qkv-rope-kv"), cheaper("rmsnorm-qkv"), cheaper("qkv"), cheaper("rope-kv"), cheaper("rope-qk"),
 	cheaper("gate-up-swiglu"), cheaper("swiglu-down"), cheaper("swiglu"), "fuse-gate-up{norm=true,when=cheaper}",
-	cheaper("bias"), cheaper("residual"), cheaper("residual-norm"), cheaper("head"), cheaper("embedding-norm"),
+	"join-norm", cheaper("bias"), cheaper("residual"), cheaper("residual-norm"), cheaper("head"), cheaper("embedding-norm"),
 	cheaper("elementwise"), finish,
 }, ",")
 

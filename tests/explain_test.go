@@ -22,7 +22,7 @@ import (
 func fusionPasses() []string {
 	var out []string
 	for _, p := range passes.BuiltIn().Passes() {
-		if strings.HasPrefix(p.Name, "fuse-") || p.Name == "drop-repeat-kv" || p.Name == "split-norm" {
+		if strings.HasPrefix(p.Name, "fuse-") || p.Name == "drop-repeat-kv" || p.Name == "split-norm" || p.Name == "join-norm" {
 			out = append(out, p.Name)
 		}
 	}

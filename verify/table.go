@@ -81,7 +81,7 @@ var table = []kernelKind{
 	{
 		name: "rms_norm in two steps", checklist: "rms_norm", ops: []ir.Op{ir.OpSumSquares, ir.OpRMSScale}, formats: floats, probes: normStepProbes,
 		logic: "sum_squares leaves partial sums of a row, rms_scale finishes them: what fusion 20 splits a norm into",
-		ideas: "none: passes join the steps again where no kernel takes up the sums",
+		ideas: "none: passes join the steps again where no kernel takes up the sums, and where none takes the scaling and a whole norm is no slower",
 	},
 	{
 		name: "rope", checklist: "rope", ops: []ir.Op{ir.OpRope}, formats: floats, probes: ropeProbes,
