@@ -182,6 +182,9 @@ func (f Field) parse(a *Attr, s string) (err error) {
 		if *p, err = strconv.Unquote(s); err != nil {
 			return fmt.Errorf("want a quoted string, have %s", s)
 		}
+		if fieldInfos[f].optional && strings.TrimSpace(*p) == "" {
+			return fmt.Errorf("it is empty: leave it out, or say what")
+		}
 	case *sym.Dim:
 		*p, err = sym.Parse(s)
 	case *dtype.Type:

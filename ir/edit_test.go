@@ -156,6 +156,7 @@ func TestOperandErrors(t *testing.T) {
 		`transpose %m {perm=[1]}`:                    "perm has 1 indices, its operand f32[T, 8]",
 		`transpose %h {perm=[1,2]}`:                  "perm has 2 indices, its operand f32[4, T, 8]",
 		`kv_rearrange %m {heads=two}`:                "want an integer",
+		`silu %m {kernel=""}`:                        "kernel: it is empty: leave it out, or say what",
 		`softmax %m {causal=maybe, start=P}`:         "want true or false",
 		`silu %m : f32[T, 9]`:                        "the line says f32[T, 9], the operands make it f32[T, 8]",
 		`fused %m {pattern="p"} { %0 = input "x" : f32[T, 8] return %0 }`: "arg params stand in regions and nowhere else",

@@ -56,7 +56,7 @@ func (p *compiled) pass() *Pass {
 		pass.Options = append(pass.Options, Option{g, standard, []string{"true", "false"}, "take the optional operations \"" + g + "\" into the region where they are there", nil})
 	}
 	pass.Options = append(pass.Options, Option{"when", "always", []string{"always", "cheaper"}, "fuse wherever possible, or where the cost model predicts a gain", nil},
-		Option{"kernel", "", nil, "words of the kernel that regions get, such as one-pass; none: the cost model chooses",
+		Option{"kernel", "", nil, "words of the kernel that regions get, such as one-pass; without it the cost model chooses",
 			p.checkKernel})
 	return pass
 }

@@ -3,6 +3,7 @@ package passes
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"foundry/ir/kernel"
@@ -89,6 +90,10 @@ func (t *Table) parseCall(item string) (Call, error) {
 			return c, fmt.Errorf("%s: %w", name, unknownOption(c.Pass, key))
 		}
 		o := c.Pass.Options[i]
+		value, err := o.read(value)
+		if err != nil {
+			return c, fmt.Errorf("%s: %w", name, err)
+		}
 		if o.Values != nil && !slices.Contains(o.Values, value) {
 			return c, fmt.Errorf("%s: %s=%s, want one of %s", name, key, value, strings.Join(o.Values, ", "))
 		}
@@ -103,6 +108,25 @@ func (t *Table) parseCall(item string) (Call, error) {
 		c.Options = append(c.Options, Setting{key, value})
 	}
 	return c, nil
+}
+
+// read returns the value that text gives the option: as it stands, or in quotes, as graphs
+// are printed. Words are one space apart.
+func (o Option) read(text string) (string, error) {
+	value := text
+	if strings.HasPrefix(text, `"`) {
+		var err error
+		if value, err = strconv.Unquote(text); err != nil {
+			return "", fmt.Errorf("%s=%s: want words, or a quoted string", o.Name, text)
+		}
+	}
+	if o.Values != nil {
+		return value, nil
+	}
+	if value = strings.Join(strings.Fields(value), " "); value == "" {
+		return "", fmt.Errorf("%s= has no value, want %s", o.Name, o.Doc)
+	}
+	return value, nil
 }
 
 // option returns the value of an option: the one given, or the pass's default.

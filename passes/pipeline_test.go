@@ -24,6 +24,8 @@ func TestParsePipeline(t *testing.T) {
 		require.Equal(t, text, parse(t, text).String())
 	}
 	require.Equal(t, "cse,dce", parse(t, " cse , ,dce ").String())
+	// A kernel's words may be quoted, as a printed graph has them.
+	require.Equal(t, "fuse-embedding-norm{kernel=runs size=4,when=cheaper}", parse(t, `fuse-embedding-norm{kernel="runs  size=4",when="cheaper"}`).String())
 	for text, want := range map[string]string{
 		"fuse-atention":                                 `pipeline: unknown pass "fuse-atention"; did you mean "fuse-attention"?`,
 		"fuse-residual{sum=true}":                       `pipeline: fuse-residual: unknown option "sum", it has sums, when, kernel; did you mean "sums"?`,
@@ -34,6 +36,11 @@ func TestParsePipeline(t *testing.T) {
 		"cut-softmax":                                   `pipeline: pass "cut-softmax" is now "choose-kernels"`,
 		"fuse-attention-split":                          `pipeline: pass "fuse-attention-split" is now "fuse-attention{kernel=attention-parts}"`,
 		"fuse-residual{sums=maybe}":                     `pipeline: fuse-residual: sums=maybe, want one of true, false`,
+		"fuse-residual{sums=}":                          `pipeline: fuse-residual: sums=, want one of true, false`,
+		"fuse-residual{when=}":                          `pipeline: fuse-residual: when=, want one of always, cheaper`,
+		"fuse-residual{kernel=}":                        `pipeline: fuse-residual: kernel= has no value, want words of the kernel that regions get, such as one-pass; without it the cost model chooses`,
+		`fuse-residual{kernel=" "}`:                     `pipeline: fuse-residual: kernel= has no value, want words of the kernel that regions get, such as one-pass; without it the cost model chooses`,
+		`fuse-residual{kernel="tiles}`:                  `pipeline: fuse-residual: kernel="tiles: want words, or a quoted string`,
 		"fuse-residual{sums}":                           `pipeline: fuse-residual: want option=value, have "sums"`,
 		"fuse-residual{sums=true":                       `pipeline: fuse-residual: want } at the end of "fuse-residual{sums=true"`,
 		"fuse-residual{sums=true,sums=true}":            `pipeline: fuse-residual: option "sums" stands twice`,

@@ -13,6 +13,7 @@ import (
 	"foundry/ir"
 	"foundry/ir/cost"
 	"foundry/ir/kernel"
+	"foundry/ir/names"
 	"foundry/ir/sym"
 	"foundry/lower/compile"
 	"foundry/runtime"
@@ -105,7 +106,7 @@ func Kernels(ctx context.Context, m *model.Model, o KernelsOptions) (rows []Alon
 		}
 	}
 	if len(b.rows) == 0 {
-		return nil, fmt.Errorf("no kernel's name has %q in it; there are %s", o.Name, strings.Join(slices.Sorted(maps.Keys(b.names)), ", "))
+		return nil, fmt.Errorf("no kernel's name has %q in it%s; foundry compile prints all", o.Name, names.DidYouMean(o.Name, wordsOf(b.names)))
 	}
 	// Texts of one kernel stand together, in the order in which the step has them.
 	first := map[string]int{}
@@ -116,6 +117,17 @@ func Kernels(ctx context.Context, m *model.Model, o KernelsOptions) (rows []Alon
 		return cmp.Or(cmp.Compare(x.T, y.T), cmp.Compare(x.P, y.P), cmp.Compare(first[x.dispatch()], first[y.dispatch()]))
 	})
 	return b.rows, nil
+}
+
+// wordsOf returns the words of kernels' names, such as "attention" of "attention_3x64", in order.
+func wordsOf(kernels map[string]bool) []string {
+	words := map[string]bool{}
+	for k := range kernels {
+		for _, w := range strings.Split(k, "_") {
+			words[w] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(words))
 }
 
 // dispatch says which dispatch of which step a row is about.

@@ -63,7 +63,9 @@ func TestKernels(t *testing.T) {
 		require.Equal(t, []int{2, 16}[i/2%2], r.P)
 		require.Contains(t, r.Choices[0], "width=4")
 	}
-	o.Name = "nothing"
-	_, err = Kernels(context.Background(), m, o)
-	require.ErrorContains(t, err, `no kernel's name has "nothing" in it; there are `)
+	for name, near := range map[string]string{"nothing": "", "atention": `; did you mean "attention"?`} {
+		o.Name = name
+		_, err = Kernels(context.Background(), m, o)
+		require.EqualError(t, err, `no kernel's name has "`+name+`" in it`+near+`; foundry compile prints all`)
+	}
 }
