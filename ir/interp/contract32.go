@@ -17,7 +17,6 @@ func matmul32(m *machine[float32], _ *ir.Node, args []value[float32]) (value[flo
 	x, w := m.withRows(args[0]), m.withRows(args[1])
 	tokens, cols := x.shape[0], x.shape[1]
 	out := m.alloc([]int{tokens, w.shape[0]})
-	wide := m.widen(x)
 	m.parallel(w.shape[0], tokens*cols, func() func(lo, hi int) {
 		block := make([][]float32, min(weightRows, tokens))
 		readers := make([]func(int) []float32, len(block))
@@ -31,7 +30,7 @@ func matmul32(m *machine[float32], _ *ir.Node, args []value[float32]) (value[flo
 					rows[i] = readers[i](lo + i)
 				}
 				for t := range tokens {
-					a, y := wide[t*cols:(t+1)*cols], out.data[t*w.shape[0]+lo:]
+					a, y := x.row(t), out.data[t*w.shape[0]+lo:]
 					for i, row := range rows {
 						y[i] = float32(dot(a, row))
 					}
@@ -42,55 +41,18 @@ func matmul32(m *machine[float32], _ *ir.Node, args []value[float32]) (value[flo
 	return out, nil
 }
 
-// widen returns x's rows as float64, in storage that the next call reuses.
-func (m *machine[F]) widen(x value[F]) []float64 {
-	n, cols := x.len(), x.cols()
-	if cap(m.scratch) < n {
-		m.scratch = make([]float64, n)
-	}
-	for i := range x.rows() {
-		convert(m.scratch[i*cols:(i+1)*cols], x.row(i))
-	}
-	return m.scratch[:n]
-}
-
-// dot returns the sum of x[i]*w[i] in four partial sums. The elements of both are
-// float32 values, so each product is exact and a fused multiply-add would give
-// the same sum.
-func dot(x []float64, w []float32) float64 {
-	var a, b, c, d float64
-	w = w[:len(x)]
-	for len(x) >= 8 && len(w) >= 8 {
-		a += x[0] * float64(w[0])
-		b += x[1] * float64(w[1])
-		c += x[2] * float64(w[2])
-		d += x[3] * float64(w[3])
-		a += x[4] * float64(w[4])
-		b += x[5] * float64(w[5])
-		c += x[6] * float64(w[6])
-		d += x[7] * float64(w[7])
-		x, w = x[8:], w[8:]
-	}
-	w = w[:len(x)]
-	for i, v := range x {
-		a += v * float64(w[i])
-	}
-	return (a + b) + (c + d)
-}
-
 func bmmNT32(m *machine[float32], n *ir.Node, args []value[float32]) (value[float32], error) {
 	a, b := m.withRows(args[0]), m.withRows(args[1])
 	rows, cols, keys := a.shape[1], a.shape[2], b.shape[1]
 	group := a.shape[0] / b.shape[0]
 	out := m.alloc([]int{a.shape[0], rows, keys})
 	m.parallel(a.rows(), cols*keys, func() func(lo, hi int) {
-		wide := make([]float64, cols)
 		return func(lo, hi int) {
 			for i := lo; i < hi; i++ {
-				convert(wide, a.row(i))
+				x := a.row(i)
 				key := b.offset + i/rows/group*b.stride[0]
 				for j, y := 0, out.row(i); j < keys; j++ {
-					y[j] = float32(n.Attr.Scale * dot(wide, b.data[key:key+cols]))
+					y[j] = float32(n.Attr.Scale * dot(x, b.data[key:key+cols]))
 					key += b.stride[1]
 				}
 			}

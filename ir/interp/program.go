@@ -173,12 +173,11 @@ func isF32[F real]() bool {
 // machine is one run under way.
 type machine[F real] struct {
 	*engine[F]
-	ctx     context.Context
-	env     sym.Env
-	slots   []value[F]
-	dying   []bool      // operands, a flag each, whose buffer nothing reads after the step
-	temps   []*block[F] // buffers that the step may leave behind
-	scratch []float64
+	ctx   context.Context
+	env   sym.Env
+	slots []value[F]
+	dying []bool      // operands, a flag each, whose buffer nothing reads after the step
+	temps []*block[F] // buffers that the step may leave behind
 }
 
 func (e *engine[F]) run(ctx context.Context, r *Run) (map[string]Tensor, error) {

@@ -4,6 +4,8 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+
+	"gonum.org/v1/gonum/floats"
 )
 
 // Tolerance bounds the NMSE of each row of logits, and of all rows up to each together.
@@ -62,7 +64,7 @@ func (c *Checkpoint) Halves(ids []int32, logits [][]float64) Tolerance {
 		for j := range i + 1 {
 			gram[i][j] = make([]float64, len(ids))
 			for t := range ids {
-				gram[i][j][t] = dot(off[i][t], off[j][t])
+				gram[i][j][t] = floats.Dot(off[i][t], off[j][t])
 			}
 		}
 	}
@@ -77,7 +79,7 @@ func (c *Checkpoint) Halves(ids []int32, logits [][]float64) Tolerance {
 				together[i][j] += products[i][j]
 			}
 		}
-		squares := dot(row, row)
+		squares := floats.Dot(row, row)
 		energy += squares
 		out.Rows = append(out.Rows, quantile(products)/squares)
 		out.Together = append(out.Together, quantile(together)/energy)

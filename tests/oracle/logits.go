@@ -4,6 +4,8 @@ import (
 	"math"
 	"slices"
 	"strings"
+
+	"gonum.org/v1/gonum/floats"
 )
 
 // Logits returns a row of logits, [Vocab], for each token of a prompt: Qwen2.5 or Qwen3
@@ -116,25 +118,13 @@ func product(x [][]float64, w, bias []float64) [][]float64 {
 	}
 	for i := range len(w) / cols {
 		for t, row := range x {
-			out[t][i] = dot(w[i*cols:][:cols], row)
+			out[t][i] = floats.Dot(w[i*cols:][:cols], row)
 			if bias != nil {
 				out[t][i] += bias[i]
 			}
 		}
 	}
 	return out
-}
-
-// dot adds up in four sums, which a processor adds to at the same time.
-func dot(a, b []float64) float64 {
-	var s, t, u, v float64
-	for ; len(a) >= 4 && len(b) >= 4; a, b = a[4:], b[4:] {
-		s, t, u, v = s+a[0]*b[0], t+a[1]*b[1], u+a[2]*b[2], v+a[3]*b[3]
-	}
-	for i := range a {
-		s += a[i] * b[i]
-	}
-	return s + t + (u + v)
 }
 
 // rotate turns the pairs (i, i + HeadDim/2) of every head by the token's position
@@ -165,10 +155,7 @@ func (c *Checkpoint) attention(q, k, v [][]float64, alike bool, round func(x []f
 			kv := h / (c.Heads / c.KVHeads) * d
 			top := math.Inf(-1)
 			for s := range scores {
-				var sum float64
-				for i := range d {
-					sum += q[t][h*d+i] * k[s][kv+i]
-				}
+				sum := floats.Dot(q[t][h*d:][:d], k[s][kv:][:d])
 				if alike {
 					sum = 0
 				}
@@ -182,9 +169,7 @@ func (c *Checkpoint) attention(q, k, v [][]float64, alike bool, round func(x []f
 			}
 			round(scores)
 			for s, weight := range scores {
-				for i := range d {
-					out[t][h*d+i] += weight / total * v[s][kv+i]
-				}
+				floats.AddScaled(out[t][h*d:][:d], weight/total, v[s][kv:][:d])
 			}
 		}
 	}
