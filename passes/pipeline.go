@@ -147,6 +147,11 @@ func (c Call) option(name string) string {
 // weighsGains reports whether the call fuses only where the cost model predicts a gain.
 func (c Call) weighsGains() bool { return c.option("when") == "cheaper" }
 
+// Pins reports whether a call asks for a kernel.
+func (p Pipeline) Pins() bool {
+	return slices.ContainsFunc(p, func(c Call) bool { return c.option("kernel") != "" })
+}
+
 // String prints the call as Parse reads it.
 func (c Call) String() string {
 	if len(c.Options) == 0 {

@@ -26,6 +26,8 @@ func TestParsePipeline(t *testing.T) {
 	require.Equal(t, "cse,dce", parse(t, " cse , ,dce ").String())
 	// A kernel's words may be quoted, as a printed graph has them.
 	require.Equal(t, "fuse-embedding-norm{kernel=runs size=4,when=cheaper}", parse(t, `fuse-embedding-norm{kernel="runs  size=4",when="cheaper"}`).String())
+	require.True(t, parse(t, "cse,fuse-residual{kernel=rows}").Pins())
+	require.False(t, parse(t, "cse,fuse-residual{when=cheaper}").Pins())
 	for text, want := range map[string]string{
 		"fuse-atention":                                 `pipeline: unknown pass "fuse-atention"; did you mean "fuse-attention"?`,
 		"fuse-residual{sum=true}":                       `pipeline: fuse-residual: unknown option "sum", it has sums, when, kernel; did you mean "sums"?`,

@@ -73,7 +73,10 @@ func (g *Graphs) short() ([]metal.Entry, error) {
 		e := g.decode.Within(int64(n))
 		e.Name = fmt.Sprintf("%s_%d", plan.Decode, n)
 		var log passes.Log
-		cx := passes.Context{Target: g.Target, Choices: g.Choices, Lowerable: g.Choices.Lowerable, Log: &log}
+		cx := passes.Context{Target: g.Target, Choices: g.Choices, Lowerable: g.Choices.Lowerable}
+		if pipeline.Pins() {
+			cx.Log = &log // for the pins: its decisions are decode's
+		}
 		if err := pipeline.Run(e, &cx); err != nil {
 			return nil, fmt.Errorf("%s: %w", e.Name, err)
 		}

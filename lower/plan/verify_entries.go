@@ -89,6 +89,7 @@ func (p *Plan) verifyEntry(e *Entry, written []bool) error {
 	corners := p.corners(e)
 	wave, advanced := 0, ""
 	live := p.newRanges(e)
+	read := map[int]positions{} // by kernel: texts are long, and a layer's kernels are every layer's
 	for i := range e.Steps {
 		s := &e.Steps[i]
 		if s.Barrier == (s.Dispatch != nil) {
@@ -101,7 +102,7 @@ func (p *Plan) verifyEntry(e *Entry, written []bool) error {
 		d := s.Dispatch
 		err := p.verifyDispatch(d, corners)
 		if err == nil {
-			err = p.verifyAxes(d, corners)
+			err = p.verifyAxes(d, corners, read)
 		}
 		if err == nil && d.Wave != wave {
 			err = fmt.Errorf("wave %d, but %d barriers stand before it", d.Wave, wave)

@@ -50,27 +50,42 @@ func (k *Kernel) looksAt(b Builtin) (at [len(axes)]bool, known bool) {
 	}
 }
 
-// verifyAxes checks that threadgroups of a dispatch, and threads of a kernel that looks at
-// their position and
-// at no other number of theirs, differ in what it looks at: two that do not would
-// do the same work at once, and what one of them adds to is added to twice.
-func (p *Plan) verifyAxes(d *Dispatch, corners []sym.Env) error {
-	k := &p.Kernels[d.Kernel]
-	position, known := k.looksAt(ThreadPosition)
+// positions is which components of its positions a kernel's function reads, where that is known.
+type positions struct {
+	thread, group [len(axes)]bool
+	known         bool
+}
+
+func (k *Kernel) positions() positions {
+	thread, known := k.looksAt(ThreadPosition)
 	group, alsoKnown := k.looksAt(ThreadgroupPosition)
-	if !known || !alsoKnown {
+	return positions{thread, group, known && alsoKnown}
+}
+
+// verifyAxes checks that threadgroups of a dispatch, and threads of a kernel that looks at
+// their position and at no other number of theirs, differ in what it looks at: two that do
+// not would do the same work at once, and what one of them adds to is added to twice. read
+// has what was found of kernels before.
+func (p *Plan) verifyAxes(d *Dispatch, corners []sym.Env, read map[int]positions) error {
+	k := &p.Kernels[d.Kernel]
+	r, met := read[d.Kernel]
+	if !met {
+		r = k.positions()
+		read[d.Kernel] = r
+	}
+	if !r.known {
 		return nil
 	}
 	numbered := !slices.Contains(k.Builtins, ThreadPosition) || slices.ContainsFunc(k.Builtins, func(b Builtin) bool { return b == ThreadIndex || b == SimdgroupIndex || b == LaneIndex })
 	for axis, g := range d.Grid {
-		if position[axis] {
+		if r.thread[axis] {
 			continue
 		}
 		if k.Threads[axis] > 1 && !numbered {
 			return fmt.Errorf("kernel %s has %d threads on axis %c, whose position it does not look at", k.Name, k.Threads[axis], axes[axis])
 		}
 		for _, env := range corners {
-			if n := g.Eval(env); n > 1 && !group[axis] {
+			if n := g.Eval(env); n > 1 && !r.group[axis] {
 				return fmt.Errorf("%d threadgroups on axis %c at T=%d P=%d, whose position kernel %s does not look at", n, axes[axis], env.T, env.P, k.Name)
 			}
 		}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -172,9 +171,7 @@ of the first.`,
 			}
 			var stream *rowStream
 			if o.Reps == 0 {
-				// Compiling many variants makes much garbage and keeps little: a collector
-				// that runs less often saves a third of the time.
-				defer debug.SetGCPercent(debug.SetGCPercent(400))
+				defer collectSeldom()()
 				if format == "table" {
 					stream = &rowStream{s: s, m: m}
 					o.Counted = stream.rows

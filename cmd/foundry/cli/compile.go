@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"runtime/debug"
 
 	"foundry"
 	"foundry/lower/plan"
@@ -25,6 +26,7 @@ func compileCommand(s IO) *cobra.Command {
   foundry compile --model DIR --passes canonicalize,cse,fuse-rmsnorm-qkv --explain -o plan/`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			defer collectSeldom()()
 			m, err := model.open(s)
 			if err != nil {
 				return err
@@ -84,6 +86,14 @@ func compileCommand(s IO) *cobra.Command {
 	cmd.Flags().BoolVar(&noLog, "no-log", false, "leave out of the plan what fusions did where: a third of its bytes, which nothing that runs it reads")
 	cmd.Flags().BoolVar(&allLogits, "all-logits", false, "compute the logits of every row of a run, for eval --plan --logits-out")
 	return cmd
+}
+
+// collectSeldom lets the garbage collector run less often until the function that it returns
+// is called. Compiling makes much garbage and keeps little: a fifth of the processor time of
+// one compilation, and a third of that of many, for 20 MB more of memory at 7b.
+func collectSeldom() func() {
+	before := debug.SetGCPercent(400)
+	return func() { debug.SetGCPercent(before) }
 }
 
 // explainDecisions prints the decisions of each entry, decode first.

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"runtime/debug"
 	"testing"
 
 	"foundry/runtime"
@@ -25,4 +26,14 @@ start-up, once, before the runs (`+startupNote+`)
  upload           100 ms, 200 MB at 2 GB/s           shared
  record decode                                       1 ms
 `, out.String())
+}
+
+// What lets the collector run less often leaves it as it was.
+func TestCollectSeldomGoesBack(t *testing.T) {
+	before := debug.SetGCPercent(70)
+	defer debug.SetGCPercent(before)
+	back := collectSeldom()
+	require.Equal(t, 400, debug.SetGCPercent(400))
+	back()
+	require.Equal(t, 70, debug.SetGCPercent(70))
 }
