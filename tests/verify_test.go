@@ -66,7 +66,7 @@ func TestVerifyCommand(t *testing.T) {
 	t.Parallel()
 	var r verify.Report
 	require.NoError(t, json.Unmarshal([]byte(ok(t, "verify", "--quick", "--device", "ref", "--only", "matmul GEMV q", "--json")), &r))
-	require.Len(t, r.Rows, 16) // the ten block formats whose names begin with q, and six of them in planes
+	require.Len(t, r.Rows, 18) // the ten block formats whose names begin with q, and eight of them in planes
 	for _, row := range r.Rows {
 		require.Equal(t, "matmul", row.Checklist)
 		require.True(t, row.Pass)

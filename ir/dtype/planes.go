@@ -1,6 +1,9 @@
 package dtype
 
-import "fmt"
+import (
+	"encoding/binary"
+	"fmt"
+)
 
 // planeAlign is what a row in planes starts at a multiple of, in bytes: the widest
 // load of a lane.
@@ -18,13 +21,63 @@ var planes = [numTypes][]section{
 	Q4_1: {{4, 20}, {0, 4}},
 	Q5_0: {{6, 22}, {2, 6}, {0, 2}},
 	Q5_1: {{8, 24}, {4, 8}, {0, 4}},
+	Q4_K: {{16, 144}, {0, 16}},
+	Q5_K: {{48, 176}, {16, 48}, {0, 16}},
 	Q6_K: {{0, 128}, {128, 192}, {192, 208}, {208, 210}},
 }
 
-// dealt are the formats whose levels are dealt out anew before a block is cut: to has the
-// block's length, and only its levels are written. Then what lanes read at once is
-// adjacent in the row.
-var dealt = [numTypes]func(block, to []byte){Q6_K: dealQ6_K}
+// dealt are the formats whose levels, or small numbers too, are dealt out anew before a block
+// is cut: to is a copy of the block, and only they are written. Then what lanes read at once
+// is adjacent in the row.
+var dealt = [numTypes]func(block, to []byte){Q4_K: dealQ4_K, Q5_K: dealQ5_K, Q6_K: dealQ6_K}
+
+// dealQ4_K makes runs of 32 levels of a block whose bytes hold levels of two runs, each with
+// 16 bytes as in dealQ6_K, and deals the scales and minima, six bits each: byte r of the first
+// eight has the scale of run r above the low two bits of its minimum, half r of the four bytes
+// behind them the minimum's other four.
+func dealQ4_K(block, to []byte) {
+	dealRuns(block[16:144], to[16:144])
+	dealScales(block[4:16], to[4:16])
+}
+
+// dealQ5_K is dealQ4_K for blocks with fifth bits, which are 32 of a run then: bit
+// 8 i + 4 + w is that of level 4 w + i, bit (8 i + 8 + w) mod 32 that of level 16 + 4 w + i,
+// for w and i from 0 to 3. Turned by w they stand above the halves that word w of the run's
+// 16 bytes has: above the low half of each byte, and above the high one.
+func dealQ5_K(block, to []byte) {
+	dealRuns(block[48:176], to[48:176])
+	dealScales(block[4:16], to[4:16])
+	for run := range 8 {
+		var word uint32
+		for w := range 4 {
+			for i := range 4 {
+				low := uint32(block[16+4*w+i]>>run) & 1
+				high := uint32(block[32+4*w+i]>>run) & 1
+				word |= low<<(8*i+4+w) | high<<((8*i+8+w)%32)
+			}
+		}
+		binary.LittleEndian.PutUint32(to[16+4*run:], word)
+	}
+}
+
+func dealRuns(halves, to []byte) {
+	clear(to)
+	for k := range 256 {
+		run, i := k/32, k%32
+		level := halves[run/2*32+i] >> (run % 2 * 4) & 15
+		to[16*run+i%16] |= level << (i / 16 * 4)
+	}
+}
+
+func dealScales(packed, to []byte) {
+	clear(to)
+	for run := range 8 {
+		scale, minimum := scaleMin(packed, run)
+		s, m := byte(scale), byte(minimum)
+		to[run] = s<<2 | m&3
+		to[8+run/2] |= m >> 2 << (run % 2 * 4)
+	}
+}
 
 // dealQ6_K makes runs of 32 levels of a block whose halves hold levels 64 apart: 16 bytes
 // of low halves a run, levels 0 to 15 in the low ones of bytes 0 to 15, 16 to 31 in the

@@ -46,7 +46,7 @@ func TestPlanes(t *testing.T) {
 		require.False(t, format.HasPlanes(int64(elems)+1))
 		require.Panics(t, func() { format.Planes(blocks[1:], n) })
 	}
-	require.False(t, Q4_K.HasPlanes(256))
+	require.False(t, Q2_K.HasPlanes(256))
 	require.False(t, F16.HasPlanes(256))
 }
 
@@ -78,6 +78,52 @@ func TestPlanesOfQ6K(t *testing.T) {
 			d := F16ToF32(binary.LittleEndian.Uint16(scale[k/256*2:]))
 			have := d * float32(int8(small[k/16])) * float32(int(low|pair<<4)-32)
 			require.Equal(t, want[r*n+k], have, "row %d, weight %d", r, k)
+		}
+	}
+}
+
+// TestPlanesOfQ4K reads rows of q4_k and q5_k in planes as docs/plan-format.md says they lie,
+// and gets the blocks' weights.
+func TestPlanesOfQ4K(t *testing.T) {
+	const n, rows = 512, 3
+	for _, format := range []Type{Q4_K, Q5_K} {
+		blocks := make([]byte, format.Bytes(n*rows))
+		x := uint32(1)
+		for i := range blocks {
+			x = x*1664525 + 1013904223
+			blocks[i] = byte(x >> 24)
+		}
+		_, block := format.Block()
+		for b := 0; b < len(blocks); b += block {
+			for i := range 2 { // neither scale is infinite
+				binary.LittleEndian.PutUint16(blocks[b+2*i:], 0x3800+uint16((b+i)%7))
+			}
+		}
+		want := make([]float32, n*rows)
+		Dequantise(format, blocks, want)
+		planes := format.Planes(blocks, n)
+		stride := int(format.PlaneBytes(n))
+		for r := range rows {
+			row := planes[r*stride : (r+1)*stride]
+			heads := row[n/2:]
+			if format == Q5_K {
+				heads = row[n/2+n/8:]
+			}
+			for k := range n {
+				run, i := k/32, k%32
+				level := row[16*run+i%16] >> (i / 16 * 4) & 15
+				if format == Q5_K {
+					w, bit := i%16/4, 8*(i%4)+4+4*(i/16)
+					fifth := binary.LittleEndian.Uint32(row[n/2+4*run:])
+					level |= byte(fifth>>((bit+w)%32)&1) << 4
+				}
+				head := heads[k/256*16 : k/256*16+16]
+				own := run % 8
+				scale, minimum := head[4+own]>>2, head[4+own]&3|head[12+own/2]>>(own%2*4)&15<<2
+				factor := F16ToF32(binary.LittleEndian.Uint16(head)) * float32(scale)
+				offset := F16ToF32(binary.LittleEndian.Uint16(head[2:])) * float32(minimum)
+				require.Equal(t, want[r*n+k], float32(factor*float32(level))-offset, "%v, row %d, weight %d", format, r, k)
+			}
 		}
 	}
 }

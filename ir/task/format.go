@@ -46,6 +46,8 @@ var inPlanes = map[dtype.Type]Format{
 	dtype.Q4_1: {Widths: []int{32, 16, 8}, Words: 5, Offsets: true, Planes: true},
 	dtype.Q5_0: {Widths: []int{32, 16}, Words: 6, Planes: true},
 	dtype.Q5_1: {Widths: []int{32, 16}, Words: 6, Offsets: true, Planes: true},
+	dtype.Q4_K: {Widths: []int{32, 16}, Words: 6, Offsets: true, Planes: true},
+	dtype.Q5_K: {Widths: []int{32, 16}, Words: 7, Offsets: true, Planes: true},
 	dtype.Q6_K: {Widths: []int{32, 16}, Words: 8, Planes: true},
 }
 

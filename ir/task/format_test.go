@@ -29,6 +29,7 @@ func TestChunksOfFormats(t *testing.T) {
 		{t: dtype.Q6_K, widest: 16, bits: 8, other: 1, scattered: true}, {t: dtype.Q2_K, widest: 16, bits: 4, other: 1, offsets: true, scattered: true}, {t: dtype.Q3_K, widest: 16, bits: 4, other: 2, scattered: true},
 		{t: dtype.Q8_0, planes: true, widest: 32, bits: 8, other: 1}, {t: dtype.Q4_0, planes: true, widest: 32, bits: 4, other: 1}, {t: dtype.Q4_1, planes: true, widest: 32, bits: 4, other: 1, offsets: true},
 		{t: dtype.Q5_0, planes: true, widest: 32, bits: 5, other: 1}, {t: dtype.Q5_1, planes: true, widest: 32, bits: 5, other: 1, offsets: true}, {t: dtype.Q6_K, planes: true, widest: 32, bits: 6, other: 2},
+		{t: dtype.Q4_K, planes: true, widest: 32, bits: 4, other: 2, offsets: true}, {t: dtype.Q5_K, planes: true, widest: 32, bits: 5, other: 2, offsets: true},
 	} {
 		f, ok := task.FormatIn(c.t, c.planes)
 		require.True(t, ok, "%s", c.t)
@@ -97,6 +98,6 @@ func TestPlanesOfTargets(t *testing.T) {
 	rows := func(d dtype.Type, cols sym.Dim) ir.Type { return ir.TypeOf(d, sym.Const(8), cols) }
 	require.True(t, task.InPlanes(rows(dtype.Q8_0, sym.Const(256)), h100))
 	require.False(t, task.InPlanes(rows(dtype.Q8_0, sym.Const(256)), m3))
-	require.False(t, task.InPlanes(rows(dtype.Q4_K, sym.Const(256)), h100))
+	require.False(t, task.InPlanes(rows(dtype.Q2_K, sym.Const(256)), h100))
 	require.False(t, task.InPlanes(rows(dtype.Q8_0, sym.T), h100))
 }

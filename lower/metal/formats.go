@@ -24,6 +24,8 @@ var (
 	planes  = []string{"prologue/blocks.metal", "prologue/planes.metal"}
 	kblocks = []string{"prologue/blocks.metal", "prologue/k_scales.metal"}
 
+	kplanes = []string{"prologue/blocks.metal", "prologue/planes.metal", "prologue/k_planes.metal"}
+
 	iq4blocks = []string{"prologue/blocks.metal", "prologue/iq4_levels.metal"}
 )
 
@@ -53,6 +55,8 @@ var planed = map[dtype.Type]format{
 	dtype.Q4_1: {name: "q4_1_planes", needs: planes},
 	dtype.Q5_0: {name: "q5_0_planes", needs: planes},
 	dtype.Q5_1: {name: "q5_1_planes", needs: planes},
+	dtype.Q4_K: {name: "q4_k_planes", needs: kplanes},
+	dtype.Q5_K: {name: "q5_k_planes", needs: kplanes},
 	dtype.Q6_K: {name: "q6_k_planes", needs: planes},
 }
 

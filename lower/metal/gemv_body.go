@@ -96,7 +96,7 @@ func (g *gemv) stageSums(k *kernel, size int64) {
 	}
 	k.builtin(plan.ThreadIndex)
 	m := msl.Variable("m")
-	sums := msl.Of("chunked_sums", g.format(t).reader(choice.ChunkWeights), u(size/choice.ChunkWeights), u(g.Simdgroups*32))
+	sums := msl.Of("chunked_sums", u(size/choice.ChunkWeights), u(g.Simdgroups*32))
 	k.add(msl.Times(m, g.vectors, &msl.Do{Call: sums.Call(g.vector(m), thread)}))
 	k.barrier()
 }
@@ -219,7 +219,13 @@ func (g *gemv) stageElements(e *emitter, m *msl.Value, t affine, i, round *msl.V
 	if g.Chunked {
 		t, _ := g.SameFormat()
 		k.use(g.format(t).files()...)
-		k.do(msl.Of(fmt.Sprintf("chunked_store%d", w), g.format(t).reader(g.width(t))).Call(to, i, value))
+		own, step := i, int64(choice.ChunkWeights)
+		if round == nil {
+			round = u(0)
+		} else {
+			own, step = thread.Mul(u(w)), int64(g.Simdgroups)*32*int64(w)
+		}
+		k.do(msl.Of(fmt.Sprintf("chunked_store%d", w), g.format(t).reader(g.width(t)), u(step)).Call(to, own, round, value))
 	} else {
 		k.do(msl.Call(fmt.Sprintf("staged_store%d", w), to, i, value))
 	}

@@ -131,7 +131,11 @@ func (k *kernel) each(name string, size int64, threads, w int, body func(i, roun
 			body(i, round)
 			return
 		}
-		k.when(i.Less(u(size)), func() { body(i, round) })
+		exists := i.Less(u(size))
+		if rounds > 1 { // only the last one is not whole
+			exists = round.Less(u(rounds - 1)).Or(exists)
+		}
+		k.when(exists, func() { body(i, round) })
 	})
 }
 

@@ -101,7 +101,7 @@ func TestRegistersInEvenTurns(t *testing.T) {
 		require.NoError(t, err)
 		return used[name].registers, used[name].frame
 	}
-	registers, _ := taken(dtype.Q8_0, "qkv_rope_kv_3584x4608_q8_0_2")
+	registers, _ := taken(dtype.Q8_0, "qkv_rope_kv_3584x4608_q8_0")
 	require.Greater(t, registers, 64)
 	require.LessOrEqual(t, registers, 80)
 	registers, frame := taken(dtype.Q8_0, "gate_up_swiglu_3584x37888_q8_0")

@@ -39,6 +39,8 @@ struct gemv_meeting {
             for (uint i = 0u; i < M * R; i++) sum[i] = 0.0f;
             FOUNDRY_UNROLL
             for (uint q = g * QUADS; q < (g + 1u) * QUADS; q++) {
+                FOUNDRY_UNROLL
+                for (uint i = 0u; q == g * QUADS + QUADS / 2u && i < M * R; i++) sum[i] = W::risen(sum[i]);
                 float4 v[M];
                 FOUNDRY_UNROLL
                 for (uint m = 0u; m < M; m++) v[m] = x.template quad<W>(m, c, q);

@@ -21,7 +21,7 @@ struct gemv_slice {
     void land(threadgroup float *slice, uint place)
     {
         FOUNDRY_UNROLL
-        for (uint i = 0u; i < MINE; i++) chunked_store4<W>(slice, 4u * (place + 32u * i), held[i]);
+        for (uint i = 0u; i < MINE; i++) chunked_store4<W, 128u>(slice, 4u * place, i, held[i]);
     }
 };
 

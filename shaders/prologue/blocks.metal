@@ -6,7 +6,9 @@
 // has it instead, is levels less BIAS as floats, in some formats times a unit.
 // factors(raw, g) is a factor, divided by that unit, and an
 // offset of group g. A weight is factor * (level - BIAS) - offset; OFFSETS is 0
-// where no offset is meant. Products take the factor and the offset out of the
+// where no offset is meant. Where RISES is 1 the quads of the first half of a group are times
+// LOW_UNIT and those of the second times HIGH_UNIT, HALVES_RISE as much, by which the
+// factor is divided. Products take the factor and the offset out of the
 // inner sum: factor * sum((level - BIAS) * x) - offset * sum(x). Levels are exact,
 // so in f32 this adds one rounded product a group to the sum's roundings, and where
 // there are offsets they are relative to |factor * level| + |offset|, not to the
@@ -78,7 +80,9 @@ inline float4 nibbles4(uint v)
 // Levels under a power of two, which an executor may choose: four bytes below 128
 // times BYTE_UNIT, the low halves of four bytes times LOW_UNIT, their high halves
 // times HIGH_UNIT; with a fifth bit each, bit 4 of four bytes of `fifth` for the low
-// ones, bit 5 for the high ones. Factors that are divided by the same unit make the
+// ones, bit 5 for the high ones; with a placed one, bit 4 and for the high ones bit 0 of
+// the next byte, the last one's in the first; two numbers below 1024, in the halves of a
+// word, times BYTE_UNIT. Factors that are divided by the same unit make the
 // same weights, bit for bit. FOUNDRY_SMALL is an executor's own namespace of all of it.
 #ifdef FOUNDRY_SMALL
 using namespace FOUNDRY_SMALL;
@@ -92,7 +96,17 @@ inline float4 small_fives4(uint v, uint fifth)
 {
     return levels4<0u>(((HIGH ? v >> 4 : v) & 0x0f0f0f0fu) | ((HIGH ? fifth >> 1 : fifth) & 0x10101010u));
 }
+template <bool HIGH>
+inline float4 small_placed_fives4(uint v, uint fifth)
+{
+    return levels4<0u>(((HIGH ? v >> 4 : v) & 0x0f0f0f0fu) | ((HIGH ? rotate(fifth, 28u) : fifth) & 0x10101010u));
+}
+inline float2 small_pair(uint v)
+{
+    return float2(as_type<float>(0x4b000000u | (v & 0xffffu)), as_type<float>(0x4b000000u | (v >> 16))) - 8388608.0f;
+}
 #endif
+constant constexpr float HALVES_RISE = HIGH_UNIT / LOW_UNIT;
 
 // Four signed bytes as floats.
 inline float4 signed_levels4(uint v) { return levels4<128u>(v ^ 0x80808080u); }
@@ -105,10 +119,13 @@ inline void put4(thread float *w, float4 v)
     w[3] = v.w;
 }
 
-// What formats derive from: quad q of a chunk without factor and offset, which
-// formats of four bits replace, the chunk's weights, and these times a power of two.
+// What formats derive from: what the first half of a group has, in the unit of the second;
+// quad q of a chunk without factor and offset, which formats of four bits replace; the
+// chunk's weights, and these times a power of two.
 template <typename W>
 struct block_format {
+    enum : uint { RISES = 0 };
+    static float risen(float low) { return W::RISES ? low * HALVES_RISE : low; }
     template <typename Raw>
     static float4 quad(Raw r, uint q)
     {
@@ -121,9 +138,11 @@ struct block_format {
     {
         FOUNDRY_UNROLL
         for (uint q = 0u; q < W::WIDTH / 4u; q++) {
-            const float2 f = W::factors(r, q / (W::WIDTH / 4u / W::GROUPS)) * power;
+            constexpr uint QUADS = W::WIDTH / 4u / W::GROUPS;
+            const float2 f = W::factors(r, q / QUADS) * power;
             const float4 v = W::quad(r, q);
-            put4(w + 4u * q, W::OFFSETS ? fma(v, float4(f.x), float4(-f.y)) : v * f.x);
+            const float factor = q % QUADS < QUADS / 2u ? risen(f.x) : f.x;
+            put4(w + 4u * q, W::OFFSETS ? fma(v, float4(factor), float4(-f.y)) : v * factor);
         }
     }
 };

@@ -49,40 +49,58 @@ struct StagedOperand {
 // Operands staged in chunks hold M vectors of STRIDE floats in the order in which
 // chunks of 32 weights meet them, eight quads and a gap for each, so that lanes at
 // one quad of adjacent chunks meet no bank twice; format W's place(quad) says which
-// quad of a row comes where. For formats with offsets the gap holds the sums of the
-// chunk's groups: chunked_sums, called by THREADS threads behind a barrier and before
+// quad of a row comes where. chunked_store puts elements from own + round * STEP on. Places
+// of all formats repeat every 64 elements, so where STEP is a multiple of them, rounds differ
+// by a constant. For formats with offsets the gap holds the sums of the chunk's first four
+// and last four quads: chunked_sums, called by THREADS threads behind a barrier and before
 // another, makes those of N chunks. Threadgroup bytes: 4 * M * STRIDE, 36 floats a
 // chunk.
-struct chunk_gaps { enum : uint { QUADS = 8, FLOATS = 36 }; };
+struct chunk_gaps { enum : uint { QUADS = 8, FLOATS = 36, PERIOD = 64 }; };
 
 template <typename W>
-inline void chunked_store1(threadgroup float *x, uint k, float v)
+inline uint chunked_at(uint k)
 {
     const uint place = W::place(k >> 2);
-    x[4u * (place + place / chunk_gaps::QUADS) + (k & 3u)] = v;
+    return 4u * (place + place / chunk_gaps::QUADS) + (k & 3u);
 }
 
-template <typename W>
-inline void chunked_store4(threadgroup float *x, uint k, float4 v)
+template <typename W, uint STEP>
+inline uint chunked_at(uint own, uint round)
 {
-    const uint place = W::place(k >> 2);
-    *(threadgroup float4 *)(x + 4u * (place + place / chunk_gaps::QUADS)) = v;
+    if (STEP % chunk_gaps::PERIOD != 0u) return chunked_at<W>(own + round * STEP);
+    return chunked_at<W>(own) + round * (STEP / (4u * chunk_gaps::QUADS) * chunk_gaps::FLOATS);
 }
 
-template <typename W, uint N, uint THREADS>
+template <typename W, uint STEP>
+inline void chunked_store1(threadgroup float *x, uint own, uint round, float v) { x[chunked_at<W, STEP>(own, round)] = v; }
+
+template <typename W, uint STEP>
+inline void chunked_store4(threadgroup float *x, uint own, uint round, float4 v)
+{
+    *(threadgroup float4 *)(x + chunked_at<W, STEP>(own, round)) = v;
+}
+
+// Sum i of those in gaps, two of each chunk.
+inline void chunked_sum(threadgroup float *x, uint i)
+{
+    threadgroup float *chunk = x + i / 2u * chunk_gaps::FLOATS;
+    float sum = 0.0f;
+    FOUNDRY_UNROLL
+    for (uint q = 0u; q < chunk_gaps::QUADS / 2u; q++) {
+        const float4 v = *(threadgroup const float4 *)(chunk + i % 2u * (2u * chunk_gaps::QUADS) + 4u * q);
+        sum += (v.x + v.y) + (v.z + v.w);
+    }
+    chunk[4u * chunk_gaps::QUADS + i % 2u] = sum;
+}
+
+template <uint N, uint THREADS>
 inline void chunked_sums(threadgroup float *x, uint thread_index)
 {
-    constexpr uint QUADS = chunk_gaps::QUADS / W::GROUPS;
-    for (uint i = thread_index; i < N * W::GROUPS; i += THREADS) {
-        threadgroup float *chunk = x + i / W::GROUPS * chunk_gaps::FLOATS;
-        float sum = 0.0f;
-        FOUNDRY_UNROLL
-        for (uint q = 0u; q < QUADS; q++) {
-            const float4 v = *(threadgroup const float4 *)(chunk + 4u * (i % W::GROUPS * QUADS + q));
-            sum += (v.x + v.y) + (v.z + v.w);
-        }
-        chunk[4u * chunk_gaps::QUADS + i % W::GROUPS] = sum;
+    if (2u * N <= THREADS) {
+        if (thread_index < 2u * N) chunked_sum(x, thread_index);
+        return;
     }
+    for (uint i = thread_index; i < 2u * N; i += THREADS) chunked_sum(x, i);
 }
 
 template <uint STRIDE>
@@ -94,7 +112,11 @@ struct ChunkedOperand {
         return *(threadgroup const float4 *)(x + m * STRIDE + c * chunk_gaps::FLOATS + 4u * q);
     }
     template <typename W>
-    float sum(uint m, uint c, uint g) const { return x[m * STRIDE + c * chunk_gaps::FLOATS + 4u * chunk_gaps::QUADS + g]; }
+    float sum(uint m, uint c, uint g) const
+    {
+        threadgroup const float *gap = x + m * STRIDE + c * chunk_gaps::FLOATS + 4u * chunk_gaps::QUADS;
+        return W::GROUPS == 1u ? gap[0] + gap[1] : gap[g];
+    }
 };
 
 // Vectors in device memory, STRIDE floats apart; only the first `rows` exist.

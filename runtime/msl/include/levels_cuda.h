@@ -61,16 +61,20 @@ template <bool HIGH> FOUNDRY_INLINE float4 small_nibbles4(uint v) {
 }
 // A fifth bit lies right above its four: bit 4 of the same byte above a low half; above a
 // high half bit 0 of the next byte, which for the last one is the first.
-template <bool HIGH> FOUNDRY_INLINE float4 small_fives4(uint v, uint fifth) {
+template <bool HIGH> FOUNDRY_INLINE float4 small_placed_fives4(uint v, uint fifth) {
     const uint mask = HIGH ? 0x01f001f0u : 0x001f001fu, halves = HIGH ? 0xf0f0f0f0u : 0x0f0f0f0fu;
-    const uint above = HIGH ? __funnelshift_l(fifth, fifth, 3) : fifth;
     uint five;
-    asm("lop3.b32 %0, %1, %2, %3, 0xB8;" : "=r"(five) : "r"(above), "r"(halves), "r"(v));
+    asm("lop3.b32 %0, %1, %2, %3, 0xB8;" : "=r"(five) : "r"(fifth), "r"(halves), "r"(v));
     return of_halves(five & mask, __funnelshift_r(five, five, 8) & mask);
 }
+template <bool HIGH> FOUNDRY_INLINE float4 small_fives4(uint v, uint fifth) {
+    return small_placed_fives4<HIGH>(v, HIGH ? __funnelshift_l(fifth, fifth, 3) : fifth);
+}
+FOUNDRY_INLINE float2 small_pair(uint v) { return float2(float(as_type<half2>(v).x), float(as_type<half2>(v).y)); }
 }  // namespace foundry_small
 #define FOUNDRY_SMALL metal::foundry_small
 
+#define FOUNDRY_BYTE_TWICE(a, b, i) __byte_perm(a, b, (i) * 0x0101u)
 #define FOUNDRY_HALVES_AT(a, b, i) __byte_perm(a, b, (i) ? 0x7632u : 0x5410u)
 #define FOUNDRY_LEVELS4(v, BIAS) foundry_levels4<BIAS>(v)
 
