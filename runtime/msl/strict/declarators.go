@@ -25,19 +25,30 @@ var (
 	qualifier = map[string]bool{"const": true, "volatile": true, "typename": true}
 )
 
+// names are those of types that a text declares, and of type parameters.
+type names struct{ types, params map[string]bool }
+
+func namesOf(text string) names {
+	out := names{map[string]bool{}, map[string]bool{}}
+	for _, m := range typeNames.FindAllStringSubmatch(text, -1) {
+		out.types[m[1]] = true
+	}
+	for _, m := range param.FindAllStringSubmatch(text, -1) {
+		out.params[m[1]] = true
+	}
+	return out
+}
+
 // checkPointers wants an address space at every pointer and reference: parameters,
 // locals, members and casts. clang's OpenCL has a generic one, which Metal has not.
 // A parameter that is an array is a pointer too. It reads backwards from each sign: an
 // expression for all of it takes ten times as long.
-func checkPointers(text string, note func(int, string, ...any)) {
-	named, params := map[string]bool{}, map[string]bool{}
-	for _, m := range typeNames.FindAllStringSubmatch(text, -1) {
-		named[m[1]] = true
+func checkPointers(text string, known names, note func(int, string, ...any)) {
+	own := namesOf(text)
+	params := func(name string) bool { return own.params[name] || known.params[name] }
+	isType := func(name string) bool {
+		return types[name] || own.types[name] || known.types[name] || strings.HasPrefix(name, "atomic_")
 	}
-	for _, m := range param.FindAllStringSubmatch(text, -1) {
-		params[m[1]] = true
-	}
-	isType := func(name string) bool { return types[name] || named[name] || strings.HasPrefix(name, "atomic_") }
 	for at := nextOf(text, 0, "*&"); at >= 0; at = nextOf(text, at+1, "*&") {
 		end := blankBefore(text, at)
 		if before := strings.TrimSuffix(text[:end], "const"); len(before) < end {
@@ -53,7 +64,7 @@ func checkPointers(text string, note func(int, string, ...any)) {
 		name := text[begin:filled]
 		// A type parameter of one template may be a variable elsewhere, and be
 		// multiplied there: with a space on either side.
-		declared := filled == end && params[name] && (end == at || at+1 < len(text) && isWord(text[at+1]))
+		declared := filled == end && params(name) && (end == at || at+1 < len(text) && isWord(text[at+1]))
 		if (isType(name) || declared) && !inSpace(text, begin) {
 			note(begin, "a pointer or reference without an address space: %q", line(text, begin))
 		}
@@ -79,7 +90,7 @@ func checkPointers(text string, note func(int, string, ...any)) {
 		if before := strings.TrimSuffix(text[:first], "const"); len(before) < first && first < begin {
 			first = blankBefore(text, len(before))
 		}
-		if (isType(name) || params[name]) && first > 0 && (text[first-1] == '(' || text[first-1] == ',') {
+		if (isType(name) || params(name)) && first > 0 && (text[first-1] == '(' || text[first-1] == ',') {
 			note(first-1, "an array as a parameter, which is a pointer without an address space: %q", text[first-1:len(text)-len(rest)+1])
 		}
 	}

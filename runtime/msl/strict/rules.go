@@ -53,7 +53,10 @@ func bracketBegins(text string) bool {
 }
 
 // Rules returns the complaints about text, each with its line.
-func Rules(text string) []string {
+func Rules(text string) []string { return complaints(text, names{}) }
+
+// complaints are those about text that stands behind other text, which declares names.
+func complaints(text string, known names) []string {
 	clean, toks := visible(text)
 	var out []string
 	note := func(at int, format string, args ...any) {
@@ -74,7 +77,7 @@ func Rules(text string) []string {
 		}
 		at += len(t.Text)
 	}
-	checkPointers(clean, note)
+	checkPointers(clean, known, note)
 	checkStatics(clean, note)
 	checkGlobals(clean, note)
 	checkRecursion(clean, note)

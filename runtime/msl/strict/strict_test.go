@@ -2,6 +2,7 @@ package strict_test
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -124,14 +125,18 @@ var wrong = []struct{ name, text, want string }{
 	{"bfloat", body("bfloat b = bfloat(x[i]); x[i] = float(b);"), "bfloat"},
 }
 
+// A wrong kernel fails alone and, with the same words, beside a good one, which is checked behind it.
 func TestWrongKernelsFail(t *testing.T) {
 	c := clang(t)
+	beside := plan.Kernel{Name: "good", Source: strings.Replace(good, prelude, prelude+"typedef uint unsigned32;\n", 1)}
+	require.NoError(t, strict.CheckAll(context.Background(), c, []plan.Kernel{beside}))
 	for _, w := range wrong {
 		t.Run(w.name, func(t *testing.T) {
 			t.Parallel()
 			err := strict.Check(context.Background(), c, "k", w.text)
 			require.Error(t, err)
 			require.Contains(t, err.Error(), w.want)
+			require.Equal(t, err, strict.CheckAll(context.Background(), c, []plan.Kernel{beside, {Name: "k", Source: w.text}}))
 		})
 	}
 }
@@ -142,15 +147,13 @@ func TestWrongKernelsFailAmongOthers(t *testing.T) {
 	c := clang(t)
 	kernels := make([]plan.Kernel, 40)
 	for i := range kernels {
-		kernels[i] = plan.Kernel{Name: "good", Source: good}
+		kernels[i] = plan.Kernel{Name: "good", Source: good + fmt.Sprintf("constant uint number = %du;\n", i)}
 	}
 	require.NoError(t, strict.CheckAll(context.Background(), c, kernels))
-	for _, w := range wrong {
-		kernels[33] = plan.Kernel{Name: "k", Source: w.text}
-		require.Equal(t, strict.Check(context.Background(), c, "k", w.text), strict.CheckAll(context.Background(), c, kernels[32:35]), w.name)
-	}
-	kernels[33] = plan.Kernel{Name: "k", Source: strings.Replace(good, "#include <metal_stdlib>", "", 1)}
-	require.Error(t, strict.CheckAll(context.Background(), c, kernels[32:35]))
+	kernels[2].Source += wrong[0].text[len(prelude):]
+	require.Equal(t, strict.Check(context.Background(), c, "good", kernels[2].Source), strict.CheckAll(context.Background(), c, kernels[:4]))
+	kernels[2].Source = strings.Replace(good, "#include <metal_stdlib>", "", 1)
+	require.Error(t, strict.CheckAll(context.Background(), c, kernels[:4]))
 }
 
 // What is a word to a compiler is one to the rules, and nothing else is.
@@ -183,4 +186,27 @@ func TestRulesLookIntoDirectives(t *testing.T) {
 		`line 4: the standard library: "std::"`, `line 3: double: "double"`, `line 5: goto: "goto"`,
 	}, strict.Rules(text))
 	require.Equal(t, []string{`line 3: a static local: "static float n = 0.0f;"`}, strict.Rules("inline float f()\n{\n    static float n = 0.0f;\n    return n;\n}\n"))
+}
+
+// Kernels of the same stages are checked behind them: a wrong function among right ones is
+// found, and so are wrong stages, with the words that each gets alone.
+func TestWrongKernelsFailBehindSharedStages(t *testing.T) {
+	c := clang(t)
+	staged := func(name, stages, own string) plan.Kernel {
+		return plan.Kernel{Name: name, Source: "// " + name + ": text\n" + prelude + stages + plan.FunctionBanner + "[[max_total_threads_per_threadgroup(32)]] kernel void " + name + "(device float *x [[buffer(0)]])\n{\n" + own + "}\n"}
+	}
+	const twice, thrice = "inline float twice(float x) { return 2.0f * x; }\n", "inline float thrice(float x) { return 3.0f * x; }\n"
+	kernels := []plan.Kernel{
+		staged("a", twice, "x[0] = twice(x[0]);\n"), staged("b", thrice, "x[0] = thrice(x[0]);\n"), staged("c", twice, "x[1] = twice(x[0]);\n"), staged("a", twice, "x[2] = 0.0f;\n"),
+	}
+	require.NoError(t, strict.CheckAll(context.Background(), c, kernels))
+	for _, k := range []plan.Kernel{
+		staged("d", twice, "x[0] = thrice(x[0]);\n"), // another's stage
+		staged("e", twice, "x[0] = a(x[0]);\n"), staged("f", twice+"inline float g(float x) { return thrice(x); }\n", "x[0] = g(x[0]);\n"),
+		staged("g", twice, "float *p = x;\np[0] = 1.0f;\n"), staged("h", "", "#define K 1\nx[K] = twice(0.0f);\n"),
+	} {
+		want := strict.Check(context.Background(), c, k.Name, k.Source)
+		require.Error(t, want)
+		require.Equal(t, want, strict.CheckAll(context.Background(), c, append(kernels, k)))
+	}
 }
