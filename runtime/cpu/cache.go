@@ -206,20 +206,25 @@ func (f objectCache) prune() error {
 	if err != nil {
 		return fmt.Errorf("cpu: cache folder: %w", err)
 	}
+	kinds := map[string][]os.DirEntry{}
+	for _, e := range entries {
+		kind := filepath.Ext(e.Name())
+		kinds[kind] = append(kinds[kind], e)
+	}
 	type file struct {
 		path string
 		used time.Time
 	}
-	kinds := map[string][]file{}
-	for _, e := range entries {
-		kind := filepath.Ext(e.Name())
-		info, err := e.Info()
-		if filesKept[kind] == 0 || err != nil {
-			continue // of another kind, or another process removed it
+	for kind, found := range kinds {
+		if kept := filesKept[kind]; kept == 0 || len(found) <= kept {
+			continue // of another kind, or few
 		}
-		kinds[kind] = append(kinds[kind], file{filepath.Join(f.dir, e.Name()), info.ModTime()})
-	}
-	for kind, all := range kinds {
+		var all []file
+		for _, e := range found {
+			if info, err := e.Info(); err == nil { // else another process removed it
+				all = append(all, file{filepath.Join(f.dir, e.Name()), info.ModTime()})
+			}
+		}
 		slices.SortFunc(all, func(a, b file) int { return b.used.Compare(a.used) })
 		for _, old := range all[min(len(all), filesKept[kind]):] {
 			_ = os.Remove(old.path)

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -75,8 +76,15 @@ func machineFlags(flags []string) []string {
 // key is the hash of all that something compiled is made of: of the parts, and of the
 // compiler with its flags.
 func (c *compiler) key(parts ...string) string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q", c.id, c.flags, parts))
-	return hex.EncodeToString(sum[:16])
+	hash := sha256.New()
+	for _, list := range [][]string{{c.id}, c.flags, parts} {
+		fmt.Fprintf(hash, "%d ", len(list))
+		for _, part := range list {
+			fmt.Fprintf(hash, "%d ", len(part))
+			_, _ = io.WriteString(hash, part)
+		}
+	}
+	return hex.EncodeToString(hash.Sum(nil)[:16])
 }
 
 // compile compiles the C++ text to the object file out.

@@ -229,12 +229,17 @@ func lock(f *os.File) bool {
 // sweep removes the temporaries in dir that no living process holds. What cannot be
 // removed stays: it is in nobody's way.
 func sweep(dir string) {
-	entries, _ := os.ReadDir(dir)
-	for _, e := range entries {
-		if !temporaryName.MatchString(e.Name()) {
+	d, err := os.Open(dir)
+	if err != nil {
+		return
+	}
+	defer d.Close()
+	names, _ := d.Readdirnames(-1)
+	for _, name := range names {
+		if name[0] != '.' || !temporaryName.MatchString(name) { // caches have thousands of others
 			continue
 		}
-		path := filepath.Join(dir, e.Name())
+		path := filepath.Join(dir, name)
 		f, err := os.OpenFile(path, openFlags|syscall.O_NOFOLLOW, 0)
 		if err != nil {
 			continue

@@ -21,9 +21,8 @@ func CPU(kernels []*plan.Kernel, symbols []string, o Options) (string, error) {
 	if o.Checked {
 		b.WriteString("#define FOUNDRY_CHECKED 1\n")
 	}
-	head := header(cpuParts, kernels)
-	b.WriteString(head)
-	owned := macros(head)
+	head, owned := cpuHeader()
+	b.WriteString(swizzles(kernels) + head)
 	if o.Checked {
 		b.WriteString(countedLoops)
 	}

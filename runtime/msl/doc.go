@@ -16,6 +16,7 @@ package msl
 import (
 	"embed"
 	"strings"
+	"sync"
 
 	"foundry/lower/plan"
 )
@@ -55,6 +56,13 @@ func header(parts []string, kernels []*plan.Kernel) string {
 	b.WriteString("#line 1 \"signature\"\n" + signature)
 	return b.String()
 }
+
+// cpuHeader is the header without kernels' swizzles, and its macros: a hundred kernels have
+// a text each, for their keys.
+var cpuHeader = sync.OnceValues(func() (text string, owned map[string]bool) {
+	named := header(cpuParts, nil)
+	return strings.TrimPrefix(named, swizzles(nil)), macros(named)
+})
 
 // macros are the names that a header's text defines as macros.
 func macros(text string) map[string]bool {

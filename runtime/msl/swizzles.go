@@ -3,7 +3,6 @@ package msl
 import (
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -13,8 +12,6 @@ import (
 // elements are the names of a vector's elements.
 const elements = "xyzw"
 
-var swizzle = regexp.MustCompile(`\b[` + elements + `]{2,4}\b`)
-
 // swizzles defines FOUNDRY_SWIZZLES2 to 4, the members of a vector of as many
 // elements that read and write some of them, as zx does: those that the kernels'
 // texts name. All 336 that a vector of four can have take a compiler twice as long as
@@ -22,9 +19,7 @@ var swizzle = regexp.MustCompile(`\b[` + elements + `]{2,4}\b`)
 func swizzles(kernels []*plan.Kernel) string {
 	named := map[string]bool{}
 	for _, k := range kernels {
-		for _, name := range swizzle.FindAllString(k.Source, -1) {
-			named[name] = true
-		}
+		nameSwizzles(k.Source, named)
 	}
 	var b strings.Builder
 	for n := 2; n <= len(elements); n++ {
@@ -42,4 +37,20 @@ func swizzles(kernels []*plan.Kernel) string {
 		b.WriteByte('\n')
 	}
 	return b.String()
+}
+
+// nameSwizzles adds the words of two to four elements' names.
+func nameSwizzles(text string, named map[string]bool) {
+	for at := 0; at < len(text); at++ {
+		if notInName(rune(text[at])) {
+			continue
+		}
+		begin, other := at, false
+		for ; at < len(text) && !notInName(rune(text[at])); at++ {
+			other = other || text[at] < 'w' || text[at] > 'z'
+		}
+		if n := at - begin; !other && n >= 2 && n <= len(elements) {
+			named[text[begin:at]] = true
+		}
+	}
 }
