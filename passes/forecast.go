@@ -134,9 +134,9 @@ func (r *run) matchesNear(s *site, c Call) iter.Seq[*site] {
 		lo, hi := s.extent()
 		p := c.Pass.fusion
 		forms, anchors := p.allowed(c), p.anchors(r.view())
-		first, _ := slices.BinarySearchFunc(anchors, lo-reach, func(o *op, at int) int { return o.index - at })
+		first, _ := slices.BinarySearchFunc(anchors, lo-r.reach, func(o *op, at int) int { return o.index - at })
 		for _, anchor := range anchors[first:] {
-			if anchor.index > hi+reach {
+			if anchor.index > hi+r.reach {
 				return
 			}
 			for _, f := range forms {
@@ -194,7 +194,11 @@ func withBetween(nodes []*ir.Node) []*ir.Node {
 	return nodes
 }
 
-// reach is how many operations from a site the anchor of a rival may stand.
+// reach is how many operations from a site the anchor of a rival may stand. It keeps the
+// search for rivals from growing with the graph. In models the farthest stands 11 away, a
+// product's residual and norm from the rotation that anchors the next layer's qkv-rope-kv;
+// of what is seen so no operation is more than 2*reach away, which is where keys of what
+// sites are weighed against end. Rivals of rivals beyond it are not seen.
 const reach = 12
 
 // extent returns the first and the last place of s's operations.
@@ -250,7 +254,7 @@ func (r *run) forecast(around *stretch, calls Pipeline) (forecast, error) {
 		return out, nil
 	}
 	g := around.graph.Clone()
-	child := &run{Context: &Context{Target: r.target, Lowerable: r.Lowerable}, graph: g, target: r.target, choices: r.choices, env: r.env,
+	child := &run{Context: &Context{Target: r.target, Lowerable: r.Lowerable}, graph: g, target: r.target, choices: r.choices, env: r.env, reach: r.reach,
 		memo: r.memo, matchers: make(map[*form]*matcher)}
 	for i := range calls {
 		if err := child.runPass(calls, i); err != nil {

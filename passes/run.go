@@ -23,6 +23,7 @@ type run struct {
 	restText  string     // rest as text; empty until something is weighed against it
 	flattened *flatGraph // nil where an edit has made it stale
 	rewrites  int        // the number of rewrites of the current pass
+	reach     int        // operations from a site that the anchor of a rival may stand
 	memo      *memo
 	matchers  map[*form]*matcher
 }
@@ -47,6 +48,12 @@ func (p Pipeline) Run(g *ir.Graph, cx *Context) error {
 	if err != nil {
 		return err
 	}
+	return r.runAll(p)
+}
+
+// runAll runs the passes of p.
+func (r *run) runAll(p Pipeline) error {
+	cx, g := r.Context, r.graph
 	for i, c := range p {
 		start, before := time.Now(), len(g.Nodes())
 		if err := r.runPass(p, i); err != nil {
@@ -70,7 +77,7 @@ func (p Pipeline) Run(g *ir.Graph, cx *Context) error {
 }
 
 func newRun(g *ir.Graph, cx *Context) (*run, error) {
-	r := &run{Context: cx, graph: g, target: cx.Target, env: cost.Typical(g.Bounds),
+	r := &run{Context: cx, graph: g, target: cx.Target, env: cost.Typical(g.Bounds), reach: reach,
 		memo: newMemo(), matchers: make(map[*form]*matcher)}
 	if r.target == nil {
 		t, err := target.Find(target.Default)

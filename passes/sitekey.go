@@ -25,7 +25,7 @@ func (r *run) rivalKey(s *site) rivalKey {
 	if r.restText == "" {
 		r.restText = r.rest.String()
 	}
-	return rivalKey{r.keyOf(s, 2*reach), r.restText, r.Log != nil}
+	return rivalKey{r.keyOf(s, 2*r.reach), r.restText, r.Log != nil}
 }
 
 // forecastKey tells forecasts apart.
