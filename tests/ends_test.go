@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -60,10 +61,11 @@ type ended struct {
 
 // ending says how a command is ended.
 type ending struct {
-	stdout  *os.File    // nil: kept
-	when    func() bool // true: interrupt it now; nil: never
-	env     []string    // on top of this process's
-	waiting bool        // standard input is a pipe into which nobody writes
+	stdout  *os.File      // nil: kept
+	when    func() bool   // true: interrupt it now; nil: never
+	used    time.Duration // interrupt it with so much processor time used; 0: not by that
+	env     []string      // on top of this process's
+	waiting bool          // standard input is a pipe into which nobody writes
 }
 
 // runCommand runs a command line in a folder with small.fir and the folder plan, and
@@ -101,7 +103,10 @@ func runCommand(t *testing.T, dir string, args []string, how ending) ended {
 			_ = cmd.Process.Kill()
 			require.Fail(t, "the command does not end", "%q: %s", args, errs.String())
 		case <-poll.C:
-			if how.when != nil && signalled.IsZero() && how.when() {
+			if !signalled.IsZero() {
+				continue
+			}
+			if how.when != nil && how.when() || how.used > 0 && processorTime(cmd.Process.Pid) >= how.used {
 				signalled = time.Now()
 				if err := cmd.Process.Signal(os.Interrupt); !errors.Is(err, os.ErrProcessDone) {
 					require.NoError(t, err)
@@ -137,6 +142,18 @@ func list(t *testing.T, dir string) (names []string) {
 		return err
 	}))
 	return names
+}
+
+// processorTime is what a process and its threads have used, 0 where there is none any more.
+func processorTime(pid int) time.Duration {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0
+	}
+	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
+	user, _ := strconv.Atoi(fields[11])
+	system, _ := strconv.Atoi(fields[12])
+	return time.Duration(user+system) * 10 * time.Millisecond
 }
 
 // processesWith lists the processes whose environment has the mark.

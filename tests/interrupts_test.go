@@ -19,21 +19,28 @@ import (
 // moment is when a command is interrupted: what it is run with, and whether it is time.
 type moment func(t *testing.T, dir string) ending
 
-// after is a moment so long behind the start on an idle machine.
-func after(d time.Duration) moment {
-	return func(*testing.T, string) ending {
-		var moment time.Time
-		return ending{when: func() bool {
-			if moment.IsZero() && d > 0 {
-				moment = time.Now().Add(time.Duration(share() * float64(d)))
-			}
-			return time.Now().After(moment)
-		}}
-	}
+// atOnce is with the process's first instructions.
+func atOnce(*testing.T, string) ending { return ending{when: func() bool { return true }} }
+
+// used is when the command has used so much processor time: it is as far then on every
+// machine, whatever else runs there.
+func used(d time.Duration) moment {
+	return func(*testing.T, string) ending { return ending{used: d} }
 }
 
 // atStart is before most commands have read their model.
-var atStart = after(50 * time.Millisecond)
+var atStart = used(20 * time.Millisecond)
+
+// after is when the command waits, so long behind the start on an idle machine.
+func after(d time.Duration) ending {
+	var moment time.Time
+	return ending{when: func() bool {
+		if moment.IsZero() {
+			moment = time.Now().Add(time.Duration(share() * float64(d)))
+		}
+		return time.Now().After(moment)
+	}}
+}
 
 // stalled is when nobody reads what it prints, and the pipe is full.
 func stalled(t *testing.T, _ string) ending {
@@ -44,8 +51,9 @@ func stalled(t *testing.T, _ string) ending {
 	require.Zero(t, errno)
 	_, err = write.Write(make([]byte, 4096)) // it is full: the shortest output waits, too
 	require.NoError(t, err)
-	e := after(400*time.Millisecond)(t, "")
+	e := after(400 * time.Millisecond)
 	e.stdout = write
+	e.used = 500 * time.Millisecond // what computes for longer is not waited for
 	return e
 }
 
@@ -72,8 +80,8 @@ func compiling(t *testing.T, version, build string) ending {
 }
 
 // waiting is when nothing comes from standard input.
-func waiting(t *testing.T, _ string) ending {
-	e := after(100*time.Millisecond)(t, "")
+func waiting(*testing.T, string) ending {
+	e := after(100 * time.Millisecond)
 	e.waiting = true
 	return e
 }
@@ -115,27 +123,27 @@ func interruptions() []interruption {
 		large = " --model synth:qwen2.5-72b"
 	)
 	return []interruption{
-		{run, false, map[string]moment{"at the start": atStart, "under way": after(400 * time.Millisecond)}},
+		{run, false, map[string]moment{"at the start": atStart, "under way": used(400 * time.Millisecond)}},
 		{"run --device ref", false, map[string]moment{"standard input": waiting}},
 		{"run --prompt x", false, map[string]moment{"version of a compiler": atVersion}},
 		{"run --device cpu --prompt x", false, map[string]moment{"build": atBuild}},
-		{eval, false, map[string]moment{"at the start": atStart, "under way": after(300 * time.Millisecond)}},
+		{eval, false, map[string]moment{"at the start": atStart, "under way": used(300 * time.Millisecond)}},
 		{"eval --device cpu --ids 1 --logits-out x.safetensors", false, map[string]moment{"version of a compiler": atVersion, "build": atBuild}},
-		{"quality --device ref --weights f16,q8_0,q4_0,q5_0,q4_1" + ids, false, map[string]moment{"at the start": atStart, "under way": after(300 * time.Millisecond)}},
+		{"quality --device ref --weights f16,q8_0,q4_0,q5_0,q4_1" + ids, false, map[string]moment{"at the start": atStart, "under way": used(300 * time.Millisecond)}},
 		{"quality --device cpu --weights q8_0 --ids 1,2", false, map[string]moment{"build": atBuild}},
-		{"verify --device ref --quick", false, map[string]moment{"at the start": atStart, "under way": after(time.Second)}},
+		{"verify --device ref --quick", false, map[string]moment{"at the start": atStart, "under way": used(600 * time.Millisecond)}},
 		{"verify --device cpu --quick", false, map[string]moment{"build": atBuild}},
-		{"bench --variants all --reps 0", false, map[string]moment{"at the start": atStart, "under way": after(400 * time.Millisecond)}},
+		{"bench --variants all --reps 0", false, map[string]moment{"at the start": atStart, "under way": used(400 * time.Millisecond)}},
 		{"bench --device cpu", false, map[string]moment{"build": atBuild}},
-		{"convert --model synth:qwen2.5-7b --weights q4_0 -o x.gguf", false, map[string]moment{"at the start": atStart, "under way": after(300 * time.Millisecond), "later": after(900 * time.Millisecond)}},
-		{"compile" + large + " -o x", true, map[string]moment{"at the start": atStart, "under way": after(200 * time.Millisecond)}},
+		{"convert --model synth:qwen2.5-7b --weights q4_0 -o x.gguf", false, map[string]moment{"at the start": atStart, "under way": used(300 * time.Millisecond), "later": used(900 * time.Millisecond)}},
+		{"compile" + large + " -o x", true, map[string]moment{"at the start": atStart, "under way": used(100 * time.Millisecond)}},
 		{"compile" + large, false, map[string]moment{"output": stalled}},
 		{"dot" + large + " --layer 1", true, map[string]moment{"at the start": atStart}},
 		{"dot" + large, false, map[string]moment{"output": stalled}},
-		{"dot" + large + " -o x.html", false, map[string]moment{"at the start": atStart, "under way": after(400 * time.Millisecond)}},
+		{"dot" + large + " -o x.html", false, map[string]moment{"at the start": atStart, "under way": used(400 * time.Millisecond)}},
 		{"bench compare a -- b", false, map[string]moment{"output": stalled}},
 		{"opt small.fir --bisect", false, map[string]moment{"command": running}},
-		{"inspect synth:qwen2.5-7b --scan", false, map[string]moment{"at the start": atStart, "under way": after(300 * time.Millisecond)}},
+		{"inspect synth:qwen2.5-7b --scan", false, map[string]moment{"at the start": atStart, "under way": used(300 * time.Millisecond)}},
 		{"diff" + large + " unfused fewest", true, map[string]moment{"at the start": atStart, "output": stalled}},
 		{"devices", false, map[string]moment{"version of a compiler": atVersion}},
 		{"fusions" + large, true, map[string]moment{"at the start": atStart, "output": stalled}},
@@ -149,9 +157,9 @@ func interruptions() []interruption {
 // a little later, and while nobody reads what it prints.
 func briefly(line string) map[string]moment {
 	if strings.HasPrefix(line, "emulate") {
-		return map[string]moment{"at once": after(0)} // a compiler takes ten seconds for all of it
+		return map[string]moment{"at once": atOnce} // a compiler takes ten seconds for all of it
 	}
-	return map[string]moment{"at once": after(0), "early": after(15 * time.Millisecond), "output": stalled}
+	return map[string]moment{"at once": atOnce, "early": used(10 * time.Millisecond), "output": stalled}
 }
 
 // An interrupt ends each command within a second, whatever it does, with exit code 130
