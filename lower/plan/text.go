@@ -122,12 +122,14 @@ func (k *Kernel) Split(stages fs.FS) (*Text, error) {
 // FunctionBanner stands between a kernel's stages and its own function in its text.
 const FunctionBanner = "\n// ---- kernel ----\n"
 
-const (
-	stageBanner = "\n// ---- %s ----\n#line 1 \"shaders/%s\"\n"
-	functionEnd = "}\n"
-)
+// StageBanner begins the line between a kernel's stages, which names the stage file.
+const StageBanner = "\n// ---- "
 
-func stageHead(path string) string { return fmt.Sprintf(stageBanner, path, path) }
+const functionEnd = "}\n"
+
+func stageHead(path string) string {
+	return StageBanner + fmt.Sprintf("%s ----\n#line 1 \"shaders/%s\"\n", path, path)
+}
 
 // functionHead is what stands between the stages, which end in the given line, and
 // the function's body. Told how many threads a threadgroup has, Metal's compiler need not

@@ -35,9 +35,11 @@ func (d *Device) kernelFlags() []string {
 }
 
 // textOptions: where kernels run long, each is compiled with stages of its own, for its use
-// of them.
+// of them. The gate has seen that kernels which are not trusted have this program's stage
+// files, and name nothing of others.
 func (d *Device) textOptions() msl.Options {
-	return msl.Options{Checked: d.opts.Checked, Shared: d.opts.Checked || d.opts.FewRuns || d.opts.OneRun}
+	shared := d.opts.Checked || d.opts.FewRuns || d.opts.OneRun
+	return msl.Options{Checked: d.opts.Checked, Shared: shared, United: shared && !d.opts.TrustKernels}
 }
 
 func (d *Device) linkFlags() []string {

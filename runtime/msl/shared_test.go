@@ -42,3 +42,48 @@ func TestSharedStages(t *testing.T) {
 	_, err = CPU(kernels, symbols, Options{Shared: true})
 	require.ErrorContains(t, err, "kernel c: kernels/c.metal:")
 }
+
+// United, kernels share what they have alike of stages that differ, in an order that is each
+// one's own order too; where there is none, and behind another preamble, they stand apart.
+func TestUnitedStages(t *testing.T) {
+	text := map[string]string{
+		"load":  "#define K 64\ninline uint load(uint x) { return x; }\n",
+		"twice": "inline uint twice(uint x) { return 2u * load(x); }\n",
+		"rope":  "inline uint rope(uint x) { return load(x); }\n",
+		"cache": "inline uint cache(uint x) { return x; }\n",
+	}
+	kernel := func(name, preamble string, stages ...string) *plan.Kernel {
+		source := "// " + name + ": text\n#include <metal_stdlib>\n" + preamble
+		for _, s := range stages {
+			source += plan.StageBanner + s + " ----\n" + text[s]
+		}
+		return &plan.Kernel{Name: name, File: "kernels/" + name + ".metal", Threads: [3]int{1, 1, 1}, Source: source + plan.FunctionBanner + "kernel void " + name + "() { }\n"}
+	}
+	kernels := []*plan.Kernel{
+		kernel("a", "", "load", "rope"), kernel("b", "", "load", "twice", "cache"), kernel("c", "", "rope", "load"), kernel("d", "", "cache", "rope"),
+		kernel("e", "using namespace metal;\n", "load"), kernel("f", "", "load", "rope"), kernel("g", ""),
+	}
+	symbols := []string{"a", "b", "c", "d", "e", "f", "g"}
+	families := func(o Options) (out []string) {
+		unit, err := CPU(kernels, symbols, o)
+		require.NoError(t, err)
+		for i, f := range strings.Split(unit, "namespace metal { namespace foundry_stages_") {
+			if i == 0 {
+				continue
+			}
+			var words []string
+			for _, line := range strings.Split(f, "\n") {
+				if name, ok := strings.CutPrefix(line, "// ---- "); ok {
+					words = append(words, strings.TrimSuffix(name, " ----"))
+				} else if name, ok := strings.CutPrefix(line, "namespace foundry_kernel_"); ok && strings.HasSuffix(name, "{") {
+					words = append(words, name[:1])
+				}
+			}
+			out = append(out, strings.Join(words, " "))
+		}
+		return out
+	}
+	// d's order is that of its first family's with what b brought, too: cache before rope.
+	require.Equal(t, []string{"load twice cache rope a b d f g", "rope load c", "load e"}, families(Options{Shared: true, United: true}))
+	require.Equal(t, []string{"load rope a f", "load twice cache b", "rope load c", "cache rope d", "load e", "g"}, families(Options{Shared: true}))
+}
