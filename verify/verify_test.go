@@ -6,6 +6,7 @@ import (
 	"flag"
 	"io/fs"
 	"os"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
@@ -20,6 +21,13 @@ import (
 	"foundry/shaders"
 	"foundry/verify"
 )
+
+// Graphs, plans and texts are made by the hundred and dropped: a collector that waits until
+// the heap is five times what lives takes a fifth of the time.
+func TestMain(m *testing.M) {
+	debug.SetGCPercent(400)
+	os.Exit(m.Run())
+}
 
 var update = flag.Bool("update", false, "write docs/kernels.md")
 
