@@ -39,6 +39,20 @@ next:
 	return parts
 }
 
+// RunsElements is what is computed by element where runs of it are summed up: the results
+// that are no sums of squares.
+func RunsElements(r *Region) *Elements {
+	p := &Elements{}
+	for j, res := range r.Graph.Results {
+		if v := res.Value; v.Def != nil && v.Def.Op == ir.OpSumSquares {
+			p.Space = v.Def.Args[0].Type.Shape
+		} else {
+			p.Results = append(p.Results, j)
+		}
+	}
+	return p
+}
+
 // Grid is how the units of a set of results lie in a grid: columns along x are the
 // trailing dims, from the one numbered Outer on, whose product is affine; Rows the others.
 type Grid struct {

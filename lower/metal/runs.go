@@ -3,9 +3,9 @@ package metal
 import (
 	"slices"
 
-	"foundry/ir/cost"
 	choice "foundry/ir/kernel"
 	"foundry/ir/sym"
+	"foundry/ir/task"
 	"foundry/lower/msl"
 	"foundry/lower/plan"
 )
@@ -22,7 +22,7 @@ func (r *region) runs(chosen choice.Runs) *lowering {
 	k.ready()
 	e := newEmitter(k, r, choice.RunsWidth)
 	e.owns = true // each element is one thread's, read once
-	p := cost.RunsElements(r.asked)
+	p := task.RunsElements(r.asked)
 	g, _ := p.Grid(e.Width) // cost has asked
 	k.grid[0], k.grid[1].N = plan.GridDim{N: g.Columns, Div: int64(k.threads)}, g.Rows
 	exists := column.Less(k.dim(g.Columns))
