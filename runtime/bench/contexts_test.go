@@ -25,7 +25,7 @@ func TestContexts(t *testing.T) {
 	require.NoError(t, err)
 	defer m.Close()
 	rows, err := Contexts(context.Background(), m, ContextOptions{
-		Bench:    Options{Device: engine.CPU, Reps: 1, Tokens: 2},
+		Bench:    Options{Device: engine.CPU, CPU: cpu.Options{OneRun: true}, Reps: 1, Tokens: 2},
 		Contexts: []int{12}, Rows: []int{1, 4}, Backends: []string{"chained"},
 	})
 	require.NoError(t, err)
@@ -51,7 +51,7 @@ func TestContexts(t *testing.T) {
 
 	// auto's plan for the largest cache is measured beside one for a smaller cache only.
 	rows, err = Contexts(context.Background(), m, ContextOptions{
-		Bench:    Options{Device: engine.CPU, Reps: 1, Tokens: 2},
+		Bench:    Options{Device: engine.CPU, CPU: cpu.Options{OneRun: true}, Reps: 1, Tokens: 2},
 		Contexts: []int{8, 12}, Rows: []int{1}, Backends: []string{"auto"},
 	})
 	require.NoError(t, err)
@@ -65,7 +65,7 @@ func TestContexts(t *testing.T) {
 		"a context of 1048576 tokens is longer than the ": {Contexts: []int{1 << 20}, Rows: []int{1}},
 		" does not fit the model's ":                      {Contexts: []int{12}, Rows: []int{1 << 20}},
 	} {
-		o.Bench, o.Backends = Options{Device: engine.CPU, Reps: 1, Tokens: 1}, []string{"auto"}
+		o.Bench, o.Backends = Options{Device: engine.CPU, CPU: cpu.Options{OneRun: true}, Reps: 1, Tokens: 1}, []string{"auto"}
 		_, err = Contexts(context.Background(), m, o)
 		require.ErrorContains(t, err, what)
 	}

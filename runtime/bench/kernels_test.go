@@ -26,7 +26,7 @@ func TestKernels(t *testing.T) {
 	require.NoError(t, err)
 	defer m.Close()
 	o := KernelsOptions{
-		Bench: Options{Device: engine.CPU, Compile: compile.Options{Context: 32}, Variants: []Variant{{Name: "mine", Passes: "canonicalize,cse,drop-repeat-kv,fuse-rmsnorm-qkv,fuse-rope-kv,fuse-attention,fuse-residual,fuse-gate-up-swiglu,legalize"}}, Prompt: 4},
+		Bench: Options{Device: engine.CPU, CPU: cpu.Options{OneRun: true}, Compile: compile.Options{Context: 32}, Variants: []Variant{{Name: "mine", Passes: "canonicalize,cse,drop-repeat-kv,fuse-rmsnorm-qkv,fuse-rope-kv,fuse-attention,fuse-residual,fuse-gate-up-swiglu,legalize"}}, Prompt: 4},
 		Rows:  []int{1, 8}, Name: "argmax",
 		tried: 2,
 	}

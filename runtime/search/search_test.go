@@ -31,7 +31,7 @@ func TestSearch(t *testing.T) {
 	dir := t.TempDir()
 	var said []string
 	o := Options{
-		Device: engine.CPU, Compile: compile.Options{Context: 64}, Measure: 1, CacheDir: dir,
+		Device: engine.CPU, CPU: cpu.Options{OneRun: true}, Compile: compile.Options{Context: 64}, Measure: 1, CacheDir: dir,
 		Say: func(line string) { said = append(said, line) },
 	}
 	dev, err := engine.OpenDevice(t.Context(), engine.CPU, cpu.Options{FewRuns: true})
