@@ -151,25 +151,22 @@ func (s side) variance() float64 {
 
 func compareRow(samples [2][][]float64) Compared {
 	var sides, drawn [2]side
+	var pools [2][]*pool
 	for i, processes := range samples {
 		drawn[i] = make(side, len(processes))
 		for _, s := range processes {
+			pools[i] = append(pools[i], newPool(s))
 			sides[i] = append(sides[i], math.Log(median(s)))
 		}
 	}
 	diff := sides[1].mean() - sides[0].mean()
 	se := math.Sqrt(sides[0].variance() + sides[1].variance())
 	r := rand.New(rand.NewPCG(uint64(len(samples[0])), uint64(len(samples[1]))))
-	ts, again := make([]float64, 0, resamples), []float64{}
+	ts := make([]float64, 0, resamples)
 	for range resamples {
-		for i, processes := range samples {
+		for i, processes := range pools {
 			for j := range drawn[i] {
-				from := processes[r.IntN(len(processes))]
-				again = again[:0]
-				for range from {
-					again = append(again, from[r.IntN(len(from))])
-				}
-				drawn[i][j] = math.Log(sortedMedian(again))
+				drawn[i][j] = math.Log(processes[r.IntN(len(processes))].drawMedian(r))
 			}
 		}
 		if own := math.Sqrt(drawn[0].variance() + drawn[1].variance()); own > 0 {

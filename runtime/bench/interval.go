@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -83,4 +84,44 @@ func median(values []float64) float64 { return sortedMedian(slices.Clone(values)
 func sortedMedian(values []float64) float64 {
 	slices.Sort(values)
 	return (values[(len(values)-1)/2] + values[len(values)/2]) / 2
+}
+
+// pool is values to draw from, with the place of each in their order: of values that are
+// drawn by it, each time anew, the middle is counted, and nothing is sorted.
+type pool struct {
+	sorted []float64
+	places []int // the index in sorted of each value
+	times  []int // the draws of each of sorted
+}
+
+func newPool(values []float64) *pool {
+	order := make([]int, len(values))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(i, j int) int { return cmp.Compare(values[i], values[j]) })
+	p := &pool{sorted: make([]float64, len(values)), places: make([]int, len(values)), times: make([]int, len(values))}
+	for place, i := range order {
+		p.sorted[place], p.places[i] = values[i], place
+	}
+	return p
+}
+
+// drawMedian is the median of as many values as there are, each drawn from all.
+func (p *pool) drawMedian(r *rand.Rand) float64 {
+	clear(p.times)
+	for range p.places {
+		p.times[p.places[r.IntN(len(p.places))]]++
+	}
+	n, below, at := len(p.places), p.times[0], 0
+	for below <= (n-1)/2 {
+		at++
+		below += p.times[at]
+	}
+	low := p.sorted[at]
+	for below <= n/2 {
+		at++
+		below += p.times[at]
+	}
+	return (low + p.sorted[at]) / 2
 }
