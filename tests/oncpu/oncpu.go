@@ -50,7 +50,7 @@ func FromDisk(t *testing.T, m *foundry.Model, o foundry.CompileOptions) (load fu
 func Evaluate(t testing.TB, m *foundry.Model, device string, o foundry.CompileOptions, ids []int32) *eval.Evaluation {
 	t.Helper()
 	o.Context, o.AllLogits = 64, true
-	e, err := foundry.Start(context.Background(), m, foundry.StartOptions{Device: device, Compile: o, CPU: cpu.Options{FewRuns: true}})
+	e, err := foundry.Start(context.Background(), m, foundry.StartOptions{Device: device, Compile: o, CPU: cpu.Options{OneRun: true}})
 	devicetest.Need(t, err)
 	defer e.Close()
 	out, err := eval.Prompt(context.Background(), e, eval.Options{IDs: ids, Greedy: 4, Top: 1})
