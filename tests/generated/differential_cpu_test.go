@@ -30,7 +30,7 @@ func trialsOnCPU(t *testing.T, batch []*fuzzCase) (errs []error, undecided int, 
 	x, err := batch[0].machine()
 	require.NoError(t, err)
 	// A GPU runs threads, threadgroups and dispatches of a wave in any order.
-	dev, err := cpu.Open(t.Context(), cpu.Options{FewRuns: true, ThreadOrder: cpu.Order(batch[0].seed % 3), GroupOrder: cpu.Reversed,
+	dev, err := cpu.Open(t.Context(), cpu.Options{OneRun: true, ThreadOrder: cpu.Order(batch[0].seed % 3), GroupOrder: cpu.Reversed,
 		WaveOrder: cpu.Random, Seed: batch[0].seed})
 	if !devicetest.Have(t, err) {
 		return nil, 0, false

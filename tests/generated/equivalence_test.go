@@ -230,7 +230,7 @@ func (e *equivalence) device(t *testing.T, p *plan.Plan, names []string, want ma
 	if len(names) == 0 {
 		return
 	}
-	dev, err := cpu.Open(t.Context(), cpu.Options{FewRuns: true})
+	dev, err := cpu.Open(t.Context(), cpu.Options{OneRun: true})
 	if !devicetest.Have(t, err) {
 		return
 	}
