@@ -11,7 +11,7 @@ import (
 type Options struct {
 	Checked bool // matrix operations meet, so that diverging lanes are found, and loops count their turns
 	Shared  bool // equal stages of several kernels stand once, and compile once; compilers then know less of each kernel
-	United  bool // with Shared, kernels whose stages differ share those that they have alike, and see the others', each stage file being one text
+	United  bool // kernels whose stages differ share, with Shared, those that they have alike, and see the others'; each stage file is to be one text
 }
 
 // CPU returns the C++ unit of some kernels: for each a foundry_kernel named after its
