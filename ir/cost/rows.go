@@ -10,10 +10,11 @@ import (
 // What a lane may spend, in 32-bit registers, on weights held across the prologue and on
 // those loaded ahead in main where all simdgroups run at once; and on chunks of levels,
 // where simdgroups wait for others: such chunks keep lanes busy, not the memory, and
-// simdgroups in flight hide more than loads ahead do. For the same reason a team takes no
-// more than two rows, or a unit, of a staged vector in chunks of several rounds: with four,
-// registers leave room for two threadgroups of 256 threads a core instead of four. Where a
-// row is one round, its loads are all that is in flight, and four rows' are twice as many.
+// simdgroups in flight hide more than loads ahead do, where nothing else was measured
+// (Target.ChunksAhead). For the same reason a team takes no more than two rows, or a unit, of a
+// staged vector in chunks of several rounds: with four, registers leave room for two
+// threadgroups of 256 threads a core instead of four. Where a row is one round, its loads are
+// all that is in flight, and four rows' are twice as many.
 const (
 	preloadRegisters = 32
 	chunkRegisters   = 16
@@ -56,6 +57,9 @@ func productRows(p *task.Product, t *target.Target, width int) kernel.ProductRow
 		k.Loads = chunkRegisters
 		if by.InRounds {
 			k.Held = chunkRegisters
+			if !k.Direct && t.HasChunksAhead(d.String()) {
+				k.Loads = t.LoadAhead
+			}
 		}
 		if !k.Direct && k.Share == 1 && p.Whole() == 0 {
 			k.PerTeam = stagedRows(k, rows, unit, rounds, t)

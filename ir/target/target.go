@@ -64,6 +64,10 @@ type Target struct {
 	// Quantised dtypes whose rows are loaded with levels and scales apart, since
 	// wide loads gain more than a copy of the weights costs.
 	Planes []string
+	// Quantised dtypes of whose chunks a lane has LoadAhead registers on their way, where
+	// simdgroups wait for others and a vector is staged, since that was measured to gain; of
+	// others it has few.
+	ChunksAhead []string
 
 	Limits Limits
 }
@@ -83,6 +87,9 @@ type Limits struct {
 
 // HasPlanes reports whether weights of the named dtype lie in planes.
 func (t *Target) HasPlanes(dtype string) bool { return slices.Contains(t.Planes, dtype) }
+
+// HasChunksAhead reports whether a lane has many chunks of the named dtype on their way.
+func (t *Target) HasChunksAhead(dtype string) bool { return slices.Contains(t.ChunksAhead, dtype) }
 
 // HasWeights reports whether kernels read weights of the named format.
 func (l Limits) HasWeights(format string) bool { return slices.Contains(l.Weights, format) }

@@ -25,7 +25,7 @@ func (d *Device) key(k *plan.Kernel, share int) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return hashOf([]byte(strings.Join(append(d.options(msl.Matrices(k)), d.rtc.version, d.info.Note, fmt.Sprint(share, turns(k, share)), text), "\x00"))), nil
+	return hashOf([]byte(strings.Join(append(d.options(msl.Matrices(k)), d.rtc.version, d.info.Note, fmt.Sprint(share, registersRule), text), "\x00"))), nil
 }
 
 func hashOf(b []byte) string {

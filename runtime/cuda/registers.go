@@ -28,7 +28,11 @@ const leastThreads = 768
 
 // mostTurns is how many turns registers may be shared out for. In more, threadgroups end one
 // by one and no turn is full or empty.
-const mostTurns = 2
+const mostTurns = 3
+
+// registersRule counts the forms of the rule below; machine code that another form settled is
+// not taken from a cache.
+const registersRule = 2
 
 // shares returns, for each kernel of p, how many of its threadgroups a multiprocessor of
 // so many gets in a run: the most of all its dispatches, 0 where a grid depends on the run.
@@ -70,31 +74,75 @@ func crowded(k *plan.Kernel, registers, share int) bool {
 	return share*threads > coreThreads || share*each > coreRegisters
 }
 
-// turns are the numbers of k's threadgroups that a multiprocessor may have at once for all
-// share of them to run in one turn, or in two even ones.
-func turns(k *plan.Kernel, share int) (out []int) {
+// bound is a number of threadgroups that a multiprocessor has at once, whose registers a
+// kernel is compiled for, and the fewest registers with which that is taken.
+type bound struct{ atOnce, least int }
+
+// atOnce is how many of k's threadgroups a multiprocessor has at once, whose threads take so
+// many registers.
+func atOnce(k *plan.Kernel, registers int) int {
 	threads := k.Threads[0] * k.Threads[1] * k.Threads[2]
-	for of := 1; of <= mostTurns; of++ {
-		n := (share + of - 1) / of
-		if n > 1 && n*threads >= leastThreads && n*threads <= coreThreads && n*(msl.SharedBytes(k)+groupShared) <= coreShared {
-			out = append(out, n)
+	each := (max(registers, 1) + registerStep - 1) / registerStep * registerStep * threads
+	return min(coreRegisters/each, mostAtOnce(k))
+}
+
+// mostAtOnce is atOnce however few registers they take.
+func mostAtOnce(k *plan.Kernel) int {
+	return min(coreThreads/(k.Threads[0]*k.Threads[1]*k.Threads[2]), coreShared/(msl.SharedBytes(k)+groupShared))
+}
+
+// bounds are what is tried for k, the best first, where a multiprocessor gets share of its
+// threadgroups and the compiler, not knowing the grid, weighed registers: even turns, half of
+// the threads where weighed registers leave fewer, and all registers that as many threadgroups
+// at once as with weighed ones leave. One H200, 7b, us.
+//
+//   - All at once or in two even turns, with as many registers as weighed, or an eighth fewer
+//     in two turns; fewer put loads behind sums that could have gone ahead. Weighed and in
+//     turns: gate and up (five of nine) 39.2 and 36.6 in q8_0, 33.9 and 30.5 in q6_k; QKV
+//     (three of five) 8.9 and 7.8 in q8_0, 8.1 and 7.2 in q6_k, 8.4 and 7.9 in q5_k, 7.3 and
+//     6.6 in affine4. With a quarter fewer, gate and up in q4_0 took 27.2 for 26.6.
+//   - Three even turns, where all threads together have as many registers as weighed: what they
+//     hold is what is on its way. Gate and up (three of nine), loads of all rounds ahead: 27.6
+//     and 24.3 in q4_k, 31.9 and 27.9 in q5_k; loads of one round, whose registers are
+//     fewer in all: 28.5 and 30.3 in q4_k's blocks.
+//   - Half of the threads, an eighth fewer registers: the head in q4_k, of 36 threadgroups, 103.7
+//     weighed (69 registers), 99.9 with 78, 96.3 with 64.
+//   - More registers and no threadgroup fewer: the head in q5_k 126.4 (54 registers) and 112.7
+//     (64). So it was faster in 66 of 71 measured cases, and at worst 2 % slower.
+func bounds(k *plan.Kernel, share, weighed int) (out []bound) {
+	threads := k.Threads[0] * k.Threads[1] * k.Threads[2]
+	is := atOnce(k, weighed)
+	add := func(n, least int) {
+		if n < 2 || n > share || n > mostAtOnce(k) {
+			return
 		}
+		if i := slices.IndexFunc(out, func(b bound) bool { return b.atOnce == n }); i >= 0 {
+			out[i].least = min(out[i].least, least)
+			return
+		}
+		out = append(out, bound{n, least})
 	}
+	for of, least := range [mostTurns]int{weighed, weighed * 7 / 8, weighed * is} {
+		n := (share + of) / (of + 1)
+		if n*threads < leastThreads {
+			continue
+		}
+		if of == mostTurns-1 {
+			least = (least + n - 1) / n
+		}
+		add(n, least)
+	}
+	if n := coreThreads / 2 / threads; n > is {
+		add(n, weighed*7/8)
+	}
+	add(is, weighed+1)
 	return out
 }
 
-// betters reports whether a kernel with registers for n threadgroups at once of share is taken for one
-// whose registers the compiler weighed, not knowing the grid: nothing is spilled, and there are as
-// many registers as weighed, or an eighth fewer where two turns follow each other. Fewer put loads
-// behind sums that could have gone ahead. One H200, 7b, us, weighed and in even turns: gate and up (five of nine) 39.2
-// and 36.6 in q8_0, 33.9 and 30.5 in q6_k; QKV (three of five) 8.9 and 7.8 in q8_0, 8.1 and
-// 7.2 in q6_k, 8.4 and 7.9 in q5_k, 7.3 and 6.6 in affine4. With a quarter fewer, gate and up in q4_0 took 27.2 for 26.6.
-func betters(used, free, weighed notes, n, share int) bool {
-	least := weighed.registers
-	if n < share {
-		least = least * 7 / 8
-	}
-	return used.frame <= free.frame && used.registers >= least
+// betters reports whether a kernel that is compiled for b is taken for one with weighed
+// registers: nothing is spilled that is not spilled with registers free.
+func betters(used, free notes, b bound) bool {
+	return used.frame <= free.frame && used.registers >= b.least
 }
 
 // notes are what a cubin says of a kernel.

@@ -51,39 +51,42 @@ func TestRegistersByGrid(t *testing.T) {
 	require.Equal(t, u.of, warm.of)
 }
 
-// How many threadgroups are tried at once: all, or half in even turns, where these are
-// enough threads and have room.
-func TestTurnsThatAreTried(t *testing.T) {
+// What is tried: all at once, two and three even turns, half of the threads and as many at
+// once as weighed, where these are enough threads and have room.
+func TestBoundsThatAreTried(t *testing.T) {
 	for _, c := range []struct {
-		threads, shared, share int
-		want                   []int
+		threads, shared, share, weighed int
+		want                            []bound
 	}{
-		{256, 0, 9, []int{5}},        // nine are more than 2,048 threads
-		{256, 0, 5, []int{5, 3}},     // QKV at 7b
-		{256, 0, 4, []int{4}},        // two are too few threads
-		{256, 0, 36, nil},            // the head at 7b
-		{256, 0, 1, nil},             // one is free
-		{256, 50 << 10, 5, []int{3}}, // five have no room
-		{128, 0, 0, nil},             // the grid depends on the run
+		{256, 0, 9, 54, []bound{{5, 47}, {3, 72}, {4, 55}}}, // gate and up at 7b; nine are more than 2,048 threads
+		{256, 0, 9, 64, []bound{{5, 56}, {3, 86}, {4, 65}}}, // three have no more than 80
+		{256, 0, 5, 70, []bound{{5, 70}, {3, 61}, {4, 61}}}, // QKV at 7b
+		{256, 0, 4, 72, []bound{{4, 63}, {3, 73}}},          // two are too few threads
+		{256, 0, 36, 54, []bound{{4, 55}}},                  // the head at 7b
+		{256, 0, 36, 69, []bound{{4, 60}, {3, 70}}},         // weighed, three leave less than half of the threads
+		{256, 0, 1, 200, nil},                               // one is free
+		{256, 50 << 10, 5, 70, []bound{{3, 61}, {4, 61}}},   // five have no room
+		{512, 0, 18, 61, []bound{{2, 62}}},                  // half of the threads
+		{128, 0, 0, 70, nil},                                // no share is known
+		{256, 0, 9, 0, []bound{{5, 0}, {3, 0}, {8, 1}}},     // nothing is known of registers
+		{256, 0, 36, 300, []bound{{4, 262}}},                // one at once, and nothing left to bound
+		{1024, 120 << 10, 3, 40, nil},                       // one has room
 	} {
 		k := plan.Kernel{Threads: [3]int{c.threads, 1, 1}, Threadgroup: []plan.ThreadgroupArg{{Bytes: c.shared}}}
-		require.Equal(t, c.want, turns(&k, c.share), "%+v", c)
+		require.Equal(t, c.want, bounds(&k, c.share, c.weighed), "%+v", c)
 	}
 }
 
-// What turns leave is taken where nothing is spilled and registers are not many fewer than
-// the compiler would have weighed.
-func TestTurnsThatAreTaken(t *testing.T) {
-	free, weighed := notes{registers: 72, frame: 16}, notes{registers: 56}
-	require.True(t, betters(notes{56, 16}, free, weighed, 4, 4))
-	require.False(t, betters(notes{55, 16}, free, weighed, 4, 4), "all at once, with fewer")
-	require.True(t, betters(notes{49, 16}, free, weighed, 3, 5), "an eighth fewer in two turns")
-	require.False(t, betters(notes{48, 16}, free, weighed, 3, 5))
-	require.False(t, betters(notes{64, 24}, free, weighed, 3, 5), "spilled")
+// A bound is taken where nothing is spilled and registers are as many as it asks.
+func TestBoundsThatAreTaken(t *testing.T) {
+	free := notes{registers: 72, frame: 16}
+	require.True(t, betters(notes{56, 16}, free, bound{4, 56}))
+	require.False(t, betters(notes{55, 16}, free, bound{4, 56}))
+	require.False(t, betters(notes{64, 24}, free, bound{3, 56}), "spilled")
 }
 
 // QKV of q8_0 at 7b takes registers for three threadgroups of five at once, gate and up for
-// five of nine; what would spill them is weighed.
+// five of nine, or for three where these spill; heads for four.
 func TestRegistersInEvenTurns(t *testing.T) {
 	d := compilingDevice(t)
 	m, err := model.Open("synth:qwen2.5-7b", checkpoint.Hub{})
@@ -108,7 +111,14 @@ func TestRegistersInEvenTurns(t *testing.T) {
 	require.Greater(t, registers, 41) // as weighed
 	require.LessOrEqual(t, registers, 48)
 	require.Zero(t, frame)
-	registers, frame = taken(dtype.Q5_K, "gate_up_swiglu_3584x37888_q5_k")
-	require.Greater(t, registers, 48)
-	require.Zero(t, frame)
+	for _, weights := range []dtype.Type{dtype.Q4_K, dtype.Q5_K} { // three of nine; heads have more than nine, half of the threads
+		registers, frame = taken(weights, "gate_up_swiglu_3584x37888_"+weights.String())
+		require.Greater(t, registers, 72)
+		require.LessOrEqual(t, registers, 80)
+		require.Zero(t, frame)
+		registers, frame = taken(weights, "head_3584x152064_"+weights.String()+"_2")
+		require.Greater(t, registers, 56)
+		require.LessOrEqual(t, registers, 64)
+		require.Zero(t, frame)
+	}
 }

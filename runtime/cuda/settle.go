@@ -32,7 +32,7 @@ type built struct {
 }
 
 // settle compiles members, indices of kernels, with registers free; those that are crowded
-// then in turns, and as the compiler weighs registers where turns are no better.
+// then for each bound in turn, and as the compiler weighs registers where no bound is better.
 func (c *compilation) settle(members []int) error {
 	free, err := c.build(msl.Free, members)
 	if err != nil {
@@ -46,11 +46,18 @@ func (c *compilation) settle(members []int) error {
 	if err != nil {
 		return err
 	}
-	for turn := range mostTurns {
+	tried := map[int][]bound{}
+	most := 0
+	for _, i := range members {
+		tried[i] = bounds(&c.kernels[i], c.share[i], weighed.used[c.kernels[i].Name].registers)
+		most = max(most, len(tried[i]))
+	}
+	for turn := range most {
 		together := map[int][]int{}
 		for _, i := range members {
-			if n := turns(&c.kernels[i], c.share[i]); turn < len(n) {
-				together[n[turn]] = append(together[n[turn]], i)
+			if turn < len(tried[i]) {
+				n := tried[i][turn].atOnce
+				together[n] = append(together[n], i)
 			}
 		}
 		for _, n := range slices.Sorted(maps.Keys(together)) {
@@ -59,8 +66,7 @@ func (c *compilation) settle(members []int) error {
 				return err
 			}
 			others, err := c.keep(b, together[n], func(i int, used notes) bool {
-				name := c.kernels[i].Name
-				return betters(used, free.used[name], weighed.used[name], n, c.share[i])
+				return betters(used, free.used[c.kernels[i].Name], tried[i][turn])
 			})
 			if err != nil {
 				return err
