@@ -123,6 +123,18 @@ func TestAddedTokensFile(t *testing.T) {
 	require.Equal(t, int32(2045), ids[1])
 }
 
+// An added token's id may leave twice the vocabulary and 1,024 empty before it, no more.
+func TestAddedTokensFarBehind(t *testing.T) {
+	_, model := smallModel(t)
+	read := func(id int) error {
+		_, err := Read(folder(map[string]string{"vocab.json": string(model.Vocab), "merges.txt": "", "added_tokens.json": fmt.Sprintf(`{"<x>":%d}`, id)}))
+		return err
+	}
+	const limit = 2*(2045+1) + 1024
+	require.NoError(t, read(limit-1))
+	require.EqualError(t, read(limit), `vocab.json: added token "<x>" has id 5116, far from the vocabulary of 2045`)
+}
+
 // The package's documentation names the version of the tables it reads.
 func TestUnicodeVersion(t *testing.T) {
 	require.Equal(t, "15.0.0", unicode.Version, "say the new version in the package's documentation")

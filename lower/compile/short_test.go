@@ -33,7 +33,8 @@ func TestShortContexts(t *testing.T) {
 	}{
 		{Options{Target: "h200", Context: 32768}, []int64{0, 4095, 511}},
 		{Options{Target: "h200", Context: 4096}, []int64{0, 511}},
-		{Options{Target: "h200", Context: 1024}, []int64{0}},
+		{Options{Target: "h200", Context: 2048}, []int64{0, 511}},
+		{Options{Target: "h200", Context: 2047}, []int64{0}},
 		{Options{Target: "h200", Context: 32768, Short: []int{}}, []int64{0}},
 		{Options{Target: "h200", Context: 32768, Attention: "flash"}, []int64{0}},
 		{Options{Target: "h200", Context: 1024, Short: []int{300, 40}}, []int64{0, 299, 39}},
