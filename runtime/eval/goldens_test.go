@@ -86,3 +86,22 @@ func TestGoldensThatDiffer(t *testing.T) {
 	other.Margins[1] = 0.4
 	require.True(t, compare(other, bounds).OK, "what rounding decides")
 }
+
+// A golden whose parts do not fit together is refused with the numbers that do not.
+func TestGoldensThatAreNone(t *testing.T) {
+	const vocab = 5
+	whole := Golden{Prompt: "p", IDs: []int32{1, 2, 3}, Logits: make([]float32, 2*vocab), Greedy: []int32{4}, Margins: []float32{1}}
+	require.NoError(t, whole.check(vocab))
+	for want, change := range map[string]func(g *Golden){
+		"prompt p is empty": func(g *Golden) { g.IDs = nil },
+		"prompt p: 11 logits are no rows of 3 tokens for a vocabulary of 5": func(g *Golden) { g.Logits = make([]float32, 11) },
+		"prompt p: 20 logits are no rows of 3 tokens for a vocabulary of 5": func(g *Golden) { g.Logits = make([]float32, 4*vocab) },
+		"prompt p: 2 ids and 1 logits of the most likely tokens":            func(g *Golden) { g.TopIDs, g.TopLogits = []int32{1, 2}, []float32{1} },
+		"prompt p: 0 ids and 0 logits of the most likely tokens":            func(g *Golden) { g.Logits = nil },
+		"prompt p: 1 greedy ids and 2 margins":                              func(g *Golden) { g.Margins = []float32{1, 2} },
+	} {
+		g := whole
+		change(&g)
+		require.EqualError(t, g.check(vocab), want)
+	}
+}

@@ -77,6 +77,17 @@ func TestSweep(t *testing.T) {
 	require.Equal(t, []string{".mine.foundry", "living", "new"}, entryNames(t, dir))
 }
 
+// A folder's maker cleans up, too, and does not wait for the next file.
+func TestFoldersSweep(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, os.MkdirAll(filepath.Join(temporary(dir, "dead"), "kernels"), 0o700))
+	folder, err := Folder(dir, "living")
+	require.NoError(t, err)
+	require.Equal(t, []string{filepath.Base(folder.Path)}, entryNames(t, dir))
+	require.NoError(t, folder.Remove())
+	require.Empty(t, entryNames(t, dir))
+}
+
 func TestRead(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "f")
