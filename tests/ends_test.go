@@ -63,7 +63,7 @@ type ended struct {
 type ending struct {
 	stdout  *os.File      // nil: kept
 	when    func() bool   // true: interrupt it now; nil: never
-	used    time.Duration // interrupt it with so much processor time used; 0: not by that
+	used    time.Duration // interrupt it with so much processor time used, where the system tells it, else time; 0: not by that
 	env     []string      // on top of this process's
 	waiting bool          // standard input is a pipe into which nobody writes
 }
@@ -89,6 +89,7 @@ func runCommand(t *testing.T, dir string, args []string, how ending) ended {
 	mark := fmt.Sprintf("FOUNDRY_TEST_MARK=%s-%d", t.Name(), time.Now().UnixNano())
 	cmd.Env = append(append(os.Environ(), mark), how.env...)
 	require.NoError(t, cmd.Start())
+	started := time.Now()
 	done := make(chan error, 1)
 	go func() { done <- cmd.Wait() }()
 	deadline := time.After(time.Minute)
@@ -106,7 +107,7 @@ func runCommand(t *testing.T, dir string, args []string, how ending) ended {
 			if !signalled.IsZero() {
 				continue
 			}
-			if how.when != nil && how.when() || how.used > 0 && processorTime(cmd.Process.Pid) >= how.used {
+			if how.when != nil && how.when() || how.used > 0 && processorTime(cmd.Process.Pid, started) >= how.used {
 				signalled = time.Now()
 				if err := cmd.Process.Signal(os.Interrupt); !errors.Is(err, os.ErrProcessDone) {
 					require.NoError(t, err)
@@ -144,11 +145,15 @@ func list(t *testing.T, dir string) (names []string) {
 	return names
 }
 
-// processorTime is what a process and its threads have used, 0 where there is none any more.
-func processorTime(pid int) time.Duration {
+// processorTime is what a process and its threads have used, 0 where there is none any more;
+// where the system has no /proc, the time since they started.
+func processorTime(pid int, started time.Time) time.Duration {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
-		return 0
+		if _, err := os.Stat("/proc/self/stat"); err == nil {
+			return 0
+		}
+		return time.Since(started)
 	}
 	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
 	user, _ := strconv.Atoi(fields[11])
