@@ -194,7 +194,7 @@ func (e *concatExpr) eval(r *run) any {
 	for _, part := range e.parts {
 		text := r.str(r.eval(part))
 		r.made(len(text))
-		out.WriteString(text)
+		add(&out, text)
 	}
 	return out.String()
 }

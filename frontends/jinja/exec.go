@@ -28,7 +28,7 @@ func (r *run) execAll(body []stmt) flow {
 
 func (r *run) print(text string) {
 	r.made(len(text))
-	r.out.WriteString(text)
+	add(r.out, text)
 }
 
 type textStmt string

@@ -246,10 +246,10 @@ func indent(r *run, v []any) any {
 		}
 		if i > 0 && (line != "" || blank) || i == 0 && boolOr(v[2], false) {
 			r.made(len(pad))
-			out.WriteString(pad)
+			add(&out, pad)
 		}
 		r.made(len(line) + 1)
-		out.WriteString(line)
+		add(&out, line)
 	}
 	return out.String()
 }

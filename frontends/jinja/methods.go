@@ -400,10 +400,11 @@ func (r *run) join(parts []any, sep string) string {
 	for i, part := range parts {
 		text := r.str(part)
 		if i > 0 {
-			text = sep + text
+			r.made(len(sep))
+			add(&out, sep)
 		}
 		r.made(len(text))
-		out.WriteString(text)
+		add(&out, text)
 	}
 	return out.String()
 }

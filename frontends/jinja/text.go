@@ -200,6 +200,13 @@ func (r *run) json(out *strings.Builder, v any, f *jsonStyle, newline string) {
 	r.made(out.Len() - before)
 }
 
+// add appends text that may be long as often as it takes: room is doubled, where append's
+// quarter more would copy five times what comes of it.
+func add(out *strings.Builder, text string) {
+	out.Grow(len(text))
+	out.WriteString(text)
+}
+
 func (r *run) jsonParts(out *strings.Builder, brackets string, n int, f *jsonStyle, newline string, part func(i int, deeper string)) {
 	r.enter()
 	defer r.leave()
@@ -211,10 +218,10 @@ func (r *run) jsonParts(out *strings.Builder, brackets string, n int, f *jsonSty
 	}
 	for i := range n {
 		if i > 0 {
-			out.WriteString(f.item)
+			add(out, f.item)
 		}
 		if f.lines {
-			out.WriteString(deeper)
+			add(out, deeper)
 		}
 		part(i, deeper)
 		r.made(len(f.item) + len(f.key) + len(deeper))
