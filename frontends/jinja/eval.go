@@ -2,7 +2,6 @@ package jinja
 
 import (
 	"slices"
-	"strings"
 )
 
 // expr is an expression of a template.
@@ -190,11 +189,11 @@ type concatExpr struct {
 func (e *concatExpr) at() int { return e.line }
 
 func (e *concatExpr) eval(r *run) any {
-	var out strings.Builder
+	var out pieces
 	for _, part := range e.parts {
 		text := r.str(r.eval(part))
 		r.made(len(text))
-		add(&out, text)
+		out.add(text)
 	}
 	return out.String()
 }

@@ -28,7 +28,7 @@ func (r *run) execAll(body []stmt) flow {
 
 func (r *run) print(text string) {
 	r.made(len(text))
-	add(r.out, text)
+	r.out.add(text)
 }
 
 type textStmt string

@@ -239,17 +239,17 @@ func indent(r *run, v []any) any {
 	blank := boolOr(v[3], false)
 	r.ends(s, isLineEnd)
 	lines := splitLines(s+"\n", false)
-	var out strings.Builder
+	var out pieces
 	for i, line := range lines {
 		if i > 0 {
-			out.WriteByte('\n')
+			out.addByte('\n')
 		}
 		if i > 0 && (line != "" || blank) || i == 0 && boolOr(v[2], false) {
 			r.made(len(pad))
-			add(&out, pad)
+			out.add(pad)
 		}
 		r.made(len(line) + 1)
-		add(&out, line)
+		out.add(line)
 	}
 	return out.String()
 }
@@ -309,7 +309,7 @@ func toJSON(r *run, v []any) any {
 		}
 		f.item, f.key = r.wantText("tojson", parts[0]), r.wantText("tojson", parts[1])
 	}
-	var out strings.Builder
+	var out pieces
 	r.json(&out, v[0], f, "\n")
 	return out.String()
 }

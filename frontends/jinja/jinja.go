@@ -32,7 +32,6 @@ package jinja
 import (
 	"fmt"
 	"maps"
-	"strings"
 	"time"
 )
 
@@ -88,7 +87,7 @@ func newRun(values map[string]any, now time.Time, l Limits) *run {
 	maps.Copy(global, values)
 	return &run{
 		limits: l, deadline: time.Now().Add(l.Time), now: now, filters: filters, tests: tests,
-		out: &strings.Builder{}, global: global, scope: &scope{}, line: 1,
+		out: &pieces{}, global: global, scope: &scope{}, line: 1,
 	}
 }
 

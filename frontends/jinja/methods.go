@@ -396,15 +396,15 @@ func (r *run) replace(s, old, with string, count int64) string {
 
 // join prints the parts with sep between.
 func (r *run) join(parts []any, sep string) string {
-	var out strings.Builder
+	var out pieces
 	for i, part := range parts {
 		text := r.str(part)
 		if i > 0 {
 			r.made(len(sep))
-			add(&out, sep)
+			out.add(sep)
 		}
 		r.made(len(text))
-		add(&out, text)
+		out.add(text)
 	}
 	return out.String()
 }

@@ -186,7 +186,7 @@ func missing(v, key any) undefined {
 	if name, ok := key.(string); ok {
 		return undefined{objectName(v) + " has no attribute '" + shortened(name) + "'"}
 	}
-	var text strings.Builder
+	var text pieces
 	(&run{limits: DefaultLimits}).repr(&text, key)
 	return undefined{strings.Trim(objectName(v), "'") + " has no element " + text.String()}
 }

@@ -19,7 +19,7 @@ type run struct {
 
 	global map[string]any
 	scope  *scope
-	out    *strings.Builder
+	out    *pieces
 	line   int // the line of the statement or expression at hand
 }
 
@@ -137,7 +137,7 @@ func (r *run) inside(outer *scope, f func()) {
 // capture returns what f prints.
 func (r *run) capture(f func()) string {
 	saved := r.out
-	r.out = &strings.Builder{}
+	r.out = &pieces{}
 	f()
 	text := r.out.String()
 	r.out = saved

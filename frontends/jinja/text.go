@@ -15,29 +15,29 @@ func (r *run) str(v any) string {
 	case undefined:
 		return ""
 	}
-	var out strings.Builder
+	var out pieces
 	r.repr(&out, v)
 	return out.String()
 }
 
 // repr appends Python's repr(v).
-func (r *run) repr(out *strings.Builder, v any) {
+func (r *run) repr(out *pieces, v any) {
 	r.step(1)
 	before := out.Len()
 	switch v := v.(type) {
 	case nil:
-		out.WriteString("None")
+		out.add("None")
 	case bool:
-		out.WriteString(map[bool]string{true: "True", false: "False"}[v])
+		out.add(map[bool]string{true: "True", false: "False"}[v])
 	case int64:
-		out.WriteString(strconv.FormatInt(v, 10))
+		out.add(strconv.FormatInt(v, 10))
 	case float64:
-		out.WriteString(floatText(v))
+		out.add(floatText(v))
 	case string:
 		r.read(len(v))
 		quote(out, v)
 	case undefined:
-		out.WriteString("Undefined")
+		out.add("Undefined")
 	case *List:
 		r.reprList(out, v)
 		return // its parts are counted
@@ -50,10 +50,10 @@ func (r *run) repr(out *strings.Builder, v any) {
 	r.made(out.Len() - before)
 }
 
-func (r *run) reprList(out *strings.Builder, l *List) {
+func (r *run) reprList(out *pieces, l *List) {
 	if l.text != "" {
 		r.made(len(l.text))
-		out.WriteString(l.text)
+		out.add(l.text)
 		return
 	}
 	r.enter()
@@ -62,33 +62,33 @@ func (r *run) reprList(out *strings.Builder, l *List) {
 	if l.Tuple {
 		brackets = "()"
 	}
-	out.WriteByte(brackets[0])
+	out.addByte(brackets[0])
 	for i, item := range l.Items {
 		if i > 0 {
-			out.WriteString(", ")
+			out.add(", ")
 		}
 		r.repr(out, item)
 	}
 	if l.Tuple && len(l.Items) == 1 {
-		out.WriteByte(',')
+		out.addByte(',')
 	}
-	out.WriteByte(brackets[1])
+	out.addByte(brackets[1])
 	r.made(2 + 2*len(l.Items))
 }
 
-func (r *run) reprDict(out *strings.Builder, d *Dict) {
+func (r *run) reprDict(out *pieces, d *Dict) {
 	r.enter()
 	defer r.leave()
-	out.WriteByte('{')
+	out.addByte('{')
 	for i, key := range d.keys {
 		if i > 0 {
-			out.WriteString(", ")
+			out.add(", ")
 		}
 		r.repr(out, key)
-		out.WriteString(": ")
+		out.add(": ")
 		r.repr(out, d.values[dictKey(key)])
 	}
-	out.WriteByte('}')
+	out.addByte('}')
 	r.made(2 + 4*len(d.keys))
 }
 
@@ -114,25 +114,25 @@ func floatText(f float64) string {
 }
 
 // quote appends a string as Python's repr writes it.
-func quote(out *strings.Builder, s string) {
+func quote(out *pieces, s string) {
 	mark := byte('\'')
 	if strings.Contains(s, "'") && !strings.Contains(s, `"`) {
 		mark = '"'
 	}
-	out.WriteByte(mark)
+	out.addByte(mark)
 	for _, char := range s {
 		switch {
 		case char == rune(mark) || char == '\\':
-			out.WriteByte('\\')
-			out.WriteRune(char)
+			out.addByte('\\')
+			out.addRune(char)
 		case char == '\n':
-			out.WriteString(`\n`)
+			out.add(`\n`)
 		case char == '\r':
-			out.WriteString(`\r`)
+			out.add(`\r`)
 		case char == '\t':
-			out.WriteString(`\t`)
+			out.add(`\t`)
 		case unicode.IsPrint(char):
-			out.WriteRune(char)
+			out.addRune(char)
 		case char < 0x100:
 			hex(out, `\x`, char, 2)
 		case char < 0x10000:
@@ -141,14 +141,14 @@ func quote(out *strings.Builder, s string) {
 			hex(out, `\U`, char, 8)
 		}
 	}
-	out.WriteByte(mark)
+	out.addByte(mark)
 }
 
 // hex appends an escape with so many lower-case digits.
-func hex(out *strings.Builder, prefix string, char rune, digits int) {
-	out.WriteString(prefix)
+func hex(out *pieces, prefix string, char rune, digits int) {
+	out.add(prefix)
 	for shift := 4 * (digits - 1); shift >= 0; shift -= 4 {
-		out.WriteByte("0123456789abcdef"[char>>shift&15])
+		out.addByte("0123456789abcdef"[char>>shift&15])
 	}
 }
 
@@ -162,18 +162,18 @@ type jsonStyle struct {
 }
 
 // json appends v as json.dumps writes it. newline is what begins a line at v's level.
-func (r *run) json(out *strings.Builder, v any, f *jsonStyle, newline string) {
+func (r *run) json(out *pieces, v any, f *jsonStyle, newline string) {
 	r.step(1)
 	before := out.Len()
 	switch v := v.(type) {
 	case nil:
-		out.WriteString("null")
+		out.add("null")
 	case bool:
-		out.WriteString(strconv.FormatBool(v))
+		out.add(strconv.FormatBool(v))
 	case int64:
-		out.WriteString(strconv.FormatInt(v, 10))
+		out.add(strconv.FormatInt(v, 10))
 	case float64:
-		out.WriteString(jsonFloat(v))
+		out.add(jsonFloat(v))
 	case string:
 		r.read(len(v))
 		jsonString(out, v, f.ascii)
@@ -190,7 +190,7 @@ func (r *run) json(out *strings.Builder, v any, f *jsonStyle, newline string) {
 		}
 		r.jsonParts(out, "{}", len(keys), f, newline, func(i int, deeper string) {
 			jsonString(out, r.jsonKey(keys[i]), f.ascii)
-			out.WriteString(f.key)
+			out.add(f.key)
 			r.json(out, v.values[dictKey(keys[i])], f, deeper)
 		})
 		return
@@ -200,17 +200,10 @@ func (r *run) json(out *strings.Builder, v any, f *jsonStyle, newline string) {
 	r.made(out.Len() - before)
 }
 
-// add appends text that may be long as often as it takes: room is doubled, where append's
-// quarter more would copy five times what comes of it.
-func add(out *strings.Builder, text string) {
-	out.Grow(len(text))
-	out.WriteString(text)
-}
-
-func (r *run) jsonParts(out *strings.Builder, brackets string, n int, f *jsonStyle, newline string, part func(i int, deeper string)) {
+func (r *run) jsonParts(out *pieces, brackets string, n int, f *jsonStyle, newline string, part func(i int, deeper string)) {
 	r.enter()
 	defer r.leave()
-	out.WriteByte(brackets[0])
+	out.addByte(brackets[0])
 	deeper := newline
 	if f.lines {
 		r.made(len(newline) + len(f.indent))
@@ -218,18 +211,18 @@ func (r *run) jsonParts(out *strings.Builder, brackets string, n int, f *jsonSty
 	}
 	for i := range n {
 		if i > 0 {
-			add(out, f.item)
+			out.add(f.item)
 		}
 		if f.lines {
-			add(out, deeper)
+			out.add(deeper)
 		}
 		part(i, deeper)
 		r.made(len(f.item) + len(f.key) + len(deeper))
 	}
 	if f.lines && n > 0 {
-		out.WriteString(newline)
+		out.add(newline)
 	}
-	out.WriteByte(brackets[1])
+	out.addByte(brackets[1])
 	r.made(2 + len(newline))
 }
 
@@ -264,18 +257,18 @@ var jsonEscapes = map[rune]string{
 
 // jsonString appends a string as json.dumps writes it, with all but ASCII escaped
 // where ascii is set.
-func jsonString(out *strings.Builder, s string, ascii bool) {
-	out.WriteByte('"')
+func jsonString(out *pieces, s string, ascii bool) {
+	out.addByte('"')
 	for _, char := range s {
 		if short, ok := jsonEscapes[char]; ok {
-			out.WriteString(short)
+			out.add(short)
 			continue
 		}
 		switch {
 		case char < 0x20, ascii && char == 0x7f:
 			hex(out, `\u`, char, 4)
 		case !ascii || char < 0x80:
-			out.WriteRune(char)
+			out.addRune(char)
 		case char < 0x10000:
 			hex(out, `\u`, char, 4)
 		default: // a surrogate pair
@@ -283,5 +276,5 @@ func jsonString(out *strings.Builder, s string, ascii bool) {
 			hex(out, `\u`, 0xdc00+(char-0x10000)&0x3ff, 4)
 		}
 	}
-	out.WriteByte('"')
+	out.addByte('"')
 }
