@@ -1,10 +1,8 @@
 package cost
 
 import (
-	"encoding/csv"
 	"fmt"
 	"math"
-	"os"
 	"strconv"
 	"strings"
 	"testing"
@@ -27,16 +25,9 @@ type rowsMeasured struct {
 
 func measuredRows(t *testing.T) map[string]rowsMeasured {
 	t.Helper()
-	f, err := os.Open("testdata/registers-h200.csv")
-	require.NoError(t, err)
-	defer f.Close()
-	r := csv.NewReader(f)
-	r.Comment = '#'
-	lines, err := r.ReadAll()
-	require.NoError(t, err)
 	out := map[string]rowsMeasured{}
 	before := map[string]float64{}
-	for _, l := range lines[1:] {
+	for _, l := range measured(t, "registers-h200.csv") {
 		us, err := strconv.ParseFloat(l[14], 64)
 		require.NoError(t, err)
 		product, k := l[0]+" "+l[1], strings.Join(l[2:9], ",")

@@ -1,8 +1,6 @@
 package cost
 
 import (
-	"encoding/csv"
-	"os"
 	"strconv"
 	"testing"
 
@@ -14,18 +12,12 @@ import (
 // Targets of compute capability 9.0 have the slots a weight that TestSlots of runtime/cuda
 // counted in machine code.
 func TestSlotsAsCounted(t *testing.T) {
-	f, err := os.Open("testdata/slots-sm90.csv")
-	require.NoError(t, err)
-	defer f.Close()
-	r := csv.NewReader(f)
-	r.Comment = '#'
-	lines, err := r.ReadAll()
-	require.NoError(t, err)
+	lines := measured(t, "slots-sm90.csv")
 	for _, name := range []string{"h100", "h200"} {
 		x, err := target.Find(name)
 		require.NoError(t, err)
-		require.Len(t, x.Slots, len(lines)-1)
-		for _, l := range lines[1:] {
+		require.Len(t, x.Slots, len(lines))
+		for _, l := range lines {
 			slots, err := strconv.ParseFloat(l[5], 64)
 			require.NoError(t, err)
 			require.Equal(t, slots, x.Slots[l[0]], "slots a weight of %s on %s", l[0], name)

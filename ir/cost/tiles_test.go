@@ -38,7 +38,8 @@ func (m timing) numbers() matmul {
 // formatBits are bits of 16 weights, scales included.
 var formatBits = map[string]int64{"q8_0": 136, "q6_k": 105, "q4_k": 72, "q4_0": 72}
 
-func timings(t *testing.T, file string) (out []timing) {
+// measured is the lines of a file of testdata, behind the one that names its columns.
+func measured(t *testing.T, file string) [][]string {
 	t.Helper()
 	f, err := os.Open("testdata/" + file)
 	require.NoError(t, err)
@@ -47,9 +48,16 @@ func timings(t *testing.T, file string) (out []timing) {
 	r.Comment = '#'
 	lines, err := r.ReadAll()
 	require.NoError(t, err)
-	for _, line := range lines[1:] {
+	require.Greater(t, len(lines), 1)
+	return lines[1:]
+}
+
+func timings(t *testing.T, file string) (out []timing) {
+	t.Helper()
+	for _, line := range measured(t, file) {
 		var n [9]int64
 		for i := range n {
+			var err error
 			n[i], err = strconv.ParseInt(line[i+1], 10, 64)
 			require.NoError(t, err)
 		}

@@ -2,6 +2,6 @@ package interp
 
 import "gonum.org/v1/gonum/blas/gonum"
 
-// dot returns the sum of x[i]*w[i], added up in float64. The elements are float32 values,
-// so each product is exact. gonum's is written in assembly on this architecture alone.
+// dot returns the sum of x[i]*w[i], added up in float64; each product of float32 values is
+// exact there. gonum's is written in assembly on this architecture alone.
 func dot(x, w []float32) float64 { return gonum.Implementation{}.Dsdot(len(x), x, 1, w, 1) }
