@@ -119,6 +119,15 @@ func (k *Kernel) Split(stages fs.FS) (*Text, error) {
 	return &t, nil
 }
 
+// CutStages cuts the text of k, which may be cleaned, into its stages, without the line that
+// names the kernel, and its own function; ok is false where it has no such parts.
+func (k *Kernel) CutStages(text string) (stages, own string, ok bool) {
+	text, named := strings.CutPrefix(text, "// "+k.Name+": ")
+	_, text, _ = strings.Cut(text, "\n")
+	stages, own, ok = strings.Cut(text, FunctionBanner)
+	return stages, own, ok && named
+}
+
 // FunctionBanner stands between a kernel's stages and its own function in its text.
 const FunctionBanner = "\n// ---- kernel ----\n"
 

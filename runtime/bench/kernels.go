@@ -13,7 +13,6 @@ import (
 	"foundry/ir"
 	"foundry/ir/cost"
 	"foundry/ir/kernel"
-	"foundry/ir/names"
 	"foundry/ir/sym"
 	"foundry/lower/compile"
 	"foundry/runtime"
@@ -106,7 +105,7 @@ func Kernels(ctx context.Context, m *model.Model, o KernelsOptions) (rows []Alon
 		}
 	}
 	if len(b.rows) == 0 {
-		return nil, fmt.Errorf("no kernel's name has %q in it%s; foundry compile prints all", o.Name, names.DidYouMean(o.Name, wordsOf(b.names)))
+		return nil, fmt.Errorf("no kernel's name has %q in it; there are %s", o.Name, strings.Join(beginningsOf(b.names), ", "))
 	}
 	// Texts of one kernel stand together, in the order in which the step has them.
 	first := map[string]int{}
@@ -119,15 +118,18 @@ func Kernels(ctx context.Context, m *model.Model, o KernelsOptions) (rows []Alon
 	return b.rows, nil
 }
 
-// wordsOf returns the words of kernels' names, such as "attention" of "attention_3x64", in order.
-func wordsOf(kernels map[string]bool) []string {
-	words := map[string]bool{}
+// beginningsOf returns what kernels' names have before their numbers, such as "attention" of
+// "attention_3x64", in order.
+func beginningsOf(kernels map[string]bool) []string {
+	begin := map[string]bool{}
 	for k := range kernels {
-		for _, w := range strings.Split(k, "_") {
-			words[w] = true
+		at := strings.IndexAny(k, "0123456789")
+		if at < 0 {
+			at = len(k)
 		}
+		begin[strings.TrimRight(k[:at], "_")] = true
 	}
-	return slices.Sorted(maps.Keys(words))
+	return slices.Sorted(maps.Keys(begin))
 }
 
 // dispatch says which dispatch of which step a row is about.

@@ -63,9 +63,7 @@ func TestKernels(t *testing.T) {
 		require.Equal(t, []int{2, 16}[i/2%2], r.P)
 		require.Contains(t, r.Choices[0], "width=4")
 	}
-	for name, near := range map[string]string{"nothing": "", "atention": `; did you mean "attention"?`} {
-		o.Name = name
-		_, err = Kernels(context.Background(), m, o)
-		require.EqualError(t, err, `no kernel's name has "`+name+`" in it`+near+`; foundry compile prints all`)
-	}
+	o.Name = "atention"
+	_, err = Kernels(context.Background(), m, o)
+	require.EqualError(t, err, `no kernel's name has "atention" in it; there are argmax_merge, argmax_parts, argmax_row, attention, embedding, gate_up_swiglu, matmul_nt, residual, rms_norm, rmsnorm_qkv, rope_kv`)
 }

@@ -30,8 +30,8 @@ func shared(b *strings.Builder, kernels []*plan.Kernel, symbols []string, owned 
 		if err != nil {
 			return fmt.Errorf("kernel %s: %w", k.Name, err)
 		}
-		stages, own, ok := stagesOf(k, c.text)
-		if !ok {
+		stages, own, ok := k.CutStages(c.text)
+		if !ok || lex.HasDirective(own) {
 			writeBody(b, symbols[i], k, c)
 			continue
 		}
@@ -87,21 +87,4 @@ func (f *family) write(b *strings.Builder) {
 		fmt.Fprintf(b, "namespace %s = %s::%s;\n", s, name, s)
 	}
 	b.WriteString("}\n")
-}
-
-// stagesOf cuts the cleaned text of a kernel into its stages, without the line that names
-// the kernel, and its own function.
-func stagesOf(k *plan.Kernel, text string) (stages, own string, ok bool) {
-	text, ok = strings.CutPrefix(text, "// "+k.Name+": ")
-	if !ok {
-		return "", "", false
-	}
-	_, text, _ = strings.Cut(text, "\n")
-	stages, own, ok = strings.Cut(text, plan.FunctionBanner)
-	return stages, own, ok && !slices.ContainsFunc(lex.Cut(own), isDirective)
-}
-
-// isDirective: of a line directive nothing is left behind the text.
-func isDirective(t lex.Token) bool {
-	return t.Kind == lex.Directive && !strings.HasPrefix(t.Text, "#line ")
 }

@@ -97,10 +97,10 @@ of the first.`,
 			if compile.prefillPasses != "" && compile.passes == "" && compile.variant == "" && contexts.contexts == "" {
 				return usagef("bench: --prefill-passes goes with --passes or --variant; a variant of a list is one pipeline for both phases")
 			}
-			if trace != "" && (device.plan != "" || contexts.contexts != "" || kernels.name != "") {
+			if trace != "" && (device.plan != "" || contexts.contexts != "" || cmd.Flags().Changed("kernels")) {
 				return usagef("bench: --trace is of variants that are compiled, not of --plan, --contexts or --kernels")
 			}
-			if kernels.name != "" && !cmd.Flags().Changed("variants") {
+			if cmd.Flags().Changed("kernels") && !cmd.Flags().Changed("variants") {
 				variants = "fewest,unfused"
 			}
 			var err error
@@ -140,7 +140,7 @@ of the first.`,
 			}
 			defer m.Close()
 			backends := compile.attention
-			if contexts.contexts != "" && kernels.name == "" {
+			if contexts.contexts != "" && !cmd.Flags().Changed("kernels") {
 				compile.attention = "" // a list there
 			}
 			if o.Compile, err = compile.options(cmd, s); err != nil {
@@ -148,7 +148,7 @@ of the first.`,
 			}
 			o.Device, o.PlanDir, o.CPU = device.device, device.plan, device.options(cmd, s)
 			o.Progress, o.Say = progress(s.Err), func(line string) { fmt.Fprintln(s.Err, line) }
-			if kernels.name != "" {
+			if cmd.Flags().Changed("kernels") {
 				return kernels.run(cmd, s, m, o, contexts.contexts, format)
 			}
 			if contexts.contexts != "" {

@@ -40,6 +40,9 @@ func (f *kernelsFlags) run(cmd *cobra.Command, s IO, m *foundry.Model, o bench.O
 			return usagef("bench: --%s has no place beside --kernels", name)
 		}
 	}
+	if strings.TrimSpace(f.name) == "" {
+		return usagef("bench: --kernels names nothing; write --kernels alone for all")
+	}
 	if format != "table" && format != "json" && format != "markdown" {
 		return usagef("bench: --kernels is printed as table, markdown or json, not as %s", format)
 	}

@@ -22,6 +22,7 @@ func TestBenchModesSayWhatIsWrong(t *testing.T) {
 		"bench --kernels --device ref":               "ref runs no kernels",
 		"bench --kernels gate up":                    "unknown command",
 		"bench gate":                                 "unknown command",
+		"bench --kernels=":                           "--kernels names nothing; write --kernels alone for all",
 		"bench --kernels gate --phase decode":        "--phase has no place beside --kernels",
 		"bench --kernels --contexts 2z":              `"2z" is no number of tokens`,
 		"bench --kernels --contexts 16 --prompt 2":   "behind --prompt tokens or behind --contexts, not both",

@@ -149,6 +149,17 @@ func (t Token) Float() bool {
 	return strings.ContainsAny(t.Text, ".eE") && (isDigit(last) || last == '.')
 }
 
+// HasDirective reports whether text has a preprocessor line other than one that only says
+// where what follows stands.
+func HasDirective(text string) bool {
+	for _, t := range Cut(text) {
+		if t.Kind == Directive && !strings.HasPrefix(t.Text, "#line ") {
+			return true
+		}
+	}
+	return false
+}
+
 // Hide returns s with everything but line ends made a space.
 func Hide(s string) string {
 	b := []byte(s)

@@ -38,3 +38,12 @@ func FuzzCut(f *testing.F) {
 		require.Equal(t, text, b.String())
 	})
 }
+
+func TestHasDirective(t *testing.T) {
+	for text, want := range map[string]bool{
+		"": false, "a = 1;\n": false, "#line 3 \"x\"\nb": false, "// #define a\n": false,
+		"a\n#define b 1\n": true, "#line 1 \"x\"\n#if 1\n#endif\n": true, "  #undef a\n": true,
+	} {
+		require.Equal(t, want, HasDirective(text), text)
+	}
+}

@@ -58,10 +58,8 @@ type part struct {
 // cut leaves a text whole that has no stages, or whose function has directives, which
 // would end only behind others.
 func cut(k *plan.Kernel) *part {
-	text, ok := strings.CutPrefix(k.Source, "// "+k.Name+": ")
-	_, text, _ = strings.Cut(text, "\n")
-	stages, own, cut := strings.Cut(text, plan.FunctionBanner)
-	if !ok || !cut || slices.ContainsFunc(lex.Cut(own), func(t lex.Token) bool { return t.Kind == lex.Directive && !strings.HasPrefix(t.Text, "#line ") }) {
+	stages, own, ok := k.CutStages(k.Source)
+	if !ok || lex.HasDirective(own) {
 		return &part{kernel: k, stages: k.Source}
 	}
 	return &part{k, stages, own}
