@@ -89,8 +89,7 @@ func convertRange(to dtype.Type, dst []byte, from dtype.Type, src []byte, n int)
 	case from == dtype.BF16 && to == dtype.F16:
 		return bf16ToF16(dst, src)
 	case from == dtype.BF16 && to == dtype.F32:
-		bf16ToF32(dst, src)
-		return countPart(from, src, n)
+		return bf16ToF32(dst, src)
 	}
 	var wide [convertGrain]float32
 	values := wide[:n]
@@ -114,6 +113,9 @@ func countStored(t dtype.Type, src []byte, n int) Narrowing {
 }
 
 func countPart(t dtype.Type, src []byte, n int) Narrowing {
+	if t == dtype.BF16 {
+		return countBF16(src)
+	}
 	var wide [convertGrain]float32
 	dtype.Dequantise(t, src, wide[:n])
 	out := Narrowing{Values: int64(n)}
@@ -242,12 +244,39 @@ func bf16ToF16Each(dst, src []byte, n *Narrowing) {
 	}
 }
 
-func bf16ToF32(dst, src []byte) {
-	for ; len(src) >= 4 && len(dst) >= 8; src, dst = src[4:], dst[8:] {
-		x := uint64(binary.LittleEndian.Uint32(src))
+func bf16ToF32(dst, src []byte) Narrowing {
+	n := countBF16(src)
+	for ; len(src) >= 8 && len(dst) >= 16; src, dst = src[8:], dst[16:] {
+		x := binary.LittleEndian.Uint64(src)
 		binary.LittleEndian.PutUint64(dst, x<<16&0xffff0000|x>>16<<48)
+		binary.LittleEndian.PutUint64(dst[8:], x>>16&0xffff0000|x>>48<<48)
 	}
-	if len(src) >= 2 {
+	for ; len(src) >= 2; src, dst = src[2:], dst[4:] {
 		binary.LittleEndian.PutUint32(dst, uint32(binary.LittleEndian.Uint16(src))<<16)
 	}
+	return n
+}
+
+// countBF16 counts the values that are NaN or infinite, four at a time: an exponent that
+// is all ones shows in a carry into the lane's top bit.
+func countBF16(src []byte) Narrowing {
+	const lanes = 0x0001_0001_0001_0001
+	n := Narrowing{Values: int64(len(src) / 2)}
+	for len(src) >= 2 {
+		if len(src) >= 8 {
+			x := binary.LittleEndian.Uint64(src)
+			if (x&(0x7f80*lanes)+0x0080*lanes)&(0x8000*lanes) == 0 {
+				src = src[8:]
+				continue
+			}
+		}
+		switch h := binary.LittleEndian.Uint16(src) & 0x7fff; {
+		case h == 0x7f80:
+			n.Infinite++
+		case h > 0x7f80:
+			n.NaN++
+		}
+		src = src[2:]
+	}
+	return n
 }

@@ -15,8 +15,8 @@ import (
 )
 
 // Every bf16 pattern, at each of the four places of a word, converts as the
-// scalar functions do, and the counts are right.
-func TestBF16ToF16IsExhaustivelyRight(t *testing.T) {
+// scalar functions do, to f16 and to f32, and the counts are right.
+func TestBF16IsExhaustivelyRight(t *testing.T) {
 	src := make([]byte, 0, 4*4*2<<16)
 	var want Narrowing
 	for h := range 1 << 16 {
@@ -50,6 +50,17 @@ func TestBF16ToF16IsExhaustivelyRight(t *testing.T) {
 	require.Equal(t, want, got)
 	require.NotZero(t, got.Flushed)
 	require.NotZero(t, got.Overflowed)
+
+	wide, values := make([]byte, 2*len(src)), make([]float32, len(src)/2)
+	dtype.Dequantise(dtype.BF16, src, values)
+	got = Narrowing{}
+	require.NoError(t, Convert(dtype.F32, wide, dtype.BF16, src, &got))
+	for i, v := range values {
+		if bits := binary.LittleEndian.Uint32(wide[4*i:]); bits != math.Float32bits(v) {
+			t.Fatalf("%#08x became %#08x", math.Float32bits(v), bits)
+		}
+	}
+	require.Equal(t, Narrowing{Values: want.Values, NaN: want.NaN, Infinite: want.Infinite}, got)
 }
 
 // Between plain floats, conversion is element by element what dtype says, for
