@@ -22,7 +22,7 @@ var tileKeys = [...]int{64, 32}
 func attentionTiles(dim int64, t *target.Target) iter.Seq[kernel.AttentionTiles] {
 	return func(yield func(kernel.AttentionTiles) bool) {
 		for _, keys := range tileKeys {
-			k := kernel.AttentionTiles{Simdgroups: tileQueries / tileSide, Keys: keys}
+			k := kernel.AttentionTiles{Simdgroups: tileQueries / kernel.TileSide, Keys: keys}
 			if k.Bytes(dim) <= t.Limits.ThreadgroupBytes && !yield(k) {
 				return
 			}
@@ -133,7 +133,7 @@ func keysAtOnce(k kernel.AttentionRows) int { return 32 / k.Lanes * k.Ahead }
 // batchedTiles returns a batched product in tiles, a block of 64 rows of a head a
 // threadgroup; false where they cannot take it.
 func batchedTiles(p *task.Batched, t *target.Target) (kernel.AttentionTiles, bool) {
-	k := kernel.AttentionTiles{Simdgroups: tileQueries / tileSide, Keys: tileKeys[0]}
+	k := kernel.AttentionTiles{Simdgroups: tileQueries / kernel.TileSide, Keys: tileKeys[0]}
 	return k, p.TakesTiles() && k.StageBytes(p.Dim) <= t.Limits.ThreadgroupBytes
 }
 

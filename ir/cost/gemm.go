@@ -107,7 +107,6 @@ func blocksOf(k kernel.Kernel) (kernel.ProductTiles, bool) {
 }
 
 const (
-	tileSide    = 16  // of a tile
 	tileThreads = 256 // that keep a core's matrix units busy: while some load, others multiply
 	// What operands cost on their way to a tile, in multiply-adds for each element:
 	// of the tiles' units for each simdgroup that loads it, of the lanes to narrow it,
@@ -134,7 +133,7 @@ func (p matmul) tilings(t *target.Target) iter.Seq[kernel.ProductTiles] {
 					if p.whole > 0 && (p.whole%kernel.HeadStep != 0 || int64(columns)%p.whole != 0) {
 						continue // heads would cross blocks
 					}
-					if m%tileSide != 0 || n%(tileSide*p.unit) != 0 || m*n > t.TileFloats*t.Limits.SIMDWidth {
+					if m%kernel.TileSide != 0 || n%(kernel.TileSide*p.unit) != 0 || m*n > t.TileFloats*t.Limits.SIMDWidth {
 						continue
 					}
 					for _, depth := range [...]int{64, 32, 16} {
@@ -229,7 +228,7 @@ func (p matmul) wait(x kernel.ProductTiles, t *target.Target) float64 {
 	if x.Copied || !x.Expanded {
 		ahead = min(ahead, x.Stages-1)
 	}
-	step := t.StepUs + max(t.LatencyUs/float64(ahead), t.TileStepUs*float64(x.Depth/tileSide))
+	step := t.StepUs + max(t.LatencyUs/float64(ahead), t.TileStepUs*float64(x.Depth/kernel.TileSide))
 	return math.Ceil(float64(p.cols)/float64(x.Depth)) * step
 }
 

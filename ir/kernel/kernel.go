@@ -95,6 +95,21 @@ func (t ProductTiles) Halves() int {
 	return (x*t.Rows + weights*t.Columns) * t.Depth
 }
 
+// TileSide is the rows and the columns of a tile, which simdgroups multiply.
+const TileSide = 16
+
+// CopiedHalves is how many halves beside each other are copied to a stage at once.
+const CopiedHalves = 8
+
+// RowsAtOnce is how many rows of x a simdgroup reads together for the scales of their norm.
+const RowsAtOnce = 4
+
+// EachOf returns how many of n a thread has at most, where threads take turns.
+func (t ProductTiles) EachOf(n int) int { return (n + t.Threads() - 1) / t.Threads() }
+
+// RowElements returns how many elements of a block of x each thread brings.
+func (t ProductTiles) RowElements() int { return t.Rows * t.Depth / t.Threads() }
+
 // HeadStep is how many columns of a block are squared and added up at once where heads
 // are normed: what is spread of a tile's row in the epilogue, two tiles.
 const HeadStep = 32
@@ -137,7 +152,7 @@ type AttentionTiles struct {
 func (a AttentionTiles) Threads() int { return a.Simdgroups * lanes }
 
 // Queries returns the rows of a block.
-func (a AttentionTiles) Queries() int { return 16 * a.Simdgroups }
+func (a AttentionTiles) Queries() int { return TileSide * a.Simdgroups }
 
 // StageBytes returns the memory of a block of keys and one of values of rows of dim
 // elements, which hold the queries before.

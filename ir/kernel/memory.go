@@ -6,17 +6,17 @@ func Rounded(bytes int) int { return (bytes + 15) / 16 * 16 }
 // ScratchTiles is how many tiles beside each other a simdgroup spreads at once for the
 // epilogue: whole units of unit rows, at least two where it has them.
 func (t ProductTiles) ScratchTiles(unit int) int {
-	return min(t.Columns/t.SIMDColumns/16, max(2, unit))
+	return min(t.Columns/t.SIMDColumns/TileSide, max(2, unit))
 }
 
 // ScratchStride is the length of a row of a simdgroup's scratch: half a row more than the
 // tiles, so that four rows of a tile meet all banks once.
-func (t ProductTiles) ScratchStride(unit int) int { return 16*t.ScratchTiles(unit) + 8 }
+func (t ProductTiles) ScratchStride(unit int) int { return TileSide*t.ScratchTiles(unit) + 8 }
 
 // StageBytes is the memory that the stages and, behind them, the scratch of the epilogue
 // share.
 func (t ProductTiles) StageBytes(unit int) int {
-	return max(2*t.Halves(), 4*16*t.ScratchStride(unit)*t.SIMDs())
+	return max(2*t.Halves(), 4*TileSide*t.ScratchStride(unit)*t.SIMDs())
 }
 
 // Bytes is the threadgroup memory of a product whose units have unit rows; heads are normed.
@@ -44,7 +44,7 @@ func BestBytes(threads int) int { return 2 * Rounded(4*threads/lanes) }
 // ScoresBytes is the threadgroup memory of scores in tiles, of rows of dim elements: two
 // blocks of whole rows, and behind them what is spread of a tile's row.
 func (a AttentionTiles) ScoresBytes(dim int64) int {
-	return Rounded(max(a.StageBytes(dim), 4*16*(32+8)*a.Simdgroups))
+	return Rounded(max(a.StageBytes(dim), 4*TileSide*(32+8)*a.Simdgroups))
 }
 
 // WeightedBytes is the threadgroup memory of weighted values in tiles, of rows of dim

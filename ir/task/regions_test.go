@@ -12,6 +12,7 @@ import (
 	"golang.org/x/tools/txtar"
 
 	"foundry/ir"
+	"foundry/ir/dtype"
 	"foundry/ir/kernel"
 	"foundry/ir/sym"
 	"foundry/ir/target"
@@ -150,6 +151,26 @@ func (s *sayer) elements() {
 	}
 }
 
+// staging says how weights come to two kinds of blocks.
+func (s *sayer) staging(p *Product) {
+	if !p.TakesTiles() {
+		return
+	}
+	for _, k := range []kernel.ProductTiles{
+		{Rows: 64, Columns: 64, Depth: 32, Stages: 2, Ahead: 1, SIMDRows: 2, SIMDColumns: 2},
+		{Rows: 64, Columns: 32, Depth: 64, Stages: 2, Ahead: 1, SIMDRows: 2, SIMDColumns: 2, Copied: true, Expanded: true},
+	} {
+		said := map[dtype.Type]bool{}
+		p.Weights(func(w *ir.Value) {
+			if t := p.Region.Lies(w); !said[t] {
+				said[t] = true
+				b := Staging{Product: p, Tiles: k}
+				s.say("%s: %s by chunks of %d, %d a thread, copied=%t, a factor each=%t", k, t, b.Chunk(t), b.Chunks(t), b.Copies(t), b.FactorEach(t))
+			}
+		})
+	}
+}
+
 func (s *sayer) product() {
 	r := s.r
 	p, err := ProductOf(r)
@@ -181,6 +202,7 @@ func (s *sayer) product() {
 		w, err := p.TilesWidth(kernel.ProductTiles{Copied: copied})
 		s.asked(fmt.Sprintf("tiles copied=%t by %d", copied, w), err)
 	}
+	s.staging(p)
 	for _, k := range []kernel.ProductRows{
 		{PerTeam: 4, Teams: 1, Share: 1, Simdgroups: 4, Vectors: 1, Loads: 32, Held: 32, Segment: p.Length, Direct: true},
 		{PerTeam: 4, Teams: 2, Share: 2, Simdgroups: 8, Vectors: 1, Width: 32, Loads: 40, Held: 20, Segment: p.Length, Direct: true, Chunked: true},

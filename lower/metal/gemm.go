@@ -66,24 +66,16 @@ type multiplier interface {
 	store(k *kernel, p *task.Part, w int)
 }
 
-// chunk is the weights of format t that a thread brings at once: the most that divide a row
-// and, where they are expanded, leave every thread a chunk of a block. The factors of a
-// chunk are decoded once.
-func (g *gemm) chunk(t dtype.Type) int {
-	widths := g.format(t).Widths
-	for _, w := range widths {
-		if w <= g.Depth && g.Length%int64(w) == 0 && (t == dtype.F16 || g.Columns*g.Depth >= w*g.threads()) {
-			return w
-		}
-	}
-	return widths[len(widths)-1]
-}
+// stages says how operands come to their stages.
+func (g *gemm) stages() task.Staging { return task.Staging{Product: g.Product, Tiles: g.ProductTiles} }
+
+// reader is the type that reads chunks of weights of t.
+func (g *gemm) reader(t dtype.Type) *msl.Value { return g.format(t).reader(g.stages().Chunk(t)) }
 
 func (g *gemm) blocks() int64 { return (g.Length + int64(g.Depth) - 1) / int64(g.Depth) }
-func (g *gemm) threads() int  { return g.SIMDs() * 32 }
 
 // staged is how many groups of w elements of a block of the operand a thread owns.
-func (g *gemm) staged() int { return g.Rows * g.Depth / g.w / g.threads() }
+func (g *gemm) staged() int { return g.RowElements() / g.w }
 
 // units is how many units of p a threadgroup makes.
 func (g *gemm) units(p *task.Part) int64 { return int64(g.Columns / p.RowsPerUnit()) }
@@ -98,7 +90,7 @@ func (g *gemm) emit() *kernel {
 	g.w, _ = g.TilesWidth(g.ProductTiles) // cost has asked
 	main, suffix := g.by.identity()
 	k := newKernel(g.name()+suffix, g.r.identity(main))
-	k.threads = g.threads()
+	k.threads = g.Threads()
 	for _, p := range []struct {
 		name  string
 		value int
@@ -174,7 +166,7 @@ func (g *gemm) constants(k *kernel) {
 		return msl.Declared{Variable: *v, Value: value}
 	}
 	declare(constant(&g.rows, "ROWS", u(g.Rows)), constant(&g.columns, "COLUMNS", u(g.Columns)), constant(&g.depth, "DEPTH", u(g.Depth)),
-		constant(&g.threadsEach, "THREADS", u(g.threads())), constant(&g.blocksOf, "BLOCKS", u(g.blocks())))
+		constant(&g.threadsEach, "THREADS", u(g.Threads())), constant(&g.blocksOf, "BLOCKS", u(g.blocks())))
 	if !g.Copied || g.Expanded {
 		declare(constant(&g.ahead, "AHEAD", u(g.Ahead)))
 	}
@@ -211,41 +203,30 @@ func (g *gemm) firstUnit(k *kernel, p *task.Part, begin int64) {
 	k.add(msl.Set(g.unit, group.Mul(u(g.units(p)))))
 }
 
-// copied reports whether weights of t reach their stage as they are stored: not beside
-// others that are expanded while x is copied, since those have two places.
-func (g *gemm) copied(t dtype.Type) bool {
-	return t == dtype.F16 && g.chunk(t) == 8 && !(g.Copied && g.Expanded)
-}
-
 // carrier is the type that brings weights of t to a stage.
 func (g *gemm) carrier(t dtype.Type) *msl.Value {
-	if g.copied(t) {
+	if g.stages().Copies(t) {
 		return msl.Of("gemm_halves", g.columns, g.depth, g.threadsEach, u(g.Length))
 	}
-	return msl.Of("gemm_weights", g.format(t).reader(g.chunk(t)), g.columns, g.depth, g.threadsEach, u(g.Length), g.weightFactors(t))
+	return msl.Of("gemm_weights", g.reader(t), g.columns, g.depth, g.threadsEach, u(g.Length), g.weightFactors(t))
 }
 
 // declareRows declares what pickWeights fills.
 func (g *gemm) declareRows(k *kernel, t dtype.Type) {
 	k.use(g.format(t).files()...)
-	chunks := g.Columns * g.Depth / g.chunk(t)
-	mine := u((chunks + g.threads() - 1) / g.threads())
+	mine := u(g.stages().Chunks(t))
 	g.row = k.array(bytesOfDevice, "row", mine)
 	g.chunkWidth, g.mine = msl.Variable("WIDTH"), msl.Variable("MINE")
-	k.add(&msl.Declare{Type: constexpr, Of: []msl.Declared{{Variable: g.chunkWidth, Value: u(g.chunk(t))}, {Variable: g.mine, Value: mine}}})
-	if !g.copied(t) {
+	k.add(&msl.Declare{Type: constexpr, Of: []msl.Declared{{Variable: g.chunkWidth, Value: u(g.stages().Chunk(t))}, {Variable: g.mine, Value: mine}}})
+	if !g.stages().Copies(t) {
 		g.fit = k.array(floatType, "fit", g.weightFactors(t))
 	}
 }
 
-// weightFactors is how many factors a thread needs for its chunks of weights: one where all of
-// them are of one product, since the thread's stage rows lie as far apart as the units of
-// all products repeat.
+// weightFactors is how many factors a thread needs for its chunks of weights.
 func (g *gemm) weightFactors(t dtype.Type) *msl.Value {
-	for _, p := range g.Parts {
-		if len(p.Products) > 1 && g.threads()*g.chunk(t)/g.Depth%(16*p.RowsPerUnit()) != 0 {
-			return g.mine
-		}
+	if g.stages().FactorEach(t) {
+		return g.mine
 	}
 	return u(1)
 }
@@ -266,7 +247,7 @@ func (g *gemm) pickWeights(k *kernel, p *task.Part) {
 		base = k.let(msl.Name("device const uchar *const"), "base", base)
 		w := p.Products[0].Args[1]
 		k.add(msl.Set(g.row.At(i), base.Add(msl.Call("ulong", n).Mul(u(g.r.format(w).rowBytes(g.Region.Lies(w), g.Length))))))
-		if t := g.Region.Lies(w); !g.copied(t) {
+		if t := g.Region.Lies(w); !g.stages().Copies(t) {
 			k.add(msl.When(i.Less(g.weightFactors(t)), msl.Set(g.fit.At(i), fit)))
 		}
 	})
@@ -304,7 +285,7 @@ func (g *gemm) weightFactor(k *kernel, w *ir.Value, factor func(*kernel, *ir.Val
 
 // preload brings the first blocks of weights.
 func (g *gemm) preload(k *kernel, t dtype.Type) {
-	if !g.copied(t) {
+	if !g.stages().Copies(t) {
 		g.weights = k.array(g.carrier(t), "weights", g.ahead)
 		k.do(g.weights.At(msl.Int(0)).Dot("start").Call(g.row, u(0), thread))
 		return

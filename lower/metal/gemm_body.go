@@ -37,7 +37,7 @@ type turn struct{ a, started, multiplied, staged *msl.Value }
 // that was started AHEAD turns before, and stages the one after that. What is copied, x
 // or the weights, needs no staging and has its own places.
 func (g *gemm) main(k *kernel, t dtype.Type) {
-	copied := g.copied(t)
+	copied := g.stages().Copies(t)
 	if g.Copied {
 		g.startRows(k, t)
 	}
@@ -128,9 +128,9 @@ func (g *gemm) place(k *kernel, i *msl.Value) (m, j *msl.Value) {
 // what must hold for them to exist, nil where they always do.
 func (g *gemm) element(e *emitter, t dtype.Type, j, b *msl.Value) (column affine, ok *msl.Value) {
 	k := e.k
-	at := msl.Of("gemm_column", g.format(t).reader(g.chunk(t)), g.depth).Call(b, j.Div(u(4)))
+	at := msl.Of("gemm_column", g.reader(t), g.depth).Call(b, j.Div(u(4)))
 	switch {
-	case g.chunk(t) < 4:
+	case g.stages().Chunk(t) < 4:
 		at = b.Mul(g.depth).Add(j)
 	case g.w == 1:
 		at = at.Add(j.Mod(u(4)))

@@ -2,23 +2,23 @@ package metal
 
 import (
 	"foundry/ir/dtype"
+	choice "foundry/ir/kernel"
 	"foundry/lower/msl"
 )
 
 // startRows brings the first blocks of an operand that is kept as halves, in the order of
 // weights of t. Rows beyond the end repeat the last one and are not stored.
 func (g *gemm) startRows(k *kernel, t dtype.Type) {
-	chunks := g.Rows * g.Depth / 8
-	mine := u((chunks + g.threads() - 1) / g.threads())
+	mine := u(g.EachOf(g.Rows * g.Depth / choice.CopiedHalves))
 	k.phase("Prologue: the first blocks of the operand, which is kept as halves.")
 	g.from = k.array(bytesOfDevice, "from", mine)
 	k.loop("i", u(0), mine, nil, func(i *msl.Value) {
-		row := msl.Of("gemm_row", g.rows, g.depth, g.threadsEach, u(8)).Call(i, thread)
+		row := msl.Of("gemm_row", g.rows, g.depth, g.threadsEach, u(choice.CopiedHalves)).Call(i, thread)
 		m := k.let(constUint, "m", msl.Min(g.first.Add(row), k.dim(g.Tokens).Sub(u(1))))
 		x := g.r.at(k, g.Inner.Index, affine{Const: g.r.operands[g.Inner.Index].Layout.Off})
 		k.add(msl.Set(g.from.At(i), x.Paren().Cast("device const uchar *").Add(msl.Call("ulong", m).Mul(u(2*g.Length)))))
 	})
-	g.leftRows = k.array(msl.Of("gemm_rows", g.format(t).reader(g.chunk(t)), g.rows, g.depth, g.threadsEach), "left", nil)
+	g.leftRows = k.array(msl.Of("gemm_rows", g.reader(t), g.rows, g.depth, g.threadsEach), "left", nil)
 	for s := range g.Stages - 1 {
 		if int64(s) < g.blocks() {
 			to := g.stage.Add(u(s).Mul(g.left))

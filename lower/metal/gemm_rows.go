@@ -2,6 +2,7 @@ package metal
 
 import (
 	"foundry/ir"
+	choice "foundry/ir/kernel"
 	"foundry/lower/msl"
 )
 
@@ -20,7 +21,6 @@ func (g *gemm) rowScales(k *kernel) {
 	if g.Norm == nil {
 		return
 	}
-	const rowsAtOnce = 4 // rows that a simdgroup reads at the same time
 	what, width := g.Inner, int64(g.w)
 	if sums := g.sums(); sums != nil {
 		what, width = sums, 1
@@ -28,12 +28,12 @@ func (g *gemm) rowScales(k *kernel) {
 	length := what.Type.Shape.At(-1).C
 	k.phase("Prologue: the norm's scale of each row.")
 	squares := k.let(floatsOfGroup, "squares", g.stage.Cast("threadgroup float *"))
-	k.loop("m", simd.Mul(u(rowsAtOnce)), g.rows, u(rowsAtOnce*g.SIMDs()), func(m *msl.Value) {
-		mine, r := k.array(floatType, "mine", u(rowsAtOnce)), msl.Variable("r")
-		k.add(msl.Times(r, u(rowsAtOnce), msl.Set(mine.At(r), zero)))
+	k.loop("m", simd.Mul(u(choice.RowsAtOnce)), g.rows, u(choice.RowsAtOnce*g.SIMDs()), func(m *msl.Value) {
+		mine, r := k.array(floatType, "mine", u(choice.RowsAtOnce)), msl.Variable("r")
+		k.add(msl.Times(r, u(choice.RowsAtOnce), msl.Set(mine.At(r), zero)))
 		k.loop("k", lane.Mul(u(width)), u(length), u(32*width), func(j *msl.Value) {
 			k.unroll()
-			k.loop("r", u(0), u(rowsAtOnce), nil, func(r *msl.Value) {
+			k.loop("r", u(0), u(choice.RowsAtOnce), nil, func(r *msl.Value) {
 				e := newEmitter(k, g.r, int(width))
 				e.report = no
 				t := e.atom("t", msl.Min(g.first.Add(m).Add(r), k.dim(g.Tokens).Sub(u(1))), 0, 1)
@@ -45,7 +45,7 @@ func (g *gemm) rowScales(k *kernel) {
 				k.add(msl.Raise(mine.At(r), x))
 			})
 		})
-		k.loop("r", u(0), u(rowsAtOnce), nil, func(r *msl.Value) {
+		k.loop("r", u(0), u(choice.RowsAtOnce), nil, func(r *msl.Value) {
 			k.add(msl.Set(mine.At(r), msl.Call("simd_sum", mine.At(r))))
 			k.add(msl.When(lane.Equal(u(0)), msl.Set(squares.At(m.Add(r)), mine.At(r))))
 		})
