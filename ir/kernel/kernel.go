@@ -154,6 +154,10 @@ func (a AttentionTiles) Threads() int { return a.Simdgroups * lanes }
 // Queries returns the rows of a block.
 func (a AttentionTiles) Queries() int { return TileSide * a.Simdgroups }
 
+// KeysWidth is how many elements of keys and values are brought to tiles or to the blocks of
+// matrix units at once.
+const KeysWidth = 8
+
 // StageBytes returns the memory of a block of keys and one of values of rows of dim
 // elements, which hold the queries before.
 func (a AttentionTiles) StageBytes(dim int64) int {

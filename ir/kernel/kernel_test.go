@@ -218,3 +218,24 @@ func TestAttentionMatricesInNumbers(t *testing.T) {
 		require.Equal(t, threads, MergeThreads(dim))
 	}
 }
+
+// Turns of 64 threads: of few a loop's length is known.
+func TestTurnsInNumbers(t *testing.T) {
+	for _, c := range []struct {
+		size, turns int64
+		few         bool
+	}{{1, 1, true}, {256, 1, true}, {257, 2, true}, {1024, 4, true}, {1025, 5, false}} {
+		turns, few := TurnsOf(c.size, 64, 4)
+		require.Equal(t, c.turns, turns)
+		require.Equal(t, c.few, few)
+	}
+	k := ProductTiles{Rows: 64, Columns: 32, Depth: 32, SIMDRows: 2, SIMDColumns: 2}
+	require.Equal(t, 16, k.RowElements())
+	require.Equal(t, 1, k.EachOf(128))
+	require.Equal(t, 2, k.EachOf(129))
+	tiles := AttentionTiles{Simdgroups: 4, Keys: 64}
+	require.Equal(t, 2*64*32, tiles.WeightsBytes())
+	require.Equal(t, 2*64*32, tiles.ValuesBytes(64))
+	require.Equal(t, tiles.WeightsBytes()+tiles.ValuesBytes(64), tiles.WeightedBytes(64))
+	require.Equal(t, max(tiles.StageBytes(64), 4*4*16*40), tiles.ScoresBytes(64))
+}

@@ -44,14 +44,26 @@ func BestBytes(threads int) int { return 2 * Rounded(4*threads/lanes) }
 // ScoresBytes is the threadgroup memory of scores in tiles, of rows of dim elements: two
 // blocks of whole rows, and behind them what is spread of a tile's row.
 func (a AttentionTiles) ScoresBytes(dim int64) int {
-	return Rounded(max(a.StageBytes(dim), 4*TileSide*(32+8)*a.Simdgroups))
+	return Rounded(max(a.StageBytes(dim), 4*TileSide*ScoresStride*a.Simdgroups))
 }
 
 // WeightedBytes is the threadgroup memory of weighted values in tiles, of rows of dim
 // elements, WeightedDepth of them at a time: weights and values.
 func (a AttentionTiles) WeightedBytes(dim int64) int {
-	return Rounded(2*a.Queries()*WeightedDepth) + Rounded(a.StageBytes(dim)/a.Queries()/2*WeightedDepth)
+	return Rounded(a.WeightsBytes()) + Rounded(a.ValuesBytes(dim))
 }
+
+// WeightsBytes is the part of them for weights.
+func (a AttentionTiles) WeightsBytes() int { return 2 * a.Queries() * WeightedDepth }
+
+// ValuesBytes is the part for rows of dim elements.
+func (a AttentionTiles) ValuesBytes(dim int64) int {
+	return a.StageBytes(dim) / a.Queries() / 2 * WeightedDepth
+}
+
+// ScoresStride is the length of a row of scores that a simdgroup spreads, in floats: of two
+// tiles and half a row more, so that four rows meet all banks once.
+const ScoresStride = 2*TileSide + 8
 
 // WeightedDepth is how many rows of values are weighed at once in tiles.
 const WeightedDepth = 32

@@ -58,9 +58,6 @@ func (a *Attention) fitsResult() error {
 	return w.Err
 }
 
-// wholeWidth is how many elements of keys and values are brought to tiles at once.
-const wholeWidth = 8
-
 // FitsTiles says why attention cannot be made of blocks of queries and keys.
 func (a *Attention) FitsTiles() error {
 	if err := a.usedWithin(); err != nil {
@@ -72,7 +69,7 @@ func (a *Attention) FitsTiles() error {
 	w := a.Region.walk(1)
 	h := w.Know("group.x", a.Heads, 1)
 	for _, b := range [...]*ir.Value{a.Scores.Args[1], a.Weighted.Args[1]} {
-		if w.KeysOf(b, a.Heads, h, wholeWidth); w.Err != nil {
+		if w.KeysOf(b, a.Heads, h, kernel.KeysWidth); w.Err != nil {
 			return w.Err
 		}
 	}
@@ -112,7 +109,7 @@ func (r *Region) FitsBatchedTiles() error {
 	b, _ := BatchedOf(r)
 	w := r.walk(1)
 	h := w.Know("head", b.Heads, 1)
-	if w.KeysOf(b.Product.Args[1], b.Heads, h, wholeWidth); w.Err != nil {
+	if w.KeysOf(b.Product.Args[1], b.Heads, h, kernel.KeysWidth); w.Err != nil {
 		return w.Err
 	}
 	if b.Product.Op == ir.OpBmmNT {

@@ -215,6 +215,9 @@ func (s *sayer) product() {
 			s.say("  slices of %d bytes, the first from %d bytes on, the second from %d", rounds.SliceBytes(), roomOf(rounds, 1), roomOf(rounds, 2))
 		}
 		s.say("  sliced=%t preloaded %d ahead %d or %d, %d bytes", rounds.Sliced(), rounds.Preloaded(), rounds.Ahead(format, k.Segment, 0), rounds.Ahead(format, k.Segment, rounds.Preloaded()), rounds.Bytes())
+		if p.Norm != nil {
+			s.say("  of the norm's weights %d held one at a time, %d by four", rounds.GammasHeld(1), rounds.GammasHeld(4))
+		}
 	}
 	if p.Inner.Param != nil && p.Inner.Type.Shape.Rank == 2 {
 		r.Operands[p.Inner.Index].Halves = true

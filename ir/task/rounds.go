@@ -33,6 +33,10 @@ func (g *Product) FixedWeights() bool {
 	return true
 }
 
+// LoadsEarly reports whether a lane of rows loads what its epilogue needs around the ready
+// point: it has one row's, which registers hold.
+func (g *Product) LoadsEarly() bool { return g.Tokens == sym.Const(1) }
+
 // FormatOf returns how weights of t are read; those of one dtype lie alike.
 func (g *Product) FormatOf(t dtype.Type) Format {
 	for _, p := range g.Parts {
@@ -62,6 +66,12 @@ func (r Rounds) Sliced() bool {
 
 // SliceBytes is the threadgroup memory that a round of chunks takes in a slice.
 func (r Rounds) SliceBytes() int64 { return r.Rows.Seats() * 4 * (kernel.ChunkWeights + 4) }
+
+// SlicesBytes is the threadgroup memory of a simdgroup's slices, of so many rounds that are
+// held across the prologue and so many that are loaded ahead.
+func (r Rounds) SlicesBytes(preload, ahead int) int64 {
+	return int64(max(preload, ahead)) * r.SliceBytes()
+}
 
 // most is how many rounds of chunks can be loaded together besides what registers hold:
 // those that have room for their slices.
@@ -105,6 +115,24 @@ func (r Rounds) Ahead(t dtype.Type, size int64, preload int) int {
 	return min(int((left+batches-1)/batches), r.most())
 }
 
+// mostGammas is the most loads of a norm's weights that a thread holds across the ready
+// point. Longer vectors belong to longer kernels, which have other work then and need the
+// registers.
+const mostGammas = 2
+
+// GammasHeld returns how many loads of the norm's weights, width elements each, a thread
+// holds across the ready point: all of a vector's, where that is staged whole and no
+// dispatch of the step writes the weights. 0: they are loaded where they are needed.
+func (r Rounds) GammasHeld(width int) int64 {
+	g, k := r.Product, r.Rows
+	_, gamma := NormOperands(g.Norm)
+	n, _ := kernel.TurnsOf(g.Length, k.Threads(), width)
+	if !g.LoadsEarly() || n > mostGammas || k.Segment < g.Length || gamma.Param == nil || !g.Region.Operands[gamma.Index].Fixed {
+		return 0
+	}
+	return n
+}
+
 // Bytes is the threadgroup memory of the kernel: staged vectors and the sums of their
 // norm, shares, slices, squares of rows and of heads, and the best of each simdgroup.
 func (r Rounds) Bytes() int {
@@ -123,7 +151,7 @@ func (r Rounds) Bytes() int {
 	if r.Sliced() {
 		t, _ := g.SameFormat()
 		preload := r.Preloaded()
-		take(max(preload, r.Ahead(t, k.Segment, preload)) * int(r.SliceBytes()) / 4 * k.Simdgroups)
+		take(int(r.SlicesBytes(preload, r.Ahead(t, k.Segment, preload))) / 4 * k.Simdgroups)
 	}
 	heads := false
 	for _, p := range g.Parts {

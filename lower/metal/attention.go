@@ -31,7 +31,7 @@ func (r *region) attentionRows(chosen choice.AttentionRows) *lowering {
 func (r *region) attentionTiles(chosen choice.AttentionTiles) *lowering {
 	if b, ok := task.BatchedOf(r.asked); ok {
 		a := &attention{r: r, Attention: &task.Attention{Region: r.asked, Scores: b.Product, Heads: b.Heads, Dim: b.Dim, Rows: b.Rows, Keys: b.Keys}}
-		a.Width = 8
+		a.Width = choice.KeysWidth
 		return alone((&flash{attention: a, AttentionTiles: chosen, head: groupZ}).batched())
 	}
 	return alone((&flash{attention: r.attention(), AttentionTiles: chosen, head: groupX}).emit())
@@ -64,7 +64,7 @@ func (a *attention) emit(chosen choice.AttentionRows) *kernel {
 
 func (a *attention) body(k *kernel) {
 	r := a.r
-	k.threads = a.Simdgroups * 32
+	k.threads = a.Threads()
 	k.grid[0].N, k.grid[1].N = sym.Const(a.Heads), a.Rows
 	for _, p := range []struct {
 		name  string

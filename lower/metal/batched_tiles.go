@@ -12,7 +12,7 @@ import (
 func (f *flash) batched() *kernel {
 	n := f.Scores
 	k := newKernel(kernelBase(f.r.name, n.Results[0].Type)+"_tiles", f.r.identity(plan.BatchedTiles))
-	k.threads = f.Simdgroups * 32
+	k.threads = f.AttentionTiles.Threads()
 	k.grid[1], k.grid[2].N = plan.GridDim{N: f.Rows, Div: int64(f.Queries())}, sym.Const(f.Heads)
 	k.use("common/tile.metal", "common/flight.metal", "common/load.metal", "main/flash_prefill.metal")
 	for _, b := range []plan.Builtin{plan.ThreadgroupPosition, plan.ThreadIndex, plan.SimdgroupIndex, plan.LaneIndex} {
@@ -35,7 +35,6 @@ func (f *flash) rowsOfKeys(k *kernel, rows int) *msl.Value {
 
 // scoresBlock: 64 rows of a against 64 of b, whole rows staged at once.
 func (f *flash) scoresBlock(k *kernel) {
-	const spreadFloats = 16 * (32 + 8) // of a simdgroup's scratch
 	k.use("main/gemm_tiles.metal")
 	k.grid[0] = plan.GridDim{N: f.attention.Keys, Div: int64(f.Keys)}
 	k.param("K", int(f.Dim))
@@ -59,15 +58,15 @@ func (f *flash) scoresBlock(k *kernel) {
 		Call(f.stage.Add(simd.Div(two).Mul(two).Mul(strip)), right.Add(simd.Mod(two).Mul(two).Mul(strip)), acc))
 	k.barrier()
 	k.phase("Epilogue: the simdgroup's tiles, spread in threadgroup memory.")
-	spread := k.let(floatsOfGroup, "spread", f.stage.Cast("threadgroup float *").Add(simd.Mul(u(spreadFloats))))
+	spread := k.let(floatsOfGroup, "spread", f.stage.Cast("threadgroup float *").Add(simd.Mul(u(choice.TileSide*choice.ScoresStride))))
 	k.unrollTiles()
 	k.loop("m", u(0), two, nil, func(m *msl.Value) {
 		n := msl.Variable("n")
-		k.add(msl.Times(n, two, &msl.Do{Call: msl.Call("tile_store", acc.At(m.Mul(two).Add(n)), spread.Add(u(16).Mul(n)), msl.Int(40))}))
+		k.add(msl.Times(n, two, &msl.Do{Call: msl.Call("tile_store", acc.At(m.Mul(two).Add(n)), spread.Add(u(16).Mul(n)), msl.Int(choice.ScoresStride))}))
 		k.barrierOfSimdgroup()
 		k.loop("i", u(0), u(16), nil, func(i *msl.Value) {
 			row := simd.Div(two).Mul(u(32)).Add(m.Mul(u(16))).Add(i)
-			score := spread.At(i.Mul(u(40)).Add(lane)).Mul(msl.Float(f.Scores.Attr.Scale))
+			score := spread.At(i.Mul(u(choice.ScoresStride)).Add(lane)).Mul(msl.Float(f.Scores.Attr.Scale))
 			value := k.let(constFloat, "value", times(score, f.leftUp(k, row.Paren()), f.r.readUp(k, f.Scores.Args[1])))
 			t := e.atom("t", f.first.Add(simd.Div(two).Mul(u(32))).Add(m.Mul(u(16))).Add(i), 0, 1)
 			col := e.atom("column", groupX.Mul(u(f.Keys)).Add(simd.Mod(two).Mul(u(32))).Add(lane), 0, 1)
@@ -84,8 +83,8 @@ func (f *flash) scoresBlock(k *kernel) {
 func (f *flash) weightedBlock(k *kernel) {
 	const depth = choice.WeightedDepth
 	k.param("columns", int(f.Dim))
-	left := k.threadgroup("left", "half", 2*f.Queries()*depth)
-	values := k.threadgroup("values", "half", f.StageBytes(f.Dim)/f.Queries()/2*depth)
+	left := k.threadgroup("left", "half", f.WeightsBytes())
+	values := k.threadgroup("values", "half", f.ValuesBytes(f.Dim))
 	e := newEmitter(k, f.r, 1)
 	h := e.know(groupZ, f.Heads, 1)
 	of := f.rowsOf(e, f.Scores.Args[1], h)

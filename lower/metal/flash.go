@@ -28,7 +28,7 @@ func (f *flash) emit() *kernel {
 }
 
 func (f *flash) write(k *kernel) {
-	k.threads = f.Simdgroups * 32
+	k.threads = f.Threads()
 	k.grid[0].N, k.grid[1] = sym.Const(f.Heads), plan.GridDim{N: f.Rows, Div: int64(f.Queries())}
 	for _, p := range []struct {
 		name  string
@@ -45,7 +45,7 @@ func (f *flash) write(k *kernel) {
 	// The last rows see the most keys, so they go first.
 	f.first = k.let(constUint, "first", msl.Name("groups.y").Sub(u(1)).Sub(groupY).Mul(u(f.Queries())))
 	q := f.stageQueries(k)
-	f.Width = 8
+	f.Width = choice.KeysWidth
 	e := newEmitter(k, f.r, 1)
 	h := e.know(groupX, f.Heads, 1)
 	keys, values := f.rowsOf(e, f.Scores.Args[1], h), f.rowsOf(e, f.Weighted.Args[1], h)

@@ -48,7 +48,7 @@ func (f *flashMatrices) write(k *kernel) {
 	f.first = k.let(constUint, "first", msl.Name("groups.y").Sub(u(1)).Sub(groupY).Mul(u(m.Rows)))
 	f.row = k.let(constUint, "row", thread.Div(u(m.Lanes())))
 	f.stageQueries(k)
-	f.Width = 8
+	f.Width = choice.KeysWidth
 	e := newEmitter(k, f.r, 1)
 	h := e.know(groupX, f.Heads, 1)
 	keys, values := f.rowsOf(e, f.Scores.Args[1], h), f.rowsOf(e, f.Weighted.Args[1], h)

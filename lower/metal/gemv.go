@@ -84,8 +84,8 @@ func (g *gemv) name() string {
 
 func (g *gemv) emit() *kernel {
 	k := newKernel(g.name(), g.r.identity(plan.ProductRows))
-	k.threads = g.Simdgroups * 32
-	if g.Tokens == sym.Const(1) {
+	k.threads = g.Threads()
+	if g.LoadsEarly() {
 		g.early = &early{k: k}
 	}
 	for _, p := range []struct {

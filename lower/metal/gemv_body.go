@@ -124,7 +124,7 @@ func (g *gemv) accumulate(k *kernel, t dtype.Type, x *msl.Value, begin, size int
 	ahead := g.rounds().Ahead(t, size, preload)
 	if g.rounds().Sliced() {
 		k.use("main/gemv_slices.metal")
-		bytes := int64(max(preload, ahead)) * g.rounds().SliceBytes()
+		bytes := g.rounds().SlicesBytes(preload, ahead)
 		slices := k.threadgroup("slices", "float", int(bytes)*g.Simdgroups)
 		share := u(0)
 		if g.Share > 1 {
@@ -231,26 +231,20 @@ func (g *gemv) stageElements(e *emitter, m *msl.Value, t affine, i, round *msl.V
 	}
 }
 
-// gammaRounds is the most loads of the norm's weights that a thread holds across the
-// ready point. Longer vectors belong to longer kernels, which have other work then
-// and need the registers.
-const gammaRounds = 2
-
 // gamma returns the norm's weights for the elements at ix, in the loop over size
-// elements that stage is in: loaded before the ready point where there is one vector
-// and a thread needs few.
+// elements that stage is in: loaded before the ready point where they are held.
 func (g *gemv) gamma(e *emitter, gamma *ir.Value, i, round *msl.Value, ix []affine, size int64) *msl.Value {
-	rounds, _ := rounds(size, g.Simdgroups*32, e.Width)
-	if g.early == nil || rounds > gammaRounds || size != g.Length || gamma.Param == nil || !g.r.operands[gamma.Index].Fixed {
+	held := g.rounds().GammasHeld(e.Width)
+	if held == 0 {
 		return e.at(gamma, ix)
 	}
 	k := e.k
 	gammas := msl.Variable(k.fresh("gammas"))
 	k.within(&k.readyPoint.Before, func() {
 		k.phase("Preload: the norm's weights.")
-		k.add(msl.Array(e.vec(), gammas, u(rounds)))
+		k.add(msl.Array(e.vec(), gammas, u(held)))
 		k.unroll()
-		k.loop("round", u(0), u(rounds), nil, func(round *msl.Value) {
+		k.loop("round", u(0), u(held), nil, func(round *msl.Value) {
 			own := k.let(constUint, "k", msl.Min(thread.Add(round.Mul(u(g.Simdgroups*32))).Mul(u(e.Width)), u(size-int64(e.Width))))
 			defer e.scope()()
 			k.add(msl.Set(gammas.At(round), e.at(gamma, []affine{e.know(own, size, int64(e.Width))})))

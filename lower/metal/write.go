@@ -3,6 +3,7 @@ package metal
 import (
 	"fmt"
 
+	choice "foundry/ir/kernel"
 	"foundry/lower/msl"
 )
 
@@ -114,13 +115,12 @@ func (k *kernel) choose(conditions []*msl.Value, body func(i int)) {
 }
 
 // each writes what the threads of a threadgroup do for size elements in turn, w at a
-// time, with the first of them in the variable name. A few rounds are written as a loop of
-// known length, which compilers unroll to the loads alone; only then there is a variable
+// time, with the first of them in the variable name. Where turns are few there is a variable
 // that counts them.
 func (k *kernel) each(name string, size int64, threads, w int, body func(i, round *msl.Value)) {
 	step := int64(threads) * int64(w)
-	rounds, known := rounds(size, threads, w)
-	if !known {
+	rounds, few := choice.TurnsOf(size, threads, w)
+	if !few {
 		k.loop(name, thread.Mul(u(w)), u(size), u(step), func(i *msl.Value) { body(i, nil) })
 		return
 	}
@@ -137,14 +137,6 @@ func (k *kernel) each(name string, size int64, threads, w int, body func(i, roun
 		}
 		k.when(exists, func() { body(i, round) })
 	})
-}
-
-// rounds is how often each thread has its turn in the loop that each writes; known
-// where that is little, and the loop counts them in the variable round.
-func rounds(size int64, threads, w int) (n int64, known bool) {
-	step := int64(threads) * int64(w)
-	n = (size + step - 1) / step
-	return n, n <= 4
 }
 
 // phase writes the banner of a phase: preload, prologue, main, epilogue.
