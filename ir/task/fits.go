@@ -2,7 +2,6 @@ package task
 
 import (
 	"fmt"
-	"strconv"
 
 	"foundry/ir"
 	"foundry/ir/dtype"
@@ -12,16 +11,19 @@ import (
 // A kernel fits a region where every walk of what it computes ends. What lowering writes
 // takes the same walks, from the same elements, so what fits can be written.
 
-// counted makes variables of walks that nobody writes.
-type counted int
+// counted makes variables of walks that nobody writes: next is the next one.
+type counted struct{ next Variable }
 
-func (c *counted) Counter(base string) string {
-	*c++
-	return base + strconv.Itoa(int(*c))
+func (c *counted) Counter(string) Variable {
+	c.next++
+	return c.next - 1
 }
-func (c *counted) Quotient(base string, _ Index, _ sym.Dim) string  { return c.Counter(base) }
-func (c *counted) Remainder(base string, _ Index, _ sym.Dim) string { return c.Counter(base) }
-func (c *counted) Folded(base string, _ Index, _ int64) string      { return c.Counter(base) }
+func (c *counted) Quotient(base string, _ Index, _ sym.Dim) Variable  { return c.Counter(base) }
+func (c *counted) Remainder(base string, _ Index, _ sym.Dim) Variable { return c.Counter(base) }
+func (c *counted) Folded(base string, _ Index, _ int64) Variable      { return c.Counter(base) }
+
+// some returns a new variable, of which that is known.
+func (w *Walk) some(below, step int64) Index { return w.Know(w.Writer.Counter(""), below, step) }
 
 func (r *Region) walk(width int) *Walk { return NewWalk(r, width, nil) }
 
@@ -55,7 +57,7 @@ func (r *Region) FitsElements(width int) error {
 			return err
 		}
 		w := r.walk(width)
-		w.results(&p, w.Cell(&p, g, "position.x", "group.y"))
+		w.results(&p, w.Cell(&p, g))
 		if w.Err != nil {
 			return w.Err
 		}
@@ -70,7 +72,7 @@ func (w *Walk) turnOnce(parts []Elements, t Index) {
 	w.Width = 1
 	for _, p := range parts {
 		for _, n := range p.Rotations(w.Region) {
-			w.Reach(n.Args[1], []Index{w.Know(w.Names.Counter("pair"), n.Results[0].Type.Shape.At(2).C/2, 1)})
+			w.Reach(n.Args[1], []Index{w.some(n.Results[0].Type.Shape.At(2).C/2, 1)})
 		}
 	}
 	w.Width = width
@@ -82,7 +84,7 @@ func (w *Walk) position(parts []Elements) Index {
 	if n == sym.Const(1) {
 		return Number(0)
 	}
-	return w.Know("group.x", n.Max(w.Region.Graph.Bounds), 1)
+	return w.Know(GroupX, n.Max(w.Region.Graph.Bounds), 1)
 }
 
 // FitsPositions says why a threadgroup cannot make all of a position, width pairs at a time.
@@ -93,7 +95,7 @@ func (r *Region) FitsPositions(width int) error {
 	w.turnOnce(parts, t)
 	for _, p := range parts {
 		half := p.Space.Dims[2].C / 2
-		unit := w.Know(w.Names.Counter("unit"), p.Space.Dims[0].C*half/int64(width), 1)
+		unit := w.some(p.Space.Dims[0].C*half/int64(width), 1)
 		head, column := w.Split(unit, sym.Const(half/int64(width)), "index")
 		i, _ := column.Times(sym.Poly{C: int64(width)})
 		for _, n := range p.Rotations(r) {
@@ -134,7 +136,7 @@ func (r *Region) FitsHeads() error {
 			return err
 		}
 		half := p.Space.Dims[2].C / 2
-		head, pair := w.Know(w.Names.Counter("head"), p.Space.Dims[0].C, 1), w.Know(w.Names.Counter("pair"), half, 1)
+		head, pair := w.some(p.Space.Dims[0].C, 1), w.some(half, 1)
 		low, high := []Index{head, t, pair}, []Index{head, t, pair.Plus(half)}
 		if norm != nil {
 			for _, ix := range [][]Index{low, high} {
@@ -179,12 +181,12 @@ func (r *Region) FitsRows(width int) error {
 		}
 	}
 	w := r.walk(width)
-	ix, _ := w.RowOf(space, [2]string{"group.x", "group.y"})
+	ix, _ := w.RowOf(space)
 	if w.Err != nil {
 		return w.Err
 	}
 	row := ix[:len(ix)-1]
-	ix[len(ix)-1] = w.Know("column", n, int64(width))
+	ix[len(ix)-1] = w.some(n, int64(width))
 	behind := func(v *ir.Value) bool { return DependsOn(v, func(m *ir.Node) bool { return m == norm }) }
 	w.Reach(norm.Args[0], ix)
 	for j, res := range r.Graph.Results {
@@ -217,7 +219,7 @@ func (w *Walk) sums(sums *ir.Value, row []Index) {
 	}
 	width := w.Width
 	w.Width = 1
-	w.Reach(sums, append(append([]Index(nil), row...), w.Know(w.Names.Counter("part"), count, 1)))
+	w.Reach(sums, append(append([]Index(nil), row...), w.some(count, 1)))
 	w.Width = width
 }
 
@@ -232,7 +234,7 @@ func (r *Region) FitsArgmax() error {
 		return fmt.Errorf("argmax of rows of %s", in.At(1))
 	}
 	w := r.walk(1)
-	if _, _, ok := w.Address(nodes[0].Args[0], []Index{w.Know("group.y", 0, 1), Number(0)}); !ok {
+	if _, _, ok := w.Address(nodes[0].Args[0], []Index{w.Know(GroupY, 0, 1), Number(0)}); !ok {
 		return fmt.Errorf("the operand of argmax is computed in the region")
 	}
 	return w.Err
@@ -245,7 +247,7 @@ func (r *Region) FitsSoftmax(segments int64) error {
 	}
 	n := r.Graph.Nodes()[0]
 	w := r.walk(1)
-	ix, _ := w.RowOf(n.Results[0].Type.Shape, [2]string{"group.x", "group.y"})
+	ix, _ := w.RowOf(n.Results[0].Type.Shape)
 	if w.Err != nil {
 		return w.Err
 	}
@@ -320,7 +322,7 @@ func (r *Region) FitsSample() error {
 		return fmt.Errorf("sample of %d tokens, %d are the most", vocab, sampleParts*SamplePart)
 	}
 	w := r.walk(1)
-	for i, ix := range [][]Index{{w.Know("group.y", 0, 1), Number(0)}, {Number(0)}, {Variable("group.y")}, {Number(0)}} {
+	for i, ix := range [][]Index{{w.Know(GroupY, 0, 1), Number(0)}, {Number(0)}, {GroupY.Index()}, {Number(0)}} {
 		if _, _, ok := w.Address(n.Args[i], ix); !ok {
 			w.fail("operand %d of sample is computed in the region", i)
 		}
@@ -348,13 +350,13 @@ func (r *Region) FitsCreate() error {
 // makes, and the element of the result.
 func (w *Walk) DotsOf(n *ir.Node) (a, b, at []Index) {
 	out := n.Results[0].Type.Shape
-	m, col := w.Know("group.y", 0, 1), w.Know("position.x", 0, 1)
+	m, col := w.Know(GroupY, 0, 1), w.Know(PositionX, 0, 1)
 	if out.At(-2) == sym.Const(1) {
 		m = Number(0)
 	}
 	at, a, b = []Index{m, col}, []Index{m, Number(0)}, []Index{col, Number(0)}
 	if n.Op == ir.OpBmmNT {
-		h := w.Know("group.z", out.At(0).C, 1)
+		h := w.Know(GroupZ, out.At(0).C, 1)
 		g, _ := w.Split(h, sym.Const(out.At(0).C/n.Args[1].Type.Shape.At(0).C), "b_head")
 		at, a, b = append([]Index{h}, at...), append([]Index{h}, a...), append([]Index{g}, b...)
 	}
@@ -402,7 +404,7 @@ func (r *Region) FitsDots(width int) error {
 // of, and the head of its second operand.
 func (w *Walk) ColumnsOf(n *ir.Node) (h, m, of Index) {
 	out := n.Results[0].Type.Shape
-	h, m = w.Know("group.z", out.At(0).C, 1), w.Know("group.y", 0, 1)
+	h, m = w.Know(GroupZ, out.At(0).C, 1), w.Know(GroupY, 0, 1)
 	if out.At(1) == sym.Const(1) {
 		m = Number(0)
 	}
@@ -419,10 +421,10 @@ func (r *Region) FitsColumns() error {
 	w := r.walk(1)
 	h, m, g := w.ColumnsOf(n)
 	_, _, okA := w.Aligned(n.Args[0], []Index{h, m, Number(0)})
-	_, _, okB := w.Address(n.Args[1], []Index{g, Number(0), w.Know("clamped", 0, 1)})
+	_, _, okB := w.Address(n.Args[1], []Index{g, Number(0), w.some(0, 1)})
 	if !okA || !okB {
 		return fmt.Errorf("operands of bmm_nn are not rows")
 	}
-	w.Target(0, []Index{h, m, w.Know("column", 0, 1)})
+	w.Target(0, []Index{h, m, w.some(0, 1)})
 	return w.Err
 }

@@ -31,16 +31,16 @@ func (a *Attention) usedWithin() error {
 // kernel k.
 func (a *Attention) FitsPass(k kernel.AttentionRows) error {
 	w := a.Region.walk(k.Width)
-	h, t := w.Know("group.x", a.Heads, 1), Number(0)
+	h, t := w.Know(GroupX, a.Heads, 1), Number(0)
 	if a.Rows != sym.Const(1) {
-		t = w.Know("group.y", 0, 1)
+		t = w.Know(GroupY, 0, 1)
 	}
 	for _, b := range [...]*ir.Value{a.Scores.Args[1], a.Weighted.Args[1]} {
 		if w.KeysOf(b, a.Heads, h, int64(k.Width)); w.Err != nil {
 			return w.Err
 		}
 	}
-	first := w.Know("element", int64(k.Lanes*k.Width), int64(k.Width))
+	first := w.some(int64(k.Lanes*k.Width), int64(k.Width))
 	for j := 0; j < int(a.Dim)/k.Lanes; j += k.Width {
 		w.Reach(a.Scores.Args[0], []Index{h, t, first.Plus(int64(j * k.Lanes))})
 	}
@@ -54,7 +54,7 @@ func (a *Attention) fitsResult() error {
 		return err
 	}
 	w := a.Region.walk(1)
-	w.Place(l, []Index{w.Know("group.x", a.Heads, 1), w.Know("group.y", 0, 1), w.Know("d", a.Dim, 1)})
+	w.Place(l, []Index{w.Know(GroupX, a.Heads, 1), w.Know(GroupY, 0, 1), w.some(a.Dim, 1)})
 	return w.Err
 }
 
@@ -67,7 +67,7 @@ func (a *Attention) FitsTiles() error {
 		return err
 	}
 	w := a.Region.walk(1)
-	h := w.Know("group.x", a.Heads, 1)
+	h := w.Know(GroupX, a.Heads, 1)
 	for _, b := range [...]*ir.Value{a.Scores.Args[1], a.Weighted.Args[1]} {
 		if w.KeysOf(b, a.Heads, h, kernel.KeysWidth); w.Err != nil {
 			return w.Err
@@ -82,8 +82,8 @@ func (a *Attention) FitsTiles() error {
 func RowsWidth(r *Region, x *ir.Value, heads, dim int64) (width int, err error) {
 	for _, width = range [...]int{4, 1} {
 		w := r.walk(width)
-		d := w.Know("d", dim, int64(width))
-		w.Reach(x, []Index{w.Know("head", heads, 1), w.Know("t", 0, 1), d})
+		d := w.some(dim, int64(width))
+		w.Reach(x, []Index{w.some(heads, 1), w.some(0, 1), d})
 		if err = w.Err; err == nil {
 			break
 		}
@@ -97,7 +97,7 @@ func RowsWidth(r *Region, x *ir.Value, heads, dim int64) (width int, err error) 
 // fitsOnes looks at rows of x an element at a time.
 func (r *Region) fitsOnes(x *ir.Value, heads int64) error {
 	w := r.walk(1)
-	w.Reach(x, []Index{w.Know("head", heads, 1), w.Know("t", 0, 1), w.Know("j", 0, 1)})
+	w.Reach(x, []Index{w.some(heads, 1), w.some(0, 1), w.some(0, 1)})
 	return w.Err
 }
 
@@ -108,7 +108,7 @@ func (r *Region) FitsBatchedTiles() error {
 	}
 	b, _ := BatchedOf(r)
 	w := r.walk(1)
-	h := w.Know("head", b.Heads, 1)
+	h := w.some(b.Heads, 1)
 	if w.KeysOf(b.Product.Args[1], b.Heads, h, kernel.KeysWidth); w.Err != nil {
 		return w.Err
 	}
@@ -119,6 +119,6 @@ func (r *Region) FitsBatchedTiles() error {
 	} else if err := r.fitsOnes(b.Product.Args[0], b.Heads); err != nil {
 		return err
 	}
-	w.Target(0, []Index{h, w.Know("t", 0, 1), w.Know("column", 0, 1)})
+	w.Target(0, []Index{h, w.some(0, 1), w.some(0, 1)})
 	return w.Err
 }

@@ -18,13 +18,14 @@ func (g *Product) FitsRows(k kernel.ProductRows) error {
 	for _, p := range g.Parts {
 		w := g.walk(1)
 		t := w.token(g)
-		w.unit(g, p, t, w.Know("own", p.Units(), 1))
+		own := w.some(p.Units(), 1)
+		w.unit(g, p, t, own)
 		for _, j := range p.Best {
-			_, row := w.OfUnit(p, t, w.Know("own", p.Units(), 1))
+			_, row := w.OfUnit(p, t, own)
 			w.Reach(g.Region.Graph.Results[j].Value.Def.Args[0], []Index{t, row})
 		}
 		for _, j := range p.Sums {
-			w.Target(j, []Index{w.Know("t", 0, 1), w.Know("index", 0, 1)})
+			w.Target(j, []Index{w.some(0, 1), w.some(0, 1)})
 		}
 		if w.Err != nil {
 			return w.Err
@@ -47,7 +48,7 @@ func (w *Walk) token(g *Product) Index {
 	if g.Tokens == sym.Const(1) {
 		return Number(0)
 	}
-	return w.Know("t", 0, 1)
+	return w.some(0, 1)
 }
 
 // StageWidth returns how many elements of size of the operand, from the one numbered begin
@@ -66,7 +67,7 @@ func (g *Product) StageWidth(begin, size int64) (width int, err error) {
 
 func (g *Product) fitsStage(begin, size int64, width int) error {
 	w := g.walk(width)
-	ix := []Index{w.token(g), w.Know("k", size, int64(width)).Plus(begin)}
+	ix := []Index{w.token(g), w.some(size, int64(width)).Plus(begin)}
 	if w.operand(g, ix); w.Err != nil {
 		return w.Err
 	}
@@ -151,17 +152,17 @@ func (g *Product) fitsTiles(k kernel.ProductTiles, width int) error {
 			return fmt.Errorf("sums of %s", what.Type)
 		}
 		w := g.walk(each)
-		w.Reach(what, []Index{w.Know("t", 0, 1), w.Know("k", length, int64(each))})
+		w.Reach(what, []Index{w.some(0, 1), w.some(length, int64(each))})
 		if w.Err != nil {
 			return w.Err
 		}
 		w = g.walk(width)
-		if w.Reach(gamma, []Index{w.Know("column", g.Length, int64(width))}); w.Err != nil {
+		if w.Reach(gamma, []Index{w.some(g.Length, int64(width))}); w.Err != nil {
 			return w.Err
 		}
 	}
 	w := g.walk(width)
-	w.operand(g, []Index{w.Know("t", 0, 1), w.Know("column", g.Length, int64(width))})
+	w.operand(g, []Index{w.some(0, 1), w.some(g.Length, int64(width))})
 	return w.Err
 }
 
@@ -189,11 +190,11 @@ func (g *Product) fitsStore(p *Part, width int) error {
 		return errWidth
 	}
 	w := g.walk(width)
-	t := w.Know("t", 0, 1)
-	w.unit(g, p, t, w.Know("own", p.Units(), int64(width)))
+	t := w.some(0, 1)
+	w.unit(g, p, t, w.some(p.Units(), int64(width)))
 	w.Width = 1
 	for _, j := range p.Sums {
-		w.Target(j, []Index{t, w.Know("run", p.Units()/g.Region.Graph.Results[j].Value.Def.Attr.Size.C, 1)})
+		w.Target(j, []Index{t, w.some(p.Units()/g.Region.Graph.Results[j].Value.Def.Attr.Size.C, 1)})
 	}
 	return w.Err
 }

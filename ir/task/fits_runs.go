@@ -20,7 +20,7 @@ func (r *Region) FitsRuns(k kernel.Runs) error {
 		return err
 	}
 	w := NewWalk(r, kernel.RunsWidth, nil)
-	ix := w.Cell(p, g, "position.x", "group.y")
+	ix := w.Cell(p, g)
 	for _, j := range p.Results {
 		w.Reach(r.Stored(j), ix)
 		w.Target(j, ix)

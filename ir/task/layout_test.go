@@ -143,32 +143,46 @@ func TestViewsThatAreCopies(t *testing.T) {
 	}
 }
 
-// How indices are added, multiplied and written.
+// How indices are added and multiplied.
 func TestIndices(t *testing.T) {
-	a := task.Variable("row").Plus(3)
-	b, ok := a.Times(sym.Poly{C: 8})
-	require.True(t, ok)
-	require.Equal(t, "row * 8u + 24u", b.String())
-	require.Equal(t, "column + row * 8u + 24u", task.Variable("column").Add(b).String(), "by name")
-	require.Equal(t, "24u", b.Add(task.Index{Terms: []task.Term{{Variable: "row", Coef: sym.Poly{C: -8}}}}).String(), "what comes to nothing is left out")
-	require.Equal(t, "row * 9u + 24u", b.Add(task.Variable("row")).String())
-	for p, want := range map[sym.Poly]string{
-		{}: "0u", {C: 7}: "7u", {C: -7}: "0u - 7u", {T: 1}: "T", {T: 3, C: -1}: "3u * T - 1u", {TT: 1, TP: 2, P: 1}: "T * T + 2u * T * P + P", {T: -1, P: 1}: "0u - T + P",
-	} {
-		require.Equal(t, want, task.Index{Const: p}.String())
+	times := func(i task.Index, p sym.Poly) task.Index {
+		t.Helper()
+		out, ok := i.Times(p)
+		require.True(t, ok)
+		return out
 	}
-	require.Equal(t, "row * uint(-2)", task.Index{Terms: []task.Term{{Variable: "row", Coef: sym.Poly{C: -2}}}}.String())
-	require.Equal(t, "row * (2u * T + 1u)", task.Index{Terms: []task.Term{{Variable: "row", Coef: sym.Poly{C: 1, T: 2}}}}.String())
-	require.Equal(t, "row", task.Variable("row").String())
-	_, ok = task.Index{Const: sym.Poly{TT: 1}}.Times(sym.Poly{T: 1})
+	column, row := task.PositionX.Index(), task.GroupY.Index()
+	term := func(v task.Variable, p sym.Poly) task.Term { return task.Term{Variable: v, Coef: p} }
+	b := times(row.Plus(3), sym.Poly{C: 8})
+	for _, c := range []struct {
+		what string
+		have task.Index
+		want task.Index
+	}{
+		{"multiplied", b, task.Index{Const: sym.Poly{C: 24}, Terms: []task.Term{term(task.GroupY, sym.Poly{C: 8})}}},
+		{"by number", b.Add(column), task.Index{Const: sym.Poly{C: 24}, Terms: []task.Term{term(task.PositionX, sym.Poly{C: 1}), term(task.GroupY, sym.Poly{C: 8})}}},
+		{"either way round", column.Add(b), b.Add(column)},
+		{"of both sides", b.Add(column).Add(row.Add(task.GroupX.Index())), task.Index{Const: sym.Poly{C: 24}, Terms: []task.Term{
+			term(task.PositionX, sym.Poly{C: 1}), term(task.GroupX, sym.Poly{C: 1}), term(task.GroupY, sym.Poly{C: 9})}}},
+		{"what comes to nothing is left out", b.Add(column).Add(times(row, sym.Poly{C: -8})), column.Plus(24)},
+		{"by nothing", times(b, sym.Poly{}), task.Number(0)},
+		{"by a dim", times(row.Plus(2), sym.Poly{T: 2, C: 1}), task.Index{Const: sym.Poly{T: 4, C: 2}, Terms: []task.Term{term(task.GroupY, sym.Poly{T: 2, C: 1})}}},
+		{"a dim", task.Dimension(sym.T).Plus(-1), task.Index{Const: sym.Poly{T: 1, C: -1}}},
+	} {
+		require.True(t, c.have.Equal(c.want), "%s: %v, not %v", c.what, c.have, c.want)
+	}
+	for _, other := range []task.Index{column, row.Plus(1), times(row, sym.Poly{C: 2}), row.Add(column), task.Number(0)} {
+		require.False(t, row.Equal(other), "%v", other)
+		require.False(t, task.Same([]task.Index{column, row}, []task.Index{column, other}))
+	}
+	require.True(t, task.Same([]task.Index{column, row}, []task.Index{column, row}))
+	require.False(t, task.Same([]task.Index{column, row}, []task.Index{column}))
+	_, ok := task.Index{Const: sym.Poly{TT: 1}}.Times(sym.Poly{T: 1})
 	require.False(t, ok)
-	_, ok = task.Index{Terms: []task.Term{{Variable: "row", Coef: sym.Poly{TT: 1}}}}.Times(sym.Poly{T: 1})
+	_, ok = task.Index{Terms: []task.Term{term(task.GroupY, sym.Poly{TT: 1})}}.Times(sym.Poly{T: 1})
 	require.False(t, ok)
-	none, ok := a.Times(sym.Poly{})
-	require.True(t, ok)
-	require.True(t, none.IsNumber())
-	require.Equal(t, "0u", none.String())
-	require.False(t, a.IsNumber())
+	require.False(t, b.IsNumber())
+	require.True(t, times(b, sym.Poly{}).IsNumber())
 	require.False(t, task.Dimension(sym.T).IsNumber())
 	require.True(t, task.Number(4).IsNumber())
 }
@@ -176,8 +190,8 @@ func TestIndices(t *testing.T) {
 // What is known of variables says what divides an index and how large it is, and whether a
 // quotient needs a variable of its own.
 func TestKnowledgeOfIndices(t *testing.T) {
-	w := task.NewWalk(&task.Region{}, 4, &follower{derived: map[string]func() int64{}})
-	row, c := w.Know("row", 10, 0), w.Know("c", 8, 4)
+	w := task.NewWalk(&task.Region{}, 4, &follower{})
+	row, c := w.Know(task.GroupY, 10, 0), w.Know(task.PositionX, 8, 4)
 	times := func(i task.Index, n int64) task.Index {
 		out, ok := i.Times(sym.Poly{C: n})
 		require.True(t, ok)
@@ -200,28 +214,29 @@ func TestKnowledgeOfIndices(t *testing.T) {
 	require.False(t, w.Bounded(times(row, -1), 10))
 	require.False(t, w.Bounded(row.Plus(-1), 10))
 	require.False(t, w.Bounded(row.Add(task.Dimension(sym.T)), 1000))
-	require.False(t, w.Bounded(task.Variable("other"), 1000))
+	require.False(t, w.Bounded(task.GroupX.Index(), 1000))
+	made := func(n task.Variable) task.Index { return (task.Given + n).Index() }
 	for _, k := range []struct {
 		of   task.Index
 		n    sym.Dim
-		q, r string
+		q, r task.Index
 	}{
-		{task.Number(17), sym.Const(5), "3u", "2u"}, {row, sym.Const(1), "row", "0u"}, {row, sym.Const(10), "0u", "row"},
-		{times(row, 8).Add(c), sym.Const(8), "row", "c"}, {times(row, 8).Add(c).Plus(16), sym.Const(8), "row + 2u", "c"},
-		{times(row, 8).Plus(3), sym.Const(8), "row", "3u"}, {task.Dimension(sym.T.Scale(6)), sym.Const(3), "2u * T", "0u"},
-		{times(row, 8).Add(c).Plus(1), sym.Const(8), "index_0", "index_1"}, // 7 + 1 is a row more
-		{row, sym.Const(9), "index_2", "index_3"}, {row, sym.T, "index_4", "index_5"},
+		{task.Number(17), sym.Const(5), task.Number(3), task.Number(2)}, {row, sym.Const(1), row, task.Number(0)}, {row, sym.Const(10), task.Number(0), row},
+		{times(row, 8).Add(c), sym.Const(8), row, c}, {times(row, 8).Add(c).Plus(16), sym.Const(8), row.Plus(2), c},
+		{times(row, 8).Plus(3), sym.Const(8), row, task.Number(3)}, {task.Dimension(sym.T.Scale(6)), sym.Const(3), task.Dimension(sym.T.Scale(2)), task.Number(0)},
+		{times(row, 8).Add(c).Plus(1), sym.Const(8), made(0), made(1)}, // 7 + 1 is a row more
+		{row, sym.Const(9), made(2), made(3)}, {row, sym.T, made(4), made(5)},
 	} {
 		q, r := w.Split(k.of, k.n, "index")
-		require.Equal(t, [2]string{k.q, k.r}, [2]string{q.String(), r.String()}, "%s of %s", k.of, k.n)
+		require.True(t, task.Same([]task.Index{k.q, k.r}, []task.Index{q, r}), "%v of %s: %v, %v", k.of, k.n, q, r)
 	}
-	require.True(t, w.Bounded(task.Variable("index_1"), 8), "a remainder is below")
-	require.False(t, w.Bounded(task.Variable("index_1"), 7))
-	require.False(t, w.Bounded(task.Variable("index_0"), 1<<40))
-	_, r := w.Split(times(w.Know("big", 0, 4), 1), sym.Const(12), "d")
+	require.True(t, w.Bounded(made(1), 8), "a remainder is below")
+	require.False(t, w.Bounded(made(1), 7))
+	require.False(t, w.Bounded(made(0), 1<<40))
+	_, r := w.Split(times(w.Know(task.GroupZ, 0, 4), 1), sym.Const(12), "d")
 	require.True(t, w.Divides(4, r), "four divide what is split, and the divisor")
 	require.False(t, w.Divides(8, r))
-	_, r = w.Split(w.Know("big", 0, 4), sym.Const(6), "d")
+	_, r = w.Split(w.Know(task.GroupZ, 0, 4), sym.Const(6), "d")
 	require.False(t, w.Divides(4, r))
 	require.True(t, w.Divides(2, r))
 }

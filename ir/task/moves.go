@@ -1,6 +1,8 @@
 package task
 
 import (
+	"slices"
+
 	"foundry/ir"
 	"foundry/ir/sym"
 )
@@ -19,7 +21,7 @@ func (w *Walk) Divides(n int64, a Index) bool {
 		return false
 	}
 	for _, t := range a.Terms {
-		if !ok(t.Coef, max(w.step[t.Variable], 1)) {
+		if !ok(t.Coef, w.of(t.Variable).step) {
 			return false
 		}
 	}
@@ -33,7 +35,7 @@ func (w *Walk) Bounded(a Index, n int64) bool {
 	}
 	top := a.Const.C
 	for _, t := range a.Terms {
-		b := w.below[t.Variable]
+		b := w.of(t.Variable).below
 		if b == 0 || !t.Coef.IsConst() || t.Coef.C < 0 {
 			return false
 		}
@@ -55,11 +57,15 @@ func (w *Walk) Split(a Index, n sym.Dim, base string) (q, r Index) {
 			return q, r
 		}
 	}
+	if slices.ContainsFunc(a.Terms, func(t Term) bool { return t.Variable == keyRow }) {
+		w.fail("rows of keys or values do not lie at one distance")
+		return Number(0), Number(0)
+	}
 	below := int64(0)
 	if n.IsConst() {
 		below = n.C
 	}
-	q = w.Know(w.Names.Quotient(base, a, n), 0, 1)
+	q = w.Know(w.Writer.Quotient(base, a, n), 0, 1)
 	step := int64(1)
 	for s := int64(w.Width); s > 1; s /= 2 {
 		if n.C%s == 0 && int64(n.T)%s == 0 && int64(n.P)%s == 0 && w.Divides(s, a) {
@@ -67,7 +73,7 @@ func (w *Walk) Split(a Index, n sym.Dim, base string) (q, r Index) {
 			break
 		}
 	}
-	return q, w.Know(w.Names.Remainder(base, a, n), below, step)
+	return q, w.Know(w.Writer.Remainder(base, a, n), below, step)
 }
 
 func (w *Walk) splitKnown(a Index, n int64) (q, r Index, ok bool) {
@@ -97,7 +103,7 @@ func (w *Walk) splitKnown(a Index, n int64) (q, r Index, ok bool) {
 		return q, r, false
 	}
 	for i := range a.Terms {
-		if t := &a.Terms[i]; !put(t.Coef, t, w.below[t.Variable]) {
+		if t := &a.Terms[i]; !put(t.Coef, t, w.of(t.Variable).below) {
 			return q, r, false
 		}
 	}

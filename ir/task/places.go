@@ -19,17 +19,17 @@ func (p *Elements) Places(ix []Index) [][]Index {
 	return places
 }
 
-// Cell returns the index of the first of the elements of a part that a thread computes
-// whose column in the grid g and whose row the variables of these names hold.
-func (w *Walk) Cell(p *Elements, g Grid, column, row string) []Index {
+// Cell returns the index of the first of the elements of a part that a thread of the grid g
+// computes: its place along x is the column, that of its threadgroup along y the row.
+func (w *Walk) Cell(p *Elements, g Grid) []Index {
 	rank := int(p.Space.Rank)
 	ix := make([]Index, rank)
-	rest := w.Know(column, g.Columns.Max(w.Region.Graph.Bounds), 1)
+	rest := w.Know(PositionX, g.Columns.Max(w.Region.Graph.Bounds), 1)
 	if rank > 0 {
 		q, u := w.Split(rest, g.Units, "column")
 		rest = q
 		if g.Units == sym.Const(1) {
-			rest, u = w.Know(column, 0, 1), Number(0)
+			rest, u = w.Know(PositionX, 0, 1), Number(0)
 		}
 		ix[rank-1] = u
 		if scaled, ok := u.Times(sym.Poly{C: int64(w.Width)}); ok {
@@ -43,7 +43,7 @@ func (w *Walk) Cell(p *Elements, g Grid, column, row string) []Index {
 		}
 		rest, ix[d] = w.Split(rest, p.Space.Dims[d], "index")
 	}
-	outer := w.Know(row, 0, 1)
+	outer := w.Know(GroupY, 0, 1)
 	for d := g.Outer - 1; d >= 0; d-- {
 		if d == 0 {
 			ix[d] = outer
@@ -55,11 +55,11 @@ func (w *Walk) Cell(p *Elements, g Grid, column, row string) []Index {
 }
 
 // RowOf gives each threadgroup a row of space: the index of all dims but the last, of
-// which the variables of these names hold parts, and the threadgroups that each counts.
-func (w *Walk) RowOf(space ir.Shape, names [2]string) (ix []Index, groups [2]sym.Dim) {
+// which its places along x and y are parts, and the threadgroups along each.
+func (w *Walk) RowOf(space ir.Shape) (ix []Index, groups [2]sym.Dim) {
 	ix, groups = make([]Index, space.Rank), [2]sym.Dim{sym.Const(1), sym.Const(1)}
 	d := int(space.Rank) - 2
-	for axis, name := range names {
+	for axis, v := range [...]Variable{GroupX, GroupY} {
 		if d < 0 {
 			break
 		}
@@ -73,7 +73,7 @@ func (w *Walk) RowOf(space ir.Shape, names [2]string) (ix []Index, groups [2]sym
 			lo, count = lo-1, n
 		}
 		groups[axis] = count
-		rest := w.Know(name, count.Max(w.Region.Graph.Bounds), 1)
+		rest := w.Know(v, count.Max(w.Region.Graph.Bounds), 1)
 		for ; d > lo; d-- {
 			rest, ix[d] = w.Split(rest, space.Dims[d], "index")
 		}
@@ -159,15 +159,12 @@ func (a *Attention) ResultLayout() (Layout, error) {
 	return l, nil
 }
 
-// KeyRow is the variable that counts rows of keys or values in their addresses.
-const KeyRow = "row_of_keys"
-
 // KeysOf returns the operand that holds the keys or values b of query head h of heads, the
 // offset of their row 0 and the distance between rows, all in elements; loads are of width
 // elements.
 func (w *Walk) KeysOf(b *ir.Value, heads int64, h Index, width int64) (param int, first, step Index) {
 	head, _ := w.Split(h, sym.Const(heads/b.Type.Shape.At(0).C), "kv_head")
-	s := w.Know(KeyRow, 0, 1)
+	s := w.Know(keyRow, 0, 1)
 	param, first, ok := w.Address(b, []Index{head, s, Number(0)})
 	if !ok {
 		w.fail("keys or values of attention are computed in the region")
@@ -175,7 +172,7 @@ func (w *Walk) KeysOf(b *ir.Value, heads int64, h Index, width int64) (param int
 	}
 	l := w.Region.Operands[param].Layout
 	first.Terms = slices.DeleteFunc(slices.Clone(first.Terms), func(t Term) bool {
-		if t.Variable == KeyRow {
+		if t.Variable == keyRow {
 			step.Const = t.Coef
 			return true
 		}

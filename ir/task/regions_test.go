@@ -285,9 +285,9 @@ func (s *sayer) others() {
 		s.asked("softmax in segments", r.FitsSoftmax(8))
 		if n := r.Graph.Nodes()[0]; n.Op == ir.OpSoftmax {
 			w := r.walk(1)
-			ix, groups := w.RowOf(n.Results[0].Type.Shape, [2]string{"group.x", "group.y"})
+			ix, groups := w.RowOf(n.Results[0].Type.Shape)
 			if row, err := w.SoftmaxRow(n, ix, 8); err == nil && w.Err == nil {
-				s.say("row %s of %v at %s, from %s of operand %d, segments at %s", row.Row, groups, row.At, row.From, row.Param, row.Between)
+				s.say("row %s of %v at %s, from %s of operand %d, segments at %s", indexText(row.Row), groups, indexText(row.At), indexText(row.From), row.Param, indexText(row.Between))
 			}
 		}
 	case r.Has(ir.OpArgmax) && !r.Has(ir.OpMatmulNT):

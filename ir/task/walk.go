@@ -2,7 +2,6 @@ package task
 
 import (
 	"fmt"
-	"strconv"
 
 	"foundry/ir"
 	"foundry/ir/dtype"
@@ -18,32 +17,35 @@ type Walk struct {
 	Width  int
 	Whole  bool       // values are i32, which are only moved
 	Merged *Attention // the attention whose parts are merged by element, or nil
-	Names  Names
+	Writer Writer
 	Err    error // the first reason why an element cannot be had
 
-	below map[string]int64 // exclusive upper bounds of variables, where they are known
-	step  map[string]int64 // numbers that divide variables
-	have  map[string]bool  // elements that are there
+	known []known   // what is known of variables, by their numbers
+	have  []Element // elements that are there
 }
 
-// Names makes the variables of a walk.
-type Names interface {
+// Writer numbers the variables of a walk and writes what they hold. Base is what the text
+// may call one.
+type Writer interface {
 	// Quotient returns a new variable that holds of / by, Remainder one that holds of % by.
-	Quotient(base string, of Index, by sym.Dim) string
-	Remainder(base string, of Index, by sym.Dim) string
+	Quotient(base string, of Index, by sym.Dim) Variable
+	Remainder(base string, of Index, by sym.Dim) Variable
 	// Folded returns a new variable that holds of, less half where it is not below that.
-	Folded(base string, of Index, half int64) string
+	Folded(base string, of Index, half int64) Variable
 	// Counter returns a new variable that counts the rounds of a loop.
-	Counter(base string) string
+	Counter(base string) Variable
 }
 
-// NewWalk returns a walk over r's values that makes its variables by names; nil: one that
-// nobody writes.
-func NewWalk(r *Region, width int, names Names) *Walk {
-	if names == nil {
-		names = new(counted)
+// known is an exclusive upper bound of a variable, 0 for none, and a number that divides it.
+type known struct{ below, step int64 }
+
+// NewWalk returns a walk over r's values whose variables writer makes; nil: one that nobody
+// writes.
+func NewWalk(r *Region, width int, writer Writer) *Walk {
+	if writer == nil {
+		writer = &counted{Given}
 	}
-	return &Walk{Region: r, Width: width, Names: names, below: map[string]int64{}, step: map[string]int64{}, have: map[string]bool{}}
+	return &Walk{Region: r, Width: width, Writer: writer}
 }
 
 // Element is Width adjacent elements of a value, by the index of the first.
@@ -58,7 +60,7 @@ type Step struct {
 	Moved bool      // a move of Of[0], nothing computed
 	Param int       // operand that holds it, or that holds an embedding's id
 	At    Index     // its offset there; of an operand in blocks its row
-	Loop  string    // the variable that counts its elements, where one step is a loop over them
+	Loop  Variable  // the variable that counts its elements, where one step is a loop over them
 }
 
 func (w *Walk) fail(format string, args ...any) {
@@ -69,12 +71,25 @@ func (w *Walk) fail(format string, args ...any) {
 
 // Know notes what is known of a variable: an exclusive upper bound, 0 for none, and a
 // number that divides it. It returns the index that it holds.
-func (w *Walk) Know(name string, below, step int64) Index {
-	if below > 0 {
-		w.below[name] = below
+func (w *Walk) Know(v Variable, below, step int64) Index {
+	if n := int(v) + 1; n > len(w.known) {
+		w.known = append(w.known, make([]known, n-len(w.known))...)
 	}
-	w.step[name] = max(step, 1)
-	return Variable(name)
+	k := &w.known[v]
+	if below > 0 {
+		k.below = below
+	}
+	k.step = step
+	return v.Index()
+}
+
+// of is what is known of a variable.
+func (w *Walk) of(v Variable) (k known) {
+	if int(v) < len(w.known) {
+		k = w.known[v]
+	}
+	k.step = max(k.step, 1)
+	return k
 }
 
 // Reach walks from element ix of v to its end. It notes in Err why there is none.
@@ -82,56 +97,38 @@ func (w *Walk) Reach(v *ir.Value, ix []Index) {
 	if w.Err != nil {
 		return
 	}
-	key := elementKey(v, ix)
-	if w.have[key] {
+	if w.has(v, ix) {
 		return
 	}
 	s := w.StepFrom(v, ix)
 	of := s.Of
-	if v.Def != nil && v.Def.Op == ir.OpRope && w.have[turnKey(v.Def, of)] {
+	if n := v.Def; n != nil && n.Op == ir.OpRope && len(of) == 3 && w.has(n.Args[1], turn(n, of[0].Index[1], of[2].Index[0])) {
 		of = of[:2]
 	}
 	for _, o := range of {
 		w.Reach(o.Value, o.Index)
 	}
-	w.have[key] = true
+	w.Have(v, ix)
 }
 
-// turnKey is the key of the cosine and the sine that a rotation takes for a pair.
-func turnKey(n *ir.Node, of []Element) string {
-	if len(of) < 3 {
-		return ""
-	}
-	return elementKey(n.Args[1], []Index{of[0].Index[1], of[2].Index[0], Dimension(n.Attr.Start)})
-}
+// turn is the place of the cosine and the sine of n for row t and pair i, beside the elements
+// of its frequencies, which have one index.
+func turn(n *ir.Node, t, i Index) []Index { return []Index{t, i, Dimension(n.Attr.Start)} }
 
 // haveTurn notes that the cosine and the sine of n for row t and pair i are there.
-func (w *Walk) haveTurn(n *ir.Node, t, i Index) {
-	w.Have(n.Args[1], []Index{t, i, Dimension(n.Attr.Start)})
-}
+func (w *Walk) haveTurn(n *ir.Node, t, i Index) { w.Have(n.Args[1], turn(n, t, i)) }
 
 // Have notes that element ix of v is there.
-func (w *Walk) Have(v *ir.Value, ix []Index) { w.have[elementKey(v, ix)] = true }
+func (w *Walk) Have(v *ir.Value, ix []Index) { w.have = append(w.have, Element{v, ix}) }
 
-func elementKey(v *ir.Value, ix []Index) string {
-	b := make([]byte, 0, 96)
-	if v.Def == nil {
-		b = append(b, 'p')
-	} else {
-		b = fmt.Appendf(b, "%p", v.Def)
+// has reports whether element ix of v is there.
+func (w *Walk) has(v *ir.Value, ix []Index) bool {
+	for i := range w.have {
+		if h := &w.have[i]; h.Value == v && Same(h.Index, ix) {
+			return true
+		}
 	}
-	b = strconv.AppendInt(b, int64(v.Index), 10)
-	for _, i := range ix {
-		b = i.appendKey(b)
-	}
-	return string(b)
-}
-
-func appendPoly(b []byte, p sym.Poly) []byte {
-	for _, n := range [...]int64{p.C, p.T, p.P, p.TT, p.TP} {
-		b = strconv.AppendInt(append(b, ' '), n, 10)
-	}
-	return b
+	return false
 }
 
 // StepFrom returns what element ix of v is made of.
@@ -233,7 +230,7 @@ func (w *Walk) rope(n *ir.Node, ix []Index) Step {
 			w.fail("four adjacent elements cross half a head")
 			return Step{}
 		}
-		place := w.Know(w.Names.Folded("place", ix[2], half), half, int64(w.Width))
+		place := w.Know(w.Writer.Folded("place", ix[2], half), half, int64(w.Width))
 		return Step{Of: []Element{{n.Args[0], []Index{ix[0], ix[1], place}}, {n.Args[0], []Index{ix[0], ix[1], place.Plus(half)}}, {n.Args[1], []Index{place}}}}
 	}
 	w.Have(v, low)
@@ -283,7 +280,7 @@ func (w *Walk) sumSquares(n *ir.Node, ix []Index) Step {
 		w.fail("a run has too many symbols")
 		return Step{}
 	}
-	to, loop := append([]Index(nil), ix...), w.Names.Counter("j")
+	to, loop := append([]Index(nil), ix...), w.Writer.Counter("j")
 	to[last] = run.Add(w.Know(loop, n.Attr.Size.C, 1))
 	return Step{Of: []Element{{n.Args[0], to}}, Loop: loop}
 }

@@ -23,37 +23,36 @@ type follower struct {
 	t       *testing.T
 	env     sym.Env
 	walk    *task.Walk
-	values  map[string]int64        // variables that are given, or count
-	derived map[string]func() int64 // variables that the walk made
+	values  map[task.Variable]int64 // variables that are given, or count
+	derived []func() int64          // variables that the walk made, behind those that are given
 	data    [][]float64             // operands as they lie
 }
 
-func (f *follower) fresh(base string, v func() int64) string {
-	name := fmt.Sprintf("%s_%d", base, len(f.derived))
-	f.derived[name] = v
-	return name
+func (f *follower) fresh(v func() int64) task.Variable {
+	f.derived = append(f.derived, v)
+	return task.Given + task.Variable(len(f.derived)-1)
 }
 
-func (f *follower) Quotient(base string, of task.Index, by sym.Dim) string {
-	return f.fresh(base, func() int64 { return f.eval(of) / by.Eval(f.env) })
+func (f *follower) Quotient(_ string, of task.Index, by sym.Dim) task.Variable {
+	return f.fresh(func() int64 { return f.eval(of) / by.Eval(f.env) })
 }
 
-func (f *follower) Remainder(base string, of task.Index, by sym.Dim) string {
-	return f.fresh(base, func() int64 { return f.eval(of) % by.Eval(f.env) })
+func (f *follower) Remainder(_ string, of task.Index, by sym.Dim) task.Variable {
+	return f.fresh(func() int64 { return f.eval(of) % by.Eval(f.env) })
 }
 
-func (f *follower) Folded(base string, of task.Index, half int64) string {
-	return f.fresh(base, func() int64 { return f.eval(of) % half })
+func (f *follower) Folded(_ string, of task.Index, half int64) task.Variable {
+	return f.fresh(func() int64 { return f.eval(of) % half })
 }
 
-func (f *follower) Counter(base string) string { return f.fresh(base, nil) }
+func (f *follower) Counter(string) task.Variable { return f.fresh(nil) }
 
 func (f *follower) eval(i task.Index) int64 {
 	n := i.Const.Eval(f.env)
 	for _, t := range i.Terms {
 		v, given := f.values[t.Variable]
 		if !given {
-			v = f.derived[t.Variable]()
+			v = f.derived[t.Variable-task.Given]()
 		}
 		n += v * t.Coef.Eval(f.env)
 	}
@@ -138,7 +137,7 @@ func follow(t *testing.T, g *ir.Graph, env sym.Env, inputs map[string]interp.Ten
 	if err != nil {
 		return nil, nil, err
 	}
-	f := &follower{t: t, env: env, values: map[string]int64{}, derived: map[string]func() int64{}}
+	f := &follower{t: t, env: env, values: map[task.Variable]int64{}}
 	for i, a := range n.Args {
 		in := inputs[a.Param.Name]
 		f.data = append(f.data, nil)
@@ -156,7 +155,7 @@ func follow(t *testing.T, g *ir.Graph, env sym.Env, inputs map[string]interp.Ten
 			return nil, nil, err
 		}
 		f.walk = task.NewWalk(r, width, f)
-		ix := f.walk.Cell(&p, grid, "column", "row")
+		ix := f.walk.Cell(&p, grid)
 		type store struct {
 			result, cache int
 			at            task.Index
@@ -177,8 +176,8 @@ func follow(t *testing.T, g *ir.Graph, env sym.Env, inputs map[string]interp.Ten
 				stores = append(stores, store{j, cache, at, value})
 			}
 		}
-		for f.values["row"] = 0; f.values["row"] < grid.Rows.Eval(env); f.values["row"]++ {
-			for f.values["column"] = 0; f.values["column"] < grid.Columns.Eval(env); f.values["column"]++ {
+		for f.values[task.GroupY] = 0; f.values[task.GroupY] < grid.Rows.Eval(env); f.values[task.GroupY]++ {
+			for f.values[task.PositionX] = 0; f.values[task.PositionX] < grid.Columns.Eval(env); f.values[task.PositionX]++ {
 				for _, s := range stores {
 					out := &results[s.result]
 					if s.cache >= 0 {

@@ -1,6 +1,9 @@
 package metal
 
 import (
+	"cmp"
+	"slices"
+
 	"foundry/ir/sym"
 	"foundry/ir/task"
 	"foundry/lower/msl"
@@ -9,9 +12,21 @@ import (
 // affine is an index or an offset in a kernel, over variables of the kernel.
 type affine = task.Index
 
-func number(n int64) affine       { return task.Number(n) }
-func dimension(d sym.Dim) affine  { return task.Dimension(d) }
-func variable(name string) affine { return task.Variable(name) }
+func number(n int64) affine      { return task.Number(n) }
+func dimension(d sym.Dim) affine { return task.Dimension(d) }
+
+// given is what the variables stand for that every kernel has.
+var given = [task.Given]*msl.Value{task.PositionX: positionX, task.GroupX: groupX, task.GroupY: groupY, task.GroupZ: groupZ}
+
+// variable is the number of v among what indices are made of.
+func (k *kernel) variable(v *msl.Value) task.Variable {
+	i := slices.Index(k.variables, v)
+	if i < 0 {
+		i = len(k.variables)
+		k.variables = append(k.variables, v)
+	}
+	return task.Variable(i)
+}
 
 // index is the value of a: what its variables stand for, and T and P, which the kernel then
 // declares.
@@ -20,10 +35,18 @@ func (k *kernel) index(a affine) *msl.Value { return k.plus(nil, a) }
 // dim is the value of a dim.
 func (k *kernel) dim(d sym.Dim) *msl.Value { return k.poly(nil, d.Poly()) }
 
-// plus is v + a, or a where v is nil.
+// plus is v + a, or a where v is nil. What stands in a follows by name, so that texts do not
+// depend on the order in which variables were numbered.
 func (k *kernel) plus(v *msl.Value, a affine) *msl.Value {
-	for _, t := range a.Terms {
-		x := k.variable(t.Variable)
+	terms := a.Terms
+	if len(terms) > 1 {
+		terms = slices.Clone(terms)
+		slices.SortStableFunc(terms, func(x, y task.Term) int {
+			return cmp.Compare(k.variables[x.Variable].String(), k.variables[y.Variable].String())
+		})
+	}
+	for _, t := range terms {
+		x := k.variables[t.Variable]
 		switch {
 		case !t.Coef.IsConst():
 			x = x.Mul(k.poly(nil, t.Coef).Paren())
@@ -34,16 +57,6 @@ func (k *kernel) plus(v *msl.Value, a affine) *msl.Value {
 	}
 	if a.Const != (sym.Poly{}) || len(a.Terms) == 0 {
 		v = k.poly(v, a.Const)
-	}
-	return v
-}
-
-// variable returns the variable of that name that was declared last.
-func (k *kernel) variable(name string) *msl.Value {
-	v := k.variables[name]
-	if v == nil {
-		v = msl.Variable(name)
-		k.variables[name] = v
 	}
 	return v
 }

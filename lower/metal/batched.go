@@ -26,10 +26,10 @@ func (r *region) batchedElements(chosen choice.BatchedElements) *lowering {
 	k.threads = chosen.Threads()
 	k.param("K", int(depth))
 	k.grid[0], k.grid[1].N = plan.GridDim{N: out.At(-1), Div: int64(k.threads)}, out.At(-2)
-	position := k.builtin(plan.ThreadPosition)
+	k.builtin(plan.ThreadPosition)
 	k.ready()
 	e := newEmitter(k, r, w)
-	k.when(position.Dot("x").Less(k.dim(out.At(-1))), func() {
+	k.when(positionX.Less(k.dim(out.At(-1))), func() {
 		from, to, at := e.DotsOf(n)
 		if n.Op == ir.OpBmmNT {
 			k.grid[2].N, scale = out.At(0), n.Attr.Scale

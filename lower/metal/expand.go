@@ -83,7 +83,7 @@ func (r *region) expand(e task.Expansion, places map[int]int) *kernel {
 	var from, chunks, begin, fit *msl.Value
 	var where []*msl.Value
 	choose := func(i int, others, this *msl.Value) *msl.Value {
-		if i == 0 || this.String() == others.String() {
+		if i == 0 || this.Same(others) {
 			return this
 		}
 		return groupX.Least(u(begins[i])).Select(this, others)

@@ -1,8 +1,6 @@
 package metal
 
 import (
-	"maps"
-
 	"foundry/ir"
 	"foundry/ir/dtype"
 	"foundry/ir/task"
@@ -15,18 +13,24 @@ type emitter struct {
 	*task.Walk
 	k      *kernel
 	r      *region
-	bound  map[place]*msl.Value // what holds an element
-	owns   bool                 // no other thread computes the element
-	report *msl.Value           // condition that is true once for each token, for refusals
-	early  *early               // the taker of loads to the ready point, or nil
-	stored *ir.Value            // a scaled operand that is wanted as it lies
+	bound  []binding  // what holds elements, the last ones behind
+	owns   bool       // no other thread computes the element
+	report *msl.Value // condition that is true once for each token, for refusals
+	early  *early     // the taker of loads to the ready point, or nil
+	stored *ir.Value  // a scaled operand that is wanted as it lies
 }
 
 // place is an element of a value, or something else that is computed once for an index.
 type place struct {
 	v    *ir.Value
 	what what
-	at   string // the key of the index
+	at   []affine
+}
+
+// binding is what holds something.
+type binding struct {
+	place
+	x *msl.Value
 }
 
 type what uint8
@@ -39,7 +43,7 @@ const (
 )
 
 func newEmitter(k *kernel, r *region, w int) *emitter {
-	e := &emitter{k: k, r: r, bound: map[place]*msl.Value{}, report: yes}
+	e := &emitter{k: k, r: r, report: yes}
 	e.Walk = task.NewWalk(r.asked, w, e)
 	if r.inParts != nil {
 		e.Merged = r.inParts.Attention
@@ -51,16 +55,25 @@ func newEmitter(k *kernel, r *region, w int) *emitter {
 // scope forgets, when the returned function is called, what was computed since:
 // at the end of the block in which the names were declared.
 func (e *emitter) scope() func() {
-	saved := e.bound
-	e.bound = make(map[place]*msl.Value, len(saved)+8)
-	maps.Copy(e.bound, saved)
-	return func() { e.bound = saved }
+	n := len(e.bound)
+	return func() { e.bound = e.bound[:n] }
 }
 
-func elementAt(v *ir.Value, ix []affine) place { return place{v: v, at: task.Key(ix...)} }
-
 // bind says what holds element ix of v.
-func (e *emitter) bind(v *ir.Value, ix []affine, x *msl.Value) { e.bound[elementAt(v, ix)] = x }
+func (e *emitter) bind(v *ir.Value, ix []affine, x *msl.Value) { e.hold(place{v: v, at: ix}, x) }
+
+// hold says what holds something, from now on.
+func (e *emitter) hold(p place, x *msl.Value) { e.bound = append(e.bound, binding{p, x}) }
+
+// holds returns what holds something, nil where it was not computed.
+func (e *emitter) holds(p place) *msl.Value {
+	for i := len(e.bound) - 1; i >= 0; i-- {
+		if b := &e.bound[i]; b.v == p.v && b.what == p.what && task.Same(b.at, p.at) {
+			return b.x
+		}
+	}
+	return nil
+}
 
 // vec is the type that a thread holds: float or, where indices are moved, int.
 func (e *emitter) vec() *msl.Value {
@@ -116,12 +129,12 @@ func (r *region) argName(param int) string {
 // at returns what holds v at ix, a float (or float4); the last index is the first of w
 // adjacent elements.
 func (e *emitter) at(v *ir.Value, ix []affine) *msl.Value {
-	key := elementAt(v, ix)
-	if x := e.bound[key]; x != nil {
+	p := place{v: v, at: ix}
+	if x := e.holds(p); x != nil {
 		return x
 	}
 	x := e.compute(v, ix)
-	e.bound[key] = x
+	e.hold(p, x)
 	return x
 }
 
@@ -265,7 +278,7 @@ func (e *emitter) four(v *ir.Value, row *msl.Value, c affine) *msl.Value {
 func (e *emitter) sumSquares(n *ir.Node, step task.Step) *msl.Value {
 	k := e.k
 	squares := k.let(floatType, k.fresh("squares"), zero)
-	k.loopOn(k.variable(step.Loop), u(0), u(n.Attr.Size.C), nil, func() {
+	k.loopOn(k.variables[step.Loop], u(0), u(n.Attr.Size.C), nil, func() {
 		defer e.scope()()
 		x := e.at(step.Of[0].Value, step.Of[0].Index)
 		k.add(msl.Raise(squares, x.Mul(x)))

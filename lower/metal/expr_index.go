@@ -3,20 +3,14 @@ package metal
 import (
 	"foundry/ir"
 	"foundry/ir/sym"
+	"foundry/ir/task"
 	"foundry/lower/msl"
 	"foundry/lower/plan"
 )
 
-// variable is the name of v among those that indices are made of.
-func (e *emitter) variable(v *msl.Value) string {
-	name := v.String()
-	e.k.variables[name] = v
-	return name
-}
-
 // know says what is known of a variable, and returns the index that it holds.
 func (e *emitter) know(v *msl.Value, below, step int64) affine {
-	return e.Know(e.variable(v), below, step)
+	return e.Know(e.k.variable(v), below, step)
 }
 
 // atom declares an index variable.
@@ -24,22 +18,20 @@ func (e *emitter) atom(base string, value *msl.Value, below, step int64) affine 
 	return e.Know(e.declare(base, value), below, step)
 }
 
-func (e *emitter) declare(base string, value *msl.Value) string {
-	name := e.k.fresh(base)
-	v := msl.Variable(name)
-	e.k.variables[name] = v
-	line := &msl.Declare{Type: constUint, Of: []msl.Declared{{Variable: v, Value: value}}}
+func (e *emitter) declare(base string, value *msl.Value) task.Variable {
+	v := e.k.newVariable(base)
+	line := &msl.Declare{Type: constUint, Of: []msl.Declared{{Variable: e.k.variables[v], Value: value}}}
 	e.k.add(line)
 	e.early.index(line)
-	return name
+	return v
 }
 
 // Quotient and Remainder declare what a walk divides.
-func (e *emitter) Quotient(base string, of affine, by sym.Dim) string {
+func (e *emitter) Quotient(base string, of affine, by sym.Dim) task.Variable {
 	return e.declare(base, grouped(e.k.index(of)).Div(e.divisor(by)))
 }
 
-func (e *emitter) Remainder(base string, of affine, by sym.Dim) string {
+func (e *emitter) Remainder(base string, of affine, by sym.Dim) task.Variable {
 	return e.declare(base, grouped(e.k.index(of)).Mod(e.divisor(by)))
 }
 
@@ -52,16 +44,18 @@ func (e *emitter) divisor(by sym.Dim) *msl.Value {
 }
 
 // Folded declares the place in either half of a head.
-func (e *emitter) Folded(base string, of affine, half int64) string {
+func (e *emitter) Folded(base string, of affine, half int64) task.Variable {
 	d := e.k.index(of).Paren()
 	return e.declare(base, d.Less(u(half)).Select(d, d.Sub(u(half))))
 }
 
 // Counter names what a loop counts in; who opens the loop declares it.
-func (e *emitter) Counter(base string) string {
-	name := e.k.fresh(base)
-	e.k.variables[name] = msl.Variable(name)
-	return name
+func (e *emitter) Counter(base string) task.Variable { return e.k.newVariable(base) }
+
+// newVariable is a new variable, which is called base, or base with a number.
+func (k *kernel) newVariable(base string) task.Variable {
+	k.variables = append(k.variables, msl.Variable(k.fresh(base)))
+	return task.Variable(len(k.variables) - 1)
 }
 
 // pointer returns the pointer to element ix of a param, or of views of one.

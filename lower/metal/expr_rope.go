@@ -34,8 +34,8 @@ func (e *emitter) turn(n *ir.Node, t, i affine) (c, s *msl.Value) {
 	k := e.k
 	k.use("epilogue/rope.metal")
 	key := turnAt(n, t, i)
-	if c = e.bound[key]; c != nil {
-		return c, e.bound[key.sine()]
+	if c = e.holds(key); c != nil {
+		return c, e.holds(key.sine())
 	}
 	f := e.at(n.Args[1], []affine{i})
 	position := k.index(t.Add(dimension(n.Attr.Start)))
@@ -53,7 +53,7 @@ func (e *emitter) turn(n *ir.Node, t, i affine) (c, s *msl.Value) {
 
 // turnAt is the place of the cosine of the turn for row t and pair i.
 func turnAt(n *ir.Node, t, i affine) place {
-	return place{n.Args[1], theCosine, task.Key(t, i, dimension(n.Attr.Start))}
+	return place{n.Args[1], theCosine, []affine{t, i, dimension(n.Attr.Start)}}
 }
 
 // sine is the place of the sine that belongs to a cosine's.
@@ -65,5 +65,6 @@ func (p place) sine() place {
 // bindTurn says what holds cos and sin for row t and pair i.
 func (e *emitter) bindTurn(n *ir.Node, t, i affine, c, s *msl.Value) {
 	key := turnAt(n, t, i)
-	e.bound[key], e.bound[key.sine()] = c, s
+	e.hold(key, c)
+	e.hold(key.sine(), s)
 }

@@ -17,8 +17,7 @@ import (
 func (g *gemv) operand(k *kernel) *msl.Value {
 	if g.Direct {
 		l := g.r.operands[g.Inner.Index].Layout
-		row, _ := variable("first").Times(l.Stride[0])
-		k.variables["first"] = g.first
+		row, _ := k.variable(g.first).Index().Times(l.Stride[0])
 		from := g.r.at(k, g.Inner.Index, affine{Const: l.Off}.Add(row))
 		if g.rounds().Sliced() {
 			return from
@@ -250,7 +249,6 @@ func (g *gemv) gamma(e *emitter, gamma *ir.Value, i, round *msl.Value, ix []affi
 			k.add(msl.Set(gammas.At(round), e.at(gamma, []affine{e.know(own, size, int64(e.Width))})))
 		})
 	})
-	e.know(i, size, int64(e.Width))
 	return gammas.At(round)
 }
 

@@ -53,7 +53,7 @@ func (r *region) lowerHeads() *lowering {
 
 // turnHead writes one head of a part at position t: the norm that stands before its
 // rotation, if one does, and the results.
-func (r *region) turnHead(e *emitter, p task.Elements, head, t affine, at map[place]turns) {
+func (r *region) turnHead(e *emitter, p task.Elements, head, t affine, at map[rotation]turns) {
 	k, half := e.k, p.Space.Dims[2].C/2
 	norm, _ := r.asked.HeadNormOf(&p) // cost has asked
 	rounds := (half + 31) / 32
@@ -91,7 +91,7 @@ func (r *region) turnHead(e *emitter, p task.Elements, head, t affine, at map[pl
 			e.bind(norm.Results[0], b, e.define("normed", high.At(i).Mul(scale).Mul(e.at(gamma, b[2:]))))
 		}
 		for _, n := range p.Rotations(r.asked) {
-			x := at[turnAt(n, t, number(0))]
+			x := at[rotationOf(n)]
 			e.bindTurn(n, t, a[2], e.define("cosine", e.shared(x.cosines, a[2])), e.define("sine", e.shared(x.sines, a[2])))
 		}
 		r.storeResults(e, &p, a)

@@ -55,19 +55,19 @@ type kernel struct {
 	readyPoint *msl.Ready
 	stepT      *msl.Value // T and P, where they are asked for
 	stepP      *msl.Value
-	variables  map[string]*msl.Value // what index values are made of, by name
+	variables  []*msl.Value // what index values are made of, by number
 	names      map[string]int
-	moved      sym.Poly                // bytes moved, where they are not what the kernel binds, once each
-	flops      *sym.Poly               // operations, where they are not what the node computes
-	reads      map[int]map[string]bool // operand -> offsets that the thread which owns an element reads
-	writes     map[int]map[string]bool // result -> offsets that it writes
-	readBeyond map[int]bool            // operands that other threads read too
-	ahead      bool                    // independence of all that dispatches of the step write; such a kernel has no ready point
-	label      string                  // added to the node's label where a node takes several kernels
-	executes   []int                   // the region's operations that it does, wholly or in part, where it does not do all
-	once       map[loaded]*msl.Value   // values that are loaded once
-	here       bool                    // loads where it stands, not at the beginning
-	walks      []*task.Walk            // walks that it was written along
+	moved      sym.Poly              // bytes moved, where they are not what the kernel binds, once each
+	flops      *sym.Poly             // operations, where they are not what the node computes
+	reads      map[int][]affine      // operand -> offsets that the thread which owns an element reads, each once
+	writes     map[int][]affine      // result -> offsets that it writes
+	readBeyond map[int]bool          // operands that other threads read too
+	ahead      bool                  // independence of all that dispatches of the step write; such a kernel has no ready point
+	label      string                // added to the node's label where a node takes several kernels
+	executes   []int                 // the region's operations that it does, wholly or in part, where it does not do all
+	once       map[loaded]*msl.Value // values that are loaded once
+	here       bool                  // loads where it stands, not at the beginning
+	walks      []*task.Walk          // walks that it was written along
 }
 
 // identity says what a kernel is: its main, and of which operations.
@@ -85,8 +85,8 @@ func (i identity) line() string {
 }
 
 func newKernel(name string, of identity) *kernel {
-	k := &kernel{name: name, identity: of, builtins: map[plan.Builtin]bool{}, names: map[string]int{}, readyPoint: &msl.Ready{}, variables: map[string]*msl.Value{},
-		reads: map[int]map[string]bool{}, writes: map[int]map[string]bool{}, readBeyond: map[int]bool{}, once: map[loaded]*msl.Value{}}
+	k := &kernel{name: name, identity: of, builtins: map[plan.Builtin]bool{}, names: map[string]int{}, readyPoint: &msl.Ready{}, variables: slices.Clone(given[:]),
+		reads: map[int][]affine{}, writes: map[int][]affine{}, readBeyond: map[int]bool{}, once: map[loaded]*msl.Value{}}
 	k.list = &k.body
 	for i := range k.grid {
 		k.grid[i] = plan.GridDim{N: sym.Const(1), Div: 1}
@@ -275,18 +275,22 @@ func (k *kernel) isArgument(name string) bool {
 func (k *kernel) inPlace(j int) int {
 	best := -1
 	for p, offsets := range k.reads {
-		if !k.readBeyond[p] && maps.Equal(offsets, k.writes[j]) && (best < 0 || p < best) {
+		if !k.readBeyond[p] && sameSet(offsets, k.writes[j]) && (best < 0 || p < best) {
 			best = p
 		}
 	}
 	return best
 }
 
-func note(m map[int]map[string]bool, i int, offset affine) {
-	if m[i] == nil {
-		m[i] = map[string]bool{}
+func note(m map[int][]affine, i int, offset affine) {
+	if !slices.ContainsFunc(m[i], offset.Equal) {
+		m[i] = append(m[i], offset)
 	}
-	m[i][task.Key(offset)] = true
+}
+
+// sameSet reports whether a and b, in which no offset stands twice, hold the same ones.
+func sameSet(a, b []affine) bool {
+	return len(a) == len(b) && !slices.ContainsFunc(a, func(x affine) bool { return !slices.ContainsFunc(b, x.Equal) })
 }
 
 // pointee returns the MSL element type of a dtype; block formats are bytes.

@@ -21,7 +21,8 @@ func (r *region) pointwise(chosen choice.Elements) *lowering {
 	k := newKernel(kernelBase(r.name, r.g.Results[0].Value.Type), r.identity(plan.Elementwise))
 	k.threads = chosen.Threads()
 	k.param("width", w)
-	position, conditions := k.builtin(plan.ThreadPosition), make([]*msl.Value, len(parts))
+	k.builtin(plan.ThreadPosition)
+	conditions := make([]*msl.Value, len(parts))
 	if len(parts) > 1 {
 		group := k.builtin(plan.ThreadgroupPosition)
 		k.grid[2].N = sym.Const(int64(len(parts)))
@@ -33,24 +34,24 @@ func (r *region) pointwise(chosen choice.Elements) *lowering {
 	k.choose(conditions, func(i int) {
 		e := newEmitter(k, r, w)
 		e.owns = len(parts) == 1
-		r.pointwisePart(e, &parts[i], position.Dot("x"))
+		r.pointwisePart(e, &parts[i])
 	})
 	return alone(k)
 }
 
 // pointwisePart writes the body of one part and widens the grid to hold it.
-func (r *region) pointwisePart(e *emitter, p *task.Elements, column *msl.Value) {
+func (r *region) pointwisePart(e *emitter, p *task.Elements) {
 	k := e.k
 	g, _ := p.Grid(e.Width) // cost has asked
 	widen(&k.grid[0], plan.GridDim{N: g.Columns, Div: int64(k.threads)}, r.g.Bounds)
 	widen(&k.grid[1], plan.GridDim{N: g.Rows, Div: 1}, r.g.Bounds)
-	exists := column.Less(k.dim(g.Columns))
+	exists := positionX.Less(k.dim(g.Columns))
 	if g.Rows != sym.Const(1) {
 		k.builtin(plan.ThreadgroupPosition)
 		exists = exists.And(groupY.Less(k.dim(g.Rows)))
 	}
 	k.when(exists, func() {
-		r.storeResults(e, p, e.Cell(p, g, e.variable(column), e.variable(groupY)))
+		r.storeResults(e, p, e.Cell(p, g))
 	})
 }
 

@@ -11,10 +11,15 @@ import (
 
 // turns are the cosines and the sines of a rotation at one position, in threadgroup
 // memory, by pair.
-type turns struct {
-	n              *ir.Node
-	cosines, sines *msl.Value
+type turns struct{ cosines, sines *msl.Value }
+
+// rotation is what the turns of a position depend on.
+type rotation struct {
+	frequencies *ir.Value
+	start       sym.Dim
 }
+
+func rotationOf(n *ir.Node) rotation { return rotation{n.Args[1], n.Attr.Start} }
 
 // positions is pointwise with a threadgroup a position: its threads compute the cosine
 // and the sine of each pair once, meet, and turn the pairs of all heads.
@@ -67,11 +72,11 @@ func below(i *msl.Value, ends []int64) []*msl.Value {
 
 // turnsOnce computes the turns of all rotations of the parts at row t, each once, and has
 // the threads of the group meet.
-func (r *region) turnsOnce(e *emitter, parts []task.Elements, t affine) map[place]turns {
-	at := map[place]turns{}
+func (r *region) turnsOnce(e *emitter, parts []task.Elements, t affine) map[rotation]turns {
+	at := map[rotation]turns{}
 	for _, p := range parts {
 		for _, n := range p.Rotations(r.asked) {
-			if key := turnAt(n, t, number(0)); at[key].n == nil {
+			if key := rotationOf(n); at[key].cosines == nil {
 				at[key] = e.turnOnce(n, t)
 			}
 		}
@@ -84,7 +89,7 @@ func (r *region) turnsOnce(e *emitter, parts []task.Elements, t affine) map[plac
 // dispatch of the step writes its frequencies.
 func (e *emitter) turnOnce(n *ir.Node, t affine) turns {
 	k, half := e.k, n.Results[0].Type.Shape.At(2).C/2
-	x := turns{n, k.threadgroup("cosines", "float", int(4*half)), k.threadgroup("sines", "float", int(4*half))}
+	x := turns{k.threadgroup("cosines", "float", int(4*half)), k.threadgroup("sines", "float", int(4*half))}
 	write := func() {
 		w := e.Width
 		e.Width = 1
@@ -105,13 +110,13 @@ func (e *emitter) turnOnce(n *ir.Node, t affine) turns {
 }
 
 // turnPair turns a pair, or four, of the part's heads at row t.
-func (e *emitter) turnPair(p *task.Elements, unit, t affine, at map[place]turns) {
+func (e *emitter) turnPair(p *task.Elements, unit, t affine, at map[rotation]turns) {
 	done := e.scope()
 	defer done()
 	head, column := e.Split(unit, sym.Const(p.Space.Dims[2].C/2/int64(e.Width)), "index")
 	i, _ := column.Times(sym.Poly{C: int64(e.Width)})
 	for _, n := range p.Rotations(e.r.asked) {
-		x := at[turnAt(n, t, number(0))]
+		x := at[rotationOf(n)]
 		e.bindTurn(n, t, i, e.define("cosine", e.shared(x.cosines, i)), e.define("sine", e.shared(x.sines, i)))
 	}
 	e.r.storeResults(e, p, []affine{head, t, i})

@@ -85,7 +85,7 @@ func (r *region) addSums(e *emitter, sums *ir.Value, row []affine, to *msl.Value
 // rowIndex gives each threadgroup a row: the index of all dims but the last, and
 // the grid that holds them.
 func (r *region) rowIndex(e *emitter, space ir.Shape) []affine {
-	ix, groups := e.RowOf(space, [...]string{e.variable(groupX), e.variable(groupY)})
+	ix, groups := e.RowOf(space)
 	e.k.grid[0].N, e.k.grid[1].N = groups[0], groups[1]
 	return ix
 }

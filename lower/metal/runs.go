@@ -18,19 +18,19 @@ func (r *region) runs(chosen choice.Runs) *lowering {
 	k.param("width", choice.RunsWidth)
 	k.param("run", chosen.Size)
 	k.use("prologue/rms_norm.metal", "common/load.metal")
-	column := k.builtin(plan.ThreadPosition).Dot("x")
+	k.builtin(plan.ThreadPosition)
 	k.ready()
 	e := newEmitter(k, r, choice.RunsWidth)
 	e.owns = true // each element is one thread's, read once
 	p := task.RunsElements(r.asked)
 	g, _ := p.Grid(e.Width) // cost has asked
 	k.grid[0], k.grid[1].N = plan.GridDim{N: g.Columns, Div: int64(k.threads)}, g.Rows
-	exists := column.Less(k.dim(g.Columns))
+	exists := positionX.Less(k.dim(g.Columns))
 	if g.Rows != sym.Const(1) {
 		k.builtin(plan.ThreadgroupPosition)
 	}
 	there := k.let(constBool, k.fresh("exists"), exists)
-	ix := e.Cell(p, g, e.variable(column), e.variable(groupY))
+	ix := e.Cell(p, g)
 	sums := map[int]*msl.Value{}
 	for j := range r.g.Results {
 		if !slices.Contains(p.Results, j) {
@@ -55,7 +55,7 @@ func (r *region) runs(chosen choice.Runs) *lowering {
 	}
 	k.phase("Epilogue: the sums of runs, by the first thread of each.")
 	if n := chosen.Lanes(); n > 1 {
-		there = there.And(column.Mod(u(n)).Equal(u(0)))
+		there = there.And(positionX.Mod(u(n)).Equal(u(0)))
 	}
 	k.when(there, func() {
 		e.Width = 1

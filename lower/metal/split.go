@@ -8,7 +8,6 @@ import (
 	"foundry/ir/dtype"
 	choice "foundry/ir/kernel"
 	"foundry/ir/sym"
-	"foundry/ir/task"
 	"foundry/lower/msl"
 	"foundry/lower/plan"
 )
@@ -126,15 +125,15 @@ func (a *attention) mergedParts(e *emitter, h, t, d affine) *msl.Value {
 	part := a.partOffset(h, t, number(0))
 	at, _ := part.Times(sym.Poly{C: a.Dim})
 	pair, _ := part.Times(sym.Poly{C: 2})
-	all := place{what: theParts, at: task.Key(t)}
-	used := e.bound[all]
+	all := place{what: theParts, at: []affine{t}}
+	used := e.holds(all)
 	if used == nil {
 		name := k.fresh("seen")
 		share := k.fresh("share_of_keys")
 		seen := k.let(constUint, name, a.visible(k, t))
 		each := k.let(constUint, share, a.share(seen))
 		used = k.let(constUint, k.fresh("used"), seen.Add(each).Sub(u(1)).Div(each))
-		e.bound[all] = used
+		e.hold(all, used)
 	}
 	merged := msl.Of(fmt.Sprintf("merged%d", e.Width), u(a.Parts), u(a.Dim))
 	return e.define("attended", merged.Call(k.plus(values, at.Add(d)), k.plus(states, pair), used))

@@ -26,16 +26,17 @@ var bytesOfDevice = msl.Name("device const uchar *")
 
 // Values that stand everywhere.
 var (
-	zero   = msl.Name("0.0f")
-	one    = msl.Name("1.0f")
-	yes    = msl.Name("true")
-	no     = msl.Name("false")
-	groupX = msl.Name("group.x")
-	groupY = msl.Name("group.y")
-	groupZ = msl.Name("group.z")
-	thread = msl.Name("thread_index")
-	simd   = msl.Name("simd")
-	lane   = msl.Name("lane")
+	zero      = msl.Name("0.0f")
+	one       = msl.Name("1.0f")
+	yes       = msl.Name("true")
+	no        = msl.Name("false")
+	positionX = msl.Name("position.x")
+	groupX    = msl.Name("group.x")
+	groupY    = msl.Name("group.y")
+	groupZ    = msl.Name("group.z")
+	thread    = msl.Name("thread_index")
+	simd      = msl.Name("simd")
+	lane      = msl.Name("lane")
 )
 
 // firstThread is true in one thread of a threadgroup.

@@ -10,7 +10,12 @@ func Print(list []Statement, depth int) string {
 }
 
 // String is the text of v.
-func (v *Value) String() string { return string(v.whole(nil)) }
+func (v *Value) String() string {
+	if v.op <= opVariable {
+		return v.text
+	}
+	return string(v.whole(nil))
+}
 
 type printer struct {
 	text  []byte
