@@ -251,6 +251,43 @@ func TestAllLogits(t *testing.T) {
 	require.ErrorContains(t, NewSession(&goModel{}).PrefillEach(background, []int32{1}, nil), "logits of the last token only")
 }
 
+// What a session ran ahead is cached where the prompt goes on with it; but each token of a
+// prompt whose logits are asked for runs, since those of others were never seen.
+func TestPromptsGoOnWithWhatRanAhead(t *testing.T) {
+	dev := newFake(toyKernels(true))
+	dev.records, dev.info.Emulation = true, true
+	x, err := New(background, dev, toyPlan(true), toySource, nil)
+	require.NoError(t, err)
+	prompt := []int32{3, 1}
+	want := toyGreedy(prompt, 11)
+	ahead := func() *Session {
+		s := NewSession(newInstance(t, x))
+		require.NoError(t, s.Prefill(background, prompt))
+		for _, err := range s.Generate(background, 10, Sampling{}) {
+			require.NoError(t, err)
+			if len(s.Tokens()) == 7 {
+				return s
+			}
+		}
+		return nil
+	}
+	s := ahead()
+	runs := dev.calls["run"]
+	require.NoError(t, s.Prefill(background, []int32{want[5], 7}))
+	require.Equal(t, 1, dev.calls["run"]-runs)
+	require.Equal(t, 9, s.cached)
+	s = ahead()
+	cached := s.cached
+	all := append(slices.Clone(s.Tokens()), want[5], 7)
+	require.NoError(t, s.PrefillEach(background, all[7:], func(p int, logits []float32) error {
+		require.Equal(t, cached, p)
+		require.Equal(t, toyLogits(toyWeights(), all[:p+1]), logits)
+		cached++
+		return nil
+	}))
+	require.Equal(t, len(all), cached)
+}
+
 func TestGreedyWithMargins(t *testing.T) {
 	models(t, func(t *testing.T, m Model) {
 		s := NewSession(m)

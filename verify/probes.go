@@ -160,7 +160,10 @@ func sampleProbes(_ dtype.Type, quick bool) []probe {
 			f.values["x"] = tiedRows(vocab)
 			out = append(out, f)
 		}
-		f := sampledRows(vocab, []float32{1, 0, 0.61, 0, 1})
+		f := sampledRows(vocab, []float32{1, 3, 0.6, 0, 1}) // of three that tie, two by weight
+		f.values["x"], f.values["u"] = tiedRows(vocab), []float32{0.9, 0.4, 0.6}
+		out = append(out, f)
+		f = sampledRows(vocab, []float32{1, 0, 0.61, 0, 1})
 		f.values["x"], f.values["u"] = closeRows(vocab), []float32{0.5, 0.2, 0.8}
 		out = append(out, f)
 		f = sampledRows(vocab, []float32{0, 0, 1, 0, 1.3})

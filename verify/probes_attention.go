@@ -108,8 +108,9 @@ func flashProbes(t dtype.Type, quick bool) []probe {
 	out := cacheProbes(t, quick, onePass, fillBody(attentionBody, "A", "true", "P", "P"))
 	sliding := fillBody(attentionBody, "A", "true", "P", lastKeys, "C", t, "D", 64, "L", window, "Q", 4)
 	out = append(out, decodeProbe(window-1, onePass, sliding).withGain("q", 8), prefillProbe(33, window, onePass, sliding).withGain("q", 8))
-	if t == dtype.F16 {
-		out = append(out, prefillProbe(65, window, onePass, sliding).withGain("q", 8).inTiles())
+	if t == dtype.F16 { // heads of two parts of the matrix units
+		wide := fillBody(attentionBody, "A", "true", "P", lastKeys, "C", t, "D", 128, "L", window, "Q", 4)
+		out = append(out, prefillProbe(65, window, onePass, wide).withGain("q", 8).inTiles())
 	}
 	full := prefillProbe(33, window, onePass, fillBody(attentionBody, "A", "false", "P", 0, "C", t, "D", 80, "L", window, "Q", 4)).withGain("q", 8)
 	if quick {

@@ -48,8 +48,14 @@ func productProbes(t dtype.Type, quick bool, passes string, body func(k int64) s
 	return append(out, prefillProbe(65, window, passes, body(rowLengths(t)[1])).inTiles())
 }
 
+// fours is a length that four divides and eight does not: rows of floats are read by fours.
+const fours = 36
+
 func gemvProbes(t dtype.Type, quick bool) []probe {
 	var out []probe
+	if per, _ := t.Block(); per == 1 {
+		out = append(out, decodeProbe(window-1, "", fillBody(matmulBody, "W", t, "K", fours, "N", oddRows)))
+	}
 	for _, k := range productLengths(t, quick, len(rowLengths(t))) {
 		out = append(out, decodeProbe(window-1, "", fillBody(matmulBody, "W", t, "K", k, "N", oddRows)))
 	}
@@ -61,6 +67,9 @@ func gemvProbes(t dtype.Type, quick bool) []probe {
 
 func gemmProbes(t dtype.Type, quick bool) []probe {
 	var out []probe
+	if per, _ := t.Block(); per == 1 {
+		out = append(out, prefillProbe(65, window, "", fillBody(matmulBody, "W", t, "K", fours, "N", 2*oddRows)).inTiles())
+	}
 	for _, k := range productLengths(t, quick, 2) {
 		out = append(out, prefillProbe(65, window, "", fillBody(matmulBody, "W", t, "K", k, "N", 2*oddRows)).inTiles())
 	}

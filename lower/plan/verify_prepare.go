@@ -24,6 +24,11 @@ func (p *Plan) verifyPrepare(byEntries []bool) error {
 			if d == nil {
 				continue
 			}
+			for _, g := range d.Grid {
+				if !g.N.IsConst() {
+					return fmt.Errorf("entry prepare: dispatch %q has a grid of %s, but no tokens that it could depend on", d.Label, g.N)
+				}
+			}
 			for _, b := range d.Bind {
 				if buf := &p.Buffers[b.Buffer]; buf.Class == Input || buf.Class == Output || buf.Class == State {
 					return fmt.Errorf("entry prepare: dispatch %q binds the %s %s, which sessions own", d.Label, buf.Class, buf.Name)

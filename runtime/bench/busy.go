@@ -30,20 +30,12 @@ func busyNow() busyness {
 	}
 	defer f.Close()
 	line, err := bufio.NewReader(f).ReadString('\n')
-	fields := strings.Fields(line)
-	if err != nil || len(fields) < 9 || fields[0] != "cpu" {
+	if err != nil {
 		return busyness{}
 	}
-	var b busyness
-	for i, text := range fields[1:9] { // what guests take counts for users already
-		ticks, err := strconv.ParseFloat(text, 64)
-		if err != nil {
-			return busyness{}
-		}
-		b.all += ticks / clockTicks
-		if i != 3 && i != 4 { // idle, and idle while a disk is waited for
-			b.busy += ticks / clockTicks
-		}
+	b, ok := ofProcessors(line)
+	if !ok {
+		return busyness{}
 	}
 	var u syscall.Rusage
 	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
@@ -52,6 +44,25 @@ func busyNow() busyness {
 	seconds := func(t syscall.Timeval) float64 { return float64(t.Sec) + float64(t.Usec)/1e6 }
 	b.own, b.known = seconds(u.Utime)+seconds(u.Stime), true
 	return b
+}
+
+// ofProcessors reads /proc/stat's line of all processors.
+func ofProcessors(line string) (b busyness, ok bool) {
+	fields := strings.Fields(line)
+	if len(fields) < 9 || fields[0] != "cpu" {
+		return b, false
+	}
+	for i, text := range fields[1:9] { // what guests take counts for users already
+		ticks, err := strconv.ParseFloat(text, 64)
+		if err != nil {
+			return b, false
+		}
+		b.all += ticks / clockTicks
+		if i != 3 && i != 4 { // idle, and idle while a disk is waited for
+			b.busy += ticks / clockTicks
+		}
+	}
+	return b, true
 }
 
 // others is the share of the processors' time since from that other processes took, nil

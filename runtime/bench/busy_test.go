@@ -29,3 +29,15 @@ func TestBusyNowGrows(t *testing.T) {
 	require.NotNil(t, share)
 	require.True(t, *share >= 0 && *share <= 1)
 }
+
+func TestTheLineOfAllProcessors(t *testing.T) {
+	b, ok := ofProcessors("cpu  100 200 300 400 500 600 700 800 900 1000\n")
+	require.True(t, ok)
+	require.Equal(t, busyness{all: 36, busy: 27}, b)
+	_, ok = ofProcessors("cpu 1 2 3 4 5 6 7 8")
+	require.True(t, ok)
+	for _, line := range []string{"", "cpu 1 2 3 4 5 6 7", "cpu0 1 2 3 4 5 6 7 8", "cpu 1 2 3 4 5 six 7 8"} {
+		_, ok := ofProcessors(line)
+		require.False(t, ok, line)
+	}
+}

@@ -100,7 +100,8 @@ func TestMaximumOfLowValues(t *testing.T) {
 }
 
 // bf16 rounds to nearest, ties to even, up to infinity; a NaN stays one, whose payload
-// stands in the lower half, and does not become infinity or, by a carry, zero.
+// stands in the lower half, and does not become infinity or, by a carry, zero. What was
+// rounded is loaded as it stands, alone and by fours.
 func TestBFloatOfEveryKind(t *testing.T) {
 	rows := []struct {
 		from uint32
@@ -111,17 +112,23 @@ func TestBFloatOfEveryKind(t *testing.T) {
 		{0x7f7fffff, 0x7f80}, {0x7f7f7fff, 0x7f7f}, {0x7f800000, 0x7f80}, {0xff800000, 0xff80},
 		{0x7f800001, 0x7fc0}, {0xff800001, 0xffc0}, {0x7fffffff, 0x7fff}, {0xffffffff, 0xffff}, {0x7fc00000, 0x7fc0}, {0x7fa12345, 0x7fe1},
 	}
-	from := make([]uint32, len(rows))
+	from, wide := make([]uint32, len(rows)), make([]uint16, (len(rows)+3)/4*4)
 	for i, r := range rows {
-		from[i] = r.from
+		from[i], wide[i] = r.from, r.want
 	}
-	s := sketch{name: "narrow", slots: []plan.Slot{slot(plan.Read, "uint", "x"), slot(plan.Write, "ushort", "y")},
-		threads: len(rows), prelude: stages(t, "common/load.metal"), body: "y[tid] = bf16_bits(as_type<float>(x[tid]));"}
+	s := sketch{name: "narrow", slots: []plan.Slot{slot(plan.Read, "uint", "x"), slot(plan.Read, "ushort", "b"), slot(plan.Write, "ushort", "y"), slot(plan.Write, "uint", "z")},
+		threads: len(rows), prelude: stages(t, "common/load.metal"),
+		body: `y[tid] = bf16_bits(as_type<float>(x[tid]));
+    z[2u * tid] = as_type<uint>(load1(b + tid));
+    z[2u * tid + 1u] = as_type<uint>(load4(b + tid / 4u * 4u)[tid % 4u]);`}
 	r := load(t, Options{}, s)
-	y := r.alloc(2 * len(rows))
-	require.NoError(t, r.run(launch(0, 1, bind(plan.Read, r.put(from)), bind(plan.Write, y))))
+	y, z := r.alloc(2*len(rows)), r.alloc(8*len(rows))
+	require.NoError(t, r.run(launch(0, 1, bind(plan.Read, r.put(from)), bind(plan.Read, r.put(wide)), bind(plan.Write, y), bind(plan.Write, z))))
 	for i, have := range get[uint16](t, y, len(rows)) {
 		require.Equal(t, rows[i].want, have, "%#x", rows[i].from)
+	}
+	for i, have := range get[uint32](t, z, 2*len(rows)) {
+		require.Equal(t, uint32(rows[i/2].want)<<16, have, "loaded again, %#x", rows[i/2].want)
 	}
 }
 

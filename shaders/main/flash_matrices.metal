@@ -35,7 +35,7 @@ inline uint flash_at(uint rows, uint r, uint d) { return d / FLASH_DEPTH * rows 
 
 template <uint D, uint KEYS, uint THREADS>
 struct flash_matrix_rows {
-    enum : uint { CHUNKS = D / 8u, COUNT = KEYS * CHUNKS, MINE = (COUNT + THREADS - 1u) / THREADS };
+    enum : uint { CHUNKS = D / 8u, MINE = KEYS * CHUNKS / THREADS }; // THREADS divides: a head's part has eight chunks
     tile_flight flight[MINE];
 
     void start(device const half *rows, uint stride, uint begin, uint last, threadgroup half *stage, uint thread_index)
@@ -43,7 +43,6 @@ struct flash_matrix_rows {
         FOUNDRY_UNROLL
         for (uint i = 0u; i < MINE; i++) {
             const uint index = thread_index + i * THREADS, at = 8u * (index % CHUNKS);
-            if (flight_ended<COUNT, THREADS>(index)) continue;
             device const half *row = rows + min(begin + index / CHUNKS, last - 1u) * stride;
             flight[i].start((device const uchar *)(row + at), stage + flash_at(KEYS, index / CHUNKS, at));
         }
@@ -55,7 +54,6 @@ struct flash_matrix_rows {
         FOUNDRY_UNROLL
         for (uint i = 0u; i < MINE; i++) {
             const uint index = thread_index + i * THREADS;
-            if (flight_ended<COUNT, THREADS>(index)) continue;
             flight[i].land(stage + flash_at(KEYS, index / CHUNKS, 8u * (index % CHUNKS)));
         }
     }

@@ -2,11 +2,11 @@
 //
 // A block format is a weight format as prologue/dequant_f16.metal says, whose chunk
 // is GROUPS groups of as many quads. levels(raw, q) holds the levels of quad q, a
-// byte each: signed where SIGNED is 1, else below 128; quad(raw, q), where a format
+// byte each: signed where SIGNED is true, else below 128; quad(raw, q), where a format
 // has it instead, is levels less BIAS as floats, in some formats times a unit.
 // factors(raw, g) is a factor, divided by that unit, and an
-// offset of group g. A weight is factor * (level - BIAS) - offset; OFFSETS is 0
-// where no offset is meant. Where RISES is 1 the quads of the first half of a group are times
+// offset of group g. A weight is factor * (level - BIAS) - offset; OFFSETS is false
+// where no offset is meant. Where RISES is true the quads of the first half of a group are times
 // LOW_UNIT and those of the second times HIGH_UNIT, HALVES_RISE as much, by which the
 // factor is divided. Products take the factor and the offset out of the
 // inner sum: factor * sum((level - BIAS) * x) - offset * sum(x). Levels are exact,
@@ -124,7 +124,7 @@ inline void put4(thread float *w, float4 v)
 // chunk's weights, and these times a power of two.
 template <typename W>
 struct block_format {
-    enum : uint { RISES = 0 };
+    enum : uint { TURNS = 1, GROUPS = 1, BIAS = 0, SIGNED = false, OFFSETS = false, RISES = false };
     static float risen(float low) { return W::RISES ? low * HALVES_RISE : low; }
     template <typename Raw>
     static float4 quad(Raw r, uint q)

@@ -50,7 +50,7 @@ inline float4 affine_nibbles4(uint v)
 template <uint BITS, uint GROUP, typename SCALES, uint ZEROS, uint WEIGHTS>
 struct weight_affine : block_format<weight_affine<BITS, GROUP, SCALES, ZEROS, WEIGHTS>> {
     enum : uint {
-        WIDTH = WEIGHTS, TURNS = 1, GROUPS = 1, BIAS = 0, SIGNED = BITS == 8u ? 1 : 0, OFFSETS = 1,
+        WIDTH = WEIGHTS, SIGNED = BITS == 8u, OFFSETS = true,
         WORDS = WEIGHTS * BITS / 32u, CHUNKS = GROUP / WEIGHTS, BLOCK = SCALES::BYTES + GROUP * BITS / 8u
     };
     struct Raw {

@@ -23,7 +23,7 @@ struct weight_bf16_4 {
         w[0] = as_type<float>(r.x << 16); w[1] = as_type<float>(r.x & 0xffff0000u);
         w[2] = as_type<float>(r.y << 16); w[3] = as_type<float>(r.y & 0xffff0000u);
     }
-    static uint position(uint c, uint q) { return 4u * (c + q); }
+    static uint position(uint c, uint) { return 4u * c; }
 };
 
 struct weight_bf16_1 {

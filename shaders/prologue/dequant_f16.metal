@@ -30,7 +30,7 @@ struct weight_f16_4 {
         const float4 v = float4(r);
         w[0] = v.x; w[1] = v.y; w[2] = v.z; w[3] = v.w;
     }
-    static uint position(uint c, uint q) { return 4u * (c + q); }
+    static uint position(uint c, uint) { return 4u * c; }
 };
 
 struct weight_f16_1 {

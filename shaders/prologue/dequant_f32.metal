@@ -5,7 +5,7 @@ struct weight_f32_4 {
     typedef float4 Raw;
     static Raw fetch(device const uchar *row, uint c) { return ((device const float4 *)row)[c]; }
     static void expand(Raw r, thread float *w) { w[0] = r.x; w[1] = r.y; w[2] = r.z; w[3] = r.w; }
-    static uint position(uint c, uint q) { return 4u * (c + q); }
+    static uint position(uint c, uint) { return 4u * c; }
 };
 
 struct weight_f32_1 {

@@ -2,7 +2,7 @@
 // levels as in q4_0; a weight is scale * value of the level. A chunk is the halves of
 // four bytes. The contract is that of prologue/blocks.metal.
 struct weight_iq4_nl : block_format<weight_iq4_nl> {
-    enum : uint { WIDTH = 8, GROUPS = 1, BIAS = 0, SIGNED = 1, OFFSETS = 0 };
+    enum : uint { WIDTH = 8, SIGNED = true };
     struct Raw {
         uint halves;
         half scale;

@@ -4,7 +4,7 @@
 // value of the level. A chunk is the halves of four bytes. The contract is that of
 // prologue/blocks.metal.
 struct weight_iq4_xs : block_format<weight_iq4_xs> {
-    enum : uint { WIDTH = 8, GROUPS = 1, BIAS = 0, SIGNED = 1, OFFSETS = 0 };
+    enum : uint { WIDTH = 8, SIGNED = true };
     struct Raw {
         uint halves;
         uint scale; // and the upper pairs of the small scales

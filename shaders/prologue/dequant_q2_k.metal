@@ -5,7 +5,7 @@
 // minimum * small minimum. A chunk is four weights of each run. The contract is that
 // of prologue/blocks.metal.
 struct weight_q2_k : block_format<weight_q2_k> {
-    enum : uint { WIDTH = 16, TURNS = 1, GROUPS = 4, BIAS = 0, SIGNED = 0, OFFSETS = 1 };
+    enum : uint { WIDTH = 16, GROUPS = 4, OFFSETS = true };
     struct Raw {
         uint pairs;
         uint small; // a byte a run

@@ -6,7 +6,7 @@
 // to scale 4k + j. A chunk is four weights of each run of a half block. The contract
 // is that of prologue/blocks.metal.
 struct weight_q3_k : block_format<weight_q3_k> {
-    enum : uint { WIDTH = 16, TURNS = 1, GROUPS = 4, BIAS = 4, SIGNED = 0, OFFSETS = 0 };
+    enum : uint { WIDTH = 16, GROUPS = 4, BIAS = 4 };
     struct Raw {
         uint pairs;
         uint third; // of run q in bit q of each byte

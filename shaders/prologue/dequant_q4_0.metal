@@ -3,7 +3,7 @@
 // weight is scale * (level - 8). A chunk is the halves of four bytes. The contract
 // is that of prologue/blocks.metal.
 struct weight_q4_0 : block_format<weight_q4_0> {
-    enum : uint { WIDTH = 8, GROUPS = 1, BIAS = 8, SIGNED = 0, OFFSETS = 0 };
+    enum : uint { WIDTH = 8, BIAS = 8 };
     struct Raw {
         uint halves;
         half scale;

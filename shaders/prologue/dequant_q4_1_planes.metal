@@ -3,7 +3,7 @@
 // prologue/blocks.metal.
 template <uint COLS, uint CHUNK>
 struct weight_q4_1_planes : block_format<weight_q4_1_planes<COLS, CHUNK>> {
-    enum : uint { WIDTH = CHUNK, TURNS = 2, GROUPS = 1, BIAS = 0, SIGNED = 0, OFFSETS = 1 };
+    enum : uint { WIDTH = CHUNK, TURNS = 2, OFFSETS = true };
     struct Raw {
         uint halves[CHUNK / 8u];
         uint scale; // and minimum

@@ -5,7 +5,7 @@
 // prologue/blocks.metal.
 template <uint WORDS>
 struct weight_q4_k : block_format<weight_q4_k<WORDS>> {
-    enum : uint { WIDTH = 8u * WORDS, TURNS = 4, GROUPS = 2, BIAS = 0, SIGNED = 0, OFFSETS = 1 };
+    enum : uint { WIDTH = 8u * WORDS, TURNS = 4, GROUPS = 2, OFFSETS = true };
     struct Raw {
         uint halves[WORDS];
         uint scale;

@@ -4,7 +4,7 @@
 // is that of prologue/blocks.metal.
 template <uint COLS, uint CHUNK>
 struct weight_q4_k_planes : block_format<weight_q4_k_planes<COLS, CHUNK>> {
-    enum : uint { WIDTH = CHUNK, TURNS = 2, GROUPS = 1, BIAS = 0, SIGNED = 0, OFFSETS = 1, RISES = 1 };
+    enum : uint { WIDTH = CHUNK, TURNS = 2, OFFSETS = true, RISES = true };
     struct Raw {
         uint halves[CHUNK / 8u];
         uint scale;

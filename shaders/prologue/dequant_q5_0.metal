@@ -3,7 +3,7 @@
 // scale * (level - 16). A chunk is the halves of four bytes. The contract is that
 // of prologue/blocks.metal.
 struct weight_q5_0 : block_format<weight_q5_0> {
-    enum : uint { WIDTH = 8, GROUPS = 1, BIAS = 16, SIGNED = 0, OFFSETS = 0 };
+    enum : uint { WIDTH = 8, BIAS = 16 };
     struct Raw {
         uint halves;
         uint fifth; // of the low halves from bit 0, of the high ones from bit 16

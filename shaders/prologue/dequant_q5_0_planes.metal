@@ -3,7 +3,7 @@
 // prologue/blocks.metal.
 template <uint COLS, uint CHUNK>
 struct weight_q5_0_planes : block_format<weight_q5_0_planes<COLS, CHUNK>> {
-    enum : uint { WIDTH = CHUNK, TURNS = 2, GROUPS = 1, BIAS = 16, SIGNED = 0, OFFSETS = 0 };
+    enum : uint { WIDTH = CHUNK, TURNS = 2, BIAS = 16 };
     struct Raw {
         uint halves[CHUNK / 8u];
         uint fifth; // from the chunk's first level on

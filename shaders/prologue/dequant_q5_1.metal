@@ -2,7 +2,7 @@
 // fifth bits and low bits as in q5_0; a weight is scale * level + minimum. A chunk
 // is the halves of four bytes. The contract is that of prologue/blocks.metal.
 struct weight_q5_1 : block_format<weight_q5_1> {
-    enum : uint { WIDTH = 8, GROUPS = 1, BIAS = 0, SIGNED = 0, OFFSETS = 1 };
+    enum : uint { WIDTH = 8, OFFSETS = true };
     struct Raw {
         uint halves;
         uint fifth; // of the low halves from bit 0, of the high ones from bit 16

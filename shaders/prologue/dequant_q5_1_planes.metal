@@ -4,7 +4,7 @@
 // prologue/blocks.metal.
 template <uint COLS, uint CHUNK>
 struct weight_q5_1_planes : block_format<weight_q5_1_planes<COLS, CHUNK>> {
-    enum : uint { WIDTH = CHUNK, TURNS = 2, GROUPS = 1, BIAS = 0, SIGNED = 0, OFFSETS = 1 };
+    enum : uint { WIDTH = CHUNK, TURNS = 2, OFFSETS = true };
     struct Raw {
         uint halves[CHUNK / 8u];
         uint fifth; // from the chunk's first level on

@@ -4,7 +4,7 @@
 // prologue/blocks.metal.
 template <uint WORDS>
 struct weight_q5_k : block_format<weight_q5_k<WORDS>> {
-    enum : uint { WIDTH = 8u * WORDS, TURNS = 4, GROUPS = 2, BIAS = 0, SIGNED = 0, OFFSETS = 1 };
+    enum : uint { WIDTH = 8u * WORDS, TURNS = 4, GROUPS = 2, OFFSETS = true };
     struct Raw {
         uint halves[WORDS];
         uint fifth[WORDS]; // of the first run in bit 4 of each byte, of the second in bit 5

@@ -6,7 +6,7 @@
 // chunk is four weights of each run. The contract is that of
 // prologue/blocks.metal.
 struct weight_q6_k : block_format<weight_q6_k> {
-    enum : uint { WIDTH = 16, TURNS = 1, GROUPS = 4, BIAS = 32, SIGNED = 0, OFFSETS = 0 };
+    enum : uint { WIDTH = 16, GROUPS = 4, BIAS = 32 };
     struct Raw {
         uint low[2]; // low bits of runs 0 (low halves) and 2, of runs 1 and 3
         uint top;

@@ -16,7 +16,7 @@ inline uint q6_k_pairs(thread const uint *top, uint q)
 
 template <uint COLS, uint CHUNK>
 struct weight_q6_k_planes : block_format<weight_q6_k_planes<COLS, CHUNK>> {
-    enum : uint { WIDTH = CHUNK, TURNS = 2, GROUPS = 2, BIAS = 32, SIGNED = 0, OFFSETS = 0 };
+    enum : uint { WIDTH = CHUNK, TURNS = 2, GROUPS = 2, BIAS = 32 };
     struct Raw {
         uint halves[CHUNK / 8u];
         uint top[CHUNK / 16u];

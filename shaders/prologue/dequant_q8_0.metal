@@ -2,7 +2,7 @@
 // levels; a weight is scale * level. A chunk is eight adjacent weights. The
 // contract is that of prologue/blocks.metal.
 struct weight_q8_0 : block_format<weight_q8_0> {
-    enum : uint { WIDTH = 8, GROUPS = 1, BIAS = 0, SIGNED = 1, OFFSETS = 0 };
+    enum : uint { WIDTH = 8, SIGNED = true };
     struct Raw {
         half scale;
         ushort level[4]; // two to each

@@ -4,7 +4,7 @@
 // of 16. The contract is that of prologue/blocks.metal.
 template <uint COLS, uint CHUNK>
 struct weight_q8_0_planes : block_format<weight_q8_0_planes<COLS, CHUNK>> {
-    enum : uint { WIDTH = CHUNK, TURNS = 1, GROUPS = 1, BIAS = 0, SIGNED = 1, OFFSETS = 0 };
+    enum : uint { WIDTH = CHUNK, SIGNED = true };
     struct Raw {
         uint level[CHUNK / 4u];
         half scale;

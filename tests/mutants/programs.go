@@ -231,14 +231,14 @@ func (p *programs) of(ctx context.Context, pkg string) (*tests, error) {
 	return t, nil
 }
 
-// keyOf is the hash of the sources and of the package's own tests.
+// keyOf is the hash of the sources, of the package's own tests and of how long those may take.
 func (p *programs) keyOf(pkg string) (string, error) {
 	files, err := filepath.Glob(filepath.Join(p.root, filepath.FromSlash(pkg), "*_test.go"))
 	if err != nil {
 		return "", err
 	}
 	sum := sha256.New()
-	fmt.Fprint(sum, p.key)
+	fmt.Fprint(sum, p.key, p.slowest)
 	for _, f := range files {
 		text, err := os.ReadFile(f)
 		if err != nil {
@@ -247,6 +247,14 @@ func (p *programs) keyOf(pkg string) (string, error) {
 		sum.Write(text)
 	}
 	return hex.EncodeToString(sum.Sum(nil)), nil
+}
+
+// longest is how long a test is watched: what takes more than the slowest is not run again.
+func (p *programs) longest() time.Duration {
+	if p.slowest == 0 {
+		return testLimit
+	}
+	return min(testLimit, time.Second+time.Duration(p.slowest*float64(time.Second)))
 }
 
 // measure builds a package's tests and runs each alone.
@@ -272,7 +280,7 @@ func (p *programs) measure(ctx context.Context, pkg string, t *tests) error {
 			return err
 		}
 		start := time.Now()
-		_, failed, timedOut, err := t.run(ctx, []string{name}, testLimit, "FOUNDRY_MUTANTS_MET="+file)
+		_, failed, timedOut, err := t.run(ctx, []string{name}, p.longest(), "FOUNDRY_MUTANTS_MET="+file)
 		if err != nil {
 			return err
 		}

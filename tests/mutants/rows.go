@@ -23,8 +23,9 @@ import (
 
 // The stages of verify's rows.
 const (
-	byRows        = "rows of verify"
-	byCheckedRows = "rows of verify, checked"
+	byRows         = "rows of verify"
+	byCheckedRows  = "rows of verify, checked"
+	byCompleteRows = "rows of verify, complete"
 )
 
 // checkedProbes is how many probes look at every access, which takes thirty times as long.
@@ -34,9 +35,11 @@ const checkedProbes = 3
 // one with matrix units those that the default does not have.
 var machines = []string{target.Default, "apple-m5"}
 
-// rowProbe is a probe of a row of verify on a machine.
+// rowProbe is a probe of a row of verify on a machine; Complete says that only a complete
+// run has it.
 type rowProbe struct {
-	Target string
+	Target   string
+	Complete bool
 	verify.ProbeStages
 }
 
@@ -44,12 +47,16 @@ type rowProbe struct {
 type rowRunner struct {
 	self []string // how to run this program
 	work string
-	all  []rowProbe            // the probes of all machines
-	had  map[string][]rowProbe // probes by stage file, first those that noticed a mistake last
+	all  [2][]rowProbe            // the probes of all machines, of a quick run and of a complete one
+	had  [2]map[string][]rowProbe // the same by stage file, first those that noticed a mistake last
+}
+
+func newRowRunner(self []string, work string) *rowRunner {
+	return &rowRunner{self: self, work: work, had: [2]map[string][]rowProbe{{}, {}}}
 }
 
 // allProbes lists the probes of all machines, of each those with the least text first.
-func allProbes() (out []rowProbe, err error) {
+func allProbes(complete bool) (out []rowProbe, err error) {
 	type name struct {
 		kernel, format string
 		place          int
@@ -60,7 +67,7 @@ func allProbes() (out []rowProbe, err error) {
 		if err != nil {
 			return nil, err
 		}
-		probes, err := verify.StagesOf(verify.Options{Target: x, Quick: true})
+		probes, err := verify.StagesOf(verify.Options{Target: x, Quick: !complete})
 		if err != nil {
 			return nil, err
 		}
@@ -68,7 +75,7 @@ func allProbes() (out []rowProbe, err error) {
 		for _, p := range probes {
 			n := name{p.Kernel, p.Format, p.Place}
 			if !seen[n] {
-				out = append(out, rowProbe{machine, p})
+				out = append(out, rowProbe{machine, complete, p})
 			}
 			seen[n] = true
 		}
@@ -76,21 +83,60 @@ func allProbes() (out []rowProbe, err error) {
 	return out, nil
 }
 
-// of lists the probes that have the stage file, "" for all.
+// of lists the probes of a quick run that have the stage file, "" for all.
 func (r *rowRunner) of(file string) (out []rowProbe, err error) {
-	if r.all == nil {
-		if r.all, err = allProbes(); err != nil {
-			return nil, err
-		}
+	if err := r.list(0); err != nil {
+		return nil, err
 	}
-	if r.had[file] == nil {
-		for _, p := range r.all {
+	if r.had[0][file] == nil {
+		for _, p := range r.all[0] {
 			if file == "" || slices.Contains(p.Stages, file) {
-				r.had[file] = append(r.had[file], p)
+				r.had[0][file] = append(r.had[0][file], p)
 			}
 		}
 	}
-	return r.had[file], nil
+	return r.had[0][file], nil
+}
+
+// beyond lists probes that only a complete run has, in which the stage file stands beside
+// one that no quick probe has it beside: a format's weights, say, in every kind of product.
+func (r *rowRunner) beyond(file string) (out []rowProbe, err error) {
+	if r.had[1][file] != nil {
+		return r.had[1][file], nil
+	}
+	quick, err := r.of(file)
+	if err == nil {
+		err = r.list(1)
+	}
+	if err != nil {
+		return nil, err
+	}
+	met := map[string]bool{}
+	isNew := func(p rowProbe) (some bool) {
+		for _, other := range p.Stages {
+			some = some || !met[other]
+			met[other] = true
+		}
+		return some
+	}
+	for _, p := range quick {
+		isNew(p)
+	}
+	for _, p := range r.all[1] {
+		if slices.Contains(p.Stages, file) && isNew(p) {
+			out = append(out, p)
+		}
+	}
+	r.had[1][file] = out
+	return out, nil
+}
+
+// list fills in the probes of all machines.
+func (r *rowRunner) list(complete int) (err error) {
+	if r.all[complete] == nil {
+		r.all[complete], err = allProbes(complete == 1)
+	}
+	return err
 }
 
 // rowLimit is how long the rows may take that a mistake has to pass.
@@ -98,7 +144,11 @@ const rowLimit = 20 * time.Minute
 
 // run runs the rows that have the stage file, "" for all, with another text for it.
 func (r *rowRunner) run(ctx context.Context, stage string, self []string, file string, text []byte) (v verdict, err error) {
-	rows, err := r.of(file)
+	of := r.of
+	if stage == byCompleteRows {
+		of = r.beyond
+	}
+	rows, err := of(file)
 	if err != nil || len(rows) == 0 {
 		return v, err
 	}
@@ -147,11 +197,12 @@ func (r *rowRunner) run(ctx context.Context, stage string, self []string, file s
 }
 
 // groupLimit is the processor time of a group of probes, which take a second or two of it
-// beside compilation; tooLong is the exit code of a process whose kernel does not end,
+// beside compilation, of a complete run some more; tooLong is the exit code of a process whose kernel does not end,
 // which nothing else can stop.
 const (
-	groupLimit = 10 * time.Second
-	tooLong    = 3
+	groupLimit    = 10 * time.Second
+	completeLimit = time.Minute
+	tooLong       = 3
 )
 
 // rowsRun is what a child process is asked for.
@@ -175,7 +226,11 @@ func (x rowsRun) run(ctx context.Context) (err error) {
 	if err := json.Unmarshal(list, &probes); err != nil {
 		return fmt.Errorf("%s: %w", x.rows, err)
 	}
-	o := verify.Options{Quick: true}
+	o := verify.Options{Quick: !slices.ContainsFunc(probes, func(p rowProbe) bool { return p.Complete })}
+	limit := groupLimit
+	if !o.Quick {
+		limit = completeLimit
+	}
 	if x.file != "" {
 		text, err := os.ReadFile(x.text)
 		if err != nil {
@@ -195,7 +250,7 @@ func (x rowsRun) run(ctx context.Context) (err error) {
 			n++
 		}
 		fmt.Println(done)
-		stop, err := endOver(groupLimit)
+		stop, err := endOver(limit)
 		if err != nil {
 			return err
 		}

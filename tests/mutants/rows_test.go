@@ -13,7 +13,7 @@ import (
 // Every stage file is read by a row of a quick run, where a mistake in it can be noticed;
 // but for what begins the next step, which no graph has.
 func TestEveryStageHasARow(t *testing.T) {
-	r := &rowRunner{had: map[string][]rowProbe{}}
+	r := newRowRunner(nil, "")
 	require.NoError(t, fs.WalkDir(shaders.FS, ".", func(path string, d fs.DirEntry, err error) error {
 		if err == nil && !d.IsDir() {
 			var rows []rowProbe

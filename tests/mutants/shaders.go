@@ -33,13 +33,14 @@ func (r *sourceRunner) mslStages(ctx context.Context, e edit, text []byte, overl
 		}
 		return r.goTest(ctx, byOwn, overlay, "runtime/cpu", tests, stageLimit)
 	}
-	rows := func() (verdict, error) {
+	rows := func() (v verdict, err error) {
 		if isStage {
-			v, err := r.rows.run(ctx, byRows, r.rows.self, stage, e.apply(text))
-			if err != nil || v.stage != "" {
-				return v, err
+			for _, by := range []string{byRows, byCheckedRows, byCompleteRows} {
+				if v, err = r.rows.run(ctx, by, r.rows.self, stage, e.apply(text)); err != nil || v.stage != "" {
+					break
+				}
 			}
-			return r.rows.run(ctx, byCheckedRows, r.rows.self, stage, e.apply(text))
+			return v, err
 		}
 		program := filepath.Join(r.work, "program")
 		output, failed, _, err := goTool(ctx, r.root, []string{"build", "-ldflags=-s -w", "-overlay", overlay, "-o", program, "./tests/mutants"}, stageLimit)

@@ -54,8 +54,7 @@ func newSourceRunner(root, work, self string, most int, others *regexp.Regexp) (
 	if err != nil {
 		return nil, err
 	}
-	rows := &rowRunner{self: []string{self}, work: work, had: map[string][]rowProbe{}}
-	return &sourceRunner{root: root, work: work, most: most, rows: rows, known: known, above: others}, nil
+	return &sourceRunner{root: root, work: work, most: most, rows: newRowRunner([]string{self}, work), known: known, above: others}, nil
 }
 
 // readGo reads what mistakes in Go take, and those in Metal text do not; the tests'
