@@ -65,7 +65,7 @@ func taken(pin kernel.Pin, candidates iter.Seq[kernel.Kernel]) iter.Seq[kernel.K
 		for k := range candidates {
 			if best == nil {
 				best = k
-			} else if pin == "" && kernel.Main(k) != kernel.Main(best) {
+			} else if pin == "" && !kernel.SameMain(k, best) {
 				continue
 			}
 			if pin != "" && !pin.Takes(k) {

@@ -121,7 +121,7 @@ func writeOthers(t *testing.T, b *strings.Builder, run Run, n *ir.Node) {
 	}
 	open := n.Attr.Kernel
 	for _, k := range kernels {
-		main := kernel.Main(k)
+		main, _, _ := strings.Cut(k.String(), " ")
 		if count[main] == 0 {
 			mains = append(mains, main)
 		}

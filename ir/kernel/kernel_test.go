@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -174,8 +175,22 @@ func TestPins(t *testing.T) {
 	require.True(t, Pin("tiles stages=3").Takes(ProductTiles{Stages: 3}))
 	require.False(t, Pin("tiles stages=2").Takes(ProductTiles{Stages: 3}))
 	require.True(t, Pin("").Takes(Elements{}))
-	require.Equal(t, "elements", Main(Elements{}))
-	require.Equal(t, "batched-columns", Main(BatchedColumns{}))
+}
+
+// Kernels of one main are those whose texts begin with one word.
+func TestKernelsOfOneMain(t *testing.T) {
+	all := []Kernel{
+		ProductRows{Direct: true}, ProductRows{Segment: 64}, ProductTiles{}, ProductTiles{Copied: true}, ProductMatrices{}, ProductMatrices{Once: true},
+		AttentionRows{Width: 4}, AttentionRows{}, AttentionRows{Parts: 2}, AttentionRows{Parts: 8}, AttentionTiles{}, AttentionTiles{Keys: 32}, AttentionMatrices{},
+		BatchedElements{}, BatchedColumns{}, Elements{Width: 1}, Elements{Width: 4}, Positions{}, Heads{}, RowNorm{Width: 1}, Runs{Size: 4},
+		SoftmaxRow{Simdgroups: 1}, SoftmaxSegments{}, ArgmaxRow{}, ArgmaxParts{}, ArgmaxMerge{}, Expansion{Width: 8},
+	}
+	first := func(k Kernel) string { return strings.Fields(k.String())[0] }
+	for _, a := range all {
+		for _, b := range all {
+			require.Equal(t, first(a) == first(b), SameMain(a, b), "%s, %s", a, b)
+		}
+	}
 }
 
 // Weights that are expanded once, a threadgroup's by hand: 256 threads with chunks of 32, in

@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 )
@@ -16,10 +17,12 @@ func (p Pin) Takes(k Kernel) bool {
 	return !slices.ContainsFunc(strings.Fields(string(p)), func(w string) bool { return !slices.Contains(words, w) })
 }
 
-// Main returns the first word of a kernel's text.
-func Main(k Kernel) string {
-	main, _, _ := strings.Cut(k.String(), " ")
-	return main
+// SameMain reports whether two kernels have one main: they are of one type, and of attention
+// row by row both or none are in parts.
+func SameMain(a, b Kernel) bool {
+	x, rows := a.(AttentionRows)
+	y, _ := b.(AttentionRows)
+	return reflect.TypeOf(a) == reflect.TypeOf(b) && (!rows || (x.Parts > 0) == (y.Parts > 0))
 }
 
 // AllLoads is Loads of a lane that has all of its chunks on their way at once.

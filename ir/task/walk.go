@@ -72,8 +72,8 @@ func (w *Walk) fail(format string, args ...any) {
 // Know notes what is known of a variable: an exclusive upper bound, 0 for none, and a
 // number that divides it. It returns the index that it holds.
 func (w *Walk) Know(v Variable, below, step int64) Index {
-	if n := int(v) + 1; n > len(w.known) {
-		w.known = append(w.known, make([]known, n-len(w.known))...)
+	for int(v) >= len(w.known) {
+		w.known = append(w.known, known{})
 	}
 	k := &w.known[v]
 	if below > 0 {

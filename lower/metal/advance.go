@@ -44,7 +44,7 @@ func (e *entry) findToken() {
 }
 
 // runs says whether an entry lowered so far runs ids.
-func (c *compiler) runs() bool { return c.shared["input ids"] != nil }
+func (c *compiler) runs() bool { return c.shared[sharing{sharedInput, "ids"}] != nil }
 
 // positions is how many tokens the history holds: one for each position of the
 // context, and one for the token behind the last.
@@ -92,10 +92,10 @@ func (r *region) remember(k *kernel) (take func(token *msl.Value)) {
 // history returns the buffer of the ids of the sequence, which has more positions than an
 // entry for short contexts asks for.
 func (c *compiler) history(positions int64) *storage {
-	if s := c.shared["state history"]; s != nil && s.bytes > dtype.I32.Bytes(positions) {
+	if s := c.shared[sharing{sharedState, "history"}]; s != nil && s.bytes > dtype.I32.Bytes(positions) {
 		return s
 	}
-	s, _ := c.share("state", "history", plan.State, ir.TypeOf(dtype.I32, sym.Const(positions)), sym.Bounds{})
+	s, _ := c.share(sharing{sharedState, "history"}, plan.State, ir.TypeOf(dtype.I32, sym.Const(positions)), sym.Bounds{})
 	s.role = plan.HistoryBuffer
 	c.store(s)
 	return s
@@ -129,7 +129,7 @@ func (e *entry) sessionInput(p *ir.Value) (t tensor, ok bool) {
 	if n, fixed := p.Type.Shape.At(0).Const(); fixed && p.Param.Name == "history" && p.Type == ir.TypeOf(dtype.I32, sym.Const(n)) {
 		return tensor{e.c.history(n), l}, true
 	}
-	s := e.c.shared["output "+p.Param.Name]
+	s := e.c.shared[sharing{sharedOutput, p.Param.Name}]
 	if s == nil || s.dtype != p.Type.DType || s.bytes < p.Type.MaxBytes(e.g.Bounds) {
 		return tensor{}, false
 	}
@@ -142,7 +142,7 @@ func (e *entry) sessionInput(p *ir.Value) (t tensor, ok bool) {
 // all others: these run at T and P and for the ids as they are. What needs the token and
 // one of these as well is an error.
 func (e *entry) advanceLast() error {
-	step := e.c.shared["state step"]
+	step := e.c.shared[sharing{sharedState, "step"}]
 	moves := func(d *dispatch) bool {
 		for j, s := range d.bind {
 			if s == step && d.Bind[j].Offset <= 4*plan.StepS && d.Bind[j].Access.Writes() {

@@ -72,28 +72,48 @@ func (s *storage) countable() error {
 	return nil
 }
 
-// share returns the buffer of that name that all entries share, as large as the
-// largest entry needs.
-func (c *compiler) share(kind, name string, class plan.Class, t ir.Type, b sym.Bounds) (*storage, error) {
-	key := kind + " " + name
+// sharing is what entries know a buffer by that they share.
+type sharing struct {
+	kind sharedKind
+	name string
+}
+
+type sharedKind uint8
+
+const (
+	sharedInput sharedKind = iota
+	sharedWeight
+	sharedState
+	sharedConst
+	sharedOutput
+	sharedPrepared // what the plan's preparation makes
+)
+
+var sharedKinds = [...]string{"input", "weight", "state", "const", "output", "prepared"}
+
+func (k sharedKind) String() string { return sharedKinds[k] }
+
+// share returns the buffer that all entries share, as large as the largest entry needs.
+func (c *compiler) share(of sharing, class plan.Class, t ir.Type, b sym.Bounds) (*storage, error) {
 	bytes := t.MaxBytes(b)
 	planes := class == plan.Weight && task.InPlanes(t, c.o.Target)
 	if cols, ok := t.Shape.At(-1).Const(); ok && planes {
 		bytes = bytes / t.DType.Bytes(cols) * t.DType.PlaneBytes(cols)
 	}
-	s := c.shared[key]
+	s := c.shared[of]
 	if s == nil {
-		if kind == "output" {
+		name := of.name
+		if of.kind == sharedOutput {
 			name = c.unique(name)
 		}
 		s = &storage{name: name, class: class, dtype: t.DType, planes: planes, index: len(c.plan.Buffers)}
-		c.shared[key] = s
+		c.shared[of] = s
 		c.plan.Buffers = append(c.plan.Buffers, plan.Buffer{})
 	}
 	// Inputs and outputs may have fewer rows in one entry than in another; what one
 	// run leaves to the next must lie by the same strides.
-	if s.dtype != t.DType || s.bytes > 0 && s.shape != t.Shape && kind != ir.Input.String() && kind != "output" {
-		return nil, fmt.Errorf("%s %q is %s here and %s in another entry", kind, name, t, ir.Type{DType: s.dtype, Shape: s.shape})
+	if s.dtype != t.DType || s.bytes > 0 && s.shape != t.Shape && of.kind != sharedInput && of.kind != sharedOutput {
+		return nil, fmt.Errorf("%s %q is %s here and %s in another entry", of.kind, of.name, t, ir.Type{DType: s.dtype, Shape: s.shape})
 	}
 	if bytes > s.bytes {
 		s.bytes, s.shape = bytes, t.Shape
@@ -103,7 +123,7 @@ func (c *compiler) share(kind, name string, class plan.Class, t ir.Type, b sym.B
 
 // step returns the step buffer.
 func (c *compiler) step() *storage {
-	s, _ := c.share("state", "step", plan.State, ir.TypeOf(dtype.I32, sym.Const(plan.StepBytes/4)), sym.Bounds{})
+	s, _ := c.share(sharing{sharedState, "step"}, plan.State, ir.TypeOf(dtype.I32, sym.Const(plan.StepBytes/4)), sym.Bounds{})
 	s.role = plan.StepBuffer
 	c.store(s)
 	return s
@@ -134,8 +154,12 @@ func (c *compiler) recipeKind(s *storage) string {
 	return "convert"
 }
 
-var paramClasses = map[ir.ParamKind]plan.Class{
-	ir.Input: plan.Input, ir.Weight: plan.Weight, ir.State: plan.State, ir.Const: plan.Constant,
+// paramKinds says what becomes of params.
+var paramKinds = map[ir.ParamKind]struct {
+	kind  sharedKind
+	class plan.Class
+}{
+	ir.Input: {sharedInput, plan.Input}, ir.Weight: {sharedWeight, plan.Weight}, ir.State: {sharedState, plan.State}, ir.Const: {sharedConst, plan.Constant},
 }
 
 // params gives every param of the graph its buffer.
@@ -145,11 +169,11 @@ func (e *entry) params() error {
 			e.values[p] = t
 			continue
 		}
-		kind, class, role := p.Param.Kind.String(), paramClasses[p.Param.Kind], plan.NoRole
+		is, role := paramKinds[p.Param.Kind], plan.NoRole
 		if p.Param.Kind == ir.Input && p.Param.Name == "ids" && p.Type.DType == dtype.I32 {
-			class, role = plan.State, plan.IDsBuffer // the token of one run is the id of the next
+			is.class, role = plan.State, plan.IDsBuffer // the token of one run is the id of the next
 		}
-		s, err := e.c.share(kind, p.Param.Name, class, p.Type, e.g.Bounds)
+		s, err := e.c.share(sharing{is.kind, p.Param.Name}, is.class, p.Type, e.g.Bounds)
 		if err != nil {
 			return err
 		}
@@ -183,7 +207,7 @@ func (e *entry) results() (map[*ir.Value]*storage, error) {
 }
 
 func (e *entry) output(r ir.Result) (*storage, error) {
-	s, err := e.c.share("output", r.Name, plan.Output, r.Value.Type, e.g.Bounds)
+	s, err := e.c.share(sharing{sharedOutput, r.Name}, plan.Output, r.Value.Type, e.g.Bounds)
 	if err != nil {
 		return nil, err
 	}
@@ -206,7 +230,7 @@ func (e *entry) finish(outputs map[*ir.Value]*storage) ([]plan.Result, error) {
 		switch {
 		case ir.StateRoot(r.Value) != r.Value:
 			s = e.values[r.Value].s
-		case s == nil || s != e.c.shared["output "+r.Name]:
+		case s == nil || s != e.c.shared[sharing{sharedOutput, r.Name}]:
 			var err error
 			if s, err = e.output(r); err != nil {
 				return nil, err

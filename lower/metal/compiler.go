@@ -21,7 +21,7 @@ type compiler struct {
 	kernels map[string]int          // kernels by what tells their texts apart
 	names   map[string]bool         // names of kernels, lower case
 	buffers map[string]int          // the last number behind a buffer's name, at least 1
-	shared  map[string]*storage     // weights, states, inputs, outputs: by class and name
+	shared  map[sharing]*storage    // weights, states, inputs, outputs
 	placed  map[*kernel]kernelPlace // kernels that stand in the plan
 	ranges  ranges
 	states  map[string]*bound // caches by name
@@ -33,7 +33,7 @@ type kernelPlace struct{ index int }
 func newCompiler(o *Options) *compiler {
 	return &compiler{
 		o: o, plan: &plan.Plan{Schema: plan.Schema}, kernels: map[string]int{},
-		names: map[string]bool{}, buffers: map[string]int{}, shared: map[string]*storage{}, placed: map[*kernel]kernelPlace{},
+		names: map[string]bool{}, buffers: map[string]int{}, shared: map[sharing]*storage{}, placed: map[*kernel]kernelPlace{},
 	}
 }
 
@@ -329,7 +329,7 @@ func (e *entry) dispatch(of *loweredNode, k *kernel) (*dispatch, error) {
 		case refRefused:
 			s, b.Offset, b.Bytes = e.c.step(), 4*plan.StepError, 8
 		case refIDs:
-			s = e.c.shared["input ids"]
+			s = e.c.shared[sharing{sharedInput, "ids"}]
 			b.Bytes = s.dtype.Bytes(s.shape.MaxElems(e.g.Bounds))
 		case refRange:
 			v, in := located(n, r.index)

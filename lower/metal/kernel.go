@@ -196,11 +196,8 @@ func (k *kernel) assemble() (plan.Kernel, *plan.Text, error) {
 	if err := k.fault(); err != nil {
 		return plan.Kernel{}, nil, fmt.Errorf("%s was chosen and cannot be written: %w", k.name, err)
 	}
-	for _, s := range k.slots {
-		if s.Type == "Step" || s.Type == "Position" {
-			k.stages = slices.Insert(k.stages, 1, "common/step.metal")
-			break
-		}
+	if slices.ContainsFunc(k.refs, func(r ref) bool { return r.kind == refStep || r.kind == refPosition }) {
+		k.stages = slices.Insert(k.stages, 1, "common/step.metal")
 	}
 	text := &plan.Text{About: k.identity.line(), Body: msl.Print(append(symbols, body...), 1)}
 	out := plan.Kernel{Main: k.identity.main, Stages: k.stages, Slots: k.slots, Threadgroup: k.shared, Threads: [3]int{k.threads, 1, 1}, Matrices: k.matrices, Params: k.params}
@@ -239,10 +236,8 @@ func (k *kernel) fault() error {
 // position returns what the members of the step are of: the whole step where the kernel
 // advances that, which has T and P, too.
 func (k *kernel) position() *msl.Value {
-	for i, s := range k.slots {
-		if s.Type == "Step" {
-			return k.arguments[i].At(msl.Int(0))
-		}
+	if i := slices.Index(k.refs, ref{kind: refStep}); i >= 0 {
+		return k.arguments[i].At(msl.Int(0))
 	}
 	return k.slot(ref{kind: refPosition}, "step", "Position", plan.Read)
 }

@@ -26,11 +26,11 @@ func (c *compiler) prepare() error {
 	}
 	g := ir.NewGraph("prepare", sym.Bounds{TMin: 1, TMax: 1, PMax: 0, SMax: 1})
 	e := &entry{c: c, name: "prepare", role: plan.Prepare, g: g, values: map[*ir.Value]tensor{}}
-	numbers, err := c.share("const", c.unique("prepare.numbers"), plan.Constant, ir.TypeOf(dtype.F32, sym.Const(1)), sym.Bounds{})
+	numbers, err := c.share(sharing{sharedConst, c.unique("prepare.numbers")}, plan.Constant, ir.TypeOf(dtype.F32, sym.Const(1)), sym.Bounds{})
 	if err != nil {
 		return err
 	}
-	p := &preparation{entry: e, kernels: map[string]*kernel{}, measured: map[leaf]stretch{}, largest: map[string]stretch{}, numbers: numbers}
+	p := &preparation{entry: e, measures: map[measure]*kernel{}, measured: map[leaf]stretch{}, largest: map[string]stretch{}, numbers: numbers}
 	c.rangeStates()
 	buffer := c.rangeBuffer()
 	buffer.resize(int64(len(c.ranges.wanted)+1) * plan.RangeBytes)
@@ -72,7 +72,8 @@ func (c *compiler) rangeStates() {
 // all that computes: each of a few kernels, which are the same for all layers.
 type preparation struct {
 	*entry
-	kernels  map[string]*kernel // kernels by what tells one from others
+	measures map[measure]*kernel
+	computes []compute
 	found    *storage           // findings of the threadgroups of weights, two floats each, one weight behind the other
 	measured map[leaf]stretch   // the part of a weight that a leaf is found in
 	largest  map[string]stretch // one of those, by weight
@@ -91,6 +92,20 @@ func (b *bound) leaf() leaf {
 		l.gamma = b.gamma.Param.Name
 	}
 	return l
+}
+
+// measure is what tells kernels apart that measure weights.
+type measure struct {
+	dtype  dtype.Type
+	planes bool
+	cols   int64
+	times  bool
+}
+
+// compute is a kernel that computes a range from terms of so many leaves.
+type compute struct {
+	leaves []int
+	k      *kernel
 }
 
 const measuredBytes = 2 * 4 * measureGroups
@@ -128,11 +143,11 @@ func (p *preparation) measure(b *bound, op boundOp, in *entry) error {
 		name += "_times"
 		bind = append(bind, whole(in.values[b.gamma].s))
 	}
-	apart := name + " of " + t.DType.String() // affine types share a reader's name
-	k := p.kernels[apart]
+	of := measure{t.DType, weight.planes, cols, b.gamma != nil}
+	k := p.measures[of]
 	if k == nil {
 		k = measuring(name, f, t.DType, cols, b.gamma != nil)
-		p.kernels[apart] = k
+		p.measures[of] = k
 	}
 	to := p.room()
 	p.measured[key], p.largest[b.of.Param.Name] = to, to
@@ -196,13 +211,12 @@ func (p *preparation) compute(w wanted, buffer *storage) error {
 		}
 		leaves = append(leaves, len(t.leaves))
 	}
-	name := fmt.Sprint("make_range", leaves)
-	k := p.kernels[name]
-	if k == nil {
-		k = computing(leaves)
-		p.kernels[name] = k
+	i := slices.IndexFunc(p.computes, func(c compute) bool { return slices.Equal(c.leaves, leaves) })
+	if i < 0 {
+		i = len(p.computes)
+		p.computes = append(p.computes, compute{leaves, computing(leaves)})
 	}
-	return p.add(k, 1, "range."+w.label, append(bind, stretch{s: buffer, offset: w.at, bytes: plan.RangeBytes}))
+	return p.add(p.computes[i].k, 1, "range."+w.label, append(bind, stretch{s: buffer, offset: w.at, bytes: plan.RangeBytes}))
 }
 
 // computing is the kernel that computes a range from a bound of terms with so many

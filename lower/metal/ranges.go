@@ -202,7 +202,7 @@ type wanted struct {
 
 // rangeBuffer returns the buffer of the ranges.
 func (c *compiler) rangeBuffer() *storage {
-	s, _ := c.share("prepared", "ranges", plan.Prepared, ir.TypeOf(dtype.F32, sym.Const(plan.RangeBytes/4)), sym.Bounds{})
+	s, _ := c.share(sharing{sharedPrepared, "ranges"}, plan.Prepared, ir.TypeOf(dtype.F32, sym.Const(plan.RangeBytes/4)), sym.Bounds{})
 	s.role = plan.RangesBuffer
 	return s
 }

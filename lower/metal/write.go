@@ -12,7 +12,7 @@ var (
 	uintType    = msl.Name("uint")
 	intType     = msl.Name("int")
 	floatType   = msl.Name("float")
-	constexpr   = msl.Name("constexpr uint")
+	constexpr   = msl.Constexpr(uintType)
 	constInt    = msl.Name("const int")
 	constBool   = msl.Name("const bool")
 	constUint   = msl.Name("const uint")

@@ -84,7 +84,7 @@ func (f *folder) list(list []Statement) []Statement {
 	out := list[:0:0]
 	for _, s := range list {
 		each(s, foldIn)
-		if d, ok := s.(*Declare); ok && d.Type.text == "constexpr uint" {
+		if d, ok := s.(*Declare); ok && d.Type.op == opConstexpr {
 			for _, d := range d.Of {
 				if d.Value.op == opNumber {
 					f.constants[d.Variable] = d.Value.n
@@ -145,7 +145,7 @@ func (f *folder) constant(v *Value) (n int64, ok bool) {
 		a, okA := f.constant(v.of[0])
 		b, okB := f.constant(v.of[1])
 		if okA && okB {
-			return compute(v.text, a, b)
+			return compute(v.operator, a, b)
 		}
 	}
 	return 0, false

@@ -47,7 +47,7 @@ func TestFoldValues(t *testing.T) {
 
 func TestFoldLoops(t *testing.T) {
 	i, n, at := msl.Variable("i"), msl.Variable("ROWS"), msl.Variable("at")
-	constant := &msl.Declare{Type: msl.Name("constexpr uint"), Of: []msl.Declared{{Variable: n, Value: u(1)}}}
+	constant := &msl.Declare{Type: msl.Constexpr(msl.Name("uint")), Of: []msl.Declared{{Variable: n, Value: u(1)}}}
 	store := func(v *msl.Value) msl.Statement { return msl.Set(x.At(v), msl.Call("f", v)) }
 	loop := func(below, step *msl.Value, body ...msl.Statement) msl.Statement {
 		return &msl.For{Variable: i, From: u(0), Below: below, Step: step, Body: body}

@@ -196,12 +196,19 @@ const (
 	bindPrimary = 15
 )
 
-var binds = map[string]int{"||": 4, "&&": 5, "&": 8, "==": 9, "<": 10, ">": 10, ">=": 10, "+": 12, "-": 12, "*": 13, "/": 13, "%": 13}
+// operators are the words of operators of two operands, and how strongly each binds.
+var operators = [...]struct {
+	text string
+	bind int
+}{
+	or: {" || ", 4}, and: {" && ", 5}, bits: {" & ", 8}, equal: {" == ", 9}, less: {" < ", 10}, more: {" > ", 10}, least: {" >= ", 10},
+	plus: {" + ", 12}, minus: {" - ", 12}, product: {" * ", 13}, quotient: {" / ", 13}, remainder: {" % ", 13},
+}
 
 func (v *Value) bind() int {
 	switch v.op {
 	case opBinary:
-		return binds[v.text]
+		return operators[v.operator].bind
 	case opUnary, opCast:
 		return bindUnary
 	case opSelect:
@@ -231,9 +238,11 @@ func (v *Value) print(b []byte, least int) []byte {
 		return append(strconv.AppendInt(b, v.n, 10), 'u')
 	case opConst:
 		return v.of[0].whole(append(b, "const "...))
+	case opConstexpr:
+		return v.of[0].whole(append(b, "constexpr "...))
 	case opBinary:
 		b = v.of[0].print(b, bind)
-		b = append(append(append(b, ' '), v.text...), ' ')
+		b = append(b, operators[v.operator].text...)
 		return v.of[1].print(b, bind+1)
 	case opUnary:
 		return v.of[0].print(append(b, v.text...), bindUnary)

@@ -15,18 +15,18 @@ var rules = []rule{
 		if v.of[0].op != opNumber || v.of[1].op != opNumber {
 			return nil
 		}
-		n, ok := compute(v.text, v.of[0].n, v.of[1].n)
+		n, ok := compute(v.operator, v.of[0].n, v.of[1].n)
 		return U(n).when(ok)
 	},
 	// x * 1, x / 1, x + 0, x - 0
 	func(v *Value) *Value {
-		return v.of[0].when(v.is("*", some, 1) || v.is("/", some, 1) || v.is("+", some, 0) || v.is("-", some, 0))
+		return v.of[0].when(v.is(product, some, 1) || v.is(quotient, some, 1) || v.is(plus, some, 0) || v.is(minus, some, 0))
 	},
 	// 1 * x, 0 + x
-	func(v *Value) *Value { return v.of[1].when(v.is("*", 1, some) || v.is("+", 0, some)) },
+	func(v *Value) *Value { return v.of[1].when(v.is(product, 1, some) || v.is(plus, 0, some)) },
 	// x * 0, 0 * x, 0 / x, 0 % x, x % 1
 	func(v *Value) *Value {
-		none := v.is("*", some, 0) || v.is("*", 0, some) || v.is("/", 0, some) || v.is("%", 0, some) || v.is("%", some, 1)
+		none := v.is(product, some, 0) || v.is(product, 0, some) || v.is(quotient, 0, some) || v.is(remainder, 0, some) || v.is(remainder, some, 1)
 		return U(0).when(none && v.pure())
 	},
 }
@@ -66,28 +66,28 @@ func (v *Value) when(ok bool) *Value {
 }
 
 // is reports whether v is that operator of these numbers, of which some is any value.
-func (v *Value) is(operator string, a, b int64) bool {
+func (v *Value) is(o operator, a, b int64) bool {
 	has := func(o *Value, n int64) bool { return n == some || o.IsNumber(n) }
-	return v.text == operator && has(v.of[0], a) && has(v.of[1], b)
+	return v.operator == o && has(v.of[0], a) && has(v.of[1], b)
 }
 
-// compute is a operator b, where that is an unsigned number of 32 bits that no wrapping
+// compute is a o b, where that is an unsigned number of 32 bits that no wrapping
 // makes.
-func compute(operator string, a, b int64) (n int64, ok bool) {
+func compute(o operator, a, b int64) (n int64, ok bool) {
 	const most = 1<<32 - 1
 	if a < 0 || b < 0 || a > most || b > most {
 		return 0, false
 	}
 	switch {
-	case operator == "+":
+	case o == plus:
 		n = a + b
-	case operator == "*" && (a == 0 || b <= most/a):
+	case o == product && (a == 0 || b <= most/a):
 		n = a * b
-	case operator == "-" && a >= b:
+	case o == minus && a >= b:
 		n = a - b
-	case operator == "/" && b > 0:
+	case o == quotient && b > 0:
 		n = a / b
-	case operator == "%" && b > 0:
+	case o == remainder && b > 0:
 		n = a % b
 	default:
 		return 0, false
@@ -100,7 +100,7 @@ func (v *Value) Same(o *Value) bool {
 	if v == o {
 		return true
 	}
-	if v.op == opVariable || v.op != o.op || v.text != o.text || v.n != o.n || len(v.of) != len(o.of) {
+	if v.op == opVariable || v.op != o.op || v.operator != o.operator || v.text != o.text || v.n != o.n || len(v.of) != len(o.of) {
 		return false
 	}
 	for i := range v.of {

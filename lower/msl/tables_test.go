@@ -109,7 +109,7 @@ func TestRounds(t *testing.T) {
 // leaves a loop as it is, on whichever side it stands.
 func TestRoundsOfConstants(t *testing.T) {
 	n, i := msl.Variable("N"), msl.Variable("i")
-	constant := &msl.Declare{Type: msl.Name("constexpr uint"), Of: []msl.Declared{{Variable: n, Value: u(5)}}}
+	constant := &msl.Declare{Type: msl.Constexpr(msl.Name("uint")), Of: []msl.Declared{{Variable: n, Value: u(5)}}}
 	for below, rounds := range map[*msl.Value]int{
 		n.Sub(u(4)): 1, n.Sub(u(5)): 0, n.Div(u(3)): 1, u(3).Div(n): 0, n.Mod(u(2)): 1, u(7).Mod(n): 2, u(6).Sub(n): 1, n.Sub(n): 0, n.Div(n): 1,
 		n.Sub(x): 2, x.Sub(n): 2, x.Div(n): 2, n.Mod(x): 2, n: 2, u(4).Sub(n): 2,

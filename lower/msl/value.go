@@ -10,30 +10,51 @@ import "strconv"
 
 // Value is an expression. It never changes, so that expressions may share their parts.
 type Value struct {
-	op   op
-	text string   // the name of a variable or of something that stages declare, a literal, an operator
-	n    int64    // the number of a literal that is one
-	of   []*Value // operands; what is called, indexed or cast first
+	op       op
+	operator operator // what a binary one does
+	text     string   // the name of a variable or of something that stages declare, a literal, an operator of one operand
+	n        int64    // the number of a literal that is one
+	of       []*Value // operands; what is called, indexed or cast first
 }
 
 type op uint8
 
 const (
-	opName     op = iota // what stands outside: of stages, of the function's head, a literal
-	opVariable           // a variable of the function, one for each address of a Value
-	opNumber             // an unsigned number
-	opBinary
-	opUnary
-	opCall      // of[0](of[1:])
-	opConstruct // of[0]{of[1:]}
-	opIndex     // of[0][of[1]]
-	opMember    // of[0].text
-	opScoped    // of[0]::text
-	opSelect    // of[0] ? of[1] : of[2]
-	opCast      // (text)of[0]
-	opGeneric   // text<of>
-	opParen     // (of[0]), where the tree does not ask for it
-	opConst     // const of[0], a type
+	opName      op = iota // what stands outside: of stages, of the function's head, a literal
+	opVariable            // a variable of the function, one for each address of a Value
+	opNumber              // an unsigned number
+	opBinary              // of[0] operator of[1]
+	opUnary               // text of[0]
+	opCall                // of[0](of[1:])
+	opConstruct           // of[0]{of[1:]}
+	opIndex               // of[0][of[1]]
+	opMember              // of[0].text
+	opScoped              // of[0]::text
+	opSelect              // of[0] ? of[1] : of[2]
+	opCast                // (text)of[0]
+	opGeneric             // text<of>
+	opParen               // (of[0]), where the tree does not ask for it
+	opConst               // const of[0], a type
+	opConstexpr           // constexpr of[0], the type of what compilers compute
+)
+
+// operator is an operator of two operands.
+type operator uint8
+
+const (
+	_ operator = iota // of values that are no binary ones
+	plus
+	minus
+	product
+	quotient
+	remainder
+	less
+	more
+	least
+	equal
+	and
+	or
+	bits
 )
 
 // Name is something that the function does not declare: what a stage declares, an argument
@@ -77,6 +98,9 @@ func Of(name string, params ...*Value) *Value { return &Value{op: opGeneric, tex
 // Const is the type with const before it.
 func Const(typ *Value) *Value { return &Value{op: opConst, of: []*Value{typ}} }
 
+// Constexpr is the type of a constant that compilers compute: constexpr before it.
+func Constexpr(typ *Value) *Value { return &Value{op: opConstexpr, of: []*Value{typ}} }
+
 // Call calls v.
 func (v *Value) Call(args ...*Value) *Value { return &Value{op: opCall, of: before(v, args)} }
 
@@ -96,22 +120,22 @@ func (v *Value) Not() *Value               { return &Value{op: opUnary, text: "!
 func (v *Value) Deref() *Value             { return &Value{op: opUnary, text: "*", of: []*Value{v}} }
 func (v *Value) Select(a, b *Value) *Value { return &Value{op: opSelect, of: []*Value{v, a, b}} }
 func (v *Value) Paren() *Value             { return &Value{op: opParen, of: []*Value{v}} }
-func (v *Value) binary(o string, b *Value) *Value {
-	return &Value{op: opBinary, text: o, of: []*Value{v, b}}
+func (v *Value) binary(o operator, b *Value) *Value {
+	return &Value{op: opBinary, operator: o, of: []*Value{v, b}}
 }
 
-func (v *Value) Add(b *Value) *Value   { return v.binary("+", b) }
-func (v *Value) Sub(b *Value) *Value   { return v.binary("-", b) }
-func (v *Value) Mul(b *Value) *Value   { return v.binary("*", b) }
-func (v *Value) Div(b *Value) *Value   { return v.binary("/", b) }
-func (v *Value) Mod(b *Value) *Value   { return v.binary("%", b) }
-func (v *Value) Less(b *Value) *Value  { return v.binary("<", b) }
-func (v *Value) More(b *Value) *Value  { return v.binary(">", b) }
-func (v *Value) Least(b *Value) *Value { return v.binary(">=", b) }
-func (v *Value) Equal(b *Value) *Value { return v.binary("==", b) }
-func (v *Value) And(b *Value) *Value   { return v.binary("&&", b) }
-func (v *Value) Or(b *Value) *Value    { return v.binary("||", b) }
-func (v *Value) Bits(b *Value) *Value  { return v.binary("&", b) }
+func (v *Value) Add(b *Value) *Value   { return v.binary(plus, b) }
+func (v *Value) Sub(b *Value) *Value   { return v.binary(minus, b) }
+func (v *Value) Mul(b *Value) *Value   { return v.binary(product, b) }
+func (v *Value) Div(b *Value) *Value   { return v.binary(quotient, b) }
+func (v *Value) Mod(b *Value) *Value   { return v.binary(remainder, b) }
+func (v *Value) Less(b *Value) *Value  { return v.binary(less, b) }
+func (v *Value) More(b *Value) *Value  { return v.binary(more, b) }
+func (v *Value) Least(b *Value) *Value { return v.binary(least, b) }
+func (v *Value) Equal(b *Value) *Value { return v.binary(equal, b) }
+func (v *Value) And(b *Value) *Value   { return v.binary(and, b) }
+func (v *Value) Or(b *Value) *Value    { return v.binary(or, b) }
+func (v *Value) Bits(b *Value) *Value  { return v.binary(bits, b) }
 
 // Min is the lesser of two.
 func Min(a, b *Value) *Value { return Call("min", a, b) }

@@ -15,7 +15,6 @@ import (
 	"foundry/ir/dtype"
 	"foundry/ir/interp"
 	"foundry/ir/irgen"
-	"foundry/ir/kernel"
 	"foundry/ir/seeded"
 	"foundry/ir/sym"
 	"foundry/ir/target"
@@ -278,7 +277,7 @@ func (c *fuzzCase) fuse(x *target.Target, choices *cost.Choices, lowerable func(
 			kernels := slices.Collect(costs.Candidates(n))
 			if len(kernels) > 0 && n.Attr.Kernel == "" && r.IntN(2) == 0 {
 				// Further words may hang on what others of its operand's readers get.
-				n.Attr.Kernel = kernel.Main(kernels[r.IntN(len(kernels))])
+				n.Attr.Kernel, _, _ = strings.Cut(kernels[r.IntN(len(kernels))].String(), " ")
 			}
 		}
 	}
