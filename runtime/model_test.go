@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -88,5 +89,21 @@ func TestMoreBehindAChain(t *testing.T) {
 		require.NoError(t, s.runAhead(background, wanted))
 		require.Equal(t, more, s.flown, "%d", wanted)
 		require.NoError(t, s.Close())
+	}
+}
+
+// A plan is a model's where it has the step, ids, logits and an entry that runs tokens:
+// one alone of prefill and decode will do.
+func TestWhatAModelNeeds(t *testing.T) {
+	require.NotNil(t, findSpecials(toyPlan(false)))
+	for _, role := range []plan.BufferRole{plan.StepBuffer, plan.IDsBuffer, plan.LogitsBuffer} {
+		p := toyPlan(false)
+		p.Buffers[p.BufferFor(role)].Role = plan.NoRole
+		require.Nil(t, findSpecials(p), role)
+	}
+	for _, lacks := range [][]plan.EntryRole{{plan.Prefill}, {plan.Decode}, {plan.Prefill, plan.Decode}} {
+		p := toyPlan(false)
+		p.Entries = slices.DeleteFunc(p.Entries, func(e plan.Entry) bool { return slices.Contains(lacks, e.Role) })
+		require.Equal(t, len(lacks) == 2, findSpecials(p) == nil, lacks)
 	}
 }

@@ -126,3 +126,20 @@ func TestDanglingLinks(t *testing.T) {
 	require.ErrorContains(t, err, "generation_config.json is a link to gone, which does not exist")
 	require.NotErrorIs(t, err, fs.ErrNotExist, "what may be missing is not taken for missing")
 }
+
+// A file that is refused does not stay open.
+func TestRefusedFilesAreClosed(t *testing.T) {
+	open := func() int {
+		list, err := os.ReadDir("/dev/fd")
+		require.NoError(t, err)
+		return len(list)
+	}
+	empty := filepath.Join(t.TempDir(), "empty.gguf")
+	require.NoError(t, os.WriteFile(empty, nil, 0o666))
+	before := open()
+	for _, path := range []string{empty, t.TempDir()} {
+		_, err := mapFile(path)
+		require.ErrorContains(t, err, path)
+	}
+	require.Equal(t, before, open())
+}

@@ -36,3 +36,12 @@ func TestAttentionResident(t *testing.T) {
 		require.Equal(t, max(1, 256/(128*c.resident)), slowed, "%v", c)
 	}
 }
+
+// Parts fill half of a machine's threads, and none is shorter than the least.
+func TestPartsFillTheMachine(t *testing.T) {
+	x := plain()
+	x.Cores, x.CoreThreads = 300, 512
+	for _, c := range [][3]int64{{1, 1 << 20, 300}, {3, 1 << 20, 100}, {299, 1 << 20, 2}, {300, 1 << 20, 1}, {1, 3*kernel.LeastKeys + 1, 4}, {1, 3 * kernel.LeastKeys, 3}, {0, 1, 1}} {
+		require.Equal(t, c[2], splits(c[0], c[1], x), c)
+	}
+}

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Mistakes in a stage file meet the rows of verify whose kernels have it, then the tests of
@@ -31,7 +32,7 @@ func (r *sourceRunner) mslStages(ctx context.Context, e edit, text []byte, overl
 		if err != nil || len(tests) == 0 {
 			return verdict{}, err
 		}
-		return r.goTest(ctx, byOwn, overlay, "runtime/cpu", tests, stageLimit)
+		return r.goTest(ctx, byOwn, overlay, "runtime/cpu", tests, languageLimit)
 	}
 	rows := func() (v verdict, err error) {
 		if isStage {
@@ -66,6 +67,10 @@ func (r *sourceRunner) mslStages(ctx context.Context, e edit, text []byte, overl
 	}
 	return []func() (verdict, error){own, rows, others}
 }
+
+// languageLimit is how long tests of the language may take, which take half a minute: kernels
+// that never end are not looked at longer.
+const languageLimit = 3 * time.Minute
 
 // languageTests are the files of tests of what the headers give texts.
 var languageTests = []string{"header_test.go", "group_test.go", "tensor_test.go"}

@@ -303,7 +303,7 @@ var failedTest = regexp.MustCompile(`(?m)^--- FAIL: ([^ /]+)`)
 // goTest runs tests of a package with the overlay.
 func (r *sourceRunner) goTest(ctx context.Context, stage, overlay, pkg string, tests []string, limit time.Duration) (v verdict, err error) {
 	defer tidied(filepath.Join(r.root, filepath.FromSlash(pkg)), &err)()
-	args := []string{"test", "-overlay", overlay, "-failfast", "-count=1", "-vet=off", "-timeout", limit.String()}
+	args := []string{"test", "-ldflags=-s -w", "-overlay", overlay, "-failfast", "-count=1", "-vet=off", "-timeout", limit.String()}
 	if tests != nil {
 		args = append(args, "-run", "^("+strings.Join(tests, "|")+")$")
 	}
