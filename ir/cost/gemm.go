@@ -24,12 +24,12 @@ type matmul struct {
 	scattered          bool  // rows of which no eight weights stand beside each other
 	halfRows           bool  // halves of x, kept so and copied to tiles as they are
 	parts              []*task.Part
-	formats            map[string]float64 // weights by format
+	formats            []formatted // how many weights it has of each, in the order of the weights
 }
 
 // numbersOf returns p's numbers for so many tokens.
 func numbersOf(p *task.Product, tokens int64) matmul {
-	n := matmul{tokens: tokens, cols: p.Length, levels: true, halves: true, halfRows: p.HalfRows(), parts: p.Parts, formats: map[string]float64{}}
+	n := matmul{tokens: tokens, cols: p.Length, levels: true, halves: true, halfRows: p.HalfRows(), parts: p.Parts}
 	n.rows, n.unit = p.WeightRows()
 	n.whole = p.Whole()
 	p.Weights(func(w *ir.Value) {
@@ -39,9 +39,26 @@ func numbersOf(p *task.Product, tokens int64) matmul {
 		n.perLoad = max(n.perLoad, t.WeightsPerRead())
 		n.scattered = n.scattered || p.Region.Format(w).Scattered
 		n.bytes += t.Bytes(w.Type.Shape.At(0).C * p.Length)
-		n.formats[t.Format()] += float64(w.Type.Shape.At(0).C * p.Length)
+		n.add(t.Format(), float64(w.Type.Shape.At(0).C*p.Length))
 	})
 	return n
+}
+
+// formatted is how many weights a product has of a format, which tables of targets know by
+// its name.
+type formatted struct {
+	format  string
+	weights float64
+}
+
+func (p *matmul) add(format string, weights float64) {
+	for i := range p.formats {
+		if f := &p.formats[i]; f.format == format {
+			f.weights += weights
+			return
+		}
+	}
+	p.formats = append(p.formats, formatted{format, weights})
 }
 
 // bestProduct returns how p is dealt out: over rows of its weights, or to tiles where
@@ -255,12 +272,12 @@ func (p matmul) expanding(k *Kernel, x kernel.ProductTiles, t *target.Target) {
 // expansion is what lanes do to expand a weight, in multiply-adds.
 func (p matmul) expansion(t *target.Target) float64 {
 	sum, all := 0.0, 0.0
-	for format, weights := range p.formats {
-		slots, counted := t.Slots[format]
+	for _, f := range p.formats {
+		slots, counted := t.Slots[f.format]
 		if !counted {
 			return tileExpand
 		}
-		sum, all = sum+slots*weights, all+weights
+		sum, all = sum+slots*f.weights, all+f.weights
 	}
 	if all == 0 {
 		return tileExpand
@@ -333,11 +350,7 @@ func (p matmul) alone(k kernel.ProductRows, t *target.Target) float64 {
 	}
 	lanes := k.Seats() * int64(k.Share)
 	rounds := (p.cols/int64(k.Width) + lanes - 1) / lanes
-	us := 0.0
-	for format := range p.formats {
-		us = float64(rounds*int64(k.Width)) * t.Slots[format] * t.SlotNs * 1e-3
-	}
-	return us
+	return float64(rounds*int64(k.Width)) * t.Slots[p.formats[0].format] * t.SlotNs * 1e-3
 }
 
 // laneFlops is what lanes do for rows of weights, in operations of which a slot does two:
@@ -345,12 +358,12 @@ func (p matmul) alone(k kernel.ProductRows, t *target.Target) float64 {
 // load. Of formats that were not counted a weight is widened and multiplied.
 func (p matmul) laneFlops(k kernel.ProductRows, vectors, passes, rows float64, t *target.Target) float64 {
 	slots := 0.0
-	for format, weights := range p.formats {
-		n, counted := t.Slots[format]
+	for _, f := range p.formats {
+		n, counted := t.Slots[f.format]
 		if !counted {
 			return p.flops() * (1 + 1/vectors + 1/rows)
 		}
-		slots += weights * (n*p.narrowness(k) + (vectors-1)*(1+1/rows))
+		slots += f.weights * (n*p.narrowness(k) + (vectors-1)*(1+1/rows))
 	}
 	return 2 * slots * passes
 }

@@ -296,6 +296,41 @@ func TestNumbersOfTwoWeights(t *testing.T) {
 	require.EqualValues(t, 64, n.rows)
 	require.Equal(t, 2, n.unit, "a row of a and the one of b stay together")
 	require.EqualValues(t, 2*32*64*2, n.bytes)
-	require.Equal(t, map[string]float64{dtype.F16.Format(): 2 * 32 * 64}, n.formats)
+	require.Equal(t, []formatted{{dtype.F16.Format(), 2 * 32 * 64}}, n.formats)
 	require.InDelta(t, 2*5*64*64, n.flops(), 0)
+}
+
+// What lanes do for weights of several formats is added up in the order of the weights, so
+// that it is the same number each time.
+func TestFormatsAreAddedUpInOrder(t *testing.T) {
+	x, err := target.Find("h200")
+	require.NoError(t, err)
+	g, err := ir.Parse("g.fir", `graph @g (T=1..8, P=0..0, S<=8) {
+%x = input "x" : f32[T, 768]
+%a = weight "a" : q8_0[97, 768]
+%b = weight "b" : q6_k[33, 768]
+%c = weight "c" : q4_k[1001, 768]
+%d = weight "d" : q5_k[31, 768]
+%p = matmul_nt %x, %a
+%q = matmul_nt %x, %b
+%r = matmul_nt %x, %c
+%s = matmul_nt %x, %d
+return p=%p, q=%q, r=%r, s=%s
+}`)
+	require.NoError(t, err)
+	n, err := g.FusedNode(g.Nodes(), "x", "x")
+	require.NoError(t, err)
+	r, err := task.In(n, g.Bounds, x)
+	require.NoError(t, err)
+	p, err := task.ProductOf(r)
+	require.NoError(t, err)
+	rows := kernel.ProductRows{PerTeam: 1, Teams: 1, Share: 1, Simdgroups: 4, Vectors: 3, Width: 8}
+	work := func() [2]float64 {
+		n := numbersOf(p, 3)
+		return [2]float64{n.expansion(x), n.laneFlops(rows, 3, 1, 1, x)}
+	}
+	first := work()
+	for range 100 {
+		require.Equal(t, first, work())
+	}
 }

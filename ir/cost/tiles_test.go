@@ -32,7 +32,7 @@ func (m timing) numbers() matmul {
 	for range p[3] {
 		part.Products = append(part.Products, (*ir.Node)(nil))
 	}
-	return matmul{tokens: p[0], rows: p[1], cols: p[2], unit: int(p[3]), bytes: p[1] * p[2] * formatBits[m.format] / 16 / 8, perLoad: 16, halfRows: true, parts: []*task.Part{part}, formats: map[string]float64{m.format: float64(p[1] * p[2])}}
+	return matmul{tokens: p[0], rows: p[1], cols: p[2], unit: int(p[3]), bytes: p[1] * p[2] * formatBits[m.format] / 16 / 8, perLoad: 16, halfRows: true, parts: []*task.Part{part}, formats: []formatted{{m.format, float64(p[1] * p[2])}}}
 }
 
 // formatBits are bits of 16 weights, scales included.
