@@ -279,14 +279,11 @@ func (m *model) passes(k Kernel, a *task.Attention, as kernel.Kernel) []Kernel {
 	return mainOf(attentionMains, as).deal(m, k, as)
 }
 
-// mergedProduct returns attention in parts and the output projection by the kernel `by` that
-// stands in the region behind it, with the merge before its main, however few parts there are.
-func (m *model) mergedProduct(k Kernel, a *task.Attention, by kernel.Kernel) []Kernel {
-	parts, err := PartsOf(a, m.Target)
-	if err != nil {
-		return m.passes(k, a, nil)
-	}
-	ks := m.passes(k, a, parts)
+// mergedProduct returns attention in parts and the output projection that stands in the
+// region behind it, with the merge before its main, however few parts there are.
+func (m *model) mergedProduct(k Kernel, by kernel.MergedRows) []Kernel {
+	a, _ := task.AttentionOf(m.region)
+	ks := m.passes(k, a, by.Keys)
 	k, partials := ks[0], ks[1].Cache
 	// What the projection reads is the region's, so it is taken off the first.
 	o := Kernel{Name: "merge_o", Flops: k.Flops}
@@ -301,9 +298,7 @@ func (m *model) mergedProduct(k Kernel, a *task.Attention, by kernel.Kernel) []K
 			o.Memory += bytes
 		}
 	}
-	if ks := m.product(o, by); len(ks) > 0 {
-		o = ks[len(ks)-1]
-	}
+	o = m.overRows(o, by.ProductRows)[0]
 	o.Flops = 2 * rowsOf(outs, m.Env) * float64(a.Heads*a.Rows.Eval(m.Env)) * float64(a.Dim)
 	k.Flops -= min(k.Flops, o.Flops)
 	o.PrologueCache += o.Groups * partials

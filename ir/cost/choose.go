@@ -12,9 +12,8 @@ import (
 )
 
 // Choose returns the kernel that r gets on t: of those that its pin takes the one that the
-// model chooses and that fits, nil where there is one kind of kernel and nothing to choose.
-// Of an attention and the product behind it, it is the product's. An error says why there
-// is none: then lowering has nothing to write, otherwise it can write.
+// model chooses and that fits. An error says why there is none: then lowering has nothing to
+// write, otherwise it can write.
 func Choose(r *task.Region, t *target.Target) (kernel.Kernel, error) {
 	if err := checkFormats(r, t); err != nil {
 		return nil, err
@@ -30,6 +29,9 @@ func Choose(r *task.Region, t *target.Target) (kernel.Kernel, error) {
 	}
 	var chosen kernel.Kernel
 	err := error(nil)
+	if kind.one {
+		chosen = kind.chosen(r, t)
+	}
 	for k := range takenOf(r, t) {
 		chosen = k
 		if err = kind.of(k).fits(r, k); err == nil || kind.first {
@@ -166,31 +168,14 @@ func rangedOf(r *task.Region, k kernel.Kernel) map[*ir.Value]bool {
 	return ranged
 }
 
-// groupsOf lists what the threadgroups of k's kernels take, in order; k is nil where there
-// is nothing to choose.
+// groupsOf lists what the threadgroups of k's kernels take, in order.
 func groupsOf(r *task.Region, k kernel.Kernel, t *target.Target) []group {
-	kind := kindOfRegion(r)
-	if k == nil {
-		return kind.groups(r, t)
-	}
-	return kind.of(k).groups(r, k, t)
+	return kindOfRegion(r).of(k).groups(r, k, t)
 }
 
-// sampleBytes is the threadgroup memory of sample's largest kernels: three histograms of
-// 2,048 bins, and what their simdgroups exchange.
-const sampleBytes = 3*4*2048 + 8*16
-
-// rowGroups are those of a product over rows, of the parts of the attention that it merges,
-// and of the merge of what it found best.
+// rowGroups are those of a product over rows, and of the merge of what it found best.
 func rowGroups(r *task.Region, k kernel.ProductRows, t *target.Target) (out []group) {
 	p, _ := task.ProductOf(r)
-	if p.Merges {
-		if a, err := task.AttentionOf(r); err == nil {
-			if parts, err := PartsOf(a, t); err == nil {
-				out = passGroups(a, parts)[:1]
-			}
-		}
-	}
 	out = append(out, group{k.Threads(), task.Rounds{Product: p, Rows: k, Room: t.Limits.ThreadgroupBytes}.Bytes()})
 	for _, part := range p.Parts {
 		if len(part.Best) > 0 {
@@ -214,8 +199,8 @@ func passGroups(a *task.Attention, k kernel.AttentionRows) []group {
 	return out
 }
 
-// PartsOf returns how a is dealt out in parts of the keys where a product merges them.
-func PartsOf(a *task.Attention, t *target.Target) (kernel.AttentionRows, error) {
+// partsOf returns how a is dealt out in parts of the keys where a product merges them.
+func partsOf(a *task.Attention, t *target.Target) (kernel.AttentionRows, error) {
 	var err error
 	for k := range partsOfKeys(a, t) {
 		if err = a.FitsPass(k); err == nil {

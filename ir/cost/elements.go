@@ -34,8 +34,8 @@ func divides(parts []task.Elements, width int) bool {
 	return true
 }
 
-// HeadsOf returns how norms of heads and the rotation behind them are dealt out.
-func HeadsOf(parts []task.Elements, t *target.Target) kernel.Heads {
+// headsOf returns how norms of heads and the rotation behind them are dealt out.
+func headsOf(parts []task.Elements, t *target.Target) kernel.Heads {
 	k := kernel.Heads{}
 	for _, p := range parts {
 		k.Heads += p.Space.Dims[0].C
@@ -65,13 +65,10 @@ func turnBytes(r *task.Region, parts []task.Elements) int {
 }
 
 // byHead deals out norms of heads, a threadgroup a position.
-func (m *model) byHead(k Kernel, _ kernel.Kernel) []Kernel {
-	if m.err == nil {
-		if parts := task.ElementsOf(m.region); task.AtOnePosition(m.region, parts) {
-			k.Groups, k.Threads = float64(parts[0].Space.Dims[1].Eval(m.Env)), float64(HeadsOf(parts, m.Target).Threads())
-			k.Shared = turnBytes(m.region, parts)
-		}
-	}
+func (m *model) byHead(k Kernel, as kernel.Heads) []Kernel {
+	parts := task.ElementsOf(m.region)
+	k.Groups, k.Threads = float64(parts[0].Space.Dims[1].Eval(m.Env)), float64(as.Threads())
+	k.Shared = turnBytes(m.region, parts)
 	return m.single(k)
 }
 

@@ -215,10 +215,13 @@ func (m *model) products(k Kernel, as kernel.Kernel) []Kernel {
 	}
 	if m.has(ir.OpBmmNT, ir.OpBmmNN) {
 		a, err := task.AttentionOf(m.region)
-		if err != nil {
+		switch {
+		case err != nil:
 			return m.single(k)
+		case as == nil:
+			return m.passes(k, a, nil)
 		}
-		return m.mergedProduct(k, a, as)
+		return mainOf(productMains, as).deal(m, k, as)
 	}
 	ks := m.product(k, as)
 	switch {

@@ -192,19 +192,45 @@ var elementsKind = kind{
 // Kinds of which there is one kernel, and nothing to choose.
 var (
 	sampleKind = kind{
-		wants:  func(r *task.Region, _ *target.Target) error { return r.FitsSample() },
-		groups: func(*task.Region, *target.Target) []group { return []group{{kernel.EachThreads, sampleBytes}} },
+		one:   true,
+		wants: func(r *task.Region, _ *target.Target) error { return r.FitsSample() },
+		mains: []main{way[kernel.Sample]{
+			candidates: theOne(func(r *task.Region, _ *target.Target) kernel.Sample {
+				return kernel.Sample{Vocab: r.Graph.Nodes()[0].Args[0].Type.Shape.At(1).C}
+			}),
+			groups: func(_ *task.Region, k kernel.Sample, _ *target.Target) []group {
+				return []group{{k.Threads(), k.Bytes()}}
+			},
+			deal: func(m *model, k Kernel, _ kernel.Sample) []Kernel { return m.single(k) },
+		}.main()},
 	}
 	createKind = kind{
-		wants:  func(r *task.Region, _ *target.Target) error { return r.FitsCreate() },
-		groups: func(*task.Region, *target.Target) []group { return []group{{threads: kernel.EachThreads}} },
+		one:   true,
+		wants: func(r *task.Region, _ *target.Target) error { return r.FitsCreate() },
+		mains: []main{way[kernel.Create]{
+			candidates: theOne(func(*task.Region, *target.Target) kernel.Create { return kernel.Create{} }),
+			groups:     threadsAlone[kernel.Create],
+			deal: func(m *model, k Kernel, as kernel.Create) []Kernel {
+				k.Threads = float64(as.Threads())
+				k.Groups = m.elems(m.ops[0].Results[0].Type) / kernel.CreateWidth / k.Threads
+				return m.single(k)
+			},
+		}.main()},
 	}
 	headsKind = kind{
+		one:   true,
 		wants: func(r *task.Region, _ *target.Target) error { return r.FitsHeads() },
-		groups: func(r *task.Region, t *target.Target) []group {
-			parts := task.ElementsOf(r)
-			return []group{{HeadsOf(parts, t).Threads(), turnBytes(r, parts)}}
-		},
-		deal: (*model).byHead,
+		mains: []main{way[kernel.Heads]{
+			candidates: theOne(func(r *task.Region, t *target.Target) kernel.Heads { return headsOf(task.ElementsOf(r), t) }),
+			groups: func(r *task.Region, k kernel.Heads, _ *target.Target) []group {
+				return []group{{k.Threads(), turnBytes(r, task.ElementsOf(r))}}
+			},
+			deal: (*model).byHead,
+		}.main()},
 	}
 )
+
+// theOne yields the one kernel of a region.
+func theOne[K kernel.Kernel](of func(*task.Region, *target.Target) K) func(*task.Region, *target.Target) iter.Seq[K] {
+	return func(r *task.Region, t *target.Target) iter.Seq[K] { return slices.Values([]K{of(r, t)}) }
+}

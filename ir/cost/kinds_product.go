@@ -14,16 +14,21 @@ import (
 var productKind = kind{
 	mains: productMains,
 	best: func(r *task.Region, t *target.Target) kernel.Kernel {
-		if p, err := task.ProductOf(r); err == nil {
-			return bestProduct(p, t)
+		p, err := task.ProductOf(r)
+		if err != nil {
+			return nil
 		}
-		return nil
+		best := bestProduct(p, t)
+		if rows, ok := best.(kernel.ProductRows); ok && p.Merges {
+			return merging(r, rows, t)
+		}
+		return best
 	},
 	wants: func(r *task.Region, t *target.Target) error {
 		if r.Has(ir.OpBmmNT) { // attention, whose parts the product merges
 			a, err := task.AttentionOf(r)
 			if err == nil {
-				_, err = PartsOf(a, t)
+				_, err = partsOf(a, t)
 			}
 			if err != nil {
 				return err
@@ -53,7 +58,7 @@ var productMains = []main{
 		groups: func(r *task.Region, k kernel.ProductMatrices, _ *target.Target) (out []group) {
 			p, _ := task.ProductOf(r)
 			for _, e := range expansionsOf(p, k) {
-				x := kernel.Expansion{Width: e.Chunk()}
+				x := e.Kernel()
 				out = append(out, group{x.Threads(), x.Bytes()})
 			}
 			_, unit := p.WeightRows()
@@ -82,7 +87,7 @@ var productMains = []main{
 		words: []kernel.ProductRows{{}, {Direct: true, Chunked: true}},
 		candidates: func(r *task.Region, t *target.Target) iter.Seq[kernel.ProductRows] {
 			p, err := task.ProductOf(r)
-			if err != nil {
+			if err != nil || p.Merges {
 				return none[kernel.ProductRows]
 			}
 			return slices.Values(rowCandidates(p, t))
@@ -91,6 +96,37 @@ var productMains = []main{
 		groups: rowGroups,
 		deal:   (*model).overRows,
 	}.main(),
+	way[kernel.MergedRows]{ // whose words are those of rows
+		candidates: func(r *task.Region, t *target.Target) iter.Seq[kernel.MergedRows] {
+			p, err := task.ProductOf(r)
+			if err != nil || !p.Merges {
+				return none[kernel.MergedRows]
+			}
+			return func(yield func(kernel.MergedRows) bool) {
+				for _, k := range rowCandidates(p, t) {
+					if !yield(merging(r, k, t)) {
+						return
+					}
+				}
+			}
+		},
+		fits: ofProduct(func(p *task.Product, k kernel.MergedRows) error { return p.FitsRows(k.ProductRows) }),
+		groups: func(r *task.Region, k kernel.MergedRows, t *target.Target) []group {
+			a, _ := task.AttentionOf(r)
+			return append(passGroups(a, k.Keys)[:1], rowGroups(r, k.ProductRows, t)...)
+		},
+		deal: (*model).mergedProduct,
+	}.main(),
+}
+
+// merging is k behind the parts of the attention that stands in r before the product.
+func merging(r *task.Region, k kernel.ProductRows, t *target.Target) kernel.MergedRows {
+	a, err := task.AttentionOf(r)
+	if err != nil {
+		return kernel.MergedRows{ProductRows: k}
+	}
+	parts, _ := partsOf(a, t)
+	return kernel.MergedRows{ProductRows: k, Keys: parts}
 }
 
 // inBlocks yields list's kernels for a product that can be made of blocks.

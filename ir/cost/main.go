@@ -66,8 +66,7 @@ type kind struct {
 	// kernel, and nothing to choose, all that must hold.
 	wants func(*task.Region, *target.Target) error
 	first bool // what the model chooses is taken or nothing
-	// groups are those of the one kernel of a kind without mains; nil: one of EachThreads.
-	groups func(*task.Region, *target.Target) []group
+	one   bool // one kernel and nothing to choose: it is no candidate
 	// deal deals out what the mains have in common, and asks the main of the kernel that was
 	// chosen, which may be none; nil where the main deals out all.
 	deal func(*model, Kernel, kernel.Kernel) []Kernel
@@ -86,8 +85,11 @@ func mainOf(mains []main, k kernel.Kernel) main {
 }
 
 // candidates yields the kernels of all mains for r, what the model chooses first, whether
-// they fit or not.
+// they fit or not; nothing where there is nothing to choose.
 func (x kind) candidates(r *task.Region, t *target.Target) iter.Seq[kernel.Kernel] {
+	if x.one {
+		return none[kernel.Kernel]
+	}
 	return func(yield func(kernel.Kernel) bool) {
 		best := x.chosen(r, t)
 		if best == nil || !yield(best) {

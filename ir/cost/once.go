@@ -30,7 +30,7 @@ func expansionsOf(p *task.Product, k kernel.ProductMatrices) []task.Expansion {
 // expansionKernel returns the kernel that makes halves of e's weights. It waits for memory:
 // what its lanes do, they do meanwhile.
 func expansionKernel(e task.Expansion, t *target.Target) Kernel {
-	x := kernel.Expansion{Width: e.Chunk()}
+	x := e.Kernel()
 	k := Kernel{Name: "expand", Early: true, Threads: float64(x.Threads()), Shared: x.Bytes()}
 	for _, w := range e.Weights {
 		rows, cols := w.Type.Shape.At(0).C, w.Type.Shape.At(1).C

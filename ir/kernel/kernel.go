@@ -58,6 +58,13 @@ func (r ProductRows) Groups(units int64, rowsPerUnit int) int64 {
 // Owners returns the teams, or groups of them, that own rows of their own.
 func (r ProductRows) Owners() int { return r.Simdgroups / r.Share * r.Teams }
 
+// MergedRows is a product over rows of its weights whose vectors are merged from parts of an
+// attention: those of Keys, in a kernel before it.
+type MergedRows struct {
+	ProductRows
+	Keys AttentionRows
+}
+
 // ProductTiles is how a product of many rows is dealt out. A threadgroup makes a block of
 // Rows rows of x by Columns rows of the weights, Depth of their columns at a time.
 // Blocks of weights that are f16 go straight to one of Stages places in threadgroup

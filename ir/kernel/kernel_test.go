@@ -22,6 +22,10 @@ func TestThreadgroups(t *testing.T) {
 		{ProductRows{Simdgroups: 2, Loads: AllLoads, Chunked: true}, 64, "rows per-team=0 teams=0 share=0 simdgroups=2 vectors=0 width=own loads=all held=0 segment=0 staged chunked"},
 		{tiles, 256, "tiles 64x128x32 simdgroups=2x4 stages=3 ahead=2 narrowed"},
 		{matrices, 128, "matrices 64x64x16 simdgroups=4x1 stages=2 ahead=1 copied expanded"},
+		{MergedRows{ProductRows: rows, Keys: AttentionRows{Parts: 4}}, 256, rows.String()},
+		{Sample{Vocab: 4097}, 256, "sample parts=2"},
+		{Create{}, 256, "create"},
+		{Measure{}, 256, "measure"},
 		{AttentionRows{Width: 4, Lanes: 8, Simdgroups: 5, Ahead: 2, Early: 6}, 160, "attention-rows one-pass width=4 lanes=8 simdgroups=5 ahead=2 early=6"},
 		{AttentionRows{Width: 4, Lanes: 8, Simdgroups: 4, Ahead: 2, Parts: 1}, 128, "attention-parts parts=1 width=4 lanes=8 simdgroups=4 ahead=2 early=0"},
 		{AttentionTiles{Simdgroups: 4, Keys: 32}, 128, "attention-tiles 64x32 one-pass"},
@@ -253,4 +257,9 @@ func TestTurnsInNumbers(t *testing.T) {
 	require.Equal(t, 2*64*32, tiles.ValuesBytes(64))
 	require.Equal(t, tiles.WeightsBytes()+tiles.ValuesBytes(64), tiles.WeightedBytes(64))
 	require.Equal(t, max(tiles.StageBytes(64), 4*4*16*40), tiles.ScoresBytes(64))
+	s := Sample{Vocab: 8192}
+	require.EqualValues(t, 2, s.Parts())
+	require.Equal(t, 4096/8, s.MarkBytes())
+	require.Equal(t, 3*2048*4, s.HistogramBytes())
+	require.Equal(t, s.HistogramBytes()+16*8, s.Bytes())
 }

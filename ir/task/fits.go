@@ -5,6 +5,7 @@ import (
 
 	"foundry/ir"
 	"foundry/ir/dtype"
+	"foundry/ir/kernel"
 	"foundry/ir/sym"
 )
 
@@ -302,11 +303,8 @@ func (w *Walk) SoftmaxRow(n *ir.Node, ix []Index, segments int64) (s SoftmaxRow,
 	return s, w.Err
 }
 
-// The numbers of a sample's kernels.
-const (
-	SamplePart  = 4096 // tokens that a threadgroup looks at
-	sampleParts = 64   // fixed-point sums hold that many
-)
+// sampleParts is how many parts of a row a sample's fixed-point sums hold.
+const sampleParts = 64
 
 // FitsSample says why sample is not a run of kernels.
 func (r *Region) FitsSample() error {
@@ -318,8 +316,8 @@ func (r *Region) FitsSample() error {
 	if !ok {
 		return fmt.Errorf("sample of rows of %s", n.Args[0].Type.Shape.At(1))
 	}
-	if vocab > sampleParts*SamplePart {
-		return fmt.Errorf("sample of %d tokens, %d are the most", vocab, sampleParts*SamplePart)
+	if vocab > sampleParts*kernel.SamplePart {
+		return fmt.Errorf("sample of %d tokens, %d are the most", vocab, sampleParts*kernel.SamplePart)
 	}
 	w := r.walk(1)
 	for i, ix := range [][]Index{{w.Know(GroupY, 0, 1), Number(0)}, {Number(0)}, {GroupY.Index()}, {Number(0)}} {

@@ -5,6 +5,7 @@ import (
 
 	"foundry/ir"
 	"foundry/ir/dtype"
+	"foundry/ir/kernel"
 )
 
 // Expansion is weights of one format that one kernel expands to halves.
@@ -53,6 +54,9 @@ func (g *Product) ExpandedOnce() *Product {
 	out.Region = &region
 	return &out
 }
+
+// Kernel is how the weights are dealt out.
+func (e Expansion) Kernel() kernel.Expansion { return kernel.Expansion{Width: e.Chunk()} }
 
 // Chunk returns the weights that a thread expands at once: the most that divide a row.
 func (e Expansion) Chunk() int {

@@ -7,19 +7,18 @@ import (
 	"foundry/lower/plan"
 )
 
-// lowerCreate lowers arange, ones and random_uniform: four elements a thread,
-// which is one block of random numbers.
-func (r *region) lowerCreate() *lowering {
+// create writes arange, ones and random_uniform.
+func (r *region) create(chosen choice.Create) *lowering {
 	n := r.g.Nodes()[0]
 	k := newKernel(kernelBase(r.name, n.Results[0].Type), r.identity(plan.Create))
-	k.threads = choice.EachThreads
-	k.grid[0] = plan.GridDim{N: n.Attr.Size, Div: 4 * choice.EachThreads}
+	k.threads = chosen.Threads()
+	k.grid[0] = plan.GridDim{N: n.Attr.Size, Div: int64(choice.CreateWidth * k.threads)}
 	k.use("main/create.metal")
 	position := k.builtin(plan.ThreadPosition)
 	k.ready()
 	e := newEmitter(k, r, 1)
 	first, count := msl.Variable("first"), msl.Variable("count")
-	k.add(&msl.Declare{Type: constUint, Of: []msl.Declared{{Variable: first, Value: position.Dot("x").Mul(u(4))}, {Variable: count, Value: k.dim(n.Attr.Size)}}})
+	k.add(&msl.Declare{Type: constUint, Of: []msl.Declared{{Variable: first, Value: position.Dot("x").Mul(u(choice.CreateWidth))}, {Variable: count, Value: k.dim(n.Attr.Size)}}})
 	value := msl.Call("float4", one)
 	switch n.Op {
 	case ir.OpArange:

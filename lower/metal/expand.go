@@ -55,7 +55,7 @@ func (r *region) flops() *sym.Poly {
 func (r *region) expand(e task.Expansion, places map[int]int) *kernel {
 	first := e.Weights[0]
 	f, t, cols := r.format(first), first.Type.DType, first.Type.Shape.At(1).C
-	shape := choice.Expansion{Width: e.Chunk()}
+	shape := e.Kernel()
 	rows, groups := int64(0), int64(0)
 	var begins []int64
 	for _, w := range e.Weights {

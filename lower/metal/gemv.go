@@ -36,12 +36,8 @@ func (r *region) product() *gemv {
 	return &gemv{Product: p, r: r}
 }
 
-// productRows writes a product over rows of its weights, and the attention or the argmax that
-// stands beside it.
+// productRows writes a product over rows of its weights, and the argmax that stands beside it.
 func (r *region) productRows(chosen choice.ProductRows) *lowering {
-	if r.has(ir.OpBmmNT) {
-		return r.lowerSplitProjection(chosen)
-	}
 	g := r.product()
 	g.ProductRows = chosen
 	k := g.emit()

@@ -1,21 +1,20 @@
 package metal
 
 import (
-	"foundry/ir/cost"
+	choice "foundry/ir/kernel"
 	"foundry/ir/sym"
 	"foundry/ir/task"
 	"foundry/lower/msl"
 	"foundry/lower/plan"
 )
 
-// lowerHeads lowers norms of heads and the rotation behind them: a threadgroup a
+// normedHeads writes norms of heads and the rotation behind them: a threadgroup a
 // position, which computes the turn of each pair once, and whose simdgroups take heads in
 // turns. Lanes keep the pairs of a head in registers between its sum of squares and the
 // results; heads beside them that have no norm, such as values, move along.
-func (r *region) lowerHeads() *lowering {
+func (r *region) normedHeads(chosen choice.Heads) *lowering {
 	parts := task.ElementsOf(r.asked)
 	k := newKernel(kernelBase(r.name, r.g.Results[0].Value.Type), r.identity(plan.Rows))
-	chosen := cost.HeadsOf(parts, r.target)
 	heads, simds := chosen.Heads, chosen.Simdgroups
 	k.threads = chosen.Threads()
 	positions := parts[0].Space.Dims[1]

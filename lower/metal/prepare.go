@@ -6,16 +6,10 @@ import (
 
 	"foundry/ir"
 	"foundry/ir/dtype"
+	choice "foundry/ir/kernel"
 	"foundry/ir/sym"
 	"foundry/lower/msl"
 	"foundry/lower/plan"
-)
-
-// measuring is how the preparation reads a weight: in so many threadgroups, which leave
-// two numbers each.
-const (
-	measureSIMDs  = 8
-	measureGroups = 64
 )
 
 // prepare writes the plan's preparation: it measures the weights that the wanted ranges
@@ -108,7 +102,7 @@ type compute struct {
 	k      *kernel
 }
 
-const measuredBytes = 2 * 4 * measureGroups
+const measuredBytes = 2 * 4 * choice.MeasureGroups
 
 // measure dispatches what finds the leaves of b that are op, each once. Weights have
 // their storage in the entry that b was found in.
@@ -169,8 +163,9 @@ func (p *preparation) room() stretch {
 // rows are multiplied by or without.
 func measuring(name string, f format, t dtype.Type, cols int64, times bool) *kernel {
 	k := newKernel(name, identity{main: plan.WeightSizes})
-	k.threads = measureSIMDs * 32
-	k.grid[0].N = sym.Const(measureGroups)
+	simds := choice.Measure{}.Simdgroups()
+	k.threads = choice.Measure{}.Threads()
+	k.grid[0].N = sym.Const(choice.MeasureGroups)
 	k.param("K", int(cols))
 	k.use(append(f.files(), "main/measure.metal")...)
 	k.builtin(plan.ThreadgroupPosition)
@@ -184,10 +179,10 @@ func measuring(name string, f format, t dtype.Type, cols int64, times bool) *ker
 		gamma = msl.Name("measure_times").Make(k.slot(ref{kind: refScratch, index: 2}, "gamma", "float", plan.Read))
 	}
 	out := k.slot(ref{kind: refScratch, index: 3}, "measured", "float", plan.Write)
-	shared := k.threadgroup("shared", "float", 8*measureSIMDs)
-	measure := msl.Of("measure_rows", f.reader(f.Width(cols)), u(cols), u(measureSIMDs))
+	shared := k.threadgroup("shared", "float", 8*simds)
+	measure := msl.Of("measure_rows", f.reader(f.Width(cols)), u(cols), u(simds))
 	most := k.let(constFloat2, "most", measure.Call(w.Cast("device const uchar *"), u(f.rowBytes(t, cols)), msl.Call("uint", count.At(msl.Int(0))),
-		gamma, groupX, u(measureGroups), shared, simd, lane))
+		gamma, groupX, u(choice.MeasureGroups), shared, simd, lane))
 	k.when(firstThread, func() {
 		at := u(2).Mul(groupX)
 		k.add(msl.Set(out.At(at), most.Dot("x")), msl.Set(out.At(at.Add(u(1))), most.Dot("y")))
@@ -235,7 +230,7 @@ func computing(leaves []int) *kernel {
 		term := slot("number", plan.Read).At(msl.Int(0))
 		for range n {
 			name := k.fresh("most")
-			most := msl.Of("range_measured", u(measureGroups)).Call(slot("measured", plan.Read), lane)
+			most := msl.Of("range_measured", u(choice.MeasureGroups)).Call(slot("measured", plan.Read), lane)
 			term = term.Mul(k.let(constFloat, name, most))
 		}
 		bound = sum(bound, term)

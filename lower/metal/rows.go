@@ -21,7 +21,8 @@ func (r *region) rowNorm(chosen choice.RowNorm) *lowering {
 	space, n, w := norm.Results[0].Type.Shape, chosen.Length, chosen.Width
 	k := newKernel(kernelBase(r.name, norm.Results[0].Type), r.identity(plan.Rows))
 	k.threads = chosen.Threads()
-	simds, count := k.threads/32, (n/int64(w)+int64(k.threads)-1)/int64(k.threads)
+	simds := k.threads / 32
+	count, _ := choice.TurnsOf(n, k.threads, w)
 	k.param("N", int(n))
 	k.param("width", w)
 	k.use("prologue/rms_norm.metal", "common/load.metal")
@@ -119,7 +120,7 @@ func (r *region) argmaxParts(chosen choice.ArgmaxParts) *lowering {
 	k.param("part", choice.ArgmaxPart)
 	e, b := r.argmaxHead(k)
 	begin := groupX.Mul(u(choice.ArgmaxPart))
-	r.argmaxOver(e, b, n, groupY, begin, msl.Min(begin.Add(u(choice.ArgmaxPart)), u(chosen.Length)), 8)
+	r.argmaxOver(e, b, n, groupY, begin, msl.Min(begin.Add(u(choice.ArgmaxPart)), u(chosen.Length)), k.threads/32)
 	b.storePart(k, groupY.Mul(u(parts)).Add(groupX))
 	return r.withMerge(k, rows, parts, 0)
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 
 	"foundry/ir"
-	"foundry/ir/cost"
 	"foundry/ir/dtype"
 	choice "foundry/ir/kernel"
 	"foundry/ir/sym"
@@ -21,15 +20,14 @@ func (a *attention) lowerParts(chosen choice.AttentionRows) *lowering {
 	return &lowering{kernels: []*kernel{parts, merge}, scratch: scratch}
 }
 
-// lowerSplitProjection lowers attention and the product that takes its result:
-// parts of the cache, then the product, whose prologue merges them.
-func (r *region) lowerSplitProjection(product choice.ProductRows) *lowering {
+// mergedRows writes attention and the product that takes its result: parts of the cache,
+// then the product, whose prologue merges them.
+func (r *region) mergedRows(chosen choice.MergedRows) *lowering {
 	a := r.attention()
-	chosen, _ := cost.PartsOf(a.Attention, r.target) // cost has asked
-	parts, between := a.parts(chosen)
+	parts, between := a.parts(chosen.Keys)
 	r.inParts = a
 	g := r.product()
-	g.ProductRows = product
+	g.ProductRows = chosen.ProductRows
 	merge := g.emit()
 	merge.label = "merge"
 	divideFlops(r, parts, merge)

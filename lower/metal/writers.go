@@ -1,9 +1,6 @@
 package metal
 
-import (
-	"foundry/ir"
-	choice "foundry/ir/kernel"
-)
+import choice "foundry/ir/kernel"
 
 // writer writes the kernels of a region that gets the chosen one; nil where it is another
 // writer's.
@@ -21,30 +18,24 @@ func of[K choice.Kernel](write func(*region, K) *lowering) writer {
 
 // writers are those of all mains.
 var writers = [...]writer{
-	of((*region).productRows), of((*region).productTiles), of((*region).productMatrices),
+	of((*region).productRows), of((*region).mergedRows), of((*region).productTiles), of((*region).productMatrices),
 	of((*region).attentionRows), of((*region).attentionTiles), of((*region).attentionMatrices),
 	of((*region).batchedElements), of((*region).batchedColumns),
 	of((*region).softmaxRow), of((*region).softmaxSegments),
 	of((*region).argmaxRow), of((*region).argmaxParts),
 	of((*region).rowNorm),
 	of((*region).pointwise), of((*region).positions), of((*region).runs),
+	of((*region).normedHeads), of((*region).sample), of((*region).create),
 }
 
-// lower writes the kernels of a region that gets the chosen one, nil where there is nothing
-// to choose.
+// lower writes the kernels of a region that gets the chosen one.
 func (r *region) lower(chosen choice.Kernel) *lowering {
 	for _, write := range writers {
 		if l := write(r, chosen); l != nil {
 			return l
 		}
 	}
-	switch {
-	case r.has(ir.OpSample):
-		return r.lowerSample()
-	case r.has(ir.OpArange, ir.OpOnes, ir.OpRandomUniform):
-		return r.lowerCreate()
-	}
-	return r.lowerHeads()
+	return nil
 }
 
 // alone is the lowering of one kernel.
