@@ -113,10 +113,8 @@ func drifts(g *ir.Graph, e *plan.Entry, c *compile.Compiled) map[string]string {
 			}
 			w := &c.Plan.Kernels[d.Kernel]
 			groups := d.Grid[0].Eval(env) * d.Grid[1].Eval(env) * d.Grid[2].Eval(env)
-			// Threadgroups of segments behind a run's keys return at once: the model counts the others.
-			segments := w.Main == plan.SoftmaxSegments || w.Main == plan.SoftmaxMerge
-			if idle := segments && k.Groups >= 1 && k.Groups < float64(groups); math.Ceil(k.Groups) != float64(groups) && !idle {
-				out[which+": groups"] = fmt.Sprintf("%s: %v assumed, %d of %s", label, k.Groups, groups, w.Name)
+			if math.Ceil(k.Groups+k.Idle) != float64(groups) {
+				out[which+": groups"] = fmt.Sprintf("%s: %v and %v idle assumed, %d of %s", label, k.Groups, k.Idle, groups, w.Name)
 			}
 			if threads := w.Threads[0] * w.Threads[1] * w.Threads[2]; k.Threads != float64(threads) {
 				out[which+": threads"] = fmt.Sprintf("%s: %v assumed, %d of %s", label, k.Threads, threads, w.Name)

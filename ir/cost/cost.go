@@ -26,7 +26,8 @@ type Kernel struct {
 	Flops     float64 // operations of the lanes
 	Tile      float64 // operations of tiles
 	Matrix    float64 // operations of matrix units
-	Groups    float64 // threadgroups
+	Groups    float64 // threadgroups with work
+	Idle      float64 // threadgroups that have none in this run, and end at once
 	Threads   float64 // threads a threadgroup
 	Shared    int     // bytes of threadgroup memory a threadgroup
 	Loads     float64 // loads on their way for a thread, in multiples of what half of a core's threads hide latency with; 0 is 1
@@ -71,7 +72,7 @@ func (k Kernel) us(t *target.Target, share float64) float64 {
 		k.Flops*perUs*perUs/(t.TFlops*share),
 		k.Tile*perUs*perUs/(t.TileTFlops*share),
 		k.matrixUs(t, share),
-		k.rounds(t)*t.GroupUs,
+		k.taken(t)*t.GroupUs,
 		k.WaitUs,
 	)
 	return mainUs + k.prologueUs(t, share) + k.exchangeUs(t)
@@ -98,7 +99,13 @@ func (k Kernel) prologueUs(t *target.Target, share float64) float64 {
 	return k.PrologueCache*1e-3/(t.CacheGBs*share) + k.PrologueFlops*1e-6/(t.TFlops*share) + k.PrologueSteps*k.rounds(t)*t.LatencyUs
 }
 
-// rounds is how often a core must take up threadgroups, counted in fractions.
+// taken is rounds with the threadgroups that have no work: a core takes them up, too.
+func (k Kernel) taken(t *target.Target) float64 {
+	k.Groups += k.Idle
+	return k.rounds(t)
+}
+
+// rounds is how often a core must take up threadgroups that work, counted in fractions.
 func (k Kernel) rounds(t *target.Target) float64 {
 	resident := max(1, math.Floor(float64(t.CoreThreads)/max(1, k.Threads)))
 	return max(1, k.Groups/(float64(t.Cores)*resident))

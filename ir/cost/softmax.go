@@ -108,9 +108,10 @@ func (r softmaxRows) kernels(k kernel.Kernel, t *target.Target) []Kernel {
 	}
 	active := float64((r.length + cut.Segment - 1) / cut.Segment)
 	partials := 8 * float64(r.rows) * active
+	first.Idle = first.Groups * (float64(cut.Segments) - active) // of segments without keys in this run
 	first.Groups *= active
 	first.Cache += partials
-	last.Groups *= active
+	last.Groups, last.Idle = first.Groups, first.Idle
 	last.PrologueCache = partials * active // every threadgroup of a row merges its segments
 	return []Kernel{first, last}
 }

@@ -123,13 +123,17 @@ func TestSoftmaxInNumbers(t *testing.T) {
 	require.Equal(t, []Kernel{{Name: "softmax", Groups: 3, Threads: 64, Shared: 16, Flops: (5 + 3) * 3000, Memory: 12_000, Cache: 12_000 + 12_000, PrologueSteps: 1}},
 		r.kernels(kernel.SoftmaxRow{Simdgroups: 2}, x))
 	r.stored = false
-	require.Equal(t, []Kernel{ // four segments of 256 hold 1,000 elements; a maximum and a sum each
-		{Name: "softmax", Groups: 12, Threads: 64, Shared: 16, Flops: 15_000, Cache: 12_000 + 8*3*4, PrologueSteps: 1},
-		{Name: "softmax_merge", Groups: 12, Threads: 64, Shared: 16, Flops: 9000, Cache: 12_000 + 12_000, PrologueCache: 8 * 3 * 4 * 4, PrologueSteps: 1},
+	require.Equal(t, []Kernel{ // four of eight segments of 256 hold 1,000 elements; a maximum and a sum each
+		{Name: "softmax", Groups: 12, Idle: 12, Threads: 64, Shared: 16, Flops: 15_000, Cache: 12_000 + 8*3*4, PrologueSteps: 1},
+		{Name: "softmax_merge", Groups: 12, Idle: 12, Threads: 64, Shared: 16, Flops: 9000, Cache: 12_000 + 12_000, PrologueCache: 8 * 3 * 4 * 4, PrologueSteps: 1},
 	}, r.kernels(kernel.SoftmaxSegments{Segment: 256, Segments: 8, Simdgroups: 2}, x))
 	r.rows, r.bytes = 100, 400_000 // more than a quarter of the cache
 	require.Equal(t, []Kernel{{Name: "softmax", Groups: 100, Threads: 32, Shared: 16, Flops: 800_000, Memory: 3 * 400_000, PrologueSteps: 1}},
 		r.kernels(kernel.SoftmaxRow{Simdgroups: 1}, x))
+	// Threadgroups that end at once are taken up, too: 32 at a time by four cores.
+	require.InDelta(t, x.GroupUs, Kernel{Groups: 12, Threads: 64}.Us(x), 1e-9)
+	require.InDelta(t, x.GroupUs, Kernel{Groups: 12, Idle: 20, Threads: 64}.Us(x), 1e-9)
+	require.InDelta(t, 2*x.GroupUs, Kernel{Groups: 12, Idle: 52, Threads: 64}.Us(x), 1e-9)
 }
 
 // A row may begin in the middle of a chunk of four, so that the last segment may be reached
