@@ -20,12 +20,20 @@ var given = [task.Given]*msl.Value{task.PositionX: positionX, task.GroupX: group
 
 // variable is the number of v among what indices are made of.
 func (k *kernel) variable(v *msl.Value) task.Variable {
-	i := slices.Index(k.variables, v)
-	if i < 0 {
-		i = len(k.variables)
-		k.variables = append(k.variables, v)
+	if i := slices.Index(k.variables, v); i >= 0 {
+		return task.Variable(i)
 	}
-	return task.Variable(i)
+	return k.numbered(v)
+}
+
+func (k *kernel) numbered(v *msl.Value) task.Variable {
+	k.variables = append(k.variables, v)
+	return task.Variable(len(k.variables) - 1)
+}
+
+// newVariable is a new variable, which is called base, or base with a number.
+func (k *kernel) newVariable(base string) task.Variable {
+	return k.numbered(msl.Variable(k.fresh(base)))
 }
 
 // index is the value of a: what its variables stand for, and T and P, which the kernel then

@@ -52,12 +52,6 @@ func (e *emitter) Folded(base string, of affine, half int64) task.Variable {
 // Counter names what a loop counts in; who opens the loop declares it.
 func (e *emitter) Counter(base string) task.Variable { return e.k.newVariable(base) }
 
-// newVariable is a new variable, which is called base, or base with a number.
-func (k *kernel) newVariable(base string) task.Variable {
-	k.variables = append(k.variables, msl.Variable(k.fresh(base)))
-	return task.Variable(len(k.variables) - 1)
-}
-
 // pointer returns the pointer to element ix of a param, or of views of one.
 func (e *emitter) pointer(v *ir.Value, ix []affine) *msl.Value {
 	p, off, _ := e.Address(v, ix)
