@@ -1,6 +1,7 @@
 package model
 
 import (
+	"io/fs"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -26,4 +27,23 @@ func TestEndTokens(t *testing.T) {
 	require.ErrorContains(t, err, `eos_token_id is [\n"x"], want an id or a list of ids`)
 	_, err = parseConfig([]byte(`{"model_type":"two\nlines"}`))
 	require.ErrorContains(t, err, `this is a two\nlines model; foundry compiles`)
+}
+
+// A file beside the weights is read once: who runs a stranger's kernels may not open it again.
+func TestSmallFilesAreReadOnce(t *testing.T) {
+	m, err := Open("", checkpoint.Hub{})
+	require.NoError(t, err)
+	defer m.Close()
+	want, err := m.file("config.json")
+	require.NoError(t, err)
+	_, missing := m.file("nowhere.json")
+	require.ErrorIs(t, missing, fs.ErrNotExist)
+	source := m.source
+	m.source = nil
+	again, err := m.file("config.json")
+	require.NoError(t, err)
+	require.Equal(t, want, again)
+	_, err = m.file("nowhere.json")
+	require.Equal(t, missing, err)
+	m.source = source
 }

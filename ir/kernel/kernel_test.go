@@ -263,3 +263,11 @@ func TestTurnsInNumbers(t *testing.T) {
 	require.Equal(t, 3*2048*4, s.HistogramBytes())
 	require.Equal(t, s.HistogramBytes()+16*8, s.Bytes())
 }
+
+// A product's word has each of its numbers where its name says.
+func TestWordsOfAProduct(t *testing.T) {
+	k := ProductRows{PerTeam: 4, Teams: 2, Share: 3, Simdgroups: 8, Vectors: 5, Width: 16, Loads: 32, Held: 33, Segment: 896, Direct: true}
+	require.Equal(t, "rows per-team=4 teams=2 share=3 simdgroups=8 vectors=5 width=16 loads=32 held=33 segment=896 direct", k.String())
+	k.Loads, k.Width, k.Direct, k.Chunked = AllLoads, 0, false, true
+	require.Equal(t, "rows per-team=4 teams=2 share=3 simdgroups=8 vectors=5 width=own loads=all held=33 segment=896 staged chunked", k.String())
+}

@@ -22,8 +22,10 @@ func TestGraphResultNamedLikeAWeight(t *testing.T) {
 	require.NoError(t, os.WriteFile(file, []byte(`graph @named (T=1..4, P=0..3, S<=4) {
   %0 = input "x" : f32[T, 8]
   %1 = weight "y" : f32[6, 8]
-  %2 = matmul_nt %0, %1 : f32[T, 6]
-  return y=%2
+  %2 = input "z" : f32[T, 6]
+  %3 = matmul_nt %0, %1 : f32[T, 6]
+  %4 = add %3, %2 : f32[T, 6]
+  return y=%4
 }
 `), 0o666))
 	m, err := model.Open(file, checkpoint.Hub{})

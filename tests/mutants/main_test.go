@@ -28,6 +28,6 @@ func TestWrongCommandLines(t *testing.T) {
 // A program that cannot be run has killed nothing.
 func TestWithoutGo(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
-	_, _, _, err := goTool(context.Background(), ".", []string{"test"}, 0)
+	_, _, _, err := goTool(context.Background(), ".", []string{"test"}, 0, 0)
 	require.Error(t, err)
 }

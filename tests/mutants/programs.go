@@ -259,7 +259,7 @@ func (p *programs) longest() time.Duration {
 
 // measure builds a package's tests and runs each alone.
 func (p *programs) measure(ctx context.Context, pkg string, t *tests) error {
-	output, failed, _, err := goTool(ctx, p.root, []string{"test", "-c", "-vet=off", "-ldflags=-s -w", "-overlay", p.overlay, "-o", t.file, "./" + pkg}, stageLimit)
+	output, failed, _, err := goTool(ctx, p.root, []string{"test", "-c", "-vet=off", "-ldflags=-s -w", "-overlay", p.overlay, "-o", t.file, "./" + pkg}, stageLimit, 0)
 	if err == nil && failed {
 		err = fmt.Errorf("%s", firstFailure(output))
 	}

@@ -32,7 +32,7 @@ func (r *sourceRunner) mslStages(ctx context.Context, e edit, text []byte, overl
 		if err != nil || len(tests) == 0 {
 			return verdict{}, err
 		}
-		return r.goTest(ctx, byOwn, overlay, "runtime/cpu", tests, languageLimit)
+		return r.goTest(ctx, byOwn, overlay, "runtime/cpu", tests, stageLimit, languageLimit)
 	}
 	rows := func() (v verdict, err error) {
 		if isStage {
@@ -44,7 +44,7 @@ func (r *sourceRunner) mslStages(ctx context.Context, e edit, text []byte, overl
 			return v, err
 		}
 		program := filepath.Join(r.work, "program")
-		output, failed, _, err := goTool(ctx, r.root, []string{"build", "-ldflags=-s -w", "-overlay", overlay, "-o", program, "./tests/mutants"}, stageLimit)
+		output, failed, _, err := goTool(ctx, r.root, []string{"build", "-ldflags=-s -w", "-overlay", overlay, "-o", program, "./tests/mutants"}, stageLimit, 0)
 		if err != nil || failed {
 			return verdict{broken, firstFailure(output)}, err
 		}
@@ -56,7 +56,7 @@ func (r *sourceRunner) mslStages(ctx context.Context, e edit, text []byte, overl
 			packages = slices.Insert(packages, 0, "runtime/cpu")
 		}
 		for _, pkg := range packages {
-			if v, err = r.goTest(ctx, byOthers, overlay, pkg, nil, stageLimit); err != nil || v.stage != "" {
+			if v, err = r.goTest(ctx, byOthers, overlay, pkg, nil, stageLimit, 0); err != nil || v.stage != "" {
 				break
 			}
 		}
@@ -68,9 +68,9 @@ func (r *sourceRunner) mslStages(ctx context.Context, e edit, text []byte, overl
 	return []func() (verdict, error){own, rows, others}
 }
 
-// languageLimit is how long tests of the language may take, which take half a minute: kernels
-// that never end are not looked at longer.
-const languageLimit = 3 * time.Minute
+// languageLimit is the processor time of a process of the tests of the language, which take
+// some seconds of it: kernels that never end are not looked at longer.
+const languageLimit = 90 * time.Second
 
 // languageTests are the files of tests of what the headers give texts.
 var languageTests = []string{"header_test.go", "group_test.go", "tensor_test.go"}

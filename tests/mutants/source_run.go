@@ -206,7 +206,7 @@ func (r *sourceRunner) these(ctx context.Context, stage string, e edit, overlay 
 		case has[k]:
 			return c.tests.switchOn(ctx, stage, c.names, k)
 		}
-		return r.goTest(ctx, stage, overlay, c.pkg, c.names, limitOf(c.seconds))
+		return r.goTest(ctx, stage, overlay, c.pkg, c.names, limitOf(c.seconds), 0)
 	}
 	var known []choice
 	var open []string
@@ -300,18 +300,19 @@ func (t *tests) switchOn(ctx context.Context, stage string, names []string, k in
 // failedTest finds the name of the test that failed in what a program of tests printed.
 var failedTest = regexp.MustCompile(`(?m)^--- FAIL: ([^ /]+)`)
 
-// goTest runs tests of a package with the overlay.
-func (r *sourceRunner) goTest(ctx context.Context, stage, overlay, pkg string, tests []string, limit time.Duration) (v verdict, err error) {
+// goTest runs tests of a package with the overlay, each process of which may take so much
+// processor time; 0: any.
+func (r *sourceRunner) goTest(ctx context.Context, stage, overlay, pkg string, tests []string, limit, processor time.Duration) (v verdict, err error) {
 	defer tidied(filepath.Join(r.root, filepath.FromSlash(pkg)), &err)()
 	args := []string{"test", "-ldflags=-s -w", "-overlay", overlay, "-failfast", "-count=1", "-vet=off", "-timeout", limit.String()}
 	if tests != nil {
 		args = append(args, "-run", "^("+strings.Join(tests, "|")+")$")
 	}
-	output, failed, timedOut, err := goTool(ctx, r.root, append(args, "./"+pkg), limit+5*time.Minute)
+	output, failed, timedOut, err := goTool(ctx, r.root, append(args, "./"+pkg), limit+5*time.Minute, processor)
 	switch {
 	case err != nil || !failed:
 		return v, err
-	case timedOut || bytes.Contains(output, []byte("panic: test timed out")):
+	case timedOut || bytes.Contains(output, []byte("panic: test timed out")) || processor > 0 && bytes.Contains(output, []byte("signal: killed")):
 		return verdict{late, ""}, nil
 	case bytes.Contains(output, []byte("[build failed]")) || bytes.Contains(output, []byte("[setup failed]")) || doesNotCompile(output):
 		return verdict{broken, firstFailure(output)}, nil
@@ -324,12 +325,12 @@ func (r *sourceRunner) goTest(ctx context.Context, stage, overlay, pkg string, t
 func doesNotCompile(output []byte) bool { return bytes.Contains(output, []byte("does not compile")) }
 
 // goTool runs the go command. What does not run at all is an error, no failure.
-func goTool(ctx context.Context, root string, args []string, limit time.Duration) (output []byte, failed, timedOut bool, err error) {
+func goTool(ctx context.Context, root string, args []string, limit, processor time.Duration) (output []byte, failed, timedOut bool, err error) {
 	tool, err := exec.LookPath("go")
 	if err != nil {
 		return nil, false, false, err
 	}
-	_, _, err = within(ctx, limit, child.Command{Path: tool, Args: args, Dir: root})
+	_, _, err = within(ctx, limit, child.Command{Path: tool, Args: args, Dir: root, Limits: child.Limits{Processor: processor}})
 	return ended(ctx, err)
 }
 
