@@ -24,12 +24,11 @@ type walk struct {
 	recorded Recording
 	open     []Encoder // encoders for the next walk
 	arena    Memory    // memory of transient buffers; nil for none
-	poisons  bool      // NaN goes to the arena before each run, in tests
+	poisons  []stretch // parts of the arena where NaN goes before each run, in tests
 }
 
 func newWalk(x *Executable, e *plan.Entry, operands []Operand, arena Memory) *walk {
 	w := &walk{program: x.program, startup: &x.startup, mapped: x.mapped, entry: e, launches: make([]Launch, len(e.Steps)), caches: cachesOf(x.Plan, e), fixed: true, arena: arena}
-	w.poisons = poisonsInTests(x.device)
 	for i := range e.Steps {
 		d := e.Steps[i].Dispatch
 		if d == nil {
@@ -44,6 +43,9 @@ func newWalk(x *Executable, e *plan.Entry, operands []Operand, arena Memory) *wa
 			w.fixed = w.fixed && g.N.IsConst()
 		}
 		w.launches[i] = l
+	}
+	if arena != nil && poisonsInTests(x.device) {
+		w.poisons = w.poisoned()
 	}
 	return w
 }
@@ -121,10 +123,8 @@ func (w *walk) start(env sym.Env) error {
 // submit commits each command buffer before it encodes the next, so that
 // encoding overlaps execution.
 func (w *walk) submit(env sym.Env) error {
-	if w.poisons {
-		if err := poisonAll(w.arena); err != nil {
-			return err
-		}
+	if err := poison(w.arena, w.poisons); err != nil {
+		return err
 	}
 	var err error
 	w.open = w.open[:0]

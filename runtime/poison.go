@@ -2,6 +2,8 @@ package runtime
 
 import (
 	"bytes"
+	"cmp"
+	"slices"
 	"testing"
 )
 
@@ -25,10 +27,51 @@ func poisonAll(m Memory) error {
 	if m == nil {
 		return nil
 	}
-	stretch := bytes.Repeat([]byte{0xff}, int(min(m.Bytes(), 1<<16)))
-	for at := int64(0); at < m.Bytes(); at += int64(len(stretch)) {
-		if err := m.Write(at, stretch[:min(int64(len(stretch)), m.Bytes()-at)]); err != nil {
-			return err
+	return poison(m, []stretch{{0, m.Bytes()}})
+}
+
+// stretch is the bytes of an arena from one offset up to another.
+type stretch struct{ from, to int64 }
+
+// around is how far behind a buffer, and before it, a walk's poison reaches: what a kernel
+// reads next to its operands is no result that looks right.
+const around = 4 << 10
+
+// poisoned are the stretches of the arena that a walk's launches are bound to, with what
+// lies around them, in order. An arena holds what all of a plan's entries need, and most
+// walks touch a small part of it.
+func (w *walk) poisoned() []stretch {
+	var bound []stretch
+	for _, l := range w.launches {
+		for _, o := range l.Bind {
+			if o.Memory == w.arena {
+				bound = append(bound, stretch{max(0, o.Offset-around), min(w.arena.Bytes(), o.Offset+o.Bytes+around)})
+			}
+		}
+	}
+	slices.SortFunc(bound, func(a, b stretch) int { return cmp.Compare(a.from, b.from) })
+	var out []stretch
+	for _, s := range bound {
+		if n := len(out); n > 0 && s.from <= out[n-1].to {
+			out[n-1].to = max(out[n-1].to, s.to)
+			continue
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+func poison(m Memory, stretches []stretch) error {
+	longest := int64(0)
+	for _, s := range stretches {
+		longest = max(longest, s.to-s.from)
+	}
+	nan := bytes.Repeat([]byte{0xff}, int(min(longest, 1<<16)))
+	for _, s := range stretches {
+		for at := s.from; at < s.to; at += int64(len(nan)) {
+			if err := m.Write(at, nan[:min(int64(len(nan)), s.to-at)]); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

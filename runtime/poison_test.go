@@ -24,3 +24,14 @@ func TestRunsFindNoOldResults(t *testing.T) {
 		}
 	}
 }
+
+// Poison goes to what an entry's launches are bound to, and to as much around it that a
+// kernel which reads next to its operands finds no old result; two buffers that lie so
+// near each other are one stretch.
+func TestPoisonLiesAroundWhatIsBound(t *testing.T) {
+	arena := &fakeMemory{b: make([]byte, 100<<10)}
+	other := &fakeMemory{b: make([]byte, 100<<10)}
+	at := func(m Memory, kilobytes int64) Operand { return Operand{Memory: m, Offset: kilobytes << 10, Bytes: 1 << 10} }
+	w := &walk{arena: arena, launches: []Launch{{Bind: []Operand{at(arena, 60), at(other, 40)}}, {}, {Bind: []Operand{at(arena, 2), at(arena, 69), at(arena, 99)}}}}
+	require.Equal(t, []stretch{{0, 7 << 10}, {56 << 10, 74 << 10}, {95 << 10, 100 << 10}}, w.poisoned())
+}
