@@ -83,7 +83,8 @@ func allProbes(complete bool) (out []rowProbe, err error) {
 	return out, nil
 }
 
-// of lists the probes of a quick run that have the stage file, "" for all.
+// of lists the probes of a quick run that have the stage file; "" for all, first those that
+// have a file which none before has.
 func (r *rowRunner) of(file string) (out []rowProbe, err error) {
 	if err := r.list(0); err != nil {
 		return nil, err
@@ -93,6 +94,18 @@ func (r *rowRunner) of(file string) (out []rowProbe, err error) {
 			if file == "" || slices.Contains(p.Stages, file) {
 				r.had[0][file] = append(r.had[0][file], p)
 			}
+		}
+		if file == "" {
+			var first, later []rowProbe
+			isNew := newness()
+			for _, p := range r.had[0][file] {
+				if isNew(p) {
+					first = append(first, p)
+				} else {
+					later = append(later, p)
+				}
+			}
+			r.had[0][file] = append(first, later...)
 		}
 	}
 	return r.had[0][file], nil
@@ -111,14 +124,7 @@ func (r *rowRunner) beyond(file string) (out []rowProbe, err error) {
 	if err != nil {
 		return nil, err
 	}
-	met := map[string]bool{}
-	isNew := func(p rowProbe) (some bool) {
-		for _, other := range p.Stages {
-			some = some || !met[other]
-			met[other] = true
-		}
-		return some
-	}
+	isNew := newness()
 	for _, p := range quick {
 		isNew(p)
 	}
@@ -129,6 +135,18 @@ func (r *rowRunner) beyond(file string) (out []rowProbe, err error) {
 	}
 	r.had[1][file] = out
 	return out, nil
+}
+
+// newness returns what reports whether a probe has a stage file that none before had.
+func newness() func(p rowProbe) bool {
+	met := map[string]bool{}
+	return func(p rowProbe) (some bool) {
+		for _, file := range p.Stages {
+			some = some || !met[file]
+			met[file] = true
+		}
+		return some
+	}
 }
 
 // list fills in the probes of all machines.
