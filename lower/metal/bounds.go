@@ -3,7 +3,6 @@ package metal
 import (
 	"math"
 	"slices"
-	"strconv"
 
 	"foundry/ir"
 	"foundry/ir/cost"
@@ -62,27 +61,37 @@ func longestRow(w, gamma *ir.Value) *bound {
 	return &bound{op: boundRow, of: w, gamma: gamma, slack: 1, terms: 1, leaves: 1}
 }
 
-// key is the same of equal bounds: of those of different entries, too, which have their
-// own values for one weight.
-func (b *bound) key() string { return string(b.appendKey(nil)) }
+// same reports whether bounds are equal: those of different entries may be, too, which have
+// their own values for one weight.
+func (b *bound) same(o *bound) bool {
+	return b == o || b.op == o.op && b.number == o.number && b.leaf() == o.leaf() && slices.EqualFunc(b.args, o.args, (*bound).same)
+}
 
-func (b *bound) appendKey(key []byte) []byte {
-	key = append(key, "n^|+*"[b.op])
-	switch b.op {
-	case boundNumber:
-		return strconv.AppendFloat(key, b.number, 'g', -1, 64)
-	case boundLargest, boundRow:
-		key = strconv.AppendQuote(key, b.of.Param.Name)
-		if b.gamma != nil {
-			key = strconv.AppendQuote(key, b.gamma.Param.Name)
-		}
-		return key
+// leaf is what is measured of a weight: a bound without args.
+type leaf struct {
+	op        boundOp
+	of, gamma string
+}
+
+// leaf is what b measures itself, nothing where it is made of others.
+func (b *bound) leaf() (l leaf) {
+	if b.of == nil {
+		return l
 	}
-	key = append(key, '(')
-	for _, a := range b.args {
-		key = a.appendKey(key)
+	l.op, l.of = b.op, b.of.Param.Name
+	if b.gamma != nil {
+		l.gamma = b.gamma.Param.Name
 	}
-	return append(key, ')')
+	return l
+}
+
+// first is the first leaf of b, nothing where it has none.
+func (b *bound) first() leaf {
+	l := b.leaf()
+	for i := 0; l.of == "" && i < len(b.args); i++ {
+		l = b.args[i].first()
+	}
+	return l
 }
 
 // joined is the sum or product of bounds, nil if one is.
@@ -112,13 +121,11 @@ func joined(op boundOp, args ...*bound) *bound {
 // either bounds what one of bounds does: their sum, equal ones once.
 func either(args ...*bound) *bound {
 	var different []*bound
-	known := map[string]bool{}
 	for _, a := range args {
 		if a == nil {
 			return nil
 		}
-		if key := a.key(); !known[key] {
-			known[key] = true
+		if !slices.ContainsFunc(different, a.same) {
 			different = append(different, a)
 		}
 	}

@@ -57,7 +57,9 @@ func (c *compiler) rangeStates() {
 	for i := range c.plan.Buffers {
 		b := &c.plan.Buffers[i]
 		if bound := ranged(c.states[b.Name]); b.Class == plan.State && b.DType == dtype.F16 && bound != nil {
-			b.Range = c.ranges.places[bound.key()]
+			if w := c.ranges.of(bound); w != nil {
+				b.Range = w.at
+			}
 		}
 	}
 }
@@ -72,20 +74,6 @@ type preparation struct {
 	measured map[leaf]stretch   // the part of a weight that a leaf is found in
 	largest  map[string]stretch // one of those, by weight
 	numbers  *storage
-}
-
-// leaf is what is measured of a weight: a bound without args.
-type leaf struct {
-	op        boundOp
-	of, gamma string
-}
-
-func (b *bound) leaf() leaf {
-	l := leaf{op: b.op, of: b.of.Param.Name}
-	if b.gamma != nil {
-		l.gamma = b.gamma.Param.Name
-	}
-	return l
 }
 
 // measure is what tells kernels apart that measure weights.

@@ -187,9 +187,19 @@ func (e *entry) scaledState(v *ir.Value, in *site) *bound {
 
 // ranges are the places of ranges in their buffer, which entries share.
 type ranges struct {
-	places map[string]int64 // byte offset, by the key of a bound
-	known  map[*bound]int64 // the same
 	wanted []wanted         // ranges in the order of their places
+	begun  map[leaf][]int   // those among them that begin with a leaf
+	known  map[*bound]int64 // byte offsets
+}
+
+// of returns the range of b among those that are wanted, nil for none.
+func (r *ranges) of(b *bound) *wanted {
+	for _, i := range r.begun[b.first()] {
+		if w := &r.wanted[i]; w.same(b) {
+			return w
+		}
+	}
+	return nil
 }
 
 // wanted is a range that a dispatch binds first.
@@ -214,16 +224,16 @@ func (c *compiler) rangeOf(b *bound, e *entry, label string) int64 {
 	if at, ok := r.known[b]; ok {
 		return at
 	}
-	if r.places == nil {
-		r.places, r.known = map[string]int64{}, map[*bound]int64{}
+	if r.known == nil {
+		r.begun, r.known = map[leaf][]int{}, map[*bound]int64{}
 	}
-	key := b.key()
-	at, ok := r.places[key]
-	if !ok {
-		at = int64(len(r.wanted)+1) * plan.RangeBytes
-		r.places[key] = at
-		r.wanted = append(r.wanted, wanted{b, e, label, at})
+	w := r.of(b)
+	if w == nil {
+		l := b.first()
+		r.begun[l] = append(r.begun[l], len(r.wanted))
+		r.wanted = append(r.wanted, wanted{b, e, label, int64(len(r.wanted)+1) * plan.RangeBytes})
+		w = &r.wanted[len(r.wanted)-1]
 	}
-	r.known[b] = at
-	return at
+	r.known[b] = w.at
+	return w.at
 }
