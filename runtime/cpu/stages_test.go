@@ -101,8 +101,9 @@ func TestMaximumOfLowValues(t *testing.T) {
 
 // bf16 rounds to nearest, ties to even, up to infinity; a NaN stays one, whose payload
 // stands in the lower half, and does not become infinity or, by a carry, zero. What was
-// rounded is loaded as it stands, alone and by fours.
-func TestBFloatOfEveryKind(t *testing.T) {
+// rounded is loaded as it stands, alone and by fours. A bound's power of two takes it to
+// [2^14, 2^15), as far as 2^100 reaches, and the other takes it back.
+func TestFloatsOfEveryKind(t *testing.T) {
 	rows := []struct {
 		from uint32
 		want uint16
@@ -110,25 +111,44 @@ func TestBFloatOfEveryKind(t *testing.T) {
 		{0x3f800000, 0x3f80}, {0x3f808000, 0x3f80}, {0x3f808001, 0x3f81}, {0x3f807fff, 0x3f80},
 		{0x3f818000, 0x3f82}, {0x3f817fff, 0x3f81}, {0xbf818000, 0xbf82}, {0x00008000, 0}, {0x00018000, 2},
 		{0x7f7fffff, 0x7f80}, {0x7f7f7fff, 0x7f7f}, {0x7f800000, 0x7f80}, {0xff800000, 0xff80},
-		{0x7f800001, 0x7fc0}, {0xff800001, 0xffc0}, {0x7fffffff, 0x7fff}, {0xffffffff, 0xffff}, {0x7fc00000, 0x7fc0}, {0x7fa12345, 0x7fe1},
+		{0x477fffff, 0x4780}, {0x46ffffff, 0x4700}, {0x7f800001, 0x7fc0}, {0xff800001, 0xffc0}, {0x7fffffff, 0x7fff}, {0xffffffff, 0xffff}, {0x7fc00000, 0x7fc0}, {0x7fa12345, 0x7fe1},
 	}
 	from, wide := make([]uint32, len(rows)), make([]uint16, (len(rows)+3)/4*4)
 	for i, r := range rows {
 		from[i], wide[i] = r.from, r.want
 	}
-	s := sketch{name: "narrow", slots: []plan.Slot{slot(plan.Read, "uint", "x"), slot(plan.Read, "ushort", "b"), slot(plan.Write, "ushort", "y"), slot(plan.Write, "uint", "z")},
-		threads: len(rows), prelude: stages(t, "common/load.metal"),
+	s := sketch{name: "narrow", slots: []plan.Slot{slot(plan.Read, "uint", "x"), slot(plan.Read, "ushort", "b"), slot(plan.Write, "ushort", "y"), slot(plan.Write, "uint", "z"), slot(plan.Write, "float", "r")},
+		threads: len(rows), prelude: stages(t, "common/load.metal", "common/range.metal"),
 		body: `y[tid] = bf16_bits(as_type<float>(x[tid]));
     z[2u * tid] = as_type<uint>(load1(b + tid));
-    z[2u * tid + 1u] = as_type<uint>(load4(b + tid / 4u * 4u)[tid % 4u]);`}
+    z[2u * tid + 1u] = as_type<uint>(load4(b + tid / 4u * 4u)[tid % 4u]);
+    r[3u * tid] = range_down(as_type<float>(x[tid]));
+    r[3u * tid + 1u] = range_up(r[3u * tid]);
+    r[3u * tid + 2u] = range_size(as_type<float>(x[tid]));`}
 	r := load(t, Options{}, s)
-	y, z := r.alloc(2*len(rows)), r.alloc(8*len(rows))
-	require.NoError(t, r.run(launch(0, 1, bind(plan.Read, r.put(from)), bind(plan.Read, r.put(wide)), bind(plan.Write, y), bind(plan.Write, z))))
+	y, z, ranges := r.alloc(2*len(rows)), r.alloc(8*len(rows)), r.alloc(12*len(rows))
+	require.NoError(t, r.run(launch(0, 1, bind(plan.Read, r.put(from)), bind(plan.Read, r.put(wide)), bind(plan.Write, y), bind(plan.Write, z), bind(plan.Write, ranges))))
 	for i, have := range get[uint16](t, y, len(rows)) {
 		require.Equal(t, rows[i].want, have, "%#x", rows[i].from)
 	}
 	for i, have := range get[uint32](t, z, 2*len(rows)) {
 		require.Equal(t, uint32(rows[i/2].want)<<16, have, "loaded again, %#x", rows[i/2].want)
+	}
+	have := get[float32](t, ranges, 3*len(rows))
+	for i, r := range rows {
+		v := float64(math.Float32frombits(r.from))
+		down, size := 1.0, math.Abs(v)
+		if v > 0 {
+			_, e := math.Frexp(v)
+			down = math.Ldexp(1, max(-100, min(100, 15-e)))
+		}
+		if math.IsInf(v, 1) {
+			down = 0x1p-100
+		}
+		if math.IsInf(v, 0) || math.IsNaN(v) {
+			size = 0
+		}
+		require.Equal(t, []float32{float32(down), float32(1 / down), float32(size)}, have[3*i:3*i+3], "%#x", r.from)
 	}
 }
 

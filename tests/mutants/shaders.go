@@ -70,7 +70,7 @@ func (r *sourceRunner) mslStages(ctx context.Context, e edit, text []byte, overl
 
 // languageLimit is the processor time of a process of the tests of the language, which take
 // some seconds of it: kernels that never end are not looked at longer.
-const languageLimit = 90 * time.Second
+const languageLimit = 45 * time.Second
 
 // languageTests are the files of tests of what the headers give texts.
 var languageTests = []string{"header_test.go", "group_test.go", "tensor_test.go"}
