@@ -111,8 +111,12 @@ func (r *rowRunner) of(file string) (out []rowProbe, err error) {
 	return r.had[0][file], nil
 }
 
-// beyond lists probes that only a complete run has, in which the stage file stands beside
-// one that no quick probe has it beside: a format's weights, say, in every kind of product.
+// mostBeyond is how many probes of a complete run a mistake meets at most.
+const mostBeyond = 24
+
+// beyond lists probes that only a complete run has, in which stage files stand beside the
+// given one that no quick probe has together, such as a format's weights and a kind of
+// product: first the probe with the most such pairs, then that of those that are left.
 func (r *rowRunner) beyond(file string) (out []rowProbe, err error) {
 	if r.had[1][file] != nil {
 		return r.had[1][file], nil
@@ -124,14 +128,39 @@ func (r *rowRunner) beyond(file string) (out []rowProbe, err error) {
 	if err != nil {
 		return nil, err
 	}
-	isNew := newness()
-	for _, p := range quick {
-		isNew(p)
-	}
-	for _, p := range r.all[1] {
-		if slices.Contains(p.Stages, file) && isNew(p) {
-			out = append(out, p)
+	met := map[[2]string]bool{}
+	open := func(p rowProbe) (pairs [][2]string) {
+		for i, a := range p.Stages {
+			for _, b := range p.Stages[i+1:] {
+				if x := [2]string{a, b}; !met[x] {
+					pairs = append(pairs, x)
+				}
+			}
 		}
+		return pairs
+	}
+	meet := func(p rowProbe) {
+		for _, x := range open(p) {
+			met[x] = true
+		}
+	}
+	for _, p := range quick {
+		meet(p)
+	}
+	left := slices.DeleteFunc(slices.Clone(r.all[1]), func(p rowProbe) bool { return !slices.Contains(p.Stages, file) })
+	for len(out) < mostBeyond && len(left) > 0 {
+		best, most := rowProbe{}, 0
+		for _, p := range left {
+			if n := len(open(p)); n > most {
+				best, most = p, n
+			}
+		}
+		if most == 0 {
+			break
+		}
+		meet(best)
+		out = append(out, best)
+		left = slices.DeleteFunc(left, func(p rowProbe) bool { return len(open(p)) == 0 })
 	}
 	r.had[1][file] = out
 	return out, nil
