@@ -2,6 +2,7 @@ package cost
 
 import (
 	"encoding/binary"
+	"slices"
 	"sync"
 
 	"foundry/ir"
@@ -17,9 +18,10 @@ import (
 // asked by several goroutines.
 type Choices struct {
 	Target *target.Target
-	bounds func(*ir.Graph) Unbounded // nil: all values have one
+	bounds func(plan []*ir.Graph) Unbounded // nil: all values have one
 	mutex  sync.Mutex
 	known  map[string]*Choice // choices by the key of a shape
+	plan   []*ir.Graph        // graphs of the plan that was lowered last
 }
 
 // Unbounded reports whether nothing is known of how large v can get: a value of a graph, or,
@@ -34,17 +36,30 @@ type Choice struct {
 
 // NewChoices returns the choices for a target, none of which is made yet. What a graph's
 // values lie as, and with that the kernels that read them, hangs on which have no bound:
-// bounds tells, nil where all have one.
-func NewChoices(t *target.Target, bounds func(*ir.Graph) Unbounded) *Choices {
+// bounds tells, of values of a plan's graphs, which share their states; nil where all have one.
+func NewChoices(t *target.Target, bounds func(plan []*ir.Graph) Unbounded) *Choices {
 	return &Choices{Target: t, bounds: bounds, known: map[string]*Choice{}}
 }
 
+// Lowered notes the graphs of a plan: what one writes to a state, the others read.
+func (c *Choices) Lowered(plan []*ir.Graph) {
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	c.plan = plan
+}
+
 // Finished is the run of a graph that no pass will change: its values lie as lowering
-// keeps them.
+// keeps them, in the plan that was lowered last where the graph is of that, otherwise alone.
 func (c *Choices) Finished(g *ir.Graph, e sym.Env) Run {
 	var unbounded Unbounded
 	if c.bounds != nil {
-		unbounded = c.bounds(g)
+		c.mutex.Lock()
+		plan := c.plan
+		c.mutex.Unlock()
+		if !slices.Contains(plan, g) {
+			plan = []*ir.Graph{g}
+		}
+		unbounded = c.bounds(plan)
 	}
 	return Run{Target: c.Target, Choices: c, Bounds: g.Bounds, Env: e, Stored: StorageOf(g, c, unbounded)}
 }

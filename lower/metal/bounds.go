@@ -120,6 +120,9 @@ func joined(op boundOp, args ...*bound) *bound {
 
 // either bounds what one of bounds does: their sum, equal ones once.
 func either(args ...*bound) *bound {
+	if len(args) == 1 {
+		return args[0]
+	}
 	var different []*bound
 	for _, a := range args {
 		if a == nil {
@@ -331,10 +334,14 @@ func normalises(n *ir.Node, in *site) bool {
 }
 
 // NewChoices returns the choices of kernels for a target, none of which is made yet, with
-// bounds as lowering finds them where one graph alone writes its states.
+// bounds as lowering finds them.
 func NewChoices(t *target.Target) *cost.Choices {
-	return cost.NewChoices(t, func(g *ir.Graph) cost.Unbounded {
-		return newBounds(stateBounds([]*entry{{g: g, bounds: newBounds(nil)}})).unbounded
+	return cost.NewChoices(t, func(plan []*ir.Graph) cost.Unbounded {
+		entries := make([]*entry, len(plan))
+		for i, g := range plan {
+			entries[i] = &entry{g: g, bounds: newBounds(nil)}
+		}
+		return newBounds(stateBounds(entries)).unbounded
 	})
 }
 
@@ -358,7 +365,7 @@ func (b *bounds) unbounded(v *ir.Value, n *ir.Node) bool {
 // there is room above what kernels write.
 func stateBounds(entries []*entry) map[string]*bound {
 	const room = 8
-	found := map[string]*bound{}
+	written := map[string][]*bound{}
 	for _, e := range entries {
 		for _, n := range e.g.Nodes() {
 			for _, w := range writesOf(n) {
@@ -367,16 +374,13 @@ func stateBounds(entries []*entry) map[string]*bound {
 					cache, _ = settle(cache.Def.Args[0], nil)
 				}
 				name := cache.Param.Name
-				own := e.bounds.of(w.node.Args[1], w.in)
-				if have, ok := found[name]; ok {
-					own = either(have, own)
-				}
-				found[name] = own
+				written[name] = append(written[name], e.bounds.of(w.node.Args[1], w.in))
 			}
 		}
 	}
-	for name, b := range found {
-		found[name] = joined(boundProduct, numberBound(room), b)
+	found := make(map[string]*bound, len(written))
+	for name, all := range written {
+		found[name] = joined(boundProduct, numberBound(room), either(all...)) // equal ones once, however many entries write
 	}
 	return found
 }

@@ -333,7 +333,7 @@ func (e *entry) dispatch(of *loweredNode, k *kernel) (*dispatch, error) {
 			b.Bytes = s.dtype.Bytes(s.shape.MaxElems(e.g.Bounds))
 		case refRange:
 			v, in := located(n, r.index)
-			s, b.Offset, b.Bytes = e.c.rangeBuffer(), e.c.rangeOf(e.bounds.of(v, in), e, d.Label), plan.RangeBytes
+			s, b.Offset, b.Bytes = e.c.rangeBuffer(), e.c.rangeOf(e.bounds.of(v, in), d.Label), plan.RangeBytes
 		case refHistory:
 			positions := e.tokenKind.positions(e.g.Bounds)
 			s = e.c.history(positions)

@@ -73,6 +73,11 @@ func Compile(entries []Entry, o Options) (*plan.Plan, error) {
 		}
 	}
 	c.states = stateBounds(open)
+	graphs := make([]*ir.Graph, len(entries))
+	for i, e := range entries {
+		graphs[i] = e.Graph
+	}
+	o.Choices.Lowered(graphs)
 	for _, e := range open {
 		e.bounds = newBounds(c.states)
 	}

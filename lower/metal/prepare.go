@@ -31,7 +31,7 @@ func (c *compiler) prepare() error {
 	c.store(buffer)
 	for _, op := range []boundOp{boundRow, boundLargest} { // what measures rows finds the largest elements, too
 		for _, w := range c.ranges.wanted {
-			if err := p.measure(w.bound, op, w.in); err != nil {
+			if err := p.measure(w.bound, op); err != nil {
 				return fmt.Errorf("%s: %w", w.label, err)
 			}
 		}
@@ -92,11 +92,15 @@ type compute struct {
 
 const measuredBytes = 2 * 4 * choice.MeasureGroups
 
-// measure dispatches what finds the leaves of b that are op, each once. Weights have
-// their storage in the entry that b was found in.
-func (p *preparation) measure(b *bound, op boundOp, in *entry) error {
+// weight is the storage of a weight, which any of the entries may have.
+func (p *preparation) weight(v *ir.Value) *storage {
+	return p.c.shared[sharing{sharedWeight, v.Param.Name}]
+}
+
+// measure dispatches what finds the leaves of b that are op, each once.
+func (p *preparation) measure(b *bound, op boundOp) error {
 	for _, a := range b.args {
-		if err := p.measure(a, op, in); err != nil {
+		if err := p.measure(a, op); err != nil {
 			return err
 		}
 	}
@@ -111,7 +115,7 @@ func (p *preparation) measure(b *bound, op boundOp, in *entry) error {
 		p.measured[key] = known
 		return nil
 	}
-	t, weight := b.of.Type, in.values[b.of].s
+	t, weight := b.of.Type, p.weight(b.of)
 	cols, rows := t.Shape.At(-1).C, int64(1)
 	for _, d := range t.Shape.Slice()[:t.Shape.Rank-1] {
 		rows *= d.C
@@ -123,7 +127,7 @@ func (p *preparation) measure(b *bound, op boundOp, in *entry) error {
 	name, bind := fmt.Sprintf("measure_%d_%s", cols, f.name), []stretch{whole(weight), p.number(float64(rows))}
 	if b.gamma != nil {
 		name += "_times"
-		bind = append(bind, whole(in.values[b.gamma].s))
+		bind = append(bind, whole(p.weight(b.gamma)))
 	}
 	of := measure{t.DType, weight.planes, cols, b.gamma != nil}
 	k := p.measures[of]

@@ -205,7 +205,6 @@ func (r *ranges) of(b *bound) *wanted {
 // wanted is a range that a dispatch binds first.
 type wanted struct {
 	*bound
-	in    *entry
 	label string
 	at    int64
 }
@@ -219,7 +218,7 @@ func (c *compiler) rangeBuffer() *storage {
 
 // rangeOf returns the place of b's range. Place 0 stays free: a buffer of the plan that
 // names none has no range.
-func (c *compiler) rangeOf(b *bound, e *entry, label string) int64 {
+func (c *compiler) rangeOf(b *bound, label string) int64 {
 	r := &c.ranges
 	if at, ok := r.known[b]; ok {
 		return at
@@ -231,7 +230,7 @@ func (c *compiler) rangeOf(b *bound, e *entry, label string) int64 {
 	if w == nil {
 		l := b.first()
 		r.begun[l] = append(r.begun[l], len(r.wanted))
-		r.wanted = append(r.wanted, wanted{b, e, label, int64(len(r.wanted)+1) * plan.RangeBytes})
+		r.wanted = append(r.wanted, wanted{b, label, int64(len(r.wanted)+1) * plan.RangeBytes})
 		w = &r.wanted[len(r.wanted)-1]
 	}
 	r.known[b] = w.at
