@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -187,6 +188,35 @@ func goEdits(file string, text []byte) (out []edit, err error) {
 
 var mslPlaces = regexp.MustCompile(`(?m)//.*$|"[^"\n]*"|^\s*#.*$|[^{}\n;]*[\w)\]+]\s*;|<=|>=|==|!=|&&|\|\||\s[<>+*-]\s|\b\d+\b`)
 
+// processors are the words by which headers tell them apart.
+var processors = map[string]string{"amd64": "__x86_64__", "arm64": "__aarch64__"}
+
+// ofOtherProcessors returns what reports whether a place of a header is compiled on another
+// processor only: no test here can notice what stands there.
+func ofOtherProcessors(text string) func(at int) bool {
+	var from, to []int
+	at, other := 0, false
+	for line := range strings.Lines(text) {
+		if directive := strings.TrimSpace(line); other && strings.HasPrefix(directive, "#") {
+			other, to = false, append(to, at)
+		}
+		for arch, word := range processors {
+			if arch != runtime.GOARCH && (strings.HasPrefix(line, "#if defined("+word+")") || strings.HasPrefix(line, "#elif defined("+word+")")) {
+				other, from = true, append(from, at)
+			}
+		}
+		at += len(line)
+	}
+	return func(at int) bool {
+		for i := range to {
+			if from[i] <= at && at < to[i] {
+				return true
+			}
+		}
+		return false
+	}
+}
+
 // mslEdits lists what is done to Metal text: statements dropped, operators mistaken,
 // constants one off. Comments and directives stay.
 func mslEdits(file string, text []byte) (out []edit, err error) {
@@ -208,9 +238,11 @@ func mslEdits(file string, text []byte) (out []edit, err error) {
 			}
 		}
 	}
+	elsewhere := ofOtherProcessors(string(text))
 	for _, m := range mslPlaces.FindAllIndex(text, -1) {
 		piece := strings.TrimSpace(string(text[m[0]:m[1]]))
 		switch {
+		case elsewhere(m[1] - len(piece)):
 		case strings.HasPrefix(piece, "//") || strings.HasPrefix(piece, "#") || strings.HasPrefix(piece, `"`):
 		case strings.HasSuffix(piece, ";"):
 			add(m[1]-len(piece), m[1], ";", "a statement dropped")

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"runtime"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -34,4 +35,20 @@ func TestMSLEdits(t *testing.T) {
 		"if (a <= 2) {\n    y[i] = a + 1;\n}\n", "if (a < 3) {\n    y[i] = a + 1;\n}\n", "if (a < 1) {\n    y[i] = a + 1;\n}\n",
 		"if (a < 2) {\n    ;\n}\n", "if (a < 2) {\n    y[i] = a - 1;\n}\n", "if (a < 2) {\n    y[i] = a + 2;\n}\n", "if (a < 2) {\n    y[i] = a + 0;\n}\n",
 	}, after)
+}
+
+// What only another processor compiles is left alone.
+func TestTextOfOtherProcessors(t *testing.T) {
+	text := []byte("#if defined(__x86_64__)\nint a = 1;\n#elif defined(__aarch64__)\nint a = 2;\n#else\nint a = 3;\n#endif\nint b = 4;\n")
+	edits, err := mslEdits("p.h", text)
+	require.NoError(t, err)
+	places := map[string]int{}
+	for _, e := range edits {
+		places[e.place(text)]++
+	}
+	want := map[string]int{"p.h:2": 3, "p.h:6": 3, "p.h:8": 3}
+	if runtime.GOARCH == "arm64" {
+		want = map[string]int{"p.h:4": 3, "p.h:6": 3, "p.h:8": 3}
+	}
+	require.Equal(t, want, places)
 }
