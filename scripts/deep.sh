@@ -28,6 +28,6 @@ cat "$out/plans.txt"
 # program is built once, and says which mistakes each test meets: sources must stay as they
 # are meanwhile. Most take under a second each in Go, in a stage file some 3 seconds of
 # processor time, in a header of cpu some 10; one that nobody notices meets every probe, and takes
-# two or three minutes: 200 in Metal text are some 45 minutes of a core.
+# two or three minutes: 200 in Metal text are some 50 minutes of a core.
 go run ./tests/mutants -seed "$seed" -go "${MUTANTS_GO:-300}" -checker "${MUTANTS_CHECKER:-50}" -msl "${MUTANTS_MSL:-200}" -stages "${MUTANTS_STAGES:-2}" -results "$out/sources.jsonl" >"$out/sources.txt"
 cat "$out/sources.txt"
