@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"foundry"
+	"foundry/frontends/decoder"
 	"foundry/ir"
 	"foundry/ir/cost"
 	"foundry/ir/dtype"
@@ -103,6 +104,8 @@ func drifts(g *ir.Graph, e *plan.Entry, c *compile.Compiled) map[string]string {
 			switch {
 			case k.Early:
 				label, which = label+".expand", which+" expand"
+			case i > 0 && n.Op == ir.OpSample:
+				label, which = label+"."+k.Name, which+" "+k.Name
 			case i > 0 && !ks[i-1].Early:
 				label, which = label+".merge", which+" merge"
 			}
@@ -196,10 +199,10 @@ func TestCostWeighsEachEntry(t *testing.T) {
 				require.NoError(t, err)
 				for i := range c.Plan.Entries {
 					e := &c.Plan.Entries[i]
-					if e.Role == plan.Sample {
-						continue // it has no states
-					}
 					g, err := c.Entry(e.Name)
+					if e.Role == plan.Sample {
+						g, err = decoder.Sampler(m.Config, o.Context)
+					}
 					require.NoError(t, err)
 					looked[e.Name] = true
 					require.Empty(t, drifts(g, e, c), "%s of %s for %s with %s%s", e.Name, model, x, o.Variant, o.Passes)
@@ -208,5 +211,5 @@ func TestCostWeighsEachEntry(t *testing.T) {
 		}
 		require.NoError(t, m.Close())
 	}
-	require.Equal(t, map[string]bool{"prefill": true, "decode": true, "decode_512": true, "decode_4096": true}, looked)
+	require.Equal(t, map[string]bool{"prefill": true, "decode": true, "decode_512": true, "decode_4096": true, "sample": true}, looked)
 }

@@ -122,6 +122,29 @@ func (m *model) byRow(k Kernel, as kernel.RowNorm) []Kernel {
 	return m.single(k)
 }
 
+// sample deals out a sample: what its first kernel leaves of a row all others read again, but
+// the last, which reads a part. Settings may spare most of them; they cost their dispatch then.
+func (m *model) sample(k Kernel, as kernel.Sample) (out []Kernel) {
+	rows := m.elems(m.ops[0].Results[0].Type)
+	for i, x := range as.Kernels() {
+		one, between := Kernel{Name: x.Name}, 4*rows*float64(as.Parts()*kernel.SamplePart)
+		switch {
+		case i == 0:
+			one = k
+		case x.Groups == 1:
+			between = rows * float64(4*kernel.SamplePart+16*as.Parts())
+		}
+		if between > float64(m.Target.CacheBytes)/4 {
+			one.Memory += between
+		} else {
+			one.Cache += between
+		}
+		one.Groups, one.Threads, one.Shared = rows*float64(x.Groups), float64(as.Threads()), x.Bytes
+		out = append(out, one)
+	}
+	return out
+}
+
 func argmaxMerge(parts, rows int64, t *target.Target) Kernel {
 	as := kernel.ArgmaxMerge{Parts: parts, Largest: t.Limits.Threads}
 	return Kernel{Name: "argmax_merge", Cache: float64(8 * parts * rows), Groups: float64(rows), Threads: float64(as.Threads()), Shared: kernel.BestBytes(as.Threads())}

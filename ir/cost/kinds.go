@@ -198,10 +198,13 @@ var (
 			candidates: theOne(func(r *task.Region, _ *target.Target) kernel.Sample {
 				return kernel.Sample{Vocab: r.Graph.Nodes()[0].Args[0].Type.Shape.At(1).C}
 			}),
-			groups: func(_ *task.Region, k kernel.Sample, _ *target.Target) []group {
-				return []group{{k.Threads(), k.Bytes()}}
+			groups: func(_ *task.Region, k kernel.Sample, _ *target.Target) (out []group) {
+				for _, one := range k.Kernels() {
+					out = append(out, group{k.Threads(), one.Bytes})
+				}
+				return out
 			},
-			deal: func(m *model, k Kernel, _ kernel.Sample) []Kernel { return m.single(k) },
+			deal: (*model).sample,
 		}.main()},
 	}
 	createKind = kind{

@@ -31,8 +31,29 @@ func (Sample) HistogramBytes() int { return 3 * 4 * SampleBins }
 // ExchangeBytes is that in which simdgroups exchange sums of weights.
 func (Sample) ExchangeBytes() int { return 8 * 16 }
 
-// Bytes is the threadgroup memory of the largest of the kernels, those of levels.
-func (s Sample) Bytes() int { return s.HistogramBytes() + s.ExchangeBytes() }
+// PartialBytes is that in which they exchange what a part keeps.
+func (Sample) PartialBytes() int { return 4 * lanes }
+
+// SampleKernel is one of a sample's kernels.
+type SampleKernel struct {
+	Name   string
+	Groups int64 // threadgroups of a row
+	Bytes  int   // threadgroup memory
+}
+
+// Kernels lists the kernels in their order: scores, levels, sums and the choice.
+func (s Sample) Kernels() []SampleKernel {
+	best := BestBytes(s.Threads())
+	out := []SampleKernel{{"scores", s.Parts(), Rounded(s.MarkBytes()) + best}}
+	for level := range SampleHistograms {
+		bytes := s.HistogramBytes()
+		if level > 0 {
+			bytes += s.ExchangeBytes()
+		}
+		out = append(out, SampleKernel{fmt.Sprintf("level_%d", level), s.Parts(), bytes})
+	}
+	return append(out, SampleKernel{"sums", s.Parts(), s.ExchangeBytes() + s.PartialBytes()}, SampleKernel{"choose", 1, s.ExchangeBytes() + best})
+}
 
 // String is such as "sample parts=38".
 func (s Sample) String() string { return fmt.Sprintf("sample parts=%d", s.Parts()) }

@@ -261,7 +261,13 @@ func TestTurnsInNumbers(t *testing.T) {
 	require.EqualValues(t, 2, s.Parts())
 	require.Equal(t, 4096/8, s.MarkBytes())
 	require.Equal(t, 3*2048*4, s.HistogramBytes())
-	require.Equal(t, s.HistogramBytes()+16*8, s.Bytes())
+	kernels := s.Kernels()
+	require.Len(t, kernels, 1+5+1+1)
+	require.Equal(t, SampleKernel{"scores", 2, 512 + 2*32}, kernels[0])
+	require.Equal(t, SampleKernel{"level_0", 2, 24576}, kernels[1])
+	require.Equal(t, SampleKernel{"level_4", 2, 24576 + 128}, kernels[5])
+	require.Equal(t, SampleKernel{"sums", 2, 128 + 128}, kernels[6])
+	require.Equal(t, SampleKernel{"choose", 1, 128 + 2*32}, kernels[7])
 }
 
 // A product's word has each of its numbers where its name says.

@@ -51,14 +51,15 @@ func (r *region) sample(chosen choice.Sample) *lowering {
 	return &s.list
 }
 
-// begin begins one of the kernels; groups is how many threadgroups a row has.
-func (s *sampler) begin(name string, main plan.Main, groups int64, files ...string) (*kernel, *emitter) {
-	k := newKernel(fmt.Sprintf("sample_%s_%d", name, s.Vocab), identity{main, "sample"})
+// begin begins the next of the kernels.
+func (s *sampler) begin(main plan.Main, files ...string) (*kernel, *emitter) {
+	next := s.Kernels()[len(s.list.kernels)]
+	k := newKernel(fmt.Sprintf("sample_%s_%d", next.Name, s.Vocab), identity{main, "sample"})
 	if len(s.list.kernels) > 0 {
-		k.label = name
+		k.label = next.Name
 	}
 	k.threads = s.Threads()
-	k.grid[0].N, k.grid[1].N = sym.Const(groups), s.rows
+	k.grid[0].N, k.grid[1].N = sym.Const(next.Groups), s.rows
 	k.param("N", int(s.Vocab))
 	k.param("part", choice.SamplePart)
 	k.use("main/sample.metal")
@@ -93,7 +94,7 @@ func (s *sampler) operand(e *emitter, i int, ix ...affine) *msl.Value {
 }
 
 func (s *sampler) scores() {
-	k, e := s.begin("scores", plan.SampleScores, s.Parts(), "main/argmax.metal", "main/sample_scores.metal")
+	k, e := s.begin(plan.SampleScores, "main/argmax.metal", "main/sample_scores.metal")
 	row := e.know(groupY, 0, 1)
 	x := s.operand(e, 0, row, number(0))
 	_, from, _ := e.Address(s.n.Args[0], []affine{row, number(0)})
@@ -124,7 +125,7 @@ func (s *sampler) scores() {
 
 func (s *sampler) levels() {
 	for level := range choice.SampleHistograms {
-		k, e := s.begin(fmt.Sprintf("level_%d", level), plan.SampleCuts, s.Parts(), "main/sample_cut.metal")
+		k, e := s.begin(plan.SampleCuts, "main/sample_cut.metal")
 		scores, best, settings := s.part(k), s.best(k), s.settings(e)
 		local := k.threadgroup("gathered", "atomic_uint", s.HistogramBytes())
 		args := []*msl.Value{scores, best, u(s.Parts()), settings}
@@ -145,12 +146,12 @@ func (s *sampler) levels() {
 }
 
 func (s *sampler) sums() {
-	k, e := s.begin("sums", plan.SampleSums, s.Parts(), "main/sample_cut.metal", "main/sample_choose.metal")
+	k, e := s.begin(plan.SampleSums, "main/sample_cut.metal", "main/sample_choose.metal")
 	scores, best, settings := s.part(k), s.best(k), s.settings(e)
 	progress := s.between(k, sampleProgress, "uint", plan.ReadWrite)
 	counts := s.between(k, sampleCounts, "uint", plan.Read)
 	sums := s.between(k, sampleSums, "uint", plan.Write)
-	shared, partial := k.threadgroup("shared", "ulong", s.ExchangeBytes()), k.threadgroup("partial", "uint", 4*32)
+	shared, partial := k.threadgroup("shared", "ulong", s.ExchangeBytes()), k.threadgroup("partial", "uint", s.PartialBytes())
 	k.add(msl.When(msl.Call("sample_draws", settings).Not(), &msl.Return{}))
 	largest := k.let(constFloat, "best", msl.Call("sample_best", best, u(s.Parts()), lane))
 	cut := k.let(constUint2, "cut", msl.Call("sample_cut", progress, largest, settings, u(s.Vocab), counts.Add(u((choice.SampleHistograms-1)*3*choice.SampleBins)),
@@ -159,7 +160,7 @@ func (s *sampler) sums() {
 }
 
 func (s *sampler) choose() {
-	k, e := s.begin("choose", plan.SampleChoice, 1, "main/argmax.metal", "main/sample_choose.metal")
+	k, e := s.begin(plan.SampleChoice, "main/argmax.metal", "main/sample_choose.metal")
 	k.moved = s.rows.Poly().Scale(4*choice.SamplePart + 16*s.Parts())
 	scores, settings := s.between(k, sampleScores, "float", plan.Read), s.settings(e)
 	bests, places := s.best(k), s.between(k, samplePlace, "uint", plan.Read)
