@@ -17,12 +17,13 @@ type matmul struct {
 	tokens, rows, cols int64
 	bytes              int64
 	unit               int
-	whole              int64 // rows that must meet in a threadgroup, those of a normed head; 0: none
-	levels             bool  // the weights are levels with factors, all of them
-	halves             bool  // the weights are f16 and reach tiles as they are
-	perLoad            int   // weights of a row that one load reads
-	scattered          bool  // rows of which no eight weights stand beside each other
-	halfRows           bool  // halves of x, kept so and copied to tiles as they are
+	whole              int64   // rows that must meet in a threadgroup, those of a normed head; 0: none
+	levels             bool    // the weights are levels with factors, all of them
+	halves             bool    // the weights are f16 and reach tiles as they are, all of them
+	copyable           float64 // weights that do where x is not copied
+	perLoad            int     // weights of a row that one load reads
+	scattered          bool    // rows of which no eight weights stand beside each other
+	halfRows           bool    // halves of x, kept so and copied to tiles as they are
 	parts              []*task.Part
 	formats            []formatted // how many weights it has of each, in the order of the weights
 }
@@ -35,7 +36,10 @@ func numbersOf(p *task.Product, tokens int64) matmul {
 	p.Weights(func(w *ir.Value) {
 		t := p.Region.Lies(w)
 		n.levels = n.levels && t.Quantised()
-		n.halves = n.halves && t == dtype.F16
+		n.halves = n.halves && p.Copyable(t)
+		if p.Copyable(t) {
+			n.copyable += float64(w.Type.Shape.At(0).C * p.Length)
+		}
 		n.perLoad = max(n.perLoad, t.WeightsPerRead())
 		n.scattered = n.scattered || p.Region.Format(w).Scattered
 		n.bytes += t.Bytes(w.Type.Shape.At(0).C * p.Length)
@@ -269,10 +273,25 @@ func (p matmul) expanding(k *Kernel, x kernel.ProductTiles, t *target.Target) {
 	k.Tile = 0
 }
 
-// expansion is what lanes do to expand a weight, in multiply-adds.
-func (p matmul) expansion(t *target.Target) float64 {
+// copied is the share of the weights that reach the blocks x as they are.
+func (p matmul) copied(x kernel.ProductTiles) float64 {
+	switch {
+	case p.halves:
+		return 1
+	case x.Copied:
+		return 0
+	}
+	return p.copyable / float64(p.rows*p.cols)
+}
+
+// expansion is what lanes do to expand a weight, in multiply-adds; of halves beside others
+// that are copied, nothing.
+func (p matmul) expansion(x kernel.ProductTiles, t *target.Target) float64 {
 	sum, all := 0.0, 0.0
 	for _, f := range p.formats {
+		if f.format == dtype.F16.Format() && p.copied(x) > 0 {
+			continue
+		}
 		slots, counted := t.Slots[f.format]
 		if !counted {
 			return tileExpand
@@ -294,11 +313,9 @@ func (p matmul) tiled(x kernel.ProductTiles, t *target.Target) Kernel {
 	}
 	k := Kernel{Memory: float64(p.bytes), Groups: down * across, Threads: float64(x.SIMDs() * t.Limits.SIMDWidth), Tiled: true}
 	rows, columns := float64(x.Rows), float64(x.Columns)
-	row, weight, bytes, pieces := float64(tileNarrow), p.expansion(t), 4.0, 0.0 // pieces of lines a block
-	if p.halves {
-		weight = tileCopy
-		pieces += columns
-	}
+	copied := p.copied(x)
+	weight := copied*tileCopy + (1-copied)*p.expansion(x, t)
+	row, bytes, pieces := float64(tileNarrow), 4.0, copied*columns // pieces of lines a block
 	if p.halfRows {
 		bytes = 2
 	}

@@ -98,7 +98,7 @@ func TestTilesInNumbers(t *testing.T) {
 	require.InDelta(t, tile/6*1e-6/1, k.WaitUs, 1e-9, "both at once")
 	// Slots that were counted say what a weight costs: 1.7 operations each.
 	x.Slots = map[string]float64{"q8_0": 5}
-	require.InDelta(t, 8.5, q.expansion(x), 1e-9)
+	require.InDelta(t, 8.5, q.expansion(kernel.ProductTiles{}, x), 1e-9)
 	require.Greater(t, q.tiled(block, x).WaitUs, q.tiled(block, plain()).WaitUs)
 }
 
@@ -327,10 +327,43 @@ return p=%p, q=%q, r=%r, s=%s
 	rows := kernel.ProductRows{PerTeam: 1, Teams: 1, Share: 1, Simdgroups: 4, Vectors: 3, Width: 8}
 	work := func() [2]float64 {
 		n := numbersOf(p, 3)
-		return [2]float64{n.expansion(x), n.laneFlops(rows, 3, 1, 1, x)}
+		return [2]float64{n.expansion(kernel.ProductTiles{}, x), n.laneFlops(rows, 3, 1, 1, x)}
 	}
 	first := work()
 	for range 100 {
 		require.Equal(t, first, work())
 	}
+}
+
+// What the model says of weights on their way to blocks is what is written: they are copied,
+// or expanded by lanes.
+func TestBlocksAreBroughtAsWritten(t *testing.T) {
+	x := plain()
+	seen := map[bool]int{}
+	for _, format := range []string{"f16", "bf16", "q8_0"} {
+		for _, cols := range []int{96, 100, 160, 164} {
+			if format == "q8_0" && cols%32 != 0 {
+				continue
+			}
+			p := oneProduct(t, x, 100, 96, cols, format)
+			n := numbersOf(p, 100)
+			d, _ := p.SameFormat()
+			for b := range n.tilings(x) {
+				copies := task.Staging{Product: p, Tiles: b}.Copies(d)
+				require.Equal(t, copies, !b.Expanded, "%s of %d: %s", format, cols, b)
+				require.Equal(t, copies, n.copied(b) == 1, "%s of %d: %s", format, cols, b)
+				seen[copies]++
+			}
+		}
+	}
+	require.Greater(t, min(seen[true], seen[false]), 10)
+	// Of halves beside levels a quarter is copied, where x is not; lanes expand the others.
+	x.Slots = map[string]float64{"f16": 100, "q8_0": 5}
+	n := matmul{tokens: 64, rows: 4, cols: 100, copyable: 100, formats: []formatted{{"f16", 100}, {"q8_0", 300}}}
+	var b kernel.ProductTiles
+	require.InDelta(t, 0.25, n.copied(b), 1e-12)
+	require.InDelta(t, 5*tileSlot, n.expansion(b, x), 1e-12)
+	b.Copied = true
+	require.Zero(t, n.copied(b))
+	require.InDelta(t, (100*100+300*5)*tileSlot/400, n.expansion(b, x), 1e-9)
 }

@@ -17,7 +17,7 @@ type Expansion struct {
 // Expansions lists the weights that are no halves yet, by format in the order of the product's
 // parts; false where they cannot all be expanded once: rows of eight are what blocks copy.
 func (g *Product) Expansions() (out []Expansion, can bool) {
-	can = g.Length%8 == 0
+	can = g.Copyable(dtype.F16)
 	seen := map[*ir.Value]bool{}
 	g.Weights(func(w *ir.Value) {
 		t, planes := w.Type.DType, g.Region.Operands[w.Index].Planes

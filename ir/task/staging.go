@@ -33,7 +33,13 @@ func (s Staging) Chunks(t dtype.Type) int {
 // Copies reports whether weights of t reach their stage as they are stored: not beside
 // others that are expanded while x is copied, since those have two places.
 func (s Staging) Copies(t dtype.Type) bool {
-	return t == dtype.F16 && s.Chunk(t) == kernel.CopiedHalves && !(s.Tiles.Copied && s.Tiles.Expanded)
+	return s.Product.Copyable(t) && !(s.Tiles.Copied && s.Tiles.Expanded)
+}
+
+// Copyable reports whether weights of t can reach a stage as they are stored: halves in whole
+// runs of those that are copied at once.
+func (g *Product) Copyable(t dtype.Type) bool {
+	return t == dtype.F16 && g.Length%kernel.CopiedHalves == 0
 }
 
 // FactorEach reports whether each of a thread's chunks of weights of t needs a factor of its
