@@ -97,12 +97,14 @@ func bestProduct(p *task.Product, t *target.Target) kernel.Kernel {
 // narrow chunk makes each lane's work less; a lane does that work worse (a chunk of 32 weights
 // meets a vector that is staged in its order), so it must be half. At 0.5b on an H200, with
 // chunks of 8 weights of q4_0 instead of 32: down 3.66 -> 2.36 us, o 2.52 -> 1.65, QKV of the
-// first layer 2.42 -> 1.53. At 1.5b down has 72 weights a lane for 96, and takes as long.
+// first layer 2.42 -> 1.53. At 1.5b down has 72 weights a lane for 96, and takes as long. Behind
+// two rounds of chunks others are on their way beside the work: at 7b down, of ten rounds,
+// took 35.0 us by chunks of 16 weights of q6_k and 19.4 by 32, in q5_k 26.0 and 18.9.
 func bestRows(p *task.Product, t *target.Target) kernel.ProductRows {
 	best := productRows(p, t, 0)
 	n := numbersOf(p, p.Tokens.Max(p.Region.Graph.Bounds))
 	alone, us := n.alone(best, t), n.rowwise(best, t).Us(t)
-	if alone == 0 || !n.levels {
+	if alone == 0 || !n.levels || p.Length > 2*int64(best.Width)*best.Seats()*int64(best.Share) {
 		return best
 	}
 	p.Weights(func(w *ir.Value) {

@@ -44,7 +44,7 @@ func productRows(p *task.Product, t *target.Target, width int) kernel.ProductRow
 	rows, run := (total+n-1)/n, (int64(p.Run())+n-1)/n
 	var by rowDivision
 	if k.Direct && k.Chunked && p.Tokens == sym.Const(1) {
-		by = dealSliced(rows, unit, rounds, run, t)
+		by = dealSliced(rows, unit, rounds, run, p.FormatOf(d).Registers(int(widest)), t)
 	} else {
 		by = deal(rows, unit, rounds, run, k.Direct, t)
 	}
@@ -206,31 +206,51 @@ func deal(rows int64, unit int, rounds, run int64, direct bool, t *target.Target
 // sliceSimds is how many simdgroups of a threadgroup have room for slices.
 const sliceSimds = 8
 
+// fourRowsChunk is the most registers of a chunk of which a team of slices takes four rows where
+// two leave enough simdgroups. At 7b on an H200, four rows shared by eight and two by four: o and down in
+// q8_0 5.4, 24.1 and 5.0, 20.5 us, q6_k 4.6, 20.7 and 4.6, 19.4, q5_k 5.6, 19.0 and 4.5, 18.9; of
+// six registers and fewer in affine4 4.2, 18.3 and 4.8, 18.8, q4_0 3.9, 15.8 and 4.5, 17.4.
+const fourRowsChunk = 6
+
 // dealSliced returns deal's deal where simdgroups bring slices of a vector that is read
 // where it lies: each slice serves the rows of its simdgroup alone, so as many rows go
 // together, shared by as many simdgroups, as leave enough of them; where there are not
 // enough rows for that, what gives the most. At 7b on an H200, four rows shared by eight
 // against two by four: down_proj in q4_0 21.3 -> 16.4 us, o_proj 5.4 -> 4.0. A head of 152,064
-// rows that took one row a team took 204 us in q4_k.
-func dealSliced(rows int64, unit int, rounds, run int64, t *target.Target) rowDivision {
+// rows that took one row a team took 204 us in q4_k. A chunk takes so many registers of a
+// lane: of large ones two rows go together where they leave enough simdgroups, too.
+func dealSliced(rows int64, unit int, rounds, run int64, registers int, t *target.Target) rowDivision {
 	want := wantedSimds(t)
 	enough := want * 7 / 10
 	best := rowDivision{PerSimd: unit, Share: 1}
 	parallel := func(d rowDivision) int64 { return rows / int64(d.PerSimd) * int64(d.Share) }
 	least := func(d rowDivision) int { return max(d.Share, d.Share*int(run)*unit/d.PerSimd) } // simdgroups a threadgroup
-	found := false
-	for _, r := range []int{4, 2, 1} {
+	search := func(r int) bool {
 		if r < unit || r%unit != 0 {
-			continue
+			return false
 		}
-		for s := 1; s <= sliceSimds && int64(s) < 2*rounds && !found; s *= 2 {
+		for s := 1; s <= sliceSimds && int64(s) < 2*rounds; s *= 2 {
 			d := rowDivision{PerSimd: r, Share: s}
 			if least(d) > sliceSimds {
 				continue
 			}
-			if found = parallel(d) >= enough; found || parallel(d) > parallel(best) {
+			if enough := parallel(d) >= enough; enough || parallel(d) > parallel(best) {
 				best = d
+				if enough {
+					return true
+				}
 			}
+		}
+		return false
+	}
+	switch four := search(4); {
+	case !four:
+		if !search(2) {
+			search(1)
+		}
+	case best.Share == sliceSimds && registers > fourRowsChunk:
+		if by := best; !search(2) {
+			best = by
 		}
 	}
 	best.Simds = max(2, least(best))

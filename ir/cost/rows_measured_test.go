@@ -101,7 +101,10 @@ func TestChunksAhead(t *testing.T) {
 		{"h100", "q5_k", 152064, 3584, 1, 6},
 		{"h200", "q5_k", 152064, 8192, 1, 5}, // fifteen left, no more than six at once
 		{"h200", "q4_k", 151936, 1536, 1, 2},
-		{"h200", "q6_k", 152064, 3584, 1, 1},
+		{"h200", "q4_0", 152064, 3584, 1, 6},
+		{"h200", "q6_k", 152064, 3584, 1, 6},
+		{"h200", "q8_0", 152064, 3584, 1, 3}, // six left, no more than five at once
+		{"h200", "affine4_g64_bf16", 152064, 3584, 1, 1},
 		{"h200", "q4_k", 4608, 3584, 4, 2}, // all run at once, with one row a team
 		{"apple-m3-pro", "q4_k", 152064, 3584, 1, 1},
 	} {

@@ -36,16 +36,18 @@ func TestSlicesServeManyRows(t *testing.T) {
 	h100, err := target.Find("h100")
 	require.NoError(t, err)
 	for _, c := range []struct {
-		rows, rounds int64
-		unit         int
-		want         rowDivision
+		rows, rounds    int64
+		unit, registers int
+		want            rowDivision
 	}{
-		{152064 / 2, 7, 1, rowDivision{PerSimd: 4, Share: 1, Simds: 8, InRounds: true}}, // the head at 7b, two teams a simdgroup
-		{3584 / 2, 37, 1, rowDivision{PerSimd: 4, Share: 8, Simds: 8}},                  // down_proj at 7b
-		{37888 / 2, 7, 2, rowDivision{PerSimd: 4, Share: 1, Simds: 4}},                  // gate and up, if they read directly
-		{448 / 2, 9, 1, rowDivision{PerSimd: 1, Share: 8, Simds: 8}},                    // never enough: what gives the most
+		{152064 / 2, 7, 1, 9, rowDivision{PerSimd: 4, Share: 1, Simds: 8, InRounds: true}}, // the head at 7b, two teams a simdgroup
+		{3584 / 2, 37, 1, 6, rowDivision{PerSimd: 4, Share: 8, Simds: 8}},                  // down_proj at 7b
+		{3584 / 2, 37, 1, 7, rowDivision{PerSimd: 2, Share: 4, Simds: 8}},                  // and with large chunks
+		{1536 / 2, 18, 1, 9, rowDivision{PerSimd: 2, Share: 8, Simds: 8}},                  // at 1.5b without runs
+		{37888 / 2, 7, 2, 5, rowDivision{PerSimd: 4, Share: 1, Simds: 4}},                  // gate and up, if they read directly
+		{448 / 2, 9, 1, 9, rowDivision{PerSimd: 1, Share: 8, Simds: 8}},                    // never enough: what gives the most
 	} {
-		require.Equal(t, c.want, dealSliced(c.rows, c.unit, c.rounds, 1, h100), "%d rows", c.rows)
+		require.Equal(t, c.want, dealSliced(c.rows, c.unit, c.rounds, 1, c.registers, h100), "%d rows", c.rows)
 	}
 }
 
@@ -104,7 +106,7 @@ func TestDealsOnASmallMachine(t *testing.T) {
 		{132, 4, 1, 1, rowDivision{PerSimd: 4, Share: 1, Simds: 4}},                  // 33 are eight a core
 		{132, 4, 1, 32, rowDivision{PerSimd: 4, Share: 1, Simds: 8}},                 // runs of 32 rows
 	} {
-		require.Equal(t, c.want, dealSliced(c.rows, c.unit, c.rounds, c.run, x), "%+v", c)
+		require.Equal(t, c.want, dealSliced(c.rows, c.unit, c.rounds, c.run, 5, x), "%+v", c)
 	}
 	for whole, want := range map[int64]rowDivision{32: {PerSimd: 2, Share: 1, Simds: 16}, 64: {PerSimd: 4, Share: 1, Simds: 16}, 128: {PerSimd: 8, Share: 1, Simds: 16}, 256: {PerSimd: 8, Share: 1, Simds: 32}, 34: {PerSimd: 2, Share: 1, Simds: 17}} {
 		require.Equal(t, want, dealHeads(whole, 1), "%d", whole)

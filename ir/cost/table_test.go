@@ -158,12 +158,15 @@ func TestDeals(t *testing.T) {
 		for _, unit := range []int{1, 2, 4} {
 			for _, run := range []int64{1, 8} {
 				for _, rows := range []int64{16, 128, 896, 1536, 4864, 9728, 18944, 152064} {
-					for _, kind := range []string{"staged", "direct", "sliced"} {
+					for _, kind := range []string{"staged", "direct", "sliced", "sliced in large chunks"} {
 						fmt.Fprintf(&b, "%s %s, %d rows, %d together, runs of %d:", name, kind, rows, unit, run)
 						for _, rounds := range []int64{1, 2, 3, 4, 7, 8, 9, 16, 17, 40} {
-							if kind == "sliced" {
-								write(dealSliced(rows, unit, rounds, run, x))
-							} else {
+							switch kind {
+							case "sliced":
+								write(dealSliced(rows, unit, rounds, run, 6, x))
+							case "sliced in large chunks":
+								write(dealSliced(rows, unit, rounds, run, 7, x))
+							default:
 								write(deal(rows, unit, rounds, run, kind == "direct", x))
 							}
 						}

@@ -153,12 +153,13 @@ func (n nvidia) target() Target {
 		// barrier costs little more.
 		DispatchUs: 1.0, WaveUs: 0.3, GroupUs: 0.15, PieceNs: 1.05, StepUs: 0.2, TileStepUs: 0.15, ExpandStepUs: 0.565, ExpandThreads: 529, LatencyUs: 0.6, CommandBufferUs: 5, EncodeUs: 0, SubmitUs: 8,
 		Slots: map[string]float64{
-			"f16": 2.45, "q8_0": 4.70, "q6_k": 6.72, "q5_k": 5.80, "q5_0": 7.08, "q4_k": 4.55, "q4_0": 4.41, "affine4": 4.70, "affine8": 4.58,
+			"f16": 2.45, "q8_0": 4.42, "q6_k": 6.72, "q5_k": 5.80, "q5_0": 7.08, "q4_k": 4.55, "q4_0": 4.41, "affine4": 4.70, "affine8": 4.58,
 		},
 		SlotNs: 8, // o at 0.5b: 32 weights a lane in q4_0 1.1 us, 8 weights 0.3
 		Planes: []string{"q8_0", "q4_0", "q4_1", "q5_0", "q5_1", "q4_k", "q5_k", "q6_k"},
-		// Gate and up at 7b on an H200, one round of chunks ahead and all: q4_k 27.5 and 24.3 us, q5_k 31.1 and 27.9.
-		ChunksAhead: []string{"q4_k", "q5_k"},
+		// Gate and up at 7b on an H200, one round of chunks ahead and as many as registers hold, us: q8_0 38.0 and 36.6,
+		// q4_0 26.7 and 23.0, q4_k 27.5 and 24.3, q5_k 31.1 and 27.9, q6_k 32.2 and 30.6; affine4 26.3 and 27.0.
+		ChunksAhead: []string{"q8_0", "q4_0", "q4_k", "q5_k", "q6_k"},
 		Limits:      limits,
 	}
 }
