@@ -31,7 +31,9 @@ func TestRunsFindNoOldResults(t *testing.T) {
 func TestPoisonLiesAroundWhatIsBound(t *testing.T) {
 	arena := &fakeMemory{b: make([]byte, 100<<10)}
 	other := &fakeMemory{b: make([]byte, 100<<10)}
-	at := func(m Memory, kilobytes int64) Operand { return Operand{Memory: m, Offset: kilobytes << 10, Bytes: 1 << 10} }
+	at := func(m Memory, kilobytes int64) Operand {
+		return Operand{Memory: m, Offset: kilobytes << 10, Bytes: 1 << 10}
+	}
 	w := &walk{arena: arena, launches: []Launch{{Bind: []Operand{at(arena, 60), at(other, 40)}}, {}, {Bind: []Operand{at(arena, 2), at(arena, 69), at(arena, 99)}}}}
 	require.Equal(t, []stretch{{0, 7 << 10}, {56 << 10, 74 << 10}, {95 << 10, 100 << 10}}, w.poisoned())
 }

@@ -79,7 +79,11 @@ func (d *Device) objectsOf(ctx context.Context, work string, kernels []plan.Kern
 	done := len(kernels) - len(missing)
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(runtime.NumCPU())
-	for n, members := range split(missing, kernels) {
+	least := 3 // the header is worth a few kernels
+	if d.textOptions().Shared {
+		least = 16 // and stages that two parts share compile in both
+	}
+	for n, members := range split(missing, kernels, least) {
 		group.Go(func() error {
 			path, err := d.unit(groupCtx, work, n, members, kernels, keys)
 			if err != nil {
@@ -101,13 +105,14 @@ func (d *Device) objectsOf(ctx context.Context, work string, kernels []plan.Kern
 }
 
 // split cuts the list of kernels into parts whose texts are of about one size, to be
-// compiled side by side; the header is worth a few kernels, so there are not many.
-func split(list []int, kernels []plan.Kernel) [][]int {
+// compiled side by side: one for each so many kernels, least, and no more than compile at
+// a time.
+func split(list []int, kernels []plan.Kernel, least int) [][]int {
 	total := 0
 	for _, i := range list {
 		total += len(kernels[i].Source)
 	}
-	n := max(1, min(runtime.NumCPU(), 8, len(list)/3))
+	n := max(1, min(runtime.NumCPU(), 8, len(list)/least))
 	var parts [][]int
 	for first, bytes := 0, 0; first < len(list); {
 		last := first
