@@ -146,3 +146,24 @@ func TestStagedVectorsHaveRoom(t *testing.T) {
 		require.LessOrEqual(t, 4*int(k.Staged(k.Segment))*k.Vectors+sums, x.Limits.ThreadgroupBytes)
 	}
 }
+
+// Half a simdgroup takes a row of a staged product where sixteens of chunks of 32 weights
+// are fewer than rounds of 32 lanes.
+func TestTeamsWhereLanesWouldIdle(t *testing.T) {
+	x, err := target.Find("h100")
+	require.NoError(t, err)
+	for chunks, teams := range map[int]int{1: 2, 16: 2, 17: 1, 32: 1, 33: 2, 48: 2, 49: 1, 64: 1, 65: 2} {
+		text := "graph @g (T=1..1, P=0..0, S<=8) {\n%%x = input \"x\" : f32[1, %d]\n%%g = weight \"g\" : f32[%d]\n%%w = weight \"w\" : q8_0[96, %d]\n%%h = rms_norm %%x, %%g {eps=1e-06}\n%%y = matmul_nt %%h, %%w\nreturn y=%%y\n}"
+		g, err := ir.Parse("g.fir", fmt.Sprintf(text, 32*chunks, 32*chunks, 32*chunks))
+		require.NoError(t, err)
+		n, err := g.FusedNode(g.Nodes(), "norm", "norm")
+		require.NoError(t, err)
+		r, err := task.In(n, g.Bounds, x)
+		require.NoError(t, err)
+		p, err := task.ProductOf(r)
+		require.NoError(t, err)
+		k := productRows(p, x, 0)
+		require.True(t, k.Chunked, "%d chunks", chunks)
+		require.Equal(t, teams, k.Teams, "%d chunks", chunks)
+	}
+}
