@@ -8,7 +8,7 @@
 // Always found: barriers and simdgroup operations that not all threads reach,
 // accesses behind the end of a buffer's memory, threadgroup arrays overrun, on
 // x86 integer division by zero. With Options.Checked every access is looked at:
-// bounds of the bound range, direction, alignment of whole vectors,
+// bounds of the bound range and of private arrays, direction, alignment of whole vectors,
 // uninitialised threadgroup memory, races within a threadgroup, between
 // threadgroups and between the dispatches of a wave in one command buffer,
 // endless loops. Orders of threads, threadgroups and dispatches can be turned

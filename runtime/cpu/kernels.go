@@ -26,7 +26,7 @@ func (d *Device) kernelFlags() []string {
 		flags = append(flags, "-O1", "-DFOUNDRY_ROLLED")
 	}
 	if d.opts.Checked {
-		flags = append(flags, "-fsanitize=thread", "-fsanitize-coverage=trace-pc")
+		flags = append(flags, "-fsanitize=thread", "-fsanitize=bounds", "-fsanitize-undefined-trap-on-error", "-fsanitize-coverage=trace-pc")
 		if d.cc.isClang() { // else a read before a write of one address goes unseen
 			flags = append(flags, "-mllvm", "-tsan-instrument-read-before-write=1")
 		}

@@ -163,6 +163,10 @@ var mistakes = []struct {
 		want: []string{"thread 0 ", "private memory exceeds 64 KiB"},
 	},
 	{
+		name: "beyond_private", checked: true, body: "float v[4]; for (uint i = 0u; i < 4u + tid / 63u; i++) v[i] = x[i];\n y[tid] = v[uint(x[0])];",
+		want: []string{"thread 63 ", "an index beyond a private array"},
+	},
+	{
 		name: "wild", body: "if (tid == 33u) y[1u << 28] = 1.0f;",
 		want: []string{"thread 33 ", "address"},
 		fast: []string{"thread 33 ", "address"},

@@ -1,7 +1,6 @@
 package cpu
 
 import (
-	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -43,8 +42,8 @@ struct probe_eights {
 // Flights of all mains start with what lands there, at the place where it lands: 20 rows of
 // four pieces among 64 threads, some of which have no second one. What shares a kernel with
 // them is looked at access by access, too: lanes of a row that are reduced among themselves,
-// floats of a softmax that lie at another remainder of four than where they come from, and
-// vectors behind the last.
+// floats of a softmax that lie at another remainder of four than where they come from,
+// vectors behind the last, and dots of rows one element at a time.
 func TestStagesLookedAtByAccess(t *testing.T) {
 	const k, rows = 64, 24
 	flight := stages(t, "common/flight.metal")
@@ -75,8 +74,9 @@ func TestStagesLookedAtByAccess(t *testing.T) {
         row.x = x; row.skew = at / 2u; row.n = 9u;
         softmax_write<1u>(row, 0u, (at / 2u + 9u + 3u) / 4u, 9u, 7u, float2(0.0f, 2.0f), y, 12u * at + at % 4u, sg, lane);
     }`}
-	vectors := sketch{name: "vectors", slots: []plan.Slot{slot(plan.Read, "float", "x"), slot(plan.Write, "float", "y")}, threads: 32, prelude: stages(t, "prologue/staged.metal"),
-		body: "DeviceOperand<4u> of; of.x = x; of.rows = 5u; y[tid] = of.at1(tid / 4u, tid % 4u); y[32u + tid] = of.at4(tid / 4u, 0u)[tid % 4u];"}
+	vectors := sketch{name: "vectors", slots: []plan.Slot{slot(plan.Read, "float", "x"), slot(plan.Write, "float", "y")}, threads: 32, prelude: stages(t, "common/load.metal", "prologue/staged.metal", "main/dot.metal"),
+		body: `DeviceOperand<4u> of; of.x = x; of.rows = 5u; y[tid] = of.at1(tid / 4u, tid % 4u); y[32u + tid] = of.at4(tid / 4u, 0u)[tid % 4u];
+    y[64u + tid] = dot_rows<float, 3u, 1u>(x + tid % 8u, x + 8u);`}
 	r := load(t, Options{Checked: true}, flights, lanes, softmax, vectors)
 
 	w := make([]uint16, rows*k)
@@ -141,9 +141,13 @@ func TestStagesLookedAtByAccess(t *testing.T) {
 	for i := range x {
 		x[i] = float32(i)
 	}
-	y = r.alloc(4 * 64)
+	y = r.alloc(4 * 96)
 	require.NoError(t, r.run(launch(3, 1, bind(plan.Read, r.put(x[:20])), bind(plan.Write, y))))
-	for i, have := range get[float32](t, y, 64) {
-		require.EqualValues(t, math.Min(float64(i%32/4), 4)*4+float64(i%4), have)
+	for i, have := range get[float32](t, y, 96) {
+		want := min(i%32/4, 4)*4 + i%4
+		if i >= 64 { // three elements from i % 8 on by 8, 9 and 10
+			want = 27*(i%8) + 9 + 2*10
+		}
+		require.EqualValues(t, want, have, i)
 	}
 }

@@ -92,7 +92,7 @@ void add_mistake(Text* t, Region* r, const Report* e) {
         break;
     case kStackOverflow: t->add("its private memory exceeds %u KiB: too large an array, or recursion", FOUNDRY_STACK >> 10); break;
     case kArithmetic: t->add("integer division by zero, or of the least integer by -1"); break;
-    case kIllegal: t->add("an instruction that traps"); break;
+    case kIllegal: t->add("an instruction that traps, as an index beyond a private array does in a checked run"); break;
     case kBarrierReturned:
         t->add("waits at %s", meeting(e->line));
         add_at(t, e->file, e->line);
