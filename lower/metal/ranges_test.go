@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -53,6 +54,25 @@ func TestRowsOfAnySize(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Two products of the same types are two kernels where one scales its rows by their range and
+// the other's are halves as they are: what is lowered once for all regions of a choice is
+// told apart by that, too.
+func TestProductsOfOtherRanges(t *testing.T) {
+	g := parse(t, "T=1..80, P=0..8, S<=88", "%0 = input \"x\" : f32[T, 96]\n%1 = weight \"w\" : f16[96, 96]\n%2 = weight \"g\" : f32[96]\n"+
+		"%3 = softmax %0 : f32[T, 96]\n%4 = rms_norm %0, %2 {eps=1e-06} : f32[T, 96]\n"+
+		"%5 = matmul_nt %3, %1 : f32[T, 96]\n%6 = matmul_nt %4, %1 : f32[T, 96]\nreturn a=%3, b=%4, y=%5, z=%6")
+	p, err := metal.Compile([]metal.Entry{{Name: g.Name, Graph: g}}, metal.Options{
+		Target: manyToTiles(t), Model: plan.Model{Context: 88}, Meta: plan.Options{Weights: dtype.F16, Cache: dtype.F16}})
+	require.NoError(t, err)
+	ranged := map[bool]int{}
+	for _, k := range p.Kernels {
+		if strings.Contains(k.Source, "gemm_block<") {
+			ranged[strings.Contains(k.Source, "_range[0]")]++
+		}
+	}
+	require.Equal(t, map[bool]int{true: 1, false: 1}, ranged)
 }
 
 // A graph that casts an operand to f16 says how far it reaches: tiles copy those halves as

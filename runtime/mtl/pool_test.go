@@ -94,3 +94,14 @@ func testPools(t *testing.T, e *emulator.Framework, indirect bool, after func(en
 	after("Close of a program", g.Close(), 0)
 	after("Close", d.Close(), 0)
 }
+
+// An encoder that is done with serves again, for one at a time.
+func TestEncodersServeOneAtATime(t *testing.T) {
+	g := &program{d: &Device{}, open: map[*encoder]bool{}}
+	done := g.take()
+	g.put(done)
+	again, other := g.take(), g.take()
+	require.Same(t, done, again)
+	require.NotSame(t, again, other)
+	require.Len(t, g.open, 2)
+}

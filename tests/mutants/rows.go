@@ -251,8 +251,8 @@ func (r *rowRunner) run(ctx context.Context, stage string, self []string, file s
 }
 
 // groupLimit is the processor time of a group of probes, which take a second or two of it
-// beside compilation, of a complete run some more; tooLong is the exit code of a process whose kernel does not end,
-// which nothing else can stop.
+// beside compilation, of a complete or a checked run some more; tooLong is the exit code of a
+// process whose kernel does not end, which nothing else can stop.
 const (
 	groupLimit    = 10 * time.Second
 	completeLimit = time.Minute
@@ -282,7 +282,7 @@ func (x rowsRun) run(ctx context.Context) (err error) {
 	}
 	o := verify.Options{Quick: !slices.ContainsFunc(probes, func(p rowProbe) bool { return p.Complete })}
 	limit := groupLimit
-	if !o.Quick {
+	if !o.Quick || x.checked {
 		limit = completeLimit
 	}
 	if x.file != "" {

@@ -92,6 +92,9 @@ func (k sourceKind) all(root string, read func(string) ([]byte, error)) (out []e
 // others are operators that are mistaken for each other.
 var others = map[string]string{"<": "<=", "<=": "<", ">": ">=", ">=": ">", "==": "!=", "!=": "==", "&&": "||", "||": "&&", "+": "-", "-": "+", "*": "+"}
 
+// swapped is what is done to arguments.
+const swapped = "arguments in each other's place"
+
 // goEdits lists what is done to Go: conditions negated, operators and constants by one
 // off, statements and clauses dropped, arguments in each other's place.
 func goEdits(file string, text []byte) (out []edit, err error) {
@@ -116,8 +119,12 @@ func goEdits(file string, text []byte) (out []edit, err error) {
 		}
 		return around(at(n.Pos()), at(n.End()), "if !mutant_.On(%d) { ", " }")
 	}
-	open := map[ast.Node]bool{} // clauses of switches without a tag
+	open := map[ast.Node]bool{}     // clauses of switches without a tag
+	capacity := map[ast.Node]bool{} // what make has room for, which grows as it has to: nothing can tell
 	look := func(n ast.Node) bool {
+		if capacity[n] {
+			return false
+		}
 		switch n := n.(type) {
 		case *ast.ImportSpec:
 			return false
@@ -167,13 +174,20 @@ func goEdits(file string, text []byte) (out []edit, err error) {
 				drop(n, "a clause dropped")
 			}
 		case *ast.CallExpr:
-			if name, ok := n.Fun.(*ast.Ident); ok && (name.Name == "min" || name.Name == "max") {
-				break // the same in any order
+			name, _ := n.Fun.(*ast.Ident)
+			switch {
+			case name == nil:
+			case name.Name == "min" || name.Name == "max":
+				return true // the same in any order
+			case name.Name == "make":
+				if _, isMap := n.Args[0].(*ast.MapType); len(n.Args) == 3 || isMap && len(n.Args) == 2 {
+					capacity[n.Args[len(n.Args)-1]] = true
+				}
 			}
 			for i := range len(n.Args) - 1 {
 				a, b := n.Args[i], n.Args[i+1]
 				if of(a) != of(b) && !n.Ellipsis.IsValid() {
-					add(at(a.Pos()), at(b.End()), of(b)+string(text[at(a.End()):at(b.Pos())])+of(a), "arguments in each other's place")
+					add(at(a.Pos()), at(b.End()), of(b)+string(text[at(a.End()):at(b.Pos())])+of(a), swapped)
 				}
 			}
 		}

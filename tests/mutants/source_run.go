@@ -172,7 +172,27 @@ func (r *sourceRunner) goStages(ctx context.Context, e edit, overlay string) []f
 			others = append(others, pkg)
 		}
 	}
-	return []func() (verdict, error){these(byOwn, own), these(byKernels, rows...), these(byOthers, others...)}
+	tests := these(byOwn, own)
+	vetted := func() (verdict, error) {
+		if v, err := r.vet(ctx, e, overlay); err != nil || v.stage != "" {
+			return v, err
+		}
+		return tests()
+	}
+	return []func() (verdict, error){vetted, these(byKernels, rows...), these(byOthers, others...)}
+}
+
+// vet looks at formats and what they are given, as go test does before it runs the tests of
+// a package, where the mistake may have given them something else.
+func (r *sourceRunner) vet(ctx context.Context, e edit, overlay string) (v verdict, err error) {
+	if e.what != swapped {
+		return v, nil
+	}
+	output, failed, _, err := goTool(ctx, r.root, []string{"vet", "-printf", "-overlay", overlay, "./" + path.Dir(e.file)}, stageLimit, 0)
+	if err == nil && failed {
+		v = verdict{byOwn, "vet: " + firstFailure(output)}
+	}
+	return v, err
 }
 
 // choice is the tests of a package that meet a mistake.

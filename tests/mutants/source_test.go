@@ -23,6 +23,21 @@ func TestGoEdits(t *testing.T) {
 	require.Equal(t, "p.go:4", edits[0].place(text))
 }
 
+// What a list or a map has room for is left alone, how long it is, and what a channel holds,
+// is not.
+func TestCapacitiesAreLeftAlone(t *testing.T) {
+	text := []byte("package p\n\nvar (\n\ta = make([]int, n, 2*n+1)\n\tb = make(map[int]int, n+4)\n\tc = make([]int, n+4)\n\td = make(chan int, 4)\n)\n")
+	edits, err := goEdits("p.go", text)
+	require.NoError(t, err)
+	places := map[string]int{}
+	for _, e := range edits {
+		if e.what != swapped {
+			places[e.place(text)]++
+		}
+	}
+	require.Equal(t, map[string]int{"p.go:6": 3, "p.go:7": 2}, places)
+}
+
 func TestMSLEdits(t *testing.T) {
 	text := []byte("// a < 2\nif (a < 2) {\n    y[i] = a + 1;\n}\n")
 	edits, err := mslEdits("p.metal", text)

@@ -114,18 +114,18 @@ FOUNDRY_OUTLINE __attribute__((no_sanitize_thread)) void foundry_multiply_blocks
     for (ulong at = deal.first; at != (deal.first + 1) % SLOTS; at = (at + deal.step) % SLOTS) inverse++;
     ulong place = ulong(SLOTS - deal.first) * inverse % SLOTS;
     for (uint row = 0; row < M; row += AT_ONCE) {
-        float sum[AT_ONCE][N];
-        for (uint i = 0; i < AT_ONCE * N; i++) sum[0][i] = 0.0f;
+        float sum[AT_ONCE * N];
+        for (uint i = 0; i < AT_ONCE * N; i++) sum[i] = 0.0f;
         for (uint k = 0; k < K; k++) {
             float b[N];
             for (uint n = 0; n < N; n += 4) foundry_convert<float, half, 4>::run(b + n, p->b + k * N + n);
             for (uint r = 0; r < AT_ONCE; r++) {
                 const float a = float(p->a[(row + r) * K + k]);
-                for (uint n = 0; n < N; n++) sum[r][n] += a * b[n];
+                for (uint n = 0; n < N; n++) sum[r * N + n] += a * b[n];
             }
         }
         for (uint i = 0; i < AT_ONCE * N; i++) {
-            p->sums[place / CAPACITY][place % CAPACITY] += sum[0][i];
+            p->sums[place / CAPACITY][place % CAPACITY] += sum[i];
             place += inverse;
             if (place >= SLOTS) place -= SLOTS;
         }
