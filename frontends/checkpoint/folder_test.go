@@ -71,6 +71,7 @@ func TestShardedFolder(t *testing.T) {
 	}
 	_, err = s.Read("model.d")
 	require.ErrorContains(t, err, `no tensor "model.d"; did you mean "model.`)
+	require.Len(t, s.(*store).files, 2, "what Close closes")
 }
 
 func TestBadFolders(t *testing.T) {

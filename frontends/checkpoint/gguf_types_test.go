@@ -27,3 +27,15 @@ func TestNumbersOfGGMLTypes(t *testing.T) {
 	_, err := ggmlType(31) // one of those that were taken back
 	require.ErrorContains(t, err, "the unknown number 31")
 }
+
+// llama.cpp's numbers of what most tensors of a file are (llama_ftype).
+func TestFileTypes(t *testing.T) {
+	require.Equal(t, map[string]uint32{"f32": 0, "f16": 1, "q4_0": 2, "q4_1": 3, "q8_0": 7, "q5_0": 8, "q5_1": 9, "q2_k": 10, "q3_k": 11, "q4_k": 14, "q5_k": 16,
+		"q6_k": 18, "iq4_nl": 25, "iq4_xs": 30, "bf16": 32}, func() map[string]uint32 {
+		out := map[string]uint32{}
+		for d, n := range fileTypes {
+			out[d.String()] = n
+		}
+		return out
+	}())
+}

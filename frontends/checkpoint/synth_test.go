@@ -143,3 +143,14 @@ func BenchmarkSynth(b *testing.B) {
 		})
 	}
 }
+
+// Two halves are rounded at once, each to its nearest, ties to even.
+func TestRoundPair(t *testing.T) {
+	for from, want := range map[uint32]uint16{0x3f807fff: 0x3f80, 0x3f808000: 0x3f80, 0x3f808001: 0x3f81, 0x3f818000: 0x3f82, 0xbf817fff: 0xbf81, 0xbf818000: 0xbf82, 0xbf81ffff: 0xbf82} {
+		for _, other := range []uint32{0, 0x3f808000, 0xbf81ffff} {
+			pair := roundPair(uint64(from)<<32 | uint64(other))
+			require.Equal(t, want, uint16(pair>>48), "%#x above %#x", from, other)
+			require.Equal(t, want, uint16(roundPair(uint64(other)<<32|uint64(from))>>16), "%#x below %#x", from, other)
+		}
+	}
+}

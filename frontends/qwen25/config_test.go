@@ -101,6 +101,7 @@ func TestWindows(t *testing.T) {
 		"from a layer on":    {map[string]any{"use_sliding_window": true, "sliding_window": 32, "max_window_layers": 20}, 32, 4},
 		"in no layer":        {map[string]any{"use_sliding_window": true, "sliding_window": 32, "max_window_layers": 24}, 0, 0},
 		"by default":         {map[string]any{"use_sliding_window": true, "max_window_layers": 23}, 4096, 1},
+		"the longest":        {map[string]any{"use_sliding_window": true, "sliding_window": 1 << 22, "max_window_layers": 23}, 1 << 22, 1},
 		"off":                {map[string]any{"use_sliding_window": false, "sliding_window": 32, "max_window_layers": 0}, 0, 0},
 		"by name":            {map[string]any{"use_sliding_window": true, "sliding_window": 32, "max_window_layers": 0, "layer_types": append(slices.Repeat([]string{"full_attention"}, 22), "sliding_attention", "sliding_attention")}, 32, 2},
 		"all full, by names": {map[string]any{"use_sliding_window": true, "sliding_window": 32, "max_window_layers": 0, "layer_types": slices.Repeat([]string{"full_attention"}, 24)}, 0, 0},

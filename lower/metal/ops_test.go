@@ -56,6 +56,7 @@ func opCases() map[string]string {
 		"kv_write":       "%0 = state \"c\" : f16[2, 96, 32]\n%1 = input \"x\" : f32[2, T, 32]\n%2 = kv_write %0, %1 {start=P} : f16[2, 96, 32]\nreturn c=%2",
 		"repeat_kv":      "%0 = input \"x\" : f16[2, S, 32]\n%1 = repeat_kv %0 {times=3} : f16[6, S, 32]\nreturn y=%1",
 		"bmm_nt":         "%0 = input \"x\" : f32[6, T, 32]\n%1 = input \"k\" : f16[2, S, 32]\n%2 = bmm_nt %0, %1 {scale=0.25} : f32[6, T, S]\nreturn y=%2",
+		"bmm_nt one":     "%0 = input \"x\" : f32[2, T, 5]\n%1 = input \"k\" : f32[2, 1, 5]\n%2 = bmm_nt %0, %1 : f32[2, T, 1]\nreturn y=%2",
 		"bmm_nt odd":     "%0 = input \"x\" : f32[2, T, 33]\n%1 = input \"k\" : f32[2, S, 33]\n%2 = bmm_nt %0, %1 {scale=0.25} : f32[2, T, S]\nreturn y=%2",
 		"bmm_nn":         "%0 = input \"x\" : f32[6, T, S]\n%1 = input \"v\" : f16[2, S, 40]\n%2 = bmm_nn %0, %1 : f32[6, T, 40]\nreturn y=%2",
 		"softmax":        "%0 = input \"x\" : f32[3, T, S]\n%1 = softmax %0 {causal=true, start=P} : f32[3, T, S]\nreturn y=%1",
