@@ -43,7 +43,7 @@ struct probe_eights {
 // four pieces among 64 threads, some of which have no second one. What shares a kernel with
 // them is looked at access by access, too: lanes of a row that are reduced among themselves,
 // floats of a softmax that lie at another remainder of four than where they come from,
-// vectors behind the last, and dots of rows one element at a time.
+// vectors behind the last, dots of rows one element at a time, and rows of bf16 for attention.
 func TestStagesLookedAtByAccess(t *testing.T) {
 	const k, rows = 64, 24
 	flight := stages(t, "common/flight.metal")
@@ -74,9 +74,14 @@ func TestStagesLookedAtByAccess(t *testing.T) {
         row.x = x; row.skew = at / 2u; row.n = 9u;
         softmax_write<1u>(row, 0u, (at / 2u + 9u + 3u) / 4u, 9u, 7u, float2(0.0f, 2.0f), y, 12u * at + at % 4u, sg, lane);
     }`}
-	vectors := sketch{name: "vectors", slots: []plan.Slot{slot(plan.Read, "float", "x"), slot(plan.Write, "float", "y")}, threads: 32, prelude: stages(t, "common/load.metal", "prologue/staged.metal", "main/dot.metal"),
+	vectors := sketch{name: "vectors", slots: []plan.Slot{slot(plan.Read, "float", "x"), slot(plan.Write, "float", "y")}, threads: 32, prelude: stages(t, "common/phases.metal", "common/load.metal", "common/reduce.metal", "prologue/staged.metal", "main/dot.metal", "main/attention.metal"),
 		body: `DeviceOperand<4u> of; of.x = x; of.rows = 5u; y[tid] = of.at1(tid / 4u, tid % 4u); y[32u + tid] = of.at4(tid / 4u, 0u)[tid % 4u];
-    y[64u + tid] = dot_rows<float, 3u, 1u>(x + tid % 8u, x + 8u);`}
+    y[64u + tid] = dot_rows<float, 3u, 1u>(x + tid % 8u, x + 8u);
+    ushort4 raw[1];
+    float of4[4];
+    attention_fetch<attention_piece<ushort, 4u>, 32u, 8u, 4u>((device const ushort *)x, lane, raw);
+    attention_widen(raw[0], of4);
+    for (uint i = 0u; i < 4u; i++) y[96u + 4u * tid + i] = of4[i];`}
 	r := load(t, Options{Checked: true}, flights, lanes, softmax, vectors)
 
 	w := make([]uint16, rows*k)
@@ -141,11 +146,14 @@ func TestStagesLookedAtByAccess(t *testing.T) {
 	for i := range x {
 		x[i] = float32(i)
 	}
-	y = r.alloc(4 * 96)
+	y = r.alloc(4 * 224)
 	require.NoError(t, r.run(launch(3, 1, bind(plan.Read, r.put(x[:20])), bind(plan.Write, y))))
-	for i, have := range get[float32](t, y, 96) {
+	for i, have := range get[float32](t, y, 224) {
 		want := min(i%32/4, 4)*4 + i%4
-		if i >= 64 { // three elements from i % 8 on by 8, 9 and 10
+		switch {
+		case i >= 96: // the halves of four floats are bf16, the first of each zero
+			want = i % 2 * (i % 32 / 2)
+		case i >= 64: // three elements from i % 8 on by 8, 9 and 10
 			want = 27*(i%8) + 9 + 2*10
 		}
 		require.EqualValues(t, want, have, i)
