@@ -67,6 +67,15 @@ var simd = []struct {
 	}},
 	{"simd_any(v == 4294967295u) ? 1u : 0u", func([]uint32, int) uint32 { return 0 }},
 	{"simd_all(v != 4294967295u) && simd_ballot(true).all() ? 1u : 0u", func([]uint32, int) uint32 { return 1 }},
+	{"(simd_any(lane == 7u) ? 1u : 0u) + (simd_all(lane != 7u) ? 2u : 0u) + (simd_ballot(lane == 7u).any() ? 4u : 0u) + (simd_ballot(lane != 7u).all() ? 8u : 0u) + (simd_ballot(lane > 99u).any() ? 16u : 0u)",
+		func([]uint32, int) uint32 { return 5 }},
+	{"simd_min(v)", func(x []uint32, _ int) uint32 { return fold(x, func(a, b uint32) uint32 { return min(a, b) }) }},
+	{"uint(simd_max(int(v)))", func(x []uint32, _ int) uint32 {
+		return fold(x, func(a, b uint32) uint32 { return uint32(max(int32(a), int32(b))) })
+	}},
+	{"uint(simd_min(half(v & 1023u)))", func(x []uint32, _ int) uint32 {
+		return fold(x, func(a, b uint32) uint32 { return min(a&1023, b&1023) })
+	}},
 	{"uint(simd_max(half(v & 1023u)))", func(x []uint32, _ int) uint32 {
 		return fold(x, func(a, b uint32) uint32 { return max(a&1023, b&1023) })
 	}},
