@@ -23,7 +23,7 @@ func CPU(kernels []*plan.Kernel, symbols []string, o Options) (string, error) {
 		b.WriteString("#define FOUNDRY_CHECKED 1\n")
 	}
 	head, owned := cpuHeader()
-	b.WriteString(swizzles(kernels) + head)
+	b.WriteString(named(kernels) + head)
 	if o.Checked {
 		b.WriteString(countedLoops)
 	}

@@ -49,7 +49,7 @@ func part(name string) string {
 // header is what stands before the kernels of a unit.
 func header(parts []string, kernels []*plan.Kernel) string {
 	var b strings.Builder
-	b.WriteString(swizzles(kernels))
+	b.WriteString(named(kernels))
 	for _, p := range parts {
 		b.WriteString(part(p))
 	}
@@ -57,11 +57,11 @@ func header(parts []string, kernels []*plan.Kernel) string {
 	return b.String()
 }
 
-// cpuHeader is the header without kernels' swizzles, and its macros: a hundred kernels have
+// cpuHeader is the header without what kernels name, and its macros: a hundred kernels have
 // a text each, for their keys.
 var cpuHeader = sync.OnceValues(func() (text string, owned map[string]bool) {
-	named := header(cpuParts, nil)
-	return strings.TrimPrefix(named, swizzles(nil)), macros(named)
+	whole := header(cpuParts, nil)
+	return strings.TrimPrefix(whole, named(nil)), macros(whole)
 })
 
 // macros are the names that a header's text defines as macros.

@@ -101,9 +101,10 @@ func TestUnits(t *testing.T) {
 }
 
 // Vectors have the members that texts name, up to their own width.
-func TestSwizzles(t *testing.T) {
-	text := swizzles([]*plan.Kernel{{Source: "a.xy = b.wzyx; zx xyzwx axy"}, {Source: "c.zz + c.xy + c.x"}})
-	require.Equal(t, `#define FOUNDRY_SWIZZLES2 foundry_swizzle<vec<T, 2>, T, 2, 0, 1> xy;
+func TestNamed(t *testing.T) {
+	text := named([]*plan.Kernel{{Source: "a.xy = b.wzyx; zx xyzwx axy = max(exp(x), expx)"}, {Source: "c.zz + c.xy + c.x; fast::exp(x); fma"}})
+	require.Equal(t, `#define FOUNDRY_VECTOR_FUNCTIONS FOUNDRY_MATH1(exp) FOUNDRY_MATH2(max) FOUNDRY_MATH3(fma)
+#define FOUNDRY_SWIZZLES2 foundry_swizzle<vec<T, 2>, T, 2, 0, 1> xy;
 #define FOUNDRY_SWIZZLES3 foundry_swizzle<vec<T, 2>, T, 3, 0, 1> xy; foundry_swizzle<vec<T, 2>, T, 3, 2, 0> zx; foundry_swizzle<vec<T, 2>, T, 3, 2, 2> zz;
 #define FOUNDRY_SWIZZLES4 foundry_swizzle<vec<T, 4>, T, 4, 3, 2, 1, 0> wzyx; foundry_swizzle<vec<T, 2>, T, 4, 0, 1> xy; foundry_swizzle<vec<T, 2>, T, 4, 2, 0> zx; foundry_swizzle<vec<T, 2>, T, 4, 2, 2> zz;
 `, text)

@@ -1,6 +1,7 @@
 // Vectors of 2, 3 and 4 elements: a union of the elements as an array, by name,
 // and as swizzles. Every operation is a hidden friend that is no template, so
-// scalars widen and swizzles convert as in the Metal language.
+// scalars widen and swizzles convert as in the Metal language. FOUNDRY_VECTOR_FUNCTIONS,
+// defined before this header, are those functions of each element that kernels name.
 namespace metal {
 
 template <class T, int N> struct vec;
@@ -128,17 +129,9 @@ template <class To, class V, class T, int N, int... I> inline To as_type(const f
     FOUNDRY_FRIEND2(Mask, operator<=, a.v[i] <= b.v[i]) FOUNDRY_FRIEND2(Mask, operator>=, a.v[i] >= b.v[i]) \
     FOUNDRY_FRIEND2(Mask, operator==, a.v[i] == b.v[i]) FOUNDRY_FRIEND2(Mask, operator!=, a.v[i] != b.v[i]) \
     FOUNDRY_FRIEND2(Mask, operator&&, a.v[i] && b.v[i]) FOUNDRY_FRIEND2(Mask, operator||, a.v[i] || b.v[i]) \
-    FOUNDRY_MATH1(abs) FOUNDRY_MATH1(exp) FOUNDRY_MATH1(exp2) FOUNDRY_MATH1(exp10) FOUNDRY_MATH1(log)    \
-    FOUNDRY_MATH1(log2) FOUNDRY_MATH1(log10) FOUNDRY_MATH1(sqrt) FOUNDRY_MATH1(rsqrt) FOUNDRY_MATH1(sin) \
-    FOUNDRY_MATH1(cos) FOUNDRY_MATH1(tan) FOUNDRY_MATH1(tanh) FOUNDRY_MATH1(floor) FOUNDRY_MATH1(ceil)   \
-    FOUNDRY_MATH1(trunc) FOUNDRY_MATH1(round) FOUNDRY_MATH1(rint) FOUNDRY_MATH1(fract) FOUNDRY_MATH1(sign) \
-    FOUNDRY_MATH1(saturate) FOUNDRY_MATH1(popcount) FOUNDRY_MATH1(clz) FOUNDRY_MATH1(ctz)                \
+    FOUNDRY_VECTOR_FUNCTIONS                                                                             \
     FOUNDRY_FRIEND1(Mask, isnan, metal::isnan(a.v[i])) FOUNDRY_FRIEND1(Mask, isinf, metal::isinf(a.v[i])) \
     FOUNDRY_FRIEND1(Mask, isfinite, metal::isfinite(a.v[i]))                                             \
-    FOUNDRY_MATH2(min) FOUNDRY_MATH2(max) FOUNDRY_MATH2(fmin) FOUNDRY_MATH2(fmax) FOUNDRY_MATH2(pow)     \
-    FOUNDRY_MATH2(fmod) FOUNDRY_MATH2(step) FOUNDRY_MATH2(copysign) FOUNDRY_MATH2(mulhi)                 \
-    FOUNDRY_MATH2(rotate) FOUNDRY_MATH2(absdiff) FOUNDRY_MATH3(fma) FOUNDRY_MATH3(clamp)                 \
-    FOUNDRY_MATH3(mix) FOUNDRY_MATH3(smoothstep)                                                         \
     friend inline vec select(vec a, vec b, Mask c) {                                                     \
         vec r;                                                                                           \
         FOUNDRY_LANES(N, r.v[i] = c.v[i] ? b.v[i] : a.v[i])                                              \
