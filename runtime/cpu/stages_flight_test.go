@@ -81,7 +81,11 @@ func TestStagesLookedAtByAccess(t *testing.T) {
     float of4[4];
     attention_fetch<attention_piece<ushort, 4u>, 32u, 8u, 4u>((device const ushort *)x, lane, raw);
     attention_widen(raw[0], of4);
-    for (uint i = 0u; i < 4u; i++) y[96u + 4u * tid + i] = of4[i];`}
+    for (uint i = 0u; i < 4u; i++) y[96u + 4u * tid + i] = of4[i];
+    ushort one[1];
+    attention_fetch<attention_piece<ushort, 1u>, 8u, 8u, 1u>((device const ushort *)x, lane, one);
+    attention_widen(one[0], of4);
+    y[224u + tid] = of4[0];`}
 	r := load(t, Options{Checked: true}, flights, lanes, softmax, vectors)
 
 	w := make([]uint16, rows*k)
@@ -146,11 +150,13 @@ func TestStagesLookedAtByAccess(t *testing.T) {
 	for i := range x {
 		x[i] = float32(i)
 	}
-	y = r.alloc(4 * 224)
+	y = r.alloc(4 * 256)
 	require.NoError(t, r.run(launch(3, 1, bind(plan.Read, r.put(x[:20])), bind(plan.Write, y))))
-	for i, have := range get[float32](t, y, 224) {
+	for i, have := range get[float32](t, y, 256) {
 		want := min(i%32/4, 4)*4 + i%4
 		switch {
+		case i >= 224:
+			want = i % 2 * (i % 8 / 2)
 		case i >= 96: // the halves of four floats are bf16, the first of each zero
 			want = i % 2 * (i % 32 / 2)
 		case i >= 64: // three elements from i % 8 on by 8, 9 and 10
