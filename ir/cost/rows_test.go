@@ -153,17 +153,36 @@ func TestTeamsWhereLanesWouldIdle(t *testing.T) {
 	x, err := target.Find("h100")
 	require.NoError(t, err)
 	for chunks, teams := range map[int]int{1: 2, 16: 2, 17: 1, 32: 1, 33: 2, 48: 2, 49: 1, 64: 1, 65: 2} {
-		text := "graph @g (T=1..1, P=0..0, S<=8) {\n%%x = input \"x\" : f32[1, %d]\n%%g = weight \"g\" : f32[%d]\n%%w = weight \"w\" : q8_0[96, %d]\n%%h = rms_norm %%x, %%g {eps=1e-06}\n%%y = matmul_nt %%h, %%w\nreturn y=%%y\n}"
-		g, err := ir.Parse("g.fir", fmt.Sprintf(text, 32*chunks, 32*chunks, 32*chunks))
-		require.NoError(t, err)
-		n, err := g.FusedNode(g.Nodes(), "norm", "norm")
-		require.NoError(t, err)
-		r, err := task.In(n, g.Bounds, x)
-		require.NoError(t, err)
+		r := regionOf(t, x, fmt.Sprintf("%%x = input \"x\" : f32[1, %d]\n%%g = weight \"g\" : f32[%d]\n%%w = weight \"w\" : q8_0[96, %d]", 32*chunks, 32*chunks, 32*chunks),
+			"%h = rms_norm %x, %g {eps=1e-06}\n%y = matmul_nt %h, %w", "y=%y")
 		p, err := task.ProductOf(r)
 		require.NoError(t, err)
 		k := productRows(p, x, 0)
 		require.True(t, k.Chunked, "%d chunks", chunks)
 		require.Equal(t, teams, k.Teams, "%d chunks", chunks)
+	}
+}
+
+// Where a lane has more than two rounds of chunks, narrower ones are not asked: down at 7b
+// keeps the chunks of 32 weights with which it was measured, o at 0.5b gets narrow ones.
+func TestNarrowChunksOfFewRounds(t *testing.T) {
+	x, err := target.Find("h200")
+	require.NoError(t, err)
+	for _, c := range []struct {
+		format           string
+		rows, cols       int
+		perTeam, ofChunk int
+	}{
+		{"q6_k", 3584, 18944, 2, 32},
+		{"q5_k", 3584, 18944, 2, 32},
+		{"q4_0", 3584, 18944, 4, 32},
+		{"q4_0", 896, 896, 1, 8},
+	} {
+		r := regionOf(t, x, fmt.Sprintf("%%x = input \"x\" : f32[1, %d]\n%%w = weight \"w\" : %s[%d, %d]", c.cols, c.format, c.rows, c.cols), "%y = matmul_nt %x, %w", "y=%y")
+		p, err := task.ProductOf(r)
+		require.NoError(t, err)
+		k := bestRows(p, x)
+		require.Equal(t, c.ofChunk, k.Width, "%+v: %v", c, k)
+		require.Equal(t, c.perTeam, k.PerTeam, "%+v: %v", c, k)
 	}
 }
