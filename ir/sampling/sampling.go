@@ -84,18 +84,13 @@ func (o Settings) Choose(logits []float32, seen []int32, u float64) (int32, erro
 		kept[i].weight = math.Exp((kept[i].score - best.score) / f32(o.Temperature))
 	}
 	kept = o.filter(kept)
-	target := u * sum(kept)
-	cumulative, last := 0.0, best.id
-	for _, c := range kept {
-		if c.weight == 0 {
-			continue
-		}
-		if cumulative += c.weight; cumulative > target {
-			return c.id, nil
-		}
-		last = c.id
+	target := u * sum(kept) // below the sum, however it is rounded
+	cumulative, at := kept[0].weight, 0
+	for cumulative <= target {
+		at++
+		cumulative += kept[at].weight
 	}
-	return last, nil // u so near 1 that the product rounded up to the sum
+	return kept[at].id, nil
 }
 
 // filter keeps what top-k, top-p and min-p keep, in the order of ids.

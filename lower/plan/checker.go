@@ -134,8 +134,7 @@ func anyConflict(touches []touch) bool {
 	var all, writes reach
 	for i, t := range touches {
 		if i == 0 || touches[i-1].space != t.space {
-			none := touch{hi: -1, step: -1}
-			all, writes = reach{none, none}, reach{none, none}
+			all, writes = reach{}, reach{} // which end before any address
 		}
 		if writes.beyond(t) || t.access.Writes() && all.beyond(t) {
 			return true

@@ -5,6 +5,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"go/types"
 	"io/fs"
 	"path/filepath"
 	"regexp"
@@ -96,7 +97,9 @@ var others = map[string]string{"<": "<=", "<=": "<", ">": ">=", ">=": ">", "==":
 const swapped = "arguments in each other's place"
 
 // goEdits lists what is done to Go: conditions negated, operators and constants by one
-// off, statements and clauses dropped, arguments in each other's place.
+// off, statements and clauses dropped, arguments in each other's place. Left alone is what
+// nobody can tell or nobody may read: what make has room for, and numbers that are returned
+// beside an error.
 func goEdits(file string, text []byte) (out []edit, err error) {
 	set := token.NewFileSet()
 	f, err := parser.ParseFile(set, file, text, parser.SkipObjectResolution)
@@ -119,10 +122,10 @@ func goEdits(file string, text []byte) (out []edit, err error) {
 		}
 		return around(at(n.Pos()), at(n.End()), "if !mutant_.On(%d) { ", " }")
 	}
-	open := map[ast.Node]bool{}     // clauses of switches without a tag
-	capacity := map[ast.Node]bool{} // what make has room for, which grows as it has to: nothing can tell
+	open := map[ast.Node]bool{}  // clauses of switches without a tag
+	alone := map[ast.Node]bool{} // what is left as it is
 	look := func(n ast.Node) bool {
-		if capacity[n] {
+		if alone[n] {
 			return false
 		}
 		switch n := n.(type) {
@@ -138,6 +141,9 @@ func goEdits(file string, text []byte) (out []edit, err error) {
 			head[n.Comm] = true
 		case *ast.IfStmt:
 			head[n.Init] = true
+			if of(n.Cond) == "err != nil" {
+				leave(alone, n.Body.List, "err")
+			}
 			add(at(n.Cond.Pos()), at(n.Cond.End()), "!("+of(n.Cond)+")", "a condition negated", around(at(n.Cond.Pos()), at(n.Cond.End()), "(mutant_.On(%d) != (", "))")...)
 		case *ast.BinaryExpr:
 			if by, ok := others[n.Op.String()]; ok {
@@ -154,6 +160,8 @@ func goEdits(file string, text []byte) (out []edit, err error) {
 			if n.Tok != token.DEFINE {
 				drop(n, "a statement dropped", guarded(n)...)
 			}
+		case *ast.ReturnStmt:
+			leave(alone, []ast.Stmt{n}, "fmt.Errorf", "errors.New")
 		case *ast.BranchStmt:
 			if n.Tok == token.FALLTHROUGH {
 				drop(n, "a statement dropped")
@@ -166,6 +174,9 @@ func goEdits(file string, text []byte) (out []edit, err error) {
 				open[c] = n.Tag == nil && len(c.(*ast.CaseClause).List) == 1
 			}
 		case *ast.CaseClause:
+			if open[n] && of(n.List[0]) == "err != nil" {
+				leave(alone, n.Body, "err")
+			}
 			switch {
 			case n.List == nil:
 			case open[n]:
@@ -181,7 +192,7 @@ func goEdits(file string, text []byte) (out []edit, err error) {
 				return true // the same in any order
 			case name.Name == "make":
 				if _, isMap := n.Args[0].(*ast.MapType); len(n.Args) == 3 || isMap && len(n.Args) == 2 {
-					capacity[n.Args[len(n.Args)-1]] = true
+					alone[n.Args[len(n.Args)-1]] = true
 				}
 			}
 			for i := range len(n.Args) - 1 {
@@ -198,6 +209,34 @@ func goEdits(file string, text []byte) (out []edit, err error) {
 		ast.Inspect(d, look)
 	}
 	return out, nil
+}
+
+// leave marks the numbers that the last of the statements returns beside an error, which one
+// of the names stands for or makes.
+func leave(alone map[ast.Node]bool, body []ast.Stmt, names ...string) {
+	if len(body) == 0 {
+		return
+	}
+	back, ok := body[len(body)-1].(*ast.ReturnStmt)
+	if !ok || len(back.Results) == 0 {
+		return
+	}
+	last := back.Results[len(back.Results)-1]
+	if call, ok := last.(*ast.CallExpr); ok {
+		last = call.Fun
+	}
+	if !slices.Contains(names, types.ExprString(last)) {
+		return
+	}
+	for _, r := range back.Results[:len(back.Results)-1] {
+		number := r
+		if minus, ok := r.(*ast.UnaryExpr); ok {
+			number = minus.X
+		}
+		if _, ok := number.(*ast.BasicLit); ok {
+			alone[r] = true
+		}
+	}
 }
 
 var mslPlaces = regexp.MustCompile(`(?m)//.*$|"[^"\n]*"|^\s*#.*$|[^{}\n;]*[\w)\]+]\s*;|<=|>=|==|!=|&&|\|\||\s[<>+*-]\s|\b\d+\b`)

@@ -38,6 +38,39 @@ func TestCapacitiesAreLeftAlone(t *testing.T) {
 	require.Equal(t, map[string]int{"p.go:6": 3, "p.go:7": 2}, places)
 }
 
+// A number that is returned beside an error is left alone, and no other.
+func TestNumbersBesideErrorsAreLeftAlone(t *testing.T) {
+	text := []byte(`package p
+
+func f() (int, error) {
+	n, err := g()
+	if err != nil {
+		return 0, err
+	}
+	switch err = h(); {
+	case err != nil:
+		return -1, err
+	case n > k:
+		return 7, fmt.Errorf("many")
+	case n < k:
+		return 8, errors.New("few")
+	case n == k:
+		return 5, nil
+	}
+	return 6, err
+}
+`)
+	edits, err := goEdits("p.go", text)
+	require.NoError(t, err)
+	var places []string
+	for _, e := range edits {
+		if e.what == "a constant one more" {
+			places = append(places, e.place(text))
+		}
+	}
+	require.Equal(t, []string{"p.go:16", "p.go:18"}, places)
+}
+
 func TestMSLEdits(t *testing.T) {
 	text := []byte("// a < 2\nif (a < 2) {\n    y[i] = a + 1;\n}\n")
 	edits, err := mslEdits("p.metal", text)

@@ -1,0 +1,107 @@
+package jinja
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// What is refused is refused in these words, on its line.
+func TestRefusals(t *testing.T) {
+	for text, want := range map[string]string{
+		"{{ 1 | round(1, precision=2) }}":                   `line 1: round is given "precision" twice`,
+		"{% macro m(a) %}{% endmacro %}\n{{ m(a=1, a=2) }}": `line 2: macro "m" is given "a" twice`,
+		"{{ 1.5 | round(301) }}":                            "line 1: round to 301 digits is not supported",
+		"{{ 1.5 | round(-1) }}":                             "line 1: round to -1 digits is not supported",
+		"{{ (2.0 ** 63) | int }}":                           "line 1: int: the number has more than 64 bits",
+		"{{ 1 | tojson(separators=['a', 'b', 'c']) }}":      "line 1: tojson: separators are two strings",
+		"{{ [1] | batch(0) }}":                              "line 1: batch: the size of a batch is 0",
+		"{{ [1] | slice(0) }}":                              "line 1: slice: the number of slices is 0",
+		"{{ [1] | map('upper') | last }}":                   "line 1: last of what a filter yields is not supported: make it a list first",
+		"{{ [1] | map(attribute='a', other=1) }}":           `line 1: map takes no argument "other"`,
+		"{{ [1] | map }}":                                   "line 1: map wants a filter's name or an attribute",
+		"{{ strftime_now('%Q') }}":                          "line 1: strftime_now: the directive %Q is not supported",
+		"{{ strftime_now('%-Q') }}":                         "line 1: strftime_now: the directive %-Q is not supported",
+		`{{ '\N{DASH}' }}`:                                  `line 1: the escape \N{...} is not supported`,
+		"{{ 'a'.partition('') }}":                           "line 1: partition: the separator is empty",
+		"{{ 'a'.split('') }}":                               "line 1: split: the separator is empty",
+		"{% for a in [1] %}{{ loop.cycle() }}{% endfor %}":  "line 1: no items for cycling given",
+		"{{ {}[([],)] }}":                                   "line 1: a tuple as the key of a dictionary is not supported",
+		"a\n}{% endfor %}":                                  `line 2: there is no tag "endfor"`,
+		"{% for a of [1] %}{% endfor %}":                    `line 1: want "in", have "of"`,
+		"{% call 1 %}{% endcall %}":                         "line 1: want a call in the call tag",
+		"\n{{ }}":                                           "line 2: want an expression, have the end of the expression",
+		"{{ a.99999999999999999999 }}":                      `line 1: "99999999999999999999" is no index`,
+		"{{ 99999999999999999999 }}":                        "line 1: the number 99999999999999999999 has more than 64 bits",
+		"{{ f(*a) }}":                                       "line 1: arguments by * are not supported",
+		"{{ f(**a) }}":                                      "line 1: arguments by ** are not supported",
+		"{{ f(a=1, 2) }}":                                   "line 1: an argument without a name follows one with a name",
+		"{{ 1 is divisibleby is defined }}":                 "line 1: tests cannot be chained with is",
+		"{{ a.+ }}":                                         `line 1: want a name behind the dot, have "+"`,
+		"{{ 1e }}":                                          `line 1: want the end of the expression, have "e"`,
+		"{{ 'a' < 1 }}":                                     `line 1: "<" is not supported between str and int`,
+		"{{ (1, 2) < [1, 2] }}":                             `line 1: "<" is not supported between tuple and list`,
+		"\n\n{{ (1,":                                        "line 3: the {{ is not closed",
+		"\n{% if":                                           "line 2: the {% is not closed",
+		"{{ (1] }}":                                         `line 1: unexpected "]", want ")"`,
+		"{{ 1) }}":                                          `line 1: unexpected ")"`,
+		"\n{# ":                                             "line 2: the comment is not closed: there is no #}",
+		"{#}":                                               "line 1: the comment is not closed: there is no #}",
+		"{% raw %}":                                         "line 1: the raw block is not closed: there is no endraw",
+		"{{ $ }}":                                           `line 1: unexpected character '$'`,
+		"{{ 'a' | unheard }}":                               `line 1: there is no filter "unheard"`,
+		"{{ 'a' is unheard }}":                              `line 1: there is no test "unheard"`,
+		"{{ 'a'.upper(1, 2) }}":                             "line 1: upper takes at most 0 arguments, not 2",
+		"{{ 'a' | upper(1, 2) }}":                           "line 1: upper takes at most 1 arguments, not 3",
+		"{{ 'a' | upper(b=2) }}":                            `line 1: upper takes no argument "b"`,
+	} {
+		_, err := render(text, nil)
+		require.EqualError(t, err, want, text)
+	}
+}
+
+// As many as the limit are taken, one more is refused.
+func TestLimitsOfTheGrammar(t *testing.T) {
+	for what, c := range map[string]struct {
+		text func(n int) string
+		most int
+		want string
+	}{
+		"bytes":      {func(n int) string { return strings.Repeat("x", n) }, 1 << 18, "line 1: the template has 262145 bytes, more than 262144"},
+		"operators":  {func(n int) string { return "{{ 0" + strings.Repeat(" * 0", n) + " }}" }, 1000, "line 1: an expression has more than 1000 operators in a row"},
+		"filters":    {func(n int) string { return "{{ 0" + strings.Repeat("|abs", n) + " }}" }, 99, "line 1: more than 100 filters follow each other"},
+		"attributes": {func(n int) string { return "{% if false %}{{ a" + strings.Repeat(".b", n) + " }}{% endif %}" }, 99, "line 1: more than 100 attributes and calls follow each other"},
+		"brackets":   {func(n int) string { return "{{ " + strings.Repeat("[", n) + strings.Repeat("]", n) + " }}" }, 49, "line 1: the template nests more than 100 levels deep"},
+	} {
+		_, err := render(c.text(c.most), nil)
+		require.NoError(t, err, what)
+		_, err = render(c.text(c.most+1), nil)
+		require.EqualError(t, err, c.want, what)
+	}
+}
+
+// What few templates write: comments as short as they get, items by number in a path, the
+// ends of splits, keys that are one.
+func TestSmallestForms(t *testing.T) {
+	for text, want := range map[string]string{
+		"a{#}#}b{##}c{#-#}d{# -#} e":                                        "abcde",
+		"{{ [{'a': ['x', 'y']}] | map(attribute='a.1') | join }}":           "y",
+		"{{ [{'a': {'-1': 'x'}}] | map(attribute='a.-1') | join }}":         "x",
+		"{{ ['ab'] | map('replace', 'a', new='c') | join }}":                "cb",
+		"{% macro m(a) %}{% endmacro %}{{ m.name }}|{{ m.other }}":          "m|",
+		"{{ 'a b  c'.rsplit(none, 1) }}{{ ' ab'.rsplit() }}":                "['a b', 'c']['ab']",
+		"{{ 'a b  c'.split(none, 1) }}{{ 'ab '.split() }}":                  "['a', 'b  c']['ab']",
+		"{{ 'äb,cd,e'.rsplit(',', 1) }}{{ 'a'.rsplit(',', 3) }}":            "['äb,cd', 'e']['a']",
+		"{{ {1: 'a', true: 'b', 1.0: 'c', 0: 'd', false: 'e', 1.5: 'f'} }}": "{1: 'c', 0: 'e', 1.5: 'f'}",
+		"{{ ['\\U000E0001\\x01\\u200b'] }}":                                 `['\U000e0001\x01\u200b']`,
+		"{{ 7 // -1 }}{{ 7 % -1 }}{{ -7 // 2 }}{{ -7 % 2 }}":                "-70-41",
+		"{% for a, in [[1]] %}{{ a }}{% endfor %}":                          "1",
+	} {
+		have, err := render(text, nil)
+		require.NoError(t, err, text)
+		require.Equal(t, want, have, text)
+	}
+	_, err := render("{{ (-9223372036854775807 - 1) // -1 }}", nil)
+	require.EqualError(t, err, `line 1: the result of "-" has more than 64 bits`)
+}
