@@ -37,7 +37,7 @@ type listed struct {
 // fitting puts switches around all that the language's rules allow to have one: a
 // constant must stay one, and a function must end. Each package is checked by itself,
 // beside the others as they are, again and again without the switches of lines that are
-// at odds with the rules: first those of constants, then of sums, then all.
+// at odds with the rules: first those of arguments, then of constants, of sums, then all.
 func fitting(ctx context.Context, root string, edits []edit) (*fitted, error) {
 	packages, exports, err := listPackages(ctx, root)
 	if err != nil {
@@ -189,16 +189,18 @@ func (f *fitted) with(text []byte, edits []edit, numbers []int) (_ []byte, some 
 	return switched(text, list, append(numbers, -1)), true
 }
 
-// rank is the order in which switches are taken from a line: those of constants, of
-// sums and products, all others.
+// rank is the order in which switches are taken from a line: those of arguments, of
+// constants, of sums and products, all others.
 func rank(e edit) int {
 	switch {
-	case strings.HasPrefix(e.what, "a constant"):
+	case e.what == swapped:
 		return 0
-	case strings.ContainsAny(e.what[:1], "+-*"):
+	case strings.HasPrefix(e.what, "a constant"):
 		return 1
+	case strings.ContainsAny(e.what[:1], "+-*"):
+		return 2
 	}
-	return 2
+	return 3
 }
 
 // take takes switches from a line. Of a line that has none a function's end was found to
@@ -212,7 +214,7 @@ func (f *fitted) take(text []byte, edits []edit, numbers []int, line int) (taken
 		}
 		e := edits[k]
 		first, last := lineOf(e.behind[0].at), lineOf(e.behind[0].at)
-		if rank(e) < 2 { // all lines of a sum
+		if rank(e) < 3 { // all lines of arguments and of a sum
 			last = lineOf(slices.MaxFunc(e.behind, func(a, b insertion) int { return cmp.Compare(a.at, b.at) }).at)
 		}
 		if first <= line && line <= last {

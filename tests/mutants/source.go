@@ -198,7 +198,7 @@ func goEdits(file string, text []byte) (out []edit, err error) {
 			for i := range len(n.Args) - 1 {
 				a, b := n.Args[i], n.Args[i+1]
 				if of(a) != of(b) && !n.Ellipsis.IsValid() {
-					add(at(a.Pos()), at(b.End()), of(b)+string(text[at(a.End()):at(b.Pos())])+of(a), swapped)
+					add(at(a.Pos()), at(b.End()), of(b)+string(text[at(a.End()):at(b.Pos())])+of(a), swapped, switchedArguments(a, b, at, of)...)
 				}
 			}
 		}

@@ -174,10 +174,19 @@ func (r *sourceRunner) goStages(ctx context.Context, e edit, overlay string) []f
 	}
 	tests := these(byOwn, own)
 	vetted := func() (verdict, error) {
-		if v, err := r.vet(ctx, e, overlay); err != nil || v.stage != "" {
+		has, err := r.programs.switched()
+		if err != nil {
+			return verdict{}, err
+		}
+		vet := func() (verdict, error) { return r.vet(ctx, e, overlay) }
+		first, second := vet, tests
+		if has[r.programs.number(e)] { // tests are there already, vet has to read the package
+			first, second = tests, vet
+		}
+		if v, err := first(); err != nil || v.stage != "" {
 			return v, err
 		}
-		return tests()
+		return second()
 	}
 	return []func() (verdict, error){vetted, these(byKernels, rows...), these(byOthers, others...)}
 }

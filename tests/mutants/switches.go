@@ -45,12 +45,43 @@ func switchedBinary(n *ast.BinaryExpr, at func(token.Pos) int) []insertion {
 	return nil
 }
 
+// ownVerb stands for the %d of a text that is copied, which is no mistake's number.
+const ownVerb = "%\x00d"
+
+// switchedArguments are arguments in each other's place behind a switch, where reading each
+// twice is as reading it once.
+func switchedArguments(a, b ast.Expr, at func(token.Pos) int, of func(ast.Node) string) []insertion {
+	if !plain(a) || !plain(b) {
+		return nil
+	}
+	beside := func(x ast.Expr) string { return ", " + strings.ReplaceAll(of(x), "%d", ownVerb) + ")" }
+	return append(around(at(a.Pos()), at(a.End()), "mutant_.Either(%d, ", beside(b)), around(at(b.Pos()), at(b.End()), "mutant_.Either(%d, ", beside(a))...)
+}
+
+// plain reports whether an expression is names, literals of a line, fields and elements.
+func plain(x ast.Expr) bool {
+	switch x := x.(type) {
+	case *ast.Ident:
+		return true
+	case *ast.BasicLit:
+		return !strings.Contains(x.Value, "\n")
+	case *ast.SelectorExpr:
+		return plain(x.X)
+	case *ast.IndexExpr:
+		return plain(x.X) && plain(x.Index)
+	case *ast.CallExpr:
+		f, ok := x.Fun.(*ast.Ident)
+		return ok && f.Name == "len" && len(x.Args) == 1 && plain(x.Args[0])
+	}
+	return false
+}
+
 // switched is text with all of its mistakes behind switches; numbers are the edits'.
 func switched(text []byte, edits []edit, numbers []int) []byte {
 	var all []insertion
 	for i, e := range edits {
 		for _, s := range e.behind {
-			s.text = strings.ReplaceAll(s.text, "%d", strconv.Itoa(numbers[i]))
+			s.text = strings.ReplaceAll(strings.ReplaceAll(s.text, "%d", strconv.Itoa(numbers[i])), ownVerb, "%d")
 			all = append(all, s)
 		}
 	}

@@ -51,6 +51,14 @@ func TestSwitchesSwitch(t *testing.T) {
 	}
 }
 
+// Arguments change places behind a switch where they are read twice for nothing.
+func TestSwitchedArguments(t *testing.T) {
+	text := []byte("package p\n\nvar x = f(a.b, c[i], g(a), \"%d\", n)\n")
+	edits, err := goEdits("p.go", text)
+	require.NoError(t, err)
+	require.Equal(t, "package p\n\nvar x = f(mutant_.Either(0, a.b, c[i]), mutant_.Either(0, c[i], a.b), g(a), mutant_.Either(3, \"%d\", n), mutant_.Either(3, n, \"%d\"))\n", string(switched(text, edits, []int{0, 1, 2, 3, 4})))
+}
+
 // Constants that must stay some, functions that must end and texts that are added keep
 // what the language wants of them; all others have switches.
 func TestFitting(t *testing.T) {
@@ -109,6 +117,7 @@ func stub(t *testing.T, set *token.FileSet) *types.Package {
 type n interface{ ~int | ~int64 }
 type o interface{ ~int | ~int64 | ~string }
 func On(int) bool { return false }
+func Either[T any](k int, a, b T) T { return a }
 func More(k, v int) int { return v }
 func Fewer(k, v int) int { return v }
 func Less[T o](k int, a, b T) bool { return a < b }
