@@ -111,6 +111,9 @@ func (m *fakeMemory) Write(offset int64, b []byte) error {
 	if err := m.f.note(call, ""); err != nil {
 		return err
 	}
+	if offset+int64(len(b)) > int64(len(m.b)) {
+		return errors.New("a write behind the end")
+	}
 	copy(m.b[offset:], b)
 	return nil
 }
@@ -118,6 +121,9 @@ func (m *fakeMemory) Write(offset int64, b []byte) error {
 func (m *fakeMemory) Read(offset int64, b []byte) error {
 	if err := m.f.note("read", ""); err != nil {
 		return err
+	}
+	if offset+int64(len(b)) > int64(len(m.b)) {
+		return errors.New("a read behind the end")
 	}
 	copy(b, m.b[offset:])
 	return nil

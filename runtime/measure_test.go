@@ -3,6 +3,7 @@ package runtime
 import (
 	"context"
 	"errors"
+	"hash/crc32"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -73,6 +74,7 @@ func TestScatter(t *testing.T) {
 	require.NoError(t, scatter(m))
 	requireScattered(t, m.b[16<<20-192:])
 	require.Equal(t, 2, m.f.calls["write"])
+	require.Equal(t, uint32(0x75106d1b), crc32.ChecksumIEEE(m.b[:4096]), "the same bytes at every measurement")
 	m.f.failAt["write"] = 4
 	require.ErrorIs(t, scatter(m), errInjected)
 }

@@ -271,8 +271,13 @@ func TestWhatNarrowTypesCannotHold(t *testing.T) {
 			require.Equal(t, []Finding{{"w", dtype.F32, 64, 0, 1}}, found)
 		}
 	}
+	require.Equal(t, `tensor "w": 1 of 64 values are NaN and 2 infinite`, Finding{"w", dtype.F32, 64, 1, 2}.String())
+	var told [][2]int
+	_, err := Scan(context.Background(), source(0, 0), func(done, of int) { told = append(told, [2]int{done, of}) })
+	require.NoError(t, err)
+	require.Equal(t, [][2]int{{1, 1}}, told)
 	ended, end := context.WithCancel(context.Background())
 	end()
-	_, err := Scan(ended, source(0, 0), nil)
+	_, err = Scan(ended, source(0, 0), nil)
 	require.ErrorIs(t, err, context.Canceled)
 }

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"hash/crc32"
 	"testing"
 
 	"foundry/ir/dtype"
@@ -24,8 +25,9 @@ func TestMeasureMachine(t *testing.T) {
 	require.Contains(t, m.MatmulKernel, "128x128")
 }
 
-// Noise is finite in every dtype that it is written as.
+// Noise is finite in every dtype that it is written as, and the same in every benchmark.
 func TestNoiseIsFinite(t *testing.T) {
+	require.Equal(t, uint32(0xf12fa118), crc32.ChecksumIEEE(noiseBytes(1000)))
 	for _, d := range []dtype.Type{dtype.F32, dtype.F16, dtype.BF16} {
 		values := make([]float32, 1<<16)
 		dtype.Dequantise(d, noiseBytes(d.Bytes(1<<16)), values)

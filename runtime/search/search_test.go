@@ -190,6 +190,12 @@ func TestSearchFileIsOfThisCompiler(t *testing.T) {
 	}
 	s := look(compile.Options{})
 	require.Equal(t, s.file(), look(compile.Options{}).file())
+	require.Equal(t, "x", filepath.Dir(s.file().path), "where it was asked for")
+	caches, err := os.UserCacheDir()
+	require.NoError(t, err)
+	users := *s
+	users.CacheDir = ""
+	require.Equal(t, filepath.Join(caches, "foundry", "search", filepath.Base(s.file().path)), users.file().path, "else where the user's caches are")
 	require.Len(t, strings.Split(strings.TrimSpace(s.compilerToday()), "\n"), 8, "four variants of both phases")
 
 	gemv, err := fs.ReadFile(shaders.FS, "main/gemv.metal")

@@ -39,6 +39,17 @@ func FuzzCut(f *testing.F) {
 	})
 }
 
+// Numbers without a suffix that C++ holds double are told from all others.
+func TestFloat(t *testing.T) {
+	for text, want := range map[string]bool{
+		"1.0": true, "1.": true, ".5": true, "1e3": true, "1E3": true, "1.5e-3": true, "1.0f": false, "1.f": false, "1e3f": false, "1": false, "1u": false,
+		"0x1p3": true, "0X1P3": true, "0x1.8p3": true, "0x1p3f": false, "0x1e": false, "0x1.8": false, "0xE1": false, "0X3E5": false,
+	} {
+		require.Equal(t, want, Token{Number, text}.Float(), text)
+	}
+	require.False(t, Token{Word, "e5"}.Float())
+}
+
 func TestHasDirective(t *testing.T) {
 	for text, want := range map[string]bool{
 		"": false, "a = 1;\n": false, "#line 3 \"x\"\nb": false, "// #define a\n": false,
