@@ -8,6 +8,7 @@ import (
 
 	"foundry/frontends/checkpoint"
 	"foundry/frontends/model"
+	"foundry/ir/sym"
 	"foundry/lower/compile"
 	"foundry/lower/plan"
 )
@@ -53,6 +54,29 @@ func TestDiffOfRegions(t *testing.T) {
 	require.Regexp(t, "^3 matmul_nt: 3 nodes", d.OnlyA.Decisions[0].Reason)
 	require.Equal(t, 5, d.OnlyA.Decisions[0].Count)
 	require.Regexp(t, "^3 matmul_nt, 3 add: 6 nodes", d.OnlyB.Decisions[0].Reason)
+
+	var want []plan.DiffNumber
+	for _, name := range []string{"prefill", "decode"} {
+		env := map[string]sym.Env{"prefill": {T: int64(plans["qkv"].Model.Chunk)}, "decode": {T: 1, P: int64(plans["qkv"].Model.Context / 2)}}[name]
+		var of [2]plan.EntryStats
+		for i, p := range []*plan.Plan{plans["qkv"], plans["qkv-bias"]} {
+			e, err := p.Entry(name)
+			require.NoError(t, err)
+			of[i] = p.Stats(e, env)
+		}
+		require.Greater(t, of[0].MovedBytes, of[1].MovedBytes)
+		want = append(want, plan.DiffNumber{name, "dispatches", int64(of[0].Dispatches), int64(of[1].Dispatches)}, plan.DiffNumber{name, "waves", int64(of[0].Waves), int64(of[1].Waves)},
+			plan.DiffNumber{name, "barriers", int64(of[0].Barriers), int64(of[1].Barriers)}, plan.DiffNumber{name, "command buffers", int64(of[0].CommandBuffers), int64(of[1].CommandBuffers)},
+			plan.DiffNumber{name, "bytes moved", of[0].MovedBytes, of[1].MovedBytes}, plan.DiffNumber{name, "flops", of[0].Flops, of[1].Flops})
+	}
+	var whole []plan.DiffNumber
+	for _, n := range d.Numbers {
+		if n.Entry == "" {
+			whole = append(whole, n)
+		}
+	}
+	require.Equal(t, append(whole, want...), d.Numbers, "of the whole plans, then of each entry")
+	require.Greater(t, len(whole), 3)
 
 	d = diffOf(t, plans["swiglu"], plans["gate-up-swiglu"])
 	require.Equal(t, []plan.DiffDispatch{

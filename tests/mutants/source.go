@@ -93,12 +93,16 @@ func (k sourceKind) all(root string, read func(string) ([]byte, error)) (out []e
 // others are operators that are mistaken for each other.
 var others = map[string]string{"<": "<=", "<=": "<", ">": ">=", ">=": ">", "==": "!=", "!=": "==", "&&": "||", "||": "&&", "+": "-", "-": "+", "*": "+"}
 
+// inAnyOrder are functions that say the same of their arguments in any order.
+var inAnyOrder = []string{"min", "max", "math.Min", "math.Max", "bytes.Equal", "slices.Equal", "maps.Equal", "strings.EqualFold", "reflect.DeepEqual"}
+
 // swapped is what is done to arguments.
 const swapped = "arguments in each other's place"
 
 // goEdits lists what is done to Go: conditions negated, operators and constants by one
 // off, statements and clauses dropped, arguments in each other's place. Left alone is what
-// nobody can tell or nobody may read: what make has room for, and numbers that are returned
+// nobody can tell or nobody may read: what make has room for, the order of arguments where it
+// says nothing, how large a number says the sign of an infinity, and numbers that are returned
 // beside an error.
 func goEdits(file string, text []byte) (out []edit, err error) {
 	set := token.NewFileSet()
@@ -185,12 +189,12 @@ func goEdits(file string, text []byte) (out []edit, err error) {
 				drop(n, "a clause dropped")
 			}
 		case *ast.CallExpr:
-			name, _ := n.Fun.(*ast.Ident)
-			switch {
-			case name == nil:
-			case name.Name == "min" || name.Name == "max":
-				return true // the same in any order
-			case name.Name == "make":
+			switch name := of(n.Fun); {
+			case slices.Contains(inAnyOrder, name):
+				return true
+			case name == "math.Inf":
+				return false // of its argument the sign alone counts
+			case name == "make":
 				if _, isMap := n.Args[0].(*ast.MapType); len(n.Args) == 3 || isMap && len(n.Args) == 2 {
 					alone[n.Args[len(n.Args)-1]] = true
 				}

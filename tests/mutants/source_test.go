@@ -38,6 +38,14 @@ func TestCapacitiesAreLeftAlone(t *testing.T) {
 	require.Equal(t, map[string]int{"p.go:6": 3, "p.go:7": 2}, places)
 }
 
+// Order and size that say nothing are left alone.
+func TestWhatSaysNothingIsLeftAlone(t *testing.T) {
+	text := []byte("package p\n\nvar x = f(bytes.Equal(a, b), math.Inf(1), max(a, b))\n")
+	edits, err := goEdits("p.go", text)
+	require.NoError(t, err)
+	require.Len(t, edits, 2, "the arguments of f")
+}
+
 // A number that is returned beside an error is left alone, and no other.
 func TestNumbersBesideErrorsAreLeftAlone(t *testing.T) {
 	text := []byte(`package p
