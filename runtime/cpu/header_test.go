@@ -11,6 +11,7 @@ import (
 
 	"foundry/ir/dtype"
 	"foundry/lower/plan"
+	"foundry/runtime/msl"
 )
 
 // points is a range that functions are asked on, n values from low to high.
@@ -341,24 +342,91 @@ func TestVectors(t *testing.T) {
 	}
 }
 
-// What the language refuses, the header refuses.
+// refused is what the language refuses: the header refuses it too, and what Apple's matrix
+// units or their file would not take. Each is an instance of its own.
+var refused = []string{
+	"float4 v = float4(1.0f, 2.0f);",
+	"float4 v = float4(1.0f, 2.0f, 3.0f, 4.0f, 5.0f);",
+	"float4 v = float4(float2(1.0f), 2.0f);",
+	"float4 v = float4(float4(1.0f), 2.0f);",
+	"float4 v = half4(1.0h);",
+	"float3 v = float4(1.0f).xy;",
+	"uint v = max(1u, 2);",
+	"float v = clamp(1.0f, 0, 1);",
+	"auto v = max(half(1.0f), 2.0f);",
+	"y[0] = std::sqrt(2.0f);",
+	"y[0] = float4(1.0f) + float3(1.0f);",
+	"x[0] = 1.0f;",
+	"y[0] = as_type<float>(1ul);",
+	"y[0] = as_type<float>(ushort(1));",
+	"atomic<ulong> v;",
+	"atomic<ushort> v;",
+	"simdgroup_matrix<float, 8, 4> m;",
+	"simdgroup_matrix<float, 4, 8> m;",
+	"y[0] = simd_shuffle(float4(1.0f), ushort(1)).x + foundry_arrive(float4(1.0f), 1u, [](float4*, foundry_simdgroup*) {}, file, 1)->x;",
+	"y[0] = float(matrix_at<8u>(1u, 2u));",
+	"y[0] = float(matrix_at<48u>(1u, 2u));",
+	product{m: 8}.text(), product{n: 24}.text(), product{k: 40}.text(), product{k: 0, noK: true}.text(),
+	product{flags: "true, true, false, matmul2d_descriptor::mode::multiply_accumulate"}.text(),
+	product{flags: "false, true, false, matmul2d_descriptor::mode::multiply"}.text(),
+	product{left: "32, 16"}.text(), product{left: "16, 48"}.text(), product{right: "48, 16"}.text(), product{right: "32, 32"}.text(),
+	product{flags: "false, false, false, matmul2d_descriptor::mode::multiply_accumulate", right: "16, 48"}.text(),
+}
+
+// product is a call of matmul2d on 48 by 16 and 48 by 32 elements, but for what is given.
+type product struct {
+	m, n, k     int
+	noK         bool
+	flags       string
+	left, right string
+}
+
+func (p product) text() string {
+	or := func(a, b int) int {
+		if a == 0 {
+			return b
+		}
+		return a
+	}
+	m, n, k := or(p.m, 16), or(p.n, 32), or(p.k, 48)
+	if p.noK {
+		k = 0
+	}
+	sized := func(given string, rows int) string {
+		if given != "" {
+			return given
+		}
+		return fmt.Sprintf("%d, %d", k, rows)
+	}
+	if p.flags == "" {
+		p.flags = "false, true, false, matmul2d_descriptor::mode::multiply_accumulate"
+	}
+	return fmt.Sprintf("using namespace mpp::tensor_ops; typedef tensor<half, extents<int, %s>, tensor_inline> L; typedef tensor<half, extents<int, %s>, tensor_inline> R; "+
+		"half h[1]; L l(h, extents<int, %[1]s>()); R r(h, extents<int, %[2]s>()); matmul2d<matmul2d_descriptor(%[3]d, %[4]d, %[5]d, %[6]s), execution_simdgroups<2>> p; "+
+		"auto s = p.get_destination_cooperative_tensor<L, R, float>(); p.run(l, r, s);", sized(p.left, m), sized(p.right, n), m, n, k, p.flags)
+}
+
 func TestRefused(t *testing.T) {
 	d := open(t, Options{})
-	for _, text := range []string{
-		"float4 v = float4(1.0f, 2.0f);",
-		"float4 v = float4(1.0f, 2.0f, 3.0f, 4.0f, 5.0f);",
-		"float4 v = half4(1.0h);",
-		"float3 v = float4(1.0f).xy;",
-		"uint v = max(1u, 2);",
-		"float v = clamp(1.0f, 0, 1);",
-		"auto v = max(half(1.0f), 2.0f);",
-		"y[0] = std::sqrt(2.0f);",
-		"y[0] = float4(1.0f) + float3(1.0f);",
-		"x[0] = 1.0f;",
-	} {
-		k := sketch{name: "refused", threads: 1, body: text,
-			slots: []plan.Slot{slot(plan.Read, "float", "x"), slot(plan.Write, "float", "y")}}.kernel()
-		_, err := d.Load(t.Context(), &plan.Plan{Kernels: []plan.Kernel{k}}, nil)
-		require.ErrorContains(t, err, "kernel refused does not compile: kernels/refused.metal:3:", text)
+	all, symbols := []*plan.Kernel{}, []string{}
+	add := func(text string) *plan.Kernel {
+		name := fmt.Sprintf("refused_%d_", len(all))
+		k := sketch{name: name, threads: 64, body: text, slots: []plan.Slot{slot(plan.Read, "float", "x"), slot(plan.Write, "float", "y")}}.kernel()
+		all, symbols = append(all, &k), append(symbols, name)
+		return &k
 	}
+	for _, text := range refused {
+		add(text)
+	}
+	last := add(product{}.text()) // which is right
+	text, err := msl.CPU(all, symbols, d.textOptions())
+	require.NoError(t, err)
+	var said *compileError
+	require.ErrorAs(t, d.cc.compile(t.Context(), t.TempDir(), text, "/dev/null", append(d.kernelFlags(), "-fsyntax-only")), &said)
+	for i, k := range all[:len(refused)] {
+		require.Contains(t, string(said.Stderr), k.File+":3:", refused[i])
+	}
+	require.NotContains(t, string(said.Stderr), last.File+":3:")
+	_, err = d.Load(t.Context(), &plan.Plan{Kernels: []plan.Kernel{*all[0]}}, nil)
+	require.ErrorContains(t, err, "kernel "+all[0].Name+" does not compile: "+all[0].File+":3:")
 }

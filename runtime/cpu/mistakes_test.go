@@ -85,6 +85,21 @@ var mistakes = []struct {
 		want: []string{"race: reads", `threadgroup array "scratch"`, "wrote with no barrier between"},
 	},
 	{
+		name: "wrong_flag_of_buffers", checked: true,
+		body: "if (tid == 0u) y[5] = 1.0f;\n threadgroup_barrier(mem_flags::mem_threadgroup);\n if (tid == 1u) y[5] = 2.0f;",
+		want: []string{"thread 1 ", `race: writes byte 20 of slot 1 "y"`, "thread 0 wrote with no barrier between"},
+	},
+	{
+		name: "wrong_flag_of_simdgroup", arrays: []plan.ThreadgroupArg{array("float", "scratch", 256)}, checked: true,
+		body: "scratch[tid] = x[tid];\n simdgroup_barrier(mem_flags::mem_device);\n y[tid] = scratch[tid ^ 1u];",
+		want: []string{"race: reads", `threadgroup array "scratch"`, "wrote with no barrier between"},
+	},
+	{
+		name: "wrong_flag_of_simdgroup_and_buffers", checked: true,
+		body: "if (tid == 0u) y[5] = 1.0f;\n simdgroup_barrier(mem_flags::mem_threadgroup);\n if (tid == 1u) y[5] = 2.0f;",
+		want: []string{"thread 1 ", `race: writes byte 20 of slot 1 "y"`, "thread 0 wrote with no barrier between"},
+	},
+	{
 		name: "read_then_write", arrays: []plan.ThreadgroupArg{array("float", "scratch", 256)}, checked: true,
 		body: "scratch[tid] = x[tid];\n threadgroup_barrier(mem_flags::mem_threadgroup);\n float v = scratch[63u - tid];\n scratch[tid] = v; y[tid] = v;",
 		want: []string{"race: ", `threadgroup array "scratch"`},
@@ -205,6 +220,21 @@ func TestMistakesAreNamed(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What a barrier's flags name is ordered, between a simdgroup's lanes and a threadgroup's
+// threads.
+func TestBarriersOrder(t *testing.T) {
+	r := load(t, Options{Checked: true, OneRun: true}, sketch{name: "ordered", threads: 64, arrays: []plan.ThreadgroupArg{array("float", "scratch", 256)},
+		slots: []plan.Slot{slot(plan.Read, "float", "x"), slot(plan.Write, "float", "y")},
+		body: `scratch[tid] = x[tid]; simdgroup_barrier(mem_flags::mem_threadgroup); y[tid] = scratch[tid ^ 1u];
+			simdgroup_barrier(mem_flags::mem_device); y[tid ^ 2u] = 1.0f;
+			threadgroup_barrier(mem_flags::mem_device); y[63u - tid] = float(tid);
+			simdgroup_barrier(mem_flags::mem_threadgroup | mem_flags::mem_device); scratch[tid ^ 1u] = 2.0f;
+			threadgroup_barrier(mem_flags::mem_threadgroup); scratch[63u - tid] = 3.0f;`})
+	y := r.alloc(256)
+	require.NoError(t, r.run(launch(0, 1, bind(plan.Read, r.alloc(256)), bind(plan.Write, y))))
+	require.EqualValues(t, []float32{63, 62}, get[float32](t, y, 64)[:2])
 }
 
 // A range within a buffer is a bound of its own in the checked mode.

@@ -15,7 +15,7 @@ import (
 )
 
 // Mistakes in a stage file meet the rows of verify whose kernels have it, then the tests of
-// runtime/cpu that name it, then the tests of lowering and those that run models: the rows
+// runtime/cpu that name it and those of lowering, then those that run models: the rows
 // come first since they need no build, stage files are replaced as `foundry verify
 // --shaders` does. A header is part of the program that runs the rows, which is built again
 // once the tests of the language have found nothing.
@@ -23,16 +23,19 @@ import (
 // mslStages are those of a mistake in Metal text.
 func (r *sourceRunner) mslStages(ctx context.Context, e edit, text []byte, overlay string) []func() (verdict, error) {
 	stage, isStage := strings.CutPrefix(e.file, "shaders/")
-	own := func() (verdict, error) {
+	own := func() (v verdict, err error) {
 		find := func(test, _ string) bool { return strings.Contains(test, `"`+stage+`"`) }
 		if !isStage {
 			find = func(_, file string) bool { return slices.Contains(languageTests, file) }
 		}
 		tests, err := testsThat(filepath.Join(r.root, "runtime", "cpu"), find)
-		if err != nil || len(tests) == 0 {
-			return verdict{}, err
+		if err == nil && len(tests) > 0 {
+			v, err = r.goTest(ctx, byOwn, overlay, "runtime/cpu", tests, stageLimit, languageLimit)
 		}
-		return r.goTest(ctx, byOwn, overlay, "runtime/cpu", tests, stageLimit, languageLimit)
+		if err == nil && v.stage == "" && isStage {
+			v, err = r.goTest(ctx, byOwn, overlay, "lower/metal", nil, stageLimit, loweringLimit)
+		}
+		return v, err
 	}
 	rows := func() (v verdict, err error) {
 		if isStage {
@@ -51,9 +54,9 @@ func (r *sourceRunner) mslStages(ctx context.Context, e edit, text []byte, overl
 		return r.rows.run(ctx, byRows, []string{program}, "", nil)
 	}
 	others := func() (v verdict, err error) {
-		packages := []string{"lower/metal", "tests/oncpu", "tests/generated", "tests/models"}
+		packages := []string{"tests/oncpu", "tests/generated", "tests/models"}
 		if !isStage {
-			packages = slices.Insert(packages, 0, "runtime/cpu")
+			packages = slices.Insert(packages, 0, "runtime/cpu", "lower/metal")
 		}
 		for _, pkg := range packages {
 			if v, err = r.goTest(ctx, byOthers, overlay, pkg, nil, stageLimit, 0); err != nil || v.stage != "" {
@@ -72,8 +75,11 @@ func (r *sourceRunner) mslStages(ctx context.Context, e edit, text []byte, overl
 // some seconds of it: kernels that never end are not looked at longer.
 const languageLimit = 45 * time.Second
 
+// loweringLimit is the same for the tests of lowering, which take a minute.
+const loweringLimit = 4 * time.Minute
+
 // languageTests are the files of tests of what the headers give texts.
-var languageTests = []string{"header_test.go", "group_test.go", "tensor_test.go"}
+var languageTests = []string{"group_test.go", "header_hard_test.go", "header_names_test.go", "header_test.go", "mistakes_test.go", "tensor_test.go"}
 
 // testsThat lists the tests of a folder that are wanted by their text and file.
 func testsThat(dir string, wanted func(text, file string) bool) (out []string, err error) {

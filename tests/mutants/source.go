@@ -243,26 +243,46 @@ func leave(alone map[ast.Node]bool, body []ast.Stmt, names ...string) {
 	}
 }
 
-var mslPlaces = regexp.MustCompile(`(?m)//.*$|"[^"\n]*"|^\s*#.*$|[^{}\n;]*[\w)\]+]\s*;|<=|>=|==|!=|&&|\|\||\s[<>+*-]\s|\b\d+\b`)
+var mslPlaces = regexp.MustCompile(`(?m)\s*//.*$|/\*.*?\*/|"[^"\n]*"|^\s*#.*$|[^{}\n;]*[\w)\]+]\s*;|<=|>=|==|!=|&&|\|\||\s[<>+*-]\s|\b\d+\b`)
 
-// processors are the words by which headers tell them apart.
-var processors = map[string]string{"amd64": "__x86_64__", "arm64": "__aarch64__"}
+// known are conditions and macros of headers and stage files whose value is known where
+// their text is tried out, on the CPU of this machine: what NVIDIA's or Apple's GPUs compile
+// in their place is not.
+var known = map[string]bool{
+	"defined(__x86_64__)": runtime.GOARCH == "amd64", "defined(__aarch64__)": runtime.GOARCH == "arm64", "FOUNDRY_CUDA": false,
+	"FOUNDRY_LEVELS4": false, "FOUNDRY_NIBBLES4": false, "FOUNDRY_NIBBLES_IN_ORDER4": false, "FOUNDRY_SMALL": false, "FOUNDRY_MATRIX_STAGE": true,
+}
 
-// ofOtherProcessors returns what reports whether a place of a header is compiled on another
-// processor only: no test here can notice what stands there.
-func ofOtherProcessors(text string) func(at int) bool {
+// elsewhere returns what reports whether a place of a header is compiled on another processor
+// only: no test here can notice what stands there.
+func elsewhere(text string) func(at int) bool {
+	type branch struct{ taken, other bool } // one was taken that is known, and this is another
+	var open []branch
 	var from, to []int
-	at, other := 0, false
+	at, begun, was := 0, 0, false
 	for line := range strings.Lines(text) {
-		if directive := strings.TrimSpace(line); other && strings.HasPrefix(directive, "#") {
-			other, to = false, append(to, at)
+		directive, condition, _ := strings.Cut(strings.TrimSpace(line), " ")
+		value, isKnown := known[condition]
+		last := len(open) - 1
+		switch directive {
+		case "#if", "#ifdef", "#ifndef":
+			value = value != (directive == "#ifndef")
+			open = append(open, branch{taken: isKnown && value, other: isKnown && !value})
+		case "#elif":
+			open[last] = branch{open[last].taken || isKnown && value, open[last].taken || isKnown && !value}
+		case "#else":
+			open[last].other = open[last].taken
+		case "#endif":
+			open = open[:last]
 		}
-		for arch, word := range processors {
-			if arch != runtime.GOARCH && (strings.HasPrefix(line, "#if defined("+word+")") || strings.HasPrefix(line, "#elif defined("+word+")")) {
-				other, from = true, append(from, at)
-			}
+		is := slices.ContainsFunc(open, func(b branch) bool { return b.other })
+		switch {
+		case is && !was:
+			begun = at
+		case was && !is:
+			from, to = append(from, begun), append(to, at)
 		}
-		at += len(line)
+		at, was = at+len(line), is
 	}
 	return func(at int) bool {
 		for i := range to {
@@ -295,12 +315,12 @@ func mslEdits(file string, text []byte) (out []edit, err error) {
 			}
 		}
 	}
-	elsewhere := ofOtherProcessors(string(text))
+	notHere := elsewhere(string(text))
 	for _, m := range mslPlaces.FindAllIndex(text, -1) {
 		piece := strings.TrimSpace(string(text[m[0]:m[1]]))
 		switch {
-		case elsewhere(m[1] - len(piece)):
-		case strings.HasPrefix(piece, "//") || strings.HasPrefix(piece, "#") || strings.HasPrefix(piece, `"`):
+		case notHere(m[1] - len(piece)):
+		case strings.HasPrefix(piece, "//") || strings.HasPrefix(piece, "/*") || strings.HasPrefix(piece, "#") || strings.HasPrefix(piece, `"`):
 		case strings.HasSuffix(piece, ";"):
 			add(m[1]-len(piece), m[1], ";", "a statement dropped")
 			within(m[0], m[1])

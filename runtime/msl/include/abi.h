@@ -22,18 +22,18 @@ typedef unsigned long foundry_u64;
 enum { FOUNDRY_READ = 1, FOUNDRY_WRITE = 2 };
 
 // One buffer argument: the bytes a launch may touch through a slot, and how.
-typedef struct foundry_operand {
+struct foundry_operand {
     void* data;
     foundry_u64 bytes;
     foundry_u32 access;  // FOUNDRY_READ | FOUNDRY_WRITE
     foundry_u32 unused;
-} foundry_operand;
+};
 
 struct foundry_module_table;
 
 // One dispatch. Launches run in the listed order or overlap; with barrier set,
 // everything listed before has finished and is visible when this one starts.
-typedef struct foundry_launch {
+struct foundry_launch {
     const struct foundry_module_table* module;  // what foundry_module returned
     const foundry_operand* operands;            // one a slot
     foundry_u32 kernel;                         // index into the module
@@ -41,11 +41,11 @@ typedef struct foundry_launch {
     foundry_u32 grid[3];                        // threadgroups
     foundry_u32 unused;
     double seconds;                             // out, with options.timing: first start to last end
-} foundry_launch;
+};
 
 enum { FOUNDRY_FORWARD, FOUNDRY_REVERSED, FOUNDRY_RANDOM };  // orders, from 0 on
 
-typedef struct foundry_options {
+struct foundry_options {
     foundry_u32 threads;       // host threads to use, at most the pool's; 0 = all
     foundry_u32 checked;       // the modules were compiled with the checks; one host thread
     foundry_u32 group_order;   // of threadgroups
@@ -54,18 +54,18 @@ typedef struct foundry_options {
     foundry_u64 max_steps;     // basic blocks a thread may execute, checked only; 0 = no limit
     foundry_u32 timing;
     foundry_u32 unused;
-} foundry_options;
+};
 
 // What went wrong first. text is one line: kernel, threadgroup, thread, what.
-typedef struct foundry_error {
+struct foundry_error {
     foundry_u32 launch;  // index into the list
     foundry_u32 group[3];
     foundry_u32 thread;  // index in the threadgroup
     foundry_u32 unused;
     char text[1000];
-} foundry_error;
+};
 
-typedef struct foundry_pool foundry_pool;
+struct foundry_pool;
 
 foundry_pool* foundry_open(foundry_u32 threads);  // null: no memory or no threads
 void foundry_close(foundry_pool*);
@@ -77,7 +77,7 @@ int foundry_run(foundry_pool*, foundry_launch*, foundry_u64 count, const foundry
 struct foundry_group;
 struct foundry_fiber;
 
-typedef struct foundry_kernel {
+struct foundry_kernel {
     const char* name;
     // Runs one thread from its first statement to its last.
     void (*entry)(const struct foundry_group*, const struct foundry_fiber*);
@@ -88,28 +88,28 @@ typedef struct foundry_kernel {
     const char* const* slot_names;
     const char* const* array_names;
     const foundry_u32* array_bytes;  // multiples of 16
-} foundry_kernel;
+};
 
-typedef struct foundry_module_table {
+struct foundry_module_table {
     foundry_u64 kernels;
     const foundry_kernel* const* kernel;
-} foundry_module_table;
+};
 
 // ---- the running threadgroup
 
 // Where a thread that waits goes on. Only these three are saved at a switch.
-typedef struct foundry_context {
+struct foundry_context {
     void* sp;
     void* fp;
     void* pc;
-} foundry_context;
+};
 
 struct foundry_simdgroup;
 
 #define FOUNDRY_SITE(line, operation) ((foundry_u64)(line) << 8 | (foundry_u64)(operation))
 
 // One thread. Dense and of 64 bytes, for the caches.
-typedef struct foundry_fiber {
+struct foundry_fiber {
     foundry_context at;
     struct foundry_simdgroup* simd;
     foundry_u32 thread;  // index in the threadgroup
@@ -118,14 +118,20 @@ typedef struct foundry_fiber {
     foundry_u32 unused;
     foundry_u64 steps;   // checked only: basic blocks executed
     void* top;           // of its stack
-} foundry_fiber;
+};
 
 enum { FOUNDRY_LANES_MAX = 32, FOUNDRY_SLOT_BYTES = 8 };
+
+// The lanes' values in an operation, and the one that all get.
+struct foundry_slot {
+    alignas(64) unsigned char lane[FOUNDRY_LANES_MAX * FOUNDRY_SLOT_BYTES];
+    alignas(64) unsigned char result[FOUNDRY_SLOT_BYTES];
+};
 
 // Lanes that exchange values. Sets of lanes are masks. A lane is the running one,
 // ready, at the threadgroup barrier, returned, or else waiting in the simdgroup
 // operation in progress.
-typedef struct foundry_simdgroup {
+struct foundry_simdgroup {
     foundry_u32 all;
     foundry_u32 ready;     // may be switched to, in ascending order
     foundry_u32 shuffled;  // the same, where threads run in another order
@@ -138,15 +144,11 @@ typedef struct foundry_simdgroup {
     const char* file;
     foundry_u32 device_epoch;       // simdgroup barriers passed, by what they order
     foundry_u32 threadgroup_epoch;
-    // A lane may run one operation ahead of the readers of the last: two sets, of
-    // the lanes' values and of the one that all get.
-    struct {
-        alignas(64) unsigned char lane[FOUNDRY_LANES_MAX * FOUNDRY_SLOT_BYTES];
-        alignas(64) unsigned char result[64];
-    } slot[2];
-} foundry_simdgroup;
+    // A lane may run one operation ahead of the readers of the last: two sets.
+    foundry_slot slot[2];
+};
 
-typedef struct foundry_group {
+struct foundry_group {
     foundry_context host;        // the executor, waiting for the threadgroup
     foundry_fiber* current;
     foundry_u32 thread_order;    // of foundry_options
@@ -170,7 +172,7 @@ typedef struct foundry_group {
     void* meeting;               // of threads in matmul2d; null: none has arrived
     foundry_simdgroup simd[32];
     foundry_fiber fiber[1024];
-} foundry_group;
+};
 
 // The memory of a host thread's threadgroup is one region, aligned to its size:
 // the group, threadgroup memory, and the threads' stacks. So a thread finds its
@@ -209,6 +211,7 @@ void* foundry_threadgroup_array(const void* key, const char* name, foundry_u64 b
 }  // extern "C"
 
 #define FOUNDRY_UNLIKELY(x) __builtin_expect(!!(x), 0)
+#define FOUNDRY_LIKELY(x) __builtin_expect(!!(x), 1)
 #define FOUNDRY_INLINE inline __attribute__((always_inline))
 
 // foundry_switch suspends the caller at *from and goes on at *to. Everything but

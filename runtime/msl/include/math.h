@@ -102,16 +102,14 @@ inline half smoothstep(half a, half b, half x) { return half(smoothstep(float(a)
 inline float abs(float x) { return fabs(x); }
 inline half abs(half x) { return fabs(x); }
 template <class T> inline enable_if_t<is_integer_v<T>, T> abs(T x) {
-    if constexpr (T(-1) > T(0)) return x;
-    else return x < T(0) ? T(-x) : x;
+    return x < T(0) ? T(-x) : x;
 }
 template <class T> inline enable_if_t<is_integer_v<T>, T> absdiff(T a, T b) { return a > b ? T(a - b) : T(b - a); }
 
 template <class T> inline enable_if_t<is_scalar_v<T>, T> select(T a, T b, bool c) { return c ? b : a; }
 
 template <class T> inline enable_if_t<is_integer_v<T>, T> popcount(T x) {
-    constexpr ulong mask = sizeof(T) == 8 ? ~0UL : (1UL << (8 * sizeof(T) % 64)) - 1;
-    ulong u = ulong(x) & mask;
+    ulong u = ulong(x) & ~0UL >> (64 - 8 * sizeof(T));
     T n = 0;
     for (; u; u &= u - 1) n++;
     return n;
@@ -121,17 +119,17 @@ inline uint popcount(uint x) { return uint(FOUNDRY_POPCOUNT(x)); }
 // Of 0 it is the number of bits.
 template <class T> inline enable_if_t<is_integer_v<T>, T> clz(T x) {
     constexpr int bits = 8 * sizeof(T);
-    for (int n = 0; n < bits; n++)
-        if (ulong(x) >> (bits - 1 - n) & 1) return T(n);
-    return T(bits);
+    int n = 0;
+    while (n < bits && !(ulong(x) >> (bits - 1 - n) & 1)) n++;
+    return T(n);
 }
 inline uint clz(uint x) { return x ? uint(FOUNDRY_CLZ(x)) : 32u; }
 inline int clz(int x) { return int(clz(uint(x))); }
 template <class T> inline enable_if_t<is_integer_v<T>, T> ctz(T x) {
     constexpr int bits = 8 * sizeof(T);
-    for (int n = 0; n < bits; n++)
-        if (ulong(x) >> n & 1) return T(n);
-    return T(bits);
+    int n = 0;
+    while (n < bits && !(ulong(x) >> n & 1)) n++;
+    return T(n);
 }
 inline uint ctz(uint x) { return x ? 31u - uint(FOUNDRY_CLZ(x & (0u - x))) : 32u; }
 inline int ctz(int x) { return int(ctz(uint(x))); }
@@ -141,7 +139,7 @@ inline int mulhi(int a, int b) { return int(long(a) * long(b) >> 32); }
 template <class T> inline enable_if_t<is_integer_v<T>, T> rotate(T x, T by) {
     constexpr uint bits = 8 * sizeof(T);
     uint n = uint(by) & (bits - 1);
-    ulong u = ulong(x) & (bits == 64 ? ~0UL : (1UL << bits % 64) - 1);
+    ulong u = ulong(x) & ~0UL >> (64 - bits);
     return n ? T(u << n | u >> (bits - n)) : x;
 }
 inline uint rotate(uint x, uint by) {

@@ -109,7 +109,7 @@ template <class D, class A, class B, class C> FOUNDRY_OUTLINE void foundry_matri
 template <class T, int C, int R> inline simdgroup_matrix<T, C, R>::simdgroup_matrix(T x) {
     if (foundry_self()->lane != 0) return;
     foundry_matrix_fill(v, T(0));
-    for (int i = 0; i < 64; i += 9) v[i] = x;
+    for (int i = 0; i < 8; i++) v[9 * i] = x;
 }
 
 template <class T, int C, int R> inline simdgroup_matrix<T, C, R> make_filled_simdgroup_matrix(identity_t<T> x) {

@@ -25,10 +25,17 @@ typedef _Float16 foundry_half_bits;
 constexpr foundry_half_bits foundry_to_half(float f) { return (foundry_half_bits)f; }
 constexpr float foundry_to_float(foundry_half_bits h) { return (float)h; }
 
+// An exponent, but for those far beyond what a float can be a power of: a power of the
+// bound is 0 or infinity as theirs are.
+static inline double foundry_bounded(double t) {
+    constexpr double most = 160;
+    return t < -most ? -most : t > most ? most : t;
+}
+
 // 2^t to about 1e-10, so that the float made of it is the nearest one almost
 // always. Inline, as softmax takes many in a row, and alike on every system.
 static inline double foundry_exp2(double t) {
-    t = t < -160.0 ? -160.0 : t > 160.0 ? 160.0 : t;  // 0 and infinity in float
+    t = foundry_bounded(t);
     const double shifted = t + 0x1.8p52;              // rounds t to an integer in the low bits
     const double r = t - (shifted - 0x1.8p52);
     long bits;
@@ -38,9 +45,9 @@ static inline double foundry_exp2(double t) {
     __builtin_memcpy(&scale, &exponent, 8);
     // The powers of ln 2 over the factorials, in pairs.
     const double r2 = r * r, r4 = r2 * r2;
-    const double low = (1.0 + r * 0.6931471805599453) + r2 * (0.2402265069591007 + r * 0.05550410866482158);
-    const double high = (0.009618129107628477 + r * 0.0013333558146428443) + r2 * (0.00015403530393381608 + r * 1.525273380405984e-05);
-    return (low + r4 * (high + r4 * 1.3215486790144307e-06)) * scale;
+    const double low = (1.0 + r * 0x1.62e42fefa39efp-1) + r2 * (0x1.ebfbdff82c58ep-3 + r * 0x1.c6b08d704a0c0p-5);
+    const double high = (0x1.3b2ab6fba4e77p-7 + r * 0x1.5d87fe78a6731p-10) + r2 * (0x1.430912f86c787p-13 + r * 0x1.ffcbfc588b0c6p-17);
+    return (low + r4 * (high + r4 * 0x1.62c0223a5c823p-20)) * scale;
 }
 
 // fast::exp2 of Metal, which may be off by 3 + floor(|2x|) units in the last place and makes
@@ -51,8 +58,8 @@ static inline float foundry_fast_exp2(float x) {
     unsigned bits;
     __builtin_memcpy(&bits, &x, 4);
     const double drawn = (double)(int)((bits * 2654435761u ^ bits >> 15) * 2246822519u) * 0x1p-31;
-    const double t = x < -160.0f ? -160.0 : x > 160.0f ? 160.0 : x;
-    const double most = 2.0 + __builtin_floor(__builtin_fabs(2.0 * t));
+    const double t = foundry_bounded(x);
+    const double most = 2 + __builtin_floor(__builtin_fabs(t + t));
     const float y = (float)(foundry_exp2(t) * (1.0 + drawn * most * 0x1p-24));
     return x < -126.0f ? 0.0f : y;
 }

@@ -31,7 +31,7 @@ static FOUNDRY_INLINE T* foundry_arrive(T x, uint operation, Finish finish, cons
     }
     foundry_fiber* to = f + 1;
     const uint next = f->bit << 1;
-    if (__builtin_expect(s->ready & next, 1)) {
+    if (FOUNDRY_LIKELY(s->ready & next)) {
         s->ready ^= next;
     } else if (!(to = foundry_turn(g))) {
         finish(values, s);
@@ -44,7 +44,7 @@ static FOUNDRY_INLINE T* foundry_arrive(T x, uint operation, Finish finish, cons
 }
 
 template <class T> static FOUNDRY_INLINE T& foundry_result(T* values) {
-    return *(T*)((unsigned char*)values + FOUNDRY_LANES_MAX * FOUNDRY_SLOT_BYTES);
+    return *(T*)((foundry_slot*)values)->result;
 }
 
 static FOUNDRY_INLINE foundry_fiber* foundry_self() { return foundry_here()->current; }
@@ -151,11 +151,10 @@ static FOUNDRY_INLINE void simdgroup_barrier(mem_flags flags, FOUNDRY_AT) {
     foundry_arrive(
         uint(flags), FOUNDRY_OP_BARRIER,
         [](uint* v, foundry_simdgroup* s) {
-            s->device_epoch += v[0] & uint(mem_flags::mem_device) ? 1 : 0;
-            s->threadgroup_epoch += v[0] & uint(mem_flags::mem_threadgroup) ? 1 : 0;
+            s->device_epoch += (v[0] & uint(mem_flags::mem_device)) != 0;
+            s->threadgroup_epoch += (v[0] & uint(mem_flags::mem_threadgroup)) != 0;
         },
         file, line);
-    __asm__ volatile("" ::: "memory");
 }
 
 // Every thread of the threadgroup arrives before any goes on.
@@ -169,17 +168,16 @@ static FOUNDRY_INLINE void threadgroup_barrier(mem_flags flags, FOUNDRY_AT) {
         g->file = file;
     }
     if (++g->arrived == g->threads) {
-        g->device_epoch += uint(flags) & uint(mem_flags::mem_device) ? 1 : 0;
-        g->threadgroup_epoch += uint(flags) & uint(mem_flags::mem_threadgroup) ? 1 : 0;
+        g->device_epoch += (uint(flags) & uint(mem_flags::mem_device)) != 0;
+        g->threadgroup_epoch += (uint(flags) & uint(mem_flags::mem_threadgroup)) != 0;
         foundry_barrier_ends(g);
         g->staged &= ~FOUNDRY_STAGED_STILL;
-        __asm__ volatile("" ::: "memory");
         return;
     }
     s->barred |= f->bit;
     foundry_fiber* to = f + 1;
     const uint next = f->bit << 1;
-    if (__builtin_expect(s->ready & next, 1)) s->ready ^= next;
+    if (FOUNDRY_LIKELY(s->ready & next)) s->ready ^= next;
     else to = foundry_barred(g);
     g->current = to;
     foundry_switch(&f->at, &to->at);
@@ -187,7 +185,7 @@ static FOUNDRY_INLINE void threadgroup_barrier(mem_flags flags, FOUNDRY_AT) {
 
 // threadgroup T name[N]; in a kernel's body.
 #define FOUNDRY_THREADGROUP_ARRAY(T, name, dims)      \
-    static const char foundry_key_##name = 0;         \
+    static const char foundry_key_##name{};           \
     typedef T foundry_type_##name dims;               \
     foundry_type_##name& name = *(foundry_type_##name*)foundry_threadgroup_array(&foundry_key_##name, #name, sizeof(foundry_type_##name));
 

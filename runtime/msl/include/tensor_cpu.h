@@ -49,8 +49,8 @@ template <uint SLOTS> struct foundry_deal {
         // Primes above all factors of SLOTS: 1,024 threads of some hundred places.
         constexpr uint primes[] = {10007, 20011, 30011, 40009, 50021, 60013, 70001, 80021};
         const uint seed = foundry_here()->seed;
-        step = primes[seed % 8] % SLOTS;
-        first = seed / 8 % SLOTS;
+        step = primes[seed % (sizeof primes / sizeof *primes)] % SLOTS;
+        first = seed % SLOTS;
     }
     FOUNDRY_INLINE uint element(uint place) const { return uint((ulong(place) * step + first) % SLOTS); }
 };
@@ -58,12 +58,12 @@ template <uint SLOTS> struct foundry_deal {
 // The sums of M rows by N columns, a thread's share.
 template <uint M, uint N, uint SIMDGROUPS> class foundry_sums {
 public:
-    static constexpr uint threads = SIMDGROUPS * 32, capacity = (M * N + threads - 1) / threads + 3, slots = threads * capacity;
+    static constexpr uint threads = SIMDGROUPS * 32, capacity = M * N / threads + 3, slots = threads * capacity;
     float v[capacity];
     bool running = false;
 
     foundry_sums() {
-        for (uint i = 0; i < capacity; i++) v[i] = __builtin_nanf("");
+        for (float& x : v) x = __builtin_nanf("");
     }
     static constexpr ushort get_capacity() { return capacity; }
     FOUNDRY_INLINE bool is_valid_element(ushort i) const { return element(i) < M * N; }
@@ -115,7 +115,7 @@ FOUNDRY_OUTLINE __attribute__((no_sanitize_thread)) void foundry_multiply_blocks
     ulong place = ulong(SLOTS - deal.first) * inverse % SLOTS;
     for (uint row = 0; row < M; row += AT_ONCE) {
         float sum[AT_ONCE * N];
-        for (uint i = 0; i < AT_ONCE * N; i++) sum[i] = 0.0f;
+        for (float& x : sum) x = 0;
         for (uint k = 0; k < K; k++) {
             float b[N];
             for (uint n = 0; n < N; n += 4) foundry_convert<float, half, 4>::run(b + n, p->b + k * N + n);
@@ -185,7 +185,7 @@ template <unsigned long Descriptor, class Scope> class matmul2d {
         f->simd->barred |= f->bit;
         foundry_fiber* to = f + 1;
         const unsigned next = f->bit << 1;
-        if (__builtin_expect(f->simd->ready & next, 1)) f->simd->ready ^= next;
+        if (FOUNDRY_LIKELY(f->simd->ready & next)) f->simd->ready ^= next;
         else to = foundry_barred(g);
         g->current = to;
         foundry_switch(&f->at, &to->at);

@@ -125,18 +125,18 @@ constexpr mem_flags operator|(mem_flags a, mem_flags b) { return mem_flags(uint(
 
 template <class T> struct numeric_limits;
 template <> struct numeric_limits<float> {
-    static constexpr float max() { return 3.402823466e+38f; }
-    static constexpr float lowest() { return -3.402823466e+38f; }
-    static constexpr float min() { return 1.175494351e-38f; }
-    static constexpr float epsilon() { return 1.1920928955e-07f; }
+    static constexpr float max() { return 0x1.fffffep127f; }
+    static constexpr float lowest() { return -max(); }
+    static constexpr float min() { return 0x1p-126f; }
+    static constexpr float epsilon() { return 0x1p-23f; }
     static constexpr float infinity() { return __builtin_huge_valf(); }
     static constexpr float quiet_NaN() { return __builtin_nanf(""); }
 };
 template <> struct numeric_limits<half> {
-    static half max() { return half(65504.0f); }
-    static half lowest() { return half(-65504.0f); }
-    static half min() { return half(6.103515625e-05f); }
-    static half epsilon() { return half(9.765625e-04f); }
+    static half max() { return half(0x1.ffcp15f); }
+    static half lowest() { return half(-0x1.ffcp15f); }
+    static half min() { return half(0x1p-14f); }
+    static half epsilon() { return half(0x1p-10f); }
     static half infinity() { return half(__builtin_huge_valf()); }
     static half quiet_NaN() { return half(__builtin_nanf("")); }
 };

@@ -138,10 +138,8 @@ template <class To, class V, class T, int N, int... I> inline To as_type(const f
         return r;                                                                                        \
     }                                                                                                    \
     friend inline T dot(vec a, vec b) { /* left to right */                                              \
-        T s = T(a.v[0] * b.v[0]);                                                                        \
-        s = T(s + T(a.v[1] * b.v[1]));                                                                   \
-        if constexpr (N > 2) s = T(s + T(a.v[2] * b.v[2]));                                              \
-        if constexpr (N > 3) s = T(s + T(a.v[3] * b.v[3]));                                              \
+        T s = T(-0.0f); /* to which any number adds up to itself */                                      \
+        FOUNDRY_LANES(N, s = T(s + T(a.v[i] * b.v[i])))                                                  \
         return s;                                                                                        \
     }                                                                                                    \
     friend inline T length_squared(vec a) { return dot(a, a); }                                          \
