@@ -9,6 +9,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -24,9 +25,9 @@ import (
 func (r *sourceRunner) mslStages(ctx context.Context, e edit, text []byte, overlay string) []func() (verdict, error) {
 	stage, isStage := strings.CutPrefix(e.file, "shaders/")
 	own := func() (v verdict, err error) {
-		find := func(test, _ string) bool { return strings.Contains(test, `"`+stage+`"`) }
+		find := namesStage(stage)
 		if !isStage {
-			find = func(_, file string) bool { return slices.Contains(languageTests, file) }
+			find = func(_, _, file string) bool { return slices.Contains(languageTests, file) }
 		}
 		tests, err := testsThat(filepath.Join(r.root, "runtime", "cpu"), find)
 		if err == nil && len(tests) > 0 {
@@ -81,8 +82,17 @@ const loweringLimit = 4 * time.Minute
 // languageTests are the files of tests of what the headers give texts.
 var languageTests = []string{"group_test.go", "header_hard_test.go", "header_names_test.go", "header_test.go", "mistakes_test.go", "tensor_test.go"}
 
-// testsThat lists the tests of a folder that are wanted by their text and file.
-func testsThat(dir string, wanted func(text, file string) bool) (out []string, err error) {
+// namesStage reports whether a test names a stage file, by its text or by a table of its file.
+func namesStage(stage string) func(text, tables, file string) bool {
+	word := regexp.MustCompile(`"[^"\n]*\b` + strings.TrimSuffix(path.Base(stage), ".metal") + `\b[^"\n]*"`)
+	return func(text, tables, _ string) bool {
+		return strings.Contains(text, `"`+stage+`"`) || word.MatchString(tables)
+	}
+}
+
+// testsThat lists the tests of a folder that are wanted by their text, by that of their
+// file's tables and its name.
+func testsThat(dir string, wanted func(text, tables, file string) bool) (out []string, err error) {
 	names, err := fs.Glob(os.DirFS(dir), "*_test.go")
 	if err != nil {
 		return nil, err
@@ -97,9 +107,17 @@ func testsThat(dir string, wanted func(text, file string) bool) (out []string, e
 		if err != nil {
 			return nil, err
 		}
+		of := func(n ast.Node) string {
+			return string(text[set.Position(n.Pos()).Offset:set.Position(n.End()).Offset])
+		}
+		tables := ""
 		for _, d := range f.Decls {
-			fn, ok := d.(*ast.FuncDecl)
-			if ok && strings.HasPrefix(fn.Name.Name, "Test") && wanted(string(text[set.Position(fn.Pos()).Offset:set.Position(fn.End()).Offset]), name) {
+			if d, ok := d.(*ast.GenDecl); ok && d.Tok == token.VAR {
+				tables += of(d)
+			}
+		}
+		for _, d := range f.Decls {
+			if fn, ok := d.(*ast.FuncDecl); ok && strings.HasPrefix(fn.Name.Name, "Test") && wanted(of(fn), tables, name) {
 				out = append(out, fn.Name.Name)
 			}
 		}
