@@ -16,7 +16,7 @@ import (
 )
 
 // Mistakes in a stage file meet the rows of verify whose kernels have it, then the tests of
-// runtime/cpu that name it and those of lowering, then those that run models: the rows
+// runtime/cpu that name it and those of lowering in a file called after it, or all of them, then those that run models: the rows
 // come first since they need no build, stage files are replaced as `foundry verify
 // --shaders` does. A header is part of the program that runs the rows, which is built again
 // once the tests of the language have found nothing.
@@ -33,10 +33,13 @@ func (r *sourceRunner) mslStages(ctx context.Context, e edit, text []byte, overl
 		if err == nil && len(tests) > 0 {
 			v, err = r.goTest(ctx, byOwn, overlay, "runtime/cpu", tests, stageLimit, languageLimit)
 		}
-		if err == nil && v.stage == "" && isStage {
-			v, err = r.goTest(ctx, byOwn, overlay, "lower/metal", nil, stageLimit, loweringLimit)
+		if err != nil || v.stage != "" || !isStage {
+			return v, err
 		}
-		return v, err
+		if tests, err = testsThat(filepath.Join(r.root, "lower", "metal"), fileOfStage(stage)); err != nil {
+			return v, err
+		}
+		return r.goTest(ctx, byOwn, overlay, "lower/metal", tests, stageLimit, loweringLimit)
 	}
 	rows := func() (v verdict, err error) {
 		if isStage {
@@ -55,9 +58,9 @@ func (r *sourceRunner) mslStages(ctx context.Context, e edit, text []byte, overl
 		return r.rows.run(ctx, byRows, []string{program}, "", nil)
 	}
 	others := func() (v verdict, err error) {
-		packages := []string{"tests/oncpu", "tests/generated", "tests/models"}
+		packages := []string{"lower/metal", "tests/oncpu", "tests/generated", "tests/models"}
 		if !isStage {
-			packages = slices.Insert(packages, 0, "runtime/cpu", "lower/metal")
+			packages = slices.Insert(packages, 0, "runtime/cpu")
 		}
 		for _, pkg := range packages {
 			if v, err = r.goTest(ctx, byOthers, overlay, pkg, nil, stageLimit, 0); err != nil || v.stage != "" {
@@ -88,6 +91,16 @@ func namesStage(stage string) func(text, tables, file string) bool {
 	return func(text, tables, _ string) bool {
 		return strings.Contains(text, `"`+stage+`"`) || word.MatchString(tables)
 	}
+}
+
+// fileOfStage reports whether a file of tests is called after a stage file's first word, such
+// as sample_test.go for main/sample_cut.metal; after formats for one that reads weights.
+func fileOfStage(stage string) func(text, tables, file string) bool {
+	word, _, _ := strings.Cut(strings.TrimSuffix(path.Base(stage), ".metal"), "_")
+	if word == "dequant" {
+		word = "formats"
+	}
+	return func(_, _, file string) bool { return strings.HasPrefix(file, word+"_") }
 }
 
 // testsThat lists the tests of a folder that are wanted by their text, by that of their
