@@ -155,6 +155,9 @@ func rowCandidates(p *task.Product, t *target.Target) (out []kernel.ProductRows)
 	if p.Whole() > 0 {
 		return out // heads say how rows are dealt out
 	}
+	for _, k := range fullDeals(p, t) {
+		add(k)
+	}
 	_, unit := p.WeightRows()
 	scaled := func(n int, by float64) int { return int(float64(n) * by) }
 	for _, by := range [...][3]float64{{2, 1, 1}, {0.5, 1, 1}, {1, 2, 1}, {1, 0.5, 1}, {1, 1, 2}, {1, 1, 0.5}, {2, 2, 1}, {0.5, 0.5, 1}, {1, 2, 2}, {1, 0.5, 0.5}} {

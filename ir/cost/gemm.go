@@ -96,26 +96,46 @@ func bestProduct(p *task.Product, t *target.Target) kernel.Kernel {
 // format has, the one with which it is predicted to be fastest. Where few simdgroups run, a
 // narrow chunk makes each lane's work less; a lane does that work worse (a chunk of 32 weights
 // meets a vector that is staged in its order), so it must be half. At 0.5b on an H200, with
-// chunks of 8 weights of q4_0 instead of 32: down 3.66 -> 2.36 us, o 2.52 -> 1.65, QKV of the
-// first layer 2.42 -> 1.53. At 1.5b down has 72 weights a lane for 96, and takes as long. Behind
-// two rounds of chunks others are on their way beside the work: at 7b down, of ten rounds,
-// took 35.0 us by chunks of 16 weights of q6_k and 19.4 by 32, in q5_k 26.0 and 18.9.
+// chunks of 8 weights of q4_0 instead of 32: down 3.66 -> 2.36 us, o 2.52 -> 1.65. Of narrow
+// chunks those are taken that leave no lane idle (fullDeals), where there are such. Behind
+// three rounds of chunks others are on their way beside the work: at 7b down, of ten rounds,
+// took 35.0 us by chunks of 16 weights of q6_k and 19.4 by 32, in q5_k 26.0 and 18.9. A staged
+// vector of one round of chunks keeps them: QKV at 0.5b takes 1.35 us, and 1.97 by chunks of 8.
 func bestRows(p *task.Product, t *target.Target) kernel.ProductRows {
 	best := productRows(p, t, 0)
 	n := numbersOf(p, p.Tokens.Max(p.Region.Graph.Bounds))
-	alone, us := n.alone(best, t), n.rowwise(best, t).Us(t)
-	if alone == 0 || !n.levels || p.Length > 2*int64(best.Width)*best.Seats()*int64(best.Share) {
+	alone := n.alone(best, t)
+	if alone == 0 || !n.levels {
 		return best
+	}
+	switch rounds := roundsOf(p, best); {
+	case rounds > 3, rounds == 1 && !best.Direct:
+		return best
+	}
+	most, us, least := alone/2, n.rowwise(best, t).Us(t), 0.0
+	consider := func(k kernel.ProductRows) {
+		own := n.alone(k, t)
+		if v := n.rowwise(k, t).Us(t); own <= most && (v < us || v == us && own < least) {
+			best, us, least = k, v, own
+		}
 	}
 	p.Weights(func(w *ir.Value) {
 		for _, width := range p.Region.Format(w).Widths {
-			k := productRows(p, t, width)
-			if v := n.rowwise(k, t).Us(t); k.Width == width && v < us && n.alone(k, t) <= alone/2 {
-				best, us = k, v
+			if k := productRows(p, t, width); k.Width == width {
+				consider(k)
 			}
 		}
 	})
+	for _, k := range fullDeals(p, t) {
+		consider(k)
+	}
 	return best
+}
+
+// roundsOf is how often the lanes of k's teams load to pass a row of p.
+func roundsOf(p *task.Product, k kernel.ProductRows) int64 {
+	lanes := int64(k.Width) * k.Seats() * int64(k.Share)
+	return (p.Length + lanes - 1) / lanes
 }
 
 // blocksOf returns how k is dealt out in blocks, where it is.
