@@ -341,7 +341,7 @@ func (r *run) call(f any, a args) any {
 // bind puts arguments in the order of the parameters; absent where one is not given. A
 // parameter "*" at the end takes any more without names, as a *List, and "**" those
 // with names, as a *Dict.
-func (r *run) bind(name string, params []string, required int, a args) []any {
+func (r *run) bind(name string, params []string, required uint, a args) []any {
 	var rest, extra bool
 	for len(params) > 0 && params[len(params)-1][0] == '*' {
 		rest = rest || params[len(params)-1] == "*"

@@ -90,7 +90,7 @@ type stream struct{ items []any }
 type function struct {
 	name     string
 	params   []string
-	required int
+	required uint
 	call     func(r *run, v []any) any // v holds absent for an argument that is not given
 }
 

@@ -7,18 +7,11 @@ import (
 	"foundry/lower/plan"
 )
 
-// vectorFunctions are the functions of each element of vectors, with how many vectors
-// they take.
-var vectorFunctions = []struct {
-	vectors int
-	name    string
-}{
-	{1, "abs"}, {1, "exp"}, {1, "exp2"}, {1, "exp10"}, {1, "log"}, {1, "log2"}, {1, "log10"}, {1, "sqrt"}, {1, "rsqrt"},
-	{1, "sin"}, {1, "cos"}, {1, "tan"}, {1, "tanh"}, {1, "floor"}, {1, "ceil"}, {1, "trunc"}, {1, "round"}, {1, "rint"},
-	{1, "fract"}, {1, "sign"}, {1, "saturate"}, {1, "popcount"}, {1, "clz"}, {1, "ctz"},
-	{2, "min"}, {2, "max"}, {2, "fmin"}, {2, "fmax"}, {2, "pow"}, {2, "fmod"}, {2, "step"}, {2, "copysign"}, {2, "mulhi"},
-	{2, "rotate"}, {2, "absdiff"},
-	{3, "fma"}, {3, "clamp"}, {3, "mix"}, {3, "smoothstep"},
+// vectorFunctions are the functions of each element of vectors, by how many vectors they take.
+var vectorFunctions = [...]string{
+	1: "abs exp exp2 exp10 log log2 log10 sqrt rsqrt sin cos tan tanh floor ceil trunc round rint fract sign saturate popcount clz ctz",
+	2: "min max fmin fmax pow fmod step copysign mulhi rotate absdiff",
+	3: "fma clamp mix smoothstep",
 }
 
 // named defines what of the header's vectors the kernels' texts name: their swizzles, and
@@ -27,19 +20,23 @@ var vectorFunctions = []struct {
 // the header takes.
 func named(kernels []*plan.Kernel) string {
 	found := map[string]bool{}
-	for _, f := range vectorFunctions {
-		found[f.name] = false
+	for _, names := range vectorFunctions {
+		for name := range strings.FieldsSeq(names) {
+			found[name] = false
+		}
 	}
 	for _, k := range kernels {
 		nameVectors(k.Source, found)
 	}
 	var b strings.Builder
 	b.WriteString("#define FOUNDRY_VECTOR_FUNCTIONS")
-	for _, f := range vectorFunctions {
-		if found[f.name] {
-			fmt.Fprintf(&b, " FOUNDRY_MATH%d(%s)", f.vectors, f.name)
+	for vectors, names := range vectorFunctions {
+		for name := range strings.FieldsSeq(names) {
+			if found[name] {
+				fmt.Fprintf(&b, " FOUNDRY_MATH%d(%s)", vectors, name)
+			}
+			delete(found, name)
 		}
-		delete(found, f.name)
 	}
 	b.WriteByte('\n')
 	writeSwizzles(&b, found)
