@@ -55,6 +55,10 @@ func TestRefusals(t *testing.T) {
 		"{{ 'a'.upper(1, 2) }}":                             "line 1: upper takes at most 0 arguments, not 2",
 		"{{ 'a' | upper(1, 2) }}":                           "line 1: upper takes at most 1 arguments, not 3",
 		"{{ 'a' | upper(b=2) }}":                            `line 1: upper takes no argument "b"`,
+		"{{ 1 < [7][\n0] < ['a'][\n0] }}":                   `line 1: "<" is not supported between int and str`,
+		"{{ 1 + ['a'][\n0] }}":                              `line 1: "+" is not supported between int and str`,
+		"{{ 1 in [7][\n0] }}":                               "line 1: a value of type int cannot be iterated over",
+		"{{ [1][\n0] | nothing | upper }}":                  `line 2: there is no filter "nothing"`,
 	} {
 		_, err := render(text, nil)
 		require.EqualError(t, err, want, text)
@@ -104,4 +108,16 @@ func TestSmallestForms(t *testing.T) {
 	}
 	_, err := render("{{ (-9223372036854775807 - 1) // -1 }}", nil)
 	require.EqualError(t, err, `line 1: the result of "-" has more than 64 bits`)
+}
+
+// Values of JSON nest as deep as the limit, lists as objects.
+func TestNestingOfJSON(t *testing.T) {
+	for _, ends := range [][2]string{{"[", "]"}, {`{"a":`, "}"}} {
+		nested := func(n int) error {
+			_, err := FromJSON([]byte(strings.Repeat(ends[0], n) + "1" + strings.Repeat(ends[1], n)))
+			return err
+		}
+		require.NoError(t, nested(200))
+		require.ErrorContains(t, nested(201), "nested more than 200 levels deep")
+	}
 }

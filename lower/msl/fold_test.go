@@ -31,6 +31,8 @@ func TestFoldValues(t *testing.T) {
 		{msl.Min(p.Add(u(1)), msl.Variable("P").Add(u(1))), "min(P + 1u, P + 1u)"}, // another variable of that name
 		{msl.Min(msl.Call("next"), msl.Call("next")), "min(next(), next())"},       // which may differ
 		{x.Mul(u(1)).Add(u(0)), "x"},
+		{msl.Min(msl.Call("next"), p), "min(next(), P)"},
+		{msl.Int(1234567890), "1234567890"}, {msl.Int(int64(-10)), "-10"}, {u(1234567890), "1234567890u"},
 		{x.Add(p.Mul(u(0))), "x"},
 		{x.Add(msl.Call("next").Mul(u(0))), "x + next() * 0u"},
 		{u(6).Mul(u(7)).Add(p), "42u + P"},

@@ -61,7 +61,7 @@ func TestNothingToDraw(t *testing.T) {
 	var out bytes.Buffer
 	rows := ladderOf(false, 4000, 2500, 2600)
 	require.ErrorContains(t, Draw(&out, "svg", Times, nil, nil), "no row")
-	require.ErrorContains(t, Draw(&out, "gif", Times, rows, nil), "format")
+	require.EqualError(t, Draw(&out, "gif", Times, rows, nil), `there is no format "gif" of pictures, want svg or png`)
 	require.ErrorContains(t, Draw(&out, "svg", "pie", rows, nil), "pie")
 	require.ErrorContains(t, Draw(&out, "svg", Predicted, rows, nil), "both")
 	require.ErrorContains(t, Draw(&out, "svg", Quality, rows, nil), "quality")

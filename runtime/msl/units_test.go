@@ -115,3 +115,9 @@ func TestMacrosOfAHeader(t *testing.T) {
 	require.Equal(t, map[string]bool{"A": true, "aZ_09": true, "F": true, "G": true},
 		macros("#define A 1\n#define aZ_09\t2\n#define F(x) x\n# define NOT\n //#define NOT\n#define G\n"))
 }
+
+// Threadgroup arguments lie behind each other in one piece of shared memory.
+func TestSharedBytes(t *testing.T) {
+	require.Zero(t, SharedBytes(&plan.Kernel{}))
+	require.Equal(t, 48, SharedBytes(&plan.Kernel{Threadgroup: []plan.ThreadgroupArg{{Bytes: 16}, {Bytes: 32}}}))
+}
