@@ -42,11 +42,16 @@ func (d *Device) textOptions() msl.Options {
 	return msl.Options{Checked: d.opts.Checked, Shared: shared, United: shared && !d.opts.TrustKernels}
 }
 
+// linkFlags: kernels name functions of the mathematical library and of the compiler's own.
+// Reading the symbols of C++'s library takes a third of linking.
 func (d *Device) linkFlags() []string {
-	if runtime.GOOS == "darwin" {
+	switch {
+	case runtime.GOOS == "darwin":
 		return []string{"-lm", "-Wl,-undefined,dynamic_lookup"}
+	case d.cc.isClang(): // which library is its own differs
+		return []string{"-lm"}
 	}
-	return []string{"-lm"}
+	return []string{"-nostdlib", "-lm", "-lgcc"}
 }
 
 // keys are the kernels' hashes, of everything that goes into what is compiled of each.

@@ -20,9 +20,11 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/ebitengine/purego"
@@ -158,22 +160,23 @@ func compile(ctx context.Context, dir string) (string, error) {
 	}
 	defer work.Remove()
 	made := filepath.Join(work.Path, "emulator.so")
-	// Most of its compile time is the standard headers; a driver is tried with it, not timed.
-	args := []string{"-std=c++17", "-O1", "-fPIC", "-shared", "-o", made}
-	for name, text := range text {
-		path := filepath.Join(work.Path, name)
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+	// Most of its compile time would be the standard headers, in each file again: they are
+	// one unit. A driver is tried with it, not timed.
+	args := []string{"-std=c++17", "-O1", "-fPIC", "-shared", "-o", made, "-I", work.Path, "-x", "c++", "-", "-lpthread", "-ldl"}
+	var unit strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(text)) {
+		if err := os.WriteFile(filepath.Join(work.Path, name), []byte(text[name]), 0o600); err != nil {
 			return "", err
 		}
 		if strings.HasSuffix(name, ".cc") {
-			args = append(args, path)
+			fmt.Fprintf(&unit, "#include %q\n", name)
 		}
 	}
 	cxx, err := child.Find("c++", "g++", "clang++")
 	if err != nil {
 		return "", fmt.Errorf("%w: no C++ compiler: install g++ or clang++", ErrUnavailable)
 	}
-	_, _, err = child.Run(ctx, child.Command{Path: cxx, Args: append(args, "-lpthread", "-ldl"), Env: []string{"TMPDIR=" + work.Path}, Limits: child.ForCompilers})
+	_, _, err = child.Run(ctx, child.Command{Path: cxx, Args: args, Stdin: unit.String(), Env: []string{"TMPDIR=" + work.Path}, Limits: child.ForCompilers})
 	var failed *child.ExitError
 	if errors.As(err, &failed) {
 		return "", fmt.Errorf("the emulated framework does not build: %s: %s", failed.Status(), failed.Stderr)

@@ -21,7 +21,7 @@ struct Manager : Object {
     Manager() : Object(nullptr) {}
 };
 
-Object* make_descriptor() { return new CaptureDescriptor; }
+Object* make_capture_descriptor() { return new CaptureDescriptor; }
 void set_object(id self, SEL, id o) {
     if (alive(o, &DeviceClass, "setCaptureObject:")) static_cast<CaptureDescriptor*>(self)->object = objc_retain(o);
 }
@@ -68,7 +68,7 @@ void stop(id self, SEL) {
 Class ManagerClass("MTLCaptureManager", nullptr, nullptr, {
     plus("sharedCaptureManager", shared), minus("startCaptureWithDescriptor:error:", start), minus("stopCapture", stop),
     minus("isCapturing", is_capturing)});
-Class DescriptorClass("MTLCaptureDescriptor", nullptr, make_descriptor, {
+Class DescriptorClass("MTLCaptureDescriptor", nullptr, make_capture_descriptor, {
     minus("setCaptureObject:", set_object), minus("setDestination:", set_destination), minus("setOutputURL:", set_url)});
 
 CaptureDescriptor::CaptureDescriptor() : Object(&DescriptorClass) {}

@@ -40,7 +40,7 @@ struct SamplesDescriptor : Object {
     void drop() override { objc_release(set); }
 };
 
-Object* make_descriptor() { return new SamplesDescriptor; }
+Object* make_samples_descriptor() { return new SamplesDescriptor; }
 void set_counter_set(id self, SEL, id set) {
     SamplesDescriptor* d = static_cast<SamplesDescriptor*>(self);
     if (!alive(set, &CounterSetClass, "setCounterSet:")) return;
@@ -66,7 +66,7 @@ void set_last(id self, SEL, NSUInteger i) { static_cast<Pass::Attachment*>(self)
 
 }  // namespace
 
-static Class SamplesDescriptorClass("MTLCounterSampleBufferDescriptor", nullptr, make_descriptor,
+static Class SamplesDescriptorClass("MTLCounterSampleBufferDescriptor", nullptr, make_samples_descriptor,
     {minus("setCounterSet:", set_counter_set), minus("setStorageMode:", set_storage), minus("setSampleCount:", set_count)});
 static Class AttachmentClass("MTLComputePassSampleBufferAttachmentDescriptor", nullptr, nullptr, {
     minus("setSampleBuffer:", set_samples), minus("setStartOfEncoderSampleIndex:", set_first), minus("setEndOfEncoderSampleIndex:", set_last)});

@@ -9,7 +9,7 @@ struct IndirectDescriptor : Object {
     IndirectDescriptor() : Object(&IndirectDescriptorClass) {}
 };
 
-Object* make_descriptor() { return new IndirectDescriptor; }
+Object* make_indirect_descriptor() { return new IndirectDescriptor; }
 void set_types(id self, SEL, NSUInteger t) { static_cast<IndirectDescriptor*>(self)->types = t; }
 void set_inherit_state(id self, SEL, bool on) { static_cast<IndirectDescriptor*>(self)->inherit_state = on; }
 void set_inherit_buffers(id self, SEL, bool on) { static_cast<IndirectDescriptor*>(self)->inherit_buffers = on; }
@@ -67,7 +67,7 @@ void Indirect::drop() {
     commands.clear();
 }
 
-Class IndirectDescriptorClass("MTLIndirectCommandBufferDescriptor", nullptr, make_descriptor, {
+Class IndirectDescriptorClass("MTLIndirectCommandBufferDescriptor", nullptr, make_indirect_descriptor, {
     minus("setCommandTypes:", set_types), minus("setInheritPipelineState:", set_inherit_state), minus("setInheritBuffers:", set_inherit_buffers),
     minus("setMaxKernelBufferBindCount:", set_max_buffers), minus("setMaxKernelThreadgroupMemoryBindCount:", set_max_groups)});
 Class IndirectClass("MTLIndirectCommandBuffer", nullptr, nullptr, {minus("indirectComputeCommandAtIndex:", indirect_command)});
