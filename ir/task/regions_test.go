@@ -117,6 +117,22 @@ func (s *sayer) asked(what string, err error) {
 	s.say("%s: yes", what)
 }
 
+// runs says what is made in runs where sums of squares of them are results.
+func (s *sayer) runs() {
+	sums := false
+	for _, res := range s.r.Graph.Results {
+		sums = sums || res.Value.Def != nil && res.Value.Def.Op == ir.OpSumSquares
+	}
+	if !sums {
+		return
+	}
+	p := RunsElements(s.r)
+	s.say("runs of %s beside %v", p.Space, p.Results)
+	for _, size := range []int{6, 8} {
+		s.asked(fmt.Sprintf("in runs of %d", size), s.r.FitsRuns(kernel.Runs{Size: size}))
+	}
+}
+
 func (s *sayer) elements() {
 	r := s.r
 	if r.Has(ir.OpMatmulNT, ir.OpBmmNT, ir.OpBmmNN, ir.OpSoftmax, ir.OpArgmax, ir.OpSample) {
@@ -134,6 +150,7 @@ func (s *sayer) elements() {
 	}
 	s.asked("one at a time", r.FitsElements(1))
 	s.asked("four at a time", r.FitsElements(4))
+	s.runs()
 	if r.Has(ir.OpRope) {
 		at := AtOnePosition(r, parts)
 		s.say("at one position: %t", at)
