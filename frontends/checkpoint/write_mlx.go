@@ -72,7 +72,7 @@ func WriteFolder(ctx context.Context, dir string, s Source, weights dtype.Type, 
 			return err
 		}
 	}
-	if err := writeShards(ctx, temp.Path, items, progress); err != nil {
+	if err := writeShards(ctx, temp.Path, items, shardBytes, progress); err != nil {
 		return err
 	}
 	if err := os.Chmod(temp.Path, 0o755); err != nil {
@@ -197,8 +197,8 @@ func folderConfig(s Source, quantization map[string]mlxSettings) ([]byte, error)
 	return json.MarshalIndent(config, "", "  ")
 }
 
-// writeShards writes items as one file, or as several with an index.
-func writeShards(ctx context.Context, dir string, items []item, progress func(done, of int)) error {
+// writeShards writes items as one file, or as several of at most so many bytes with an index.
+func writeShards(ctx context.Context, dir string, items []item, most int64, progress func(done, of int)) error {
 	var shards [][]item
 	room, total := int64(0), int64(0)
 	for _, x := range items {
@@ -207,7 +207,7 @@ func writeShards(ctx context.Context, dir string, items []item, progress func(do
 			size += t.bytes
 		}
 		if len(shards) == 0 || size > room {
-			shards, room = append(shards, nil), shardBytes
+			shards, room = append(shards, nil), most
 		}
 		last := len(shards) - 1
 		shards[last] = append(shards[last], x)

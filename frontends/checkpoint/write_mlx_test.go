@@ -1,7 +1,9 @@
 package checkpoint
 
 import (
+	"bytes"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -135,4 +137,31 @@ func TestWriteFolderRefuses(t *testing.T) {
 	back := unpacked(t, dir)
 	info, _ := back.Info("model.layers.0.mlp.down_proj.weight")
 	require.Equal(t, dtype.F32, info.DType)
+}
+
+// What does not fit into one file goes into the next, and the index says where all is; one
+// that is larger than a file may be has its own.
+func TestWriteShards(t *testing.T) {
+	dir := t.TempDir()
+	var items []item
+	for i, n := range []int64{2, 2, 1, 9, 4} {
+		data := bytes.Repeat([]byte{byte(i)}, int(4*n))
+		items = append(items, item{[]headerTensor{{fmt.Sprintf("t%d", i), "F32", []int64{n}, 4 * n}}, func() ([]byte, error) { return data, nil }})
+	}
+	var told []int
+	require.NoError(t, writeShards(t.Context(), dir, items, 16, func(done, of int) { told = append(told, done, of) }))
+	require.Equal(t, []int{1, 5, 2, 5, 3, 5, 4, 5, 5, 5}, told)
+	index, err := os.ReadFile(filepath.Join(dir, indexFile))
+	require.NoError(t, err)
+	require.JSONEq(t, `{"metadata": {"total_size": 72}, "weight_map": {"t0": "model-00001-of-00004.safetensors", "t1": "model-00001-of-00004.safetensors",
+		"t2": "model-00002-of-00004.safetensors", "t3": "model-00003-of-00004.safetensors", "t4": "model-00004-of-00004.safetensors"}}`, string(index))
+	for i, name := range []string{"model-00001-of-00004.safetensors", "model-00002-of-00004.safetensors", "model-00003-of-00004.safetensors", "model-00004-of-00004.safetensors"} {
+		raw, err := os.ReadFile(filepath.Join(dir, name))
+		require.NoError(t, err)
+		tensors, err := parseSafetensors(name, raw)
+		require.NoError(t, err)
+		require.Len(t, tensors, []int{2, 1, 1, 1}[i])
+	}
+	err = writeShards(t.Context(), t.TempDir(), []item{{items[0].tensors, func() ([]byte, error) { return nil, os.ErrClosed }}, items[1]}, 8, nil)
+	require.ErrorIs(t, err, os.ErrClosed)
 }

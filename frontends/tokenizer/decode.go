@@ -83,7 +83,8 @@ func wholeText(b string) (text, tail string) {
 // that could begin one: the maximal part that Unicode's practice replaces as
 // one. open says that b ends there, so that the character may yet come.
 func brokenPrefix(b string) (n int, open bool) {
-	want, low, high := 0, byte(0x80), byte(0xbf)
+	var want int
+	low, high := byte(0x80), byte(0xbf)
 	switch c := b[0]; {
 	case c >= 0xc2 && c <= 0xdf:
 		want = 2

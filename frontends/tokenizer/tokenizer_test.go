@@ -271,6 +271,8 @@ func TestBadFiles(t *testing.T) {
 		{top("added_tokens", []any{map[string]any{"id": 3, "content": "<x>"}}), `added token "<x>" has id 3, which is already "$"`},
 		{top("added_tokens", []any{map[string]any{"id": 2046, "content": "!"}}), `added token "!" has the ids 0 and 2046`},
 		{top("added_tokens", []any{map[string]any{"id": 2045, "content": "<x>", "lstrip": true}}), `added token "<x>": single_word, lstrip and rstrip are not supported`},
+		{top("added_tokens", []any{map[string]any{"id": 2045, "content": "<x>", "rstrip": true}}), `added token "<x>": single_word, lstrip and rstrip are not supported`},
+		{top("added_tokens", []any{map[string]any{"id": 2045, "content": "<x>", "single_word": true}}), `added token "<x>": single_word, lstrip and rstrip are not supported`},
 	} {
 		_, err := parse(edited(t, c.edit))
 		require.EqualError(t, err, "tokenizer.json: "+c.err)

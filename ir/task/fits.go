@@ -26,7 +26,14 @@ func (c *counted) Folded(base string, _ Index, _ int64) Variable      { return c
 // some returns a new variable, of which that is known.
 func (w *Walk) some(below, step int64) Index { return w.Know(w.Writer.Counter(""), below, step) }
 
+// fresh returns a new variable of which nothing is known, freshBelow one with that bound.
+func (w *Walk) fresh() Index                 { return w.unknown(w.Writer.Counter("")) }
+func (w *Walk) freshBelow(bound int64) Index { return w.below(w.Writer.Counter(""), bound) }
+
 func (r *Region) walk(width int) *Walk { return NewWalk(r, width, nil) }
+
+// ones is a walk of one element at a time.
+func (r *Region) ones() *Walk { return r.walk(1) }
 
 // results walks to the results of p at ix, and to the places where they are stored.
 func (w *Walk) results(p *Elements, ix []Index) {
@@ -73,7 +80,7 @@ func (w *Walk) turnOnce(parts []Elements, t Index) {
 	w.Width = 1
 	for _, p := range parts {
 		for _, n := range p.Rotations(w.Region) {
-			w.Reach(n.Args[1], []Index{w.some(n.Results[0].Type.Shape.At(2).C/2, 1)})
+			w.Reach(n.Args[1], []Index{w.freshBelow(n.Results[0].Type.Shape.At(2).C / 2)})
 		}
 	}
 	w.Width = width
@@ -85,7 +92,7 @@ func (w *Walk) position(parts []Elements) Index {
 	if n == sym.Const(1) {
 		return Number(0)
 	}
-	return w.Know(GroupX, n.Max(w.Region.Graph.Bounds), 1)
+	return w.below(GroupX, n.Max(w.Region.Graph.Bounds))
 }
 
 // FitsPositions says why a threadgroup cannot make all of a position, width pairs at a time.
@@ -96,7 +103,7 @@ func (r *Region) FitsPositions(width int) error {
 	w.turnOnce(parts, t)
 	for _, p := range parts {
 		half := p.Space.Dims[2].C / 2
-		unit := w.some(p.Space.Dims[0].C*half/int64(width), 1)
+		unit := w.freshBelow(p.Space.Dims[0].C * half / int64(width))
 		head, column := w.Split(unit, sym.Const(half/int64(width)), "index")
 		i, _ := column.Times(sym.Poly{C: int64(width)})
 		for _, n := range p.Rotations(r) {
@@ -128,7 +135,7 @@ func (r *Region) FitsHeads() error {
 	if !AtOnePosition(r, parts) {
 		return fmt.Errorf("norms share a kernel only where each head of one position is turned behind its own")
 	}
-	w := r.walk(1)
+	w := r.ones()
 	t := w.position(parts)
 	w.turnOnce(parts, t)
 	for _, p := range parts {
@@ -137,7 +144,7 @@ func (r *Region) FitsHeads() error {
 			return err
 		}
 		half := p.Space.Dims[2].C / 2
-		head, pair := w.some(p.Space.Dims[0].C, 1), w.some(half, 1)
+		head, pair := w.freshBelow(p.Space.Dims[0].C), w.freshBelow(half)
 		low, high := []Index{head, t, pair}, []Index{head, t, pair.Plus(half)}
 		if norm != nil {
 			for _, ix := range [][]Index{low, high} {
@@ -220,7 +227,7 @@ func (w *Walk) sums(sums *ir.Value, row []Index) {
 	}
 	width := w.Width
 	w.Width = 1
-	w.Reach(sums, append(append([]Index(nil), row...), w.some(count, 1)))
+	w.Reach(sums, append(append([]Index(nil), row...), w.freshBelow(count)))
 	w.Width = width
 }
 
@@ -234,8 +241,8 @@ func (r *Region) FitsArgmax() error {
 	if !in.At(1).IsConst() {
 		return fmt.Errorf("argmax of rows of %s", in.At(1))
 	}
-	w := r.walk(1)
-	if _, _, ok := w.Address(nodes[0].Args[0], []Index{w.Know(GroupY, 0, 1), Number(0)}); !ok {
+	w := r.ones()
+	if _, _, ok := w.Address(nodes[0].Args[0], []Index{w.unknown(GroupY), Number(0)}); !ok {
 		return fmt.Errorf("the operand of argmax is computed in the region")
 	}
 	return w.Err
@@ -247,7 +254,7 @@ func (r *Region) FitsSoftmax(segments int64) error {
 		return fmt.Errorf("softmax shares a kernel only within attention")
 	}
 	n := r.Graph.Nodes()[0]
-	w := r.walk(1)
+	w := r.ones()
 	ix, _ := w.RowOf(n.Results[0].Type.Shape)
 	if w.Err != nil {
 		return w.Err
@@ -319,8 +326,8 @@ func (r *Region) FitsSample() error {
 	if vocab > sampleParts*kernel.SamplePart {
 		return fmt.Errorf("sample of %d tokens, %d are the most", vocab, sampleParts*kernel.SamplePart)
 	}
-	w := r.walk(1)
-	for i, ix := range [][]Index{{w.Know(GroupY, 0, 1), Number(0)}, {Number(0)}, {GroupY.Index()}, {Number(0)}} {
+	w := r.ones()
+	for i, ix := range [][]Index{{w.unknown(GroupY), Number(0)}, {Number(0)}, {GroupY.Index()}, {Number(0)}} {
 		if _, _, ok := w.Address(n.Args[i], ix); !ok {
 			w.fail("operand %d of sample is computed in the region", i)
 		}
@@ -334,7 +341,7 @@ func (r *Region) FitsCreate() error {
 		return fmt.Errorf("what is made of nothing shares no kernel")
 	}
 	n := r.Graph.Nodes()[0]
-	w := r.walk(1)
+	w := r.ones()
 	if n.Op == ir.OpRandomUniform {
 		if _, _, ok := w.Address(n.Args[0], []Index{Number(0)}); !ok {
 			return fmt.Errorf("the seed of random_uniform is computed in the region")
@@ -348,13 +355,13 @@ func (r *Region) FitsCreate() error {
 // makes, and the element of the result.
 func (w *Walk) DotsOf(n *ir.Node) (a, b, at []Index) {
 	out := n.Results[0].Type.Shape
-	m, col := w.Know(GroupY, 0, 1), w.Know(PositionX, 0, 1)
+	m, col := w.unknown(GroupY), w.unknown(PositionX)
 	if out.At(-2) == sym.Const(1) {
 		m = Number(0)
 	}
 	at, a, b = []Index{m, col}, []Index{m, Number(0)}, []Index{col, Number(0)}
 	if n.Op == ir.OpBmmNT {
-		h := w.Know(GroupZ, out.At(0).C, 1)
+		h := w.below(GroupZ, out.At(0).C)
 		g, _ := w.Split(h, sym.Const(out.At(0).C/n.Args[1].Type.Shape.At(0).C), "b_head")
 		at, a, b = append([]Index{h}, at...), append([]Index{h}, a...), append([]Index{g}, b...)
 	}
@@ -402,7 +409,7 @@ func (r *Region) FitsDots(width int) error {
 // of, and the head of its second operand.
 func (w *Walk) ColumnsOf(n *ir.Node) (h, m, of Index) {
 	out := n.Results[0].Type.Shape
-	h, m = w.Know(GroupZ, out.At(0).C, 1), w.Know(GroupY, 0, 1)
+	h, m = w.below(GroupZ, out.At(0).C), w.unknown(GroupY)
 	if out.At(1) == sym.Const(1) {
 		m = Number(0)
 	}
@@ -416,13 +423,13 @@ func (r *Region) FitsColumns() error {
 		return err
 	}
 	n := r.Graph.Nodes()[0]
-	w := r.walk(1)
+	w := r.ones()
 	h, m, g := w.ColumnsOf(n)
 	_, _, okA := w.Aligned(n.Args[0], []Index{h, m, Number(0)})
-	_, _, okB := w.Address(n.Args[1], []Index{g, Number(0), w.some(0, 1)})
+	_, _, okB := w.Address(n.Args[1], []Index{g, Number(0), w.fresh()})
 	if !okA || !okB {
 		return fmt.Errorf("operands of bmm_nn are not rows")
 	}
-	w.Target(0, []Index{h, m, w.some(0, 1)})
+	w.Target(0, []Index{h, m, w.fresh()})
 	return w.Err
 }

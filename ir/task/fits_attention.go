@@ -31,9 +31,9 @@ func (a *Attention) usedWithin() error {
 // kernel k.
 func (a *Attention) FitsPass(k kernel.AttentionRows) error {
 	w := a.Region.walk(k.Width)
-	h, t := w.Know(GroupX, a.Heads, 1), Number(0)
+	h, t := w.below(GroupX, a.Heads), Number(0)
 	if a.Rows != sym.Const(1) {
-		t = w.Know(GroupY, 0, 1)
+		t = w.unknown(GroupY)
 	}
 	for _, b := range [...]*ir.Value{a.Scores.Args[1], a.Weighted.Args[1]} {
 		if w.KeysOf(b, a.Heads, h, int64(k.Width)); w.Err != nil {
@@ -53,8 +53,8 @@ func (a *Attention) fitsResult() error {
 	if err != nil {
 		return err
 	}
-	w := a.Region.walk(1)
-	w.Place(l, []Index{w.Know(GroupX, a.Heads, 1), w.Know(GroupY, 0, 1), w.some(a.Dim, 1)})
+	w := a.Region.ones()
+	w.Place(l, []Index{w.below(GroupX, a.Heads), w.unknown(GroupY), w.freshBelow(a.Dim)})
 	return w.Err
 }
 
@@ -66,8 +66,8 @@ func (a *Attention) FitsTiles() error {
 	if _, err := RowsWidth(a.Region, a.Scores.Args[0], a.Heads, a.Dim); err != nil {
 		return err
 	}
-	w := a.Region.walk(1)
-	h := w.Know(GroupX, a.Heads, 1)
+	w := a.Region.ones()
+	h := w.below(GroupX, a.Heads)
 	for _, b := range [...]*ir.Value{a.Scores.Args[1], a.Weighted.Args[1]} {
 		if w.KeysOf(b, a.Heads, h, kernel.KeysWidth); w.Err != nil {
 			return w.Err
@@ -83,7 +83,7 @@ func RowsWidth(r *Region, x *ir.Value, heads, dim int64) (width int, err error) 
 	for _, width = range [...]int{4, 1} {
 		w := r.walk(width)
 		d := w.some(dim, int64(width))
-		w.Reach(x, []Index{w.some(heads, 1), w.some(0, 1), d})
+		w.Reach(x, []Index{w.freshBelow(heads), w.fresh(), d})
 		if err = w.Err; err == nil {
 			break
 		}
@@ -96,8 +96,8 @@ func RowsWidth(r *Region, x *ir.Value, heads, dim int64) (width int, err error) 
 
 // fitsOnes looks at rows of x an element at a time.
 func (r *Region) fitsOnes(x *ir.Value, heads int64) error {
-	w := r.walk(1)
-	w.Reach(x, []Index{w.some(heads, 1), w.some(0, 1), w.some(0, 1)})
+	w := r.ones()
+	w.Reach(x, []Index{w.freshBelow(heads), w.fresh(), w.fresh()})
 	return w.Err
 }
 
@@ -107,8 +107,8 @@ func (r *Region) FitsBatchedTiles() error {
 		return err
 	}
 	b, _ := BatchedOf(r)
-	w := r.walk(1)
-	h := w.some(b.Heads, 1)
+	w := r.ones()
+	h := w.freshBelow(b.Heads)
 	if w.KeysOf(b.Product.Args[1], b.Heads, h, kernel.KeysWidth); w.Err != nil {
 		return w.Err
 	}
@@ -119,6 +119,6 @@ func (r *Region) FitsBatchedTiles() error {
 	} else if err := r.fitsOnes(b.Product.Args[0], b.Heads); err != nil {
 		return err
 	}
-	w.Target(0, []Index{h, w.some(0, 1), w.some(0, 1)})
+	w.Target(0, []Index{h, w.fresh(), w.fresh()})
 	return w.Err
 }

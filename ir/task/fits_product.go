@@ -18,14 +18,14 @@ func (g *Product) FitsRows(k kernel.ProductRows) error {
 	for _, p := range g.Parts {
 		w := g.walk(1)
 		t := w.token(g)
-		own := w.some(p.Units(), 1)
+		own := w.freshBelow(p.Units())
 		w.unit(g, p, t, own)
 		for _, j := range p.Best {
 			_, row := w.OfUnit(p, t, own)
 			w.Reach(g.Region.Graph.Results[j].Value.Def.Args[0], []Index{t, row})
 		}
 		for _, j := range p.Sums {
-			w.Target(j, []Index{w.some(0, 1), w.some(0, 1)})
+			w.Target(j, []Index{w.fresh(), w.fresh()})
 		}
 		if w.Err != nil {
 			return w.Err
@@ -48,7 +48,7 @@ func (w *Walk) token(g *Product) Index {
 	if g.Tokens == sym.Const(1) {
 		return Number(0)
 	}
-	return w.some(0, 1)
+	return w.fresh()
 }
 
 // StageWidth returns how many elements of size of the operand, from the one numbered begin
@@ -152,7 +152,7 @@ func (g *Product) fitsTiles(k kernel.ProductTiles, width int) error {
 			return fmt.Errorf("sums of %s", what.Type)
 		}
 		w := g.walk(each)
-		w.Reach(what, []Index{w.some(0, 1), w.some(length, int64(each))})
+		w.Reach(what, []Index{w.fresh(), w.some(length, int64(each))})
 		if w.Err != nil {
 			return w.Err
 		}
@@ -162,7 +162,7 @@ func (g *Product) fitsTiles(k kernel.ProductTiles, width int) error {
 		}
 	}
 	w := g.walk(width)
-	w.operand(g, []Index{w.some(0, 1), w.some(g.Length, int64(width))})
+	w.operand(g, []Index{w.fresh(), w.some(g.Length, int64(width))})
 	return w.Err
 }
 
@@ -190,11 +190,11 @@ func (g *Product) fitsStore(p *Part, width int) error {
 		return errWidth
 	}
 	w := g.walk(width)
-	t := w.some(0, 1)
+	t := w.fresh()
 	w.unit(g, p, t, w.some(p.Units(), int64(width)))
 	w.Width = 1
 	for _, j := range p.Sums {
-		w.Target(j, []Index{t, w.some(p.Units()/g.Region.Graph.Results[j].Value.Def.Attr.Size.C, 1)})
+		w.Target(j, []Index{t, w.freshBelow(p.Units() / g.Region.Graph.Results[j].Value.Def.Attr.Size.C)})
 	}
 	return w.Err
 }

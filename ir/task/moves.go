@@ -65,7 +65,7 @@ func (w *Walk) Split(a Index, n sym.Dim, base string) (q, r Index) {
 	if n.IsConst() {
 		below = n.C
 	}
-	q = w.Know(w.Writer.Quotient(base, a, n), 0, 1)
+	q = w.unknown(w.Writer.Quotient(base, a, n))
 	step := int64(1)
 	for s := int64(w.Width); s > 1; s /= 2 {
 		if n.C%s == 0 && int64(n.T)%s == 0 && int64(n.P)%s == 0 && w.Divides(s, a) {

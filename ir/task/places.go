@@ -24,12 +24,12 @@ func (p *Elements) Places(ix []Index) [][]Index {
 func (w *Walk) Cell(p *Elements, g Grid) []Index {
 	rank := int(p.Space.Rank)
 	ix := make([]Index, rank)
-	rest := w.Know(PositionX, g.Columns.Max(w.Region.Graph.Bounds), 1)
+	rest := w.below(PositionX, g.Columns.Max(w.Region.Graph.Bounds))
 	if rank > 0 {
 		q, u := w.Split(rest, g.Units, "column")
 		rest = q
 		if g.Units == sym.Const(1) {
-			rest, u = w.Know(PositionX, 0, 1), Number(0)
+			rest, u = w.unknown(PositionX), Number(0)
 		}
 		ix[rank-1] = u
 		if scaled, ok := u.Times(sym.Poly{C: int64(w.Width)}); ok {
@@ -43,7 +43,7 @@ func (w *Walk) Cell(p *Elements, g Grid) []Index {
 		}
 		rest, ix[d] = w.Split(rest, p.Space.Dims[d], "index")
 	}
-	outer := w.Know(GroupY, 0, 1)
+	outer := w.unknown(GroupY)
 	for d := g.Outer - 1; d >= 0; d-- {
 		if d == 0 {
 			ix[d] = outer
@@ -73,7 +73,7 @@ func (w *Walk) RowOf(space ir.Shape) (ix []Index, groups [2]sym.Dim) {
 			lo, count = lo-1, n
 		}
 		groups[axis] = count
-		rest := w.Know(v, count.Max(w.Region.Graph.Bounds), 1)
+		rest := w.below(v, count.Max(w.Region.Graph.Bounds))
 		for ; d > lo; d-- {
 			rest, ix[d] = w.Split(rest, space.Dims[d], "index")
 		}
@@ -164,7 +164,7 @@ func (a *Attention) ResultLayout() (Layout, error) {
 // elements.
 func (w *Walk) KeysOf(b *ir.Value, heads int64, h Index, width int64) (param int, first, step Index) {
 	head, _ := w.Split(h, sym.Const(heads/b.Type.Shape.At(0).C), "kv_head")
-	s := w.Know(keyRow, 0, 1)
+	s := w.unknown(keyRow)
 	param, first, ok := w.Address(b, []Index{head, s, Number(0)})
 	if !ok {
 		w.fail("keys or values of attention are computed in the region")

@@ -83,6 +83,11 @@ func (w *Walk) Know(v Variable, below, step int64) Index {
 	return v.Index()
 }
 
+// unknown is v's index, of which no more is known than was; below is that of v under an
+// exclusive bound, 0 for none.
+func (w *Walk) unknown(v Variable) Index            { return w.below(v, 0) }
+func (w *Walk) below(v Variable, bound int64) Index { return w.Know(v, bound, 1) }
+
 // of is what is known of a variable.
 func (w *Walk) of(v Variable) (k known) {
 	if int(v) < len(w.known) {
@@ -281,6 +286,6 @@ func (w *Walk) sumSquares(n *ir.Node, ix []Index) Step {
 		return Step{}
 	}
 	to, loop := append([]Index(nil), ix...), w.Writer.Counter("j")
-	to[last] = run.Add(w.Know(loop, n.Attr.Size.C, 1))
+	to[last] = run.Add(w.below(loop, n.Attr.Size.C))
 	return Step{Of: []Element{{n.Args[0], to}}, Loop: loop}
 }

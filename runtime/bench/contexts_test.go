@@ -34,6 +34,8 @@ func TestContexts(t *testing.T) {
 	for _, r := range rows {
 		require.Equal(t, 12, r.P)
 		require.Equal(t, 16, r.Cache)
+		require.Equal(t, "emulation", r.Times)
+		require.Empty(t, r.Refused)
 		require.NotNil(t, r.Measured)
 		require.GreaterOrEqual(t, *r.OverBest, 0.0)
 		if *r.OverBest == 0 {

@@ -199,12 +199,12 @@ func TestMatrixElements(t *testing.T) {
 		arrays: []plan.ThreadgroupArg{array("float", "tile", 512)},
 		body: `simdgroup_half8x8 a, b;
 			simdgroup_float8x8 c = simdgroup_float8x8(0.0f);
-			simdgroup_load(a, x + sg * 64u, 8);
+			simdgroup_load(a, x + sg * 64u);
 			b = a;
 			for (uint i = 0u; i < 2u; i++) a.thread_elements()[i] = half(float(a.thread_elements()[i]) + float(lane));
 			simdgroup_multiply_accumulate(c, a, b, c);
 			for (uint i = 0u; i < 2u; i++) c.thread_elements()[i] *= 3.0f;
-			simdgroup_store(c, tile + sg * 64u, 8);
+			simdgroup_store(c, tile + sg * 64u);
 			threadgroup_barrier(mem_flags::mem_threadgroup);
 			for (uint i = lane; i < 64u; i += 32u) y[sg * 64u + i] = tile[sg * 64u + i];`}
 	halves, want := make([]uint16, 128), make([]float32, 128)

@@ -42,6 +42,7 @@ var values = []struct {
 	{"sizeof(foundry_group::position) + 100 * sizeof(foundry_group::grid) + 10000 * sizeof(foundry_group::size)", 121212},
 	{"sizeof(foundry_launch::grid) + 100 * sizeof(foundry_error::group) + 10000 * sizeof(foundry_kernel::threads)", 121212},
 	{"sizeof(foundry_operand) + 100 * sizeof(foundry_launch) + 10000 * sizeof(foundry_options) + 1000000 * sizeof(foundry_error)", 1024404824},
+	{"sizeof(decltype(&foundry_open)) + 10 * sizeof(decltype(&foundry_close)) + 100 * sizeof(decltype(&foundry_run))", 888},
 	{"sizeof(foundry_stack_bytes)", privateBytes},
 	{"packed_float2 p(float2(1.0f, 2.0f)); float2 q = p; ulong(p[0] + 10.0f * p[1] + 100.0f * q.r + 1000.0f * q.g)", 2121},
 	{"packed_float3 p(float3(1.0f, 2.0f, 3.0f)); p[0] = 4.0f; const packed_float3 q = p; ulong(q[0] + 10.0f * q[1] + 100.0f * q[2])", 324},

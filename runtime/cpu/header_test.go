@@ -418,7 +418,7 @@ func TestRefused(t *testing.T) {
 	for _, text := range refused {
 		add(text)
 	}
-	last := add(product{}.text()) // which is right
+	last := add(product{}.text() + " y[0] = float(matrix_at<16u>(1u, 2u));") // which is right
 	text, err := msl.CPU(all, symbols, d.textOptions())
 	require.NoError(t, err)
 	var said *compileError

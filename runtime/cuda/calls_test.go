@@ -23,7 +23,7 @@ import (
 func TestDescribe(t *testing.T) {
 	d, m := emulatedDevice(t, Options{})
 	require.Equal(t, fruntime.Info{Kind: "cuda", Name: "NVIDIA H200", MemoryBytes: 141 << 30, Target: "h200",
-		Note: "sm_90, 132 multiprocessors, driver API 12.8"}, d.Info())
+		Note: "sm_90, 132 multiprocessors, driver API 12.8, NVRTC 12.8"}, d.Info())
 	require.Equal(t, []any{"sm_90", 132, 227 << 10}, []any{d.arch, d.cores, d.sharedMax})
 	m.gpu.name, m.gpu.version, m.gpu.attributes[attrMajor], m.gpu.attributes[attrMinor] = "A", 11040, 8, 6
 	require.NoError(t, d.describe())

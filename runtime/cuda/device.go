@@ -65,20 +65,28 @@ func Open(o Options) (*Device, error) {
 	if d.rtc, err = openNVRTC(); err != nil {
 		return nil, fmt.Errorf("cuda: %w", err)
 	}
-	d.info.Note += ", NVRTC " + d.rtc.version
 	d.startup.Add(fruntime.Phase{Name: "open NVRTC"}, start)
-	start = time.Now()
-	if err := d.drv.call("cuDevicePrimaryCtxRetain", uintptr(unsafe.Pointer(&d.ctx)), uintptr(d.ordinal)); err != nil {
-		return nil, fmt.Errorf("cuda: %w", err)
+	if err := d.start(); err != nil {
+		return nil, err
 	}
-	err = d.do(func() error {
+	return d, nil
+}
+
+// start makes what a device that was found, and whose NVRTC is open, runs in.
+func (d *Device) start() error {
+	start := time.Now()
+	d.info.Note += ", NVRTC " + d.rtc.version
+	if err := d.drv.call("cuDevicePrimaryCtxRetain", uintptr(unsafe.Pointer(&d.ctx)), uintptr(d.ordinal)); err != nil {
+		return fmt.Errorf("cuda: %w", err)
+	}
+	err := d.do(func() error {
 		return d.drv.call("cuStreamCreate", uintptr(unsafe.Pointer(&d.peeks)), streamNonBlocking)
 	})
 	if err != nil {
-		return nil, errors.Join(err, d.Close())
+		return errors.Join(err, d.Close())
 	}
 	d.startup.Add(fruntime.Phase{Name: "make the context"}, start)
-	return d, nil
+	return nil
 }
 
 // Target names the entry of ir/target for a GPU, "" where it has none or no GPU is
@@ -99,6 +107,11 @@ func (d *Device) find() (err error) {
 		}
 		return fmt.Errorf("cuda: %w; install the NVIDIA driver, or take --device cpu", err)
 	}
+	return d.pick()
+}
+
+// pick asks the driver about the GPU.
+func (d *Device) pick() error {
 	var count int32
 	if err := d.drv.call("cuDeviceGetCount", uintptr(unsafe.Pointer(&count))); err != nil {
 		return fmt.Errorf("cuda: %w", err)

@@ -88,14 +88,17 @@ func emulatedDevice(t *testing.T, o Options) (*Device, *emulated) {
 	m := &emulated{calls: map[string]int{}, failAt: map[string]int{}, live: map[uintptr]string{}, next: 1 << 20, memory: map[uintptr][]byte{},
 		graphs: map[uintptr][]emulatedLaunch{}, kernels: map[uintptr]string{}, programs: map[uintptr]*emulatedProgram{}, gpu: h200()}
 	machine = m
-	l := &library{path: "emulated", fn: emulatedFunctions()}
-	d := &Device{drv: &driver{library: l}, rtc: &nvrtc{library: l, version: "12.8"}, opts: o, ctx: 77, ordinal: 3}
-	require.NoError(t, d.describe())
-	require.NoError(t, d.do(func() error {
-		return d.drv.call("cuStreamCreate", uintptr(unsafe.Pointer(&d.peeks)), streamNonBlocking)
-	}))
+	d := emulatedFound(o)
+	require.NoError(t, d.pick())
+	require.NoError(t, d.start())
 	m.log = nil
 	return d, m
+}
+
+// emulatedFound is a device whose libraries are the machine's.
+func emulatedFound(o Options) *Device {
+	l := &library{path: "emulated", fn: emulatedFunctions()}
+	return &Device{drv: &driver{library: l}, rtc: &nvrtc{library: l, version: "12.8"}, opts: o}
 }
 
 // handle makes one of a kind.
@@ -173,6 +176,15 @@ func (m *emulated) call(name string, a [6]uintptr) uintptr {
 		if a[0] != emulatedCtx {
 			return errInvalid
 		}
+	case "cuDeviceGetCount":
+		*at[int32](a[0]) = 2
+	case "cuDeviceGet":
+		*at[int32](a[0]) = int32(a[1]) + 3
+	case "cuDevicePrimaryCtxRetain":
+		if int32(a[1]) != 3 {
+			return errInvalid
+		}
+		*at[uintptr](a[0]) = emulatedCtx
 	case "cuDeviceGetName":
 		copy(unsafe.Slice(at[byte](a[0]), int(a[1])), m.gpu.name+"\x00")
 	case "cuDeviceTotalMem_v2":

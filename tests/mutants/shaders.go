@@ -9,13 +9,14 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
 )
 
 // Mistakes in a stage file meet the rows of verify whose kernels have it, then the tests of
-// runtime/cpu that name it and those of lowering, then those that run models: the rows
+// runtime/cpu that name it and those of lowering in a file called after it, or all of them, then those that run models: the rows
 // come first since they need no build, stage files are replaced as `foundry verify
 // --shaders` does. A header is part of the program that runs the rows, which is built again
 // once the tests of the language have found nothing.
@@ -24,18 +25,21 @@ import (
 func (r *sourceRunner) mslStages(ctx context.Context, e edit, text []byte, overlay string) []func() (verdict, error) {
 	stage, isStage := strings.CutPrefix(e.file, "shaders/")
 	own := func() (v verdict, err error) {
-		find := func(test, _ string) bool { return strings.Contains(test, `"`+stage+`"`) }
+		find := namesStage(stage)
 		if !isStage {
-			find = func(_, file string) bool { return slices.Contains(languageTests, file) }
+			find = func(_, _, file string) bool { return slices.Contains(languageTests, file) }
 		}
 		tests, err := testsThat(filepath.Join(r.root, "runtime", "cpu"), find)
 		if err == nil && len(tests) > 0 {
 			v, err = r.goTest(ctx, byOwn, overlay, "runtime/cpu", tests, stageLimit, languageLimit)
 		}
-		if err == nil && v.stage == "" && isStage {
-			v, err = r.goTest(ctx, byOwn, overlay, "lower/metal", nil, stageLimit, loweringLimit)
+		if err != nil || v.stage != "" || !isStage {
+			return v, err
 		}
-		return v, err
+		if tests, err = testsThat(filepath.Join(r.root, "lower", "metal"), fileOfStage(stage)); err != nil {
+			return v, err
+		}
+		return r.goTest(ctx, byOwn, overlay, "lower/metal", tests, stageLimit, loweringLimit)
 	}
 	rows := func() (v verdict, err error) {
 		if isStage {
@@ -54,9 +58,9 @@ func (r *sourceRunner) mslStages(ctx context.Context, e edit, text []byte, overl
 		return r.rows.run(ctx, byRows, []string{program}, "", nil)
 	}
 	others := func() (v verdict, err error) {
-		packages := []string{"tests/oncpu", "tests/generated", "tests/models"}
+		packages := []string{"lower/metal", "tests/oncpu", "tests/generated", "tests/models"}
 		if !isStage {
-			packages = slices.Insert(packages, 0, "runtime/cpu", "lower/metal")
+			packages = slices.Insert(packages, 0, "runtime/cpu")
 		}
 		for _, pkg := range packages {
 			if v, err = r.goTest(ctx, byOthers, overlay, pkg, nil, stageLimit, 0); err != nil || v.stage != "" {
@@ -81,8 +85,27 @@ const loweringLimit = 4 * time.Minute
 // languageTests are the files of tests of what the headers give texts.
 var languageTests = []string{"group_test.go", "header_hard_test.go", "header_names_test.go", "header_test.go", "mistakes_test.go", "tensor_test.go"}
 
-// testsThat lists the tests of a folder that are wanted by their text and file.
-func testsThat(dir string, wanted func(text, file string) bool) (out []string, err error) {
+// namesStage reports whether a test names a stage file, by its text or by a table of its file.
+func namesStage(stage string) func(text, tables, file string) bool {
+	word := regexp.MustCompile(`"[^"\n]*\b` + strings.TrimSuffix(path.Base(stage), ".metal") + `\b[^"\n]*"`)
+	return func(text, tables, _ string) bool {
+		return strings.Contains(text, `"`+stage+`"`) || word.MatchString(tables)
+	}
+}
+
+// fileOfStage reports whether a file of tests is called after a stage file's first word, such
+// as sample_test.go for main/sample_cut.metal; after formats for one that reads weights.
+func fileOfStage(stage string) func(text, tables, file string) bool {
+	word, _, _ := strings.Cut(strings.TrimSuffix(path.Base(stage), ".metal"), "_")
+	if word == "dequant" {
+		word = "formats"
+	}
+	return func(_, _, file string) bool { return strings.HasPrefix(file, word+"_") }
+}
+
+// testsThat lists the tests of a folder that are wanted by their text, by that of their
+// file's tables and its name.
+func testsThat(dir string, wanted func(text, tables, file string) bool) (out []string, err error) {
 	names, err := fs.Glob(os.DirFS(dir), "*_test.go")
 	if err != nil {
 		return nil, err
@@ -97,9 +120,17 @@ func testsThat(dir string, wanted func(text, file string) bool) (out []string, e
 		if err != nil {
 			return nil, err
 		}
+		of := func(n ast.Node) string {
+			return string(text[set.Position(n.Pos()).Offset:set.Position(n.End()).Offset])
+		}
+		tables := ""
 		for _, d := range f.Decls {
-			fn, ok := d.(*ast.FuncDecl)
-			if ok && strings.HasPrefix(fn.Name.Name, "Test") && wanted(string(text[set.Position(fn.Pos()).Offset:set.Position(fn.End()).Offset]), name) {
+			if d, ok := d.(*ast.GenDecl); ok && d.Tok == token.VAR {
+				tables += of(d)
+			}
+		}
+		for _, d := range f.Decls {
+			if fn, ok := d.(*ast.FuncDecl); ok && strings.HasPrefix(fn.Name.Name, "Test") && wanted(of(fn), tables, name) {
 				out = append(out, fn.Name.Name)
 			}
 		}

@@ -300,10 +300,13 @@ func mslEdits(file string, text []byte) (out []edit, err error) {
 	add := func(from, to int, by, what string) {
 		out = append(out, edit{file: file, from: from, to: to, by: by, what: what})
 	}
-	tokens := regexp.MustCompile(`<=|>=|==|!=|&&|\|\||\s[<>+*-]\s|\b\d+\b`)
+	tokens := regexp.MustCompile(`"[^"\n]*"|<=|>=|==|!=|&&|\|\||\s[<>+*-]\s|\b\d+\b`)
 	within := func(from, to int) {
 		for _, m := range tokens.FindAllIndex(text[from:to], -1) {
 			a, b := from+m[0], from+m[1]
+			if text[a] == '"' {
+				continue
+			}
 			word := strings.TrimSpace(string(text[a:b]))
 			if v, err := strconv.Atoi(word); err == nil {
 				add(a, b, strconv.Itoa(v+1), "a constant one more")

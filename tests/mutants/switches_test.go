@@ -189,14 +189,21 @@ func TestEquivalents(t *testing.T) {
 func TestTestsThat(t *testing.T) {
 	dir := filepath.Join("..", "..", "runtime", "cpu")
 	naming := func(stage string) []string {
-		names, err := testsThat(dir, func(text, _ string) bool { return strings.Contains(text, `"`+stage+`"`) })
+		names, err := testsThat(dir, namesStage(stage))
 		require.NoError(t, err)
 		return names
 	}
+	require.Contains(t, naming("prologue/dequant_q4_0_planes.metal"), "TestChunksOfWeights") // by a table
 	require.Contains(t, naming("main/gemv.metal"), "TestRowsOfAProductEnd")
-	require.Empty(t, naming("main/none.metal"))
+	require.Empty(t, naming("main/there_is_no_such.metal"))
+	for stage, test := range map[string]string{"main/sample_cut.metal": "TestSampleAgrees", "prologue/dequant_q4_0.metal": "TestWeightFormats"} {
+		names, err := testsThat(filepath.Join("..", "..", "lower", "metal"), fileOfStage(stage))
+		require.NoError(t, err)
+		require.Contains(t, names, test)
+		require.NotContains(t, names, "TestModels")
+	}
 	for _, file := range languageTests {
-		names, err := testsThat(dir, func(_, f string) bool { return f == file })
+		names, err := testsThat(dir, func(_, _, f string) bool { return f == file })
 		require.NoError(t, err)
 		require.NotEmpty(t, names, file)
 	}

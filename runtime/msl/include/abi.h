@@ -26,10 +26,7 @@ struct foundry_operand {
     void* data;
     foundry_u64 bytes;
     foundry_u32 access;  // FOUNDRY_READ | FOUNDRY_WRITE
-    foundry_u32 unused;
 };
-
-struct foundry_module_table;
 
 // One dispatch. Launches run in the listed order or overlap; with barrier set,
 // everything listed before has finished and is visible when this one starts.
@@ -39,7 +36,6 @@ struct foundry_launch {
     foundry_u32 kernel;                         // index into the module
     foundry_u32 barrier;
     foundry_u32 grid[3];                        // threadgroups
-    foundry_u32 unused;
     double seconds;                             // out, with options.timing: first start to last end
 };
 
@@ -53,7 +49,6 @@ struct foundry_options {
     foundry_u64 seed;          // of random orders
     foundry_u64 max_steps;     // basic blocks a thread may execute, checked only; 0 = no limit
     foundry_u32 timing;
-    foundry_u32 unused;
 };
 
 // What went wrong first. text is one line: kernel, threadgroup, thread, what.
@@ -73,9 +68,6 @@ void foundry_close(foundry_pool*);
 int foundry_run(foundry_pool*, foundry_launch*, foundry_u64 count, const foundry_options*, foundry_error*);
 
 // ---- what a module of kernels exports: foundry_module()
-
-struct foundry_group;
-struct foundry_fiber;
 
 struct foundry_kernel {
     const char* name;
@@ -104,8 +96,6 @@ struct foundry_context {
     void* pc;
 };
 
-struct foundry_simdgroup;
-
 #define FOUNDRY_SITE(line, operation) ((foundry_u64)(line) << 8 | (foundry_u64)(operation))
 
 // One thread. Dense and of 64 bytes, for the caches.
@@ -115,7 +105,6 @@ struct foundry_fiber {
     foundry_u32 thread;  // index in the threadgroup
     foundry_u32 lane;
     foundry_u32 bit;     // 1 << lane
-    foundry_u32 unused;
     foundry_u64 steps;   // checked only: basic blocks executed
     void* top;           // of its stack
 };

@@ -83,7 +83,7 @@ typedef float foundry_row __attribute__((vector_size(32)));
 template <class T> static FOUNDRY_INLINE foundry_row foundry_matrix_row(const T* p) {
     foundry_row r;
     if constexpr (is_same_v<T, float>) {
-        __builtin_memcpy(&r, p, 32);
+        __builtin_memcpy(&r, p, sizeof r);
     } else {
         foundry_convert<float, T, 4>::run((float*)&r, p);
         foundry_convert<float, T, 4>::run((float*)&r + 4, p + 4);
@@ -99,7 +99,7 @@ template <class D, class A, class B, class C> FOUNDRY_OUTLINE void foundry_matri
         foundry_row sum = foundry_matrix_row(c + 8 * r);
         for (int k = 0; k < 8; k++) sum += float(a[8 * r + k]) * rows[k];
         if constexpr (is_same_v<D, float>) {
-            __builtin_memcpy(d + 8 * r, &sum, 32);
+            __builtin_memcpy(d + 8 * r, &sum, sizeof sum);
         } else {
             for (int k = 0; k < 8; k++) d[8 * r + k] = D(sum[k]);
         }

@@ -39,10 +39,10 @@ static inline double foundry_exp2(double t) {
     const double shifted = t + 0x1.8p52;              // rounds t to an integer in the low bits
     const double r = t - (shifted - 0x1.8p52);
     long bits;
-    __builtin_memcpy(&bits, &shifted, 8);
+    __builtin_memcpy(&bits, &shifted, sizeof bits);
     const long exponent = (bits + 1023) << 52;
     double scale;
-    __builtin_memcpy(&scale, &exponent, 8);
+    __builtin_memcpy(&scale, &exponent, sizeof scale);
     // The powers of ln 2 over the factorials, in pairs.
     const double r2 = r * r, r4 = r2 * r2;
     const double low = (1.0 + r * 0x1.62e42fefa39efp-1) + r2 * (0x1.ebfbdff82c58ep-3 + r * 0x1.c6b08d704a0c0p-5);
@@ -56,7 +56,7 @@ static inline double foundry_exp2(double t) {
 // of x. A result lies between 2^24 and 2^23 of its units.
 static inline float foundry_fast_exp2(float x) {
     unsigned bits;
-    __builtin_memcpy(&bits, &x, 4);
+    __builtin_memcpy(&bits, &x, sizeof bits);
     const double drawn = (double)(int)((bits * 2654435761u ^ bits >> 15) * 2246822519u) * 0x1p-31;
     const double t = foundry_bounded(x);
     const double most = 2 + __builtin_floor(__builtin_fabs(t + t));

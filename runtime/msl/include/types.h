@@ -98,13 +98,13 @@ struct bfloat {
     bfloat() = default;
     explicit bfloat(float f) {
         uint u;
-        __builtin_memcpy(&u, &f, 4);
+        __builtin_memcpy(&u, &f, sizeof u);
         bits = f != f ? ushort(u >> 16 | 64) : ushort((u + 0x7FFFu + (u >> 16 & 1)) >> 16);
     }
     explicit operator float() const {
         uint u = uint(bits) << 16;
         float f;
-        __builtin_memcpy(&f, &u, 4);
+        __builtin_memcpy(&f, &u, sizeof f);
         return f;
     }
 };
