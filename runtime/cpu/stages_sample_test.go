@@ -64,6 +64,12 @@ func TestSampleLevelsEndAtOnce(t *testing.T) {
 			}
 			p, h := r.put(progress), r.put(counts)
 			require.NoError(t, r.run(launch(level, 1, bind(plan.Read, in), bind(plan.Read, best), bind(plan.Read, settings), bind(plan.ReadWrite, p), bind(plan.ReadWrite, h))))
+			for i, n := range get[uint32](t, h, histograms) {
+				// tokens are counted for top-k alone, in its own histograms; weights for top-p
+				if tokens := i/2048%3 == 0; tokens && (!c.count || i/2048/3 > 2) || !tokens && !c.weight {
+					require.EqualValues(t, 3, n, "%s, level %d, word %d", c.name, level, i)
+				}
+			}
 			asked := [5]bool{c.count || c.weight, c.count, c.count, c.count || c.weight, c.weight}[level]
 			noted, counted := get[uint32](t, p, words), get[uint32](t, h, histograms)
 			if asked {

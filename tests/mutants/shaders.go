@@ -75,9 +75,9 @@ func (r *sourceRunner) mslStages(ctx context.Context, e edit, text []byte, overl
 	return []func() (verdict, error){own, rows, others}
 }
 
-// languageLimit is the processor time of a process of the tests of the language, which take
-// some seconds of it: kernels that never end are not looked at longer.
-const languageLimit = 45 * time.Second
+// languageLimit is the processor time of a process of the tests of the language, which takes
+// a second of it beside compilers: kernels that never end are not looked at longer.
+const languageLimit = 15 * time.Second
 
 // loweringLimit is the same for the tests of lowering, which take a minute.
 const loweringLimit = 4 * time.Minute
