@@ -170,7 +170,7 @@ func TestOwnMistakes(t *testing.T) {
 	}
 	for _, name := range []string{"attention", "default", "fewest", "floor", "qkv-no-bias"} {
 		_, err := passes.BuiltIn().With(nil, []passes.Edit{{Name: name, Consider: unround.Consider}})
-		require.ErrorContains(t, err, "has that name")
+		require.EqualError(t, err, `pass "`+name+`": a variant or a fusion of a set has that name`)
 	}
 	_, err := passes.BuiltIn().With(nil, []passes.Edit{{Name: "mine"}})
 	require.EqualError(t, err, `pass "mine": Consider is nil`)
