@@ -16,40 +16,45 @@ import (
 )
 
 // Mistakes in a stage file meet the rows of verify whose kernels have it, then the tests of
-// runtime/cpu that name it and those of lowering in a file called after it, or all of them, then those that run models: the rows
-// come first since they need no build, stage files are replaced as `foundry verify
-// --shaders` does. A header is part of the program that runs the rows, which is built again
-// once the tests of the language have found nothing.
+// runtime/cpu that name it, the rows that look at every access and those of a complete run,
+// the tests of lowering in a file called after it, or all of them, then those that run
+// models: the rows come first since they need no build, stage files are replaced as `foundry
+// verify --shaders` does. A header is part of the program that runs the rows, which is built
+// again once the tests of the language have found nothing.
+
+// step is a part of a stage.
+type step func() (verdict, error)
 
 // mslStages are those of a mistake in Metal text.
 func (r *sourceRunner) mslStages(ctx context.Context, e edit, text []byte, overlay string) []func() (verdict, error) {
+	tests := func(pkg string, limit time.Duration, orAll bool, find func(text, tables, file string) bool) step {
+		return func() (verdict, error) {
+			names, err := testsThat(filepath.Join(r.root, filepath.FromSlash(pkg)), find)
+			if err != nil || len(names) == 0 && !orAll {
+				return verdict{}, err
+			}
+			return r.goTest(ctx, byOwn, overlay, pkg, names, stageLimit, limit)
+		}
+	}
+	all := func(packages ...string) (out []step) {
+		for _, pkg := range packages {
+			out = append(out, func() (verdict, error) { return r.goTest(ctx, byOthers, overlay, pkg, nil, stageLimit, 0) })
+		}
+		return out
+	}
 	stage, isStage := strings.CutPrefix(e.file, "shaders/")
-	own := func() (v verdict, err error) {
-		find := namesStage(stage)
-		if !isStage {
-			find = func(_, _, file string) bool { return slices.Contains(languageTests, file) }
+	if isStage {
+		rows := func(by string) step {
+			return func() (verdict, error) { return r.rows.run(ctx, by, r.rows.self, stage, e.apply(text)) }
 		}
-		tests, err := testsThat(filepath.Join(r.root, "runtime", "cpu"), find)
-		if err == nil && len(tests) > 0 {
-			v, err = r.goTest(ctx, byOwn, overlay, "runtime/cpu", tests, stageLimit, languageLimit)
+		return []func() (verdict, error){
+			rows(byRows),
+			inTurn(tests("runtime/cpu", languageLimit, false, namesStage(stage)), rows(byCheckedRows), rows(byCompleteRows),
+				tests("lower/metal", loweringLimit, true, fileOfStage(stage))),
+			inTurn(all("lower/metal", "tests/oncpu", "tests/generated", "tests/models")...),
 		}
-		if err != nil || v.stage != "" || !isStage {
-			return v, err
-		}
-		if tests, err = testsThat(filepath.Join(r.root, "lower", "metal"), fileOfStage(stage)); err != nil {
-			return v, err
-		}
-		return r.goTest(ctx, byOwn, overlay, "lower/metal", tests, stageLimit, loweringLimit)
 	}
 	rows := func() (v verdict, err error) {
-		if isStage {
-			for _, by := range []string{byRows, byCheckedRows, byCompleteRows} {
-				if v, err = r.rows.run(ctx, by, r.rows.self, stage, e.apply(text)); err != nil || v.stage != "" {
-					break
-				}
-			}
-			return v, err
-		}
 		program := filepath.Join(r.work, "program")
 		output, failed, _, err := goTool(ctx, r.root, []string{"build", "-ldflags=-s -w", "-overlay", overlay, "-o", program, "./tests/mutants"}, stageLimit, 0)
 		if err != nil || failed {
@@ -57,22 +62,22 @@ func (r *sourceRunner) mslStages(ctx context.Context, e edit, text []byte, overl
 		}
 		return r.rows.run(ctx, byRows, []string{program}, "", nil)
 	}
-	others := func() (v verdict, err error) {
-		packages := []string{"lower/metal", "tests/oncpu", "tests/generated", "tests/models"}
-		if !isStage {
-			packages = slices.Insert(packages, 0, "runtime/cpu")
-		}
-		for _, pkg := range packages {
-			if v, err = r.goTest(ctx, byOthers, overlay, pkg, nil, stageLimit, 0); err != nil || v.stage != "" {
+	return []func() (verdict, error){
+		tests("runtime/cpu", languageLimit, false, func(_, _, file string) bool { return slices.Contains(languageTests, file) }), rows,
+		inTurn(all("runtime/cpu", "lower/metal", "tests/oncpu", "tests/generated", "tests/models")...),
+	}
+}
+
+// inTurn is the steps, until one notices.
+func inTurn(steps ...step) step {
+	return func() (v verdict, err error) {
+		for _, s := range steps {
+			if v, err = s(); err != nil || v.stage != "" {
 				break
 			}
 		}
 		return v, err
 	}
-	if isStage {
-		return []func() (verdict, error){rows, own, others}
-	}
-	return []func() (verdict, error){own, rows, others}
 }
 
 // languageLimit is the processor time of a process of the tests of the language, which takes
