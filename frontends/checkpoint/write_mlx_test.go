@@ -153,6 +153,7 @@ func TestWriteShards(t *testing.T) {
 	require.Equal(t, []int{1, 5, 2, 5, 3, 5, 4, 5, 5, 5}, told)
 	index, err := os.ReadFile(filepath.Join(dir, indexFile))
 	require.NoError(t, err)
+	require.True(t, bytes.HasPrefix(index, []byte("{\n  \"metadata\"")), "as people write it")
 	require.JSONEq(t, `{"metadata": {"total_size": 72}, "weight_map": {"t0": "model-00001-of-00004.safetensors", "t1": "model-00001-of-00004.safetensors",
 		"t2": "model-00002-of-00004.safetensors", "t3": "model-00003-of-00004.safetensors", "t4": "model-00004-of-00004.safetensors"}}`, string(index))
 	for i, name := range []string{"model-00001-of-00004.safetensors", "model-00002-of-00004.safetensors", "model-00003-of-00004.safetensors", "model-00004-of-00004.safetensors"} {

@@ -78,10 +78,18 @@ func TestSaveLeavesOtherFoldersAlone(t *testing.T) {
 	write("mixed/kernels/deep/a.metal")
 	before := contents(t, base)
 	for dir, want := range map[string]string{
-		"file": "not a folder", "notes": "todo.txt", "kernels-only": "no plan.json", "mixed": "kernels/deep",
-		"file/below": "not a directory",
+		"file":         " is not a folder; choose another name for the bundle",
+		"notes":        " holds todo.txt, which is no part of a bundle; choose another folder",
+		"kernels-only": "no plan.json",
+		"mixed":        " holds kernels/deep, which is no part of a bundle; choose another folder",
+		"file/below":   "not a directory",
 	} {
-		require.ErrorContains(t, sample(t).Save(filepath.Join(base, dir)), want)
+		err := sample(t).Save(filepath.Join(base, dir))
+		if want[0] == ' ' {
+			require.EqualError(t, err, filepath.Join(base, dir)+want)
+		} else {
+			require.ErrorContains(t, err, want)
+		}
 	}
 	require.Equal(t, before, contents(t, base))
 
