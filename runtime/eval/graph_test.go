@@ -2,6 +2,7 @@ package eval
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -59,4 +60,27 @@ func TestGraphResultNamedLikeAWeight(t *testing.T) {
 		}
 	}
 	require.NotEqual(t, want[1].Mean, want[2].Mean, "each cache has rows of its own")
+}
+
+// What auto took is told to whoever wants to know.
+func TestGraphOnAnyDevice(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "any.fir")
+	require.NoError(t, os.WriteFile(file, []byte("graph @any (T=1..4, P=0..3, S<=4) {\n  %0 = input \"x\" : f32[T, 8]\n  %1 = silu %0\n  return y=%1\n}\n"), 0o666))
+	m, err := model.Open(file, checkpoint.Hub{})
+	require.NoError(t, err)
+	defer m.Close()
+	o := GraphOptions{Device: engine.Auto, CPU: cpu.Options{CXX: filepath.Join(t.TempDir(), "no-compiler")}}
+	quiet, err := RunGraph(t.Context(), m, o)
+	require.NoError(t, err)
+	said := ""
+	o.Say = func(line string) { said += line }
+	told, err := RunGraph(t.Context(), m, o)
+	require.NoError(t, err)
+	require.Contains(t, said, "device auto: took "+told.Device)
+	require.Equal(t, quiet.Device, told.Device)
+	require.Equal(t, int64(4), told.T)
+	for _, outside := range []GraphOptions{{Device: engine.Ref, T: 5}, {Device: engine.Ref, T: 1, P: 4}} {
+		_, err := RunGraph(t.Context(), m, outside)
+		require.EqualError(t, err, fmt.Sprintf("%s: T=%d P=%d lies outside the graph's bounds T=1..4 P=0..3 S<=4", m.Name, outside.T, outside.P))
+	}
 }

@@ -198,6 +198,15 @@ func TestSearchFileIsOfThisCompiler(t *testing.T) {
 	require.Equal(t, filepath.Join(caches, "foundry", "search", filepath.Base(s.file().path)), users.file().path, "else where the user's caches are")
 	require.Len(t, strings.Split(strings.TrimSpace(s.compilerToday()), "\n"), 8, "four variants of both phases")
 
+	whole, err := passes.Parse("fuse-attention,legalize,choose-kernels")
+	require.NoError(t, err)
+	subsets := []passes.Subset{{Pipeline: whole}, {Pipeline: whole}}
+	flash := look(compile.Options{Attention: "flash"})
+	require.NoError(t, flash.pipelines(subsets))
+	for _, one := range subsets {
+		require.Equal(t, "fuse-attention{kernel=one-pass},legalize,choose-kernels", one.Pipeline.String(), "with the attention that was asked for")
+	}
+
 	gemv, err := fs.ReadFile(shaders.FS, "main/gemv.metal")
 	require.NoError(t, err)
 	lowered := look(compile.Options{Shaders: fstest.MapFS{"main/gemv.metal": {Data: append(gemv, '\n')}}})
