@@ -159,3 +159,22 @@ func FuzzMessages(f *testing.F) {
 		_, _ = tmpl.Render(Conversation{Messages: messages}, time.Time{})
 	})
 }
+
+// A model whose only template is for tools has none for other conversations; what a message
+// says it thought is there under each name that templates read.
+func TestToolsOnlyAndThoughts(t *testing.T) {
+	const template = "{{ messages[0].thinking }}|{{ messages[0].reasoning_content }}|{{ messages[0].content }}"
+	files := map[string]string{"chat_template.json": `{"chat_template": [{"name": "tool_use", "template": "` + template + `"}]}`}
+	tmpl, err := Read(folder(files))
+	require.NoError(t, err)
+	require.Equal(t, template, tmpl.Text())
+	m := Message("assistant", "hello")
+	m.Set("reasoning_content", "hm")
+	_, err = tmpl.Render(Conversation{Messages: Messages(m)}, time.Time{})
+	require.EqualError(t, err, "chat_template.json: the model has a chat template for conversations with tools only")
+	tools, err := ReadTools([]byte(`[]`))
+	require.NoError(t, err)
+	text, err := tmpl.Render(Conversation{Messages: Messages(m), Tools: tools}, time.Time{})
+	require.NoError(t, err)
+	require.Equal(t, "hm|hm|hello", text)
+}

@@ -12,6 +12,8 @@ func TestRefusals(t *testing.T) {
 	for text, want := range map[string]string{
 		"{{ 1 | round(1, precision=2) }}":                   `line 1: round is given "precision" twice`,
 		"{% macro m(a) %}{% endmacro %}\n{{ m(a=1, a=2) }}": `line 2: macro "m" is given "a" twice`,
+		"{% macro m(a) %}{% endmacro %}{{ m(1, a=2) }}":     `line 1: macro "m" is given "a" twice`,
+		"{% set a = 1 %}{% set a.b = 2 %}":                  "line 1: a.b cannot be assigned to: a is no namespace",
 		"{{ 1.5 | round(301) }}":                            "line 1: round to 301 digits is not supported",
 		"{{ 1.5 | round(-1) }}":                             "line 1: round to -1 digits is not supported",
 		"{{ (2.0 ** 63) | int }}":                           "line 1: int: the number has more than 64 bits",
