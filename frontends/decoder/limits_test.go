@@ -22,7 +22,9 @@ func TestLimitsOfConfigs(t *testing.T) {
 	llama := func(low, high any) set {
 		return set{"rope_scaling": set{"rope_type": "llama3", "factor": 4, "original_max_position_embeddings": 256, "low_freq_factor": low, "high_freq_factor": high}}
 	}
-	window := func(size any) set { return set{"use_sliding_window": true, "max_window_layers": 1, "sliding_window": size} }
+	window := func(size any) set {
+		return set{"use_sliding_window": true, "max_window_layers": 1, "sliding_window": size}
+	}
 	for _, c := range []struct {
 		set  set
 		want string
