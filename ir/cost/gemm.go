@@ -100,7 +100,8 @@ func bestProduct(p *task.Product, t *target.Target) kernel.Kernel {
 // chunks those are taken that leave no lane idle (fullDeals), where there are such. Behind
 // three rounds of chunks others are on their way beside the work: at 7b down, of ten rounds,
 // took 35.0 us by chunks of 16 weights of q6_k and 19.4 by 32, in q5_k 26.0 and 18.9. A staged
-// vector of one round of chunks keeps them: QKV at 0.5b takes 1.35 us, and 1.97 by chunks of 8.
+// vector that a simdgroup passes in one round keeps its chunks: QKV at 0.5b takes 1.35 us, and
+// 1.97 by chunks of 8. Of staged vectors of two such rounds no full deal was measured.
 func bestRows(p *task.Product, t *target.Target) kernel.ProductRows {
 	best := productRows(p, t, 0)
 	n := numbersOf(p, p.Tokens.Max(p.Region.Graph.Bounds))
@@ -108,8 +109,9 @@ func bestRows(p *task.Product, t *target.Target) kernel.ProductRows {
 	if alone == 0 || !n.levels {
 		return best
 	}
-	switch rounds := roundsOf(p, best); {
-	case rounds > 3, rounds == 1 && !best.Direct:
+	rounds := roundsOf(p, best)
+	unshared := rounds * int64(best.Share) // of a simdgroup
+	if rounds > 3 || unshared == 1 && !best.Direct {
 		return best
 	}
 	most, us, least := alone/2, n.rowwise(best, t).Us(t), 0.0
@@ -126,8 +128,10 @@ func bestRows(p *task.Product, t *target.Target) kernel.ProductRows {
 			}
 		}
 	})
-	for _, k := range fullDeals(p, t) {
-		consider(k)
+	if unshared > 2 || best.Direct {
+		for _, k := range fullDeals(p, t) {
+			consider(k)
+		}
 	}
 	return best
 }

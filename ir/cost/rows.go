@@ -128,7 +128,8 @@ func fullDeals(p *task.Product, t *target.Target) (out []kernel.ProductRows) {
 
 // fullDeal returns the deal by chunks of so many weights whose rows so many simdgroups share, if
 // its rounds are full: with four rows a team where that leaves enough simdgroups, and as many
-// owners of rows in a threadgroup as leave the cores even.
+// owners of rows in a threadgroup as leave the cores even. Where simdgroups are many, they hide
+// what each does alone: o at 7b in q6_k, 6,272 of them, takes 6.05 us so and 4.6 by its widest chunks.
 func fullDeal(p *task.Product, t *target.Target, width, share int) (k kernel.ProductRows, ok bool) {
 	total, unit := p.WeightRows()
 	k = productRows(p, t, width)
@@ -137,8 +138,12 @@ func fullDeal(p *task.Product, t *target.Target, width, share int) (k kernel.Pro
 	if k.Width != width || float64(p.Length) < fullRound*float64(passed) {
 		return k, false
 	}
-	for k.PerTeam > unit && total/int64(k.PerTeam)*int64(share) < wantedSimds(t)/3 {
+	want, simds := wantedSimds(t), func() int64 { return total / int64(k.PerTeam) * int64(share) }
+	for k.PerTeam > unit && simds() < want/3 {
 		k.PerTeam /= 2
+	}
+	if simds() > want {
+		return k, false
 	}
 	least := 0
 	for owners := 1; owners*share <= fullSimds; owners *= 2 {

@@ -163,8 +163,9 @@ func TestTeamsWhereLanesWouldIdle(t *testing.T) {
 	}
 }
 
-// Where a lane has more than two rounds of chunks, narrower ones are not asked: down at 7b
-// keeps the chunks of 32 weights with which it was measured, o at 0.5b gets narrow ones.
+// Where a lane has more than three rounds of chunks, narrower ones are not asked, and where
+// simdgroups are many, they do not count: down and o at 7b keep the chunks of 32 weights with
+// which they were measured, o at 0.5b gets narrow ones.
 func TestNarrowChunksOfFewRounds(t *testing.T) {
 	x, err := target.Find("h200")
 	require.NoError(t, err)
@@ -176,6 +177,8 @@ func TestNarrowChunksOfFewRounds(t *testing.T) {
 		{"q6_k", 3584, 18944, 2, 32},
 		{"q5_k", 3584, 18944, 2, 32},
 		{"q4_0", 3584, 18944, 4, 32},
+		{"q6_k", 3584, 3584, 2, 32},
+		{"q5_k", 3584, 3584, 2, 32},
 		{"q4_0", 896, 896, 1, 8},
 	} {
 		r := regionOf(t, x, fmt.Sprintf("%%x = input \"x\" : f32[1, %d]\n%%w = weight \"w\" : %s[%d, %d]", c.cols, c.format, c.rows, c.cols), "%y = matmul_nt %x, %w", "y=%y")
