@@ -175,10 +175,8 @@ func (f objectCache) keep(name, made string, entries ...string) (string, error) 
 	if err := files.WritePrivate(path, content); err != nil {
 		return "", fmt.Errorf("cpu: %w", err)
 	}
-	for _, entry := range entries {
-		if err := files.WritePrivate(entry, []byte(name)); err != nil {
-			return "", fmt.Errorf("cpu: %w", err)
-		}
+	if err := files.WritePrivate(entries[0], []byte(name), entries[1:]...); err != nil {
+		return "", fmt.Errorf("cpu: %w", err)
 	}
 	return path, nil
 }

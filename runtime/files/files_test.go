@@ -167,6 +167,41 @@ func TestPrivate(t *testing.T) {
 	require.ErrorContains(t, Private(dir), "belongs to another user (12345)")
 }
 
+// What is written at several paths is one file where nothing stood, another where something
+// did, which is replaced alone, and leaves nothing else.
+func TestWrittenAtManyPaths(t *testing.T) {
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	require.NoError(t, os.WriteFile(at("other"), []byte("elsewhere"), 0o644))
+	require.NoError(t, os.Link(at("other"), at("c")))
+	require.NoError(t, os.Mkdir(at("d"), 0o700))
+	require.NoError(t, WritePrivate(at("a"), []byte("ours"), at("b"), at("c"), at("d"), at("a"), at("b")))
+	for _, name := range []string{"a", "b", "c", "d"} {
+		b, err := ReadPrivate(at(name), 100)
+		require.NoError(t, err)
+		require.Equal(t, "ours", string(b), name)
+		info, err := os.Lstat(at(name))
+		require.NoError(t, err)
+		require.Equal(t, os.FileMode(0o600), info.Mode())
+	}
+	b, err := os.ReadFile(at("other"))
+	require.NoError(t, err)
+	require.Equal(t, "elsewhere", string(b))
+	require.NoError(t, WritePrivate(at("a"), []byte("anew"), at("e")))
+	one, err := os.Lstat(at("e"))
+	require.NoError(t, err)
+	two, err := os.Lstat(at("a"))
+	require.NoError(t, err)
+	require.True(t, os.SameFile(one, two))
+	b, err = ReadPrivate(at("b"), 100)
+	require.NoError(t, err)
+	require.Equal(t, "ours", string(b), "a is another file now")
+	names, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	require.Len(t, names, 6)
+	require.Error(t, WritePrivate(at("f"), nil, filepath.Join(dir, "none", "x")))
+}
+
 // What stands in the place of a private file is replaced, whatever it is, and what a link
 // leads to stays as it is.
 func TestReplacedPrivately(t *testing.T) {

@@ -145,13 +145,30 @@ func (f *File) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// WritePrivate writes a file as CreatePrivate begins it.
-func WritePrivate(path string, b []byte) error {
+// WritePrivate writes a file as CreatePrivate begins it, and the same at the other paths of
+// its folder. What is nowhere yet is one file of many names: a file that is made takes a file
+// system longer than a name, the more so the more were removed of late.
+func WritePrivate(path string, b []byte, others ...string) error {
+	var left []string // where something stands, or links cannot be
 	f, err := CreatePrivate(path)
-	return finish(f, err, func(w io.Writer) error {
-		_, err := w.Write(b)
-		return err
+	err = finish(f, err, func(w io.Writer) error {
+		if _, err := w.Write(b); err != nil || len(others) == 0 {
+			return err
+		}
+		if err := f.Sync(); err != nil {
+			return err
+		}
+		for _, other := range others { // while this process alone knows the file's name
+			if other != path && os.Link(f.Name(), other) != nil {
+				left = append(left, other)
+			}
+		}
+		return nil
 	})
+	for i := 0; err == nil && i < len(left); i++ {
+		err = WritePrivate(left[i], b)
+	}
+	return err
 }
 
 func finish(f *File, err error, write func(io.Writer) error) error {
