@@ -166,6 +166,7 @@ func briefly(line string) map[string]moment {
 // and a word; nothing is left of it, no file and no process. The second is one of an
 // idle machine: where others take processors, it is as much longer as a loop is.
 func TestInterrupts(t *testing.T) {
+	t.Parallel()
 	for _, c := range interruptions() {
 		for name, m := range c.moments {
 			t.Run(strings.Fields(c.line)[0]+", "+name, func(t *testing.T) { interrupt(t, c, m) })

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/ebitengine/purego"
+	"golang.org/x/sys/unix"
 
 	"foundry/runtime/files"
 )
@@ -54,16 +55,16 @@ func cacheFolder(dir string) (objectCache, error) {
 	return objectCache{temporary.Path, temporary, fmt.Sprintf("kernels are compiled anew each time (%v; %s)", err, remedy)}, nil
 }
 
-// writable makes a private folder where it is not there, and a file in it for a moment.
+// writable makes a private folder where it is not there, and is an error of one in which this
+// process may make no files.
 func writable(dir string) error {
 	if err := files.Private(dir); err != nil {
 		return err
 	}
-	f, err := files.CreatePrivate(filepath.Join(dir, "writable"))
-	if err != nil {
-		return err
+	if err := unix.Access(dir, unix.W_OK|unix.X_OK); err != nil {
+		return &os.PathError{Op: "write to", Path: dir, Err: err}
 	}
-	return f.Discard()
+	return nil
 }
 
 // close removes a folder that does not stay.
