@@ -95,8 +95,8 @@ func stagedRows(k kernel.ProductRows, rows int64, unit int, rounds int64, t *tar
 // round of chunks: of QKV at 0.5b on an H200 in q4_0 two take 2.1 us, four 1.35.
 const stagingSimds = 4
 
-// What deals by full rounds may have. Fewer than nine simdgroups a threadgroup are too few, and
-// eighteen of nine that share take down at 1.5b from 5.2 to 6.4 us in q4_k, from 6.1 to 7.3 in q6_k.
+// What deals by full rounds may have. Eighteen simdgroups a threadgroup, of which nine share, take
+// down at 1.5b from 5.2 to 6.4 us in q4_k, from 6.1 to 7.3 in q6_k.
 const (
 	fullRound  = 0.95 // of the lanes with a chunk, over all rounds
 	fullShare  = 10   // most simdgroups that share rows: of twelve and more sums take too long a way
@@ -145,22 +145,21 @@ func fullDeal(p *task.Product, t *target.Target, width, share int) (k kernel.Pro
 	if simds() > want {
 		return k, false
 	}
-	least := 0
+	cores := int64(t.Cores)
 	for owners := 1; owners*share <= fullSimds; owners *= 2 {
-		rows := owners * k.PerTeam
-		if rows%(p.Run()*unit) != 0 {
+		rows := int64(owners * k.PerTeam)
+		if rows%int64(p.Run()*unit) != 0 {
 			continue
 		}
-		groups := (total + int64(rows) - 1) / int64(rows)
-		turns := (groups + int64(t.Cores) - 1) / int64(t.Cores)
-		if least > 0 && float64(turns*int64(rows)*int64(t.Cores)) > fullUneven*float64(total) {
+		groups := (total + rows - 1) / rows
+		most := (groups + cores - 1) / cores * rows // of a core
+		if ok && float64(most*cores) > fullUneven*float64(total) {
 			break
 		}
-		least = owners
+		k.Simdgroups, ok = owners*share, true
 	}
-	k.Simdgroups = least * share
 	stageVectors(p, &k, t)
-	return k, k.Simdgroups > 1
+	return k, ok && k.Simdgroups > 1
 }
 
 // wantedSimds is half of the simdgroups that the machine's cores keep in flight.
