@@ -34,6 +34,7 @@ var simd = []struct {
 	}},
 	{"simd_and(v)", func(x []uint32, _ int) uint32 { return fold(x, func(a, b uint32) uint32 { return a & b }) }},
 	{"simd_or(v)", func(x []uint32, _ int) uint32 { return fold(x, func(a, b uint32) uint32 { return a | b }) }},
+	{"simd_or(v << 4)", func(x []uint32, _ int) uint32 { return fold(x, func(a, b uint32) uint32 { return a | b }) << 4 }},
 	{"simd_xor(v)", func(x []uint32, _ int) uint32 { return fold(x, func(a, b uint32) uint32 { return a ^ b }) }},
 	{"simd_prefix_exclusive_sum(v)", func(x []uint32, lane int) uint32 {
 		return fold(append([]uint32{0}, x[:lane]...), func(a, b uint32) uint32 { return a + b })
