@@ -2,6 +2,9 @@ package eval
 
 import (
 	"context"
+	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 
@@ -104,4 +107,22 @@ func TestGoldensThatAreNone(t *testing.T) {
 		change(&g)
 		require.EqualError(t, g.check(vocab), want)
 	}
+}
+
+// Goldens of a list in JSON come shortest prompt first, whatever their order there.
+func TestGoldensOfAList(t *testing.T) {
+	m, err := model.Open("synth:qwen2.5-0.5b", checkpoint.Hub{})
+	require.NoError(t, err)
+	path := filepath.Join(t.TempDir(), "goldens.json")
+	const prompt = `"%d": {"ids": "(i*3+1)%%5 for i in 0..T-1", "top32_ids": [1], "top32_logits": [0.5], "greedy_ids": [2], "greedy_margins": [1]}`
+	text := `{"qwen2.5-0.5b": {"prompts": {` + fmt.Sprintf(prompt+", "+prompt+", "+prompt, 9, 2, 4) + `}}}`
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o644))
+	goldens, err := ReadGoldens(path, m, nil)
+	require.NoError(t, err)
+	var lengths []int
+	for _, g := range goldens {
+		lengths = append(lengths, len(g.IDs))
+	}
+	require.Equal(t, []int{2, 4, 9}, lengths)
+	require.Equal(t, []int32{1, 4, 2, 0}, goldens[1].IDs)
 }

@@ -155,7 +155,7 @@ func TestAccepted(t *testing.T) {
 		"device const float *a = x;", "device const float *const a = x + lane, *b = a;", "threadgroup half *a = stage;", "threadgroup const half *a[2];",
 		"threadgroup float *a = (threadgroup float *)stage + 4u;", "threadgroup half *a = lane == 0u ? stage : stage + 4u;",
 		"threadgroup half *a = lane == 0u ? stage : lane == 1u ? stage + 1u : stage + 2u;", "float a = *(x + lane);", "float a = -*x;", "float a = *((x));",
-		"uint a = ~lane; bool b = !(lane == 0u); int c = -1, d = +1, e = - -1;", "uint a = lane++ + lane--;",
+		"uint a = ~lane; bool b = !(lane == 0u); int c = -1, d = +1, e = - -1;", "uint a = lane++ + lane--;", "uint a = lane +1u, b = lane -1u;",
 		"uint a = lane << 2 >> 1 & 3u | 4u ^ 5u; a <<= 1u; a >>= 1u; a += 1u; a -= 1u; a *= 2u; a /= 2u; a %= 2u; a &= 1u; a |= 1u; a ^= 1u;",
 		"bool a = lane <= 1u && lane >= 1u || lane != 1u && lane < 2u || lane > 3u;", "uint a = 1u, b = 2u; a = b = 3u;", "uint a = lane == 0u ? 1u : 2u;",
 		"float a = float4(1.0f).x, b = float4(1.0f).wzyx.y;", "float4 a = {1.0f, 2.0f}; a.xy = float2(1.0f);", "uint a = as_type<uint>(1.0f);",
