@@ -30,7 +30,7 @@ func TestDealsAsMeasured(t *testing.T) {
 			us[product][k] = v
 		}
 	}
-	require.Len(t, us, 8)
+	require.Len(t, us, 9)
 	for product, deals := range us {
 		var name string
 		var rows, cols, squares int

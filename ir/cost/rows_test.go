@@ -2,6 +2,7 @@ package cost
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -187,5 +188,18 @@ func TestNarrowChunksOfFewRounds(t *testing.T) {
 		k := bestRows(p, x)
 		require.Equal(t, c.ofChunk, k.Width, "%+v: %v", c, k)
 		require.Equal(t, c.perTeam, k.PerTeam, "%+v: %v", c, k)
+	}
+}
+
+// A staged vector that a simdgroup passes in two rounds of its widest chunks is not dealt out by
+// full rounds, which nobody measured for such; one of three rounds is.
+func TestStagedVectorsOfTwoRounds(t *testing.T) {
+	x, err := target.Find("h200")
+	require.NoError(t, err)
+	for cols, full := range map[int]bool{2048: false, 1536: true} {
+		r := regionOf(t, x, fmt.Sprintf("%%x = input \"x\" : f32[1, %[1]d]\n%%g = weight \"g\" : f32[%[1]d]\n%%w = weight \"w\" : q4_k[2560, %[1]d]", cols), "%h = rms_norm %x, %g {eps=1e-06}\n%y = matmul_nt %h, %w", "y=%y")
+		p, err := task.ProductOf(r)
+		require.NoError(t, err)
+		require.Equal(t, full, slices.Contains(fullDeals(p, x), bestRows(p, x)), "%d columns: %v", cols, bestRows(p, x))
 	}
 }
