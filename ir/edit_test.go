@@ -95,6 +95,7 @@ func TestLayer(t *testing.T) {
 	for label, want := range map[string]int{
 		"layers.12.q_proj": 12, "layers.0.x": 0, "embed": -1, "layers.": -1, "layers.3": -1,
 		"layers.x.y": -1, "layers.-1.y": -1, "layers.99999999999999999999.y": -1, "": -1,
+		"layers.2147483647.y": 1<<31 - 1, "layers.2147483648.y": -1, "layers.+1.y": -1, "layers..y": -1, "layer.12.y": -1, "model.layers.1.y": -1, "layers.5.": 5,
 	} {
 		require.Equal(t, want, (&ir.Node{Label: label}).Layer(), label)
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"foundry/ir/sym"
 )
@@ -65,18 +66,16 @@ func (n *Node) Result() *Value { return n.Results[0] }
 
 // Layer returns K where the label starts with "layers.K.", otherwise -1.
 func (n *Node) Layer() int {
-	const prefix = "layers."
-	if len(n.Label) <= len(prefix) || n.Label[:len(prefix)] != prefix {
+	text, is := strings.CutPrefix(n.Label, "layers.")
+	text, _, dotted := strings.Cut(text, ".")
+	if !is || !dotted {
 		return -1
 	}
-	k, i := 0, len(prefix)
-	for ; i < len(n.Label) && n.Label[i] >= '0' && n.Label[i] <= '9' && k < 1<<30; i++ {
-		k = k*10 + int(n.Label[i]-'0')
-	}
-	if i == len(prefix) || i == len(n.Label) || n.Label[i] != '.' {
+	k, err := strconv.ParseUint(text, 10, 31)
+	if err != nil {
 		return -1
 	}
-	return k
+	return int(k)
 }
 
 // Layers is how many layers the labels of g's nodes number.

@@ -1,6 +1,7 @@
 package ir_test
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -67,12 +68,12 @@ func TestEachOperandIsNamed(t *testing.T) {
 			}
 			if name != "the weight" && name != "the table" {
 				_, err = add(i, other)
-				require.ErrorContains(t, err, name+" has dtype "+other.DType.String()+", wants ", "%s", c.op)
+				require.ErrorContains(t, err, name+" has dtype "+other.DType.String()+", wants "+c.args[i].DType.String(), "%s", c.op)
 			}
 			larger := c.args[i]
 			larger.Shape = ir.ShapeOf(append([]sym.Dim{sym.Const(2)}, larger.Shape.Slice()...)...)
 			_, err = add(i, larger)
-			require.ErrorContains(t, err, name+" has "+larger.String()+", wants rank ", "%s", c.op)
+			require.ErrorContains(t, err, fmt.Sprintf("%s has %s, wants rank %d", name, larger, c.args[i].Shape.Rank), "%s", c.op)
 		}
 	}
 }
@@ -113,6 +114,9 @@ func TestBordersOfAttributes(t *testing.T) {
 		{ir.OpSumSquares, ir.Attr{Size: sym.Const(3)}, []ir.Type{f(8)}, "size=3 does not divide the row length 8"},
 		{ir.OpSumSquares, ir.Attr{Size: sym.Const(-4)}, []ir.Type{f(8)}, "size=-4 does not divide"},
 		{ir.OpSumSquares, ir.Attr{}, []ir.Type{f()}, "x has f32[], wants at least one dim"},
+		{ir.OpRMSScale, ir.Attr{Eps: 1}, []ir.Type{f(8), f(2), f(8)}, ""},
+		{ir.OpRMSScale, ir.Attr{Eps: 1}, []ir.Type{f(), f(), f(8)}, "the sums have f32[], want the leading dims of x's f32[]"},
+		{ir.OpRMSScale, ir.Attr{Eps: 1}, []ir.Type{f(4, 3, 8), f(4, 2, 8), f(8)}, "the sums have f32[4, 2, 8], want the leading dims of x's f32[4, 3, 8]"},
 		{ir.OpSlice, ir.Attr{Axis: 1, Size: sym.Const(4)}, []ir.Type{f(3, 8)}, ""},
 		{ir.OpSlice, ir.Attr{Axis: 2, Size: sym.Const(4)}, []ir.Type{f(3, 8)}, "axis=2, wants 0..1"},
 		{ir.OpSlice, ir.Attr{Axis: -1, Size: sym.Const(4)}, []ir.Type{f(3, 8)}, "axis=-1, wants 0..1"},

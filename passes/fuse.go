@@ -275,9 +275,6 @@ func (r *run) locate(p *compiled, f *form, anchor *op, quiet bool) (s *site, don
 		}
 	}
 	if o := s.close(r.view(), p); o != (obstacle{}) {
-		if quiet {
-			return nil, false, miss{depth: -1}
-		}
 		return nil, false, miss{depth: len(f.steps), core: f.core, why: o.String, taken: o.taken()}
 	}
 	return s, len(s.holders) == 1, miss{}

@@ -156,14 +156,7 @@ func (m *model) base() Kernel {
 		m.add(&k, a, float64(readOf(m.node, i).Add(m.Stored.Saved(a)).Eval(m.Env)))
 	}
 	for i, r := range m.node.Results {
-		bytes := written(m.node).Eval(m.Env)
-		if m.node.Region != nil {
-			bytes = 0
-			if def := m.node.Region.Results[i].Value.Def; def != nil {
-				bytes = written(def).Eval(m.Env)
-			}
-		}
-		m.add(&k, r, float64(bytes+m.Stored.Saved(r).Eval(m.Env)))
+		m.add(&k, r, float64(Written(m.node, i).Add(m.Stored.Saved(r)).Eval(m.Env)))
 		k.Groups = max(k.Groups, m.elems(r.Type)/4/kernel.EachThreads)
 	}
 	return k

@@ -167,13 +167,17 @@ func wantedSimds(t *target.Target) int64 {
 	return int64(t.Cores) * int64(t.CoreThreads/t.Limits.SIMDWidth) / 2
 }
 
+// leastSegment is the shortest piece of a vector that is staged; what has no room for it has
+// none for the kernel, and checkLimits says so.
+const leastSegment = 2048
+
 // stageVectors settles how many vectors a threadgroup of k has, and how much of each it
 // stages at once.
 func stageVectors(p *task.Product, k *kernel.ProductRows, t *target.Target) {
-	k.Vectors, k.Segment = 1, p.Length
+	k.Segment = p.Length
 	if n, ok := p.Tokens.Const(); !ok {
 		k.Vectors = mostVectors
-	} else if n > 1 {
+	} else {
 		k.Vectors = int(min(n, mostVectors))
 	}
 	// A staged operand leaves room for the partial sums and the shares.
@@ -186,7 +190,7 @@ func stageVectors(p *task.Product, k *kernel.ProductRows, t *target.Target) {
 		room = left()
 	}
 	if !k.Direct && k.Staged(p.Length)*4 > room {
-		k.Segment = room / 5 / 2048 * 2048
+		k.Segment = max(leastSegment, room/5/leastSegment*leastSegment)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"foundry/ir"
+	"foundry/ir/kernel"
 	"foundry/ir/target"
 	"foundry/ir/task"
 )
@@ -145,6 +146,25 @@ func TestStagedVectorsHaveRoom(t *testing.T) {
 		require.EqualValues(t, c.segment, k.Segment, "%+v", c)
 		sums := 4 * k.Simdgroups * k.Vectors * (1 + k.PerTeam*k.Teams)
 		require.LessOrEqual(t, 4*int(k.Staged(k.Segment))*k.Vectors+sums, x.Limits.ThreadgroupBytes)
+	}
+}
+
+// Threadgroup memory without room for the shortest segment is a reason, not a segment of nothing:
+// 2,048 elements of four bytes, and a sum of each of four simdgroups.
+func TestStagedVectorsWithoutRoom(t *testing.T) {
+	decl := "%x = input \"x\" : f32[1, 12288]\n%g = weight \"g\" : f32[12288]\n%w = weight \"w\" : f16[96, 12288]"
+	const need = 4*2048 + 4*4
+	x := plain()
+	for bytes := 256; bytes <= 12<<10; bytes += 16 {
+		x.Limits.ThreadgroupBytes = bytes
+		r := regionOf(t, x, decl, "%h = rms_norm %x, %g {eps=1e-06}\n%y = matmul_nt %h, %w", "y=%y")
+		k, err := Choose(r, x)
+		if bytes < need {
+			require.EqualError(t, err, fmt.Sprintf("threadgroup memory %d > %d", need, bytes))
+			continue
+		}
+		require.NoError(t, err, bytes)
+		require.EqualValues(t, 2048, k.(kernel.ProductRows).Segment)
 	}
 }
 
