@@ -7,7 +7,7 @@ import (
 )
 
 func batch(r *run, v []any) any {
-	items, n := r.iterate(v[0]), int(min(intOr(r, "batch", v[1], 0), maxRange))
+	items, n := r.iterate(v[0]), int(min(r.wantInt("batch", v[1]), maxRange))
 	if n < 1 {
 		r.fail("batch: the size of a batch is %d", n)
 	}
@@ -28,7 +28,7 @@ func batch(r *run, v []any) any {
 
 // sliceFilter deals the elements to so many lists.
 func sliceFilter(r *run, v []any) any {
-	items, n := r.iterate(v[0]), int(min(intOr(r, "slice", v[1], 0), maxRange))
+	items, n := r.iterate(v[0]), int(min(r.wantInt("slice", v[1]), maxRange))
 	if n < 1 {
 		r.fail("slice: the number of slices is %d", n)
 	}
@@ -42,7 +42,7 @@ func sliceFilter(r *run, v []any) any {
 			end++
 		}
 		part := slices.Clone(items[start:end])
-		if given(v[2]) && i >= more && more > 0 {
+		if given(v[2]) && i >= more { // also where all are as long: jinja2 does
 			part = append(part, v[2])
 		}
 		s.items = append(s.items, &List{Items: part})

@@ -9,11 +9,14 @@ import (
 // maxRange is the most elements of a range, as in jinja2's sandbox.
 const maxRange = 100_000
 
+// unnamed is a parameter that takes no argument by name: no template can write it.
+const unnamed = "(mapping)"
+
 // globals are the names that every template sees.
 var globals = map[string]any{
 	"range": &function{"range", []string{"start", "stop", "step"}, 1, newRange},
-	"dict":  &function{"dict", []string{"mapping", "**"}, 0, newDict},
-	"namespace": &function{"namespace", []string{"mapping", "**"}, 0, func(r *run, v []any) any {
+	"dict":  &function{"dict", []string{unnamed, "**"}, 0, newDict},
+	"namespace": &function{"namespace", []string{unnamed, "**"}, 0, func(r *run, v []any) any {
 		n := &namespace{NewDict()}
 		d := newDict(r, v).(*Dict)
 		for _, key := range d.keys {
@@ -167,6 +170,16 @@ func (r *run) wantText(what string, v any) string {
 	return s
 }
 
+// wantInt returns an argument that must be an integer.
+func (r *run) wantInt(what string, v any) int64 {
+	n, ok := integer(v)
+	if !ok {
+		r.defined(v)
+		r.fail("%s wants an integer, not a %s", what, typeName(v))
+	}
+	return n
+}
+
 // textOr, boolOr and intOr return an argument, or what stands for one not given.
 func textOr(r *run, v any, otherwise string) string {
 	if _, missing := v.(absent); missing {
@@ -186,10 +199,5 @@ func intOr(r *run, what string, v any, otherwise int64) int64 {
 	if _, missing := v.(absent); missing {
 		return otherwise
 	}
-	n, ok := integer(v)
-	if !ok {
-		r.defined(v)
-		r.fail("%s wants an integer, not a %s", what, typeName(v))
-	}
-	return n
+	return r.wantInt(what, v)
 }

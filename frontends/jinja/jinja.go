@@ -15,7 +15,7 @@
 //
 // The Go engines for Jinja do neither. The one made for chat templates,
 // github.com/ardanlabs/jinja v1.8.0, has no limits (a loop of 10^9 runs on, 'A' * 10^11
-// ends the process), and of the 623 templates of testdata it renders 142 otherwise than
+// ends the process), and of the first 623 templates of testdata it renders 142 otherwise than
 // jinja2 and accepts 57 that jinja2 refuses, without an error: it prints None as
 // nothing, joins a string and a number, lets a variable live on into a loop's next
 // round. Limits alone would not have made it the measure.

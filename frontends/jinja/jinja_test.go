@@ -43,7 +43,7 @@ func render(template string, values map[string]any) (string, error) {
 // is refused.
 func TestGoldens(t *testing.T) {
 	values, g := readGoldens(t)
-	require.Greater(t, len(g.Cases), 600)
+	require.Greater(t, len(g.Cases), 700)
 	refused := 0
 	for _, c := range g.Cases {
 		text, err := render(c.Template, values)

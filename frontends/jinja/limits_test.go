@@ -1,6 +1,7 @@
 package jinja
 
 import (
+	"os"
 	"runtime"
 	"strings"
 	"syscall"
@@ -192,4 +193,66 @@ func TestSortsThatAreRefused(t *testing.T) {
 	require.NoError(t, err)
 	_, err = p.Render(nil, time.Time{}, DefaultLimits)
 	require.ErrorContains(t, err, "sort by several attributes is not supported")
+}
+
+// The limits are those that docs/checkpoints.md promises, and 1,500 levels.
+func TestDefaultLimits(t *testing.T) {
+	require.Equal(t, Limits{Steps: 2_000_000, Bytes: 64 * 1024 * 1024, Depth: 1500, Time: time.Second}, DefaultLimits)
+	page, err := os.ReadFile("../../docs/checkpoints.md")
+	require.NoError(t, err)
+	require.Regexp(t, `stopped after 2,000,000\s+steps, 64 MiB of text and lists, or a second`, string(page))
+}
+
+// The clock is asked at each 256th step, not at each: a run whose time is over ends there.
+func TestClockIsAskedNowAndThen(t *testing.T) {
+	r := newRun(nil, goldenTime, Limits{Steps: 1000, Time: -time.Hour})
+	steps := 0
+	require.Panics(t, func() {
+		for ; ; steps++ {
+			r.step(1)
+		}
+	})
+	require.Equal(t, 255, steps, "before the last")
+	r = newRun(nil, goldenTime, Limits{Steps: 1000, Time: -time.Hour})
+	require.Panics(t, func() { r.step(300) }, "however long a step is")
+}
+
+// What is looked at is counted by 64 bytes, what is made by its bytes and those of its words.
+func TestWhatIsCounted(t *testing.T) {
+	counts := func(template string) (steps, bytes int64) {
+		p, err := Parse(template)
+		require.NoError(t, err)
+		r := newRun(map[string]any{"x": strings.Repeat("1", 6400), "d": NewDict("a", NewDict("b", NewDict("c", int64(1))))}, goldenTime, DefaultLimits)
+		r.execAll(p.body)
+		return r.steps, r.bytes
+	}
+	for _, c := range []struct {
+		with, without string
+		steps, bytes  int64
+	}{
+		{"{% if x | int %}{% endif %}", "{% if x %}{% endif %}", 1 + 4*100, 0},
+		{"{% if x | float %}{% endif %}", "{% if x %}{% endif %}", 1 + 4*100, 0},
+		{"{% if x | wordcount %}{% endif %}", "{% if x %}{% endif %}", 1 + 4*100, 0},
+		{"{% if x | length %}{% endif %}", "{% if x %}{% endif %}", 1 + 100, 0},
+		{"{% if x | upper %}{% endif %}", "{% if x %}{% endif %}", 1 + 100, 6400},
+		{"{% if x | reverse %}{% endif %}", "{% if x %}{% endif %}", 1 + 5*100, 5 * 6400},
+		{"{% if x is upper %}{% endif %}", "{% if x %}{% endif %}", 1 + 2*100, 0},
+		{"{% if x.strip() %}{% endif %}", "{% if x.strip %}{% endif %}", 1 + 100, 0},
+		{"{% if x.split(none) %}{% endif %}", "{% if x.split %}{% endif %}", 1 + 1 + 100 + 4*100 + 32/64 + 32/64, 64}, // ends: one part, then the list of one
+		{"{% if [d] | map(attribute='a.b.c') %}{% endif %}", "{% if [d] | map(attribute='a') %}{% endif %}", 2 + 2*2*wordBytes/64, 2 * 2 * wordBytes},
+		{"{% if x[::-1] %}{% endif %}", "{% if x[0:] %}{% endif %}", -1 + 1 + 1 + 4*100 - 100, 4 * 6400},
+		{"{% set y = [1, 2, 3] %}", "{% set y = [] %}", 3, 3 * wordBytes},
+		{"{% set y = {1: 2} %}", "{% set y = {} %}", 2 + entryBytes/64, entryBytes},
+	} {
+		steps, bytes := counts(c.with)
+		s, b := counts(c.without)
+		require.Equal(t, []int64{c.steps, c.bytes}, []int64{steps - s, bytes - b}, c.with)
+	}
+}
+
+// A message quotes 200 bytes at most, of whole characters.
+func TestMessagesAreShort(t *testing.T) {
+	require.Equal(t, strings.Repeat("a", 200), shortened(strings.Repeat("a", 200)))
+	require.Equal(t, strings.Repeat("a", 200)+"...", shortened(strings.Repeat("a", 201)))
+	require.Equal(t, "a"+strings.Repeat("ä", 99)+"...", shortened("a"+strings.Repeat("ä", 100)))
 }

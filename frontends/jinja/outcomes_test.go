@@ -46,9 +46,9 @@ func rendered(template string, values map[string]any) (said string) {
 }
 
 // operands are values of each kind, as a template writes them.
-var operands = []string{"none", "true", "0", "7", "-3", "9223372036854775807", "2.5", "''", "'ab cd'", "'Ä b.1'", "'12'", "[]", "[3, 1, 2]", "['b', 'A', 'b']",
+var operands = []string{"none", "true", "0", "7", "(-3)", "9223372036854775807", "2.5", "''", "'ab cd'", "'Ä b.1'", "'12'", "[]", "[3, 1, 2]", "['b', 'A', 'b']",
 	"[[1, 'x'], [2, 'y']]", "{}", "{'b': 1, 'a': 2.5}", "[{'n': 1, 'm': 'q'}, {'n': 3}]", "range(4)", "missing", "(1, 2)",
-	"'Äb 1,' * 40"} // long enough for its bytes to be steps
+	"('Äb 1,' * 40)"} // long enough for its bytes to be steps
 
 // What each operator, test, filter and method makes of values of each kind, and what work
 // that is, is kept: text or error.

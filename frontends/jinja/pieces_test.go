@@ -46,6 +46,19 @@ func TestPieces(t *testing.T) {
 		require.NotEmpty(t, s)
 	}
 	require.Less(t, p.last.Len(), pieceBytes+1, "what grows is short")
+	var short pieces
+	for range 10 {
+		short.add("a few bytes")
+	}
+	require.Empty(t, short.whole, "what is short is put together at once")
+	for _, c := range []struct{ first, pieces int }{{pieceBytes - 1, 0}, {pieceBytes, 1}} {
+		var p pieces
+		p.add(long[:c.first])
+		p.addByte('b')
+		require.Len(t, p.whole, c.pieces, "a piece by itself from %d bytes on", c.first)
+		p.addByte('c')
+		require.Len(t, p.whole, 1, "and what grew to that length")
+	}
 	var kept pieces
 	kept.add(long)
 	require.Same(t, unsafe.StringData(long), unsafe.StringData(kept.whole[0]), "long text is kept, not copied")

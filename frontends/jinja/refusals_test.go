@@ -123,3 +123,50 @@ func TestNestingOfJSON(t *testing.T) {
 		require.ErrorContains(t, nested(201), "nested more than 200 levels deep")
 	}
 }
+
+// An error has the line of what was being done, whichever the last part of it was that was
+// evaluated.
+func TestLinesOfErrors(t *testing.T) {
+	const f = "{% macro f() %}{% endmacro %}"
+	for text, want := range map[string]int{
+		f + "{{ 0 or\nf }}":                                          1,
+		"{% for x in 0 or\n5 %}{% endfor %}":                         1,
+		"{% for a, b in [[1, 2], [3]] %}\n{{ a }}{% endfor %}":       1,
+		"{% set a.b = 0 or\n1 %}":                                    1,
+		"{% set a.b %}\n{{ 1 }}{% endset %}":                         1,
+		f + "{% filter upper\n| default(f, true) %}{% endfilter %}":  1,
+		"{% with a, b =\n0 or\n1 %}{% endwith %}":                    1,
+		f + "{% call f(\n1) %}{% endcall %}":                         1,
+		"{% macro f() %}\n\n{{ 1 }}{% endmacro %}\n{{ {[f()]: 1} }}": 4,
+		"{{ -(0 or\n'a') }}":                                         1,
+		"{{ (0 or\nx)\n.y }}":                                        3,
+		"{{ (0 or x)[\n0] }}":                                        1,
+		"{{ [1][\n'a':] }}":                                          1,
+		"{{ 5(\n1) }}":                                               1,
+		"{{ 1\n| batch(\n2) }}":                                      2,
+		"{{ 1 is\ndivisibleby(\n0) }}":                               1,
+		"{{ [1,\n2] | map('upper',\n1) }}":                           2,
+		"\n{% if 1 %}\n{{ x.y }}{% endif %}":                         3,
+		"{% macro f(a=x.y) %}{% endmacro %}\n{{ f() }}":              1,
+		"{% macro f() %}{{ caller() }}{% endmacro %}{% call f() %}\n{{ x.y }}{% endcall %}": 2,
+	} {
+		_, err := render(text, nil)
+		require.IsType(t, &Error{}, err, text)
+		require.Equal(t, want, err.(*Error).Line, "%s\n%v", text, err)
+	}
+}
+
+// What is filtered or tested is an argument that cannot be left out.
+func TestValuesAreNeeded(t *testing.T) {
+	r := newRun(nil, goldenTime, DefaultLimits)
+	for _, functions := range []map[string]*function{filters, tests} {
+		for name, f := range functions {
+			var err error
+			func() {
+				defer recoverError(&err)
+				r.call(f, args{})
+			}()
+			require.ErrorContains(t, err, ` needs the argument "`+f.params[0]+`"`, name)
+		}
+	}
+}
