@@ -83,6 +83,7 @@ func TestFailures(t *testing.T) {
 	}{
 		{"silent", "exit 7", Limits{}, "failed with exit code 7: it said nothing"},
 		{"words", "echo first >&2; echo second >&2; exit 1", Limits{}, "failed with exit code 1: first"},
+		{"words of a result", "echo result; exit 1", Limits{}, "failed with exit code 1: result"},
 		{"signal", "kill -SEGV $$", Limits{}, `was ended by the signal "segmentation fault"`},
 		{"clock", "sleep 600", Limits{Time: 50 * time.Millisecond}, "took longer than 50 ms"},
 		{"processor", "while :; do :; done", Limits{Processor: time.Second}, "was ended by the signal"},
@@ -104,6 +105,88 @@ func TestFailures(t *testing.T) {
 	}
 	_, _, err := Run(context.Background(), Command{Path: "/nowhere/compiler"})
 	require.ErrorContains(t, err, "exit code 127")
+}
+
+// What a compiler may take is what the system holds it to: ten minutes of a processor, 16 GiB
+// in KiB, and a file of 1 GiB in blocks of 512 bytes; what is no limit stays as it was.
+func TestLimits(t *testing.T) {
+	const ask = "ulimit -t; ulimit -v; ulimit -f"
+	c := shell(ask)
+	c.Limits = ForCompilers
+	out, _, err := Run(t.Context(), c)
+	require.NoError(t, err)
+	require.Equal(t, "600\n16777216\n2097152\n", string(out))
+	require.Equal(t, 2*ForCompilers.Processor, ForCompilers.Time, "a machine that does other things, too")
+
+	own, err := exec.Command("/bin/sh", "-c", ask).Output()
+	require.NoError(t, err)
+	out, _, err = Run(t.Context(), shell(ask))
+	require.NoError(t, err)
+	require.Equal(t, string(own), string(out))
+
+	c.Limits = Limits{Processor: time.Millisecond, File: 1} // less than the system's units
+	c.Args[1] = "ulimit -t; ulimit -f"
+	out, _, err = Run(t.Context(), c)
+	require.NoError(t, err)
+	require.Equal(t, "1\n1\n", string(out))
+}
+
+// Of what a command says 64 MiB are kept, of its line in errors 400 bytes.
+func TestWhatIsCut(t *testing.T) {
+	var b limitedBuffer
+	piece := make([]byte, 1<<20+1)
+	for range 65 {
+		n, err := b.Write(piece)
+		require.NoError(t, err)
+		require.Len(t, piece, n, "what is dropped was read, too")
+	}
+	require.Equal(t, 64<<20, b.written.Len())
+
+	line := strings.Repeat("x", 398)
+	require.Equal(t, `"c `+line+`" ended`, (&ExitError{Path: "c", Args: []string{line}, status: "ended"}).Status())
+	require.Equal(t, `"c `+line+`..." ended`, (&ExitError{Path: "c", Args: []string{line + "y"}, status: "ended"}).Status())
+}
+
+// The error of a command has its exit code, or -1 where it had none, and all that it said.
+func TestExitError(t *testing.T) {
+	var exit *ExitError
+	_, _, err := Run(t.Context(), shell("echo out; echo err >&2; exit 7"))
+	require.ErrorAs(t, err, &exit)
+	require.Equal(t, ExitError{"/bin/sh", []string{"-c", "echo out; echo err >&2; exit 7"}, 7, []byte("out\n"), []byte("err\n"), "failed with exit code 7"}, *exit)
+	_, _, err = Run(t.Context(), shell("kill -9 $$"))
+	require.ErrorAs(t, err, &exit)
+	require.Equal(t, -1, exit.Code)
+}
+
+// A process that left the group and holds what its output is read from is waited for no
+// longer than a second.
+func TestOneThatLeft(t *testing.T) {
+	setsid, err := exec.LookPath("setsid")
+	if err != nil {
+		t.Skip("this machine has no setsid")
+	}
+	t.Parallel()
+	start := time.Now()
+	_, _, err = Run(t.Context(), shell(setsid+" sleep 6 & sleep 0.1"))
+	require.ErrorContains(t, err, "cannot run /bin/sh: ")
+	require.Less(t, time.Since(start), 4*time.Second)
+}
+
+// Programs are looked for in their order; of none the error is of what is absent.
+func TestFind(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"a", "b"} {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), nil, 0o700))
+	}
+	t.Setenv("PATH", dir)
+	path, err := Find("none", "b", "a")
+	require.NoError(t, err)
+	require.Equal(t, filepath.Join(dir, "b"), path)
+	_, err = Find("none", "such")
+	require.EqualError(t, err, "not found: none, such")
+	require.ErrorIs(t, err, ErrAbsent)
+	require.ErrorIs(t, Absent("x"), ErrAbsent)
+	require.NotErrorIs(t, Absent("x"), os.ErrNotExist)
 }
 
 // What a command started ends with the context, with the command, and with this process.

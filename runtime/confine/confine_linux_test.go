@@ -94,6 +94,29 @@ func inside(dir string) int {
 	if b, err := unix.Mmap(-1, 0, 1<<46, unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_NORESERVE); err == nil {
 		fmt.Println("takes", len(b), "bytes of address space")
 	}
+	here, thread := os.Getpid(), unix.Gettid()
+	fd := held.Fd()
+	for what, try := range map[string]struct {
+		call    uintptr
+		a, b, c uintptr
+		want    syscall.Errno
+	}{
+		"asks for flags":                {unix.SYS_FCNTL, fd, unix.F_GETFL, 0, 0},
+		"sets flags":                    {unix.SYS_FCNTL, fd, unix.F_SETFL, 0, unix.EPERM},
+		"locks":                         {unix.SYS_FCNTL, fd, unix.F_GETLK, 0, unix.EPERM},
+		"duplicates":                    {unix.SYS_FCNTL, fd, unix.F_DUPFD_CLOEXEC, 0, 0},
+		"duplicates for programs":       {unix.SYS_FCNTL, fd, unix.F_DUPFD, 0, unix.EPERM},
+		"asks whether it is a terminal": {unix.SYS_IOCTL, fd, unix.TCGETS, 0, unix.ENOTTY},
+		"asks how wide it is":           {unix.SYS_IOCTL, fd, unix.TIOCGWINSZ, 0, unix.ENOTTY},
+		"types into it":                 {unix.SYS_IOCTL, fd, unix.TIOCSTI, 0, unix.EPERM},
+		"signals a thread":              {unix.SYS_TGKILL, uintptr(here), uintptr(thread), 0, 0},
+		"signals another's":             {unix.SYS_TGKILL, uintptr(os.Getppid()), uintptr(os.Getppid()), 0, unix.EPERM},
+		"starts by flags in memory":     {unix.SYS_CLONE3, 0, 0, 0, unix.ENOSYS},
+	} {
+		if _, _, err := syscall.RawSyscall(try.call, try.a, try.b, try.c); err != try.want {
+			fmt.Println(what+":", err, "in place of", try.want)
+		}
+	}
 	b := make([]byte, 4)
 	if _, err := held.Read(b); err != nil || string(b) != "held" {
 		fmt.Println("cannot read what is open:", err)
@@ -146,6 +169,20 @@ func TestProcess(t *testing.T) {
 	} {
 		require.Regexp(t, want, string(limits))
 	}
+	var seconds [2]int
+	_, line, _ := strings.Cut(string(limits), "Max cpu time")
+	_, err = fmt.Sscan(line, &seconds[0], &seconds[1])
+	require.NoError(t, err)
+	require.Equal(t, 10, seconds[1]-seconds[0], "the end comes ten seconds behind SIGXCPU")
+	require.True(t, 24*3600 <= seconds[0] && seconds[0] < 24*3600+60, "behind what it took until then")
+	var machine unix.Sysinfo_t
+	require.NoError(t, unix.Sysinfo(&machine))
+	var space uint64
+	_, line, _ = strings.Cut(string(limits), "Max address space")
+	_, err = fmt.Sscan(line, &space)
+	require.NoError(t, err)
+	memory := uint64(machine.Totalram) * uint64(machine.Unit)
+	require.True(t, memory+100<<20 < space && space < memory+64<<30, "the machine's memory beyond what a program in Go has")
 	require.NoError(t, in.Close())
 	require.NoError(t, cmd.Wait())
 }
