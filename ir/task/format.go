@@ -100,9 +100,9 @@ func (f Format) Width(n int64) int {
 		if w == kernel.ChunkWeights {
 			lanes = 16 // teams of half a simdgroup take such chunks where they idle less
 		}
-		rounds := (n + int64(lanes*w) - 1) / int64(lanes*w) * int64(lanes*w) / 32
-		// A narrow chunk moves the same bytes with more instructions.
-		if c := rounds*8 + int64(8/w); c < cost {
+		// A narrow chunk moves the same bytes with more instructions: the widest, which stand
+		// first, win a draw.
+		if c := (n + int64(lanes*w) - 1) / int64(lanes*w) * int64(lanes*w); c < cost {
 			best, cost = w, c
 		}
 	}

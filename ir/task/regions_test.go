@@ -168,7 +168,7 @@ func (s *sayer) elements() {
 	}
 }
 
-// staging says how weights come to two kinds of blocks.
+// staging says how weights come to three kinds of blocks.
 func (s *sayer) staging(p *Product) {
 	if !p.TakesTiles() {
 		return
@@ -176,6 +176,7 @@ func (s *sayer) staging(p *Product) {
 	for _, k := range []kernel.ProductTiles{
 		{Rows: 64, Columns: 64, Depth: 32, Stages: 2, Ahead: 1, SIMDRows: 2, SIMDColumns: 2},
 		{Rows: 64, Columns: 32, Depth: 64, Stages: 2, Ahead: 1, SIMDRows: 2, SIMDColumns: 2, Copied: true, Expanded: true},
+		{Rows: 64, Columns: 16, Depth: 32, Stages: 1, SIMDRows: 2, SIMDColumns: 2}, // fewer weights than any chunk for each thread
 	} {
 		said := map[dtype.Type]bool{}
 		p.Weights(func(w *ir.Value) {

@@ -228,7 +228,7 @@ func (w *Walk) rope(n *ir.Node, ix []Index) Step {
 	low, high := ix, ix
 	if w.Bounded(ix[2], half) {
 		high = []Index{ix[0], ix[1], ix[2].Plus(half)}
-	} else if down := ix[2].Plus(-half); down.Const.C >= 0 && w.Bounded(down, half) {
+	} else if down := ix[2].Plus(-half); w.Bounded(down, half) {
 		low = []Index{ix[0], ix[1], down}
 	} else {
 		if half%int64(w.Width) != 0 {

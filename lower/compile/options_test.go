@@ -1,6 +1,7 @@
 package compile
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"os"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"foundry/frontends/checkpoint"
 	"foundry/frontends/model"
 	"foundry/ir"
 	"foundry/ir/dtype"
@@ -33,6 +35,13 @@ func TestOptions(t *testing.T) {
 	graph, err := model.OpenGraph(file)
 	require.NoError(t, err)
 	graph.Name = "two.fir" // wherever it lies
+	eight := t.TempDir() + "/eight.gguf"
+	_, err = model.Convert(context.Background(), language, dtype.Q8_0, eight, nil)
+	require.NoError(t, err)
+	stored, err := model.Open(eight, checkpoint.Hub{})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, stored.Close()) }()
+	stored.Name = "eight.gguf"
 	fuel := func(n int) *int { return &n }
 	var got strings.Builder
 	for _, c := range []struct {
@@ -68,6 +77,8 @@ func TestOptions(t *testing.T) {
 		{language, "one that is too short", Options{Short: []int{1}, Context: 64}},
 		{language, "one that is too long", Options{Short: []int{64}, Context: 64}},
 		{language, "one twice", Options{Short: []int{9, 8, 9}, Context: 64}},
+		{stored, "weights as they are stored", Options{Context: 64}},
+		{stored, "others than are stored", Options{Weights: dtype.F16, Context: 64}},
 		{graph, "a graph", Options{}},
 		{graph, "a graph, fused not", Options{Variant: "unfused"}},
 		{graph, "a graph's prefill", Options{PrefillPasses: "cse"}},

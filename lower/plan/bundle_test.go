@@ -64,6 +64,16 @@ func TestThreeSavesAreIdentical(t *testing.T) {
 	require.Len(t, left, 1, "no temporary folder stays")
 }
 
+// A bundle is made beside where it will be, and nowhere else.
+func TestSaveWritesNothingWhereItRuns(t *testing.T) {
+	here := t.TempDir()
+	t.Chdir(here)
+	saved(t)
+	left, err := os.ReadDir(here)
+	require.NoError(t, err)
+	require.Empty(t, left)
+}
+
 func TestSaveLeavesOtherFoldersAlone(t *testing.T) {
 	base := t.TempDir()
 	write := func(path string) {
@@ -131,7 +141,7 @@ func TestLoadRefusesWhatIsNoBundle(t *testing.T) {
 		"other schema":    {`"schema": 5`, `"schema": 3`, "schema version 3, this program reads 5; compile the model again: foundry compile --model toy -o "},
 		"not JSON":        {`"schema"`, `schema`, "plan.json"},
 		"trailing text":   {"\n}\n", "\n}\n{}", "after top-level value"},
-		"path outside":    {`kernels/embed.metal`, `kernels/../../x.metal`, "want a C identifier"},
+		"path outside":    {`kernels/embed.metal`, `kernels/../../x.metal`, `bundle: plan.json: kernel 0: name "embed" and file "kernels/../../x.metal", want a C identifier and kernels/NAME.metal`},
 		"missing kernel":  {`"name":"embed","file":"kernels/embed.metal"`, `"name":"none","file":"kernels/none.metal"`, "none.metal"},
 		"another hash":    {`"hash": "`, `"hash": "0`, "plan.json"},
 		"other layout":    {`  "schema": 5`, `   "schema": 5`, "plan.json"},

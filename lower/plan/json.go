@@ -17,7 +17,7 @@ func encode(p *Plan) ([]byte, error) {
 	w := &writer{}
 	w.enc = json.NewEncoder(&w.Buffer)
 	w.enc.SetEscapeHTML(false)
-	lines := len(p.Buffers) + len(p.Kernels) + len(p.Decisions)
+	lines := 0
 	for _, e := range p.Runs() {
 		lines += len(e.Steps)
 	}
