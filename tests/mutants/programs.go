@@ -320,9 +320,11 @@ func (t *tests) run(ctx context.Context, names []string, limit time.Duration, en
 	return output, failed, timedOut || bytes.Contains(output, []byte("panic: test timed out")), err
 }
 
-// meeting lists the tests that meet a mistake. One without a switch has those of its
-// declaration, else of its file, else of its folder.
-func (p *programs) meeting(t *tests, k int, switched []bool) (names []string, seconds float64) {
+// meeting lists the tests of a package that meet a mistake. One without a switch has those
+// of its declaration. Where nothing of that has a switch, as in a table that tests read
+// without passing a statement of its file, those are all tests of the mistake's own package,
+// and of others the tests that meet its file, else its folder.
+func (p *programs) meeting(pkg string, t *tests, k int, switched []bool) (names []string, seconds float64) {
 	e := p.edits[k]
 	near := [][]int{{k}}
 	if !switched[k] {
@@ -339,13 +341,14 @@ func (p *programs) meeting(t *tests, k int, switched []bool) (names []string, se
 			}
 		}
 	}
+	all := len(near[0]) == 0 && pkg == path.Dir(e.file)
 	for _, some := range near {
 		for _, one := range t.Tests {
-			if !one.Fails && (p.slowest == 0 || one.Seconds <= p.slowest) && slices.ContainsFunc(some, one.met) {
+			if !one.Fails && (p.slowest == 0 || one.Seconds <= p.slowest) && (all || slices.ContainsFunc(some, one.met)) {
 				names, seconds = append(names, one.Name), seconds+one.Seconds
 			}
 		}
-		if len(some) > 0 {
+		if all || len(some) > 0 {
 			break
 		}
 	}

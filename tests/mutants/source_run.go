@@ -224,7 +224,7 @@ func (r *sourceRunner) these(ctx context.Context, stage string, e edit, overlay 
 	meeting := func(pkg string) (c choice, err error) {
 		c = choice{pkg: pkg}
 		if c.tests, err = r.programs.of(ctx, pkg); err == nil {
-			c.names, c.seconds = r.programs.meeting(c.tests, k, has)
+			c.names, c.seconds = r.programs.meeting(pkg, c.tests, k, has)
 		}
 		return c, err
 	}

@@ -147,11 +147,15 @@ func TestMeeting(t *testing.T) {
 		{2, []bool{true, true, false, true}, []string{"One"}},
 		{3, []bool{true, true, true, false}, []string{"One", "Two"}},
 	} {
-		names, _ := p.meeting(all, c.k, c.switched)
+		names, _ := p.meeting("above", all, c.k, c.switched)
 		require.Equal(t, c.want, names, "%d %v", c.k, c.switched)
 	}
+	names, _ := p.meeting("a", all, 3, []bool{false, true, false, false})
+	require.Equal(t, []string{"One", "Two"}, names, "of a declaration without a switch, all of its own package")
+	names, _ = p.meeting("a", all, 0, []bool{false, true, true, true})
+	require.Empty(t, names, "of one with, those that meet it")
 	p.slowest = 1
-	names, seconds := p.meeting(all, 3, []bool{true, true, true, false})
+	names, seconds := p.meeting("above", all, 3, []bool{true, true, true, false})
 	require.Equal(t, []string{"One"}, names)
 	require.InDelta(t, 1, seconds, 0)
 }
