@@ -55,6 +55,8 @@ func TestWhatVerifySays(t *testing.T) {
 		{func(_ *Graph, n []*Node) { n[0].Args[0] = n[1].Results[0] }, `node 1, matmul_nt: operand 0 is not defined before it`},
 		{func(_ *Graph, n []*Node) { n[0].Args[0] = nil }, `node 1, matmul_nt: operand 0 is not defined before it`},
 		{func(_ *Graph, n []*Node) { n[0].Args[0] = &Value{} }, `node 1, matmul_nt: operand 0 is not defined before it`},
+		{func(_ *Graph, n []*Node) { n[1].Args[0] = &Value{Def: n[0], Index: -1} }, `node 2, kv_rearrange: operand 0 is not defined before it`},
+		{func(_ *Graph, n []*Node) { n[1].Args[0] = &Value{Def: n[0], Index: 1} }, `node 2, kv_rearrange: operand 0 is not defined before it`},
 		{func(_ *Graph, n []*Node) { n[2].Args[0].Param.Kind = Input }, `node 3, kv_write: operand 0 is overwritten, so it must be a state or its successor`},
 		{func(_ *Graph, n []*Node) { n[2].Args[1] = n[2].Args[0] }, `node 3, kv_write: rows P to P+8 pass the end 8 by up to 3`},
 		{func(_ *Graph, n []*Node) { n[0].Results[0].Index = 1 }, `node 1, matmul_nt: result 0 does not point back to it`},

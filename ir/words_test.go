@@ -1,6 +1,8 @@
 package ir_test
 
 import (
+	"strconv"
+	"strings"
 	"testing"
 
 	"foundry/ir"
@@ -28,6 +30,44 @@ func TestPermOfAnyRank(t *testing.T) {
 func TestByteOrderMark(t *testing.T) {
 	_, err := ir.Parse("x.fir", "\ufeffgraph @g (T=1..1, P=0..0, S<=1) {")
 	require.EqualError(t, err, "x.fir:1:1: the file begins with a UTF-8 byte order mark; save it without one")
+}
+
+// A result whose name is no plain word stands in quotes, and no other.
+func TestNamesOfResults(t *testing.T) {
+	for name, quoted := range map[string]bool{"y": false, "y0": false, "layers.0.k": false, "0y": true, "9": true, "a b": true, "é": true, "": true} {
+		g, err := ir.Parse("x.fir", "graph @g (T=1..1, P=0..0, S<=1) {\n%a = input \"a\" : f32[2]\n%b = silu %a\nreturn "+strconv.Quote(name)+"=%b\n}")
+		if name == "" {
+			require.ErrorContains(t, err, `result 0 has the name ""`)
+			continue
+		}
+		require.NoError(t, err, name)
+		want := name
+		if quoted {
+			want = strconv.Quote(name)
+		}
+		require.Contains(t, g.String(), "return "+want+"=%", name)
+		again, err := ir.Parse("x.fir", g.String())
+		require.NoError(t, err, name)
+		require.Equal(t, g.String(), again.String())
+	}
+}
+
+// Spaces are needed between words alone.
+func TestTextWithoutSpaces(t *testing.T) {
+	const loose = `graph @g (T=1..4, P=0..3, S<=7) {
+  %a = input "a" : f32[T, 8]
+  %w = const "w" [1, 2] : f32[2]
+  %b = slice %a {axis=1, start=2, size=2} : f32[T, 2] @"layers.1.x"
+  %c = mul %b, %w : f32[T, 2]
+  return b=%b, c=%c
+}
+`
+	tight := strings.NewReplacer(" = ", "=", " : ", ":", ", ", ",", " {", "{", "} :", "}:", "] @", "]@", `" [`, `"[`, " (", "(", "%a {", "%a{").Replace(loose)
+	want, err := ir.Parse("x.fir", loose)
+	require.NoError(t, err)
+	have, err := ir.Parse("x.fir", tight)
+	require.NoError(t, err, tight)
+	require.Equal(t, want.String(), have.String())
 }
 
 // A node without a label is named by its place.

@@ -124,7 +124,7 @@ func (w *Walk) moved(v *ir.Value, ix []Index) (*ir.Value, []Index, bool) {
 	case ir.OpSlice:
 		to := append([]Index(nil), ix...)
 		to[n.Attr.Axis] = to[n.Attr.Axis].Add(Dimension(n.Attr.Start))
-		if n.Attr.Axis == last && w.Width > 1 && !w.Divides(int64(w.Width), Dimension(n.Attr.Start)) {
+		if n.Attr.Axis == last && w.several() && !w.Divides(int64(w.Width), Dimension(n.Attr.Start)) {
 			w.fail("four adjacent elements of a slice are not aligned")
 		}
 		return x, to, true
@@ -133,14 +133,14 @@ func (w *Walk) moved(v *ir.Value, ix []Index) (*ir.Value, []Index, bool) {
 		for d := range ix {
 			to[n.Attr.Perm[d]] = ix[d]
 		}
-		if w.Width > 1 && int(n.Attr.Perm[last]) != last {
+		if w.several() && int(n.Attr.Perm[last]) != last {
 			w.fail("four adjacent elements of a transpose are not adjacent")
 		}
 		return x, to, true
 	case ir.OpKVRearrange:
 		d := out.At(2)
 		row, ok := ix[0].Times(d.Poly())
-		if !ok || w.Width > 1 && d.C%int64(w.Width) != 0 {
+		if !ok || w.several() && d.C%int64(w.Width) != 0 {
 			w.fail("four adjacent elements cross a head")
 		}
 		return x, []Index{ix[1], row.Add(ix[2])}, true
@@ -166,7 +166,7 @@ func (w *Walk) throughReshape(in, out ir.Shape, ix []Index) []Index {
 			flat = scaled.Add(ix[d])
 		}
 		for d := g.InHi - 1; d > g.InLo; d-- {
-			if w.Width > 1 && d == int(in.Rank)-1 && (in.Dims[d].C%int64(w.Width) != 0 || in.Dims[d].T != 0 || in.Dims[d].P != 0) {
+			if w.several() && d == int(in.Rank)-1 && (in.Dims[d].C%int64(w.Width) != 0 || in.Dims[d].T != 0 || in.Dims[d].P != 0) {
 				w.fail("four adjacent elements cross a row")
 			}
 			flat, to[d] = w.Split(flat, in.Dims[d], "index")
@@ -175,7 +175,7 @@ func (w *Walk) throughReshape(in, out ir.Shape, ix []Index) []Index {
 			to[g.InLo] = flat
 		}
 	}
-	if w.Width > 1 && in.Dims[in.Rank-1] == sym.Const(1) {
+	if w.several() && in.Dims[in.Rank-1] == sym.Const(1) {
 		w.fail("four adjacent elements lie in different rows")
 	}
 	return to

@@ -48,6 +48,9 @@ func NewWalk(r *Region, width int, writer Writer) *Walk {
 	return &Walk{Region: r, Width: width, Writer: writer}
 }
 
+// several reports whether elements are reached that lie beside each other, not one.
+func (w *Walk) several() bool { return w.Width > 1 }
+
 // Element is Width adjacent elements of a value, by the index of the first.
 type Element struct {
 	Value *ir.Value
@@ -160,7 +163,7 @@ func (w *Walk) StepFrom(v *ir.Value, ix []Index) Step {
 		return w.sumSquares(n, ix)
 	case ir.OpBmmNN:
 		if w.Merged != nil {
-			if w.Width > 1 && (w.Merged.Dim%int64(w.Width) != 0 || !w.Divides(int64(w.Width), ix[2])) {
+			if w.several() && (w.Merged.Dim%int64(w.Width) != 0 || !w.Divides(int64(w.Width), ix[2])) {
 				w.fail("four adjacent elements cross a head")
 			}
 			return Step{}
@@ -185,7 +188,7 @@ func (w *Walk) load(v *ir.Value, ix []Index) Step {
 	if !ok {
 		return Step{}
 	}
-	if w.Width > 1 {
+	if w.several() {
 		last := w.Region.Operands[v.Index].Layout.Stride[v.Type.Shape.Rank-1]
 		if last != (sym.Poly{C: 1}) || !w.Divides(int64(w.Width), off) {
 			w.fail("four adjacent elements are not aligned")
@@ -238,6 +241,7 @@ func (w *Walk) rope(n *ir.Node, ix []Index) Step {
 		place := w.Know(w.Writer.Folded("place", ix[2], half), half, int64(w.Width))
 		return Step{Of: []Element{{n.Args[0], []Index{ix[0], ix[1], place}}, {n.Args[0], []Index{ix[0], ix[1], place.Plus(half)}}, {n.Args[1], []Index{place}}}}
 	}
+
 	w.Have(v, low)
 	w.Have(v, high)
 	return Step{Of: []Element{{n.Args[0], low}, {n.Args[0], high}, {n.Args[1], []Index{low[2]}}}}
@@ -251,7 +255,7 @@ func (w *Walk) embedding(n *ir.Node, ix []Index) Step {
 		w.fail("the ids and the table of an embedding are operands")
 	case table.Type.DType.Quantised():
 		w.four(table.Type.DType, ix[1])
-	case w.Width > 1 && (cols%int64(w.Width) != 0 || !w.Divides(int64(w.Width), ix[1])):
+	case w.several() && (cols%int64(w.Width) != 0 || !w.Divides(int64(w.Width), ix[1])):
 		w.fail("four adjacent elements are not aligned")
 	}
 	return Step{Param: param, At: off}
@@ -262,7 +266,7 @@ func (w *Walk) concat(n *ir.Node, ix []Index) (s Step) {
 	axis, begin := n.Attr.Axis, Number(0)
 	for _, a := range n.Args {
 		end := begin.Add(Dimension(a.Type.Shape.At(axis)))
-		if w.Width > 1 && axis == len(ix)-1 && !w.Divides(int64(w.Width), end) {
+		if w.several() && axis == len(ix)-1 && !w.Divides(int64(w.Width), end) {
 			w.fail("four adjacent elements cross operands of concat")
 		}
 		to := append([]Index(nil), ix...)
@@ -275,7 +279,7 @@ func (w *Walk) concat(n *ir.Node, ix []Index) (s Step) {
 
 // sumSquares needs a run of elements, whose place in it a variable counts.
 func (w *Walk) sumSquares(n *ir.Node, ix []Index) Step {
-	if w.Width > 1 {
+	if w.several() {
 		w.fail("sums of squares are made one at a time")
 		return Step{}
 	}
