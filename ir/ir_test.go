@@ -78,9 +78,16 @@ func TestOutlineInline(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []int{1}, kv.Overwrites())
 	require.NoError(t, ir.Verify(g), g.String())
+	add := nodesOf(g, ir.OpAdd)
 	g.InlineAll()
 	require.NoError(t, ir.Verify(g))
 	require.Equal(t, want, g.Canonical())
+	for _, n := range []*ir.Node{swiglu, fused, kv, down} {
+		require.True(t, n.Dead(), "%s is in no graph any more", n)
+	}
+	for _, n := range append(add, g.Nodes()...) {
+		require.False(t, n.Dead())
+	}
 }
 
 func TestOutlineRefusesCycle(t *testing.T) {
