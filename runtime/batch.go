@@ -102,10 +102,10 @@ func (in *Instance) setSampling(how Sampling) error {
 	step[plan.StepTemperature], step[plan.StepTopK], step[plan.StepTopP] = f(how.Temperature), f(float64(how.TopK)), f(how.TopP)
 	step[plan.StepMinP], step[plan.StepRepetition] = f(how.MinP), f(how.Repetition)
 	step[plan.StepSeedLo], step[plan.StepSeedHi] = uint32(how.Seed), uint32(how.Seed>>32)
-	err := in.writeAt(in.model.step, 4*first, words(step[first:]...))
-	in.sampling = &how
-	if err != nil {
-		in.sampling = nil
+	in.sampling = nil // until it is written
+	if err := in.writeAt(in.model.step, 4*first, words(step[first:]...)); err != nil {
+		return err
 	}
-	return err
+	in.sampling = &how
+	return nil
 }

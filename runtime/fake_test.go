@@ -109,6 +109,7 @@ func (m *fakeMemory) Write(offset int64, b []byte) error {
 		call = "write of private memory"
 	}
 	if err := m.f.note(call, ""); err != nil {
+		copy(m.b[offset:], b[:len(b)/2]) // a write that fails may have written a part
 		return err
 	}
 	if offset+int64(len(b)) > int64(len(m.b)) {

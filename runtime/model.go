@@ -85,17 +85,17 @@ func (l Limits) CheckRoom(have int, ids []int32, more int) error {
 type specials struct {
 	step, ids, logits int
 	history           int // the buffer of ids; -1 for none
-	prefill, decode   int // entries, -1 for none
+	prefill, decode   int // entries
 	sample            int // the entry that chooses behind a run, -1 for none
 }
 
-// findSpecials returns nil when p lacks what a Model needs.
+// findSpecials returns nil when p, which is checked, is no language model's.
 func findSpecials(p *plan.Plan) *specials {
 	s := &specials{
 		p.BufferFor(plan.StepBuffer), p.BufferFor(plan.IDsBuffer), p.BufferFor(plan.LogitsBuffer), p.BufferFor(plan.HistoryBuffer),
 		p.EntryFor(plan.Prefill), p.EntryFor(plan.Decode), p.EntryFor(plan.Sample),
 	}
-	if s.step < 0 || s.ids < 0 || s.logits < 0 || s.prefill < 0 && s.decode < 0 {
+	if s.decode < 0 {
 		return nil
 	}
 	return s
@@ -112,8 +112,8 @@ type content struct {
 // Limits of the plan.
 func (in *Instance) Limits() Limits {
 	m := in.exec.Plan.Model
-	l := Limits{Vocab: m.Vocab, Context: m.Context, Chunk: max(m.Chunk, 1), AllLogits: in.exec.Plan.Options.AllLogits}
-	if in.model != nil && in.model.decode >= 0 && in.model.history >= 0 {
+	l := Limits{Vocab: m.Vocab, Context: m.Context, Chunk: m.Chunk, AllLogits: in.exec.Plan.Options.AllLogits}
+	if in.model != nil && in.model.history >= 0 {
 		l.Batch, l.Chain = m.Context, in.chainSteps()
 		l.Draws = in.model.sample >= 0
 	}
@@ -125,14 +125,7 @@ func (in *Instance) Prefill(ctx context.Context, p int, ids []int32) (int32, err
 	if in.model == nil {
 		return 0, errNoModel
 	}
-	entry := in.model.prefill
-	if entry < 0 && len(ids) == 1 {
-		entry = in.decodeUpTo(p)
-	}
-	if entry < 0 {
-		return 0, fmt.Errorf("the plan has no prefill entry; run one token at a time")
-	}
-	return in.runTokens(ctx, entry, p, ids)
+	return in.runTokens(ctx, in.model.prefill, p, ids)
 }
 
 // Decode implements Model.
@@ -140,16 +133,13 @@ func (in *Instance) Decode(ctx context.Context, p int, id int32) (int32, error) 
 	if in.model == nil {
 		return 0, errNoModel
 	}
-	if in.model.decode < 0 {
-		return in.runTokens(ctx, in.model.prefill, p, []int32{id})
-	}
 	return in.runTokens(ctx, in.decodeUpTo(p), p, []int32{id})
 }
 
 // decodeUpTo is the entry for decode steps of which the last runs at position p.
 func (in *Instance) decodeUpTo(p int) int { return in.exec.Plan.EntryAt(plan.Decode, int64(p)) }
 
-var errNoModel = errors.New("the plan is not a language model's: it lacks step, ids, logits or the entries prefill and decode")
+var errNoModel = errors.New("the plan is not a language model's: it has no entries of role prefill and decode")
 
 func (in *Instance) runTokens(ctx context.Context, entry, p int, ids []int32) (int32, error) {
 	return in.runSteps(ctx, entry, p, ids, 1, false)
@@ -277,7 +267,7 @@ func refusal(code, argument uint32, table string) error {
 
 // resetStep writes the settings that mean greedy choice.
 func (in *Instance) resetStep() error {
-	var step [plan.StepBytes / 4]uint32
+	var step [plan.StepCounter]uint32
 	step[plan.StepTopP] = math.Float32bits(1)
 	step[plan.StepRepetition] = math.Float32bits(1)
 	return in.writeAt(in.model.step, 0, words(step[:]...))

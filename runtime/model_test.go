@@ -1,8 +1,8 @@
 package runtime
 
 import (
+	"errors"
 	"fmt"
-	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -92,18 +92,24 @@ func TestMoreBehindAChain(t *testing.T) {
 	}
 }
 
-// A plan is a model's where it has the step, ids, logits and an entry that runs tokens:
-// one alone of prefill and decode will do.
+// A plan is a model's where it has the entries of one; its checks see to the buffers.
 func TestWhatAModelNeeds(t *testing.T) {
 	require.NotNil(t, findSpecials(toyPlan(false)))
-	for _, role := range []plan.BufferRole{plan.StepBuffer, plan.IDsBuffer, plan.LogitsBuffer} {
-		p := toyPlan(false)
-		p.Buffers[p.BufferFor(role)].Role = plan.NoRole
-		require.Nil(t, findSpecials(p), role)
+	p := toyPlan(false)
+	for i := range p.Entries {
+		p.Entries[i].Role = ""
 	}
-	for _, lacks := range [][]plan.EntryRole{{plan.Prefill}, {plan.Decode}, {plan.Prefill, plan.Decode}} {
-		p := toyPlan(false)
-		p.Entries = slices.DeleteFunc(p.Entries, func(e plan.Entry) bool { return slices.Contains(lacks, e.Role) })
-		require.Equal(t, len(lacks) == 2, findSpecials(p) == nil, lacks)
+	require.NoError(t, p.Check())
+	x, err := New(background, newFake(toyKernels(false)), p, toySource, nil)
+	require.NoError(t, err)
+	in, err := x.NewInstance()
+	require.NoError(t, err)
+	require.Equal(t, Limits{Vocab: toyVocab, Context: toyContext, Chunk: toyChunk}, in.Limits())
+	for _, run := range []func() error{
+		func() error { _, err := in.Prefill(background, 0, []int32{1}); return err },
+		func() error { _, err := in.Decode(background, 0, 1); return err },
+	} {
+		require.EqualError(t, run(), "the plan is not a language model's: it has no entries of role prefill and decode")
 	}
+	require.NoError(t, errors.Join(in.Close(), x.Close()))
 }

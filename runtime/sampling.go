@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sort"
 
 	"foundry/ir/sampling"
 )
@@ -32,12 +33,7 @@ func Top(logits []float32, k int) ([]Candidate, error) {
 		if len(top) == k && v <= top[k-1].Logit {
 			continue
 		}
-		at, _ := slices.BinarySearchFunc(top, v, func(c Candidate, v float32) int {
-			if c.Logit >= v { // equals have lower ids
-				return -1
-			}
-			return 1
-		})
+		at := sort.Search(len(top), func(i int) bool { return top[i].Logit < v }) // equals have lower ids
 		if len(top) == k {
 			top = top[:k-1]
 		}
