@@ -74,7 +74,10 @@ func ggufMetadata(s Source, fileType uint32, quantised bool) ([]ggufEntry, error
 	if err != nil {
 		return nil, fmt.Errorf("tokenizer.json: %w", err)
 	}
-	tokens, err := t.lists(int(min(vocab, 1<<24)))
+	if vocab < 0 || vocab > maxTokens { // before there is room for a text of each
+		return nil, fmt.Errorf("config.json: vocab_size is %.0f, want 0 to %d", vocab, maxTokens)
+	}
+	tokens, err := t.lists(int(vocab))
 	if err != nil {
 		return nil, fmt.Errorf("tokenizer.json: %w", err)
 	}
@@ -97,6 +100,9 @@ func ggufMetadata(s Source, fileType uint32, quantised bool) ([]ggufEntry, error
 	}
 	return appendChatTemplate(append(meta, edges...), s)
 }
+
+// maxTokens is far above the largest vocabularies, of some 260,000 tokens.
+const maxTokens = 1 << 24
 
 // plainPositions takes max_position_embeddings down to the tokens for which dual chunk
 // attention, for which GGUF has no word, is plain attention.

@@ -1,7 +1,6 @@
 package checkpoint
 
 import (
-	"bufio"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -79,12 +78,11 @@ func writeGGUF(ctx context.Context, path string, s Source, stored typeChoice, fi
 		return fmt.Errorf("%s: %w", s.Label(), err)
 	}
 	return files.Write(ctx, path, func(w io.Writer) error {
-		buffered := bufio.NewWriterSize(w, 1<<20)
-		err := files.Guard(func() error { return encodeGGUF(buffered, s, meta, stored, report, progress) })
+		err := files.Guard(func() error { return encodeGGUF(w, s, meta, stored, report, progress) })
 		if err != nil {
 			return Cause(s, err)
 		}
-		return buffered.Flush()
+		return nil
 	})
 }
 

@@ -1,7 +1,6 @@
 package checkpoint
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -233,11 +232,7 @@ func writeShards(ctx context.Context, dir string, items []item, most int64, prog
 			}
 		}
 		err := files.Write(ctx, filepath.Join(dir, name), func(w io.Writer) error {
-			buffered := bufio.NewWriterSize(w, 1<<20)
-			if err := files.Guard(func() error { return writeItems(buffered, shard, map[string]string{"format": "mlx"}) }); err != nil {
-				return err
-			}
-			return buffered.Flush()
+			return files.Guard(func() error { return writeItems(w, shard, map[string]string{"format": "mlx"}) })
 		})
 		if err != nil {
 			return err
