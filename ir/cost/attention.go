@@ -72,11 +72,7 @@ func waves(a *task.Attention, as kernel.Kernel, t *target.Target) (us float64) {
 	var k Kernel
 	for _, x := range [...]*ir.Value{a.Scores.Args[1], a.Weighted.Args[1]} {
 		bytes := float64(x.Type.DType.Bytes(x.Type.Shape.At(0).C * seenOf(a.Keys.Eval(e), a.Window(), a.Rows.Eval(e)) * a.Dim))
-		if a.Cache(x) != nil || bytes > float64(t.CacheBytes)/4 {
-			k.Memory += bytes
-		} else {
-			k.Cache += bytes
-		}
+		k.touch(bytes, a.Cache(x) != nil, t)
 	}
 	k.Cache += 2 * 4 * float64(a.Heads*a.Rows.Eval(e)*a.Dim) // queries and result
 	work := &model{Run: Run{Target: t, Env: e}, region: a.Region}

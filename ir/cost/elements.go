@@ -134,11 +134,7 @@ func (m *model) sample(k Kernel, as kernel.Sample) (out []Kernel) {
 		case x.Groups == 1:
 			between = rows * float64(4*kernel.SamplePart+16*as.Parts())
 		}
-		if between > float64(m.Target.CacheBytes)/4 {
-			one.Memory += between
-		} else {
-			one.Cache += between
-		}
+		one.touch(between, false, m.Target)
 		one.Groups, one.Threads, one.Shared = rows*float64(x.Groups), float64(as.Threads()), x.Bytes
 		out = append(out, one)
 	}

@@ -153,19 +153,19 @@ func (m *model) base() Kernel {
 		k.Name = m.node.Attr.Pattern
 	}
 	for i, a := range m.node.Args {
-		m.add(&k, a, float64(readOf(m.node, i).Add(m.Stored.Saved(a)).Eval(m.Env)))
+		k.touch(float64(readOf(m.node, i).Add(m.Stored.Saved(a)).Eval(m.Env)), !transient(a), m.Target)
 	}
 	for i, r := range m.node.Results {
-		m.add(&k, r, float64(Written(m.node, i).Add(m.Stored.Saved(r)).Eval(m.Env)))
+		k.touch(float64(Written(m.node, i).Add(m.Stored.Saved(r)).Eval(m.Env)), !transient(r), m.Target)
 		k.Groups = max(k.Groups, m.elems(r.Type)/4/kernel.EachThreads)
 	}
 	return k
 }
 
-// add counts bytes of v as coming from memory or from the cache: weights, caches
-// and whatever fills more than a quarter of the cache come from memory.
-func (m *model) add(k *Kernel, v *ir.Value, bytes float64) {
-	if !transient(v) || bytes > float64(m.Target.CacheBytes)/4 {
+// touch counts bytes as coming from memory or from the cache: what is stored, such as weights
+// and caches, and whatever fills more than a quarter of the cache come from memory.
+func (k *Kernel) touch(bytes float64, stored bool, t *target.Target) {
+	if stored || bytes > float64(t.CacheBytes)/4 {
 		k.Memory += bytes
 		return
 	}

@@ -154,19 +154,12 @@ func (m *model) common() Kernel {
 	for _, n := range m.ops {
 		k.Flops += float64(Flops(n).Eval(m.Env))
 	}
-	add := func(bytes float64, fixed bool) {
-		if fixed || bytes > float64(m.Target.CacheBytes)/4 {
-			k.Memory += bytes
-		} else {
-			k.Cache += bytes
-		}
-	}
 	for i, p := range m.region.Graph.Params {
-		add(float64(readOfParam(p).Eval(m.Env)), m.region.Operands[i].Fixed)
+		k.touch(float64(readOfParam(p).Eval(m.Env)), m.region.Operands[i].Fixed, m.Target)
 	}
 	for _, r := range m.region.Graph.Results {
 		if r.Value.Def != nil {
-			add(float64(written(r.Value.Def).Eval(m.Env)), false)
+			k.touch(float64(written(r.Value.Def).Eval(m.Env)), false, m.Target)
 		}
 	}
 	return k

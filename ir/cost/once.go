@@ -36,11 +36,7 @@ func expansionKernel(e task.Expansion, t *target.Target) Kernel {
 		rows, cols := w.Type.Shape.At(0).C, w.Type.Shape.At(1).C
 		k.Groups += float64(x.Groups(rows, cols))
 		k.Memory += float64(w.Type.DType.Bytes(rows * cols))
-		if halves := float64(2 * rows * cols); halves > float64(t.CacheBytes)/4 {
-			k.Memory += halves
-		} else {
-			k.Cache += halves
-		}
+		k.touch(float64(2*rows*cols), false, t)
 	}
 	return k
 }

@@ -95,10 +95,10 @@ func (r softmaxRows) deal(segment int64, t *target.Target) (best kernel.Kernel, 
 func (r softmaxRows) kernels(k kernel.Kernel, t *target.Target) []Kernel {
 	elems, threads := float64(r.rows*r.length), k.Threads()
 	first := Kernel{Name: "softmax", Groups: float64(r.rows), Threads: float64(threads), Shared: kernel.SoftmaxBytes(threads), Flops: 5 * elems, PrologueSteps: 1}
-	r.touch(&first, r.bytes, r.stored, t)
+	first.touch(r.bytes, r.stored, t)
 	last := Kernel{Name: "softmax_merge", Groups: float64(r.rows), Threads: float64(threads), Shared: first.Shared, Flops: 3 * elems, PrologueSteps: 1}
-	r.touch(&last, r.bytes, false, t)
-	r.touch(&last, 4*elems, false, t)
+	last.touch(r.bytes, false, t)
+	last.touch(4*elems, false, t)
 	cut, ok := k.(kernel.SoftmaxSegments)
 	if !ok {
 		first.Flops += last.Flops
@@ -114,12 +114,4 @@ func (r softmaxRows) kernels(k kernel.Kernel, t *target.Target) []Kernel {
 	last.Groups, last.Idle = first.Groups, first.Idle
 	last.PrologueCache = partials * active // every threadgroup of a row merges its segments
 	return []Kernel{first, last}
-}
-
-func (r softmaxRows) touch(k *Kernel, bytes float64, stored bool, t *target.Target) {
-	if stored || bytes > float64(t.CacheBytes)/4 {
-		k.Memory += bytes
-		return
-	}
-	k.Cache += bytes
 }

@@ -68,6 +68,26 @@ func TestTermsOfAKernelsTime(t *testing.T) {
 	require.InDelta(t, 0.5, full(Kernel{Exchanges: 1000}).Us(gpu), 1e-9, "GPUs pay for exchanges elsewhere")
 }
 
+// What fills a quarter of the cache comes from it, what fills more and what is stored from memory.
+func TestWhereBytesComeFrom(t *testing.T) {
+	const quarter = 1 << 18
+	for _, c := range []struct {
+		bytes  float64
+		stored bool
+		memory bool
+	}{{quarter, false, false}, {quarter + 1, false, true}, {1, true, true}, {quarter + 1, true, true}} {
+		k := Kernel{Memory: 10, Cache: 20}
+		want := k
+		if c.memory {
+			want.Memory += c.bytes
+		} else {
+			want.Cache += c.bytes
+		}
+		k.touch(c.bytes, c.stored, plain())
+		require.Equal(t, want, k, "%+v", c)
+	}
+}
+
 // Kernels between two barriers share the machine: two of 1 MB that fill half of it each
 // take 10 us each of all of it, 20 together, as long as one of them by itself.
 func TestTimeOfAWave(t *testing.T) {
