@@ -30,7 +30,7 @@ const choicesFile = "testdata/choices.txt"
 func turns(g *ir.Graph, choices *cost.Choices, from int) (out []*ir.Graph) {
 	run := choices.Finished(g, cost.Typical(g.Bounds))
 	can := make([][]kernel.Kernel, len(g.Nodes()))
-	most := 0
+	most := 1
 	for i, node := range g.Nodes() {
 		can[i] = slices.Collect(run.Candidates(node))
 		most = max(most, min(4, len(can[i])))
@@ -61,7 +61,7 @@ func layersOfChoices(t *testing.T) map[string]decoder.Config {
 
 // What is written for each kernel that a node can get, chosen or not, changes on purpose only: for
 // each pair of a target and a format of weights, in layers of each make, fused and not, and
-// in random graphs. A line is a sum over all those plans, each of which Check takes; of kernels that a
+// in random graphs and rare regions. A line is a sum over all those plans, each of which Check takes; of kernels that a
 // node cannot get beside those of others, over the reason.
 func TestGoldenChoices(t *testing.T) {
 	layers := layersOfChoices(t)
@@ -121,6 +121,10 @@ func TestGoldenChoices(t *testing.T) {
 			continue
 		}
 		add(fmt.Sprintf("random graph %d, %s", seed, x.Name), []metal.Entry{{Name: "decode", Graph: g}}, metal.Options{Target: x, Model: plan.Model{Name: "test", Layers: 100, Context: int(g.Bounds.SMax)}, Meta: plan.Options{Weights: dtype.F16, Cache: dtype.F16}})
+	}
+	for i, g := range rareGraphs(t) {
+		x := targetNamed(t, []string{target.Default, "h200", "apple-m5-max"}[i%3])
+		add(g.Name+", "+x.Name, []metal.Entry{{Name: "decode", Graph: g}}, metal.Options{Target: x, Model: plan.Model{Context: int(g.Bounds.SMax)}, Meta: plan.Options{Weights: dtype.F16, Cache: dtype.F16}})
 	}
 	have := strings.Join(lines, "\n") + "\n"
 	if *update {
