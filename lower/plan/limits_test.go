@@ -190,3 +190,50 @@ func TestModesOfABundle(t *testing.T) {
 		require.Equal(t, want, info.Mode().Perm(), path)
 	}
 }
+
+// Rows in planes are longer than they are stored where their blocks are no multiple of 16
+// bytes; others are as they are stored.
+func TestStoredBytes(t *testing.T) {
+	rows := func(kind string, d dtype.Type, bytes int64) *Buffer {
+		return &Buffer{Class: Weight, DType: d, Bytes: bytes, Shape: []sym.Dim{sym.Const(3), sym.Const(32)}, Weight: &WeightRecipe{"t", kind}}
+	}
+	planes := rows(Planes, dtype.Q4_0, 3*32) // a block of 18 bytes a row
+	require.Equal(t, int64(3*18), planes.StoredBytes())
+	require.Len(t, planes.Arrange(make([]byte, 3*18)), 3*32)
+	bytes, ok := shapeBytes(planes, sym.Env{})
+	require.True(t, ok)
+	require.Equal(t, planes.Bytes, bytes)
+	stored := rows("as_stored", dtype.Q4_0, 3*18)
+	require.Equal(t, stored.Bytes, stored.StoredBytes())
+	require.Len(t, stored.Arrange(make([]byte, 3*18)), 3*18)
+	bytes, ok = shapeBytes(stored, sym.Env{})
+	require.True(t, ok)
+	require.Equal(t, stored.Bytes, bytes)
+	constant := &Buffer{Class: Constant, DType: dtype.F32, Bytes: 8, Shape: []sym.Dim{sym.Const(2)}}
+	require.Equal(t, int64(8), constant.StoredBytes())
+	require.Len(t, constant.Arrange(make([]byte, 8)), 8)
+	empty := rows(Planes, dtype.Q4_0, 1)
+	empty.Shape[1] = sym.Const(0)
+	require.ErrorContains(t, (&Plan{}).verifyBuffer(empty), "rows of 0 of q4_0 have no planes")
+}
+
+// An entry has steps, each in one command buffer.
+func TestEveryStepIsInACommandBuffer(t *testing.T) {
+	for _, c := range []struct {
+		steps   int
+		buffers []CommandBuffer
+		want    string
+	}{
+		{3, []CommandBuffer{{0, 3}}, ""}, {3, []CommandBuffer{{0, 1}, {1, 3}}, ""}, {1, []CommandBuffer{{0, 1}}, ""},
+		{0, nil, "the command buffers hold 0 of 0 steps"}, {2, nil, "the command buffers hold 0 of 2 steps"}, {2, []CommandBuffer{{0, 1}}, "the command buffers hold 1 of 2 steps"},
+		{2, []CommandBuffer{{0, 3}}, "command buffer 0 is steps 0 to 3, want from 0 on, one at least, 2 in all"}, {2, []CommandBuffer{{0, 2}, {2, 2}}, "command buffer 1 is steps 2 to 2, want from 2 on"},
+		{2, []CommandBuffer{{1, 2}}, "command buffer 0 is steps 1 to 2, want from 0 on"}, {2, []CommandBuffer{{0, 2}, {1, 2}}, "command buffer 1 is steps 1 to 2, want from 2 on"},
+	} {
+		err := (&Entry{Steps: make([]Step, c.steps), CommandBuffers: c.buffers}).verifyCommandBuffers()
+		if c.want == "" {
+			require.NoError(t, err)
+		} else {
+			require.ErrorContains(t, err, c.want)
+		}
+	}
+}

@@ -279,19 +279,22 @@ func rowOf(b *Buffer) (n int64, fixed bool) {
 	return b.Shape[len(b.Shape)-1].Const()
 }
 
+// inPlanes reports whether b's rows are put in planes; those of a checked plan are not empty.
+func (b *Buffer) inPlanes() bool { return b.Weight != nil && b.Weight.Kind == Planes }
+
 // StoredBytes is the length of a weight as its source gives it, before Arrange.
 func (b *Buffer) StoredBytes() int64 {
-	n, _ := rowOf(b)
-	if b.Weight == nil || b.Weight.Kind != Planes || n == 0 {
+	if !b.inPlanes() {
 		return b.Bytes
 	}
+	n, _ := rowOf(b)
 	return b.Bytes / b.DType.PlaneBytes(n) * b.DType.Bytes(n)
 }
 
 // Arrange brings a weight's bytes, in the order of its dtype, into the buffer's, which
 // may be longer.
 func (b *Buffer) Arrange(content []byte) []byte {
-	if b.Weight == nil || b.Weight.Kind != Planes {
+	if !b.inPlanes() {
 		return content
 	}
 	n, _ := rowOf(b)

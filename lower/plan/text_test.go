@@ -203,6 +203,8 @@ func TestEntryAt(t *testing.T) {
 	}
 	require.Equal(t, 0, p.EntryAt(Prefill, 3))
 	require.Equal(t, -1, p.EntryAt(Sample, 3))
+	short := &Plan{Entries: []Entry{{Role: Decode, PMax: 7}}} // which no checked plan is
+	require.Equal(t, []int{0, 0, -1}, []int{short.EntryAt(Decode, 0), short.EntryAt(Decode, 7), short.EntryAt(Decode, 8)})
 }
 
 // An entry's part of the arena ends where its last transient does.

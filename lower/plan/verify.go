@@ -312,7 +312,7 @@ func (p *Plan) verifyBuffer(b *Buffer) error {
 		if b.Weight.Tensor == "" || !slices.Contains(recipeKinds, b.Weight.Kind) {
 			return fmt.Errorf("recipe %q of tensor %q, want one of %s", b.Weight.Kind, b.Weight.Tensor, strings.Join(recipeKinds, ", "))
 		}
-		if n, fixed := rowOf(b); b.Weight.Kind == Planes && !(fixed && b.DType.HasPlanes(n)) {
+		if n, fixed := rowOf(b); b.inPlanes() && !(fixed && b.DType.HasPlanes(n)) {
 			return fmt.Errorf("rows of %d of %s have no planes", n, b.DType)
 		}
 		if k := b.Weight.Kind; k == "quantise" && !(b.DType.Quantised() && b.DType.CanQuantise()) || k == "convert" && !b.DType.Float() {
@@ -431,7 +431,7 @@ func shapeBytes(b *Buffer, env sym.Env) (bytes int64, ok bool) {
 		}
 		elems *= n
 	}
-	if n, _ := rowOf(b); b.Weight != nil && b.Weight.Kind == Planes && n > 0 {
+	if n, _ := rowOf(b); b.inPlanes() {
 		return elems / n * b.DType.PlaneBytes(n), true
 	}
 	return b.DType.Bytes(elems), true

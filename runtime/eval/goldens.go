@@ -250,18 +250,16 @@ func (g *Golden) Compare(ctx context.Context, e *engine.Engine, b GoldenBounds) 
 	if r.NMSE > b.NMSE {
 		r.failure = fmt.Sprintf("NMSE %.3g is above %.3g", r.NMSE, b.NMSE)
 	}
-	if len(g.Greedy) > 0 {
-		ids, _, err := s.Greedy(ctx, len(g.Greedy))
-		if err != nil {
-			return nil, err
-		}
-		agree := false
-		if r.Same, agree = interp.Agreement(ids, g.Greedy, g.Margins, b.Margin); r.Same < r.Of {
-			r.Margin = float64(g.Margins[r.Same])
-		}
-		if !agree {
-			r.failure = fmt.Sprintf("greedy id %d is %d, the golden's %d with a margin of %.3g", r.Same, ids[r.Same], g.Greedy[r.Same], r.Margin)
-		}
+	ids, _, err := s.Greedy(ctx, len(g.Greedy))
+	if err != nil {
+		return nil, err
+	}
+	agree := false
+	if r.Same, agree = interp.Agreement(ids, g.Greedy, g.Margins, b.Margin); r.Same < r.Of {
+		r.Margin = float64(g.Margins[r.Same])
+	}
+	if !agree {
+		r.failure = fmt.Sprintf("greedy id %d is %d, the golden's %d with a margin of %.3g", r.Same, ids[r.Same], g.Greedy[r.Same], r.Margin)
 	}
 	r.OK = r.failure == ""
 	return r, nil

@@ -20,9 +20,32 @@ func TestCut(t *testing.T) {
 		{"no directive", "a # b", []Token{{Word, "a"}, {Space, " "}, {Mark, "#"}, {Space, " "}, {Word, "b"}}},
 		{"literals", `"a\"[[" 'c'`, []Token{{Literal, `"a\"[["`}, {Space, " "}, {Literal, "'c'"}}},
 		{"attributes", "[[a]]b[c[0]]", []Token{{Mark, "[["}, {Word, "a"}, {Mark, "]]"}, {Word, "b"}, {Mark, "["}, {Word, "c"}, {Mark, "["}, {Number, "0"}, {Mark, "]"}, {Mark, "]"}}},
+		{"letters to their ends", "azAZ_09 \x80\xff", []Token{{Word, "azAZ_09"}, {Space, " "}, {Word, "\x80\xff"}}},
+		{"what is next to letters", "a@b[c`d{e/f:g~\x7f", []Token{{Word, "a"}, {Mark, "@"}, {Word, "b"}, {Mark, "["}, {Word, "c"}, {Mark, "`"}, {Word, "d"}, {Mark, "{"}, {Word, "e"}, {Mark, "/"}, {Word, "f"}, {Mark, ":"}, {Word, "g"}, {Mark, "~"}, {Mark, "\x7f"}}},
+		{"spaces to the end of a line", " \t\r\f\v\n\n x", []Token{{Space, " \t\r\f\v\n"}, {Space, "\n"}, {Space, " "}, {Word, "x"}}},
+		{"signs of exponents", "1e+5-2 1E-5 1+e 0x1e+5 0X1P+5 0x1p-5f", []Token{{Number, "1e+5"}, {Mark, "-"}, {Number, "2"}, {Space, " "}, {Number, "1E-5"}, {Space, " "}, {Number, "1"}, {Mark, "+"}, {Word, "e"}, {Space, " "},
+			{Number, "0x1e"}, {Mark, "+"}, {Number, "5"}, {Space, " "}, {Number, "0X1P+5"}, {Space, " "}, {Number, "0x1p-5f"}}},
+		{"points", ". .5 5. a.5 ..", []Token{{Mark, "."}, {Space, " "}, {Number, ".5"}, {Space, " "}, {Number, "5."}, {Space, " "}, {Word, "a"}, {Number, ".5"}, {Space, " "}, {Mark, "."}, {Mark, "."}}},
+		{"literals that stay open", "\"a\n'b\\'", []Token{{Literal, "\"a"}, {Space, "\n"}, {Literal, "'b\\'"}}},
+		{"an escape at the end", `"a\`, []Token{{Literal, `"a\`}}},
+		{"a block that stays open", "/* a", []Token{{Comment, "/* a"}}},
+		{"a block of nothing", "/**/x", []Token{{Comment, "/**/"}, {Word, "x"}}},
+		{"a line at the end", "// a", []Token{{Comment, "// a"}}},
+		{"directives", "#a\n  #b\\\n c\nx #d", []Token{{Directive, "#a\n"}, {Space, "  "}, {Directive, "#b\\\n c\n"}, {Word, "x"}, {Space, " "}, {Mark, "#"}, {Word, "d"}}},
+		{"a directive at the end", "#a", []Token{{Directive, "#a"}}},
+		{"brackets of none", "a]]b", []Token{{Word, "a"}, {Mark, "]"}, {Mark, "]"}, {Word, "b"}}},
+		{"two attributes", "[[a]][[b]]]]", []Token{{Mark, "[["}, {Word, "a"}, {Mark, "]]"}, {Mark, "[["}, {Word, "b"}, {Mark, "]]"}, {Mark, "]"}, {Mark, "]"}}},
 	} {
 		require.Equal(t, c.want, Cut(c.text), c.name)
 	}
+}
+
+// What is hidden leaves its lines.
+func TestHide(t *testing.T) {
+	require.Equal(t, "   \n  \n", Hide("a \t\n{}\n"))
+	require.True(t, Token{Space, " "}.Blank())
+	require.True(t, Token{Comment, "//"}.Blank())
+	require.False(t, Token{Word, "a"}.Blank())
 }
 
 // Whatever the text, tokens are the text.
