@@ -45,7 +45,10 @@ var firstThread = simd.Equal(u(0)).And(lane.Equal(u(0)))
 // u is an unsigned number.
 func u[T int | int64 | uint32](n T) *msl.Value { return msl.U(n) }
 
-// add adds statements where the kernel is being written.
+// add adds statements where the kernel is being written. Its lines are not copied to where
+// it is called, some 500 times, for the time of compiling them.
+//
+//go:noinline
 func (k *kernel) add(s ...msl.Statement) { *k.list = append(*k.list, s...) }
 
 // do adds a call that is made for what it does.

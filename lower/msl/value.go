@@ -58,13 +58,21 @@ const (
 )
 
 // Name is something that the function does not declare: what a stage declares, an argument
-// of the function, a type, or a literal as it is written.
+// of the function, a type, or a literal as it is written. Here and below nothing of what
+// writers of kernels call in each line is copied into them: that would take more than a
+// third of their compiling.
+//
+//go:noinline
 func Name(text string) *Value { return &Value{op: opName, text: text} }
 
 // Variable is a new variable of the function.
+//
+//go:noinline
 func Variable(name string) *Value { return &Value{op: opVariable, text: name} }
 
 // U is an unsigned number; one below zero is that modulo 2^32.
+//
+//go:noinline
 func U[T int | int64 | uint32](n T) *Value {
 	if n >= 0 && int64(n) < int64(len(numbers)) {
 		return &numbers[n]
@@ -107,6 +115,7 @@ func (v *Value) Call(args ...*Value) *Value { return &Value{op: opCall, of: befo
 // Make constructs a v of what it holds: v{of}. A v without a name is a list alone.
 func (v *Value) Make(of ...*Value) *Value { return &Value{op: opConstruct, of: before(v, of)} }
 
+//go:noinline
 func before(v *Value, rest []*Value) []*Value {
 	return append(append(make([]*Value, 0, 1+len(rest)), v), rest...)
 }
@@ -120,6 +129,8 @@ func (v *Value) Not() *Value               { return &Value{op: opUnary, text: "!
 func (v *Value) Deref() *Value             { return &Value{op: opUnary, text: "*", of: []*Value{v}} }
 func (v *Value) Select(a, b *Value) *Value { return &Value{op: opSelect, of: []*Value{v, a, b}} }
 func (v *Value) Paren() *Value             { return &Value{op: opParen, of: []*Value{v}} }
+
+//go:noinline
 func (v *Value) binary(o operator, b *Value) *Value {
 	return &Value{op: opBinary, operator: o, of: []*Value{v, b}}
 }

@@ -1,4 +1,4 @@
-package plan_test
+package compile
 
 import (
 	"slices"
@@ -6,20 +6,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"foundry/frontends/checkpoint"
-	"foundry/frontends/model"
 	"foundry/ir/sym"
-	"foundry/lower/compile"
 	"foundry/lower/plan"
 )
-
-func embedded(t *testing.T) *model.Model {
-	t.Helper()
-	m, err := model.Open("", checkpoint.Hub{})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, m.Close()) })
-	return m
-}
 
 func only(entry, label, ops string, count int) plan.DiffDispatch {
 	return plan.DiffDispatch{Entry: entry, Label: label, Ops: ops, Count: count}
@@ -38,7 +27,7 @@ func TestDiffOfRegions(t *testing.T) {
 	m := embedded(t)
 	plans := map[string]*plan.Plan{}
 	for _, v := range []string{"qkv", "qkv-bias", "swiglu", "gate-up-swiglu"} {
-		c, err := compile.Model(m, compile.Options{Variant: v})
+		c, err := Model(m, Options{Variant: v})
 		require.NoError(t, err)
 		plans[v] = c.Plan
 	}
@@ -65,9 +54,19 @@ func TestDiffOfRegions(t *testing.T) {
 			of[i] = p.Stats(e, env)
 		}
 		require.Greater(t, of[0].MovedBytes, of[1].MovedBytes)
-		want = append(want, plan.DiffNumber{name, "dispatches", int64(of[0].Dispatches), int64(of[1].Dispatches)}, plan.DiffNumber{name, "waves", int64(of[0].Waves), int64(of[1].Waves)},
-			plan.DiffNumber{name, "barriers", int64(of[0].Barriers), int64(of[1].Barriers)}, plan.DiffNumber{name, "command buffers", int64(of[0].CommandBuffers), int64(of[1].CommandBuffers)},
-			plan.DiffNumber{name, "bytes moved", of[0].MovedBytes, of[1].MovedBytes}, plan.DiffNumber{name, "flops", of[0].Flops, of[1].Flops})
+		for _, n := range []struct {
+			what string
+			of   func(plan.EntryStats) int64
+		}{
+			{"dispatches", func(e plan.EntryStats) int64 { return int64(e.Dispatches) }},
+			{"waves", func(e plan.EntryStats) int64 { return int64(e.Waves) }},
+			{"barriers", func(e plan.EntryStats) int64 { return int64(e.Barriers) }},
+			{"command buffers", func(e plan.EntryStats) int64 { return int64(e.CommandBuffers) }},
+			{"bytes moved", func(e plan.EntryStats) int64 { return e.MovedBytes }},
+			{"flops", func(e plan.EntryStats) int64 { return e.Flops }},
+		} {
+			want = append(want, plan.DiffNumber{Entry: name, What: n.what, A: n.of(of[0]), B: n.of(of[1])})
+		}
 	}
 	var whole []plan.DiffNumber
 	for _, n := range d.Numbers {
@@ -91,7 +90,7 @@ func TestDiffOfRegions(t *testing.T) {
 
 // Of a reason the words count, not the figures.
 func TestDiffOfReasons(t *testing.T) {
-	c, err := compile.Model(embedded(t), compile.Options{Variant: "per-layer-6"})
+	c, err := Model(embedded(t), Options{Variant: "per-layer-6"})
 	require.NoError(t, err)
 	with := func(outcome, reason string) *plan.Plan {
 		p := *c.Plan
