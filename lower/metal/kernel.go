@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"foundry/ir/dtype"
+	choice "foundry/ir/kernel"
 	"foundry/ir/sym"
 	"foundry/ir/task"
 	"foundry/lower/msl"
@@ -175,7 +176,7 @@ func (k *kernel) refused() *msl.Value {
 
 func (k *kernel) threadgroup(base, mslType string, bytes int) *msl.Value {
 	name := k.fresh(base)
-	k.shared = append(k.shared, plan.ThreadgroupArg{Name: name, Type: mslType, Bytes: (bytes + 15) / 16 * 16})
+	k.shared = append(k.shared, plan.ThreadgroupArg{Name: name, Type: mslType, Bytes: choice.Rounded(bytes)})
 	return msl.Name(name)
 }
 
