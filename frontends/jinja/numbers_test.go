@@ -64,3 +64,31 @@ func TestRareWords(t *testing.T) {
 		require.Error(t, err, text)
 	}
 }
+
+// Values of JSON are read whole, with what is wrong of them.
+func TestFromJSON(t *testing.T) {
+	v, err := FromJSON([]byte(`{"b": [1, 2.0, 1e2, -9223372036854775808, null, true, "x"], "a": {"b": 1}}`))
+	require.NoError(t, err)
+	var keys []any
+	for key, value := range v.(*Dict).All() {
+		keys = append(keys, key)
+		if key == "b" {
+			require.Equal(t, []any{int64(1), 2.0, 100.0, int64(-9223372036854775808), nil, true, "x"}, value.(*List).Items)
+		}
+	}
+	require.Equal(t, []any{"b", "a"}, keys)
+	for range v.(*Dict).All() {
+		break // and who has enough gets no more
+	}
+	for text, want := range map[string]string{
+		"1 2": "more than one JSON value", "9223372036854775808": "the number 9223372036854775808 has more than 64 bits", "[9223372036854775808]": "the number 9223372036854775808 has more than 64 bits",
+		`{"a": [99999999999999999999]}`: "the number 99999999999999999999 has more than 64 bits",
+	} {
+		_, err := FromJSON([]byte(text))
+		require.EqualError(t, err, want, text)
+	}
+	for _, text := range []string{"", "[", "[1", "[1,", `{"a"`, `{"a":`, `{"a":1`, "{1:2}", "x", "[1 2]", `{"a":1 "b":2}`} {
+		_, err := FromJSON([]byte(text))
+		require.Error(t, err, text)
+	}
+}

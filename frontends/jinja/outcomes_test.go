@@ -46,7 +46,7 @@ func rendered(template string, values map[string]any) (said string) {
 }
 
 // operands are values of each kind, as a template writes them.
-var operands = []string{"none", "true", "0", "7", "(-3)", "9223372036854775807", "2.5", "''", "'ab cd'", "'Ä b.1'", "'12'", "[]", "[3, 1, 2]", "['b', 'A', 'b']",
+var operands = []string{"none", "true", "false", "0", "7", "(-3)", "9223372036854775807", "2.5", "''", "'ab cd'", "'Ä b.1'", "'12'", "[]", "[3, 1, 2]", "['b', 'A', 'b']",
 	"[[1, 'x'], [2, 'y']]", "{}", "{'b': 1, 'a': 2.5}", "[{'n': 1, 'm': 'q'}, {'n': 3}]", "range(4)", "missing", "(1, 2)",
 	"('Äb 1,' * 40)"} // long enough for its bytes to be steps
 
@@ -74,7 +74,7 @@ func TestEveryCallOnEveryKind(t *testing.T) {
 		}
 		write(op, all)
 	}
-	arguments := []string{"", "(2)", "('b')", "('', 'x')", "('n')", "(1, 3)", "(true)", "('b', 'c', 1)", "([1])", "('%s', 3, 4)", "('b 1,' * 40)"}
+	arguments := []string{"", "()", "(2)", "('b')", "('', 'x')", "('n')", "(1, 3)", "(true)", "('b', 'c', 1)", "([1])", "('%s', 3, 4)", "('b 1,' * 40)"}
 	calls := func(format string, names []string) {
 		for _, name := range names {
 			var all []string

@@ -1,7 +1,6 @@
 package jinja
 
 import (
-	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -176,10 +175,7 @@ func (p *parser) primary() expr {
 		}
 		return &constExpr{t.line, n}
 	case tokFloat:
-		f, err := strconv.ParseFloat(strings.ReplaceAll(t.text, "_", ""), 64)
-		if err != nil && !math.IsInf(f, 0) {
-			panic(&Error{t.line, t.text + " is no number"})
-		}
+		f, _ := strconv.ParseFloat(strings.ReplaceAll(t.text, "_", ""), 64) // beyond its range an infinity, as in Python
 		return &constExpr{t.line, f}
 	}
 	if t.kind == tokOp {

@@ -51,13 +51,17 @@ func TestPieces(t *testing.T) {
 		short.add("a few bytes")
 	}
 	require.Empty(t, short.whole, "what is short is put together at once")
-	for _, c := range []struct{ first, pieces int }{{pieceBytes - 1, 0}, {pieceBytes, 1}} {
-		var p pieces
-		p.add(long[:c.first])
-		p.addByte('b')
-		require.Len(t, p.whole, c.pieces, "a piece by itself from %d bytes on", c.first)
-		p.addByte('c')
-		require.Len(t, p.whole, 1, "and what grew to that length")
+	for name, grow := range map[string]func(p *pieces){
+		"add": func(p *pieces) { p.add("b") }, "byte": func(p *pieces) { p.addByte('b') }, "rune": func(p *pieces) { p.addRune('b') },
+	} {
+		for first, whole := range map[int]int{pieceBytes - 1: 0, pieceBytes: 1} {
+			var p pieces
+			p.add(long[:first])
+			grow(&p)
+			require.Len(t, p.whole, whole, "%s: a piece by itself from %d bytes on", name, first)
+			grow(&p)
+			require.Len(t, p.whole, 1, "%s: and what grew to that length", name)
+		}
 	}
 	var kept pieces
 	kept.add(long)

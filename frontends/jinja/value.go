@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"math"
+	"math/big"
 	"strings"
 )
 
@@ -69,7 +70,7 @@ func dictKey(key any) any {
 		}
 		return int64(0)
 	case float64:
-		if k == math.Trunc(k) && math.Abs(k) < 1<<53 {
+		if k == math.Trunc(k) && k >= -1<<63 && k < 1<<63 {
 			return int64(k)
 		}
 	}
@@ -193,7 +194,7 @@ func integer(v any) (int64, bool) {
 	return 0, false
 }
 
-// compareNumbers orders two numbers; integers exactly.
+// compareNumbers orders two numbers, exactly: an integer is not rounded to a float.
 func compareNumbers(a, b any) (order int, comparable bool) {
 	x, okX := integer(a)
 	y, okY := integer(b)
@@ -205,7 +206,18 @@ func compareNumbers(a, b any) (order int, comparable bool) {
 	if !okF || !okG || math.IsNaN(f) || math.IsNaN(g) {
 		return 0, false
 	}
+	switch {
+	case okX:
+		return compareExactly(x, g), true
+	case okY:
+		return -compareExactly(y, f), true
+	}
 	return cmp.Compare(f, g), true
+}
+
+// compareExactly orders an integer and a float, which is no NaN.
+func compareExactly(x int64, f float64) int {
+	return new(big.Float).SetInt64(x).Cmp(big.NewFloat(f))
 }
 
 // equal is Python's a == b.

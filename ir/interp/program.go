@@ -204,7 +204,6 @@ func (e *engine[F]) run(ctx context.Context, r *Run) (map[string]Tensor, error) 
 
 // bind fills the slots of params.
 func (m *machine[F]) bind(r *Run) error {
-	inputs := 0
 	for i, p := range m.params {
 		switch p.Param.Kind {
 		case ir.Input:
@@ -215,7 +214,6 @@ func (m *machine[F]) bind(r *Run) error {
 			if err := t.check(fmt.Sprintf("input %q", p.Param.Name), p.Type, m.env); err != nil {
 				return err
 			}
-			inputs++
 			m.slots[i] = toValue[F](t, true)
 		case ir.State:
 			m.slots[i] = toValue[F](r.State.caches[p.Param.Name], true)
@@ -223,11 +221,9 @@ func (m *machine[F]) bind(r *Run) error {
 			m.slots[i] = m.fixed[i]
 		}
 	}
-	if inputs != len(r.Inputs) {
-		for name := range r.Inputs {
-			if !m.hasInput(name) {
-				return fmt.Errorf("the graph has no input %q", name)
-			}
+	for name := range r.Inputs {
+		if !m.hasInput(name) {
+			return fmt.Errorf("the graph has no input %q", name)
 		}
 	}
 	return nil
