@@ -113,7 +113,9 @@ func TestPagesOfAPart(t *testing.T) {
 		require.Equal(t, c.offset, offset, "%v", c)
 		require.Same(t, &m.data[c.from], &pages[offset])
 	}
-	for _, b := range [][]byte{nil, {}, {1}} {
+	two := make([]byte, 2*page)
+	for _, b := range [][]byte{nil, {}, {1}, two[page : page+1]} { // the last begins where the file ends
+		m := mapping{data: two[:page]}
 		pages, _ := m.pages(b)
 		require.Nil(t, pages)
 	}

@@ -42,6 +42,7 @@ func TestWriteFolderAsMLX(t *testing.T) {
 
 		config, err := parts.File("config.json")
 		require.NoError(t, err)
+		require.True(t, bytes.HasPrefix(config, []byte("{\n  \"")), "as people write it")
 		back, err := Unpack(parts, config)
 		require.NoError(t, err)
 		require.Equal(t, s.Names(), back.Names())

@@ -226,3 +226,40 @@ func FuzzParse(f *testing.F) {
 		require.NoError(t, err)
 	})
 }
+
+// The sizes are those of the published configurations, and have the parameters, in billions with
+// and without the embedding, that the model cards name.
+func TestPublishedSizes(t *testing.T) {
+	for size, want := range map[string]struct {
+		numbers    []int // layers, hidden size, intermediate size, heads, heads of keys, vocabulary
+		tied       bool
+		all, inner float64
+	}{
+		"0.5b": {[]int{24, 896, 4864, 14, 2, 151936}, true, 0.49, 0.36},
+		"1.5b": {[]int{28, 1536, 8960, 12, 2, 151936}, true, 1.54, 1.31},
+		"3b":   {[]int{36, 2048, 11008, 16, 2, 151936}, true, 3.09, 2.77},
+		"7b":   {[]int{28, 3584, 18944, 28, 4, 152064}, false, 7.61, 6.53},
+		"14b":  {[]int{48, 5120, 13824, 40, 8, 152064}, false, 14.7, 13.1},
+		"32b":  {[]int{64, 5120, 27648, 40, 8, 152064}, false, 32.5, 31.0},
+		"72b":  {[]int{80, 8192, 29568, 64, 8, 152064}, false, 72.7, 70.0},
+	} {
+		c, err := Family.Preset(size)
+		require.NoError(t, err)
+		require.Equal(t, want.numbers, []int{c.Layers, c.Hidden, c.Intermediate, c.Heads, c.KVHeads, c.Vocab}, size)
+		require.Equal(t, want.tied, c.Tied, size)
+		all := 0.0
+		for _, w := range decoder.Weights(c) {
+			n := 1e-9
+			for _, d := range w.Shape {
+				n *= float64(d)
+			}
+			all += n
+		}
+		embedding := float64(c.Vocab) * float64(c.Hidden) / 1e9
+		if !c.Tied {
+			embedding *= 2
+		}
+		require.InDelta(t, want.all, all, 0.01*want.all, size)
+		require.InDelta(t, want.inner, all-embedding, 0.01*want.inner, size)
+	}
+}

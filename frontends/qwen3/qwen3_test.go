@@ -84,3 +84,39 @@ func TestConfig(t *testing.T) {
 		require.ErrorContains(t, err, want)
 	}
 }
+
+// The sizes are those of the published configurations, and have the parameters, in billions
+// with and without the embedding, that the technical report names.
+func TestPublishedSizes(t *testing.T) {
+	for size, want := range map[string]struct {
+		numbers    []int // layers, hidden size, intermediate size, heads, heads of keys, length of a head, vocabulary, positions
+		tied       bool
+		all, inner float64
+	}{
+		"0.6b": {[]int{28, 1024, 3072, 16, 8, 128, 151936, 40960}, true, 0.6, 0.44},
+		"1.7b": {[]int{28, 2048, 6144, 16, 8, 128, 151936, 40960}, true, 1.7, 1.4},
+		"4b":   {[]int{36, 2560, 9728, 32, 8, 128, 151936, 40960}, true, 4.0, 3.6},
+		"8b":   {[]int{36, 4096, 12288, 32, 8, 128, 151936, 40960}, false, 8.2, 6.95},
+		"14b":  {[]int{40, 5120, 17408, 40, 8, 128, 151936, 40960}, false, 14.8, 13.2},
+		"32b":  {[]int{64, 5120, 25600, 64, 8, 128, 151936, 40960}, false, 32.8, 31.2},
+	} {
+		c, err := qwen3.Family.Preset(size)
+		require.NoError(t, err)
+		require.Equal(t, want.numbers, []int{c.Layers, c.Hidden, c.Intermediate, c.Heads, c.KVHeads, c.HeadDim, c.Vocab, c.MaxPositions}, size)
+		require.Equal(t, want.tied, c.Tied, size)
+		all := 0.0
+		for _, w := range decoder.Weights(c) {
+			n := 1e-9
+			for _, d := range w.Shape {
+				n *= float64(d)
+			}
+			all += n
+		}
+		embedding := float64(c.Vocab) * float64(c.Hidden) / 1e9
+		if !c.Tied {
+			embedding *= 2
+		}
+		require.InDelta(t, want.all, all, 0.015*want.all, size)
+		require.InDelta(t, want.inner, all-embedding, 0.015*want.inner, size)
+	}
+}
