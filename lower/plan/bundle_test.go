@@ -157,6 +157,7 @@ func TestLoadRefusesWhatIsNoBundle(t *testing.T) {
 			require.NoError(t, os.WriteFile(filepath.Join(dir, "plan.json"), []byte(changed), 0o644))
 			_, err := Load(dir)
 			require.ErrorContains(t, err, c.want)
+			require.True(t, strings.HasPrefix(err.Error(), dir+": "), "it says where: %v", err)
 		})
 	}
 	_, err := Load(filepath.Join(t.TempDir(), "nowhere"))

@@ -237,3 +237,22 @@ func TestEveryStepIsInACommandBuffer(t *testing.T) {
 		}
 	}
 }
+
+// T, P and S are the step's first three words: behind the dispatch that advances them nobody
+// looks at one of them, at what follows anybody may.
+func TestPositionEndsBehindS(t *testing.T) {
+	for offset, want := range map[int64]string{0: "which advances them", 4: "which advances them", 8: "which advances them", 12: ""} {
+		p := sample(t)
+		d, advanced := dispatch(p, 2), "before"
+		d.Bind[3].Offset, d.Bind[3].Bytes = offset, StepBytes-offset
+		err := p.verifyPosition(d, &advanced)
+		if want == "" {
+			require.NoError(t, err)
+		} else {
+			require.ErrorContains(t, err, want)
+		}
+		advanced = ""
+		require.NoError(t, p.verifyPosition(d, &advanced))
+		require.Equal(t, map[bool]string{true: "pick", false: ""}[offset < 12], advanced)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -102,6 +103,31 @@ func TestReadRecording(t *testing.T) {
 		_, err := ReadRecording(strings.NewReader(bad))
 		require.Error(t, err, "%q", bad)
 	}
+}
+
+// What is no recording says what is wrong with it.
+func TestRecordingsThatAreNone(t *testing.T) {
+	const head = "model,device,phase,variant,context,prompt,us\n"
+	for text, want := range map[string]string{
+		"":     "no samples: EOF",
+		"a,us": `there is no column "model": these are no samples of a benchmark`,
+		"model,device,phase,variant,context,prompt\n": `there is no column "us": these are no samples of a benchmark`,
+		head:                              "it holds no sample",
+		head + "m,cpu,decode,v,1,2,0\n":   `row m cpu decode v 1 2: "0" is no time in us`,
+		head + "m,cpu,decode,v,1,2,Inf\n": `row m cpu decode v 1 2: "Inf" is no time in us`,
+		head + "m,cpu,decode,v,1,2,x\n":   `row m cpu decode v 1 2: "x" is no time in us`,
+	} {
+		_, err := ReadRecording(strings.NewReader(text))
+		require.EqualError(t, err, want)
+	}
+	own := Recording{"r": {1, 2}}
+	_, err := Compare(slices.Repeat([]Recording{own}, 6), slices.Repeat([]Recording{{"s": {1}}}, 6))
+	require.EqualError(t, err, "no row was measured by every process")
+	_, err = Compare(slices.Repeat([]Recording{own}, 7), slices.Repeat([]Recording{own}, 5))
+	require.EqualError(t, err, "7 and 5 processes are too few to tell their spread: take at least 6 of each side")
+	rows, err := Compare(slices.Repeat([]Recording{{"r": {1}, "b": {1}, "only": {1}}}, 6), slices.Repeat([]Recording{{"r": {1}, "b": {1}}}, 6))
+	require.NoError(t, err)
+	require.Equal(t, []string{"b", "r"}, []string{rows[0].Row, rows[1].Row})
 }
 
 func FuzzReadRecording(f *testing.F) {

@@ -88,7 +88,7 @@ func withoutNoise(rows []Row, measured []float64) []float64 {
 	}
 	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(measured[a], measured[b]) })
 	out, first := slices.Clone(measured), order[0]
-	for _, i := range order[1:] {
+	for _, i := range order { // the first does not differ from itself
 		if len(rows[i].Samples) > 1 && len(rows[first].Samples) > 1 && !difference(rows[i].Samples, rows[first].Samples).Sure() {
 			out[i] = measured[first]
 		} else {

@@ -49,5 +49,11 @@ func TestNoiseOrdersNothing(t *testing.T) {
 		}
 		rows, measured = append(rows, row), append(measured, median(row.Samples))
 	}
-	require.Equal(t, []float64{1.5, 1.5, 3.5, 3.5, 5}, ranks(withoutNoise(rows, measured)))
+	alike := withoutNoise(rows, measured)
+	require.Equal(t, []float64{1.5, 1.5, 3.5, 3.5, 5}, ranks(alike))
+	require.Equal(t, []float64{min(measured[0], measured[1]), min(measured[2], measured[3]), measured[4]}, []float64{alike[0], alike[2], alike[4]}, "the fastest's time")
+	for i := range rows {
+		rows[i].Samples = rows[i].Samples[:1]
+	}
+	require.Equal(t, measured, withoutNoise(rows, measured), "of one sample noise is not known")
 }

@@ -84,15 +84,21 @@ type Device struct {
 	closed bool
 }
 
-// Open finds a compiler, builds the executor once (cached), and starts the host
-// threads. The error says what is missing and how to get it.
-func Open(ctx context.Context, o Options) (*Device, error) {
+// filled is o with what it leaves open.
+func (o Options) filled() Options {
 	if o.Threads <= 0 {
 		o.Threads = min(runtime.NumCPU(), 64)
 	}
 	if o.MaxSteps == 0 {
 		o.MaxSteps = 1 << 28
 	}
+	return o
+}
+
+// Open finds a compiler, builds the executor once (cached), and starts the host
+// threads. The error says what is missing and how to get it.
+func Open(ctx context.Context, o Options) (*Device, error) {
+	o = o.filled()
 	cc, err := findCompiler(ctx, o.CXX)
 	if err != nil {
 		return nil, err

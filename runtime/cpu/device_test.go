@@ -16,6 +16,23 @@ import (
 
 var copyOne = sketch{name: "copy_one", threads: 1, body: "y[0] = x[0] + 1u;", slots: words}
 
+// What options leave open is what their comments say; what they give stays.
+func TestOptionsFilled(t *testing.T) {
+	require.Equal(t, Options{Threads: min(runtime.NumCPU(), 64), MaxSteps: 268435456}, Options{}.filled())
+	require.Equal(t, Options{Threads: min(runtime.NumCPU(), 64), MaxSteps: 1}, Options{Threads: -1, MaxSteps: 1}.filled())
+	require.Equal(t, Options{Threads: 1, MaxSteps: 7}, Options{Threads: 1, MaxSteps: 7}.filled())
+}
+
+// A device says what it is, by which compiler, and what is kept nowhere.
+func TestInfo(t *testing.T) {
+	d := &Device{opts: Options{Threads: 3}, cc: &compiler{version: "g++ 12", path: "/bin/g++"}}
+	want := fruntime.Info{Kind: "cpu", Name: runtime.GOARCH + ", 3 threads", Target: "cpu", MemoryBytes: totalMemory(), Emulation: true, Note: "g++ 12 (/bin/g++)"}
+	require.Equal(t, want, d.Info())
+	d.opts.Checked, d.objects.why = true, "no folder"
+	want.Name, want.Note = runtime.GOARCH+", 3 threads, checked", "g++ 12 (/bin/g++); no folder"
+	require.Equal(t, want, d.Info())
+}
+
 // Fifty thousand dispatches leave nothing behind.
 func TestManyDispatches(t *testing.T) {
 	r := load(t, Options{}, copyOne)

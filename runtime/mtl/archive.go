@@ -73,7 +73,6 @@ func (a *archive) pipeline(desc id) (pipeline, failure id) {
 			return pipeline, 0
 		}
 		b.setArchives.Call(desc, b.setArchives.Sel, 0)
-		failure = 0
 	}
 	a.missed++
 	pipeline = b.newPipeline.Call(a.d.dev, b.newPipeline.Sel, desc, 0, nil, &failure)

@@ -57,7 +57,9 @@ func TestArchive(t *testing.T) {
 		require.Equal(t, hits, have)
 		require.Equal(t, "compile kernels (Metal)", startup[0].Name)
 		require.Equal(t, 1-int(hits), startup[0].Fresh)
-		require.Len(t, archives(t, dir), 1)
+		files := archives(t, dir)
+		require.Len(t, files, 1)
+		require.Regexp(t, `^[0-9a-f]{32}\.metalarchive$`, filepath.Base(files[0]))
 		require.Len(t, startup, 1, "%v", startup)
 	}
 	load("", 0)

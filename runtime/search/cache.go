@@ -14,6 +14,7 @@ import (
 
 	"foundry/lower/compile"
 	"foundry/passes"
+	"foundry/runtime"
 	"foundry/runtime/files"
 	"foundry/shaders"
 )
@@ -46,9 +47,10 @@ func (s *search) file() searchFile {
 	o := s.graphs.Options
 	fmt.Fprintln(h, compile.Version, table, stagesHash(o.Shaders))
 	fmt.Fprintf(h, "%s %+v %+v\n", s.Phase, *s.graphs.Target, *s.costs)
-	fmt.Fprintln(h, o.Context, o.Chunk, o.AllLogits, o.Weights, o.Cache, o.Attention, o.CommandBuffers)
+	fmt.Fprintf(h, "%+v\n", compile.Options{Context: o.Context, Chunk: o.Chunk, AllLogits: o.AllLogits,
+		Weights: o.Weights, Cache: o.Cache, Attention: o.Attention, CommandBuffers: o.CommandBuffers})
 	if s.dev != nil {
-		fmt.Fprintln(h, s.dev.Info().Kind, s.dev.Info().Name)
+		fmt.Fprintf(h, "%+v\n", runtime.Info{Kind: s.dev.Info().Kind, Name: s.dev.Info().Name})
 	}
 	for _, g := range s.graphs.Entries {
 		fmt.Fprintln(h, g.Canonical())

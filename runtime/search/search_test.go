@@ -17,6 +17,7 @@ import (
 	"foundry/ir"
 	"foundry/lower/compile"
 	"foundry/passes"
+	"foundry/runtime"
 	"foundry/runtime/cpu"
 	"foundry/runtime/engine"
 	"foundry/shaders"
@@ -175,6 +176,14 @@ func TestSearchFile(t *testing.T) {
 	require.Len(t, said, 1)
 }
 
+// named is a device that has a name.
+type named struct {
+	runtime.Device
+	name string
+}
+
+func (d named) Info() runtime.Info { return runtime.Info{Kind: "cuda", Name: d.name} }
+
 // A result is found again only while the compiler would make the same of a layer: other
 // kernels, or another prediction of what they take, have another name.
 func TestSearchFileIsOfThisCompiler(t *testing.T) {
@@ -211,6 +220,14 @@ func TestSearchFileIsOfThisCompiler(t *testing.T) {
 	require.NoError(t, err)
 	lowered := look(compile.Options{Shaders: fstest.MapFS{"main/gemv.metal": {Data: append(gemv, '\n')}}})
 	require.NotEqual(t, s.file(), lowered.file(), "kernels are written in another way")
+
+	longer, asked := *s, *s.graphs
+	asked.Options.Context++
+	longer.graphs = &asked
+	require.NotEqual(t, s.file(), longer.file(), "another context is asked for")
+	one, two := *s, *s
+	one.dev, two.dev = named{name: "a"}, named{name: "b"}
+	require.Len(t, map[searchFile]bool{s.file(): true, one.file(): true, two.file(): true}, 3, "each device's own")
 
 	before := s.compilerToday()
 	costs := *s.costs
