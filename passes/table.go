@@ -136,12 +136,14 @@ func (t *Table) Hash() (string, bool) {
 	for _, p := range builtIn().passes {
 		fmt.Fprintf(h, "%s %+v\n", p.Name, p.Options)
 	}
-	fmt.Fprintf(h, "%+v\n%+v\n%s\n%+v", patterns, choices, chosen, ladder)
+	for _, part := range [...]any{patterns, choices, chosen, ladder} {
+		fmt.Fprintf(h, "%+v\n", part)
+	}
 	for _, p := range t.own() {
 		if p.fusion == nil {
 			return "", false
 		}
-		fmt.Fprintf(h, "\n%+v", *p.fusion.Pattern)
+		fmt.Fprintf(h, "%+v\n", *p.fusion.Pattern)
 	}
 	return hex.EncodeToString(h.Sum(nil)), true
 }
