@@ -281,3 +281,22 @@ func TestWhatNarrowTypesCannotHold(t *testing.T) {
 	_, err = Scan(ended, source(0, 0), nil)
 	require.ErrorIs(t, err, context.Canceled)
 }
+
+// What is not finite is counted in whichever of four lanes it stands, alone among zeros.
+func TestNonFiniteInEachLane(t *testing.T) {
+	for lane := range 5 {
+		for bits, want := range map[uint16]Narrowing{0x7f80: {Values: 5, Infinite: 1}, 0xff80: {Values: 5, Infinite: 1}, 0x7fc0: {Values: 5, NaN: 1}, 0x7f82: {Values: 5, NaN: 1}, 0x7f7e: {Values: 5}} {
+			src := make([]byte, 10)
+			binary.LittleEndian.PutUint16(src[2*lane:], bits)
+			require.Equal(t, want, countBF16(src), "%x in lane %d", bits, lane)
+			wide := want
+			dst := make([]byte, 20)
+			require.Equal(t, wide, bf16ToF32(dst, src))
+			require.Equal(t, uint32(bits)<<16, binary.LittleEndian.Uint32(dst[4*lane:]))
+			if bits == 0x7f7e { // finite, and too large for f16
+				wide.Overflowed = 1
+			}
+			require.Equal(t, wide, bf16ToF16(make([]byte, 10), src), "%x in lane %d", bits, lane)
+		}
+	}
+}

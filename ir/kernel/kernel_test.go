@@ -93,6 +93,7 @@ func TestMemoryOfBlocks(t *testing.T) {
 	require.Equal(t, 2*(2*64+3*128)*32, b.StageBytes(1))
 	require.Equal(t, 2*(2*64+3*128)*32, b.Bytes(1, false))
 	require.Equal(t, 4, b.HeadSteps())
+	require.Equal(t, 31, ProductTiles{Columns: 31 * 32}.HeadSteps(), "steps of a simdgroup's lanes")
 	require.Equal(t, 4*64*4, b.HeadBytes())
 	require.Equal(t, 2*(2*64+3*128)*32+4*64*4, b.Bytes(1, true))
 	// A simdgroup has 32 columns, two tiles, and spreads both, whatever a unit wants.
@@ -114,6 +115,9 @@ func TestMemoryOfBlocks(t *testing.T) {
 	require.Equal(t, 2*2*(64+96)*16+4*64, m.Bytes(1, false))
 	require.Equal(t, 4*16*3, m.HeadBytes())
 	require.Equal(t, 2*2*(64+96)*16+4*64+4*16*3, m.Bytes(1, true))
+	m.Copied = true
+	require.Equal(t, 2*2*(64+96)*16, m.StageBytes(1), "copies have no sums of rows beside them")
+	m.Copied = false
 	m.Depth = 1
 	require.Equal(t, 4*16*104, m.UpsAt(), "the sums of a pass")
 }
