@@ -138,6 +138,7 @@ func TestParseErrors(t *testing.T) {
 		"graph @g (T=1..1, P=0..0, S<=1) {\n %0 = input \"x\" : f32[1]\n %1 = silo %0\n return y=%1\n}": `g.fir:3:7: unknown op "silo"; did you mean "silu"?`,
 		"graph @g (T=1..1, P=0..0, S<=1) {\n %0 = input \"x\" : f33[1]\n}":                              `g.fir:2:19: unknown dtype "f33"; did you mean "f32"?`,
 		"graph @g (T=1..1, P=0..0, S<=1) {\n %0 = silu %7\n}":                                           `g.fir:2:13: %7 is not defined before this`,
+		"graph @g (T=1..1, P=0..0, S<=1) {\n %0 = input \"x\" : f32[1]\n %1 = fused %0 {pattern=\"p\"} {\n %2 = arg : f32[1]\n %3 = fused %2 {pattern=\"q\"} {\n %4 = arg : f32[1]\n %5 = silu %4\n return %5\n }\n return %3\n }\n return y=%1\n}": `g.fir:5:30: regions do not nest`,
 		"graph @g (T=1..0": `g.fir:1:17: want ",", have the end of the file`,
 	} {
 		_, err := ir.Parse("g.fir", text)

@@ -74,6 +74,11 @@ func TestEachOperandIsNamed(t *testing.T) {
 			larger.Shape = ir.ShapeOf(append([]sym.Dim{sym.Const(2)}, larger.Shape.Slice()...)...)
 			_, err = add(i, larger)
 			require.ErrorContains(t, err, fmt.Sprintf("%s has %s, wants rank %d", name, larger, c.args[i].Shape.Rank), "%s", c.op)
+			if name != "the weight" && name != "the table" {
+				larger.DType = other.DType
+				_, err = add(i, larger)
+				require.ErrorContains(t, err, name+" has dtype "+other.DType.String(), "%s: the element type comes first", c.op)
+			}
 		}
 	}
 }

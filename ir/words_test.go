@@ -70,6 +70,22 @@ func TestTextWithoutSpaces(t *testing.T) {
 	require.Equal(t, want.String(), have.String())
 }
 
+// What is canonical names no labels and keeps the order in which results need nodes.
+func TestCanonicalText(t *testing.T) {
+	parse := func(nodes string) *ir.Graph {
+		g, err := ir.Parse("x.fir", "graph @g (T=1..1, P=0..0, S<=1) {\n%a = input \"a\" : f32[2]\n"+nodes+"\nreturn b=%b, c=%c\n}")
+		require.NoError(t, err)
+		return g
+	}
+	g := parse("%c = add %a, %a @\"layers.0.x\"\n%b = silu %a")
+	require.Equal(t, parse("%b = silu %a\n%c = add %a, %a").Canonical(), g.Canonical())
+	for _, line := range []string{`input "a" : f32[2]`, "silu %", "add %", "return b=%"} {
+		require.Contains(t, g.Canonical(), line)
+	}
+	require.NotContains(t, g.Canonical(), "layers.0.x")
+	require.NotEqual(t, parse("%b = silu %a\n%c = mul %a, %a").Canonical(), g.Canonical())
+}
+
 // A node without a label is named by its place.
 func TestUnnamedNode(t *testing.T) {
 	g, err := ir.Parse("x.fir", `graph @g (T=1..1, P=0..0, S<=1) {

@@ -36,6 +36,9 @@ func TestChunksOfFormats(t *testing.T) {
 		require.Equal(t, c.widest, f.Widths[0], "%s", c.t)
 		require.Equal(t, c.bits*c.widest/32+c.other, f.Words, "%s, planes %t", c.t, c.planes)
 		require.Equal(t, [3]bool{c.offsets, c.scattered, c.planes}, [3]bool{f.Offsets, f.Scattered, f.Planes}, "%s", c.t)
+		for _, w := range f.Widths {
+			require.Zero(t, w&(w-1), "%s: chunks of a power of two", c.t)
+		}
 		require.Equal(t, f.Words, f.Registers(c.widest))
 		require.Equal(t, max(1, f.Words/2), f.Registers(c.widest/2))
 		require.Equal(t, 1, f.Registers(0), "a register at least")

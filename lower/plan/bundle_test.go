@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"pgregory.net/rapid"
 
+	"foundry/ir/dtype"
 	"foundry/runtime/files"
 	"foundry/tests/mutate"
 )
@@ -220,6 +221,21 @@ func TestRehashIsStable(t *testing.T) {
 	b.Kernels[0].Source += "\n"
 	require.NoError(t, b.Rehash())
 	require.NotEqual(t, a.Hash, b.Hash)
+}
+
+// Lists that are nil are written as those that are empty.
+func TestListsOfNothing(t *testing.T) {
+	nothing := func(entry Entry) string {
+		p := &Plan{Options: Options{Weights: dtype.F16, Cache: dtype.F16}, Kernels: []Kernel{{}}, Buffers: []Buffer{{DType: dtype.F16}}, Entries: []Entry{entry}, Prepare: &entry}
+		p.normalise()
+		text, err := encode(p)
+		require.NoError(t, err)
+		return string(text)
+	}
+	text := nothing(Entry{Steps: []Step{{Dispatch: &Dispatch{}}}})
+	require.NotContains(t, text, "null")
+	require.Equal(t, text, nothing(Entry{Steps: []Step{{Dispatch: &Dispatch{Nodes: []Node{}, Bind: []Binding{}}}}, CommandBuffers: []CommandBuffer{}, Results: []Result{}}))
+	require.NotContains(t, nothing(Entry{}), "null")
 }
 
 func FuzzDecode(f *testing.F) {
