@@ -91,6 +91,49 @@ func TestKey(t *testing.T) {
 	require.Equal(t, first.Key(), second.Key())
 }
 
+// Regions that differ in anything that a kernel is made of have keys of their own: who shares
+// a kernel by its key would compute something else.
+func TestKeysOfRegions(t *testing.T) {
+	key := func(params, nodes string) string {
+		g, err := ir.Parse("g.fir", `graph @g (T=1..4, P=0..4, S<=8) {
+			%x = input "x" : f32[T, 8]
+			%y = input "y" : f32[T, 8]
+			%z = input "z" : f16[T, 8]
+			%v = input "v" : f32[8]
+			%w = weight "w" : f32[8]
+			`+params+` {pattern="p"} {`+nodes+`}
+			return a=%a, b=%b
+		}`)
+		require.NoError(t, err, nodes)
+		return g.Nodes()[0].Key()
+	}
+	const two, ones = `%a, %b = fused %x, %y`, "%0 = arg : f32[T, 8]\n%1 = arg : f32[T, 8]\n"
+	base := key(two, ones+"%2 = add %0, %1\n%3 = silu %2\nreturn %2, %3")
+	require.Equal(t, base, key(`%a, %b = fused %y, %x`, ones+"%7 = add %0, %1 @\"l.1.x\"\n%4 = silu %7\nreturn %7, %4"), "names are none of it")
+	keys := map[string]string{base: "base"}
+	for _, c := range [][2]string{
+		{two, ones + "%2 = mul %0, %1\n%3 = silu %2\nreturn %2, %3"},
+		{two, ones + "%2 = add %1, %0\n%3 = silu %2\nreturn %2, %3"},
+		{two, ones + "%2 = add %0, %0\n%4 = mul %2, %1\n%3 = silu %4\nreturn %2, %3"},
+		{two, ones + "%2 = add %0, %1\n%3 = silu %0\nreturn %2, %3"},
+		{two, ones + "%2 = add %0, %1\n%3 = silu %1\nreturn %2, %3"},
+		{two, ones + "%2 = add %0, %1\n%3 = silu %2\nreturn %3, %2"},
+		{two, ones + "%2 = add %0, %1\n%3 = softmax %2 {causal=false, start=0}\nreturn %2, %3"},
+		{two, ones + "%2 = add %0, %1\n%3 = softmax %2 {causal=true, start=P}\nreturn %2, %3"},
+		{two, ones + "%2 = add %0, %1\n%3 = softmax %2 {causal=true, start=0}\nreturn %2, %3"},
+		{`%a, %b = fused %x, %v`, "%0 = arg : f32[T, 8]\n%1 = arg : f32[8]\n%2 = add %0, %1\n%3 = silu %2\nreturn %2, %3"},
+		{`%a, %b = fused %x, %v, %w`, "%0 = arg : f32[T, 8]\n%1 = arg : f32[8]\n%4 = arg : f32[8]\n%2 = rms_scale %0, %0, %1 {eps=1e-6}\n%3 = mul %2, %4\nreturn %2, %3"},
+		{`%a, %b = fused %x, %v, %w`, "%0 = arg : f32[T, 8]\n%1 = arg : f32[8]\n%4 = arg : f32[8]\n%2 = rms_scale %0, %0, %4 {eps=1e-6}\n%3 = mul %2, %1\nreturn %2, %3"},
+		{`%a, %b = fused %x, %v, %w`, "%0 = arg : f32[T, 8]\n%1 = arg : f32[8]\n%4 = arg : f32[8]\n%2 = rms_scale %0, %0, %1 {eps=1e-5}\n%3 = mul %2, %4\nreturn %2, %3"},
+		{`%a, %b = fused %z`, "%0 = arg : f16[T, 8]\n%2 = cast %0 {to=f32}\n%3 = silu %2\nreturn %2, %3"},
+		{`%a, %b = fused %x`, "%0 = arg : f32[T, 8]\n%2 = silu %0\n%3 = silu %2\nreturn %2, %3"},
+	} {
+		k := key(c[0], c[1])
+		require.NotContains(t, keys, k, "%s and %s", c[1], keys[k])
+		keys[k] = c[1]
+	}
+}
+
 func TestLayer(t *testing.T) {
 	for label, want := range map[string]int{
 		"layers.12.q_proj": 12, "layers.0.x": 0, "embed": -1, "layers.": -1, "layers.3": -1,

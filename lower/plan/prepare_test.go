@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -70,4 +71,20 @@ func TestPreparation(t *testing.T) {
 		c.edit(p)
 		require.ErrorContains(t, p.Check(), c.want, name)
 	}
+}
+
+// A range lies whole among the prepared ones, behind the first, which stands for none.
+func TestWhereRangesLie(t *testing.T) {
+	p := &Plan{Buffers: []Buffer{{Name: "ranges", Role: RangesBuffer, Class: Prepared, Bytes: 4 * RangeBytes}}}
+	at := func(n int64) error { return p.verifyRange(&Buffer{Class: State, DType: dtype.F16, Range: n}) }
+	for _, n := range []int64{8, 16, 24} {
+		require.NoError(t, at(n), "%d", n)
+	}
+	for _, n := range []int64{-8, 4, 7, 9, 12, 25, 32} {
+		require.EqualError(t, at(n), fmt.Sprintf("the range at byte %d of ranges, which has 32", n))
+	}
+	require.EqualError(t, p.verifyRange(&Buffer{Class: Weight, DType: dtype.F16, Range: 8}), "a range of f16 of class weight, want of an f16 state")
+	require.EqualError(t, p.verifyRange(&Buffer{Class: State, DType: dtype.F32, Range: 8}), "a range of f32 of class state, want of an f16 state")
+	p.Buffers[0].Role = NoRole
+	require.EqualError(t, at(8), "a range, but no prepared buffer ranges")
 }
