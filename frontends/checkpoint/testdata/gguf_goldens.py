@@ -7,7 +7,8 @@
 `python.gguf` and its description `python.json` (the output of `read`) are goldens
 of our reader. `written.json` is the output of `read` on the file that the test
 TestGGUFIsReadElsewhere writes (go test -run Elsewhere . -keep-gguf FILE); that
-test compares it with what was meant.
+test compares it with what was meant, and its own file with the one that was read,
+by the hash of all its bytes.
 """
 
 import hashlib
@@ -85,7 +86,9 @@ def read(path):
         }
         for t in r.tensors
     }
-    json.dump({"meta": meta, "tensors": tensors}, sys.stdout, indent=1, sort_keys=True)
+    with open(path, "rb") as f:
+        whole = hashlib.sha256(f.read()).hexdigest()
+    json.dump({"meta": meta, "sha256": whole, "tensors": tensors}, sys.stdout, indent=1, sort_keys=True)
 
 
 {"write": write, "read": read}[sys.argv[1]](sys.argv[2])
