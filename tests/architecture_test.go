@@ -283,16 +283,17 @@ func TestArchitectureRecipes(t *testing.T) {
 		require.NoError(t, err, "%s %s\n%s", name, strings.Join(args, " "), out)
 		return string(out)
 	}
-	run(root, "go", "test", "-vet=off", "-overlay", overlay, "./ir", "./ir/interp", "./ir/irgen", "-run", "^(TestOps|TestPrintParse|TestEveryOpAppears|TestEachMutationChangesTheGraph)$")
+	const fast = "-gcflags=foundry/...=-l" // most of the tree compiles for one short run: nothing is inlined
+	run(root, "go", "test", "-vet=off", fast, "-overlay", overlay, "./ir", "./ir/interp", "./ir/irgen", "-run", "^(TestOps|TestPrintParse|TestEveryOpAppears|TestEachMutationChangesTheGraph)$")
 	if isComplete() { // below the new operation's kernel runs beside the reference, in a program that is built anyway
-		run(root, "go", "test", "-vet=off", "-overlay", overlay, "./lower/metal", "-run", "^(TestOps/leaky_relu|TestOpsAreMSL)$")
+		run(root, "go", "test", "-vet=off", fast, "-overlay", overlay, "./lower/metal", "-run", "^(TestOps/leaky_relu|TestOpsAreMSL)$")
 	}
 
 	commands := generated.FindAllStringSubmatch(page(t), -1)
 	require.Len(t, commands, 2)
 	for _, c := range commands {
 		binary := filepath.Join(dir, c[1]+".test")
-		run(root, "go", "test", "-vet=off", "-ldflags=-s -w", "-overlay", overlay, "-c", "-o", binary, "./"+c[1])
+		run(root, "go", "test", "-vet=off", fast, "-ldflags=-s -w", "-overlay", overlay, "-c", "-o", binary, "./"+c[1])
 		which := c[2]
 		if !isComplete() {
 			which = strings.TrimPrefix(which, "Counters|") // every published size again, of which TestCounters has a table
@@ -307,7 +308,7 @@ func TestArchitectureRecipes(t *testing.T) {
 	run(filepath.Join(copied, "tests"), filepath.Join(dir, "tests.test"), "-test.run", held)
 
 	program := filepath.Join(dir, "foundry")
-	run(root, "go", "build", "-ldflags=-s -w", "-overlay", overlay, "-o", program, "./cmd/foundry")
+	run(root, "go", "build", fast, "-ldflags=-s -w", "-overlay", overlay, "-o", program, "./cmd/foundry")
 	// The new family compiles: five dispatches a layer of 16, and three around them.
 	require.Regexp(t, `fewest +83 +83 `, run(dir, program, "bench", "--model", "synth:llama3.2-1b", "--variants", "fewest", "--reps", "0"))
 	graph := filepath.Join(dir, "leaky.fir")
