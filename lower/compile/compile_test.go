@@ -55,6 +55,16 @@ func TestForcedAttentionPinsEveryPattern(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, rest+","+c.after, p.String())
 	}
+	for _, c := range []struct{ backend, before, after string }{ // at the ends of a pipeline, too
+		{"flash", "fuse-attention-split-o,fuse-residual,legalize", "fuse-attention{kernel=one-pass},fuse-residual,legalize"},
+		{"flash", "canonicalize,fuse-attention-split-o", "canonicalize,fuse-attention{kernel=one-pass}"},
+		{"split", "fuse-residual", "fuse-residual,fuse-attention{kernel=attention-parts}"},
+		{"auto", "fuse-attention,fuse-residual", "fuse-attention,fuse-residual"},
+	} {
+		p, err := Options{Passes: c.before, Attention: c.backend}.Pipeline()
+		require.NoError(t, err)
+		require.Equal(t, c.after, p.String())
+	}
 	m := embedded(t)
 	for _, c := range []struct{ backend, passes, pattern string }{
 		{"split", rest + ",fuse-attention-split-o", "attention-split-o"},

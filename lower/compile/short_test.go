@@ -56,3 +56,28 @@ func TestShortContexts(t *testing.T) {
 	require.Less(t, len(p.Kernels)-len(without.Plan.Kernels), 10, "products of decode are shared")
 	require.Equal(t, without.Plan.ArenaBytes, p.ArenaBytes)
 }
+
+// An entry for short contexts has two positions at least, fewer than the context, and is one
+// of its size.
+func TestLimitsOfShortContexts(t *testing.T) {
+	m := embedded(t)
+	for _, c := range []struct {
+		short []int
+		want  string
+	}{
+		{[]int{2, 63}, ""}, {[]int{}, ""}, {[]int{1}, "a decode entry for 1 positions, want 2 to 63 in a context of 64"},
+		{[]int{64}, "a decode entry for 64 positions, want 2 to 63 in a context of 64"}, {[]int{8, 9, 8}, "two decode entries for 8 positions"},
+	} {
+		_, _, err := Options{Context: 64, Short: c.short}.Resolve(m)
+		if c.want == "" {
+			require.NoError(t, err)
+		} else {
+			require.EqualError(t, err, m.Name+": "+c.want)
+		}
+	}
+	_, _, err := Options{Context: 64, Short: []int{8}, Fuel: new(int)}.Resolve(m)
+	require.EqualError(t, err, "fuel and decode entries for short contexts are both given; take one")
+	for tokens, want := range map[int]string{1: "decode", 2: "prefill", 512: "prefill"} {
+		require.Equal(t, want, EntryOf(tokens))
+	}
+}

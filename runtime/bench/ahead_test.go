@@ -9,6 +9,7 @@ import (
 
 	"foundry/ir/dtype"
 	"foundry/lower/plan"
+	fruntime "foundry/runtime"
 	"foundry/runtime/engine"
 )
 
@@ -38,6 +39,14 @@ func TestEstimate(t *testing.T) {
 	}
 }
 
+// informed is a device that says what it is.
+type informed struct {
+	fruntime.Device
+	info fruntime.Info
+}
+
+func (d informed) Info() fruntime.Info { return d.info }
+
 // Variants may lie in memory together where what they share and what each has of its own fit:
 // within 2 GiB where times are emulation, each weight once but on ref.
 func TestFit(t *testing.T) {
@@ -59,6 +68,16 @@ func TestFit(t *testing.T) {
 		{[]compiledVariant{of(0, gib, 0, "a"), of(gib, 0, 0, "a")}, true}, {[]compiledVariant{of(0, gib, 0, "a"), of(gib+1, 0, 0, "a")}, false},
 	} {
 		require.Equal(t, c.fits, ref.fit(c.list))
+	}
+	on := func(info fruntime.Info) *sharedDevice { return &sharedDevice{dev: informed{info: info}} }
+	shared := []compiledVariant{of(0, 0, 3*gib, "a"), of(0, 0, 3*gib, "a")}
+	for i, c := range []struct {
+		info fruntime.Info
+		fits bool
+	}{
+		{fruntime.Info{MemoryBytes: 6 * gib}, true}, {fruntime.Info{MemoryBytes: 6*gib - 2}, false}, {fruntime.Info{MemoryBytes: 100 * gib, Emulation: true}, false},
+	} {
+		require.Equal(t, c.fits, on(c.info).fit(shared), "half of a GPU's memory, %d", i)
 	}
 	require.Equal(t, weightKey(&of(0, 0, 1, "a").plan.Buffers[2]), weightKey(&of(1, 1, 2, "a").plan.Buffers[2]))
 	require.NotEqual(t, weightKey(&of(0, 0, 1, "a").plan.Buffers[2]), weightKey(&of(0, 0, 1, "b").plan.Buffers[2]))

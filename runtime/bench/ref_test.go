@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"testing"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"foundry/frontends/checkpoint"
 	"foundry/frontends/model"
 	"foundry/lower/compile"
+	"foundry/runtime"
 	"foundry/runtime/engine"
 )
 
@@ -152,5 +154,77 @@ func TestVerdictsAtTheirBounds(t *testing.T) {
 	} {
 		c.row.judge(c.processes)
 		require.Equal(t, c.want, c.row.Verdict, "%+v", c)
+	}
+}
+
+// chainModel writes down what it decodes.
+type chainModel struct {
+	runtime.Model
+	chain int
+	asked []string
+}
+
+func (m *chainModel) Limits() runtime.Limits { return runtime.Limits{Vocab: 100, Chain: m.chain} }
+
+func (m *chainModel) Decode(_ context.Context, p int, id int32) (int32, error) {
+	m.asked = append(m.asked, fmt.Sprint(p, " ", id))
+	return id + 1, nil
+}
+
+func (m *chainModel) DecodeN(_ context.Context, p int, id int32, n int, more bool) ([]int32, error) {
+	m.asked = append(m.asked, fmt.Sprint(p, " ", id, " x", n, " ", more))
+	ids := make([]int32, n)
+	for i := range ids {
+		ids[i] = id + int32(i) + 1
+	}
+	return ids, nil
+}
+
+// Several tokens of a measurement are decoded as a session does it: in the model's chains,
+// each from where the one before ended, with more asked for while a whole one is wanted.
+func TestTokensOfAMeasurement(t *testing.T) {
+	for _, c := range []struct {
+		chain, tokens int
+		want          []string
+	}{
+		{0, 1, []string{"10 7"}}, {4, 1, []string{"10 7"}}, {0, 2, []string{"10 7 x2 false"}}, {0, 5, []string{"10 7 x5 false"}},
+		{2, 2, []string{"10 7 x2 false"}}, {2, 3, []string{"10 7 x2 false", "12 9 x1 false"}}, {2, 4, []string{"10 7 x2 true", "12 9 x2 false"}},
+		{2, 5, []string{"10 7 x2 true", "12 9 x2 false", "14 11 x1 false"}}, {8, 3, []string{"10 7 x3 false"}},
+	} {
+		m := &chainModel{chain: c.chain}
+		v := &loadedVariant{model: m, tokens: c.tokens}
+		require.NoError(t, v.decode(t.Context(), 10, 7))
+		require.Equal(t, c.want, m.asked, "%+v", c)
+	}
+	alone := &singleModel{}
+	require.NoError(t, (&loadedVariant{model: alone, tokens: 3}).decode(t.Context(), 10, 7))
+	require.Equal(t, []string{"10 7", "11 8", "12 9"}, alone.asked)
+}
+
+// singleModel decodes one token at a time.
+type singleModel struct {
+	runtime.Model
+	asked []string
+}
+
+func (m *singleModel) Decode(_ context.Context, p int, id int32) (int32, error) {
+	m.asked = append(m.asked, fmt.Sprint(p, " ", id))
+	return id + 1, nil
+}
+
+// What is saved is what the one without takes more; measured it is where both are.
+func TestSubtract(t *testing.T) {
+	with := &Row{Dispatches: 5, Waves: 3, MovedBytes: 100, Modelled: map[string]float64{"a": 10, "b": 8}, Samples: []float64{10, 10}}
+	without := &Row{Dispatches: 8, Waves: 5, MovedBytes: 300, Modelled: map[string]float64{"a": 12, "b": 7}, Samples: []float64{13, 13}}
+	var s Saving
+	s.subtract(with, without)
+	require.Equal(t, Saving{Dispatches: 3, Waves: 2, MovedBytes: 200, Modelled: map[string]float64{"a": 2, "b": -1}, Measured: &Interval{Mid: 3, Low: 3, High: 3}}, s)
+	require.Equal(t, "b", s.costsOn())
+	s.Modelled["b"] = 0
+	require.Empty(t, s.costsOn())
+	for _, pair := range [][2]*Row{{{}, without}, {with, {}}} {
+		var s Saving
+		s.subtract(pair[0], pair[1])
+		require.Nil(t, s.Measured)
 	}
 }

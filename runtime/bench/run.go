@@ -9,7 +9,6 @@ import (
 
 	"foundry/frontends/model"
 	"foundry/ir/sym"
-	"foundry/lower/plan"
 	"foundry/runtime"
 	"foundry/runtime/engine"
 )
@@ -19,7 +18,8 @@ type loadedVariant struct {
 	engine *engine.Engine
 	model  runtime.Model
 	envs   []sym.Env
-	tokens int // tokens of a decode measurement
+	entry  string // the entry that the last of envs runs
+	tokens int    // tokens of a decode measurement
 	row    *Row
 
 	compiled *runtime.Phase // nil for a plan from disk
@@ -94,6 +94,11 @@ func (o *Options) loadVariant(ctx context.Context, m *model.Model, s compiledVar
 	if c.envs, err = o.runs(s.plan); err != nil {
 		return nil, err
 	}
+	entry, err := o.entryOf(s.plan, c.envs)
+	if err != nil {
+		return nil, err
+	}
+	c.entry = entry.Name
 	switch {
 	case o.Device == engine.Ref && s.graphs != nil:
 		c.engine, err = engine.Interpret(ctx, s.graphs)
@@ -215,13 +220,7 @@ func (c *loadedVariant) perKernel(ctx context.Context) error {
 	if !ok {
 		return errors.New("the reference runs no kernels; take --device cpu or a GPU")
 	}
-	e := c.envs[len(c.envs)-1]
-	entry := "prefill"
-	if e.T == 1 {
-		p := c.engine.Plan
-		entry = p.Entries[p.EntryAt(plan.Decode, e.P+int64(c.tokens)-1)].Name
-	}
-	times, err := in.KernelTimes(ctx, entry, e, 4)
+	times, err := in.KernelTimes(ctx, c.entry, c.envs[len(c.envs)-1], 4)
 	if err != nil {
 		return err
 	}

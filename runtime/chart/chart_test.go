@@ -55,6 +55,12 @@ func TestPicturesSayTheirNumbers(t *testing.T) {
 	quality := []eval.Quality{{Weights: dtype.F32, Bytes: 400}, {Weights: dtype.F16, Bytes: 200, KL: 0.01}}
 	require.Equal(t, Quality, KindOf(rows, quality))
 	require.Contains(t, drawn(t, Quality, rows[:1], quality), ">f16, 16 bits<")
+	require.NotContains(t, drawn(t, Quality, rows[:1], quality[1:]), "bits", "of as many weights as nobody told")
+	others := append(ladderOf(false, 1000), rows[0])
+	others[0].Weights = "f32"
+	require.NotContains(t, drawn(t, Quality, others, quality), ">f32, 32 bits<", "what was not measured is not drawn")
+	require.EqualError(t, Draw(&bytes.Buffer{}, "svg", Quality, others[:1], quality), "no row was measured with weights whose quality is there too")
+	require.EqualError(t, Draw(&bytes.Buffer{}, "svg", Quality, rows[:1], quality[:1]), "no row was measured with weights whose quality is there too")
 }
 
 func TestNothingToDraw(t *testing.T) {

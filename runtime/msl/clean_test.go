@@ -28,6 +28,8 @@ func TestClean(t *testing.T) {
 			"void f() { { } typedef float foundry_element_a; FOUNDRY_THREADGROUP_ARRAY(foundry_element_a, a, [1])  }             float b[1];"},
 		{"storage behind brackets, not within", "void f() { g(1); threadgroup float a; g((threadgroup float)b); }",
 			"void f() { g(1); typedef float foundry_element_a; FOUNDRY_THREADGROUP_ARRAY(foundry_element_a, a, )  g((            float)b); }"},
+		{"no storage in the head of a loop", "{ for (threadgroup float a; b; ) { threadgroup float c; } }",
+			"{ for (            float a; b; ) { typedef float foundry_element_c; FOUNDRY_THREADGROUP_ARRAY(foundry_element_c, c, )  } }"},
 		{"storage over lines", "{ threadgroup\nunsigned int a[\n2],\nb;\n[[c]] }",
 			"{ typedef unsigned int foundry_element_a; FOUNDRY_THREADGROUP_ARRAY(foundry_element_a, a, [2]) typedef unsigned int foundry_element_b; FOUNDRY_THREADGROUP_ARRAY(foundry_element_b, b, ) \n\n\n\n      }"},
 		{"storage of an index's expressions", "{ threadgroup float a[f(1, b[2] = 3)]; }", "{ typedef float foundry_element_a; FOUNDRY_THREADGROUP_ARRAY(foundry_element_a, a, [f(1,b[2]=3)])  }"},

@@ -21,7 +21,7 @@ type limits struct {
 const oldest = MTLGPUFamilyApple7
 
 // maxSlots is how many buffers Metal binds.
-const maxSlots = 31
+const maxSlots = plan.MaxSlots
 
 func (d *Device) readLimits() limits {
 	b := d.b

@@ -19,6 +19,8 @@ func TestGPUsThatCannotServe(t *testing.T) {
 		want    string
 	}{
 		{"family", 1005, Options{}, "metal: Apple M3 Pro is of family Apple5; kernels need Apple7 (M1) or later, for its simdgroup matrices: take --device cpu"},
+		{"family", 1006, Options{}, "metal: Apple M3 Pro is of family Apple6; kernels need Apple7"},
+		{"family", 1001, Options{}, "metal: Apple M3 Pro is of family Apple1; kernels need Apple7"},
 		{"family", 0, Options{}, "metal: Apple M3 Pro is of no family of Apple's; kernels need"},
 		{"family", 1009, Options{Ordinal: 1}, "metal: there is no GPU 1 that supports Metal"},
 		{"macos", 13, Options{Indirect: true}, "metal: replay from indirect command buffers needs macOS 14, this is Version 13.0 (emulated); run without --indirect"},

@@ -56,3 +56,11 @@ func TestDeclared(t *testing.T) {
 		}
 	}
 }
+
+// The angle that closes is the one at the depth of the first; where none does, the text ends.
+func TestAfterAngles(t *testing.T) {
+	for text, want := range map[string]int{"<a>b": 2, "<a<b>,c>d": 7, "<<>>": 3, "<a<b>": 5, "<": 1, "": 0, "a<b>c>": 3} {
+		require.Equal(t, want, afterAngles(lex.Cut(text), 0), text)
+	}
+	require.Equal(t, 6, afterAngles(lex.Cut("<a>b<c>"), 4))
+}

@@ -3,6 +3,7 @@ package emulator
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -37,4 +38,13 @@ func TestDamagedLibrary(t *testing.T) {
 	require.NoError(t, os.Mkdir(lib, 0o700))
 	compiles(3)
 	compiles(3)
+	entries, err := filepath.Glob(filepath.Join(dir, "*.entry"))
+	require.NoError(t, err)
+	require.Len(t, entries, 1)
+	require.Regexp(t, `^emulator-[0-9a-f]{32}\.entry$`, filepath.Base(entries[0]))
+	for i, damaged := range []string{"cut", strings.Repeat("x", 32), strings.Repeat("x", 33)} {
+		require.NoError(t, os.WriteFile(entries[0], []byte(damaged), 0o600))
+		compiles(4 + i)
+		compiles(4 + i)
+	}
 }
