@@ -29,7 +29,7 @@ func rareRegions() map[string]string {
 	const squares = `%0 = input "x" : f32[{T}, 96]
 		%1 = input "b" : f32[96]
 		%2 = add %0, %1 : f32[{T}, 96]
-		%3 = sum_squares %2 {size=8} : f32[{T}, 12]
+		%3 = sum_squares %2 {size={N}} : f32[{T}, {M}]
 		return h=%2, s=%3`
 	const long = `%0 = input "x" : f32[{T}, 12288]
 		%1 = weight "g" : f32[12288]
@@ -60,8 +60,10 @@ func rareRegions() map[string]string {
 		"results of T and many":             of(elements, "{N}", "8", "{M}", "4096") + "y=%2, z=%3",
 		"results of many and T":             of(elements, "{N}", "8", "{M}", "4096") + "z=%3, y=%2",
 		"results of T and some":             of(elements, "{N}", "8", "{M}", "64") + "y=%2, z=%3",
-		"squares of one":                    of(squares, "{T}", "1"),
-		"squares":                           of(squares, "{T}", "T"),
+		"squares of one":                    of(squares, "{T}", "1", "{N}", "8", "{M}", "12"),
+		"squares":                           of(squares, "{T}", "T", "{N}", "8", "{M}", "12"),
+		"squares of four":                   of(squares, "{T}", "T", "{N}", "4", "{M}", "24"),
+		"squares of T times S":              of(squares, "{T}", "T, S", "{N}", "32", "{M}", "3"),
 		"long vector in segments":           of(long, "{T}", "1"),
 		"long vectors in segments":          of(long, "{T}", "T"),
 		"half of a turn":                    of(turned, "{D}", "64", "{H}", "32", "{A}", "16", "{B}", "32"),
