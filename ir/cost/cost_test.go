@@ -96,6 +96,38 @@ func TestWaves(t *testing.T) {
 	require.Len(t, waves[0], 1)
 }
 
+// What reads a replaced node waits for the one in its place; kernels that run early stand in the
+// wave before, which is none before the first; nodes that are elsewhere are there from the start.
+func TestWavesBehindReplacedNodes(t *testing.T) {
+	g := parse(t, "graph @g (T=1..4, P=0..3, S<=4) {\n%x = input \"x\" : f32[T, 64]\n%a = silu %x\n%b = silu %a\n%c = silu %b\n%d = silu %x\n%e = add %c, %d\nreturn e=%e\n}")
+	n := g.Nodes()
+	fused, err := g.FusedNode(n[:2], "two", "two")
+	require.NoError(t, err)
+	names := map[*ir.Node]string{n[0]: "a", n[1]: "b", n[2]: "c", n[3]: "d", n[4]: "e", fused: "ab"}
+	kernels := func(n *ir.Node) []cost.Kernel {
+		k := cost.Kernel{Name: names[n]}
+		if k.Name == "c" || k.Name == "d" {
+			return []cost.Kernel{{Name: k.Name + " early", Early: true}, k, {Name: k.Name + " merge"}}
+		}
+		return []cost.Kernel{k}
+	}
+	of := func(nodes []*ir.Node, replaced map[*ir.Node]*ir.Node) (out [][]string) {
+		for _, w := range cost.Waves(nodes, replaced, kernels) {
+			var wave []string
+			for _, k := range w {
+				wave = append(wave, k.Name)
+			}
+			out = append(out, wave)
+		}
+		return out
+	}
+	require.Equal(t, [][]string{{"a", "d early"}, {"b", "c early", "d"}, {"c", "d merge"}, {"c merge"}, {"e"}}, of(n, nil))
+	replaced := map[*ir.Node]*ir.Node{n[0]: fused, n[1]: fused}
+	require.Equal(t, [][]string{{"ab", "c early", "d early"}, {"c", "d"}, {"c merge", "d merge"}, {"e"}}, of([]*ir.Node{fused, n[2], n[3], n[4]}, replaced))
+	require.Equal(t, [][]string{{"c early", "d early"}, {"c", "d"}, {"c merge", "d merge"}, {"e"}}, of(n[2:], nil), "a and b are elsewhere")
+	require.Empty(t, of(nil, nil))
+}
+
 // Two kernels side by side take as long as their bytes, and less than one after
 // the other.
 func TestWaveSharesTheMachine(t *testing.T) {

@@ -2,11 +2,14 @@ package cost
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"foundry/ir"
+	"foundry/ir/kernel"
+	"foundry/ir/sym"
 	"foundry/ir/target"
 	"foundry/ir/task"
 )
@@ -94,5 +97,38 @@ func TestFormatsOfATarget(t *testing.T) {
 	} {
 		_, err := Choose(regionOf(t, x, c[0], c[1], c[2]), x)
 		require.EqualError(t, err, want)
+	}
+}
+
+// A product behind what is no attention, or behind attention of whose keys no part can be had, says why.
+func TestProductsBehindNoAttention(t *testing.T) {
+	const decl = "%q = input \"q\" : f32[4, 1, 64]\n%k = input \"k\" : f32[4, 100, 64]\n%v = input \"v\" : f32[4, 100, 64]\n%w = weight \"w\" : f16[32, {N}]"
+	const behind = "%s = bmm_nt %q, {K} {scale=1}\n%p = softmax %s {causal=false, start=0}\n%a = bmm_nn %p, %v\n%r = reshape %a {shape=[1, 256]}\n%y = matmul_nt %r, %w"
+	for _, c := range []struct{ text, length, want string }{
+		{"%s = bmm_nt %q, %k {scale=1}\n%r = reshape %s {shape=[1, 400]}\n%y = matmul_nt %r, %w", "400", "attention wants bmm_nt, softmax and bmm_nn in a chain"},
+		{strings.ReplaceAll(behind, "{K}", "%k"), "256", ""},
+		{"%c = silu %k\n" + strings.ReplaceAll(behind, "{K}", "%c"), "256", "keys or values of attention are computed in the region"},
+	} {
+		_, err := Choose(regionOf(t, plain(), strings.ReplaceAll(decl, "{N}", c.length), c.text, "y=%y"), plain())
+		if c.want == "" {
+			require.NoError(t, err)
+		} else {
+			require.EqualError(t, err, c.want)
+		}
+	}
+}
+
+// A norm of rows of any length has no kernel, and is counted as one of rows as long as they are in the run.
+func TestNormsWithoutAKernel(t *testing.T) {
+	g, err := ir.Parse("g.fir", "graph @g (T=1..8, P=0..400, S<=512) {\n%x = input \"x\" : f32[T, S]\n%w = input \"w\" : f32[S]\n%y = rms_norm %x, %w {eps=1e-6}\nreturn y=%y\n}")
+	require.NoError(t, err)
+	for p, as := range map[int64]kernel.RowNorm{397: {Length: 400, Width: 4}, 399: {Length: 402, Width: 1}, 7: {Length: 10, Width: 1}} {
+		run := Run{Target: plain(), Choices: NewChoices(plain(), nil), Bounds: g.Bounds, Env: sym.Env{T: 3, P: p}}
+		require.Error(t, run.Choices.Lowerable(g.Nodes()[0]))
+		ks := run.Kernels(g.Nodes()[0])
+		require.Len(t, ks, 1)
+		require.EqualValues(t, as.Threads(), ks[0].Threads, "%d", p)
+		require.Equal(t, as.Bytes(), ks[0].Shared)
+		require.EqualValues(t, 3, ks[0].Groups)
 	}
 }
