@@ -98,7 +98,7 @@ func center(r *run, v []any) any {
 	s := r.str(v[0])
 	space := max(0, intOr(r, "center", v[1], 80)-int64(utf8.RuneCountInString(s)))
 	if space > r.limits.Bytes {
-		r.made(int(r.limits.Bytes) + 1)
+		r.beyond()
 	}
 	r.made(len(s) + int(space))
 	width := int(space) + utf8.RuneCountInString(s)
@@ -231,7 +231,7 @@ func indent(r *run, v []any) any {
 	if !ok {
 		width := max(0, intOr(r, "indent", v[1], 4))
 		if width > r.limits.Bytes {
-			r.made(int(r.limits.Bytes) + 1)
+			r.beyond()
 		}
 		r.made(int(width))
 		pad = strings.Repeat(" ", int(width))

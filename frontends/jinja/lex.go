@@ -101,8 +101,8 @@ func (l *lexer) text() {
 	text, open := l.rest()[:at[0]], l.rest()[at[0]:at[1]]
 	tag := l.rest()[at[0]:]
 	sign := ""
-	if len(tag) > 2 && (tag[2] == '-' || tag[2] == '+') {
-		sign = tag[2:3]
+	if behind := tag[len(open):]; strings.HasPrefix(behind, "-") || strings.HasPrefix(behind, "+") {
+		sign = behind[:1]
 	}
 	starts := l.starts
 	l.strippedText(text, sign, open != "{{", starts)
@@ -114,7 +114,7 @@ func (l *lexer) text() {
 	}
 	switch open {
 	case "{#":
-		l.take(2 + len(sign))
+		l.take(len(open) + len(sign))
 		end := commentClose.FindStringIndex(l.rest())
 		if end == nil {
 			l.fail("the comment is not closed: there is no #}")
@@ -122,11 +122,11 @@ func (l *lexer) text() {
 		l.take(end[1])
 	case "{%":
 		l.emit(tokOpenTag, "")
-		l.take(2 + len(sign))
+		l.take(len(open) + len(sign))
 		l.inside(tokCloseTag, tagClose)
 	default:
 		l.emit(tokOpenExpr, "")
-		l.take(2 + len(sign))
+		l.take(len(open) + len(sign))
 		l.inside(tokCloseExpr, exprClose)
 	}
 }
@@ -206,8 +206,8 @@ func (l *lexer) one(s string, brackets *[]byte) {
 		}
 	}
 	m := s[:size]
-	if len(s) > 1 && slices.Contains(longOps, s[:2]) {
-		m = s[:2]
+	if i := slices.IndexFunc(longOps, func(op string) bool { return strings.HasPrefix(s, op) }); i >= 0 {
+		m = longOps[i]
 	} else if !strings.ContainsRune(shortOps, first) {
 		l.fail("unexpected character %q", first)
 	}

@@ -388,7 +388,7 @@ func (r *run) replace(s, old, with string, count int64) string {
 		n = min(n, count)
 	}
 	if n > 0 && int64(len(with)) > r.limits.Bytes/n {
-		r.made(int(r.limits.Bytes) + 1)
+		r.beyond()
 	}
 	r.made(len(s) + int(n)*len(with))
 	return strings.Replace(s, old, with, int(n))

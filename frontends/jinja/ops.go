@@ -156,7 +156,7 @@ func (r *run) repeated(v any, n int64) any {
 	n = max(n, 0)
 	times := func(size int) int {
 		if size > 0 && n > math.MaxInt32 {
-			r.made(math.MaxInt64)
+			r.beyond()
 		}
 		if size == 0 {
 			return 0

@@ -83,8 +83,9 @@ var tokenNames = map[tokenKind]string{
 	tokOpenExpr: "{{", tokCloseExpr: "the end of the expression",
 }
 
-func (p *parser) describe() string {
-	t := p.cur()
+func (p *parser) describe() string { return p.cur().describe() }
+
+func (t token) describe() string {
 	if name, ok := tokenNames[t.kind]; ok {
 		return name
 	}

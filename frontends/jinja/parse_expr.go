@@ -193,12 +193,7 @@ func (p *parser) primary() expr {
 			return p.dict(t.line)
 		}
 	}
-	p.at = max(0, p.at-1)
-	if p.cur() != t { // the end is not moved over
-		p.at++
-	}
-	p.fail("want an expression, have %s", p.describe())
-	return nil
+	panic(&Error{t.line, "want an expression, have " + t.describe()})
 }
 
 // each reads elements with commas between, one of which may stand at the end, up to the

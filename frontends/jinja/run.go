@@ -67,6 +67,9 @@ func (r *run) made(bytes int) {
 	r.read(bytes)
 }
 
+// beyond stops a template that chose more bytes than there are, before their number overflows.
+func (r *run) beyond() { r.made(int(r.limits.Bytes) + 1) }
+
 func (r *run) enter() {
 	if r.depth++; r.depth > r.limits.Depth {
 		r.fail("the template was stopped: it nests more than %d levels deep", r.limits.Depth)
