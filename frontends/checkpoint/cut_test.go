@@ -142,4 +142,23 @@ func TestRefusedFilesAreClosed(t *testing.T) {
 		require.ErrorContains(t, err, path)
 	}
 	require.Equal(t, before, open())
+	// Nor do those that were mapped before it showed that they are none of ours.
+	bad := filepath.Join(t.TempDir(), "bad.gguf")
+	require.NoError(t, os.WriteFile(bad, []byte("GGUFx"), 0o666))
+	alone := filepath.Join(t.TempDir(), "bad.safetensors")
+	require.NoError(t, os.WriteFile(alone, []byte("xxxxxxxxx"), 0o666))
+	single := folder(t, map[string]string{"config.json": "{}", singleFile: "xxxxxxxxx"}, nil)
+	shards := folder(t, map[string]string{indexFile: twoShards, "m-2.safetensors": "xxxxxxxxx"}, map[string][]Tensor{"m-1.safetensors": {tensor("model.a", 'a', 4)}})
+	twice := folder(t, map[string]string{indexFile: `{"weight_map":{"model.a":"m-1.safetensors","model.b":"m-1.safetensors"}}`}, map[string][]Tensor{"m-1.safetensors": {tensor("model.a", 'a', 4)}})
+	for _, path := range []string{bad, alone, single, shards, twice} {
+		_, err := Open(path)
+		require.ErrorContains(t, err, path)
+		require.Equal(t, before, open(), path)
+	}
+	kept := folder(t, nil, map[string][]Tensor{singleFile: {tensor("w", 'a', 4)}})
+	s, err := Open(kept)
+	require.NoError(t, err)
+	require.Equal(t, before+1, open())
+	require.NoError(t, s.Close())
+	require.Equal(t, before, open(), "closed with its source")
 }

@@ -286,3 +286,66 @@ func TestFoldersThatAreNotWritten(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, left)
 }
+
+// failing is a source of which one tensor cannot be read.
+type failing struct {
+	Source
+	name *string
+}
+
+func (s failing) Read(name string) ([]byte, error) {
+	if name == *s.name {
+		return nil, fs.ErrPermission
+	}
+	return s.Source.Read(name)
+}
+
+// A tensor that cannot be read is an error of who needs it, whenever that is.
+func TestTensorsThatDoNotRead(t *testing.T) {
+	const layer = "model.layers.0.mlp.down_proj"
+	for dir, parts := range map[string][]string{
+		"awq": {"qweight", "scales", "qzeros"}, "gptq8": {"qweight", "scales", "qzeros", "g_idx"}, "gptq4-v2": {"qweight", "scales", "qzeros"}, "mlx-mixed": {"weight", "scales", "biases"},
+	} {
+		s, config := edited(t, dir, nil, nil)
+		for _, part := range parts {
+			name := layer + "." + part
+			_, err := Unpack(failing{s, &name}, config)
+			require.ErrorIs(t, err, fs.ErrPermission, "%s %s", dir, name)
+			later := ""
+			p, err := Unpack(failing{s, &later}, config)
+			require.NoError(t, err)
+			later = name
+			b, err := p.Read(layer + ".weight")
+			if part == "g_idx" { // which says that columns are in order, and that was read
+				require.NoError(t, err)
+				continue
+			}
+			require.ErrorIs(t, err, fs.ErrPermission, "%s %s", dir, name)
+			require.NotNil(t, b)
+			_, err = p.Read("model.norm.weight")
+			require.NoError(t, err)
+		}
+	}
+	name := "b"
+	s := failing{zeros(map[string]Info{"a": {DType: dtype.F32, Shape: []int64{1, 32}}, "b": {DType: dtype.F32, Shape: []int64{1, 32}}}), &name}
+	_, err := Scan(t.Context(), s, nil)
+	require.ErrorIs(t, err, fs.ErrPermission)
+	require.ErrorIs(t, Load(s, "b", dtype.F16, make([]byte, 64), nil), fs.ErrPermission)
+	wide := func(string, Info) dtype.Type { return dtype.F32 }
+	require.ErrorIs(t, encodeGGUF(&full{left: 1 << 20}, s, nil, wide, nil, nil), fs.ErrPermission)
+	kjv, err := KJV2M()
+	require.NoError(t, err)
+	name = "model.layers.0.mlp.down_proj.weight"
+	affine, err := dtype.ParseWeights("affine4")
+	require.NoError(t, err)
+	for _, weights := range []dtype.Type{affine, dtype.F16} {
+		require.ErrorIs(t, WriteFolder(t.Context(), filepath.Join(t.TempDir(), "out"), failing{kjv, &name}, weights, nil, nil), fs.ErrPermission)
+	}
+	told := map[string]int64{}
+	none := ""
+	require.NoError(t, WriteFolder(t.Context(), filepath.Join(t.TempDir(), "out"), failing{kjv, &none}, affine, func(tensor string, n Narrowing) { told[tensor] = n.Values }, nil))
+	for _, tensor := range kjv.Names() {
+		info, _ := kjv.Info(tensor)
+		require.Equal(t, info.Elements(), told[tensor], tensor)
+	}
+}

@@ -153,6 +153,18 @@ func TestGGUFEnds(t *testing.T) {
 	ids, err := tok.Encode("In")
 	require.NoError(t, err)
 	require.Equal(t, int(eos), int(ids[len(ids)-1]))
+	f.meta["tokenizer.ggml.add_bos_token"], f.meta["tokenizer.ggml.bos_token_id"] = true, eos
+	b, err = f.tokenizer()
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(b, &out))
+	part := map[string]any{"SpecialToken": map[string]any{"id": end, "type_id": 0.0}}
+	require.Equal(t, []any{part, map[string]any{"Sequence": map[string]any{"id": "A", "type_id": 0.0}}, part}, out.Post["single"], "before and behind")
+	require.Equal(t, out.Post["single"], out.Post["pair"])
+	require.Equal(t, map[string]any{end: map[string]any{"id": end, "ids": []any{float64(eos)}, "tokens": []any{end}}}, out.Post["special_tokens"])
+	f.meta["tokenizer.ggml.bos_token_id"] = uint64(len(f.meta["tokenizer.ggml.tokens"].([]string)))
+	_, err = f.tokenizer()
+	require.EqualError(t, err, `metadata "tokenizer.ggml.add_bos_token" is true, but "tokenizer.ggml.bos_token_id" is no token`)
+	delete(f.meta, "tokenizer.ggml.add_bos_token")
 	f.meta["tokenizer.ggml.add_eos_token"] = uint64(1)
 	_, err = f.tokenizer()
 	require.EqualError(t, err, `metadata "tokenizer.ggml.add_eos_token" is 1, want true or false`)
