@@ -79,3 +79,22 @@ func TestEndsOfAnInterval(t *testing.T) {
 	require.InDelta(t, 0.5, Interval{Mid: 2, Low: 1, High: 2.5}.halfWidth(), 0)
 	require.InDelta(t, 0.25, Interval{Mid: 2, Low: 1.9, High: 2.5}.halfWidth(), 0)
 }
+
+// What is timed by kernels is the entry that the last run takes: of decode that for so many
+// positions, of prefill always its own, were it one token.
+func TestEntryThatRuns(t *testing.T) {
+	p := &plan.Plan{Entries: []plan.Entry{{Name: "prefill", Role: plan.Prefill}, {Name: "decode", Role: plan.Decode}, {Name: "decode_8", Role: plan.Decode, PMax: 7}}}
+	for _, c := range []struct {
+		phase  string
+		tokens int
+		envs   []sym.Env
+		want   string
+	}{
+		{"decode", 0, []sym.Env{{T: 1, P: 7}}, "decode_8"}, {"decode", 1, []sym.Env{{T: 1, P: 7}}, "decode_8"}, {"decode", 1, []sym.Env{{T: 1, P: 8}}, "decode"},
+		{"decode", 2, []sym.Env{{T: 1, P: 6}}, "decode_8"}, {"decode", 2, []sym.Env{{T: 1, P: 7}}, "decode"}, {"prefill", 1, []sym.Env{{T: 8}, {T: 1, P: 8}}, "prefill"}, {"prefill", 1, []sym.Env{{T: 1}}, "prefill"},
+	} {
+		e, err := (&Options{Phase: c.phase, Tokens: c.tokens}).entryOf(p, c.envs)
+		require.NoError(t, err)
+		require.Equal(t, c.want, e.Name, "%+v", c)
+	}
+}

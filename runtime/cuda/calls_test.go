@@ -224,7 +224,10 @@ func TestRecording(t *testing.T) {
 		"cuEventDestroy_v2", "cuEventDestroy_v2"}, m.events())
 	open := m.kinds()
 	for _, name := range []string{"cuCtxSetCurrent", "cuEventCreate", "cuEventRecord", "cuGraphLaunch", "cuEventSynchronize", "cuEventElapsedTime_v2"} {
-		m.faults(t, name, func() error { _, err := r.(fruntime.Stopwatch).Timed(); return err }, func() { require.Equal(t, open, m.kinds(), name) })
+		m.faults(t, name, func() error { _, err := r.(fruntime.Stopwatch).Timed(); return err }, func() {
+			require.Equal(t, open, m.kinds(), name)
+			require.NotContains(t, strings.Join(m.events(), ", "), "no event", "what was not made is not destroyed")
+		})
 	}
 	m.faults(t, "cuGraphLaunch", r.Run, func() {})
 	m.faults(t, "cuEventRecord", r.Run, func() {})
@@ -560,6 +563,11 @@ func TestNotes(t *testing.T) {
 		_, err := notesOf(code)
 		require.EqualError(t, err, text)
 	}
+	_, err = notesOf(elfOf([]string{"a"}, []byte{sizedNote, 0x2f, 8, 0}))
+	require.EqualError(t, err, "notes on registers that end early")
+	got, err = notesOf(elfOf([]string{"a"}, []byte{1, 0x2f, 8, 0, 1, 2, 3})) // what is too short to be one
+	require.NoError(t, err)
+	require.Empty(t, got)
 	_, err = notesOf(make([]byte, 20))
 	require.EqualError(t, err, "machine code that is no ELF file")
 }

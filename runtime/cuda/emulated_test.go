@@ -379,6 +379,7 @@ func cubin(used map[string]notes) []byte {
 	}
 	info = append(info, 1, 0x2f, 0xff, 0xff) // a note without a size
 	info = append(info, sizedNote, 0x55, 3, 0, 1, 2, 3)
+	info = append(info, sizedNote, 0x2f, 4, 0, 0xff, 0xff, 0, 0) // of another size than those that count
 	for i, name := range names {
 		note(0x2f, i+1, used[name].registers)
 		note(0x11, i+1, used[name].frame)

@@ -131,6 +131,9 @@ func TestStartRefuses(t *testing.T) {
 	s, err := Prepare(t.Context(), m, Options{Device: Ref, Compile: compile.Options{Passes: compile.SearchPasses}})
 	require.NoError(t, err, "a search has its place behind it")
 	require.NotNil(t, s.Say)
+	s, err = Prepare(t.Context(), m, Options{Device: Auto, CPU: absent})
+	require.NoError(t, err)
+	require.NotEqual(t, Auto, s.Device, "one was taken")
 }
 
 // The reference runs what is in the vocabulary, on a session that is open, and has logits of

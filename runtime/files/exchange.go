@@ -24,7 +24,7 @@ func ReplaceFolder(fresh, dir string, may func(dir string) (exists bool, err err
 			if err = exchange(fresh, dir); err != nil {
 				err = &os.LinkError{Op: "exchange", Old: fresh, New: dir, Err: err}
 			}
-			if errors.Is(err, errors.ErrUnsupported) || errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOSYS) {
+			if noExchange(err) {
 				err = moveAndRename(fresh, dir, fmt.Sprintf("%s.old%d", fresh, attempt))
 			}
 		default:
@@ -36,6 +36,11 @@ func ReplaceFolder(fresh, dir string, may func(dir string) (exists bool, err err
 			return err
 		}
 	}
+}
+
+// noExchange reports whether err is of a file system, or a kernel, that exchanges no names.
+func noExchange(err error) bool {
+	return errors.Is(err, errors.ErrUnsupported) || errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOSYS)
 }
 
 // Steady looks at what stands at dir, again as long as something else came to stand there

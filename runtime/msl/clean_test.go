@@ -80,6 +80,17 @@ func TestCleanErrors(t *testing.T) {
 	}
 }
 
+// What stands around a definition is known behind conditions within it, too.
+func TestGuardsOfMacros(t *testing.T) {
+	for _, text := range []string{
+		"#ifndef OWNED\n#define OWNED\n#endif\n", "#ifndef OWNED\n#if 1\n#endif\n#define OWNED\n#endif\n", "#ifndef OWNED\n#ifdef A\n#else\n#endif\n#define OWNED\n#endif\n",
+		"#if 1\n#ifndef OWNED\n#define OWNED\n#endif\n#endif\n", "#ifndef OWNED\n#ifndef A\n#define OWNED\n#endif\n#endif\n",
+	} {
+		_, err := clean("k.metal", text, map[string]bool{"OWNED": true})
+		require.NoError(t, err, text)
+	}
+}
+
 // A kernel's macros end with it, however they are written, the header's do not.
 func TestMacrosEnd(t *testing.T) {
 	k := plan.Kernel{Name: "k", File: "kernels/k.metal", Threads: [3]int{1, 1, 1},

@@ -64,3 +64,15 @@ func TestAfterAngles(t *testing.T) {
 	}
 	require.Equal(t, 6, afterAngles(lex.Cut("<a>b<c>"), 4))
 }
+
+// A value is as wide as its elements, those of 64 bits twice; types of stage files count once.
+func TestWidth(t *testing.T) {
+	for word, want := range map[string]uint64{
+		"float": 1, "float2": 2, "half3": 3, "uchar4": 4, "long": 2, "ulong": 2, "size_t": 2, "long2": 4, "ulong4": 8, "Own3": 1, "float5": 1, "float1": 1, "size_t2": 1, "2": 1, "": 1,
+	} {
+		require.Equal(t, want, width(word), word)
+	}
+	for word, want := range map[string]bool{"float": true, "float2": true, "float4": true, "float1": false, "float5": false, "size_t": true, "size_t2": false, "3": false, "": false, "Own": false} {
+		require.Equal(t, want, isType(word), word)
+	}
+}
