@@ -82,6 +82,7 @@ func TestSources(t *testing.T) {
 		{files: map[string]string{"tokenizer_config.json": `{"chat_template":"a"}`, "chat_template.json": `{"chat_template":"j"}`}, text: "j"},
 		{files: map[string]string{"tokenizer_config.json": `{"chat_template":"a"}`, "chat_template.jinja": "{{ messages[0].content }}\n"}, text: "hello"},
 		{files: map[string]string{"tokenizer_config.json": `{"chat_template":"{{ bos_token }}{{ eos_token }}","bos_token":{"content":"<s>"},"eos_token":"</s>"}`}, text: "<s></s>"},
+		{files: map[string]string{"chat_template.jinja": "{{ documents is none }}{{ tools is none }}{{ add_generation_prompt }}{{ enable_thinking is defined }}"}, text: "TrueTrueTrueFalse"}, // as transformers calls it
 		{files: map[string]string{"tokenizer_config.json": `x`}, err: "tokenizer_config.json is not JSON: invalid character 'x' looking for beginning of value"},
 		{files: map[string]string{"tokenizer_config.json": `{"chat_template":5}`}, err: "tokenizer_config.json: chat_template is neither a text nor a list of named templates"},
 		{files: map[string]string{"tokenizer_config.json": `{"chat_template":[{"name":"x"}]}`}, err: "tokenizer_config.json: chat_template[0] has no name or no template"},
@@ -177,4 +178,33 @@ func TestToolsOnlyAndThoughts(t *testing.T) {
 	text, err := tmpl.Render(Conversation{Messages: Messages(m), Tools: tools}, time.Time{})
 	require.NoError(t, err)
 	require.Equal(t, "hm|hm|hello", text)
+}
+
+// A file that is there and cannot be read is an error, not one that is missing; what opens the
+// next turn is left out of a conversation that is closed, and who thinks is told so.
+func TestUnreadableTemplates(t *testing.T) {
+	for _, name := range []string{"tokenizer_config.json", "chat_template.jinja", "chat_template.json", "additional_chat_templates/tool_use.jinja"} {
+		files := map[string]string{"tokenizer_config.json": `{"chat_template":"a"}`}
+		if strings.HasPrefix(name, "additional") {
+			files["chat_template.jinja"] = "own"
+		}
+		_, err := Read(func(asked string) ([]byte, error) {
+			if asked == name {
+				return nil, fs.ErrPermission
+			}
+			return folder(files)(asked)
+		})
+		require.ErrorIs(t, err, fs.ErrPermission, name)
+	}
+	_, err := Read(folder(map[string]string{"chat_template.json": "x"}))
+	require.EqualError(t, err, "chat_template.json is not JSON: invalid character 'x' looking for beginning of value")
+	_, err = Read(folder(map[string]string{"chat_template.jinja": "a", "additional_chat_templates/tool_use.jinja": "{% if %}"}))
+	require.EqualError(t, err, "chat_template.jinja: the chat template does not compile: line 1: want an expression, have the end of the tag")
+	tmpl, err := Read(folder(map[string]string{"chat_template.jinja": "{{ add_generation_prompt }}{{ enable_thinking }}"}))
+	require.NoError(t, err)
+	for _, on := range []bool{true, false} {
+		text, err := tmpl.Render(Conversation{Messages: Messages(Message("user", "a")), Closed: on, Thinking: &on}, time.Time{})
+		require.NoError(t, err)
+		require.Equal(t, map[bool]string{true: "FalseTrue", false: "TrueFalse"}[on], text)
+	}
 }

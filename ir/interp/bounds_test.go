@@ -6,6 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"foundry/ir"
+	"foundry/ir/dtype"
 )
 
 func TestBounds(t *testing.T) {
@@ -78,5 +79,20 @@ func TestBounds(t *testing.T) {
 		if op != ir.OpFused {
 			require.NotEmpty(t, boundOf(op, fullWidth).Why, "%v has no bound", op)
 		}
+	}
+}
+
+// A bound admits what lies at it.
+func TestBoundsAtTheirEnds(t *testing.T) {
+	require.True(t, rounded.Admits(Difference{MaxULP: 1}), "one operation, rounded once")
+	require.False(t, exact.Admits(Difference{MaxULP: 1}))
+	require.True(t, sums.Admits(Difference{NMSE: sums.NMSE, MaxULP: 1 << 30}))
+	require.False(t, sums.Admits(Difference{NMSE: sums.NMSE * 1.001}))
+	q := &ir.Value{Type: ir.Type{DType: dtype.Q8_0}}
+	h := &ir.Value{Type: ir.Type{DType: dtype.F16}}
+	f := &ir.Value{Type: ir.Type{DType: dtype.F32}}
+	for want, list := range map[width][]*ir.Value{blockWidth: {f, q, h}, halfWidth: {h, f}, fullWidth: {f}} {
+		require.Equal(t, want, widthOf(list))
+		require.Equal(t, want, widthOf(list[:1], list[1:]))
 	}
 }

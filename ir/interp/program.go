@@ -318,12 +318,8 @@ func (m *machine[F]) vector(v value[F]) []F {
 	return v.row(0)
 }
 
-// gather copies a view's elements in row-major order.
+// gather copies the elements of a view, which is no scalar, in row-major order.
 func (m *machine[F]) gather(dst []F, v value[F]) {
-	if len(v.shape) == 0 {
-		dst[0] = v.data[v.offset]
-		return
-	}
 	cols, step := v.cols(), v.stride[len(v.stride)-1]
 	m.parallel(v.rows(), cols, func() func(lo, hi int) {
 		return func(lo, hi int) {

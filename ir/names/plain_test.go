@@ -2,6 +2,7 @@ package names
 
 import (
 	"testing"
+	"unicode"
 
 	"github.com/stretchr/testify/require"
 )
@@ -21,4 +22,16 @@ func TestPlain(t *testing.T) {
 		require.Equal(t, want, Plain(text))
 	}
 	require.Equal(t, "a\n\tb\\x1b", PlainText("a\n\tb\x1b"))
+}
+
+// Of the characters that turn the direction of writing all are spelled, and none beside them.
+func TestTurnsOfDirection(t *testing.T) {
+	for r := rune(0x2000); r < 0x2100; r++ {
+		spelled := Plain(string(r)) != string(r)
+		turns := r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 // Unicode's LRE to RLO, LRI to PDI
+		require.Equal(t, turns, unicode.Is(unicode.Bidi_Control, r) && r != 0x200e && r != 0x200f)
+		if unicode.IsPrint(r) || turns {
+			require.Equal(t, turns, spelled, "%x", r)
+		}
+	}
 }

@@ -1,6 +1,7 @@
 package seeded
 
 import (
+	"encoding/binary"
 	"fmt"
 	"hash/crc32"
 	"math"
@@ -11,6 +12,7 @@ import (
 
 	"foundry/ir"
 	"foundry/ir/dtype"
+	"foundry/ir/interp"
 	"foundry/ir/sym"
 )
 
@@ -106,4 +108,40 @@ func TestNumbersOfEveryUse(t *testing.T) {
 	require.EqualError(t, err, `graph @g has no weight "norm" of type f16[300]`)
 	_, err = weights("other", g.Params[3].Type)
 	require.EqualError(t, err, `graph @g has no weight "other" of type f32[300]`)
+}
+
+// Caches have numbers of all of [-1, 1), those of rows that nobody wrote too.
+func TestNumbersOfStates(t *testing.T) {
+	g := parsed(t, "%c = state \"c\" : f32[2, 8, 100]\n%d = state \"d\" : f16[1, 8, 4]\nreturn y=%c, z=%d")
+	p, err := interp.New(g, nil, interp.Float32)
+	require.NoError(t, err)
+	s := p.NewState()
+	require.NoError(t, FillState(s, 3))
+	c, err := s.Tensor("c")
+	require.NoError(t, err)
+	require.InDelta(t, -0.99, slices.Min(c.F32), 0.01)
+	require.InDelta(t, 0.99, slices.Max(c.F32), 0.01)
+	n := numbersOf("c", 3)
+	for i, v := range c.F32 {
+		require.Equal(t, n.unit(i), v)
+	}
+	d, err := s.Tensor("d")
+	require.NoError(t, err)
+	require.NotZero(t, d.F32[31])
+}
+
+// Whole numbers of a weight lie below every vocabulary that they are looked up in.
+func TestWholeNumbersOfWeights(t *testing.T) {
+	g := parsed(t, "%i = weight \"i\" : i32[200]\n%t = weight \"t\" : f32[9, 2]\n%y = embedding %i, %t\nreturn y=%y")
+	w, err := Weights(g, 3)("i", g.Params[0].Type)
+	require.NoError(t, err)
+	seen := map[uint32]bool{}
+	for i := range 200 {
+		seen[binary.LittleEndian.Uint32(w.Stored[4*i:])] = true
+	}
+	for id := range uint32(9) {
+		require.True(t, seen[id], id)
+	}
+	require.Len(t, seen, 9)
+	require.PanicsWithValue(t, "seeded: no random blocks of f32", func() { randomBlocks(dtype.F32, 1, 1, make([]byte, 4)) })
 }
