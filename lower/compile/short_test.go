@@ -81,3 +81,26 @@ func TestLimitsOfShortContexts(t *testing.T) {
 		require.Equal(t, want, EntryOf(tokens))
 	}
 }
+
+// Entries for short contexts are weighed where the context is four times as long as the first
+// of them, and nothing is forced or counted; what is asked for is made.
+func TestWhereShortContextsAreWeighed(t *testing.T) {
+	m, err := model.Open("synth:qwen2.5-0.5b", checkpoint.Hub{})
+	require.NoError(t, err)
+	for _, c := range []struct {
+		o       Options
+		weighed bool
+	}{
+		{Options{Context: 2048}, true}, {Options{Context: 2047}, false}, {Options{Context: 32768}, true}, {Options{Context: 64, Short: []int{8}}, true},
+		{Options{Context: 32768, Short: []int{}}, false}, {Options{Context: 32768, Attention: "split"}, false}, {Options{Context: 32768, Fuel: new(int)}, false},
+	} {
+		g, err := Build(m, c.o)
+		require.NoError(t, err)
+		require.Equal(t, c.weighed, g.decode != nil, "%+v", c.o)
+	}
+	for attention, parts := range map[string]bool{"flash": false, "split": true, "chained": false} {
+		g, err := Fuse(embedded(t), Options{Attention: attention})
+		require.NoError(t, err)
+		require.Equal(t, parts, g.inParts(g.Entries[1]), attention)
+	}
+}

@@ -31,6 +31,8 @@ func TestInfo(t *testing.T) {
 	d.opts.Checked, d.objects.why = true, "no folder"
 	want.Name, want.Note = runtime.GOARCH+", 3 threads, checked", "g++ 12 (/bin/g++); no folder"
 	require.Equal(t, want, d.Info())
+	require.Positive(t, totalMemory())
+	require.Zero(t, totalMemory()%int64(os.Getpagesize()), "whole pages")
 }
 
 // Fifty thousand dispatches leave nothing behind.

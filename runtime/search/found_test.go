@@ -69,6 +69,16 @@ func TestWhyNothingIsMeasured(t *testing.T) {
 	require.Contains(t, why, "no-compiler")
 	why, _ = look("", "cpu")
 	require.Contains(t, why, "no-compiler", "the target's own device")
+	if dev, err := engine.OpenDevice(t.Context(), engine.CPU, cpu.Options{FewRuns: true}); err == nil {
+		require.NoError(t, dev.Close())
+		absent = cpu.Options{FewRuns: true}
+		why, s = look(engine.CPU, "h100")
+		require.Equal(t, "the device at hand is cpu, not h100", why)
+		require.Nil(t, s.dev)
+		why, s = look(engine.CPU, "cpu")
+		require.Empty(t, why)
+		require.Equal(t, []string{"cpu", "cpu"}, []string{s.found.Device, s.costs.Name})
+	}
 	graph, err := compile.Build(m, compile.Options{Context: 64})
 	require.NoError(t, err)
 	s = &search{m: &model.Model{Name: "g.fir", Graph: graph.Entries[1]}, graphs: graph}
