@@ -77,6 +77,14 @@ func TestOutlineInline(t *testing.T) {
 	kv, err := g.Outline(nodesOf(g, ir.OpKVRearrange, ir.OpKVWrite), "kv", "layers.0.kv")
 	require.NoError(t, err)
 	require.Equal(t, []int{1}, kv.Overwrites())
+	roots := 0
+	for _, r := range kv.Results {
+		if ir.StateRoot(r) != r {
+			roots++
+			require.Same(t, kv.Args[1], ir.StateRoot(r), "what a region has written into a cache is that cache's")
+		}
+	}
+	require.Equal(t, 1, roots)
 	require.NoError(t, ir.Verify(g), g.String())
 	add := nodesOf(g, ir.OpAdd)
 	g.InlineAll()

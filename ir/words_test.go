@@ -1,6 +1,7 @@
 package ir_test
 
 import (
+	"math"
 	"strconv"
 	"strings"
 	"testing"
@@ -49,6 +50,22 @@ func TestNamesOfResults(t *testing.T) {
 		again, err := ir.Parse("x.fir", g.String())
 		require.NoError(t, err, name)
 		require.Equal(t, g.String(), again.String())
+	}
+}
+
+// Numbers are read as float32: with an exponent of either sign, and refused where none is so large.
+func TestNumbers(t *testing.T) {
+	parse := func(number string) (*ir.Graph, error) {
+		return ir.Parse("x.fir", "graph @g (T=1..1, P=0..0, S<=1) {\n%a = const \"a\" ["+number+"] : f32[1]\n%b = silu %a\nreturn b=%b\n}")
+	}
+	for text, want := range map[string]float32{"9e-3": 0.009, "0e+2": 0, "-9E+3": -9000, "5e3": 5000, "3.4028235e38": math.MaxFloat32} {
+		g, err := parse(text)
+		require.NoError(t, err, text)
+		require.Equal(t, []float32{want}, g.Params[0].Param.Values, text)
+	}
+	for text, said := range map[string]string{"3.5e38": "3.5e38", "1e39": "1e39", "one": "one"} {
+		_, err := parse(text)
+		require.EqualError(t, err, "x.fir:2:17: want a number, have "+strconv.Quote(said))
 	}
 }
 

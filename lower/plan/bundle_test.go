@@ -236,6 +236,11 @@ func TestListsOfNothing(t *testing.T) {
 	require.NotContains(t, text, "null")
 	require.Equal(t, text, nothing(Entry{Steps: []Step{{Dispatch: &Dispatch{Nodes: []Node{}, Bind: []Binding{}}}}, CommandBuffers: []CommandBuffer{}, Results: []Result{}}))
 	require.NotContains(t, nothing(Entry{}), "null")
+	empty := &Plan{Options: Options{Weights: dtype.F16, Cache: dtype.F16}}
+	empty.normalise()
+	have, err := encode(empty)
+	require.NoError(t, err)
+	require.NotContains(t, string(have), "null")
 }
 
 func FuzzDecode(f *testing.F) {
