@@ -2,12 +2,14 @@ package checkpoint
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"syscall"
 	"testing"
+	"time"
 
 	"foundry/ir/dtype"
 	"foundry/runtime/files"
@@ -161,4 +163,37 @@ func TestRefusedFilesAreClosed(t *testing.T) {
 	require.Equal(t, before+1, open())
 	require.NoError(t, s.Close())
 	require.Equal(t, before, open(), "closed with its source")
+}
+
+// What is ended on its way leaves nothing, and says so.
+func TestEndedWhileWritten(t *testing.T) {
+	s, err := KJV2M()
+	require.NoError(t, err)
+	parent := t.TempDir()
+	for name, write := range map[string]func(ctx context.Context, path string, progress func(done, of int)) error{
+		"x.gguf": func(ctx context.Context, path string, progress func(done, of int)) error {
+			return WriteGGUF(ctx, path, s, dtype.F16, nil, progress)
+		},
+		"mix.gguf": func(ctx context.Context, path string, progress func(done, of int)) error {
+			return WriteMix(ctx, path, s, nil, progress)
+		},
+		"folder": func(ctx context.Context, path string, progress func(done, of int)) error {
+			return WriteFolder(ctx, path, s, dtype.F16, nil, progress)
+		},
+	} {
+		ctx, end := context.WithCancel(t.Context())
+		err := write(ctx, filepath.Join(parent, name), func(done, of int) {
+			if done == 1 {
+				end()
+				require.Eventually(t, func() bool {
+					left, err := os.ReadDir(parent)
+					return err == nil && len(left) == 0
+				}, 10*time.Second, time.Millisecond, "%s goes while it is written", name)
+			}
+		})
+		require.ErrorIs(t, err, context.Canceled, name)
+		left, err := os.ReadDir(parent)
+		require.NoError(t, err)
+		require.Empty(t, left, name)
+	}
 }

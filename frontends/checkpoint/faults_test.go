@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/url"
 	"os"
@@ -348,4 +349,59 @@ func TestTensorsThatDoNotRead(t *testing.T) {
 		info, _ := kjv.Info(tensor)
 		require.Equal(t, info.Elements(), told[tensor], tensor)
 	}
+}
+
+// permissions are those of a path, beyond what the process's mask takes away.
+func permissions(t *testing.T, path string) fs.FileMode {
+	t.Helper()
+	all := filepath.Join(t.TempDir(), "all")
+	require.NoError(t, os.Mkdir(all, 0o777))
+	open, err := os.Stat(all)
+	require.NoError(t, err)
+	info, err := os.Stat(path)
+	require.NoError(t, err)
+	return info.Mode().Perm() | 0o777&^open.Mode().Perm()
+}
+
+// What is written others may read, and nobody but its owner write.
+func TestOthersMayReadFolders(t *testing.T) {
+	s, err := KJV2M()
+	require.NoError(t, err)
+	dir := filepath.Join(t.TempDir(), "out")
+	require.NoError(t, WriteFolder(t.Context(), dir, s, dtype.F16, nil, nil))
+	info, err := os.Stat(dir)
+	require.NoError(t, err)
+	require.Equal(t, fs.FileMode(0o755), info.Mode().Perm(), "whatever the mask is")
+	nested := filepath.Join(t.TempDir(), "a", "b.jinja")
+	require.NoError(t, writeCarried(nested, []byte("b")))
+	cache := t.TempDir()
+	require.NoError(t, Hub{Cache: cache}.record("Owner/Some-Model", "c0ffee"))
+	shards := t.TempDir()
+	one := func(name string) item {
+		return item{[]headerTensor{{name, "F32", []int64{1}, 4}}, func() ([]byte, error) { return make([]byte, 4), nil }}
+	}
+	require.NoError(t, writeShards(t.Context(), shards, []item{one("a"), one("b")}, 4, nil))
+	mask := permissions(t, filepath.Join(dir, "tokenizer.json")) &^ 0o644 // what it takes away
+	for path, want := range map[string]fs.FileMode{
+		filepath.Join(dir, "config.json"): 0o644, filepath.Join(dir, "tokenizer.json"): 0o644, nested: 0o644, filepath.Dir(nested): 0o755,
+		filepath.Join(cache, "models--Owner--Some-Model", "refs"): 0o755, filepath.Join(shards, indexFile): 0o644,
+	} {
+		require.Equal(t, want|mask, permissions(t, path)|mask, path)
+	}
+}
+
+// Who downloads a model prints nothing of it: a program's standard output is its own.
+func TestHubPrintsNothing(t *testing.T) {
+	s := server(t, map[string]string{"config.json": "{}", singleFile: "x"})
+	read, write, err := os.Pipe()
+	require.NoError(t, err)
+	stdout := os.Stdout
+	os.Stdout = write
+	_, err = Hub{Cache: t.TempDir(), Endpoint: s.URL, Token: "secret"}.Fetch("Owner/Some-Model")
+	os.Stdout = stdout
+	require.NoError(t, err)
+	require.NoError(t, write.Close())
+	said, err := io.ReadAll(read)
+	require.NoError(t, err)
+	require.Empty(t, string(said))
 }
