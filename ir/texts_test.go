@@ -71,3 +71,28 @@ graph @g (T=1..4, P=0..3, S<=4) { // of one node
 		require.Len(t, g.Nodes(), 1)
 	}
 }
+
+// Values of a const have signs and exponents, and what is no number is refused.
+func TestValuesOfAConst(t *testing.T) {
+	of := func(values string) ([]float32, error) {
+		g, err := ir.Parse("g.fir", "graph @g (T=1..4, P=0..3, S<=4) {\n  %c = const \"c\" "+values+" : f32[4]\n  %y = silu %c\n  return y=%y\n}")
+		if err != nil {
+			return nil, err
+		}
+		return g.Params[0].Param.Values, nil
+	}
+	have, err := of("[-1.5, 2, -3e-2, 0.25]")
+	require.NoError(t, err)
+	require.Equal(t, []float32{-1.5, 2, -3e-2, 0.25}, have)
+	for values, want := range map[string]string{
+		"[1, 2, 3, x]":      `g.fir:2:28: want a number, have "x"`,
+		"[1, 2, 3, -]":      `g.fir:2:28: want a number, have "-"`,
+		"[1, 2, 3 4]":       `g.fir:2:27: want ",", have "4"`,
+		"[1, 2, 3, 1e39]":   `g.fir:2:28: want a number, have "1e39"`,
+		"1, 2, 3, 4]":       `g.fir:2:18: want "[", have "1"`,
+		"[1, 2, 3, \"a\nb]": `g.fir:2:28: this string has no end`,
+	} {
+		_, err := of(values)
+		require.EqualError(t, err, want, values)
+	}
+}

@@ -206,9 +206,10 @@ func (r *run) consider(p *compiled, forms []*form, anchor *op) (s *site, refusal
 		best.larger = largest.memberCounts() + " " + largest.gain.against(best.gain)
 	}
 	rivals, err := r.weighAgainst(best)
-	switch {
-	case err != nil:
+	if err != nil {
 		return nil, nil, miss{}, err
+	}
+	switch {
 	case rivals.contested && rivals.with.us > rivals.without.us:
 		return nil, &plan.Decision{Outcome: plan.Unprofitable, Reason: fmt.Sprintf("predicted %s, against %s", rivals.with, rivals.instead())}, miss{}, nil
 	case rivals.contested:

@@ -2,6 +2,7 @@ package passes
 
 import (
 	"fmt"
+	"slices"
 
 	"foundry/ir"
 	"foundry/ir/names"
@@ -195,15 +196,7 @@ func joinIn(g *ir.Graph, u, sums *ir.Node) (bool, error) {
 		_, err := joinScale(g, u)
 		return true, err
 	}
-	x, at := -1, -1
-	for i, a := range u.Args {
-		switch a {
-		case sums.Args[0]:
-			x = i
-		case sums.Result():
-			at = i
-		}
-	}
+	x, at := slices.Index(u.Args, sums.Args[0]), slices.Index(u.Args, sums.Result())
 	if x < 0 {
 		return false, nil
 	}

@@ -65,7 +65,7 @@ func (p *compiled) pass() *Pass {
 func (p *compiled) checkKernel(words string) error {
 	var has []func(...ir.Op) bool
 	for _, f := range p.forms {
-		most := 1
+		var most int
 		for _, n := range f.nodes {
 			most = max(most, len(n.ops))
 		}
