@@ -312,3 +312,15 @@ func TestDropResult(t *testing.T) {
 	require.ErrorContains(t, n.DropResult(0), "which is used")
 	require.ErrorContains(t, used.Def.DropResult(0), "all there is", "no region")
 }
+
+// Graphs have one key where they compute the same, however many results are which of their values.
+func TestKeysOfResults(t *testing.T) {
+	seen := map[string]string{}
+	for _, results := range []string{"a=%y", "a=%x, b=%x", "a=%x", "a=%z", "a=%y, b=%x", "a=%x, b=%y", "a=%y, b=%z", "a=%z, b=%y", "a=%y, b=%y", "a=%w", "a=%w, b=%x", "a=%w, b=%w"} {
+		g, err := ir.Parse("g.fir", "graph @g (T=1..4, P=0..3, S<=4) {\n%x = input \"x\" : f32[T, 8]\n%w = input \"w\" : f32[T, 8]\n%y = add %x, %w\n%z = add %w, %x\nreturn "+results+"\n}")
+		require.NoError(t, err)
+		key := string(g.AppendKey(nil))
+		require.Empty(t, seen[key], results)
+		seen[key] = results
+	}
+}
