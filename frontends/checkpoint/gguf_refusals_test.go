@@ -3,6 +3,7 @@ package checkpoint
 import (
 	"encoding/json"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -238,4 +239,46 @@ func TestHeadDim(t *testing.T) {
 	f = qwen2File(map[string]any{"qwen2.rope.scaling.type": "yarn", "qwen2.rope.scaling.factor": float32(2), "qwen2.rope.scaling.attn_factor": "x"})
 	_, err = f.config()
 	require.EqualError(t, err, `metadata "qwen2.rope.scaling.attn_factor" is no number`)
+}
+
+// A token is named where its id is one; numbers read as they were meant, and what is none is
+// refused.
+func TestWordsOfGGUFMetadata(t *testing.T) {
+	const k = "tokenizer.ggml."
+	for want, meta := range map[string]map[string]any{
+		`{}`:                                {},
+		`{"eos_token":"b","pad_token":"a"}`: {k + "tokens": []string{"a", "b"}, k + "eos_token_id": uint64(1), k + "bos_token_id": uint64(2), k + "padding_token_id": uint64(0)},
+		`{"bos_token":"b"}`:                 {k + "tokens": []string{"a", "b"}, k + "bos_token_id": uint64(1), k + "eos_token_id": int64(1)},
+		`{"chat_template":"t"}`:             {chatTemplateKey: "t"},
+		`{"chat_template":[{"name":"default","template":"t"},{"name":"tool_use","template":"u"}]}`: {chatTemplateKey: "t", chatTemplateKey + ".tool_use": "u"},
+	} {
+		b, err := (&gguf{meta: meta}).tokenizerConfig()
+		require.NoError(t, err)
+		require.JSONEq(t, want, string(b))
+	}
+	for v, want := range map[any]string{uint64(1) << 63: "9223372036854775808", int64(-5): "-5", float32(1e-6): "1e-06", 1e-6: "1e-06", float32(0.1): "0.1", 0.1: "0.1"} {
+		n, err := jsonNumber(v)
+		require.NoError(t, err)
+		require.Equal(t, want, n.String())
+	}
+	for v, want := range map[any]string{nil: "is missing", "1": "is no number", true: "is no number", float32(math.Inf(1)): "is +Inf", math.Inf(-1): "is -Inf"} {
+		_, err := jsonNumber(v)
+		require.EqualError(t, err, want)
+	}
+	_, err := jsonNumber(math.NaN())
+	require.EqualError(t, err, "is NaN")
+	f := qwen2File(map[string]any{"qwen2.rope.freq_base": float32(math.Inf(1)), k + "bos_token_id": uint64(3), k + "eos_token_id": uint64(4)})
+	_, err = f.config()
+	require.EqualError(t, err, `metadata "qwen2.rope.freq_base" is +Inf`)
+	f.meta["qwen2.rope.freq_base"] = float32(5e5)
+	b, err := f.config()
+	require.NoError(t, err)
+	var config map[string]any
+	require.NoError(t, json.Unmarshal(b, &config))
+	require.Equal(t, map[string]any{"model_type": "qwen2", "num_hidden_layers": 2.0, "max_position_embeddings": 1024.0, "hidden_size": 64.0, "intermediate_size": 128.0, "num_attention_heads": 2.0,
+		"num_key_value_heads": 2.0, "head_dim": 32.0, "rms_norm_eps": 1e-6, "rope_theta": 5e5, "tie_word_embeddings": true, "vocab_size": 96.0, "bos_token_id": 3.0, "eos_token_id": 4.0}, config)
+	delete(f.meta, "qwen2.rope.freq_base")
+	b, err = f.config()
+	require.NoError(t, err)
+	require.Contains(t, string(b), `"rope_theta":10000`)
 }

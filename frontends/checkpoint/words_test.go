@@ -67,6 +67,20 @@ func TestConvertCopies(t *testing.T) {
 	dst := make([]byte, len(src))
 	require.NoError(t, Convert(dtype.F16, dst, dtype.F16, src, nil))
 	require.Equal(t, []byte{1, 2, 3, 4, 5, 6}, dst)
+	// To the byte: also what no encoder makes, and what cannot be made.
+	for _, d := range []dtype.Type{dtype.I32, dtype.F16, dtype.BF16, dtype.F32, dtype.Q8_0, dtype.Q4_K, dtype.Q2_K} {
+		elements, size := d.Block()
+		src := make([]byte, 8*size)
+		for i := range src {
+			src[i] = byte(7*i + 1)
+		}
+		src[0], src[1] = 1, 0x7c // f16: a NaN that signals
+		dst := make([]byte, len(src))
+		var n Narrowing
+		require.NoError(t, Convert(d, dst, d, src, &n), d)
+		require.Equal(t, src, dst, d)
+		require.EqualValues(t, 8*elements, n.Values, d)
+	}
 }
 
 func TestFilesThatTheEmbeddedModelLacks(t *testing.T) {

@@ -65,7 +65,7 @@ func (m *fileMerge) UnmarshalJSON(b []byte) error {
 		return nil
 	}
 	var joined string
-	if b[0] == '"' && bytes.IndexByte(b, '\\') < 0 { // nearly all of them: nothing to unescape
+	if b[0] == '"' && !bytes.Contains(b, []byte(`\`)) { // nearly all of them: nothing to unescape
 		joined = string(b[1 : len(b)-1])
 	} else if err := json.Unmarshal(b, &joined); err != nil {
 		return err
