@@ -67,11 +67,9 @@ func (r Rounds) Sliced() bool {
 // SliceBytes is the threadgroup memory that a round of chunks takes in a slice.
 func (r Rounds) SliceBytes() int64 { return r.Rows.Seats() * 4 * (kernel.ChunkWeights + 4) }
 
-// SlicesBytes is the threadgroup memory of a simdgroup's slices, of so many rounds that are
-// held across the prologue and so many that are loaded ahead.
-func (r Rounds) SlicesBytes(preload, ahead int) int64 {
-	return int64(max(preload, ahead)) * r.SliceBytes()
-}
+// SlicesBytes is the threadgroup memory of a simdgroup's slices, of so many rounds at once: those
+// that are held across the prologue, or those that are loaded ahead.
+func (r Rounds) SlicesBytes(rounds int) int64 { return int64(rounds) * r.SliceBytes() }
 
 // most is how many rounds of chunks can be loaded together besides what registers hold:
 // those that have room for their slices.
@@ -151,7 +149,7 @@ func (r Rounds) Bytes() int {
 	if r.Sliced() {
 		t, _ := g.SameFormat()
 		preload := r.Preloaded()
-		take(int(r.SlicesBytes(preload, r.Ahead(t, k.Segment, preload))) / 4 * k.Simdgroups)
+		take(int(r.SlicesBytes(max(preload, r.Ahead(t, k.Segment, preload)))) / 4 * k.Simdgroups)
 	}
 	heads := false
 	for _, p := range g.Parts {

@@ -300,7 +300,6 @@ func (e *entry) dispatch(of *loweredNode, k *kernel) (*dispatch, error) {
 		d.Label += "." + k.label
 	}
 	d.Nodes = executed(n, k)
-	d.bind, d.Bind = make([]*storage, 0, len(k.refs)), make([]plan.Binding, 0, len(k.refs))
 	for i, r := range k.refs {
 		b := plan.Binding{Access: k.slots[i].Access}
 		var s *storage

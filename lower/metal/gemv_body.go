@@ -123,7 +123,7 @@ func (g *gemv) accumulate(k *kernel, t dtype.Type, x *msl.Value, begin, size int
 	ahead := g.rounds().Ahead(t, size, preload)
 	if g.rounds().Sliced() {
 		k.use("main/gemv_slices.metal")
-		bytes := g.rounds().SlicesBytes(preload, ahead)
+		bytes := g.rounds().SlicesBytes(max(preload, ahead))
 		slices := k.threadgroup("slices", "float", int(bytes)*g.Simdgroups)
 		share := u(0)
 		if g.Share > 1 {

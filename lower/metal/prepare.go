@@ -260,7 +260,6 @@ func (p *preparation) add(k *kernel, wave int, label string, places []stretch) e
 		return err
 	}
 	d := &dispatch{Dispatch: plan.Dispatch{Kernel: index, Label: label, Layer: -1, Grid: k.grid, Nodes: []plan.Node{}}, level: wave}
-	d.bind, d.Bind = make([]*storage, 0, len(places)), make([]plan.Binding, 0, len(places))
 	for i, at := range places {
 		b := plan.Binding{Offset: at.offset, Bytes: at.bytes, Access: k.slots[i].Access}
 		if b.Bytes == 0 {

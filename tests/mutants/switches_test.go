@@ -165,6 +165,7 @@ func TestMeeting(t *testing.T) {
 func TestEquivalents(t *testing.T) {
 	known, err := readEquivalents(equivalentsText)
 	require.NoError(t, err)
+	require.Len(t, known.list, strings.Count(string(equivalentsText), `"file":`), "an entry with a key twice is two that have become one")
 	root := filepath.Join("..", "..")
 	named, all := map[string]int{}, map[string]int{}
 	for kind, k := range sourceKinds {
