@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -241,6 +242,21 @@ func TestListsOfNothing(t *testing.T) {
 	have, err := encode(empty)
 	require.NoError(t, err)
 	require.NotContains(t, string(have), "null")
+}
+
+// What JSON cannot say is an error that tells where, and nothing is written.
+func TestNumbersThatJSONLacks(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "plan")
+	p := sample(t)
+	p.Entries[1].Modelled = &Modelled{Us: math.NaN()}
+	want := "cannot write the plan as JSON: entries: [1]: modelled: json: unsupported value: NaN"
+	require.EqualError(t, p.Rehash(), want)
+	require.EqualError(t, p.Save(dir), want)
+	p = sample(t)
+	p.Buffers[3].Values[1] = float32(math.Inf(1))
+	require.EqualError(t, p.Save(dir), "cannot write the plan as JSON: buffers: [3]: json: unsupported value: +Inf")
+	_, err := os.Stat(dir)
+	require.ErrorIs(t, err, os.ErrNotExist)
 }
 
 func FuzzDecode(f *testing.F) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -70,6 +71,32 @@ func TestMeasuredOnRef(t *testing.T) {
 	end()
 	_, err = Run(ended, m, o)
 	require.ErrorIs(t, err, context.Canceled)
+}
+
+// A graph of a file is measured whole, at the most tokens that it allows.
+func TestGraphOnRef(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "small.fir")
+	require.NoError(t, os.WriteFile(file, []byte("graph @small (T=1..4, P=0..3, S<=4) {\n  %0 = input \"x\" : f32[T, 8]\n  %1 = silu %0\n  return y=%1\n}\n"), 0o600))
+	m, err := model.OpenGraph(file)
+	require.NoError(t, err)
+	told := 0
+	o := Options{Device: engine.Ref, Variants: []Variant{{Name: "a", Passes: "canonicalize,legalize"}, {Name: "b", Passes: "legalize"}}, Measured: func([]Row) { told++ }}
+	rows, err := Run(t.Context(), m, o)
+	require.NoError(t, err)
+	require.Len(t, rows, 2)
+	require.Equal(t, []string{"small", "a"}, []string{rows[0].Phase, rows[0].Variant})
+	require.Equal(t, 4, rows[0].Prompt)
+	require.Nil(t, rows[0].Measured)
+	require.Zero(t, told)
+	o.Reps = 2
+	rows, err = Run(t.Context(), m, o)
+	require.NoError(t, err)
+	for _, r := range rows {
+		require.Equal(t, 2, r.Measured.N)
+		require.Len(t, r.Samples, 2)
+		require.Equal(t, "emulation", r.Times)
+	}
+	require.Equal(t, 2, told)
 }
 
 // A row's rates are of its median: tokens, operations, weights, and the machine's shares.
