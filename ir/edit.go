@@ -145,56 +145,13 @@ func (g *Graph) spreadHoles() {
 	g.holes = len(g.nodes) - len(live)
 }
 
-// Clone returns a deep copy of g.
-func (g *Graph) Clone() *Graph {
-	c, _ := g.clone(func(t Type) Type { return t }, func(a Attr) Attr { return a })
-	return c
-}
-
-func (g *Graph) clone(retype func(Type) Type, reattr func(Attr) Attr) (*Graph, map[*Value]*Value) {
-	out := NewGraph(g.Name, g.Bounds)
-	m := make(map[*Value]*Value, len(g.Params)+len(g.nodes))
-	for _, p := range g.Params {
-		q := out.Param(p.Param.Kind, p.Param.Name, retype(p.Type))
-		q.Param.Values = p.Param.Values
-		m[p] = q
-	}
-	live := g.Nodes()
-	out.nodes = make([]*Node, 0, len(live))
-	for _, n := range live {
-		c := cloneNode(n, m, retype, reattr)
-		c.index = len(out.nodes)
-		out.nodes = append(out.nodes, c)
-	}
-	for _, r := range g.Results {
-		out.Return(r.Name, m[r.Value])
-	}
-	return out, m
-}
-
-func cloneNode(n *Node, m map[*Value]*Value, retype func(Type) Type, reattr func(Attr) Attr) *Node {
-	c := &Node{Op: n.Op, Attr: reattr(n.Attr), Label: n.Label, Args: make([]*Value, len(n.Args)), Results: make([]*Value, len(n.Results))}
-	for i, a := range n.Args {
-		c.Args[i] = m[a]
-	}
-	for i, r := range n.Results {
-		c.Results[i] = &Value{Type: retype(r.Type), Def: c, Index: i}
-		m[r] = c.Results[i]
-	}
-	if n.Region != nil {
-		c.Region, _ = n.Region.clone(retype, reattr)
-	}
-	c.link()
-	return c
-}
-
 // Specialise returns a copy of g with T fixed to t: decode is Specialise(1).
 func (g *Graph) Specialise(t int64) (*Graph, error) {
 	b := g.Bounds
 	if t < b.TMin || t > b.TMax {
 		return nil, fmt.Errorf("the value T=%d lies outside the graph's bounds %d..%d", t, b.TMin, b.TMax)
 	}
-	out, _ := g.clone(
+	out := g.clone(
 		func(ty Type) Type { return Type{ty.DType, ty.Shape.specialise(t)} },
 		func(a Attr) Attr {
 			a.Start, a.Size, a.Shape = a.Start.Specialise(t), a.Size.Specialise(t), a.Shape.specialise(t)

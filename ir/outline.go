@@ -100,7 +100,7 @@ func (g *Graph) Extract(nodes []*Node) *Graph {
 			}
 			inner[a] = out.Param(kind, fmt.Sprint(len(out.Params)), a.Type)
 		}
-		c := cloneNode(n, inner, func(t Type) Type { return t }, func(a Attr) Attr { return a })
+		c := cloneNode(n, inner)
 		c.index = len(out.nodes)
 		out.nodes = append(out.nodes, c)
 	}
@@ -248,7 +248,7 @@ func isMember(members []*Node, n *Node) bool {
 // kernel n was to get is forgotten: the region becomes another one.
 func (region *Graph) absorb(n *Node, inner map[*Value]*Value) {
 	if n.Region == nil {
-		c := cloneNode(n, inner, func(t Type) Type { return t }, func(a Attr) Attr { return a })
+		c := cloneNode(n, inner)
 		c.Attr.Kernel = ""
 		c.index = len(region.nodes)
 		region.nodes = append(region.nodes, c)
@@ -287,7 +287,7 @@ func (g *Graph) InlineAll() {
 		body := n.Region
 		body.InlineAll()
 		for _, r := range body.Nodes() {
-			push(cloneNode(r, m, func(t Type) Type { return t }, func(a Attr) Attr { return a }))
+			push(cloneNode(r, m))
 		}
 		n.unlink()
 		n.dead = true

@@ -49,18 +49,8 @@ type Kept struct {
 func Of(n *ir.Node, b sym.Bounds, t *target.Target) (*Region, error) {
 	r := &Region{Graph: n.Region, Operands: make([]Operand, len(n.Args)), Pin: kernel.Pin(n.Attr.Kernel)}
 	if n.Region == nil {
-		r.Graph = ir.NewGraph("", b)
-		args := make([]*ir.Value, len(n.Args))
-		for i, a := range n.Args {
-			args[i] = r.Graph.Param(ir.Arg, "", a.Type)
-		}
-		attr := n.Attr
-		attr.Kernel = "" // the region's, not its operation's
-		v, err := r.Graph.Add(n.Op, n.Label, attr, args...)
-		if err != nil {
-			return nil, err
-		}
-		r.Graph.Return("", v)
+		r.Graph = n.Alone(b)
+		r.Graph.Nodes()[0].Attr.Kernel = "" // the region's, not its operation's
 	}
 	for i, p := range r.Graph.Params {
 		l, ok := Contiguous(p.Type.Shape)
