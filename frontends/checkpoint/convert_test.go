@@ -118,6 +118,8 @@ func TestCountsAtTheEdges(t *testing.T) {
 		{dtype.F16, float32(math.Inf(-1)), Narrowing{Values: 1, Infinite: 1}},
 		{dtype.BF16, 0x1p-134, Narrowing{Values: 1, Flushed: 1}},
 		{dtype.BF16, math.Nextafter32(0x1p-134, 1), Narrowing{Values: 1}},
+		{dtype.BF16, math.Float32frombits(0x7f7f8000), Narrowing{Values: 1, Overflowed: 1}}, // the middle of the largest and the next
+		{dtype.BF16, math.Float32frombits(0x7f7f7fff), Narrowing{Values: 1}},
 		{dtype.BF16, math.MaxFloat32, Narrowing{Values: 1, Overflowed: 1}},
 		{dtype.BF16, float32(math.NaN()), Narrowing{Values: 1, NaN: 1}},
 	} {

@@ -61,10 +61,31 @@ func TestBounds(t *testing.T) {
 			%1 = transpose %0 {perm=[1,0,0,0]}
 			return %1
 		}
-		return a=%a, b=%b, c=%c, d=%d, e=%e, f=%f, h=%h, i=%i, k=%k, l=%l, m=%m
+		%n = fused %q, %keys {pattern="scores"} {
+			%0 = arg : f32[2, T, 8]
+			%1 = arg : f16[2, S, 8]
+			%2 = bmm_nt %0, %1 {scale=1}
+			%3 = softmax %2 {causal=true, start=P}
+			return %3
+		}
+		%o = fused %q, %keys {pattern="products"} {
+			%0 = arg : f32[2, T, 8]
+			%1 = arg : f16[2, S, 8]
+			%2 = bmm_nt %0, %1 {scale=1}
+			%3 = bmm_nn %2, %1
+			return %3
+		}
+		%p = fused %n, %keys {pattern="values"} {
+			%0 = arg : f32[2, T, S]
+			%1 = arg : f16[2, S, 8]
+			%2 = softmax %0 {causal=true, start=P}
+			%3 = bmm_nn %2, %1
+			return %3
+		}
+		return a=%a, b=%b, c=%c, d=%d, e=%e, f=%f, h=%h, i=%i, k=%k, l=%l, m=%m, n=%n, o=%o, p=%p
 	}`)
 	require.NoError(t, err)
-	want := []float64{1e-10, 1e-6, 0, 0, 1e-6, 1e-5, 1e-9, 1e-10, 1e-6, 0}
+	want := []float64{1e-10, 1e-6, 0, 0, 1e-6, 1e-5, 1e-9, 1e-10, 1e-6, 0, 1e-6, 1e-6, 1e-6} // scores of attention alone are both products and a softmax
 	for i, n := range g.Nodes() {
 		b := boundOf(n.Op, widthOf(n.Args, n.Results))
 		if n.Region != nil {
