@@ -240,6 +240,36 @@ func TestScanTellsAndEnds(t *testing.T) {
 	require.ErrorIs(t, err, ctx.Err())
 }
 
+// A shape has eight dimensions at most, and as many elements as an int64 has bytes for.
+func TestShapesAtTheirLimits(t *testing.T) {
+	for _, c := range []struct {
+		t     dtype.Type
+		shape []int64
+		bytes int64
+		err   string
+	}{
+		{dtype.F32, nil, 4, ""},
+		{dtype.F32, []int64{1, 1, 1, 1, 1, 1, 1, 3}, 12, ""},
+		{dtype.F32, []int64{1, 1, 1, 1, 1, 1, 1, 1, 1}, 0, "rank 9 is above the limit of 8"},
+		{dtype.F32, []int64{1 << 28, 1 << 28}, 1 << 58, ""},
+		{dtype.F32, []int64{1 << 28, 1<<28 + 1}, 0, "shape [268435456 268435457] is too large"},
+		{dtype.F32, []int64{1 << 40, 1 << 40}, 0, "shape [1099511627776 1099511627776] is too large"},
+		{dtype.F32, []int64{3, -1}, 0, "shape [3 -1] has a negative dimension"},
+		{dtype.F32, []int64{3, 0}, 0, ""},
+		{dtype.Q8_0, []int64{2, 64}, 2 * 2 * 34, ""},
+		{dtype.Q8_0, []int64{64, 2}, 0, "rows of shape [64 2] do not divide into q8_0 blocks of 32 elements"},
+		{dtype.Q8_0, nil, 0, "rows of shape [] do not divide into q8_0 blocks of 32 elements"},
+	} {
+		n, err := storedBytes(c.t, c.shape)
+		if c.err != "" {
+			require.EqualError(t, err, c.err)
+			continue
+		}
+		require.NoError(t, err)
+		require.Equal(t, c.bytes, n, "%v", c.shape)
+	}
+}
+
 // A disk that is full is told wherever it is.
 func TestSafetensorsOnAFullDisk(t *testing.T) {
 	tensors := []Tensor{{"a", dtype.F32, []int64{2}, make([]byte, 8)}, {"b", dtype.F16, []int64{1, 3}, make([]byte, 6)}}

@@ -144,52 +144,55 @@ func TestParseScaling(t *testing.T) {
 
 func TestConfigErrors(t *testing.T) {
 	for want, change := range map[string]map[string]any{
-		`num_attention_heads is missing`:                                                  {"num_attention_heads": nil},
-		`rms_norm_eps is 0, want 1e-30 to 1`:                                              {"rms_norm_eps": 0},
-		`rms_norm_eps is -1e-06, want 1e-30 to 1`:                                         {"rms_norm_eps": -1e-6},
-		`rms_norm_eps is 1e+300, want 1e-30 to 1`:                                         {"rms_norm_eps": 1e300},
-		`rms_norm_eps is 1e-300, want 1e-30 to 1`:                                         {"rms_norm_eps": 1e-300},
-		`rope_theta is 1e-200, want 1 to 1e+30`:                                           {"rope_theta": 1e-200},
-		`rope_theta is -10000, want 1 to 1e+30`:                                           {"rope_theta": -1e4},
-		`rope_theta is 1e+300, want 1 to 1e+30`:                                           {"rope_theta": 1e300},
-		`rms_norm_eps is string, want a number`:                                           {"rms_norm_eps": "NaN"},
-		`num_hidden_layers is 2000000000, want 1 to 1024`:                                 {"num_hidden_layers": 2000000000},
-		`hidden_size 896 is not divisible by num_attention_heads 13, and`:                 {"num_attention_heads": 13, "head_dim": nil},
-		`num_attention_heads 14 is not divisible by num_key_value_heads 4`:                {"num_key_value_heads": 4},
-		`head_dim is 63, want an even number of at most 4096`:                             {"head_dim": 63},
-		`head_dim is 1000000, want 1 to 4096`:                                             {"head_dim": 1000000},
-		`this is a two\nlines model; foundry compiles qwen2`:                              {"model_type": "two\nlines"},
-		`this is a two\nlines; foundry compiles Qwen2ForCausalLM`:                         {"architectures": []string{"two\nlines"}},
-		`this is a llama model; foundry compiles qwen2`:                                   {"model_type": "llama"},
-		`model_type is missing`:                                                           {"model_type": nil},
-		`hidden_act is "gelu", want "silu"`:                                               {"hidden_act": "gelu"},
-		`vocab_size is -1, want 1 to 4194304`:                                             {"vocab_size": -1},
-		`rope_scaling: the type "dynamic" is not supported (linear, yarn and llama3 are)`: {"rope_scaling": map[string]any{"type": "dynamic", "factor": 4}},
-		`rope_parameters: the type "longrope" is not supported`:                           {"rope_parameters": map[string]any{"rope_type": "longrope"}},
-		`rope_parameters: the factor is 0, want 1 to 1024`:                                {"rope_parameters": map[string]any{"rope_type": "linear"}},
-		`rope_scaling: the factor is 0.5, want 1 to 1024`:                                 {"rope_scaling": map[string]any{"rope_type": "yarn", "factor": 0.5}},
-		`rope_scaling: there is a factor of 2, but no rope_type`:                          {"rope_scaling": map[string]any{"factor": 2}},
-		`rope_scaling: beta_fast is 1 and beta_slow 2`:                                    {"rope_scaling": map[string]any{"rope_type": "yarn", "factor": 2, "beta_fast": 1, "beta_slow": 2}},
-		`rope_scaling: the attention factor is -1, want above 0`:                          {"rope_scaling": map[string]any{"rope_type": "yarn", "factor": 2, "attention_factor": -1}},
-		`rope_scaling: llama3 wants high_freq_factor > low_freq_factor > 0`:               {"rope_scaling": map[string]any{"rope_type": "llama3", "factor": 2, "low_freq_factor": 1, "high_freq_factor": 1}},
-		`rope_scaling: original_max_position_embeddings is missing or not`:                {"rope_scaling": map[string]any{"rope_type": "yarn", "factor": 2, "original_max_position_embeddings": 0}},
-		`rope_scaling: partial_rotary_factor is 0.5`:                                      {"rope_scaling": map[string]any{"rope_type": "default", "partial_rotary_factor": 0.5}},
-		`rope_parameters: each kind of layer has its own`:                                 {"rope_parameters": map[string]any{"full_attention": map[string]any{}}},
-		`yarn needs a rope_theta above 1`:                                                 {"rope_theta": 1, "rope_scaling": map[string]any{"rope_type": "yarn", "factor": 2}},
-		`this is a Qwen2Model; foundry compiles Qwen2ForCausalLM`:                         {"architectures": []string{"Qwen2Model"}},
-		`this is a Qwen2ForRewardModel; foundry compiles Qwen2ForCausalLM`:                {"architectures": []string{"Qwen2ForRewardModel"}},
-		`is_causal is false`:                                                              {"is_causal": false},
-		`use_mrope is true`:                                                               {"use_mrope": true},
-		`chunk_size is 5 and local_size 5`:                                                {"dual_chunk_attention_config": map[string]any{"chunk_size": 5, "local_size": 5}},
-		`original_max_position_embeddings is 0, want 1 `:                                  {"dual_chunk_attention_config": map[string]any{"chunk_size": 5, "local_size": 1, "original_max_position_embeddings": 0}},
-		`sparse attention is not supported`:                                               {"dual_chunk_attention_config": map[string]any{"chunk_size": 5, "local_size": 1, "sparse_attention_enabled": true}},
-		`rope_theta is missing`:                                                           {"rope_theta": nil},
-		`layer_types has 2 entries, want one for each of the 24 layers`:                   {"layer_types": []string{"full_attention", "sliding_attention"}},
-		`layer_types[23] is "chunked", want "full_attention" or`:                          {"layer_types": append(slices.Repeat([]string{"full_attention"}, 23), "chunked")},
-		`layer_types[0] is "sliding_attention", but use_sliding_window is false`:          {"layer_types": slices.Repeat([]string{"sliding_attention"}, 24)},
-		`sliding_window is 0, want 1 to 4194304`:                                          {"use_sliding_window": true, "sliding_window": 0, "max_window_layers": 3},
-		`config.json: hidden_size is string, want an integer`:                             {"hidden_size": "896"},
-		`config.json: hidden_size is number 896.5, want an integer`:                       {"hidden_size": 896.5},
+		`num_attention_heads is missing`:                                                       {"num_attention_heads": nil},
+		`rms_norm_eps is 0, want 1e-30 to 1`:                                                   {"rms_norm_eps": 0},
+		`rms_norm_eps is -1e-06, want 1e-30 to 1`:                                              {"rms_norm_eps": -1e-6},
+		`rms_norm_eps is 1e+300, want 1e-30 to 1`:                                              {"rms_norm_eps": 1e300},
+		`rms_norm_eps is 1e-300, want 1e-30 to 1`:                                              {"rms_norm_eps": 1e-300},
+		`rope_theta is 1e-200, want 1 to 1e+30`:                                                {"rope_theta": 1e-200},
+		`rope_theta is -10000, want 1 to 1e+30`:                                                {"rope_theta": -1e4},
+		`rope_theta is 1e+300, want 1 to 1e+30`:                                                {"rope_theta": 1e300},
+		`rms_norm_eps is string, want a number`:                                                {"rms_norm_eps": "NaN"},
+		`num_hidden_layers is 2000000000, want 1 to 1024`:                                      {"num_hidden_layers": 2000000000},
+		`hidden_size 896 is not divisible by num_attention_heads 13, and there is no head_dim`: {"num_attention_heads": 13, "head_dim": nil},
+		`num_attention_heads 14 is not divisible by num_key_value_heads 4`:                     {"num_key_value_heads": 4},
+		`head_dim is 63, want an even number of at most 4096`:                                  {"head_dim": 63},
+		`head_dim is 1000000, want 1 to 4096`:                                                  {"head_dim": 1000000},
+		`this is a two\nlines model; foundry compiles qwen2`:                                   {"model_type": "two\nlines"},
+		`this is a two\nlines; foundry compiles Qwen2ForCausalLM`:                              {"architectures": []string{"two\nlines"}},
+		`this is a llama model; foundry compiles qwen2`:                                        {"model_type": "llama"},
+		`model_type is missing`:                                                                {"model_type": nil},
+		`hidden_act is "gelu", want "silu"`:                                                    {"hidden_act": "gelu"},
+		`vocab_size is -1, want 1 to 4194304`:                                                  {"vocab_size": -1},
+		`rope_scaling: the type "dynamic" is not supported (linear, yarn and llama3 are)`:      {"rope_scaling": map[string]any{"type": "dynamic", "factor": 4}},
+		`rope_parameters: the type "longrope" is not supported`:                                {"rope_parameters": map[string]any{"rope_type": "longrope"}},
+		`rope_parameters: the factor is 0, want 1 to 1024`:                                     {"rope_parameters": map[string]any{"rope_type": "linear"}},
+		`rope_scaling: the factor is 0.5, want 1 to 1024`:                                      {"rope_scaling": map[string]any{"rope_type": "yarn", "factor": 0.5}},
+		`rope_scaling: there is a factor of 2, but no rope_type`:                               {"rope_scaling": map[string]any{"factor": 2}},
+		`rope_scaling: beta_fast is 1 and beta_slow 2, want beta_fast >= beta_slow > 0`:        {"rope_scaling": map[string]any{"rope_type": "yarn", "factor": 2, "beta_fast": 1, "beta_slow": 2}},
+		`rope_scaling: the attention factor is -1, want above 0, up to 100`:                    {"rope_scaling": map[string]any{"rope_type": "yarn", "factor": 2, "attention_factor": -1}},
+		`rope_scaling: llama3 wants high_freq_factor > low_freq_factor > 0`:                    {"rope_scaling": map[string]any{"rope_type": "llama3", "factor": 2, "low_freq_factor": 1, "high_freq_factor": 1}},
+		`rope_scaling: original_max_position_embeddings is missing or not`:                     {"rope_scaling": map[string]any{"rope_type": "yarn", "factor": 2, "original_max_position_embeddings": 0}},
+		`rope_scaling: partial_rotary_factor is 0.5`:                                           {"rope_scaling": map[string]any{"rope_type": "default", "partial_rotary_factor": 0.5}},
+		`rope_parameters: each kind of layer has its own`:                                      {"rope_parameters": map[string]any{"full_attention": map[string]any{}}},
+		`yarn needs a rope_theta above 1`:                                                      {"rope_theta": 1, "rope_scaling": map[string]any{"rope_type": "yarn", "factor": 2}},
+		`this is a Qwen2Model; foundry compiles Qwen2ForCausalLM`:                              {"architectures": []string{"Qwen2Model"}},
+		`this is a Qwen2ForRewardModel; foundry compiles Qwen2ForCausalLM`:                     {"architectures": []string{"Qwen2ForRewardModel"}},
+		`is_causal is false`:                                                                   {"is_causal": false},
+		`use_mrope is true`:                                                                    {"use_mrope": true},
+		`config.json: dual_chunk_attention_config: chunk_size is 5 and local_size 6, want 0 <= local_size < chunk_size <= 2147483647`:          {"dual_chunk_attention_config": map[string]any{"chunk_size": 5, "local_size": 6}},
+		`config.json: dual_chunk_attention_config: chunk_size is 5 and local_size 5, want`:                                                     {"dual_chunk_attention_config": map[string]any{"chunk_size": 5, "local_size": 5}},
+		`config.json: dual_chunk_attention_config: chunk_size is 5 and local_size -1, want`:                                                    {"dual_chunk_attention_config": map[string]any{"chunk_size": 5, "local_size": -1}},
+		`config.json: dual_chunk_attention_config: chunk_size is 2147483648 and local_size 0, want 0 <= local_size < chunk_size <= 2147483647`: {"dual_chunk_attention_config": map[string]any{"chunk_size": 1 << 31}},
+		`dual_chunk_attention_config: original_max_position_embeddings is 0, want 1 and more`:                                                  {"dual_chunk_attention_config": map[string]any{"chunk_size": 5, "local_size": 1, "original_max_position_embeddings": 0}},
+		`sparse attention is not supported`:                                      {"dual_chunk_attention_config": map[string]any{"chunk_size": 5, "local_size": 1, "sparse_attention_enabled": true}},
+		`rope_theta is missing`:                                                  {"rope_theta": nil},
+		`layer_types has 2 entries, want one for each of the 24 layers`:          {"layer_types": []string{"full_attention", "sliding_attention"}},
+		`layer_types[23] is "chunked", want "full_attention" or`:                 {"layer_types": append(slices.Repeat([]string{"full_attention"}, 23), "chunked")},
+		`layer_types[0] is "sliding_attention", but use_sliding_window is false`: {"layer_types": slices.Repeat([]string{"sliding_attention"}, 24)},
+		`sliding_window is 0, want 1 to 4194304`:                                 {"use_sliding_window": true, "sliding_window": 0, "max_window_layers": 3},
+		`config.json: hidden_size is string, want an integer`:                    {"hidden_size": "896"},
+		`config.json: hidden_size is number 896.5, want an integer`:              {"hidden_size": 896.5},
 	} {
 		_, err := Family.Parse(edit(t, change))
 		require.ErrorContains(t, err, want)
@@ -206,6 +209,23 @@ func TestConfigErrors(t *testing.T) {
 	} {
 		_, err := Family.Parse([]byte(raw))
 		require.ErrorContains(t, err, want)
+	}
+}
+
+// The positions of chunks are those that attend plainly, up to the longest chunk and from an
+// empty window on.
+func TestPositionsOfChunks(t *testing.T) {
+	for _, c := range []struct {
+		chunk map[string]any
+		want  int
+	}{
+		{map[string]any{"chunk_size": 5, "local_size": 0}, 5}, {map[string]any{"chunk_size": 5, "local_size": 4}, 5},
+		{map[string]any{"chunk_size": 5, "local_size": 1, "original_max_position_embeddings": 3}, 3}, {map[string]any{"chunk_size": 5, "local_size": 1, "original_max_position_embeddings": 1}, 1},
+		{map[string]any{"chunk_size": 1<<31 - 1}, 32768}, {map[string]any{"chunk_size": 5, "original_max_position_embeddings": 9}, 5},
+	} {
+		conf, err := Family.Parse(edit(t, map[string]any{"dual_chunk_attention_config": c.chunk}))
+		require.NoError(t, err)
+		require.Equal(t, c.want, conf.MaxPositions, "%v", c.chunk)
 	}
 }
 

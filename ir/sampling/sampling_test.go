@@ -108,6 +108,18 @@ func TestRepetitionByHand(t *testing.T) {
 	require.Equal(t, int32(2), id, "-1 * 2 > -3 > -2 * 2")
 }
 
+// Filters at the ends of their ranges are off: a token that adds nothing to the sum can be chosen.
+func TestFiltersThatAreOff(t *testing.T) {
+	for _, how := range []Settings{{Temperature: 1}, {Temperature: 1, TopP: 1}, {Temperature: 1, TopK: 2}, {Temperature: 1, TopK: 2, TopP: 1}, {Temperature: 1, MinP: 0}} {
+		id, err := how.Choose([]float32{-60, 0}, nil, 0)
+		require.NoError(t, err)
+		require.Equal(t, int32(0), id, "%+v", how)
+	}
+	id, err := Settings{Temperature: 1, TopP: 0.999}.Choose([]float32{-60, 0}, nil, 0)
+	require.NoError(t, err)
+	require.Equal(t, int32(1), id)
+}
+
 func TestChooseBreaksTiesByID(t *testing.T) {
 	equal := []float32{5, 7, 7, 7, 1}
 	require.Equal(t, []float64{0, 1, 0, 0, 0}, share(t, Settings{}, equal))
