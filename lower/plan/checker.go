@@ -157,8 +157,8 @@ func firstConflict(touches []touch) (a, b touch, found bool) {
 	upTo := func(step int) []touch {
 		return slices.DeleteFunc(slices.Clone(sorted), func(t touch) bool { return t.step > step })
 	}
-	least, most := touches[0].step, touches[len(touches)-1].step // touches stand in the order of steps
-	second := least + sort.Search(most-least, func(n int) bool { return anyConflict(upTo(least + n)) })
+	last := touches[len(touches)-1].step // touches stand in the order of steps
+	second := sort.Search(last, func(step int) bool { return anyConflict(upTo(step)) })
 	for _, x := range touches {
 		for _, y := range touches {
 			if y.step == second && x.step < second && x.space == y.space && x.lo < y.hi && y.lo < x.hi &&

@@ -23,6 +23,13 @@ func TestMeasureMachine(t *testing.T) {
 	require.Positive(t, m.ReadGBs)
 	require.Positive(t, m.MatmulTFlops)
 	require.Contains(t, m.MatmulKernel, "128x128")
+	require.Equal(t, [3]int{64, 128, 128}, m.MatmulShape)
+	require.Equal(t, int64(1<<20), m.ReadBytes)
+	small := dev.Info()
+	small.MemoryBytes = 4 << 20
+	m, err = measureMachine(context.Background(), informed{dev, small}, "h100", machineSize{1 << 20, 64, 128, 128})
+	require.NoError(t, err)
+	require.Equal(t, int64(1<<19), m.ReadBytes, "an eighth of the memory at most")
 }
 
 // Noise is finite in every dtype that it is written as, and the same in every benchmark.

@@ -37,6 +37,52 @@ func TestScore(t *testing.T) {
 	require.ErrorContains(t, err, "too few")
 }
 
+// Rows of a score stand in the predicted order, whatever was measured; without a prediction,
+// or a measurement, there is none.
+func TestRowsOfAScore(t *testing.T) {
+	row := func(name string, predicted, measured float64) Row {
+		return Row{Model: "m", Device: engine.CPU, Phase: "decode", Variant: name, Modelled: map[string]float64{"cpu": predicted}, Measured: &Spread{Median: measured}}
+	}
+	rows := []Row{row("b", 2, 10), row("c", 3, 30), row("a", 1, 20)}
+	s, err := ScoreOf(rows)
+	require.NoError(t, err)
+	require.Equal(t, []ScoreRow{{"a", 1, 2, 1, 20}, {"b", 2, 1, 2, 10}, {"c", 3, 3, 3, 30}}, s.Rows)
+	require.Equal(t, []string{"m", engine.CPU, "decode", "cpu"}, []string{s.Model, s.Device, s.Phase, s.Target})
+	rows[1].Measured = nil
+	_, err = ScoreOf(rows)
+	require.EqualError(t, err, "nothing was measured; give --reps of 1 or more")
+	for i := range rows {
+		rows[i].Modelled = nil
+	}
+	_, err = ScoreOf(rows)
+	require.EqualError(t, err, "a plan from disk has no prediction; compile the variants")
+}
+
+// A row whose samples do not surely differ from the next faster one's says so; of one sample,
+// and of lists in which most lie within noise of the next, nothing is said.
+func TestMarksOfNoise(t *testing.T) {
+	row := func(name string, samples ...float64) Row {
+		spread := spread(samples)
+		return Row{Variant: name, Samples: samples, Measured: &spread}
+	}
+	rows := []Row{row("slow", 50, 51, 52, 50, 51, 52), row("noisy", 9, 11, 12, 11, 13, 8), row("once", 10), row("fast", 10, 11, 12, 9, 10, 11), {Variant: "none"}}
+	markNoise(rows)
+	var marks []string
+	for _, r := range rows {
+		marks = append(marks, r.NoiseWith)
+	}
+	require.Equal(t, []string{"", "fast", "", "", ""}, marks)
+	for n, marked := range map[int]bool{mostSeparate: true, mostSeparate + 1: false} {
+		var many []Row
+		for range n {
+			many = append(many, row("x", 1, 2, 3))
+		}
+		markNoise(many)
+		require.Equal(t, marked, many[n-1].NoiseWith != "", "%d", n)
+	}
+	markNoise(nil)
+}
+
 // Rows that noise alone orders share a rank; those that surely differ do not.
 func TestNoiseOrdersNothing(t *testing.T) {
 	r := rand.New(rand.NewPCG(8, 8))
