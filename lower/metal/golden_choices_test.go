@@ -25,15 +25,15 @@ import (
 // choicesFile has a line for each graph whose nodes get each of their kernels.
 const choicesFile = "testdata/choices.txt"
 
-// turns returns copies of g, four at most, in each of which a node has another of its kernels:
+// turns returns copies of g, so many at most, in each of which a node has another of its kernels:
 // those from a number on, counted round.
-func turns(g *ir.Graph, choices *cost.Choices, from int) (out []*ir.Graph) {
+func turns(g *ir.Graph, choices *cost.Choices, from, limit int) (out []*ir.Graph) {
 	run := choices.Finished(g, cost.Typical(g.Bounds))
 	can := make([][]kernel.Kernel, len(g.Nodes()))
 	most := 1
 	for i, node := range g.Nodes() {
 		can[i] = slices.Collect(run.Candidates(node))
-		most = max(most, min(4, len(can[i])))
+		most = max(most, min(limit, len(can[i])))
 	}
 	for turn := range most {
 		c := g.Clone()
@@ -67,11 +67,11 @@ func TestGoldenChoices(t *testing.T) {
 	layers := layersOfChoices(t)
 	pipelines := []string{pipelineFewest, pipelineDefault, pipelineUnfused, "canonicalize,cse,drop-repeat-kv,fuse-qkv-rope-kv,fuse-attention-split-o,fuse-swiglu-down,fuse-gate-up,fuse-head,legalize"}
 	var lines []string
-	add := func(what string, in []metal.Entry, o metal.Options) {
+	add := func(what string, in []metal.Entry, o metal.Options, limit int) {
 		sum, plans := sha256.New(), 0
 		o.Choices = metal.NewChoices(o.Target)
 		for i := range in {
-			for _, g := range turns(in[i].Graph, o.Choices, 4*len(lines)+i) {
+			for _, g := range turns(in[i].Graph, o.Choices, 4*len(lines)+i, limit) {
 				o.Model.Chunk = int(g.Bounds.TMax)
 				p, err := metal.Compile([]metal.Entry{{Name: in[i].Name, Graph: g}}, o)
 				if err != nil {
@@ -108,7 +108,7 @@ func TestGoldenChoices(t *testing.T) {
 			o.Context = min(o.Context, c.MaxPositions)
 			target := targetNamed(t, x)
 			add(fmt.Sprintf("%s, %s, pipeline %d, %v, cache %v, chunk %d", name, x, pipeline, w, o.Cache, o.Chunk),
-				entries(t, c, o, pipelines[pipeline], target), options(c, o, target))
+				entries(t, c, o, pipelines[pipeline], target), options(c, o, target), 4)
 		}
 	}
 	for seed := uint64(100); seed < 115; seed++ {
@@ -120,11 +120,14 @@ func TestGoldenChoices(t *testing.T) {
 			lines = append(lines, fmt.Sprintf("random graph %d: %v", seed, err))
 			continue
 		}
-		add(fmt.Sprintf("random graph %d, %s", seed, x.Name), []metal.Entry{{Name: "decode", Graph: g}}, metal.Options{Target: x, Model: plan.Model{Name: "test", Layers: 100, Context: int(g.Bounds.SMax)}, Meta: plan.Options{Weights: dtype.F16, Cache: dtype.F16}})
+		add(fmt.Sprintf("random graph %d, %s", seed, x.Name), []metal.Entry{{Name: "decode", Graph: g}}, metal.Options{Target: x, Model: plan.Model{Name: "test", Layers: 100, Context: int(g.Bounds.SMax)}, Meta: plan.Options{Weights: dtype.F16, Cache: dtype.F16}}, 4)
 	}
-	for i, g := range rareGraphs(t) {
-		x := targetNamed(t, []string{target.Default, "h200", "apple-m5-max"}[i%3])
-		add(g.Name+", "+x.Name, []metal.Entry{{Name: "decode", Graph: g}}, metal.Options{Target: x, Model: plan.Model{Context: int(g.Bounds.SMax)}, Meta: plan.Options{Weights: dtype.F16, Cache: dtype.F16}})
+	rare := rareGraphs(t)
+	for _, name := range []string{target.Default, "h200", "apple-m5-max"} {
+		x := targetNamed(t, name)
+		for _, g := range rare {
+			add(g.Name+", "+name, []metal.Entry{{Name: "decode", Graph: g}}, metal.Options{Target: x, Model: plan.Model{Context: int(g.Bounds.SMax)}, Meta: plan.Options{Weights: dtype.F16, Cache: dtype.F16}}, 16)
+		}
 	}
 	have := strings.Join(lines, "\n") + "\n"
 	if *update {

@@ -49,6 +49,16 @@ func rareRegions() map[string]string {
 		%3 = rms_norm %0, %1 {eps=1e-6} : f32[3, {T}, 80]
 		%4 = rope %3, %2 {start=P} : f32[3, {T}, 80]
 		return y=%4`
+	const attention = `%0 = input "x" : f32[4, T, {D}]
+		%1 = state "k" : f16[2, 63, 64]
+		%2 = state "v" : f16[2, 63, 64]
+		%3 = slice %0 {axis=2, start={A}, size=64} : f32[4, T, 64]
+		%4 = slice %1 {axis=1, start=0, size=S} : f16[2, S, 64]
+		%5 = slice %2 {axis=1, start=0, size=S} : f16[2, S, 64]
+		%6 = bmm_nt %3, %4 {scale=0.125} : f32[4, T, S]
+		%7 = softmax %6 {causal=true, start=P} : f32[4, T, S]
+		%8 = bmm_nn %7, %5 : f32[4, T, 64]
+		return y=%8`
 	of := func(text string, pairs ...string) string { return strings.NewReplacer(pairs...).Replace(text) }
 	return map[string]string{
 		"prologue kept of one":              of(product, "{T}", "1", "{N}", "96"),
@@ -64,6 +74,8 @@ func rareRegions() map[string]string {
 		"squares":                           of(squares, "{T}", "T", "{N}", "8", "{M}", "12"),
 		"squares of four":                   of(squares, "{T}", "T", "{N}", "4", "{M}", "24"),
 		"squares of T times S":              of(squares, "{T}", "T, S", "{N}", "32", "{M}", "3"),
+		"queries that begin anywhere":       of(attention, "{D}", "65", "{A}", "1"),
+		"queries by four":                   of(attention, "{D}", "68", "{A}", "4"),
 		"long vector in segments":           of(long, "{T}", "1"),
 		"long vectors in segments":          of(long, "{T}", "T"),
 		"half of a turn":                    of(turned, "{D}", "64", "{H}", "32", "{A}", "16", "{B}", "32"),
