@@ -435,3 +435,28 @@ func TestHubPrintsNothing(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, string(said))
 }
+
+// What is told of a tensor is what its conversion lost, or what it holds where it stays.
+func TestToldOfATensor(t *testing.T) {
+	s := zeros(map[string]Info{"a": {DType: dtype.F32, Shape: []int64{3}}})
+	for i, bits := range []uint32{0x00800000, 0x3f800000, 0x7fc00000} { // too small for f16, one, none
+		binary.LittleEndian.PutUint32(s.tensors["a"].data[4*i:], bits)
+	}
+	for want, told := range map[dtype.Type]Narrowing{dtype.F16: {Values: 3, NaN: 1, Flushed: 1}, dtype.F32: {Values: 3, NaN: 1}} {
+		calls := 0
+		data, err := readReported(s, "a", want, func(tensor string, n Narrowing) {
+			calls++
+			require.Equal(t, "a", tensor)
+			require.Equal(t, told, n)
+		})
+		require.NoError(t, err)
+		require.Equal(t, 1, calls)
+		same, err := readReported(s, "a", want, nil)
+		require.NoError(t, err)
+		require.Equal(t, data, same)
+	}
+	for _, report := range []func(string, Narrowing){nil, func(string, Narrowing) { t.Error("told of what is not there") }} {
+		_, err := readReported(s, "b", dtype.F32, report)
+		require.EqualError(t, err, `f: no tensor "b"`)
+	}
+}

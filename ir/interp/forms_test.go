@@ -68,6 +68,16 @@ func TestViewsOfAnyStrides(t *testing.T) {
 	}
 }
 
+// Of views whose elements are two apart each is read.
+func TestViewsOfEverySecond(t *testing.T) {
+	floats := map[string]interp.Tensor{"a": interp.Floats([]float32{1, 2, 3, 4, 5, 6}, 3, 2)}
+	for _, p := range []interp.Precision{interp.Float32, interp.Float64} {
+		y, err := run(t, p, `%a = input "a" : f32[3, 2]`+"\n"+`%b = transpose %a {perm=[1,0,0,0]}`+"\n"+`%y = reshape %b {shape=[6]}`, floats)
+		require.NoError(t, err)
+		require.Equal(t, []float64{1, 3, 5, 2, 4, 6}, y.Float64s())
+	}
+}
+
 // What cannot be run is refused, and logits that no token can be chosen from by their row.
 func TestWhatCannotBeRun(t *testing.T) {
 	_, err := interp.New(parse(t, `%a = input "a" : f32[]`+"\nreturn y=%a"), nil, 7)
