@@ -43,3 +43,18 @@ func TestChecksOfALaunch(t *testing.T) {
 		require.EqualError(t, err, "metal: "+c.want)
 	}
 }
+
+// Kernels pass the gate before anything is asked of the GPU, unless they are trusted; then
+// the language is looked at.
+func TestGateBeforeTheGPU(t *testing.T) {
+	p := copyPlan() // whose kernels are written by hand
+	p.MSL = "9.9"
+	const language = `metal: the plan wants Metal language "9.9", which this version does not know`
+	_, err := (&Device{}).Load(t.Context(), p, nil)
+	require.ErrorContains(t, err, `metal: kernel "copy" is refused: `)
+	require.NotContains(t, err.Error(), "language")
+	_, err = (&Device{opts: Options{TrustKernels: true}}).Load(t.Context(), p, nil)
+	require.EqualError(t, err, language)
+	_, err = (&Device{}).Load(t.Context(), &plan.Plan{MSL: "9.9"}, nil)
+	require.EqualError(t, err, language)
+}
