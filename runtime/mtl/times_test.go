@@ -41,6 +41,10 @@ func TestTimes(t *testing.T) {
 			for _, have := range times {
 				require.InDelta(t, want, have, 2, "ns")
 			}
+			times, err = b.g.Time(func(fruntime.Encoder) error { return nil })
+			require.NoError(t, err)
+			require.Empty(t, times, "of nothing")
+			require.Empty(t, b.e.Noted())
 			if sampling == 1 {
 				b.e.Fault("no-samples")
 				_, err = b.g.Time(encode)
