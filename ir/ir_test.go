@@ -98,6 +98,18 @@ func TestOutlineInline(t *testing.T) {
 	}
 }
 
+// A fused node of other nodes is not put in their place.
+func TestInsertFusedOfOthers(t *testing.T) {
+	g := mlp(t)
+	text := g.String()
+	nodes := nodesOf(g, ir.OpSilu, ir.OpMul)
+	fused, err := g.FusedNode(nodes, "swiglu", "layers.0.swiglu")
+	require.NoError(t, err)
+	fused.Results = append(fused.Results, fused.Results[0], fused.Results[0])
+	require.EqualError(t, g.InsertFused(fused, nodes), fused.String()+": has 3 results, its nodes 1")
+	require.Equal(t, text, g.String())
+}
+
 func TestOutlineRefusesCycle(t *testing.T) {
 	g := mlp(t)
 	before := g.String()

@@ -34,6 +34,17 @@ func TestStats(t *testing.T) {
 	require.EqualError(t, err, `the plan has no entry "something", it has prefill, decode`)
 }
 
+// A weight's bytes count once, however many dispatches read it, and no more of them than
+// the most that one of them moves.
+func TestWeightBytesCountOnce(t *testing.T) {
+	p := &Plan{Kernels: []Kernel{{}}, Buffers: []Buffer{{Class: Weight, Bytes: 100}, {Class: State, Bytes: 100}}}
+	var e Entry
+	for _, c := range []struct{ moved, want int64 }{{60, 60}, {50, 60}, {70, 70}, {1000, 100}, {1000, 100}} {
+		e.Steps = append(e.Steps, Step{Dispatch: &Dispatch{Moved: sym.Poly{C: c.moved}, Bind: []Binding{{Buffer: 0}, {Buffer: 1}}, Grid: [3]GridDim{{sym.Const(1), 1}, {sym.Const(1), 1}, {sym.Const(1), 1}}}})
+		require.Equal(t, c.want, p.Stats(&e, sym.Env{T: 1}).WeightBytes, "%d dispatches", len(e.Steps))
+	}
+}
+
 // deep is a plan of 80 layers with 28 dispatches each, all in one chain, in two
 // entries: the largest that anybody compiles.
 func deep(b *testing.B) *Plan {
