@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -47,7 +48,7 @@ func parseMLX(key string, raw []byte) (scheme, error) {
 	}
 	for _, layer := range slices.Sorted(maps.Keys(entries)) {
 		raw := entries[layer]
-		if len(raw) == 0 || raw[0] != '{' {
+		if !bytes.HasPrefix(raw, []byte("{")) {
 			continue // a setting, or whether the layer is quantised: its tensors tell
 		}
 		s := out.settings

@@ -622,6 +622,7 @@ MORE = [
     "{{ 'a'[0:1:1] }}{{ 'abc'[:] }}{{ 'abc'[::] }}{{ [1, 2][:] }}{{ 'abc'[none:2] }}{{ 'abc'[-9:2] }}{{ 'abc'[1:9] }}", "{{ d.a.c[1] }}{{ d['a']['c'][0] }}{{ people.0.name }}{{ nested[1].1.0 }}", "{% if not not yes %}a{% endif %}{{ not yes or yes }}{{ yes and no or 3 }}{{ 1 if no else 2 if no else 3 }}{{ 1 if yes }}{{ 1 if no }}|{{ (1 if no) is defined }}",
     "{{ 1 - 2 - 3 }}{{ 2 * 3 % 4 }}{{ 8 / 4 / 2 }}{{ 2 + 3 * 4 }}{{ (2 + 3) * 4 }}{{ -2 ** 2 }}{{ 2 ** -1 }}{{ 1 ~ (2 + 3) }}{{ 1 ~ 2 * 3 }}{{ not 1 == 2 }}{{ 1 < 2 == true }}{{ -1 | abs }}{{ (-1) | abs }}{{ 7 // 2 * 2 }}",
     "{{ '1e999' | float }}{{ '-1e999' | float }}{{ 'inf' | int(7) }}{{ '-inf' | int(8) }}{{ 'nan' | int(9) }}{{ '1e999' | int(1) }}{{ '-1e999' | int(2) }}{{ [1e999, -1e999, 1.0] }}{{ [1e999, -1e999] | tojson }}", "{{ (1e999 ** 2) }}{{ 2 ** 1e999 }}{{ 2 ** -1e999 }}{{ (-1e999) ** 3 }}",
+    "{{ missing | default(range)(3) | list }}{{ missing | default(dict)(a=1) | list }}",
 ]
 
 def render(text):
