@@ -281,3 +281,17 @@ func TestWordsOfAProduct(t *testing.T) {
 	k.Loads, k.Width, k.Direct, k.Chunked = AllLoads, 0, false, true
 	require.Equal(t, "rows per-team=4 teams=2 share=3 simdgroups=8 vectors=5 width=own loads=all held=33 segment=896 staged chunked", k.String())
 }
+
+// Kernels of one type have one main; of attention row by row those in parts have another.
+func TestSameMain(t *testing.T) {
+	for _, c := range []struct {
+		a, b Kernel
+		want bool
+	}{
+		{AttentionRows{Parts: 1}, AttentionRows{Parts: 16}, true}, {AttentionRows{}, AttentionRows{Parts: 1}, false}, {AttentionRows{Parts: 1}, AttentionRows{}, false},
+		{ProductRows{PerTeam: 1}, ProductRows{PerTeam: 2}, true}, {ProductRows{}, ProductTiles{}, false}, {AttentionRows{}, ProductRows{}, false}, {ProductTiles{}, ProductMatrices{}, false},
+	} {
+		require.Equal(t, c.want, SameMain(c.a, c.b), "%v %v", c.a, c.b)
+		require.Equal(t, c.want, SameMain(c.b, c.a), "%v %v", c.b, c.a)
+	}
+}

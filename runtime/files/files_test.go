@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -54,9 +55,36 @@ func TestWriteIsWholeOrNot(t *testing.T) {
 	require.Equal(t, []string{"link", "x.txt"}, entryNames(t, dir))
 
 	require.NoError(t, os.Remove(path))
-	require.ErrorContains(t, Write(t.Context(), link, text("")), "is a link to nothing")
-	require.ErrorContains(t, Write(t.Context(), dir, text("")), "is no file that can be replaced")
+	require.EqualError(t, Write(t.Context(), link, text("")), strconv.Quote(link)+" is a link to nothing")
+	require.EqualError(t, Write(t.Context(), dir, text("")), strconv.Quote(dir)+" is no file that can be replaced")
 	require.ErrorContains(t, Write(t.Context(), filepath.Join(dir, "nowhere", "x"), text("")), filepath.Join("nowhere", "x")+": no such file")
+}
+
+// A file ends once: what comes after is refused or nothing.
+func TestFilesEndOnce(t *testing.T) {
+	for _, c := range []struct {
+		ends func(f *File) error
+		want []string
+	}{{(*File).Commit, []string{"x"}}, {(*File).Discard, nil}} {
+		dir := t.TempDir()
+		f, err := Create(filepath.Join(dir, "x"))
+		require.NoError(t, err)
+		require.NoError(t, c.ends(f))
+		require.NoError(t, f.Discard())
+		require.ErrorIs(t, f.Commit(), fs.ErrClosed)
+		require.NoError(t, f.Discard())
+		require.Equal(t, c.want, entryNames(t, dir))
+	}
+	require.NoError(t, (*File)(nil).Discard())
+}
+
+// The first fault is handed on, and none where there is none.
+func TestRaise(t *testing.T) {
+	first, second := &Fault{1}, &Fault{2}
+	require.NotPanics(t, func() { Raise() })
+	require.NotPanics(t, func() { Raise(nil, nil) })
+	require.PanicsWithError(t, first.Error(), func() { Raise(nil, first, second) })
+	require.Equal(t, second, Guard(func() error { Raise(second, first); return nil }))
 }
 
 // What a killed process left is removed; what a living one builds is not.
