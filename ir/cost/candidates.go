@@ -163,7 +163,7 @@ func rowCandidates(p *task.Product, t *target.Target) (out []kernel.ProductRows)
 	for _, by := range [...][3]float64{{2, 1, 1}, {0.5, 1, 1}, {1, 2, 1}, {1, 0.5, 1}, {1, 1, 2}, {1, 1, 0.5}, {2, 2, 1}, {0.5, 0.5, 1}, {1, 2, 2}, {1, 0.5, 0.5}} {
 		k := base
 		k.PerTeam, k.Share, k.Simdgroups = scaled(k.PerTeam, by[0]), scaled(k.Share, by[1]), scaled(k.Simdgroups, by[2])
-		if k.PerTeam < unit || k.PerTeam > mostPerTeam || k.PerTeam%unit != 0 || k.Share < 1 || k.Simdgroups < max(k.Share, 2) || k.Threads() > t.Limits.Threads ||
+		if k.PerTeam > mostPerTeam || k.PerTeam%unit != 0 || k.Share < 1 || k.Simdgroups < max(k.Share, 2) || k.Threads() > t.Limits.Threads ||
 			k.Owners()*k.PerTeam < p.Run()*unit {
 			continue
 		}
