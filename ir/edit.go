@@ -53,6 +53,14 @@ func (n *Node) SetArg(i int, v *Value) error {
 	return nil
 }
 
+// DropParams removes the params that nothing uses and that are not returned.
+func (g *Graph) DropParams() {
+	g.Params = slices.DeleteFunc(g.Params, func(p *Value) bool { return len(p.uses) == 0 && !g.Returned(p) })
+	for i, p := range g.Params {
+		p.Index = i
+	}
+}
+
 // DropOperand removes operand i of a fused node whose region does not use it.
 func (n *Node) DropOperand(i int) error {
 	if n.Region == nil || len(n.Region.Params[i].uses) > 0 || n.Region.Returned(n.Region.Params[i]) {

@@ -324,3 +324,21 @@ func TestKeysOfResults(t *testing.T) {
 		seen[key] = results
 	}
 }
+
+// Params that stay have their new places, so that what is left is a graph, and so is its copy.
+func TestDropParams(t *testing.T) {
+	g, err := ir.Parse("g.fir", `graph @g (T=1..4, P=0..4, S<=8) {
+		%a = input "a" : f32[T, 8]
+		%b = input "b" : f32[T, 8]
+		%c = input "c" : f32[T, 8]
+		%d = input "d" : f32[T, 8]
+		%y = silu %b
+		return y=%y, d=%d
+	}`)
+	require.NoError(t, err)
+	g.DropParams()
+	require.NoError(t, ir.Verify(g))
+	require.Len(t, g.Params, 2)
+	require.Equal(t, []string{"b", "d"}, []string{g.Params[0].Param.Name, g.Params[1].Param.Name})
+	require.Equal(t, g.String(), g.Clone().String())
+}

@@ -93,7 +93,7 @@ func boundsOf(g *ir.Graph) (map[string]interp.Bound, error) {
 				}
 			}
 		}
-		alone.Params = slices.DeleteFunc(alone.Params, func(p *ir.Value) bool { return len(p.Users()) == 0 && !alone.Returned(p) })
+		alone.DropParams()
 		b := interp.GraphBound(alone)
 		if model := modelBound(b); len(alone.Nodes()) > longGraph && b.NMSE > 0 && model > b.NMSE {
 			b.NMSE, b.Why = model, "errors of many nodes meet, as in a whole model"

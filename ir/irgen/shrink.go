@@ -213,12 +213,5 @@ func sweep(g *ir.Graph) {
 		// An error means that the node is in use, and stays.
 		_ = g.Erase(nodes[i])
 	}
-	used := g.Params[:0:0]
-	for _, p := range g.Params {
-		if len(p.Users()) > 0 || g.Returned(p) {
-			p.Index = len(used)
-			used = append(used, p)
-		}
-	}
-	g.Params = used
+	g.DropParams()
 }

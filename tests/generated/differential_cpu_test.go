@@ -223,7 +223,7 @@ func resultBound(g *ir.Graph, i int) interp.Bound {
 			}
 		}
 	}
-	alone.Params = slices.DeleteFunc(alone.Params, func(p *ir.Value) bool { return len(p.Users()) == 0 && !alone.Returned(p) })
+	alone.DropParams()
 	b := interp.GraphBound(alone)
 	if len(alone.Nodes()) > longGraph && b.NMSE > 0 {
 		model := interp.ModelF32
