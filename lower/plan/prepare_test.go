@@ -56,6 +56,8 @@ func TestPreparation(t *testing.T) {
 	}{
 		"name":            {func(p *Plan) { p.Prepare.Name = "first" }, `the preparation is named "first"`},
 		"tokens":          {func(p *Plan) { p.Prepare.TMax = 4 }, "T from 1 to 4; want prepare and 1"},
+		"a P":             {func(p *Plan) { p.Prepare.PMax = 1 }, "entry prepare: p_max 1, which only entries of role decode and T = 1 have"},
+		"a P below 0":     {func(p *Plan) { p.Prepare.PMax = -1 }, "entry prepare: p_max -1, which only"},
 		"by tokens":       {func(p *Plan) { p.Prepare.Steps[0].Dispatch.Grid[1].N = sym.T }, `dispatch "measure" has a grid of T, but no tokens that it could depend on`},
 		"missing":         {func(p *Plan) { p.Prepare = nil }, "prepared ranges: the preparation does not write it"},
 		"of a session":    {func(p *Plan) { p.Prepare.Steps[0].Dispatch.Bind[0] = Binding{4, 0, 2048, Read} }, `dispatch "measure" binds the state layers.0.k, which sessions own`},

@@ -16,6 +16,9 @@ func (p *Plan) verifyPrepare(byEntries []bool) error {
 		if e.Name != "prepare" || e.Role != Prepare || e.TMin != 1 || e.TMax != 1 {
 			return fmt.Errorf("the preparation is named %q, of role %q, T from %d to %d; want prepare and 1", e.Name, e.Role, e.TMin, e.TMax)
 		}
+		if e.PMax != 0 {
+			return fmt.Errorf("entry prepare: p_max %d, which only entries of role decode and T = 1 have", e.PMax)
+		}
 		if err := p.verifyEntry(e, written); err != nil {
 			return fmt.Errorf("entry prepare: %w", err)
 		}
