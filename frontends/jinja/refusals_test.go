@@ -7,6 +7,24 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// What no fault of a template is stays a panic: it is one of this package.
+func TestOtherPanics(t *testing.T) {
+	during := func(what any) (err error) {
+		defer recoverError(&err)
+		panic(what)
+	}
+	require.PanicsWithValue(t, "mistake", func() { _ = during("mistake") })
+	fault := &Error{}
+	require.Same(t, fault, during(fault))
+}
+
+// What a filter yields is taken once, to the last of it (jinja2 makes generators).
+func TestFirstTakes(t *testing.T) {
+	out, err := render("{% set a = ['x', 'y'] | map('upper') %}{{ a | first }}{{ a | first }}{{ a | first }}.{% set l = ['x', 'y'] %}{{ l | first }}{{ l | first }}", nil)
+	require.NoError(t, err)
+	require.Equal(t, "XY.xx", out)
+}
+
 // What is refused is refused in these words, on its line.
 func TestRefusals(t *testing.T) {
 	for text, want := range map[string]string{

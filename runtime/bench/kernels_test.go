@@ -36,6 +36,9 @@ func TestKernels(t *testing.T) {
 	for i, r := range rows { // in one kernel, as is chosen, or in parts that a second one merges
 		require.Equal(t, [][]string{{"argmax-row threads=96"}, {"argmax-parts parts=1"}, {"argmax-parts parts=1"}}[i%3], r.Choices)
 		require.Equal(t, i%3 == 0, r.Chosen)
+		if i%3 == 0 {
+			require.Equal(t, 96, r.Threads, "as its words say")
+		}
 	}
 	far := o
 	far.Behind = []int{4, 1 << 20}

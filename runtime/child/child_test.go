@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"syscall"
@@ -81,6 +82,26 @@ func TestRun(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "in\nx\n", string(out))
 	require.Equal(t, "to stderr\n", string(said))
+}
+
+// A command that ended has left no file open here.
+func TestNoFileStaysOpen(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // which closes what nobody has
+	open := func() int {
+		names, err := os.ReadDir("/dev/fd")
+		require.NoError(t, err)
+		return len(names)
+	}
+	_, _, err := Run(context.Background(), shell("true"))
+	require.NoError(t, err)
+	before := open()
+	for range 3 {
+		_, _, err := Run(context.Background(), shell("true"))
+		require.NoError(t, err)
+		_, _, err = Run(context.Background(), shell("exit 3"))
+		require.Error(t, err)
+	}
+	require.Equal(t, before, open())
 }
 
 func TestFailures(t *testing.T) {
