@@ -46,6 +46,7 @@ var hostile = map[string]string{
 	"stripped characters":  `{% set x = 'a' * 1000000 %}{% for i in range(100000) %}{% set y = x.strip(x) %}{% endfor %}`,
 	"names in a namespace": `{% set ns = namespace() %}{% for i in range(100000) %}{% for j in range(1000) %}{% set x = dict(a=i, b=j) %}{% endfor %}{% endfor %}`,
 	"maps of maps":         `{% for i in range(100000) %}{% set x = range(100000) | map('string') | list %}{% endfor %}`,
+	"a deep dictionary":    `{% set ns = namespace(x={}) %}{% for i in range(100000) %}{% set ns.x = {'a': ns.x} %}{% endfor %}{{ ns.x }}`,
 	"deep brackets":        `{{ ` + strings.Repeat("(", 100000) + `1` + strings.Repeat(")", 100000) + ` }}`,
 	"deep lists":           `{{ ` + strings.Repeat("[", 100000) + strings.Repeat("]", 100000) + ` }}`,
 	"deep blocks":          strings.Repeat(`{% if true %}`, 10000),

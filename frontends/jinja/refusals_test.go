@@ -1,6 +1,7 @@
 package jinja
 
 import (
+	"math"
 	"strings"
 	"testing"
 
@@ -25,6 +26,13 @@ func TestFirstTakes(t *testing.T) {
 	require.Equal(t, "XY.xx", out)
 }
 
+// Keys that Python holds equal are one, up to where floats are no integers of 64 bits.
+func TestKeysOfDictionaries(t *testing.T) {
+	for _, c := range [][2]any{{true, int64(1)}, {false, int64(0)}, {1.0, int64(1)}, {-3.0, int64(-3)}, {0.5, 0.5}, {"1", "1"}, {float64(-1 << 63), int64(math.MinInt64)}, {float64(1 << 62), int64(1 << 62)}, {float64(1 << 63), float64(1 << 63)}} {
+		require.Equal(t, c[1], dictKey(c[0]), "%T %v", c[0], c[0])
+	}
+}
+
 // What is refused is refused in these words, on its line.
 func TestRefusals(t *testing.T) {
 	for text, want := range map[string]string{
@@ -32,6 +40,8 @@ func TestRefusals(t *testing.T) {
 		"{% macro m(a) %}{% endmacro %}\n{{ m(a=1, a=2) }}": `line 2: macro "m" is given "a" twice`,
 		"{% macro m(a) %}{% endmacro %}{{ m(1, a=2) }}":     `line 1: macro "m" is given "a" twice`,
 		"{% set a = 1 %}{% set a.b = 2 %}":                  "line 1: a.b cannot be assigned to: a is no namespace",
+		"{{ 0.0 ** -0.5 }}":                                 "line 1: division by zero",
+		"{{ 0.0 ** -1.0 }}":                                 "line 1: division by zero",
 		"{{ 1.5 | round(301) }}":                            "line 1: round to 301 digits is not supported",
 		"{{ 1.5 | round(-1) }}":                             "line 1: round to -1 digits is not supported",
 		"{{ (2.0 ** 63) | int }}":                           "line 1: int: the number has more than 64 bits",

@@ -12,6 +12,12 @@ import (
 	"foundry/lower/plan"
 )
 
+// Without lifetimes there is no arena.
+func TestPackNothing(t *testing.T) {
+	require.Zero(t, pack(nil))
+	require.Zero(t, mostLive(nil))
+}
+
 // Lifetimes that share a wave never share a byte, and the arena is within a tenth
 // of what lives at once.
 func TestPack(t *testing.T) {
