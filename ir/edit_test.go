@@ -1,6 +1,7 @@
 package ir_test
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"testing"
 
@@ -131,6 +132,33 @@ func TestKeysOfRegions(t *testing.T) {
 		k := key(c[0], c[1])
 		require.NotContains(t, keys, k, "%s and %s", c[1], keys[k])
 		keys[k] = c[1]
+	}
+}
+
+// Where one shape ends and the next begins is part of a key: without their ranks these would be
+// the same numbers in a row, for each type of elements one pair of them.
+func TestKeysTellShapesApart(t *testing.T) {
+	key := func(a, b string) string {
+		g, err := ir.Parse("g.fir", fmt.Sprintf(`graph @g (T=1..4, P=1..4, S<=8) {
+			%%x = input "x" : %s
+			%%y = input "y" : %s
+			%%a, %%b = fused %%x, %%y {pattern="p"} {
+				%%0 = arg : %[1]s
+				%%1 = arg : %[2]s
+				%%2 = cast %%0 {to=bf16}
+				%%3 = cast %%1 {to=bf16}
+				return %%2, %%3
+			}
+			return a=%%a, b=%%b
+		}`, a, b))
+		require.NoError(t, err)
+		return g.Nodes()[0].Key()
+	}
+	for _, d := range []string{"f32", "f16"} {
+		for n := range 4 {
+			require.NotEqual(t, key(fmt.Sprintf("%s[8, %d]", d, n+1), d+"[4]"), key(d+"[8]", fmt.Sprintf("%s[%s, 4]", d, []string{"P", "2*P", "3*P", "4*P"}[n])), d)
+			require.NotEqual(t, key(fmt.Sprintf("%s[8, %d]", d, n+1), d+"[4]"), key(d+"[8]", d+"[P, 4]"), d)
+		}
 	}
 }
 
