@@ -1,6 +1,10 @@
 package ir
 
-import "foundry/ir/sym"
+import (
+	"slices"
+
+	"foundry/ir/sym"
+)
 
 // Clone returns a deep copy of g.
 func (g *Graph) Clone() *Graph {
@@ -70,6 +74,17 @@ func (g *Graph) clone(retype func(Type) Type, reattr func(Attr) Attr) *Graph {
 		out.Return(r.Name, of(r.Value))
 	}
 	return out
+}
+
+// ForResult returns a copy of g that makes its result i alone, of what that depends on.
+func (g *Graph) ForResult(i int) *Graph {
+	c := g.Clone()
+	c.Results = c.Results[i : i+1]
+	for _, n := range slices.Backward(slices.Clone(c.Nodes())) {
+		_ = c.Erase(n) // an error is that n is in use, and stays
+	}
+	c.DropParams()
+	return c
 }
 
 // cloneNode copies a node whose operands' copies are in m, and adds those of its results.

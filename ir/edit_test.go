@@ -370,3 +370,27 @@ func TestDropParams(t *testing.T) {
 	require.Equal(t, []string{"b", "d"}, []string{g.Params[0].Param.Name, g.Params[1].Param.Name})
 	require.Equal(t, g.String(), g.Clone().String())
 }
+
+// What a result alone needs stays of a graph, nodes and params, and the graph is as it was.
+func TestForResult(t *testing.T) {
+	g, err := ir.Parse("g.fir", `graph @g (T=1..4, P=0..4, S<=8) {
+		%a = input "a" : f32[T, 8]
+		%b = input "b" : f32[T, 8]
+		%c = input "c" : f32[T, 8]
+		%x = silu %a
+		%y = add %x, %b
+		%z = mul %c, %c
+		return y=%y, z=%z, b=%b
+	}`)
+	require.NoError(t, err)
+	text := g.String()
+	for i, want := range []struct{ nodes, params int }{{2, 2}, {1, 1}, {0, 1}} {
+		alone := g.ForResult(i)
+		require.NoError(t, ir.Verify(alone))
+		require.Len(t, alone.Results, 1)
+		require.Equal(t, g.Results[i].Name, alone.Results[0].Name)
+		require.Equal(t, [2]int{want.nodes, want.params}, [2]int{len(alone.Nodes()), len(alone.Params)}, alone.String())
+		require.Equal(t, alone.String(), alone.Clone().String())
+	}
+	require.Equal(t, text, g.String())
+}

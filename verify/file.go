@@ -81,26 +81,17 @@ const longGraph = 16
 
 // boundsOf returns the bound of each result of g, which has no regions: that of all
 // that the result depends on.
-func boundsOf(g *ir.Graph) (map[string]interp.Bound, error) {
+func boundsOf(g *ir.Graph) map[string]interp.Bound {
 	out := map[string]interp.Bound{}
 	for i, r := range g.Results {
-		alone := g.Clone()
-		alone.Results = alone.Results[i : i+1]
-		for _, n := range slices.Backward(slices.Clone(alone.Nodes())) {
-			if len(n.Result().Users()) == 0 && !alone.Returned(n.Result()) {
-				if err := alone.Erase(n); err != nil {
-					return nil, err
-				}
-			}
-		}
-		alone.DropParams()
+		alone := g.ForResult(i)
 		b := interp.GraphBound(alone)
 		if model := modelBound(b); len(alone.Nodes()) > longGraph && b.NMSE > 0 && model > b.NMSE {
 			b.NMSE, b.Why = model, "errors of many nodes meet, as in a whole model"
 		}
 		out[r.Name] = b
 	}
-	return out, nil
+	return out
 }
 
 // modelBound is the bound of whole models of the width that b is for.

@@ -147,9 +147,7 @@ func newTrial(name string, k *kernelKind, format string, f probe, flat *ir.Graph
 	rename(flat, name)
 	s := &trial{kernel: k, format: format, probe: f, flatGraph: flat}
 	var err error
-	if s.bounds, err = boundsOf(flat); err != nil {
-		return nil, err
-	}
+	s.bounds = boundsOf(flat)
 	if s.fused, err = f.fused(flat, t); err != nil {
 		return nil, err
 	}

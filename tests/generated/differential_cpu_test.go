@@ -214,16 +214,7 @@ const longGraph = 16
 
 // resultBound is the bound of result i of g, of all that it depends on.
 func resultBound(g *ir.Graph, i int) interp.Bound {
-	alone := g.Clone()
-	alone.Results = alone.Results[i : i+1]
-	for _, n := range slices.Backward(slices.Clone(alone.Nodes())) {
-		if len(n.Result().Users()) == 0 && !alone.Returned(n.Result()) {
-			if err := alone.Erase(n); err != nil {
-				panic(err)
-			}
-		}
-	}
-	alone.DropParams()
+	alone := g.ForResult(i)
 	b := interp.GraphBound(alone)
 	if len(alone.Nodes()) > longGraph && b.NMSE > 0 {
 		model := interp.ModelF32
